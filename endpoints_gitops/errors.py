@@ -1,0 +1,133 @@
+"""Every error this package raises, and the exit code each one ends in.
+
+    EndpointsError
+    ├── UsageError             2   the command line, the configuration, or a file that is needed and wrong
+    │   └── InvalidInput       2   carries problems: every mistake in every file, each with its place
+    ├── CredentialsError       3   no key, a refused key, a missing scope
+    ├── CouldNotFindOut        4   network or server failure; nothing was changed
+    ├── PartlyApplied          5   some writes landed, or one landed with a fault
+    ├── Conflict               6   the server moved; not overwritten
+    └── ApiError               –   an answer of PostHog's API; the room `api` has one class for each row of its error tables
+
+An error says what happened (`message`), where (`where`: file:line or request) and what to do next (`fix`: preferably a
+command that can be pasted). `code` is stable: machines may match it, and `endpoints-gitops explain CODE` prints more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The one table of exit codes, for all commands."""
+
+    DONE = 0
+    FINDINGS = 1
+    USAGE = 2
+    CREDENTIALS = 3
+    COULD_NOT_FIND_OUT = 4
+    PARTLY_APPLIED = 5
+    CONFLICT = 6
+    INTERRUPTED = 130
+
+
+_PRECEDENCE = (
+    ExitCode.INTERRUPTED,
+    ExitCode.PARTLY_APPLIED,
+    ExitCode.CREDENTIALS,
+    ExitCode.CONFLICT,
+    ExitCode.COULD_NOT_FIND_OUT,
+    ExitCode.USAGE,
+    ExitCode.FINDINGS,
+)
+
+
+def worst(*codes: ExitCode) -> ExitCode:
+    """The exit code of a command in which several things ended differently."""
+    return next((code for code in _PRECEDENCE if code in codes), ExitCode.DONE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Problem:
+    """One mistake in one file. `line` and `column` count from 1; 0 means that the whole file is meant."""
+
+    path: str
+    line: int = 0
+    column: int = 0
+    message: str
+    code: str = "definition.invalid"
+    fix: str | None = None
+
+    @property
+    def where(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class EndpointsError(Exception):
+    """Base of everything this package raises on purpose."""
+
+    code = "error"
+    exit_code = ExitCode.COULD_NOT_FIND_OUT
+
+    def __init__(
+        self, message: str, *, where: str | None = None, fix: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.fix = fix
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class UsageError(EndpointsError):
+    """The command line or the configuration does not say something that can be done."""
+
+    code = "usage"
+    exit_code = ExitCode.USAGE
+
+
+class InvalidInput(UsageError):
+    """Files that a command needs right are wrong; `problems` holds every mistake, in file order."""
+
+    code = "input.invalid"
+
+    def __init__(self, problems: tuple[Problem, ...], *, message: str | None = None, fix: str | None = None) -> None:
+        count = len(problems)
+        super().__init__(message or f"{count} mistake{'s' if count != 1 else ''} in the files", fix=fix)
+        self.problems = problems
+
+
+class CredentialsError(EndpointsError):
+    """A key is missing, malformed, refused, or not allowed to do this."""
+
+    code = "credentials"
+    exit_code = ExitCode.CREDENTIALS
+
+
+class CouldNotFindOut(EndpointsError):
+    """The network or the server failed; nothing was changed."""
+
+    code = "unreachable"
+    exit_code = ExitCode.COULD_NOT_FIND_OUT
+
+
+class PartlyApplied(EndpointsError):
+    """Some writes landed and some did not, or one landed with a fault."""
+
+    code = "partly_applied"
+    exit_code = ExitCode.PARTLY_APPLIED
+
+
+class Conflict(EndpointsError):
+    """The server moved; nothing of it was overwritten."""
+
+    code = "conflict"
+    exit_code = ExitCode.CONFLICT

@@ -1,0 +1,269 @@
+"""The definition: one YAML file in the definitions folder, as values.
+
+The pydantic models are the single source of the file format: validation, `endpoints-gitops schema` and the shipped JSON
+Schema all come from them. A key that is absent is left alone on the server, a key that is present is managed, so presence
+(`model_fields_set`) matters as much as the value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from endpoints_gitops.model.freshness import SCHEDULES
+
+NAME_PATTERN: Final = r"^[a-zA-Z][a-zA-Z0-9_-]{0,127}$"  # management.md, section 2.1
+_NAME = re.compile(NAME_PATTERN)
+
+ScheduleWord = Literal["15min", "30min", "1hour", "6hour", "12hour", "24hour", "7day"]
+BucketFunction = Literal["minute", "fifteen_minutes", "hour", "day", "week", "month"]
+
+
+class VariableType(StrEnum):
+    """The server's own words (management.md, section 9)."""
+
+    STRING = "String"
+    NUMBER = "Number"
+    BOOLEAN = "Boolean"
+    LIST = "List"
+    DATE = "Date"
+
+
+# posthog-cli guesses a word from the JSON type of the default; both spellings load (posthog-cli.md, "Files").
+GUESSED_TYPES: Final = {
+    "string": VariableType.STRING,
+    "integer": VariableType.NUMBER,
+    "number": VariableType.NUMBER,
+    "boolean": VariableType.BOOLEAN,
+    "array": VariableType.LIST,
+    "object": VariableType.STRING,
+    "list": VariableType.LIST,
+    "date": VariableType.DATE,
+}
+
+
+def _server_type(value: object) -> object:
+    return GUESSED_TYPES.get(value, value) if isinstance(value, str) else value
+
+
+def _one_code_name(value: object) -> object:
+    if isinstance(value, str) and not _CODE_NAME.fullmatch(value):
+        raise ValueError("a variable's name is letters, digits and underscores")
+    return value
+
+
+_CODE_NAME = re.compile(r"[^\W]+")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True)
+
+    def states(self, key: str) -> bool:
+        """Whether the file says anything about this key."""
+        return key in self.model_fields_set
+
+
+class Variable(_Model):
+    """A declared input of the query."""
+
+    name: Annotated[str, BeforeValidator(_one_code_name)]
+    """The code name: what callers send and what `{variables.NAME}` in the SQL refers to."""
+    type: Annotated[VariableType, BeforeValidator(_server_type)]
+    """The type of the project's shared variable."""
+    default: Any = None
+    """The query's own value, used where a caller sends none. Changing it cuts a version."""
+    label: str | None = None
+    """What people see in PostHog; belongs to the shared variable."""
+    values: tuple[Any, ...] | None = None
+    """The choices of a List variable; belongs to the shared variable."""
+    multi: bool | None = None
+    """Whether a List variable takes several choices; belongs to the shared variable."""
+    scope: Literal["tenant"] | None = None
+    """`tenant` marks a variable that keeps callers apart: losing it is a data exposure (rule V111)."""
+
+
+class Materialization(_Model):
+    """Whether the answer is kept as a table, and how often that is rebuilt."""
+
+    enabled: bool | None = None
+    """Absent: left as it is on the server."""
+    schedule: ScheduleWord | None = None
+    """The same setting as `data_freshness`."""
+
+
+class Environment(_Model):
+    """Settings laid over for one environment; never the query or its variables."""
+
+    materialization: Materialization | None = None
+    data_freshness: ScheduleWord | int | None = None
+    active: bool | None = None
+    tags: tuple[str, ...] | None = None
+
+
+class ColumnContract(_Model):
+    """A column that callers may rely on."""
+
+    name: str
+    type: Literal["integer", "float", "decimal", "string", "datetime", "date", "boolean", "array", "json", "unknown"]
+    nullable: bool | None = None
+    description: str | None = None
+
+
+class Deprecation(_Model):
+    """The announcement that this endpoint will go."""
+
+    since: date
+    sunset: date
+    replaced_by: str | None = None
+
+
+class Example(_Model):
+    """One call worth showing and testing; `rows` is what it answers, where that is stable."""
+
+    name: str | None = None
+    description: str | None = None
+    variables: Mapping[str, Any] = Field(default_factory=dict)
+    rows: tuple[Any, ...] | None = None
+
+
+class UnitTest(_Model):
+    """A test of the query over given rows."""
+
+    name: str
+    variables: Mapping[str, Any] = Field(default_factory=dict)
+    given: Mapping[str, tuple[Mapping[str, Any], ...]] = Field(default_factory=dict)
+    expect: tuple[Any, ...]
+
+
+class Definition(_Model):
+    """One endpoint, as it should be."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    """Letter, then up to 127 of letters, digits, `_` and `-`. The endpoint is found by this key, whatever the file is called."""
+    description: str | None = None
+    tags: tuple[str, ...] | None = None
+    active: bool | None = None
+    query: str | None = None
+    """HogQL text."""
+    query_file: str | None = None
+    """The path of a `.sql` file, relative to this file."""
+    query_definition: Mapping[str, Any] | None = None
+    """A query node, such as a TrendsQuery."""
+    variables: tuple[Variable, ...] | None = None
+    materialization: Materialization | None = None
+    data_freshness: ScheduleWord | int | None = None
+    """How old an answer may be: a schedule word, or its number of seconds."""
+    optional_breakdown_properties: tuple[str, ...] | None = None
+    bucket_overrides: Mapping[str, BucketFunction] | None = None
+    environments: Mapping[str, Environment] | None = None
+    supersedes: int | None = None
+    """Written by `adopt`: the version on the server that this definition answers."""
+    renamed_from: str | None = None
+    """Written by `rename`: the name that this endpoint had."""
+    columns: tuple[ColumnContract, ...] | None = None
+    owner: str | None = None
+    deprecation: Deprecation | None = None
+    examples: tuple[Example, ...] | None = None
+    tests: tuple[UnitTest, ...] | None = None
+    stability: Literal["draft", "beta", "stable"] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one_query(self) -> Self:
+        given = [key for key in ("query", "query_file", "query_definition") if getattr(self, key) is not None]
+        if len(given) != 1:
+            said = "none of them" if not given else " and ".join(given)
+            raise ValueError(f"exactly one of query, query_file, query_definition is needed, not {said}")
+        return self
+
+    @model_validator(mode="after")
+    def _freshness_is_said_once(self) -> Self:
+        _agreeing_freshness(self.data_freshness, self.materialization)
+        for overlay in (self.environments or {}).values():
+            _agreeing_freshness(overlay.data_freshness, overlay.materialization)
+        return self
+
+    def in_environment(self, environment: str | None) -> Definition:
+        """This definition with the settings of one environment laid over it."""
+        overlay = (self.environments or {}).get(environment or "")
+        if overlay is None:
+            return self
+        changes: dict[str, Any] = {key: getattr(overlay, key) for key in overlay.model_fields_set}
+        laid = overlay.materialization
+        if laid is not None and self.materialization is not None:
+            merged = {key: getattr(self.materialization, key) for key in self.materialization.model_fields_set}
+            merged |= {key: getattr(laid, key) for key in laid.model_fields_set}
+            changes["materialization"] = Materialization(**merged)
+        changes |= _one_freshness(overlay, changes)
+        return self.model_copy(update=changes)
+
+    @property
+    def freshness_seconds(self) -> int | None:
+        """The freshness the file asks for, in seconds; None where it says nothing."""
+        if self.data_freshness is not None:
+            return freshness_seconds(self.data_freshness)
+        if self.materialization is not None and self.materialization.schedule is not None:
+            return SCHEDULES[self.materialization.schedule]
+        return None
+
+
+def freshness_seconds(value: str | int) -> int:
+    """Seconds of a schedule word or of a number of seconds."""
+    return SCHEDULES[value] if isinstance(value, str) else value
+
+
+def is_endpoint_name(text: str) -> bool:
+    """Whether the server takes this as the name of an endpoint (management.md, section 2.1)."""
+    return _NAME.fullmatch(text) is not None
+
+
+def _agreeing_freshness(data_freshness: str | int | None, materialization: Materialization | None) -> None:
+    if isinstance(data_freshness, int) and data_freshness not in SCHEDULES.values():
+        raise ValueError(f"data_freshness is one of {', '.join(SCHEDULES)}, or its seconds")
+    schedule = materialization.schedule if materialization else None
+    if data_freshness is not None and schedule is not None and freshness_seconds(data_freshness) != SCHEDULES[schedule]:
+        raise ValueError(f"data_freshness {data_freshness} and materialization.schedule {schedule} disagree")
+
+
+def _one_freshness(overlay: Environment, changes: dict[str, Any]) -> dict[str, Any]:
+    """The overlay's word on freshness wins over the common one, whichever of the two keys each of them used."""
+    if overlay.data_freshness is not None:
+        seconds = freshness_seconds(overlay.data_freshness)
+    elif overlay.materialization is not None and overlay.materialization.schedule is not None:
+        seconds = SCHEDULES[overlay.materialization.schedule]
+    else:
+        return {}
+    materialization: Materialization | None = changes.get("materialization")
+    quiet = materialization.model_copy(update={"schedule": None}) if materialization else None
+    return {"data_freshness": seconds} | ({"materialization": quiet} if quiet else {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedDefinition:
+    """A definition and where it came from.
+
+    `path` is as the user would type it; `sql` is the HogQL text of `query` or of the file that `query_file` names, None
+    for a query node; `lines` maps dotted keys (`variables.0.default`) to their line in the file, counted from 1.
+    """
+
+    path: str
+    definition: Definition
+    sql: str | None
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.definition.name
+
+    def where(self, key: str = "name") -> str:
+        """`path:line` of a key, of its nearest parent that has a line, else the path alone."""
+        while key:
+            if key in self.lines:
+                return f"{self.path}:{self.lines[key]}"
+            key = key.rpartition(".")[0]
+        return self.path

@@ -1,0 +1,112 @@
+"""What the server has: endpoints, their versions, shared variables (management.md, sections 3 and 9).
+
+Tolerant on purpose: unknown keys are dropped, and keys that older servers lack have a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from endpoints_gitops.model.definition import VariableType
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class User(_Answer):
+    id: int | None = None
+    first_name: str = ""
+    email: str = ""
+
+    @property
+    def label(self) -> str:
+        return self.email or self.first_name or "somebody"
+
+
+class Column(_Answer):
+    """A named, typed output of a version; `type` is one of the words of management.md, section 3.3."""
+
+    name: str
+    type: str
+
+
+class MaterializationState(_Answer):
+    """Section 3.4. Older servers lack `enabled` and `ready`; `status` is there only while a table exists or is being made."""
+
+    enabled: bool | None = None
+    ready: bool | None = None
+    status: str | None = None
+    can_materialize: bool | None = None
+    reason: str | None = None
+    error: str | None = None
+    last_materialized_at: datetime | None = None
+    saved_query_id: str | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether this version is or will be materialised: true from the moment it is asked for, table or not."""
+        return self.enabled if self.enabled is not None else self.saved_query_id is not None or self.status is not None
+
+
+class Endpoint(_Answer):
+    """Section 3.1: the endpoint, with the settings of its current version."""
+
+    id: str
+    name: str
+    description: str = ""
+    query: Mapping[str, Any]
+    is_active: bool = True
+    data_freshness_seconds: int | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    created_by: User | None = None
+    is_materialized: bool = False
+    current_version: int = 1
+    current_version_id: str | None = None
+    versions_count: int | None = None
+    derived_from_insight: str | None = None
+    last_executed_at: datetime | None = None
+    materialization: MaterializationState = MaterializationState()
+    bucket_overrides: Mapping[str, str] | None = None
+    columns: tuple[Column, ...] | None = None
+    tags: tuple[str, ...] = ()
+    optional_breakdown_properties: tuple[str, ...] = ()
+    materialization_error: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of the query node, such as `HogQLQuery`."""
+        return str(self.query.get("kind", ""))
+
+    @property
+    def sql(self) -> str | None:
+        """The HogQL text, None for a query node of another kind."""
+        return str(self.query.get("query") or "") if self.kind == "HogQLQuery" else None
+
+
+class EndpointVersion(Endpoint):
+    """Section 3.2: one version. `is_active` is the version's flag here, and `current_version_id` is this version's own id."""
+
+    version: int
+    version_id: str | None = None
+    endpoint_is_active: bool = True
+    version_created_at: datetime | None = None
+    version_updated_at: datetime | None = None
+    version_created_by: User | None = None
+
+
+class InsightVariable(_Answer):
+    """Section 9: a shared variable of the project. `name` is the label; `code_name` is what queries refer to."""
+
+    id: str
+    name: str
+    type: VariableType
+    code_name: str
+    default_value: Any = None
+    values: Any = None
+    is_multi: bool = False

@@ -1,0 +1,21 @@
+"""Freshness: how old an answer may be. Seconds on the wire, words in files (management.md, section 6)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEDULES: Final = {
+    "15min": 900,
+    "30min": 1800,
+    "1hour": 3600,
+    "6hour": 21600,
+    "12hour": 43200,
+    "24hour": 86400,
+    "7day": 604800,
+}
+DEFAULT_SECONDS: Final = 86400
+
+
+def schedule_word(seconds: int) -> str | None:
+    """The word for a number of seconds, None where the server has no such schedule."""
+    return next((word for word, value in SCHEDULES.items() if value == seconds), None)

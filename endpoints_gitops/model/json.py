@@ -1,0 +1,20 @@
+"""JSON values, compared and hashed by meaning: key order never counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+type Json = None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]
+type JsonObject = Mapping[str, Json]
+
+
+def canonical(value: Json) -> str:
+    """One text for all spellings of the same value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def fingerprint(value: Json) -> str:
+    """A short, stable name of a value (128 bits of SHA-256, hexadecimal)."""
+    return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]

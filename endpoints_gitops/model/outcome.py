@@ -1,0 +1,69 @@
+"""What a command did: one value that text, JSON and exit code are all made from, so they cannot disagree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput, worst
+from endpoints_gitops.model.json import Json, JsonObject
+
+SCHEMA_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An entry of `errors` in the machine output."""
+
+    code: str
+    message: str
+    where: str | None = None
+    fix: str | None = None
+
+    def as_json(self) -> JsonObject:
+        return {"code": self.code, "message": self.message, "where": self.where, "fix": self.fix}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The result of one command.
+
+    `items` has one JSON object per endpoint or finding.
+    """
+
+    command: str
+    exit_code: ExitCode = ExitCode.DONE
+    summary: Mapping[str, int] = field(default_factory=dict)
+    items: tuple[JsonObject, ...] = ()
+    errors: tuple[Failure, ...] = ()
+
+    def as_json(self) -> dict[str, Json]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "command": self.command,
+            "exit_code": int(self.exit_code),
+            "ok": self.exit_code == ExitCode.DONE,
+            "summary": dict(self.summary),
+            "items": list(self.items),
+            "errors": [failure.as_json() for failure in self.errors],
+        }
+
+
+def failures_of(error: EndpointsError) -> tuple[Failure, ...]:
+    """The entries of `errors` that one error makes: one for each mistake in the files, else a single one."""
+    if isinstance(error, InvalidInput):
+        return tuple(
+            Failure(code=problem.code, message=problem.message, where=problem.where, fix=problem.fix)
+            for problem in error.problems
+        )
+    return (Failure(code=error.code, message=error.message, where=error.where, fix=error.fix),)
+
+
+def failed(command: str, *errors: EndpointsError) -> Outcome:
+    """The outcome of a command that could do nothing."""
+    return Outcome(
+        command=command,
+        exit_code=worst(*(error.exit_code for error in errors)),
+        errors=tuple(failure for error in errors for failure in failures_of(error)),
+    )

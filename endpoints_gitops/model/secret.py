@@ -1,0 +1,54 @@
+"""A key that no log, error, plan or JSON can show."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NoReturn, final
+
+
+class KeyKind(StrEnum):
+    PERSONAL = "personal API key"
+    PROJECT_SECRET = "project secret API key"  # noqa: S105 - the name of a kind of key, not a key
+    UNKNOWN = "API key of an unknown kind"
+
+
+@final
+class Secret:
+    """Holds an API key. Only `reveal()` gives it out; everything that prints, formats or serialises it shows a mask."""
+
+    __slots__ = ("__text",)
+    MASK: Final = "********"
+
+    def __init__(self, text: str) -> None:
+        self.__text = text
+
+    def reveal(self) -> str:
+        """The key itself: for the Authorization header and for hashing, never for anything a person can see."""
+        return self.__text
+
+    @property
+    def kind(self) -> KeyKind:
+        if self.__text.startswith("phs_"):
+            return KeyKind.PROJECT_SECRET
+        return KeyKind.PERSONAL if self.__text.startswith("phx_") else KeyKind.UNKNOWN
+
+    def __bool__(self) -> bool:
+        return bool(self.__text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self.__text
+
+    def __hash__(self) -> int:
+        return hash(self.__text)
+
+    def __repr__(self) -> str:
+        return f"Secret({self.MASK})"
+
+    def __str__(self) -> str:
+        return self.MASK
+
+    def __format__(self, spec: str) -> str:
+        return format(self.MASK, spec)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret cannot be pickled")
