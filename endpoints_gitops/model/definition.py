@@ -1,8 +1,8 @@
 """The definition: one YAML file in the definitions folder, as values.
 
 The pydantic models are the single source of the file format: validation, `endpoints-gitops schema` and the shipped JSON
-Schema all come from them. A key that is absent is left alone on the server, a key that is present is managed, so presence
-(`model_fields_set`) matters as much as the value.
+Schema all come from them. A key that is absent is left alone on the server, a key that is present is managed, so
+presence (`model_fields_set`) matters as much as the value.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from endpoints_gitops.model.freshness import SCHEDULES
 
-NAME_PATTERN: Final = r"^[a-zA-Z][a-zA-Z0-9_-]{0,127}$"  # management.md, section 2.1
+NAME_PATTERN: Final = r"^[a-zA-Z][a-zA-Z0-9_-]{0,127}$"  # docs/server.md#bodies
 _NAME = re.compile(NAME_PATTERN)
 
 ScheduleWord = Literal["15min", "30min", "1hour", "6hour", "12hour", "24hour", "7day"]
@@ -26,7 +26,7 @@ BucketFunction = Literal["minute", "fifteen_minutes", "hour", "day", "week", "mo
 
 
 class VariableType(StrEnum):
-    """The server's own words (management.md, section 9)."""
+    """The server's own words (docs/server.md#insight-variables)."""
 
     STRING = "String"
     NUMBER = "Number"
@@ -35,7 +35,7 @@ class VariableType(StrEnum):
     DATE = "Date"
 
 
-# posthog-cli guesses a word from the JSON type of the default; both spellings load (posthog-cli.md, "Files").
+# posthog-cli guesses a word from the JSON type of the default; both spellings load (docs/posthog-cli.md).
 GUESSED_TYPES: Final = {
     "string": VariableType.STRING,
     "integer": VariableType.NUMBER,
@@ -145,7 +145,7 @@ class Definition(_Model):
     """One endpoint, as it should be."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
-    """Letter, then up to 127 of letters, digits, `_` and `-`. The endpoint is found by this key, whatever the file is called."""
+    """Letter, then up to 127 of letters, digits, `_`, `-`. It identifies the endpoint, whatever the file is called."""
     description: str | None = None
     tags: tuple[str, ...] | None = None
     active: bool | None = None
@@ -218,7 +218,7 @@ def freshness_seconds(value: str | int) -> int:
 
 
 def is_endpoint_name(text: str) -> bool:
-    """Whether the server takes this as the name of an endpoint (management.md, section 2.1)."""
+    """Whether the server takes this as the name of an endpoint (docs/server.md#bodies)."""
     return _NAME.fullmatch(text) is not None
 
 

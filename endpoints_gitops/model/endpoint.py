@@ -1,4 +1,4 @@
-"""What the server has: endpoints, their versions, shared variables (management.md, sections 3 and 9).
+"""What the server has: endpoints, their versions, shared variables (docs/server.md#answers).
 
 Tolerant on purpose: unknown keys are dropped, and keys that older servers lack have a default.
 """
@@ -29,14 +29,14 @@ class User(_Answer):
 
 
 class Column(_Answer):
-    """A named, typed output of a version; `type` is one of the words of management.md, section 3.3."""
+    """A named, typed output of a version; `type` is one of the words of docs/server.md#answers."""
 
     name: str
     type: str
 
 
 class MaterializationState(_Answer):
-    """Section 3.4. Older servers lack `enabled` and `ready`; `status` is there only while a table exists or is being made."""
+    """Older servers lack `enabled` and `ready`; `status` is there only while a table exists or is being made."""
 
     enabled: bool | None = None
     ready: bool | None = None
@@ -54,7 +54,7 @@ class MaterializationState(_Answer):
 
 
 class Endpoint(_Answer):
-    """Section 3.1: the endpoint, with the settings of its current version."""
+    """The endpoint, with the settings of its current version."""
 
     id: str
     name: str
@@ -90,7 +90,7 @@ class Endpoint(_Answer):
 
 
 class EndpointVersion(Endpoint):
-    """Section 3.2: one version. `is_active` is the version's flag here, and `current_version_id` is this version's own id."""
+    """One version: `is_active` is the version's own flag here, and `current_version_id` is this version's own id."""
 
     version: int
     version_id: str | None = None
@@ -101,7 +101,7 @@ class EndpointVersion(Endpoint):
 
 
 class InsightVariable(_Answer):
-    """Section 9: a shared variable of the project. `name` is the label; `code_name` is what queries refer to."""
+    """A shared variable of the project. `name` is the label; `code_name` is what queries refer to."""
 
     id: str
     name: str

@@ -1,4 +1,4 @@
-"""Freshness: how old an answer may be. Seconds on the wire, words in files (management.md, section 6)."""
+"""Freshness: how old an answer may be. Seconds on the wire, words in files (docs/server.md#materialisation)."""
 
 from __future__ import annotations
 
