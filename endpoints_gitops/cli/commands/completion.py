@@ -1,0 +1,31 @@
+"""`completion`: a script that completes commands and options, made by shtab from the parser itself."""
+
+from __future__ import annotations
+
+import argparse
+
+from endpoints_gitops.cli.console import Console
+from endpoints_gitops.model.outcome import Outcome
+
+_INSTALL = {
+    "bash": 'eval "$(endpoints-gitops completion bash)"   # in ~/.bashrc',
+    "zsh": "endpoints-gitops completion zsh > ~/.zfunc/_endpoints-gitops   # a folder on your fpath",
+    "tcsh": "endpoints-gitops completion tcsh > ~/.endpoints-gitops.tcsh   # and source it in ~/.tcshrc",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The shell to complete for."""
+    parser.add_argument("shell", choices=sorted(_INSTALL), help="the shell that will read the script")
+    parser.epilog = "  ".join(_INSTALL.values())
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Print the script."""
+    import shtab
+
+    from endpoints_gitops.cli.main import build_parser
+
+    script = shtab.complete(build_parser(), shell=arguments.shell)
+    console.show_document(script + "\n")
+    return Outcome(command="completion", items=({"shell": arguments.shell, "script": script},))

@@ -1,0 +1,166 @@
+"""What a person sees: results on stdout, progress and prose on stderr, and nothing that moves the cursor.
+
+Lines are values (`Line`), made by the renderers and printed here: in colour on a terminal, plain elsewhere and under
+NO_COLOR. Text that came from a server or a file passes through `printable` on the way out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, TextIO
+
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.model.printable import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
+
+class Style(StrEnum):
+    """Meanings, not colours; the terminal's theme decides the rest."""
+
+    PLAIN = ""
+    GOOD = "green"
+    BAD = "red"
+    WARN = "yellow"
+    FAINT = "dim"
+    HEAD = "bold"
+    ADDED = "green"
+    REMOVED = "red"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    text: str
+    style: Style = Style.PLAIN
+
+
+class OutputFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """Where a command writes; one is made for each run of the program."""
+
+    format: OutputFormat = OutputFormat.TEXT
+    quiet: bool = False
+    verbose: bool = False
+    stdout: TextIO
+    stderr: TextIO
+    environment: Mapping[str, str]
+
+    @classmethod
+    def of_process(cls, *, format: str = "text", quiet: bool = False, verbose: bool = False) -> Console:  # noqa: A002 - named after the option
+        return cls(
+            format=OutputFormat(format),
+            quiet=quiet,
+            verbose=verbose,
+            stdout=sys.stdout,
+            stderr=sys.stderr,
+            environment=os.environ,
+        )
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody is there to be asked."""
+        return sys.stdin is not None and sys.stdin.isatty() and self.stderr.isatty()
+
+    def show(self, lines: Iterable[Line | str]) -> None:
+        """Print a result: on stdout, left out in JSON mode, where `finish` prints the whole of it."""
+        if self.format is OutputFormat.TEXT:
+            self._print(self.stdout, lines)
+
+    def say(self, *lines: Line | str) -> None:
+        """Print prose: on stderr, left out under --quiet."""
+        if not self.quiet:
+            self._print(self.stderr, lines)
+
+    def warn(self, *lines: Line | str) -> None:
+        """Print what must be seen even under --quiet: on stderr."""
+        self._print(self.stderr, lines)
+
+    def trace(self, text: str) -> None:
+        """Print a line that only --verbose shows."""
+        if self.verbose:
+            self._print(self.stderr, [Line(text, Style.FAINT)])
+
+    def finish(self, outcome: Outcome) -> int:
+        """Print errors, and in JSON mode the whole outcome; returns the exit code."""
+        if self.format is OutputFormat.JSON:
+            self._write(json.dumps(outcome.as_json(), indent=2, ensure_ascii=False, default=str) + "\n")
+        for failure in outcome.errors:
+            where = f"{failure.where}: " if failure.where else ""
+            self.warn(Line(f"error: {where}{failure.message}", Style.BAD))
+            if failure.fix:
+                self.warn(f"  fix: {failure.fix}")
+        return int(outcome.exit_code)
+
+    def show_document(self, text: str) -> None:
+        """Print a whole document (rows, a schema, a script) on stdout as it is; left out in JSON mode, like `show`."""
+        if self.format is OutputFormat.TEXT:
+            self._write(text)
+
+    def confirm(self, question: str, *, yes: bool) -> bool:
+        """Ask before something is written. Without a terminal and without --yes nobody can answer: a usage error."""
+        if yes:
+            return True
+        if not self.interactive:
+            raise UsageError(
+                f"{question} Nobody is here to answer.",
+                fix="add --yes to say yes beforehand, or run it in a terminal",
+                code="usage.unconfirmed",
+            )
+        self.stderr.write(f"{question} [y/N] ")
+        self.stderr.flush()
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+    def ask_for(self, question: str) -> str:
+        """Ask for a line of text; empty where nobody is there."""
+        if not self.interactive:
+            return ""
+        self.stderr.write(f"{question} ")
+        self.stderr.flush()
+        return sys.stdin.readline().strip()
+
+    def coloured(self, stream: TextIO) -> bool:
+        return stream.isatty() and not self.environment.get("NO_COLOR") and self.environment.get("TERM") != "dumb"
+
+    def rich(self, stream: TextIO) -> RichConsole:
+        """A rich console on one of our streams, for progress bars and tables on a terminal."""
+        from rich.console import Console as RichConsole
+
+        return RichConsole(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def _write(self, text: str) -> None:
+        with _reader_may_leave(self.stdout):
+            self.stdout.write(text)
+            self.stdout.flush()
+
+    def _print(self, stream: TextIO, lines: Iterable[Line | str]) -> None:
+        styled = [line if isinstance(line, Line) else Line(line) for line in lines]
+        with _reader_may_leave(stream):
+            if self.coloured(stream):
+                rich = self.rich(stream)
+                for line in styled:
+                    rich.print(printable(line.text), style=line.style.value or None)
+            else:
+                stream.writelines(printable(line.text) + "\n" for line in styled)
+            stream.flush()
+
+
+@contextmanager
+def _reader_may_leave(stream: TextIO) -> Iterator[None]:
+    """Whoever reads our output may stop (`| head`): the work goes on, and the exit code stays true to it."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,38 @@
+"""Words and exit codes, explained for `endpoints-gitops explain`. Errors explain themselves in their docstrings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TOPICS: Final = {
+    "0": "Done, or nothing to report.",
+    "1": """Findings: differences that `diff` shows, mistakes that a check of the files found.
+Nothing is broken by itself; a pipeline that wants to stop on them can.""",
+    "2": """Usage or configuration: the command line, the configuration or a file that is needed is wrong.
+Nothing was sent to the server. Every mistake is printed with its place; mend them and run the command again.""",
+    "3": """Credentials: no key was found, the server refused it, or it lacks a scope.
+`endpoints-gitops auth status` shows which key is used, where it comes from, and which scopes are missing for what.""",
+    "4": """Could not find out: the network or the server failed and nothing was changed.
+Run the command again; `--max-wait SECONDS` lets it retry for longer, `--verbose` shows each request.""",
+    "5": """Partly applied: some writes landed and some did not, or one landed with a fault (materialization_error).
+The journal says what is left; `endpoints-gitops resume` finishes it without doing anything twice.""",
+    "6": """Conflict: the server moved, and nothing of it was overwritten; everything else was done.
+Look at it with `endpoints-gitops diff NAME`, then take the server's (`pull --theirs NAME`), or keep yours: `push
+--overwrite=NAME@VERSION` for now, or `adopt NAME` to have the answer reviewed and committed.""",
+    "130": "Interrupted. A push that was interrupted leaves a journal: `endpoints-gitops resume` finishes it.",
+    "ahead": """The file has something new, and what the server has is known to be older. A push writes it.""",
+    "drifted": """The server moved and the file has nothing new. A push says so and leaves it alone (exit 0; with
+--fail-on-drift: 6); `endpoints-gitops pull` brings it into the file.""",
+    "conflict": """Both moved, or it cannot be told which of the two is newer. Left alone, with exit code 6.
+Ways out: `pull --theirs NAME` takes the server's; `push --overwrite=NAME@VERSION` keeps yours while that version is
+current; `adopt NAME` writes `supersedes: VERSION` into the definition, so that the answer is reviewed and committed.""",
+    "cosmetic": """Two queries that differ only in formatting, comments, keyword case or redundant parentheses.
+That is no difference: no command sends it unless `push --allow-cosmetic` says so, because every edit cuts a version.""",
+    "precondition": """What a plan was computed against: the endpoint's id, its version, and the settings to be written.
+`push --plan FILE` refuses, endpoint by endpoint, what has moved since; make a new plan to go on.""",
+    "shallow": """A shallow clone lacks the history that tells whose change a difference is. In CI, check out with
+`fetch-depth: 0`; on a machine, `git fetch --unshallow`. Alternatively keep the folder that ENDPOINTS_GITOPS_STATE
+names in the CI cache: it holds the record of the last push.""",
+    "shared variable": """A variable of the whole project; every endpoint that uses its code name shares it. A push creates
+a missing one, and changes an existing one only with `--shared-variables`, after naming every endpoint that uses it.""",
+}

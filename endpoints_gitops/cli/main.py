@@ -1,0 +1,104 @@
+"""Parse the command line, hand over to one command, turn what comes back into output and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NoReturn, Protocol, cast
+
+from endpoints_gitops import __version__
+from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.registry import COMMANDS
+from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
+from endpoints_gitops.model.outcome import Failure, Outcome, failed
+
+
+class Command(Protocol):
+    """What every module in `cli/commands` offers."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's own arguments."""
+
+    def execute(self, arguments: argparse.Namespace, console: Console) -> Outcome:
+        """Do it; print results through the console; return the outcome."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, fix=f"{self.prog} --help", code="usage.arguments")
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command from its words; nothing but an exit code comes back, whatever happens."""
+    console = Console.of_process(format="json" if _asks_for_json(words) else "text")
+    name = next((word for word in words if not word.startswith("-")), "")
+    try:
+        arguments = build_parser(only=name).parse_args(_spelled_out(words))
+        console = Console.of_process(format=arguments.format, quiet=arguments.quiet, verbose=arguments.verbose)
+        outcome = load(arguments.command).execute(arguments, console)
+    except EndpointsError as error:
+        outcome = failed(name, error)
+    except KeyboardInterrupt:
+        outcome = _interrupted(name)
+    except RecursionError:
+        outcome = failed(name, UsageError("something in the input is nested too deeply to be read"))
+    return console.finish(outcome)
+
+
+def load(name: str) -> Command:
+    """The module of one command."""
+    return cast("Command", importlib.import_module(COMMANDS[name].module))
+
+
+def build_parser(only: str = "") -> argparse.ArgumentParser:
+    """The parser of every command, or, where `only` names one, of that one: the others need not be imported for it."""
+    parser = _Parser(prog="endpoints-gitops", description="PostHog Endpoints as code.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"endpoints-gitops {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    for name, entry in COMMANDS.items():
+        if only not in COMMANDS or name == only:
+            child = commands.add_parser(name, help=entry.summary, description=entry.summary, allow_abbrev=False)
+            _add_common(child)
+            load(name).configure(child)
+    if only and only not in COMMANDS:
+        _refuse_unknown(only)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    common = parser.add_argument_group("options of every command")
+    common.add_argument(
+        "--dir", metavar="PATH", help="definitions folder (default: from the configuration, else endpoints)"
+    )
+    common.add_argument("--env", metavar="NAME", help="the environment to work on")
+    common.add_argument("--format", choices=["text", "json"], default="text", help="what stdout holds (default: text)")
+    common.add_argument("--quiet", action="store_true", help="no progress and no prose on stderr")
+    common.add_argument("--verbose", action="store_true", help="show each request on stderr, the key masked")
+    common.add_argument("--yes", action="store_true", help="answer yes to what would be asked")
+    common.add_argument(
+        "--max-wait", metavar="SECONDS", type=float, default=60.0, help="give up retrying after this long (default: 60)"
+    )
+
+
+def _refuse_unknown(name: str) -> NoReturn:
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"there is no command {name!r}{meant}", fix="endpoints-gitops --help", code="usage.command")
+
+
+def _spelled_out(words: Sequence[str]) -> list[str]:
+    """Bare `--overwrite` and `--wait` take no value, so that the selector behind them stays a selector."""
+    return [f"{word}=" if word in {"--overwrite", "--wait"} else word for word in words]
+
+
+def _asks_for_json(words: Sequence[str]) -> bool:
+    """Known before parsing, so that a mistake on the command line is told in JSON too."""
+    return "--format=json" in words or ("--format", "json") in pairwise(words)
+
+
+def _interrupted(name: str) -> Outcome:
+    failure = Failure(code="interrupted", message="interrupted")
+    return Outcome(command=name, exit_code=ExitCode.INTERRUPTED, errors=(failure,))
