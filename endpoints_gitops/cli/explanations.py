@@ -25,14 +25,14 @@ Look at it with `endpoints-gitops diff NAME`, then take the server's (`pull --th
 --fail-on-drift: 6); `endpoints-gitops pull` brings it into the file.""",
     "conflict": """Both moved, or it cannot be told which of the two is newer. Left alone, with exit code 6.
 Ways out: `pull --theirs NAME` takes the server's; `push --overwrite=NAME@VERSION` keeps yours while that version is
-current; `adopt NAME` writes `supersedes: VERSION` into the definition, so that the answer is reviewed and committed.""",
+current; `adopt NAME` writes `supersedes: VERSION` into the definition: the answer is reviewed and committed.""",
     "cosmetic": """Two queries that differ only in formatting, comments, keyword case or redundant parentheses.
-That is no difference: no command sends it unless `push --allow-cosmetic` says so, because every edit cuts a version.""",
+That is no difference: no command sends it unless `push --allow-cosmetic` says so, for every edit cuts a version.""",
     "precondition": """What a plan was computed against: the endpoint's id, its version, and the settings to be written.
 `push --plan FILE` refuses, endpoint by endpoint, what has moved since; make a new plan to go on.""",
     "shallow": """A shallow clone lacks the history that tells whose change a difference is. In CI, check out with
 `fetch-depth: 0`; on a machine, `git fetch --unshallow`. Alternatively keep the folder that ENDPOINTS_GITOPS_STATE
 names in the CI cache: it holds the record of the last push.""",
-    "shared variable": """A variable of the whole project; every endpoint that uses its code name shares it. A push creates
-a missing one, and changes an existing one only with `--shared-variables`, after naming every endpoint that uses it.""",
+    "shared variable": """A variable of the whole project; every endpoint that uses its code name shares it. A push
+creates a missing one, and changes an existing one only with `--shared-variables`, after naming every endpoint that uses it.""",
 }
