@@ -34,5 +34,6 @@ That is no difference: no command sends it unless `push --allow-cosmetic` says s
 `fetch-depth: 0`; on a machine, `git fetch --unshallow`. Alternatively keep the folder that ENDPOINTS_GITOPS_STATE
 names in the CI cache: it holds the record of the last push.""",
     "shared variable": """A variable of the whole project; every endpoint that uses its code name shares it. A push
-creates a missing one, and changes an existing one only with `--shared-variables`, after naming every endpoint that uses it.""",
+creates a missing one, and changes an existing one only with `--shared-variables`, after naming every endpoint that
+uses it.""",
 }
