@@ -1,7 +1,7 @@
 """Values put in the place of a query's variables, for running a text that the server does not hold.
 
-The server substitutes variables of the project only, so a definition that was never pushed is bound here: the syntax tree
-says where each placeholder stands, and its value is written there as a HogQL literal.
+The server substitutes variables of the project only, so a definition that was never pushed is bound here: the syntax
+tree says where each placeholder stands, and its value is written there as a HogQL literal.
 """
 
 from __future__ import annotations
