@@ -1,0 +1,57 @@
+"""One text for all spellings of a query: what differs only in form is no difference (rule M108)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from endpoints_gitops.hogql import insights
+from endpoints_gitops.hogql.parser import ParseFailure, parse, parse_without_positions
+from endpoints_gitops.hogql.variables import variables_used
+from endpoints_gitops.model.json import Json, canonical
+
+_UNPARSED: Final = "text:"
+_OFF_BY_DEFAULT: Final = ("explain", "sendRawQuery")
+
+
+def canonical_sql(sql: str) -> str:
+    """Equal for two texts exactly when the parser reads the same query in both.
+
+    Layout, comments, keyword case, redundant parentheses and quotes do not count; whatever names a column does. A text
+    that cannot be parsed equals only itself, line endings and outer blanks aside.
+    """
+    try:
+        return canonical(parse_without_positions(sql))
+    except (ParseFailure, RecursionError):
+        return _UNPARSED + sql.replace("\r\n", "\n").strip()
+
+
+def canonical_query(node: Mapping[str, Any]) -> Json:
+    """The meaning of a query node: equal for all nodes that ask the same.
+
+    Variables go by their code name, as their ids differ from project to project. Keys that hold nothing, or what the
+    server fills in by itself (docs/server.md#insights), do not count.
+    """
+    meaning = insights.strip(node)
+    meaning.pop("version", None)  # the server's own mark of which shape of the node it stored
+    if node.get("kind") != "HogQLQuery":
+        return meaning
+    sql = str(node.get("query") or "")
+    variables = {name: value for name, value in _variables(node) if _may_use(sql, name)}
+    meaning = {key: value for key, value in meaning.items() if not (key in _OFF_BY_DEFAULT and value is False)}
+    meaning |= {"query": canonical_sql(sql), "variables": variables}
+    return {key: value for key, value in meaning.items() if value != {}}
+
+
+def _variables(node: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
+    for entry in (node.get("variables") or {}).values():
+        is_null = entry.get("isNull") is True
+        yield str(entry.get("code_name")), {"value": None if is_null else entry.get("value"), "isNull": is_null}
+
+
+def _may_use(sql: str, name: str) -> bool:
+    """The server drops variables that the query does not use."""
+    try:
+        return name in variables_used(parse(sql))
+    except ParseFailure:
+        return True

@@ -1,0 +1,48 @@
+"""Walking syntax trees, however deep: nothing here recurses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from endpoints_gitops.hogql.parser import Tree
+
+
+def nodes(*roots: object) -> Iterator[Tree]:
+    """Every node under the roots and the roots themselves, parents before their children."""
+    waiting = list(roots)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if "node" in value:
+                yield value
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+
+
+def of_kind(root: object, *kinds: str) -> Iterator[Tree]:
+    return (node for node in nodes(root) if node["node"] in kinds)
+
+
+def offset(node: Mapping[str, Any]) -> int:
+    """Where a node starts, in characters; 0 where the parser does not say."""
+    return int((node.get("start") or {}).get("offset") or 0)
+
+
+def fold(root: object, combine: Callable[[dict[str, Any]], Any]) -> Any:  # noqa: ANN401 - the type is what combine gives
+    """Rebuild a tree from its leaves: `combine` gets each dict with its children already combined."""
+    holder: list[Any] = [root]
+    order: list[tuple[Any, Any]] = [(holder, 0)]
+    for place, key in order:
+        value = place[key]
+        if isinstance(value, dict):
+            place[key] = copy = dict(value)
+            order.extend((copy, inner) for inner in copy)
+        elif isinstance(value, list):
+            place[key] = items = list(value)
+            order.extend((items, index) for index in range(len(items)))
+    for place, key in reversed(order):
+        if isinstance(place[key], dict):
+            place[key] = combine(place[key])
+    return holder[0]

@@ -1,0 +1,130 @@
+"""The parser's answers become trees or errors, and no text can hold a command up."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from endpoints_gitops.hogql import parser
+from endpoints_gitops.hogql.parser import (
+    HogQLSyntaxError,
+    ParserTimeout,
+    ParserUnavailable,
+    line_and_column,
+    parse,
+    parse_without_positions,
+)
+
+REFUSED = [
+    ("", 0, "hogql_syntax_error", "mismatched input '<eof>' expecting {SELECT, WITH, '{', '(', '<'}"),
+    ("select 1 from t where a = = 2", 26, "hogql_syntax_error", "unexpected token in expression: EqDouble"),
+    ("select 1 settings a = 1", 9, "hogql_error", "Unsupported: SelectStmt.settingsClause()"),
+    ("select '\U0001f600', = 2", 12, "hogql_syntax_error", "unexpected token in expression: EqDouble"),
+    ("select 'é\U0001f600' from", 16, "hogql_syntax_error", None),
+    ("select '\ud800'", 8, "hogql_syntax_error", "half of a surrogate pair is not text"),
+]
+
+
+@pytest.mark.parametrize(("sql", "offset", "code", "message"), REFUSED)
+def test_refused_text_is_an_error_with_its_place(sql: str, offset: int, code: str, message: str | None) -> None:
+    with pytest.raises(HogQLSyntaxError) as caught:
+        parse(sql)
+    assert (caught.value.offset, caught.value.code) == (offset, code)
+    assert message in (None, caught.value.message)
+
+
+def test_a_failure_is_the_same_on_the_second_look() -> None:
+    for _ in range(2):
+        with pytest.raises(HogQLSyntaxError, match=r"^SELECT must list at least one expression"):
+            parse("select")
+
+
+def test_a_tree_has_positions_in_characters() -> None:
+    field = parse("select '\U0001f600', a")["select"][1]
+    assert field["chain"] == ["a"]
+    assert (field["start"]["offset"], field["end"]["offset"]) == (12, 13)
+
+
+def test_a_tree_without_positions_has_none_at_any_depth() -> None:
+    assert parse_without_positions("select f(a + 1) as b from (select a from t)") == {
+        "node": "SelectQuery",
+        "select": [
+            {
+                "node": "Alias",
+                "alias": "b",
+                "expr": {
+                    "node": "Call",
+                    "name": "f",
+                    "args": [
+                        {
+                            "node": "ArithmeticOperation",
+                            "op": "+",
+                            "left": {"node": "Field", "chain": ["a"]},
+                            "right": {"node": "Constant", "value": 1},
+                        }
+                    ],
+                },
+            }
+        ],
+        "select_from": {
+            "node": "JoinExpr",
+            "table": {
+                "node": "SelectQuery",
+                "select": [{"node": "Field", "chain": ["a"]}],
+                "select_from": {"node": "JoinExpr", "table": {"node": "Field", "chain": ["t"]}},
+            },
+        },
+    }
+
+
+def test_a_long_text_is_parsed_in_another_process_to_the_same_tree() -> None:
+    short = "select 'ä\U0001f600' as a"
+    assert parse_without_positions(short + " " * parser.IN_PROCESS_CHARACTERS) == parse_without_positions(short)
+
+
+def test_a_long_text_is_refused_with_its_place_too() -> None:
+    with pytest.raises(HogQLSyntaxError) as caught:
+        parse(" " * parser.IN_PROCESS_CHARACTERS + "selet 1")
+    assert caught.value.offset == parser.IN_PROCESS_CHARACTERS
+
+
+def test_a_text_that_takes_minutes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parser, "SECONDS", 0.5)
+    begun = time.monotonic()
+    with pytest.raises(ParserTimeout, match=r"^the query could not be parsed within 0\.5 seconds$"):
+        parse("select " + "1+" * 20_000 + "1")
+    assert time.monotonic() - begun < 5
+
+
+def test_a_text_beyond_all_bounds_is_not_even_tried() -> None:
+    with pytest.raises(ParserTimeout, match=r"^the query has 2,000,001 characters; at most 2,000,000 are parsed$"):
+        parse(" " * (parser.MOST_CHARACTERS + 1))
+
+
+@pytest.mark.parametrize("nested", ["f(" * 900 + "1" + ")" * 900, "[" * 900 + "1" + "]" * 900])
+def test_a_text_nested_too_deeply_is_one_clear_error(nested: str) -> None:
+    for read in (parse, parse_without_positions):
+        with pytest.raises(ParserTimeout, match=r"^the query is nested too deeply to be analysed$"):
+            read("select " + nested)
+
+
+@pytest.mark.parametrize("length", [1, parser.IN_PROCESS_CHARACTERS + 1])
+def test_without_the_parser_nothing_is_guessed(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    monkeypatch.setitem(sys.modules, "hogql_parser_rs", None)
+    monkeypatch.setattr(parser, "find_spec", lambda _: None)
+    with pytest.raises(ParserUnavailable, match="hogql-parser-rs has no build for Windows"):
+        parse("select 'no parser'".ljust(length))
+
+
+def test_importing_this_room_does_not_import_the_parser() -> None:
+    from subprocess import run
+
+    program = "import sys, endpoints_gitops.hogql.canonical; print('hogql_parser_rs' in sys.modules)"
+    assert run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(("offset", "place"), [(0, (1, 1)), (6, (1, 7)), (7, (2, 1)), (9, (2, 3))])
+def test_an_offset_has_a_line_and_a_column(offset: int, place: tuple[int, int]) -> None:
+    assert line_and_column("select\n  a", offset) == place
