@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from endpoints_gitops.hogql import insights
@@ -37,20 +37,26 @@ def canonical_query(node: Mapping[str, Any]) -> Json:
     if node.get("kind") != "HogQLQuery":
         return meaning
     sql = str(node.get("query") or "")
-    variables = {name: value for name, value in _variables(node) if _may_use(sql, name)}
     meaning = {key: value for key, value in meaning.items() if not (key in _OFF_BY_DEFAULT and value is False)}
-    meaning |= {"query": canonical_sql(sql), "variables": variables}
-    return {key: value for key, value in meaning.items() if value != {}}
+    meaning |= {"query": canonical_sql(sql), "variables": _variables(node.get("variables"), sql)}
+    return {key: value for key, value in meaning.items() if key != "variables" or value}
 
 
-def _variables(node: Mapping[str, Any]) -> Iterator[tuple[str, Json]]:
-    for entry in (node.get("variables") or {}).values():
-        is_null = entry.get("isNull") is True
-        yield str(entry.get("code_name")), {"value": None if is_null else entry.get("value"), "isNull": is_null}
+def _variables(given: Json, sql: str) -> Json:
+    """By code name, without those that the query does not use: the server drops them."""
+    entries = list(given.values()) if isinstance(given, Mapping) else [given] * bool(given)
+    if not all(isinstance(entry, Mapping) and "code_name" in entry for entry in entries):
+        return given  # the server would refuse this, so there is nothing to give a meaning to
+    values = {str(entry["code_name"]): _value(entry) for entry in entries if isinstance(entry, Mapping)}
+    return {name: value for name, value in values.items() if _may_use(sql, name)}
+
+
+def _value(entry: Mapping[str, Json]) -> Json:
+    is_null = entry.get("isNull") is True
+    return {"value": None if is_null else entry.get("value"), "isNull": is_null}
 
 
 def _may_use(sql: str, name: str) -> bool:
-    """The server drops variables that the query does not use."""
     try:
         return name in variables_used(parse(sql))
     except ParseFailure:

@@ -175,6 +175,7 @@ SAME_NODES = {
     "layout": (hogql("select\r\n 1"), hogql("SELECT 1")),
 }
 OTHER_NODES = {
+    "variables of no known shape": (hogql(variables=["x"]), hogql(variables=["y"])),
     "value": (hogql(variables=variable("v")), hogql(variables=variable("w"))),
     "number or text": (hogql(variables=variable(1)), hogql(variables=variable("1"))),
     "null or no value": (hogql(variables=variable(None, isNull=True)), hogql(variables=variable(None))),
@@ -183,6 +184,8 @@ OTHER_NODES = {
     "unreadable text keeps its variables": (hogql("selet", variables=variable("v")), hogql("selet")),
     "modifiers": (hogql(modifiers={"debug": True}), hogql()),
     "values": (hogql(values={"a": 1}), hogql(values={"a": 2})),
+    "a null among values": (hogql(values={"a": None}), hogql()),
+    "filters that filter nothing": (hogql(filters={}), hogql()),
     "name": (hogql(name="n"), hogql()),
     "filters": (hogql(filters={"filterTestAccounts": True}), hogql()),
     "kind": ({"kind": "Odd"}, {"kind": "Other"}),
