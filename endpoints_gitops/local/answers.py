@@ -1,0 +1,85 @@
+"""Response bodies of endpoints and versions (docs/server.md#answers)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from endpoints_gitops.local import materialisation
+from endpoints_gitops.local.store.database import Store
+from endpoints_gitops.local.store.rows import Project, StoredEndpoint, StoredVersion, User
+from endpoints_gitops.model.json import Json
+
+
+def endpoint_item(
+    store: Store, project: Project, endpoint: StoredEndpoint, version: StoredVersion, now: datetime, site: str | None
+) -> dict[str, Json]:
+    """An endpoint with the settings of one version. `site` None leaves the addresses null."""
+    path = f"/api/projects/{project.id}/endpoints/{endpoint.name}/run"
+    current = store.current_version(endpoint)
+    return {
+        "id": endpoint.id,
+        "name": endpoint.name,
+        "description": version.description,
+        "query": version.query,
+        "is_active": endpoint.is_active,
+        "data_freshness_seconds": version.data_freshness_seconds,
+        "endpoint_path": path,
+        "url": site and f"{site}{path}",
+        "ui_url": site and f"{site}/project/{project.id}/endpoints/{endpoint.name}",
+        "created_at": zulu(endpoint.created_at),
+        "updated_at": zulu(endpoint.updated_at),
+        "created_by": user_item(store.user(endpoint.created_by)),
+        "is_materialized": version.is_materialized,
+        "current_version": current.number if current else version.number,
+        "current_version_id": version.id,
+        "versions_count": store.versions_count(endpoint),
+        "derived_from_insight": endpoint.derived_from_insight,
+        "last_executed_at": iso(endpoint.last_executed_at),
+        "materialization": materialisation.state(version, now),
+        "bucket_overrides": version.bucket_overrides,
+        "columns": version.columns,
+        "tags": sorted(endpoint.tags),
+        "optional_breakdown_properties": version.optional_breakdown_properties,
+    }
+
+
+def version_item(
+    store: Store, project: Project, endpoint: StoredEndpoint, version: StoredVersion, now: datetime
+) -> dict[str, Json]:
+    """One version: `is_active` is its own flag, and it has no addresses."""
+    return endpoint_item(store, project, endpoint, version, now, None) | {
+        "is_active": version.is_active,
+        "last_executed_at": iso(version.last_executed_at),
+        "version": version.number,
+        "version_id": version.id,
+        "endpoint_is_active": endpoint.is_active,
+        "version_created_at": iso(version.created_at),
+        "version_updated_at": iso(version.updated_at),
+        "version_created_by": user_item(store.user(version.created_by)),
+    }
+
+
+def user_item(user: User | None) -> Json:
+    if user is None:
+        return None
+    return {
+        "id": user.id,
+        "uuid": user.uuid,
+        "distinct_id": user.distinct_id,
+        "first_name": user.first_name,
+        "last_name": "",
+        "email": user.email,
+        "is_email_verified": None,
+        "hedgehog_config": None,
+        "role_at_organization": None,
+    }
+
+
+def zulu(moment: datetime) -> str:
+    """As the serializers write times: `Z` for UTC."""
+    return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+def iso(moment: datetime | None) -> str | None:
+    """As Python writes times: `+00:00` for UTC."""
+    return None if moment is None else moment.astimezone(UTC).isoformat()

@@ -1,0 +1,157 @@
+"""The ASGI application: from bytes to a call, from an answer to bytes, and everything that stands between."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+import anyio
+from starlette.responses import Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from endpoints_gitops.local import keys, materialisation
+from endpoints_gitops.local.call import Answer, Call, Incoming, refused
+from endpoints_gitops.local.connections import Connections
+from endpoints_gitops.local.control import control_routes
+from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.errors import Refused, broken, method_not_allowed, not_found, too_large
+from endpoints_gitops.local.fault_layer import FaultLayer
+from endpoints_gitops.local.routes import endpoints, variables, who
+from endpoints_gitops.local.routes.action import Action, Resource
+
+LARGEST_BODY: Final = 20_000_000
+_LOG: Final = logging.getLogger(__name__)
+_PARENTS: Final = ("projects", "environments")
+
+
+def application(
+    deployment: Deployment, connections: Connections, *, colleague: str, prefix: str = "", control: bool = False
+) -> ASGIApp:
+    """All routes, in the layer that plays faults. `colleague` is the key of whoever makes edits behind one's back."""
+    routes = [
+        Route(f"/api/{parent}/{{project_id}}{resource.path}", Endpoint(deployment, resource, prefix))
+        for parent in _PARENTS
+        for resource in (*endpoints.RESOURCES, *variables.RESOURCES)
+    ]
+    routes += [Route(resource.path, Endpoint(deployment, resource, prefix)) for resource in who.RESOURCES]
+    layer = FaultLayer(
+        app=_Prefixed(Router(routes, redirect_slashes=False, default=_nowhere), prefix),
+        faults=deployment.faults,
+        log=deployment.log,
+        connections=connections,
+        colleague=colleague,
+        prefix=prefix,
+    )
+    return _Prefixed(Router(control_routes(deployment), default=layer), "") if control else layer
+
+
+@dataclass(frozen=True, slots=True)
+class _Prefixed:
+    """Takes the prefix and one trailing slash off the path, as a proxy and the routes of PostHog do."""
+
+    app: ASGIApp
+    prefix: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if not path.startswith(f"{self.prefix}/"):
+            await _nowhere(scope, receive, send)
+            return
+        inner = path.removeprefix(self.prefix)
+        await self.app({**scope, "path": inner.removesuffix("/") or "/", "asked_path": inner}, receive, send)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One resource as an ASGI app."""
+
+    deployment: Deployment
+    resource: Resource
+    prefix: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = await _body(receive)
+        if body is None:
+            answer = refused(too_large(LARGEST_BODY))
+        else:
+            incoming = _incoming(scope, body, self.prefix)
+            answer = await anyio.to_thread.run_sync(self.answer, incoming, abandon_on_cancel=True)
+        await _response(answer)(scope, receive, send)
+
+    def answer(self, incoming: Incoming) -> Answer:
+        """The answer to a request; whatever goes wrong in here is a 500, and the server goes on."""
+        try:
+            return self._answer(incoming)
+        except Refused as refusal:
+            return refused(refusal)
+        except Exception:
+            _LOG.exception("%s %s", incoming.method, incoming.path)
+            return refused(broken())
+
+    def _answer(self, incoming: Incoming) -> Answer:
+        method = "GET" if incoming.method == "HEAD" else incoming.method
+        action = self.resource.actions.get(method)
+        with self.deployment.store.lock:
+            call = self._admitted(incoming, action)
+            if action is None:
+                raise method_not_allowed(incoming.method)
+            materialisation.finish_builds(self.deployment.store, call.now, self.deployment.build_seconds)
+            if not action.interleaved:
+                return action.handler(self.deployment, call)
+        return action.handler(self.deployment, call)
+
+    def _admitted(self, incoming: Incoming, action: Action | None) -> Call:
+        key = keys.authenticated(self.deployment.store, incoming)
+        if action is None:
+            raise method_not_allowed(incoming.method)
+        call = keys.admitted(self.deployment, incoming, key, scope=action.scope, with_secret=action.with_secret)
+        materialized = action.draws_materialized is not None and action.draws_materialized(self.deployment, call)
+        over = self.deployment.limiter.refusal(key, materialized=materialized)
+        if over is not None:
+            raise over
+        return call
+
+
+def _incoming(scope: Scope, body: bytes, prefix: str) -> Incoming:
+    headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+    return Incoming(
+        method=scope["method"],
+        site=f"http://{headers.get('host', '127.0.0.1')}{prefix}",
+        path=scope.get("asked_path", scope["path"]),
+        query=tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+        names=scope.get("path_params", {}),
+        authorization=headers.get("authorization", ""),
+        content_type=headers.get("content-type", ""),
+        body=body,
+    )
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body. One that is too large is read to its end, so that the client hears why, and not kept: None."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size <= LARGEST_BODY:
+            parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts) if size <= LARGEST_BODY else None
+
+
+def _response(answer: Answer) -> Response:
+    if answer.status == 204:
+        return Response(status_code=204, headers=dict(answer.headers))
+    body = json.dumps(answer.body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+        "utf-8", "replace"
+    )
+    return Response(body, status_code=answer.status, headers=dict(answer.headers), media_type="application/json")
+
+
+async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
+    await _response(refused(not_found("Endpoint not found.")))(scope, receive, send)

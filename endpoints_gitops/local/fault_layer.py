@@ -1,0 +1,179 @@
+"""The layer around the routes that makes requests go wrong where faults are set, and writes the request log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from endpoints_gitops.local.connections import Connections
+from endpoints_gitops.local.errors import broken, envelope
+from endpoints_gitops.local.faults import FAULTS_OF_THIS_REQUEST, Edit, Effect, Fault, Faults, When
+from endpoints_gitops.local.request_log import RequestLog
+
+_PAGE = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0} Bad gateway</h1></body></html>"
+_INSTEAD = (Effect.ERROR, Effect.HANG, Effect.HTML, Effect.WRONG_JSON, Effect.BROKEN_JSON, Effect.DROP)
+
+
+class _Cut(Exception):
+    """The request ends without a whole answer."""
+
+
+@dataclass(slots=True)
+class _Answered:
+    """An answer that is held back."""
+
+    messages: list[Message]
+
+    @property
+    def status(self) -> int:
+        return int(self.messages[0]["status"])
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(message.get("body", b"") for message in self.messages[1:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultLayer:
+    """An ASGI app around another."""
+
+    app: ASGIApp
+    faults: Faults
+    log: RequestLog
+    connections: Connections
+    colleague: str
+    prefix: str = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        struck = self.faults.striking(scope["method"], scope["path"].removeprefix(self.prefix))
+        status: int | None = None
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        FAULTS_OF_THIS_REQUEST.set(frozenset(fault.effect for fault in struck))
+        try:
+            await self._play(struck, scope, receive, noted)
+        except _Cut:
+            status = None
+            self.connections.drop(scope)
+            await asyncio.sleep(0)
+        finally:
+            query = scope["query_string"].decode("latin-1")
+            self.log.add(scope["method"], scope["path"].removeprefix(self.prefix), query, status)
+
+    async def _play(self, struck: Sequence[Fault], scope: Scope, receive: Receive, send: Send) -> None:
+        if not struck:
+            await self.app(scope, receive, send)
+            return
+        before = [fault for fault in struck if fault.when == When.BEFORE and fault.effect != Effect.HALF]
+        instead = await self._strike(before, receive)
+        if instead is None:
+            answered = await self._handled(scope, receive)
+            after = [fault for fault in struck if fault.when == When.AFTER and fault.effect != Effect.HALF]
+            instead = await self._strike(after, receive)
+            if instead is None:
+                await self._pass_on(answered, send, half=any(fault.effect == Effect.HALF for fault in struck))
+                return
+        await instead(scope, receive, send)
+
+    async def _strike(self, faults: Sequence[Fault], receive: Receive) -> Response | None:
+        """What is answered instead; None where the request goes on."""
+        for fault in faults:
+            if fault.effect == Effect.DELAY:
+                await asyncio.sleep(fault.seconds)
+            elif fault.effect == Effect.EDIT and fault.edit is not None:
+                refusal = await self._edit(fault.edit)
+                if refusal is not None:
+                    return refusal
+            elif fault.effect == Effect.HANG:
+                await _hang(receive, fault.seconds)
+                raise _Cut
+            elif fault.effect in _INSTEAD:
+                return _instead(fault)
+        return None
+
+    async def _handled(self, scope: Scope, receive: Receive) -> _Answered:
+        held: list[Message] = []
+
+        async def hold(message: Message) -> None:
+            held.append(message)
+
+        await self.app(scope, receive, hold)
+        return _Answered(held)
+
+    async def _pass_on(self, answered: _Answered, send: Send, *, half: bool) -> None:
+        if not half:
+            for message in answered.messages:
+                await send(message)
+            return
+        await send(answered.messages[0])
+        body = answered.body
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+
+    async def _edit(self, edit: Edit) -> Response | None:
+        """Make somebody else's request. One that is refused is a mistake of the test, and said."""
+        answered = await self._handled(*self._request(edit))
+        if answered.status < 400:
+            return None
+        told = f"The edit by somebody else was refused with {answered.status}: {answered.body.decode()}"
+        return JSONResponse(broken(told).body, status_code=500)
+
+    def _request(self, edit: Edit) -> tuple[Scope, Receive]:
+        path = f"{self.prefix}/api/projects/@current/{edit.path.lstrip('/')}"
+        headers = {"authorization": f"Bearer {self.colleague}", "content-type": "application/json"}
+        sent = iter([{"type": "http.request", "body": json.dumps(dict(edit.body)).encode()}])
+
+        async def receive() -> Message:
+            return next(sent, {"type": "http.disconnect"})
+
+        return _scope(edit.method.upper(), path, headers), receive
+
+
+def _scope(method: str, path: str, headers: Mapping[str, str]) -> Scope:
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": b"",
+        "headers": [(key.encode(), value.encode()) for key, value in headers.items()],
+        "scheme": "http",
+        "server": None,
+        "client": None,
+        "root_path": "",
+    }
+
+
+def _instead(fault: Fault) -> Response:
+    if fault.effect == Effect.DROP:
+        raise _Cut
+    if fault.effect == Effect.HTML:
+        return HTMLResponse(_PAGE.format(fault.status), status_code=fault.status)
+    if fault.effect == Effect.WRONG_JSON:
+        return JSONResponse(["something", {"else": None}])
+    if fault.effect == Effect.BROKEN_JSON:
+        return Response(b'{"results": [', media_type="application/json")
+    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+    kind, code = ("throttled_error", "throttled") if fault.status == 429 else ("server_error", "error")
+    told = "A fault that a test asked for."
+    return JSONResponse(envelope(kind, code, told), status_code=fault.status, headers=headers)
+
+
+async def _hang(receive: Receive, seconds: float) -> None:
+    """Wait, but no longer than there is somebody who waits for the answer."""
+
+    async def gone() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            continue
+
+    with suppress(TimeoutError):
+        await asyncio.wait_for(gone(), seconds)

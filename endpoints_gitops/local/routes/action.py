@@ -1,0 +1,60 @@
+"""What a route is: a function, and who may call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from endpoints_gitops.local.call import Answer, Call
+from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.errors import bare, not_found
+from endpoints_gitops.local.store.rows import StoredEndpoint, StoredVersion
+
+type Handler = Callable[[Deployment, Call], Answer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """`scope` None: no key may. `interleaved`: takes the store's lock by itself, around what needs it.
+
+    `draws_materialized` says whether a call counts against the budget of materialised runs.
+    """
+
+    handler: Handler
+    scope: str | None
+    with_secret: bool = False
+    interleaved: bool = False
+    draws_materialized: Callable[[Deployment, Call], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One path, and what each method does there."""
+
+    path: str
+    actions: Mapping[str, Action]
+
+
+def endpoint_of(deployment: Deployment, call: Call) -> StoredEndpoint:
+    """The endpoint that the path names. Raises a 404."""
+    endpoint = deployment.store.endpoint(call.project, call.incoming.names["name"])
+    if endpoint is None:
+        raise not_found()
+    return endpoint
+
+
+def current_of(deployment: Deployment, endpoint: StoredEndpoint) -> StoredVersion:
+    version = deployment.store.current_version(endpoint)
+    if version is None:
+        raise bare(404, "No version found for this endpoint")
+    return version
+
+
+def version_asked(deployment: Deployment, endpoint: StoredEndpoint, number: int | None) -> StoredVersion:
+    """The version of that number, else the current one. Raises a 404."""
+    if number is None:
+        return current_of(deployment, endpoint)
+    version = deployment.store.version(endpoint, number)
+    if version is None:
+        raise bare(404, f"Version {number} not found")
+    return version

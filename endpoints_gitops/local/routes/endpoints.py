@@ -1,0 +1,131 @@
+"""Endpoints and their versions (docs/server.md#routes)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from endpoints_gitops.local import writing
+from endpoints_gitops.local.answers import endpoint_item, version_item
+from endpoints_gitops.local.bodies import endpoint_request
+from endpoints_gitops.local.call import Answer, Call, Incoming, integer
+from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.errors import Refused, invalid
+from endpoints_gitops.local.paging import limit_offset
+from endpoints_gitops.local.routes.action import Action, Resource, current_of, endpoint_of, version_asked
+from endpoints_gitops.local.store.rows import StoredEndpoint, StoredVersion
+from endpoints_gitops.model.json import Json
+
+_FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
+
+
+def list_endpoints(deployment: Deployment, call: Call) -> Answer:
+    store = deployment.store
+    where, values = _filters(deployment, call.incoming)
+    where, values = f"project_id = ? AND deleted_at IS NULL{where}", [call.project.id, *values]
+
+    def items(limit: int, offset: int) -> list[Json]:
+        page = store.endpoints.select(where, (*values, limit, offset), tail="ORDER BY place LIMIT ? OFFSET ?")
+        return [_item(deployment, call, endpoint) for endpoint in page]
+
+    return Answer(body=limit_offset(call.incoming, store.endpoints.count(where, values), items))
+
+
+def create_endpoint(deployment: Deployment, call: Call) -> Answer:
+    endpoint, version = writing.create(deployment, call, endpoint_request(call.incoming.sent()))
+    return Answer(status=201, body=_item(deployment, call, endpoint, version))
+
+
+def retrieve_endpoint(deployment: Deployment, call: Call) -> Answer:
+    endpoint = endpoint_of(deployment, call)
+    number = call.incoming.asked_integer("version")
+    if number is None:
+        return Answer(body=_item(deployment, call, endpoint))
+    return Answer(body=_version(deployment, call, endpoint, version_asked(deployment, endpoint, number)))
+
+
+def update_endpoint(deployment: Deployment, call: Call) -> Answer:
+    """PUT and PATCH alike."""
+    endpoint = endpoint_of(deployment, call)
+    body = endpoint_request(call.incoming.sent())
+    if body.deleted:
+        writing.delete(deployment, call, endpoint)
+        return Answer(body={"success": True})
+    done = writing.update(deployment, call, endpoint, current_of(deployment, endpoint), body)
+    show = _version if done.targeted else _item
+    told = show(deployment, call, done.endpoint, done.version)
+    if done.materialization_error is not None:
+        told["materialization_error"] = done.materialization_error
+    return Answer(body=told)
+
+
+def delete_endpoint(deployment: Deployment, call: Call) -> Answer:
+    writing.delete(deployment, call, endpoint_of(deployment, call))
+    return Answer(status=204)
+
+
+def list_versions(deployment: Deployment, call: Call) -> Answer:
+    endpoint = endpoint_of(deployment, call)
+    store = deployment.store
+
+    def items(limit: int, offset: int) -> list[Json]:
+        tail = "ORDER BY number DESC LIMIT ? OFFSET ?"
+        page = store.versions.select("endpoint_id = ?", (endpoint.id, limit, offset), tail=tail)
+        return [_version(deployment, call, endpoint, version) for version in page]
+
+    return Answer(body=limit_offset(call.incoming, store.versions_count(endpoint), items))
+
+
+def update_tags(_deployment: Deployment, _call: Call) -> Answer:
+    """Refused for everybody; with a key it never gets this far."""
+    raise Refused(405, {"detail": "Bulk tag updates are not supported for endpoints."})
+
+
+def _filters(deployment: Deployment, incoming: Incoming) -> tuple[str, list[int]]:
+    where, values = "", []
+    flag = _FLAGS.get((incoming.asked("is_active") or "").lower())
+    if flag is not None:
+        where, values = " AND is_active = ?", [int(flag)]
+    author = incoming.asked("created_by")
+    if author:
+        number = integer(author)
+        if number is None or abs(number) >= 2**63 or deployment.store.user(number) is None:
+            told = "Select a valid choice. That choice is not one of the available choices."
+            raise invalid(told, "created_by", code="invalid_choice")
+        where, values = f"{where} AND created_by = ?", [*values, number]
+    return where, values
+
+
+def _item(
+    deployment: Deployment, call: Call, endpoint: StoredEndpoint, version: StoredVersion | None = None
+) -> dict[str, Json]:
+    shown = version or current_of(deployment, endpoint)
+    return endpoint_item(deployment.store, call.project, endpoint, shown, call.now, call.incoming.site)
+
+
+def _version(deployment: Deployment, call: Call, endpoint: StoredEndpoint, version: StoredVersion) -> dict[str, Json]:
+    return version_item(deployment.store, call.project, endpoint, version, call.now)
+
+
+RESOURCES: Final = (
+    Resource(
+        path="/endpoints",
+        actions={
+            "GET": Action(handler=list_endpoints, scope="endpoint:read"),
+            "POST": Action(handler=create_endpoint, scope="endpoint:write"),
+        },
+    ),
+    Resource(path="/endpoints/bulk_update_tags", actions={"POST": Action(handler=update_tags, scope=None)}),
+    Resource(
+        path="/endpoints/{name}",
+        actions={
+            "GET": Action(handler=retrieve_endpoint, scope="endpoint:read"),
+            "PUT": Action(handler=update_endpoint, scope="endpoint:write"),
+            "PATCH": Action(handler=update_endpoint, scope="endpoint:write"),
+            "DELETE": Action(handler=delete_endpoint, scope="endpoint:write"),
+        },
+    ),
+    Resource(
+        path="/endpoints/{name}/versions",
+        actions={"GET": Action(handler=list_versions, scope="endpoint:read")},
+    ),
+)

@@ -1,0 +1,79 @@
+"""Who is asking, and what there is to ask about (docs/server.md#who)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from endpoints_gitops.local.answers import zulu
+from endpoints_gitops.local.call import Answer, Call
+from endpoints_gitops.local.deployment import ORGANIZATION_ID, ORGANIZATION_NAME, Deployment
+from endpoints_gitops.local.keys import NO_SCOPE_NEEDED
+from endpoints_gitops.local.paging import limit_offset
+from endpoints_gitops.local.routes.action import Action, Resource
+from endpoints_gitops.local.store.rows import Project
+from endpoints_gitops.model.json import Json, JsonObject
+
+
+def current_key(_deployment: Deployment, call: Call) -> Answer:
+    key = call.key
+    return Answer(
+        body={
+            "id": key.id,
+            "label": key.label,
+            "scopes": key.scopes,
+            "scoped_teams": key.scoped_projects,
+            "scoped_organizations": [],
+            "created_at": zulu(key.created_at),
+            "last_used_at": zulu(call.now),
+            "user_id": key.user_id,
+        }
+    )
+
+
+def current_user(_deployment: Deployment, call: Call) -> Answer:
+    assert call.user is not None
+    user = call.user
+    return Answer(
+        body={
+            "id": user.id,
+            "uuid": user.uuid,
+            "distinct_id": user.distinct_id,
+            "email": user.email,
+            "first_name": user.first_name,
+            "last_name": "",
+            "team": _project(call.project),
+            "organization": {"id": ORGANIZATION_ID, "name": ORGANIZATION_NAME},
+        }
+    )
+
+
+def current_organization(deployment: Deployment, call: Call) -> Answer:
+    projects = [_project(each) for each in _reachable(deployment, call)]
+    return Answer(body={"id": ORGANIZATION_ID, "name": ORGANIZATION_NAME, "projects": projects})
+
+
+def list_projects(deployment: Deployment, call: Call) -> Answer:
+    projects: list[Json] = [_project(each) for each in _reachable(deployment, call)]
+    page = limit_offset(call.incoming, len(projects), lambda limit, offset: projects[offset : offset + limit])
+    return Answer(body=page)
+
+
+def _reachable(deployment: Deployment, call: Call) -> list[Project]:
+    scoped = call.key.scoped_projects
+    return [each for each in deployment.store.projects.select() if not scoped or each.id in scoped]
+
+
+def _project(project: Project) -> JsonObject:
+    return {"id": project.id, "name": project.name}
+
+
+def _resource(path: str, action: Action) -> Resource:
+    return Resource(path=path, actions={"GET": action})
+
+
+RESOURCES: Final = (
+    _resource("/api/personal_api_keys/@current", Action(handler=current_key, scope=NO_SCOPE_NEEDED)),
+    _resource("/api/users/@me", Action(handler=current_user, scope="user:read")),
+    _resource("/api/organizations/@current", Action(handler=current_organization, scope="organization:read")),
+    _resource("/api/projects", Action(handler=list_projects, scope="project:read")),
+)

@@ -1,0 +1,302 @@
+"""Start and stop a local server: in the foreground for `serve`, in a thread for tests and the demo."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final, TextIO
+
+import uvicorn
+
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.local import keys
+from endpoints_gitops.local.app import application
+from endpoints_gitops.local.connections import Connections
+from endpoints_gitops.local.deployment import AUTHOR, COLLEAGUE, Deployment, furnish, wall_clock
+from endpoints_gitops.local.limits import Limiter, Limits
+from endpoints_gitops.local.queries import LazyEngine, QueryEngine
+from endpoints_gitops.local.store.database import Store
+from endpoints_gitops.local.store.rows import Project
+
+if TYPE_CHECKING:
+    from endpoints_gitops.local.faults import Faults
+    from endpoints_gitops.local.request_log import RequestLog
+
+LOOPBACK: Final = "127.0.0.1"
+_GRACE_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningServer:
+    """A server that answers. Its keys are of this start; `colleague_key` belongs to another user."""
+
+    url: str
+    project_id: int
+    key: str
+    readonly_key: str
+    project_secret_key: str
+    colleague_key: str
+    deployment: Deployment
+
+    @property
+    def store(self) -> Store:
+        return self.deployment.store
+
+    @property
+    def faults(self) -> Faults:
+        return self.deployment.faults
+
+    @property
+    def requests(self) -> RequestLog:
+        return self.deployment.log
+
+    def issue_key(
+        self, *scopes: str, scoped_projects: tuple[int, ...] = (), secret: bool = False, project_id: int | None = None
+    ) -> str:
+        """A further key with just these scopes; `secret` makes it a project secret key."""
+        return keys.issue(
+            self.store,
+            self.deployment.clock(),
+            label="Issued by a test",
+            scopes=scopes,
+            project_id=project_id or self.project_id,
+            user_id=None if secret else AUTHOR,
+            scoped_projects=scoped_projects,
+        )
+
+    def add_project(self, name: str) -> int:
+        """The id of a further project of the same organization."""
+        with self.store.lock:
+            number = self.store.projects.count() + 1
+            return self.store.projects.insert(Project(id=number, name=name)).id
+
+
+@contextmanager
+def running_server(
+    *,
+    port: int = 0,
+    state: Path | None = None,
+    sample: bool = False,
+    data: Sequence[Path] = (),
+    now: datetime | None = None,
+    definitions: Path | None = None,
+    engine: QueryEngine | None = None,
+    clock: Callable[[], datetime] = wall_clock,
+    build_seconds: float = 0.0,
+    limits: Limits | None = None,
+    prefix: str = "",
+    control: bool = False,
+) -> Iterator[RunningServer]:
+    """A server in a thread of this process, stopped at the end of the block.
+
+    `now` stops the clock of queries, `clock` gives the times that endpoints are stamped with. `engine` is borrowed: one
+    of the caller's, who closes it. `prefix` is a path before every route. `control` adds the route for faults.
+    """
+    with ExitStack() as stack:
+        if engine is None:
+            engine = LazyEngine(_opener(sample=sample, data=data, now=now))
+            stack.callback(engine.close)
+        deployment = Deployment(
+            store=_store(stack, state),
+            engine=engine,
+            definitions=definitions,
+            clock=clock,
+            build_seconds=build_seconds,
+            limiter=Limiter(limits=limits),
+        )
+        listening, running = _opened(stack, deployment, port, prefix)
+        server = _Server(_configuration(deployment, running, prefix, control=control))
+        thread = threading.Thread(target=server.run, args=([listening],), name="local-server", daemon=True)
+        thread.start()
+        server.ready.wait()
+        try:
+            yield running
+        finally:
+            server.stop()
+            thread.join()
+
+
+def serve(
+    *,
+    port: int,
+    state: Path | None,
+    sample: bool,
+    data: Sequence[Path],
+    now: datetime | None,
+    definitions: Path | None,
+    announce: TextIO = sys.stdout,
+    control: bool = False,
+) -> None:
+    """Serve until SIGINT or SIGTERM. The one line written to `announce` says where, and with which keys."""
+    with ExitStack() as stack:
+        engine = _opener(sample=sample, data=data, now=now)()
+        stack.callback(engine.close)
+        deployment = Deployment(store=_store(stack, state), engine=engine, definitions=definitions)
+        listening, running = _opened(stack, deployment, port, "")
+        server = _Server(
+            _configuration(deployment, running, "", control=control),
+            when_ready=lambda: _announce(announce, running),
+        )
+        stack.enter_context(_signals_kept())
+        server.run([listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, told when it is ready, and stopped at once: its own loop looks for that ten times a second."""
+
+    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None] | None = None) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+        self._when_ready = when_ready
+        self._stopping: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        await super().startup(sockets)
+        self.ready.set()
+        if self._when_ready is not None:
+            self._when_ready()
+
+    async def main_loop(self) -> None:
+        assert self._stopping is not None
+        await self._stopping.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listening in sockets or ():
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=_GRACE_SECONDS)
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
+
+    def stop(self) -> None:
+        """From any thread."""
+        assert self._loop is not None
+        assert self._stopping is not None
+        self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self.stop()
+
+
+def _opener(*, sample: bool, data: Sequence[Path], now: datetime | None) -> Callable[[], QueryEngine]:
+    def open_engine() -> QueryEngine:
+        try:
+            from endpoints_gitops.local.engine.engine import Engine
+        except ModuleNotFoundError:
+            return _NoEngine()
+
+        return Engine.open(sample=sample, data=tuple(data), now=now)
+
+    return open_engine
+
+
+class _NoEngine:
+    def describe(self, query_node):
+        return []
+
+    def run(self, sql, values, *, limit, offset):
+        from endpoints_gitops.local.engine.refusals import QueryRefused
+
+        raise QueryRefused("no engine yet")
+
+    def close(self):
+        return None
+
+
+def _store(stack: ExitStack, state: Path | None) -> Store:
+    store = Store(state)
+    stack.callback(store.close)
+    return store
+
+
+def _opened(stack: ExitStack, deployment: Deployment, port: int, prefix: str) -> tuple[socket.socket, RunningServer]:
+    listening = stack.enter_context(_listening(port))
+    url = f"http://{LOOPBACK}:{listening.getsockname()[1]}{prefix}"
+    return listening, _furnished(deployment, url)
+
+
+def _listening(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((LOOPBACK, port))
+        listening.listen(128)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise UsageError(
+            f"cannot listen on port {port} of {LOOPBACK}: {error}",
+            fix="choose another --port, or 0 for any that is free",
+        ) from None
+    return listening
+
+
+def _furnished(deployment: Deployment, url: str) -> RunningServer:
+    project = furnish(deployment.store)
+
+    def key(label: str, scopes: tuple[str, ...], user_id: int | None) -> str:
+        now = deployment.clock()
+        return keys.issue(deployment.store, now, label=label, scopes=scopes, project_id=project.id, user_id=user_id)
+
+    return RunningServer(
+        url=url,
+        project_id=project.id,
+        key=key("Everything", ("*",), AUTHOR),
+        readonly_key=key("Reading", keys.READ_SCOPES, AUTHOR),
+        project_secret_key=key("Running", ("endpoint:read",), None),
+        colleague_key=key("Everything", ("*",), COLLEAGUE),
+        deployment=deployment,
+    )
+
+
+def _configuration(deployment: Deployment, running: RunningServer, prefix: str, *, control: bool) -> uvicorn.Config:
+    connections = Connections()
+    app = application(deployment, connections, colleague=running.colleague_key, prefix=prefix, control=control)
+    return uvicorn.Config(
+        app,
+        http=connections.protocol(),
+        ws="none",
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        log_level="critical",
+    )
+
+
+def _announce(stream: TextIO, running: RunningServer) -> None:
+    names = ("url", "project_id", "key", "readonly_key", "project_secret_key")
+    stream.write(json.dumps({name: getattr(running, name) for name in names}) + "\n")
+    stream.flush()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """uvicorn raises the signal that stopped it again; here it has done its work by then."""
+    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,1 @@
+"""What the local server remembers: one SQLite database, in a file or in memory."""
