@@ -20,11 +20,20 @@ from endpoints_gitops.local.control import control_routes
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import Refused, broken, method_not_allowed, not_found, too_large
 from endpoints_gitops.local.fault_layer import FaultLayer
-from endpoints_gitops.local.routes import endpoints, variables, who
+from endpoints_gitops.local.routes import endpoints, running, variables, who
+from endpoints_gitops.local.routes import materialisation as materialisation_routes
 from endpoints_gitops.local.routes.action import Action, Resource
 
 LARGEST_BODY: Final = 20_000_000
 _LOG: Final = logging.getLogger(__name__)
+_RESOURCES: Final = (
+    *materialisation_routes.BEFORE_NAMES,
+    *running.BEFORE_NAMES,
+    *endpoints.RESOURCES,
+    *materialisation_routes.RESOURCES,
+    *running.RESOURCES,
+    *variables.RESOURCES,
+)
 _PARENTS: Final = ("projects", "environments")
 
 
@@ -35,7 +44,7 @@ def application(
     routes = [
         Route(f"/api/{parent}/{{project_id}}{resource.path}", Endpoint(deployment, resource, prefix))
         for parent in _PARENTS
-        for resource in (*endpoints.RESOURCES, *variables.RESOURCES)
+        for resource in _RESOURCES
     ]
     routes += [Route(resource.path, Endpoint(deployment, resource, prefix)) for resource in who.RESOURCES]
     layer = FaultLayer(
@@ -46,7 +55,7 @@ def application(
         colleague=colleague,
         prefix=prefix,
     )
-    return _Prefixed(Router(control_routes(deployment), default=layer), "") if control else layer
+    return Router(control_routes(deployment), redirect_slashes=False, default=layer) if control else layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +118,10 @@ class Endpoint:
         if action is None:
             raise method_not_allowed(incoming.method)
         call = keys.admitted(self.deployment, incoming, key, scope=action.scope, with_secret=action.with_secret)
-        materialized = action.draws_materialized is not None and action.draws_materialized(self.deployment, call)
-        over = self.deployment.limiter.refusal(key, materialized=materialized)
-        if over is not None:
-            raise over
+        limiter = self.deployment.limiter
+        if limiter.limits is not None:
+            larger = action.draws_materialized is not None and action.draws_materialized(self.deployment, call)
+            limiter.count(limiter.limits, key, materialized=larger)
         return call
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from endpoints_gitops.local.errors import Refused, throttled
+from endpoints_gitops.local.errors import throttled
 from endpoints_gitops.local.store.rows import ApiKey
 
 
@@ -32,14 +32,13 @@ class Limiter:
     _log: dict[tuple[str, ...], deque[float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def refusal(self, key: ApiKey, *, materialized: bool) -> Refused | None:
-        """None when the request may go on; it then counts. A refused one counts only where it was not over."""
-        if self.limits is None:
-            return None
+    def count(self, limits: Limits, key: ApiKey, *, materialized: bool) -> None:
+        """Count a request. Raises a 429 where a budget is spent; the request then counts against the other ones."""
         with self._lock:
-            waits = [self._wait(*throttle) for throttle in self._throttles(self.limits, key, materialized)]
+            waits = [self._wait(*throttle) for throttle in self._throttles(limits, key, materialized)]
         longest = max(waits)
-        return throttled(max(1, math.ceil(longest))) if longest > 0 else None
+        if longest > 0:
+            raise throttled(max(1, math.ceil(longest)))
 
     def _throttles(self, limits: Limits, key: ApiKey, materialized: bool) -> list[tuple[tuple[str, ...], int, int]]:
         minute = limits.materialized_per_minute if materialized else limits.per_minute

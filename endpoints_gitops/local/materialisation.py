@@ -89,7 +89,7 @@ def finish_builds(store: Store, now: datetime, build_seconds: float) -> None:
             store.versions.update(replace(version, building_since=None, built_at=built))
 
 
-def state(version: StoredVersion, now: datetime) -> Json:
+def state(version: StoredVersion, now: datetime) -> dict[str, Json]:
     """The `materialization` object of an answer."""
     if not version.is_enabled:
         return {"enabled": False, "ready": False, "can_materialize": version.reason is None, "reason": version.reason}

@@ -1,0 +1,56 @@
+"""Answers of insight queries, for now: the rows that the examples in a definitions folder promise, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from endpoints_gitops.errors import EndpointsError
+from endpoints_gitops.hogql.insights import strip
+from endpoints_gitops.local.errors import Refused, invalid
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.json import Json, canonical
+
+_SUFFIXES: Final = (".yaml", ".yml")
+
+
+def rows_of(folder: Path | None, name: str, query: Mapping[str, Any], sent: Mapping[str, Json]) -> Json:
+    """The rows of the example of this endpoint with these variables. Raises a 400 that says what is missing."""
+    kind = str(query["kind"])
+    if folder is None:
+        raise cannot_run(kind, name, "no definitions folder was named (--dir)")
+    definitions = list(_definitions(folder, name, kind))
+    if not definitions:
+        raise cannot_run(kind, name, f"no definition in {folder} has this name")
+    definition = definitions[0].definition
+    if strip(definition.query_definition or {}) != strip(query):
+        raise cannot_run(kind, name, f"{definitions[0].path} defines another query than this version has")
+    for example in definition.examples or ():
+        if example.rows is not None and canonical(example.variables) == canonical(sent):
+            return list(example.rows)
+    raise cannot_run(kind, name, f"{definitions[0].path} has no example with rows for the variables {canonical(sent)}")
+
+
+def cannot_run(kind: str, name: str, why: str) -> Refused:
+    return invalid(
+        f"This local server answers {kind} only from the examples of its definition, and for '{name}' {why}.",
+        code="not_supported_locally",
+    )
+
+
+def _definitions(folder: Path, name: str, kind: str) -> Iterator[LoadedDefinition]:
+    """The definitions of one name. A file that cannot be read may be the one, so it is said."""
+    from endpoints_gitops.codecs.definition import read_definition
+
+    for path in sorted(each for each in folder.rglob("*") if each.suffix in _SUFFIXES and each.is_file()):
+        try:
+            loaded = read_definition(str(path), path.read_bytes(), _beside(path.parent))
+        except (OSError, EndpointsError) as error:
+            raise cannot_run(kind, name, f"{path} cannot be read: {error}") from None
+        if loaded.name == name:
+            yield loaded
+
+
+def _beside(folder: Path) -> Callable[[str], bytes]:
+    return lambda text: (folder / text).read_bytes()

@@ -1,0 +1,58 @@
+"""What may be kept as a table, what is, and how that would look (docs/server.md#materialisation)."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Final
+
+from endpoints_gitops.local import materialisation, preview
+from endpoints_gitops.local.bodies import preview_request
+from endpoints_gitops.local.call import Answer, Call
+from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.errors import bare
+from endpoints_gitops.local.routes.action import Action, Resource, endpoint_of, version_asked
+
+_CONTRACT: Final = (
+    "Equality variables become columns of the table, range variables bucket a column of it, and a run filters by them."
+)
+
+
+def show_status(deployment: Deployment, call: Call) -> Answer:
+    endpoint = endpoint_of(deployment, call)
+    version = version_asked(deployment, endpoint, call.incoming.asked_integer("version"))
+    state = materialisation.state(version, call.now)
+    return Answer(body={**state, "name": endpoint.name})
+
+
+def show_preview(deployment: Deployment, call: Call) -> Answer:
+    endpoint = endpoint_of(deployment, call)
+    body = preview_request(call.incoming.sent())
+    version = version_asked(deployment, endpoint, body.version)
+    materialisation.check_overrides(body.bucket_overrides)
+    return Answer(body=preview.of(endpoint.name, version, body.bucket_overrides or {}))
+
+
+def suggest(deployment: Deployment, call: Call) -> Answer:
+    """There is no AI in here."""
+    endpoint_of(deployment, call)
+    raise bare(404, "AI materialization suggestions are not enabled for this project.")
+
+
+def show_conditions(_deployment: Deployment, _call: Call) -> Answer:
+    from endpoints_gitops.hogql import materialisation as rules
+
+    return Answer(body={"conditions_source": inspect.getsource(rules), "rewrite_contract": _CONTRACT})
+
+
+def _reading(path: str, method: str, action: Action) -> Resource:
+    return Resource(path=path, actions={method: action})
+
+
+BEFORE_NAMES: Final = (
+    _reading("/endpoints/materialization_conditions", "GET", Action(handler=show_conditions, scope="endpoint:read")),
+)
+RESOURCES: Final = (
+    _reading("/endpoints/{name}/materialization_status", "GET", Action(handler=show_status, scope="endpoint:read")),
+    _reading("/endpoints/{name}/materialization_preview", "POST", Action(handler=show_preview, scope="endpoint:read")),
+    _reading("/endpoints/{name}/materialization_suggestion", "POST", Action(handler=suggest, scope="endpoint:read")),
+)

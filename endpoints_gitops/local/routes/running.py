@@ -1,0 +1,158 @@
+"""Running endpoints, and what is told about runs (docs/server.md#running)."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from endpoints_gitops.local import execution_log, openapi, runs
+from endpoints_gitops.local.answers import iso, zulu
+from endpoints_gitops.local.call import Answer, Call, integer
+from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.errors import Refused, broken, invalid, not_found
+from endpoints_gitops.local.paging import limit_offset
+from endpoints_gitops.local.routes.action import Action, Resource, endpoint_of, version_asked
+from endpoints_gitops.local.store.rows import LogEntry, StoredEndpoint
+from endpoints_gitops.model.definition import is_endpoint_name
+from endpoints_gitops.model.json import Json, JsonObject
+
+_LEVELS: Final = ("DEBUG", "LOG", "INFO", "WARN", "ERROR")
+_UNTOLD: Final = (
+    "error_message error_code start_time end_time pickup_time expiration_time task_id query_progress labels insight_id "
+    "dashboard_id"
+)
+_MOST_ENTRIES: Final = 500
+
+
+def run_endpoint(deployment: Deployment, call: Call) -> Answer:
+    """The query itself runs outside the lock, so that others are answered meanwhile."""
+    store = deployment.store
+    with store.lock:
+        endpoint = _active(deployment, call)
+        try:
+            run = runs.checked(deployment, call, endpoint)
+        except Refused as refusal:
+            execution_log.log_rejection(store, endpoint, refusal, call.now)
+            raise
+    started = time.monotonic()
+    try:
+        answer = runs.answered(deployment, run)
+    except Refused as refusal:
+        with store.lock:
+            execution_log.log_failure(store, run, refusal)
+        raise
+    with store.lock:
+        execution_log.log_answer(store, run, answer, round((time.monotonic() - started) * 1000))
+    return Answer(body=answer)
+
+
+def reads_table(deployment: Deployment, call: Call) -> bool:
+    """Whether a run would be read from a table, and so counts against the larger budget."""
+    try:
+        return runs.checked(deployment, call, _active(deployment, call)).from_table
+    except Refused:
+        return False
+
+
+def show_openapi(deployment: Deployment, call: Call) -> Answer:
+    endpoint = endpoint_of(deployment, call)
+    version = version_asked(deployment, endpoint, call.incoming.asked_integer("version"))
+    variables = {each.id: each for each in deployment.store.variables_of(call.project)}
+    return Answer(body=openapi.document(call.project, endpoint, version, variables, call.incoming.site))
+
+
+def last_execution_times(deployment: Deployment, call: Call) -> Answer:
+    sent = call.incoming.sent()
+    names = sent.get("names") if isinstance(sent, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise broken()
+    for name in names:
+        if not is_endpoint_name(name):
+            raise invalid(f"Invalid endpoint name: {name}", "names")
+    found = (deployment.store.endpoint(call.project, name) for name in dict.fromkeys(names))
+    times: list[Json] = [[each.name, iso(each.last_executed_at)] for each in found if each and each.last_executed_at]
+    return Answer(body={"query_status": _status(call, times if names else None)})
+
+
+def list_logs(deployment: Deployment, call: Call) -> Answer:
+    endpoint = endpoint_of(deployment, call)
+    most = _most_entries(call)
+    entries = deployment.store.logs.select(
+        "endpoint_id = ?", (endpoint.id,), tail="ORDER BY timestamp DESC, place DESC"
+    )
+    asked = [_entry(each) for each in entries if _is_asked(call, each)][:most]
+    page = limit_offset(call.incoming, len(asked), lambda limit, offset: asked[offset : offset + limit], default=most)
+    return Answer(body=page)
+
+
+def _active(deployment: Deployment, call: Call) -> StoredEndpoint:
+    endpoint = endpoint_of(deployment, call)
+    if not endpoint.is_active:
+        raise not_found()
+    return endpoint
+
+
+def _status(call: Call, results: Json) -> JsonObject:
+    status: dict[str, Json] = {"id": "", "team_id": call.project.id, "query_async": True, "complete": True}
+    return status | {"error": False, "results": results} | dict.fromkeys(_UNTOLD.split())
+
+
+def _most_entries(call: Call) -> int:
+    text = call.incoming.asked("limit")
+    most = 50 if not text else integer(text) or 0
+    if not 1 <= most <= _MOST_ENTRIES:
+        raise invalid(f"Ensure this value is between 1 and {_MOST_ENTRIES}.", "limit")
+    return most
+
+
+def _is_asked(call: Call, entry: LogEntry) -> bool:
+    asked = call.incoming.asked
+    levels = [each.strip().upper() for each in (asked("level") or "").split(",") if each.strip()]
+    if any(level not in _LEVELS for level in levels):
+        raise invalid(f"Levels are {', '.join(_LEVELS)}.", "level")
+    after, before = _moment(call, "after"), _moment(call, "before")
+    return (
+        (not levels or entry.level in levels)
+        and (asked("search") or "").lower() in entry.message.lower()
+        and asked("instance_id") in {None, "", entry.instance_id}
+        and (after is None or entry.timestamp > after)
+        and (before is None or entry.timestamp < before)
+    )
+
+
+def _moment(call: Call, name: str) -> datetime | None:
+    text = call.incoming.asked(name)
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        raise invalid("Enter a valid date/time.", name) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _entry(entry: LogEntry) -> Json:
+    return {
+        "log_source_id": entry.endpoint_id,
+        "instance_id": entry.instance_id,
+        "timestamp": zulu(entry.timestamp),
+        "level": entry.level,
+        "message": entry.message,
+    }
+
+
+_RUN: Final = Action(
+    handler=run_endpoint, scope="endpoint:read", with_secret=True, interleaved=True, draws_materialized=reads_table
+)
+_READ: Final = "endpoint:read"
+BEFORE_NAMES: Final = (
+    Resource(
+        path="/endpoints/last_execution_times", actions={"POST": Action(handler=last_execution_times, scope=_READ)}
+    ),
+)
+RESOURCES: Final = (
+    Resource(path="/endpoints/{name}/run", actions={"GET": _RUN, "POST": _RUN}),
+    Resource(path="/endpoints/{name}/openapi.json", actions={"GET": Action(handler=show_openapi, scope=_READ)}),
+    Resource(path="/endpoints/{name}/logs", actions={"GET": Action(handler=list_logs, scope=_READ)}),
+)

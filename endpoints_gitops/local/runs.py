@@ -1,0 +1,228 @@
+"""A run: what was asked, the checks in the server's order, and the answer (docs/server.md#running)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from endpoints_gitops.hogql.insights import breakdown_properties
+from endpoints_gitops.hogql.parser import parse
+from endpoints_gitops.local import insight_examples
+from endpoints_gitops.local.answers import iso, zulu
+from endpoints_gitops.local.bodies import RunRequest, run_request
+from endpoints_gitops.local.call import Call, Incoming, integer
+from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.engine.refusals import QueryRefused
+from endpoints_gitops.local.errors import Refused, bare, envelope, invalid
+from endpoints_gitops.local.materialisation import is_ready
+from endpoints_gitops.local.queries import Rows
+from endpoints_gitops.local.store.rows import StoredEndpoint, StoredVersion
+from endpoints_gitops.model.json import Json
+
+_DATES: Final = ("date_from", "date_to")
+_DIRECT: Final = (
+    "'direct' refresh mode is only valid for materialized endpoints. Use 'cache' or 'force' instead, "
+    "or enable materialization on this endpoint."
+)
+_UNPAGED_LIMIT: Final = 100
+_SOON: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run that passed its checks. `values` are those of a HogQL query, defaults filled in."""
+
+    execution_id: str
+    endpoint: StoredEndpoint
+    version: StoredVersion
+    body: RunRequest
+    limit: int | None
+    offset: int | None
+    values: Mapping[str, Json]
+    from_table: bool
+    now: datetime
+
+    @property
+    def path(self) -> str:
+        return "materialized" if self.from_table else "inline"
+
+    @property
+    def sent(self) -> Mapping[str, Json]:
+        return self.body.variables or {}
+
+
+def checked(deployment: Deployment, call: Call, endpoint: StoredEndpoint) -> Run:
+    """What is to be run. Raises a refusal."""
+    body = run_request(call.incoming.sent())
+    number = _number(body.version, call.incoming, "version")
+    limit = _number(body.limit, call.incoming, "limit", least=1)
+    offset = _number(body.offset, call.incoming, "offset", least=0)
+    if offset is not None and limit is None:
+        raise bare(400, "offset requires limit to be set")
+    version = _version(deployment, endpoint, number)
+    _check(version, body, offset)
+    _check_variables(version, body.variables or {})
+    return Run(
+        execution_id=str(uuid.uuid4()),
+        endpoint=endpoint,
+        version=version,
+        body=body,
+        limit=limit,
+        offset=offset,
+        values=_values(deployment, call, version, body.variables or {}),
+        from_table=is_ready(version, call.now) and body.refresh != "direct",
+        now=call.now,
+    )
+
+
+def answered(deployment: Deployment, run: Run) -> dict[str, Json]:
+    """The body of the answer. Raises a refusal where the query cannot be run."""
+    if run.version.kind != "HogQLQuery":
+        return _insight_answer(deployment, run)
+    try:
+        rows = deployment.engine.run(run.version.sql, run.values, limit=run.limit, offset=run.offset)
+    except QueryRefused as refusal:
+        raise Refused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
+    return _rows_answer(run, rows)
+
+
+def _number(body: int | None, incoming: Incoming, name: str, least: int | None = None) -> int | None:
+    """From the body, else from the query string."""
+    text = incoming.asked(name)
+    number = body if body is not None or not text else integer(text)
+    wrong = number is None and body is None and bool(text)
+    if wrong or (least is not None and number is not None and number < least):
+        raise bare(400, f"Invalid {name} parameter: {text if body is None else body}")
+    return number
+
+
+def _version(deployment: Deployment, endpoint: StoredEndpoint, number: int | None) -> StoredVersion:
+    current = deployment.store.current_version(endpoint)
+    if current is None:
+        raise bare(404, "No version found for this endpoint")
+    version = current if number is None else deployment.store.version(endpoint, number)
+    if version is None:
+        raise bare(404, f"Version {number} not found for endpoint '{endpoint.name}'", current_version=current.number)
+    return version
+
+
+def _check(version: StoredVersion, body: RunRequest, offset: int | None) -> None:
+    is_hogql = version.kind == "HogQLQuery"
+    if not version.is_active:
+        raise invalid(f"Version {version.number} is inactive and cannot be executed.")
+    if body.filters_override is not None and is_hogql:
+        raise invalid("Not allowed for HogQL endpoints. Use variables instead.", "filters_override")
+    if offset is not None and not is_hogql:
+        raise invalid("offset is only supported for HogQL endpoints", "offset")
+    if body.refresh == "direct" and not version.is_materialized:
+        raise invalid(_DIRECT, "refresh")
+
+
+def _check_variables(version: StoredVersion, sent: Mapping[str, Json]) -> None:
+    unknown = sorted(set(sent) - set(allowed_variables(version)))
+    if unknown:
+        raise invalid(f"Unknown variable(s): {', '.join(unknown)}", "variables")
+    missing = sorted(name for name in required_variables(version) if sent.get(name) is None)
+    if missing:
+        raise invalid(f"Required variable(s) {', '.join(map(repr, missing))} not provided", "variables")
+
+
+def allowed_variables(version: StoredVersion) -> tuple[str, ...]:
+    """What a caller may send, in the order of the declaration."""
+    if version.kind == "HogQLQuery":
+        return tuple(entry["code_name"] for entry in (version.query.get("variables") or {}).values())
+    return breakdown_properties(version.query) + (() if version.is_materialized else _DATES)
+
+
+def required_variables(version: StoredVersion) -> tuple[str, ...]:
+    """What a caller must send: nothing, until there is a table."""
+    if not version.is_materialized:
+        return ()
+    optional = version.optional_breakdown_properties
+    return tuple(name for name in allowed_variables(version) if name not in optional)
+
+
+def _values(deployment: Deployment, call: Call, version: StoredVersion, sent: Mapping[str, Json]) -> dict[str, Json]:
+    if version.kind != "HogQLQuery" or not version.query.get("variables"):
+        return {}
+    known = {each.id: each for each in deployment.store.variables_of(call.project)}
+    values: dict[str, Json] = {}
+    for entry in version.query["variables"].values():
+        name, value = entry["code_name"], entry["value"]
+        variable = known.get(entry["variableId"])
+        if variable is None:
+            raise invalid(f"Variable {name} does not exist", code="hogql_query_error")
+        if value is None and not entry["isNull"]:
+            value = variable.default_value
+        values[name] = sent.get(name, value)
+    return values
+
+
+def _rows_answer(run: Run, rows: Rows) -> dict[str, Json]:
+    order = list(range(len(rows.columns)))
+    if run.from_table and not run.values:
+        order.sort(key=lambda index: rows.columns[index])  # a table without variables is read with `*`
+    limited = parse(run.version.sql).get("limit") is not None
+    return {
+        "results": [[row[index] for index in order] for row in rows.results],
+        **_cached(run),
+        "clickhouse": rows.clickhouse,
+        "columns": [rows.columns[index] for index in order],
+        "error": None,
+        "hasMore": rows.has_more,
+        "limit": run.limit if run.limit is not None else None if limited else _UNPAGED_LIMIT,
+        "metadata": None,
+        "offset": (run.offset or 0) if run.limit is not None else None if limited else 0,
+        "query": run.version.sql,
+        "types": [list(rows.types[index]) for index in order],
+        **({"hogql": run.version.sql, "explain": None, "modifiers": None} if run.body.debug else {}),
+        **_identity(run),
+    }
+
+
+def _insight_answer(deployment: Deployment, run: Run) -> dict[str, Json]:
+    if run.limit is not None and not run.from_table:
+        told = f"Limit/offset parameters are only supported for HogQLQuery, not {run.version.kind}"
+        raise invalid(told, "limit")
+    if run.body.filters_override is not None:
+        raise insight_examples.cannot_run(run.version.kind, run.endpoint.name, "filters_override is not played here")
+    results = insight_examples.rows_of(deployment.definitions, run.endpoint.name, run.version.query, run.sent)
+    return {"results": results, **_cached(run), "hasMore": False, **_identity(run)}
+
+
+def _cached(run: Run) -> dict[str, Json]:
+    fresh = timedelta(seconds=run.version.data_freshness_seconds)
+    debug: dict[str, Json] = {
+        "calculation_trigger": None,
+        "cache_key": None,
+        "resolved_date_range": None,
+        "timings": [],
+    }
+    return {
+        "cache_target_age": zulu(run.now + fresh),
+        "is_cached": False,
+        "last_refresh": zulu(run.now),
+        "next_allowed_client_refresh": zulu(run.now + _SOON),
+        "query_metadata": None,
+        "query_status": None,
+        "timezone": "UTC",
+        **(debug if run.body.debug else {}),
+    }
+
+
+def _identity(run: Run) -> dict[str, Json]:
+    said: dict[str, Json] = {
+        "name": run.endpoint.name,
+        "execution_id": run.execution_id,
+        "endpoint_version": run.version.number,
+        "endpoint_version_created_at": iso(run.version.created_at),
+    }
+    if run.from_table:
+        said |= {
+            "endpoint_materialized": True,
+            "endpoint_materialized_at": iso(run.version.refreshed_at(run.now)),
+        }
+    return said
