@@ -51,25 +51,21 @@ class FaultLayer:
     prefix: str = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        struck = self.faults.striking(scope["method"], scope["path"].removeprefix(self.prefix))
-        status: int | None = None
+        path = scope["path"].removeprefix(self.prefix)
+        number = self.log.begin(scope["method"], path, scope["query_string"].decode("latin-1"))
 
         async def noted(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                self.log.answered(number, message["status"])
             await send(message)
 
+        struck = self.faults.striking(scope["method"], path)
         FAULTS_OF_THIS_REQUEST.set(frozenset(fault.effect for fault in struck))
         try:
             await self._play(struck, scope, receive, noted)
         except _Cut:
-            status = None
             self.connections.drop(scope)
             await asyncio.sleep(0)
-        finally:
-            query = scope["query_string"].decode("latin-1")
-            self.log.add(scope["method"], scope["path"].removeprefix(self.prefix), query, status)
 
     async def _play(self, struck: Sequence[Fault], scope: Scope, receive: Receive, send: Send) -> None:
         if not struck:

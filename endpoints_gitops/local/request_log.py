@@ -1,10 +1,10 @@
-"""What was asked of the server: for counting requests in tests."""
+"""What was asked of the server: for counting requests in tests. Complete for every answer that a client has seen."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -30,16 +30,26 @@ _QUESTIONS = ("run", "query", "last_execution_times", "materialization_preview",
 
 
 class RequestLog:
-    """Requests in the order in which they ended."""
+    """Requests in the order in which they came."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: list[Logged] = []
+        self._cleared_at = 0
 
-    def add(self, method: str, path: str, query: str, status: int | None) -> None:
+    def begin(self, method: str, path: str, query: str) -> int:
+        """Enter a request that is not answered yet; its number is for `answered`."""
         kept = urlencode([(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key != _SECRET])
         with self._lock:
-            self._entries.append(Logged(method=method, path=f"{path}?{kept}" if kept else path, status=status))
+            self._entries.append(Logged(method=method, path=f"{path}?{kept}" if kept else path, status=None))
+            return self._cleared_at + len(self._entries) - 1
+
+    def answered(self, number: int, status: int) -> None:
+        """To be called before the answer goes out. Of a request that was forgotten meanwhile nothing is kept."""
+        with self._lock:
+            if number >= self._cleared_at:
+                place = number - self._cleared_at
+                self._entries[place] = replace(self._entries[place], status=status)
 
     def entries(self, *, methods: Collection[str] | None = None) -> tuple[Logged, ...]:
         with self._lock:
@@ -50,4 +60,5 @@ class RequestLog:
 
     def clear(self) -> None:
         with self._lock:
+            self._cleared_at += len(self._entries)
             self._entries.clear()

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from endpoints_gitops.local.queries import QueryEngine as Engine
 
+from endpoints_gitops.local.queries import QueryEngine as Engine
 from endpoints_gitops.local.serve import RunningServer, running_server
 
 NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -18,6 +18,7 @@ NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     from endpoints_gitops.local.serve import _opener
+
     opened = _opener(sample=True, data=(), now=NOW)()
     yield opened
     opened.close()

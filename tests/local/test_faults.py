@@ -1,0 +1,184 @@
+"""Every fault that can be set, seen from the client's side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+import httpx
+import pytest
+
+from endpoints_gitops.local.faults import Edit, Effect, Fault, When
+from endpoints_gitops.local.queries import QueryEngine
+from endpoints_gitops.local.serve import RunningServer, running_server
+
+QUERY = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}
+OTHER = {"kind": "HogQLQuery", "query": "SELECT 2 AS two"}
+
+
+@pytest.fixture
+def client(server: RunningServer, connect: Callable[..., httpx.Client]) -> httpx.Client:
+    made = connect(server)
+    assert made.post("endpoints/", json={"name": "e", "query": QUERY}).status_code == 201
+    server.requests.clear()
+    return made
+
+
+def versions(client: httpx.Client) -> int:
+    return int(client.get("endpoints/e/").json()["current_version"])
+
+
+@pytest.mark.parametrize(("when", "landed"), [(When.BEFORE, 1), (When.AFTER, 2)])
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_error_instead_of_the_answer(
+    server: RunningServer, client: httpx.Client, status: int, when: When, landed: int
+) -> None:
+    server.faults.add(Fault(effect=Effect.ERROR, method="PATCH", status=status, retry_after=7, nth=1, when=when))
+    answer = client.patch("endpoints/e/", json={"query": OTHER})
+    assert (answer.status_code, answer.headers["retry-after"]) == (status, "7")
+    assert answer.json()["type"] == ("throttled_error" if status == 429 else "server_error")
+    assert versions(client) == landed
+
+
+@pytest.mark.parametrize(("when", "landed"), [(When.BEFORE, 1), (When.AFTER, 2)])
+def test_dropped_connection(server: RunningServer, client: httpx.Client, when: When, landed: int) -> None:
+    server.faults.add(Fault(effect=Effect.DROP, method="PATCH", nth=1, when=when))
+    with pytest.raises(httpx.TransportError):
+        client.patch("endpoints/e/", json={"query": OTHER})
+    assert versions(client) == landed
+    assert [(each.method, each.status) for each in server.requests.entries()] == [("PATCH", None), ("GET", 200)]
+
+
+@pytest.mark.parametrize(("when", "landed"), [(When.BEFORE, 1), (When.AFTER, 2)])
+def test_hang_until_the_client_gives_up(server: RunningServer, client: httpx.Client, when: When, landed: int) -> None:
+    server.faults.add(Fault(effect=Effect.HANG, method="PATCH", nth=1, when=when))
+    with pytest.raises(httpx.ReadTimeout):
+        client.patch("endpoints/e/", json={"query": OTHER}, timeout=0.15)
+    assert versions(client) == landed
+
+
+def test_hang_ends_in_a_dropped_connection(server: RunningServer, client: httpx.Client) -> None:
+    server.faults.add(Fault(effect=Effect.HANG, seconds=0.05))
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.get("endpoints/")
+
+
+def test_half_a_body_of_a_write_that_landed(server: RunningServer, client: httpx.Client) -> None:
+    server.faults.add(Fault(effect=Effect.HALF, method="PATCH", nth=1))
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.patch("endpoints/e/", json={"query": OTHER})
+    assert versions(client) == 2
+
+
+def test_page_of_a_proxy(server: RunningServer, client: httpx.Client) -> None:
+    server.faults.add(Fault(effect=Effect.HTML, status=502, nth=1))
+    answer = client.get("endpoints/")
+    assert (answer.status_code, answer.headers["content-type"]) == (502, "text/html; charset=utf-8")
+    assert client.get("endpoints/").status_code == 200
+
+
+def test_json_of_something_else(server: RunningServer, client: httpx.Client) -> None:
+    server.faults.add(Fault(effect=Effect.WRONG_JSON, nth=1), Fault(effect=Effect.BROKEN_JSON, nth=2))
+    assert isinstance(client.get("endpoints/").json(), list)
+    with pytest.raises(ValueError, match="Expecting value"):
+        client.get("endpoints/").json()
+
+
+def test_delay(server: RunningServer, client: httpx.Client) -> None:
+    server.faults.add(Fault(effect=Effect.DELAY, seconds=0.08))
+    started = time.monotonic()
+    assert client.get("endpoints/").status_code == 200
+    assert time.monotonic() - started >= 0.08
+
+
+@pytest.mark.parametrize(("when", "ours"), [(When.BEFORE, 3), (When.AFTER, 2)])
+def test_edit_by_somebody_else(server: RunningServer, client: httpx.Client, when: When, ours: int) -> None:
+    edit = Edit(path="endpoints/e/", body={"query": {"kind": "HogQLQuery", "query": "SELECT 'theirs' AS t"}})
+    server.faults.add(Fault(effect=Effect.EDIT, method="PATCH", nth=1, when=when, edit=edit))
+    assert client.patch("endpoints/e/", json={"query": OTHER}).json()["current_version"] == ours
+    written = {each["version"]: each for each in client.get("endpoints/e/versions/").json()["results"]}
+    assert len(written) == 3
+    assert written[ours]["version_created_by"]["first_name"] == "Author"
+    assert written[5 - ours]["version_created_by"]["first_name"] == "Colleague"
+    assert len(server.requests.writes()) == 1
+
+
+def test_edit_that_is_refused_is_said(server: RunningServer, client: httpx.Client) -> None:
+    server.faults.add(Fault(effect=Effect.EDIT, edit=Edit(path="endpoints/nobody/", body={"description": "x"})))
+    answer = client.get("endpoints/")
+    assert answer.status_code == 500
+    assert "refused with 404" in answer.json()["detail"]
+
+
+def test_only_the_nth_of_those_that_match(server: RunningServer, client: httpx.Client) -> None:
+    server.faults.add(Fault(effect=Effect.ERROR, method="GET", path="*/endpoints/e", nth=2))
+    asked = ["endpoints/e/", "endpoints/", "endpoints/e", "endpoints/e"]
+    assert [client.get(path).status_code for path in asked] == [200, 200, 500, 200]
+    server.faults.clear()
+
+
+def test_materialisation_fails_after_a_new_version(server: RunningServer, client: httpx.Client) -> None:
+    server.faults.add(Fault(effect=Effect.BREAK_MATERIALIZATION, method="PATCH"))
+    told = client.patch("endpoints/e/", json={"query": OTHER, "is_materialized": True})
+    assert told.status_code == 200
+    assert told.json()["current_version"] == 2
+    assert told.json()["materialization_error"] == "Failed to enable materialization."
+    assert not told.json()["materialization"]["enabled"]
+
+
+def test_materialisation_fails_without_a_new_version(server: RunningServer, client: httpx.Client) -> None:
+    server.faults.add(Fault(effect=Effect.BREAK_MATERIALIZATION, method="PATCH"))
+    told = client.patch("endpoints/e/", json={"is_materialized": True, "description": "this much landed"})
+    assert (told.status_code, told.json()["detail"]) == (500, "Failed to enable materialization.")
+    assert client.get("endpoints/e/").json()["description"] == "this much landed"
+
+
+def test_materialisation_fails_at_creation(server: RunningServer, client: httpx.Client) -> None:
+    server.faults.add(Fault(effect=Effect.BREAK_MATERIALIZATION, method="POST"))
+    told = client.post("endpoints/", json={"name": "new", "query": QUERY, "is_materialized": True})
+    assert told.status_code == 500
+    assert client.get("endpoints/new/").status_code == 404
+
+
+def test_build_fails(server: RunningServer, client: httpx.Client) -> None:
+    server.faults.add(Fault(effect=Effect.FAIL_BUILD, method="PATCH"))
+    assert client.patch("endpoints/e/", json={"is_materialized": True}).json()["materialization"]["enabled"]
+    state = client.get("endpoints/e/materialization_status/").json()
+    assert (state["status"], state["ready"], state["enabled"]) == ("Failed", False, True)
+    assert "could not be built" in state["error"]
+    assert not client.get("endpoints/e/").json()["is_materialized"]
+
+
+@pytest.fixture
+def controlled(engine: QueryEngine) -> Iterator[RunningServer]:
+    with running_server(engine=engine, control=True) as running:
+        yield running
+
+
+def test_control_route(controlled: RunningServer, connect: Callable[..., httpx.Client]) -> None:
+    client = connect(controlled)
+    fault = asdict(Fault(effect=Effect.ERROR, method="GET", status=503, retry_after=1))
+    assert client.post(f"{controlled.url}/__faults__", json=fault).json() == {"added": 1}
+    assert client.get("endpoints/").status_code == 503
+    assert client.delete(f"{controlled.url}/__faults__").status_code == 204
+    assert client.get("endpoints/").status_code == 200
+    logged = client.get(f"{controlled.url}/__requests__").json()
+    assert [each["status"] for each in logged] == [503, 200]
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"effect": "explode"}', b"5", b"\xff"])
+def test_control_route_refuses_nonsense(
+    controlled: RunningServer, connect: Callable[..., httpx.Client], body: bytes
+) -> None:
+    assert connect(controlled).post(f"{controlled.url}/__faults__", content=body).status_code == 400
+
+
+def test_no_control_route_unless_asked_for(server: RunningServer, client: httpx.Client) -> None:
+    assert client.post(f"{server.url}/__faults__", json={"effect": "hang"}).status_code == 404
+
+
+def test_no_key_is_logged(server: RunningServer) -> None:
+    httpx.get(f"{server.url}/api/projects/1/endpoints/?personal_api_key={server.key}&limit=1", verify=False)
+    (entry,) = server.requests.entries()
+    assert (entry.path, entry.status) == ("/api/projects/1/endpoints/?limit=1", 200)

@@ -1,0 +1,156 @@
+"""Starting and stopping: in a thread, as a process, twice at once, with state in a folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.local.queries import QueryEngine
+from endpoints_gitops.local.serve import RunningServer, running_server
+from endpoints_gitops.local.store.database import FILE_NAME
+
+QUERY = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}
+SERVE = (
+    "import sys; from endpoints_gitops.local.serve import serve;"
+    "serve(port=0, state=None, sample=False, data=(), now=None, definitions=None)"
+)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_process_says_where_it_is_and_stops_at_once(how: signal.Signals) -> None:
+    process = subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert list(told) == ["url", "project_id", "key", "readonly_key", "project_secret_key"]
+        assert [told[key][:4] for key in ("key", "readonly_key", "project_secret_key")] == ["phx_", "phx_", "phs_"]
+        headers = {"Authorization": f"Bearer {told['key']}"}
+        base = f"{told['url']}/api/projects/{told['project_id']}/endpoints/"
+        assert httpx.get(base, headers=headers, verify=False).json()["count"] == 0
+        process.send_signal(how)
+        started = time.monotonic()
+        out, err = process.communicate(timeout=20)
+        assert (process.returncode, out, err) == (0, "", "")
+        assert time.monotonic() - started < 5
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_two_at_once_share_nothing(engine: QueryEngine, connect: Callable[..., httpx.Client]) -> None:
+    with running_server(engine=engine) as one, running_server(engine=engine) as two:
+        assert connect(one).post("endpoints/", json={"name": "e", "query": QUERY}).status_code == 201
+        assert connect(two).get("endpoints/").json()["count"] == 0
+        assert connect(two, one.key).get("endpoints/").status_code == 401
+        assert len(one.requests.entries()) == 1
+
+
+def test_state_outlives_the_server(engine: QueryEngine, connect: Callable[..., httpx.Client], tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    with running_server(engine=engine, state=folder) as first:
+        made = connect(first).post("endpoints/", json={"name": "e", "query": QUERY, "is_materialized": True}).json()
+        connect(first).post("insight_variables/", json={"name": "v", "type": "String"})
+    with running_server(engine=engine, state=folder) as second:
+        kept = connect(second).get("endpoints/e/").json()
+        assert (kept["id"], kept["created_at"], kept["is_materialized"]) == (made["id"], made["created_at"], True)
+        assert connect(second).get("insight_variables/").json()["count"] == 1
+        assert connect(second, first.key).get("endpoints/").status_code == 200
+        assert second.key != first.key
+    stored = (folder / FILE_NAME).read_bytes()
+    assert first.key.encode() not in stored
+    assert second.project_secret_key.encode() not in stored
+    if os.name == "posix":
+        assert (folder / FILE_NAME).stat().st_mode & 0o077 == 0
+
+
+def test_only_loopback(server: RunningServer) -> None:
+    assert server.url.startswith("http://127.0.0.1:")
+
+
+def test_port_in_use(engine: QueryEngine, server: RunningServer) -> None:
+    port = int(server.url.rpartition(":")[2])
+    with pytest.raises(UsageError, match=f"cannot listen on port {port}"), running_server(engine=engine, port=port):
+        pytest.fail("it listens")
+
+
+@pytest.mark.parametrize("port", [-1, 70_000])
+def test_port_that_is_none(engine: QueryEngine, port: int) -> None:
+    with pytest.raises(UsageError, match="cannot listen"), running_server(engine=engine, port=port):
+        pytest.fail("it listens")
+
+
+def test_path_before_every_route(engine: QueryEngine) -> None:
+    with running_server(engine=engine, prefix="/posthog") as server:
+        headers = {"Authorization": f"Bearer {server.key}"}
+        base = f"{server.url}/api/projects/1/endpoints/"
+        made = httpx.post(base, json={"name": "e", "query": QUERY}, headers=headers, verify=False).json()
+        assert made["url"] == f"{server.url}/api/projects/1/endpoints/e/run"
+        page = httpx.get(f"{base}?limit=1&offset=1", headers=headers, verify=False).json()
+        assert page["previous"] == f"{base}?limit=1"
+        bare = base.replace("/posthog", "")
+        assert httpx.get(bare, headers=headers, verify=False).status_code == 404
+
+
+def test_stops_while_somebody_waits(engine: QueryEngine) -> None:
+    """An open connection, and a request that was begun, hold nobody up."""
+    with running_server(engine=engine) as server:
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        idle = socket.create_connection(address, timeout=5)
+        begun = socket.create_connection(address, timeout=5)
+        begun.sendall(b"POST /api/projects/1/endpoints/ HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+        started = time.monotonic()
+    assert time.monotonic() - started < 3
+    idle.close()
+    begun.close()
+
+
+def test_many_at_once(server: RunningServer, connect: Callable[..., httpx.Client]) -> None:
+    """Twenty writers of one endpoint: each cuts a version of its own."""
+    client = connect(server)
+    client.post("endpoints/", json={"name": "e", "query": QUERY})
+    numbers: list[int] = []
+
+    def write(number: int) -> None:
+        body = {"query": {"kind": "HogQLQuery", "query": f"SELECT {number} AS n, 'x'"}}
+        numbers.append(client.patch("endpoints/e/", json=body).json()["current_version"])
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(numbers) == list(range(2, 22))
+
+
+def test_build_takes_its_time(engine: QueryEngine, connect: Callable[..., httpx.Client]) -> None:
+    with running_server(engine=engine, build_seconds=3600) as server:
+        client = connect(server)
+        client.post("endpoints/", json={"name": "e", "query": QUERY, "is_materialized": True})
+        assert client.get("endpoints/e/").json()["materialization"]["status"] == "Running"
+        assert not client.get("endpoints/e/").json()["is_materialized"]
+
+
+def test_announcement_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from endpoints_gitops.local import serve as module
+
+    monkeypatch.setattr(module._Server, "main_loop", _returns_at_once)
+    written = io.StringIO()
+    module.serve(port=0, state=None, sample=False, data=(), now=None, definitions=None, announce=written)
+    assert written.getvalue().count("\n") == 1
+
+
+async def _returns_at_once(_self: object) -> None:
+    return None
