@@ -24,7 +24,28 @@ _VALUES = st.recursive(
     max_leaves=8,
 )
 _FIELDS = st.sampled_from(
-    ["name", "query", "description", "data_freshness_seconds", "is_active", "is_materialized", "bucket_overrides", "tags", "version", "deleted", "optional_breakdown_properties", "derived_from_insight", "variables", "limit", "offset", "refresh", "names", "type", "values", "kind"]
+    [
+        "name",
+        "query",
+        "description",
+        "data_freshness_seconds",
+        "is_active",
+        "is_materialized",
+        "bucket_overrides",
+        "tags",
+        "version",
+        "deleted",
+        "optional_breakdown_properties",
+        "derived_from_insight",
+        "variables",
+        "limit",
+        "offset",
+        "refresh",
+        "names",
+        "type",
+        "values",
+        "kind",
+    ]
 )
 _BODIES = _VALUES | st.dictionaries(_FIELDS, _VALUES, max_size=5)
 _PATHS = st.sampled_from(
@@ -51,7 +72,7 @@ _PATHS = st.sampled_from(
         (b'"text"', 400, "parse_error"),
         (b"", 400, "invalid_input"),
         (b'{"query": {"kind": "HogQLQuery", "query": "SELECT 1", "variables": {"a": 5}}}', 400, "parse_error"),
-        (b'{"query": {"kind": "HogQLQuery", "query": "SELECT 1", "variables": {"a": {"code_name": 5}}}}', 400, "parse_error"),
+        (b'{"query": {"kind": "HogQLQuery", "query": "", "variables": {"a": {"code_name": 5}}}}', 400, "parse_error"),
         (b'{"query": {"kind": ["HogQLQuery"]}}', 400, "parse_error"),
         (b'{"name": "e", "data_freshness_seconds": 1e400}', 400, "parse_error"),
     ],

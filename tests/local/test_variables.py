@@ -53,8 +53,9 @@ def test_code_name(ask: Ask, name: str, code_name: str) -> None:
         ({"type": "List", "default_value": ["a", "b"]}, {"default_value": "a"}),
         ({"type": "List", "is_multi": True}, {"default_value": []}),
         ({"type": "List", "is_multi": "true", "default_value": "a"}, {"default_value": ["a"], "is_multi": True}),
-        ({"type": "List", "values_query": " ", "values_query_connection_id": "c"}, {"values_query": None, "values_query_connection_id": None}),
-        ({"type": "List", "values_query": "q", "values_query_connection_id": "c"}, {"values_query": "q", "values_query_connection_id": "c"}),
+        ({"type": "List", "values_query": " "}, {"values_query": None}),
+        ({"type": "List", "values_query_connection_id": "c"}, {"values_query_connection_id": None}),
+        ({"type": "List", "values_query": "q", "values_query_connection_id": "c"}, {"values_query_connection_id": "c"}),
         ({"id": "mine", "code_name": "mine", "created_by": 9}, {"code_name": "v", "created_by": 1}),
     ],
 )  # fmt: skip
@@ -71,7 +72,10 @@ def test_fields_are_settled(ask: Ask, fields: dict[str, Any], settled: dict[str,
         ({"name": None, "type": "String"}, "name", "null", "This field may not be null."),
         ({"name": " ", "type": "String"}, "name", "blank", "This field may not be blank."),
         ({"name": ["x"], "type": "String"}, "name", "invalid_input", "Not a valid string."),
-        ({"name": "x" * 401, "type": "String"}, "name", "max_length", "Ensure this field has no more than 400 characters."),
+        (
+            {"name": "x" * 401, "type": "String"}, "name", "max_length",
+            "Ensure this field has no more than 400 characters.",
+        ),
         ({"name": "v", "type": "Text"}, "type", "invalid_choice", '"Text" is not a valid choice.'),
         ({"name": "v", "type": {}}, "type", "invalid_choice", '"{}" is not a valid choice.'),
         ({"name": "v", "type": "List", "is_multi": "perhaps"}, "is_multi", "invalid_input", "Must be a valid boolean."),
@@ -79,11 +83,17 @@ def test_fields_are_settled(ask: Ask, fields: dict[str, Any], settled: dict[str,
         ({"name": "v", "type": "List", "values_query": 5}, "values_query", "invalid_input", "Not a valid string."),
         (
             {"name": "v", "type": "List", "values": [{"a": 1}]}, "values", "invalid_input",
-            "List variable values must be strings or numbers (got an object at index 0). Enter each value as plain text or a number.",
+            (
+                "List variable values must be strings or numbers (got an object at index 0). "
+                "Enter each value as plain text or a number."
+            ),
         ),
         (
             {"name": "v", "type": "List", "values": ["a", []]}, "values", "invalid_input",
-            "List variable values must be strings or numbers (got an array at index 1). Enter each value as plain text or a number.",
+            (
+                "List variable values must be strings or numbers (got an array at index 1). "
+                "Enter each value as plain text or a number."
+            ),
         ),
         ([1], None, "invalid_input", "Invalid data. Expected a dictionary, but got list."),
     ],

@@ -1,0 +1,96 @@
+"""Insight runs answer what the definitions promise, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from endpoints_gitops.local.queries import QueryEngine
+from endpoints_gitops.local.serve import RunningServer, running_server
+
+NODE = {
+    "kind": "TrendsQuery",
+    "series": [{"kind": "EventsNode", "event": "$pageview"}],
+    "breakdownFilter": {"breakdown": "$browser"},
+}
+DEFINITION = """\
+name: views
+query_definition:
+  kind: TrendsQuery
+  series:
+    - kind: EventsNode
+      event: $pageview
+  breakdownFilter:
+    breakdown: $browser
+examples:
+  - rows:
+      - {label: all, count: 3, data: [1, 2]}
+  - variables: {$browser: Chrome}
+    rows:
+      - {label: Chrome, count: 1, data: [1, 0]}
+"""
+OTHER = "name: other\nquery: SELECT 1 AS one\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "views.yml").write_text(DEFINITION)
+    (tmp_path / "other.yaml").write_text(OTHER)
+    return tmp_path
+
+
+@pytest.fixture
+def insights(engine: QueryEngine, folder: Path) -> Iterator[RunningServer]:
+    with running_server(engine=engine, definitions=folder) as running:
+        yield running
+
+
+@pytest.fixture
+def client(insights: RunningServer, connect: Callable[..., httpx.Client]) -> httpx.Client:
+    made = connect(insights)
+    assert made.post("endpoints/", json={"name": "views", "query": NODE}).status_code == 201
+    return made
+
+
+@pytest.mark.parametrize(("variables", "label"), [({}, "all"), ({"$browser": "Chrome"}, "Chrome")])
+def test_rows_of_the_example(client: httpx.Client, variables: dict[str, Any], label: str) -> None:
+    told = client.post("endpoints/views/run", json={"variables": variables}).json()
+    assert [each["label"] for each in told["results"]] == [label]
+    assert (told["hasMore"], told["endpoint_version"], told["name"]) == (False, 1, "views")
+    assert not {"columns", "types", "limit", "offset", "query"} & set(told)
+
+
+def test_other_variables(client: httpx.Client) -> None:
+    told = client.post("endpoints/views/run", json={"variables": {"$browser": "Safari"}})
+    assert (told.status_code, told.json()["code"]) == (400, "not_supported_locally")
+    assert 'no example with rows for the variables {"$browser":"Safari"}' in told.json()["detail"]
+
+
+def test_another_query_than_the_definition_has(client: httpx.Client) -> None:
+    client.patch("endpoints/views/", json={"query": {**NODE, "interval": "week"}})
+    told = client.post("endpoints/views/run")
+    assert told.status_code == 400
+    assert "defines another query" in told.json()["detail"]
+    assert client.post("endpoints/views/run", json={"version": 1}).status_code == 200
+
+
+def test_no_definition(client: httpx.Client, folder: Path) -> None:
+    (folder / "inner" / "views.yml").unlink()
+    assert "has this name" in client.post("endpoints/views/run").json()["detail"]
+
+
+def test_definition_that_cannot_be_read(client: httpx.Client, folder: Path) -> None:
+    (folder / "broken.yaml").write_text("name: [")
+    told = client.post("endpoints/views/run")
+    assert told.status_code == 400
+    assert "broken.yaml cannot be read" in told.json()["detail"]
+
+
+def test_filters_override_is_not_played(client: httpx.Client) -> None:
+    told = client.post("endpoints/views/run", json={"filters_override": {"date_from": "-7d"}})
+    assert (told.status_code, told.json()["code"]) == (400, "not_supported_locally")
