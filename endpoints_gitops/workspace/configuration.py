@@ -1,0 +1,156 @@
+"""The configuration: one table in `pyproject.toml` or `endpoints.toml`, under what the environment's variables say.
+
+Nothing here asks a server or reads a key; `credentials` does the latter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.printable import printable
+from endpoints_gitops.workspace.files import shown
+
+DEFAULT_DIR: Final = "endpoints"
+DEFAULT_ENVIRONMENT: Final = "default"
+PREFIX: Final = "ENDPOINTS_GITOPS_"
+POSTHOG_CLI: Final = "posthog-cli"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentSettings:
+    """One environment, with the common settings where it has none of its own.
+
+    `host`, `project_id` and `key` (where the key comes from, never the key itself) are None where nothing was said;
+    `uses` is kept as it was written. `where` is `path:line` of the environment, and `base` the folder that a relative
+    `dotenv:` path starts from.
+    """
+
+    name: str
+    host: str | None = None
+    project_id: int | None = None
+    key: str | None = None
+    allow_insecure: bool = False
+    dir: str | None = None
+    manage: tuple[str, ...] = ("*",)
+    protect: tuple[str, ...] = ()
+    uses: Mapping[str, Any] = field(default_factory=dict)
+    where: str | None = None
+    base: Path = field(default_factory=Path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What the nearest configuration file says; `path` is None, and there are no environments, where there is none.
+
+    `common` holds the settings of all environments; `folder` is where relative paths in the file start; `overrides` are
+    the `ENDPOINTS_GITOPS_…` variables by the rest of their name, empty ones left out.
+    """
+
+    path: Path | None
+    folder: Path
+    common: EnvironmentSettings
+    environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
+    default_environment: str | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether an environment is configured; else posthog-cli's variables count."""
+        return bool(self.environments)
+
+
+def load_configuration(start: Path, env: Mapping[str, str]) -> Configuration:
+    """Read the nearest configuration, from `start` upward.
+
+    Raises InvalidInput with every mistake in it, UsageError where one folder holds two configurations.
+    """
+    from endpoints_gitops.workspace.configuration_file import find_table, read_table
+
+    found = find_table(start.resolve())
+    overrides = {
+        name.removeprefix(PREFIX): value for name, value in env.items() if name.startswith(PREFIX) and value.strip()
+    }
+    if found is None:
+        empty = Configuration(path=None, folder=start.resolve(), common=EnvironmentSettings(name=""))
+        return replace(empty, overrides=MappingProxyType(overrides))
+    return replace(read_table(found), overrides=MappingProxyType(overrides))
+
+
+def choose_environment(configuration: Configuration, name: str | None) -> EnvironmentSettings:
+    """The environment to work on, with `ENDPOINTS_GITOPS_HOST`, `_PROJECT_ID` and `_KEY` laid over the file.
+
+    `name` is what `--env` says; else `ENDPOINTS_GITOPS_ENV`, `default_environment`, or the only environment that there
+    is. Raises UsageError for a name that is not there, and where several are and none is said.
+    """
+    chosen = name or configuration.overrides.get("ENV") or configuration.default_environment
+    if chosen is None and len(configuration.environments) > 1:
+        names = ", ".join(sorted(configuration.environments))
+        message = f"several environments are configured and none is the default: {names}"
+        fix = f"add --env {min(configuration.environments)}, or set default_environment"
+        raise UsageError(message, where=_place(configuration), fix=fix, code="configuration.environment")
+    only = next(iter(configuration.environments), DEFAULT_ENVIRONMENT)
+    return _laid_over(named_environment(configuration, chosen or only), configuration.overrides)
+
+
+def named_environment(configuration: Configuration, name: str) -> EnvironmentSettings:
+    """The environment of that name as the file has it, whatever the variables say: for commands that work on two."""
+    if name in configuration.environments:
+        return configuration.environments[name]
+    if not configuration.is_configured and name == DEFAULT_ENVIRONMENT:
+        return replace(configuration.common, name=name, key=POSTHOG_CLI)
+    raise _unknown_environment(configuration, name)
+
+
+def definitions_folder(configuration: Configuration, environment: EnvironmentSettings, option: str | None) -> Path:
+    """The definitions folder: `--dir`, else `ENDPOINTS_GITOPS_DIR`, else the configuration's, else `endpoints`.
+
+    The first two are relative to the current folder, the others to the one that holds the configuration.
+    """
+    said = option or configuration.overrides.get("DIR")
+    if said:
+        return Path(said).expanduser()
+    return configuration.folder / (environment.dir or DEFAULT_DIR)
+
+
+def _unknown_environment(configuration: Configuration, name: str) -> UsageError:
+    from endpoints_gitops.codecs.mistakes import did_you_mean
+
+    names = sorted(configuration.environments)
+    said = f"there is no environment {printable(name)!r}{did_you_mean(name, names)}"
+    there = f"the configured ones are {', '.join(names)}" if names else "none is configured: leave --env away"
+    return UsageError(said, where=_place(configuration), fix=there, code="configuration.environment")
+
+
+def _laid_over(environment: EnvironmentSettings, overrides: Mapping[str, str]) -> EnvironmentSettings:
+    from endpoints_gitops.workspace.configuration_file import host_mistake, key_mistake
+
+    changes: dict[str, Any] = {}
+    if host := overrides.get("HOST"):
+        changes["host"] = _right("HOST", host.strip(), host_mistake(host.strip()))
+    if project := overrides.get("PROJECT_ID"):
+        changes["project_id"] = project_number(project, f"{PREFIX}PROJECT_ID")
+    if key := overrides.get("KEY"):
+        changes |= {"key": _right("KEY", key.strip(), key_mistake(key.strip())), "base": Path.cwd()}
+    return replace(environment, **changes)
+
+
+def project_number(text: str, where: str) -> int:
+    """The number of a project. Raises UsageError, which does not repeat the text: it may be a misplaced key."""
+    if not (text.strip().isascii() and text.strip().isdigit()):
+        raise UsageError("the project is a number", where=where, fix="it stands in the address of your project")
+    return int(text)
+
+
+def _right(name: str, value: str, mistake: str | None) -> str:
+    if mistake is not None:
+        raise UsageError(mistake, where=PREFIX + name, code="configuration.invalid")
+    return value
+
+
+def _place(configuration: Configuration) -> str | None:
+    return shown(configuration.path) if configuration.path else None

@@ -1,0 +1,299 @@
+"""The configuration file: found, read and checked, every mistake at once and on its line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from endpoints_gitops.errors import InvalidInput, Problem, UsageError
+from endpoints_gitops.model.definition import is_endpoint_name
+from endpoints_gitops.workspace.configuration import POSTHOG_CLI, Configuration, EnvironmentSettings
+from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.toml_places import line_of
+
+COMMON_KEYS: Final = ("dir", "manage", "protect", "default_environment", "environments", "uses")
+ENVIRONMENT_KEYS: Final = ("host", "project_id", "key", "allow_insecure", "dir", "manage", "protect", "uses")
+USE_KEYS: Final = ("version", "reads", "columns", "examples")
+READS: Final = ("position", "name", "call")
+_TABLE: Final = "endpoints-gitops"
+_SOURCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|dotenv:.+:[A-Za-z_][A-Za-z0-9_.]*|posthog-cli")
+_A_KEY: Final = re.compile(r"ph[a-z]_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """The table of one file; `prefix` is where in the file it stands."""
+
+    path: Path
+    text: str
+    prefix: tuple[str, ...]
+    value: Mapping[str, Any]
+
+
+def find_table(start: Path) -> Table | None:
+    """The nearest table from `start` upward, None where there is none.
+
+    A `pyproject.toml` without the table is somebody else's and passed over.
+    """
+    for folder in (start, *start.parents):
+        project = _from_pyproject(folder / "pyproject.toml")
+        own = _from_endpoints_toml(folder / "endpoints.toml")
+        if project and own:
+            message = f"{shown(project.path)} and {shown(own.path)} both hold a configuration"
+            raise UsageError(message, fix="keep one of the two", code="configuration.doubled")
+        if project or own:
+            return project or own
+    return None
+
+
+def read_table(table: Table) -> Configuration:
+    """The configuration that a table holds. Raises InvalidInput with every mistake in it."""
+    reader = _Reader(table=table)
+    value = table.value
+    reader.only(COMMON_KEYS, value, ())
+    common = _settings(reader, value, (), EnvironmentSettings(name="", base=table.path.parent))
+    environments = {
+        name: _environment(reader, name, body, common)
+        for name, body in reader.tables(value.get("environments"), ("environments",)).items()
+    }
+    if len(environments) > 1:
+        _refuse_exact_versions(reader, common)
+    default = reader.text(value, (), "default_environment")
+    if default is not None and default not in environments:
+        reader.add(("default_environment",), f"there is no environment {default!r}", environments, default)
+    if reader.problems:
+        raise InvalidInput(tuple(sorted(reader.problems)))
+    return Configuration(
+        path=table.path,
+        folder=table.path.parent,
+        common=common,
+        environments=environments,
+        default_environment=default,
+    )
+
+
+def host_mistake(host: str) -> str | None:
+    """What is wrong with the address of a server."""
+    try:
+        parts = urlsplit(host)
+        there = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        there = False
+    if not there or parts.scheme not in ("http", "https"):
+        return "host is an address such as https://us.posthog.com"
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return "host is an address without user, question mark or #"
+    return None
+
+
+def key_mistake(source: str) -> str | None:
+    """What is wrong with what says where a key comes from. The text is not repeated: it may be a key."""
+    if _SOURCE.fullmatch(source):
+        return None
+    if _A_KEY.match(source):
+        return (
+            "this is a key itself, and it is not taken from here: "
+            "write where it comes from, and revoke it if anybody else can have seen it"
+        )
+    return f'key says where the key comes from: "env:NAME", "dotenv:FILE:NAME" or "{POSTHOG_CLI}"'
+
+
+@dataclass(slots=True, kw_only=True)
+class _Reader:
+    """Reads typed values out of the table and notes what is wrong. No message repeats a value that may be a key."""
+
+    table: Table
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, path: tuple[str, ...], message: str, known: Iterable[str] = (), word: str = "") -> None:
+        from endpoints_gitops.codecs.mistakes import did_you_mean
+
+        near = did_you_mean(word, known) if word else ""
+        line = line_of(self.table.text, (*self.table.prefix, *path))
+        code = "configuration.invalid"
+        self.problems.append(
+            Problem(path=shown(self.table.path), line=line, column=1, message=message + near, code=code)
+        )
+
+    def only(self, known: Iterable[str], value: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        for key in value:
+            if key not in known:
+                self.add((*path, key), f"unknown key {key!r}", known, key)
+
+    def text(self, value: Mapping[str, Any], path: tuple[str, ...], key: str) -> str | None:
+        return self._typed(value, path, key, str, "text")
+
+    def flag(self, value: Mapping[str, Any], path: tuple[str, ...], key: str) -> bool | None:
+        return self._typed(value, path, key, bool, "true or false")
+
+    def number(self, value: Mapping[str, Any], path: tuple[str, ...], key: str) -> int | None:
+        found = value.get(key)
+        if isinstance(found, str) and found.isascii() and found.isdigit():
+            return int(found)
+        return self._typed(value, path, key, int, "a number")
+
+    def texts(self, value: Mapping[str, Any], path: tuple[str, ...], key: str) -> tuple[str, ...] | None:
+        found = value.get(key)
+        if found is None:
+            return None
+        if isinstance(found, list) and all(isinstance(one, str) and one for one in found):
+            return tuple(found)
+        self.add((*path, key), f"{key} is a list of texts")
+        return None
+
+    def tables(self, value: object, path: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+        """The entries of a table that are tables themselves."""
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self.add(path, f"{path[-1]} is a table")
+            return {}
+        for key in value:
+            if not isinstance(value[key], dict):
+                self.add((*path, key), f"{key!r} is a table of settings")
+        return {key: one for key, one in value.items() if isinstance(one, dict)}
+
+    def _typed[T](
+        self, value: Mapping[str, Any], path: tuple[str, ...], key: str, kind: type[T], said: str
+    ) -> T | None:
+        found = value.get(key)
+        if found is None:
+            return None
+        if type(found) is kind:  # a truth value is no number here
+            return found
+        self.add((*path, key), f"{key} is {said}")
+        return None
+
+
+def _settings(
+    reader: _Reader, value: Mapping[str, Any], path: tuple[str, ...], common: EnvironmentSettings
+) -> EnvironmentSettings:
+    """What may stand both at the top and under an environment, over what is common."""
+    manage, protect = (reader.texts(value, path, key) for key in ("manage", "protect"))
+    for key, patterns in (("manage", manage), ("protect", protect)):
+        if patterns and any(one == "tag:" for one in patterns):
+            reader.add((*path, key), f"{key}: a tag is missing after tag:")
+    return EnvironmentSettings(
+        name=common.name,
+        dir=reader.text(value, path, "dir") or common.dir,
+        manage=common.manage if manage is None else manage,
+        protect=common.protect if protect is None else protect,
+        uses={**common.uses, **_uses(reader, value.get("uses"), (*path, "uses"))},
+        base=common.base,
+    )
+
+
+def _environment(
+    reader: _Reader, name: str, value: Mapping[str, Any], common: EnvironmentSettings
+) -> EnvironmentSettings:
+    path = ("environments", name)
+    reader.only(ENVIRONMENT_KEYS, value, path)
+    settings = _settings(reader, value, path, common)
+    host, key = reader.text(value, path, "host"), reader.text(value, path, "key")
+    for word, mistake in (("host", host and host_mistake(host)), ("key", key and key_mistake(key))):
+        if mistake:
+            reader.add((*path, word), mistake)
+    return EnvironmentSettings(
+        name=name,
+        host=host,
+        project_id=reader.number(value, path, "project_id"),
+        key=key,
+        allow_insecure=reader.flag(value, path, "allow_insecure") or False,
+        dir=settings.dir,
+        manage=settings.manage,
+        protect=settings.protect,
+        uses=settings.uses,
+        where=f"{shown(reader.table.path)}:{line_of(reader.table.text, (*reader.table.prefix, *path))}",
+        base=settings.base,
+    )
+
+
+def _uses(reader: _Reader, value: object, path: tuple[str, ...]) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        reader.add(path, "uses is a table of endpoint names")
+        return {}
+    for name, use in value.items():
+        if not is_endpoint_name(name):
+            reader.add((*path, name), f"{name!r} is no name of an endpoint")
+        _check_use(reader, use, (*path, name))
+    return value
+
+
+def _check_use(reader: _Reader, use: object, path: tuple[str, ...]) -> None:
+    if use == "*":
+        return
+    if not isinstance(use, dict):
+        reader.add(path, f'{path[-1]} is "*" or a table such as {{ version = 3 }}')
+        return
+    reader.only(USE_KEYS, use, path)
+    version, reads = use.get("version", "*"), use.get("reads", "name")
+    if version != "*" and not (type(version) is int and version >= 1):
+        reader.add((*path, "version"), 'version is a whole number from 1, or "*"')
+    if reads not in READS:
+        reader.add((*path, "reads"), f"reads is one of {', '.join(READS)}", READS, str(reads))
+    reader.texts(use, path, "columns")
+    examples = use.get("examples", [])
+    if not isinstance(examples, list) or not all(isinstance(one, dict) for one in examples):
+        reader.add((*path, "examples"), "examples is a list of tables of variables")
+
+
+def _refuse_exact_versions(reader: _Reader, common: EnvironmentSettings) -> None:
+    for name, use in common.uses.items():
+        if isinstance(use, dict) and use.get("version", "*") != "*":
+            message = "an exact version for all environments: numbers differ by project; put it under each environment"
+            reader.add(("uses", name), message)
+
+
+def _from_pyproject(path: Path) -> Table | None:
+    text = _text(path)
+    if text is None or _TABLE not in text:
+        return None
+    tools = _parsed(path, text).get("tool")
+    value = tools.get(_TABLE) if isinstance(tools, dict) else None
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise UsageError(f"tool.{_TABLE} is a table", where=shown(path), code="configuration.invalid")
+    return Table(path=path, text=text, prefix=("tool", _TABLE), value=value)
+
+
+def _from_endpoints_toml(path: Path) -> Table | None:
+    text = _text(path)
+    return None if text is None else Table(path=path, text=text, prefix=(), value=_parsed(path, text))
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        message = f"cannot be read: {error.strerror or error}"
+        raise UsageError(message, where=shown(path), code="configuration.unreadable") from error
+    except UnicodeDecodeError as error:
+        message = "this file is not UTF-8"
+        raise UsageError(message, where=shown(path), fix="save it as UTF-8", code="configuration.unreadable") from error
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message, line, column = _told(str(error))
+        problem = Problem(path=shown(path), line=line, column=column, message=message, code="configuration.invalid")
+        raise InvalidInput((problem,)) from error
+
+
+def _told(message: str) -> tuple[str, int, int]:
+    """Message, line and column out of what tomllib says: "Invalid value (at line 3, column 5)"."""
+    place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+    if not place:
+        return f"this is no TOML: {message}", 0, 0
+    return f"this is no TOML: {message[: place.start()]}", int(place[1]), int(place[2])

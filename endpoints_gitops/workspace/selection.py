@@ -1,0 +1,154 @@
+"""Which endpoints a command is about: SELECTORs on the command line, `manage` and `protect` in the configuration."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.model.printable import printable
+from endpoints_gitops.workspace.definitions import SUFFIXES
+from endpoints_gitops.workspace.git import changed_since
+
+TAG: Final = "tag:"
+CHANGED: Final = "changed:"
+
+
+def matches(patterns: Iterable[str], name: str, tags: Collection[str]) -> bool:
+    """Whether one of the patterns (a glob over names, or `tag:TAG`) is about this endpoint."""
+    return any(
+        pattern.removeprefix(TAG) in tags if pattern.startswith(TAG) else fnmatchcase(name, pattern)
+        for pattern in patterns
+    )
+
+
+def managed(
+    patterns: Iterable[str],
+    *,
+    definitions: Iterable[LoadedDefinition],
+    endpoints: Iterable[Endpoint] = (),
+    environment: str | None = None,
+) -> frozenset[str]:
+    """The names that `manage` (or `protect`) covers, of definitions and endpoints both.
+
+    An endpoint has a tag when the definition or the server says so.
+    """
+    tags = _tags(definitions, endpoints, environment)
+    listed = tuple(patterns)
+    return frozenset(name for name, its_tags in tags.items() if matches(listed, name, its_tags))
+
+
+def select_names(
+    selectors: Sequence[str],
+    *,
+    definitions: Sequence[LoadedDefinition],
+    endpoints: Iterable[Endpoint] = (),
+    folder: Path,
+    environment: str | None = None,
+) -> frozenset[str]:
+    """The names that any of the selectors means; without selectors all.
+
+    A selector is a name, a glob over names, `tag:TAG`, the path of a definition, of its `query_file` or of a folder, or
+    `changed:REF`. Raises UsageError for each that matches nothing (`changed:` may), with what was probably meant.
+    """
+    field_of_choice = _Choice(tags=_tags(definitions, endpoints, environment), definitions=definitions, folder=folder)
+    if not selectors:
+        return frozenset(field_of_choice.tags)
+    return frozenset().union(*(field_of_choice.names(selector) for selector in selectors))
+
+
+def select(
+    selectors: Sequence[str],
+    definitions: Sequence[LoadedDefinition],
+    *,
+    folder: Path,
+    environment: str | None = None,
+) -> tuple[LoadedDefinition, ...]:
+    """The definitions that any of the selectors means, in the order in which they were given."""
+    names = select_names(selectors, definitions=definitions, folder=folder, environment=environment)
+    return tuple(loaded for loaded in definitions if loaded.name in names)
+
+
+def files_of(loaded: LoadedDefinition) -> tuple[Path, ...]:
+    """The files that a definition is made of: its own, and the one that `query_file` names."""
+    path = Path(loaded.path)
+    beside = loaded.definition.query_file
+    return (path, path.parent / beside) if beside else (path,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Choice:
+    tags: Mapping[str, frozenset[str]]
+    definitions: Sequence[LoadedDefinition]
+    folder: Path
+
+    def names(self, selector: str) -> frozenset[str]:
+        if selector.startswith(CHANGED):
+            return self._touching(changed_since(selector.removeprefix(CHANGED), self.folder))
+        found = self._by_name(selector) or self._by_path(selector)
+        if not found:
+            raise self._nothing(selector)
+        return found
+
+    def _by_name(self, selector: str) -> frozenset[str]:
+        if selector in self.tags:
+            return frozenset((selector,))
+        if selector.startswith(TAG) or glob.has_magic(selector):
+            return frozenset(name for name, tags in self.tags.items() if matches((selector,), name, tags))
+        return frozenset()
+
+    def _by_path(self, selector: str) -> frozenset[str]:
+        path = Path(selector).expanduser()
+        return self._touching({path.resolve()}) if selector and path.exists() else frozenset()
+
+    def _touching(self, paths: Collection[Path]) -> frozenset[str]:
+        """The definitions of which a file is one of the paths, or below one of them."""
+        wanted = frozenset(paths)
+        return frozenset(
+            loaded.name
+            for loaded in self.definitions
+            for path in _spellings(files_of(loaded))
+            if not wanted.isdisjoint((path, *path.parents))
+        )
+
+    def _nothing(self, selector: str) -> UsageError:
+        from endpoints_gitops.codecs.mistakes import did_you_mean
+
+        said = printable(selector)
+        if selector.startswith(TAG):
+            tags = frozenset().union(*self.tags.values())
+            near = did_you_mean(selector.removeprefix(TAG), sorted(tags))
+            message = f"no endpoint has the tag {said.removeprefix(TAG)!r}{near}"
+        elif "/" in selector or "\\" in selector or selector.endswith(SUFFIXES):
+            near = did_you_mean(selector, [loaded.path for loaded in self.definitions])
+            message = f"no definition is at {said}{near}"
+        elif glob.has_magic(selector):
+            message = f"no endpoint's name matches {said}"
+        else:
+            message = f"there is no endpoint or definition called {said!r}{did_you_mean(selector, sorted(self.tags))}"
+        fix = "endpoints-gitops list shows the endpoints of the server"
+        return UsageError(message, fix=fix, code="usage.selector")
+
+
+def _spellings(files: Iterable[Path]) -> Iterator[Path]:
+    """Each file as git names it, which does not follow a link that is a file, and as the path that it really is."""
+    for file in files:
+        yield file.parent.resolve() / file.name
+        yield file.resolve()
+
+
+def _tags(
+    definitions: Iterable[LoadedDefinition], endpoints: Iterable[Endpoint], environment: str | None
+) -> dict[str, frozenset[str]]:
+    tags: dict[str, frozenset[str]] = {}
+    for loaded in definitions:
+        tags[loaded.name] = frozenset(loaded.definition.in_environment(environment).tags or ())
+    for endpoint in endpoints:
+        tags[endpoint.name] = tags.get(endpoint.name, frozenset()) | frozenset(endpoint.tags)
+    return tags
