@@ -62,7 +62,8 @@ class Repository:
 
     def inside(self, path: Path) -> str:
         """The path as git names it; the last part of it may be a symbolic link."""
-        return (path.parent.resolve() / path.name).relative_to(self.top).as_posix()
+        real = path.parent.resolve() / path.name
+        return real.relative_to(self.top).as_posix()
 
 
 def repository(folder: Path) -> Repository | None:

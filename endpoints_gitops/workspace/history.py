@@ -1,0 +1,318 @@
+"""What the definitions of a folder meant in the past, by their names: a file may be called anything at any time.
+
+The steps come from `git_walk`. What every file held at every step is read once, as bytes, to find the names (some 30 µs
+each); only the files of the names that are asked for are parsed.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final, NoReturn
+
+from endpoints_gitops.errors import InvalidInput
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.json import Json, fingerprint
+from endpoints_gitops.workspace.definitions import SUFFIXES
+from endpoints_gitops.workspace.git import Repository
+from endpoints_gitops.workspace.git_blobs import Blobs
+from endpoints_gitops.workspace.git_walk import Change, Step, walk
+
+_NAME: Final = re.compile(
+    rb"""^(?:\xef\xbb\xbf)?(?:name|"name"|'name')[ \t]*:[ \t]+(["']?)([A-Za-z0-9_-]+)\1[ \t]*(?:#.*)?\r?$""",
+    re.MULTILINE,
+)
+
+type Meaning = Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastState:
+    """What a definition was from one commit on.
+
+    `meaning` and `definition` are None where no file defined the name any more, and where `readable` is False: then one
+    did, and it was nothing that loads. `committed_at` is when the line of HEAD had it: for a commit that a merge
+    brought, the date of the merge. `definition` is the file as it was in the commit; `meaning` is that of the line.
+    `path` is as git names it.
+    """
+
+    commit: str
+    committed_at: datetime
+    path: str
+    definition: LoadedDefinition | None
+    meaning: Meaning | None
+    readable: bool = True
+
+
+def history(
+    found: Repository, folder: Path, names: Collection[str], meaning_of: Callable[[LoadedDefinition], Meaning]
+) -> dict[str, tuple[PastState, ...]]:
+    """The states of each name's definition behind HEAD, newest first; none for a name that no commit defines.
+
+    There is one for each commit that touched a file of the definition, so that states can be equal.
+
+    A commit that a merge brought counts by what it changed, laid over the state before it, and only where that was
+    never seen before: an old value that a side branch still had is no return to it.
+    """
+    if not names:
+        return {}
+    steps, prefix = walk(found, folder), found.inside(folder.resolve())
+    with Blobs(found) as blobs:
+        defined = _names(blobs, steps, prefix, frozenset(names))
+        past = _Past(prefix=prefix, blobs=blobs, names=defined)
+        relevant = _Relevant.of(steps, defined, prefix)
+        return {
+            name: _Follow(past=past, name=name, meaning_of=meaning_of).all(relevant.steps(name))
+            for name in sorted(names)
+        }
+
+
+def names_ever_defined(found: Repository, folder: Path) -> frozenset[str]:
+    """Every name that a definition in this folder had in any commit behind HEAD."""
+    prefix = found.inside(folder.resolve())
+    with Blobs(found) as blobs:
+        return frozenset(_names(blobs, walk(found, folder), prefix, None).values())
+
+
+def _names(blobs: Blobs, steps: Iterable[Step], prefix: str, wanted: frozenset[str] | None) -> dict[str, str]:
+    """The names that the contents of files define, by blob; only those that are wanted."""
+    ids = {
+        blob: None
+        for step in steps
+        for change in step.changes
+        if _is_definition(change.path, prefix)
+        for blob in (change.old, change.new)
+        if blob
+    }
+    needles = None if wanted is None else [name.encode() for name in wanted]
+    names: dict[str, str] = {}
+    for blob, content in blobs.each(list(ids)):
+        if needles is None or any(needle in content for needle in needles):
+            name = _name(content)
+            if name is not None and (wanted is None or name in wanted):
+                names[blob] = name
+    return names
+
+
+def _name(content: bytes) -> str | None:
+    """The name that a file defines, read without parsing where it stands on a line of its own."""
+    from endpoints_gitops.codecs.definition import read_definition
+
+    found = _NAME.search(content)
+    if found:
+        return found[2].decode("ascii")
+    try:
+        return read_definition("", content, _no_file).name
+    except InvalidInput:
+        return None
+
+
+def _no_file(name: str) -> NoReturn:
+    raise FileNotFoundError(2, "not looked for", name)
+
+
+def _is_definition(path: str, prefix: str) -> bool:
+    below = path.removeprefix(f"{prefix}/")
+    return below.lower().endswith(SUFFIXES) and not any(part.startswith(".") for part in below.split("/"))
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    return not path.startswith("../") and (prefix == "." or path.startswith(f"{prefix}/"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Relevant:
+    """Which steps, and which changes in them, can be about a name: 1,000 names must not look at every change each."""
+
+    all_steps: tuple[Step, ...]
+    by_name: Mapping[str, Mapping[int, list[Change]]]
+    beside: Mapping[int, list[Change]]
+    closing: Sequence[int]
+
+    @classmethod
+    def of(cls, steps: tuple[Step, ...], names: Mapping[str, str], prefix: str) -> _Relevant:
+        by_name: dict[str, dict[int, list[Change]]] = {}
+        beside: dict[int, list[Change]] = {}
+        by_path: dict[str, set[str]] = {}
+        for number, step in enumerate(steps):
+            for change in step.changes:
+                if not _is_definition(change.path, prefix):
+                    beside.setdefault(number, []).append(change)
+                    continue
+                had = by_path.setdefault(change.path, set())
+                had.update(names[blob] for blob in (change.old, change.new) if blob is not None and blob in names)
+                for name in had:
+                    by_name.setdefault(name, {}).setdefault(number, []).append(change)
+        return cls(all_steps=steps, by_name=by_name, beside=beside, closing=_closing(steps))
+
+    def steps(self, name: str) -> Iterator[Step]:
+        """The steps of a name, with the merge that ends what it brought."""
+        own = self.by_name.get(name, {})
+        numbers = {*own, *self.beside}
+        for number in sorted(numbers | {self.closing[number] for number in numbers}):
+            step = self.all_steps[number]
+            yield replace(step, changes=(*own.get(number, ()), *self.beside.get(number, ())))
+
+
+def _closing(steps: Sequence[Step]) -> list[int]:
+    """For each step the number of the first on the line from it on: its own, or that of the merge that brought it."""
+    closing: list[int] = []
+    number = 0
+    for step in reversed(steps):
+        number = len(steps) - 1 - len(closing) if step.on_line else number
+        closing.append(number)
+    return closing[::-1]
+
+
+class _Unreadable:
+    """A file that defined the name and does not load."""
+
+
+type _State = LoadedDefinition | _Unreadable | None
+type _Place = tuple[str, str]
+"""A path, and the blob that stood there."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Past:
+    """Definitions as they were. Each is parsed once; one with a `query_file` once for each commit that touched it."""
+
+    prefix: str
+    blobs: Blobs
+    names: Mapping[str, str]
+    _alone: dict[str, _State] = field(default_factory=dict)
+
+    def load(self, commit: str, place: _Place, besides: set[str]) -> _State:
+        """The definition at a place at a commit; the paths that its `query_file` led to are added to `besides`."""
+        path, blob = place
+        if blob in self._alone:
+            return self._alone[blob]
+        used: list[str] = []
+
+        def read_beside(name: str) -> bytes:
+            used.append(posixpath.normpath(posixpath.join(posixpath.dirname(path), name)))
+            found = self.blobs.at(commit, used[-1]) if _is_below(used[-1], self.prefix) else None
+            return found[1] if found else _no_file(name)
+
+        state = self._parsed(f"{commit[:12]}:{path}", blob, read_beside)
+        besides.update(used)
+        if not used:
+            self._alone[blob] = state
+        return state
+
+    def is_broken(self, blob: str) -> bool:
+        """Whether a file defined no name at all: what it was meant to be is unknown."""
+        return blob not in self.names and _name(self.content(blob)) is None
+
+    def content(self, blob: str) -> bytes:
+        return next(self.blobs.each([blob]))[1]
+
+    def _parsed(self, shown: str, blob: str, read_beside: Callable[[str], bytes]) -> _State:
+        from endpoints_gitops.codecs.definition import read_definition
+
+        try:
+            return read_definition(shown, self.content(blob), read_beside)
+        except InvalidInput:
+            return _Unreadable()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Follow:
+    """One name, followed through the steps. `places`: where the line has it, several only while it is doubled."""
+
+    past: _Past
+    name: str
+    meaning_of: Callable[[LoadedDefinition], Meaning]
+    places: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, None] = field(default_factory=dict)
+    besides: set[str] = field(default_factory=set)
+    meaning: Meaning | None = None
+    seen: set[tuple[str, str]] = field(default_factory=set)
+    states: list[PastState] = field(default_factory=list)
+    is_astray: bool = False
+
+    def all(self, steps: Iterable[Step]) -> tuple[PastState, ...]:
+        for step in steps:
+            if step.on_line:
+                self._on_line(step)
+            else:
+                self._brought(step)
+        return tuple(reversed(self.states))
+
+    def _on_line(self, step: Step) -> None:
+        touched = [change for change in step.changes if self._follow(change)]
+        if not (touched or self.is_astray):
+            return
+        place = next(reversed(self.places.items()), None)
+        state = self.past.load(step.commit, place, self.besides) if place else None
+        meaning = self.meaning_of(state) if isinstance(state, LoadedDefinition) else None
+        path = place[0] if place else next(reversed(self.paths), "")
+        self._add(step, path, meaning, readable=not isinstance(state, _Unreadable), state=state)
+        self.is_astray = False
+
+    def _follow(self, change: Change) -> bool:
+        """Note where the name went; whether the change is about it."""
+        before = self.places.pop(change.path, None)
+        if change.new is not None and (self._is_ours(change.new) or (before and self.past.is_broken(change.new))):
+            self.places[change.path] = change.new
+            self.paths[change.path] = None
+            return True
+        return before is not None or (change.path in self.besides and bool(self.places))
+
+    def _brought(self, step: Step) -> None:
+        """What a merged commit changed, as far as it was never seen, over what the line had."""
+        place = self._place_after(step)
+        after = self.past.load(step.commit, place, self.besides) if place else None
+        if place is None or not isinstance(after, LoadedDefinition):
+            return
+        now = self.meaning_of(after)
+        unseen = {key: value for key, value in now.items() if (key, fingerprint(value)) not in self.seen}
+        before = self._before(step, place[0])
+        new = {key: value for key, value in unseen.items() if key not in before or before[key] != value}
+        if new:
+            self._add(step, place[0], now if self.meaning is None else {**self.meaning, **new}, state=after)
+            self.is_astray = True
+
+    def _place_after(self, step: Step) -> _Place | None:
+        for change in step.changes:
+            if change.new is not None and self._is_ours(change.new):
+                self.paths[change.path] = None
+                return change.path, change.new
+        if all(change.path not in self.besides for change in step.changes):
+            return None
+        return self._place_at(step.commit, reversed(self.paths))
+
+    def _before(self, step: Step, path: str) -> Meaning:
+        parent = f"{step.commit}^"
+        olds = [change.path for change in step.changes if change.old is not None and self._is_ours(change.old)]
+        place = self._place_at(parent, olds or [path])
+        state = self.past.load(parent, place, self.besides) if place else None
+        return self.meaning_of(state) if isinstance(state, LoadedDefinition) else {}
+
+    def _place_at(self, commit: str, paths: Iterable[str]) -> _Place | None:
+        for path in paths:
+            found = self.past.blobs.at(commit, path)
+            if found and self._is_ours(found[0]):
+                return path, found[0]
+        return None
+
+    def _is_ours(self, blob: str) -> bool:
+        return self.past.names.get(blob) == self.name
+
+    def _add(self, step: Step, path: str, meaning: Meaning | None, *, state: _State, readable: bool = True) -> None:
+        self.meaning = meaning
+        self.seen.update((key, fingerprint(value)) for key, value in (meaning or {}).items())
+        self.states.append(
+            PastState(
+                commit=step.commit,
+                committed_at=step.landed_at,
+                path=path,
+                definition=state if isinstance(state, LoadedDefinition) else None,
+                meaning=meaning,
+                readable=readable,
+            )
+        )
