@@ -88,23 +88,19 @@ def _names(blobs: Blobs, steps: Iterable[Step], prefix: str, wanted: frozenset[s
         for blob in (change.old, change.new)
         if blob
     }
-    needles = None if wanted is None else [name.encode() for name in wanted]
-    names: dict[str, str] = {}
-    for blob, content in blobs.each(list(ids)):
-        if needles is None or any(needle in content for needle in needles):
-            name = _name(content)
-            if name is not None and (wanted is None or name in wanted):
-                names[blob] = name
-    return names
+    named = ((blob, _name(content, wanted)) for blob, content in blobs.each(list(ids)))
+    return {blob: name for blob, name in named if name is not None and (wanted is None or name in wanted)}
 
 
-def _name(content: bytes) -> str | None:
-    """The name that a file defines, read without parsing where it stands on a line of its own."""
+def _name(content: bytes, wanted: frozenset[str] | None = None) -> str | None:
+    """The name that a file defines. Parsed is only what has it on no line of its own, and may be one that is wanted."""
     from endpoints_gitops.codecs.definition import read_definition
 
     found = _NAME.search(content)
     if found:
         return found[2].decode("ascii")
+    if wanted is not None and not any(name.encode() in content for name in wanted):
+        return None
     try:
         return read_definition("", content, _no_file).name
     except InvalidInput:

@@ -1,0 +1,64 @@
+"""The state folder: records, journals, caches and budgets of one user on one machine, never inside the checkout."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from endpoints_gitops.errors import Conflict, UsageError
+from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.git import repository
+
+
+def state_folder(env: Mapping[str, str]) -> Path:
+    """`ENDPOINTS_GITOPS_STATE` (for a cache in CI), else the user's state folder of this system. It may not exist."""
+    from platformdirs import user_state_path
+
+    said = env.get("ENDPOINTS_GITOPS_STATE", "").strip()
+    return Path(said).expanduser().absolute() if said else user_state_path("endpoints-gitops", appauthor=False)
+
+
+def project_folder(state: Path, *, host: str, project_id: int, definitions: Path) -> Path:
+    """The folder of one host, project and checkout; it may not exist.
+
+    A checkout is the top of the git work tree that the definitions are in, else their folder; what an environment is
+    called does not count.
+    """
+    found = repository(definitions)
+    checkout = found.top if found else definitions.resolve()
+    address = host.lower().rstrip("/")
+    readable = re.sub(r"[^a-z0-9.-]+", "_", re.sub(r"^[a-z]+://", "", address))[:60]
+    return state / f"{readable}-{_name(address)[:8]}" / str(project_id) / _name(str(checkout))
+
+
+@contextlib.contextmanager
+def held(folder: Path, what: str = "push", *, wait_seconds: float = 0) -> Iterator[None]:
+    """Keep other processes from doing the same with this state folder, which is made if needed.
+
+    Raises Conflict where another one still does after the wait, and UsageError where the folder cannot be written. The
+    lock goes with the process, however that ends.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / f"{what}.lock", timeout=wait_seconds)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.acquire()
+    except Timeout as error:
+        message = f"another command is at the same ({what}) from this checkout"
+        raise Conflict(message, fix="run the command again when that one is done", code="state.held") from error
+    except OSError as error:
+        message = f"cannot use the state folder {shown(folder)}: {error.strerror or error}"
+        fix = "set ENDPOINTS_GITOPS_STATE to a folder that can be written"
+        raise UsageError(message, fix=fix, code="state.unwritable") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _name(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -1,0 +1,145 @@
+"""The journal: what it says after a kill at any byte, and who may push at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from endpoints_gitops.errors import Conflict, UsageError
+from endpoints_gitops.workspace.journal import begin, forget, unfinished
+from endpoints_gitops.workspace.state import held, project_folder, state_folder
+
+PLAN = {"schema_version": 1, "changes": [{"name": "é"}]}
+
+
+def test_from_begin_to_finish(tmp_path):
+    assert unfinished(tmp_path) is None
+    journal = begin(tmp_path / "deep", plan=PLAN, entries=["a", "b", "c"])
+    journal.sending("a")
+    journal.done("a", {"version": 2})
+    journal.sending("b")
+    found = unfinished(tmp_path / "deep")
+    assert (found.plan, found.done) == (PLAN, {"a": {"version": 2}})
+    assert (found.uncertain, found.left, found.is_over) == (("b",), ("c",), False)
+
+
+def test_nothing_is_there_after_the_end(tmp_path):
+    journal = begin(tmp_path, plan=PLAN, entries=["a"])
+    journal.done("a")
+    assert unfinished(tmp_path).is_over
+    journal.finish()
+    assert unfinished(tmp_path) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_push_replaces_the_journal_of_an_earlier_one(tmp_path):
+    begin(tmp_path, plan=PLAN, entries=["a"]).sending("a")
+    begin(tmp_path, plan={}, entries=["b"])
+    assert unfinished(tmp_path).left == ("b",)
+    forget(tmp_path)
+    assert unfinished(tmp_path) is None
+
+
+EVENTS = st.lists(st.tuples(st.sampled_from(["sending", "done"]), st.sampled_from("abc")), max_size=8)
+
+
+@given(EVENTS, st.data())
+def test_a_kill_at_any_byte_leaves_what_was_on_the_disk_before(tmp_path_factory, events, data):
+    folder = tmp_path_factory.mktemp("journal")
+    path = folder / "journal.jsonl"
+    journal = begin(folder, plan=PLAN, entries=["a", "b", "c"])
+    seen = [(path.stat().st_size, unfinished(folder))]
+    for what, entry in events:
+        getattr(journal, what)(entry)
+        seen.append((path.stat().st_size, unfinished(folder)))
+    whole = path.read_bytes()
+    cut = data.draw(st.integers(seen[0][0], len(whole)))
+    path.write_bytes(whole[:cut])
+    assert unfinished(folder) == [state for size, state in seen if size <= cut][-1]
+
+
+def test_threads_write_whole_lines(tmp_path):
+    names = [f"e{number}" for number in range(40)]
+    journal = begin(tmp_path, plan={}, entries=names)
+    threads = [threading.Thread(target=journal.done, args=(name, "x" * 5000)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert unfinished(tmp_path).is_over
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "was written by another release of endpoints-gitops"),
+        (b'{"schema_version": 99}\n', "was written by another release of endpoints-gitops"),
+        (b'{"schema_version": 1}\n', "does not begin with a plan"),
+        (b"\xff\n", "is damaged in line 1"),
+        (b'{"schema_version": 1, "plan": {}, "entries": []}\n[]\n', "is damaged in line 2"),
+    ],
+)
+def test_a_journal_that_cannot_be_used_is_told(tmp_path, content, message):
+    (tmp_path / "journal.jsonl").write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        unfinished(tmp_path)
+    assert caught.value.message.endswith(f"journal.jsonl {message}")
+    begin(tmp_path, plan={}, entries=[])
+    assert unfinished(tmp_path).is_over
+
+
+def test_where_state_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg"))
+    assert state_folder({}) == tmp_path / "xdg" / "endpoints-gitops"
+    monkeypatch.chdir(tmp_path)
+    assert state_folder({"ENDPOINTS_GITOPS_STATE": "cache"}) == tmp_path / "cache"
+
+
+def test_a_project_folder_is_one_for_host_project_and_checkout(tmp_path, make_checkout):
+    checkout, other = make_checkout("one"), make_checkout("two")
+    checkout.commit({"x.yaml": "x", "sub/y.yaml": "y"})
+    other.commit({"x.yaml": "x"})
+    given = {"host": "https://us.posthog.com", "project_id": 1, "definitions": checkout.folder}
+    first = project_folder(tmp_path, **given)
+    assert first.relative_to(tmp_path).parts[0].startswith("us.posthog.com-")
+    for same in ({"definitions": checkout.folder / "sub"}, {"host": "https://US.posthog.com/"}):
+        assert project_folder(tmp_path, **given | same) == first
+    for another in (
+        {"definitions": other.folder},
+        {"definitions": tmp_path},
+        {"project_id": 2},
+        {"host": "http://us.posthog.com"},
+        {"host": "https://us.posthog.com:8000"},
+        {"host": "https://us.posthog.com/prefix"},
+    ):
+        assert project_folder(tmp_path, **given | another) != first
+
+
+def test_one_process_at_a_time(tmp_path):
+    program = (
+        "import pathlib, sys; from endpoints_gitops.workspace.state import held\n"
+        "with held(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", program, str(tmp_path / "state")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(Conflict, match="another command"), held(tmp_path / "state"):
+            pytest.fail("two at once")
+        with held(tmp_path / "state", "record"):
+            process.kill()
+    with held(tmp_path / "state"):
+        assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_state_folder_that_cannot_be_used_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(UsageError, match="cannot use the state folder"),
+        held(tmp_path / "file" / "x"),
+    ):
+        pytest.fail("no folder can be there")
