@@ -95,7 +95,7 @@ def _from_source(environment: EnvironmentSettings, source: Source) -> Access:
     host = environment.host
     if host is not None and source.host is not None and _address(host) != _address(source.host):
         message = f"the key of {source.label} is for {source.host}, and environment {environment.name!r} is at {host}"
-        fix = 'give the environment a key of its own: key = "env:NAME"'
+        fix = 'give the environment a key of its own: key = "env:NAME", or set ENDPOINTS_GITOPS_KEY=env:NAME'
         raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.other-host")
     project = environment.project_id
     if project is None:

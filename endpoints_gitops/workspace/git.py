@@ -150,7 +150,7 @@ def _run(folder: Path, words: tuple[str, ...], given: bytes | None = None) -> su
 
 def _differing(found: Repository, commit: str, folder: Path) -> frozenset[Path]:
     pathspec = found.inside(folder.resolve())
-    options = ("--name-only", "-z", "--no-renames", "--no-relative", "--no-ext-diff", "--ignore-submodules=all")
+    options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--ignore-submodules=all")
     changed = git(found.top, "diff", *options, commit, "--", pathspec)
     untracked = git(found.top, "ls-files", "-z", "--others", "--full-name", "--", pathspec)
     return frozenset(found.top / name for answer in (changed, untracked) for name in _names(answer))

@@ -2,8 +2,7 @@
 
 History is no line, and laid into one by date it says things that never were: a branch that was cut before an edit and
 merged after it would seem to take the edit back. So the first parents of HEAD are the line; the commits that a merge
-brings stand right before that merge, and all of them landed when it was made. The merges among those brought are left
-out: what they hold comes from commits that are there already.
+brings stand right before that merge, and all of them landed when it was made.
 """
 
 from __future__ import annotations
@@ -49,11 +48,11 @@ def walk(found: Repository, folder: Path) -> tuple[Step, ...]:
     """The steps of a folder, oldest first. A merge on the line is a step whenever it brings one."""
     pathspec = found.inside(folder.resolve())
     graph = {commit.id: commit for commit in _graph(found)}
-    words = ("rev-list", "--full-history", "--no-merges", "HEAD", "--", pathspec)
+    words = ("rev-list", "--full-history", "HEAD", "--", pathspec)
     touching = frozenset(git(found.top, *words).decode("ascii").split())
     line = tuple(_line(graph, found.head))
-    asked = [graph[one] for one in graph if one in touching] + [one for one in line if len(one.parents) > 1]
-    changes = _changes(found, asked, pathspec)
+    merges = {commit.id for commit in line if len(commit.parents) > 1}
+    changes = _changes(found, (graph[one] for one in touching | merges), pathspec)
     return tuple(_steps(graph, line, changes, touching))
 
 
@@ -74,7 +73,7 @@ def _line(graph: Mapping[str, _Commit], head: str) -> Iterator[_Commit]:
 
 def _changes(found: Repository, commits: Iterable[_Commit], pathspec: str) -> dict[str, tuple[Change, ...]]:
     given = "".join(f"{' '.join((commit.id, *commit.parents[:1]))}\n" for commit in commits).encode("ascii")
-    options = ("--stdin", "-r", "-m", "--root", "--raw", "-z", "--no-renames", "--no-abbrev")
+    options = ("--stdin", "-r", "--root", "--raw", "-z", "--no-renames", "--no-abbrev")
     answer = git(found.top, "diff-tree", *options, "--", pathspec, given=given)
     changes: dict[str, list[Change]] = {}
     commit, words = "", iter(answer.split(b"\0"))

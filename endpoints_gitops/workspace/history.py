@@ -27,11 +27,9 @@ _NAME: Final = re.compile(
     re.MULTILINE,
 )
 
-type Meaning = Mapping[str, Json]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PastState:
+class PastState[K: str]:
     """What a definition was from one commit on.
 
     `meaning` and `definition` are None where no file defined the name any more, and where `readable` is False: then one
@@ -44,19 +42,19 @@ class PastState:
     committed_at: datetime
     path: str
     definition: LoadedDefinition | None
-    meaning: Meaning | None
+    meaning: Mapping[K, Json] | None
     readable: bool = True
 
 
-def history(
-    found: Repository, folder: Path, names: Collection[str], meaning_of: Callable[[LoadedDefinition], Meaning]
-) -> dict[str, tuple[PastState, ...]]:
+def history[K: str](
+    found: Repository, folder: Path, names: Collection[str], meaning_of: Callable[[LoadedDefinition], Mapping[K, Json]]
+) -> dict[str, tuple[PastState[K], ...]]:
     """The states of each name's definition behind HEAD, newest first; none for a name that no commit defines.
 
     There is one for each commit that touched a file of the definition, so that states can be equal.
 
-    A commit that a merge brought counts by what it changed, laid over the state before it, and only where that was
-    never seen before: an old value that a side branch still had is no return to it.
+    Of a commit that a merge brought, the values that were never seen before count, laid over the state before it: an
+    old value that a side branch still had is no return to it.
     """
     if not names:
         return {}
@@ -217,21 +215,21 @@ class _Past:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Follow:
+class _Follow[K: str]:
     """One name, followed through the steps. `places`: where the line has it, several only while it is doubled."""
 
     past: _Past
     name: str
-    meaning_of: Callable[[LoadedDefinition], Meaning]
+    meaning_of: Callable[[LoadedDefinition], Mapping[K, Json]]
     places: dict[str, str] = field(default_factory=dict)
     paths: dict[str, None] = field(default_factory=dict)
     besides: set[str] = field(default_factory=set)
-    meaning: Meaning | None = None
+    meaning: Mapping[K, Json] | None = None
     seen: set[tuple[str, str]] = field(default_factory=set)
-    states: list[PastState] = field(default_factory=list)
+    states: list[PastState[K]] = field(default_factory=list)
     is_astray: bool = False
 
-    def all(self, steps: Iterable[Step]) -> tuple[PastState, ...]:
+    def all(self, steps: Iterable[Step]) -> tuple[PastState[K], ...]:
         for step in steps:
             if step.on_line:
                 self._on_line(step)
@@ -266,9 +264,7 @@ class _Follow:
         if place is None or not isinstance(after, LoadedDefinition):
             return
         now = self.meaning_of(after)
-        unseen = {key: value for key, value in now.items() if (key, fingerprint(value)) not in self.seen}
-        before = self._before(step, place[0])
-        new = {key: value for key, value in unseen.items() if key not in before or before[key] != value}
+        new = {key: value for key, value in now.items() if (key, fingerprint(value)) not in self.seen}
         if new:
             self._add(step, place[0], now if self.meaning is None else {**self.meaning, **new}, state=after)
             self.is_astray = True
@@ -280,17 +276,10 @@ class _Follow:
                 return change.path, change.new
         if all(change.path not in self.besides for change in step.changes):
             return None
-        return self._place_at(step.commit, reversed(self.paths))
+        return self._place_at(step.commit)
 
-    def _before(self, step: Step, path: str) -> Meaning:
-        parent = f"{step.commit}^"
-        olds = [change.path for change in step.changes if change.old is not None and self._is_ours(change.old)]
-        place = self._place_at(parent, olds or [path])
-        state = self.past.load(parent, place, self.besides) if place else None
-        return self.meaning_of(state) if isinstance(state, LoadedDefinition) else {}
-
-    def _place_at(self, commit: str, paths: Iterable[str]) -> _Place | None:
-        for path in paths:
+    def _place_at(self, commit: str) -> _Place | None:
+        for path in reversed(self.paths):
             found = self.past.blobs.at(commit, path)
             if found and self._is_ours(found[0]):
                 return path, found[0]
@@ -299,7 +288,9 @@ class _Follow:
     def _is_ours(self, blob: str) -> bool:
         return self.past.names.get(blob) == self.name
 
-    def _add(self, step: Step, path: str, meaning: Meaning | None, *, state: _State, readable: bool = True) -> None:
+    def _add(
+        self, step: Step, path: str, meaning: Mapping[K, Json] | None, *, state: _State, readable: bool = True
+    ) -> None:
         self.meaning = meaning
         self.seen.update((key, fingerprint(value)) for key, value in (meaning or {}).items())
         self.states.append(

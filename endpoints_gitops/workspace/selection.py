@@ -75,6 +75,19 @@ def select(
     return tuple(loaded for loaded in definitions if loaded.name in names)
 
 
+def touching(definitions: Iterable[LoadedDefinition], paths: Collection[Path]) -> frozenset[str]:
+    """The names of the definitions of which a file is one of the paths (real ones, or as git has them) or below."""
+    wanted = frozenset(paths)
+    if not wanted:
+        return frozenset()
+    return frozenset(
+        loaded.name
+        for loaded in definitions
+        for path in _spellings(files_of(loaded))
+        if not wanted.isdisjoint((path, *path.parents))
+    )
+
+
 def files_of(loaded: LoadedDefinition) -> tuple[Path, ...]:
     """The files that a definition is made of: its own, and the one that `query_file` names."""
     path = Path(loaded.path)
@@ -90,7 +103,7 @@ class _Choice:
 
     def names(self, selector: str) -> frozenset[str]:
         if selector.startswith(CHANGED):
-            return self._touching(changed_since(selector.removeprefix(CHANGED), self.folder))
+            return touching(self.definitions, changed_since(selector.removeprefix(CHANGED), self.folder))
         found = self._by_name(selector) or self._by_path(selector)
         if not found:
             raise self._nothing(selector)
@@ -105,17 +118,7 @@ class _Choice:
 
     def _by_path(self, selector: str) -> frozenset[str]:
         path = Path(selector).expanduser()
-        return self._touching({path.resolve()}) if selector and path.exists() else frozenset()
-
-    def _touching(self, paths: Collection[Path]) -> frozenset[str]:
-        """The definitions of which a file is one of the paths, or below one of them."""
-        wanted = frozenset(paths)
-        return frozenset(
-            loaded.name
-            for loaded in self.definitions
-            for path in _spellings(files_of(loaded))
-            if not wanted.isdisjoint((path, *path.parents))
-        )
+        return touching(self.definitions, {path.resolve()}) if selector and path.exists() else frozenset()
 
     def _nothing(self, selector: str) -> UsageError:
         from endpoints_gitops.codecs.mistakes import did_you_mean

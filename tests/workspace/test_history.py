@@ -161,6 +161,19 @@ def test_a_side_branch_that_merged_the_line_into_itself_brings_nothing_twice(che
     assert said(past(checkout)) == ["Q1 D1", "Q2 D1", "Q3 D1"]
 
 
+def test_what_a_merge_on_a_side_branch_was_resolved_to_is_known(checkout):
+    checkout.commit({"x.yaml": yaml("Q1")})
+    checkout.git("branch", "side")
+    checkout.commit({"x.yaml": yaml("Q2")})
+    checkout.git("checkout", "--quiet", "side")
+    checkout.commit({"x.yaml": yaml("Q3")})
+    checkout.merge("main", {"x.yaml": yaml("Q4")})
+    checkout.git("checkout", "--quiet", "main")
+    checkout.commit({"x.yaml": yaml("Q5")})
+    checkout.merge("side", {"x.yaml": yaml("Q5")})
+    assert said(past(checkout)) == ["Q1", "Q2", "Q5", "Q3", "Q4", "Q5"]
+
+
 MERGES = [
     pytest.param([{"x.yaml": yaml("Q3")}], {"x.yaml": yaml("Q3")}, ["Q1", "Q3", "Q2", "Q3"], id="the line wins"),
     pytest.param([{"x.yaml": yaml("Q3")}], {"x.yaml": yaml("Q2")}, ["Q1", "Q3", "Q2", "Q2"], id="the branch wins"),
@@ -274,6 +287,8 @@ def test_wherever_the_folder_is(make_checkout, tmp_path, place):
         checkout.folder = checkout.top / "services" / "api" / "endpoints"
     if place == "the top":
         checkout.folder = checkout.top
+    if place == "a path with odd letters":
+        checkout.folder = checkout.top / ":(top) [x]*?"
     checkout.commit({"x.yaml": yaml("Q1"), "ü/y*.yaml": yaml("Q5", name="y")})
     checkout.commit({"x.yaml": yaml("Q2")})
     folder = checkout.folder

@@ -93,6 +93,17 @@ def test_changed_since_a_commit(folder, checkout, files, names, committed):
     assert _names(folder, "changed:before") == names
 
 
+def test_a_link_that_leads_elsewhere_now_is_a_change(folder, checkout):
+    checkout.write(
+        {"../one.txt": FILES["growth/mau.yml"], "../two.txt": FILES["growth/mau.yml"], "growth/mau.yml": None}
+    )
+    (folder / "link.yaml").symlink_to("../one.txt")
+    checkout.commit()
+    (folder / "link.yaml").unlink()
+    (folder / "link.yaml").symlink_to("../two.txt")
+    assert _names(folder, "changed:HEAD") == _names(folder, "endpoints/link.yaml") == ["mau"]
+
+
 def test_changed_since_something_that_is_not_there(folder):
     with pytest.raises(UsageError, match="there is no commit '--output=x'"):
         _names(folder, "changed:--output=x")
