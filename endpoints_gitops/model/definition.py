@@ -8,13 +8,24 @@ presence (`model_fields_set`) matters as much as the value.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StrictBool,
+    WithJsonSchema,
+    model_validator,
+)
 
 from endpoints_gitops.model.freshness import SCHEDULES
 
@@ -22,7 +33,11 @@ NAME_PATTERN: Final = r"^[a-zA-Z][a-zA-Z0-9_-]{0,127}$"  # docs/server.md#bodies
 _NAME = re.compile(NAME_PATTERN)
 
 ScheduleWord = Literal["15min", "30min", "1hour", "6hour", "12hour", "24hour", "7day"]
+FreshnessWord = Literal[
+    "15min", "30min", "1hour", "6hour", "12hour", "24hour", "7day", 900, 1800, 3600, 21600, 43200, 86400, 604800
+]
 BucketFunction = Literal["minute", "fifteen_minutes", "hour", "day", "week", "month"]
+QUERY_KEYS: Final = ("query", "query_file", "query_definition")
 
 
 class VariableType(StrEnum):
@@ -48,17 +63,66 @@ GUESSED_TYPES: Final = {
 }
 
 
+NODE_KINDS: Final = (
+    "HogQLQuery",
+    "TrendsQuery",
+    "FunnelsQuery",
+    "RetentionQuery",
+    "PathsQuery",
+    "StickinessQuery",
+    "LifecycleQuery",
+    "WebStatsTableQuery",
+    "WebOverviewQuery",
+)
+"""What the server takes today; it takes more from time to time, so others are left to it (docs/server.md#bodies)."""
+
+_CODE_NAME = re.compile(r"[^\W]+")
+_CODE_NAME_SCHEMA: Final = r"^[^\s!-/:-@A-Z\[-^`{-~]+$"  # the same in the regular expressions that all languages share
+_ISO_DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+
+
 def _server_type(value: object) -> object:
     return GUESSED_TYPES.get(value, value) if isinstance(value, str) else value
 
 
 def _one_code_name(value: object) -> object:
-    if isinstance(value, str) and not _CODE_NAME.fullmatch(value):
-        raise ValueError("a variable's name is letters, digits and underscores")
+    mistake = code_name_mistake(value) if isinstance(value, str) else None
+    if mistake is not None:
+        raise ValueError(mistake)
     return value
 
 
-_CODE_NAME = re.compile(r"[^\W]+")
+def code_name_mistake(name: str) -> str | None:
+    """What is wrong with a variable's name; PostHog makes code names itself (docs/server.md#insight-variables)."""
+    if not _CODE_NAME.fullmatch(name):
+        return "a variable's name is letters, digits and underscores"
+    if name != name.lower():
+        return f"PostHog makes the names of variables lower case: write {name.lower()!r} here and in the query"
+    return None
+
+
+def _query_node(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    kind = node.get("kind")
+    if not isinstance(kind, str):
+        raise ValueError(f"a query node says its kind, such as {NODE_KINDS[1]}")
+    near = get_close_matches(kind, NODE_KINDS, n=1, cutoff=0.9)
+    if near and kind not in NODE_KINDS:
+        raise ValueError(f"there is no kind {kind!r}; did you mean {near[0]!r}?")
+    if kind == "HogQLQuery" and not isinstance(node.get("query"), str):
+        raise ValueError("a HogQLQuery has its text under query")
+    return node
+
+
+def _iso_date(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(_ISO_DATE, value):
+        return value
+    raise ValueError("a date is written like 2026-01-31")
+
+
+_IsoDate = Annotated[
+    date, BeforeValidator(_iso_date), WithJsonSchema({"type": "string", "format": "date", "pattern": _ISO_DATE})
+]
+_TYPE_WORDS: Final = [*VariableType, *GUESSED_TYPES]
 
 
 class _Model(BaseModel):
@@ -72,17 +136,17 @@ class _Model(BaseModel):
 class Variable(_Model):
     """A declared input of the query."""
 
-    name: Annotated[str, BeforeValidator(_one_code_name)]
+    name: Annotated[str, BeforeValidator(_one_code_name), Field(json_schema_extra={"pattern": _CODE_NAME_SCHEMA})]
     """The code name: what callers send and what `{variables.NAME}` in the SQL refers to."""
-    type: Annotated[VariableType, BeforeValidator(_server_type)]
-    """The type of the project's shared variable."""
+    type: Annotated[VariableType, BeforeValidator(_server_type), WithJsonSchema({"enum": _TYPE_WORDS})]
+    """The type of the project's shared variable; the lower-case words are those that posthog-cli writes."""
     default: Any = None
     """The query's own value, used where a caller sends none. Changing it cuts a version."""
     label: str | None = None
     """What people see in PostHog; belongs to the shared variable."""
     values: tuple[Any, ...] | None = None
     """The choices of a List variable; belongs to the shared variable."""
-    multi: bool | None = None
+    multi: StrictBool | None = None
     """Whether a List variable takes several choices; belongs to the shared variable."""
     scope: Literal["tenant"] | None = None
     """`tenant` marks a variable that keeps callers apart: losing it is a data exposure (rule V111)."""
@@ -91,7 +155,7 @@ class Variable(_Model):
 class Materialization(_Model):
     """Whether the answer is kept as a table, and how often that is rebuilt."""
 
-    enabled: bool | None = None
+    enabled: StrictBool | None = None
     """Absent: left as it is on the server."""
     schedule: ScheduleWord | None = None
     """The same setting as `data_freshness`."""
@@ -101,8 +165,8 @@ class Environment(_Model):
     """Settings laid over for one environment; never the query or its variables."""
 
     materialization: Materialization | None = None
-    data_freshness: ScheduleWord | int | None = None
-    active: bool | None = None
+    data_freshness: FreshnessWord | None = None
+    active: StrictBool | None = None
     tags: tuple[str, ...] | None = None
 
 
@@ -111,16 +175,19 @@ class ColumnContract(_Model):
 
     name: str
     type: Literal["integer", "float", "decimal", "string", "datetime", "date", "boolean", "array", "json", "unknown"]
-    nullable: bool | None = None
+    nullable: StrictBool | None = None
     description: str | None = None
 
 
 class Deprecation(_Model):
     """The announcement that this endpoint will go."""
 
-    since: date
-    sunset: date
+    since: _IsoDate
+    """The day it was announced."""
+    sunset: _IsoDate
+    """The day from which on it may be gone."""
     replaced_by: str | None = None
+    """The endpoint to call instead."""
 
 
 class Example(_Model):
@@ -148,21 +215,21 @@ class Definition(_Model):
     """Letter, then up to 127 of letters, digits, `_`, `-`. It identifies the endpoint, whatever the file is called."""
     description: str | None = None
     tags: tuple[str, ...] | None = None
-    active: bool | None = None
+    active: StrictBool | None = None
     query: str | None = None
     """HogQL text."""
     query_file: str | None = None
     """The path of a `.sql` file, relative to this file."""
-    query_definition: Mapping[str, Any] | None = None
+    query_definition: Annotated[Mapping[str, Any], AfterValidator(_query_node)] | None = None
     """A query node, such as a TrendsQuery."""
     variables: tuple[Variable, ...] | None = None
     materialization: Materialization | None = None
-    data_freshness: ScheduleWord | int | None = None
+    data_freshness: FreshnessWord | None = None
     """How old an answer may be: a schedule word, or its number of seconds."""
     optional_breakdown_properties: tuple[str, ...] | None = None
     bucket_overrides: Mapping[str, BucketFunction] | None = None
     environments: Mapping[str, Environment] | None = None
-    supersedes: int | None = None
+    supersedes: Annotated[int, Strict(), Field(ge=1)] | None = None
     """Written by `adopt`: the version on the server that this definition answers."""
     renamed_from: str | None = None
     """Written by `rename`: the name that this endpoint had."""
@@ -175,17 +242,18 @@ class Definition(_Model):
 
     @model_validator(mode="after")
     def _exactly_one_query(self) -> Self:
-        given = [key for key in ("query", "query_file", "query_definition") if getattr(self, key) is not None]
-        if len(given) != 1:
-            said = "none of them" if not given else " and ".join(given)
-            raise ValueError(f"exactly one of query, query_file, query_definition is needed, not {said}")
+        mistake = query_keys_mistake([key for key in QUERY_KEYS if getattr(self, key) is not None])
+        if mistake is not None:
+            raise ValueError(mistake)
         return self
 
     @model_validator(mode="after")
     def _freshness_is_said_once(self) -> Self:
-        _agreeing_freshness(self.data_freshness, self.materialization)
-        for overlay in (self.environments or {}).values():
-            _agreeing_freshness(overlay.data_freshness, overlay.materialization)
+        for settings in (self, *(self.environments or {}).values()):
+            schedule = settings.materialization.schedule if settings.materialization else None
+            mistake = freshness_mistake(settings.data_freshness, schedule)
+            if mistake is not None:
+                raise ValueError(mistake)
         return self
 
     def in_environment(self, environment: str | None) -> Definition:
@@ -222,12 +290,19 @@ def is_endpoint_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def _agreeing_freshness(data_freshness: str | int | None, materialization: Materialization | None) -> None:
-    if isinstance(data_freshness, int) and data_freshness not in SCHEDULES.values():
-        raise ValueError(f"data_freshness is one of {', '.join(SCHEDULES)}, or its seconds")
-    schedule = materialization.schedule if materialization else None
-    if data_freshness is not None and schedule is not None and freshness_seconds(data_freshness) != SCHEDULES[schedule]:
-        raise ValueError(f"data_freshness {data_freshness} and materialization.schedule {schedule} disagree")
+def query_keys_mistake(given: Collection[str]) -> str | None:
+    """What is wrong with the query keys that a definition has a value for."""
+    if len(given) == 1:
+        return None
+    said = " and ".join(given) if given else "none of them"
+    return f"exactly one of {', '.join(QUERY_KEYS)} is needed, not {said}"
+
+
+def freshness_mistake(data_freshness: str | int | None, schedule: str | None) -> str | None:
+    """What is wrong with the two spellings of one setting, both valid by themselves."""
+    if data_freshness is None or schedule is None or freshness_seconds(data_freshness) == SCHEDULES[schedule]:
+        return None
+    return f"data_freshness {data_freshness} and materialization.schedule {schedule} disagree: they are one setting"
 
 
 def _one_freshness(overlay: Environment, changes: dict[str, Any]) -> dict[str, Any]:
@@ -248,13 +323,15 @@ class LoadedDefinition:
     """A definition and where it came from.
 
     `path` is as the user would type it; `sql` is the HogQL text of `query` or of the file that `query_file` names, None
-    for a query node; `lines` maps dotted keys (`variables.0.default`) to their line in the file, counted from 1.
+    for a query node; `lines` maps dotted keys (`variables.0.default`) to their line in the file, counted from 1;
+    `unchecked` says why the syntax and the variables of its HogQL could not be checked, None where they were.
     """
 
     path: str
     definition: Definition
     sql: str | None
     lines: Mapping[str, int] = field(default_factory=dict)
+    unchecked: str | None = None
 
     @property
     def name(self) -> str:

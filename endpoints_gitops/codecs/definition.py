@@ -1,0 +1,174 @@
+"""A definition file, from bytes to values, with every mistake in it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from pydantic import ValidationError
+
+from endpoints_gitops.codecs.hogql_mistakes import QueryCheck, QueryMistake, check_query
+from endpoints_gitops.codecs.mistakes import model_problems
+from endpoints_gitops.codecs.places import Lines, Path, nearest, place_in_scalar
+from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, decode, line_and_column
+from endpoints_gitops.codecs.yaml_composer import compose
+from endpoints_gitops.codecs.yaml_nodes import Node, ScalarNode, Span, solid
+from endpoints_gitops.codecs.yaml_values import LookCloser, Reading, quick_value
+from endpoints_gitops.errors import EndpointsError, InvalidInput, Problem
+from endpoints_gitops.model.definition import Definition, LoadedDefinition
+
+__all__ = ["LARGEST_FILE", "read_definition"]
+
+type ReadBeside = Callable[[str], bytes]
+
+
+def read_definition(path: str, content: bytes, read_beside: ReadBeside) -> LoadedDefinition:
+    """The definition that a file holds.
+
+    `path` is what messages name. `read_beside` gets the text of `query_file` and returns that file's bytes; an OSError
+    or EndpointsError that it raises becomes a problem of this file. Raises InvalidInput with every problem of the file.
+    """
+    file = _File(path=path, text=decode(path, content))
+    value = _value(file)
+    definition = _validated(file, value)
+    query = _query(file, value, read_beside)
+    check = _checked(file, value, query) if query else QueryCheck()
+    if definition is None or file.problems:
+        raise InvalidInput(_in_order(file.problems))
+    return LoadedDefinition(
+        path=path,
+        definition=definition,
+        sql=query.sql if query and definition.query_definition is None else None,
+        lines=Lines(path, content),
+        unchecked=check.unchecked,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class _File:
+    """A file and what was found wrong in it. The tree is built when the first problem asks for a place."""
+
+    path: str
+    text: str
+    problems: list[Problem] = field(default_factory=list)
+    _root: Node | None = None
+
+    @property
+    def root(self) -> Node:
+        if self._root is None:
+            self._root = compose(self.path, self.text)
+        return self._root
+
+    def add(self, span: Span, code: str, message: str, fix: str | None = None) -> None:
+        self.problems.append(
+            Problem(
+                path=self.path,
+                line=span.line,
+                column=span.column,
+                message=message,
+                code=f"definition.{code}",
+                fix=fix,
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Query:
+    """`key` is where the SQL stands in the definition; `file` is the path of the `.sql` file that holds it instead."""
+
+    sql: str
+    key: Path
+    file: str | None = None
+
+
+def _value(file: _File) -> dict[str, Any]:
+    try:
+        value = quick_value(file.text)
+    except LookCloser:
+        reading = Reading(path=file.path)
+        value = reading.value(file.root)
+        file.problems += reading.problems
+    if not isinstance(value, dict):
+        file.add(file.root.span, "not-a-mapping", "this file is no mapping of keys to values, as a definition is")
+        raise InvalidInput(_in_order(file.problems))
+    return value
+
+
+def _validated(file: _File, value: dict[str, Any]) -> Definition | None:
+    try:
+        return Definition.model_validate(value)
+    except ValidationError as error:
+        said = {(problem.line, problem.column) for problem in file.problems}
+        found = model_problems(file.path, file.root, value, error)
+        file.problems += [problem for problem in found if (problem.line, problem.column) not in said]
+        return None
+
+
+def _query(file: _File, value: dict[str, Any], read_beside: ReadBeside) -> _Query | None:
+    """The HogQL of a definition that may be wrong otherwise; None where there is none to check."""
+    node = value.get("query_definition")
+    if isinstance(node, dict):
+        sql = node.get("query") if node.get("kind") == "HogQLQuery" else None
+        return _Query(sql=sql, key=("query_definition", "query")) if isinstance(sql, str) else None
+    if isinstance(value.get("query"), str):
+        return _Query(sql=value["query"], key=("query",))
+    name = value.get("query_file")
+    return _query_file(file, name, read_beside) if isinstance(name, str) else None
+
+
+def _query_file(file: _File, name: str, read_beside: ReadBeside) -> _Query | None:
+    span = nearest(file.root, ("query_file",))[2].span
+    if not name or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or "\0" in name:
+        file.add(span, "query-file", "query_file is the path of a file beside this one", "write a relative path")
+        return None
+    path = str(PurePosixPath(file.path.replace("\\", "/")).parent / name)
+    try:
+        return _Query(sql=_sql_text(decode(path, read_beside(name), what="a query")), key=("query_file",), file=path)
+    except InvalidInput as error:
+        file.problems += error.problems
+    except OSError as error:
+        file.add(span, "query-file", f"the file {path} cannot be read: {error.strerror or error}")
+    except EndpointsError as error:
+        file.add(span, "query-file", error.message, error.fix)
+    return None
+
+
+def _sql_text(text: str) -> str:
+    """The text as a YAML block would hold it: line feeds alone, and none at the end."""
+    return text.removeprefix(BOM).replace("\r\n", "\n").rstrip("\n")
+
+
+def _checked(file: _File, value: dict[str, Any], query: _Query) -> QueryCheck:
+    check = check_query(query.sql, _declared(value))
+    for mistake in check.mistakes:
+        if mistake.offset is None:
+            span = nearest(file.root, ("variables", mistake.index, "name"))[2].span
+            file.add(span, mistake.code, mistake.message, mistake.fix)
+        else:
+            file.problems.append(_problem_in_sql(file, query, mistake, mistake.offset))
+    return check
+
+
+def _declared(value: dict[str, Any]) -> list[str]:
+    """The declared names by their index; a variable without a name that is text has none."""
+    variables = value.get("variables")
+    listed = variables if isinstance(variables, list) else []
+    return [str(one.get("name") or "") if isinstance(one, dict) else "" for one in listed]
+
+
+def _problem_in_sql(file: _File, query: _Query, mistake: QueryMistake, offset: int) -> Problem:
+    if query.file is not None:
+        path, (line, column) = query.file, line_and_column(query.sql, offset)
+    else:
+        place = solid(nearest(file.root, query.key)[2])
+        assert isinstance(place, ScalarNode), "only a scalar has text for a value"
+        path, (line, column) = file.path, place_in_scalar(file.text, place, offset)
+    code = f"definition.{mistake.code}"
+    return Problem(path=path, line=line, column=column, message=mistake.message, code=code, fix=mistake.fix)
+
+
+def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
+    """Each once, in the order of the file."""
+    return tuple(sorted(dict.fromkeys(problems), key=lambda one: (one.path, one.line, one.column)))

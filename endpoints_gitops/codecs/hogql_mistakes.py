@@ -1,0 +1,67 @@
+"""What is wrong with a definition's HogQL and with the variables that it declares, before any server is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from endpoints_gitops.codecs.mistakes import did_you_mean
+from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParserTimeout, ParserUnavailable, parse
+from endpoints_gitops.hogql.variables import variables_used
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryMistake:
+    """`offset` is a place in the SQL; None where the variable at `index` of the list is meant."""
+
+    code: str
+    message: str
+    offset: int | None = None
+    index: int = 0
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryCheck:
+    """`unchecked` says why the HogQL could not be looked at; None when it was."""
+
+    mistakes: tuple[QueryMistake, ...] = ()
+    unchecked: str | None = None
+
+
+def check_query(sql: str, declared: Sequence[str]) -> QueryCheck:
+    """Syntax, and variables that are declared but never used: the server drops those without a word."""
+    doubled = tuple(_doubled(declared))
+    try:
+        tree = parse(sql)
+    except HogQLSyntaxError as error:
+        wrong = QueryMistake(code="hogql", message=f"this is not HogQL: {error.message}", offset=error.offset)
+        return QueryCheck(mistakes=(wrong, *doubled))
+    except (ParserUnavailable, ParserTimeout) as failure:
+        return QueryCheck(mistakes=doubled, unchecked=failure.message)
+    used = variables_used(tree) if declared else ()
+    return QueryCheck(mistakes=(*doubled, *_unused(declared, used)))
+
+
+def _doubled(declared: Sequence[str]) -> Iterator[QueryMistake]:
+    for index, name in enumerate(declared):
+        if name and name in declared[:index]:
+            yield QueryMistake(
+                code="duplicate-variable",
+                message=f"the variable {name!r} is declared twice",
+                index=index,
+                fix="remove one of the two",
+            )
+
+
+def _unused(declared: Sequence[str], used: Sequence[str]) -> Iterator[QueryMistake]:
+    """An empty name is one that the model refuses already."""
+    undeclared = [name for name in used if name not in declared]
+    for index, name in enumerate(declared):
+        if name and name not in used and name not in declared[:index]:
+            yield QueryMistake(
+                code="unused-variable",
+                message=f"the query does not use the variable {name!r}{did_you_mean(name, undeclared)}",
+                index=index,
+                fix=f"use {{variables.{name}}} in the query, or remove the variable from the list",
+            )

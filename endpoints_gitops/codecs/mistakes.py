@@ -1,0 +1,233 @@
+"""What the model refuses, in words for the person who wrote the file, and on the right line."""
+
+from __future__ import annotations
+
+import enum
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from endpoints_gitops.codecs.places import Path, nearest
+from endpoints_gitops.codecs.yaml_nodes import Node, entry
+from endpoints_gitops.errors import Problem
+from endpoints_gitops.model.definition import (
+    QUERY_KEYS,
+    Definition,
+    FreshnessWord,
+    Materialization,
+    ScheduleWord,
+    freshness_mistake,
+    query_keys_mistake,
+)
+
+# What people know by another name: from the API, or from SQL.
+_OTHER_NAMES: Final = {
+    "sql": "query",
+    "is_active": "active",
+    "is_materialized": "materialization",
+    "materialized": "materialization",
+    "data_freshness_seconds": "data_freshness",
+    "freshness": "data_freshness",
+    "sync_frequency": "schedule",
+    "code_name": "name",
+    "default_value": "default",
+    "is_multi": "multi",
+}
+_KINDS: Final = (
+    (bool, "true or false"),
+    (str, "text"),
+    (int, "a number"),
+    (float, "a number"),
+    (list, "a list"),
+    (Mapping, "a mapping"),
+)
+_WANTED: Final = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "tuple_type": "a list",
+    "model_type": "a mapping of keys to values",
+    "mapping_type": "a mapping of keys to values",
+    "dict_type": "a mapping of keys to values",
+}
+
+
+def model_problems(path: str, root: Node, value: Any, error: ValidationError) -> Iterator[Problem]:  # noqa: ANN401 - JSON
+    """A problem for each thing that the model refuses in this value of this tree.
+
+    The rules over several keys are asked again: the model comes to them only when every key by itself is right.
+    """
+    details = error.errors(include_url=False)
+    unknown = {_inside(one["loc"], value): suggested(one) for one in details if one["type"] == "extra_forbidden"}
+    meant = {(*place[:-1], word) for place, word in unknown.items() if word}
+    for one in details:
+        if one["loc"] and not (one["type"] == "missing" and tuple(one["loc"]) in meant):
+            yield _problem(path, root, value, one)
+    if isinstance(value, dict):
+        yield from _query_keys(path, root, value, meant)
+        yield from _freshness(path, root, value, ())
+        overlays = value.get("environments")
+        for name, overlay in overlays.items() if isinstance(overlays, dict) else ():
+            yield from _freshness(path, root, overlay, ("environments", name))
+
+
+def suggested(detail: ErrorDetails) -> str | None:
+    """The key that was probably meant by an unknown one."""
+    *parents, key = detail["loc"]
+    model = _annotation_at(tuple(parents))
+    known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+    other = _OTHER_NAMES.get(str(key))
+    return other if other in known else _closest(str(key), known)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or nothing where nothing is near."""
+    near = _closest(word, known)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _closest(word: str, known: Iterable[str]) -> str | None:
+    by_lower = {one.lower(): one for one in known}
+    near = get_close_matches(word.lower(), by_lower, n=1)
+    return by_lower[near[0]] if near else None
+
+
+def _problem(path: str, root: Node, value: Any, detail: ErrorDetails) -> Problem:  # noqa: ANN401 - JSON
+    place = _inside(detail["loc"], value)
+    _, key, node = nearest(root, place)
+    kind = detail["type"]
+    at = key if kind == "extra_forbidden" else node
+    code, message, fix = _words(place, detail)
+    span = at.span
+    return Problem(path=path, line=span.line, column=span.column, message=message, code=f"definition.{code}", fix=fix)
+
+
+def _words(place: Path, detail: ErrorDetails) -> tuple[str, str, str | None]:
+    kind, key = detail["type"], _dotted(place)
+    if kind == "extra_forbidden":
+        return _unknown_key(place, detail)
+    if kind == "missing":
+        return "missing-key", f"the key {_dotted(detail['loc'])!r} is missing", None
+    if kind in ("literal_error", "enum"):
+        return _unknown_value(place, detail["input"])
+    if kind in _WANTED:
+        return _wrong_kind(key, kind, detail["input"])
+    if kind == "string_pattern_mismatch":
+        message = "an endpoint's name is a letter, then up to 127 of letters, digits, _ and -"
+        return "name", message, None
+    if kind == "value_error":
+        return "invalid", f"{key}: {detail['ctx']['error']}", None
+    return "invalid", f"{key}: {detail['msg']}", None
+
+
+def _unknown_key(place: Path, detail: ErrorDetails) -> tuple[str, str, str | None]:
+    name = str(place[-1])
+    near = suggested(detail)
+    if near:
+        return "unknown-key", f"unknown key {name!r}; did you mean {near!r}?", f"write {near}"
+    if len(place) == 1 and name in Materialization.model_fields:
+        return "unknown-key", f"unknown key {name!r}; it belongs under materialization", None
+    model = _annotation_at(place[:-1])
+    known = ", ".join(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ""
+    return "unknown-key", f"unknown key {name!r}", f"the keys here are {known}"
+
+
+def _unknown_value(place: Path, given: object) -> tuple[str, str, str | None]:
+    words = _words_of(_annotation_at(place))
+    near = did_you_mean(given, words) if isinstance(given, str) else ""
+    seconds = ", or its seconds" if _annotation_at(place) == FreshnessWord else ""
+    listed = ", ".join(words)
+    return "unknown-value", f"{_dotted(place)} is one of {listed}{seconds}, not {_said(given)}{near}", None
+
+
+def _wrong_kind(key: str, kind: str, given: object) -> tuple[str, str, str | None]:
+    message = f"{key} is {_WANTED[kind]}, and this is {_said(given)}"
+    if kind == "string_type" and isinstance(given, (int, float)):
+        return "wrong-type", message, "put it in quotes"
+    if kind == "bool_type" and isinstance(given, str):
+        return "wrong-type", message, "write true or false, without quotes"
+    return "wrong-type", message, None
+
+
+def _said(given: object) -> str:
+    if given is None:
+        return "empty"
+    if isinstance(given, bool):
+        return str(given).lower()
+    if isinstance(given, (str, int, float)):
+        return repr(given) if len(repr(given)) <= 60 else f"{repr(given)[:60]}…"
+    return next((word for kind, word in _KINDS if isinstance(given, kind)), "something else")
+
+
+def _dotted(place: Iterable[str | int]) -> str:
+    return ".".join(map(str, place))
+
+
+def _inside(location: tuple[str | int, ...], value: Any) -> Path:  # noqa: ANN401 - JSON
+    """The part of pydantic's location that is in the value, and one unknown key more: branches of unions are not."""
+    known: Path = ()
+    for part in location:
+        if not isinstance(value, (dict, list)):
+            break
+        try:
+            value = value[part]  # type: ignore[index]  # a mismatch of part and value is what ends the loop
+        except (KeyError, IndexError, TypeError):
+            break
+        known = (*known, part)
+    return known
+
+
+def _annotation_at(place: Path) -> Any:  # noqa: ANN401 - an annotation can be anything
+    """What the model says may stand at this path."""
+    annotation: Any = Definition
+    for part in place:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            found = annotation.model_fields.get(str(part))
+            annotation = _bare(found.annotation if found else None)
+        else:
+            arguments = [one for one in get_args(annotation) if one is not Ellipsis]
+            annotation = _bare(arguments[-1] if arguments else None)
+    return annotation
+
+
+def _bare(annotation: Any) -> Any:  # noqa: ANN401 - as above
+    """The annotation without `| None` and without what pydantic hangs on it."""
+    if get_origin(annotation) in (types.UnionType, Union):
+        return _bare(next(one for one in get_args(annotation) if one is not types.NoneType))
+    return _bare(annotation.__origin__) if hasattr(annotation, "__metadata__") else annotation
+
+
+def _words_of(annotation: Any) -> list[str]:  # noqa: ANN401 - as above
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return [str(one.value) for one in annotation]
+    arguments = get_args(annotation) if get_origin(annotation) is Literal else ()
+    return [one for one in arguments if isinstance(one, str)]
+
+
+def _query_keys(path: str, root: Node, value: dict[str, Any], meant: set[Path]) -> Iterator[Problem]:
+    given = [key for key in value if key in QUERY_KEYS and value[key] is not None]
+    mistake = query_keys_mistake(given)
+    if mistake is None or (not given and any((key,) in meant for key in QUERY_KEYS)):
+        return
+    found = entry(root, given[1]) if len(given) > 1 else None
+    span = (found[0] if found else root).span
+    yield Problem(path=path, line=span.line, column=span.column, message=mistake, code="definition.query-keys")
+
+
+def _freshness(path: str, root: Node, settings: Any, place: Path) -> Iterator[Problem]:  # noqa: ANN401 - JSON
+    if not isinstance(settings, dict):
+        return
+    materialization = settings.get("materialization")
+    schedule = materialization.get("schedule") if isinstance(materialization, dict) else None
+    freshness = settings.get("data_freshness")
+    if schedule not in get_args(ScheduleWord) or freshness not in get_args(FreshnessWord):
+        return
+    mistake = freshness_mistake(freshness, schedule)
+    if mistake is not None:
+        span = nearest(root, (*place, "data_freshness"))[1].span
+        code = "definition.freshness-disagrees"
+        yield Problem(path=path, line=span.line, column=span.column, message=mistake, code=code)

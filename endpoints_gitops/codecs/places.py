@@ -1,0 +1,167 @@
+"""Where in a file a key stands, and where in it one character of a text stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from endpoints_gitops.codecs.text import BOM, decode
+from endpoints_gitops.codecs.yaml_composer import compose
+from endpoints_gitops.codecs.yaml_nodes import (
+    MappingNode,
+    Node,
+    ScalarNode,
+    SequenceNode,
+    entry,
+    is_merge,
+    key_text,
+    merged,
+    solid,
+)
+
+type Path = tuple[str | int, ...]
+
+_ESCAPES: Final = {
+    "0": "\0",
+    "a": "\a",
+    "b": "\b",
+    "t": "\t",
+    "\t": "\t",
+    "n": "\n",
+    "v": "\v",
+    "f": "\f",
+    "r": "\r",
+    "e": "\x1b",
+    "N": "\x85",
+    "_": "\xa0",
+    "L": "\u2028",
+    "P": "\u2029",
+}
+_DOUBLE_QUOTED: Final = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|\r?\n[ \t]*|.)|.", re.DOTALL)
+_SINGLE_QUOTED: Final = re.compile(r"''|.", re.DOTALL)
+_PROPERTY: Final = re.compile(r"[&!][^\s]*(?:\s+|#[^\n]*\n)*")
+_AS_IT_IS: Final = re.compile(r".", re.DOTALL)
+
+
+class Lines(Mapping[str, int]):
+    """Dotted keys (`variables.0.default`) to lines counted from 1; worked out when first asked, for few ever ask."""
+
+    __slots__ = ("_content", "_lines", "_path")
+
+    def __init__(self, path: str, content: bytes) -> None:
+        self._path = path
+        self._content = content
+        self._lines: dict[str, int] | None = None
+
+    def __getitem__(self, key: str) -> int:
+        return self._known()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known())
+
+    def __len__(self) -> int:
+        return len(self._known())
+
+    def _known(self) -> dict[str, int]:
+        if self._lines is None:
+            self._lines = dict(_lines(compose(self._path, decode(self._path, self._content)), ""))
+        return self._lines
+
+
+def _lines(node: Node, prefix: str) -> Iterator[tuple[str, int]]:
+    place = solid(node)
+    if isinstance(place, SequenceNode):
+        for index, item in enumerate(place.items):
+            yield f"{prefix}{index}", item.span.line
+            yield from _lines(item, f"{prefix}{index}.")
+    elif isinstance(place, MappingNode):
+        yield from _mapping_lines(place, prefix)
+
+
+def _mapping_lines(node: MappingNode, prefix: str) -> Iterator[tuple[str, int]]:
+    """Later pairs win in a dict, so what a mapping brings in by `<<` comes before its own keys."""
+    for key, value in node.pairs:
+        for source in merged(value) if is_merge(key) else ():
+            yield from _mapping_lines(source, prefix)
+    for key, value in node.pairs:
+        if not is_merge(key):
+            yield f"{prefix}{key_text(key)}", key.span.line
+            yield from _lines(value, f"{prefix}{key_text(key)}.")
+
+
+def nearest(root: Node, path: Path) -> tuple[Path, Node, Node]:
+    """As much of the path as the file has, with the nodes of the last key and of its value."""
+    key, value = root, root
+    for depth, part in enumerate(path):
+        found = entry(value, part)
+        if found is None:
+            return path[:depth], key, value
+        key, value = found
+    return path, key, value
+
+
+def place_in_scalar(text: str, node: ScalarNode, offset: int) -> tuple[int, int]:
+    """Line and column in the file of a character of a scalar's value, counted from 1; an offset at its end is allowed.
+
+    Exact for every character that is not blank; a blank that stands for a folded line break is placed at that break.
+    """
+    seen = text.removeprefix(BOM)
+    place = _offset_in_file(list(_written(seen, node)), node, min(offset, len(node.text) - 1))
+    place += offset >= len(node.text)
+    before = seen[:place]
+    return before.count("\n") + 1, place - (before.rfind("\n") + 1) + 1
+
+
+def _offset_in_file(written: list[tuple[int, str]], node: ScalarNode, offset: int) -> int:
+    place, position = node.span.start, 0
+    for character in node.text[: offset + 1]:
+        position = _next(written, position, character)
+        if position >= len(written):
+            return place
+        place = written[position][0]
+        position += 1
+    return place
+
+
+def _next(written: list[tuple[int, str]], position: int, character: str) -> int:
+    """The next written character that stands for this one. Blanks and breaks may be folded away or into each other."""
+    while position < len(written) and written[position][1] != character:
+        if not written[position][1].isspace():
+            return position - 1 if character.isspace() and position else position
+        position += 1
+    return position
+
+
+def _written(text: str, node: ScalarNode) -> Iterator[tuple[int, str]]:
+    """The characters between the indicators of a scalar, unescaped, with their offsets in the file."""
+    start, end = _body(text, node)
+    pattern = {'"': _DOUBLE_QUOTED, "'": _SINGLE_QUOTED}.get(node.style, _AS_IT_IS)
+    for found in pattern.finditer(text, start, end):
+        character = _unescaped(found, node.style)
+        if character:
+            yield found.start(), character
+
+
+def _unescaped(found: re.Match[str], style: str) -> str:
+    escape = found[1] if style == '"' else None
+    if escape is None:
+        return found[0][0]
+    if escape[0] in "xuU" and len(escape) > 1:
+        return chr(int(escape[1:], 16))
+    return "" if escape[0] in "\r\n" else _ESCAPES.get(escape, escape)
+
+
+def _body(text: str, node: ScalarNode) -> tuple[int, int]:
+    start = content_start(text, node)
+    if node.style in ("|", ">"):
+        return text.find("\n", start, node.span.end) + 1 or node.span.end, node.span.end
+    return (start + 1, node.span.end - 1) if node.style else (start, node.span.end)
+
+
+def content_start(text: str, node: ScalarNode) -> int:
+    """Where a scalar's own first character stands, behind its anchor and tag."""
+    start = node.span.start
+    while (node.anchor or node.tag) and (found := _PROPERTY.match(text, start, node.span.end)):
+        start = found.end()
+    return start
