@@ -1,0 +1,190 @@
+"""What commands work with, found when they first ask for it: a command pays only for what it uses."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from endpoints_gitops.cli.console import Console
+from endpoints_gitops.errors import UsageError
+
+if TYPE_CHECKING:
+    from endpoints_gitops.api.client import Client
+    from endpoints_gitops.model.definition import LoadedDefinition
+    from endpoints_gitops.model.endpoint import Endpoint
+    from endpoints_gitops.operations.progress import Progress
+    from endpoints_gitops.operations.workplace import Workplace
+    from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
+    from endpoints_gitops.workspace.credentials import Access
+
+
+class Context:
+    """The configuration, the definitions and the server that one command line means.
+
+    A context manager: leaving it closes the client, if there is one by then.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
+        self.arguments = arguments
+        self.console = console
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace, console: Console) -> Self:
+        """The context of a command line with the options of every command."""
+        return cls(arguments, console)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if "client" in self.__dict__:
+            self.client.close()
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        from endpoints_gitops.workspace.configuration import load_configuration
+
+        return load_configuration(Path.cwd(), self.console.environment)
+
+    @cached_property
+    def environment(self) -> EnvironmentSettings:
+        from endpoints_gitops.workspace.configuration import choose_environment
+
+        return choose_environment(self.configuration, self.arguments.env)
+
+    @cached_property
+    def folder(self) -> Path:
+        """The definitions folder; it may not be there."""
+        from endpoints_gitops.workspace.configuration import definitions_folder
+
+        return definitions_folder(self.configuration, self.environment, self.arguments.dir)
+
+    @cached_property
+    def definitions(self) -> tuple[LoadedDefinition, ...]:
+        """Every definition in the folder. Raises InvalidInput with every mistake, UsageError where there is no folder."""
+        from endpoints_gitops.workspace.definitions import read_all
+
+        return read_all(self.folder)
+
+    @cached_property
+    def access(self) -> Access:
+        from endpoints_gitops.workspace.credentials import resolve_connection
+
+        return resolve_connection(self.environment, self.console.environment)
+
+    @cached_property
+    def client(self) -> Client:
+        return self.client_of(self.access)
+
+    def client_of(self, access: Access) -> Client:
+        """A client of any environment, for commands that work on two; whoever makes one closes it."""
+        from endpoints_gitops.api.client import Client
+        from endpoints_gitops.api.connection import Connection
+
+        connection = Connection(
+            host=access.host,
+            project_id=access.project_id,
+            key=access.key,
+            allow_insecure=access.allow_insecure,
+            max_wait=self.arguments.max_wait,
+        )
+        return Client(connection, budget=self._state_of_user / "budgets.sqlite", trace=self.console.trace)
+
+    @cached_property
+    def state(self) -> Path:
+        """The state folder of this host, project and checkout; it may not be there."""
+        from endpoints_gitops.workspace.state import project_folder
+
+        access = self.access
+        return project_folder(
+            self._state_of_user, host=access.host, project_id=access.project_id, definitions=self.folder
+        )
+
+    @cached_property
+    def progress(self) -> Progress:
+        from endpoints_gitops.cli.progress import progress_on
+
+        return progress_on(self.console)
+
+    @cached_property
+    def workplace(self) -> Workplace:
+        from endpoints_gitops.operations.workplace import Workplace
+
+        return Workplace(
+            environment=self.environment,
+            folder=self.folder,
+            state=self.state,
+            client=self.client,
+            progress=self.progress,
+            host=self.access.host,
+            project_id=self.access.project_id,
+        )
+
+    def announce(self) -> None:
+        """Say where a command is about to write."""
+        access = self.access
+        self.console.say(f"environment {access.environment}: {access.host}, project {access.project_id}")
+
+    def managed(self, endpoints: Iterable[Endpoint], selectors: Sequence[str] = ()) -> tuple[Endpoint, ...]:
+        """The endpoints that the selectors mean and the configuration manages; what is outside is counted on stderr.
+
+        Raises UsageError for a selector that matches nothing, or nothing that is managed.
+        """
+        from endpoints_gitops.workspace.selection import managed, select_names
+
+        there = tuple(endpoints)
+        patterns = self.environment.manage
+        definitions = self._definitions_for([*selectors, *patterns])
+        name = self.environment.name
+        inside = managed(patterns, definitions=definitions, endpoints=there, environment=name)
+        for selector in selectors:
+            meant = select_names(
+                (selector,), definitions=definitions, endpoints=there, folder=self.folder, environment=name
+            )
+            if meant and not meant & inside:
+                raise _outside(selector, patterns)
+        wanted = select_names(
+            selectors, definitions=definitions, endpoints=there, folder=self.folder, environment=name
+        )
+        outside = sum(endpoint.name not in inside for endpoint in there)
+        if outside and not selectors:
+            self.console.say(f"{outside} more outside of manage = [{', '.join(patterns)}]")
+        return tuple(endpoint for endpoint in there if endpoint.name in wanted & inside)
+
+    @contextmanager
+    def naming(self, name: str) -> Iterator[None]:
+        """Inside, "there is no such endpoint" grows what was probably meant."""
+        from endpoints_gitops.api.errors import EndpointNotFound
+        from endpoints_gitops.operations.naming import explained
+
+        try:
+            yield
+        except EndpointNotFound as error:
+            raise explained(self.client, name, error) from error
+
+    @property
+    def _state_of_user(self) -> Path:
+        from endpoints_gitops.workspace.state import state_folder
+
+        return state_folder(self.console.environment)
+
+    def _definitions_for(self, patterns: Sequence[str]) -> tuple[LoadedDefinition, ...]:
+        """Files are read only where a pattern can be about them: `list` works beside a broken file."""
+        from endpoints_gitops.workspace.selection import CHANGED, TAG
+
+        about_files = any(
+            pattern.startswith((CHANGED, TAG)) or "/" in pattern or Path(pattern).exists() for pattern in patterns
+        )
+        return self.definitions if about_files and self.folder.is_dir() else ()
+
+
+def _outside(selector: str, patterns: Sequence[str]) -> UsageError:
+    return UsageError(
+        f"{selector} is outside of what this configuration manages: manage = [{', '.join(patterns)}]",
+        fix="change `manage` in the configuration",
+        code="usage.selector",
+    )
