@@ -1,33 +1,14 @@
-"""A server of its own for each test: starting one takes a few milliseconds. The engine is shared by all of them."""
+"""Requests to the server as such, past our client."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
-from endpoints_gitops.local.queries import QueryEngine as Engine
-from endpoints_gitops.local.serve import RunningServer, running_server
-
-NOW = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
-    from endpoints_gitops.local.serve import _opener
-
-    opened = _opener(sample=True, data=(), now=NOW)()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def server(engine: Engine) -> Iterator[RunningServer]:
-    with running_server(engine=engine) as running:
-        yield running
+from endpoints_gitops.local.serve import RunningServer
 
 
 @pytest.fixture

@@ -1,0 +1,185 @@
+"""What all rooms test with: a real server for each test, real git with fixed dates, and commands run as a user would.
+
+The engine is shared by all tests of a process; starting a server takes a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from endpoints_gitops.local.queries import QueryEngine as Engine
+    from endpoints_gitops.local.serve import RunningServer
+
+START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+KEY_VARIABLE = "ENDPOINTS_TEST_KEY"
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    from endpoints_gitops.local.serve import _opener
+
+    opened = _opener(sample=True, data=(), now=START)()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def server(engine: Engine) -> Iterator[RunningServer]:
+    from endpoints_gitops.local.serve import running_server
+
+    with running_server(engine=engine) as running:
+        yield running
+
+
+class Checkout:
+    """A work tree; every commit is an hour after the one before."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        self.folder = top / "endpoints"
+        self.hours = 0
+
+    def git(self, *words: str) -> str:
+        date = (START + timedelta(hours=self.hours)).isoformat()
+        who = {
+            f"GIT_{role}_{what}": f"{what}@example.com"
+            for role in ("AUTHOR", "COMMITTER")
+            for what in ("NAME", "EMAIL")
+        }
+        env = os.environ | who | {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+        done = subprocess.run(["git", "-C", self.top, *words], env=env, capture_output=True, check=True)
+        return os.fsdecode(done.stdout).strip()
+
+    def write(self, files: Mapping[str, str | None]) -> None:
+        """Write files below the definitions folder; None removes one."""
+        for name, content in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if content is None:
+                path.unlink()
+            else:
+                path.write_text(content, encoding="utf-8")
+
+    def commit(self, files: Mapping[str, str | None] | None = None, *options: str) -> str:
+        """Write, commit everything, and return the id of the commit."""
+        self.write(files or {})
+        self.hours += 1
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", f"hour {self.hours}", *options)
+        return self.git("rev-parse", "HEAD")
+
+    def merge(self, branch: str, files: Mapping[str, str | None] | None = None, *options: str) -> str:
+        """Merge a branch with a commit of its own, the files being how it was resolved."""
+        words = ("merge", "--quiet", "--no-ff", "--no-commit", "--allow-unrelated-histories", *options, branch)
+        try:
+            self.git(*words)
+        except subprocess.CalledProcessError:
+            assert files, "a conflict needs files that resolve it"
+        return self.commit(files)
+
+    def date(self, hour: int) -> datetime:
+        return START + timedelta(hours=hour)
+
+
+@pytest.fixture
+def nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the git nor the credentials of whoever runs the tests."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("ENDPOINTS_GITOPS_STATE", str(tmp_path / "state"))
+    foreign = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "NO_COLOR")
+    ours = [name for name in os.environ if name.startswith(("ENDPOINTS_GITOPS_", "POSTHOG_"))]
+    for name in {*foreign, *ours} - {"ENDPOINTS_GITOPS_STATE"}:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def make_checkout(tmp_path: Path, nobodys_settings: None) -> Callable[..., Checkout]:
+    def make(name: str = "checkout") -> Checkout:
+        top = tmp_path / name
+        top.mkdir(parents=True)
+        made = Checkout(top)
+        made.git("init", "--quiet", "--initial-branch", "main")
+        return made
+
+    return make
+
+
+@pytest.fixture
+def checkout(make_checkout: Callable[..., Checkout]) -> Checkout:
+    return make_checkout()
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one command line left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The envelope of --format json."""
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def make_cli(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Callable[..., Ran]]:
+    """Makes the command for one folder: `make_cli(folder, key=…)`. No run may show the key, nor two exit codes."""
+    from endpoints_gitops.cli.entry import main
+
+    def make(top: Path, *, key: str | None = None) -> Callable[..., Ran]:
+        secret = server.key if key is None else key
+        (top / "endpoints").mkdir(parents=True, exist_ok=True)
+        (top / "endpoints.toml").write_text(
+            f'dir = "endpoints"\n[environments.test]\nhost = "{server.url}"\nproject_id = {server.project_id}\n'
+            f'key = "env:{KEY_VARIABLE}"\n'
+        )
+
+        def run(*words: str, env: Mapping[str, str] | None = None, input: str | None = None) -> Ran:  # noqa: A002 - named after what it plays
+            """`input` is what somebody at a terminal types; without it nobody is there."""
+            person = input is not None
+            streams = (_Terminal(input), io.StringIO(), _Terminal()) if person else [io.StringIO() for _ in range(3)]
+            with monkeypatch.context() as patch:
+                patch.chdir(top)
+                colour = {"NO_COLOR": "1"} if person else {}
+                for name, value in ({KEY_VARIABLE: secret} | colour | dict(env or {})).items():
+                    patch.setenv(name, value)
+                for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
+                    patch.setattr(sys, name, stream)
+                code = main(words)
+            ran = Ran(code, streams[1].getvalue(), streams[2].getvalue())
+            assert not secret or secret not in ran.out + ran.err, "the key was shown"
+            if "--format" in words and ran.out:
+                assert ran.json["exit_code"] == ran.code, "two exit codes"
+            return ran
+
+        return run
+
+    return make
+
+
+@pytest.fixture
+def cli(make_cli: Callable[..., Callable[..., Ran]], checkout: Checkout) -> Callable[..., Ran]:
+    """The command in the checkout: `cli("list", "--format", "json").json`."""
+    return make_cli(checkout.top)
