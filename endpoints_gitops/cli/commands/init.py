@@ -1,0 +1,180 @@
+"""`init`: configuration, definitions folder, and an example or a first pull. Overwrites nothing, needs no key."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import CredentialsError, EndpointsError, UsageError
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.operations.init import NewEnvironment, write_configuration, write_example
+from endpoints_gitops.workspace.configuration import (
+    DEFAULT_DIR,
+    POSTHOG_CLI,
+    PREFIX,
+    Configuration,
+    EnvironmentSettings,
+    project_number,
+)
+from endpoints_gitops.workspace.configuration_file import host_mistake, key_mistake
+from endpoints_gitops.workspace.credentials import resolve_connection
+from endpoints_gitops.workspace.files import shown
+
+_DEFAULT_NAME = "prod"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Nothing of its own: `--dir` and `--env` name the folder and the environment to set up."""
+    parser.epilog = "Files that are there are left as they are."
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Set up what is missing; say what comes next in commands that can be pasted."""
+    done = _Done(console=console)
+    with Context.of(arguments, console) as context:
+        configuration = context.configuration
+    if configuration.path is None:
+        environment = _environment(arguments, console, configuration)
+        done.wrote(write_configuration(Path.cwd(), folder=arguments.dir or DEFAULT_DIR, environment=environment))
+        arguments = argparse.Namespace(**{**vars(arguments), "env": None})
+    else:
+        done.kept(configuration.path)
+    with Context.of(arguments, console) as context:
+        pulled = _fill(context, done)
+    return _outcome(done, pulled)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Done:
+    """What was written, what was there, and what to do next."""
+
+    console: Console
+    items: list[JsonObject] = field(default_factory=list)
+    next: list[str] = field(default_factory=list)
+
+    def wrote(self, path: Path) -> None:
+        self.items.append({"path": shown(path), "state": "written"})
+        self.console.show([Line(f"wrote {shown(path)}", Style.GOOD)])
+
+    def kept(self, path: Path) -> None:
+        self.items.append({"path": shown(path), "state": "kept"})
+        self.console.show([f"kept {shown(path)}: it was there already"])
+
+
+def _environment(arguments: argparse.Namespace, console: Console, configuration: Configuration) -> NewEnvironment:
+    """What the environment's variables and posthog-cli's places know already, and what somebody at the prompt says."""
+    plain = NewEnvironment(name=arguments.env or _DEFAULT_NAME)
+    found = _from_variables(plain, configuration.overrides) or _from_posthog_cli(plain, console)
+    if found is not None:
+        return found
+    return plain if arguments.yes or not console.interactive else _asked(plain, console)
+
+
+def _from_variables(plain: NewEnvironment, said: Mapping[str, str]) -> NewEnvironment | None:
+    project = said.get("PROJECT_ID")
+    if project is None:
+        return None
+    number = project_number(project, f"{PREFIX}PROJECT_ID")
+    host, key = said.get("HOST", plain.host).strip(), said.get("KEY", plain.key).strip()
+    for mistake in (host_mistake(host), key_mistake(key)):
+        if mistake is not None:
+            raise UsageError(mistake, code="configuration.invalid")
+    return NewEnvironment(name=plain.name, host=host, project_id=number, key=key)
+
+
+def _from_posthog_cli(plain: NewEnvironment, console: Console) -> NewEnvironment | None:
+    try:
+        access = resolve_connection(EnvironmentSettings(name=plain.name, key=POSTHOG_CLI), console.environment)
+    except CredentialsError:
+        return None
+    return NewEnvironment(name=plain.name, host=access.host, project_id=access.project_id, key=POSTHOG_CLI)
+
+
+def _asked(plain: NewEnvironment, console: Console) -> NewEnvironment:
+    host = console.ask_for(f"Where is your PostHog? [{plain.host}]") or plain.host
+    mistake = host_mistake(host)
+    if mistake is not None:
+        raise UsageError(mistake, code="init.host")
+    project = console.ask_for("The number of the project (it stands in its address; empty: later):")
+    number = project_number(project, "the answer") if project else None
+    return NewEnvironment(name=plain.name, host=host, project_id=number)
+
+
+def _fill(context: Context, done: _Done) -> Outcome | None:
+    """Bring the project's endpoints where there are any and somebody agrees, else an example."""
+    folder = context.folder
+    if _has_definitions(folder):
+        done.kept(folder)
+        done.next += ["endpoints-gitops diff"]
+        return None
+    count = _endpoints_there(context, done)
+    if not count:
+        _example(folder, done)
+        return None
+    console = context.console
+    asked = context.arguments.yes or console.interactive
+    if asked and console.confirm(f"The project has {count} endpoints. Pull them?", yes=context.arguments.yes):
+        return _pull(context)
+    folder.mkdir(parents=True, exist_ok=True)
+    done.next += ["endpoints-gitops pull"]
+    return None
+
+
+def _has_definitions(folder: Path) -> bool:
+    from endpoints_gitops.workspace.definitions import SUFFIXES
+
+    return folder.is_dir() and any(path.name.lower().endswith(SUFFIXES) for path in folder.rglob("*"))
+
+
+def _endpoints_there(context: Context, done: _Done) -> int:
+    """How many endpoints the project has; none, said with the cure, where nobody can tell."""
+    try:
+        return len(context.managed(context.client.list_endpoints()))
+    except EndpointsError as error:
+        if isinstance(error, CredentialsError):
+            done.next += _without_key(context.configuration, error)
+        else:
+            context.console.warn(Line(f"could not ask the server what it has: {error}", Style.WARN))
+        done.next += ["endpoints-gitops auth status"]
+        return 0
+
+
+def _without_key(configuration: Configuration, error: CredentialsError) -> list[str]:
+    if configuration.is_configured:
+        return [error.fix] if error.fix and error.fix.startswith("export ") else []
+    return ["export POSTHOG_CLI_API_KEY=phx_… POSTHOG_CLI_PROJECT_ID=…"]
+
+
+def _example(folder: Path, done: _Done) -> None:
+    path = write_example(folder)
+    if path is not None:
+        done.wrote(path)
+    done.next += ["endpoints-gitops plan", "endpoints-gitops push"]
+
+
+def _pull(context: Context) -> Outcome:
+    from endpoints_gitops.cli.commands import pull
+
+    own = {"selectors": [], "dry_run": False, "theirs": False, "mine": False}
+    context.folder.mkdir(parents=True, exist_ok=True)
+    return pull.execute(argparse.Namespace(**{**vars(context.arguments), **own}), context.console)
+
+
+def _outcome(done: _Done, pulled: Outcome | None) -> Outcome:
+    written = sum(item["state"] == "written" for item in done.items)
+    console = done.console
+    if pulled is None:
+        console.show(["", "next:", *(f"  {command}" for command in dict.fromkeys(done.next))])
+        console.say(Line("Nothing needs to be ignored by git: what this tool remembers lies outside.", Style.FAINT))
+    return Outcome(
+        command="init",
+        exit_code=pulled.exit_code if pulled else Outcome(command="init").exit_code,
+        summary={"written": written, **(pulled.summary if pulled else {})},
+        items=(*done.items, *(pulled.items if pulled else ())),
+        errors=pulled.errors if pulled else (),
+    )
