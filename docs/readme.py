@@ -1,0 +1,148 @@
+"""Runs what the README shows and writes down what it printed: `uv run python docs/readme.py [--check]`.
+
+Every `console` block of README.md is typed into one shell session, top to bottom: a git checkout and a local server that
+is given out as a PostHog project. A line that starts with `$ ` is a command, one that starts with `# ` a stage direction
+(`DIRECTIONS`), everything else is output and replaced. With `--check` nothing is written, and the exit code is 1 when
+the README shows something else than what happens.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from endpoints_gitops.local.serve import RunningServer, running_server
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+README: Final = ROOT / "README.md"
+SHOWN_HOST: Final = "https://us.posthog.com"
+SHOWN_PROJECT: Final = "12345"
+START: Final = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
+_BLOCK: Final = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_MOVING: Final = ((re.compile(r"\bin \d+\.\d+s\b"), "in 0.1s"), (re.compile(r"\b\d+ ms\b"), "12 ms"))
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """Where the commands run. The clock of the server and of git moves by a minute with every command."""
+
+    folder: Path
+    server: RunningServer
+    env: dict[str, str]
+    now: datetime = field(default=START)
+
+    def typed(self, command: str) -> str:
+        self.now += timedelta(minutes=1)
+        dates = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), self.now.isoformat())
+        ran = subprocess.run(
+            ("bash", "-c", command),
+            cwd=self.folder,
+            env=self.env | dates,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return self._as_shown(ran.stdout)
+
+    def _as_shown(self, printed: str) -> str:
+        shown = printed.replace(self.server.url, SHOWN_HOST).replace(str(self.folder), "~/app")
+        shown = shown.replace(f"/projects/{self.server.project_id}/", f"/projects/{SHOWN_PROJECT}/")
+        for pattern, instead in _MOVING:
+            shown = pattern.sub(instead, shown)
+        return shown if shown.endswith("\n") or not shown else f"{shown}\n"
+
+
+def rewritten(text: str) -> str:
+    """The text with the output of every console block as it is now."""
+    with _stage() as stage:
+        return _BLOCK.sub(lambda block: f"```console\n{''.join(_played(stage, block[1]))}```", text)
+
+
+def _played(stage: Stage, block: str) -> Iterator[str]:
+    for line in block.splitlines(keepends=True):
+        if line.startswith("$ "):
+            yield line
+            yield stage.typed(line.removeprefix("$ ").rstrip("\n"))
+        elif line.startswith("# "):
+            yield line
+            DIRECTIONS[line.removeprefix("# ").rstrip("\n")](stage)
+
+
+@contextmanager
+def _stage() -> Iterator[Stage]:
+    with tempfile.TemporaryDirectory(prefix="readme-") as home:
+        clock: list[Stage] = []
+        with running_server(sample=True, now=START, clock=lambda: clock[0].now if clock else START) as server:
+            folder = Path(home) / "app"
+            folder.mkdir()
+            stage = Stage(folder=folder, server=server, env=_environment(Path(home), server))
+            clock.append(stage)
+            yield stage
+
+
+def _environment(home: Path, server: RunningServer) -> dict[str, str]:
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ENDPOINTS_", "POSTHOG_", "GIT_"))
+    }
+    who = {f"GIT_{role}_NAME": "Ann" for role in ("AUTHOR", "COMMITTER")}
+    who |= {f"GIT_{role}_EMAIL": "ann@example.com" for role in ("AUTHOR", "COMMITTER")}
+    return (
+        kept
+        | who
+        | {
+            "HOME": str(home),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}",
+            "COLUMNS": "100",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "ENDPOINTS_GITOPS_STATE": str(home / "state"),
+            "POSTHOG_CLI_HOST": server.url,
+            "POSTHOG_CLI_API_KEY": server.key,
+            "POSTHOG_CLI_PROJECT_ID": str(server.project_id),
+        }
+    )
+
+
+def _edited_in_the_web_ui(stage: Stage) -> None:
+    """A colleague edits a query: the same API, another key."""
+    from endpoints_gitops.api.client import Client
+
+    from endpoints_gitops.api.connection import Connection
+    from endpoints_gitops.model.secret import Secret
+
+    key = Secret(stage.server.colleague_key)
+    with Client(Connection(host=stage.server.url, project_id=stage.server.project_id, key=key)) as colleague:
+        query = colleague.get_endpoint("signups_by_source").query
+        sql = str(query["query"]).replace("ORDER BY", "HAVING signups > 1\nORDER BY")
+        colleague.update_endpoint("signups_by_source", {"query": {**query, "query": sql}})
+
+
+DIRECTIONS: Final[dict[str, Callable[[Stage], None]]] = {
+    "meanwhile a colleague edits signups_by_source in PostHog's web UI": _edited_in_the_web_ui,
+}
+
+
+def main(check: bool) -> int:
+    text = README.read_text(encoding="utf-8")
+    now = rewritten(text)
+    if check:
+        lines = difflib.unified_diff(text.splitlines(), now.splitlines(), "README.md", "what happens", lineterm="")
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+        return int(now != text)
+    README.write_text(now, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(check="--check" in sys.argv[1:]))
