@@ -6,6 +6,7 @@ NO_COLOR. Text that came from a server or a file passes through `printable` on t
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.model.printable import printable
+from endpoints_gitops.model.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -60,6 +61,9 @@ class Console:
 
     @classmethod
     def of_process(cls, *, format: str = "text", quiet: bool = False, verbose: bool = False) -> Console:  # noqa: A002 - named after the option
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a terminal without a letter is no reason to fail
         return cls(
             format=OutputFormat(format),
             quiet=quiet,
@@ -96,7 +100,8 @@ class Console:
     def finish(self, outcome: Outcome) -> int:
         """Print errors, and in JSON mode the whole outcome; returns the exit code."""
         if self.format is OutputFormat.JSON:
-            self._write(json.dumps(outcome.as_json(), indent=2, ensure_ascii=False, default=str) + "\n")
+            document = json.dumps(outcome.as_json(), indent=2, ensure_ascii=False, default=str)
+            self._write(printable_json(document) + "\n")
         for failure in outcome.errors:
             where = f"{failure.where}: " if failure.where else ""
             self.warn(Line(f"error: {where}{failure.message}", Style.BAD))
@@ -105,9 +110,12 @@ class Console:
         return int(outcome.exit_code)
 
     def show_document(self, text: str) -> None:
-        """Print a whole document (rows, a schema, a script) on stdout as it is; left out in JSON mode, like `show`."""
+        """Print a whole document (rows, a schema, a script) on stdout; left out in JSON mode, like `show`.
+
+        A file or a pipe gets every character as it is, a terminal what it can show without being told what to do.
+        """
         if self.format is OutputFormat.TEXT:
-            self._write(text)
+            self._write(printable(text.replace("\r\n", "\n")) if self.stdout.isatty() else text)
 
     def confirm(self, question: str, *, yes: bool) -> bool:
         """Ask before something is written. Without a terminal and without --yes nobody can answer: a usage error."""

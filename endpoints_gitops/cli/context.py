@@ -129,6 +129,12 @@ class Context:
         access = self.access
         self.console.say(f"environment {access.environment}: {access.host}, project {access.project_id}")
 
+    def address(self, name: str) -> str:
+        """Where people see an endpoint in the browser; answers about versions do not say (docs/server.md#answers)."""
+        from urllib.parse import quote
+
+        return f"{self.access.host}/project/{self.access.project_id}/endpoints/{quote(name, safe='')}"
+
     def managed(self, endpoints: Iterable[Endpoint], selectors: Sequence[str] = ()) -> tuple[Endpoint, ...]:
         """The endpoints that the selectors mean and the configuration manages; what is outside is counted on stderr.
 
@@ -147,9 +153,7 @@ class Context:
             )
             if meant and not meant & inside:
                 raise _outside(selector, patterns)
-        wanted = select_names(
-            selectors, definitions=definitions, endpoints=there, folder=self.folder, environment=name
-        )
+        wanted = select_names(selectors, definitions=definitions, endpoints=there, folder=self.folder, environment=name)
         outside = sum(endpoint.name not in inside for endpoint in there)
         if outside and not selectors:
             self.console.say(f"{outside} more outside of manage = [{', '.join(patterns)}]")
@@ -159,12 +163,13 @@ class Context:
     def naming(self, name: str) -> Iterator[None]:
         """Inside, "there is no such endpoint" grows what was probably meant."""
         from endpoints_gitops.api.errors import EndpointNotFound
-        from endpoints_gitops.operations.naming import explained
+        from endpoints_gitops.operations.naming import explain_missing
 
         try:
             yield
         except EndpointNotFound as error:
-            raise explained(self.client, name, error) from error
+            explain_missing(self.client, name, error)
+            raise
 
     @property
     def _state_of_user(self) -> Path:

@@ -10,10 +10,13 @@ from itertools import pairwise
 from typing import NoReturn, Protocol, cast
 
 from endpoints_gitops import __version__
+from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console
-from endpoints_gitops.cli.registry import COMMANDS
+from endpoints_gitops.cli.registry import COMMANDS, GROUPS, Entry
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.outcome import Failure, Outcome, failed
+
+PROGRAM = "endpoints-gitops"
 
 
 class Command(Protocol):
@@ -31,20 +34,37 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message, fix=f"{self.prog} --help", code="usage.arguments")
 
 
+class _Commands(_Parser):
+    """The parser of the program itself: its help names the commands by what they are for."""
+
+    def format_help(self) -> str:
+        width = max(map(len, COMMANDS)) + 2
+        lines = [f"usage: {PROGRAM} COMMAND [OPTION…]", "", str(self.description)]
+        for title, group in GROUPS.items():
+            lines += ["", f"{title}:", *(f"  {name:{width}}{entry.summary}" for name, entry in group.items())]
+        lines += ["", f"`{PROGRAM} COMMAND --help` says more of each, `{PROGRAM} --version` which release this is."]
+        return "\n".join(lines) + "\n"
+
+
 def run(words: Sequence[str]) -> int:
     """Run one command from its words; nothing but an exit code comes back, whatever happens."""
     console = Console.of_process(format="json" if _asks_for_json(words) else "text")
-    name = next((word for word in words if not word.startswith("-")), "")
+    name = words[0] if words and not words[0].startswith("-") else ""
     try:
+        _refuse_options_alone(words)
         arguments = build_parser(only=name).parse_args(_spelled_out(words))
         console = Console.of_process(format=arguments.format, quiet=arguments.quiet, verbose=arguments.verbose)
         outcome = load(arguments.command).execute(arguments, console)
+    except SystemExit as done:  # argparse, which has printed the help
+        return int(done.code or 0)
     except EndpointsError as error:
         outcome = failed(name, error)
     except KeyboardInterrupt:
         outcome = _interrupted(name)
     except RecursionError:
         outcome = failed(name, UsageError("something in the input is nested too deeply to be read"))
+    except OSError as error:
+        outcome = failed(name, _refused_by_system(error))
     return console.finish(outcome)
 
 
@@ -53,19 +73,34 @@ def load(name: str) -> Command:
     return cast("Command", importlib.import_module(COMMANDS[name].module))
 
 
-def build_parser(only: str = "") -> argparse.ArgumentParser:
-    """The parser of every command, or, where `only` names one, of that one: the others need not be imported for it."""
-    parser = _Parser(prog="endpoints-gitops", description="PostHog Endpoints as code.", allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"endpoints-gitops {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
-    for name, entry in COMMANDS.items():
-        if only not in COMMANDS or name == only:
-            child = commands.add_parser(name, help=entry.summary, description=entry.summary, allow_abbrev=False)
-            _add_common(child)
-            load(name).configure(child)
+def build_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The parser of every command, or of the one that `only` names: the others need not be imported for it.
+
+    With an empty `only` it knows the names of the commands, which is enough to help and to refuse.
+    """
     if only and only not in COMMANDS:
         _refuse_unknown(only)
+    parser = _Commands(prog=PROGRAM, description="PostHog Endpoints as code.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    for name, entry in COMMANDS.items():
+        if only is None or name == only:
+            child = commands.add_parser(
+                name,
+                help=entry.summary,
+                description=f"{entry.summary[0].upper()}{entry.summary[1:]}.",
+                epilog=_epilog(name, entry),
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+                allow_abbrev=False,
+            )
+            load(name).configure(child)
+            _add_common(child)
     return parser
+
+
+def _epilog(name: str, entry: Entry) -> str:
+    lines = (f"  {PROGRAM} {name} {example}".rstrip() for example in entry.examples)
+    return "\n".join(["for example:", *lines])
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -79,14 +114,26 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     common.add_argument("--verbose", action="store_true", help="show each request on stderr, the key masked")
     common.add_argument("--yes", action="store_true", help="answer yes to what would be asked")
     common.add_argument(
-        "--max-wait", metavar="SECONDS", type=float, default=60.0, help="give up retrying after this long (default: 60)"
+        "--max-wait",
+        metavar="SECONDS",
+        type=seconds,
+        default=60.0,
+        help="give up retrying after this long (default: 60)",
     )
 
 
 def _refuse_unknown(name: str) -> NoReturn:
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
-    raise UsageError(f"there is no command {name!r}{meant}", fix="endpoints-gitops --help", code="usage.command")
+    raise UsageError(f"there is no command {name!r}{meant}", fix=f"{PROGRAM} --help", code="usage.command")
+
+
+def _refuse_options_alone(words: Sequence[str]) -> None:
+    """Only help and version stand without a command; argparse would name the wrong word."""
+    first = words[0] if words else "-"
+    if first.startswith("-") and first not in {"-h", "--help", "--version"}:
+        fix = f"write {PROGRAM} COMMAND [OPTION…]; {PROGRAM} --help lists the commands"
+        raise UsageError("a command is missing before the options", fix=fix, code="usage.command")
 
 
 def _spelled_out(words: Sequence[str]) -> list[str]:
@@ -97,6 +144,11 @@ def _spelled_out(words: Sequence[str]) -> list[str]:
 def _asks_for_json(words: Sequence[str]) -> bool:
     """Known before parsing, so that a mistake on the command line is told in JSON too."""
     return "--format=json" in words or ("--format", "json") in pairwise(words)
+
+
+def _refused_by_system(error: OSError) -> UsageError:
+    where = error.filename if isinstance(error.filename, str) else None
+    return UsageError(f"the system refused: {error.strerror or error}", where=where, code="system")
 
 
 def _interrupted(name: str) -> Outcome:

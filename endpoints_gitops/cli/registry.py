@@ -1,44 +1,67 @@
-"""Every command: its name, the module that holds it, and the line that `--help` shows."""
+"""Every command: its name, the module that holds it, the line that `--help` shows, and how it is used."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    module: str
+    """`examples` are what stands behind the name of the command: one or two that can be pasted."""
+
     summary: str
+    examples: tuple[str, ...]
+    module: str
 
 
-def _entry(name: str, summary: str) -> Entry:
-    return Entry(f"endpoints_gitops.cli.commands.{name}", summary)
+def _entries(**commands: tuple[str, ...]) -> Mapping[str, Entry]:
+    return {
+        name: Entry(summary, tuple(examples), f"endpoints_gitops.cli.commands.{name}")
+        for name, (summary, *examples) in commands.items()
+    }
 
 
-COMMANDS: Final = {
-    "init": _entry("init", "set up configuration and a definitions folder"),
-    "demo": _entry("demo", "watch the whole loop in a temporary folder, on a local server"),
-    "list": _entry("list", "show the endpoints that the server has"),
-    "get": _entry("get", "show one endpoint, or one version of it"),
-    "versions": _entry("versions", "show the versions of an endpoint"),
-    "open": _entry("open", "open an endpoint in the browser"),
-    "run": _entry("run", "run an endpoint, or a definition, and print its rows"),
-    "pull": _entry("pull", "bring what changed on the server into the definitions"),
-    "diff": _entry("diff", "show how definitions and server differ"),
-    "plan": _entry("plan", "show, and save, what a push would do"),
-    "push": _entry("push", "make the server as the definitions say, overwriting nobody"),
-    "resume": _entry("resume", "finish a push that was interrupted"),
-    "activate": _entry("activate", "let endpoints, or one version, be run again"),
-    "deactivate": _entry("deactivate", "stop endpoints, or one version, from being run"),
-    "delete": _entry("delete", "delete endpoints for good"),
-    "adopt": _entry("adopt", "say in the definition that it answers the server's present version"),
-    "rename": _entry("rename", "give an endpoint a new name, and keep the old one for its callers"),
-    "rollback": _entry("rollback", "make an older version's query the newest"),
-    "promote": _entry("promote", "bring endpoints from one environment to another"),
-    "auth": _entry("auth", "who you are, what the key may do, what is left of its budget"),
-    "schema": _entry("schema", "print the JSON Schema of the definition file"),
-    "explain": _entry("explain", "explain an error code, an exit code, or a word of this tool"),
-    "serve": _entry("serve", "run a PostHog for endpoints on this machine"),
-    "completion": _entry("completion", "print a completion script for your shell"),
+GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
+    "start": _entries(
+        init=("set up configuration and a definitions folder", ""),
+        demo=("watch the whole loop in a temporary folder, on a local server", ""),
+        serve=("run a PostHog for endpoints on this machine", "--sample", "--port 8010 --state .local --dir endpoints"),
+    ),
+    "look": _entries(
+        list=("show the endpoints that the server has", "", "'revenue_*' tag:billing"),
+        get=("show one endpoint, or one version of it", "monthly_active_users", "monthly_active_users --version 3"),
+        versions=("show the versions of an endpoint", "monthly_active_users"),
+        open=("open an endpoint in the browser", "monthly_active_users"),
+        run=(
+            "run an endpoint, or a definition, and print its rows",
+            'revenue_by_plan --var month=2026-07 --var \'plans:=["pro", "team"]\'',
+            "--file endpoints/revenue_by_plan.yaml --output csv",
+        ),
+    ),
+    "definitions and server": _entries(
+        diff=("show how definitions and server differ", "", "changed:origin/main"),
+        pull=("bring what changed on the server into the definitions", "", "revenue_by_plan --theirs"),
+        plan=("show, and save, what a push would do", "-o plan.json", "revenue_by_plan"),
+        push=("make the server as the definitions say, overwriting nobody", "--plan plan.json", "tag:billing --yes"),
+        resume=("finish a push that was interrupted", ""),
+        adopt=("say in the definition that it answers the server's present version", "revenue_by_plan"),
+        promote=("bring endpoints from one environment to another", "--from staging --to prod 'revenue_*'"),
+    ),
+    "one endpoint": _entries(
+        activate=("let endpoints, or one version, be run again", "revenue_by_plan", "revenue_by_plan --version 3"),
+        deactivate=("stop endpoints, or one version, from being run", "revenue_by_plan --version 1"),
+        rename=("give an endpoint a new name, and keep the old one for its callers", "mau monthly_active_users"),
+        rollback=("make an older version's query the newest", "revenue_by_plan@3"),
+        delete=("delete endpoints for good", "revenue_by_plan"),
+    ),
+    "about": _entries(
+        auth=("who you are, what the key may do, what is left of its budget", "status"),
+        schema=("print the JSON Schema of the definition file", ""),
+        explain=("explain an error code, an exit code, or a word of this tool", "drifted", "6"),
+        completion=("print a completion script for your shell", "bash"),
+    ),
 }
+COMMANDS: Final[Mapping[str, Entry]] = dict(chain.from_iterable(group.items() for group in GROUPS.values()))

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.model.printable import printable
+from endpoints_gitops.model.printable import printable, printable_json
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> str:
@@ -40,7 +40,7 @@ def as_json(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> str:
 def _dumped(rows: Sequence[Json]) -> str:
     if not rows:
         return "[]\n"
-    return "[\n" + ",\n".join(f"  {json.dumps(row, ensure_ascii=False)}" for row in rows) + "\n]\n"
+    return "[\n" + ",\n".join(f"  {printable_json(json.dumps(row, ensure_ascii=False))}" for row in rows) + "\n]\n"
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:

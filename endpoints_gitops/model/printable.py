@@ -18,3 +18,16 @@ def printable(text: str) -> str:
 
 def _harmless(char: str) -> bool:
     return char in "\n\t" or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def printable_json(document: str) -> str:
+    """The same JSON document with what `printable` spells out written as JSON escapes: no value changes."""
+    if document.isprintable():
+        return document
+    return "".join(char if _harmless(char) else _escapes(char) for char in document)
+
+
+def _escapes(char: str) -> str:
+    """Two escapes, a surrogate pair, beyond the basic plane."""
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

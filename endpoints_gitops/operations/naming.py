@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from endpoints_gitops.errors import EndpointsError
+from endpoints_gitops.errors import EndpointsError, UsageError
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
-    from endpoints_gitops.api.errors import EndpointNotFound
 
 
-def explained(client: Client, name: str, error: EndpointNotFound) -> EndpointsError:
-    """The error in the user's words: a similar name, or that the endpoint is there and switched off.
+def explain_missing(client: Client, name: str, error: EndpointsError) -> None:
+    """Say in the error what was probably meant: a similar name, or that the endpoint is there and switched off.
 
-    The server says `Not found.` for both (docs/server.md#running). Where it does not let us list, the error stays.
+    A run answers `Not found.` to both (docs/server.md#running). Where we may not list, the error stays as it is.
     """
-    from endpoints_gitops.codecs.mistakes import did_you_mean
-
     try:
         endpoints = {endpoint.name: endpoint for endpoint in client.list_endpoints()}
     except EndpointsError:
-        return error
-    if name in endpoints and not endpoints[name].is_active:
-        error.message = f"the endpoint {name!r} is inactive"
+        return
+    if name not in endpoints:
+        error.message = missing(name, endpoints).message
+    elif not endpoints[name].is_active:
+        error.message = f"the endpoint {name} is inactive"
         error.fix = f"endpoints-gitops activate {name}"
-    elif name not in endpoints:
-        error.message = f"there is no endpoint {name!r}{did_you_mean(name, sorted(endpoints))}"
-        error.fix = "endpoints-gitops list shows the endpoints of the server"
-    return error
+
+
+def missing(name: str, there: Collection[str]) -> UsageError:
+    """The error for a name that the server does not have."""
+    from endpoints_gitops.codecs.mistakes import did_you_mean
+
+    message = f"there is no endpoint {name!r}{did_you_mean(name, sorted(there))}"
+    return UsageError(message, fix="endpoints-gitops list shows the endpoints of the server", code="usage.endpoint")

@@ -1,0 +1,32 @@
+"""Types of command-line values; a wrong one is a usage error that says what was wanted."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+
+def _whole_number(text: str, least: int, what: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
+        raise argparse.ArgumentTypeError(f"{text!r} is no {what}: a whole number from {least}")
+    return int(text)
+
+
+def _numbered(what: str, least: int) -> Callable[[str], int]:
+    return lambda text: _whole_number(text, least, what)
+
+
+version_number = _numbered("version", 1)
+row_count = _numbered("number of rows", 1)
+row_offset = _numbered("offset", 0)
+
+
+def seconds(text: str) -> float:
+    """A time of waiting, finite and not negative."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return number

@@ -1,0 +1,28 @@
+"""`get NAME`: one endpoint, or one version of it."""
+
+from __future__ import annotations
+
+import argparse
+
+from endpoints_gitops.cli.arguments import version_number
+from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.model.outcome import Outcome
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which endpoint, and which version of it."""
+    parser.add_argument("name", metavar="NAME", help="the endpoint")
+    parser.add_argument("--version", type=version_number, metavar="N", help="this version (default: the newest)")
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Print its settings and its query."""
+    from endpoints_gitops.cli.endpoint_view import lines
+
+    name, number = arguments.name, arguments.version
+    with Context.of(arguments, console) as context, context.naming(name):
+        client = context.client
+        endpoint = client.get_endpoint(name) if number is None else client.get_version(name, number)
+        console.show(lines(endpoint, context.address(name)))
+    return Outcome(command="get", summary={"endpoints": 1}, items=(endpoint.model_dump(mode="json"),))

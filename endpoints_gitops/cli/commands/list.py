@@ -1,0 +1,53 @@
+"""`list`: the endpoints that the server has."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.rows import table
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.outcome import Outcome
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.endpoint import Endpoint
+
+COLUMNS = ("name", "version", "active", "materialised", "kind", "tags", "description")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which endpoints."""
+    parser.add_argument("selectors", nargs="*", metavar="SELECTOR", help="a name, a glob, or tag:TAG; none means all")
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Print a table, one line for each endpoint."""
+    with Context.of(arguments, console) as context:
+        endpoints = context.managed(context.client.list_endpoints(), arguments.selectors)
+    items = tuple(_item(endpoint) for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.name))
+    console.show_document(table(COLUMNS, [[_shown(item[column]) for column in COLUMNS] for item in items]))
+    return Outcome(command="list", summary={"endpoints": len(items)}, items=items)
+
+
+def _item(endpoint: Endpoint) -> JsonObject:
+    return {
+        "name": endpoint.name,
+        "version": endpoint.current_version,
+        "active": endpoint.is_active,
+        "materialised": endpoint.materialization.is_on,
+        "kind": endpoint.kind,
+        "tags": list(endpoint.tags),
+        "description": endpoint.description,
+        "id": endpoint.id,
+        "updated_at": endpoint.updated_at.isoformat() if endpoint.updated_at else None,
+    }
+
+
+def _shown(value: object) -> str | int:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, int) else str(value).partition("\n")[0][:60]

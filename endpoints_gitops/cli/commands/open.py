@@ -1,0 +1,28 @@
+"""`open NAME`: the endpoint's page in the browser."""
+
+from __future__ import annotations
+
+import argparse
+
+from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.model.outcome import Outcome
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which endpoint."""
+    parser.add_argument("name", metavar="NAME", help="the endpoint")
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Print the address, and open it where somebody sits at a terminal: elsewhere it might be a text browser."""
+    with Context.of(arguments, console) as context, context.naming(arguments.name):
+        endpoint = context.client.get_endpoint(arguments.name)
+        address = context.address(endpoint.name)
+    console.show([address])
+    if console.interactive:
+        import webbrowser
+
+        if not webbrowser.open(address):
+            console.say("no browser could be opened; the address is above")
+    return Outcome(command="open", items=({"name": endpoint.name, "url": address},))
