@@ -1,0 +1,158 @@
+"""What is known of an endpoint beside its file and its state: operations fill this in, judging reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Self
+
+from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
+from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.plan.meaning import Key, Meaning, of_endpoint, same
+
+_MOST_SUPERSEDED: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What the last pull or push of this checkout left of one endpoint.
+
+    `server` and `file` are what the two said then. `superseded` has, oldest first, what a pull or push of this checkout
+    replaced in the file or on the server: a file that says it again is probably an old one. `at` is when that was.
+    """
+
+    endpoint_id: str
+    version: int
+    version_id: str | None
+    server: Meaning
+    file: Meaning
+    superseded: Mapping[Key, tuple[Json, ...]] = field(default_factory=dict)
+    at: datetime | None = None
+
+    def as_json(self) -> JsonObject:
+        return {
+            "endpoint_id": self.endpoint_id,
+            "version": self.version,
+            "version_id": self.version_id,
+            "server": dict(self.server),
+            "file": dict(self.file),
+            "superseded": {key: list(values) for key, values in self.superseded.items()},
+            "at": self.at.isoformat() if self.at else None,
+        }
+
+    @classmethod
+    def from_json(cls, entry: JsonObject) -> Self | None:
+        """None for what is no entry: the record is memory, and without it history is asked."""
+        at, version_id, version = entry.get("at"), entry.get("version_id"), entry.get("version")
+        try:
+            return cls(
+                endpoint_id=_text(entry["endpoint_id"]),
+                version=_number(version),
+                version_id=None if version_id is None else _text(version_id),
+                server=_meaning(entry["server"]),
+                file=_meaning(entry["file"]),
+                superseded={key: _values(values) for key, values in _meaning(entry.get("superseded", {})).items()},
+                at=None if at is None else datetime.fromisoformat(_text(at)),
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+def recorded(
+    previous: Recorded | None,
+    *,
+    endpoint: Endpoint,
+    file: Meaning,
+    at: datetime,
+    server_before: Meaning | None = None,
+    file_before: Meaning | None = None,
+) -> Recorded:
+    """The record of an endpoint after a pull or push that left it and its file like this.
+
+    `server_before` is what a push wrote over, `file_before` what a pull wrote over, and `at` the time, with a zone.
+    """
+    server = of_endpoint(endpoint)
+    fits = previous is not None and previous.endpoint_id == endpoint.id
+    superseded: dict[Key, tuple[Json, ...]] = {}
+    for key in Key:
+        old = previous.superseded.get(key, ()) if previous is not None and fits else ()
+        gone = [before[key] for before in (server_before, file_before) if before is not None and key in before]
+        values = _superseding(key, [*old, *gone], [now[key] for now in (server, file) if key in now])
+        if values:
+            superseded[key] = values
+    return Recorded(
+        endpoint_id=endpoint.id,
+        version=endpoint.current_version,
+        version_id=endpoint.current_version_id,
+        server=server,
+        file=file,
+        superseded=superseded,
+        at=at,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """One state of the definition in history. `meaning` is None where there was none, or none that loads (`readable`)."""
+
+    meaning: Meaning | None
+    committed_at: datetime
+    commit: str
+    readable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything that says whose change a difference is.
+
+    `history` is newest first, None where it cannot be had, and `without_history` says why. `versions` is None until they
+    are asked for. `is_dirty`: the file is not as HEAD has it. `is_pinned`: a lock names this endpoint, so it was there.
+    """
+
+    record: Recorded | None = None
+    history: tuple[Past, ...] | None = None
+    without_history: str | None = None
+    versions: tuple[EndpointVersion, ...] | None = None
+    is_dirty: bool = False
+    is_pinned: bool = False
+
+    @classmethod
+    def of_record(cls, record: Recorded | None) -> Self:
+        """What is known before git or the server are asked."""
+        return cls(record=record)
+
+
+def _superseding(key: Key, old: list[Json], present: list[Json]) -> tuple[Json, ...]:
+    """Each old value once, the newest kept; what is said now is not superseded, whatever it was before."""
+    kept: list[Json] = []
+    for value in reversed(old):
+        if not any(same(key, value, other) for other in (*present, *kept)):
+            kept.append(value)
+    return tuple(reversed(kept[:_MOST_SUPERSEDED]))
+
+
+def _text(value: Json) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(value)
+
+
+def _number(value: Json) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise TypeError(value)
+
+
+def _values(value: Json) -> tuple[Json, ...]:
+    if isinstance(value, list):
+        return tuple(value)
+    raise TypeError(value)
+
+
+def _meaning(value: Json) -> Meaning:
+    """Keys of another release are left out."""
+    if not isinstance(value, Mapping):
+        raise TypeError(value)
+    known = {str(key): key for key in Key}
+    return {known[name]: item for name, item in value.items() if name in known}

@@ -1,0 +1,236 @@
+"""What a definition and an endpoint say, in one vocabulary, so that two of them can be compared key by key.
+
+A meaning holds what can be compared and nothing else: readable JSON, without ids of a project. The query is the node
+without defaults; its variables stand by code name, as `{"month": {"value": "2026-07"}}`, null as
+`{"value": null, "isNull": true}`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Final
+
+from endpoints_gitops.hogql.canonical import canonical_query
+from endpoints_gitops.hogql.insights import strip
+from endpoints_gitops.model.definition import Definition, LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.model.freshness import DEFAULT_SECONDS
+from endpoints_gitops.model.json import Json, JsonObject, canonical, fingerprint
+
+
+class Key(StrEnum):
+    """What of an endpoint can be managed, in reading order; the values are the keys of a definition."""
+
+    QUERY = "query"
+    DESCRIPTION = "description"
+    TAGS = "tags"
+    ACTIVE = "active"
+    MATERIALIZATION = "materialization"
+    FRESHNESS = "data_freshness"
+    OPTIONAL_BREAKDOWNS = "optional_breakdown_properties"
+    BUCKET_OVERRIDES = "bucket_overrides"
+
+
+type Meaning = Mapping[Key, Json]
+
+SERVER_DEFAULTS: Final[Meaning] = {
+    Key.DESCRIPTION: "",
+    Key.TAGS: [],
+    Key.ACTIVE: True,
+    Key.MATERIALIZATION: False,
+    Key.FRESHNESS: DEFAULT_SECONDS,
+    Key.OPTIONAL_BREAKDOWNS: [],
+    Key.BUCKET_OVERRIDES: {},
+}
+"""What an endpoint has where nobody said anything (docs/server.md#bodies)."""
+
+_HOGQL: Final = "HogQLQuery"
+_DISTINCT_QUERIES: Final = 8_192
+_FIELDS: Final = {
+    Key.DESCRIPTION: "description",
+    Key.TAGS: "tags",
+    Key.ACTIVE: "is_active",
+    Key.FRESHNESS: "data_freshness_seconds",
+    Key.OPTIONAL_BREAKDOWNS: "optional_breakdown_properties",
+    Key.BUCKET_OVERRIDES: "bucket_overrides",
+}
+
+
+def of_definition(loaded: LoadedDefinition, environment: str | None) -> Meaning:
+    """The keys that the file states in this environment. A key that is there with no value (null) states nothing."""
+    definition = loaded.definition.in_environment(environment)
+    materialization = definition.materialization
+    stated: dict[Key, Json] = {
+        Key.QUERY: _query_of(definition, loaded.sql),
+        Key.DESCRIPTION: definition.description,
+        Key.TAGS: None if definition.tags is None else _tags(definition.tags),
+        Key.ACTIVE: definition.active,
+        Key.MATERIALIZATION: materialization.enabled if materialization else None,
+        Key.FRESHNESS: definition.freshness_seconds,
+        Key.OPTIONAL_BREAKDOWNS: _listed(definition.optional_breakdown_properties),
+        Key.BUCKET_OVERRIDES: None if definition.bucket_overrides is None else dict(definition.bucket_overrides),
+    }
+    return {key: value for key, value in stated.items() if value is not None}
+
+
+def of_endpoint(endpoint: Endpoint) -> Meaning:
+    """What the server has, as far as it can be compared.
+
+    Keys that this server does not know are missing. So are bucket overrides where nothing is materialised, and on an
+    inactive endpoint materialisation, which is torn down there (docs/server.md#versions).
+    """
+    said = endpoint.model_fields_set
+    is_on = _is_materialized(endpoint)
+    values: dict[Key, Json] = {
+        Key.QUERY: query_meaning(endpoint.query),
+        Key.DESCRIPTION: endpoint.description,
+        Key.TAGS: _tags(endpoint.tags),
+        Key.ACTIVE: endpoint.is_active,
+        Key.MATERIALIZATION: is_on if endpoint.is_active else None,
+        Key.FRESHNESS: endpoint.data_freshness_seconds,
+        Key.OPTIONAL_BREAKDOWNS: _listed(endpoint.optional_breakdown_properties),
+        Key.BUCKET_OVERRIDES: dict(endpoint.bucket_overrides or {}) if is_on and endpoint.is_active else None,
+    }
+    return {
+        key: value
+        for key, value in values.items()
+        if value is not None and (key not in _FIELDS or _FIELDS[key] in said)
+    }
+
+
+def query_meaning(node: Mapping[str, Any]) -> JsonObject:
+    """A query node as a meaning has it. What is no proper map of variables is left as it is."""
+    given = node.get("variables")
+    meaning = strip({key: value for key, value in node.items() if key not in {"variables", "version"}})
+    if not given:
+        return meaning
+    entries = list(given.values()) if isinstance(given, Mapping) else []
+    if not all(isinstance(entry, Mapping) and "code_name" in entry for entry in entries) or not entries:
+        return {**meaning, "variables": given}
+    return {**meaning, "variables": {str(entry["code_name"]): _stored_value(entry) for entry in entries}}
+
+
+def same(key: Key, stated: Json, other: Json) -> bool:
+    """Whether `other` says what `stated` does. What `stated` leaves open (a variable without a default) does not count,
+    and neither does what is only cosmetic (rule M108).
+    """
+    if key is not Key.QUERY or not isinstance(stated, Mapping) or not isinstance(other, Mapping):
+        return canonical(stated) == canonical(other)
+    narrowed = _narrowed(stated, other)
+    left, right = canonical(stated), canonical(narrowed)
+    return left == right or _identity(left) == _identity(right)
+
+
+def is_cosmetic(stated: Json, other: Json) -> bool:
+    """Whether two queries ask the same and the server would cut a version all the same: it compares them as JSON."""
+    return same(Key.QUERY, stated, other) and canonical(_without_variables(stated)) != canonical(
+        _without_variables(other)
+    )
+
+
+def completed(stated: Json, present: Json) -> Json:
+    """The query to send: what `stated` leaves open of the variables is as the server has it at present."""
+    if not isinstance(stated, Mapping) or not isinstance(present, Mapping):
+        return stated
+    kept, own = variables_of(present), variables_of(stated)
+    variables = {**kept, **own} if stated.get("kind") == _HOGQL else {}
+    return {**stated, "variables": variables} if variables and _has_proper_variables(stated) else stated
+
+
+def variables_of(query: Json) -> Mapping[str, JsonObject]:
+    """The variables of a query's meaning by code name, each with `value` and perhaps `isNull`."""
+    given = query.get("variables") if isinstance(query, Mapping) else None
+    if not isinstance(given, Mapping):
+        return {}
+    return {name: entry for name, entry in given.items() if isinstance(entry, Mapping) and "value" in entry}
+
+
+def places(key: Key, loaded: LoadedDefinition, environment: str | None) -> Iterator[str]:
+    """The dotted keys of a file that may say `key`, what counts most first."""
+    overlay = f"environments.{environment}."
+    words = {
+        Key.QUERY: ("query", "query_file", "query_definition"),
+        Key.MATERIALIZATION: ("materialization.enabled",),
+        Key.FRESHNESS: ("data_freshness", "materialization.schedule"),
+    }.get(key, (str(key),))
+    yield from (place for place in (overlay + word for word in words) if environment and place in loaded.lines)
+    yield from (word for word in words if word in loaded.lines)
+
+
+def _query_of(definition: Definition, sql: str | None) -> JsonObject:
+    """The query that the file states, with a value for each variable of which the file says the default."""
+    node = {"kind": _HOGQL, "query": sql or ""} if definition.query_definition is None else definition.query_definition
+    meaning = query_meaning(_without_open_values(node))
+    if meaning.get("kind") != _HOGQL or not _has_proper_variables(meaning):
+        return meaning
+    declared = {one.name: _value(one.default) for one in definition.variables or () if one.states("default")}
+    variables = {**variables_of(meaning), **declared}
+    return {**meaning, "variables": variables} if variables else meaning
+
+
+def _without_open_values(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A null that is not said to be meant takes the shared variable's default, so it says nothing."""
+    given = node.get("variables")
+    if not isinstance(given, Mapping):
+        return node
+    stated = {key: entry for key, entry in given.items() if not _is_open(entry)}
+    return {**node, "variables": stated}
+
+
+def _is_open(entry: object) -> bool:
+    return isinstance(entry, Mapping) and entry.get("value") is None and entry.get("isNull") is not True
+
+
+def _stored_value(entry: Mapping[str, Any]) -> JsonObject:
+    return _value(None if entry.get("isNull") is True else entry.get("value"))
+
+
+def _value(value: Any) -> JsonObject:  # noqa: ANN401 - a variable may hold any JSON
+    return {"value": None, "isNull": True} if value is None else {"value": value}
+
+
+def _narrowed(stated: JsonObject, other: JsonObject) -> JsonObject:
+    """`other` with those variables only that `stated` says something of."""
+    if not (_has_proper_variables(stated) and _has_proper_variables(other)):
+        return other
+    said = variables_of(stated)
+    variables = {name: entry for name, entry in variables_of(other).items() if name in said}
+    return {**_without_variables(other), **({"variables": variables} if variables else {})}
+
+
+def _has_proper_variables(query: JsonObject) -> bool:
+    given = query.get("variables")
+    return given is None or (isinstance(given, Mapping) and len(variables_of(query)) == len(given))
+
+
+def _without_variables(query: Json) -> JsonObject:
+    return {key: value for key, value in query.items() if key != "variables"} if isinstance(query, Mapping) else {}
+
+
+@lru_cache(maxsize=_DISTINCT_QUERIES)
+def _identity(text: str) -> str:
+    """A short name of what a query asks, the same for all that differ only in form. The text is its meaning as JSON."""
+    query = json.loads(text)
+    if _has_proper_variables(query):
+        named = {name: {**entry, "code_name": name} for name, entry in variables_of(query).items()}
+        query = {**query, "variables": named}
+    return fingerprint(canonical_query(query))
+
+
+def _is_materialized(endpoint: Endpoint) -> bool | None:
+    """By the materialization object, as the flag is false until the table exists; None where the server has neither."""
+    if "materialization" in endpoint.model_fields_set:
+        return endpoint.materialization.is_on
+    return endpoint.is_materialized if "is_materialized" in endpoint.model_fields_set else None
+
+
+def _tags(tags: Iterable[str]) -> list[Json]:
+    """As the server keeps them (docs/server.md#bodies)."""
+    return [*sorted({tag.strip().lower() for tag in tags} - {""})]
+
+
+def _listed(names: Iterable[str] | None) -> list[Json] | None:
+    return None if names is None else [*names]
