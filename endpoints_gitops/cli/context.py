@@ -65,7 +65,7 @@ class Context:
 
     @cached_property
     def definitions(self) -> tuple[LoadedDefinition, ...]:
-        """Every definition in the folder. Raises InvalidInput with every mistake, UsageError where there is no folder."""
+        """Every definition in the folder. Raises InvalidInput with every mistake, UsageError without a folder."""
         from endpoints_gitops.workspace.definitions import read_all
 
         return read_all(self.folder)

@@ -37,3 +37,40 @@ names in the CI cache: it holds the record of the last push.""",
 creates a missing one, and changes an existing one only with `--shared-variables`, after naming every endpoint that
 uses it.""",
 }
+
+# What a code is about that no error class explains: by the word before its dot, or by itself.
+FAMILIES: Final = {
+    "usage": """The command line asks for something that cannot be done. `endpoints-gitops COMMAND --help` shows
+what can. Nothing was sent that changes anything.""",
+    "configuration": """The configuration is wrong: the table [tool.endpoints-gitops] of the nearest pyproject.toml,
+the nearest endpoints.toml, or one of the variables ENDPOINTS_GITOPS_… that go over it. Every mistake is printed
+with its line.""",
+    "credentials": """No usable key: it is not where the configuration says, cannot be read, or belongs to another
+host. `endpoints-gitops auth status` shows where a key is looked for. No message ever repeats a key.""",
+    "definition": """A file in the definitions folder is wrong, at the place that is printed. Commands that write
+need every definition right: none is skipped. `endpoints-gitops schema` prints the JSON Schema for your editor.""",
+    "definitions": """The definitions folder, or the name of a file in it, is not what a command needs. `endpoints-
+itops init` makes the folder; --dir names another one.""",
+    "files": """A file could not be written, or lies outside the folder that is written to, perhaps through a
+symbolic link. What was there is still whole.""",
+    "system": "The operating system refused something that every command needs, such as reading the current folder.",
+    "state": """The state folder holds records, journals and budgets, outside of the checkout. It cannot be used, or
+another command of the same checkout uses it just now. ENDPOINTS_GITOPS_STATE moves it.""",
+    "journal": """The journal is what an interrupted push leaves behind, and what `resume` finishes. A new push
+reads and replaces it, and never refuses because of it.""",
+    "record": """The record is what the last pull or push of this checkout left. Without it, git's history is asked
+instead.""",
+    "git": """git could not answer: no repository, no such commit, a shallow clone. What depends on history is then
+a conflict rather than a guess.""",
+    "push": """A write did not end as its plan said: the server moved before it, moved between check and write, or
+took it with a fault. `endpoints-gitops diff NAME` shows how things are.""",
+    "plan": """A saved plan cannot be used: it is damaged, of another project, or the server has moved since. Make a
+new one.""",
+    "pull": "A change could not be written into a definition so that reading it again gives what the server has.",
+    "init": "`init` found something in its way, and overwrites nothing.",
+    "run": """A run lacks a value or was asked for something that this query cannot do. Nothing was changed: runs
+only read.""",
+    "demo": "The demo did not go as it should: a defect of this tool. Please report it.",
+    "interrupted": """Stopped by Ctrl-C or a signal. A push that was interrupted leaves a journal: `endpoints-gitops
+resume`.""",
+}

@@ -1,0 +1,16 @@
+"""`deactivate NAME…`: stop endpoints, or one version of one, from being run."""
+
+from __future__ import annotations
+
+import argparse
+
+from endpoints_gitops.cli import switching
+from endpoints_gitops.cli.console import Console
+from endpoints_gitops.model.outcome import Outcome
+
+configure = switching.configure
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Switch them off and say so, one line each."""
+    return switching.switch(arguments, console, active=False)

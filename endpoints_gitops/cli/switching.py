@@ -1,0 +1,53 @@
+"""What `activate`, `deactivate` and `delete` have in common: names, an announcement, a line for each endpoint."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from endpoints_gitops.cli.arguments import version_number
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import ExitCode, UsageError, worst
+from endpoints_gitops.model.outcome import Outcome, failures_of
+
+if TYPE_CHECKING:
+    from endpoints_gitops.operations.lifecycle import Done
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which endpoints, and perhaps which version."""
+    parser.add_argument("names", nargs="+", metavar="NAME", help="the endpoints")
+    parser.add_argument("--version", type=version_number, metavar="N", help="only this version; for one endpoint")
+
+
+def switch(arguments: argparse.Namespace, console: Console, *, active: bool) -> Outcome:
+    """Switch endpoints, or one version, on or off."""
+    from endpoints_gitops.operations.lifecycle import present, set_active
+
+    names, number = arguments.names, arguments.version
+    if number is not None and len(set(names)) > 1:
+        raise UsageError("--version is about one endpoint", fix="name a single endpoint", code="usage.arguments")
+    with Context.of(arguments, console) as context:
+        endpoints = present(context.client, names)
+        context.announce()
+        done = set_active(context.client, endpoints, active=active, version=number, progress=context.progress)
+    return told(arguments.command, done, console, version=number)
+
+
+def told(command: str, done: Sequence[Done], console: Console, version: int | None = None) -> Outcome:
+    """Print what became of each. Where some were done and others were not, the command is partly applied."""
+    at = "" if version is None else f"@{version}"
+    console.show(Line(f"{one.name}{at} {one.state}", Style.GOOD) for one in done if not one.error)
+    errors = tuple(one.error for one in done if one.error)
+    codes = [error.exit_code for error in errors]
+    if errors and len(errors) < len(done):
+        codes.append(ExitCode.PARTLY_APPLIED)
+    return Outcome(
+        command=command,
+        exit_code=worst(*codes),
+        summary={"done": len(done) - len(errors), "failed": len(errors)},
+        items=tuple({"name": one.name, "version": version, "state": one.state} for one in done),
+        errors=tuple(failure for error in errors for failure in failures_of(error)),
+    )

@@ -1,0 +1,106 @@
+"""Activate, deactivate and delete: small writes that are asked for by name, each verified by its own answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from endpoints_gitops.api.client import Client
+from endpoints_gitops.api.errors import EndpointNotFound, LostAnswer
+from endpoints_gitops.errors import EndpointsError, PartlyApplied
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.operations.naming import missing
+from endpoints_gitops.operations.progress import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What became of one endpoint: `state` says it in the past tense, `error` why it did not."""
+
+    name: str
+    state: str
+    error: EndpointsError | None = None
+
+
+def present(client: Client, names: Sequence[str]) -> tuple[Endpoint, ...]:
+    """The endpoints of these names, each once. Raises UsageError for the first that is not there."""
+    there = {endpoint.name: endpoint for endpoint in client.list_endpoints()}
+    for name in names:
+        if name not in there:
+            raise missing(name, there)
+    return tuple(there[name] for name in dict.fromkeys(names))
+
+
+def set_active(
+    client: Client, endpoints: Sequence[Endpoint], *, active: bool, version: int | None, progress: Progress
+) -> tuple[Done, ...]:
+    """Switch endpoints, or one version of each, on or off. A refusal for one does not keep the others from being done.
+
+    An endpoint that is as it should be is not written to.
+    """
+
+    def switched(endpoint: Endpoint) -> str:
+        if version is None and endpoint.is_active is active:
+            return f"was {_word(active)} already"
+        _switch(client, endpoint.name, active, version)
+        return _word(active)
+
+    return _each(endpoints, "activating" if active else "deactivating", switched, progress)
+
+
+def delete(client: Client, endpoints: Sequence[Endpoint], *, progress: Progress) -> tuple[Done, ...]:
+    """Delete endpoints for good: the server has no way back, and a new endpoint of that name starts at version 1."""
+
+    def deleted(endpoint: Endpoint) -> str:
+        try:
+            client.delete_endpoint(endpoint.name)
+        except LostAnswer as error:
+            if _is_there(client, endpoint):
+                raise error from None
+        return "deleted"
+
+    return _each(endpoints, "deleting", deleted, progress)
+
+
+def _switch(client: Client, name: str, active: bool, version: int | None) -> None:
+    """Write and verify; an answer that is lost is read instead."""
+    try:
+        answer = client.update_endpoint(name, {"is_active": active}, version=version)
+    except LostAnswer:
+        answer = client.get_endpoint(name) if version is None else client.get_version(name, version)
+    if answer.is_active is not active:
+        message = f"the server accepted the change of {name}, and it is not {_word(active)}"
+        raise PartlyApplied(message, fix=f"endpoints-gitops get {name}", code="push.unverified")
+
+
+def _is_there(client: Client, endpoint: Endpoint) -> bool:
+    """Whether it is still this endpoint, and not a new one of its name."""
+    try:
+        return client.get_endpoint(endpoint.name).id == endpoint.id
+    except EndpointNotFound:
+        return False
+
+
+def _each(
+    endpoints: Sequence[Endpoint], what: str, do: Callable[[Endpoint], str], progress: Progress
+) -> tuple[Done, ...]:
+    done: list[Done] = []
+    progress.started(what, len(endpoints))
+    try:
+        for endpoint in endpoints:
+            done.append(_tried(endpoint, do))
+            progress.advanced(endpoint.name, done[-1].state)
+    finally:
+        progress.finished()
+    return tuple(done)
+
+
+def _tried(endpoint: Endpoint, do: Callable[[Endpoint], str]) -> Done:
+    try:
+        return Done(name=endpoint.name, state=do(endpoint))
+    except EndpointsError as error:
+        return Done(name=endpoint.name, state="failed", error=error)
+
+
+def _word(active: bool) -> str:
+    return "active" if active else "inactive"
