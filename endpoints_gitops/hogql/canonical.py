@@ -36,7 +36,7 @@ def canonical_query(node: Mapping[str, Any]) -> Json:
     meaning.pop("version", None)  # the server's own mark of which shape of the node it stored
     if node.get("kind") != "HogQLQuery":
         return meaning
-    sql = str(node.get("query") or "")
+    sql = str(meaning.get("query") or "")
     meaning = {key: value for key, value in meaning.items() if not (key in _OFF_BY_DEFAULT and value is False)}
     meaning |= {"query": canonical_sql(sql), "variables": _variables(node.get("variables"), sql)}
     return {key: value for key, value in meaning.items() if key != "variables" or value}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from endpoints_gitops.hogql.parser import Tree
+
+_POSITIONS: Final = ("start", "end")
 
 
 def nodes(*roots: object) -> Iterator[Tree]:
@@ -31,18 +33,25 @@ def offset(node: Mapping[str, Any]) -> int:
 
 
 def fold(root: object, combine: Callable[[dict[str, Any]], Any]) -> Any:  # noqa: ANN401 - the type is what combine gives
-    """Rebuild a tree from its leaves: `combine` gets each dict with its children already combined."""
+    """Rebuild a tree from its leaves: `combine` gets each dict with its children already combined.
+
+    Positions are no part of a tree's meaning: they are handed over as they are.
+    """
     holder: list[Any] = [root]
     order: list[tuple[Any, Any]] = [(holder, 0)]
     for place, key in order:
         value = place[key]
         if isinstance(value, dict):
             place[key] = copy = dict(value)
-            order.extend((copy, inner) for inner in copy)
+            order.extend((copy, inner) for inner, below in value.items() if inner not in _POSITIONS and _holds(below))
         elif isinstance(value, list):
             place[key] = items = list(value)
-            order.extend((items, index) for index in range(len(items)))
+            order.extend((items, index) for index, below in enumerate(value) if _holds(below))
     for place, key in reversed(order):
         if isinstance(place[key], dict):
             place[key] = combine(place[key])
     return holder[0]
+
+
+def _holds(value: object) -> bool:
+    return isinstance(value, dict | list)

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from endpoints_gitops.hogql.canonical import canonical_query
@@ -70,6 +70,7 @@ def test_twice_is_once(node: dict[str, Any]) -> None:
 
 
 @given(QUERY_NODES)
+@example({"kind": "HogQLQuery", "query": 2.0})
 @settings(deadline=None)
 def test_meaning_survives_what_the_server_stores(node: dict[str, Any]) -> None:
     assert canonical(canonical_query(expand(node))) == canonical(canonical_query(strip(node)))
