@@ -1,0 +1,244 @@
+"""Every call of the API that this tool makes, as a flow: what is asked, and what the answer is read as.
+
+`Client` and `AsyncClient` offer these same calls, driven to their end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Any, Final
+
+from endpoints_gitops.api.answers import RunAnswer, Unexpected, read, run_answer
+from endpoints_gitops.api.flow import Line, exchange
+from endpoints_gitops.api.paging import PAGE, whole_list
+from endpoints_gitops.api.wire import Flow, Request
+from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable, MaterializationState
+from endpoints_gitops.model.json import Json, JsonObject
+
+type Reader[T] = Callable[[Mapping[str, Any]], T]
+
+_ENDPOINT: Final = "an endpoint"
+_VERSION: Final = "a version of an endpoint"
+_VARIABLE: Final = "a shared variable"
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Raises ApiError (its docstring names the cases), and CredentialsError before anything is sent where a key of this
+    kind cannot make the call.
+    """
+
+    line: Line
+
+    def list_endpoints(self) -> Flow[tuple[Endpoint, ...]]:
+        """Every endpoint of the project, inactive ones too, in the server's order."""
+        request = Request(
+            method="GET", path=self._path("endpoints"), query={"limit": PAGE}, expects="a page of endpoints"
+        )
+        return whole_list(self.line, request, Endpoint.model_validate, attrgetter("id"))
+
+    def get_endpoint(self, name: str) -> Flow[Endpoint]:
+        """The endpoint with the settings of its current version."""
+        request = self._about(name, expects=_ENDPOINT)
+        return self._ask(request, Endpoint.model_validate)
+
+    def get_version(self, name: str, version: int) -> Flow[EndpointVersion]:
+        """One version. Raises VersionNotFound."""
+        request = self._about(name, version=version, expects=_VERSION)
+        return self._ask(request, EndpointVersion.model_validate)
+
+    def list_versions(self, name: str) -> Flow[tuple[EndpointVersion, ...]]:
+        """Every version, newest first, inactive ones too."""
+        request = Request(
+            method="GET",
+            path=self._path("endpoints", name, "versions"),
+            query={"limit": PAGE},
+            names=name,
+            expects="a page of versions",
+        )
+        return whole_list(self.line, request, EndpointVersion.model_validate, attrgetter("version"))
+
+    def create_endpoint(self, body: JsonObject) -> Flow[Endpoint]:
+        """Create it. Raises NameTaken; and LostAnswer where it is not known whether it was created."""
+        path = self._path("endpoints")
+        request = Request(method="POST", path=path, body=body, repeatable=False, expects=_ENDPOINT)
+        return self._ask(request, Endpoint.model_validate)
+
+    def update_endpoint(
+        self, name: str, body: JsonObject, *, version: int | None = None
+    ) -> Flow[Endpoint | EndpointVersion]:
+        """Change it, or the settings of one version. The answer may hold `materialization_error`. Raises LostAnswer."""
+        kind: type[Endpoint] = Endpoint if version is None else EndpointVersion
+        request = self._about(name, method="PATCH", version=version, body=body, repeatable=False, expects=_ENDPOINT)
+        return self._ask(request, kind.model_validate)
+
+    def delete_endpoint(self, name: str) -> Flow[None]:
+        """Delete it for good. Raises LostAnswer, and is not repeated: the name is free at once, for anybody."""
+        request = self._about(name, method="DELETE", repeatable=False)
+        yield from exchange(self.line, request, self.line.deadline())
+
+    def materialization_status(self, name: str, *, version: int | None = None) -> Flow[MaterializationState]:
+        """How far the table of a version is."""
+        request = self._about(name, "materialization_status", version=version, expects="the state of materialisation")
+        return self._ask(request, MaterializationState.model_validate)
+
+    def materialization_preview(self, name: str, body: JsonObject) -> Flow[JsonObject]:
+        """Whether it could be materialised, and what the table would be made of."""
+        return self._ask(self._about(name, "materialization_preview", method="POST", body=body), _as_it_is)
+
+    def list_variables(self) -> Flow[tuple[InsightVariable, ...]]:
+        """Every shared variable of the project."""
+        path = self._path("insight_variables")
+        request = Request(method="GET", path=path, expects="a page of shared variables")
+        return whole_list(self.line, request, InsightVariable.model_validate, attrgetter("id"))
+
+    def create_variable(self, body: JsonObject) -> Flow[InsightVariable]:
+        """Create a shared variable; the server makes its code name from `name`. Raises LostAnswer."""
+        path = self._path("insight_variables")
+        request = Request(method="POST", path=path, body=body, repeatable=False, expects=_VARIABLE)
+        return self._ask(request, InsightVariable.model_validate)
+
+    def update_variable(self, id: str, body: JsonObject) -> Flow[InsightVariable]:  # noqa: A002 - the server's word
+        """Change a shared variable. Raises LostAnswer."""
+        path = self._path("insight_variables", id)
+        request = Request(method="PATCH", path=path, body=body, repeatable=False, expects=_VARIABLE)
+        return self._ask(request, InsightVariable.model_validate)
+
+    def run(
+        self,
+        name: str,
+        *,
+        variables: Mapping[str, Json] | None = None,
+        version: int | None = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        refresh: str | None = None,
+        debug: bool | None = None,
+        draws_materialized: bool = False,
+    ) -> Flow[RunAnswer]:
+        """Run it; the only call that a project secret key may make.
+
+        `draws_materialized`: a fresh table will answer, so the larger budget pays.
+        """
+        body = _said(variables=variables or None, limit=limit, offset=offset, refresh=refresh, debug=debug)
+        request = Request(
+            method="POST",
+            path=self._path("endpoints", name, "run"),
+            query=_said(version=version),
+            body=body,
+            names=name,
+            draws_materialized=draws_materialized,
+            with_project_secret=True,
+            expects="the results of a run",
+        )
+        return self._ask(request, run_answer)
+
+    def query(self, node: JsonObject) -> Flow[JsonObject]:
+        """Run a query that is no endpoint (scope `query:read`)."""
+        body: JsonObject = {"query": node}
+        request = Request(method="POST", path=self._path("query"), body=body, expects="the results of a query")
+        return self._ask(request, _as_it_is)
+
+    def openapi(self, name: str, *, version: int | None = None) -> Flow[JsonObject]:
+        """The OpenAPI document of one version."""
+        path = f"{self._path('endpoints', name)}openapi.json"
+        request = Request(
+            method="GET", path=path, query=_said(version=version), names=name, expects="an OpenAPI document"
+        )
+        return self._ask(request, _as_it_is)
+
+    def logs(
+        self,
+        name: str,
+        *,
+        limit: int | None = None,
+        after: str | None = None,
+        before: str | None = None,
+        level: str | None = None,
+        search: str | None = None,
+        instance_id: str | None = None,
+    ) -> Flow[tuple[JsonObject, ...]]:
+        """Entries of the execution log, newest first; `limit` is at most 500."""
+        query = _said(limit=limit, after=after, before=before, level=level, search=search, instance_id=instance_id)
+        path = self._path("endpoints", name, "logs")
+        request = Request(method="GET", path=path, query=query, names=name, expects="a page of log entries")
+        return self._ask(request, partial(_objects, key="results"))
+
+    def last_execution_times(self, names: Sequence[str]) -> Flow[Mapping[str, str]]:
+        """When each was last run by a key, ISO; those that never were are left out."""
+        path = self._path("endpoints", "last_execution_times")
+        request = Request(method="POST", path=path, body={"names": list(names)}, expects="times by name")
+        return self._ask(request, _times)
+
+    def current_key(self) -> Flow[JsonObject]:
+        """The key itself: label, scopes, what it is restricted to."""
+        return self._ask(Request(method="GET", path="/api/personal_api_keys/@current/"), _as_it_is)
+
+    def me(self) -> Flow[JsonObject]:
+        """Whose key it is (scope `user:read`)."""
+        return self._ask(Request(method="GET", path="/api/users/@me/"), _as_it_is)
+
+    def organization(self) -> Flow[JsonObject]:
+        """The present organization of the key's owner, with its projects (scope `organization:read`)."""
+        return self._ask(Request(method="GET", path="/api/organizations/@current/"), _as_it_is)
+
+    def projects(self) -> Flow[tuple[JsonObject, ...]]:
+        """Every project that the key reaches (scope `project:read`)."""
+        request = Request(method="GET", path="/api/projects/", query={"limit": PAGE}, expects="a page of projects")
+        return whole_list(self.line, request, _as_it_is, lambda project: project.get("id"))
+
+    def _path(self, *names: str) -> str:
+        return self.line.connection.project_path(*names)
+
+    def _about(
+        self,
+        name: str,
+        *further: str,
+        method: str = "GET",
+        version: int | None = None,
+        body: JsonObject | None = None,
+        repeatable: bool = True,
+        expects: str = "a JSON object",
+    ) -> Request:
+        return Request(
+            method=method,
+            path=self._path("endpoints", name, *further),
+            query=_said(version=version),
+            body=body,
+            repeatable=repeatable,
+            names=name,
+            expects=expects,
+        )
+
+    def _ask[T](self, request: Request, reader: Reader[T]) -> Flow[T]:
+        answer = yield from exchange(self.line, request, self.line.deadline())
+        return read(self.line, request, answer, reader)
+
+
+def _said(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON of any shape
+    """What is not None."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _as_it_is(body: Mapping[str, Any]) -> JsonObject:
+    return body
+
+
+def _objects(body: Mapping[str, Any], key: str) -> tuple[JsonObject, ...]:
+    items = body.get(key)
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise Unexpected(f"there is no list of objects under {key}")
+    return tuple(items)
+
+
+def _times(body: Mapping[str, Any]) -> Mapping[str, str]:
+    status = body.get("query_status")
+    pairs = status.get("results") if isinstance(status, dict) else None
+    if pairs is None and isinstance(status, dict):
+        return {}
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise Unexpected("there are no pairs of name and time under query_status.results")
+    return {str(name): str(moment) for name, moment in pairs}

@@ -1,0 +1,88 @@
+"""Which server, which project, which key; and the address of everything in it."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode, urlsplit
+
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """What a client needs. `host` may hold the path prefix of a proxy; `max_wait` bounds each call, waits included.
+
+    Raises UsageError for what cannot be an address, and for plain http to anything but this machine: whoever listens
+    on the way would have the key.
+    """
+
+    host: str
+    project_id: int
+    key: Secret
+    allow_insecure: bool = False
+    max_wait: float = 60.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "host", self.host.rstrip("/"))
+        scheme, name = _parts(self.host)
+        if scheme == "http" and not self.allow_insecure and not _is_loopback(name):
+            raise UsageError(
+                f"{self.host} is plain http: the key could be read on the way",
+                fix="use https://, or write `allow_insecure = true` into this environment of the configuration",
+                code="configuration.insecure",
+            )
+        if not (self.max_wait > 0 and math.isfinite(self.max_wait)):
+            raise UsageError("--max-wait is a number of seconds above 0", code="usage.arguments")
+
+    @property
+    def is_plain(self) -> bool:
+        return self.host.lower().startswith("http://")
+
+    @property
+    def prefix(self) -> str:
+        """The path before every route: empty, or a proxy's."""
+        return urlsplit(self.host).path
+
+    def project_path(self, *names: str) -> str:
+        """The path of something in the project, a slash at its end; the names are escaped."""
+        return "/".join(["/api/projects", str(self.project_id), *map(escaped, names), ""])
+
+    def url(self, path: str, query: Mapping[str, str | int]) -> str:
+        return f"{self.host}{path}{question(query)}"
+
+
+def escaped(name: str) -> str:
+    """One segment of a path. Raises UsageError for none at all, which would address the list instead."""
+    if not name:
+        raise UsageError("a name is empty", fix="say which endpoint is meant", code="usage.name")
+    if name in {".", ".."}:
+        return name.replace(".", "%2E")  # spelled out: clients and proxies walk up the path otherwise
+    return quote(name, safe="", errors="surrogatepass")
+
+
+def question(query: Mapping[str, str | int]) -> str:
+    return f"?{urlencode(query)}" if query else ""
+
+
+def _parts(host: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(host)
+        scheme, name, _ = parts.scheme, parts.hostname, parts.port
+    except ValueError:
+        scheme, name = "", None
+    if scheme not in {"http", "https"} or not name or "@" in parts.netloc or parts.query or parts.fragment:
+        raise UsageError("host is an address such as https://us.posthog.com", code="configuration.invalid")
+    return scheme, name
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,350 @@
+"""What can come of a call, one class for each row of the error tables (docs/server.md#errors).
+
+    ApiError
+    ├── Refused                400  ├ BodyRefused ├ NameTaken ├ CannotMaterialize ├ VariablesRefused
+    │   └── InvalidQuery       400  ├ TableDenied ├ ClickHouseRefused ├ OffsetRefused ├ QueryTimeout, QueryMemory, …
+    ├── Unauthenticated        401  └ KeyNotSeen
+    ├── QuotaExceeded          402
+    ├── Forbidden              403  ├ MissingScope ├ OtherProject ├ KeyKindRefused └ AccessDenied
+    ├── NotFound               404  ├ EndpointNotFound ├ VersionNotFound └ ProjectNotFound
+    ├── MethodRefused, MediaTypeRefused  405, 415
+    ├── Throttled              429  ├ TooManyAtOnce └ BudgetSpent (ours, before anything is sent)
+    ├── ServerFault            5xx  ├ AtCapacity ├ DatabaseUnavailable └ GatewayFault
+    └── Unreachable, BadAnswer, Redirected, LostAnswer
+
+Docstrings are for whoever asks `endpoints-gitops explain CODE`.
+"""
+
+from __future__ import annotations
+
+from endpoints_gitops.errors import EndpointsError, ExitCode
+
+
+class ApiError(EndpointsError):
+    """The server answered with something that this tool does not know.
+
+    `request` is the method and path, never the key. `status`, `server_code`, `attr` and `detail` are the server's own,
+    None where it did not say; `code` is this tool's. `retry_after` is in seconds. `attempts` and `seconds` say how long
+    it was tried.
+    """
+
+    code = "api"
+    remedy: str | None = "run the command again with --verbose to see each request"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        request: str = "",
+        status: int | None = None,
+        server_code: str | None = None,
+        attr: str | None = None,
+        detail: str | None = None,
+        retry_after: float | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(message, where=request or None, fix=fix or self.remedy)
+        self.request = request
+        self.status = status
+        self.server_code = server_code
+        self.attr = attr
+        self.detail = detail
+        self.retry_after = retry_after
+        self.attempts = 1
+        self.seconds = 0.0
+
+    def tried(self, attempts: int, seconds: float) -> None:
+        """Note, and say, how long it was tried."""
+        self.attempts, self.seconds = attempts, seconds
+        self.message = f"{self.message} (tried {attempts} times in {seconds:.0f} s)"
+
+
+class Refused(ApiError):
+    """The server checked the request and refused it (400). The message is its own; nothing was changed."""
+
+    code = "api.refused"
+    exit_code = ExitCode.USAGE
+    remedy = "change what the message names, and run the command again"
+
+
+class BodyRefused(Refused):
+    """The request had not the shape that the server expects (400 `parse_error`): a key or value that it does not know.
+
+    A query node with a key that is newer, or older, than the server is the usual reason.
+    """
+
+    code = "api.body_refused"
+    remedy = "remove or correct the key that the message names; `endpoints-gitops check` finds most of these offline"
+
+
+class NameTaken(Refused):
+    """An endpoint with this name is there already (400, attr `name`), perhaps one that you may not see."""
+
+    code = "api.name_taken"
+    remedy = "endpoints-gitops pull NAME brings the one that is there into a file; else choose another name"
+
+
+class VariablesRefused(Refused):
+    """A run was sent variables that the version does not know, or lacks some that it requires (400, attr `variables`).
+
+    A materialised version requires all of its variables.
+    """
+
+    code = "api.variables"
+    remedy = "pass each variable as --var NAME=VALUE; endpoints-gitops get NAME shows which there are"
+
+
+class CannotMaterialize(Refused):
+    """The query cannot be materialised (400 `Cannot materialize endpoint. Reason: …`). Nothing was changed."""
+
+    code = "api.cannot_materialize"
+    remedy = "change the query as the reason says, or set materialization.enabled to false"
+
+
+class InvalidQuery(Refused):
+    """The query cannot be run: syntax, names, types (400 `hogql_…`, or about `query`). The message is the engine's."""
+
+    code = "api.invalid_query"
+    remedy = "correct the query; endpoints-gitops check shows the place of what can be found offline"
+
+
+class TableDenied(InvalidQuery):
+    """The query reads a table that the owner of the key may not read (400 `table_access_denied`)."""
+
+    code = "api.table_denied"
+    remedy = "use a key of somebody who may read the table, or another table"
+
+
+class ClickHouseRefused(InvalidQuery):
+    """ClickHouse refused the query while running it (400 with ClickHouse's name of the error as code)."""
+
+    code = "api.clickhouse"
+    remedy = "correct the query; the message is ClickHouse's"
+
+
+class OffsetRefused(InvalidQuery):
+    """This deployment does not let personal API keys page with `offset`."""
+
+    code = "api.offset_refused"
+    remedy = "leave --offset and --all away and use --limit; or page by a variable: WHERE timestamp > {variables.after}"
+
+
+class QueryTimeout(InvalidQuery):
+    """The query took longer than runs by a key may, about ten seconds (400 `query_timeout`). Never tried again."""
+
+    code = "api.query_timeout"
+    remedy = "narrow the query (a smaller date range), or materialise the endpoint"
+
+
+class QueryMemory(InvalidQuery):
+    """The query needs more memory than a run may have (400 `query_memory_limit`). Never tried again."""
+
+    code = "api.query_memory"
+    remedy = "narrow the query (a smaller date range, fewer groups), or materialise the endpoint"
+
+
+class QueryTooLarge(InvalidQuery):
+    """The text of the query is too long to be run (400 `query_too_large`)."""
+
+    code = "api.query_too_large"
+    remedy = "make the query shorter: long lists of constants belong into a table"
+
+
+class QueryTooSlow(InvalidQuery):
+    """The server thinks that the query would run too long, and did not start it (400 `query_estimated_too_slow`)."""
+
+    code = "api.query_too_slow"
+    remedy = "narrow the time range, or materialise the endpoint"
+
+
+class Unauthenticated(ApiError):
+    """The server does not know the key (401): mistyped, revoked, or of another PostHog (EU and US have their own)."""
+
+    code = "api.unauthenticated"
+    exit_code = ExitCode.CREDENTIALS
+    remedy = "endpoints-gitops auth status shows which key is used and where it comes from"
+
+
+class KeyNotSeen(Unauthenticated):
+    """The server saw no key at all (401 `not_authenticated`), although one was sent: a proxy on the way took it off."""
+
+    code = "api.key_not_seen"
+    remedy = "let the proxy pass the Authorization header on, or set the host to PostHog's own address"
+
+
+class QuotaExceeded(ApiError):
+    """The organization has used up its API queries (402 `api_queries_quota_exceeded`)."""
+
+    code = "api.quota"
+    remedy = "wait for the next billing period, or raise the limit in PostHog's billing settings"
+
+
+class Forbidden(ApiError):
+    """The key, or its owner, may not do this (403)."""
+
+    code = "api.forbidden"
+    exit_code = ExitCode.CREDENTIALS
+    remedy = "endpoints-gitops auth status shows what the key may do"
+
+
+class MissingScope(Forbidden):
+    """The key lacks a scope (403 `API key missing required scope …`); `scope` names it."""
+
+    code = "api.missing_scope"
+    remedy = "add the scope to the key in PostHog: Settings, Personal API keys"
+
+    @property
+    def scope(self) -> str | None:
+        """The scope that is missing, as far as the server said."""
+        parts = (self.detail or "").split("'")
+        return parts[1] if len(parts) > 2 else None
+
+
+class OtherProject(Forbidden):
+    """The key is restricted to other projects or organizations (403)."""
+
+    code = "api.other_project"
+    remedy = (
+        "correct project_id, or use a key that reaches this project; endpoints-gitops auth status lists what it reaches"
+    )
+
+
+class KeyKindRefused(Forbidden):
+    """This cannot be done with a key of this kind (403): project secret keys (`phs_`) may only run endpoints."""
+
+    code = "api.key_kind"
+    remedy = "use a personal API key (phx_…)"
+
+
+class AccessDenied(Forbidden):
+    """The owner of the key lacks access to this endpoint or to the project (403), whatever the key may do."""
+
+    code = "api.access_denied"
+    remedy = "ask an admin of the project for access: reading needs viewer, writing editor"
+
+
+class NotFound(ApiError):
+    """What was asked for is not there (404)."""
+
+    code = "api.not_found"
+    exit_code = ExitCode.USAGE
+    remedy = "check the name"
+
+
+class EndpointNotFound(NotFound):
+    """There is no endpoint of this name in the project (404), or, for a run: it is inactive."""
+
+    code = "api.endpoint_not_found"
+    remedy = "endpoints-gitops list shows the names, and which are inactive"
+
+
+class VersionNotFound(NotFound):
+    """The endpoint has no version of this number."""
+
+    code = "api.version_not_found"
+    remedy = "endpoints-gitops versions NAME shows which there are"
+
+
+class ProjectNotFound(NotFound):
+    """There is no project of this number on this host, or the key's owner is not a member."""
+
+    code = "api.project_not_found"
+    remedy = "correct project_id or host; endpoints-gitops auth status lists the projects that the key reaches"
+
+
+class MethodRefused(ApiError):
+    """The server does not do this on this route (405): it is older or newer than what this tool knows."""
+
+    code = "api.method"
+    remedy = "check that the host is PostHog's address, with nothing behind it but a proxy's prefix"
+
+
+class MediaTypeRefused(ApiError):
+    """The server does not read JSON here (415): something on the way changed the request."""
+
+    code = "api.media_type"
+    remedy = "check that the host is PostHog's address; a proxy may be rewriting requests"
+
+
+class Throttled(ApiError):
+    """The key has made more requests than it may (429): 240 a minute and 2,400 an hour, 1,200 and 12,000 for
+    materialised runs. Everything that uses the key counts, on any machine.
+    """
+
+    code = "api.throttled"
+    remedy = "run the command again later, or wait for longer with --max-wait SECONDS"
+
+
+class TooManyAtOnce(Throttled):
+    """Too many queries of the organization run at the same time (429 without `Retry-After`)."""
+
+    code = "api.too_many_at_once"
+    remedy = "run fewer at once, or run the command again later"
+
+
+class BudgetSpent(Throttled):
+    """This machine has used up what the key may ask in a minute or an hour, so nothing more was sent."""
+
+    code = "api.budget_spent"
+
+
+class ServerFault(ApiError):
+    """The server failed (5xx)."""
+
+    code = "api.server_fault"
+    remedy = "run the command again later; https://status.posthog.com tells of known trouble"
+
+
+class AtCapacity(ServerFault):
+    """The server has no room for queries just now (503 `query_capacity`)."""
+
+    code = "api.at_capacity"
+    remedy = "run the command again later; endpoints that are used a lot are better materialised"
+
+
+class DatabaseUnavailable(ServerFault):
+    """The server could not reach its database for a moment (503 `database_unavailable`)."""
+
+    code = "api.database_unavailable"
+    remedy = "run the command again in a minute"
+
+
+class GatewayFault(ServerFault):
+    """Something between here and PostHog failed (502 or 504, or a 5xx that is no answer of the API)."""
+
+    code = "api.gateway"
+    remedy = "run the command again later; behind a proxy of your own, look at its log"
+
+
+class Unreachable(ApiError):
+    """No answer came: the host cannot be found or reached, the connection was cut, or it took too long."""
+
+    code = "api.unreachable"
+    remedy = "check host and network; --max-wait SECONDS waits for longer"
+
+
+class BadAnswer(ApiError):
+    """What answered does not speak this API: a page of HTML, broken or cut JSON, JSON of another shape.
+
+    A login page, a proxy's error page or a wrong host are the usual reasons.
+    """
+
+    code = "api.bad_answer"
+    remedy = "check that the host is the address of PostHog itself, such as https://us.posthog.com"
+
+
+class Redirected(ApiError):
+    """The server sent us elsewhere. That is not followed: the key goes to no other host than the configured one."""
+
+    code = "api.redirected"
+    remedy = "set host to the address that the message names, if you trust it"
+
+
+class LostAnswer(ApiError):
+    """A write was sent, and no answer came back that says what became of it: it may have landed, wholly or in part.
+
+    It is never sent again blindly. `status` and `detail` are there where a server fault (5xx) was the answer.
+    """
+
+    code = "api.lost_answer"
+    remedy = "endpoints-gitops diff NAME shows whether it landed; a push reads again and decides by itself"

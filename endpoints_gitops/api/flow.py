@@ -1,0 +1,218 @@
+"""One exchange with the server, retries and budget included: a generator that does no input or output itself.
+
+Tried again: what is refused for being too much (429: the server refuses before it looks at the request), what was never
+sent, and, where repeating is safe, server faults and lost answers. A write whose answer is lost is a LostAnswer.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from endpoints_gitops.api import errors
+from endpoints_gitops.api.budget import Budget
+from endpoints_gitops.api.connection import Connection, question
+from endpoints_gitops.api.errors import ApiError
+from endpoints_gitops.api.refusals import error_of
+from endpoints_gitops.api.wire import Answer, Flow, NoAnswer, NotSent, Request, Send, Sleep
+from endpoints_gitops.errors import CredentialsError
+from endpoints_gitops.model.printable import printable
+from endpoints_gitops.model.secret import KeyKind, Secret
+
+_WORTH_A_WORD: Final = 2.0
+_LONGEST_READ: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How patient one try is, and how fast the next one follows. `read` is for what may be repeated; a write may take
+    all the time there is, since its answer cannot be asked for again.
+    """
+
+    connect: float = 10.0
+    read: float = 30.0
+    first_pause: float = 0.5
+    longest_pause: float = 10.0
+    now: Callable[[], float] = time.monotonic
+    jitter: Callable[[float, float], float] = random.uniform
+
+    def pause(self, attempt: int) -> float:
+        """The wait after a try, doubled each time, of random length so that clients do not come back together."""
+        most = min(self.longest_pause, self.first_pause * 2.0 ** min(attempt - 1, 20))
+        return self.jitter(most / 2, most)
+
+
+def _nobody(_: str) -> None:
+    """Nobody is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A connection with all that an exchange needs: the budget, the pace, and who is told what.
+
+    `trace` gets a line for each request, `notice` one for each long wait.
+    """
+
+    connection: Connection
+    budget: Budget | None = None
+    pace: Pace = field(default_factory=Pace)
+    trace: Callable[[str], None] = _nobody
+    notice: Callable[[str], None] = _nobody
+
+    def mask(self, text: str) -> str:
+        key = self.connection.key.reveal()
+        return text.replace(key, Secret.MASK) if key else text
+
+    def deadline(self) -> float:
+        """When a call that begins now is given up."""
+        return self.pace.now() + self.connection.max_wait
+
+
+def exchange(line: Line, request: Request, deadline: float) -> Flow[Answer]:
+    """Ask until there is an answer, 2xx, or it is given up. Raises the ApiError that it ended in, and CredentialsError,
+    before anything is sent, where a key of this kind cannot do this.
+    """
+    _check_kind_of_key(line, request)
+    started, attempt = line.pace.now(), 0
+    while True:
+        attempt += 1
+        yield from _wait_for_budget(line, request, deadline)
+        ended = yield from _attempt(line, request, deadline, attempt)
+        if isinstance(ended, Answer):
+            return ended
+        pause = _pause_before_next(line, request, ended, attempt)
+        if pause is None or line.pace.now() + pause >= deadline:
+            raise _told(ended, attempt, line.pace.now() - started)
+        _say_wait(line, pause, f"{request_line(request)}: {ended.message}")
+        yield Sleep(pause)
+
+
+def request_line(request: Request) -> str:
+    return printable(f"{request.method} {request.path}{question(request.query)}")
+
+
+def lost(request: Request, reason: str, cause: ApiError | None = None) -> ApiError:
+    """The error of an answer that is missing or cannot be read, after a request that may have been handled."""
+    told = f"{reason}; it is not known whether the write landed"
+    if cause is None:
+        return errors.LostAnswer(told, request=request_line(request))
+    return errors.LostAnswer(
+        told,
+        request=request_line(request),
+        status=cause.status,
+        server_code=cause.server_code,
+        attr=cause.attr,
+        detail=cause.detail,
+        retry_after=cause.retry_after,
+    )
+
+
+def _check_kind_of_key(line: Line, request: Request) -> None:
+    key = line.connection.key
+    if key.kind is KeyKind.PROJECT_SECRET and not request.with_project_secret:
+        raise CredentialsError(
+            "this needs a personal API key (phx_…); a project secret key can only run endpoints",
+            where=request_line(request),
+            fix="make one in PostHog (Settings, Personal API keys), and let `key` of this environment name it",
+            code="credentials.kind",
+        )
+
+
+def _wait_for_budget(line: Line, request: Request, deadline: float) -> Flow[None]:
+    while line.budget is not None:
+        wait = line.budget.take(materialized=request.draws_materialized)
+        if wait <= 0:
+            return
+        if line.pace.now() + wait >= deadline:
+            told = f"this key's budget of requests is spent, and frees up in {wait:.0f} s"
+            raise errors.BudgetSpent(told, request=request_line(request), retry_after=wait)
+        _say_wait(line, wait, "this key's budget of requests is spent")
+        yield Sleep(wait + line.pace.jitter(0.0, 0.05))
+
+
+def _attempt(line: Line, request: Request, deadline: float, attempt: int) -> Flow[Answer | ApiError]:
+    began = line.pace.now()
+    happened = yield _send(line, request, max(0.05, deadline - began))
+    milliseconds = (line.pace.now() - began) * 1000
+    _trace(line, request, happened, milliseconds, attempt)
+    if isinstance(happened, Answer) and 200 <= happened.status < 300:
+        return happened
+    return _error(line, request, happened)
+
+
+def _send(line: Line, request: Request, remaining: float) -> Send:
+    most = line.pace.read if request.repeatable else _LONGEST_READ
+    return Send(
+        method=request.method,
+        url=line.connection.url(request.path, request.query),
+        body=request.body,
+        connect_seconds=min(remaining, line.pace.connect),
+        read_seconds=min(remaining, most),
+        total_seconds=min(remaining, most),
+    )
+
+
+def _error(line: Line, request: Request, happened: object) -> ApiError:
+    if isinstance(happened, NotSent):
+        return errors.Unreachable(_reason(line, happened.reason), request=request_line(request))
+    if isinstance(happened, Answer):
+        error = error_of(happened, request, request_line(request), line.mask)
+        if happened.status >= 500 and not request.repeatable:
+            return lost(request, error.message, error)
+        return error
+    assert isinstance(happened, NoAnswer)
+    told = _reason(line, happened.reason)
+    if not request.repeatable:
+        return lost(request, f"no whole answer came ({told})")
+    if happened.status is None:
+        return errors.Unreachable(told, request=request_line(request))
+    kind = errors.GatewayFault if happened.status >= 500 else errors.BadAnswer
+    told = f"{happened.status}, and then only a part of {request.expects}: {told}"
+    return kind(told, request=request_line(request), status=happened.status)
+
+
+def _reason(line: Line, reason: str) -> str:
+    return printable(line.mask(reason))
+
+
+def _pause_before_next(line: Line, request: Request, error: ApiError, attempt: int) -> float | None:
+    """How long to wait before the next try; None where there is none."""
+    if isinstance(error, errors.Throttled) and line.budget is not None and error.retry_after:
+        line.budget.pause(error.retry_after, materialized=request.draws_materialized)
+    if not _may_repeat(request, error):
+        return None
+    pause = line.pace.pause(attempt)
+    return pause if error.retry_after is None else error.retry_after + line.pace.jitter(0.0, line.pace.first_pause)
+
+
+def _may_repeat(request: Request, error: ApiError) -> bool:
+    if isinstance(error, errors.Throttled):
+        return True
+    if isinstance(error, errors.Unreachable):
+        return True  # of a write this says that it was never sent; else it would be a LostAnswer
+    cut = isinstance(error, errors.BadAnswer) and error.status is not None and error.status < 300
+    return request.repeatable and (isinstance(error, errors.ServerFault) or cut)
+
+
+def _told(error: ApiError, attempts: int, seconds: float) -> ApiError:
+    if attempts > 1:
+        error.tried(attempts, seconds)
+    return error
+
+
+def _say_wait(line: Line, seconds: float, why: str) -> None:
+    if seconds >= _WORTH_A_WORD:
+        line.notice(f"waiting {seconds:.0f} s: {why}")
+
+
+def _trace(line: Line, request: Request, happened: object, milliseconds: float, attempt: int) -> None:
+    ended = "no answer"
+    if isinstance(happened, Answer):
+        ended = str(happened.status)
+    elif isinstance(happened, NotSent | NoAnswer):
+        ended = _reason(line, happened.reason)
+    again = f" (attempt {attempt})" if attempt > 1 else ""
+    line.trace(f"{line.mask(request_line(request))} -> {ended} in {milliseconds:.0f} ms{again}")

@@ -1,0 +1,93 @@
+"""Whole lists: every page, until the server says that there is no next one (docs/server.md#paging)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+from endpoints_gitops.api import errors
+from endpoints_gitops.api.answers import Unexpected, read
+from endpoints_gitops.api.flow import Line, exchange, request_line
+from endpoints_gitops.api.wire import Flow, Request
+
+PAGE: Final = 500
+"""Items asked for at once. The server has no maximum; each item costs it a check or two, and a gateway in front of it
+allows about a minute, so not more. Where a server gives less, `next` leads on all the same."""
+
+_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Page[T]:
+    items: tuple[T, ...]
+    count: int | None
+    following: str | None
+
+
+def whole_list[T](
+    line: Line, request: Request, reader: Callable[[Mapping[str, Any]], T], identity: Callable[[T], object]
+) -> Flow[tuple[T, ...]]:
+    """Every item once, in the server's order.
+
+    No order is declared for endpoints, and somebody may delete one between two pages: then an item comes twice, or
+    fewer come than the server counts. The list is then read again.
+    """
+    deadline = line.deadline()
+    for _ in range(_TRIES):
+        items, count = yield from _pages(line, request, reader, deadline)
+        once = {identity(item): item for item in items}
+        if count is None or len(once) >= count:
+            return tuple(once.values())
+    told = f"the list changed each time while it was read: {len(once)} of {count} came"
+    raise errors.BadAnswer(told, request=request_line(request), fix="run the command again")
+
+
+def _pages[T](
+    line: Line, request: Request, reader: Callable[[Mapping[str, Any]], T], deadline: float
+) -> Flow[tuple[list[T], int | None]]:
+    items: list[T] = []
+    asked: set[str] = set()
+    following: Request | None = request
+    count = None
+    while following is not None:
+        answer = yield from exchange(line, following, deadline)
+        page = read(line, following, answer, lambda body: _page(body, reader))
+        items += page.items
+        count = page.count
+        asked.add(request_line(following))
+        following = _following(line, request, page.following)
+        if following is not None and request_line(following) in asked:
+            raise _astray(request, "goes round in a circle")
+    return items, count
+
+
+def _page[T](body: Mapping[str, Any], reader: Callable[[Mapping[str, Any]], T]) -> _Page[T]:
+    results, count, following = body.get("results"), body.get("count"), body.get("next")
+    if not isinstance(results, list) or not all(isinstance(item, dict) for item in results):
+        raise Unexpected("there is no list of objects under results")
+    if not isinstance(following, str | None):
+        raise Unexpected("next is no address")
+    counted = count if isinstance(count, int) else None
+    return _Page(tuple(reader(item) for item in results), counted, following or None)
+
+
+def _following(line: Line, request: Request, address: str | None) -> Request | None:
+    """The request for the next page. Only parameters are taken from the server: the key goes where it went before."""
+    if address is None:
+        return None
+    try:
+        parts = urlsplit(address)
+        ours = urlsplit(line.connection.host)
+        elsewhere = parts.hostname not in {None, ours.hostname}
+    except ValueError:
+        raise _astray(request, "is no address") from None
+    path = parts.path.removeprefix(line.connection.prefix)
+    if elsewhere or path.rstrip("/") != request.path.rstrip("/"):
+        raise _astray(request, "leads to another place, where the key is not sent")
+    return replace(request, query=dict(parse_qsl(parts.query, keep_blank_values=True)))
+
+
+def _astray(request: Request, how: str) -> errors.BadAnswer:
+    return errors.BadAnswer(f"the address of the next page {how}", request=request_line(request))

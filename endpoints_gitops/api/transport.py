@@ -1,0 +1,159 @@
+"""The one module that knows httpx: sends one request, and says what happened to it.
+
+No redirect is followed. Plain http is asked without the proxies of the environment: they would see the key.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Protocol
+
+import httpx
+
+from endpoints_gitops import __version__
+from endpoints_gitops.api.connection import Connection
+from endpoints_gitops.api.wire import Answer, NoAnswer, NotSent, Send
+
+type Outcome = Answer | NotSent | NoAnswer
+
+_NEVER_SENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+)
+
+
+class Transport(Protocol):
+    """Carries one request. Several threads may call it at once."""
+
+    def send(self, request: Send) -> Outcome:
+        """Send it; a failure is an outcome, no exception."""
+
+    def close(self) -> None:
+        """Close every connection."""
+
+
+class AsyncTransport(Protocol):
+    """The same, awaited."""
+
+    async def send(self, request: Send) -> Outcome:
+        """Send it; a failure is an outcome, no exception."""
+
+    async def close(self) -> None:
+        """Close every connection."""
+
+
+class HttpTransport:
+    """Over httpx's client."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._client = httpx.Client(**_settings(connection))
+
+    def send(self, request: Send) -> Outcome:
+        body = _Body(request)
+        with body.guarded(), self._client.stream(**_arguments(request)) as response:
+            body.begins(response)
+            for part in response.iter_bytes():
+                body.add(part)
+            body.ends()
+        return body.outcome
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class AsyncHttpTransport:
+    """Over httpx's async client."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._client = httpx.AsyncClient(**_settings(connection))
+
+    async def send(self, request: Send) -> Outcome:
+        body = _Body(request)
+        with body.guarded():
+            async with self._client.stream(**_arguments(request)) as response:
+                body.begins(response)
+                async for part in response.aiter_bytes():
+                    body.add(part)
+                body.ends()
+        return body.outcome
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+class _TooLong(Exception):
+    """All of the answer took longer than it may."""
+
+
+class _Body:
+    """An answer as it comes in, and what became of it."""
+
+    def __init__(self, request: Send) -> None:
+        self.outcome: Outcome = NoAnswer(reason="no answer")
+        self._until = time.monotonic() + request.total_seconds
+        self._seconds = request.total_seconds
+        self._response: httpx.Response | None = None
+        self._parts: list[bytes] = []
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except _NEVER_SENT as error:
+            self.outcome = NotSent(_reason(error))
+        except httpx.TimeoutException:
+            self._broken_off(f"no answer within {self._seconds:.0f} s")
+        except _TooLong:
+            self._broken_off(f"not all of the answer within {self._seconds:.0f} s")
+        except (httpx.HTTPError, httpx.StreamError) as error:
+            self._broken_off(_reason(error))
+
+    def begins(self, response: httpx.Response) -> None:
+        self._response = response
+
+    def add(self, part: bytes) -> None:
+        self._parts.append(part)
+        if time.monotonic() > self._until:
+            raise _TooLong
+
+    def ends(self) -> None:
+        response = self._response
+        assert response is not None
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        self.outcome = Answer(status=response.status_code, headers=headers, body=b"".join(self._parts))
+
+    def _broken_off(self, reason: str) -> None:
+        self.outcome = NoAnswer(reason=reason, status=self._response.status_code if self._response else None)
+
+
+def _settings(connection: Connection) -> dict[str, Any]:
+    plain = connection.is_plain
+    return {
+        "headers": {
+            "Authorization": f"Bearer {connection.key.reveal()}",
+            "Accept": "application/json",
+            "User-Agent": f"endpoints-gitops/{__version__}",
+        },
+        "follow_redirects": False,
+        "trust_env": not plain,
+        "verify": not plain,  # without TLS there is nothing to verify, and reading the certificates takes long
+    }
+
+
+def _arguments(request: Send) -> dict[str, Any]:
+    timeout = httpx.Timeout(request.read_seconds, connect=request.connect_seconds)
+    arguments: dict[str, Any] = {"method": request.method, "url": request.url, "timeout": timeout}
+    if request.body is not None:
+        arguments |= {"content": json.dumps(request.body).encode(), "headers": {"Content-Type": "application/json"}}
+    return arguments
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__

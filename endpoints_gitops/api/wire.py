@@ -1,0 +1,78 @@
+"""What the flow and its drivers say to each other: the flow decides, and a driver does what it is told.
+
+A flow is a generator: it yields a `Send` and gets an `Answer`, a `NotSent` or a `NoAnswer`; it yields a `Sleep` and
+gets None; what it returns is the result of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+
+from endpoints_gitops.model.json import JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One thing to ask. `path` is within the host, escaped; `names` is the endpoint that it is about.
+
+    `repeatable`: whether asking twice is the same as asking once. That holds for reading and for questions that are
+    POSTs, and for no write: between two tries somebody else may have written, and a DELETE that landed has freed the
+    name, so that its repetition could hit a new endpoint.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str | int] = field(default_factory=dict)
+    body: JsonObject | None = None
+    repeatable: bool = True
+    draws_materialized: bool = False
+    with_project_secret: bool = False
+    names: str | None = None
+    expects: str = "a JSON object"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """Send it, and wait this long for the connection, for each part of the answer, and for all of it."""
+
+    method: str
+    url: str
+    body: JsonObject | None
+    connect_seconds: float
+    read_seconds: float
+    total_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole answer. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Nothing of the request left this machine, so nothing of it can have landed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoAnswer:
+    """The request may have arrived. `status` is there where the answer began and broke off."""
+
+    reason: str
+    status: int | None = None
+
+
+type Step = Send | Sleep
+type Happened = Answer | NotSent | NoAnswer | None
+type Flow[T] = Generator[Step, Happened, T]
