@@ -201,27 +201,11 @@ class _Server(uvicorn.Server):
 
 def _opener(*, sample: bool, data: Sequence[Path], now: datetime | None) -> Callable[[], QueryEngine]:
     def open_engine() -> QueryEngine:
-        try:
-            from endpoints_gitops.local.engine.engine import Engine
-        except ModuleNotFoundError:
-            return _NoEngine()
+        from endpoints_gitops.local.engine.engine import Engine
 
-        return Engine.open(sample=sample, data=tuple(data), now=now)
+        return Engine.open(sample=sample, data=data, now=now)
 
     return open_engine
-
-
-class _NoEngine:
-    def describe(self, query_node):
-        return []
-
-    def run(self, sql, values, *, limit, offset):
-        from endpoints_gitops.local.engine.refusals import QueryRefused
-
-        raise QueryRefused("no engine yet")
-
-    def close(self):
-        return None
 
 
 def _store(stack: ExitStack, state: Path | None) -> Store:

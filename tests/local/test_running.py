@@ -16,7 +16,7 @@ SQL = {
     "constant": "SELECT 42 AS answer, 'x' AS text",
     "pair": "SELECT {variables.b} AS b, {variables.a} AS a",
     "ten": "SELECT arrayJoin([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]) AS n",
-    "failing": "SELECT throwIf(n = 2, 'two') AS x, n FROM (SELECT arrayJoin([1, 2]) AS n)",
+    "failing": "SELECT intDiv(1, n - 2) AS x, n FROM (SELECT arrayJoin([1, 2]) AS n)",
 }
 
 

@@ -1,0 +1,298 @@
+"""Files given with `serve --data`: what they hold for `events` and `persons`, and every mistake in them with its line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from endpoints_gitops.errors import InvalidInput, Problem
+from endpoints_gitops.local.engine.tables import BUILT_IN_NAMES
+
+FORMATS: Final = {".csv": "CSVWithNames", ".jsonl": "JSONEachRow", ".ndjson": "JSONEachRow", ".parquet": "Parquet"}
+_MOST_PROBLEMS: Final = 20
+_NAMESPACE: Final = uuid.UUID("6f1d9e0e-6d6f-5b5e-9d55-0f6f4c1a7e11")
+
+type Row = dict[str, Any]
+type Read = Callable[[object], object]
+type RowsOfParquet = Callable[[Path], Iterator[Row]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Rows as the tables take them, and the files that become tables as they are."""
+
+    events: Sequence[Row] = ()
+    persons: Sequence[Row] = ()
+    distinct_ids: Sequence[Row] = ()
+    others: Sequence[Path] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Mistakes:
+    """At most so many of one file: the hundredth of a kind helps nobody."""
+
+    problems: list[Problem] = field(default_factory=list)
+    unsaid: dict[str, int] = field(default_factory=dict)
+
+    def add(self, path: Path, message: str, line: int = 0) -> None:
+        if sum(each.path == str(path) for each in self.problems) < _MOST_PROBLEMS:
+            self.problems.append(
+                Problem(path=str(path), line=line, column=1 if line else 0, message=message, code="data.invalid")
+            )
+        else:
+            self.unsaid[str(path)] = self.unsaid.get(str(path), 0) + 1
+
+    def raise_any(self) -> None:
+        more = [
+            Problem(path=path, message=f"and {count} more mistakes", code="data.invalid")
+            for path, count in self.unsaid.items()
+        ]
+        if self.problems:
+            raise InvalidInput((*self.problems, *more))
+
+
+def read(files: Sequence[Path], *, sample: bool, rows_of_parquet: RowsOfParquet) -> Given:
+    """What the files hold. Raises InvalidInput with the mistakes of all of them."""
+    mistakes = _Mistakes()
+    by_name = _by_name(files, mistakes, sample=sample)
+    found = {
+        name: list(_rows(by_name[name], columns, mistakes, rows_of_parquet)) if name in by_name else []
+        for name, columns in (("events", _EVENT), ("persons", _PERSON))
+    }
+    owners = _owners(found["persons"], by_name.get("persons", Path("persons")), mistakes)
+    mistakes.raise_any()
+    events = [_event(row, owners) for _, row in found["events"]]
+    persons = [_person(row) for _, row in found["persons"]]
+    if "persons" not in by_name:
+        persons = _persons_of(events)
+        owners = {row["distinct_id"]: row["person_id"] for row in events}
+    return Given(
+        events=events,
+        persons=persons,
+        distinct_ids=[{"distinct_id": name, "person_id": owner} for name, owner in owners.items()],
+        others=[path for name, path in by_name.items() if name not in ("events", "persons")],
+    )
+
+
+def _by_name(files: Sequence[Path], mistakes: _Mistakes, *, sample: bool) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in files:
+        message = _against(path, found, sample=sample)
+        if message is None:
+            found[path.stem] = path
+        else:
+            mistakes.add(path, message)
+    return found
+
+
+def _against(path: Path, found: Mapping[str, Path], *, sample: bool) -> str | None:
+    """Why a file cannot be a table; None where it can."""
+    name = path.stem
+    if not path.is_file():
+        return "there is no such file"
+    if path.suffix.lower() not in FORMATS:
+        return f"a table is a file that ends in {', '.join(FORMATS)}"
+    if not name.isidentifier() or not name.isascii():
+        return f"{name!r} is no name for a table: use letters, digits and _"
+    if name in found:
+        return f"{found[name]} is the table {name} already"
+    if name in ("events", "persons"):
+        return "the sample has this table: leave out --sample, or this file" if sample else None
+    if name in BUILT_IN_NAMES:
+        return f"the table {name} follows from events and persons: give the file another name"
+    return None
+
+
+def _rows(
+    path: Path, columns: Mapping[str, _Column], mistakes: _Mistakes, rows_of_parquet: RowsOfParquet
+) -> Iterator[tuple[int, Row]]:
+    """The rows that are right, each with its line (its number in a Parquet file)."""
+    try:
+        for line, record in _records(path, rows_of_parquet):
+            row, wrong = _checked(record, columns)
+            for message in wrong:
+                mistakes.add(path, message, line)
+            if not wrong:
+                yield line, row | {"#": f"{path.stem}:{line}"}
+    except _Unreadable as error:
+        mistakes.add(path, str(error), error.line)
+    except (OSError, UnicodeDecodeError) as error:
+        mistakes.add(path, f"cannot be read: {error}")
+
+
+class _Unreadable(ValueError):
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def _records(path: Path, rows_of_parquet: RowsOfParquet) -> Iterator[tuple[int, Row]]:
+    if path.suffix.lower() == ".parquet":
+        yield from enumerate(rows_of_parquet(path), 1)
+        return
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        if path.suffix.lower() == ".csv":
+            yield from _records_of_csv(stream)
+        else:
+            yield from ((line, _object(text, line)) for line, text in enumerate(stream, 1) if text.strip())
+
+
+def _records_of_csv(stream: Any) -> Iterator[tuple[int, Row]]:  # noqa: ANN401 - a stream of text
+    reader = csv.DictReader(stream, strict=True)
+    try:
+        for record in reader:
+            if None in record or None in record.values():
+                raise _Unreadable(
+                    f"the header has {len(reader.fieldnames or ())} columns, this row has not", reader.line_num
+                )
+            yield reader.line_num, {key: value for key, value in record.items() if value != ""}
+    except csv.Error as error:
+        raise _Unreadable(f"not CSV: {error}", reader.line_num) from None
+
+
+def _object(text: str, line: int) -> Row:
+    try:
+        value = _json(text)
+    except ValueError as error:
+        raise _Unreadable(f"not JSON: {error}", line) from None
+    if not isinstance(value, dict):
+        raise _Unreadable("each line is to be one JSON object", line)
+    return value
+
+
+def _checked(record: Row, columns: Mapping[str, _Column]) -> tuple[Row, list[str]]:
+    row, wrong = {}, []
+    for name in record.keys() - columns.keys():
+        close = get_close_matches(name, columns, 1)
+        wrong.append(f"unknown column {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+    for name, column in columns.items():
+        value = record.get(name)
+        if value is None:
+            if column.needed:
+                wrong.append(f"{name} is missing")
+            continue
+        try:
+            row[name] = column.read(value)
+        except ValueError as error:
+            wrong.append(f"{name}: {error}")
+    return row, wrong
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is no text")
+    return value
+
+
+def _uuid(value: object) -> str:
+    try:
+        return str(uuid.UUID(str(value)))
+    except ValueError:
+        raise ValueError(f"{value!r} is no UUID") from None
+
+
+def _moment(value: object) -> str:
+    """In UTC, as ClickHouse reads it; a time without a zone is UTC already."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is no ISO time: write it like 2026-07-01T12:00:00Z") from None
+    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if not 1970 < zoned.year < 2262:
+        raise ValueError(f"{value!r} is out of the range of ClickHouse's times")
+    return zoned.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _properties(value: object) -> str:
+    found = _parsed(value)
+    if not isinstance(found, dict):
+        raise ValueError("is to be a JSON object")
+    return json.dumps(found, ensure_ascii=False)
+
+
+def _texts(value: object) -> list[str]:
+    found = _parsed(value)
+    if not isinstance(found, list) or not found:
+        raise ValueError('is to be a JSON list of texts, like ["a"]')
+    return [_text(item) for item in found]
+
+
+def _parsed(value: object) -> Any:  # noqa: ANN401 - JSON of any shape
+    """CSV and Parquet can hold JSON only as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return _json(value)
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+
+
+def _json(text: str) -> Any:  # noqa: ANN401 - JSON of any shape
+    def no_constant(name: str) -> None:
+        raise ValueError(f"{name} is no JSON number")
+
+    value = json.loads(text, parse_constant=no_constant)
+    json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text for ClickHouse
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Column:
+    read: Read
+    needed: bool = True
+
+
+_EVENT: Final = {
+    "event": _Column(read=_text),
+    "distinct_id": _Column(read=_text),
+    "timestamp": _Column(read=_moment),
+    "properties": _Column(read=_properties, needed=False),
+    "uuid": _Column(read=_uuid, needed=False),
+    "person_id": _Column(read=_uuid, needed=False),
+}
+_PERSON: Final = {
+    "id": _Column(read=_uuid),
+    "distinct_ids": _Column(read=_texts),
+    "properties": _Column(read=_properties, needed=False),
+    "created_at": _Column(read=_moment),
+}
+
+
+def _owners(persons: Sequence[tuple[int, Row]], path: Path, mistakes: _Mistakes) -> dict[str, str]:
+    """The person of each distinct id. Nobody has two ids, and no distinct id two persons."""
+    owners: dict[str, str] = {}
+    seen: set[str] = set()
+    for line, row in persons:
+        if row["id"] in seen:
+            mistakes.add(path, f"there is a person {row['id']} already", line)
+        seen.add(row["id"])
+        for name in row["distinct_ids"]:
+            if owners.setdefault(name, row["id"]) != row["id"]:
+                mistakes.add(path, f"the distinct id {name!r} belongs to the person {owners[name]} already", line)
+    return owners
+
+
+def _event(row: Row, owners: Mapping[str, str]) -> Row:
+    """Who did it: the person with this distinct id, else the one that the row names, else one of its own."""
+    name, place = row["distinct_id"], row.pop("#")
+    own = row.get("person_id") or str(uuid.uuid5(_NAMESPACE, name))
+    return {"uuid": str(uuid.uuid5(_NAMESPACE, place)), "properties": "{}"} | row | {"person_id": owners.get(name, own)}
+
+
+def _person(row: Row) -> Row:
+    return {"id": row["id"], "properties": row.get("properties", "{}"), "created_at": row["created_at"]}
+
+
+def _persons_of(events: Sequence[Row]) -> list[Row]:
+    """Each distinct id is a person, created with its first event."""
+    first: dict[str, str] = {}
+    for row in events:
+        first[row["person_id"]] = min(first.get(row["person_id"], row["timestamp"]), row["timestamp"])
+    return [{"id": person, "properties": "{}", "created_at": created} for person, created in first.items()]

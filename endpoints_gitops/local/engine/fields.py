@@ -1,0 +1,174 @@
+"""Names to columns: aliases, columns, other tables' rows, and the keys inside JSON (docs/server.md#hogql)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.local.engine.expressions import expression, translates
+from endpoints_gitops.local.engine.kinds import Kind, Path, Sql
+from endpoints_gitops.local.engine.literals import identifier, literal, text
+from endpoints_gitops.local.engine.refusals import QueryRefused, Unresolved
+from endpoints_gitops.local.engine.scope import Joined, Scope, Source
+from endpoints_gitops.local.engine.tables import Column
+
+
+@translates("Field")
+def field(node: Tree, scope: Scope) -> Sql:
+    """A column, an alias, a lambda's argument, a column CTE, or a path into one of them."""
+    head, *rest = map(str, node["chain"])
+    if head == "*" or (rest and rest[-1] == "*"):
+        raise QueryRefused("Cannot use '*' here: it stands for columns in a SELECT, or for rows in count(*)")
+    if head in scope.arguments:
+        return _inside(scope.arguments[head], rest, head)
+    if rest and head in scope.sources:
+        return _walk(scope.sources[head], rest, scope)
+    if head in scope.aliases:
+        return _inside(scope.aliases[head], rest, head)
+    return _looked_up(head, rest, scope)
+
+
+@translates("ArrayAccess")
+def array_access(node: Tree, scope: Scope) -> Sql:
+    """A key of JSON, an element of an array, a value of a map."""
+    _refuse_zero(node["property"].get("value"), "[1]")
+    container = expression(node["array"], scope)
+    key = node["property"]
+    if container.json is not None and key["node"] == "Constant" and isinstance(key["value"], (str, int)):
+        return _property(container.json, key["value"])
+    index = expression(key, scope)
+    return Sql(text=f"arrayElement({container.text}, {index.text})", kind=container.element)
+
+
+@translates("TupleAccess")
+def tuple_access(node: Tree, scope: Scope) -> Sql:
+    _refuse_zero(node["index"], ".1")
+    container = expression(node["tuple"], scope)
+    if container.json is not None:
+        return _property(container.json, int(node["index"]))
+    return Sql(text=f"tupleElement({container.text}, {int(node['index'])})")
+
+
+def _refuse_zero(index: object, example: str) -> None:
+    if isinstance(index, int) and not isinstance(index, bool) and index == 0:
+        raise QueryRefused("SQL indexes start from one, not from zero. E.g: array" + example)
+
+
+def column_sql(source: Source, column: Column) -> Sql:
+    printed = source.column(column)
+    return Sql(
+        text=printed,
+        kind=column.kind,
+        nullable=column.nullable,
+        moment=column.moment,
+        element=column.element,
+        json=Path(column=printed, typed=column.typed) if column.kind is Kind.JSON else None,
+    )
+
+
+def as_alias(name: str, of: Sql) -> Sql:
+    """How an expression is written after it got a name: by that name."""
+    printed = identifier(name)
+    return replace(of, text=printed, constant=None, json=Path(column=printed) if of.kind is Kind.JSON else None)
+
+
+def _looked_up(head: str, rest: list[str], scope: Scope) -> Sql:
+    holders = [source for source in scope.sources.values() if _has(source, head)]
+    if len(holders) > 1:
+        raise Unresolved(f"Ambiguous query. Found multiple sources for field: {head}")
+    if holders:
+        return _walk(holders[0], [head, *rest], scope)
+    cte = scope.ctes.get(head)
+    if cte is None:
+        if rest and head in ("variables", "filters"):
+            raise Unresolved(
+                f"Unable to resolve field: {head}. A placeholder is written in braces: {{{head}.{rest[0]}}}"
+            )
+        raise Unresolved(f"Unable to resolve field: {head}")
+    if rest:
+        raise Unresolved(f"Cannot access fields on CTE {head} yet")
+    if not cte.is_column:
+        raise Unresolved(f"Cannot use table CTE {head} as a value. Use it in a FROM clause instead.")
+    return expression(cte.node["expr"], scope.inside(ctes=cte.above))
+
+
+def _has(source: Source, name: str) -> bool:
+    if name in source.columns:
+        return True
+    return source.table is not None and (name in source.table.reaches or name in source.table.absent)
+
+
+def _walk(source: Source, names: list[str], scope: Scope) -> Sql:
+    name, *rest = names
+    column = source.columns.get(name)
+    if column is not None:
+        found = column_sql(source, column)
+        if rest and found.json is None:
+            raise Unresolved(f'Can not access property "{rest[0]}" on field "{name}".')
+        return _property(found.json, *rest) if rest and found.json else found
+    if source.table is not None and name in source.table.absent:
+        raise QueryRefused(f"The field {name} of {source.table.name} exists in PostHog but not in the local server")
+    if not _has(source, name):
+        raise Unresolved(f"Unable to resolve field: {name}")
+    if not rest:
+        raise Unresolved(f"Can't select a table when a column is expected: {name}")
+    return _walk(_reached(source, name, scope), rest, scope)
+
+
+def _inside(value: Sql, keys: list[str], name: str) -> Sql:
+    if not keys:
+        return value
+    if value.json is None:
+        raise Unresolved(
+            f"Cannot access property '{keys[0]}' on '{name}'. This can happen when a column alias shadows a table field. "
+            "Try renaming the alias."
+        )
+    return _property(value.json, *keys)
+
+
+def _reached(source: Source, name: str, scope: Scope) -> Source:
+    """The rows of another table that belong to this one's, joined on first use."""
+    if name in source.joins:
+        return source.joins[name].source
+    assert source.table is not None
+    reach = source.table.reaches[name]
+    other = scope.world.tables[reach.table]
+    columns = {key: column for key, column in other.columns.items() if reach.seen is None or key in reach.seen}
+    reached = Source(name=name, printed=f"{source.printed}__{name}", columns=columns, table=other)
+    conditions = [f"{source.column(source.columns[reach.local])} = {reached.column(other.columns[reach.foreign])}"]
+    conditions += [f"{reached.column(other.columns[key])} = {literal(value)}" for key, value in reach.fixed.items()]
+    joined = f" LEFT JOIN {identifier(other.stored_as)} AS {identifier(reached.printed)} ON {' AND '.join(conditions)}"
+    source.joins[name] = Joined(source=reached, text=joined)
+    return reached
+
+
+def _property(path: Path, *keys: str | int) -> Sql:
+    """What is stored under a key, in the type that the project knows it to have."""
+    longer = replace(path, keys=(*path.keys, *keys))
+    for key in keys:
+        _refuse_zero(key, "[1]")
+    kind = path.typed.get(str(longer.keys[0])) if len(longer.keys) == 1 else None
+    printed = _stored_text(longer)
+    return Sql(text=_TYPED[kind].format(printed) if kind else printed, kind=kind or Kind.STRING, json=longer)
+
+
+def _stored_text(path: Path) -> str:
+    """JSON without the quotes around it, NULL where there is nothing."""
+    keys = ", ".join(text(key) if isinstance(key, str) else str(key) for key in path.keys)
+    raw = f"JSONExtractRaw({path.column}, {keys})"
+    return f"replaceRegexpAll(nullIf(nullIf({raw}, ''), 'null'), '^\"|\"$', '')"
+
+
+def untyped(value: Sql) -> Sql:
+    """A property as text, whatever type it has; anything else as it is."""
+    if value.json is None or not value.json.keys:
+        return value
+    return replace(value, text=_stored_text(value.json), kind=Kind.STRING)
+
+
+_TYPED: Final = {
+    Kind.FLOAT: "accurateCastOrNull({}, 'Float64')",
+    Kind.DATETIME: "parseDateTime64BestEffortOrNull({}, 6, 'UTC')",
+    Kind.BOOLEAN: "toBool(transform(toString({}), ['true', 'false'], [1, 0], NULL))",
+}

@@ -1,0 +1,261 @@
+"""Constants, comparisons, logic and arithmetic. Comparisons know two values only (docs/server.md#hogql)."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any, Final
+
+from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.local.engine.expressions import any_nullable, expression, expressions, listed, translates
+from endpoints_gitops.local.engine.kinds import NULL, Constant, Kind, Sql
+from endpoints_gitops.local.engine.literals import literal, number
+from endpoints_gitops.local.engine.refusals import QueryRefused
+from endpoints_gitops.local.engine.scope import Scope
+
+_ARITHMETIC: Final = {"+": "plus", "-": "minus", "*": "multiply", "/": "divide", "%": "modulo"}
+CALLS: Final = {
+    "==": "equals",
+    "!=": "notEquals",
+    "<": "less",
+    "<=": "lessOrEquals",
+    ">": "greater",
+    ">=": "greaterOrEquals",
+    "like": "like",
+    "not like": "notLike",
+    "ilike": "ilike",
+    "not ilike": "notILike",
+    "in": "in",
+    "not in": "notIn",
+}
+_OPERATORS_OF_CALLS: Final = {call: sign for sign, call in CALLS.items()}
+_REGEXES: Final = ("=~", "!~", "=~*", "!~*")
+_NEGATIVE: Final = ("!=", "not like", "not ilike", "!~", "!~*")
+_ORDERINGS: Final = ("<", "<=", ">", ">=")
+_FOLDED: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_CASTS: Final = {
+    **dict.fromkeys(("int", "integer"), ("toInt64", Kind.INTEGER)),
+    **dict.fromkeys(("float", "double", "real"), ("toFloat64", Kind.FLOAT)),
+    **dict.fromkeys(("text", "varchar", "char", "string"), ("toString", Kind.STRING)),
+    **dict.fromkeys(("bool", "boolean"), ("toBoolean", Kind.BOOLEAN)),
+    "date": ("toDate", Kind.DATE),
+    **dict.fromkeys(("datetime", "timestamp", "timestamptz"), ("toDateTime", Kind.DATETIME)),
+}
+
+
+@translates("Constant")
+def constant(node: Tree, _scope: Scope) -> Sql:
+    value = node.get("value")
+    if node.get("value_type") == "number" and isinstance(value, str):
+        return Sql(text=number(value), kind=Kind.FLOAT, nullable=False)
+    if value is None:
+        return NULL
+    return Sql(text=literal(value), kind=_kind_of(value), nullable=False, constant=Constant(value=value))
+
+
+@translates("CompareOperation")
+def compare(node: Tree, scope: Scope) -> Sql:
+    sign = node["op"]
+    if sign in ("in cohort", "not in cohort"):
+        raise QueryRefused(_no_cohort(node["right"]))
+    left = expression(node["left"], scope)
+    if sign in ("in", "not in"):
+        return _membership(sign, left, node["right"], scope)
+    return comparison(sign, left, expression(node["right"], scope), scope)
+
+
+def compare_call(name: str, arguments: list[Tree], scope: Scope) -> Sql:
+    """`equals(a, b)` and its like take the same path as the operators."""
+    if len(arguments) != 2:
+        raise QueryRefused(f"Comparison '{name}' requires exactly two arguments")
+    return compare(
+        {"node": "CompareOperation", "op": _OPERATORS_OF_CALLS[name], "left": arguments[0], "right": arguments[1]},
+        scope,
+    )
+
+
+def is_comparison(name: str) -> bool:
+    return name in _OPERATORS_OF_CALLS
+
+
+def comparison(sign: str, left: Sql, right: Sql, scope: Scope) -> Sql:
+    """0 or 1, also where a side is NULL: NULL equals NULL and nothing else."""
+    if left.constant is not None and right.constant is not None:
+        folded = _fold(sign, left.constant.value, right.constant.value)
+        if folded is not None:
+            return _truth(literal(folded))
+    return _truth(_wrapped(sign, left, right, scope))
+
+
+@translates("BetweenExpr")
+def between(node: Tree, scope: Scope) -> Sql:
+    parts = [expression(node[part], scope) for part in ("expr", "low", "high")]
+    word = "NOT BETWEEN" if node.get("negated") else "BETWEEN"
+    printed = f"({parts[0].text} {word} {parts[1].text} AND {parts[2].text})"
+    bare = scope.bare or parts[0].moment or not any_nullable(parts)
+    return _truth(printed if bare else f"ifNull({printed}, 0)")
+
+
+@translates("IsDistinctFrom")
+def distinct_from(node: Tree, scope: Scope) -> Sql:
+    left, right = expression(node["left"], scope), expression(node["right"], scope)
+    word = "IS NOT DISTINCT FROM" if node.get("negated") else "IS DISTINCT FROM"
+    return _truth(f"({left.text} {word} {right.text})")
+
+
+@translates("And", "Or")
+def logic(node: Tree, scope: Scope) -> Sql:
+    parts = expressions(node["exprs"], scope)
+    return _logical(f"{node['node'].lower()}({listed(parts)})", parts)
+
+
+@translates("Not")
+def negation(node: Tree, scope: Scope) -> Sql:
+    part = expression(node["expr"], scope)
+    return _logical(f"not({part.text})", [part])
+
+
+@translates("ArithmeticOperation")
+def arithmetic(node: Tree, scope: Scope) -> Sql:
+    parts = [expression(node["left"], scope), expression(node["right"], scope)]
+    kind = _sum_kind(parts[0].kind, parts[1].kind) if node["op"] in "+-" else Kind.UNKNOWN
+    return Sql(
+        text=f"{_ARITHMETIC[node['op']]}({listed(parts)})",
+        kind=kind,
+        nullable=any_nullable(parts),
+    )
+
+
+@translates("TypeCast")
+def cast(node: Tree, scope: Scope) -> Sql:
+    """Unlike `toInt` and its like, a cast fails on what it cannot read."""
+    name = str(node["type_name"])
+    function, kind = cast_function(name), _CASTS[name][1]
+    part = expression(node["expr"], scope)
+    zone = ", 'UTC'" if function == "toDateTime" else ""
+    return Sql(text=f"{function}({part.text}{zone})", kind=kind, nullable=part.nullable)
+
+
+def cast_function(type_name: str) -> str:
+    """The function that a cast is printed as. Raises QueryRefused for a type that there is no cast to."""
+    if type_name not in _CASTS:
+        raise QueryRefused(f"Unsupported type cast to '{type_name}'")
+    return _CASTS[type_name][0]
+
+
+@translates("Array")
+def array(node: Tree, scope: Scope) -> Sql:
+    items = expressions(node["exprs"], scope)
+    kinds = {item.kind for item in items}
+    element = kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN
+    return Sql(text=f"[{listed(items)}]", kind=Kind.ARRAY, nullable=False, element=element)
+
+
+@translates("Tuple")
+def tuple_of(node: Tree, scope: Scope) -> Sql:
+    items = expressions(node["exprs"], scope)
+    return Sql(text=f"tuple({listed(items)})", kind=Kind.TUPLE, nullable=False)
+
+
+@translates("Dict")
+def dictionary(node: Tree, scope: Scope) -> Sql:
+    """PostHog has no objects in ClickHouse: they travel as tuples with a mark."""
+    parts = [expression(part, scope) for pair in node["items"] for part in pair]
+    return Sql(
+        text=f"tuple('__hx_tag', '__hx_obj', {listed(parts)})".replace(", )", ")"), kind=Kind.TUPLE, nullable=False
+    )
+
+
+@translates("ArraySlice")
+def array_slice(node: Tree, scope: Scope) -> Sql:
+    container = expression(node["array"], scope)
+    start = expression(node["start_expr"], scope).text if node.get("start_expr") else "1"
+    if not node.get("end_expr"):
+        return Sql(text=f"arraySlice({container.text}, {start})", kind=Kind.ARRAY, element=container.element)
+    end = expression(node["end_expr"], scope).text
+    length = f"plus(minus({end}, {start}), 1)"
+    return Sql(text=f"arraySlice({container.text}, {start}, {length})", kind=Kind.ARRAY, element=container.element)
+
+
+def _truth(printed: str) -> Sql:
+    return Sql(text=printed, kind=Kind.BOOLEAN, nullable=False)
+
+
+def _logical(printed: str, parts: list[Sql]) -> Sql:
+    return Sql(text=printed, kind=Kind.BOOLEAN, nullable=any_nullable(parts))
+
+
+def _kind_of(value: object) -> Kind:
+    if isinstance(value, bool):
+        return Kind.BOOLEAN
+    if isinstance(value, int):
+        return Kind.INTEGER
+    return Kind.FLOAT if isinstance(value, float) else Kind.STRING
+
+
+def _sum_kind(left: Kind, right: Kind) -> Kind:
+    """A date and an interval make a date again; numbers stay what they are."""
+    if Kind.INTERVAL in (left, right) and left is not right:
+        return right if left is Kind.INTERVAL else left
+    return left if left is right and left in (Kind.INTEGER, Kind.FLOAT) else Kind.UNKNOWN
+
+
+def _fold(sign: str, left: object, right: object) -> bool | None:
+    """The result for two constants; None where ClickHouse has to compare them."""
+    if left is None or right is None:
+        return _fold_null(sign, left is None and right is None)
+    same = isinstance(left, str) == isinstance(right, str)
+    return _FOLDED[sign](left, right) if sign in _FOLDED and same else None
+
+
+def _fold_null(sign: str, both: bool) -> bool:
+    if sign in _ORDERINGS:
+        return False
+    return not both if sign in _NEGATIVE else both
+
+
+def _wrapped(sign: str, left: Sql, right: Sql, scope: Scope) -> str:
+    negative = sign in _NEGATIVE
+    printed = _printed(sign, left, right)
+    if scope.bare or left.moment or right.moment or not (left.nullable or right.nullable):
+        return printed
+    if left.is_null or right.is_null:
+        other = right if left.is_null else left
+        return "0" if sign in _ORDERINGS else f"{'isNotNull' if negative else 'isNull'}({other.text})"
+    if sign in _ORDERINGS:
+        return f"ifNull({printed}, 0)"
+    if not (left.nullable and right.nullable):
+        return f"ifNull({printed}, {int(negative)})"
+    if negative:
+        return f"ifNull({printed}, or(isNotNull({left.text}), isNotNull({right.text})))"
+    return f"ifNull({printed}, and(isNull({left.text}), isNull({right.text})))"
+
+
+def _printed(sign: str, left: Sql, right: Sql) -> str:
+    if sign not in _REGEXES:
+        return f"{CALLS[sign]}({left.text}, {right.text})"
+    pattern = f"concat('(?i)', {right.text})" if sign.endswith("*") else right.text
+    found = f"match({left.text}, {pattern})"
+    return f"not({found})" if sign.startswith("!") else found
+
+
+def _membership(sign: str, left: Sql, right: Tree, scope: Scope) -> Sql:
+    """ClickHouse is told to take NULL as a value in IN, so nothing is wrapped."""
+    among = expression(right, scope)
+    return _truth(f"{CALLS[sign]}({left.text}, {among.text})")
+
+
+def _no_cohort(node: Tree) -> str:
+    value = node.get("value") if node["node"] == "Constant" else None
+    if isinstance(value, str):
+        return f"Could not find a cohort with the name '{value}'"
+    if isinstance(value, int):
+        return f"Could not find cohort with ID {value}"
+    return "cohort() takes only constant arguments"

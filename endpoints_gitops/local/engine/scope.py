@@ -1,0 +1,97 @@
+"""What a SELECT can see: the rows it reads, the aliases it has given so far, and the CTEs above it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.local.engine.kinds import Sql
+from endpoints_gitops.local.engine.literals import identifier
+from endpoints_gitops.local.engine.refusals import QueryRefused, too_large
+from endpoints_gitops.local.engine.tables import Column, Table
+
+LARGEST_TEXT = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What all parts of one translation share. `taken` are words that no table may be called in the printed SQL."""
+
+    tables: Mapping[str, Table]
+    now: datetime | None
+    taken: frozenset[str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Source:
+    """Something in FROM. `joins` are the tables reached through it so far, each with its printed JOIN."""
+
+    name: str
+    printed: str
+    columns: Mapping[str, Column]
+    table: Table | None = None
+    joins: dict[str, Joined] = field(default_factory=dict)
+
+    def column(self, column: Column) -> str:
+        return f"{identifier(self.printed)}.{identifier(column.stored_as)}"
+
+    def joined_text(self) -> str:
+        return "".join(each.text + each.source.joined_text() for each in self.joins.values())
+
+
+@dataclass(slots=True, kw_only=True)
+class Joined:
+    source: Source
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cte:
+    """A WITH entry: a column CTE has `expr`, a table CTE has `query`. `above` are the entries that it sees itself."""
+
+    name: str
+    node: Tree
+    above: Mapping[str, Cte]
+
+    @property
+    def is_column(self) -> bool:
+        return self.node.get("cte_type") == "column"
+
+
+@dataclass(slots=True, kw_only=True)
+class Scope:
+    """`arguments` maps lambda arguments to what they print as. `bare` is set where comparisons are left as they are."""
+
+    world: World
+    ctes: Mapping[str, Cte] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
+    aliases: dict[str, Sql] = field(default_factory=dict)
+    arguments: Mapping[str, Sql] = field(default_factory=dict)
+    aggregate: str | None = None
+    bare: bool = False
+
+    def inside(self, **changes: Any) -> Scope:  # noqa: ANN401 - the fields of this class, checked by replace
+        """The same rows and aliases, seen from inside a lambda, an aggregate or an ON."""
+        return replace(self, **changes)
+
+    def below(self) -> Scope:
+        """The scope of a subquery: it sees the CTEs and nothing else."""
+        return Scope(world=self.world, ctes=self.ctes)
+
+
+type Translate = Callable[[Tree, Scope], Sql]
+
+
+def bounded(text: str) -> str:
+    """The text itself, unless what it was made from has grown beyond what can be run."""
+    if len(text) > LARGEST_TEXT:
+        raise too_large()
+    return text
+
+
+def refuse_if(condition: object, message: str) -> None:
+    if condition:
+        raise QueryRefused(message)

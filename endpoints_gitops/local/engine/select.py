@@ -1,0 +1,270 @@
+"""SELECT and sets of them, printed in ClickHouse's order of clauses (docs/server.md#hogql)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from endpoints_gitops.local.engine.naming import expression_name
+from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.local.engine.expressions import expression, expressions, listed, translates
+from endpoints_gitops.local.engine.fields import as_alias, column_sql
+from endpoints_gitops.local.engine.kinds import Kind, Sql
+from endpoints_gitops.local.engine.literals import identifier
+from endpoints_gitops.local.engine.refusals import QueryRefused
+from endpoints_gitops.local.engine.scope import Cte, Scope, Source, bounded, refuse_if
+from endpoints_gitops.local.engine.sources import From, Subquery, ctes_of
+from endpoints_gitops.local.engine.tables import Column
+from endpoints_gitops.local.engine.windows import order, window
+
+DEFAULT_LIMIT: Final = 100
+MAXIMUM_LIMIT: Final = 50_000
+_SETS: Final = ("UNION ALL", "UNION DISTINCT", "INTERSECT", "EXCEPT", "INTERSECT DISTINCT", "EXCEPT DISTINCT")
+_GROUPINGS: Final = {"rollup": "ROLLUP", "cube": "CUBE"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One column of a SELECT. `visible` says that the query named it itself."""
+
+    name: str
+    sql: Sql
+    visible: bool = False
+
+    @property
+    def column(self) -> Column:
+        return Column(name=self.name, kind=self.sql.kind, nullable=self.sql.nullable, element=self.sql.element)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printed:
+    """A translated query: its text and its columns in order, doubles included."""
+
+    text: str
+    items: tuple[Item, ...]
+
+
+def top_query(tree: Tree, scope: Scope) -> Printed:
+    """The whole query, with the limits that hold at the top."""
+    return _query(tree, scope, names=None, top=True)
+
+
+@translates("SelectQuery", "SelectSetQuery")
+def scalar(node: Tree, scope: Scope) -> Sql:
+    """A subquery as a value, or as the right side of IN."""
+    found = _query(node, scope.below(), names=None, top=False)
+    first = found.items[0].sql
+    return Sql(text=f"({found.text})", kind=first.kind if len(found.items) == 1 else Kind.TUPLE)
+
+
+@translates("Alias")
+def alias(node: Tree, scope: Scope) -> Sql:
+    """`x AS name`: from here on the name stands for the expression."""
+    found = expression(node["expr"], scope)
+    name = str(node["alias"])
+    _name(name, found, scope)
+    return replace(found, text=f"({found.text} AS {identifier(name)})", json=as_alias(name, found).json)
+
+
+def subquery(node: Tree, scope: Scope, names: list[str] | None) -> Subquery:
+    """A query in FROM. `names` rename its columns."""
+    found = _query(node, scope, names=names, top=False)
+    return Subquery(text=found.text, columns={item.name: item.column for item in found.items})
+
+
+def _query(node: Tree, scope: Scope, *, names: list[str] | None, top: bool) -> Printed:
+    if node["node"] == "SelectQuery":
+        return _select(node, scope, names=names, top=top)
+    if node["node"] != "SelectSetQuery":
+        raise QueryRefused(f"A {node['node']} cannot be used as a SELECT source")
+    return _set(node, scope, names=names, top=top)
+
+
+def _set(node: Tree, scope: Scope, *, names: list[str] | None, top: bool) -> Printed:
+    first = node["initial_select_query"]
+    arms = [_query(first, scope, names=names, top=top)]
+    shared = scope.inside(ctes=_shared_ctes(first, scope.ctes))
+    parts = [f"({arms[0].text})"]
+    for each in node["subsequent_select_queries"]:
+        refuse_if(each["set_operator"] not in _SETS, f"{each['set_operator']} is not supported in clickhouse dialect")
+        arms.append(_query(each["select_query"], shared.below(), names=None, top=top))
+        parts.append(f"{each['set_operator']} ({arms[-1].text})")
+    items = tuple(_either(arms, place) for place in range(len(arms[0].items)))
+    cut = _limit(node, scope, top=False)
+    text = f"SELECT * FROM ({' '.join(parts)}){cut}" if cut else " ".join(parts)
+    return Printed(text=bounded(text), items=items)
+
+
+def _shared_ctes(node: Tree, above: Mapping[str, Cte]) -> Mapping[str, Cte]:
+    """What the first arm names with WITH is seen by the later ones."""
+    while node["node"] == "SelectSetQuery":
+        node = node["initial_select_query"]
+    return ctes_of(node, above)
+
+
+def _either(arms: list[Printed], place: int) -> Item:
+    """A column of a set: NULL where any arm can be, of a known kind where all agree."""
+    item = arms[0].items[place]
+    same = [arm.items[place].sql for arm in arms if place < len(arm.items)]
+    kind = item.sql.kind if all(each.kind is item.sql.kind for each in same) else Kind.UNKNOWN
+    return replace(item, sql=replace(item.sql, kind=kind, nullable=any(each.nullable for each in same), moment=False))
+
+
+def _select(node: Tree, above: Scope, *, names: list[str] | None, top: bool) -> Printed:
+    refuse_if(node.get("qualify"), "QUALIFY is not supported in the 'clickhouse' dialect")
+    scope = Scope(world=above.world, ctes=ctes_of(node, above.ctes))
+    source = From(node.get("select_from"), scope, subquery)
+    array_join = _array_join(node, scope)
+    items = _renamed([item for each in node["select"] for item in _items(each, scope)], names)
+    tail = _tail(node, scope, top=top)
+    written = [_written(item, items, top=top) for item in items]
+    distinct = "DISTINCT " if node.get("distinct") else ""
+    columns = ", ".join(each for each in written if each)
+    text = f"SELECT {distinct}{columns}{source.text}{array_join}{tail}"
+    return Printed(text=bounded(text), items=tuple(items))
+
+
+def _items(node: Tree, scope: Scope) -> list[Item]:
+    if node["node"] == "Alias":
+        name, found = str(node["alias"]), expression(node["expr"], scope)
+        _name(name, found, scope)
+        return [Item(name=name, sql=found, visible=True)]
+    starred = _starred(node, scope)
+    if starred is not None:
+        return [Item(name=column.name, sql=column_sql(source, column)) for source, column in starred]
+    return [Item(name=expression_name(node), sql=expression(node, scope))]
+
+
+def _starred(node: Tree, scope: Scope) -> list[tuple[Source, Column]] | None:
+    if node["node"] == "ColumnsExpr":
+        return _chosen(node, scope)
+    chain = node.get("chain") if node["node"] == "Field" else None
+    if not chain or chain[-1] != "*":
+        return None
+    if len(chain) == 1:
+        return _every(_only_source(scope))
+    if len(chain) == 2 and chain[0] in scope.sources:
+        return _every(scope.sources[chain[0]])
+    raise QueryRefused(f"Cannot use '*' on '{'.'.join(map(str, chain[:-1]))}': it is no table of the query")
+
+
+def _chosen(node: Tree, scope: Scope) -> list[tuple[Source, Column]]:
+    if not node.get("all_columns"):
+        raise QueryRefused("COLUMNS(…) is not supported by the local server; name the columns")
+    excluded = set(node.get("exclude") or ())
+    return [pair for pair in _every(_only_source(scope)) if pair[1].name not in excluded]
+
+
+def _every(source: Source) -> list[tuple[Source, Column]]:
+    absent = [name for name, starred in (source.table.absent if source.table else {}).items() if starred]
+    if absent:
+        raise QueryRefused(
+            f"'*' of {source.name} has fields that exist in PostHog but not in the local server: {', '.join(absent)}. "
+            "Name the ones you need"
+        )
+    return [(source, column) for column in source.columns.values() if column.starred]
+
+
+def _only_source(scope: Scope) -> Source:
+    if not scope.sources:
+        raise QueryRefused("Cannot use '*' when there are no tables in the query")
+    if len(scope.sources) > 1:
+        raise QueryRefused("Cannot use '*' without table name when there are multiple tables in the query")
+    return next(iter(scope.sources.values()))
+
+
+def _name(name: str, found: Sql, scope: Scope) -> None:
+    if name in scope.aliases:
+        raise QueryRefused(f"Cannot redefine an alias with the name: {name}")
+    scope.aliases[name] = as_alias(name, found)
+
+
+def _renamed(items: list[Item], names: list[str] | None) -> list[Item]:
+    if names is None:
+        return items
+    refuse_if(len(names) != len(items), f"{len(names)} names were given for {len(items)} columns")
+    return [replace(item, name=str(name)) for item, name in zip(items, names, strict=True)]
+
+
+def _written(item: Item, items: list[Item], *, top: bool) -> str:
+    """The column as printed; nothing for one that another of its name hides from the query outside.
+
+    At the top only what the query named itself is named: two expressions under one name are an error of ClickHouse.
+    """
+    if top:
+        return f"{item.sql.text} AS {identifier(item.name)}" if item.visible else item.sql.text
+    same = [each for each in items if each.name == item.name]
+    shown = next((each for each in same if each.visible), same[-1])
+    return f"{item.sql.text} AS {identifier(item.name)}" if item is shown else ""
+
+
+def _array_join(node: Tree, scope: Scope) -> str:
+    if not node.get("array_join_list"):
+        return ""
+    parts = []
+    for each in node["array_join_list"]:
+        found, name = expression(each["expr"], scope), str(each["alias"])
+        _name(name, Sql(text=found.text, kind=found.element), scope)
+        parts.append(f"{found.text} AS {identifier(name)}")
+    word = "LEFT ARRAY JOIN" if node["array_join_op"].startswith("LEFT") else "ARRAY JOIN"
+    return f" {word} {', '.join(parts)}"
+
+
+def _tail(node: Tree, scope: Scope, *, top: bool) -> str:
+    parts = [f" {word} {expression(node[key], scope).text}" for key, word in _CONDITIONS_BEFORE if node.get(key)]
+    parts.append(_group_by(node, scope))
+    if node.get("having"):
+        parts.append(f" HAVING {expression(node['having'], scope).text}")
+    windows = node.get("window_exprs") or {}
+    if windows:
+        named = (f"{identifier(name)} AS ({window(each, scope)})" for name, each in windows.items())
+        parts.append(f" WINDOW {', '.join(named)}")
+    if node.get("order_by"):
+        parts.append(f" ORDER BY {', '.join(order(each, scope) for each in node['order_by'])}")
+    return "".join([*parts, _limit_by(node, scope), _limit(node, scope, top=top)])
+
+
+_CONDITIONS_BEFORE: Final = (("prewhere", "PREWHERE"), ("where", "WHERE"))
+
+
+def _group_by(node: Tree, scope: Scope) -> str:
+    mode = node.get("group_by_mode")
+    if mode == "all":
+        return " GROUP BY ALL"
+    if not node.get("group_by"):
+        return ""
+    if mode == "grouping_sets":
+        sets = (f"({listed(expressions(each['exprs'], scope))})" for each in node["group_by"])
+        return f" GROUP BY GROUPING SETS ({', '.join(sets)})"
+    keys = listed(expressions(node["group_by"], scope))
+    return f" GROUP BY {_GROUPINGS[mode]}({keys})" if mode in _GROUPINGS else f" GROUP BY {keys}"
+
+
+def _limit_by(node: Tree, scope: Scope) -> str:
+    found = node.get("limit_by")
+    if not found:
+        return ""
+    offset = f" OFFSET {expression(found['offset_value'], scope).text}" if found.get("offset_value") else ""
+    return f" LIMIT {expression(found['n'], scope).text}{offset} BY {listed(expressions(found['exprs'], scope))}"
+
+
+def _limit(node: Tree, scope: Scope, *, top: bool) -> str:
+    limit, offset = node.get("limit"), node.get("offset")
+    parts = []
+    if limit:
+        parts.append(f" LIMIT {_at_most(expression(limit, scope)) if top else expression(limit, scope).text}")
+        if node.get("limit_with_ties"):
+            parts.append(" WITH TIES")
+    elif top:
+        parts.append(f" LIMIT {DEFAULT_LIMIT}")
+    if offset:
+        parts.append(f" OFFSET {expression(offset, scope).text}")
+    return "".join(parts)
+
+
+def _at_most(limit: Sql) -> str:
+    if limit.constant is None:
+        return f"min2({MAXIMUM_LIMIT}, {limit.text})"
+    value = limit.constant.value
+    return str(min(MAXIMUM_LIMIT, value)) if isinstance(value, int) else limit.text

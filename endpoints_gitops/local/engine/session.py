@@ -1,0 +1,110 @@
+"""The embedded ClickHouse: one database in memory for each engine, dropped with it. The only module that knows chdb."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+from endpoints_gitops.local.engine.literals import identifier
+from endpoints_gitops.local.engine.refusals import from_clickhouse
+
+SECONDS: Final = 10
+MEMORY: Final = 2_000_000_000
+_SETTINGS: Final = {
+    "session_timezone": "'UTC'",
+    "transform_null_in": 1,
+    "max_execution_time": SECONDS,
+    "max_memory_usage": MEMORY,
+    "max_threads": 2,
+    "optimize_min_equality_disjunction_chain_length": 4294967295,
+    "allow_experimental_join_condition": 1,
+    "max_ast_elements": 4_000_000,
+    "max_query_size": 2_000_000,
+    "output_format_json_quote_64bit_integers": 0,
+    "output_format_json_quote_denormals": 0,
+    "output_format_json_quote_decimals": 1,
+    "output_format_json_named_tuples_as_objects": 0,
+    "date_time_output_format": "'iso'",
+}
+_CLOSED: Final = "DROP DATABASE IF EXISTS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """An answer as ClickHouse gives it: names, types and rows."""
+
+    names: list[str]
+    types: list[str]
+    rows: list[list[Any]]
+
+
+class Session:
+    """A connection and a database of its own. Several threads may ask; they are answered one after the other.
+
+    All engines of a process share one ClickHouse in memory, so each keeps to a database with a name of its own.
+    """
+
+    def __init__(self) -> None:
+        from chdb.session import Session as ChdbSession
+
+        self._chdb = ChdbSession()
+        self._lock = threading.Lock()
+        self.database = f"engine_{uuid.uuid4().hex}"
+        self.execute(f"CREATE DATABASE {self.database}")
+        self.execute(f"USE {self.database}")
+        self.execute("SET " + ", ".join(f"{name} = {value}" for name, value in _SETTINGS.items()))
+
+    def execute(self, sql: str, answer_format: str = "TSVRaw") -> str:
+        """The text that a statement answers with. Raises QueryRefused with ClickHouse's reason."""
+        return self._asked(sql, answer_format)
+
+    def ask(self, sql: str) -> Raw:
+        """The answer to a query. Raises QueryRefused with ClickHouse's reason."""
+        answer = json.loads(self._asked(sql, "JSONCompact"))
+        meta = answer["meta"]
+        return Raw(
+            names=[str(each["name"]) for each in meta],
+            types=[str(each["type"]) for each in meta],
+            rows=answer["data"],
+        )
+
+    def types_of(self, sql: str) -> list[str]:
+        """The types of a query's columns, found without running it."""
+        described: Sequence[Sequence[Any]] = self.ask(f"DESCRIBE ({sql})").rows
+        return [str(row[1]) for row in described]
+
+    def columns_of(self, table: str) -> list[tuple[str, str]]:
+        """The names and types of a table's columns."""
+        return [(str(row[0]), str(row[1])) for row in self.ask(f"DESCRIBE TABLE {identifier(table)}").rows]
+
+    def close(self) -> None:
+        if self._chdb is None:
+            return
+        self.execute(f"{_CLOSED} {self.database}")
+        with self._lock:
+            self._chdb.close()
+            self._chdb = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _asked(self, sql: str, answer_format: str) -> str:
+        with self._lock:
+            if self._chdb is None:
+                raise from_clickhouse("The engine is closed")
+            try:
+                return str(self._chdb.query(sql, answer_format))
+            except RuntimeError as error:
+                # what was written before a query failed would stand in front of the next answer: this one takes it away
+                self._chdb.query("SELECT 1", answer_format)
+                raise from_clickhouse(str(error)) from None

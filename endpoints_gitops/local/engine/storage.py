@@ -1,0 +1,225 @@
+"""The tables in ClickHouse: made, filled from the sample or from files, and what follows from the events worked out."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from endpoints_gitops.errors import InvalidInput, Problem
+from endpoints_gitops.local.engine import data_files
+from endpoints_gitops.local.engine.column_types import element_kind, is_nullable, kind_of
+from endpoints_gitops.local.engine.data_files import FORMATS
+from endpoints_gitops.local.engine.kinds import Kind
+from endpoints_gitops.local.engine.literals import identifier, text
+from endpoints_gitops.local.engine.refusals import QueryRefused
+from endpoints_gitops.local.engine.session import Session
+from endpoints_gitops.local.engine.tables import ENTRY_PARAMETERS, GROUP_SLOTS, Column, Table, built_in_tables, table
+
+_MOMENT: Final = "DateTime64(6, 'UTC')"
+_TEAM: Final = "team_id Int64 DEFAULT 1"
+
+
+def _kept(name: str) -> str:
+    """A column of events that is one of their properties."""
+    return f"{identifier(name)} String DEFAULT JSONExtractString(properties, {text(name)})"
+
+
+_EVENTS: Final = (
+    "uuid UUID",
+    "event String",
+    "properties String",
+    f"timestamp {_MOMENT}",
+    "distinct_id String",
+    "person_id UUID",
+    f"created_at {_MOMENT} DEFAULT timestamp",
+    "elements_chain String",
+    "elements_chain_href String",
+    *(f"elements_chain_{part} Array(String)" for part in ("texts", "ids", "elements")),
+    _kept("$session_id"),
+    _kept("$window_id"),
+    *(_kept(f"$group_{slot}") for slot in GROUP_SLOTS),
+    "person_mode Enum8('full' = 0, 'propertyless' = 1, 'force_upgrade' = 2)",
+    "event_issue_id Nullable(UUID) DEFAULT toUUIDOrNull(JSONExtractString(properties, '$exception_issue_id'))",
+    _TEAM,
+)
+_PERSONS: Final = (
+    "id UUID",
+    "created_at DateTime64(3, 'UTC')",
+    "properties String",
+    "is_identified Int8",
+    "is_deleted Int8",
+    "version UInt64",
+    _TEAM,
+)
+_GROUPS: Final = (
+    "`index` UInt8",
+    "key String",
+    "created_at DateTime64(3, 'UTC')",
+    "updated_at DateTime64(3, 'UTC')",
+    "properties String",
+    _TEAM,
+)
+_MEMBERS: Final = ("person_id UUID", "cohort_id Int64")
+_LAYOUTS: Final = {
+    "events": (_EVENTS, "toDate(timestamp), event, distinct_id, uuid"),
+    "persons": (_PERSONS, "id"),
+    "groups": (_GROUPS, "`index`, key"),
+    "person_distinct_ids": (("distinct_id String", "person_id UUID"), "distinct_id"),
+    "cohort_people": (_MEMBERS, "cohort_id"),
+    "static_cohort_people": (_MEMBERS, "cohort_id"),
+}
+_TABLE_OF: Final = {"distinct_ids": "person_distinct_ids"}
+_ROW: Final = re.compile(r"\(at row (\d+)\)")
+_NOISE: Final = re.compile(r"While|: While|In file/uri|\(in file|: \(at row|\(at row|Could not print|Buffer has gone")
+_SHAPE: Final = (
+    "multiIf({0} = 'null', '', match({0}, '^\"?(true|false)\"?$'), 'boolean', match({0}, '^-?[0-9]'), 'float', "
+    "match({0}, '^\"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}([.][0-9]+)?(Z|[+-][0-9]{{2}}:?[0-9]{{2}})\"$'), "
+    "'datetime', 'string')"
+)
+_AI_ID: Final = re.compile(r"\$ai_.*_id")
+_URL: Final = "JSONExtractString(properties, '$current_url')"
+
+
+def stored_tables(
+    session: Session, *, sample: bool, files: Sequence[Path], now: datetime | None
+) -> Mapping[str, Table]:
+    """Fill a session's database; the tables that queries can read. Raises InvalidInput for files that are wrong."""
+    reading = partial(_rows_of_parquet, session)
+    given = data_files.read(files, sample=sample, rows_of_parquet=reading) if files else data_files.Given()
+    for name, (columns, order) in _LAYOUTS.items():
+        session.execute(f"CREATE TABLE {name} ({', '.join(columns)}) ENGINE = MergeTree ORDER BY ({order})")
+    for name in ("events", "persons", "distinct_ids"):
+        insert(session, _TABLE_OF.get(name, name), getattr(given, name))
+    group_types = _fill_sample(session, now) if sample else {}
+    session.execute(_sessions())
+    others = [_other_table(session, path) for path in given.others]
+    types = {name: _property_types(session, name) for name in ("events", "persons", "groups")}
+    return built_in_tables(group_types, types) | {each.name: each for each in others}
+
+
+def insert(session: Session, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add rows to a table; columns that a row does not name get their defaults."""
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    if lines:
+        session.execute(f"INSERT INTO {name} FORMAT JSONEachRow\n{lines}")
+
+
+def _fill_sample(session: Session, now: datetime | None) -> Mapping[str, int]:
+    from endpoints_gitops.local.engine import sample
+
+    product = sample.product(now or datetime.now(UTC))
+    for name in ("events", "persons", "distinct_ids", "groups"):
+        insert(session, _TABLE_OF.get(name, name), getattr(product, name))
+    return sample.GROUP_TYPES
+
+
+def _property_types(session: Session, name: str) -> dict[str, Kind]:
+    """Properties all of whose values are numbers, truth values or times: PostHog sees that when events arrive.
+
+    The ids of AI events stay text whatever they look like (docs/server.md#hogql).
+    """
+    rows = session.ask(
+        f"SELECT pair.1 AS name, groupUniqArray({_SHAPE.format('pair.2')}) AS shapes FROM "
+        f"(SELECT arrayJoin(JSONExtractKeysAndValuesRaw(properties)) AS pair FROM {name}) GROUP BY name"
+    ).rows
+    found = {str(key): {shape for shape in shapes if shape} for key, shapes in rows}
+    return {
+        key: Kind(shapes.pop())
+        for key, shapes in found.items()
+        if len(shapes) == 1 and "string" not in shapes and not _AI_ID.fullmatch(key)
+    }
+
+
+def _other_table(session: Session, path: Path) -> Table:
+    """A file as it is: ClickHouse finds out names and types."""
+    name = path.stem
+    with _readable(path) as source:
+        try:
+            session.execute(
+                f"CREATE TABLE {identifier(name)} ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM {source}"
+            )
+        except QueryRefused as refusal:
+            raise InvalidInput((_unreadable(path, refusal),)) from None
+    columns = [
+        Column(name=column, kind=kind_of(written), nullable=is_nullable(written), element=element_kind(written))
+        for column, written in session.columns_of(name)
+    ]
+    return table(name, columns)
+
+
+def _rows_of_parquet(session: Session, path: Path) -> Iterator[dict[str, Any]]:
+    with _readable(path) as source:
+        try:
+            lines = session.execute(
+                f"SELECT * FROM {source} SETTINGS output_format_json_named_tuples_as_objects = 1", "JSONEachRow"
+            )
+        except QueryRefused as refusal:
+            raise InvalidInput((_unreadable(path, refusal),)) from None
+    return (json.loads(line) for line in lines.splitlines() if line)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[str]:
+    """The file as a source of rows, under a name of ours: ClickHouse would look for patterns in the user's."""
+    with TemporaryDirectory(prefix="endpoints-gitops-") as folder:
+        copy = Path(folder, f"table{path.suffix.lower()}")
+        shutil.copyfile(path, copy)
+        yield f"file({text(str(copy))}, {text(FORMATS[path.suffix.lower()])})"
+
+
+def _unreadable(path: Path, refusal: QueryRefused) -> Problem:
+    """ClickHouse counts rows from 1, without the header of a CSV file."""
+    row = _ROW.search(refusal.message)
+    line = 0 if row is None else int(row[1]) + (path.suffix.lower() == ".csv")
+    reason = _NOISE.split(refusal.message.replace("\n", " "))[0].strip(" :.")
+    return Problem(
+        path=str(path), line=line, column=1 if line else 0, message=f"cannot be read: {reason}", code="data.invalid"
+    )
+
+
+def _sessions() -> str:
+    """Sessions are what their events say, as PostHog works them out (docs/server.md#hogql)."""
+    first_url, last_url = f"argMinIf({_URL}, timestamp, {_URL} != '')", f"argMaxIf({_URL}, timestamp, {_URL} != '')"
+
+    def of_url(prefix: str, url: str) -> list[str]:
+        return [
+            f"nullIf({url}, '') AS `${prefix}_current_url`",
+            f"nullIf(path({url}), '') AS `${prefix}_pathname`",
+            f"nullIf(domain({url}), '') AS `${prefix}_hostname`",
+        ]
+
+    def first(name: str) -> str:
+        value = f"JSONExtractString(properties, {text(name)})"
+        return f"nullIf(argMinIf({value}, timestamp, {value} != ''), '')"
+
+    columns = (
+        "`$session_id` AS session_id",
+        "argMin(events.distinct_id, timestamp) AS distinct_id",
+        "min(timestamp) AS `$start_timestamp`",
+        "max(timestamp) AS `$end_timestamp`",
+        "max(events.created_at) AS max_inserted_at",
+        f"arrayDistinct(arrayMap(each -> each.2, arraySort(groupArrayIf((timestamp, {_URL}), {_URL} != '')))) AS `$urls`",
+        "length(`$urls`) AS `$num_uniq_urls`",
+        *of_url("entry", first_url),
+        *of_url("end", last_url),
+        f"{first('$referring_domain')} AS `$entry_referring_domain`",
+        f"{first('$referrer')} AS `$entry_referrer`",
+        *(f"{first(name)} AS {identifier(f'$entry_{name}')}" for name in ENTRY_PARAMETERS),
+        *(f"countIf(event = '${name}') AS `${name}_count`" for name in ("pageview", "autocapture", "screen")),
+        "dateDiff('second', min(timestamp), max(timestamp)) AS `$session_duration`",
+        "if(`$pageview_count` = 0, NULL, "
+        "not(`$pageview_count` > 1 OR `$autocapture_count` > 0 OR `$session_duration` >= 10)) AS `$is_bounce`",
+        "toInt64(1) AS team_id",
+    )
+    return (
+        f"CREATE TABLE sessions ENGINE = MergeTree ORDER BY session_id AS SELECT {', '.join(columns)} "
+        "FROM events WHERE `$session_id` != '' GROUP BY `$session_id`"
+    )
