@@ -78,7 +78,7 @@ def model_problems(path: str, root: Node, value: Any, error: ValidationError) ->
 def suggested(detail: ErrorDetails) -> str | None:
     """The key that was probably meant by an unknown one."""
     *parents, key = detail["loc"]
-    model = _annotation_at(tuple(parents))
+    model = annotation_at(tuple(parents))
     known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
     other = _OTHER_NAMES.get(str(key))
     return other if other in known else _closest(str(key), known)
@@ -131,15 +131,15 @@ def _unknown_key(place: Path, detail: ErrorDetails) -> tuple[str, str, str | Non
         return "unknown-key", f"unknown key {name!r}; did you mean {near!r}?", f"write {near}"
     if len(place) == 1 and name in Materialization.model_fields:
         return "unknown-key", f"unknown key {name!r}; it belongs under materialization", None
-    model = _annotation_at(place[:-1])
+    model = annotation_at(place[:-1])
     known = ", ".join(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else ""
     return "unknown-key", f"unknown key {name!r}", f"the keys here are {known}"
 
 
 def _unknown_value(place: Path, given: object) -> tuple[str, str, str | None]:
-    words = _words_of(_annotation_at(place))
+    words = _words_of(annotation_at(place))
     near = did_you_mean(given, words) if isinstance(given, str) else ""
-    seconds = ", or its seconds" if _annotation_at(place) == FreshnessWord else ""
+    seconds = ", or its seconds" if annotation_at(place) == FreshnessWord else ""
     listed = ", ".join(words)
     return "unknown-value", f"{_dotted(place)} is one of {listed}{seconds}, not {_said(given)}{near}", None
 
@@ -181,7 +181,7 @@ def _inside(location: tuple[str | int, ...], value: Any) -> Path:  # noqa: ANN40
     return known
 
 
-def _annotation_at(place: Path) -> Any:  # noqa: ANN401 - an annotation can be anything
+def annotation_at(place: Path) -> Any:  # noqa: ANN401 - an annotation can be anything
     """What the model says may stand at this path."""
     annotation: Any = Definition
     for part in place:

@@ -13,6 +13,7 @@ from endpoints_gitops.codecs.yaml_nodes import (
     Node,
     ScalarNode,
     SequenceNode,
+    SolidNode,
     entry,
     is_merge,
     key_text,
@@ -159,9 +160,10 @@ def _body(text: str, node: ScalarNode) -> tuple[int, int]:
     return (start + 1, node.span.end - 1) if node.style else (start, node.span.end)
 
 
-def content_start(text: str, node: ScalarNode) -> int:
-    """Where a scalar's own first character stands, behind its anchor and tag."""
+def content_start(text: str, node: SolidNode) -> int:
+    """Where a node's own first character stands, behind its anchor and tag."""
     start = node.span.start
-    while (node.anchor or node.tag) and (found := _PROPERTY.match(text, start, node.span.end)):
-        start = found.end()
+    for _ in range((node.anchor is not None) + (node.tag is not None)):
+        found = _PROPERTY.match(text, start, node.span.end)
+        start = found.end() if found else start
     return start

@@ -45,6 +45,15 @@ def compose(path: str, text: str) -> SolidNode:
     raise InvalidInput((explain(path, seen, fault),))
 
 
+def compose_purely(path: str, text: str) -> SolidNode:
+    """The same by ruamel.yaml's own parser: slow, and independent of the C parser. Raises InvalidInput."""
+    seen = text.removeprefix(BOM)
+    try:
+        return _composed(path, YAML(typ="safe", pure=True).parse(seen))
+    except YAMLError as error:
+        raise InvalidInput((explain(path, seen, error),)) from None
+
+
 def c_parser(text: str) -> Any:  # noqa: ANN401 - the C extension has no types
     """libyaml's parser over this text, which starts with no byte order mark."""
     return CParser(text)

@@ -1,0 +1,260 @@
+"""A definition file with other values, in which everything else keeps its bytes; and new files.
+
+The text is spliced where values differ, then read again by two parsers: only what means exactly what was wanted is
+returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from endpoints_gitops.codecs.mistakes import annotation_at
+from endpoints_gitops.codecs.places import Path
+from endpoints_gitops.codecs.schema import SCHEMA_URL
+from endpoints_gitops.codecs.text import BOM, decode
+from endpoints_gitops.codecs.yaml_composer import compose, compose_purely
+from endpoints_gitops.codecs.yaml_nodes import AliasNode, MappingNode, Node, SequenceNode, SolidNode, solid
+from endpoints_gitops.codecs.yaml_source import Source, aliases, children, own_index
+from endpoints_gitops.codecs.yaml_splicing import add, remove, replace
+from endpoints_gitops.codecs.yaml_values import Reading
+from endpoints_gitops.codecs.yaml_writing import Layout, is_plain, mapping_lines
+from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput
+from endpoints_gitops.model.definition import Definition
+from endpoints_gitops.model.json import Json, canonical
+
+__all__ = ["REMOVED", "CannotRewrite", "Removed", "new_file", "rewrite"]
+
+
+class Removed(Enum):
+    """The type of `REMOVED`."""
+
+    REMOVED = "removed"
+
+
+REMOVED: Final = Removed.REMOVED
+"""In changes: the key or item is to go."""
+
+type Changes = Mapping[Path, Json | Removed]
+
+
+class CannotRewrite(EndpointsError):
+    """No text was found that means what was wanted; nothing was written."""
+
+    code = "definition.rewrite"
+    exit_code = ExitCode.USAGE
+
+
+def rewrite(content: bytes, changes: Changes, *, path: str) -> bytes:
+    """The file with these values at these paths; the same bytes where nothing differs.
+
+    A path names a place in the file as it is, also where other changes move it. Missing mappings on the way to a new
+    key are made; what is to go and is not there is no change. Values that other places share by an alias are written
+    out there first. Raises InvalidInput for a file that cannot be read, CannotRewrite where the result would not be
+    what was wanted.
+    """
+    text = decode(path, content)
+    mark = BOM if text.startswith(BOM) else ""
+    source = Source.of(path, text.removeprefix(BOM))
+    before = _value(path, source.root)
+    wanted = _changed(before, changes, path)
+    if _same(before, wanted):
+        return content
+    try:
+        spliced = _respelled(source, (), before, wanted).text
+    except InvalidInput as error:
+        raise _cannot(path) from error
+    return _proven(path, mark, _endings(text, spliced), wanted)
+
+
+def new_file(values: Mapping[str, Json]) -> bytes:
+    """A new definition: the editor's schema line, then the keys in the order of the model, SQL as readable text."""
+    ordered = {key: values[key] for key in Definition.model_fields if key in values} | dict(values)
+    lines = [f"# yaml-language-server: $schema={SCHEMA_URL}"]
+    for key, value in ordered.items():
+        style = "|" if key == "query" and isinstance(value, str) and not is_plain(value) else ""
+        lines += mapping_lines({key: value}, column=0, layout=Layout(), style=style)
+    return _proven(str(values.get("name", "a new file")), "", ["\n".join([*lines, ""])], ordered)
+
+
+def _value(path: str, root: Node) -> Any:  # noqa: ANN401 - any JSON value
+    reading = Reading(path=path)
+    value = reading.value(root)
+    if reading.problems:
+        raise InvalidInput(reading.problems)
+    return value
+
+
+def _changed(before: Json, changes: Changes, file: str) -> Json:
+    """Values first, then what goes, the later items of a list before the earlier ones."""
+    wanted = before
+    for path, value in changes.items():
+        if value is not REMOVED:
+            wanted = _with(wanted, path, value, file)
+    gone = [path for path, value in changes.items() if value is REMOVED]
+    for path in sorted(gone, key=lambda one: [(isinstance(part, int), part) for part in one], reverse=True):
+        wanted = _without(wanted, path)
+    return wanted
+
+
+def _with(value: Json, path: Path, new: Any, file: str) -> Json:  # noqa: ANN401 - any JSON value
+    if not path:
+        return new  # type: ignore[no-any-return]  # Any is JSON here
+    part, rest = path[0], path[1:]
+    if isinstance(part, str) and (value is None or isinstance(value, Mapping)):
+        known = value or {}
+        return {**known, part: _with(known.get(part), rest, new, file)}
+    if isinstance(part, int) and isinstance(value, list) and part <= len(value):
+        item = value[part] if part < len(value) else None
+        return [*value[:part], _with(item, rest, new, file), *value[part + 1 :]]
+    raise _cannot(file, f"there is no place for {part!r} in it")
+
+
+def _without(value: Json, path: Path) -> Json:
+    part, rest = path[0], path[1:]
+    if isinstance(part, str) and isinstance(value, Mapping) and part in value:
+        kept = {key: item for key, item in value.items() if key != part}
+        return {key: _without(item, rest) if key == part else item for key, item in value.items()} if rest else kept
+    if isinstance(part, int) and isinstance(value, list) and part < len(value):
+        return [*value[:part], *([_without(value[part], rest)] if rest else []), *value[part + 1 :]]
+    return value
+
+
+def _respelled(source: Source, path: Path, old: Json, new: Json) -> Source:
+    """The source with `new` at a path where it has `old`: as deep down as the two have anything in common."""
+    if _same(old, new):
+        return source
+    node = _node(source, path)
+    if isinstance(node, MappingNode) and isinstance(old, Mapping) and isinstance(new, Mapping) and (new or not path):
+        return _respelled_mapping(source, path, old, new)
+    if isinstance(node, SequenceNode) and isinstance(old, list) and isinstance(new, list | tuple) and old and new:
+        return _respelled_list(source, path, old, list(new))
+    return replace(_alone(source, path), path, new)
+
+
+def _respelled_mapping(source: Source, path: Path, old: Mapping[str, Json], new: Mapping[str, Json]) -> Source:
+    if not old and path and not _is_in_flow(source, path):
+        return replace(_alone(source, path), path, new)
+    for key, value in new.items():
+        if key in old and _is_own(source, path, key):
+            source = _respelled(source, (*path, key), old[key], value)
+        elif key not in old or not _same(old[key], value):
+            source = add(_alone(source, path), (*path, key), value, _order(path, new))
+    for key in old:
+        if key not in new:
+            if not _is_own(source, path, key):
+                raise _cannot(source.path, f"the key {key!r} comes from another place by `<<`")
+            source = remove(_alone(source, (*path, key)), (*path, key))
+    return source
+
+
+def _respelled_list(source: Source, path: Path, old: Sequence[Json], new: Sequence[Json]) -> Source:
+    """Items that are equal at both ends stay; those between are changed one by one, then added or removed."""
+    first = next((place for place, (a, b) in enumerate(zip(old, new, strict=False)) if not _same(a, b)), None)
+    first = min(len(old), len(new)) if first is None else first
+    shorter = min(len(old), len(new)) - first
+    last = next((n for n in range(shorter) if not _same(old[-1 - n], new[-1 - n])), shorter)
+    common = shorter - last
+    for place in range(first, first + common):
+        source = _respelled(source, (*path, place), old[place], new[place])
+    for place in range(first + common, len(new) - last):
+        source = add(_alone(source, path), (*path, place), new[place])
+    for place in reversed(range(first + common, len(old) - last)):
+        source = remove(_alone(source, (*path, place)), (*path, place))
+    return source
+
+
+def _alone(source: Source, path: Path) -> Source:
+    """The source in which no alias outside of this place stands for anything in or around it."""
+    while shared := _alias_of(source, path):
+        place, alias = shared
+        source = replace(source, place, _value(source.path, alias.target))
+    return source
+
+
+def _alias_of(source: Source, path: Path) -> tuple[Path, AliasNode] | None:
+    around = [_node(source, path[:depth]) for depth in range(len(path) + 1)]
+    inside = _within(around[-1])
+    for place, alias in aliases(source):
+        is_outside = place[: len(path)] != path
+        if is_outside and (alias.target in inside or alias.target in around):
+            return place, alias
+    return None
+
+
+def _within(root: Node) -> list[Node]:
+    found = [root]
+    for node in found:
+        if isinstance(node, MappingNode):
+            found += [key for key, _ in node.pairs]
+        if isinstance(node, MappingNode | SequenceNode):
+            found += children(node)
+    return found
+
+
+def _node(source: Source, path: Path) -> Node:
+    node: Node = source.root
+    for part in path:
+        assert isinstance(node, MappingNode | SequenceNode), "changes go into collections of their own only"
+        index = own_index(node, part)
+        assert index is not None, "as above"
+        node = children(node)[index]
+    return node
+
+
+def _is_own(source: Source, path: Path, key: str) -> bool:
+    node = _node(source, path)
+    return isinstance(node, MappingNode) and own_index(node, key) is not None
+
+
+def _is_in_flow(source: Source, path: Path) -> bool:
+    parent = _node(source, path[:-1])
+    return isinstance(parent, MappingNode | SequenceNode) and parent.flow
+
+
+def _order(path: Path, new: Mapping[str, Json]) -> Sequence[str]:
+    """The order of the model where it knows the keys, else the one that they come in."""
+    model = annotation_at(path)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else list(new)
+
+
+def _endings(before: str, after: str) -> list[str]:
+    """The text as the file ended before, and with the break that a block text at its end may need."""
+    newline = "\r\n" if "\r\n" in before else "\n"
+    if before.endswith("\n"):
+        return [after, after + newline]
+    bare = after.removesuffix("\n").removesuffix("\r")
+    return [bare, after, after + newline]
+
+
+def _proven(path: str, mark: str, texts: Sequence[str], wanted: Json) -> bytes:
+    for text in texts:
+        if all(_reads_as(path, read, text, wanted) for read in (compose, compose_purely)):
+            return (mark + text).encode()
+    raise _cannot(path)
+
+
+def _reads_as(path: str, read: Any, text: str, wanted: Json) -> bool:  # noqa: ANN401 - one of two functions
+    try:
+        root: SolidNode = solid(read(path, text))
+        return _same(_value(path, root), wanted)
+    except (InvalidInput, UnicodeError):
+        return False
+
+
+def _same(one: Json, other: Json) -> bool:
+    """Equal as JSON texts: 1, 1.0 and true are three values."""
+    return canonical(one) == canonical(other)
+
+
+def _cannot(
+    path: str, why: str = "no text was found that keeps the rest of the file and means what is wanted"
+) -> CannotRewrite:
+    return CannotRewrite(
+        f"this file cannot be changed by itself: {why}; nothing was written",
+        where=path,
+        fix="make the change by hand, in an editor",
+    )

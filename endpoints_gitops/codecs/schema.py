@@ -1,0 +1,85 @@
+"""The JSON Schema of a definition file, made from the model: for editors, and for validators that do without us.
+
+It says what one document may hold. What takes more than the document (the query's syntax, a name that two files share,
+two spellings of freshness that disagree) is for `endpoints-gitops check`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from endpoints_gitops.model.definition import QUERY_KEYS, Definition
+
+SCHEMA_URL: Final = (
+    "https://raw.githubusercontent.com/endpoints-gitops/endpoints-gitops/main/endpoints_gitops/codecs/"
+    "definition.schema.json"
+)
+SHIPPED: Final = Path(__file__).with_name("definition.schema.json")
+
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema, in JSON Schema 2020-12."""
+    made = _plain(Definition.model_json_schema())
+    definitions = made.pop("$defs")
+    return {
+        "$schema": _DIALECT,
+        "$id": SCHEMA_URL,
+        "title": "Endpoint definition",
+        **made,
+        "oneOf": [_stated(key) for key in QUERY_KEYS],
+        "$defs": definitions,
+    }
+
+
+def text() -> str:
+    """The schema as the shipped file has it."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _stated(key: str) -> dict[str, Any]:
+    """That a key is there and not empty, as the model counts the query keys."""
+    return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
+
+
+def _plain(schema: Any) -> Any:  # noqa: ANN401 - JSON of any shape
+    """Without what pydantic adds for itself: titles, defaults of null, unions of one thing and null."""
+    if isinstance(schema, list):
+        return [_plain(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    named = {
+        key: {name: _plain(one) for name, one in schema[key].items()}
+        for key in ("properties", "$defs")
+        if key in schema
+    }
+    rest = {key: _plain(item) for key, item in schema.items() if key not in named and not _is_noise(key, item)}
+    return _or_null({**rest, **named})
+
+
+def _is_noise(key: str, item: object) -> bool:
+    return (key == "title" and isinstance(item, str)) or (key == "default" and item is None) or item is True
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """`anyOf: [X, null]` as X that may be null too, where X says its types or its words."""
+    branches = schema.get("anyOf", [])
+    if len(branches) != 2 or branches[1] != {"type": "null"}:
+        return schema
+    one = dict(branches[0])
+    if "enum" in one:
+        one["enum"] = [*one["enum"], None]
+    elif "const" in one:
+        one = {"enum": [one.pop("const"), None], **one}
+    if isinstance(one.get("type"), str):
+        one["type"] = [one["type"], "null"]
+    if not {"type", "enum"} & one.keys():
+        return schema
+    return {**one, **{key: item for key, item in schema.items() if key != "anyOf"}}
+
+
+if __name__ == "__main__":
+    SHIPPED.write_text(text(), encoding="utf-8")

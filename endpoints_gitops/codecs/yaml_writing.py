@@ -1,0 +1,164 @@
+"""JSON values as YAML text that every reader takes for the same values, whether it knows YAML 1.1 or 1.2."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from endpoints_gitops.model.json import Json
+
+_SHORT: Final = 80
+"""Characters up to which a list of simple values stands on one line."""
+
+# What some reader takes for null, a truth value, a merge or a default; in any case.
+_WORDS: Final = frozenset(("", "null", "true", "false", "yes", "no", "on", "off", "y", "n", "~", "=", "<<"))
+_NUMBER_OR_DATE: Final = re.compile(r"[-+.]*[0-9][-+0-9a-fxob_.:, \tTZz]*|[-+]?\.(inf|nan)", re.IGNORECASE)
+_PLAIN_START: Final = re.compile(r"[^\s\-?:,\[\]{}#&*!|>'\"%@`=<~]")
+_BREAKS_PLAIN: Final = re.compile(r":\s|\s#|:$|^---|^\.\.\.|\s$")
+_BREAKS_PLAIN_IN_FLOW: Final = re.compile(r"[,\[\]{}:#?'\"&*!|>%@`]")
+# Everything else needs an escape; what YAML 1.1 takes for a line break does too.
+_PRINTABLE: Final = r"\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
+_ONE_LINE: Final = re.compile(f"[{_PRINTABLE}]*")
+_LINES: Final = re.compile(f"[{_PRINTABLE}\t\n]*")
+_ESCAPED: Final = re.compile(rf'[^{_PRINTABLE}]|["\\]')
+_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
+_LARGEST_INDICATOR: Final = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How a file is laid out: its line break, the spaces of a level, and those between a key and its list's dashes."""
+
+    newline: str = "\n"
+    step: int = 2
+    dash: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A value in block context: `head` follows the colon or dash, `body` are the lines below, indented."""
+
+    head: str
+    body: tuple[str, ...] = ()
+
+
+def is_plain(text: str, *, flow: bool = False) -> bool:
+    """Whether the text can stand without quotes and is text then, for every reader."""
+    if text.lower() in _WORDS or _NUMBER_OR_DATE.fullmatch(text) or not _PLAIN_START.match(text):
+        return False
+    if flow and _BREAKS_PLAIN_IN_FLOW.search(text):
+        return False
+    return _ONE_LINE.fullmatch(text) is not None and not _BREAKS_PLAIN.search(text)
+
+
+def inline(value: Json, *, style: str = "", flow: bool = False) -> str:
+    """The value on one line; `style` is the quote that text should keep, `flow` whether this stands in brackets."""
+    if isinstance(value, str):
+        return _quoted(value, style, flow=flow)
+    if isinstance(value, Mapping):
+        pairs = (f"{inline(key, flow=True)}: {inline(item, flow=True)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(inline(item, flow=True) for item in value)}]"
+    return _simple(value)
+
+
+def block(value: Json, *, parent: int, layout: Layout, style: str = "", width: int = 0) -> Written:
+    """The value of a key, or an item, that stands at the column `parent`.
+
+    `style` is what the value had before, if any; `width` the indentation of its block text then.
+    """
+    if isinstance(value, str):
+        return _text(value, parent, style, width or layout.step)
+    if isinstance(value, Mapping) and value:
+        return Written(head="", body=tuple(mapping_lines(value, column=parent + layout.step, layout=layout)))
+    if isinstance(value, list | tuple) and value and not _is_short(value):
+        return Written(head="", body=tuple(list_lines(value, column=parent + layout.dash, layout=layout)))
+    return Written(head=inline(value))
+
+
+def mapping_lines(value: Mapping[str, Json], *, column: int, layout: Layout, style: str = "") -> list[str]:
+    """A line or more for each key, all at this column; `style` is for values that are text."""
+    lines: list[str] = []
+    for key, item in value.items():
+        written = block(item, parent=column, layout=layout, style=style)
+        lines += [f"{' ' * column}{inline(key)}:{written.head and ' ' + written.head}", *written.body]
+    return lines
+
+
+def list_lines(value: Json, *, column: int, layout: Layout) -> list[str]:
+    """A line or more for each item, with the dashes at this column."""
+    lines: list[str] = []
+    for item in value if isinstance(value, list | tuple) else ():
+        written = listed(item, column=column, layout=layout)
+        lines += [f"{' ' * column}- {written.head}", *written.body]
+    return lines
+
+
+def listed(value: Json, *, column: int, layout: Layout, style: str = "", width: int = 0) -> Written:
+    """An item whose dash stands at this column: a collection begins on the dash's own line."""
+    inner = column + 2
+    if isinstance(value, Mapping) and value:
+        lines = mapping_lines(value, column=inner, layout=layout)
+    elif isinstance(value, list | tuple) and value and not _is_short(value):
+        lines = list_lines(value, column=inner, layout=layout)
+    else:
+        return block(value, parent=column, layout=layout, style=style, width=width)
+    return Written(head=lines[0][inner:], body=tuple(lines[1:]))
+
+
+def _is_short(value: Json) -> bool:
+    """Whether a list reads well on one line: simple values, and not many of them."""
+    items = value if isinstance(value, list | tuple) else ()
+    simple = not any(
+        isinstance(item, Mapping | list | tuple) or (isinstance(item, str) and "\n" in item) for item in items
+    )
+    return simple and len(inline(value)) <= _SHORT
+
+
+def _simple(value: Json) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = repr(value)
+    return text.replace("e", ".0e") if "e" in text and "." not in text else text  # YAML 1.1 wants the point
+
+
+def _quoted(text: str, style: str, *, flow: bool) -> str:
+    if style == "" and is_plain(text, flow=flow):
+        return text
+    single = style == "'" or (style == "" and '"' in text and "'" not in text)
+    if single and _ONE_LINE.fullmatch(text):
+        return "'" + text.replace("'", "''") + "'"
+    return f'"{_ESCAPED.sub(_escape, text)}"'
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    code = ord(character)
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _text(text: str, parent: int, style: str, width: int) -> Written:
+    wants_block = "\n" in text or style in ("|", ">")
+    body = text.rstrip("\n")
+    if not wants_block or not body or not _LINES.fullmatch(text):
+        return Written(head=inline(text, style=style if style in ("'", '"') else ""))
+    return _literal(body, len(text) - len(body), parent, style, width)
+
+
+def _literal(body: str, breaks: int, parent: int, style: str, width: int) -> Written:
+    """A block that is read as it is written. A folded one stays folded only where nothing is there to fold."""
+    lines = body.split("\n")
+    first = next(line for line in lines if line)
+    indicated = first[0] in " \t" or lines[0] == ""
+    if indicated and width > _LARGEST_INDICATOR:
+        width = 2
+    chomping = ("-", "")[breaks] if breaks < 2 else "+"
+    style = ">" if style == ">" and len(lines) == 1 and first[0] not in " \t" else "|"
+    pad = " " * (parent + width)
+    written = [pad + line if line else "" for line in lines] + [""] * (breaks - 1)
+    return Written(head=f"{style}{width if indicated else ''}{chomping}", body=tuple(written))
