@@ -1,0 +1,126 @@
+"""`pull`: bring what changed on the server into the definitions."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.model.outcome import Outcome, failures_of
+from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.operations.pull import How, Pulled, PullResult, Side, State, pull, undecided
+
+_STYLES = {
+    State.CREATED: Style.GOOD,
+    State.UPDATED: Style.GOOD,
+    State.CONFLICT: Style.BAD,
+    State.FAILED: Style.BAD,
+    State.UNDECIDED: Style.WARN,
+    State.GONE: Style.WARN,
+}
+_COUNTED = {
+    State.UNCHANGED: "as the server has them",
+    State.AHEAD: "ahead of the server: left as they are",
+    State.ONLY_HERE: "only here: push creates them",
+    State.PREDECESSOR: "kept on the server for callers of an older name: no file for them",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which endpoints, and whose word counts where both sides moved."""
+    parser.add_argument(
+        "selectors",
+        nargs="*",
+        metavar="SELECTOR",
+        help="a name, a glob, tag:TAG, a path, or changed:REF; none means all",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
+    side = parser.add_mutually_exclusive_group()
+    side.add_argument("--theirs", action="store_true", help="where both moved, take the server's")
+    side.add_argument("--mine", action="store_true", help="where both moved, keep the file's: the next push writes it")
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Print a line for each file that changes and each endpoint that needs a word; count the rest."""
+    with Context.of(arguments, console) as context:
+        definitions = context.definitions if context.folder.exists() else ()
+        context.announce()
+        comparison = compare(context.workplace, definitions, arguments.selectors)
+        how = _how(arguments, context, comparison)
+        result = pull(context.workplace, comparison, definitions, how, dry=arguments.dry_run)
+    for warning in result.warnings:
+        console.warn(Line(warning, Style.WARN))
+    console.show(_lines(result))
+    return _outcome(result)
+
+
+def _how(arguments: argparse.Namespace, context: Context, comparison: Comparison) -> How:
+    side = Side.THEIRS if arguments.theirs else Side.MINE if arguments.mine else None
+    how = How(side=side, guess_theirs=arguments.yes and side is None)
+    if side is not None or arguments.yes or arguments.dry_run or not context.console.interactive:
+        return how
+    names = undecided(context.workplace, comparison, context.definitions, how) if context.folder.exists() else ()
+    if not names:
+        return how
+    question = f"Nobody can tell whether file or server moved in {', '.join(names)}. Take the server's?"
+    return How(guess_theirs=context.console.confirm(question, yes=False))
+
+
+def _lines(result: PullResult) -> Iterator[Line | str]:
+    for one in result.pulled:
+        if one.state in _STYLES or one.state is State.KEPT:
+            yield Line(_line(one, dry=result.dry), _STYLES.get(one.state, Style.PLAIN))
+    for state, text in _COUNTED.items():
+        count = sum(one.state is state for one in result.pulled)
+        if count:
+            yield f"{count} {text}"
+    if result.outside:
+        yield Line(f"{result.outside} outside of `manage`", Style.FAINT)
+    if not result.pulled:
+        yield "neither files nor endpoints are there"
+
+
+def _line(one: Pulled, *, dry: bool) -> str:
+    what = f"would be {one.state}" if dry and one.state in {State.CREATED, State.UPDATED} else one.state.value
+    if one.state is State.GONE:
+        return f"{one.decision.name}: gone from the server, its file stays: {one.path}"
+    said = f"{one.decision.name}: {what}"
+    keys = ", ".join(_taken(one))
+    return f"{said}{f' ({keys})' if keys else ''}{f': {one.path}' if one.path else ''}"
+
+
+def _taken(one: Pulled) -> list[str]:
+    keys: list[str] = sorted(one.decision.taken)
+    return [*keys, *(["variables"] if one.decision.takes_settings else [])]
+
+
+def _outcome(result: PullResult) -> Outcome:
+    return Outcome(
+        command="pull",
+        exit_code=result.exit_code,
+        summary={**result.summary, "outside": result.outside},
+        items=tuple(map(_item, result.pulled)),
+        errors=tuple(failure for one in result.pulled if one.error for failure in failures_of(one.error)),
+    )
+
+
+def _item(one: Pulled) -> JsonObject:
+    decision = one.decision
+    against: list[Json] = [
+        {"key": each.key, "file": each.file, "server": each.server, "reason": each.reason, "known": each.is_known}
+        for each in decision.against
+    ]
+    endpoint = decision.judged.endpoint
+    return {
+        "name": decision.name,
+        "state": one.state,
+        "path": one.path,
+        "version": endpoint.current_version if endpoint else None,
+        "taken": list(_taken(one)),
+        "kept": sorted(decision.kept),
+        "ahead": list(decision.ahead),
+        "conflicts": against,
+        "error": str(one.error) if one.error else None,
+    }

@@ -1,0 +1,108 @@
+"""Whose change it is where a definition and the project disagree on a shared variable.
+
+Type, label, values and multi belong to the project's variable and leave no versions (docs/server.md#insight-variables).
+Git alone can tell: what the file said in every commit is not new in it, and what it said once is older.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from endpoints_gitops.model.definition import LoadedDefinition, Variable
+from endpoints_gitops.model.endpoint import InsightVariable
+from endpoints_gitops.model.json import Json, canonical
+from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.plan.judging import Verdict
+from endpoints_gitops.workspace.git import repository
+from endpoints_gitops.workspace.history import history
+
+_STATED = ("type", "label", "values", "multi")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The variables of one definition that the project has otherwise, and whose change that is."""
+
+    names: tuple[str, ...]
+    verdict: Verdict
+    reason: str
+
+
+def judge_settings(
+    work: Workplace, definitions: Iterable[LoadedDefinition], variables: Iterable[InsightVariable]
+) -> dict[str, Settings]:
+    """By the name of the definition; only those that disagree with the project."""
+    there = {variable.code_name: _of_project(variable) for variable in variables}
+    differing = {loaded.name: loaded for loaded in definitions if _names(loaded, there)}
+    past = _past(work, differing)
+    return {
+        name: _judged(_names(loaded, there), _of_file(loaded), there, past.get(name))
+        for name, loaded in differing.items()
+    }
+
+
+def _names(loaded: LoadedDefinition, there: Mapping[str, Mapping[str, Json]]) -> tuple[str, ...]:
+    return tuple(
+        name for name, stated in _of_file(loaded).items() if name in there and not _agrees(stated, there[name])
+    )
+
+
+def _agrees(stated: Mapping[str, Json], has: Mapping[str, Json]) -> bool:
+    return all(canonical(value) == canonical(has[key]) for key, value in stated.items())
+
+
+def _of_file(loaded: LoadedDefinition) -> dict[str, dict[str, Json]]:
+    return {variable.name: _stated(variable) for variable in loaded.definition.variables or ()}
+
+
+def _stated(variable: Variable) -> dict[str, Json]:
+    said = {key: getattr(variable, key) for key in _STATED if getattr(variable, key) is not None}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in said.items()}
+
+
+def _of_project(variable: InsightVariable) -> Mapping[str, Json]:
+    return {
+        "type": variable.type,
+        "label": variable.name,
+        "values": variable.values,
+        "multi": variable.is_multi,
+    }
+
+
+type _States = Sequence[Mapping[str, Mapping[str, Json]]]
+
+
+def _past(work: Workplace, definitions: Mapping[str, LoadedDefinition]) -> Mapping[str, _States]:
+    """What each definition said in the commits behind HEAD, newest first; nothing where history cannot be had."""
+    found = repository(work.folder) if definitions else None
+    if found is None or found.is_shallow:
+        return {}
+    states = history(found, work.folder, definitions.keys(), lambda loaded: {"variables": _of_file(loaded)})
+    return {
+        name: [state.meaning["variables"] for state in past if state.meaning is not None]  # type: ignore[misc] - as made above
+        for name, past in states.items()
+    }
+
+
+def _judged(
+    names: tuple[str, ...],
+    stated: Mapping[str, Mapping[str, Json]],
+    there: Mapping[str, Mapping[str, Json]],
+    past: _States | None,
+) -> Settings:
+    listed = ", ".join(names)
+    if past and all(_said(state, name, stated[name]) for state in past for name in names):
+        return Settings(names=names, verdict=Verdict.DRIFTED, reason=f"{listed}: the file never said anything else")
+    if past and all(any(_had(state, name, there[name]) for state in past) for name in names):
+        return Settings(names=names, verdict=Verdict.AHEAD, reason=f"{listed}: the project has what the file said once")
+    reason = f"{listed}: type, label or values differ from the project's, and nobody can tell who changed them"
+    return Settings(names=names, verdict=Verdict.CONFLICT, reason=reason)
+
+
+def _said(state: Mapping[str, Mapping[str, Json]], name: str, stated: Mapping[str, Json]) -> bool:
+    return name not in state or canonical(state[name]) == canonical(stated)
+
+
+def _had(state: Mapping[str, Mapping[str, Json]], name: str, there: Mapping[str, Json]) -> bool:
+    return name in state and _agrees(state[name], there)

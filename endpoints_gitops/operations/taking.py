@@ -1,0 +1,321 @@
+"""What the files of a definition become when they take what the server has: only the nodes that differ are touched.
+
+Everything here is computed before anything is written, and proved by reading the new bytes as a definition again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from endpoints_gitops.codecs.text import BOM
+from endpoints_gitops.errors import EndpointsError, UsageError
+from endpoints_gitops.hogql.insights import strip
+from endpoints_gitops.hogql.parser import ParseFailure, parse
+from endpoints_gitops.hogql.variables import variables_used
+from endpoints_gitops.model.definition import QUERY_KEYS, Definition, LoadedDefinition, Variable
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.model.freshness import schedule_word
+from endpoints_gitops.model.json import Json, canonical
+from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint, same
+from endpoints_gitops.workspace.definitions import path_for
+from endpoints_gitops.workspace.files import inside, shown, write_atomically
+
+type NodePath = tuple[str | int, ...]
+type Changes = dict[NodePath, Any]
+
+_SHARED: Final = ("type", "label", "values", "multi")
+_SIMPLE: Final = {
+    Key.DESCRIPTION: "description",
+    Key.TAGS: "tags",
+    Key.ACTIVE: "active",
+    Key.OPTIONAL_BREAKDOWNS: "optional_breakdown_properties",
+    Key.BUCKET_OVERRIDES: "bucket_overrides",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEdit:
+    """A file before and after; `before` is None where there is none yet."""
+
+    path: Path
+    before: bytes | None
+    after: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taking:
+    """What to take into one definition.
+
+    `values` is what a definition says of the endpoint (`codecs.pulled`). `keys` are taken; where `settings` is set, so
+    are type, label and values of the shared variables that the file lists. `own_sql_file` is False where another
+    definition uses the same `.sql` file: then the text moves into the definition.
+    """
+
+    loaded: LoadedDefinition
+    endpoint: Endpoint
+    values: Mapping[str, Any]
+    keys: frozenset[Key]
+    environment: str
+    settings: bool = False
+    own_sql_file: bool = True
+
+
+class Unprovable(EndpointsError):
+    """The new text of a definition would not mean what the server has. Nothing of it was written."""
+
+    code = "pull.unprovable"
+
+
+def take(taking: Taking, folder: Path) -> tuple[FileEdit, ...]:
+    """The edits that make the definition's files say what the server has; none where they do so already.
+
+    Raises Unprovable where the text cannot be made to, and UsageError for a file that is outside of the folder.
+    """
+    from endpoints_gitops.codecs.rewriting import rewrite
+
+    path = Path(taking.loaded.path)
+    inside(folder, path)
+    before = _content(path)
+    if before is None:
+        raise UsageError("the file is gone", where=shown(path), fix="run the command again", code="files.changed")
+    changes, sql = changes_of(taking)
+    after = rewrite(before, changes, path=taking.loaded.path) if changes else before
+    edits = [FileEdit(path=path, before=before, after=after)]
+    if sql is not None:
+        edits.append(_sql_edit(taking, sql, folder))
+    _prove(taking, after, sql)
+    return tuple(edit for edit in edits if edit.before != edit.after)
+
+
+def create(
+    endpoint: Endpoint,
+    values: Mapping[str, Any],
+    folder: Path,
+    definitions: Iterable[LoadedDefinition],
+    environment: str,
+) -> FileEdit:
+    """The new file of an endpoint that no file defines.
+
+    Raises UsageError where no file can be called after it, InvalidInput and Unprovable where no definition can say what
+    the server has.
+    """
+    from endpoints_gitops.codecs.definition import read_definition
+    from endpoints_gitops.codecs.rewriting import new_file
+
+    path = path_for(endpoint.name, folder, definitions)
+    content = new_file(values)
+    loaded = read_definition(shown(path), content, _nothing_beside)
+    stated, server = of_definition(loaded, environment), of_endpoint(endpoint)
+    wrong = [key for key in stated if key in server and not same(key, stated[key], server[key])]
+    if wrong:
+        raise Unprovable(
+            f"no definition can say {', '.join(wrong)} of {endpoint.name} as the server has it",
+            fix=f"endpoints-gitops get {endpoint.name} shows it; leave it out with `manage` in the configuration",
+        )
+    return FileEdit(path=path, before=None, after=content)
+
+
+def write_edits(edits: Iterable[FileEdit], folder: Path) -> None:
+    """Write each file whole. Raises UsageError for one that is not as it was when the edit was made."""
+    for edit in edits:
+        if _content(edit.path) != edit.before:
+            raise UsageError(
+                f"{shown(edit.path)} changed while this command ran; nothing was written to it",
+                fix="run the command again",
+                code="files.changed",
+            )
+        write_atomically(edit.path, edit.after, folder=folder)
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror or error}", where=shown(path)) from error
+
+
+def _nothing_beside(name: str) -> bytes:
+    raise FileNotFoundError(2, "a new definition has its query inside", name)
+
+
+def changes_of(taking: Taking) -> tuple[Changes, str | None]:
+    """The nodes to change, and the text for the `.sql` file where the query goes there."""
+    definition, meaning = taking.loaded.definition, of_endpoint(taking.endpoint)
+    changes: Changes = {}
+    sql = None
+    if Key.QUERY in taking.keys:
+        query, sql = _query(taking)
+        changes |= query
+    if Key.QUERY in taking.keys or taking.settings:
+        changes |= _variables(taking)
+    for key in taking.keys & _SIMPLE.keys():
+        changes[_place(definition, taking.environment, _SIMPLE[key])] = meaning[key]
+    if Key.MATERIALIZATION in taking.keys:
+        changes[_materialization_place(definition, taking.environment, "enabled")] = meaning[Key.MATERIALIZATION]
+    if Key.FRESHNESS in taking.keys:
+        changes |= _freshness(definition, taking.environment, int(str(meaning[Key.FRESHNESS])))
+    return changes, sql
+
+
+def _query(taking: Taking) -> tuple[Changes, str | None]:
+    """In the form that the file has, where that can hold what the server has; else in the form of a new file."""
+    from endpoints_gitops.codecs.rewriting import REMOVED
+
+    definition, sql, node = taking.loaded.definition, taking.values.get("query"), taking.values.get("query_definition")
+    written = definition.query_definition
+    if written is not None and written.get("kind") == taking.endpoint.kind:
+        return dict(_node_changes(written, node or _node_with_text(written, taking.endpoint))), None
+    present = next(key for key in QUERY_KEYS if getattr(definition, key) is not None)
+    if present == "query_file" and node is None and taking.own_sql_file:
+        return {}, str(sql)
+    wanted = "query" if node is None else "query_definition"
+    removed: Changes = {} if wanted == present else {(present,): REMOVED}
+    return removed | {(wanted,): sql if node is None else node}, None
+
+
+def _node_with_text(written: Mapping[str, Any], endpoint: Endpoint) -> Mapping[str, Any]:
+    """The stored node for a file that holds HogQL as a node; its variables stay in the list if they stand there."""
+    left_out = {"version"} if written.get("variables") is not None else {"version", "variables"}
+    return {key: value for key, value in endpoint.query.items() if key not in left_out}
+
+
+def _node_changes(written: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[tuple[NodePath, Any]]:
+    """What the server fills in by itself is no difference, and what the file says of its defaults stays."""
+    return _differences(("query_definition",), strip(written), strip(wanted))
+
+
+def _differences(path: NodePath, before: object, after: object) -> Iterator[tuple[NodePath, Any]]:
+    from endpoints_gitops.codecs.rewriting import REMOVED
+
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in before.keys() - after.keys():
+            yield (*path, key), REMOVED
+        for key, value in after.items():
+            yield from _differences((*path, key), before[key], value) if key in before else [((*path, key), value)]
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from _differences((*path, index), one, other)
+    elif canonical(before) != canonical(after):  # type: ignore[arg-type] - both are JSON
+        yield path, after
+
+
+def _variables(taking: Taking) -> Changes:
+    """The list as the server has it: entries that stay keep what is the same, and no list is begun without need."""
+    from endpoints_gitops.codecs.rewriting import REMOVED
+
+    has_query = Key.QUERY in taking.keys
+    wanted = {str(one["name"]): one for one in taking.values.get("variables") or ()}
+    listed = taking.loaded.definition.variables
+    if listed is None:
+        new = [one for name, one in wanted.items() if name not in _used(taking.loaded)]
+        return {("variables",): new} if new and has_query else {}
+    if has_query and not wanted:
+        return {("variables",): REMOVED} if listed else {}
+    changes: Changes = {}
+    for index, variable in enumerate(listed):
+        if variable.name in wanted:
+            changes |= _variable(index, variable, wanted[variable.name], has_query=has_query)
+        elif has_query:
+            changes["variables", index] = REMOVED
+    names = {variable.name for variable in listed}
+    new = [one for name, one in wanted.items() if name not in names and name not in _used(taking.loaded)]
+    return changes | ({("variables", len(listed) + at): one for at, one in enumerate(new)} if has_query else {})
+
+
+def _used(loaded: LoadedDefinition) -> frozenset[str]:
+    """The variables that the file's query uses; those that its list leaves out are left out on purpose."""
+    if not loaded.sql:
+        return frozenset()
+    try:
+        return frozenset(variables_used(parse(loaded.sql)))
+    except ParseFailure:
+        return frozenset()
+
+
+def _variable(index: int, variable: Variable, wanted: Mapping[str, Any], *, has_query: bool) -> Changes:
+    changes: Changes = {}
+    if has_query and _differs(variable.default, wanted.get("default")):
+        changes["variables", index, "default"] = wanted.get("default")
+    for key in _SHARED:
+        stated = getattr(variable, key)
+        now = list(stated) if isinstance(stated, tuple) else stated
+        if variable.states(key) and key in wanted and _differs(now, wanted[key]):
+            changes["variables", index, key] = wanted[key]
+    return changes
+
+
+def _differs(one: Json, other: Json) -> bool:
+    return canonical(one) != canonical(other)
+
+
+def _place(definition: Definition, environment: str, key: str) -> NodePath:
+    """Where the file says this for the environment: in its overlay, if that says it, else at the top."""
+    overlay = (definition.environments or {}).get(environment)
+    return ("environments", environment, key) if overlay is not None and overlay.states(key) else (key,)
+
+
+def _materialization_place(definition: Definition, environment: str, key: str) -> NodePath:
+    overlay = (definition.environments or {}).get(environment)
+    laid = overlay.materialization if overlay is not None else None
+    top: NodePath = ("materialization", key)
+    return ("environments", environment, *top) if laid is not None and getattr(laid, key) is not None else top
+
+
+def _freshness(definition: Definition, environment: str, seconds: int) -> Changes:
+    """In the words, and under the keys, in which the file says it: the two are one setting."""
+    overlay = (definition.environments or {}).get(environment)
+    for settings, prefix in ((overlay, ("environments", environment)), (definition, ())):
+        if settings is None:
+            continue
+        schedule = settings.materialization.schedule if settings.materialization else None
+        word = schedule_word(seconds) or seconds
+        changes: Changes = {}
+        if settings.data_freshness is not None:
+            in_words = isinstance(settings.data_freshness, str)
+            changes[*prefix, "data_freshness"] = word if in_words else seconds
+        if schedule is not None:
+            changes[*prefix, "materialization", "schedule"] = word
+        if changes:
+            return changes
+    return {("data_freshness",): schedule_word(seconds) or seconds}
+
+
+def _sql_edit(taking: Taking, sql: str, folder: Path) -> FileEdit:
+    """The `.sql` file with the text, its mark, line ends and end of file kept."""
+    path = Path(taking.loaded.path).parent / str(taking.loaded.definition.query_file)
+    inside(folder, path)
+    before = _content(path) or b""
+    if taking.loaded.sql == sql:
+        return FileEdit(path=path, before=before, after=before)
+    text = before.decode("utf-8")
+    newline = "\r\n" if "\r\n" in text else "\n"
+    bare = text.rstrip("\r\n")
+    mark = BOM if text.startswith(BOM) else ""
+    after = mark + sql.replace("\n", newline) + text[len(bare) :]
+    return FileEdit(path=path, before=before, after=after.encode("utf-8"))
+
+
+def _prove(taking: Taking, content: bytes, sql: str | None) -> None:
+    """Read the new text again: keys that were taken mean what the server has, the others what they did."""
+    from endpoints_gitops.codecs.definition import read_definition
+
+    def read_beside(name: str) -> bytes:
+        if sql is not None:
+            return sql.encode("utf-8")
+        return (Path(taking.loaded.path).parent / name).read_bytes()
+
+    after = of_definition(read_definition(taking.loaded.path, content, read_beside), taking.environment)
+    before, server = of_definition(taking.loaded, taking.environment), of_endpoint(taking.endpoint)
+    wrong = [key for key in taking.keys if key not in after or not same(key, after[key], server[key])]
+    wrong += [key for key in before.keys() - taking.keys if key not in after or not same(key, after[key], before[key])]
+    if wrong:
+        raise Unprovable(
+            f"cannot write {', '.join(sorted(wrong))} of {taking.loaded.name} so that it means what the server has",
+            where=shown(Path(taking.loaded.path)),
+            fix=f"endpoints-gitops diff {taking.loaded.name} shows what to change by hand",
+        )
