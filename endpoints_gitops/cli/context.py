@@ -92,7 +92,9 @@ class Context:
             allow_insecure=access.allow_insecure,
             max_wait=self.arguments.max_wait,
         )
-        return Client(connection, budget=self._state_of_user / "budgets.sqlite", trace=self.console.trace)
+        return Client(
+            connection, budget=self._state_of_user / "budgets.sqlite", trace=self.console.trace, notice=self.console.say
+        )
 
     @cached_property
     def state(self) -> Path:

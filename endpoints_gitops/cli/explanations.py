@@ -49,8 +49,8 @@ with its line.""",
 host. `endpoints-gitops auth status` shows where a key is looked for. No message ever repeats a key.""",
     "definition": """A file in the definitions folder is wrong, at the place that is printed. Commands that write
 need every definition right: none is skipped. `endpoints-gitops schema` prints the JSON Schema for your editor.""",
-    "definitions": """The definitions folder, or the name of a file in it, is not what a command needs. `endpoints-
-itops init` makes the folder; --dir names another one.""",
+    "definitions": """The definitions folder, or the name of a file in it, is not what a command needs.
+`endpoints-gitops init` makes the folder; --dir names another one.""",
     "files": """A file could not be written, or lies outside the folder that is written to, perhaps through a
 symbolic link. What was there is still whole.""",
     "system": "The operating system refused something that every command needs, such as reading the current folder.",

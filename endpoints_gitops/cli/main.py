@@ -17,6 +17,7 @@ from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.outcome import Failure, Outcome, failed
 
 PROGRAM = "endpoints-gitops"
+_BARE = {"--overwrite": "--overwrite=", "--wait": "--wait=", "--refresh": "--refresh=force"}
 
 
 class Command(Protocol):
@@ -137,8 +138,8 @@ def _refuse_options_alone(words: Sequence[str]) -> None:
 
 
 def _spelled_out(words: Sequence[str]) -> list[str]:
-    """Bare `--overwrite` and `--wait` take no value, so that the selector behind them stays a selector."""
-    return [f"{word}=" if word in {"--overwrite", "--wait"} else word for word in words]
+    """Options whose value can be left away take it behind `=` alone, so that the word behind them stays a word."""
+    return [_BARE.get(word, word) for word in words]
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:

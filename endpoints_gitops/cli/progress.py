@@ -30,12 +30,13 @@ class _Lines:
 
     def started(self, what: str, total: int) -> None:
         self._total, self._done = total, 0
-        self._console.say(Line(f"{what}: {total}", Style.FAINT))
+        self._console.say(Line(f"{what}: {total}" if total else what, Style.FAINT))
 
     def advanced(self, name: str, state: str) -> None:
         with self._lock:
             self._done += 1
-            self._console.say(Line(f"  [{self._done}/{self._total}] {name}: {state}", Style.FAINT))
+            count = f"{self._done}/{self._total}" if self._total else str(self._done)
+            self._console.say(Line(f"  [{count}] {name}: {state}", Style.FAINT))
 
     def finished(self) -> None:
         self._total = 0
@@ -53,7 +54,7 @@ class _Bar:
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = RichProgress(*columns, console=self._console.rich(self._console.stderr), transient=True)
-        self._task = self._bar.add_task(what, total=total)
+        self._task = self._bar.add_task(what, total=total or None)
         self._bar.start()
 
     def advanced(self, name: str, state: str) -> None:

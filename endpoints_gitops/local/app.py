@@ -20,7 +20,7 @@ from endpoints_gitops.local.control import control_routes
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import Refused, broken, method_not_allowed, not_found, too_large
 from endpoints_gitops.local.fault_layer import FaultLayer
-from endpoints_gitops.local.routes import endpoints, running, variables, who
+from endpoints_gitops.local.routes import endpoints, query, running, variables, who
 from endpoints_gitops.local.routes import materialisation as materialisation_routes
 from endpoints_gitops.local.routes.action import Action, Resource
 
@@ -33,6 +33,7 @@ _RESOURCES: Final = (
     *materialisation_routes.RESOURCES,
     *running.RESOURCES,
     *variables.RESOURCES,
+    *query.RESOURCES,
 )
 _PARENTS: Final = ("projects", "environments")
 

@@ -9,7 +9,7 @@ class Progress(Protocol):
     """Told from several threads at once, so an implementation guards itself."""
 
     def started(self, what: str, total: int) -> None:
-        """Work on `total` things begins; `what` names it in the present: "writing endpoints"."""
+        """Work on `total` things (0: nobody knows) begins; `what` names it in the present: "writing endpoints"."""
 
     def advanced(self, name: str, state: str) -> None:
         """One of them is done; `state` is a word or two: "updated to version 4"."""

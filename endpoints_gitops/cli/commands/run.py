@@ -1,0 +1,134 @@
+"""`run NAME` or `run --file PATH`: the rows on stdout and nothing else, whatever else there is to say on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from endpoints_gitops.cli.arguments import row_count, row_offset, version_number
+from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import EndpointsError, UsageError
+from endpoints_gitops.model.outcome import Outcome
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.definition import LoadedDefinition
+    from endpoints_gitops.model.json import Json
+    from endpoints_gitops.operations.assignments import Assignment, Input
+    from endpoints_gitops.operations.running import Rows
+
+_ONLY_BY_NAME = ("version", "offset", "all", "refresh")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """What to run, with which values, and how the rows are printed."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("name", nargs="?", metavar="NAME", help="an endpoint of the server")
+    what.add_argument("--file", type=Path, metavar="PATH", help="a definition, run as it stands, pushed or not")
+    parser.add_argument(
+        "--var", action="append", default=[], metavar="K=V",
+        help="a variable: K=TEXT, typed by the variable, or K:=JSON; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--version", type=version_number, metavar="N", help="this version (default: the newest)")
+    parser.add_argument("--limit", type=row_count, metavar="N", help="at most N rows; with --all, N rows at a time")
+    parser.add_argument(
+        "--offset", type=row_offset, metavar="N", help="leave out the first N rows; needs --limit or --all"
+    )
+    parser.add_argument("--all", action="store_true", help="every row, asked for page by page")
+    parser.add_argument(
+        "--refresh", choices=["cache", "force", "direct"], metavar="force|direct",
+        help="compute anew; without a word force is meant; --refresh=direct also goes past a materialised table",
+    )  # fmt: skip
+    parser.add_argument("--output", choices=["table", "json", "csv"], default="table", help="how rows are printed")
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Run it and print the rows."""
+    from endpoints_gitops.cli.answers import document, items
+    from endpoints_gitops.operations.assignments import parsed
+
+    _refuse_combinations(arguments)
+    assignments = parsed(arguments.var)
+    with Context.of(arguments, console) as context:
+        by_file = arguments.file is not None
+        rows = _run_file(context, assignments) if by_file else _run_endpoint(context, assignments)
+    console.show_document(document(rows, arguments.output))
+    console.say(*(f"note: {note}" for note in rows.notes))
+    return Outcome(command="run", summary={"rows": len(rows.rows)}, items=items(rows))
+
+
+def _refuse_combinations(arguments: argparse.Namespace) -> None:
+    wrong = [f"--{option}" for option in _ONLY_BY_NAME if getattr(arguments, option) not in (None, False)]
+    if arguments.file is not None and wrong:
+        fix = "leave it away: a file is computed as it stands; LIMIT and OFFSET can stand in its query"
+        raise UsageError(f"{' and '.join(wrong)}: only for an endpoint of the server", fix=fix, code="usage.arguments")
+    if arguments.offset is not None and arguments.limit is None and not arguments.all:
+        raise UsageError("--offset needs a --limit", fix="add --limit N, or --all", code="usage.arguments")
+
+
+def _run_endpoint(context: Context, assignments: tuple[Assignment, ...]) -> Rows:
+    from endpoints_gitops.operations.running import Asked, run, run_all
+
+    arguments, name = context.arguments, context.arguments.name
+    with context.naming(name):
+        asked = Asked(
+            values=_values(context, assignments, _inputs_of_endpoint(context, assignments)),
+            version=arguments.version,
+            limit=arguments.limit,
+            offset=arguments.offset,
+            refresh=arguments.refresh,
+        )
+        return (
+            run_all(context.client, name, asked, context.progress)
+            if arguments.all
+            else run(context.client, name, asked)
+        )
+
+
+def _run_file(context: Context, assignments: tuple[Assignment, ...]) -> Rows:
+    from endpoints_gitops.operations.assignments import inputs_of_definition
+    from endpoints_gitops.operations.running_files import run_definition
+    from endpoints_gitops.workspace.definitions import read_file
+
+    path: Path = context.arguments.file
+    inside = path.resolve().is_relative_to(context.folder.resolve())
+    loaded = read_file(path, context.folder if inside else path.parent)
+    values = _values(context, assignments, inputs_of_definition(loaded))
+    return run_definition(context.client, loaded, values, context.arguments.limit)
+
+
+def _values(context: Context, assignments: tuple[Assignment, ...], inputs: Mapping[str, Input]) -> Mapping[str, Json]:
+    from endpoints_gitops.operations.assignments import values
+
+    typed, notes = values(assignments, inputs)
+    context.console.say(*(f"note: {note}" for note in notes))
+    return typed
+
+
+def _inputs_of_endpoint(context: Context, assignments: tuple[Assignment, ...]) -> Mapping[str, Input]:
+    """From the definition, else from the server; neither is asked unless there is text to be typed."""
+    from endpoints_gitops.operations.assignments import inputs_of_definition, inputs_of_document
+
+    texts = {one.name for one in assignments if one.text is not None}
+    loaded = _definition(context) if texts else None
+    inputs = inputs_of_definition(loaded) if loaded else {}
+    if texts <= inputs.keys():
+        return inputs
+    try:
+        document = context.client.openapi(context.arguments.name, version=context.arguments.version)
+    except EndpointsError as error:
+        if error.exit_code != 3:
+            raise
+        context.console.say("note: this key may not ask for the types of variables: values are sent as text")
+        return inputs
+    return {**inputs_of_document(document), **inputs}
+
+
+def _definition(context: Context) -> LoadedDefinition | None:
+    """The definition of that name, where the folder is there and can be read: a run does not need it right."""
+    with contextlib.suppress(UsageError):
+        return next((one for one in context.definitions if one.name == context.arguments.name), None)
+    return None
