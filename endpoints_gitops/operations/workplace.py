@@ -1,21 +1,18 @@
-"""Where an operation works: one environment, its definitions, its server, and whoever listens."""
+"""Where a command works: one environment, one project, one definitions folder, and who hears of the progress."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from endpoints_gitops.api.client import Client
 from endpoints_gitops.operations.progress import Progress
 from endpoints_gitops.workspace.configuration import EnvironmentSettings
-
-if TYPE_CHECKING:
-    from endpoints_gitops.api.client import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workplace:
-    """`folder` holds the definitions; `state` is the state folder of this host, project and checkout."""
+    """`state` is the folder of this host, project and checkout in the state folder; it may not exist yet."""
 
     environment: EnvironmentSettings
     folder: Path

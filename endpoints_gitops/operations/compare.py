@@ -1,0 +1,122 @@
+"""Compare definitions with the server: one list of endpoints, one of variables, and whose each difference is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
+from endpoints_gitops.operations.evidence import Pair, Record, judge_all, read_record
+from endpoints_gitops.operations.prune import prunable
+from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.plan.judging import Judged
+from endpoints_gitops.plan.variables import VariableChange, needed
+from endpoints_gitops.workspace.selection import managed, select_names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Definitions and server, side by side.
+
+    `judged` has every name that is managed and selected, by name, also those without a difference. `endpoints` is the
+    whole list of the server, and what every write of a push is checked against: it is not asked for a second time.
+    `outside` counts the names that `manage` leaves out; `prunable` is empty unless it was asked for.
+    """
+
+    judged: tuple[Judged, ...]
+    endpoints: Mapping[str, Endpoint]
+    definitions: Mapping[str, LoadedDefinition]
+    variables: tuple[InsightVariable, ...] = ()
+    variable_changes: tuple[VariableChange, ...] = ()
+    record: Record = field(default_factory=Record)
+    prunable: frozenset[str] = frozenset()
+    outside: int = 0
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def unchanged(self) -> int:
+        """How many names are the same here and there, in all that the files say."""
+        return sum(
+            judged.endpoint is not None and judged.loaded is not None and not judged.differences
+            for judged in self.judged
+        )
+
+
+def compare(
+    work: Workplace, definitions: Sequence[LoadedDefinition], selectors: Sequence[str], *, prune: bool = False
+) -> Comparison:
+    """Compare what the selectors mean; without selectors, everything that is managed.
+
+    Asks for the endpoints once, all pages, for the variables once where a definition declares any, and for the versions
+    of those endpoints alone whose difference nothing else explains.
+    """
+    endpoints = {endpoint.name: endpoint for endpoint in work.client.list_endpoints()}
+    scope = _Scope.of(work, definitions, endpoints, selectors)
+    ours = {loaded.name: loaded for loaded in definitions if loaded.name in scope.names}
+    record = read_record(work)
+    variables, changes = _variables(work, definitions, ours, endpoints)
+    removable = prunable(work, definitions, endpoints) & scope.names if prune else frozenset()
+    pairs = [Pair(loaded=ours.get(name), endpoint=endpoints.get(name)) for name in scope.names]
+    return Comparison(
+        judged=judge_all(work, pairs, record, prunable=removable),
+        endpoints=endpoints,
+        definitions=ours,
+        variables=variables,
+        variable_changes=changes,
+        record=record,
+        prunable=removable,
+        outside=scope.outside,
+        warnings=(record.warning,) if record.warning else (),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scope:
+    names: frozenset[str]
+    outside: int
+
+    @classmethod
+    def of(
+        cls,
+        work: Workplace,
+        definitions: Sequence[LoadedDefinition],
+        endpoints: Mapping[str, Endpoint],
+        selectors: Sequence[str],
+    ) -> _Scope:
+        environment, there, patterns = work.environment.name, tuple(endpoints.values()), work.environment.manage
+        ours = managed(patterns, definitions=definitions, endpoints=there, environment=environment)
+
+        def meant(chosen: Sequence[str]) -> frozenset[str]:
+            return select_names(
+                chosen, definitions=definitions, endpoints=there, folder=work.folder, environment=environment
+            )
+
+        for selector in selectors:
+            if (names := meant((selector,))) and not names & ours:
+                raise _outside(selector, patterns)
+        everything = {loaded.name for loaded in definitions} | endpoints.keys()
+        return cls(names=meant(selectors) & ours, outside=len(everything - ours))
+
+
+def _outside(selector: str, patterns: Sequence[str]) -> UsageError:
+    message = f"{selector} is outside of what this configuration manages: manage = [{', '.join(patterns)}]"
+    return UsageError(message, fix="change `manage` in the configuration", code="usage.selector")
+
+
+def _variables(
+    work: Workplace,
+    definitions: Sequence[LoadedDefinition],
+    ours: Mapping[str, LoadedDefinition],
+    endpoints: Mapping[str, Endpoint],
+) -> tuple[tuple[InsightVariable, ...], tuple[VariableChange, ...]]:
+    """The shared variables, and what of them differs, where a definition has to do with any; else nobody asks.
+
+    Definitions that disagree are told whichever of them were selected: the variable is one.
+    """
+    if not any(loaded.definition.variables for loaded in ours.values()):
+        return (), ()
+    variables = work.client.list_variables()
+    changes = needed(definitions, variables, tuple(endpoints.values()))
+    return variables, tuple(change for change in changes if not ours.keys().isdisjoint(change.declared_by))

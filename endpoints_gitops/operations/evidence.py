@@ -1,0 +1,138 @@
+"""What is known of endpoints whose file and server differ, gathered with the fewest questions.
+
+The record and git's history cost no request. The list of versions costs one, and is asked for only where those two
+leave it open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.model.json import Json
+from endpoints_gitops.operations.together import each
+from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.plan.evidence import Evidence, Past, Recorded
+from endpoints_gitops.plan.judging import Judged, Presence, judge, needs_versions
+from endpoints_gitops.plan.meaning import Key, Meaning, of_definition
+from endpoints_gitops.workspace.git import dirty, repository
+from endpoints_gitops.workspace.history import PastState, history
+from endpoints_gitops.workspace.journal import unfinished
+from endpoints_gitops.workspace.record import load_record
+from endpoints_gitops.workspace.selection import touching
+
+NO_GIT = "this folder is in no git repository, or in one without a commit"
+SHALLOW = "this clone is shallow, so the history of the definition is not in it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """A definition, an endpoint, or both, of one name."""
+
+    loaded: LoadedDefinition | None
+    endpoint: Endpoint | None
+
+    @property
+    def name(self) -> str:
+        there = self.loaded or self.endpoint
+        assert there is not None
+        return there.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the last pull or push of this checkout left, by name; `warning` says why it cannot be used.
+
+    `unsaved` are those of the entries that a push put into its journal and was killed before it could save.
+    """
+
+    entries: Mapping[str, Recorded] = field(default_factory=dict)
+    unsaved: Mapping[str, Recorded] = field(default_factory=dict)
+    warning: str | None = None
+
+
+def read_record(work: Workplace) -> Record:
+    """The record of this checkout. An entry that makes no sense is left out: then history is asked instead."""
+    stored = load_record(work.state)
+    entries, journaled = _entries(stored.entries), _entries(_journaled(work))
+    unsaved = {name: entry for name, entry in journaled.items() if _is_newer(entry, entries.get(name))}
+    return Record(entries=entries | unsaved, unsaved=unsaved, warning=stored.warning)
+
+
+def _entries(stored: Mapping[str, Json]) -> dict[str, Recorded]:
+    read = ((name, Recorded.from_json(entry)) for name, entry in stored.items() if isinstance(entry, Mapping))
+    return {name: entry for name, entry in read if entry is not None}
+
+
+def _journaled(work: Workplace) -> Mapping[str, Json]:
+    """What the journal of a push that did not end says of the writes that landed; nothing, where it cannot be read."""
+    try:
+        left = unfinished(work.state)
+    except UsageError:
+        return {}
+    return left.done if left else {}
+
+
+def _is_newer(entry: Recorded, other: Recorded | None) -> bool:
+    return entry.at is not None and (other is None or other.at is None or entry.at > other.at)
+
+
+def judge_all(
+    work: Workplace, pairs: Iterable[Pair], record: Record, *, prunable: frozenset[str] = frozenset()
+) -> tuple[Judged, ...]:
+    """Each pair judged, in the order of the names. `prunable` has those without a definition that may be pruned."""
+    environment = work.environment.name
+    known = {pair.name: (pair, Evidence.of_record(record.entries.get(pair.name))) for pair in pairs}
+    judged = {
+        name: judge(pair.loaded, pair.endpoint, evidence, environment) for name, (pair, evidence) in known.items()
+    }
+    differing = {name: known[name] for name, one in judged.items() if _is_open_to_history(one, prunable)}
+    for name, (pair, evidence) in _with_versions(work, _with_history(work, differing)).items():
+        judged[name] = judge(pair.loaded, pair.endpoint, evidence, environment)
+    return tuple(judged[name] for name in sorted(judged))
+
+
+type _Known = Mapping[str, tuple[Pair, Evidence]]
+
+
+def _with_history(work: Workplace, known: _Known) -> _Known:
+    if not known:
+        return known
+    found = repository(work.folder)
+    if found is None or found.is_shallow:
+        why = SHALLOW if found else NO_GIT
+        return {name: (pair, replace(evidence, without_history=why)) for name, (pair, evidence) in known.items()}
+
+    def meaning_of(loaded: LoadedDefinition) -> Meaning:
+        return of_definition(loaded, work.environment.name)
+
+    past = history(found, work.folder, known.keys(), meaning_of)
+    loaded = [pair.loaded for pair, _ in known.values() if pair.loaded is not None]
+    edited = touching(loaded, dirty(found, work.folder))
+    return {
+        name: (pair, replace(evidence, history=tuple(map(_past, past[name])), is_dirty=name in edited))
+        for name, (pair, evidence) in known.items()
+    }
+
+
+def _past(state: PastState[Key]) -> Past:
+    return Past(meaning=state.meaning, committed_at=state.committed_at, commit=state.commit, readable=state.readable)
+
+
+def _with_versions(work: Workplace, known: _Known) -> _Known:
+    asked = [name for name, (pair, evidence) in known.items() if _is_open(work, pair, evidence)]
+    found = dict(zip(asked, each(work.client.list_versions, asked), strict=True))
+    return {name: (pair, replace(evidence, versions=found.get(name))) for name, (pair, evidence) in known.items()}
+
+
+def _is_open(work: Workplace, pair: Pair, evidence: Evidence) -> bool:
+    if pair.loaded is None or pair.endpoint is None:
+        return False
+    return needs_versions(pair.loaded, pair.endpoint, evidence, work.environment.name)
+
+
+def _is_open_to_history(judged: Judged, prunable: frozenset[str]) -> bool:
+    return judged.name in prunable or (judged.presence is Presence.BOTH and bool(judged.differences))

@@ -1,0 +1,44 @@
+"""Which endpoints a `--prune` may deactivate: this folder once defined them, and no file defines them now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.workspace.git import Repository, repository
+from endpoints_gitops.workspace.history import names_ever_defined
+from endpoints_gitops.workspace.selection import managed
+
+
+def prunable(
+    work: Workplace, definitions: Sequence[LoadedDefinition], endpoints: Mapping[str, Endpoint]
+) -> frozenset[str]:
+    """The names of active endpoints that may be pruned.
+
+    Never one that `protect` covers, never a stranger, and never what a definition was renamed from: its callers still
+    use it. Raises UsageError where there is no whole history, for then nobody knows what was ours.
+    """
+    kept = {loaded.name for loaded in definitions} | {loaded.definition.renamed_from for loaded in definitions}
+    protected = managed(
+        work.environment.protect,
+        definitions=definitions,
+        endpoints=endpoints.values(),
+        environment=work.environment.name,
+    )
+    active = {name for name, endpoint in endpoints.items() if endpoint.is_active}
+    return (names_ever_defined(_whole_history(work), work.folder) & active) - kept - protected
+
+
+def _whole_history(work: Workplace) -> Repository:
+    found = repository(work.folder)
+    if found is None:
+        message = "--prune needs git's history to know which endpoints were defined here, and there is none"
+        raise UsageError(message, fix="deactivate them by name: endpoints-gitops deactivate NAME", code="prune.no_git")
+    if found.is_shallow:
+        message = "--prune needs the whole history to know which endpoints were defined here, and this clone is shallow"
+        fix = "git fetch --unshallow; in CI, check out with fetch-depth: 0"
+        raise UsageError(message, fix=fix, code="prune.shallow")
+    return found

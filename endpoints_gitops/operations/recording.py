@@ -1,0 +1,116 @@
+"""The record of this checkout, after a push: what file and server agreed on, endpoint by endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.operations.compare import Comparison
+from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.operations.writing import Written
+from endpoints_gitops.plan.evidence import Recorded, recorded
+from endpoints_gitops.plan.judging import Judged
+from endpoints_gitops.plan.meaning import Key, Meaning, of_definition, of_endpoint, same
+from endpoints_gitops.workspace.record import update_record
+
+
+def agreed(
+    previous: Recorded | None,
+    *,
+    loaded: LoadedDefinition,
+    endpoint: Endpoint,
+    environment: str | None,
+    server_before: Meaning | None = None,
+    file_before: Meaning | None = None,
+    accepted: frozenset[Key] = frozenset(),
+) -> Recorded:
+    """What to remember of an endpoint and its file as they are now.
+
+    A key in which they still differ (drifted, in conflict) keeps what was remembered of it: else the next push would
+    find "as the last one left it" where nobody ever agreed. Of `accepted` keys somebody saw what the server has and
+    keeps the file's: both are remembered, so that the next push writes over just that.
+    """
+    file = of_definition(loaded, environment)
+    now = recorded(
+        previous,
+        endpoint=endpoint,
+        file=file,
+        at=datetime.now(UTC),
+        server_before=server_before,
+        file_before=file_before,
+    )
+    differing = (key for key in file if key in now.server and not same(key, file[key], now.server[key]))
+    open_keys = tuple(key for key in differing if key not in accepted)
+    fits = previous is not None and previous.endpoint_id == endpoint.id
+    return _with_kept(now, previous if fits else None, open_keys) if open_keys else now
+
+
+def save_record(work: Workplace, entries: Mapping[str, Recorded]) -> None:
+    """Save entries, where there are any; the others stay."""
+    if entries:
+        update_record(work.state, {name: entry.as_json() for name, entry in entries.items()})
+
+
+def refresh_record(work: Workplace, comparison: Comparison) -> None:
+    """Remember every endpoint in which file and server agree."""
+    agreeing = [one for one in comparison.judged if one.loaded and one.endpoint and not one.differences]
+    fresh = {one.name: _refreshed(work, comparison.record.entries.get(one.name), one) for one in agreeing}
+    changed = {name: entry for name, entry in fresh.items() if entry is not None}
+    save_record(work, dict(comparison.record.unsaved) | changed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeper:
+    """Gathers what the writes of a push leave, from several threads, and saves it once, at the end.
+
+    What a kill keeps from being saved stands in the journal.
+    """
+
+    work: Workplace
+    definitions: Mapping[str, LoadedDefinition]
+    before: Mapping[str, Recorded]
+    _kept: dict[str, Recorded] = field(default_factory=dict)
+
+    def keep(self, written: Written, before: Endpoint | None) -> JsonObject | None:
+        """The entry of what was written, None where there is nothing to remember."""
+        loaded = self.definitions.get(written.name)
+        if loaded is None or written.endpoint is None or not written.is_agreed:
+            return None
+        entry = agreed(
+            self.before.get(written.name),
+            loaded=loaded,
+            endpoint=written.endpoint,
+            environment=self.work.environment.name,
+            server_before=of_endpoint(before) if before is not None and written.landed else None,
+        )
+        self._kept[written.name] = entry
+        return entry.as_json()
+
+    def save(self) -> None:
+        save_record(self.work, self._kept)
+
+
+def _refreshed(work: Workplace, previous: Recorded | None, judged: Judged) -> Recorded | None:
+    """The entry for an endpoint in which nothing was to do, None where the one that is there says so already.
+
+    A colleague pushed, and what they pushed came here through git: without this, the next edit would be judged by what
+    was there before them.
+    """
+    assert judged.loaded is not None
+    assert judged.endpoint is not None
+    now = agreed(previous, loaded=judged.loaded, endpoint=judged.endpoint, environment=work.environment.name)
+    return None if previous is not None and replace(now, at=previous.at) == previous else now
+
+
+def _with_kept(now: Recorded, previous: Recorded | None, keys: tuple[Key, ...]) -> Recorded:
+    kept_server = {key: previous.server[key] for key in keys if previous and key in previous.server}
+    kept_file = {key: previous.file[key] for key in keys if previous and key in previous.file}
+    server = {key: value for key, value in now.server.items() if key not in keys} | kept_server
+    file = {key: value for key, value in now.file.items() if key not in keys} | kept_file
+    if Key.QUERY in keys and previous is not None:
+        now = replace(now, version=previous.version, version_id=previous.version_id)
+    return replace(now, server=server, file=file)
