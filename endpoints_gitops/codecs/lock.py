@@ -1,7 +1,7 @@
 """`endpoints.lock`: TOML, one block for each pin, one key a line, so that two branches merge and a review reads.
 
-Values that TOML has no words for (null, mixed lists) stand as JSON text. Reading imports nothing heavy: `lock --check` and
-every start of a consumer's app come through here.
+Values that TOML has no words for (null, objects of any shape) stand as JSON text. Reading imports nothing heavy:
+`lock --check` and every start of a consumer's app come through here. Writing it is `codecs.lock_text`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NoReturn
@@ -19,14 +19,13 @@ from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, query_hash
 
 SCHEMA_VERSION: Final = 1
-_HEAD: Final = "# Written by `endpoints-gitops lock` and `upgrade`; review it, do not edit it.\n"
-_WAY_OUT: Final = "take one side and lock again: git checkout --ours endpoints.lock && endpoints-gitops lock && git add endpoints.lock"
+_WAY_OUT: Final = "git checkout --ours endpoints.lock && endpoints-gitops lock && git add endpoints.lock"
 _MARKER: Final = re.compile(r"^(<{7} |>{7} |\|{7} )", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    kind: type | tuple[type, ...]
+    kind: type
     needed: bool = True
 
 
@@ -62,13 +61,6 @@ _EXAMPLE: Final = {"name": _Key(str, needed=False), "variables": _Key(str), "row
 _SAID: Final = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
 
 
-def write_lock(lock: Lock) -> bytes:
-    """The file: the same bytes for equal locks, whatever order the pins were given in."""
-    ordered = sorted(lock.pins, key=lambda pin: (pin.environment, pin.name))
-    blocks = "".join(f"\n[[pins]]\n{''.join(_lines(pin))}" for pin in ordered)
-    return f"{_HEAD}schema_version = {SCHEMA_VERSION}\n{blocks}".encode()
-
-
 def read_lock(content: bytes, path: str) -> Lock:
     """The lock that a file holds. `path` is what messages name.
 
@@ -86,108 +78,8 @@ def read_lock(content: bytes, path: str) -> Lock:
     return Lock(pins=tuple(sorted(pins, key=lambda pin: (pin.environment, pin.name))))
 
 
-def _lines(pin: Pin) -> Iterator[str]:
-    """The keys of a block in the order of `_PIN`; what holds nothing is left out."""
-    yield from _identity(pin)
-    if pin.allowed:
-        yield _line("allowed", pin.allowed)
-    yield from _query(pin)
-    yield from _list("variables", (_variable(each) for each in pin.variables), wanted=bool(pin.variables))
-    yield from _list("columns", (_column(each) for each in pin.columns or ()), wanted=pin.columns is not None)
-    yield from _list("examples", (_example(each) for each in pin.examples), wanted=bool(pin.examples))
-
-
-def _identity(pin: Pin) -> Iterator[str]:
-    yield _line("environment", pin.environment)
-    yield _line("name", pin.name)
-    yield _line("endpoint_id", pin.endpoint_id)
-    yield _line("version", pin.version)
-    for key in ("version_id", "created_at"):
-        if getattr(pin, key) is not None:
-            yield _line(key, getattr(pin, key))
-    yield _line("kind", pin.kind)
-    yield _line("materialized", pin.materialized)
-    if pin.freshness_seconds is not None:
-        yield _line("freshness_seconds", pin.freshness_seconds)
-    if pin.optional_breakdown_properties:
-        yield _line("optional_breakdown_properties", pin.optional_breakdown_properties)
-    if pin.bucket_overrides:
-        yield _line("bucket_overrides", dict(pin.bucket_overrides))
-    yield _line("query_hash", pin.query_hash)
-    yield _line("contract_hash", pin.contract_hash)
-
-
-def _query(pin: Pin) -> Iterator[str]:
-    """SQL as it is read, so that a moved pin shows the difference; the rest of the node as JSON."""
-    sql = pin.query.get("query") if pin.kind == "HogQLQuery" else None
-    if isinstance(sql, str):
-        yield f"sql = {_block(sql)}\n"
-    rest = {
-        key: value
-        for key, value in pin.query.items()
-        if key not in (["kind", "query"] if sql is not None else ["kind"])
-    }
-    if rest:
-        yield f"node = {_block(_json(rest, indent=2))}\n"
-
-
-def _variable(variable: PinnedVariable) -> str:
-    default = {"default": _json(variable.default)} if variable.has_default else {}
-    return _inline({"name": variable.name, "type": variable.type, "required": variable.required, **default})
-
-
-def _column(column: PinnedColumn) -> str:
-    nullable = {} if column.nullable is None else {"nullable": column.nullable}
-    return _inline({"name": column.name, "type": column.type, **nullable})
-
-
-def _example(example: PinnedExample) -> str:
-    name = {} if example.name is None else {"name": example.name}
-    rows = {} if example.rows is None else {"rows": _json(list(example.rows))}
-    return _inline({**name, "variables": _json(dict(example.variables)), **rows})
-
-
-def _list(key: str, items: Iterator[str], *, wanted: bool) -> Iterator[str]:
-    if not wanted:
-        return
-    lines = "".join(f"  {item},\n" for item in items)
-    yield f"{key} = [\n{lines}]\n"
-
-
-def _line(key: str, value: object) -> str:
-    import tomlkit
-
-    return f"{key} = {tomlkit.item(list(value) if isinstance(value, tuple) else value).as_string()}\n"
-
-
-def _inline(value: Mapping[str, Any]) -> str:
-    import tomlkit
-
-    return "{ " + ", ".join(f"{key} = {tomlkit.item(item).as_string()}" for key, item in value.items()) + " }"
-
-
-def _block(text: str) -> str:
-    """A text over several lines that starts and ends on lines of its own; `_unblocked` takes the last break off."""
-    import tomlkit
-
-    literal = "'''" not in text and not any(
-        character < " " and character not in "\n\t" or character == "\x7f" for character in text
-    )
-    return tomlkit.string(f"\n{text}\n", literal=literal, multiline=True).as_string() if literal else _escaped(text)
-
-
-def _escaped(text: str) -> str:
-    """TOML's escapes are JSON's; a break is written as one."""
-    quoted = json.dumps(text, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")
-    return '"""\n' + quoted.replace("\\n", "\n") + '\n"""'
-
-
 def _unblocked(text: str) -> str:
     return text.removesuffix("\n")
-
-
-def _json(value: Json, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, indent=indent)
 
 
 def _text(content: bytes, path: str) -> str:
@@ -280,11 +172,16 @@ class _Reader:
             self._add(index, message, f"endpoints-gitops upgrade {block['name']}@{block['version']}")
             return None
         return Pin(
-            **{
-                key: block[key]
-                for key in ("environment", "name", "endpoint_id", "version", "materialized", "contract_hash")
-            },
-            **{key: block.get(key) for key in ("version_id", "created_at", "freshness_seconds", "bucket_overrides")},
+            environment=block["environment"],
+            name=block["name"],
+            endpoint_id=block["endpoint_id"],
+            version=block["version"],
+            version_id=block.get("version_id"),
+            created_at=block.get("created_at"),
+            materialized=block["materialized"],
+            freshness_seconds=block.get("freshness_seconds"),
+            bucket_overrides=block.get("bucket_overrides"),
+            contract_hash=block["contract_hash"],
             query=query,
             optional_breakdown_properties=tuple(block.get("optional_breakdown_properties", ())),
             allowed=tuple(block.get("allowed", ())),

@@ -1,0 +1,188 @@
+"""The lock file: bytes that come back as they were, and every way in which a file is no lock."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from endpoints_gitops.codecs.lock import read_lock
+from endpoints_gitops.codecs.lock_text import write_lock
+from endpoints_gitops.errors import InvalidInput
+from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, without_nulls
+
+PIN = Pin(
+    environment="prod",
+    name="revenue_by_plan",
+    endpoint_id="0199a000-0000-7000-8000-000000000001",
+    version=3,
+    version_id="5c1e0000-0000-4000-8000-000000000003",
+    created_at=datetime(2026, 7, 1, 9, 5, 0, 250000, tzinfo=UTC),
+    query={
+        "kind": "HogQLQuery",
+        "query": "SELECT plan,\n  sum(amount) AS mrr\nFROM invoices\nWHERE month = {variables.month}\nGROUP BY plan",
+        "variables": {"0198": {"code_name": "month", "value": "2026-07", "variableId": "0198"}},
+    },
+    variables=(PinnedVariable(name="month", type="String", required=False, has_default=True, default="2026-07"),),
+    columns=(PinnedColumn(name="plan", type="string", nullable=True), PinnedColumn(name="mrr", type="decimal")),
+    examples=(PinnedExample(variables={"month": "2026-07"}, rows=({"plan": "team"},)),),
+    freshness_seconds=86400,
+    contract_hash="c0ffee",
+)
+
+_TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+_OBJECT = st.dictionaries(_TEXT, _JSON, max_size=3)
+_QUERY = st.builds(
+    lambda sql, rest: without_nulls({**rest, "kind": "HogQLQuery", "query": sql}), _TEXT, _OBJECT
+) | st.builds(lambda rest: without_nulls({**rest, "kind": "TrendsQuery"}), _OBJECT)
+_VARIABLE = st.builds(
+    PinnedVariable, name=_TEXT, type=_TEXT, required=st.booleans(), has_default=st.just(True), default=_JSON
+) | st.builds(PinnedVariable, name=_TEXT, type=_TEXT, required=st.booleans())
+_PIN = st.builds(
+    Pin,
+    environment=_TEXT,
+    name=_TEXT,
+    endpoint_id=_TEXT,
+    version=st.integers(1, 10_000),
+    version_id=st.none() | _TEXT,
+    created_at=st.none() | st.datetimes(timezones=st.just(UTC), min_value=datetime(1000, 1, 1)),  # noqa: DTZ001 - hypothesis adds the zone
+    query=_QUERY,
+    variables=st.lists(_VARIABLE, max_size=3).map(tuple),
+    columns=st.none()
+    | st.lists(st.builds(PinnedColumn, name=_TEXT, type=_TEXT, nullable=st.none() | st.booleans()), max_size=3).map(
+        tuple
+    ),
+    materialized=st.booleans(),
+    freshness_seconds=st.none() | st.just(900),
+    optional_breakdown_properties=st.lists(_TEXT, max_size=2).map(tuple),
+    bucket_overrides=st.none() | st.dictionaries(_TEXT, _TEXT, min_size=1, max_size=2),
+    examples=st.lists(
+        st.builds(
+            PinnedExample,
+            variables=_OBJECT,
+            name=st.none() | _TEXT,
+            rows=st.none() | st.lists(_JSON, max_size=2).map(tuple),
+        ),
+        max_size=2,
+    ).map(tuple),
+    contract_hash=_TEXT,
+    allowed=st.lists(_TEXT, max_size=2).map(tuple),
+)
+
+
+@given(st.lists(_PIN, max_size=3, unique_by=lambda pin: (pin.environment, pin.name)))
+def test_what_is_written_is_read_back(pins: list[Pin]) -> None:
+    written = write_lock(Lock(pins=tuple(pins)))
+    lock = read_lock(written, "endpoints.lock")
+    assert sorted(lock.pins, key=repr) == sorted(pins, key=repr)
+    assert write_lock(lock) == written == write_lock(Lock(pins=tuple(reversed(pins))))
+
+
+def test_a_block_is_for_people() -> None:
+    assert (
+        write_lock(Lock(pins=(PIN,))).decode()
+        == """\
+# Written by `endpoints-gitops lock` and `upgrade`; review it, do not edit it.
+schema_version = 1
+
+[[pins]]
+environment = "prod"
+name = "revenue_by_plan"
+endpoint_id = "0199a000-0000-7000-8000-000000000001"
+version = 3
+version_id = "5c1e0000-0000-4000-8000-000000000003"
+created_at = 2026-07-01T09:05:00.250000Z
+kind = "HogQLQuery"
+materialized = false
+freshness_seconds = 86400
+query_hash = "HASH"
+contract_hash = "c0ffee"
+sql = '''
+SELECT plan,
+  sum(amount) AS mrr
+FROM invoices
+WHERE month = {variables.month}
+GROUP BY plan
+'''
+node = '''
+{
+  "variables": {
+    "0198": {
+      "code_name": "month",
+      "value": "2026-07",
+      "variableId": "0198"
+    }
+  }
+}
+'''
+variables = [
+  { name = "month", type = "String", required = false, default = '"2026-07"' },
+]
+columns = [
+  { name = "plan", type = "string", nullable = true },
+  { name = "mrr", type = "decimal" },
+]
+examples = [
+  { variables = '{"month": "2026-07"}', rows = '[{"plan": "team"}]' },
+]
+""".replace("HASH", PIN.query_hash)
+    )
+
+
+WHOLE = write_lock(Lock(pins=(PIN, replace(PIN, name="signups")))).decode()
+BROKEN = {
+    "no TOML": (WHOLE.replace("version = 3", "version = ", 1), "no TOML"),
+    "conflict markers": (
+        WHOLE.replace("version = 3", "<<<<<<< HEAD\nversion = 3", 1),
+        ":8:1: a merge left its conflict",
+    ),
+    "a newer schema": (WHOLE.replace("schema_version = 1", "schema_version = 2"), "this lock has schema 2, and this"),
+    "no schema": (WHOLE.replace("schema_version = 1", ""), "schema_version = 1 is missing"),
+    "an unknown table": ("extra = 1\n" + WHOLE, "unknown key 'extra'"),
+    "an unknown key": (
+        WHOLE.replace('kind = "HogQLQuery"', 'kind = "HogQLQuery"\ncolour = 1', 1),
+        ":4:1: unknown key colour",
+    ),
+    "a missing key": (WHOLE.replace("materialized = false\n", "", 1), ":4:1: the key materialized is missing"),
+    "another kind": (WHOLE.replace("version = 3", 'version = "3"', 1), ":4:1: version is a whole number"),
+    "a column without type": (
+        WHOLE.replace('{ name = "mrr", type = "decimal" }', '{ name = "mrr" }', 1),
+        "columns.1.type is",
+    ),
+    "doubled pins": (WHOLE.replace('"signups"', '"revenue_by_plan"'), "revenue_by_plan is pinned twice"),
+    "an edited query": (WHOLE.replace("sum(amount)", "avg(amount)", 1), "the lock was edited by hand"),
+    "a default that is no JSON": (
+        WHOLE.replace("default = '\"2026-07\"'", 'default = "2026 07"', 1),
+        "a value is no JSON",
+    ),
+    "pins that are none": ("schema_version = 1\npins = 3\n", "pins is a list"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BROKEN.values(), ids=BROKEN)
+def test_what_is_no_lock(text: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        read_lock(text.encode(), "endpoints.lock")
+    assert message in str(caught.value.problems[0])
+
+
+def test_all_that_is_wrong_is_told() -> None:
+    wrong = WHOLE.replace("materialized = false\n", "").replace("version = 3", "version = true")
+    with pytest.raises(InvalidInput) as caught:
+        read_lock(wrong.encode(), "endpoints.lock")
+    assert len(caught.value.problems) == 4
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_lock_or_a_mistake(content: bytes) -> None:
+    with contextlib.suppress(InvalidInput):
+        assert read_lock(content, "endpoints.lock") is not None
