@@ -15,9 +15,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> str:
     """Columns aligned, numbers to the right; a header, a rule, a line for each row."""
     body = [list(row) for row in rows]
     texts = [[_cell(value) for value in row] for row in body]
-    widths = [max([len(name), *(len(row[index]) for row in texts)]) for index, name in enumerate(columns)]
+    header = [_cell(name) for name in columns]
+    widths = [max([len(name), *(len(row[index]) for row in texts)]) for index, name in enumerate(header)]
     right = [bool(body) and all(_is_number(row[index]) for row in body) for index in range(len(columns))]
-    lines = [list(columns), ["-" * width for width in widths], *texts]
+    lines = [header, ["-" * width for width in widths], *texts]
     return "".join(_aligned(line, widths, right) + "\n" for line in lines)
 
 

@@ -101,7 +101,8 @@ def _checked(answer: RunAnswer) -> tuple[Any, ...]:
 def _left_out(answer: RunAnswer, asked: Asked) -> Iterator[str]:
     count = len(answer.results)
     if answer.has_more:
-        yield f"there are more rows: --offset {(asked.offset or 0) + count} goes on, --all gets every one"
+        after = (asked.offset or 0) + count
+        yield f"there are more rows: --limit {count} --offset {after} goes on, --all gets every one"
     elif asked.limit is None and answer.columns is not None and count == UNPAGED_ROWS:
         yield f"these are {count} rows, where the server stops if the query has no LIMIT: --all gets every one"
 

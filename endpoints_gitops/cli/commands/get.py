@@ -24,5 +24,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     with Context.of(arguments, console) as context, context.naming(name):
         client = context.client
         endpoint = client.get_endpoint(name) if number is None else client.get_version(name, number)
-        console.show(lines(endpoint, context.address(name)))
-    return Outcome(command="get", summary={"endpoints": 1}, items=(endpoint.model_dump(mode="json"),))
+        address = context.address(name)
+    console.show(lines(endpoint, address))
+    item = {**endpoint.model_dump(mode="json"), "address": address}
+    return Outcome(command="get", summary={"endpoints": 1}, items=(item,))

@@ -27,6 +27,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     with Context.of(arguments, console) as context:
         endpoints = context.managed(context.client.list_endpoints(), arguments.selectors)
     items = tuple(_item(endpoint) for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.name))
+    if not items:
+        console.say("the project has no endpoints")
     console.show_document(table(COLUMNS, [[_shown(item[column]) for column in COLUMNS] for item in items]))
     return Outcome(command="list", summary={"endpoints": len(items)}, items=items)
 

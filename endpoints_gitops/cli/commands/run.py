@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from endpoints_gitops.cli.arguments import row_count, row_offset, version_number
 from endpoints_gitops.cli.console import Console
 from endpoints_gitops.cli.context import Context
-from endpoints_gitops.errors import EndpointsError, UsageError
+from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _inputs_of_endpoint(context: Context, assignments: tuple[Assignment, ...]) -
     try:
         document = context.client.openapi(context.arguments.name, version=context.arguments.version)
     except EndpointsError as error:
-        if error.exit_code != 3:
+        if error.exit_code != ExitCode.CREDENTIALS:
             raise
         context.console.say("note: this key may not ask for the types of variables: values are sent as text")
         return inputs
