@@ -15,8 +15,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:  # noqa: ARG001 - as above
     """Print the schema as one JSON document; with --format json it is the only item."""
-    from endpoints_gitops.codecs.schema import definition_schema
+    from endpoints_gitops.codecs.schema import json_schema
 
-    schema = definition_schema()
-    console.show_document(json.dumps(schema, indent=2) + "\n")
+    schema = json_schema()
+    console.show_document(json.dumps(schema, indent=2, ensure_ascii=False) + "\n")
     return Outcome(command="schema", items=(schema,))

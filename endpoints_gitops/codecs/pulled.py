@@ -1,0 +1,117 @@
+"""What a new definition says of an endpoint that the server has: everything that is not the server's default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from endpoints_gitops.hogql.canonical import canonical_sql
+from endpoints_gitops.hogql.insights import strip
+from endpoints_gitops.hogql.parser import ParseFailure, parse
+from endpoints_gitops.hogql.variables import variables_used
+from endpoints_gitops.model.definition import VariableType
+from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
+from endpoints_gitops.model.freshness import DEFAULT_SECONDS, schedule_word
+from endpoints_gitops.model.json import Json
+
+_NEVER_WRITTEN: Final = frozenset(("variables", "version"))  # a list of its own says them; the server's own mark
+_OFF_BY_DEFAULT: Final = ("explain", "sendRawQuery")
+
+
+def definition_values(endpoint: Endpoint, variables: Mapping[str, InsightVariable]) -> Mapping[str, Json]:
+    """The keys of a definition, in the order of the model, with which the endpoint and the file mean the same.
+
+    `variables` are the project's shared ones by id. A HogQL node that is more than its text is kept whole, as
+    `query_definition`; its variables stand in the list all the same, for their ids are those of one project.
+    """
+    given: dict[str, Json] = {
+        "name": endpoint.name,
+        "description": endpoint.description or None,
+        "tags": list(endpoint.tags) or None,
+        "active": None if endpoint.is_active else False,
+        **_query(endpoint),
+        "variables": [_variable(entry, variables) for entry in _used_entries(endpoint)] or None,
+        **_serving(endpoint),
+        "optional_breakdown_properties": list(endpoint.optional_breakdown_properties) or None,
+        "bucket_overrides": (dict(endpoint.bucket_overrides or {}) or None) if _is_kept(endpoint) else None,
+    }
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _is_kept(endpoint: Endpoint) -> bool:
+    """Whether there is a table, or will be; on an inactive endpoint there is none (docs/server.md#versions)."""
+    return endpoint.is_active and (endpoint.materialization.is_on or endpoint.is_materialized)
+
+
+def _query(endpoint: Endpoint) -> dict[str, Json]:
+    node = {key: value for key, value in strip(endpoint.query).items() if key not in _NEVER_WRITTEN}
+    if endpoint.sql is None:
+        return {"query_definition": _kind_first(node)}
+    sql = _with_line_feeds(endpoint.sql)
+    more = {key for key, value in node.items() if not (key in _OFF_BY_DEFAULT and value is False)}
+    return {"query": sql} if more <= {"kind", "query"} else {"query_definition": _kind_first({**node, "query": sql})}
+
+
+def _with_line_feeds(sql: str) -> str:
+    """Browsers end lines with CRLF. Inside of a quoted text that is part of the query, and stays."""
+    bare = sql.replace("\r\n", "\n")
+    return bare if bare != sql and canonical_sql(bare) == canonical_sql(sql) else sql
+
+
+def _kind_first(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
+    """The server sorts the keys; a person reads first what kind of thing this is."""
+    if isinstance(value, list):
+        return [_kind_first(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {key: _kind_first(value[key]) for key in sorted(value, key=lambda key: key != "kind")}
+
+
+def _used_entries(endpoint: Endpoint) -> Iterator[Mapping[str, Any]]:
+    """The stored variables in the order in which the query uses them; those that it does not use are no part of it."""
+    given = endpoint.query.get("variables") if endpoint.sql is not None else None
+    stored = given.values() if isinstance(given, Mapping) else ()
+    entries = {str(one["code_name"]): one for one in stored if isinstance(one, Mapping) and one.get("code_name")}
+    try:
+        used = variables_used(parse(endpoint.sql or ""))
+    except ParseFailure:
+        used = tuple(entries)
+    return (entries[name] for name in used if name in entries)
+
+
+def _variable(entry: Mapping[str, Any], variables: Mapping[str, InsightVariable]) -> dict[str, Json]:
+    name = str(entry["code_name"])
+    value = None if entry.get("isNull") is True else entry.get("value")
+    shared = variables.get(str(entry.get("variableId")))
+    if shared is None:
+        guessed = {"name": name, "type": str(_guessed(value))}
+        return guessed | ({} if value is None else {"default": value})
+    given: dict[str, Json] = {"name": name, "type": str(shared.type)}
+    # Without a default the shared one counts, so null has to be said only where that is something else.
+    if value is not None or shared.default_value is not None:
+        given["default"] = value
+    if shared.name != name:
+        given["label"] = shared.name
+    if shared.values:
+        given["values"] = shared.values
+    if shared.is_multi:
+        given["multi"] = True
+    return given
+
+
+def _guessed(value: Json) -> VariableType:
+    """For a variable that the project no longer has, whose type only the value can tell."""
+    if isinstance(value, bool):
+        return VariableType.BOOLEAN
+    if isinstance(value, int | float):
+        return VariableType.NUMBER
+    return VariableType.LIST if isinstance(value, list) else VariableType.STRING
+
+
+def _serving(endpoint: Endpoint) -> dict[str, Json]:
+    """Freshness is the schedule of what is materialised. Seconds that no schedule has cannot be said, and are left."""
+    seconds = endpoint.data_freshness_seconds
+    word = None if seconds is None else schedule_word(seconds)
+    if _is_kept(endpoint):
+        return {"materialization": {"enabled": True} | ({"schedule": word} if word else {})}
+    return {"data_freshness": word if seconds != DEFAULT_SECONDS else None}
