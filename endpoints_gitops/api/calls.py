@@ -173,6 +173,13 @@ class Calls:
         request = Request(method="POST", path=path, body={"names": list(names)}, expects="times by name")
         return self._ask(request, _times)
 
+    def reach(self) -> Flow[None]:
+        """Ask for as little as shows that the key may read endpoints in this project. Raises what keeps it from it."""
+        path = self._path("endpoints")
+        yield from self._ask(
+            Request(method="GET", path=path, query={"limit": 1}, expects="a page of endpoints"), _as_it_is
+        )
+
     def current_key(self) -> Flow[JsonObject]:
         """The key itself: label, scopes, what it is restricted to."""
         return self._ask(Request(method="GET", path="/api/personal_api_keys/@current/"), _as_it_is)

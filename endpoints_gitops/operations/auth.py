@@ -1,0 +1,148 @@
+"""Who one is, what the key may do and reach, and what is left of its budget (docs/server.md#who).
+
+Whatever cannot be read is said as unknown, with the reason: these routes need scopes that no other command needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from endpoints_gitops.api.budget import Left
+from endpoints_gitops.api.client import Client
+from endpoints_gitops.api.errors import ApiError, EndpointNotFound, Forbidden, NotFound, Unauthenticated
+from endpoints_gitops.errors import EndpointsError
+from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.model.secret import KeyKind
+
+SCOPES: Final = {
+    "endpoint:read": "pull, diff, plan, run",
+    "endpoint:write": "push, activate, deactivate, delete, rename, rollback",
+    "insight_variable:read": "diff, plan and push of queries with variables",
+    "insight_variable:write": "push of new or changed shared variables",
+    "query:read": "run --file, check --live",
+}
+"""Every scope that a command needs, and which commands do."""
+
+_NO_ENDPOINT: Final = "endpoints-gitops-auth-status"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthStatus:
+    """None, and an entry in `unknown` that says why, for what could not be read. `problem` is what keeps the key from
+    being used in this project.
+    """
+
+    kind: KeyKind
+    label: str | None = None
+    who: str | None = None
+    organization: str | None = None
+    scopes: tuple[str, ...] | None = None
+    projects: Mapping[int, str] | None = None
+    left: Mapping[str, Left] = field(default_factory=dict)
+    unknown: Mapping[str, str] = field(default_factory=dict)
+    problem: EndpointsError | None = None
+
+    def may(self, scope: str) -> bool | None:
+        """Whether the key has the scope: writing contains reading, `*` everything. None where it is unknown."""
+        if self.scopes is None:
+            return None
+        named, _, access = scope.partition(":")
+        implied = {scope, "*"} | ({f"{named}:write"} if access == "read" else set())
+        return not implied.isdisjoint(self.scopes)
+
+
+def auth_status(client: Client) -> AuthStatus:
+    """Ask for all that can be known of the client's key. Raises ApiError where it is refused or nobody answers."""
+    kind = client.connection.key.kind
+    problem = _problem(client, kind)
+    if isinstance(problem, Unauthenticated):
+        raise problem
+    if kind is KeyKind.PROJECT_SECRET:
+        return _of_project_secret(client, problem)
+    unknown: dict[str, str] = {}
+    key = _known(client.current_key, "scopes", unknown)
+    me = _known(client.me, "who", unknown)
+    return AuthStatus(
+        kind=kind,
+        label=_text(key, "label"),
+        who=_text(me, "email") or _text(me, "first_name"),
+        organization=_text(_object(me, "organization"), "name"),
+        scopes=_scopes(key, unknown),
+        projects=_projects(client, unknown),
+        left=client.budget.left() if client.budget else {},
+        unknown=unknown,
+        problem=problem,
+    )
+
+
+def _of_project_secret(client: Client, problem: EndpointsError | None) -> AuthStatus:
+    reason = "a project secret key cannot ask for it"
+    return AuthStatus(
+        kind=KeyKind.PROJECT_SECRET,
+        scopes=None if problem else ("endpoint:read",),
+        left=client.budget.left() if client.budget else {},
+        unknown=dict.fromkeys(("who", "projects", *(["scopes"] if problem else [])), reason),
+        problem=problem,
+    )
+
+
+def _problem(client: Client, kind: KeyKind) -> EndpointsError | None:
+    """What keeps the key from reading endpoints in this project. A project secret key may only run: it asks for a run
+    of what is not there, and is told so if it may.
+    """
+    try:
+        if kind is KeyKind.PROJECT_SECRET:
+            client.run(_NO_ENDPOINT)
+        else:
+            client.reach()
+    except EndpointNotFound:
+        return None
+    except (Forbidden, NotFound, Unauthenticated) as error:
+        return error
+    return None
+
+
+def _known[T](ask: Callable[[], T], what: str, unknown: dict[str, str]) -> T | None:
+    try:
+        return ask()
+    except (Forbidden, NotFound, Unauthenticated) as error:
+        unknown[what] = _why(error)
+        return None
+
+
+def _why(error: ApiError) -> str:
+    return error.detail or error.message
+
+
+def _scopes(key: JsonObject | None, unknown: dict[str, str]) -> tuple[str, ...] | None:
+    sent = key.get("scopes") if key else None
+    if not isinstance(sent, list):
+        unknown.setdefault("scopes", "the server does not say")
+        return None
+    return tuple(str(scope) for scope in sent)
+
+
+def _projects(client: Client, unknown: dict[str, str]) -> Mapping[int, str] | None:
+    """From the list of projects, else from the organization."""
+    refused: dict[str, str] = {}
+    found: object = _known(client.projects, "projects", refused)
+    if found is None:
+        organization = _known(client.organization, "projects", {})
+        found = organization.get("projects") if organization else None
+    if not isinstance(found, list | tuple):
+        unknown["projects"] = refused.get("projects", "the server does not say")
+        return None
+    objects = [each for each in found if isinstance(each, Mapping)]
+    return {each["id"]: str(each.get("name", "")) for each in objects if isinstance(each.get("id"), int)}
+
+
+def _object(of: JsonObject | None, key: str) -> JsonObject | None:
+    value: Json = of.get(key) if of else None
+    return value if isinstance(value, Mapping) else None
+
+
+def _text(of: JsonObject | None, key: str) -> str | None:
+    value = of.get(key) if of else None
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,74 @@
+"""Clients of a real server that are quick to give up, and the two ways to drive them as one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from endpoints_gitops.api.client import AsyncClient, Client
+from endpoints_gitops.api.connection import Connection
+from endpoints_gitops.api.flow import Pace
+from endpoints_gitops.local.serve import RunningServer
+from endpoints_gitops.model.secret import Secret
+
+
+@pytest.fixture
+def connection(server: RunningServer) -> Callable[..., Connection]:
+    """Makes connections to the server: `connection(key=…, host=…, max_wait=…)`."""
+
+    def make(*, key: str | None = None, **more: Any) -> Connection:
+        secret = Secret(server.key if key is None else key)
+        return Connection(**{"host": server.url, "project_id": server.project_id, "key": secret, "max_wait": 5} | more)
+
+    return make
+
+
+@pytest.fixture
+def quick() -> Callable[..., Pace]:
+    """A pace without waits worth the word."""
+    return lambda **more: Pace(**{"connect": 5, "read": 5, "first_pause": 0.001, "longest_pause": 0.01} | more)
+
+
+@pytest.fixture
+def connect(connection: Callable[..., Connection], quick: Callable[..., Pace]) -> Iterator[Callable[..., Client]]:
+    """Makes clients: `connect(key=…, max_wait=…, budget=…, trace=…)`."""
+    with ExitStack() as stack:
+
+        def make(*, budget: Any = None, trace: Any = None, notice: Any = None, **settings: Any) -> Client:
+            made = Client(connection(**settings), budget=budget, trace=trace, notice=notice, pace=quick())
+            return stack.enter_context(made)
+
+        yield make
+
+
+@pytest.fixture(params=["sync", "async"])
+def ask(
+    request: pytest.FixtureRequest, connection: Callable[..., Connection], quick: Callable[..., Pace]
+) -> Callable[..., Any]:
+    """`ask(method, *arguments, to={…}, pace={…})`: one call of a client of its own, by either driver."""
+
+    def by_threads(connection: Connection, pace: Pace, method: str, arguments: Any, named: Any) -> Any:
+        with Client(connection, pace=pace) as client:
+            return getattr(client, method)(*arguments, **named)
+
+    async def by_loop(connection: Connection, pace: Pace, method: str, arguments: Any, named: Any) -> Any:
+        async with AsyncClient(connection, pace=pace) as client:
+            return await getattr(client, method)(*arguments, **named)
+
+    def call(method: str, *arguments: Any, to: Any = None, pace: Any = None, **named: Any) -> Any:
+        words = connection(**(to or {})), quick(**(pace or {})), method, arguments, named
+        return by_threads(*words) if request.param == "sync" else asyncio.run(by_loop(*words))
+
+    return call
+
+
+@pytest.fixture
+def endpoint(server: RunningServer, connect: Callable[..., Client]) -> str:
+    """The name of an endpoint that is there."""
+    connect().create_endpoint({"name": "e", "query": {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}})
+    server.requests.clear()
+    return "e"

@@ -1,0 +1,181 @@
+"""The flow alone, played by hand: a clock that only sleeping moves, and answers from a list."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from endpoints_gitops.api import errors
+from endpoints_gitops.api.connection import Connection
+from endpoints_gitops.api.flow import Line, Pace, exchange
+from endpoints_gitops.api.wire import Answer, NoAnswer, NotSent, Request, Sleep
+from endpoints_gitops.errors import CredentialsError
+from endpoints_gitops.model.secret import Secret
+
+GET = Request(method="GET", path="/api/projects/1/endpoints/")
+PATCH = Request(method="PATCH", path="/api/projects/1/endpoints/e/", body={}, repeatable=False, names="e")
+DONE = Answer(status=200, headers={}, body=b"{}")
+
+
+class Played:
+    """An exchange played to its end, and what it did on the way."""
+
+    def __init__(self, *answers, request=GET, max_wait=60.0, key="phx_k", seconds_each=0.0, budget=None):
+        self.clock = 0.0
+        self.sleeps, self.sends, self.notices = [], [], []
+        pace = Pace(now=lambda: self.clock, jitter=lambda _, most: most)
+        connection = Connection(host="https://h.test", project_id=1, key=Secret(key), max_wait=max_wait)
+        line = Line(connection=connection, pace=pace, notice=self.notices.append, budget=budget)
+        self.result = self.error = None
+        try:
+            self._play(exchange(line, request, line.deadline()), answers, seconds_each)
+        except errors.ApiError as error:
+            self.error = error
+
+    def _play(self, flow, answers, seconds_each):
+        """The last answer is given for ever."""
+        happened = None
+        try:
+            while True:
+                step = flow.send(happened)
+                if isinstance(step, Sleep):
+                    self.sleeps.append(step.seconds)
+                    self.clock += step.seconds
+                    happened = None
+                else:
+                    happened = answers[min(len(self.sends), len(answers) - 1)]
+                    self.sends.append(step)
+                    self.clock += seconds_each
+        except StopIteration as returned:
+            self.result = returned.value
+
+
+def answered(status, **headers):
+    return Answer(status=status, headers=headers, body=b'{"detail": "no"}')
+
+
+def test_pauses_grow_to_a_limit_and_end_within_the_wait():
+    played = Played(answered(500))
+    assert played.sleeps[:6] == [0.5, 1, 2, 4, 8, 10]
+    assert sum(played.sleeps) < 60
+    assert (played.error.attempts, played.error.seconds) == (len(played.sends), sum(played.sleeps))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_in_seconds(status):
+    played = Played(answered(status, **{"retry-after": "7"}), DONE)
+    assert played.result is DONE
+    assert played.sleeps == [7.5]
+    assert played.notices[0].startswith("waiting 8 s: GET /api/projects/1/endpoints/: ")
+
+
+@pytest.mark.parametrize("zone", ["GMT", "-0000"])
+def test_retry_after_as_a_date(zone):
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=20)).replace("+0000", zone)
+    (pause,) = Played(answered(503, **{"retry-after": date}), DONE).sleeps
+    assert 18 < pause <= 20.5
+
+
+@pytest.mark.parametrize(
+    ("text", "pause"), [("soon", 0.5), ("nan", 0.5), ("inf", 0.5), ("-5", 0.5), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.5)]
+)
+def test_retry_after_that_makes_no_sense_or_is_over(text, pause):
+    assert Played(answered(503, **{"retry-after": text}), DONE).sleeps == [pause]
+
+
+def test_a_wait_that_is_too_long_is_not_begun():
+    played = Played(answered(429, **{"retry-after": "3000"}))
+    assert (played.sleeps, len(played.sends)) == ([], 1)
+    assert played.error.retry_after == 3000
+
+
+@given(
+    st.lists(st.sampled_from([answered(429), answered(500), answered(503, **{"retry-after": "3"}), NotSent("x")])),
+    st.floats(0.1, 100),
+    st.floats(0, 5),
+)
+def test_no_try_is_begun_after_the_wait_is_over(ended, max_wait, seconds_each):
+    played = Played(*ended, NoAnswer(reason="hung"), max_wait=max_wait, seconds_each=seconds_each)
+    assert played.error is not None
+    assert played.clock - seconds_each < max_wait
+    assert all(send.total_seconds <= max_wait for send in played.sends)
+
+
+@given(st.sampled_from([NoAnswer(reason="cut"), NoAnswer(reason="cut", status=200), answered(500), answered(503)]))
+def test_no_write_goes_out_again_after_it_may_have_landed(ended):
+    played = Played(ended, DONE, request=PATCH)
+    assert isinstance(played.error, errors.LostAnswer)
+    assert len(played.sends) == 1
+
+
+@given(
+    st.lists(st.sampled_from([NotSent("refused"), answered(429), answered(429, **{"retry-after": "1"})]), max_size=4)
+)
+def test_a_write_that_cannot_have_landed_goes_out_again(ended):
+    played = Played(*ended, DONE, request=PATCH)
+    assert played.result is DONE
+    assert len(played.sends) == len(ended) + 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 409, 415])
+def test_a_refusal_is_final(status):
+    assert len(Played(answered(status), DONE).sends) == 1
+
+
+@pytest.mark.parametrize("code", ["query_timeout", "query_memory_limit", "query_too_large", "query_estimated_too_slow"])
+def test_a_400_of_type_server_error_is_final(code):
+    body = b'{"type": "server_error", "code": "%s", "detail": "x", "attr": null}' % code.encode()
+    played = Played(Answer(status=400, headers={}, body=body), DONE)
+    assert isinstance(played.error, errors.InvalidQuery)
+    assert len(played.sends) == 1
+
+
+def test_a_write_is_waited_for_as_long_as_there_is_time():
+    assert (Played(DONE).sends[0].read_seconds, Played(DONE, request=PATCH).sends[0].read_seconds) == (30, 60)
+
+
+class Spent:
+    """A budget that is spent for some seconds."""
+
+    def __init__(self, *waits):
+        self.waits = list(waits)
+        self.paused = []
+
+    def take(self, *, materialized):
+        assert not materialized
+        return self.waits.pop(0) if self.waits else 0.0
+
+    def pause(self, seconds, *, materialized):
+        self.paused.append((seconds, materialized))
+
+
+def test_the_wait_for_the_budget_counts_and_is_said():
+    played = Played(DONE, budget=Spent(12.0, 3.0))
+    assert played.sleeps == [12.05, 3.05]
+    assert played.notices == [
+        "waiting 12 s: this key's budget of requests is spent",
+        "waiting 3 s: this key's budget of requests is spent",
+    ]
+
+
+def test_a_budget_that_frees_up_too_late_is_an_error_without_a_request():
+    played = Played(DONE, budget=Spent(50.0, 50.0))
+    assert isinstance(played.error, errors.BudgetSpent)
+    assert (played.sends, played.error.exit_code) == ([], 4)
+
+
+def test_a_429_pauses_the_budget_for_everybody():
+    spent = Spent()
+    Played(answered(429, **{"retry-after": "7"}), answered(429), DONE, budget=spent)
+    assert spent.paused == [(7.0, False)]
+
+
+def test_a_project_secret_key_is_told_from_others_before_anything_is_sent():
+    with pytest.raises(CredentialsError, match="needs a personal API key"):
+        Played(DONE, key="phs_k")
+    run = Request(method="POST", path="/api/projects/1/endpoints/e/run/", with_project_secret=True)
+    assert Played(DONE, key="phs_k", request=run).result is DONE
