@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
+from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.plan.judging import Judged, Verdict
-from endpoints_gitops.plan.meaning import Key, Meaning
+from endpoints_gitops.plan.judging import Verdict
+from endpoints_gitops.plan.meaning import Key, Meaning, of_endpoint, same, variables_of
 from endpoints_gitops.plan.variables import VariableChange
 
 
 class Action(StrEnum):
+    """What happens to an endpoint. Nothing here deletes."""
+
     CREATE = "create"
     UPDATE = "update"
     DEACTIVATE = "deactivate"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overwrite:
-    """What may be written over: everything that is in conflict or drifted, or single names while that version is current."""
-
-    everything: bool = False
-    versions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +35,21 @@ class Precondition:
     version_id: str | None = None
     settings: Meaning = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, endpoint: Endpoint, keys: Iterable[Key]) -> Precondition:
+        wanted = {*keys, *_DEPENDED_ON} - {Key.QUERY}
+        return cls(
+            endpoint_id=endpoint.id,
+            version=endpoint.current_version,
+            version_id=endpoint.current_version_id,
+            settings={key: value for key, value in of_endpoint(endpoint).items() if key in wanted},
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyChange:
+    """One key, before and after. A query that is sent says a value for each variable that has one on the server."""
+
     key: Key
     before: Json
     after: Json
@@ -54,15 +62,22 @@ class Change:
     name: str
     action: Action
     keys: tuple[KeyChange, ...]
-    precondition: Precondition = Precondition()
+    precondition: Precondition = field(default_factory=Precondition)
     path: str | None = None
     line: int | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def sends_query(self) -> bool:
+        return any(one.key is Key.QUERY for one in self.keys)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftAlone:
-    """A difference that is not written. `key` is None where the whole endpoint is meant; `fix` is a command."""
+    """A difference that is not written. `key` is None where the whole endpoint is meant; `fix` says what to do.
+
+    `version`, `author` and `date` (ISO) are of what the server has, as far as they are known.
+    """
 
     name: str
     verdict: Verdict
@@ -76,7 +91,10 @@ class LeftAlone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that a push does, and what it leaves alone. `variables` come before `changes`; `cosmetic` are names."""
+    """Everything that a push does, and what it leaves alone. `variables` come before `changes`.
+
+    `cosmetic` names the definitions whose query differs in form only, which is not sent.
+    """
 
     host: str
     project_id: int
@@ -101,35 +119,76 @@ class Plan:
         return tuple(one for one in self.left_alone if one.verdict is Verdict.DRIFTED)
 
 
-def make_plan(
-    judged: Iterable[Judged],
-    variables: Iterable[VariableChange],
-    *,
-    host: str,
-    project_id: int,
-    environment: str,
-    overwrite: Overwrite = Overwrite(),
-    prune: frozenset[str] | None = None,
-    allow_cosmetic: bool = False,
-    shared_variables: bool = False,
-) -> Plan:
-    """The plan for what was judged.
-
-    `prune` has the names that may be deactivated (defined once and now no more, not protected, not renamed from); None
-    without `--prune`. Raises UsageError where `overwrite` names what was not judged.
-    """
-    raise NotImplementedError
+_DEPENDED_ON: Final = (Key.ACTIVE, Key.MATERIALIZATION, Key.BUCKET_OVERRIDES)
+_WIRE: Final = {
+    Key.QUERY: "query",
+    Key.DESCRIPTION: "description",
+    Key.TAGS: "tags",
+    Key.ACTIVE: "is_active",
+    Key.MATERIALIZATION: "is_materialized",
+    Key.FRESHNESS: "data_freshness_seconds",
+    Key.OPTIONAL_BREAKDOWNS: "optional_breakdown_properties",
+    Key.BUCKET_OVERRIDES: "bucket_overrides",
+}
 
 
 def body(change: Change, variables: Mapping[str, InsightVariable]) -> JsonObject:
-    """The request body of a change: what changes and nothing else, with the ids of the project's variables.
+    """The request body of a change: what changes and nothing else. `variables` are the project's, by code name.
 
     A version that is or stays materialised repeats its bucket overrides, else the server clears them
-    (docs/server.md#versions). Raises UsageError where a variable is not there.
+    (docs/server.md#versions). Raises UsageError where the project lacks a variable that the query says a value for.
     """
-    raise NotImplementedError
+    sent: dict[str, Json] = {"name": change.name} if change.action is Action.CREATE else {}
+    for one in change.keys:
+        sent[_WIRE[one.key]] = _query(change, one.after, variables) if one.key is Key.QUERY else one.after
+    after = {**change.precondition.settings, **{one.key: one.after for one in change.keys}}
+    overrides = after.get(Key.BUCKET_OVERRIDES)
+    if after.get(Key.ACTIVE) is not False and after.get(Key.MATERIALIZATION) is True and overrides:
+        sent[_WIRE[Key.BUCKET_OVERRIDES]] = overrides
+    return sent
 
 
 def holds(precondition: Precondition, endpoint: Endpoint | None) -> tuple[Key, ...]:
-    """The keys in which the server is no more what the change was computed against; empty where it may be written."""
-    raise NotImplementedError
+    """The keys in which the server is no more what the change was computed against; empty where it may be written.
+
+    The query stands for the endpoint as a whole: it is named too where the endpoint came, went, or was made anew.
+    """
+    if endpoint is None or precondition.endpoint_id is None:
+        as_planned = (endpoint is None) == (precondition.endpoint_id is None)
+        return () if as_planned else (Key.QUERY,)
+    now = of_endpoint(endpoint)
+    moved = (key for key, value in precondition.settings.items() if key not in now or not same(key, value, now[key]))
+    return (*_moved_version(precondition, endpoint), *moved)
+
+
+def _moved_version(precondition: Precondition, endpoint: Endpoint) -> Iterator[Key]:
+    planned = (precondition.endpoint_id, precondition.version, precondition.version_id)
+    now = (endpoint.id, endpoint.current_version, endpoint.current_version_id)
+    if any(one is not None and other is not None and one != other for one, other in zip(planned, now, strict=True)):
+        yield Key.QUERY
+
+
+def _query(change: Change, query: Json, variables: Mapping[str, InsightVariable]) -> Json:
+    """The node with its variables under the ids of this project."""
+    stated = variables_of(query)
+    if not stated or not isinstance(query, Mapping):
+        return query
+    unknown = sorted(stated.keys() - variables.keys())
+    if unknown:
+        raise UsageError(
+            f"{change.name} says a value for {', '.join(unknown)}, and the project has no such variable",
+            where=change.path,
+            fix="list it under variables in the definition with its type, and push creates it",
+            code="plan.variable",
+        )
+    return {**query, "variables": dict(_entry(variables[name], entry) for name, entry in stated.items())}
+
+
+def _entry(variable: InsightVariable, stated: JsonObject) -> tuple[str, JsonObject]:
+    entry: dict[str, Json] = {
+        "variableId": variable.id,
+        "code_name": variable.code_name,
+        "value": stated["value"],
+        "isNull": stated["value"] is None,
+    }
+    return variable.id, entry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Self
@@ -67,34 +67,33 @@ def recorded(
     at: datetime,
     server_before: Meaning | None = None,
     file_before: Meaning | None = None,
+    settled: Collection[Key] = (),
 ) -> Recorded:
     """The record of an endpoint after a pull or push that left it and its file like this.
 
     `server_before` is what a push wrote over, `file_before` what a pull wrote over, and `at` the time, with a zone.
+    Where the two still differ the record stays as it was, else drift that was left alone would pass for ours the next
+    time; `settled` has the keys of which the user said that the file is right (`pull --mine`).
     """
     server = of_endpoint(endpoint)
-    fits = previous is not None and previous.endpoint_id == endpoint.id
-    superseded: dict[Key, tuple[Json, ...]] = {}
-    for key in Key:
-        old = previous.superseded.get(key, ()) if previous is not None and fits else ()
-        gone = [before[key] for before in (server_before, file_before) if before is not None and key in before]
-        values = _superseding(key, [*old, *gone], [now[key] for now in (server, file) if key in now])
-        if values:
-            superseded[key] = values
+    known = previous if previous is not None and previous.endpoint_id == endpoint.id else None
+    apart = {key for key in file.keys() & server.keys() if not same(key, file[key], server[key])} - {*settled}
+    old = [known.server, known.file] if known else []
+    gone = [*old, *(before for before in (server_before, file_before) if before is not None)]
     return Recorded(
         endpoint_id=endpoint.id,
         version=endpoint.current_version,
         version_id=endpoint.current_version_id,
-        server=server,
-        file=file,
-        superseded=superseded,
+        server=_kept(server, known.server if known else {}, apart),
+        file=_kept(file, known.file if known else {}, apart),
+        superseded=_superseded(known, gone, (server, file)),
         at=at,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """One state of the definition in history. `meaning` is None where there was none, or none that loads (`readable`)."""
+    """One state of the definition in history; `meaning` is None where there was none, or none that loads."""
 
     meaning: Meaning | None
     committed_at: datetime
@@ -106,8 +105,9 @@ class Past:
 class Evidence:
     """Everything that says whose change a difference is.
 
-    `history` is newest first, None where it cannot be had, and `without_history` says why. `versions` is None until they
-    are asked for. `is_dirty`: the file is not as HEAD has it. `is_pinned`: a lock names this endpoint, so it was there.
+    `history` is newest first, None where it cannot be had, and `without_history` says why. `versions` is None until
+    they are asked for. `is_dirty`: the file is not as HEAD has it. `is_pinned`: a lock names this endpoint, so it was
+    there.
     """
 
     record: Recorded | None = None
@@ -123,7 +123,26 @@ class Evidence:
         return cls(record=record)
 
 
-def _superseding(key: Key, old: list[Json], present: list[Json]) -> tuple[Json, ...]:
+def _kept(now: Meaning, before: Meaning, apart: Collection[Key]) -> Meaning:
+    """What is said now, but of the keys that are apart what was known before."""
+    source = {key: before if key in apart else now for key in Key}
+    return {key: meaning[key] for key, meaning in source.items() if key in meaning}
+
+
+def _superseded(
+    known: Recorded | None, gone: Iterable[Meaning], now: tuple[Meaning, ...]
+) -> Mapping[Key, tuple[Json, ...]]:
+    old = {key: [*(known.superseded.get(key, ()) if known else ())] for key in Key}
+    for meaning in gone:
+        for key, value in meaning.items():
+            old[key].append(value)
+    left = {
+        key: _distinct(key, values, [meaning[key] for meaning in now if key in meaning]) for key, values in old.items()
+    }
+    return {key: values for key, values in left.items() if values}
+
+
+def _distinct(key: Key, old: Sequence[Json], present: Sequence[Json]) -> tuple[Json, ...]:
     """Each old value once, the newest kept; what is said now is not superseded, whatever it was before."""
     kept: list[Json] = []
     for value in reversed(old):

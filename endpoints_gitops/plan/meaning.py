@@ -8,13 +8,15 @@ without defaults; its variables stand by code name, as `{"month": {"value": "202
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
 from endpoints_gitops.hogql.canonical import canonical_query
 from endpoints_gitops.hogql.insights import strip
+from endpoints_gitops.hogql.parser import ParseFailure, parse
+from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.freshness import DEFAULT_SECONDS
@@ -49,6 +51,11 @@ SERVER_DEFAULTS: Final[Meaning] = {
 
 _HOGQL: Final = "HogQLQuery"
 _DISTINCT_QUERIES: Final = 8_192
+_PLACES: Final = {
+    Key.QUERY: ("query", "query_file", "query_definition"),
+    Key.MATERIALIZATION: ("materialization.enabled",),
+    Key.FRESHNESS: ("data_freshness", "materialization.schedule"),
+}
 _FIELDS: Final = {
     Key.DESCRIPTION: "description",
     Key.TAGS: "tags",
@@ -135,9 +142,11 @@ def completed(stated: Json, present: Json) -> Json:
     """The query to send: what `stated` leaves open of the variables is as the server has it at present."""
     if not isinstance(stated, Mapping) or not isinstance(present, Mapping):
         return stated
-    kept, own = variables_of(present), variables_of(stated)
-    variables = {**kept, **own} if stated.get("kind") == _HOGQL else {}
-    return {**stated, "variables": variables} if variables and _has_proper_variables(stated) else stated
+    if stated.get("kind") != _HOGQL or not _has_proper_variables(stated):
+        return stated
+    sql, own = str(stated.get("query") or ""), variables_of(stated)
+    kept = {name: entry for name, entry in variables_of(present).items() if name not in own and _uses(sql, name)}
+    return {**stated, "variables": {**kept, **own}} if kept or own else stated
 
 
 def variables_of(query: Json) -> Mapping[str, JsonObject]:
@@ -148,16 +157,18 @@ def variables_of(query: Json) -> Mapping[str, JsonObject]:
     return {name: entry for name, entry in given.items() if isinstance(entry, Mapping) and "value" in entry}
 
 
-def places(key: Key, loaded: LoadedDefinition, environment: str | None) -> Iterator[str]:
-    """The dotted keys of a file that may say `key`, what counts most first."""
-    overlay = f"environments.{environment}."
-    words = {
-        Key.QUERY: ("query", "query_file", "query_definition"),
-        Key.MATERIALIZATION: ("materialization.enabled",),
-        Key.FRESHNESS: ("data_freshness", "materialization.schedule"),
-    }.get(key, (str(key),))
-    yield from (place for place in (overlay + word for word in words) if environment and place in loaded.lines)
-    yield from (word for word in words if word in loaded.lines)
+def line_of(key: Key, loaded: LoadedDefinition, environment: str | None) -> int | None:
+    """The line of the file that says this key in this environment, None where nothing does."""
+    words = _PLACES.get(key, (str(key),))
+    overlay = [f"environments.{environment}.{word}" for word in words]
+    return next((loaded.lines[place] for place in (*overlay, *words) if place in loaded.lines), None)
+
+
+def line_of_variable(name: str, loaded: LoadedDefinition) -> int | None:
+    """The line of a variable's default in the list of the file."""
+    listed = enumerate(loaded.definition.variables or ())
+    index = next((index for index, variable in listed if variable.name == name), None)
+    return None if index is None else loaded.lines.get(f"variables.{index}.default")
 
 
 def _query_of(definition: Definition, sql: str | None) -> JsonObject:
@@ -201,6 +212,13 @@ def _narrowed(stated: JsonObject, other: JsonObject) -> JsonObject:
     return {**_without_variables(other), **({"variables": variables} if variables else {})}
 
 
+def _uses(sql: str, name: str) -> bool:
+    try:
+        return name in variables_used(parse(sql))
+    except ParseFailure:
+        return name in sql
+
+
 def _has_proper_variables(query: JsonObject) -> bool:
     given = query.get("variables")
     return given is None or (isinstance(given, Mapping) and len(variables_of(query)) == len(given))
@@ -229,7 +247,7 @@ def _is_materialized(endpoint: Endpoint) -> bool | None:
 
 def _tags(tags: Iterable[str]) -> list[Json]:
     """As the server keeps them (docs/server.md#bodies)."""
-    return [*sorted({tag.strip().lower() for tag in tags} - {""})]
+    return [*sorted({" ".join(tag.split()).lower() for tag in tags} - {""})]
 
 
 def _listed(names: Iterable[str] | None) -> list[Json] | None:

@@ -1,14 +1,20 @@
-"""The project's shared variables that definitions need: which are missing, and which differ."""
+"""The project's shared variables that definitions need: which are missing, and which differ.
+
+A shared variable belongs to the whole project and no version protects from its change, so one that exists is changed
+only on request (docs/server.md#insight-variables).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from endpoints_gitops.model.definition import LoadedDefinition, VariableType
+from endpoints_gitops.errors import InvalidInput, Problem
+from endpoints_gitops.model.definition import LoadedDefinition, Variable, VariableType
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
-from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.model.json import Json, JsonObject, canonical
+from endpoints_gitops.plan.meaning import query_meaning, variables_of
 
 
 class VariableAction(StrEnum):
@@ -20,9 +26,10 @@ class VariableAction(StrEnum):
 class VariableChange:
     """What has to happen to one shared variable so that it is as the definitions say.
 
-    `label`, `values` and `multi` are None where no definition states them. `default` is for a new one. `before` has what
-    an update changes, as it is now; `id` is the variable's, None for a new one. `declared_by` are the definitions,
-    `used_by` those and every endpoint whose query uses it. `where` is the place that says so.
+    `label`, `values` and `multi` are None where no definition states them, or where an update leaves them. `default` is
+    for a new one. `before` has what an update changes, as it is now; `id` is the variable's, None for a new one.
+    `declared_by` are the definitions, `used_by` those and every endpoint whose query uses it. `where` is the place that
+    says so.
     """
 
     code_name: str
@@ -39,6 +46,30 @@ class VariableChange:
     where: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Declared:
+    """One variable in the list of one definition."""
+
+    loaded: LoadedDefinition
+    index: int
+    variable: Variable
+
+    @property
+    def where(self) -> str:
+        return self.loaded.where(f"variables.{self.index}.name")
+
+    def stated(self) -> Mapping[str, Json]:
+        """What it says of the shared variable, as the server keeps it."""
+        one = self.variable
+        said: dict[str, Json] = {
+            "type": str(one.type),
+            "label": one.label,
+            "values": None if one.values is None else _values(one.type, one.values),
+            "multi": one.multi,
+        }
+        return {key: value for key, value in said.items() if value is not None}
+
+
 def needed(
     definitions: Iterable[LoadedDefinition], variables: Iterable[InsightVariable], endpoints: Iterable[Endpoint]
 ) -> tuple[VariableChange, ...]:
@@ -46,14 +77,138 @@ def needed(
 
     Raises InvalidInput where definitions disagree on one, with every place.
     """
-    raise NotImplementedError
+    declared = _declared(definitions)
+    problems = tuple(problem for same in declared.values() for problem in _disagreements(same))
+    if problems:
+        raise InvalidInput(tuple(sorted(problems, key=lambda one: (one.path, one.line, one.message))))
+    there = {variable.code_name: variable for variable in variables}
+    using = _using(endpoints, declared)
+    changes = (
+        _change(name, declared[name], there.get(name), using.get(name, frozenset())) for name in sorted(declared)
+    )
+    return tuple(change for change in changes if change is not None)
 
 
 def create_body(change: VariableChange) -> JsonObject:
     """The body that creates it. Its name is the code name, from which the server makes just that code name."""
-    raise NotImplementedError
+    body: dict[str, Json] = {"name": change.code_name, "type": str(change.type), "default_value": change.default}
+    if change.values is not None:
+        body["values"] = list(change.values)
+    return body if change.multi is None else {**body, "is_multi": change.multi}
 
 
 def update_body(change: VariableChange) -> JsonObject | None:
     """The body of the PATCH: of an update, or of a creation the rename to its label; None where there is none."""
-    raise NotImplementedError
+    if change.action is VariableAction.CREATE:
+        is_named = change.label is None or change.label == change.code_name
+        return None if is_named else {"name": change.label}
+    changed = change.before or {}
+    wanted: dict[str, tuple[str, Json]] = {
+        "type": ("type", str(change.type)),
+        "label": ("name", change.label),
+        "values": ("values", None if change.values is None else list(change.values)),
+        "multi": ("is_multi", change.multi),
+    }
+    return {word: value for key, (word, value) in wanted.items() if key in changed}
+
+
+def _declared(definitions: Iterable[LoadedDefinition]) -> dict[str, list[_Declared]]:
+    """By code name. Insights have no shared variables, whatever their files list."""
+    found: dict[str, list[_Declared]] = {}
+    for loaded in sorted(definitions, key=lambda one: one.name):
+        node = loaded.definition.query_definition
+        if node is not None and node.get("kind") != "HogQLQuery":
+            continue
+        for index, variable in enumerate(loaded.definition.variables or ()):
+            found.setdefault(variable.name, []).append(_Declared(loaded=loaded, index=index, variable=variable))
+    return found
+
+
+def _disagreements(declared: list[_Declared]) -> Iterator[Problem]:
+    """A problem at each place, for each thing that is said in two ways."""
+    for key in ("type", "label", "values", "multi"):
+        saying = [(one, one.stated()[key]) for one in declared if key in one.stated()]
+        if len({canonical(value) for _, value in saying}) < 2:
+            continue
+        for one, value in saying:
+            others = [other.where for other, theirs in saying if canonical(theirs) != canonical(value)]
+            yield _disagreement(one, key, value, others)
+
+
+def _disagreement(one: _Declared, key: str, value: Json, others: list[str]) -> Problem:
+    name = one.variable.name
+    return Problem(
+        path=one.loaded.path,
+        line=one.loaded.lines.get(f"variables.{one.index}.{key}", one.loaded.lines.get(f"variables.{one.index}", 0)),
+        column=1,
+        message=f"the {key} of the shared variable {name!r} is {_shown(value)} here and another in {', '.join(others)}",
+        code="definition.variable-disagrees",
+        fix=f"say the same in all of them: {name} is one variable of the project",
+    )
+
+
+def _shown(value: Json) -> str:
+    return value if isinstance(value, str) else canonical(value)
+
+
+def _using(endpoints: Iterable[Endpoint], names: Mapping[str, object]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for endpoint in endpoints:
+        if endpoint.kind == "HogQLQuery" and endpoint.query.get("variables"):
+            for name in variables_of(query_meaning(endpoint.query)).keys() & names.keys():
+                found.setdefault(name, set()).add(endpoint.name)
+    return {name: frozenset(users) for name, users in found.items()}
+
+
+def _change(
+    name: str, declared: list[_Declared], there: InsightVariable | None, users: frozenset[str]
+) -> VariableChange | None:
+    stated: dict[str, Json] = {}
+    for one in declared:
+        stated |= one.stated()
+    before = None if there is None else _differing(stated, there)
+    if before is not None and not before:
+        return None
+    values, label, multi = stated.get("values"), stated.get("label"), stated.get("multi")
+    names = tuple(one.loaded.name for one in declared)
+    return VariableChange(
+        code_name=name,
+        action=VariableAction.CREATE if there is None else VariableAction.UPDATE,
+        type=declared[0].variable.type,
+        label=label if isinstance(label, str) else None,
+        default=_default(declared) if there is None else None,
+        values=tuple(values) if isinstance(values, list) else None,
+        multi=multi if isinstance(multi, bool) else None,
+        id=there.id if there else None,
+        before=before,
+        declared_by=names,
+        used_by=tuple(sorted({*names, *users})),
+        where=declared[0].where,
+    )
+
+
+def _default(declared: list[_Declared]) -> Json:
+    """Of the first definition that states one."""
+    stated = (one.variable.default for one in declared if one.variable.states("default"))
+    default: Json = next(stated, None)
+    return default
+
+
+def _differing(stated: Mapping[str, Json], there: InsightVariable) -> dict[str, Json]:
+    """What the server has of those things that it has otherwise than stated. Only a List takes several choices."""
+    now: dict[str, Json] = {
+        "type": str(there.type),
+        "label": there.name,
+        "values": _values(there.type, there.values or ()),
+        "multi": there.is_multi,
+    }
+    is_list = stated.get("type") == VariableType.LIST
+    compared = [key for key in stated if is_list or key != "multi"]
+    return {key: now[key] for key in now if key in compared and canonical(now[key]) != canonical(stated[key])}
+
+
+def _values(kind: VariableType, values: Iterable[Json]) -> list[Json]:
+    """The server keeps the choices of a List as text, without nulls (docs/server.md#insight-variables)."""
+    if kind is not VariableType.LIST:
+        return [*values]
+    return [value if isinstance(value, str) else canonical(value) for value in values if value is not None]

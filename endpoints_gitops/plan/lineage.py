@@ -1,0 +1,156 @@
+"""How what the server has fits into the line of what the file was: states of the file, oldest first, the file last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Self
+
+from endpoints_gitops.model.endpoint import EndpointVersion
+from endpoints_gitops.model.json import Json
+from endpoints_gitops.plan.evidence import Evidence
+from endpoints_gitops.plan.meaning import SERVER_DEFAULTS, Key, Meaning, query_meaning, same
+
+GIT_RESOLUTION: Final = timedelta(seconds=1)
+"""Git writes the second that a commit was made in, so it was made at that time or up to this much later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """The file from one commit on, or as it is now and in no commit: then `commit` and `at` are None."""
+
+    meaning: Meaning
+    commit: str | None = None
+    at: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        return f"commit {self.commit[:7]}" if self.commit else "an edit that is not committed"
+
+    def is_later_than(self, moment: datetime | None) -> bool:
+        """Known to be later: an edit that is in no commit is of now, and of an unknown moment nothing is known."""
+        return self.at is None or (moment is not None and moment < self.at)
+
+    def may_be_later_than(self, moment: datetime | None) -> bool:
+        """The same, where it counts for later that git's clock does not tell the two apart."""
+        return self.at is None or (moment is not None and moment < self.at + GIT_RESOLUTION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """`states` has those that said something: where there was no file, or none that loads, nothing was meant."""
+
+    states: tuple[State, ...]
+
+    @classmethod
+    def of(cls, evidence: Evidence, file: Meaning) -> Self | None:
+        """None where history cannot be had. The file as it is now is the last state, in a commit or in none."""
+        if evidence.history is None:
+            return None
+        states = [
+            State(meaning=past.meaning, commit=past.commit, at=past.committed_at)
+            for past in reversed(evidence.history)
+            if past.meaning is not None
+        ]
+        if evidence.is_dirty or not states or not _agree(states[-1].meaning, file):
+            states.append(State(meaning=file))
+        return cls(states=tuple(states))
+
+    @property
+    def is_new(self) -> bool:
+        """Whether no commit knows the file."""
+        return len(self.states) == 1 and self.states[0].commit is None
+
+    def beginning(self, key: Key, file: Json) -> int:
+        """From which state on the file says what it says now."""
+        place = len(self.states) - 1
+        while place > 0 and self.says(place - 1, key, file):
+            place -= 1
+        return place
+
+    def latest(self, key: Key, server: Json, *, after: int = -1) -> int | None:
+        """The last state before the file's own, and after `after`, that says what the server has."""
+        places = range(len(self.states) - 2, after, -1)
+        return next((place for place in places if self.matches(place, key, server)), None)
+
+    def latest_before(self, moment: datetime | None, key: Key, value: Json) -> int | None:
+        """The last state that says this and was there at the moment."""
+        places = range(len(self.states) - 1, -1, -1)
+        return next(
+            (place for place in places if self.matches(place, key, value) and not self._is_after(place, moment)), None
+        )
+
+    def latest_without(self, key: Key, server: Json) -> int | None:
+        """The last state that did not manage the key, where the server has its default."""
+        if not is_default(key, server):
+            return None
+        places = range(len(self.states) - 2, -1, -1)
+        return next((place for place in places if key not in self.states[place].meaning), None)
+
+    def matches(self, place: int, key: Key, server: Json) -> bool:
+        meaning = self.states[place].meaning
+        return key in meaning and same(key, meaning[key], server)
+
+    def says(self, place: int, key: Key, file: Json) -> bool:
+        """Equal both ways: a state that leaves a variable open says something else."""
+        meaning = self.states[place].meaning
+        return key in meaning and _equal(key, meaning[key], file)
+
+    def _is_after(self, place: int, moment: datetime | None) -> bool:
+        at = self.states[place].at
+        return moment is not None and (at is None or at > moment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """The versions of the server laid along the states of the file.
+
+    `current` is the state that the current version came from, None where it came from none. `last` is the last one that
+    any version came from. `was_replaced`: the current version repeats an older one, and what the file says now was on
+    the server before it; so it may have been put back on purpose.
+    """
+
+    current: int | None
+    last: int | None
+    was_replaced: bool = False
+
+
+def is_default(key: Key, server: Json) -> bool:
+    """Whether the server has what it gives where nobody said anything; a query has no default."""
+    return key in SERVER_DEFAULTS and same(key, server, SERVER_DEFAULTS[key])
+
+
+def align(lineage: Lineage, versions: Iterable[EndpointVersion]) -> Alignment:
+    """Each version, oldest first, belongs to the next state that says the same; one without such a state is foreign.
+
+    Pushes follow the line of the file, with gaps: so a version that repeats what the line has left behind is foreign.
+    """
+    queries = [query_meaning(version.query) for version in sorted(versions, key=lambda one: one.version)]
+    here: int | None = None
+    last: int | None = None
+    for query in queries:
+        here = _next(lineage, last or 0, query)
+        last = last if here is None else here
+    return Alignment(current=here, last=last, was_replaced=_was_replaced(lineage, queries))
+
+
+def _next(lineage: Lineage, start: int, query: Json) -> int | None:
+    places = range(start, len(lineage.states))
+    return next((place for place in places if lineage.matches(place, Key.QUERY, query)), None)
+
+
+def _was_replaced(lineage: Lineage, queries: Sequence[Json]) -> bool:
+    if not queries:
+        return False
+    file, (*before, current) = lineage.states[-1].meaning[Key.QUERY], queries
+    is_repeated = any(same(Key.QUERY, query, current) for query in before)
+    return is_repeated and any(same(Key.QUERY, file, query) for query in before)
+
+
+def _agree(one: Meaning, other: Meaning) -> bool:
+    return one.keys() == other.keys() and all(_equal(key, one[key], other[key]) for key in one)
+
+
+def _equal(key: Key, one: Json, other: Json) -> bool:
+    return same(key, one, other) and same(key, other, one)

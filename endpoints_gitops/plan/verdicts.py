@@ -1,0 +1,251 @@
+"""Whose change one differing key is. Each rule answers, or leaves it to the next; who cannot tell says conflict.
+
+Written is only what is known to replace something older: the server as our last pull or push left it, or as the history
+of the file once had it. What moved on the server while the file has nothing new is drift.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Final
+
+from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
+from endpoints_gitops.plan.evidence import Evidence, Recorded
+from endpoints_gitops.plan.lineage import Lineage, State, align, is_default
+from endpoints_gitops.plan.meaning import Key, Meaning, same
+
+CURE: Final = "git fetch --unshallow (in CI: fetch-depth: 0), or keep what ENDPOINTS_GITOPS_STATE names between runs"
+
+
+class Verdict(StrEnum):
+    """Whose change a difference is."""
+
+    AHEAD = "ahead"
+    DRIFTED = "drifted"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A verdict and why. `fix` is there where something else helps than deciding for one side."""
+
+    verdict: Verdict
+    reason: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A file and an endpoint of one name, with everything that is known of them."""
+
+    file: Meaning
+    server: Meaning
+    endpoint: Endpoint
+    evidence: Evidence
+    supersedes: int | None = None
+
+    @cached_property
+    def record(self) -> Recorded | None:
+        """The record, if it is of this very endpoint and not of one that had its name."""
+        record = self.evidence.record
+        return record if record is not None and record.endpoint_id == self.endpoint.id else None
+
+    @cached_property
+    def lineage(self) -> Lineage | None:
+        return Lineage.of(self.evidence, self.file)
+
+    @property
+    def version(self) -> EndpointVersion | None:
+        """The current version, as far as the versions were asked for."""
+        number = self.endpoint.current_version
+        return next((one for one in self.evidence.versions or () if one.version == number), None)
+
+    def find(self, key: Key) -> Finding:
+        """The verdict on a key that both state and in which they differ."""
+        finding = self._adopted()
+        for rule in (_by_record, _by_defaults, _by_versions, _by_commits):
+            finding = finding or rule(self, key)
+        return finding or self._unknown(key)
+
+    def _adopted(self) -> Finding | None:
+        """`supersedes` answers for all keys: reviewed was the whole file, against the endpoint at that version."""
+        if self.supersedes is None or self.supersedes != self.endpoint.current_version:
+            return None
+        return _ahead(f"the file supersedes version {self.supersedes}, which is current")
+
+    def _unknown(self, key: Key) -> Finding:
+        why = self.evidence.without_history or "the history of the definition cannot be read"
+        reason = f"whose change of {key} this is cannot be told: {why}, and no record of this checkout has it"
+        return Finding(verdict=Verdict.CONFLICT, reason=reason, fix=CURE)
+
+
+def _by_record(case: Case, key: Key) -> Finding | None:
+    """The record knows what the last pull or push left; None where it never saw the two agree on this key."""
+    record = case.record
+    if record is None or key not in record.file:
+        return None
+    if key in record.server and same(key, case.server[key], record.server[key]):
+        if _is_outdated(case, key, record):
+            return _conflict(f"the file is older than what this checkout last pulled or pushed: {_what(case, key)}")
+        return _ahead(f"the server has what the last pull or push left; changed by {_origin(case, key)}")
+    if case.lineage is not None and (explained := _moved_along(case, case.lineage, key, record)):
+        return explained
+    if same(key, case.file[key], record.file[key]):
+        return _drifted(f"{_edited(case, key)}; the file has nothing new")
+    return _conflict(f"{_edited(case, key)}, and the file changed too, by {_origin(case, key)}")
+
+
+def _is_outdated(case: Case, key: Key, record: Recorded) -> bool:
+    """Whether the file is one that a pull or push had left behind (`git checkout .`, another branch).
+
+    An old value says so, unless history shows that the file came back to it later, from what the server has. So does a
+    commit from before the record in a history that never saw what the server has.
+    """
+    file, lineage = case.file[key], case.lineage
+    if same(key, file, record.file[key]):
+        return False
+    is_old_value = any(same(key, file, old) for old in record.superseded.get(key, ()))
+    if lineage is None:
+        return is_old_value
+    is_behind = lineage.latest(key, case.server[key]) is not None
+    is_newer = record.at is None or _began_at(case, lineage, key).may_be_later_than(record.at)
+    return not (is_behind and is_newer) if is_old_value else not (is_behind or is_newer)
+
+
+def _moved_along(case: Case, lineage: Lineage, key: Key, record: Recorded) -> Finding | None:
+    """The server moved along the history of the file: a colleague pushed commits that are here by now."""
+    if key is Key.QUERY:
+        return _along_versions(case, lineage)
+    server = case.server[key]
+    if key not in record.server:
+        return None
+    start = lineage.latest_before(record.at, key, record.server[key])
+    if start is None:
+        return _if_older(case, lineage, lineage.latest(key, server))
+    place = lineage.latest(key, server, after=start)
+    return None if place is None else _ahead(f"the server has what {lineage.states[place].label} had pushed")
+
+
+def _by_defaults(case: Case, key: Key) -> Finding | None:
+    """A key that the file only now begins to manage: written over the default, never over somebody's value."""
+    began = _began(case, key)
+    if began is None:
+        return None
+    if is_default(key, case.server[key]):
+        return _ahead(f"{began}, and the server has the default")
+    return _conflict(f"{began}, and the server has something else than the default")
+
+
+def _began(case: Case, key: Key) -> str | None:
+    """Since when the file manages the key, if it has had one value for it and none before."""
+    record, lineage = case.record, case.lineage
+    if lineage is None:
+        is_new = record is not None and key in record.server and key not in record.file
+        return f"the file begins to manage {key}" if is_new else None
+    place = lineage.beginning(key, case.file[key])
+    state = lineage.states[place]
+    if lineage.is_new:
+        return "the file is new"
+    if place > 0:
+        managed = key in lineage.states[place - 1].meaning
+        return None if managed else f"the file begins to manage {key} with {state.label}"
+    if key is not Key.QUERY and state.is_later_than(case.endpoint.updated_at):
+        return f"the server was last written to before {state.label} began the file"
+    return None
+
+
+def _by_versions(case: Case, key: Key) -> Finding | None:
+    if key is not Key.QUERY or case.lineage is None:
+        return None
+    explained = _along_versions(case, case.lineage)
+    if explained is not None:
+        return explained
+    if case.evidence.versions is None:
+        return _conflict(f"{_edited(case, key)}; its versions are not known")
+    last = align(case.lineage, case.evidence.versions).last
+    if last is None:
+        return _conflict(f"{_edited(case, key)}, and no commit of the file had any of its queries")
+    if case.lineage.says(last, key, case.file[key]):
+        return _drifted(f"{_edited(case, key)}; the file has nothing new")
+    return _conflict(f"{_edited(case, key)}, and the file changed too, by {_origin(case, key)}")
+
+
+def _along_versions(case: Case, lineage: Lineage) -> Finding | None:
+    """Ahead where the current version came from a state of the file that the file has left behind."""
+    if case.evidence.versions is None:
+        return None
+    aligned = align(lineage, case.evidence.versions)
+    if aligned.current is None:
+        return None
+    state, began = lineage.states[aligned.current], _began_at(case, lineage, Key.QUERY)
+    made = case.version.version_created_at if case.version else None
+    if aligned.was_replaced and not began.is_later_than(made):
+        return _conflict(
+            f"version {case.endpoint.current_version} brings back a query that {state.label} had, and was made after "
+            f"{began.label}: it cannot be told which of the two is newer"
+        )
+    return _ahead(f"the server still has what {state.label} had; changed by {began.label}")
+
+
+def _by_commits(case: Case, key: Key) -> Finding | None:
+    """Settings leave no versions: only times tell."""
+    lineage = case.lineage
+    if lineage is None:
+        return None
+    server = case.server[key]
+    place = lineage.latest(key, server)
+    older = _if_older(case, lineage, lineage.latest_without(key, server) if place is None else place)
+    if older is not None:
+        return older
+    if lineage.beginning(key, case.file[key]) == 0:
+        return _drifted(f"{_edited(case, key)}; the file never changed it")
+    return _conflict(f"{_edited(case, key)}, and the file changed it too, by {_origin(case, key)}")
+
+
+def _if_older(case: Case, lineage: Lineage, place: int | None) -> Finding | None:
+    """Ahead where the server has what a state of the file said and was not written to after the next one."""
+    if place is None:
+        return None
+    left = lineage.states[place + 1]
+    if not left.may_be_later_than(case.endpoint.updated_at):
+        return None
+    return _ahead(f"the server still has what {left.label} changed")
+
+
+def _began_at(case: Case, lineage: Lineage, key: Key) -> State:
+    return lineage.states[lineage.beginning(key, case.file[key])]
+
+
+def _origin(case: Case, key: Key) -> str:
+    return "an edit of the file" if case.lineage is None else _began_at(case, case.lineage, key).label
+
+
+def _edited(case: Case, key: Key) -> str:
+    """Who changed what on the server, as far as it is known."""
+    if key is not Key.QUERY:
+        when = f" (last written to {case.endpoint.updated_at:%Y-%m-%d})" if case.endpoint.updated_at else ""
+        return f"{key} is another on the server{when}"
+    version = case.version
+    by = f" by {version.version_created_by.label}" if version and version.version_created_by else ""
+    when = f", {version.version_created_at:%Y-%m-%d}" if version and version.version_created_at else ""
+    return f"edited on the server as version {case.endpoint.current_version}{by}{when}"
+
+
+def _what(case: Case, key: Key) -> str:
+    if key is Key.QUERY:
+        return f"the server has version {case.endpoint.current_version}"
+    return f"the server has another {key}"
+
+
+def _ahead(reason: str) -> Finding:
+    return Finding(verdict=Verdict.AHEAD, reason=reason)
+
+
+def _drifted(reason: str) -> Finding:
+    return Finding(verdict=Verdict.DRIFTED, reason=reason)
+
+
+def _conflict(reason: str) -> Finding:
+    return Finding(verdict=Verdict.CONFLICT, reason=reason)
