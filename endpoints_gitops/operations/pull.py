@@ -15,15 +15,14 @@ from pathlib import Path
 from endpoints_gitops.errors import Conflict, EndpointsError, ExitCode, UsageError, worst
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
-from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.operations.compare import Comparison
-from endpoints_gitops.operations.recording import agreed, refreshed
+from endpoints_gitops.operations.recording import agreed, save_record
 from endpoints_gitops.operations.shared_settings import Settings, judge_settings
 from endpoints_gitops.operations.taking import FileEdit, Taking, create, take, write_edits
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.evidence import Recorded
 from endpoints_gitops.plan.judging import Difference, Judged, Presence, Verdict
-from endpoints_gitops.plan.meaning import Key, of_definition
+from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint
 from endpoints_gitops.workspace.definitions import read_file
 from endpoints_gitops.workspace.record import update_record
 from endpoints_gitops.workspace.state import held
@@ -116,23 +115,29 @@ class PullResult:
 
 
 def decide(judged: Judged, how: How, settings: Settings | None = None) -> Decision:
-    """What to do about one name. `settings` are those of shared variables in which file and project differ."""
+    """What to do about one name. `settings` are those of shared variables in which file and project differ.
+
+    What follows from another key alone (a table that an inactive endpoint cannot have) is not for a file to take.
+    """
     if judged.presence is Presence.ONLY_THERE:
         return Decision(judged=judged, state=State.CREATED)
     if judged.presence is Presence.ONLY_HERE:
         gone = State.KEPT if how.side is Side.MINE else State.GONE
         return Decision(judged=judged, state=gone if judged.gone else State.ONLY_HERE)
-    conflicts = [one for one in judged.differences if one.verdict is Verdict.CONFLICT]
+    assert judged.endpoint is not None, "both sides are there"
+    comparable = of_endpoint(judged.endpoint)
+    differences = [one for one in judged.differences if one.key in comparable]
+    conflicts = [one for one in differences if one.verdict is Verdict.CONFLICT]
     theirs = [one for one in conflicts if how.side is Side.THEIRS or (how.guess_theirs and not one.is_known)]
     kept = conflicts if how.side is Side.MINE else []
     against = tuple(one for one in conflicts if one not in theirs and one not in kept)
-    drifted = [one for one in judged.differences if one.verdict is Verdict.DRIFTED]
+    drifted = [one for one in differences if one.verdict is Verdict.DRIFTED]
     decision = Decision(
         judged=judged,
         state=State.UNCHANGED,
         taken=frozenset(one.key for one in (*drifted, *theirs)),
         kept=frozenset(one.key for one in kept),
-        ahead=tuple(one.key for one in judged.differences if one.verdict is Verdict.AHEAD),
+        ahead=tuple(one.key for one in differences if one.verdict is Verdict.AHEAD),
         against=against,
         settings=settings,
         takes_settings=settings is not None and _takes(settings, how),
@@ -274,9 +279,8 @@ class _Pulling:
         try:
             done.extend(map(self._write, waiting))
         finally:
-            entries = dict(self._entries(done))
-            if entries:
-                update_record(self.work.state, entries)
+            save_record(self.work, {**self.comparison.record.unsaved, **dict(self._entries(done))})
+            self._forget(done)
             progress.finished()
         return done
 
@@ -289,32 +293,38 @@ class _Pulling:
             self.work.progress.advanced(one.pulled.decision.name, one.pulled.state.value)
         return one
 
-    def _entries(self, done: Iterable[_Prepared]) -> Iterator[tuple[str, JsonObject | None]]:
-        """A name in conflict keeps the record that says so; one whose loss was accepted is forgotten."""
+    def _entries(self, done: Iterable[_Prepared]) -> Iterator[tuple[str, Recorded]]:
+        """A name in conflict keeps the record that says so. What the record says already is not saved again."""
         for one in done:
-            decision, state = one.pulled.decision, one.pulled.state
-            if state is State.KEPT and decision.judged.endpoint is None:
-                yield decision.name, None
-            elif state in _KNOWN and decision.judged.endpoint:
-                entry = self._entry(one, decision.judged.endpoint)
-                if entry is not None:
-                    yield decision.name, entry.as_json()
+            decision, path = one.pulled.decision, one.pulled.path
+            if one.pulled.state not in _KNOWN or decision.judged.endpoint is None or path is None:
+                continue
+            previous = self.comparison.record.entries.get(decision.name)
+            loaded = read_file(Path(path), self.work.folder) if one.edits else decision.judged.loaded
+            now = self._entry(previous, decision, decision.judged.endpoint, loaded)
+            if previous is None or decision.kept or replace(now, at=previous.at) != previous:
+                yield decision.name, now
 
-    def _entry(self, one: _Prepared, endpoint: Endpoint) -> Recorded | None:
-        """None where the entry that is there says it already."""
-        environment, decision = self.work.environment.name, one.pulled.decision
-        before, previous = decision.judged.loaded, self.comparison.record.entries.get(decision.name)
-        if before is not None and not one.edits and not decision.kept:
-            return refreshed(previous, loaded=before, endpoint=endpoint, environment=environment)
-        assert one.pulled.path is not None, "what was written has a path"
+    def _entry(
+        self, previous: Recorded | None, decision: Decision, endpoint: Endpoint, loaded: LoadedDefinition | None
+    ) -> Recorded:
+        environment, before = self.work.environment.name, decision.judged.loaded
+        assert loaded is not None, "what has a path has a definition"
         return agreed(
             previous,
-            loaded=read_file(Path(one.pulled.path), self.work.folder),
+            loaded=loaded,
             endpoint=endpoint,
             environment=environment,
             file_before=of_definition(before, environment) if before else None,
             accepted=decision.kept,
         )
+
+    def _forget(self, done: Iterable[_Prepared]) -> None:
+        """Whoever keeps a file whose endpoint is gone has it created by the next push."""
+        names = [one.pulled.decision.name for one in done if one.pulled.state is State.KEPT]
+        lost = {name: None for name in names if name not in self.comparison.endpoints}
+        if lost:
+            update_record(self.work.state, lost)
 
 
 _KNOWN = frozenset((State.CREATED, State.UPDATED, State.UNCHANGED, State.AHEAD, State.KEPT))
@@ -328,8 +338,9 @@ def _open(decision: Decision) -> EndpointsError | None:
     said = [f"{one.key}: {one.reason}" for one in decision.against]
     if decision.settings and not decision.takes_settings and decision.settings.verdict is Verdict.CONFLICT:
         said.append(f"variables: {decision.settings.reason}")
-    by = "".join((f" by {judged.author}" if judged.author else "", f" on {judged.date}" if judged.date else ""))
-    version = f" (the server has version {judged.version}{by})" if judged.version else ""
+    by = f" by {judged.author}" if judged.author else ""
+    date = f", {judged.date:%Y-%m-%d %H:%M}" if judged.date else ""
+    version = f" (the server has version {judged.version}{by}{date})" if judged.version else ""
     first = decision.against[0].line if decision.against else None
     path = judged.loaded.path if judged.loaded else ""
     return Conflict(

@@ -74,19 +74,12 @@ def take(taking: Taking, folder: Path) -> tuple[FileEdit, ...]:
 
     Raises Unprovable where the text cannot be made to, and UsageError for a file that is outside of the folder.
     """
-    from endpoints_gitops.codecs.rewriting import rewrite
-
-    path = Path(taking.loaded.path)
-    inside(folder, path)
-    before = _content(path)
-    if before is None:
-        raise UsageError("the file is gone", where=shown(path), fix="run the command again", code="files.changed")
+    inside(folder, Path(taking.loaded.path))
     changes, sql = changes_of(taking)
-    after = rewrite(before, changes, path=taking.loaded.path) if changes else before
-    edits = [FileEdit(path=path, before=before, after=after)]
+    edits = [edit_of(taking.loaded, changes)]
     if sql is not None:
         edits.append(_sql_edit(taking, sql, folder))
-    _prove(taking, after, sql)
+    _prove(taking, edits[0].after, sql)
     return tuple(edit for edit in edits if edit.before != edit.after)
 
 
@@ -116,6 +109,17 @@ def create(
             fix=f"endpoints-gitops get {endpoint.name} shows it; leave it out with `manage` in the configuration",
         )
     return FileEdit(path=path, before=None, after=content)
+
+
+def edit_of(loaded: LoadedDefinition, changes: Changes) -> FileEdit:
+    """The definition's file with these nodes changed."""
+    from endpoints_gitops.codecs.rewriting import rewrite
+
+    path = Path(loaded.path)
+    before = _content(path)
+    if before is None:
+        raise UsageError("the file is gone", where=shown(path), fix="run the command again", code="files.changed")
+    return FileEdit(path=path, before=before, after=rewrite(before, changes, path=loaded.path) if changes else before)
 
 
 def write_edits(edits: Iterable[FileEdit], folder: Path) -> None:
@@ -239,7 +243,7 @@ def _used(loaded: LoadedDefinition) -> frozenset[str]:
 
 def _variable(index: int, variable: Variable, wanted: Mapping[str, Any], *, has_query: bool) -> Changes:
     changes: Changes = {}
-    if has_query and _differs(variable.default, wanted.get("default")):
+    if has_query and variable.states("default") and _differs(variable.default, wanted.get("default")):
         changes["variables", index, "default"] = wanted.get("default")
     for key in _SHARED:
         stated = getattr(variable, key)

@@ -1,0 +1,167 @@
+"""Bring endpoints from one environment to another: what the source's server has, written as a push would write it.
+
+What is promoted is what runs in the source environment and was looked at there, not what a file says by now. It is put
+into the words of a definition, so variables go by code name and with their true types, and whose change a difference in
+the target is follows from the same record, history and versions as in a push. What a definition lays over for one of
+the two environments belongs to that environment and is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from endpoints_gitops.errors import InvalidInput, UsageError
+from endpoints_gitops.model.definition import Environment, LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
+from endpoints_gitops.model.json import Json
+from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.operations.plan import Allowed, plan_of
+from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.plan.changes import Plan
+from endpoints_gitops.plan.meaning import SERVER_DEFAULTS, Key, of_definition, of_endpoint
+from endpoints_gitops.workspace.selection import managed, select_names
+
+_WORDS = {Key.MATERIALIZATION: "enabled"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """What a promotion will do, for `push` to carry out in the target. `outside` names the target does not manage."""
+
+    comparison: Comparison
+    plan: Plan
+    outside: tuple[str, ...] = ()
+
+
+def prepare(
+    source: Workplace,
+    target: Workplace,
+    definitions: Sequence[LoadedDefinition],
+    selectors: Sequence[str],
+    allowed: Allowed,
+) -> Promotion:
+    """Read the source, and compare it with the target.
+
+    Raises UsageError for one project on both sides, and for selectors that match nothing of the source, InvalidInput
+    where an endpoint of the source cannot be put into the words of a definition.
+    """
+    if (source.host, source.project_id) == (target.host, target.project_id):
+        message = f"{source.environment.name} and {target.environment.name} are the same project: {source.project_id}"
+        raise UsageError(message, fix="name two environments with different projects", code="promote.same")
+    endpoints = {endpoint.name: endpoint for endpoint in source.client.list_endpoints()}
+    names, outside = _names(source, target, definitions, endpoints, selectors)
+    chosen = [endpoints[name] for name in sorted(names)]
+    variables = _variables(source, chosen)
+    written = tuple(_as_definitions(chosen, variables, definitions, (source, target)))
+    comparison = compare(target, written, tuple(sorted(names))) if names else _nothing()
+    return Promotion(comparison=comparison, plan=plan_of(target, comparison, allowed), outside=outside)
+
+
+def _nothing() -> Comparison:
+    return Comparison(judged=(), endpoints={}, definitions={})
+
+
+def _names(
+    source: Workplace,
+    target: Workplace,
+    definitions: Sequence[LoadedDefinition],
+    endpoints: Mapping[str, Endpoint],
+    selectors: Sequence[str],
+) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The selected names that both environments manage, and those that only the source does."""
+    there = tuple(endpoints.values())
+    selected = select_names(
+        selectors,
+        definitions=definitions,
+        endpoints=there,
+        folder=source.folder,
+        environment=source.environment.name,
+    )
+    selected &= endpoints.keys()
+    for work in (source, target):
+        inside = managed(
+            work.environment.manage, definitions=definitions, endpoints=there, environment=work.environment.name
+        )
+        kept = selected & inside
+        if work is source:
+            selected = kept
+    if selectors and not selected:
+        message = f"{source.environment.name} has no endpoint for {', '.join(selectors)}"
+        raise UsageError(message, fix=f"endpoints-gitops list --env {source.environment.name}", code="usage.selector")
+    return kept, tuple(sorted(selected - kept))
+
+
+def _variables(source: Workplace, endpoints: Iterable[Endpoint]) -> Mapping[str, InsightVariable]:
+    uses_any = any(endpoint.query.get("variables") for endpoint in endpoints)
+    return {variable.id: variable for variable in source.client.list_variables()} if uses_any else {}
+
+
+def _as_definitions(
+    endpoints: Iterable[Endpoint],
+    variables: Mapping[str, InsightVariable],
+    definitions: Sequence[LoadedDefinition],
+    works: Sequence[Workplace],
+) -> Iterator[LoadedDefinition]:
+    from endpoints_gitops.codecs.definition import read_definition
+    from endpoints_gitops.codecs.pulled import definition_values
+    from endpoints_gitops.codecs.rewriting import new_file
+
+    files = {loaded.name: loaded for loaded in definitions}
+    environments = [work.environment.name for work in works]
+    for endpoint in endpoints:
+        file = files.get(endpoint.name)
+        values = _common(endpoint, definition_values(endpoint, variables), file, environments)
+        label = f"{endpoint.name} in {environments[0]}"
+        try:
+            loaded = read_definition(label, new_file(values), _nothing_beside)
+        except InvalidInput as error:
+            raise InvalidInput(error.problems, message=f"{label} cannot be promoted") from error
+        yield replace(loaded, path=file.path if file else label, lines={})
+
+
+def _common(
+    endpoint: Endpoint, values: Mapping[str, Json], file: LoadedDefinition | None, environments: Sequence[str]
+) -> Mapping[str, Json]:
+    """Without what the definition lays over in one of the environments, and with the defaults that it states."""
+    if file is None:
+        return values
+    overlays = file.definition.environments or {}
+    own = set().union(*(_laid(overlays[name]) for name in environments if name in overlays))
+    stated = _defaults(endpoint, of_definition(file, None).keys()) | _flat(values)
+    return _nested({key: value for key, value in stated.items() if key not in own})
+
+
+def _laid(overlay: Environment) -> set[str]:
+    laid = {key for key in ("active", "tags") if overlay.states(key)}
+    materialization = overlay.materialization
+    if materialization is not None and materialization.enabled is not None:
+        laid |= {"enabled", "bucket_overrides"}
+    if overlay.data_freshness is not None or (materialization is not None and materialization.schedule is not None):
+        laid |= {"schedule", "data_freshness"}
+    return laid
+
+
+def _defaults(endpoint: Endpoint, managed_keys: Collection[Key]) -> dict[str, Json]:
+    """What a new definition leaves out because the server has the default; a file that manages it means it."""
+    meaning = of_endpoint(endpoint)
+    words = {key: _WORDS.get(key, str(key)) for key in managed_keys if key in meaning and key is not Key.QUERY}
+    return {word: meaning[key] for key, word in words.items() if meaning[key] == SERVER_DEFAULTS[key]}
+
+
+def _flat(values: Mapping[str, Json]) -> dict[str, Json]:
+    inner = values.get("materialization")
+    rest = {key: value for key, value in values.items() if key != "materialization"}
+    return rest | (dict(inner) if isinstance(inner, Mapping) else {})
+
+
+def _nested(flat: Mapping[str, Json]) -> Mapping[str, Json]:
+    inner = {key: flat[key] for key in ("enabled", "schedule") if key in flat}
+    rest = {key: value for key, value in flat.items() if key not in inner}
+    if "schedule" in inner:
+        rest.pop("data_freshness", None)
+    return rest | ({"materialization": inner} if inner else {})
+
+
+def _nothing_beside(name: str) -> bytes:
+    raise FileNotFoundError(2, "what is promoted has its query inside", name)

@@ -1,0 +1,111 @@
+"""Give an endpoint another name. The server cannot: NEW is created, the file says NEW, and OLD stays for its callers.
+
+First the server, then the file: whatever stops this in between, running it again finds NEW there, as the file says it,
+and goes on with the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from endpoints_gitops.errors import Conflict, UsageError
+from endpoints_gitops.model.definition import LoadedDefinition, is_endpoint_name
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.operations.plan import Allowed, plan_of
+from endpoints_gitops.operations.push import Ground, push
+from endpoints_gitops.operations.pushed import PushResult
+from endpoints_gitops.operations.taking import FileEdit, edit_of, write_edits
+from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.plan.changes import Plan
+from endpoints_gitops.workspace.selection import managed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renaming:
+    """What a rename will do: `plan` creates the new name, and is empty where it is there; `edit` is the file's."""
+
+    old: str
+    new: str
+    loaded: LoadedDefinition
+    comparison: Comparison
+    plan: Plan
+    edit: FileEdit
+
+    @property
+    def is_in_file(self) -> bool:
+        """Whether the file says the new name already."""
+        return self.edit.before == self.edit.after
+
+
+def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], old: str, new: str) -> Renaming:
+    """Look at everything that could be wrong before anything is written.
+
+    Raises UsageError for names that cannot be, Conflict where the server has something else under the new name.
+    """
+    loaded = _definition(definitions, old, new)
+    renamed = replace(loaded, definition=loaded.definition.model_copy(update={"name": new, "renamed_from": old}))
+    others = [one for one in definitions if one is not loaded]
+    comparison = compare(work, [*others, renamed], (new,))
+    if not comparison.judged:
+        message = f"{new} is outside of what this configuration manages"
+        raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")
+    (judged,) = comparison.judged
+    if judged.endpoint is not None and judged.differences:
+        raise Conflict(
+            f"the server has another {new} already (version {judged.endpoint.current_version}), not what the file says",
+            where=loaded.where(),
+            fix=f"choose another name, or endpoints-gitops delete {new}",
+            code="rename.taken",
+        )
+    plan = plan_of(work, comparison, Allowed())
+    edit = edit_of(loaded, {("name",): new, ("renamed_from",): old})
+    return Renaming(old=old, new=new, loaded=renamed, comparison=comparison, plan=plan, edit=edit)
+
+
+def rename(work: Workplace, renaming: Renaming) -> PushResult:
+    """Create the new name, and rename in the file once it is there. The file keeps its place."""
+    result = push(work, renaming.plan, Ground.of_comparison(renaming.comparison))
+    if not result.errors and not renaming.is_in_file:
+        write_edits((renaming.edit,), work.folder)
+    return result
+
+
+def finishing(work: Workplace, definitions: Sequence[LoadedDefinition], old: str, new: str) -> Endpoint:
+    """The endpoint to switch off, after everything that speaks against it was looked at.
+
+    Raises UsageError where no file was renamed so, where NEW cannot take the calls, and where OLD is protected.
+    """
+    if not any(one.name == new and one.definition.renamed_from == old for one in definitions):
+        fix = f"endpoints-gitops rename {old} {new} comes first"
+        raise UsageError(f"no definition called {new} was renamed from {old}", fix=fix, code="rename.not_begun")
+    endpoints = {endpoint.name: endpoint for endpoint in work.client.list_endpoints()}
+    if new not in endpoints or not endpoints[new].is_active:
+        lacks = "is inactive" if new in endpoints else "is not on the server"
+        fix = f"endpoints-gitops activate {new}" if new in endpoints else f"endpoints-gitops push {new}"
+        raise UsageError(f"{new} {lacks}, so {old} stays", fix=fix, code="rename.no_successor")
+    if old not in endpoints:
+        raise UsageError(f"the server has no {old}: nothing is left to finish", code="rename.finished")
+    if old in managed(work.environment.protect, definitions=definitions, endpoints=endpoints.values()):
+        fix = "take it out of `protect` in the configuration first"
+        raise UsageError(f"{old} is protected, and stays active", fix=fix, code="rename.protected")
+    return endpoints[old]
+
+
+def _definition(definitions: Iterable[LoadedDefinition], old: str, new: str) -> LoadedDefinition:
+    """The file to rename; one that says the new name already is that of a rename that was interrupted."""
+    if not is_endpoint_name(new) or new == old:
+        fix = "a name is a letter, then up to 127 of letters, digits, _ and -"
+        raise UsageError(f"{old!r} cannot be renamed to {new!r}", fix=fix, code="rename.name")
+    by_name = {one.name: one for one in definitions}
+    found, taken = by_name.get(old), by_name.get(new)
+    if taken is not None and (taken.definition.renamed_from != old or found is not None):
+        message = f"{new} is defined already"
+        raise UsageError(message, where=taken.where(), fix="choose another name", code="rename.taken")
+    if found is None and taken is None:
+        from endpoints_gitops.codecs.mistakes import did_you_mean
+
+        message = f"no definition is called {old!r}{did_you_mean(old, sorted(by_name))}"
+        raise UsageError(message, fix=f"endpoints-gitops pull {old} makes a file of an endpoint", code="usage.selector")
+    return found or taken  # type: ignore[return-value] - one of the two is there

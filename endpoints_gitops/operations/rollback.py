@@ -1,0 +1,139 @@
+"""Make an older version's query the newest: the server first, verified by its answer, then the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.operations.naming import missing
+from endpoints_gitops.operations.plan import Allowed, plan_of
+from endpoints_gitops.operations.push import Ground, push
+from endpoints_gitops.operations.pushed import PushResult
+from endpoints_gitops.operations.recording import agreed, save_record
+from endpoints_gitops.operations.taking import Taking, take, write_edits
+from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.plan.changes import Plan
+from endpoints_gitops.plan.judging import Difference, Judged, Presence, Verdict
+from endpoints_gitops.plan.meaning import Key, of_definition, query_meaning, same, variables_of
+from endpoints_gitops.workspace.definitions import read_file
+from endpoints_gitops.workspace.files import shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """What a rollback will do. `plan` is empty where the newest version asks the same already.
+
+    `unpushed` says what of the file's query the server never had: it goes.
+    """
+
+    judged: Judged
+    endpoint: Endpoint
+    target: EndpointVersion
+    variables: tuple[InsightVariable, ...]
+    comparison: Comparison
+    plan: Plan
+
+    @property
+    def unpushed(self) -> Difference | None:
+        there = (one for one in self.judged.differences if one.key is Key.QUERY and one.verdict is not Verdict.DRIFTED)
+        return next(there, None)
+
+
+def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], name: str, version: int) -> Rollback:
+    """Look at the version, at what is current, and at the file.
+
+    Raises UsageError for a name or a variable that is not there, VersionNotFound for such a version.
+    """
+    comparison = compare(work, definitions, (name,))
+    endpoint = comparison.endpoints.get(name)
+    if endpoint is None:
+        raise missing(name, comparison.endpoints)
+    judged = next((one for one in comparison.judged if one.name == name), None)
+    if judged is None:
+        message = f"{name} is outside of what this configuration manages"
+        raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")
+    target = work.client.get_version(name, version)
+    wanted = query_meaning(target.query)
+    variables = work.client.list_variables() if wanted.get("variables") else ()
+    _check_variables(name, version, wanted, variables)
+    back = _judged_back(judged, endpoint, wanted)
+    plan = plan_of(work, replace(comparison, judged=back, variable_changes=()), Allowed())
+    return Rollback(
+        judged=judged, endpoint=endpoint, target=target, variables=variables, comparison=comparison, plan=plan
+    )
+
+
+def roll_back(work: Workplace, rollback: Rollback) -> RolledBack:
+    """Send the query, and when it landed, write it to the file that defines the name.
+
+    A kill in between leaves the file as it was: to push and pull the server then moved, and running this again, which
+    sends nothing, writes the file.
+    """
+    comparison = rollback.comparison
+    ground = replace(Ground.of_comparison(comparison), variables=rollback.variables)
+    result = push(work, rollback.plan, ground)
+    written = result.written[0] if result.written else None
+    endpoint = rollback.endpoint if written is None else written.endpoint
+    loaded = rollback.judged.loaded
+    if loaded is None or endpoint is None or (written is not None and not written.is_agreed):
+        return RolledBack(result=result, endpoint=endpoint)
+    paths = _write_file(work, rollback, loaded, endpoint)
+    return RolledBack(result=result, endpoint=endpoint, paths=paths)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolledBack:
+    """What came of it: the endpoint as the server answered last, and the files that were written."""
+
+    result: PushResult
+    endpoint: Endpoint | None
+    paths: tuple[str, ...] = ()
+
+
+def _write_file(work: Workplace, rollback: Rollback, loaded: LoadedDefinition, endpoint: Endpoint) -> tuple[str, ...]:
+    from endpoints_gitops.codecs.pulled import definition_values
+
+    environment = work.environment.name
+    values = definition_values(endpoint, {variable.id: variable for variable in rollback.variables})
+    taking = Taking(
+        loaded=loaded, endpoint=endpoint, values=values, keys=frozenset((Key.QUERY,)), environment=environment
+    )
+    edits = take(taking, work.folder)
+    write_edits(edits, work.folder)
+    entry = agreed(
+        rollback.comparison.record.entries.get(loaded.name),
+        loaded=read_file(Path(loaded.path), work.folder),
+        endpoint=endpoint,
+        environment=environment,
+        file_before=of_definition(loaded, environment),
+    )
+    save_record(work, {loaded.name: entry})
+    return tuple(shown(edit.path) for edit in edits)
+
+
+def _judged_back(judged: Judged, endpoint: Endpoint, wanted: JsonObject) -> tuple[Judged, ...]:
+    """The plan's one change: the query, and nothing else in which file and server differ."""
+    current = query_meaning(endpoint.query)
+    if same(Key.QUERY, wanted, current):
+        return ()
+    difference = Difference(
+        key=Key.QUERY, file=wanted, server=current, verdict=Verdict.AHEAD, reason="an older version is asked for"
+    )
+    return (replace(judged, presence=Presence.BOTH, endpoint=endpoint, differences=(difference,), cosmetic=False),)
+
+
+def _check_variables(name: str, version: int, wanted: JsonObject, variables: Sequence[InsightVariable]) -> None:
+    """A variable that was deleted since leaves queries behind that cannot run (docs/server.md#insight-variables)."""
+    gone = sorted(variables_of(wanted).keys() - {variable.code_name for variable in variables})
+    if gone:
+        raise UsageError(
+            f"version {version} of {name} uses what the project no longer has: {', '.join(gone)}",
+            fix="declare them in a definition and push that, which creates them again",
+            code="rollback.variable_gone",
+        )
