@@ -127,7 +127,7 @@ def _wait_for_budget(line: Line, request: Request, deadline: float) -> Flow[None
         if wait <= 0:
             return
         if line.pace.now() + wait >= deadline:
-            told = f"this key's budget of requests is spent, and frees up in {wait:.0f} s"
+            told = f"this key's budget of requests is spent, and frees up in {wait:.0f} s at the earliest"
             raise errors.BudgetSpent(told, request=request_line(request), retry_after=wait)
         _say_wait(line, wait, "this key's budget of requests is spent")
         yield Sleep(wait + line.pace.jitter(0.0, 0.05))
