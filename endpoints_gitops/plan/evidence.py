@@ -35,8 +35,8 @@ class Recorded:
             "endpoint_id": self.endpoint_id,
             "version": self.version,
             "version_id": self.version_id,
-            "server": dict(self.server),
-            "file": dict(self.file),
+            "server": {str(key): value for key, value in self.server.items()},
+            "file": {str(key): value for key, value in self.file.items()},
             "superseded": {key: list(values) for key, values in self.superseded.items()},
             "at": self.at.isoformat() if self.at else None,
         }
