@@ -43,7 +43,8 @@ class Presence(StrEnum):
 class Difference:
     """One key in which file and server differ. `line` is where the file says it, counted from 1.
 
-    `fix` is there where something else helps than deciding for one side.
+    `fix` is there where something else helps than deciding for one side. `is_known` is False of a conflict that only
+    says that nobody can tell.
     """
 
     key: Key
@@ -53,6 +54,7 @@ class Difference:
     reason: str
     line: int | None = None
     fix: str = ""
+    is_known: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,11 +149,11 @@ def _followers(case: Case, found: dict[Key, Finding]) -> dict[Key, Finding]:
     active = found.get(Key.ACTIVE)
     if active and case.file[Key.ACTIVE] is True and case.file.get(Key.MATERIALIZATION) is True:
         reason = f"comes with {Key.ACTIVE}: {active.reason}"
-        followers[Key.MATERIALIZATION] = Finding(verdict=active.verdict, reason=reason)
+        followers[Key.MATERIALIZATION] = Finding(verdict=active.verdict, reason=reason, is_known=active.is_known)
     table = followers.get(Key.MATERIALIZATION) or found.get(Key.MATERIALIZATION)
     if table and case.file[Key.MATERIALIZATION] is True and case.file.get(Key.BUCKET_OVERRIDES):
         reason = f"comes with {Key.MATERIALIZATION}: {table.reason}"
-        followers[Key.BUCKET_OVERRIDES] = Finding(verdict=table.verdict, reason=reason)
+        followers[Key.BUCKET_OVERRIDES] = Finding(verdict=table.verdict, reason=reason, is_known=table.is_known)
     return followers
 
 
@@ -167,6 +169,7 @@ def _difference(
         reason=finding.reason,
         line=_line(key, case.file, server, loaded, environment),
         fix=finding.fix,
+        is_known=finding.is_known,
     )
 
 

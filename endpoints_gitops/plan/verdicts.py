@@ -29,11 +29,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A verdict and why. `fix` is there where something else helps than deciding for one side."""
+    """A verdict and why. `fix` is there where something else helps than deciding for one side.
+
+    `is_known` is False of a conflict that only says that nobody can tell: a pull asks a person then.
+    """
 
     verdict: Verdict
     reason: str
     fix: str = ""
+    is_known: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +82,7 @@ class Case:
     def _unknown(self, key: Key) -> Finding:
         why = self.evidence.without_history or "the history of the definition cannot be read"
         reason = f"whose change of {key} this is cannot be told: {why}, and no record of this checkout has it"
-        return Finding(verdict=Verdict.CONFLICT, reason=reason, fix=CURE)
+        return Finding(verdict=Verdict.CONFLICT, reason=reason, fix=CURE, is_known=False)
 
 
 def _by_record(case: Case, key: Key) -> Finding | None:
@@ -88,11 +92,12 @@ def _by_record(case: Case, key: Key) -> Finding | None:
         return None
     if key in record.server and same(key, case.server[key], record.server[key]):
         if _is_outdated(case, key, record):
-            return _conflict(f"the file is older than what this checkout last pulled or pushed: {_what(case, key)}")
+            return _unknown(f"the file is older than what this checkout last pulled or pushed: {_what(case, key)}")
         return _ahead(f"the server has what the last pull or push left; changed by {_origin(case, key)}")
     if case.lineage is not None and (explained := _moved_along(case, case.lineage, key, record)):
         return explained
-    if same(key, case.file[key], record.file[key]):
+    was_ahead = key in record.server and not same(key, record.file[key], record.server[key])  # by `pull --mine`
+    if same(key, case.file[key], record.file[key]) and not was_ahead:
         return _drifted(f"{_edited(case, key)}; the file has nothing new")
     return _conflict(f"{_edited(case, key)}, and the file changed too, by {_origin(case, key)}")
 
@@ -163,10 +168,10 @@ def _by_versions(case: Case, key: Key) -> Finding | None:
     if explained is not None:
         return explained
     if case.evidence.versions is None:
-        return _conflict(f"{_edited(case, key)}; its versions are not known")
+        return _unknown(f"{_edited(case, key)}; its versions are not known")
     last = align(case.lineage, case.evidence.versions).last
     if last is None:
-        return _conflict(f"{_edited(case, key)}, and no commit of the file had any of its queries")
+        return _unknown(f"{_edited(case, key)}, and no commit of the file had any of its queries")
     if case.lineage.says(last, key, case.file[key]):
         return _drifted(f"{_edited(case, key)}; the file has nothing new")
     return _conflict(f"{_edited(case, key)}, and the file changed too, by {_origin(case, key)}")
@@ -182,7 +187,7 @@ def _along_versions(case: Case, lineage: Lineage) -> Finding | None:
     state, began = lineage.states[aligned.current], _began_at(case, lineage, Key.QUERY)
     made = case.version.version_created_at if case.version else None
     if aligned.was_replaced and not began.is_later_than(made):
-        return _conflict(
+        return _unknown(
             f"version {case.endpoint.current_version} brings back a query that {state.label} had, and was made after "
             f"{began.label}: it cannot be told which of the two is newer"
         )
@@ -249,3 +254,7 @@ def _drifted(reason: str) -> Finding:
 
 def _conflict(reason: str) -> Finding:
     return Finding(verdict=Verdict.CONFLICT, reason=reason)
+
+
+def _unknown(reason: str) -> Finding:
+    return Finding(verdict=Verdict.CONFLICT, reason=reason, is_known=False)
