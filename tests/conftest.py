@@ -107,7 +107,7 @@ def nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def make_checkout(tmp_path: Path, nobodys_settings: None) -> Callable[..., Checkout]:
+def make_checkout(tmp_path: Path, nobodys_settings: None) -> Callable[..., Checkout]:  # noqa: ARG001 - a fixture that works by being there
     def make(name: str = "checkout") -> Checkout:
         top = tmp_path / name
         top.mkdir(parents=True)

@@ -22,11 +22,11 @@ row_offset = _numbered("offset", 0)
 
 
 def seconds(text: str) -> float:
-    """A time of waiting, finite and not negative."""
+    """A time of waiting: finite, and above zero."""
     try:
         number = float(text)
     except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
     return number

@@ -64,6 +64,7 @@ instead.""",
 a conflict rather than a guess.""",
     "push": """A write did not end as its plan said: the server moved before it, moved between check and write, or
 took it with a fault. `endpoints-gitops diff NAME` shows how things are.""",
+    "lock": "The file endpoints.lock cannot be used as it is, at the line that is printed; often after a merge.",
     "plan": """A saved plan cannot be used: it is damaged, of another project, or the server has moved since. Make a
 new one.""",
     "pull": "A change could not be written into a definition so that reading it again gives what the server has.",

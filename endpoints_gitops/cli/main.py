@@ -90,16 +90,16 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
                 name,
                 help=entry.summary,
                 description=f"{entry.summary[0].upper()}{entry.summary[1:]}.",
-                epilog=_epilog(name, entry),
                 formatter_class=argparse.RawDescriptionHelpFormatter,
                 allow_abbrev=False,
             )
             load(name).configure(child)
+            child.epilog = "\n\n".join(filter(None, (_examples(name, entry), child.epilog)))
             _add_common(child)
     return parser
 
 
-def _epilog(name: str, entry: Entry) -> str:
+def _examples(name: str, entry: Entry) -> str:
     lines = (f"  {PROGRAM} {name} {example}".rstrip() for example in entry.examples)
     return "\n".join(["for example:", *lines])
 

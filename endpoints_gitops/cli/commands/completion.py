@@ -17,7 +17,8 @@ _INSTALL = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """The shell to complete for."""
     parser.add_argument("shell", choices=sorted(_INSTALL), help="the shell that will read the script")
-    parser.epilog = "\n".join(["to use it:", *(f"  {line}" for line in _INSTALL.values())])
+    install = "\n".join(f"  {line}" for line in _INSTALL.values())
+    parser.epilog = f"to use it:\n{install}"
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:

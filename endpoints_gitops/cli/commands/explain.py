@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from endpoints_gitops.cli.console import Console
 from endpoints_gitops.cli.explanations import FAMILIES, TOPICS
+from endpoints_gitops.cli.registry import COMMANDS
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.outcome import Outcome
 
@@ -36,6 +37,8 @@ def explanation(code: str) -> str:
         return topics[code]
     if family in FAMILIES:
         return FAMILIES[family]
+    if family in COMMANDS:
+        return f"`{family}` ({COMMANDS[family].summary}) could not do that; its message says why, and what to do."
     near = difflib.get_close_matches(code, [*topics, *FAMILIES], n=3)
     words = ", ".join(sorted(TOPICS.keys() | FAMILIES.keys()))
     fix = f"did you mean {', '.join(near)}?" if near else f"it explains every error code, and {words}"

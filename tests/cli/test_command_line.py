@@ -1,0 +1,186 @@
+"""The command line itself: its words, its help, its mistakes, and what starting it costs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import endpoints_gitops.api.errors
+from endpoints_gitops import __version__
+from endpoints_gitops.cli import main
+from endpoints_gitops.cli.registry import COMMANDS, GROUPS
+from endpoints_gitops.errors import EndpointsError, InvalidInput, Problem
+
+HEAVY = {"httpx", "pydantic", "ruamel.yaml", "deepdiff", "rich", "chdb", "starlette", "uvicorn"}
+PACKAGE = Path(endpoints_gitops.__file__).parent
+IMPORTS = """
+import contextlib, io, json, sys
+from endpoints_gitops.cli.entry import main
+with contextlib.redirect_stdout(io.StringIO()):
+    code = main(sys.argv[1:])
+print(json.dumps([code, sorted(sys.modules)]))
+"""
+
+
+def imported_by(*words: str) -> set[str]:
+    """What a process of its own has imported after this command line."""
+    done = subprocess.run([sys.executable, "-c", IMPORTS, *words], capture_output=True, text=True, check=True)
+    code, modules = json.loads(done.stdout)
+    assert code == 0
+    return set(modules)
+
+
+def error_classes() -> list[type[EndpointsError]]:
+    found = [EndpointsError]
+    for one in found:
+        found += one.__subclasses__()
+    return found
+
+
+def raised(error: type[EndpointsError]) -> EndpointsError:
+    return error((Problem(path="a.yaml", message="wrong"),)) if issubclass(error, InvalidInput) else error("it broke")
+
+
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join)
+def test_help_is_cheap(words):
+    assert imported_by(*words) & HEAVY == set()
+
+
+def test_version_is_cheaper(cli):
+    assert imported_by("--version") & {"argparse", "json.decoder", "endpoints_gitops.cli.main"} <= {"json.decoder"}
+    assert cli("--version").out == f"endpoints-gitops {__version__}\n"
+
+
+def test_help_names_every_command(cli):
+    ran = cli("--help")
+    assert ran.code == 0
+    for title, group in GROUPS.items():
+        assert f"\n{title}:\n" in ran.out
+        for name, entry in group.items():
+            assert re.search(rf"^  {name} +{re.escape(entry.summary)}$", ran.out, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command(cli, name):
+    ran = cli(name, "--help")
+    assert ran.code == 0
+    assert COMMANDS[name].summary[1:] in ran.out
+    assert f"  endpoints-gitops {name} {COMMANDS[name].examples[0]}".rstrip() in ran.out
+    for option in ("--dir", "--env", "--format", "--quiet", "--verbose", "--yes", "--max-wait"):
+        assert option in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "a command is missing"),
+        (["--env", "prod", "list"], "a command is missing before the options"),
+        (["lst"], "there is no command 'lst'; did you mean list?"),
+        (["list", "--formt", "json"], "unrecognized arguments: --formt"),
+        (["list", "--format", "xml"], "invalid choice: 'xml'"),
+        (["list", "--max-wait", "soon"], "'soon' is no number of seconds"),
+        (["list", "--max-wait", "0"], "'0' is no number of seconds above 0"),
+        (["list", "--max-wait", "-1"], "'-1' is no number of seconds"),
+        (["list", "--max-wait", "inf"], "'inf' is no number of seconds"),
+        (["get", "a", "--version", "0"], "'0' is no version"),
+        (["get", "a", "--version", "١"], "is no version"),
+        (["list", "--env", "prdo"], "there is no environment 'prdo'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistakes_end_in_two(cli, words, message):
+    ran = cli(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("error", error_classes(), ids=lambda error: error.__name__)
+def test_every_error_ends_in_its_own_code(cli, monkeypatch, error):
+    def execute(*_):
+        raise raised(error)
+
+    monkeypatch.setattr(main.load("list"), "execute", execute)
+    ran = cli("list", "--format", "json")
+    assert ran.code == ran.json["exit_code"] == int(error.exit_code)
+    assert ran.json["ok"] is False
+    assert [set(entry) for entry in ran.json["errors"]] == [{"code", "message", "where", "fix"}]
+    assert ran.json["errors"][0]["message"] in ran.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyboardInterrupt(), 130), (RecursionError(), 2), (PermissionError(13, "Permission denied"), 2)],
+)
+def test_what_is_no_error_of_ours(cli, monkeypatch, error, code):
+    def execute(*_):
+        raise error
+
+    monkeypatch.setattr(main.load("list"), "execute", execute)
+    ran = cli("list", "--format", "json")
+    assert ran.code == ran.json["exit_code"] == code
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("words", [["lst", "--format", "json"], ["list", "--format=json", "--nonsense"]])
+def test_mistakes_of_the_command_line_are_told_in_json_too(cli, words):
+    ran = cli(*words)
+    assert ran.code == json.loads(ran.out)["exit_code"] == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_commands_and_options(cli, shell):
+    script = cli("completion", shell).out
+    assert all(name in script for name in COMMANDS)
+    assert "--max-wait" in script or "max-wait" in script
+
+
+def test_completion_is_bash(cli, tmp_path):
+    script = tmp_path / "completion.sh"
+    script.write_text(cli("completion", "bash").out)
+    subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_a_reader_that_leaves_changes_nothing():
+    program = "import sys; from endpoints_gitops.cli.entry import main; sys.exit(main(['completion', 'bash']))"
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(), error) == (0, b"")
+
+
+@pytest.mark.parametrize("code", sorted({error.code for error in error_classes()}))
+def test_every_error_code_is_explained(cli, code):
+    ran = cli("explain", code, "--format", "json")
+    assert ran.code == 0
+    assert ran.json["items"][0]["text"].strip()
+
+
+def test_every_code_in_the_source_is_explained():
+    """Also the codes that are given to an error where it is raised."""
+    from endpoints_gitops.cli.commands.explain import explanation
+
+    rooms = ("api", "codecs", "workspace", "operations", "cli", "plan")
+    sources = (path.read_text(encoding="utf-8") for room in rooms for path in (PACKAGE / room).rglob("*.py"))
+    codes = {code for text in sources for code in re.findall(r'\bcode="([a-z]+\.[a-z_.-]+)"', text)}
+    assert len(codes) > 30, "the pattern finds no codes any more"
+    assert [code for code in sorted(codes) if not explanation(code)] == []
+
+
+@pytest.mark.parametrize("word", ["0", "6", "130", "drifted", "Shared Variable", "credentials"])
+def test_words_are_explained(cli, word):
+    ran = cli("explain", *word.split())
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith(word.lower())
+
+
+def test_what_is_not_explained_is_a_mistake(cli):
+    ran = cli("explain", "driftd")
+    assert ran.code == 2
+    assert "did you mean drifted?" in ran.err

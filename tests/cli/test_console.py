@@ -1,0 +1,158 @@
+"""Where output goes, who is asked, and that text from elsewhere cannot move the cursor."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from endpoints_gitops.cli.console import Console, Line, OutputFormat, Style
+from endpoints_gitops.cli.progress import progress_on
+from endpoints_gitops.errors import ExitCode, UsageError
+from endpoints_gitops.model.outcome import Failure, Outcome
+from endpoints_gitops.model.printable import printable, printable_json
+from endpoints_gitops.operations.progress import Silence
+
+NASTY = "a\x1b[2J\x07\u202eb\x9bc\u2028d\ud800"
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def console(stream: type[io.StringIO] = io.StringIO, environment: dict[str, str] | None = None, **more) -> Console:
+    return Console(stdout=stream(), stderr=stream(), environment=environment or {}, **more)
+
+
+def said(of: Console) -> tuple[str, str]:
+    return of.stdout.getvalue(), of.stderr.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("settings", "out", "err"),
+    [
+        ({}, "result\ndocument", "prose\nwarning\n"),
+        ({"verbose": True}, "result\ndocument", "prose\nwarning\nGET /\n"),
+        ({"quiet": True}, "result\ndocument", "warning\n"),
+        ({"format": OutputFormat.JSON}, "", "prose\nwarning\n"),
+    ],
+)
+def test_where_things_go(settings, out, err):
+    made = console(**settings)
+    made.show(["result"])
+    made.show_document("document")
+    made.say("prose")
+    made.warn("warning")
+    made.trace("GET /")
+    assert said(made) == (out, err)
+
+
+def test_finish_tells_errors_in_both_languages():
+    failure = Failure(code="usage", message="it broke", where="a.yaml:3", fix="mend it")
+    outcome = Outcome(command="list", exit_code=ExitCode.USAGE, errors=(failure,))
+    made = console(format=OutputFormat.JSON)
+    assert made.finish(outcome) == 2
+    out, err = said(made)
+    assert json.loads(out) == outcome.as_json()
+    assert err == "error: a.yaml:3: it broke\n  fix: mend it\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_colour(environment, coloured):
+    made = console(Screen, environment)
+    made.show([Line("fine", Style.GOOD)])
+    assert (said(made)[0] != "fine\n") is coloured
+    assert "fine" in said(made)[0]
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+@pytest.mark.parametrize("stream", [io.StringIO, Screen])
+def test_no_text_moves_the_cursor(stream, environment):
+    made = console(stream, environment, verbose=True)
+    made.show([NASTY, Line(NASTY, Style.BAD)])
+    made.say(NASTY)
+    made.trace(NASTY)
+    made.finish(Outcome(command="x", errors=(Failure(code="c", message=NASTY, where=NASTY, fix=NASTY),)))
+    for text in said(made):
+        assert not {"\x07", "\x9b", "\u202e", "\u2028", "\ud800"} & set(text)
+        assert "\x1b[2J" not in text
+
+
+def test_documents_are_made_safe_for_a_terminal_only():
+    screen, pipe = console(Screen), console()
+    screen.show_document(f"{NASTY}\r\n")
+    pipe.show_document(f"{NASTY}\r\n")
+    assert said(screen)[0] == printable(NASTY) + "\n"
+    assert said(pipe)[0] == f"{NASTY}\r\n"
+
+
+@given(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.dictionaries(st.text(), inner)))
+def test_json_stays_the_same_value_and_harmless(value):
+    document = printable_json(json.dumps(value, ensure_ascii=False))
+    assert json.loads(document) == value
+    assert printable(document) == document
+
+
+@pytest.mark.parametrize(("answer", "meant"), [("y\n", True), ("YES\n", True), ("\n", False), ("no\n", False)])
+def test_somebody_is_asked(monkeypatch, answer, meant):
+    monkeypatch.setattr(sys, "stdin", Screen(answer))
+    made = console(Screen)
+    assert made.confirm("Really?", yes=False) is meant
+    assert said(made) == ("", "Really? [y/N] ")
+
+
+def test_nobody_is_asked(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    made = console(Screen)
+    assert made.confirm("Really?", yes=True)
+    with pytest.raises(UsageError, match="Nobody is here to answer"):
+        made.confirm("Really?", yes=False)
+    assert made.ask_for("Name?") == ""
+    assert said(made) == ("", "")
+
+
+def test_a_terminal_that_lacks_letters_is_no_reason_to_fail(monkeypatch):
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", narrow)
+    Console.of_process().show(["∅ café"])
+    assert narrow.buffer.getvalue() == b"\\u2205 caf\\xe9\n"
+
+
+def told(made: Console, total: int) -> str:
+    progress = progress_on(made)
+    progress.started("writing", total)
+    progress.advanced("a", NASTY)
+    progress.advanced("b", "done")
+    progress.finished()
+    return said(made)[1]
+
+
+@pytest.mark.parametrize(
+    ("total", "lines"),
+    [
+        (2, ["writing: 2", f"  [1/2] a: {printable(NASTY)}", "  [2/2] b: done"]),
+        (0, ["writing", f"  [1] a: {printable(NASTY)}", "  [2] b: done"]),
+    ],
+)
+@pytest.mark.parametrize(("stream", "environment"), [(io.StringIO, {}), (Screen, {"NO_COLOR": "1"})])
+def test_progress_in_plain_lines(stream, environment, total, lines):
+    assert told(console(stream, environment), total).splitlines() == lines
+
+
+@pytest.mark.parametrize("total", [2, 0])
+def test_progress_on_a_terminal_is_a_bar_that_goes_away(total):
+    text = told(console(Screen, {"TERM": "xterm"}), total)
+    assert text
+    assert "\x07" not in text
+    assert "\u202e" not in text
+
+
+def test_quiet_progress():
+    assert isinstance(progress_on(console(quiet=True)), Silence)

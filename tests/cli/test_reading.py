@@ -1,0 +1,158 @@
+"""list, get, versions and open: what the server has, on the screen and as JSON."""
+
+from __future__ import annotations
+
+import webbrowser
+
+import pytest
+
+from endpoints_gitops.local.faults import Effect, Fault
+
+pytestmark = pytest.mark.usefixtures("three")
+NASTY = "clear\x1b[2J \u202eesrever"
+
+
+@pytest.fixture
+def three(create):
+    create("revenue", tags=["billing"], description=NASTY)
+    create("revenue_by_plan")
+    create("signups", "SELECT {variables.n} AS n", variables={"n": ("Number", 3)})
+
+
+def test_list(cli):
+    ran = cli("list")
+    assert ran.code == 0
+    names = [line.split()[0] for line in ran.out.splitlines()]
+    assert names == ["name", "---------------", "revenue", "revenue_by_plan", "signups"]
+
+
+@pytest.mark.parametrize(
+    ("selectors", "names"),
+    [
+        ([], ["revenue", "revenue_by_plan", "signups"]),
+        (["signups"], ["signups"]),
+        (["revenue*"], ["revenue", "revenue_by_plan"]),
+        (["tag:billing", "signups"], ["revenue", "signups"]),
+    ],
+)
+def test_selectors(cli, selectors, names):
+    listed = cli("list", *selectors, "--format", "json").json
+    assert [item["name"] for item in listed["items"]] == names
+    assert listed["summary"] == {"endpoints": len(names)}
+
+
+@pytest.mark.parametrize("selector", ["signup", "x*", "tag:biling", "endpoints/none.yaml"])
+def test_a_selector_that_matches_nothing(cli, selector):
+    ran = cli("list", "revenue", selector, "--format", "json")
+    assert ran.code == 2
+    assert ran.json["items"] == []
+
+
+def test_what_is_not_managed_is_counted(cli, checkout):
+    settings = checkout.top / "endpoints.toml"
+    settings.write_text('manage = ["revenue*"]\n' + settings.read_text())
+    ran = cli("list")
+    assert "signups" not in ran.out
+    assert "1 more outside of manage = [revenue*]" in ran.err
+    refused = cli("list", "signups")
+    assert refused.code == 2
+    assert "signups is outside of what this configuration manages" in refused.err
+
+
+def test_list_works_beside_a_broken_file(cli, checkout):
+    checkout.write({"broken.yaml": "name: ["})
+    assert cli("list").code == 0
+
+
+def test_get(cli, server):
+    ran = cli("get", "signups")
+    assert ran.out.endswith("\n\nSELECT {variables.n} AS n\n")
+    for words in ("version 1", "active yes", "kind HogQLQuery", "variables n = 3", "freshness 24hour"):
+        assert words in " ".join(ran.out.split())
+    assert f"{server.url}/project/1/endpoints/signups" in ran.out
+    (item,) = cli("get", "signups", "--format", "json").json["items"]
+    assert (item["name"], item["query"]["kind"]) == ("signups", "HogQLQuery")
+
+
+def test_get_an_insight(cli, client):
+    client.create_endpoint({"name": "trend", "query": {"kind": "TrendsQuery", "series": [{"kind": "EventsNode"}]}})
+    assert '"kind": "TrendsQuery"' in cli("get", "trend").out
+
+
+def test_get_a_version(cli, client):
+    client.update_endpoint("revenue", {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS two"}})
+    assert "SELECT 1 AS one" in cli("get", "revenue", "--version", "1").out
+    assert "1 of 2" in cli("get", "revenue", "--version", "1").out
+    assert "2, the newest" in cli("get", "revenue", "--version", "2").out
+    assert cli("get", "revenue", "--version", "3").code == 2
+
+
+def test_versions(cli, client):
+    client.update_endpoint("revenue", {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS two"}})
+    client.update_endpoint("revenue", {"is_active": False}, version=1)
+    ran = cli("versions", "revenue")
+    assert [line.split()[0] for line in ran.out.splitlines()[2:]] == ["2", "1"]
+    items = cli("versions", "revenue", "--format", "json").json["items"]
+    assert [(item["version"], item["current"], item["active"]) for item in items] == [
+        (2, True, True),
+        (1, False, False),
+    ]
+    assert {item["created_by"] for item in items} == {"author@example.com"}
+
+
+@pytest.mark.parametrize("command", ["get", "versions", "open", "run"])
+def test_a_name_that_is_not_there(cli, command):
+    ran = cli(command, "signup")
+    assert ran.code == 2
+    assert "there is no endpoint 'signup'; did you mean 'signups'?" in ran.err
+
+
+def test_open_prints_where_nobody_looks(cli, server, monkeypatch):
+    monkeypatch.setattr(webbrowser, "open", lambda _: pytest.fail("opened a browser without a terminal"))
+    assert cli("open", "signups").out == f"{server.url}/project/1/endpoints/signups\n"
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_open_opens_where_somebody_does(cli, server, monkeypatch, opens):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or opens)
+    ran = cli("open", "signups", input="")
+    assert opened == [ran.out.strip()] == [f"{server.url}/project/1/endpoints/signups"]
+    assert ("no browser could be opened" in ran.err) is not opens
+
+
+@pytest.mark.parametrize(
+    "words", [["list"], ["get", "revenue"], ["list", "--format", "json"], ["get", "revenue", "--format", "json"]]
+)
+def test_text_from_the_server_moves_no_cursor(cli, words):
+    ran = cli(*words)
+    assert ran.code == 0
+    assert not {"\x1b", "\u202e"} & set(ran.out + ran.err)
+    assert "clear" in ran.out
+
+
+def test_each_costs_one_request(cli, server):
+    for words in (["list"], ["get", "signups"], ["versions", "signups"], ["open", "signups"], ["run", "signups"]):
+        server.requests.clear()
+        assert cli(*words).code == 0
+        assert len(server.requests.entries()) == 1, words
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault(effect=Effect.ERROR, status=503), 4),
+        (Fault(effect=Effect.ERROR, status=429, retry_after=60), 4),
+        (Fault(effect=Effect.HTML, status=200), 4),
+        (Fault(effect=Effect.WRONG_JSON), 4),
+        (Fault(effect=Effect.BROKEN_JSON), 4),
+        (Fault(effect=Effect.HALF), 4),
+        (Fault(effect=Effect.DROP), 4),
+    ],
+    ids=lambda value: value.effect.value if isinstance(value, Fault) else "",
+)
+def test_could_not_find_out(cli, server, fault, code):
+    server.faults.add(fault)
+    ran = cli("list", "--format", "json", "--max-wait", "0.1")
+    assert ran.code == code
+    assert "Traceback" not in ran.err

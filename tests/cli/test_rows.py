@@ -1,0 +1,99 @@
+"""Rows and the answers of insights, as table, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from endpoints_gitops.cli.answers import document, items
+from endpoints_gitops.cli.rows import as_json, comma_separated, table
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.operations.running import Rows
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+)
+TABLES = st.integers(1, 4).flatmap(
+    lambda width: st.tuples(
+        st.lists(st.text(min_size=1), min_size=width, max_size=width),
+        st.lists(st.lists(VALUES, min_size=width, max_size=width), max_size=5),
+    )
+)
+SERIES = [
+    {"label": "$pageview", "data": [3, 4], "days": ["2026-06-01", "2026-06-02"], "labels": ["1-Jun", "2-Jun"]},
+    {"label": "signup", "data": [1, 0], "days": ["2026-06-01", "2026-06-02"], "labels": ["1-Jun", "2-Jun"]},
+]
+STEPS = [{"name": "seen", "order": 0, "count": 9, "people": []}, {"name": "paid", "order": 1, "count": 2, "people": []}]
+RETENTION = [{"values": [{"count": 1, "label": "Day 0"}], "label": "Day 0"}]
+
+
+def test_table():
+    assert table(["name", "n"], [["a\tb\n", 1], [None, 22.5], ["x", None]]).splitlines() == [
+        "name       n",
+        "------  ----",
+        "a\\tb\\n     1",
+        "∅       22.5",
+        "x          ∅",
+    ]
+
+
+@given(TABLES)
+def test_a_table_has_a_line_for_each_row_and_no_control_characters(drawn):
+    columns, rows = drawn
+    text = table(columns, rows)
+    assert text.count("\n") == len(rows) + 2
+    assert {unicodedata.category(char) for char in text.replace("\n", "")} & {"Cc", "Cf", "Cs", "Zl", "Zp"} == set()
+
+
+@given(TABLES)
+def test_csv_is_read_back(drawn):
+    columns, rows = drawn
+    text = comma_separated(columns, rows)
+    read = list(csv.reader(io.StringIO(text, newline="")))
+    assert read[0] == columns
+    for fields, row in zip(read[1:], rows, strict=True):
+        for field, value in zip(fields, row, strict=True):
+            assert field == value or field == ("" if value is None else json.dumps(value, ensure_ascii=False))
+
+
+@given(TABLES)
+def test_json_loses_nothing(drawn):
+    columns, rows = drawn
+    doubled = len(set(columns)) < len(columns)
+    want = rows if doubled else [dict(zip(columns, row, strict=True)) for row in rows]
+    assert json.loads(as_json(columns, rows)) == want
+    assert len(items(Rows(columns=tuple(columns), rows=tuple(rows)))) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("results", "output", "want"),
+    [
+        (SERIES, "csv", "day,$pageview,signup\r\n2026-06-01,3,1\r\n2026-06-02,4,0\r\n"),
+        (STEPS, "csv", "name,order,count\r\nseen,0,9\r\npaid,1,2\r\n"),
+        (SERIES, "table", "day         $pageview  signup\n----------  ---------  ------\n"),
+        (RETENTION, "table", '[\n  {\n    "values": [\n'),
+        (SERIES, "json", '[\n  {\n    "label": "$pageview",\n'),
+        ([], "table", "[]\n"),
+        ([[1], "x"], "table", "[\n  [\n    1\n"),
+    ],
+)
+def test_insights(results, output, want):
+    assert document(Rows(columns=None, rows=tuple(results)), output).startswith(want)
+
+
+@pytest.mark.parametrize("results", [SERIES, STEPS, RETENTION, [], [1, "x"]])
+def test_insights_as_json_are_what_the_server_said(results):
+    assert json.loads(document(Rows(columns=None, rows=tuple(results)), "json")) == results
+
+
+@pytest.mark.parametrize("results", [RETENTION, [], [SERIES[0], {**SERIES[1], "data": [1]}], [1]])
+def test_csv_of_what_is_no_table_is_refused(results):
+    with pytest.raises(UsageError, match="no table"):
+        document(Rows(columns=None, rows=tuple(results)), "csv")
