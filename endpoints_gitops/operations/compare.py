@@ -36,6 +36,12 @@ class Comparison:
     warnings: tuple[str, ...] = ()
 
     @property
+    def predecessors(self) -> frozenset[str]:
+        """Names without a file that a definition was renamed from: they are kept for their callers."""
+        renamed = {loaded.definition.renamed_from for loaded in self.definitions.values()}
+        return frozenset(one.name for one in self.judged if one.loaded is None and one.name in renamed)
+
+    @property
     def unchanged(self) -> int:
         """How many names are the same here and there, in all that the files say."""
         return sum(

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.operations.workplace import Workplace
-from endpoints_gitops.plan.changes import Overwrite, Plan, make_plan
+from endpoints_gitops.plan.changes import Plan
+from endpoints_gitops.plan.making import Overwrite, make_plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

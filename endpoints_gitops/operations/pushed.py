@@ -29,7 +29,8 @@ class PushResult:
     @property
     def errors(self) -> tuple[EndpointsError, ...]:
         """Everything that went wrong, in the order of the plan."""
-        return tuple(one.error for one in (*self.variables, *self.written, *self.waited) if one.error is not None)
+        every = [one.error for one in self.variables] + [one.error for one in self.written]
+        return tuple(error for error in (*every, *(one.error for one in self.waited)) if error is not None)
 
     def exit_code(self, *, fail_on_drift: bool = False) -> ExitCode:
         """Something left undone is "partly applied" where anything landed or may have, else what kept it from that."""
@@ -46,4 +47,4 @@ class PushResult:
         uncertain = any(one.is_uncertain for one in self.variables) or any(
             one.state is State.UNCERTAIN for one in self.written
         )
-        return uncertain or any(one.landed for one in (*self.variables, *self.written))
+        return uncertain or any(one.landed for one in self.variables) or any(one.landed for one in self.written)

@@ -13,8 +13,7 @@ from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.operations.writing import Written
 from endpoints_gitops.plan.evidence import Recorded, recorded
-from endpoints_gitops.plan.judging import Judged
-from endpoints_gitops.plan.meaning import Key, Meaning, of_definition, of_endpoint, same
+from endpoints_gitops.plan.meaning import Key, Meaning, of_definition, of_endpoint
 from endpoints_gitops.workspace.record import update_record
 
 
@@ -34,19 +33,27 @@ def agreed(
     find "as the last one left it" where nobody ever agreed. Of `accepted` keys somebody saw what the server has and
     keeps the file's: both are remembered, so that the next push writes over just that.
     """
-    file = of_definition(loaded, environment)
-    now = recorded(
+    return recorded(
         previous,
         endpoint=endpoint,
-        file=file,
+        file=of_definition(loaded, environment),
         at=datetime.now(UTC),
         server_before=server_before,
         file_before=file_before,
+        settled=accepted,
     )
-    differing = (key for key in file if key in now.server and not same(key, file[key], now.server[key]))
-    open_keys = tuple(key for key in differing if key not in accepted)
-    fits = previous is not None and previous.endpoint_id == endpoint.id
-    return _with_kept(now, previous if fits else None, open_keys) if open_keys else now
+
+
+def refreshed(
+    previous: Recorded | None, *, loaded: LoadedDefinition, endpoint: Endpoint, environment: str | None
+) -> Recorded | None:
+    """The entry for an endpoint in which nothing was to do, None where the one that is there says so already.
+
+    A colleague pushed, and what they pushed came here through git: without this, the next edit would be judged by what
+    was there before them.
+    """
+    now = agreed(previous, loaded=loaded, endpoint=endpoint, environment=environment)
+    return None if previous is not None and replace(now, at=previous.at) == previous else now
 
 
 def save_record(work: Workplace, entries: Mapping[str, Recorded]) -> None:
@@ -57,10 +64,15 @@ def save_record(work: Workplace, entries: Mapping[str, Recorded]) -> None:
 
 def refresh_record(work: Workplace, comparison: Comparison) -> None:
     """Remember every endpoint in which file and server agree."""
-    agreeing = [one for one in comparison.judged if one.loaded and one.endpoint and not one.differences]
-    fresh = {one.name: _refreshed(work, comparison.record.entries.get(one.name), one) for one in agreeing}
-    changed = {name: entry for name, entry in fresh.items() if entry is not None}
-    save_record(work, dict(comparison.record.unsaved) | changed)
+    entries, environment = dict(comparison.record.unsaved), work.environment.name
+    for one in comparison.judged:
+        if one.loaded is None or one.endpoint is None or one.differences:
+            continue
+        previous = comparison.record.entries.get(one.name)
+        fresh = refreshed(previous, loaded=one.loaded, endpoint=one.endpoint, environment=environment)
+        if fresh is not None:
+            entries[one.name] = fresh
+    save_record(work, entries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,25 +104,3 @@ class Keeper:
 
     def save(self) -> None:
         save_record(self.work, self._kept)
-
-
-def _refreshed(work: Workplace, previous: Recorded | None, judged: Judged) -> Recorded | None:
-    """The entry for an endpoint in which nothing was to do, None where the one that is there says so already.
-
-    A colleague pushed, and what they pushed came here through git: without this, the next edit would be judged by what
-    was there before them.
-    """
-    assert judged.loaded is not None
-    assert judged.endpoint is not None
-    now = agreed(previous, loaded=judged.loaded, endpoint=judged.endpoint, environment=work.environment.name)
-    return None if previous is not None and replace(now, at=previous.at) == previous else now
-
-
-def _with_kept(now: Recorded, previous: Recorded | None, keys: tuple[Key, ...]) -> Recorded:
-    kept_server = {key: previous.server[key] for key in keys if previous and key in previous.server}
-    kept_file = {key: previous.file[key] for key in keys if previous and key in previous.file}
-    server = {key: value for key, value in now.server.items() if key not in keys} | kept_server
-    file = {key: value for key, value in now.file.items() if key not in keys} | kept_file
-    if Key.QUERY in keys and previous is not None:
-        now = replace(now, version=previous.version, version_id=previous.version_id)
-    return replace(now, server=server, file=file)

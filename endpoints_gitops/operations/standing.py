@@ -45,7 +45,7 @@ def not_applied(change: Change, endpoint: Endpoint) -> tuple[Key, ...]:
 
 def cuts_a_version(change: Change) -> bool:
     """Whether the change sends a query: nothing else makes a new version."""
-    return change.action is not Action.CREATE and any(each.key is Key.QUERY for each in change.keys)
+    return change.action is not Action.CREATE and change.sends_query
 
 
 def expected_version(change: Change) -> int:

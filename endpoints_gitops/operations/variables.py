@@ -113,14 +113,15 @@ def _wanted(change: VariableChange) -> JsonObject:
 
 def _is(there: InsightVariable, key: str, value: Json) -> bool:
     """The server keeps the values of a list as texts (docs/server.md#insight-variables)."""
-    present = getattr(there, key, None)
+    present: Json = getattr(there, key, None)
     if key == "values" and there.type is VariableType.LIST:
-        return [*map(_text, present or ())] == [*map(_text, value or ())]
+        return _texts(present) == _texts(value)
     return canonical(present) == canonical(value)
 
 
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else canonical(value)
+def _texts(values: Json) -> list[str]:
+    listed = values if isinstance(values, list | tuple) else ()
+    return [value if isinstance(value, str) else canonical(value) for value in listed]
 
 
 def _conflict(change: VariableChange) -> Conflict:

@@ -1,0 +1,178 @@
+"""`diff`: how definitions and server differ, and whose change each difference is."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+
+from endpoints_gitops.cli import differences, plans
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import ExitCode, UsageError
+from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.plan.judging import Difference, Judged, Presence, Verdict
+from endpoints_gitops.plan.meaning import Key
+from endpoints_gitops.plan.variables import VariableAction
+
+_STYLES = {Verdict.AHEAD: Style.PLAIN, Verdict.DRIFTED: Style.WARN, Verdict.CONFLICT: Style.BAD}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which endpoints, and what they are compared with."""
+    parser.add_argument(
+        "selectors",
+        nargs="*",
+        metavar="SELECTOR",
+        help="a name, a glob, tag:TAG, a path, or changed:REF; none means all",
+    )
+    parser.add_argument(
+        "--against", metavar="WHAT", default="live", help="what to compare with: live, the server (default)"
+    )
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Print what differs and nothing else; exit code 1 when anything does."""
+    if arguments.against != "live":
+        message = f"diff compares with the server (--against live); it cannot compare with {arguments.against!r}"
+        raise UsageError(message, fix="git diff compares files with a commit", code="usage.against")
+    with Context.of(arguments, console) as context:
+        comparison = compare(context.workplace, context.definitions, arguments.selectors)
+    differing = tuple(one for one in comparison.judged if _differs(one, comparison))
+    console.show(line for one in differing for line in _lines(one))
+    console.show(_variable_lines(comparison))
+    _say_notes(console, comparison)
+    summary = _summary(comparison, differing)
+    console.show([Line(_counted(summary), Style.HEAD)])
+    changed = bool(differing or comparison.variable_changes)
+    return Outcome(
+        command="diff",
+        exit_code=ExitCode.FINDINGS if changed else ExitCode.DONE,
+        summary=summary,
+        items=(*map(_item, differing), *map(plans.variable_item, comparison.variable_changes)),
+    )
+
+
+def _differs(judged: Judged, comparison: Comparison) -> bool:
+    """An old name that a definition was renamed from stays on the server for its callers: that is no difference."""
+    return bool(judged.differences) or (
+        judged.presence is not Presence.BOTH and judged.name not in comparison.predecessors
+    )
+
+
+def _lines(judged: Judged) -> Iterator[Line | str]:
+    yield Line(_title(judged), Style.HEAD)
+    for one in judged.differences:
+        yield from _difference_lines(judged, one)
+
+
+def _title(judged: Judged) -> str:
+    version = judged.endpoint.current_version if judged.endpoint else None
+    if judged.presence is Presence.ONLY_THERE:
+        return f"{judged.name}: only there, version {version}; pull brings it"
+    where = judged.loaded.where() if judged.loaded else ""
+    if judged.presence is Presence.ONLY_HERE:
+        reason = judged.reason or "push creates it"
+        return f"{judged.name}: only here, {where}; {f'conflict: {reason}' if judged.gone else reason}"
+    said = f": {judged.reason}" if judged.reason else ""
+    return f"{judged.name}: changed, version {version}, {where}{said}"
+
+
+def _difference_lines(judged: Judged, one: Difference) -> Iterator[Line | str]:
+    shown = [line if isinstance(line, Line) else Line(line) for line in differences.lines(**_sides(judged, one))]
+    if one.key is not Key.QUERY:
+        yield f"  {one.key}: {' '.join(line.text for line in shown)}"
+    else:
+        yield f"  {one.key}:"
+        yield from (Line(f"    {line.text}", line.style) for line in shown)
+    yield Line(f"    {one.verdict}: {one.reason}", _STYLES[one.verdict])
+
+
+def _sides(judged: Judged, one: Difference) -> differences.Sides:
+    assert judged.loaded is not None
+    query_file = judged.loaded.definition.query_file
+    return {
+        "key": one.key,
+        "before": one.server,
+        "after": one.file,
+        "version": judged.endpoint.current_version if judged.endpoint else None,
+        "place": differences.sql_place(judged.loaded.path, one.line, query_file=query_file),
+    }
+
+
+def _variable_lines(comparison: Comparison) -> Iterator[Line | str]:
+    for change in comparison.variable_changes:
+        users = ", ".join(change.used_by)
+        if change.action is VariableAction.CREATE:
+            yield Line(f"shared variable {change.code_name} ({change.type}): only here, for {users}", Style.HEAD)
+            continue
+        yield Line(f"shared variable {change.code_name}: changed, used by {users}", Style.HEAD)
+        for word, before, after in plans.variable_lines_of(change):
+            yield f"  {word}: {before!r} -> {after!r}"
+
+
+def _say_notes(console: Console, comparison: Comparison) -> None:
+    for warning in comparison.warnings:
+        console.warn(Line(warning, Style.WARN))
+    cosmetic = [judged.name for judged in comparison.judged if judged.cosmetic]
+    if cosmetic:
+        console.say(f"differs in formatting only, which is no difference: {', '.join(cosmetic)}")
+    if comparison.predecessors:
+        console.say(f"kept on the server for callers of an older name: {', '.join(sorted(comparison.predecessors))}")
+    if comparison.outside:
+        console.say(Line(f"{comparison.outside} outside of `manage`", Style.FAINT))
+
+
+def _summary(comparison: Comparison, differing: tuple[Judged, ...]) -> dict[str, int]:
+    presences = Counter(judged.presence for judged in differing)
+    return {
+        "changed": presences[Presence.BOTH],
+        "only_here": presences[Presence.ONLY_HERE],
+        "only_there": presences[Presence.ONLY_THERE],
+        "variables": len(comparison.variable_changes),
+        "same": comparison.unchanged,
+        "outside": comparison.outside,
+    }
+
+
+def _counted(summary: dict[str, int]) -> str:
+    words = {
+        "changed": "changed",
+        "only_here": "only here",
+        "only_there": "only there",
+        "variables": "shared variables",
+    }
+    said = [f"{summary[key]} {word}" for key, word in words.items() if summary[key]]
+    return f"{', '.join(said) or 'no differences'}; {summary['same']} the same"
+
+
+def _item(judged: Judged) -> JsonObject:
+    found: list[Json] = [_difference_item(judged, one) for one in judged.differences]
+    return {
+        "name": judged.name,
+        "kind": "endpoint",
+        "state": "changed" if judged.presence is Presence.BOTH else judged.presence,
+        "path": judged.loaded.path if judged.loaded else None,
+        "version": judged.endpoint.current_version if judged.endpoint else None,
+        "author": judged.author,
+        "date": judged.date.isoformat() if judged.date else None,
+        "gone": judged.gone,
+        "reason": judged.reason or None,
+        "differences": found,
+    }
+
+
+def _difference_item(judged: Judged, one: Difference) -> JsonObject:
+    sides: dict[str, Json] = {"file": one.file, "server": one.server}
+    facts = differences.as_json(**_sides(judged, one))
+    more = {key: facts[key] for key in ("diff", "changes") if key in facts}
+    return {
+        "key": one.key,
+        **sides,
+        **more,
+        "verdict": one.verdict,
+        "reason": one.reason,
+        "line": one.line,
+    }

@@ -1,0 +1,58 @@
+"""`plan`: what a push would do, shown and, with -o, saved for `push --plan`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from endpoints_gitops.cli import plans, push_options
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import ExitCode, worst
+from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.operations.compare import compare
+from endpoints_gitops.operations.plan import plan_of
+from endpoints_gitops.plan.changes import Plan
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """What `push` takes, and where to save the plan."""
+    push_options.configure(parser)
+    parser.add_argument("-o", "--out", metavar="FILE", help="save the plan, for `push --plan FILE`")
+    parser.add_argument("--detailed-exitcode", action="store_true", help="exit with 1 when there is something to write")
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Show the plan. Conflicts are in it and do not fail it: nothing was to be written yet."""
+    allowed = push_options.allowed(arguments)
+    with Context.of(arguments, console) as context:
+        context.announce()
+        comparison = compare(context.workplace, context.definitions, arguments.selectors, prune=allowed.prune)
+        plan = plan_of(context.workplace, comparison, allowed)
+    for warning in comparison.warnings:
+        console.warn(Line(warning, Style.WARN))
+    console.show(plans.lines(plan))
+    console.say(*plans.notes(plan))
+    if arguments.out is not None:
+        _save(plan, Path(arguments.out), console)
+    return Outcome(
+        command="plan",
+        exit_code=_exit_code(plan, arguments),
+        summary={**plans.summary(plan), "same": comparison.unchanged, "outside": comparison.outside},
+        items=plans.items(plan),
+    )
+
+
+def _save(plan: Plan, path: Path, console: Console) -> None:
+    from endpoints_gitops.codecs.plan import write_plan
+    from endpoints_gitops.workspace.files import shown, write_atomically
+
+    write_atomically(path, write_plan(plan))
+    console.say(f"saved in {shown(path)}; endpoints-gitops push --plan {shown(path)} does exactly this")
+
+
+def _exit_code(plan: Plan, arguments: argparse.Namespace) -> ExitCode:
+    codes = [ExitCode.FINDINGS] if arguments.detailed_exitcode and not plan.is_empty else []
+    if arguments.fail_on_drift and plan.drifted:
+        codes.append(ExitCode.CONFLICT)
+    return worst(*codes)

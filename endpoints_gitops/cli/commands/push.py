@@ -1,0 +1,183 @@
+"""`push`: make the server as the definitions say, overwriting nobody."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from endpoints_gitops.cli import plans, push_options, pushes
+from endpoints_gitops.cli.arguments import seconds
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import EndpointsError, UsageError
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.operations.plan import plan_of
+from endpoints_gitops.operations.push import Ground, check_target, push
+from endpoints_gitops.operations.pushed import PushResult
+from endpoints_gitops.operations.recording import refresh_record
+from endpoints_gitops.operations.waiting import DEFAULT_SECONDS, wait_for
+from endpoints_gitops.plan.changes import Plan
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """What is pushed, and how far it may go."""
+    push_options.configure(parser)
+    parser.add_argument("--plan", metavar="FILE", help="do exactly what this plan says, of `plan -o FILE`")
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=lambda text: seconds(text) if text else DEFAULT_SECONDS,
+        help=f"wait until what is to be materialised is (default: {DEFAULT_SECONDS:g})",
+    )
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Show what will be written, ask, write, and tell what became of each endpoint."""
+    _refuse_contradiction(arguments)
+    with Context.of(arguments, console) as context:
+        pushing = _SavedPlan(context) if arguments.plan is not None else _Definitions(context)
+        context.announce()
+        return pushing.outcome()
+
+
+class _Definitions:
+    """A push of the definitions as they are."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.console = context.console
+        self.arguments = context.arguments
+
+    def outcome(self) -> Outcome:
+        context, arguments = self.context, self.arguments
+        allowed, definitions = push_options.allowed(arguments), context.definitions
+        _say_interrupted(context)
+        comparison = compare(context.workplace, definitions, arguments.selectors, prune=allowed.prune)
+        for warning in comparison.warnings:
+            self.console.warn(Line(warning, Style.WARN))
+        plan = plan_of(context.workplace, comparison, allowed)
+        result = carried_out(context, plan, Ground.of_comparison(comparison))
+        refresh_record(context.workplace, comparison)
+        result = waited_for(context, result, _materialised(comparison))
+        self.console.show(pushes.lines(result))
+        return pushes.outcome(
+            "push",
+            result,
+            same=comparison.unchanged,
+            outside=comparison.outside,
+            fail_on_drift=arguments.fail_on_drift,
+        )
+
+
+class _SavedPlan:
+    """A push of a plan that was saved earlier: of the server's changes since, none is covered."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.console = context.console
+        self.plan = _read(Path(context.arguments.plan))
+
+    def outcome(self) -> Outcome:
+        context = self.context
+        check_target(context.workplace, self.plan)
+        _say_interrupted(context)
+        ground = Ground.look(context.workplace, self.plan, definitions_if_any(context))
+        result = waited_for(context, carried_out(context, self.plan, ground), ())
+        self.console.show(pushes.lines(result))
+        return pushes.outcome("push", result, fail_on_drift=context.arguments.fail_on_drift)
+
+
+def carried_out(context: Context, plan: Plan, ground: Ground) -> PushResult:
+    """Show the plan, have it confirmed, and push it. Raises UsageError where nobody says yes."""
+    console = context.console
+    if not plan.is_empty:
+        console.say(*plans.lines(plan))
+        confirm(context, plan)
+    else:
+        console.say(*(line for left in plan.left_alone for line in plans.left_lines(left)))
+    console.say(*plans.notes(plan))
+    try:
+        return push(context.workplace, plan, ground)
+    except KeyboardInterrupt:
+        console.warn(Line("interrupted; endpoints-gitops resume does what is left, and nothing twice", Style.WARN))
+        raise
+
+
+def confirm(context: Context, plan: Plan) -> None:
+    """Have somebody say yes before anything is written."""
+    access = context.access
+    where = f"{access.environment} ({access.host}, project {access.project_id})"
+    count = len(plan.changes) + len(plan.variables)
+    question = f"Write {count} change{'s' if count != 1 else ''} to {where}?"
+    if not context.console.confirm(question, yes=context.arguments.yes):
+        raise UsageError("not confirmed; nothing was written", code="usage.unconfirmed")
+
+
+def definitions_if_any(context: Context) -> tuple[LoadedDefinition, ...]:
+    """The definitions, for the record of what was pushed; a plan is carried out without them just as well."""
+    try:
+        return context.definitions
+    except UsageError:
+        return ()
+
+
+def waited_for(context: Context, result: PushResult, others: Iterable[Endpoint]) -> PushResult:
+    """With --wait, wait for what was written and for what is to be materialised anyway."""
+    seconds_to_wait = getattr(context.arguments, "wait", None)
+    if seconds_to_wait is None:
+        return result
+    endpoints = {endpoint.name: endpoint for endpoint in others}
+    endpoints |= {one.name: one.endpoint for one in result.written if one.endpoint and one.is_agreed}
+    faulty = {one.name for one in result.written if one.error is not None}
+    waiting = [endpoint for name, endpoint in endpoints.items() if name not in faulty]
+    return replace(result, waited=wait_for(context.workplace, waiting, seconds_to_wait))
+
+
+def _materialised(comparison: Comparison) -> list[Endpoint]:
+    return [one.endpoint for one in comparison.judged if one.loaded and one.endpoint and not one.differences]
+
+
+def _say_interrupted(context: Context) -> None:
+    """The journal of an earlier push is no reason to stop: this one does what is left of it, and replaces it."""
+    from endpoints_gitops.workspace.journal import unfinished
+
+    try:
+        left = unfinished(context.state)
+    except EndpointsError as error:
+        context.console.warn(Line(f"{error.message}: this push takes its place", Style.WARN))
+        return
+    if left is not None and not left.is_over:
+        count = len(left.uncertain) + len(left.left)
+        context.console.say(f"an earlier push was interrupted with {count} left to do; this push takes its place")
+
+
+def _read(path: Path) -> Plan:
+    from endpoints_gitops.codecs.plan import read_plan
+    from endpoints_gitops.workspace.files import shown
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        message = f"the plan {shown(path)} cannot be read: {error.strerror or error}"
+        raise UsageError(message, fix=f"endpoints-gitops plan -o {shown(path)}", code="plan.unreadable") from error
+    return read_plan(content, shown(path))
+
+
+def _refuse_contradiction(arguments: argparse.Namespace) -> None:
+    """A saved plan says everything already."""
+    said = {
+        "a SELECTOR": bool(arguments.selectors),
+        "--prune": arguments.prune,
+        "--overwrite": arguments.overwrite is not None,
+        "--allow-cosmetic": arguments.allow_cosmetic,
+        "--shared-variables": arguments.shared_variables,
+    }
+    beside = [word for word, is_said in said.items() if is_said]
+    if arguments.plan is not None and beside:
+        message = f"--plan does exactly what the plan says, so {' and '.join(beside)} cannot go with it"
+        raise UsageError(message, fix="say it to `plan`, and push the new plan", code="usage.arguments")

@@ -1,0 +1,33 @@
+"""`resume`: finish a push that was interrupted, without doing anything twice."""
+
+from __future__ import annotations
+
+import argparse
+
+from endpoints_gitops.cli import plans, pushes
+from endpoints_gitops.cli.commands.push import confirm, definitions_if_any
+from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.operations.resume import left_to_do, resume
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """It takes nothing of its own: the journal says what is left."""
+    del parser
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Show what is left, ask, and do it."""
+    with Context.of(arguments, console) as context:
+        left = left_to_do(context.workplace)
+        if left is not None:
+            context.announce()
+            console.say("left of the interrupted push:", *plans.lines(left))
+            confirm(context, left)
+        result = resume(context.workplace, definitions_if_any(context))
+    if result is None:
+        console.show(["nothing to resume: no push of this checkout was interrupted"])
+        return Outcome(command="resume")
+    console.show(pushes.lines(result))
+    return pushes.outcome("resume", result)

@@ -1,0 +1,173 @@
+"""A difference between two values of one key, on the screen and in JSON: SQL line by line, query nodes by path.
+
+"Before" is what the server has, "after" what the file says: what a push would do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypedDict
+
+from endpoints_gitops.cli.console import Line, Style
+from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.plan.meaning import Key, variables_of
+from endpoints_gitops.workspace.files import shown
+
+_CONTEXT_LINES: Final = 3
+_ABSENT: Final = "(nothing)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the file has its query: the path, and the line of the first line of SQL, counted from 1."""
+
+    path: str
+    line: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathChange:
+    """One place in a query node, or one variable. A side that has nothing there is left out of the JSON."""
+
+    path: str
+    before: Json
+    after: Json
+    is_added: bool = False
+    is_removed: bool = False
+
+    def as_json(self) -> JsonObject:
+        sides = {"before": self.before} if not self.is_added else {}
+        return {"path": self.path, **sides, **({"after": self.after} if not self.is_removed else {})}
+
+
+class Sides(TypedDict):
+    """What `lines` and `as_json` are told of a difference."""
+
+    key: Key
+    before: Json
+    after: Json
+    version: int | None
+    place: Place
+
+
+def sql_place(path: str, line: int | None, *, query_file: str | None = None) -> Place:
+    """Where SQL begins: in a file of its own, under the key as a block, or beside the key."""
+    if query_file is not None:
+        return Place(path=shown(Path(path).parent / query_file))
+    if line is None:
+        return Place(path=path)
+    return Place(path=path, line=line + _is_block(path, line))
+
+
+def lines(key: Key, before: Json, after: Json, *, version: int | None, place: Place) -> Iterator[Line | str]:
+    """The difference as lines without indentation."""
+    if key is not Key.QUERY:
+        yield f"{_text(before)} -> {_text(after)}"
+        return
+    yield from sql_lines(before, after, version=version, place=place)
+    for change in path_changes(before, after):
+        sides = (
+            _ABSENT if change.is_added else _text(change.before),
+            _ABSENT if change.is_removed else _text(change.after),
+        )
+        yield f"{change.path}: {sides[0]} -> {sides[1]}"
+
+
+def sql_lines(before: Json, after: Json, *, version: int | None, place: Place) -> Iterator[Line]:
+    """A unified diff where both are SQL, its numbers on the side of the file being those of the file."""
+    old, new = _sql(before), _sql(after)
+    if old is None or new is None or old == new:
+        return
+    there = f"server, version {version}" if version else "server"
+    diff = difflib.unified_diff(old.splitlines(), new.splitlines(), there, place.path, lineterm="", n=_CONTEXT_LINES)
+    for number, line in enumerate(diff):
+        if number >= 2 and line.startswith("@@"):
+            yield Line(_moved(line, place.line - 1), Style.FAINT)
+        else:
+            yield Line(line, _STYLES.get(line[:1], Style.PLAIN))
+
+
+def path_changes(before: Json, after: Json) -> tuple[PathChange, ...]:
+    """Where two queries differ beside the text of their SQL, in the order of the paths."""
+    one, other = _without_sql(before, after)
+    if one == other:
+        return ()
+    from deepdiff import DeepDiff
+
+    found = DeepDiff(one, other, view="tree", verbose_level=2, ignore_numeric_type_changes=True)
+    changes = [_path_change(kind, each) for kind, group in found.items() for each in group]
+    return tuple(sorted(changes, key=lambda change: change.path))
+
+
+def as_json(key: Key, before: Json, after: Json, *, version: int | None, place: Place) -> JsonObject:
+    """The same facts for machines."""
+    if key is not Key.QUERY:
+        return {"before": before, "after": after}
+    sql: list[Json] = [line.text for line in sql_lines(before, after, version=version, place=place)]
+    changes: list[Json] = [change.as_json() for change in path_changes(before, after)]
+    return {"before": before, "after": after, "diff": sql, "changes": changes}
+
+
+_STYLES: Final = {"+": Style.ADDED, "-": Style.REMOVED}
+
+
+def _path_change(kind: str, found: object) -> PathChange:
+    path: Sequence[str | int] = found.path(output_format="list")  # type: ignore[attr-defined] # deepdiff is untyped
+    return PathChange(
+        path=_path(path),
+        before=getattr(found, "t1", None),
+        after=getattr(found, "t2", None),
+        is_added=kind.endswith("_added"),
+        is_removed=kind.endswith("_removed"),
+    )
+
+
+def _path(parts: Sequence[str | int]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return text.removeprefix(".") or "query"
+
+
+def _without_sql(before: Json, after: Json) -> tuple[Json, Json]:
+    """Without the texts that are shown as a diff. Of variables that the file leaves open nothing is a difference."""
+    if _sql(before) is None or _sql(after) is None:
+        return before, after
+    assert isinstance(before, Mapping)
+    assert isinstance(after, Mapping)
+    stated = variables_of(after)
+    present = {name: entry for name, entry in variables_of(before).items() if name in stated}
+    rest = {"query", "variables"}
+    return (
+        {**{key: value for key, value in before.items() if key not in rest}, "variables": present},
+        {**{key: value for key, value in after.items() if key not in rest}, "variables": dict(stated)},
+    )
+
+
+def _sql(query: Json) -> str | None:
+    if not isinstance(query, Mapping) or query.get("kind") != "HogQLQuery":
+        return None
+    text = query.get("query")
+    return text if isinstance(text, str) else None
+
+
+def _moved(header: str, lines_before: int) -> str:
+    """A hunk's header, the numbers of the file's side moved to where the SQL stands in it."""
+    marker, old, new, end = header.split(" ", 3)
+    start, comma, count = new.removeprefix("+").partition(",")
+    return f"{marker} {old} +{int(start) + lines_before}{comma}{count} {end}"
+
+
+def _is_block(path: str, line: int) -> bool:
+    """Whether the SQL begins in the line after its key."""
+    try:
+        written = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()[line - 1]
+    except (OSError, IndexError):
+        return False
+    return written.partition(":")[2].strip()[:1] in {"|", ">", ""}
+
+
+def _text(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False)

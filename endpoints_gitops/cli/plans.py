@@ -1,0 +1,220 @@
+"""A plan on the screen and in JSON: what a push would write, what it would leave alone and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from endpoints_gitops.cli import differences
+from endpoints_gitops.cli.console import Line, Style
+from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.model.outcome import Failure
+from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan
+from endpoints_gitops.plan.judging import Verdict
+from endpoints_gitops.plan.meaning import Key
+from endpoints_gitops.plan.variables import VariableAction, VariableChange
+
+_SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DEACTIVATE: "!"}
+_STYLES = {Action.CREATE: Style.GOOD, Action.UPDATE: Style.HEAD, Action.DEACTIVATE: Style.WARN}
+_LEFT_STYLES = {Verdict.CONFLICT: Style.BAD, Verdict.DRIFTED: Style.WARN, Verdict.AHEAD: Style.PLAIN}
+
+
+def lines(plan: Plan) -> Iterator[Line | str]:
+    """What would be written, each key with before and after; then what is left alone, with the way out."""
+    for variable in plan.variables:
+        yield from _variable_lines(variable)
+    for change in plan.changes:
+        yield from _change_lines(change)
+    for left in plan.left_alone:
+        yield from left_lines(left)
+    yield Line(counted(plan), Style.HEAD)
+
+
+def notes(plan: Plan) -> Iterator[str]:
+    """What is no difference and may be wondered about."""
+    if plan.cosmetic:
+        yield f"formatting alone is no difference (--allow-cosmetic sends it): {', '.join(plan.cosmetic)}"
+    yield from plan.notes
+
+
+def counted(plan: Plan) -> str:
+    """One line: how much of what."""
+    actions = Counter(change.action for change in plan.changes)
+    words = [f"{actions[action]} to {action}" for action in Action if actions[action]]
+    if plan.variables:
+        words.insert(0, f"{len(plan.variables)} shared variable{'s' if len(plan.variables) > 1 else ''} to write")
+    for verdict, text in ((Verdict.DRIFTED, "drifted"), (Verdict.CONFLICT, "in conflict")):
+        count = len({left.name for left in plan.left_alone if left.verdict is verdict})
+        words += [f"{count} {text}, left alone"] if count else []
+    return ", ".join(words) or "nothing to do"
+
+
+def left_lines(left: LeftAlone) -> Iterator[Line | str]:
+    """One difference that is not written: what, why, whose, and the way out."""
+    what = f"{left.name}: {left.key}" if left.key else left.name
+    yield Line(f"= {what} is left alone, {left.verdict}: {left.reason}{_whose(left)}", _LEFT_STYLES[left.verdict])
+    if left.fix:
+        yield Line(f"    {left.fix}", Style.FAINT)
+
+
+def items(plan: Plan) -> tuple[JsonObject, ...]:
+    """One object for each shared variable and for each endpoint that is written or left alone."""
+    changes = {change.name: change for change in plan.changes}
+    names = dict.fromkeys([*changes, *(left.name for left in plan.left_alone)])
+    endpoints = (_item(name, changes.get(name), plan) for name in names)
+    return (*(variable_item(variable) for variable in plan.variables), *endpoints)
+
+
+def summary(plan: Plan) -> dict[str, int]:
+    """Counts by what happens; each endpoint that is left alone counts once."""
+    actions = Counter(change.action for change in plan.changes)
+    return {
+        "create": actions[Action.CREATE],
+        "update": actions[Action.UPDATE],
+        "deactivate": actions[Action.DEACTIVATE],
+        "variables": len(plan.variables),
+        "drifted": len({left.name for left in plan.drifted}),
+        "conflicts": len({left.name for left in plan.conflicts}),
+        "cosmetic": len(plan.cosmetic),
+    }
+
+
+def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
+    """An entry of `errors` for each difference that the exit code tells of."""
+    told = plan.conflicts + (plan.drifted if fail_on_drift else ())
+    return tuple(
+        Failure(
+            code=str(left.verdict),
+            message=f"{left.name}{f': {left.key}' if left.key else ''}: {left.reason}{_whose(left)}",
+            fix=left.fix or None,
+        )
+        for left in told
+    )
+
+
+def variable_item(change: VariableChange) -> JsonObject:
+    """A shared variable for machines."""
+    return {
+        "name": change.code_name,
+        "kind": "variable",
+        "action": change.action,
+        "type": change.type,
+        "label": change.label,
+        "default": change.default,
+        "values": list(change.values) if change.values is not None else None,
+        "multi": change.multi,
+        "before": change.before,
+        "used_by": list(change.used_by),
+        "where": change.where or None,
+    }
+
+
+def key_items(change: Change) -> list[Json]:
+    """Each key of a change for machines."""
+    place = differences.Place(path=change.path or change.name)
+    version = change.precondition.version
+    return [
+        {"key": each.key, **differences.as_json(each.key, each.before, each.after, version=version, place=place)}
+        for each in change.keys
+    ]
+
+
+def left_item(left: LeftAlone) -> JsonObject:
+    """A difference that is not written, for machines."""
+    return {
+        "key": left.key,
+        "verdict": left.verdict,
+        "reason": left.reason,
+        "version": left.version,
+        "author": left.author,
+        "date": left.date,
+        "fix": left.fix or None,
+    }
+
+
+def variable_lines_of(change: VariableChange) -> Iterator[tuple[str, Json, Json]]:
+    """What of an existing shared variable would change: which setting, before, after."""
+    after: dict[str, Json] = {
+        "type": change.type,
+        "name": change.label,
+        "values": list(change.values) if change.values is not None else None,
+        "is_multi": change.multi,
+    }
+    for key, value in (change.before or {}).items():
+        yield _VARIABLE_WORDS.get(key, key), value, after.get(key)
+
+
+_VARIABLE_WORDS = {"name": "label", "is_multi": "multi", "default_value": "default"}
+
+
+def _variable_lines(change: VariableChange) -> Iterator[Line | str]:
+    users = ", ".join(change.used_by)
+    if change.action is VariableAction.CREATE:
+        yield Line(f"+ create shared variable {change.code_name} ({change.type}), for {users}", Style.GOOD)
+        return
+    yield Line(f"! CHANGE the shared variable {change.code_name}, for every endpoint that uses it: {users}", Style.WARN)
+    for word, before, after in variable_lines_of(change):
+        yield f"    {word}: {before!r} -> {after!r}"
+
+
+def _change_lines(change: Change) -> Iterator[Line | str]:
+    where = f"  {change.path}:{change.line}" if change.path and change.line else f"  {change.path or ''}".rstrip()
+    yield Line(f"{_SIGNS[change.action]} {_what(change)}{where}", _STYLES[change.action])
+    for note in change.notes:
+        is_loud = note.startswith("overwrites") or change.action is Action.DEACTIVATE
+        yield Line(f"    {note}", Style.WARN if is_loud else Style.FAINT)
+    if change.action is not Action.CREATE:
+        for each in change.keys:
+            yield from _key_lines(change, each)
+
+
+def _what(change: Change) -> str:
+    if change.action is Action.CREATE:
+        return f"create {change.name}"
+    if change.action is Action.DEACTIVATE:
+        return f"DEACTIVATE {change.name}: no file defines it any more"
+    in_place = "" if change.sends_query else ", in place"
+    return f"update {change.name} (version {change.precondition.version}{in_place})"
+
+
+def _key_lines(change: Change, each: KeyChange) -> Iterator[Line | str]:
+    place = differences.Place(path=change.path or change.name)
+    if each.key is Key.QUERY and change.path:
+        place = differences.sql_place(change.path, change.line)
+    shown = [
+        line if isinstance(line, Line) else Line(line)
+        for line in differences.lines(
+            each.key, each.before, each.after, version=change.precondition.version, place=place
+        )
+    ]
+    if each.key is not Key.QUERY:
+        yield from (f"    {each.key}: {line.text}" for line in shown)
+        return
+    yield f"    {each.key}:"
+    yield from (Line(f"      {line.text}", line.style) for line in shown)
+
+
+def _whose(left: LeftAlone) -> str:
+    version = f"version {left.version}" if left.version else ""
+    known = ", ".join(part for part in (version, left.author or "", left.date or "") if part)
+    return f" ({known})" if known else ""
+
+
+def _item(name: str, change: Change | None, plan: Plan) -> JsonObject:
+    left: list[Json] = [left_item(one) for one in plan.left_alone if one.name == name]
+    return {
+        "name": name,
+        "kind": "endpoint",
+        "action": change.action if change else None,
+        "state": change.action if change else _state(name, plan),
+        "path": change.path if change else None,
+        "line": change.line if change else None,
+        "version": change.precondition.version if change else None,
+        "keys": key_items(change) if change else [],
+        "notes": list(change.notes) if change else [],
+        "left_alone": left,
+    }
+
+
+def _state(name: str, plan: Plan) -> str:
+    return "conflict" if any(left.name == name for left in plan.conflicts) else "drifted"

@@ -1,0 +1,124 @@
+"""What a push did, on the screen and in JSON; `push` and `resume` tell it alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from endpoints_gitops.cli import plans
+from endpoints_gitops.cli.console import Line, Style
+from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.model.outcome import Failure, Outcome, failures_of
+from endpoints_gitops.operations.pushed import PushResult
+from endpoints_gitops.operations.variables import VariableWritten
+from endpoints_gitops.operations.writing import State, Written
+
+_STYLES = {
+    State.CREATED: Style.GOOD,
+    State.UPDATED: Style.GOOD,
+    State.DEACTIVATED: Style.WARN,
+    State.ALREADY: Style.FAINT,
+}
+
+
+def lines(result: PushResult) -> Iterator[Line | str]:
+    """One line for each variable and endpoint that was to be written, in the order of the plan."""
+    if result.plan.is_empty:
+        yield plans.counted(result.plan)
+    for variable in result.variables:
+        done = variable.error is None
+        yield Line(f"shared variable {variable.change.code_name}: {_variable_state(variable)}", _of(done))
+    for written in result.written:
+        yield Line(f"{written.name}: {_told(written)}", _STYLES.get(written.state, Style.BAD))
+    for waited in result.waited:
+        yield Line(
+            f"{waited.name}: {'materialised' if waited.error is None else 'not materialised'}", _of(not waited.error)
+        )
+
+
+def outcome(
+    command: str, result: PushResult, *, same: int = 0, outside: int = 0, fail_on_drift: bool = False
+) -> Outcome:
+    """The outcome of a push; what was left alone is in it, item by item."""
+    told = [failure for error in result.errors for failure in failures_of(error)]
+    return Outcome(
+        command=command,
+        exit_code=result.exit_code(fail_on_drift=fail_on_drift),
+        summary={**_summary(result), "same": same, "outside": outside},
+        items=(*map(_variable_item, result.variables), *_items(result)),
+        errors=(*told, *plans.failures(result.plan, fail_on_drift=fail_on_drift), *_resumable(result)),
+    )
+
+
+def _resumable(result: PushResult) -> tuple[Failure, ...]:
+    if result.is_settled:
+        return ()
+    left = sum(not one.is_settled for one in result.written) + sum(one.error is not None for one in result.variables)
+    fix = "endpoints-gitops resume finishes it, when the causes above are mended; nothing is done twice"
+    return (Failure(code="push.unfinished", message=f"{left} of {_count(result)} not written", fix=fix),)
+
+
+def _count(result: PushResult) -> int:
+    return len(result.written) + len(result.variables)
+
+
+def _summary(result: PushResult) -> dict[str, int]:
+    states = Counter(written.state for written in result.written)
+    planned = plans.summary(result.plan)
+    return {
+        "created": states[State.CREATED],
+        "updated": states[State.UPDATED],
+        "deactivated": states[State.DEACTIVATED],
+        "already": states[State.ALREADY],
+        "not_written": sum(states[state] for state in (State.CONFLICT, State.FAILED, State.UNCERTAIN, State.NOT_SENT)),
+        "variables": sum(one.error is None for one in result.variables),
+        "drifted": planned["drifted"],
+        "conflicts": planned["conflicts"],
+        "cosmetic": planned["cosmetic"],
+    }
+
+
+def _items(result: PushResult) -> Iterator[JsonObject]:
+    written = {one.name: one for one in result.written}
+    for item in plans.items(result.plan):
+        if item.get("kind") == "endpoint":
+            yield {**item, **_result_of(written.get(str(item["name"])))}
+
+
+def _result_of(written: Written | None) -> Mapping[str, Json]:
+    if written is None:
+        return {"error": None}
+    return {
+        "state": written.state,
+        "before": written.before,
+        "version": written.version,
+        "landed": written.landed,
+        "error": _error(written.error),
+    }
+
+
+def _variable_item(one: VariableWritten) -> JsonObject:
+    return {**plans.variable_item(one.change), "state": _variable_state(one), "error": _error(one.error)}
+
+
+def _variable_state(one: VariableWritten) -> str:
+    if one.error is not None:
+        return "uncertain" if one.is_uncertain else "not written"
+    return "written" if one.landed else "already so"
+
+
+def _error(error: Exception | None) -> str | None:
+    return str(error) if error is not None else None
+
+
+def _told(written: Written) -> str:
+    versions = ""
+    if written.version is not None:
+        is_new = written.before is not None and written.version != written.before
+        versions = f", version {written.before} -> {written.version}" if is_new else f", version {written.version}"
+    fault = " with a fault" if written.error is not None and written.landed else ""
+    return f"{written.state}{versions}{fault}"
+
+
+def _of(done: bool) -> Style:
+    return Style.GOOD if done else Style.BAD
