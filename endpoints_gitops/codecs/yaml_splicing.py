@@ -6,7 +6,7 @@ Each change yields a new `Source`. Whether its text means what was wanted is for
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from endpoints_gitops.codecs.places import Path
@@ -35,12 +35,14 @@ _BLANK_LINES: Final = re.compile(r"(?:\r?\n[ \t]*)*(?=\r?\n)")
 
 
 def replace(source: Source, path: Path, value: Json) -> Source:
-    """Another value in a place that is there. An anchor stays, a tag goes."""
+    """Another value in a place that is there. A tag goes; an anchor stays, but not before a collection beside a dash."""
     at = spot(source, path)
     anchor = f"&{at.node.anchor} " if not isinstance(at.node, AliasNode) and at.node.anchor else ""
     style = at.node.style if isinstance(at.node, ScalarNode) else ""
     if at.container.flow:
         return _replace_in_flow(source, at, anchor + inline(value, style=style, flow=True))
+    if isinstance(at.container, SequenceNode) and isinstance(value, Mapping | list | tuple):
+        anchor = ""
     written = _written(source, at, value, style)
     if not written.body and not at.is_empty and not _is_block(source, at.node):
         return source.edited(at.node.span.start, at.node.span.end, anchor + written.head)

@@ -1,0 +1,250 @@
+"""The laws of rewriting, over files written in every way that YAML and people have."""
+
+from __future__ import annotations
+
+import json
+import string
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from endpoints_gitops.codecs.rewriting import REMOVED, new_file, rewrite
+from endpoints_gitops.codecs.yaml_composer import compose, compose_purely
+from endpoints_gitops.codecs.yaml_source import Source, spot, start_of
+from endpoints_gitops.codecs.yaml_values import Reading
+
+KEYS = ["name", "query", "tags", "variables", "default", "materialization", "yes", "a b", "$browser", "x-1", "é", "n"]
+PLAIN = {*string.ascii_letters, *string.digits, *" _-.,:'#"}
+SQL = st.lists(
+    st.text("ab 1:#'\"\\\t-|>{}[],&*!%@`é😀=", max_size=12).map(lambda line: line) | st.just(""), min_size=2, max_size=4
+).map("\n".join)
+TEXTS = (
+    st.sampled_from(
+        ["yes", "on", "1_000", "0x1f", "~", "2026-01-01", "12:30:00", "null", ".5", "- a", "a: b", "a #b", ""]
+    )
+    | st.text(max_size=8)
+    | SQL
+).filter(lambda text: text.isprintable() or not any("\ud800" <= char <= "\udfff" for char in text))
+SIMPLE = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    SIMPLE | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+MAPPINGS = st.dictionaries(st.sampled_from(KEYS), VALUES, min_size=1, max_size=5)
+
+
+@dataclass(slots=True)
+class Writer:
+    """Writes a value as a person might: each choice is drawn."""
+
+    draw: Any
+    shares: bool
+    comments: int = 0
+    anchors: list[tuple[str, Any]] = field(default_factory=list)
+
+    def any_of(self, *choices: Any) -> Any:
+        return self.draw(st.sampled_from(choices))
+
+    def comment(self) -> str:
+        self.comments += 1
+        return f"# c{self.comments}."
+
+    def tail(self) -> str:
+        return self.any_of("", "", f"  {self.comment()}")
+
+    def above(self, column: int) -> list[str]:
+        return self.any_of([], [], [""], [" " * column + self.comment()])
+
+    def flow(self, value: Any) -> str:
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{self.scalar(key)}: {self.flow(item)}" for key, item in value.items()) + "}"
+        if isinstance(value, list):
+            return "[ " + ", ".join(map(self.flow, value)) + " ]"
+        return self.scalar(value)
+
+    def scalar(self, value: Any) -> str:
+        if value is None:
+            return self.any_of("null", "~")
+        if not isinstance(value, str):
+            return json.dumps(value)
+        quoted = '"' + "".join(char if char in PLAIN else f"\\U{ord(char):08x}" for char in value) + '"'
+        choices = [quoted]
+        if value.isascii() and value.isprintable():
+            choices.append("'" + value.replace("'", "''") + "'")
+        if value.isalpha() and set(value) <= PLAIN and value.lower() not in ("null", "true", "false"):
+            choices.append(value)
+        return self.any_of(*choices)
+
+    def entry(self, value: Any, column: int, indents: tuple[int, ...]) -> tuple[str, list[str]]:
+        """What follows a colon or dash, and the lines below."""
+        name = self._shared(value)
+        if name:
+            return f" *{name}{self.tail()}", []
+        anchor = self._anchor(value)
+        if isinstance(value, dict) and value and self.any_of(True, True, False):
+            return anchor + self.tail(), self.mapping(value, column + self.any_of(2, 3, 4))
+        if isinstance(value, list) and value and self.any_of(True, False):
+            return anchor + self.tail(), self.items(value, column + self.any_of(*indents))
+        if isinstance(value, str) and self._fits_block(value):
+            pad = " " * (column + 2)
+            body = [pad + line if line else "" for line in value.split("\n")]
+            return f"{anchor} |-{self.tail()}", body
+        return f"{anchor} {self.flow(value)}{self.tail()}", []
+
+    def _fits_block(self, value: str) -> bool:
+        lines = value.split("\n")
+        return bool(
+            value.replace("\n", "").isprintable()
+            and lines[0].strip()
+            and lines[-1].strip()
+            and lines[0][0] != " "
+            and all(line.strip() or not line for line in lines)
+            and self.any_of(True, True, False)
+        )
+
+    def _shared(self, value: Any) -> str | None:
+        names = [name for name, known in self.anchors if json.dumps(known) == json.dumps(value)]
+        return self.any_of(*names, None) if self.shares and names else None
+
+    def _anchor(self, value: Any) -> str:
+        if not self.shares or not self.any_of(True, False):
+            return ""
+        name = f"k{len(self.anchors)}"
+        self.anchors.append((name, value)) if not isinstance(value, dict | list) else None
+        return f" &{name}" if not isinstance(value, dict | list) else ""
+
+    def mapping(self, value: dict[str, Any], column: int) -> list[str]:
+        lines: list[str] = []
+        for key, item in value.items():
+            head, body = self.entry(item, column, (0, 2, 4))
+            lines += [*self.above(column), f"{' ' * column}{self.scalar(key)}:{head}", *body]
+        return lines
+
+    def items(self, value: list[Any], column: int) -> list[str]:
+        lines: list[str] = []
+        for item in value:
+            if isinstance(item, dict) and item and self.any_of(True, False):
+                first, *rest = [line for line in self.mapping(item, column + 2)]
+                while not first.strip() or first.strip().startswith("# "):
+                    first, *rest = rest
+                lines += [f"{' ' * column}- {first.lstrip()}", *rest]
+                continue
+            head, body = self.entry(item, column, (2, 3))
+            lines += [*self.above(column), f"{' ' * column}-{head}", *body]
+        return lines
+
+
+@st.composite
+def files(draw: Any, *, shares: bool = False) -> tuple[bytes, dict[str, Any]]:
+    value = draw(MAPPINGS)
+    if shares:
+        value |= {"twin": draw(st.sampled_from(list(value.values())))}
+    writer = Writer(draw, shares)
+    lines = [*writer.any_of([], ["---"], [writer.comment(), ""]), *writer.mapping(value, 0)]
+    newline = writer.any_of("\n", "\r\n")
+    text = newline.join(lines) + writer.any_of("", newline, f"{newline}{newline}# end.{newline}")
+    return (writer.any_of("", "\ufeff") + text).encode(), value
+
+
+def read(content: bytes) -> Any:
+    text = content.decode()
+    values = []
+    for reader in (compose, compose_purely):
+        reading = Reading(path="x.yaml")
+        values.append(reading.value(reader("x.yaml", text)))
+        assert reading.problems == ()
+    assert json.dumps(values[0]) == json.dumps(values[1])
+    return values[0]
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [one for key, item in pairs for one in ((*path, key), *paths(item, (*path, key)))]
+
+
+def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = put(copy[path[0]], path[1:], new)
+    return copy
+
+
+def cut(value: Any, path: tuple[Any, ...]) -> Any:
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    if path[1:]:
+        copy[path[0]] = cut(copy[path[0]], path[1:])
+    else:
+        del copy[path[0]]
+    return copy
+
+
+def same(one: Any, other: Any) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+LAW = settings(
+    max_examples=int(__import__("os").environ.get("N", "100")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+
+
+@LAW
+@given(files(shares=True))
+def test_rewriting_nothing_changes_nothing(file):
+    content, value = file
+    assert same(read(content), value)
+    assert rewrite(content, {path: value[path[0]] for path in paths(value) if len(path) == 1}, path="x.yaml") == content
+
+
+@LAW
+@given(files(shares=True), VALUES, st.data())
+def test_a_change_gives_the_wanted_value_and_once_is_enough(file, new, data):
+    content, value = file
+    path = data.draw(st.sampled_from(paths(value)))
+    once = rewrite(content, {path: new}, path="x.yaml")
+    assert same(read(once), put(value, path, new))
+    assert rewrite(once, {path: new}, path="x.yaml") == once
+
+
+@LAW
+@given(files(shares=True), st.sampled_from(KEYS), VALUES)
+def test_a_key_that_was_not_there(file, key, new):
+    content, value = file
+    assume(key not in value)
+    assert same(read(rewrite(content, {(key,): new}, path="x.yaml")), {**value, key: new})
+
+
+@LAW
+@given(files(shares=True), st.data())
+def test_what_is_removed_is_gone_and_nothing_else(file, data):
+    content, value = file
+    path = data.draw(st.sampled_from(paths(value)))
+    assume(path[1:] or len(value) > 1)
+    assert same(read(rewrite(content, {path: REMOVED}, path="x.yaml")), cut(value, path))
+
+
+@LAW
+@given(files(), VALUES, st.data())
+def test_only_lines_of_the_changed_node_change(file, new, data):
+    content, value = file
+    path = data.draw(st.sampled_from(paths(value)))
+    text = content.decode().removeprefix("\ufeff")
+    place = spot(Source.of("x.yaml", text), path)
+    first = text.count("\n", 0, start_of(text, place.container, place.index)) + 1
+    last = text.count("\n", 0, place.end) + 1
+    before = text.split("\n")
+    after = rewrite(content, {path: new}, path="x.yaml").decode().removeprefix("\ufeff").split("\n")
+    assert after[: first - 1] == before[: first - 1]
+    below = before[last:] if text.endswith("\n") else []
+    assert after[len(after) - len(below) :] == below
+
+
+@LAW
+@given(MAPPINGS)
+def test_a_new_file_reads_as_it_was_meant(value):
+    assert same(read(new_file(value)), value)
