@@ -1,0 +1,255 @@
+"""run NAME: typed variables, pages, and rows alone on stdout."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from endpoints_gitops.api.answers import RunAnswer
+from endpoints_gitops.errors import EndpointsError
+from endpoints_gitops.local.faults import Edit, Effect, Fault
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.operations.progress import Silence
+from endpoints_gitops.operations.running import Asked, run_all
+
+EDITED = {"kind": "HogQLQuery", "query": "SELECT number + 1000 AS n FROM numbers(25) ORDER BY n"}
+
+
+@pytest.fixture
+def counting(create):
+    create("counting", "SELECT number AS n FROM numbers(25) ORDER BY n")
+
+
+def numbers(text: str) -> list[int]:
+    return [int(row[0]) for row in list(csv.reader(io.StringIO(text)))[1:]]
+
+
+def requests(server):
+    return [
+        (entry.method, entry.path.partition("?")[0].rstrip("/").rpartition("/")[2])
+        for entry in server.requests.entries()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        ("table", "n  word\n-  ----\n1  a\\tb\n"),
+        ("csv", "n,word\r\n1,a\tb\r\n"),
+        ("json", '[\n  {"n": 1, "word": "a\\tb"}\n]\n'),
+    ],
+)
+def test_stdout_holds_the_rows_and_nothing_else(cli, create, output, text):
+    create("one", "SELECT 1 AS n, 'a\\tb' AS word")
+    ran = cli("run", "one", "--output", output)
+    assert (ran.code, ran.out, ran.err) == (0, text, "")
+
+
+def test_rows_in_the_envelope(cli, create):
+    create("one", "SELECT 1 AS n, 'a' AS word")
+    ran = cli("run", "one", "--format", "json", "--output", "csv")
+    assert ran.json["items"] == [{"n": 1, "word": "a"}]
+    assert ran.json["summary"] == {"rows": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "word", "value"),
+    [
+        ("Number", 1, "v=42", 42),
+        ("Number", 1, "v=-1.5", -1.5),
+        ("Number", 1, "v:=7", 7),
+        ("Boolean", False, "v=true", True),
+        ("String", "x", "v=42", "42"),
+        ("String", "x", "v=a=b", "a=b"),
+        ("String", "x", "v=", ""),
+        ("Date", "2026-01-01", "v=2026-07-01", "2026-07-01"),
+        ("List", ["x"], "v=a,b", ["a", "b"]),
+        ("List", ["x"], "v=a", ["a"]),
+        ("List", "x", "v=a, or b", "a, or b"),
+        ("List", ["x"], 'v=["a", "b,c"]', ["a", "b,c"]),
+        ("String", "x", "v:=null", None),
+    ],
+)
+def test_text_is_typed_by_the_variable(cli, create, server, kind, default, word, value):
+    create("typed", "SELECT {variables.v} AS v", variables={"v": (kind, default)})
+    ran = cli("run", "typed", "--var", word, "--output", "json")
+    assert json.loads(ran.out) == [{"v": value}]
+    asked = ["run"] if ":=" in word else ["openapi.json", "run"]
+    assert [last for _, last in requests(server)] == asked
+
+
+def test_a_definition_saves_asking_for_types(cli, create, server, checkout):
+    create("typed", "SELECT {variables.v} AS v", variables={"v": ("Number", 1)})
+    definition = "name: typed\nquery: SELECT {variables.v} AS v\nvariables:\n  - {name: v, type: Number, default: 1}\n"
+    checkout.write({"typed.yaml": definition})
+    assert cli("run", "typed", "--var", "v=2").out == "v\n-\n2\n"
+    assert [last for _, last in requests(server)] == ["run"]
+    checkout.write({"broken.yaml": "name: ["})
+    assert cli("run", "typed", "--var", "v=2").out == "v\n-\n2\n"
+
+
+def test_text_that_is_not_of_the_type_is_sent_and_said(cli, create):
+    create("typed", "SELECT {variables.v} AS v", variables={"v": ("Number", 1)})
+    ran = cli("run", "typed", "--var", "v=many")
+    assert ran.out == "v\n----\nmany\n"
+    assert "variable v is a Number, and 'many' is none: sent as text" in ran.err
+
+
+def test_a_key_that_may_not_ask_for_types_sends_text(make_cli, checkout, create, server):
+    create("typed", "SELECT {variables.v} AS v", variables={"v": ("Number", 1)})
+    ran = make_cli(checkout.top, key=server.project_secret_key)("run", "typed", "--var", "v=2", "--output", "json")
+    assert json.loads(ran.out) == [{"v": "2"}]
+    assert "values are sent as text" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--var", "v"], "'v' is no assignment"),
+        (["--var", "=1"], "is no assignment"),
+        (["--var", ":=1"], "is no assignment"),
+        (["--var", "v:=pro"], "is no JSON"),
+        (["--var", "v:=NaN"], "NaN is no number in JSON"),
+        (["--var", "v=1", "--var", "v=2"], "--var v is given 2 times, and is no list"),
+        (["--offset", "1"], "--offset needs a --limit"),
+        (["--limit", "0"], "'0' is no number of rows"),
+        (["--refresh=soon"], "invalid choice: 'soon'"),
+        (["--var", "w=1"], "Unknown variable(s): w"),
+        (["--version", "9"], "Version 9 not found"),
+        (["--file", "x.yaml"], "not allowed with argument"),
+    ],
+)
+def test_mistakes(cli, create, words, message):
+    create("typed", "SELECT {variables.v} AS v", variables={"v": ("Number", 1)})
+    ran = cli("run", "typed", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+
+
+def test_nothing_to_run(cli):
+    assert cli("run").code == 2
+
+
+@pytest.mark.usefixtures("counting")
+def test_a_version(cli, client):
+    client.update_endpoint("counting", {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS two"}})
+    assert cli("run", "counting").out == "two\n---\n  2\n"
+    assert cli("run", "counting", "--version", "1", "--limit", "1").out == "n\n-\n0\n"
+
+
+@pytest.mark.usefixtures("counting")
+def test_a_page(cli):
+    ran = cli("run", "counting", "--limit", "10", "--offset", "10", "--output", "csv")
+    assert numbers(ran.out) == list(range(10, 20))
+    assert "--limit 10 --offset 20 goes on" in ran.err
+    assert "note" not in cli("run", "counting", "--limit", "10", "--offset", "20").err
+    assert cli("run", "counting", "--limit", "10", "--quiet").err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "want", "pages"),
+    [
+        ([], (0, 25), 1),
+        (["--limit", "10"], (0, 25), 3),
+        (["--limit", "25"], (0, 25), 1),
+        (["--limit", "10", "--offset", "7"], (7, 25), 2),
+    ],
+)
+@pytest.mark.usefixtures("counting")
+def test_all_rows(cli, server, words, want, pages):
+    ran = cli("run", "counting", "--all", *words, "--output", "csv")
+    assert numbers(ran.out) == list(range(*want))
+    assert [last for _, last in requests(server)] == ["counting", *["run"] * pages]
+    assert "ORDER BY" not in ran.err
+
+
+def test_all_rows_of_a_query_with_a_limit(cli, create):
+    create("limited", "SELECT number AS n FROM numbers(100) ORDER BY n LIMIT 25")
+    assert numbers(cli("run", "limited", "--all", "--limit", "10", "--output", "csv").out) == list(range(25))
+
+
+def test_pages_without_an_order_are_said_once(cli, create):
+    create("loose", "SELECT number AS n FROM numbers(25)")
+    ran = cli("run", "loose", "--all", "--limit", "10")
+    assert ran.err.count("has no ORDER BY") == 1
+    assert "ORDER BY" not in cli("run", "loose", "--all").err
+
+
+@pytest.mark.usefixtures("counting")
+def test_an_edit_between_pages_does_not_mix_in(cli, server):
+    edit = Edit(path="endpoints/counting/", body={"query": EDITED})
+    server.faults.add(Fault(effect=Effect.EDIT, path="*/counting/run", nth=2, edit=edit))
+    assert numbers(cli("run", "counting", "--all", "--limit", "10", "--output", "csv").out) == list(range(25))
+    assert numbers(cli("run", "counting", "--output", "csv").out)[0] == 1000
+
+
+def test_a_hundred_rows_may_not_be_all(cli, create):
+    create("long", "SELECT number AS n FROM numbers(250) ORDER BY n")
+    ran = cli("run", "long", "--output", "csv")
+    assert len(numbers(ran.out)) == 100
+    assert "--all gets every one" in ran.err
+    assert len(numbers(cli("run", "long", "--all", "--output", "csv").out)) == 250
+
+
+@pytest.mark.parametrize("refresh", ["--refresh", "--refresh=cache", "--refresh=force"])
+@pytest.mark.usefixtures("counting")
+def test_refresh_takes_its_value_behind_an_equals_sign(cli, refresh):
+    assert cli("run", refresh, "counting").code == 0
+
+
+@pytest.mark.usefixtures("counting")
+def test_refresh_past_a_table_that_is_not_there(cli):
+    ran = cli("run", "counting", "--refresh=direct")
+    assert ran.code == 2
+    assert "only valid for materialized endpoints" in ran.err
+
+
+def test_a_query_that_fails(cli, create):
+    create("failing", "SELECT intDiv(1, n) AS x FROM (SELECT arrayJoin([1, 0]) AS n)")
+    ran = cli("run", "failing")
+    assert (ran.code, ran.out) == (2, "")
+    assert "division" in ran.err.lower()
+
+
+class Replaying:
+    """A server with the quirk of some: on the last page, the row that tells whether there are more is sent along."""
+
+    def __init__(self, total: int, most: int) -> None:
+        self.total, self.most = total, most
+
+    def get_endpoint(self, name: str) -> Endpoint:
+        sql = f"SELECT n FROM t ORDER BY n LIMIT {self.most}"
+        return Endpoint(id="1", name=name, query={"kind": "HogQLQuery", "query": sql})
+
+    def run(self, *_, limit, offset, **__):
+        start = offset or 0
+        fetched = list(range(self.total))[start : start + min(limit, self.most - start) + 1]
+        partial = self.most - start < limit
+        rows = fetched if partial else fetched[:limit]
+        has_more = len(fetched) > limit and start + len(rows) < self.most
+        return RunAnswer(
+            columns=("n",), types=(), results=[[n] for n in rows], has_more=has_more, version=1,
+            execution_id=None, materialized=False, raw={},
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("total", [0, 5, 24, 25, 26, 100])
+@pytest.mark.parametrize("page", [1, 7, 10, 25, 40])
+@pytest.mark.parametrize("start", [0, 3, 25, 30])
+def test_the_probe_for_more_is_no_row(total, page, start):
+    rows = run_all(Replaying(total, most=25), "e", Asked(values={}, limit=page, offset=start), Silence()).rows
+    assert [row[0] for row in rows] == list(range(total))[:25][start:]
+
+
+@pytest.mark.parametrize("results", [[[1]], [[1, 2, 3]], ["row"]])
+def test_rows_of_another_length_are_no_answer(results):
+    server = Replaying(0, most=25)
+    server.run = lambda *_, **__: RunAnswer(
+        columns=("a", "b"), types=(), results=results, has_more=False, version=1, execution_id=None,
+        materialized=False, raw={},
+    )  # fmt: skip
+    with pytest.raises(EndpointsError, match="2 values that the columns say"):
+        run_all(server, "e", Asked(values={}), Silence())
