@@ -24,6 +24,7 @@ from endpoints_gitops.plan.evidence import Recorded
 from endpoints_gitops.plan.judging import Difference, Judged, Presence, Verdict
 from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint
 from endpoints_gitops.workspace.definitions import read_file
+from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.record import update_record
 from endpoints_gitops.workspace.state import held
 
@@ -247,7 +248,7 @@ class _Pulling:
         except EndpointsError as error:
             return prepared.failed(error)
         if decision.state is State.CREATED:
-            prepared = replace(prepared, pulled=replace(prepared.pulled, path=edits[0].path.as_posix()))
+            prepared = replace(prepared, pulled=replace(prepared.pulled, path=shown(edits[0].path)))
         return replace(prepared, edits=edits)
 
     def _edits(self, decision: Decision) -> tuple[FileEdit, ...]:
@@ -274,14 +275,15 @@ class _Pulling:
         """Files first, then the record of those that were written: it must never say more than the files."""
         done: list[_Prepared] = []
         waiting = list(prepared)
-        progress = self.work.progress
-        progress.started("writing definitions", sum(bool(one.edits) for one in waiting))
+        count = sum(bool(one.edits) for one in waiting)
+        if count:
+            self.work.progress.started("writing definitions", count)
         try:
             done.extend(map(self._write, waiting))
         finally:
             save_record(self.work, {**self.comparison.record.unsaved, **dict(self._entries(done))})
             self._forget(done)
-            progress.finished()
+            self.work.progress.finished()
         return done
 
     def _write(self, one: _Prepared) -> _Prepared:

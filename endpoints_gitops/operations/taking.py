@@ -177,6 +177,8 @@ def _query(taking: Taking) -> tuple[Changes, str | None]:
     present = next(key for key in QUERY_KEYS if getattr(definition, key) is not None)
     if present == "query_file" and node is None and taking.own_sql_file:
         return {}, str(sql)
+    if present == "query" and node is None and str(definition.query).endswith("\n"):
+        sql = f"{str(sql).rstrip('\n')}\n"  # as `query: |` has it: the block keeps its style
     wanted = "query" if node is None else "query_definition"
     removed: Changes = {} if wanted == present else {(present,): REMOVED}
     return removed | {(wanted,): sql if node is None else node}, None

@@ -88,11 +88,11 @@ def test_a_broken_pyproject_is_told_and_left(bare, checkout):
 
 
 @pytest.mark.parametrize(
-    ("words", "input", "files"), [(["--yes"], None, 1), ([], None, 0), ([], "y\n", 1), ([], "n\n", 0)]
+    ("words", "typed", "files"), [(["--yes"], None, 1), ([], None, 0), ([], "y\n", 1), ([], "n\n", 0)]
 )
-def test_offers_to_pull_what_the_project_has(cli, checkout, create, words, input, files):
+def test_offers_to_pull_what_the_project_has(cli, checkout, create, words, typed, files):
     create("there")
-    ran = cli("init", *words, input=input)
+    ran = cli("init", *words, input=typed)
     assert ran.code == 0, ran.err
     assert len(list(checkout.folder.glob("*.yaml"))) == files
     assert files or "endpoints-gitops pull" in ran.out
