@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 
 from endpoints_gitops.hogql import insights
 from endpoints_gitops.local.errors import Refused, invalid, unreadable
+
+
+def _query_node(node: dict[str, Any] | None) -> dict[str, Any] | None:
+    mistakes = [] if node is None else _mistakes(node)
+    if mistakes:
+        told = "; ".join(f"{path}: {message}" if path else message for path, message in mistakes)
+        raise PydanticCustomError("query_node", "{told}", {"told": told})
+    return node
 
 
 class EndpointRequest(BaseModel):
@@ -30,14 +38,7 @@ class EndpointRequest(BaseModel):
     tags: list[str] | None = None
     version: int | None = None
 
-    @field_validator("query")
-    @classmethod
-    def _is_a_query_node(cls, node: dict[str, Any] | None) -> dict[str, Any] | None:
-        mistakes = [] if node is None else _mistakes(node)
-        if mistakes:
-            told = "; ".join(f"{path}: {message}" if path else message for path, message in mistakes)
-            raise PydanticCustomError("query_node", "{told}", {"told": told})
-        return node
+    _is_a_query_node = field_validator("query")(_query_node)
 
 
 class RunRequest(BaseModel):
@@ -69,6 +70,22 @@ class DashboardFilter(BaseModel):
     properties: list[dict[str, Any]] | None = None
 
 
+class QueryRequest(BaseModel):
+    """A query that is no endpoint; of what can be sent beside it, only overrides would change the rows."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    asynchronous: bool | None = Field(default=None, alias="async")
+    client_query_id: str | None = None
+    filters_override: dict[str, Any] | None = None
+    name: str | None = None
+    query: dict[str, Any]
+    refresh: bool | str | None = None
+    variables_override: dict[str, Any] | None = None
+
+    _is_a_query_node = field_validator("query")(_query_node)
+
+
 class PreviewRequest(BaseModel):
     """Unknown keys are ignored here."""
 
@@ -90,6 +107,14 @@ def run_request(sent: object) -> RunRequest:
         return RunRequest.model_validate(sent)
     except ValidationError as error:
         raise _about_a_field(error, "RunRequest", "EndpointRunRequest") from None
+
+
+def query_request(sent: object) -> QueryRequest:
+    """The body of a query. Raises a 400 `parse_error`."""
+    try:
+        return QueryRequest.model_validate(sent)
+    except ValidationError as error:
+        raise unreadable(str(error)) from None
 
 
 def preview_request(sent: object) -> PreviewRequest:

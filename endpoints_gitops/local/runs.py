@@ -19,7 +19,8 @@ from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import Refused, bare, envelope, invalid
 from endpoints_gitops.local.materialisation import is_ready
 from endpoints_gitops.local.queries import Rows
-from endpoints_gitops.local.store.rows import StoredEndpoint, StoredVersion
+from endpoints_gitops.local.store.database import Store
+from endpoints_gitops.local.store.rows import Project, StoredEndpoint, StoredVersion
 from endpoints_gitops.model.json import Json
 
 _DATES: Final = ("date_from", "date_to")
@@ -148,14 +149,21 @@ def required_variables(version: StoredVersion) -> tuple[str, ...]:
 def _values(deployment: Deployment, call: Call, version: StoredVersion, sent: Mapping[str, Json]) -> dict[str, Json]:
     if version.kind != "HogQLQuery" or not version.query.get("variables"):
         return {}
-    known = {each.id: each for each in deployment.store.variables_of(call.project)}
+    return declared_values(deployment.store, call.project, version.query["variables"], sent)
+
+
+def declared_values(
+    store: Store, project: Project, declared: Mapping[str, Mapping[str, Json]], sent: Mapping[str, Json]
+) -> dict[str, Json]:
+    """A value for each variable that a node declares: the one that was sent, else the node's, else the project's."""
+    known = {each.id: each for each in store.variables_of(project)}
     values: dict[str, Json] = {}
-    for entry in version.query["variables"].values():
-        name, value = entry["code_name"], entry["value"]
-        variable = known.get(entry["variableId"])
+    for entry in declared.values():
+        name, value = str(entry["code_name"]), entry.get("value")
+        variable = known.get(str(entry["variableId"]))
         if variable is None:
             raise invalid(f"Variable {name} does not exist", code="hogql_query_error")
-        if value is None and not entry["isNull"]:
+        if value is None and not entry.get("isNull"):
             value = variable.default_value
         values[name] = sent.get(name, value)
     return values

@@ -25,6 +25,7 @@ EVERY_ACTION = (
     ("POST", "endpoints/e/materialization_preview/"),
     ("POST", "endpoints/last_execution_times/"),
     ("GET", "insight_variables/"),
+    ("POST", "query/"),
 )
 WHO = ("personal_api_keys/@current", "users/@me", "organizations/@current", "projects")
 

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.printer import readable
 from endpoints_gitops.hogql.tree import fold
 from endpoints_gitops.local.engine.refusals import QueryRefused
 
@@ -33,7 +34,7 @@ def constant_node(value: Any) -> Tree:  # noqa: ANN401 - any JSON value may be s
 def _bound(node: Tree, values: Mapping[str, Any]) -> Tree:
     name = _variable(node["expr"])
     if name is None:
-        raise QueryRefused(f"Unresolved placeholder: {{{_written(node['expr'])}}}")
+        raise QueryRefused(f"Unresolved placeholder: {{{readable(node['expr'])}}}")
     if name not in values:
         close = get_close_matches(name, values)
         hint = f" Did you mean: {', '.join(close)}?" if close else ""
@@ -50,7 +51,3 @@ def _variable(expr: Tree) -> str | None:
         key = expr["property"].get("value")
         return str(key) if key else None
     return None
-
-
-def _written(expr: Tree) -> str:
-    return ".".join(map(str, expr["chain"])) if expr["node"] == "Field" else expr["node"]

@@ -186,7 +186,6 @@ greatCircleDistance geoDistance: 4 float
 pointInPolygon: 2+
 geohashEncode: 2-3 string
 geohashDecode: 1 tuple
-languageCodeToName=languageCodeToName: 1 string
 """
 
 _AGGREGATES: Final = """
@@ -243,7 +242,10 @@ NOT_HERE: Final = frozenset(
     "sparkline recordingButton explainCSPReport matchesAction sortableSemver embedText lookupDomainType "
     "lookupPaidSourceType lookupPaidMediumType lookupOrganicSourceType lookupOrganicMediumType convertCurrency "
     "getSurveyResponse uniqueSurveySubmissionsFilter getTrafficType getTrafficCategory isLikelyBot getBotType getBotName "
-    "getBotOperator uniqTheta generateSeries untuple tumble hop".split()
+    "getBotOperator uniqTheta generateSeries untuple tumble tumbleStart tumbleEnd hop hopStart hopEnd languageCodeToName "
+    "date_part to_timestamp timezone date_bin json_agg every toNullableString UUIDv7ToDateTime geohashesInBox h3IsValid "
+    "h3GetResolution geoToH3 h3ToGeo h3kRing h3GetBaseCell h3HexAreaM2 h3IndexesAreNeighbors h3ToChildren h3ToParent "
+    "h3ToString stringToH3 percentile_cont percentile_disc cohort".split()
 )
 """Real names of PostHog's dialect that this server cannot answer for."""
 
@@ -338,7 +340,10 @@ def _parametric() -> dict[str, Function]:
 
 
 FUNCTIONS: Final = _functions(_ROWS)
-AGGREGATES: Final = _aggregates()
+AGGREGATES: Final = _aggregates() | {
+    name: Function(name=name, clickhouse=f"{name}OrNull", least=1, most=1, kind=Kind.FLOAT)
+    for name in ("avgArray", "medianArray")
+}
 PARAMETRIC: Final = _parametric()
 WINDOW: Final = _functions(_WINDOW)
 PARAMETERS_OF: Final = PARAMETERS | {"quantileIf": PARAMETERS["quantile"], "quantilesIf": PARAMETERS["quantiles"]}

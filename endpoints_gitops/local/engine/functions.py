@@ -21,7 +21,7 @@ from endpoints_gitops.local.engine.kinds import Kind, Sql
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.operators import compare_call, is_comparison
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.scope import Scope, refuse_if
+from endpoints_gitops.local.engine.scope import Scope, refuse_if, refuse_unknown
 from endpoints_gitops.local.engine.special_calls import SPECIAL, Special
 
 ALWAYS_NULLABLE: Final = frozenset({"nullIf", "toNullable", "toModifiedJulianDay", "array_agg"})
@@ -31,6 +31,7 @@ _MAYBE_NULL_INSIDE: Final = frozenset(
 )
 _NEVER_NULL: Final = frozenset({"isNull", "isNotNull", "assumeNotNull", "array", "tuple", "toTypeName"})
 _OF_TEXT: Final = ("toFloatOrZero", "toIntOrZero", "toFloatOrDefault")
+_KNOWN: Final = frozenset("node start end name args params distinct filter_expr order_by within_group".split())
 _BRANCHES: Final = {"if": 1, "multiIf": 1, "coalesce": 0, "ifNull": 0}
 _BY_LOWER_CASE: Final = {name.lower(): name for name in (*AGGREGATES, *FUNCTIONS, *SPECIAL) if name.lower() in ANY_CASE}
 
@@ -38,11 +39,14 @@ _BY_LOWER_CASE: Final = {name.lower(): name for name in (*AGGREGATES, *FUNCTIONS
 @translates("Call")
 def call(node: Tree, scope: Scope) -> Sql:
     """A function or an aggregation, plain or with parameters."""
+    refuse_unknown(node, _KNOWN)
     name, arguments = found_name(str(node["name"])), node.get("args") or []
     if name in AGGREGATES or name in PARAMETRIC:
         return _aggregation(name, node, arguments, scope)
     refuse_if(node.get("distinct"), f"DISTINCT is only for aggregations, and '{name}' is none")
     refuse_if(node.get("filter_expr"), f"FILTER is only for aggregations, and '{name}' is none")
+    refuse_if(node.get("order_by"), f"ORDER BY inside of '{name}' is not supported")
+    refuse_if(node.get("within_group"), "WITHIN GROUP is not supported")
     if is_comparison(name):
         return compare_call(name, arguments, scope)
     if name in SPECIAL:
@@ -102,7 +106,7 @@ def aggregate_kind(function: Function, values: list[Sql]) -> Kind:
 
 
 def aggregate_nullable(function: Function, values: list[Sql]) -> bool:
-    if function.name.endswith("OrNull"):
+    if function.clickhouse.endswith("OrNull"):
         return True
     counts = function.name.startswith(("count", "uniq", "group"))
     return not counts and any_nullable(values)

@@ -212,7 +212,7 @@ def _fold(sign: str, left: object, right: object) -> bool | None:
     if left is None or right is None:
         return _fold_null(sign, left is None and right is None)
     same = isinstance(left, str) == isinstance(right, str)
-    return _FOLDED[sign](left, right) if sign in _FOLDED and same else None
+    return _FOLDED[sign](left, right) if sign in ("==", "!=") or (sign in _FOLDED and same) else None
 
 
 def _fold_null(sign: str, both: bool) -> bool:

@@ -92,6 +92,13 @@ def bounded(text: str) -> str:
     return text
 
 
+def refuse_unknown(node: Tree, known: frozenset[str]) -> None:
+    """Raise QueryRefused for a part of a node that nothing here translates: left out, it would change the answer."""
+    unknown = sorted(key for key, value in node.items() if key not in known and value not in (None, False, []))
+    if unknown:
+        raise QueryRefused(f"{node['node']} with {', '.join(unknown)} is not supported by the local server")
+
+
 def refuse_if(condition: object, message: str) -> None:
     if condition:
         raise QueryRefused(message)

@@ -13,7 +13,7 @@ from endpoints_gitops.local.engine.fields import as_alias, column_sql
 from endpoints_gitops.local.engine.kinds import Kind, Sql
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.scope import Cte, Scope, Source, bounded, refuse_if
+from endpoints_gitops.local.engine.scope import Cte, Scope, Source, bounded, refuse_if, refuse_unknown
 from endpoints_gitops.local.engine.sources import From, Subquery, ctes_of
 from endpoints_gitops.local.engine.tables import Column
 from endpoints_gitops.local.engine.windows import order, window
@@ -21,6 +21,10 @@ from endpoints_gitops.local.engine.windows import order, window
 DEFAULT_LIMIT: Final = 100
 MAXIMUM_LIMIT: Final = 50_000
 _SETS: Final = ("UNION ALL", "UNION DISTINCT", "INTERSECT", "EXCEPT", "INTERSECT DISTINCT", "EXCEPT DISTINCT")
+_KNOWN: Final = frozenset(
+    "node start end ctes select distinct select_from array_join_op array_join_list prewhere where group_by group_by_mode "
+    "having window_exprs order_by limit_by limit limit_with_ties offset".split()
+)
 _GROUPINGS: Final = {"rollup": "ROLLUP", "cube": "CUBE"}
 
 
@@ -113,6 +117,7 @@ def _either(arms: list[Printed], place: int) -> Item:
 
 def _select(node: Tree, above: Scope, *, names: list[str] | None, top: bool) -> Printed:
     refuse_if(node.get("qualify"), "QUALIFY is not supported in the 'clickhouse' dialect")
+    refuse_unknown(node, _KNOWN)
     scope = Scope(world=above.world, ctes=ctes_of(node, above.ctes))
     source = From(node.get("select_from"), scope, subquery)
     array_join = _array_join(node, scope)
@@ -133,7 +138,8 @@ def _items(node: Tree, scope: Scope) -> list[Item]:
     starred = _starred(node, scope)
     if starred is not None:
         return [Item(name=column.name, sql=column_sql(source, column)) for source, column in starred]
-    return [Item(name=expression_name(node), sql=expression(node, scope))]
+    found = expression(node, scope)  # first: what cannot be run is more worth saying than what cannot be named
+    return [Item(name=expression_name(node), sql=found)]
 
 
 def _starred(node: Tree, scope: Scope) -> list[tuple[Source, Column]] | None:
@@ -251,6 +257,8 @@ def _limit_by(node: Tree, scope: Scope) -> str:
 
 def _limit(node: Tree, scope: Scope, *, top: bool) -> str:
     limit, offset = node.get("limit"), node.get("offset")
+    _refuse_odd("LIMIT", limit)
+    _refuse_odd("OFFSET", offset)
     parts = []
     if limit:
         parts.append(f" LIMIT {_at_most(expression(limit, scope)) if top else expression(limit, scope).text}")
@@ -261,6 +269,13 @@ def _limit(node: Tree, scope: Scope, *, top: bool) -> str:
     if offset:
         parts.append(f" OFFSET {expression(offset, scope).text}")
     return "".join(parts)
+
+
+def _refuse_odd(word: str, node: Tree | None) -> None:
+    """ClickHouse 26 counts negative limits from the end and takes fractions as shares; PostHog's does neither."""
+    value = (node or {}).get("value")
+    if isinstance(value, (int, float)) and (value < 0 or value != int(value)):
+        raise QueryRefused(f"{word} takes a whole number from 0 on, not {value}")
 
 
 def _at_most(limit: Sql) -> str:

@@ -28,8 +28,11 @@ _SETTINGS: Final = {
     "output_format_json_quote_64bit_integers": 0,
     "output_format_json_quote_denormals": 0,
     "output_format_json_quote_decimals": 1,
+    "output_format_decimal_trailing_zeros": 1,
     "output_format_json_named_tuples_as_objects": 0,
+    "output_format_json_validate_utf8": 1,
     "date_time_output_format": "'iso'",
+    "use_variant_as_common_type": 0,
 }
 _CLOSED: Final = "DROP DATABASE IF EXISTS"
 

@@ -10,10 +10,13 @@ from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.local.engine.expressions import expression, expressions, listed
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.scope import Cte, Scope, Source, refuse_if
+from endpoints_gitops.local.engine.scope import Cte, Scope, Source, refuse_if, refuse_unknown
 from endpoints_gitops.local.engine.tables import NUMBERS, Column, Table
 
 _JOIN_WORDS: Final = frozenset("INNER LEFT RIGHT FULL OUTER CROSS ANY ALL SEMI ANTI ASOF JOIN".split())
+_KNOWN: Final = frozenset(
+    "node start end table alias table_args table_final sample join_type constraint next_join column_aliases".split()
+)
 _FINAL: Final = "The FINAL keyword is not supported in HogQL as it causes slow queries"
 
 
@@ -55,16 +58,20 @@ class From:
         return "".join(part.text for part in self._parts)
 
     def _part(self, node: Tree) -> _Part:
+        refuse_unknown(node, _KNOWN)
         refuse_if(node.get("table_final"), _FINAL)
         _refuse_sample(node.get("sample"))
         read, source = self._read(node)
         if source.name in self._scope.sources:
             raise QueryRefused(f'Already have joined a table called "{source.name}". Can\'t redefine.')
         self._scope.sources[source.name] = source
-        join = f" {_join(node['join_type'])} " if self._parts else " FROM "
-        return _Part(
-            before=f"{join}{read} AS {identifier(source.printed)}", source=source, constraint=self._constraint(node)
-        )
+        join = f" {_join(node)} " if self._parts else " FROM "
+        constraint = self._constraint(node)
+        if source.joins:
+            raise QueryRefused(
+                f"The ON of a JOIN cannot reach {source.name}.{next(iter(source.joins))} yet; join a subquery that selects it"
+            )
+        return _Part(before=f"{join}{read} AS {identifier(source.printed)}", source=source, constraint=constraint)
 
     def _constraint(self, node: Tree) -> str:
         constraint = node.get("constraint")
@@ -91,15 +98,16 @@ class From:
         alias, arguments = node.get("alias") or name, node.get("table_args")
         cte = self._scope.ctes.get(name)
         if cte is not None and not cte.is_column:
-            found = self._query(cte.node["expr"], self._scope.inside(ctes=cte.above).below(), cte.node.get("columns"))
+            names = node.get("column_aliases") or cte.node.get("columns")
+            found = self._query(cte.node["expr"], self._scope.inside(ctes=cte.above).below(), names)
             return f"({found.text})", self._named(alias, found.columns)
+        refuse_if(node.get("column_aliases"), f"Table '{name}' does not accept names for its columns")
         if name == NUMBERS.name:
             return self._numbers(arguments), self._named(alias, NUMBERS.columns)
         table = self._scope.world.tables.get(name)
         if table is None:
             raise QueryRefused(f"Unknown table `{name}`.")
         refuse_if(arguments is not None, f"Table '{name}' does not accept arguments")
-        refuse_if(node.get("column_aliases"), f"Table '{name}' does not accept names for its columns")
         return identifier(table.stored_as), self._named(alias, table.columns, table)
 
     def _numbers(self, arguments: list[Tree] | None) -> str:
@@ -126,9 +134,11 @@ def ctes_of(node: Tree, above: Mapping[str, Cte]) -> dict[str, Cte]:
     return seen
 
 
-def _join(kind: str) -> str:
+def _join(node: Tree) -> str:
+    kind = str(node["join_type"])
     if not set(kind.split()) <= _JOIN_WORDS:
         raise QueryRefused(f"{kind} is not supported")
+    refuse_if(not node.get("constraint") and "CROSS" not in kind, f"A {kind} needs ON or USING")
     return kind
 
 

@@ -207,7 +207,7 @@ SPECIAL: Final[dict[str, Special]] = {
     **dict.fromkeys(
         ("dateDiff", "date_diff"), Special(least=3, most=3, translate=_made(Kind.INTEGER, "dateDiff({all})"))
     ),
-    "concat": Special(least=1, most=None, translate=_concat),
+    "concat": Special(least=2, most=None, translate=_concat),
     **dict.fromkeys(("trim", "btrim"), Special(least=1, most=2, translate=_trim("BOTH"))),
     **dict.fromkeys(("trimLeft", "ltrim"), Special(least=1, most=2, translate=_trim("LEADING"))),
     **dict.fromkeys(("trimRight", "rtrim"), Special(least=1, most=2, translate=_trim("TRAILING"))),
@@ -215,8 +215,6 @@ SPECIAL: Final[dict[str, Special]] = {
     "make_date": Special(least=3, most=3, translate=_made(Kind.DATE, "makeDate({all})")),
     "make_timestamp": Special(least=6, most=7, translate=_zoned("makeDateTime", Kind.DATETIME, 6)),
     "md5": Special(least=1, most=1, translate=_made(Kind.STRING, "hex(MD5({0}))")),
-    "avgArray": Special(least=1, most=1, translate=_made(Kind.FLOAT, "avgArrayOrNull({0})", nullable=True)),
-    "medianArray": Special(least=1, most=1, translate=_made(Kind.FLOAT, "medianArrayOrNull({0})", nullable=True)),
     "arrayReduce": Special(least=2, most=None, translate=_array_reduce),
     "exists": Special(least=1, most=1, translate=_made(Kind.BOOLEAN, "exists({0})", nullable=False)),
 }

@@ -20,7 +20,7 @@ ENTRY_PARAMETERS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column as queries see it. `starred` is false for what `*` leaves out; `target` for a column that is another's name.
+    """A column as queries see it. `starred` is false for what `*` leaves out; `target` is the column it is another name of.
 
     `typed` are the properties in a column of JSON that the project has a type for: numbers, truth values, times.
     """
@@ -41,7 +41,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Rows of another table that belong to a row: `local` = `foreign`, and `fixed` columns of the other have given values.
+    """Rows of another table that belong to a row: `local` = `foreign`, and its `fixed` columns have given values.
 
     `seen` are the columns that can be asked for this way; None for all.
     """
@@ -55,7 +55,10 @@ class Reach:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """`stored_as` is the name in ClickHouse. `absent` are columns that PostHog has and this server has not; True for those in `*`."""
+    """`stored_as` is the name in ClickHouse.
+
+    `absent` are columns that PostHog has and this server has not, with whether they are in `*`.
+    """
 
     name: str
     columns: Mapping[str, Column]

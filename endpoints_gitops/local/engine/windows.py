@@ -17,15 +17,17 @@ from endpoints_gitops.local.engine.functions import (
 from endpoints_gitops.local.engine.kinds import Kind, Sql
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.scope import Scope
+from endpoints_gitops.local.engine.scope import Scope, refuse_unknown
 
 _SHIFTED: Final = {"lag": "lagInFrame", "lead": "leadInFrame"}
+_KNOWN: Final = frozenset("node start end name exprs args over_expr over_identifier".split())
 _WHOLE_FRAME: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
 
 
 @translates("WindowFunction")
 def window_function(node: Tree, scope: Scope) -> Sql:
     """`f(x) OVER (…)`. lag and lead look over the whole partition, and find NULL beyond its edge."""
+    refuse_unknown(node, _KNOWN)
     name = _window_name(str(node["name"]))
     arguments, parameters = (node["args"], node["exprs"]) if node.get("args") else (node["exprs"], [])
     if name in _SHIFTED:

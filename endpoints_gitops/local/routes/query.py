@@ -1,52 +1,85 @@
-"""A query that is no endpoint, asked as it is (docs/server.md#queries)."""
+"""Queries that are no endpoint: `run --file` and `check --live` ask here (docs/server.md#queries)."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from datetime import timedelta
+from typing import Final
 
-from endpoints_gitops.hogql.insights import validate
+from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
+from endpoints_gitops.local import runs
+from endpoints_gitops.local.answers import zulu
+from endpoints_gitops.local.bodies import query_request
 from endpoints_gitops.local.call import Answer, Call
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import Refused, envelope, invalid
+from endpoints_gitops.local.queries import Rows
 from endpoints_gitops.local.routes.action import Action, Resource
+from endpoints_gitops.model.json import Json
+
+DEFAULT_LIMIT: Final = 100
+_FRESH: Final = timedelta(minutes=1)
+_NO_OFFSET: Final = (
+    "OFFSET is not supported on queries made with a personal API key. For pagination, use keyset pagination on the "
+    "`timestamp` column, e.g. `WHERE timestamp > :last_seen_timestamp ORDER BY timestamp LIMIT N`. For bulk data "
+    "extraction, use batch exports: https://posthog.com/docs/cdp/batch-exports"
+)
 
 
-def ask(deployment: Deployment, call: Call) -> Answer:
-    """Only HogQL: the answers of insights are promised by the examples of endpoints, and this is none."""
-    node = _node(call)
-    if node["kind"] != "HogQLQuery":
-        told = f"This local server answers {node['kind']} only as an endpoint, from the examples of its definition."
-        raise invalid(told, "query", code="not_supported_locally")
-    entries = (node.get("variables") or {}).values()
-    values = {str(entry.get("code_name")): entry.get("value") for entry in entries}
+def run_query(deployment: Deployment, call: Call) -> Answer:
+    """The rows of a HogQL node. Without a LIMIT of its own it is a page of 100, and says whether there are more."""
+    asked = query_request(call.incoming.sent())
+    if asked.query["kind"] != "HogQLQuery":
+        raise invalid(f"This local server does not run {asked.query['kind']} as a query.", code="not_supported_locally")
+    if asked.filters_override or asked.variables_override:
+        raise invalid("This local server does not override filters or variables.", code="not_supported_locally")
+    sql = str(asked.query["query"])
+    with deployment.store.lock:
+        values = runs.declared_values(deployment.store, call.project, asked.query.get("variables") or {}, {})
+    paged = _is_paged(sql)
     try:
-        rows = deployment.engine.run(str(node["query"]), values, limit=None, offset=None)
+        rows = deployment.engine.run(sql, values, limit=DEFAULT_LIMIT if paged else None, offset=None)
     except QueryRefused as refusal:
         raise Refused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
-    return Answer(
-        body={
-            "results": [list(row) for row in rows.results],
-            "columns": list(rows.columns),
-            "types": [list(pair) for pair in rows.types],
-            "hasMore": rows.has_more,
-            "clickhouse": rows.clickhouse,
-            "error": None,
-        }
-    )
+    return Answer(body=_body(call, sql, rows, paged=paged))
 
 
-def _node(call: Call) -> dict[str, Any]:
-    sent = call.incoming.sent()
-    node = sent.get("query") if isinstance(sent, dict) else None
-    if not isinstance(node, dict):
-        raise invalid("This field is required.", "query")
-    mistakes = validate(node)
-    if mistakes:
-        raise invalid("; ".join(f"{path}: {message}" for path, message in mistakes), "query")
-    return node
+def _is_paged(sql: str) -> bool:
+    """Whether the server cuts the rows into pages: those of one SELECT without a LIMIT. OFFSET is not for keys."""
+    try:
+        tree: Tree = parse(sql)
+    except ParseFailure:
+        return False  # the engine says what is wrong
+    if tree.get("offset") is not None:
+        raise invalid(_NO_OFFSET, code="hogql_query_error")
+    return tree["node"] == "SelectQuery" and tree.get("limit") is None
+
+
+def _body(call: Call, sql: str, rows: Rows, *, paged: bool) -> dict[str, Json]:
+    return {
+        "cache_target_age": zulu(call.now + _FRESH),
+        "clickhouse": rows.clickhouse,
+        "columns": list(rows.columns),
+        "error": None,
+        "explain": None,
+        "hasMore": rows.has_more if paged else None,
+        "hogql": sql,
+        "is_cached": False,
+        "last_refresh": zulu(call.now),
+        "limit": DEFAULT_LIMIT if paged else None,
+        "metadata": None,
+        "modifiers": None,
+        "next_allowed_client_refresh": zulu(call.now + _FRESH),
+        "offset": 0 if paged else None,
+        "query": sql,
+        "query_status": None,
+        "results": [list(row) for row in rows.results],
+        "timezone": "UTC",
+        "timings": [],
+        "types": [list(pair) for pair in rows.types],
+    }
 
 
 RESOURCES: Final = (
-    Resource(path="/query", actions={"POST": Action(handler=ask, scope="query:read", interleaved=True)}),
+    Resource(path="/query", actions={"POST": Action(handler=run_query, scope="query:read", interleaved=True)}),
 )
