@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from endpoints_gitops.local.faults import Effect, Fault
+
 
 def test_an_empty_project(cli):
     ran = cli("list")
@@ -23,3 +25,33 @@ def test_a_project_secret_key_can_only_run(make_cli, checkout, create, server):
     cli = make_cli(checkout.top, key=server.project_secret_key)
     assert cli("list").code == 3
     assert cli("run", "one").out == "one\n---\n  1\n"
+
+
+def files_below(*folders):
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("fault", [None, "error", "html", "drop"])
+def test_no_key_is_written_anywhere(cli, checkout, create, server, tmp_path, fault):
+    """The fixture looks at both streams of each run; here are the files that are left."""
+    create("one")
+    checkout.write({"one.yaml": "name: one\nquery: SELECT 2 AS two\n"})
+    if fault is not None:
+        server.faults.add(Fault(effect=Effect(fault), status=502))
+    for words in (
+        ["list"],
+        ["get", "one"],
+        ["versions", "one"],
+        ["get", "none"],
+        ["run", "one", "--var", "x=1"],
+        ["run", "--file", "endpoints/one.yaml"],
+        ["open", "one"],
+        ["auth", "status"],
+        ["deactivate", "one"],
+        ["delete", "one", "--yes"],
+    ):
+        ran = cli(*words, "--verbose", "--format", "json", "--max-wait", "0.2")
+        assert "/api/" in ran.err, "--verbose shows no requests"
+    written = files_below(tmp_path)
+    assert any(path.name.startswith("budget") for path in written), "nothing was written where it is looked for"
+    assert [path for path in written if server.key.encode() in path.read_bytes()] == []

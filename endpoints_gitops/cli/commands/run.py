@@ -61,7 +61,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _refuse_combinations(arguments: argparse.Namespace) -> None:
-    wrong = [f"--{option}" for option in _ONLY_BY_NAME if getattr(arguments, option) not in (None, False)]
+    said = {option: getattr(arguments, option) for option in _ONLY_BY_NAME}
+    wrong = [f"--{option}" for option, value in said.items() if value is not None and value is not False]
     if arguments.file is not None and wrong:
         fix = "leave it away: a file is computed as it stands; LIMIT and OFFSET can stand in its query"
         raise UsageError(f"{' and '.join(wrong)}: only for an endpoint of the server", fix=fix, code="usage.arguments")

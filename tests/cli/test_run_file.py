@@ -1,0 +1,197 @@
+"""run --file: a definition as it stands, whether the server knows it or not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from endpoints_gitops.codecs.definition import read_definition
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.definition import VariableType
+from endpoints_gitops.operations.assignments import Assignment, Input, inputs_of_document, parsed, values
+from endpoints_gitops.operations.running_files import bound_node
+
+DEFINITION = """\
+name: never_pushed
+query: |
+  SELECT {variables.n} AS n, {variables.word} AS word -- {variables.unused}
+variables:
+  - {name: n, type: Number, default: 1}
+  - {name: word, type: String}
+"""
+TRENDS = """\
+name: trend
+query_definition:
+  kind: TrendsQuery
+  series: [{kind: EventsNode, event: $pageview}]
+  breakdownFilter: {breakdown: $browser}
+  dateRange: {date_from: -30d}
+"""
+NODE = """\
+name: node
+query_definition:
+  kind: HogQLQuery
+  query: SELECT {variables.a} AS a, {variables.b} AS b
+  variables:
+    0190-a: {variableId: 0190-a, code_name: a, value: 1}
+    0190-b: {variableId: 0190-b, code_name: b, value: 2}
+variables:
+  - {name: b, type: Number, default: 3}
+"""
+
+
+def loaded(text: str):
+    return read_definition("a.yaml", text.encode(), lambda _: b"")
+
+
+@pytest.fixture
+def run(cli, checkout):
+    checkout.write({"a.yaml": DEFINITION})
+
+    def ran(*words, file="endpoints/a.yaml"):
+        return cli("run", "--file", file, *words)
+
+    return ran
+
+
+@pytest.mark.parametrize(
+    ("words", "row"),
+    [
+        (["--var", "word=x"], {"n": 1, "word": "x"}),
+        (["--var", "word=it's", "--var", "n=2"], {"n": 2, "word": "it's"}),
+        (["--var", "word=\\'); DROP", "--var", "n:=null"], {"n": None, "word": "\\'); DROP"}),
+        (["--var", 'word:=["a", 1]'], None),
+        (["--var", "word:=[1, 2]"], {"n": 1, "word": [1, 2]}),
+    ],
+)
+def test_values_are_bound(run, words, row):
+    ran = run(*words, "--output", "json")
+    if row is None:
+        assert ran.code == 2
+    else:
+        assert (ran.code, json.loads(ran.out)) == (0, [row])
+
+
+def test_one_request_and_no_write(run, server):
+    run("--var", "word=x")
+    assert [(entry.method, entry.path) for entry in server.requests.entries()] == [("POST", "/api/projects/1/query/")]
+    assert server.requests.writes() == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "endpoints/a.yaml:4: variable word has no default"),
+        (["--var", "wrod=x"], "the query has no variable 'wrod'; did you mean 'word'?"),
+        (["--var", "unused=1", "--var", "word=x"], "the query has no variable 'unused'"),
+        (["--var", 'word:={"a": 1}'], "not an object"),
+        (["--version", "1"], "--version: only for an endpoint of the server"),
+        (["--all"], "--all: only for an endpoint of the server"),
+        (["--refresh"], "--refresh: only for an endpoint of the server"),
+        (["--limit", "1", "--offset", "0"], "--offset: only for an endpoint of the server"),
+    ],
+)
+def test_mistakes(run, server, words, message):
+    ran = run(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert message in ran.err
+    assert server.requests.entries() == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"), [("none.yaml", None), ("endpoints/b.yaml", "name: ["), ("endpoints", None)]
+)
+def test_a_file_that_cannot_be_read(run, checkout, file, content):
+    if content:
+        checkout.write({"b.yaml": content})
+    ran = run(file=file)
+    assert (ran.code, ran.out) == (2, "")
+    assert file in ran.err
+
+
+def test_a_query_beside_it_and_a_file_anywhere(run, checkout, tmp_path):
+    checkout.write({"sub/b.yaml": "name: b\nquery_file: ../b.sql\n", "b.sql": "SELECT 1 AS n"})
+    assert run(file="endpoints/sub/b.yaml").out == "n\n-\n1\n"
+    (tmp_path / "c.yaml").write_text("name: c\nquery: SELECT 3 AS n\n")
+    assert run(file=str(tmp_path / "c.yaml")).out == "n\n-\n3\n"
+
+
+def test_a_limit_of_ours(run, checkout):
+    checkout.write({"b.yaml": "name: b\nquery: SELECT number AS n FROM numbers(9) ORDER BY n\n"})
+    assert run("--limit", "2", file="endpoints/b.yaml").out == "n\n-\n0\n1\n"
+
+
+def test_a_key_without_the_scope(make_cli, checkout, server):
+    checkout.write({"a.yaml": DEFINITION})
+    ran = make_cli(checkout.top, key=server.issue_key("endpoint:read"))(
+        "run", "--file", "endpoints/a.yaml", "--var", "word=x"
+    )
+    assert ran.code == 3
+    assert "query:read" in ran.err
+
+
+def test_a_node_brings_its_own_values():
+    assert bound_node(loaded(NODE), {}) == {"kind": "HogQLQuery", "query": "SELECT 1 AS a, 3 AS b"}
+
+
+@pytest.mark.parametrize(
+    ("given_values", "date_range"),
+    [({}, {"date_from": "-30d"}), ({"date_from": "-7d", "date_to": "now"}, {"date_from": "-7d", "date_to": "now"})],
+)
+def test_dates_of_an_insight(given_values, date_range):
+    node = bound_node(loaded(TRENDS), given_values)
+    assert node["kind"] == "TrendsQuery"
+    assert node["dateRange"] == date_range
+
+
+@pytest.mark.parametrize(
+    ("given_values", "message"),
+    [({"$browser": "Chrome"}, "narrows a breakdown"), ({"date_form": "-7d"}, "no variable")],
+)
+def test_what_an_insight_cannot_take(given_values, message):
+    with pytest.raises(UsageError, match=message):
+        bound_node(loaded(TRENDS), given_values)
+
+
+@given(st.text(min_size=1).filter(lambda name: "=" not in name and not name.endswith(":")), st.text())
+def test_text_is_taken_as_it_is(name, text):
+    assert parsed([f"{name}={text}"]) == (Assignment(name=name, text=text),)
+    assert values(parsed([f"{name}={text}"]), {}) == ({name: text}, ())
+
+
+@given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_are_read_as_they_are_written(number):
+    typed, notes = values(parsed([f"n={number!r}"]), {"n": Input(type=VariableType.NUMBER)})
+    assert (typed, notes) == ({"n": number}, ())
+
+
+@pytest.mark.parametrize("text", ["", "1_000", "0x10", "nan", "inf", "1e999", "٣", "1,5", "-"])
+def test_what_is_no_number_stays_text(text):
+    typed, notes = values(parsed([f"n={text}"]), {"n": Input(type=VariableType.NUMBER)})
+    assert typed == {"n": text}
+    assert len(notes) == 1
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_json_is_read_as_json(value):
+    assert values(parsed([f"n:={json.dumps(value)}"]), {"n": Input(type=VariableType.NUMBER)}) == ({"n": value}, ())
+
+
+def test_a_list_said_item_by_item():
+    inputs = {"tags": Input(type=VariableType.LIST)}
+    assert values(parsed(["tags=a,b", "tags=c", "tags:=1"]), inputs) == ({"tags": ["a,b", "c", 1]}, ())
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"components": []}, {"components": {"schemas": {"Variables": {"properties": 3}}}}]
+)
+def test_a_document_of_another_shape_says_nothing(document):
+    assert inputs_of_document(document) == {}
