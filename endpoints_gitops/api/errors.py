@@ -10,7 +10,7 @@
     ├── MethodRefused, MediaTypeRefused  405, 415
     ├── Throttled              429  ├ TooManyAtOnce └ BudgetSpent (ours, before anything is sent)
     ├── ServerFault            5xx  ├ AtCapacity ├ DatabaseUnavailable └ GatewayFault
-    └── Unreachable, BadAnswer, Redirected, LostAnswer
+    └── Unreachable (└ HostWrong), BadAnswer, Redirected, LostAnswer
 
 Docstrings are for whoever asks `endpoints-gitops explain CODE`.
 """
@@ -321,6 +321,13 @@ class Unreachable(ApiError):
 
     code = "api.unreachable"
     remedy = "check host and network; --max-wait SECONDS waits for longer"
+
+
+class HostWrong(Unreachable):
+    """The host cannot be asked as it is configured: nobody knows its name, or it is not to be trusted (TLS)."""
+
+    code = "api.host"
+    remedy = "correct host; behind a proxy with a certificate of its own, name that in SSL_CERT_FILE"
 
 
 class BadAnswer(ApiError):

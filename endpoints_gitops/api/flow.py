@@ -157,7 +157,8 @@ def _send(line: Line, request: Request, remaining: float) -> Send:
 
 def _error(line: Line, request: Request, happened: object) -> ApiError:
     if isinstance(happened, NotSent):
-        return errors.Unreachable(_reason(line, happened.reason), request=request_line(request))
+        kind = errors.HostWrong if happened.is_final else errors.Unreachable
+        return kind(_reason(line, happened.reason), request=request_line(request))
     if isinstance(happened, Answer):
         error = error_of(happened, request, request_line(request), line.mask)
         if happened.status >= 500 and not request.repeatable:
@@ -169,9 +170,9 @@ def _error(line: Line, request: Request, happened: object) -> ApiError:
         return lost(request, f"no whole answer came ({told})")
     if happened.status is None:
         return errors.Unreachable(told, request=request_line(request))
-    kind = errors.GatewayFault if happened.status >= 500 else errors.BadAnswer
+    half = errors.GatewayFault if happened.status >= 500 else errors.BadAnswer
     told = f"{happened.status}, and then only a part of {request.expects}: {told}"
-    return kind(told, request=request_line(request), status=happened.status)
+    return half(told, request=request_line(request), status=happened.status)
 
 
 def _reason(line: Line, reason: str) -> str:
@@ -191,8 +192,8 @@ def _pause_before_next(line: Line, request: Request, error: ApiError, attempt: i
 def _may_repeat(request: Request, error: ApiError) -> bool:
     if isinstance(error, errors.Throttled):
         return True
-    if isinstance(error, errors.Unreachable):
-        return True  # of a write this says that it was never sent; else it would be a LostAnswer
+    if isinstance(error, errors.Unreachable):  # of a write this says that it was never sent, else it is a LostAnswer
+        return not isinstance(error, errors.HostWrong)
     cut = isinstance(error, errors.BadAnswer) and error.status is not None and error.status < 300
     return request.repeatable and (isinstance(error, errors.ServerFault) or cut)
 

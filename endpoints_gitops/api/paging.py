@@ -52,7 +52,12 @@ def _pages[T](
     following: Request | None = request
     count = None
     while following is not None:
-        answer = yield from exchange(line, following, deadline)
+        try:
+            answer = yield from exchange(line, following, deadline)
+        except errors.NotFound:
+            if following is request:
+                raise
+            break  # numbered pages end in a 404 where something was deleted meanwhile: fewer than counted came
         page = read(line, following, answer, lambda body: _page(body, reader))
         items += page.items
         count = page.count

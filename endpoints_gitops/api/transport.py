@@ -6,6 +6,8 @@ No redirect is followed. Plain http is asked without the proxies of the environm
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,9 +26,11 @@ _NEVER_SENT: Final = (
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.ProxyError,
+    httpx.LocalProtocolError,
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
 )
+_PASSING: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class Transport(Protocol):
@@ -107,7 +111,7 @@ class _Body:
         try:
             yield
         except _NEVER_SENT as error:
-            self.outcome = NotSent(_reason(error))
+            self.outcome = NotSent(_reason(error), is_final=_is_final(error))
         except httpx.TimeoutException:
             self._broken_off(f"no answer within {self._seconds:.0f} s")
         except _TooLong:
@@ -153,6 +157,18 @@ def _arguments(request: Send) -> dict[str, Any]:
     if request.body is not None:
         arguments |= {"content": json.dumps(request.body).encode(), "headers": {"Content-Type": "application/json"}}
     return arguments
+
+
+def _is_final(error: BaseException) -> bool:
+    """Whether the next try can end no other way: nobody knows the host, its certificate is wrong, it speaks no TLS."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return cause.errno == socket.EAI_NONAME
+        if isinstance(cause, ssl.SSLError):
+            return not isinstance(cause, _PASSING)
+        cause = cause.__cause__ or cause.__context__
+    return isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError)
 
 
 def _reason(error: Exception) -> str:

@@ -60,9 +60,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Nothing of the request left this machine, so nothing of it can have landed."""
+    """Nothing of the request left this machine, so nothing of it can have landed. `is_final`: nor will it next time."""
 
     reason: str
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,13 +54,13 @@ class AuthStatus:
 
 
 def auth_status(client: Client) -> AuthStatus:
-    """Ask for all that can be known of the client's key. Raises ApiError where it is refused or nobody answers."""
+    """Ask for all that can be known of the client's key. Raises ApiError where nobody answers."""
     kind = client.connection.key.kind
     problem = _problem(client, kind)
     if isinstance(problem, Unauthenticated):
-        raise problem
+        return _unknown(client, problem, "the server refuses the key")
     if kind is KeyKind.PROJECT_SECRET:
-        return _of_project_secret(client, problem)
+        return _unknown(client, problem, "a project secret key cannot ask for it")
     unknown: dict[str, str] = {}
     key = _known(client.current_key, "scopes", unknown)
     me = _known(client.me, "who", unknown)
@@ -77,10 +77,10 @@ def auth_status(client: Client) -> AuthStatus:
     )
 
 
-def _of_project_secret(client: Client, problem: EndpointsError | None) -> AuthStatus:
-    reason = "a project secret key cannot ask for it"
+def _unknown(client: Client, problem: EndpointsError | None, reason: str) -> AuthStatus:
+    """Of a key that cannot ask about itself. Where it may run, it has the one scope that a run needs."""
     return AuthStatus(
-        kind=KeyKind.PROJECT_SECRET,
+        kind=client.connection.key.kind,
         scopes=None if problem else ("endpoint:read",),
         left=client.budget.left() if client.budget else {},
         unknown=dict.fromkeys(("who", "projects", *(["scopes"] if problem else [])), reason),

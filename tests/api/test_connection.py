@@ -148,6 +148,28 @@ def test_an_answer_that_trickles_ends_with_the_wait(drive: Callable[[Connection]
         thread.join(timeout=5)
 
 
+@pytest.mark.parametrize("drive", [by_threads, by_loop])
+def test_a_name_that_nobody_knows_is_not_asked_for_again(drive, monkeypatch):
+    asked = []
+
+    def nobody(*host, **_):
+        asked.append(host)
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    with pytest.raises(errors.HostWrong, match="Name or service not known"):
+        drive(to("https://us.posthog.test"))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("drive", [by_threads, by_loop])
+def test_a_server_without_tls_is_not_asked_again(drive):
+    with raw_server(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (url, heard), pytest.raises(errors.HostWrong):
+        drive(to(url.replace("http:", "https:")))
+    assert len(heard) == 1
+    assert KEY.encode() not in heard[0]
+
+
 def test_proxies_of_the_environment_do_not_see_plain_http(connection, monkeypatch):
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")

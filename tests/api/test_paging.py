@@ -28,16 +28,6 @@ def test_endpoints(server, connect, ask, count, requests):
     assert len(server.requests.entries()) == requests
 
 
-@pytest.mark.parametrize(("count", "requests"), [(0, 1), (500, 1), (501, 2)])
-def test_variables(server, connect, ask, count, requests):
-    writer = connect()
-    for number in range(count):
-        writer.create_variable({"name": f"v{number}", "type": "String"})
-    server.requests.clear()
-    assert [each.code_name for each in ask("list_variables")] == [f"v{number}" for number in range(count)]
-    assert len(server.requests.entries()) == requests
-
-
 def test_versions_come_newest_first(connect, ask, endpoint):
     for number in range(2, 5):
         connect().update_endpoint(endpoint, {"query": {"kind": "HogQLQuery", "query": f"SELECT {number}"}})
@@ -47,25 +37,29 @@ def test_versions_come_newest_first(connect, ask, endpoint):
     assert [each.version for each in versions if not each.is_active] == [2]
 
 
-def test_behind_a_prefix_next_is_followed(engine):
+def test_variables_behind_a_prefix(engine):
     with running_server(engine=engine, prefix="/posthog") as server:
         connection = Connection(host=f"{server.url}/", project_id=1, key=Secret(server.key))
         with Client(connection) as client:
-            for number in range(501):
-                client.create_variable({"name": f"v{number}", "type": "String"})
-            assert len(client.list_variables()) == 501
+            names = [
+                client.create_variable({"name": f"v{number}", "type": "String"}).code_name for number in range(501)
+            ]
+            server.requests.clear()
+            assert [each.code_name for each in client.list_variables()] == names
+            assert [entry.path.partition("?")[2] for entry in server.requests.entries()] == ["", "page=2"]
 
 
 class Server:
-    """Pages from a list, by address."""
+    """Gives one page after the other, the last one for ever; a text is the detail of a 404."""
 
     def __init__(self, *pages):
         self.pages, self.asked = list(pages), []
 
     def send(self, request):
         self.asked.append(request.url)
-        body = self.pages[min(len(self.asked), len(self.pages)) - 1]
-        return Answer(status=200, headers={}, body=json.dumps(body).encode())
+        page = self.pages[min(len(self.asked), len(self.pages)) - 1]
+        status, body = (404, {"detail": page}) if isinstance(page, str) else (200, page)
+        return Answer(status=status, headers={}, body=json.dumps(body).encode())
 
     def close(self):
         """Nothing to close."""
@@ -124,6 +118,18 @@ def test_a_list_that_changes_while_it_is_read_is_read_again():
     server, client = listed(page(1, 2, count=4, following=second), page(2, 4, count=4), page(1, 2, 3, 4, count=4))
     assert [each.id for each in client.list_variables()] == ["1", "2", "3", "4"]
     assert len(server.asked) == 3
+
+
+def test_a_page_that_is_gone_by_the_time_it_is_asked_for():
+    server, client = listed(page(1, count=2, following=f"{HERE}?page=2"), "Invalid page.", page(1, count=1))
+    assert [each.id for each in client.list_variables()] == ["1"]
+    assert len(server.asked) == 3
+
+
+def test_a_list_that_is_not_there():
+    _, client = listed("Not found.")
+    with pytest.raises(errors.NotFound):
+        client.list_variables()
 
 
 def test_a_list_that_never_holds_still_is_an_error_and_not_a_shorter_list():

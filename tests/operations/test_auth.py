@@ -80,9 +80,12 @@ def test_a_key_that_is_of_no_use_here_is_3(make_cli, checkout, server, scopes, s
 
 
 @pytest.mark.parametrize("key", ["phx_nobody", "phs_nobody"])
-def test_a_refused_key_is_3(make_cli, checkout, key):
-    ran = make_cli(checkout.top, key=key)("auth", "status", "--format", "json")
-    assert (ran.code, ran.json["errors"][0]["code"]) == (3, "api.unauthenticated")
+def test_a_refused_key_is_3(make_cli, checkout, server, key):
+    ran = make_cli(checkout.top, key=key)("auth", "status")
+    assert ran.code == 3
+    assert "from environment variable ENDPOINTS_TEST_KEY" in ran.out, "where a wrong key comes from helps most"
+    assert "scopes       unknown: the server refuses the key" in ran.out
+    assert len(server.requests.entries()) == 1
 
 
 def test_no_key_is_3(make_cli, checkout):

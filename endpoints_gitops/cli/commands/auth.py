@@ -83,7 +83,8 @@ def _budgets(status: AuthStatus) -> Iterator[str]:
     for kind, left in status.left.items():
         pause = f"; paused for {left.paused_seconds:.0f} s by the server" if left.paused_seconds else ""
         yield f"budget       {kind}: {left.minute} left this minute, {left.hour} this hour{pause}"
-    yield "             as far as this machine knows: whatever else uses the key counts too"
+    if status.left:
+        yield "             as far as this machine knows: whatever else uses the key counts too"
 
 
 def _item(access: Access, status: AuthStatus) -> JsonObject:
