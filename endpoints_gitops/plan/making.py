@@ -245,6 +245,6 @@ def _variables(
 def _left_variable(change: VariableChange) -> str:
     differing = ", ".join(change.before or ())
     return (
-        f"the shared variable {change.code_name} has another {differing} than {change.where} says; it is left as it is, "
-        f"as {', '.join(change.used_by)} use it: --shared-variables changes it for all of them"
+        f"the shared variable {change.code_name} has another {differing} than {change.where} says; it is left as it "
+        f"is, as {', '.join(change.used_by)} use it: --shared-variables changes it for all of them"
     )

@@ -200,6 +200,8 @@ def _stored_value(entry: Mapping[str, Any]) -> JsonObject:
 
 
 def _value(value: Any) -> JsonObject:  # noqa: ANN401 - a variable may hold any JSON
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # one number on the server, which compares 30 and 30.0 as equal
     return {"value": None, "isNull": True} if value is None else {"value": value}
 
 

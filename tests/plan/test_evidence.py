@@ -1,0 +1,70 @@
+"""The record: what it keeps, what it forgets, and that it survives being stored."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from endpoints_gitops.plan.evidence import Recorded, recorded
+from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint
+
+NOW = datetime(2026, 7, 1, 12, 30, 15, 123456, tzinfo=UTC)
+
+
+def left(make, previous, text, **keys):
+    return recorded(
+        previous, endpoint=make.endpoint(query=text), file=of_definition(make.loaded(query=text), None), at=NOW, **keys
+    )
+
+
+def test_it_comes_back_from_the_state_folder(make):
+    record = left(make, left(make, None, "A"), "B")
+    assert Recorded.from_json(json.loads(json.dumps(record.as_json()))) == record
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"endpoint_id": 1},
+        {"version": True},
+        {"server": []},
+        {"file": None},
+        {"superseded": {"query": "A"}},
+        {"at": "yesterday"},
+        {"at": 5},
+    ],
+)
+def test_what_is_no_entry_is_none(make, damage):
+    entry = left(make, None, "A").as_json()
+    assert Recorded.from_json({**entry, **damage}) is None
+    assert Recorded.from_json({key: value for key, value in entry.items() if key not in damage} | {"file": 1}) is None
+
+
+def test_keys_of_a_later_release_are_left_out(make):
+    record = left(make, None, "A")
+    entry = dict(record.as_json())
+    entry["server"] = {**record.server, "unheard_of": 1}
+    assert Recorded.from_json(entry) == record
+
+
+def test_what_was_written_over_is_remembered_until_it_is_said_again(make):
+    def queries(record):
+        return [value["query"][8] for value in record.superseded.get(Key.QUERY, ())]
+
+    first = left(make, None, "B", server_before=of_endpoint(make.endpoint(query="A")))
+    assert queries(first) == ["A"]
+    second = left(make, first, "C", file_before=of_definition(make.loaded(query="X"), None))
+    assert queries(second) == ["A", "B", "X"]
+    assert queries(left(make, second, "B")) == ["A", "X", "C"]
+    assert queries(left(make, replace(second, endpoint_id="another"), "B")) == []
+
+
+def test_the_oldest_are_forgotten(make):
+    record = None
+    for number in range(30):
+        record = left(make, record, str(number))
+    kept = record.superseded[Key.QUERY]
+    assert [value["query"] for value in kept] == [f"SELECT '{number}' AS letter" for number in range(9, 29)]

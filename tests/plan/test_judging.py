@@ -1,0 +1,368 @@
+"""Whose change it is: the table of what happened, and the traps beside it. Nothing here needs git or a server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from endpoints_gitops.plan.evidence import Evidence, Past, recorded
+from endpoints_gitops.plan.judging import Presence, Verdict, judge, needs_versions
+from endpoints_gitops.plan.meaning import Key, of_definition
+
+AHEAD, DRIFTED, CONFLICT = Verdict
+NEVER = object()
+
+
+def at(hour: float) -> datetime:
+    return datetime(2026, 7, 1, tzinfo=UTC) + timedelta(hours=hour)
+
+
+def letters(make, texts: str) -> tuple[Past, ...]:
+    """States of the file, oldest first, one each hour from one o'clock on: a letter is the query, a dot is no file, an
+    exclamation mark a file that does not load."""
+    states = []
+    for number, text in enumerate(texts, start=1):
+        if text in ".!":
+            unknown = Past(meaning=None, committed_at=at(number), commit=f"{number:07d}", readable=text == ".")
+            states.append(unknown)
+        else:
+            states.append(make.past(number, query=text))
+    return tuple(reversed(states))
+
+
+def verdicts(judged) -> dict[str, Verdict]:
+    return {str(one.key): one.verdict for one in judged.differences}
+
+
+def query_verdict(make, history: str, versions: str, file: str, *, record=None, hour: float = 0, **keys):
+    """The verdict on the query of a file, of which HEAD has the last state of the history."""
+    made = make.versions(*versions, hour=hour)
+    endpoint = make.endpoint(query=versions[-1], current_version=len(versions), current_version_id=f"v{len(versions)}")
+    evidence = Evidence(
+        record=record,
+        history=letters(make, history),
+        versions=made,
+        is_dirty=not history.endswith(file),
+    )
+    judged = judge(make.loaded(query=file, **keys), endpoint, evidence, None)
+    return verdicts(judged).get("query", NEVER)
+
+
+def remembered(make, server: str, *, before=(), hour: float = 0, version: int = 1, **keys):
+    """The record after pulls or pushes that wrote over `before` and left file and server at one query."""
+    record = None
+    for text in (*before, server):
+        endpoint = make.endpoint(query=text, current_version=version, **keys)
+        file = of_definition(make.loaded(query=text), None)
+        record = recorded(record, endpoint=endpoint, file=file, at=at(hour))
+    return record
+
+
+# What the commits had, what the versions had, what the file has now: without a record, as from a fresh clone.
+FRESH = [
+    ("edited and committed", "AB", "A", "B", AHEAD),
+    ("edited, not committed", "A", "A", "B", AHEAD),
+    ("a pushed change reverted", "ABA", "AB", "A", AHEAD),
+    ("a pushed change reverted by hand", "AB", "AB", "A", AHEAD),
+    ("the revert of a revert", "ABAB", "ABA", "B", AHEAD),
+    ("commits that were never pushed", "ABCD", "A", "D", AHEAD),
+    ("a killed push: this one is left", "AB", "A", "B", AHEAD),
+    ("made in the web, then pulled", "CD", "ABC", "D", AHEAD),
+    ("a foreign version that was overwritten", "ABC", "AXB", "C", AHEAD),
+    ("edited in the web, file untouched", "A", "AX", "A", DRIFTED),
+    ("edited in the web twice", "AB", "ABXY", "B", DRIFTED),
+    ("edited in the web, file edited", "AB", "AX", "B", CONFLICT),
+    ("edited in the web, file edited, not committed", "A", "AX", "B", CONFLICT),
+    ("an older query put back in the web", "AB", "ABA", "B", DRIFTED),
+    ("an older query put back, file edited", "ABC", "ABA", "C", CONFLICT),
+    ("an older query put back, file edited, not committed", "AB", "ABA", "C", CONFLICT),
+    ("a squash dropped the commit", "AC", "AB", "C", CONFLICT),
+    ("no commit had any version", "A", "X", "A", CONFLICT),
+    ("a new file for what is there", "", "X", "A", CONFLICT),
+    ("touched without a change", "AAB", "A", "B", AHEAD),
+    ("equal states, edited in the web", "ABA", "AX", "A", DRIFTED),
+    ("equal states, the newer one was pushed, edited in the web", "ABA", "ABX", "A", CONFLICT),
+    ("removed and back", "A.B", "A", "B", AHEAD),
+    ("a commit that does not load", "A!B", "A", "B", AHEAD),
+    ("a commit that does not load, edited in the web", "A!A", "AX", "A", DRIFTED),
+]
+
+
+@pytest.mark.parametrize(
+    ("history", "versions", "file", "expected"), [case[1:] for case in FRESH], ids=[c[0] for c in FRESH]
+)
+def test_a_query_from_a_fresh_clone(make, history, versions, file, expected):
+    assert query_verdict(make, history, versions, file, hour=-6) is expected
+
+
+def test_a_repeated_query_is_told_by_its_time_alone(make):
+    """The revert was pushed and reverted; or all that was pushed, and somebody put the old query back."""
+    assert query_verdict(make, "ABAB", "ABA", "B", hour=0.5) is AHEAD
+    assert query_verdict(make, "ABAB", "ABA", "B", hour=2) is CONFLICT
+
+
+# The same with the record of this checkout: what it pulled or pushed before, what it left, and when (hours as commits).
+RECORDED = [
+    ("edited, not committed", "A", "A", "B", ("", "A", 1.5), AHEAD),
+    ("edited and committed", "AB", "A", "B", ("", "A", 1.5), AHEAD),
+    ("pulled, then edited, nothing committed", "A", "AX", "B", ("A", "X", 1.5), AHEAD),
+    ("pulled, then edited, one commit", "AB", "AX", "B", ("A", "X", 1.5), AHEAD),
+    ("a pushed change reverted", "ABA", "AB", "A", ("A", "B", 2.5), AHEAD),
+    ("reverted by hand", "AB", "AB", "A", ("A", "B", 2.5), AHEAD),
+    ("an uncommitted pull thrown away", "A", "AX", "A", ("A", "X", 1.5), CONFLICT),
+    ("an older commit checked out", "A", "AB", "A", ("A", "B", 2.5), CONFLICT),
+    ("another branch, edited there before the pull", "AC", "AX", "C", ("A", "X", 2.5), CONFLICT),
+    ("an old query came back, was pulled and thrown away", "BA", "BAB", "A", ("A", "B", 2.5), CONFLICT),
+    ("a squash of what this checkout pushed", "AC", "AB", "C", ("A", "B", 1.5), AHEAD),
+    ("a colleague pushed, their commit is here, edited", "ABC", "AB", "C", ("", "A", 1.5), AHEAD),
+    ("a colleague pushed and reverted", "ABA", "AB", "A", ("", "A", 1.5), AHEAD),
+    ("a colleague pushed, their commit is not here", "A", "AB", "A", ("", "A", 1.5), DRIFTED),
+    ("the same, file edited", "A", "AB", "C", ("", "A", 1.5), CONFLICT),
+    ("edited in the web", "A", "AX", "A", ("", "A", 1.5), DRIFTED),
+    ("edited in the web, file edited", "AB", "AX", "B", ("", "A", 1.5), CONFLICT),
+    ("an older query put back", "AB", "ABA", "B", ("A", "B", 2.5), DRIFTED),
+    ("an older query put back, file edited", "AB", "ABA", "C", ("A", "B", 2.5), CONFLICT),
+]
+
+
+@pytest.mark.parametrize(
+    ("history", "versions", "file", "memory", "expected"), [case[1:] for case in RECORDED], ids=[c[0] for c in RECORDED]
+)
+def test_a_query_from_the_same_checkout(make, history, versions, file, memory, expected):
+    before, left, hour = memory
+    record = remembered(make, left, before=before, hour=hour)
+    assert query_verdict(make, history, versions, file, record=record) is expected
+
+
+def test_a_record_settles_it_without_git_and_without_versions(make):
+    evidence = Evidence(record=remembered(make, "A"), without_history="no git")
+    loaded, endpoint = make.loaded(query="B"), make.endpoint(query="A")
+    assert verdicts(judge(loaded, endpoint, evidence, None)) == {"query": AHEAD}
+    assert not needs_versions(loaded, endpoint, evidence, None)
+    moved = make.endpoint(query="X", current_version=2)
+    assert verdicts(judge(make.loaded(query="A"), moved, evidence, None)) == {"query": DRIFTED}
+    assert verdicts(judge(loaded, moved, evidence, None)) == {"query": CONFLICT}
+    assert needs_versions(loaded, moved, evidence, None)
+
+
+def test_without_history_and_record_every_difference_is_a_conflict_with_a_cure(make):
+    evidence = Evidence(without_history="this clone is shallow")
+    endpoint = make.endpoint(query="A", description="x")
+    judged = judge(make.loaded(query="B", description="y"), endpoint, evidence, None)
+    assert verdicts(judged) == {"query": CONFLICT, "description": CONFLICT}
+    assert all("shallow" in one.reason and "fetch-depth: 0" in one.fix for one in judged.differences)
+
+
+def test_versions_are_asked_for_only_where_the_query_differs_and_is_not_settled(make):
+    history = letters(make, "AB")
+    evidence = Evidence(history=history)
+    assert needs_versions(make.loaded(query="B"), make.endpoint(query="A"), evidence, None)
+    assert not needs_versions(make.loaded(query="B"), make.endpoint(query="A"), replace(evidence, versions=()), None)
+    assert not needs_versions(make.loaded(query="B"), make.endpoint(query="B"), evidence, None)
+    assert not needs_versions(make.loaded(query="B", tags=["a"]), make.endpoint(query="B"), evidence, None)
+
+
+def test_a_new_default_of_a_variable_is_ahead(make):
+    sql = "SELECT {variables.days}"
+
+    def keys(**default):
+        return {"query": sql, "variables": [{"name": "days", "type": "Number", **default}]}
+
+    endpoint = make.endpoint(query=sql, variables={"days": 7})
+    version = make.version(1, sql, 1)
+    version = version.model_copy(update={"query": endpoint.query})
+    for earlier in (keys(default=7), keys()):
+        evidence = Evidence(history=(make.past(1, **earlier),), versions=(version,), is_dirty=True)
+        judged = judge(make.loaded(**keys(default=30)), endpoint, evidence, None)
+        assert verdicts(judged) == {"query": AHEAD}
+    assert judge(make.loaded(**keys()), endpoint, evidence, None).differences == ()
+
+
+# A setting from a fresh clone: its values in the commits (None: not managed), when the server was last written to, what
+# it has, what the file has. The commits are an hour apart, from one o'clock on.
+SETTINGS = [
+    ("edited and committed", ["a", "b"], 1.5, "a", "b", AHEAD),
+    ("edited, not committed", ["a"], 9, "a", "b", AHEAD),
+    ("two commits that were never pushed", ["a", "b", "c"], 1.5, "a", "c", AHEAD),
+    ("of two commits one was pushed", ["a", "b", "c"], 2.5, "b", "c", AHEAD),
+    ("put back in the web, or never pushed", ["a", "b"], 2.5, "a", "b", CONFLICT),
+    ("changed in the web, the file never changed it", ["a"], 1.5, "x", "a", DRIFTED),
+    ("changed in the web, the file untouched after a change", ["a", "b"], 2.5, "x", "b", CONFLICT),
+    ("changed in the web, the file edited", ["a"], 1.5, "x", "b", CONFLICT),
+    ("managed only now, over the default", [None], 1.5, "", "b", AHEAD),
+    ("managed only now, committed", [None, "b"], 1.5, "", "b", AHEAD),
+    ("managed only now, over something", [None], 1.5, "x", "b", CONFLICT),
+    ("managed only now, committed, over something", [None, "b"], 1.5, "x", "b", CONFLICT),
+    ("managed since two commits, never pushed", [None, "a", "b"], 1.5, "", "b", AHEAD),
+    ("managed since two commits, cleared in the web", [None, "a", "b"], 2.5, "", "b", CONFLICT),
+    ("managed, not, and again", ["a", None, "b"], 1.5, "a", "b", CONFLICT),
+    ("managed, not, and again, over the default", ["a", None, "b"], 1.5, "", "b", AHEAD),
+    ("a new file, over the default", [], 1.5, "", "b", AHEAD),
+    ("a new file, over something", [], 1.5, "x", "b", CONFLICT),
+    ("a new file in its only commit, over the default", ["b"], 0.5, "", "b", AHEAD),
+    ("a new file in its only commit, over something", ["b"], 0.5, "x", "b", CONFLICT),
+    ("cleared in the web after the only commit", ["b"], 1.5, "", "b", DRIFTED),
+    ("an old server says no time", ["a", "b"], None, "a", "b", CONFLICT),
+]
+
+
+@pytest.mark.parametrize(
+    ("commits", "written", "server", "file", "expected"), [case[1:] for case in SETTINGS], ids=[c[0] for c in SETTINGS]
+)
+def test_a_setting_from_a_fresh_clone(make, commits, written, server, file, expected):
+    states = [
+        make.past(hour, **({} if text is None else {"description": text})) for hour, text in enumerate(commits, start=1)
+    ]
+    updated_at = None if written is None else at(written).isoformat()
+    evidence = Evidence(history=tuple(reversed(states)), is_dirty=not commits or commits[-1] != file)
+    endpoint = make.endpoint(description=server, updated_at=updated_at)
+    judged = judge(make.loaded(description=file), endpoint, evidence, None)
+    assert verdicts(judged) == {"description": expected}
+
+
+def test_a_setting_with_a_record(make):
+    """Left at b by this checkout; the web puts a back, which the file once had; a colleague's commit goes on to c."""
+    file = make.loaded(description="b")
+    record = recorded(None, endpoint=make.endpoint(description="b"), file=of_definition(file, None), at=at(2.5))
+    two = (make.past(2, description="b"), make.past(1, description="a"))
+    three = (make.past(3, description="c"), *two)
+    back = make.endpoint(description="a", updated_at=at(3).isoformat())
+    assert verdicts(judge(file, back, Evidence(record=record, history=two), None)) == {"description": DRIFTED}
+    pushed = make.endpoint(description="c", updated_at=at(3).isoformat())
+    edited = Evidence(record=record, history=three, is_dirty=True)
+    assert verdicts(judge(make.loaded(description="d"), pushed, edited, None)) == {"description": AHEAD}
+    assert verdicts(judge(make.loaded(description="d"), back, edited, None)) == {"description": CONFLICT}
+
+
+def test_drift_that_was_left_alone_stays_drift(make):
+    """The record of a push must not take for ours what it did not write."""
+    loaded = make.loaded(query="A", description="a")
+    file = of_definition(loaded, None)
+    agreed = recorded(None, endpoint=make.endpoint(description="a"), file=file, at=at(1))
+    drifted = make.endpoint(description="x")
+    again = recorded(agreed, endpoint=drifted, file=file, at=at(2))
+    assert verdicts(judge(loaded, drifted, Evidence(record=again), None)) == {"description": DRIFTED}
+    never_agreed = recorded(None, endpoint=drifted, file=file, at=at(2))
+    assert verdicts(judge(loaded, drifted, Evidence(record=never_agreed), None)) == {"description": CONFLICT}
+    mine = recorded(agreed, endpoint=drifted, file=file, at=at(2), settled=[Key.DESCRIPTION])
+    assert verdicts(judge(loaded, drifted, Evidence(record=mine), None)) == {"description": AHEAD}
+
+
+def test_each_key_has_its_own_verdict(make):
+    history = (make.past(2, query="B", description="a"), make.past(1, query="A", description="a"))
+    evidence = Evidence(history=history, versions=make.versions("A"))
+    endpoint = make.endpoint(query="A", description="x", is_active=False, updated_at=at(3).isoformat())
+    judged = judge(make.loaded(query="B", description="a"), endpoint, evidence, None)
+    assert verdicts(judged) == {"query": AHEAD, "description": DRIFTED}
+    assert [one.key for one in judged.differences] == [Key.QUERY, Key.DESCRIPTION]
+    assert [one.line for one in judged.differences] == [2, 3]
+
+
+def test_supersedes_answers_one_version_for_all_keys(make):
+    loaded = make.loaded(query="B", description="mine", supersedes=4)
+    evidence = Evidence(history=letters(make, "A"), versions=make.versions("X", "X", "X", "X"), is_dirty=True)
+    answered = make.endpoint(query="X", description="theirs", current_version=4)
+    assert verdicts(judge(loaded, answered, evidence, None)) == {"query": AHEAD, "description": AHEAD}
+    moved = make.endpoint(query="X", description="theirs", current_version=5)
+    assert verdicts(judge(loaded, moved, evidence, None)) == {"query": CONFLICT, "description": CONFLICT}
+
+
+def test_an_endpoint_that_was_made_anew_is_judged_without_the_record(make):
+    evidence = Evidence(
+        record=remembered(make, "A", id="endpoint-0"), history=letters(make, "AB"), versions=make.versions("X")
+    )
+    judged = judge(make.loaded(query="B"), make.endpoint(query="X"), evidence, None)
+    assert verdicts(judged) == {"query": CONFLICT}
+    assert "made anew" in judged.reason
+
+
+def test_materialisation_comes_with_activation_and_buckets_come_with_it(make):
+    loaded = make.loaded(active=True, materialization={"enabled": True}, bucket_overrides={"timestamp": "hour"})
+    inactive = make.endpoint(is_active=False)
+    evidence = Evidence(
+        record=recorded(None, endpoint=inactive, file=of_definition(make.loaded(active=False), None), at=at(1))
+    )
+    judged = judge(loaded, inactive, evidence, None)
+    assert verdicts(judged) == {"active": AHEAD, "materialization": AHEAD, "bucket_overrides": AHEAD}
+    drifted = Evidence(history=(make.past(-1, active=True, materialization={"enabled": True}),))
+    loaded = make.loaded(active=True, materialization={"enabled": True})
+    assert verdicts(judge(loaded, inactive, drifted, None)) == {"active": DRIFTED, "materialization": DRIFTED}
+
+
+def test_materialisation_is_not_compared_where_either_side_is_inactive(make):
+    off = make.loaded(active=False, materialization={"enabled": True}, bucket_overrides={"a": "day"})
+    assert not judge(off, make.endpoint(is_active=False), Evidence(), None).differences
+    assert set(verdicts(judge(off, make.endpoint(), Evidence(), None))) == {"active"}
+    silent = make.loaded(materialization={"enabled": True})
+    assert not judge(silent, make.endpoint(is_active=False), Evidence(), None).differences
+
+
+def test_an_environment_is_judged_by_its_own_settings(make):
+    overlay = {"prod": {"tags": ["live"]}}
+    loaded = make.loaded(tags=["a"], environments=overlay)
+    assert not judge(loaded, make.endpoint(tags=["live"]), Evidence(), "prod").differences
+    assert set(verdicts(judge(loaded, make.endpoint(tags=["live"]), Evidence(), "staging"))) == {"tags"}
+
+
+def test_a_cosmetic_difference_is_none(make):
+    judged = judge(make.loaded(query="SELECT 1"), make.endpoint(query="select  1"), Evidence(), None)
+    assert (judged.differences, judged.cosmetic) == ((), True)
+
+
+def test_what_is_only_here_is_created_unless_it_was_ours(make):
+    new = judge(make.loaded(), None, Evidence(), None)
+    assert (new.presence, new.gone) == (Presence.ONLY_HERE, False)
+    assert "version 1" in new.reason
+    assert judge(make.loaded(), None, Evidence(record=remembered(make, "A", version=4)), None).gone
+    assert judge(make.loaded(), None, Evidence(is_pinned=True), None).gone
+
+
+def test_what_is_only_there_may_be_deactivated_where_it_is_as_a_file_left_it(make):
+    def removal(endpoint, **evidence):
+        found = judge(None, endpoint, Evidence(**evidence), None)
+        assert found.presence is Presence.ONLY_THERE
+        return found.removal and found.removal.verdict
+
+    history = letters(make, "AB.")
+    assert removal(make.endpoint(query="B"), history=history) is AHEAD
+    assert removal(make.endpoint(query="X"), history=history) is CONFLICT
+    assert removal(make.endpoint(query="B"), history=history, record=remembered(make, "A")) is CONFLICT
+    assert removal(make.endpoint(query="B", is_active=False), history=history) is None
+    assert removal(make.endpoint(query="B"), history=()) is None
+    assert removal(make.endpoint(query="B"), record=remembered(make, "B")) is None
+
+
+def test_reasons_say_who_did_what(make):
+    evidence = Evidence(history=letters(make, "AB"), versions=make.versions("A", "X"))
+    endpoint = make.endpoint(query="X", current_version=2)
+    judged = judge(make.loaded(query="B"), endpoint, evidence, None)
+    assert [one.reason for one in judged.differences] == [
+        "edited on the server as version 2 by ann@example.com, 2026-07-01, and the file changed too, by commit 0000002"
+    ]
+    assert (judged.version, judged.author, judged.date) == (2, "ann@example.com", at(2))
+
+
+QUERIES = st.text(alphabet="ABC", max_size=5)
+
+
+@given(history=QUERIES, versions=st.text(alphabet="ABC", min_size=1, max_size=5), dirty=st.booleans())
+def test_a_file_that_is_as_the_server_has_no_difference(make, history, versions, dirty):
+    evidence = Evidence(history=letters(make, history), versions=make.versions(*versions), is_dirty=dirty)
+    endpoint = make.endpoint(query=versions[-1], current_version=len(versions))
+    assert judge(make.loaded(query=versions[-1]), endpoint, evidence, None).differences == ()
+
+
+@given(history=QUERIES, versions=st.text(alphabet="ABCX", min_size=1, max_size=5), file=st.sampled_from("ABC"))
+def test_what_no_commit_had_is_never_written_over_without_a_record(make, history, versions, file):
+    verdict = query_verdict(make, history, versions, file)
+    if versions[-1] not in history and verdict is not NEVER:
+        assert verdict is not AHEAD
+
+
+def test_nothing_to_judge_is_a_mistake_of_the_caller():
+    with pytest.raises(ValueError, match="nothing"):
+        judge(None, None, Evidence(), None)
