@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from endpoints_gitops.codecs.mistakes import did_you_mean
 from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParserTimeout, ParserUnavailable, parse
 from endpoints_gitops.hogql.variables import variables_used
+from endpoints_gitops.model.definition import code_name_mistake
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +56,10 @@ def _doubled(declared: Sequence[str]) -> Iterator[QueryMistake]:
 
 
 def _unused(declared: Sequence[str], used: Sequence[str]) -> Iterator[QueryMistake]:
-    """An empty name is one that the model refuses already."""
+    """Names that the model refuses already are not told twice."""
     undeclared = [name for name in used if name not in declared]
     for index, name in enumerate(declared):
-        if name and name not in used and name not in declared[:index]:
+        if code_name_mistake(name) is None and name not in used and name not in declared[:index]:
             yield QueryMistake(
                 code="unused-variable",
                 message=f"the query does not use the variable {name!r}{did_you_mean(name, undeclared)}",

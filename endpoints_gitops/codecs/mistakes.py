@@ -92,7 +92,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 def _closest(word: str, known: Iterable[str]) -> str | None:
     by_lower = {one.lower(): one for one in known}
-    near = get_close_matches(word.lower(), by_lower, n=1)
+    begun = [one for one in by_lower if len(word) > 1 and one.startswith(word.lower())]
+    near = begun if len(begun) == 1 else get_close_matches(word.lower(), by_lower, n=1)
     return by_lower[near[0]] if near else None
 
 
@@ -119,6 +120,8 @@ def _words(place: Path, detail: ErrorDetails) -> tuple[str, str, str | None]:
     if kind == "string_pattern_mismatch":
         message = "an endpoint's name is a letter, then up to 127 of letters, digits, _ and -"
         return "name", message, None
+    if kind == "greater_than_equal":
+        return "invalid", f"{key} is at least {detail['ctx']['ge']}, and this is {_said(detail['input'])}", None
     if kind == "value_error":
         return "invalid", f"{key}: {detail['ctx']['error']}", None
     return "invalid", f"{key}: {detail['msg']}", None

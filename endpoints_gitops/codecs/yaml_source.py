@@ -140,7 +140,7 @@ def end_with_comments(text: str, container: Collection, index: int) -> int:
 
 
 def with_comments_above(text: str, line: int, column: int) -> int:
-    """Where the first of the comment lines directly above a line starts that have this column; else the line's start."""
+    """The start of a line, or of the first of the comment lines directly above it that have this column."""
     while line:
         before = text.rfind("\n", 0, line - 1) + 1
         comment = _COMMENT_LINE.match(text, before, line)
@@ -202,7 +202,7 @@ def _end(text: str, container: Collection, index: int) -> int:
 
 
 def _block_end(text: str, node: Node, header: re.Match[str]) -> int:
-    """Blank lines below a block text are not its own unless it keeps them (`|+`), or they are longer than its indent."""
+    """Blank lines below a block text are its own only where it keeps them (`|+`), or they are longer than its indent."""
     end, indent = node.span.end, _indent(text, node, header.end())
     body = text[header.end() : end]
     lines = body.removesuffix("\n").split("\n")

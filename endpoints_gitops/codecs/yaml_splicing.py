@@ -35,7 +35,7 @@ _BLANK_LINES: Final = re.compile(r"(?:\r?\n[ \t]*)*(?=\r?\n)")
 
 
 def replace(source: Source, path: Path, value: Json) -> Source:
-    """Another value in a place that is there. A tag goes; an anchor stays, but not before a collection beside a dash."""
+    """Another value in a place that is there. A tag goes; an anchor stays, but not for a collection beside a dash."""
     at = spot(source, path)
     anchor = f"&{at.node.anchor} " if not isinstance(at.node, AliasNode) and at.node.anchor else ""
     style = at.node.style if isinstance(at.node, ScalarNode) else ""

@@ -113,15 +113,21 @@ def _query_node(node: Mapping[str, Any]) -> Mapping[str, Any]:
     return node
 
 
-def _iso_date(value: object) -> object:
+def _iso_date(value: object) -> date:
     if isinstance(value, str) and re.fullmatch(_ISO_DATE, value):
-        return value
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"there is no day {value}") from None
     raise ValueError("a date is written like 2026-01-31")
 
 
 _IsoDate = Annotated[
     date, BeforeValidator(_iso_date), WithJsonSchema({"type": "string", "format": "date", "pattern": _ISO_DATE})
 ]
+_NODE_SCHEMA: Final = WithJsonSchema(
+    {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string", "examples": list(NODE_KINDS)}}}
+)
 _TYPE_WORDS: Final = [*VariableType, *GUESSED_TYPES]
 
 
@@ -176,6 +182,7 @@ class ColumnContract(_Model):
     name: str
     type: Literal["integer", "float", "decimal", "string", "datetime", "date", "boolean", "array", "json", "unknown"]
     nullable: StrictBool | None = None
+    """Whether a value may be null."""
     description: str | None = None
 
 
@@ -196,7 +203,9 @@ class Example(_Model):
     name: str | None = None
     description: str | None = None
     variables: Mapping[str, Any] = Field(default_factory=dict)
+    """What the call sends, by code name."""
     rows: tuple[Any, ...] | None = None
+    """The answer's rows, in the order and shape of the server's `results`."""
 
 
 class UnitTest(_Model):
@@ -205,7 +214,9 @@ class UnitTest(_Model):
     name: str
     variables: Mapping[str, Any] = Field(default_factory=dict)
     given: Mapping[str, tuple[Mapping[str, Any], ...]] = Field(default_factory=dict)
+    """Rows of each table that the query reads, by the table's name."""
     expect: tuple[Any, ...]
+    """The rows that the query answers then."""
 
 
 class Definition(_Model):
@@ -214,31 +225,45 @@ class Definition(_Model):
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     """Letter, then up to 127 of letters, digits, `_`, `-`. It identifies the endpoint, whatever the file is called."""
     description: str | None = None
+    """What the endpoint answers, for the people who call it. An empty text clears the one on the server."""
     tags: tuple[str, ...] | None = None
+    """For finding and selecting; the server keeps them in lower case. They belong to the endpoint, not to a version."""
     active: StrictBool | None = None
+    """The endpoint's own flag: callers of an endpoint that is not active get a 404, whichever version they ask for."""
     query: str | None = None
     """HogQL text."""
     query_file: str | None = None
     """The path of a `.sql` file, relative to this file."""
-    query_definition: Annotated[Mapping[str, Any], AfterValidator(_query_node)] | None = None
+    query_definition: Annotated[Mapping[str, Any], AfterValidator(_query_node), _NODE_SCHEMA] | None = None
     """A query node, such as a TrendsQuery."""
     variables: tuple[Variable, ...] | None = None
+    """The declared inputs of the query, HogQL only; each is used in it."""
     materialization: Materialization | None = None
+    """Whether and how often the answer is kept as a table. Then every variable becomes mandatory for callers."""
     data_freshness: FreshnessWord | None = None
     """How old an answer may be: a schedule word, or its number of seconds."""
     optional_breakdown_properties: tuple[str, ...] | None = None
+    """Properties of the insight's breakdown that callers of the materialised endpoint may leave out."""
     bucket_overrides: Mapping[str, BucketFunction] | None = None
+    """The size of the steps in which a materialised range variable can be asked for, by column."""
     environments: Mapping[str, Environment] | None = None
+    """Settings laid over for one environment, by its name in the configuration."""
     supersedes: Annotated[int, Strict(), Field(ge=1)] | None = None
     """Written by `adopt`: the version on the server that this definition answers."""
     renamed_from: str | None = None
     """Written by `rename`: the name that this endpoint had."""
     columns: tuple[ColumnContract, ...] | None = None
+    """What callers may rely on: checked against the query, not on the server."""
     owner: str | None = None
+    """Who answers for this endpoint: a team or a person."""
     deprecation: Deprecation | None = None
+    """Announces that this endpoint will go."""
     examples: tuple[Example, ...] | None = None
+    """Calls worth showing and testing."""
     tests: tuple[UnitTest, ...] | None = None
+    """Tests of the query over given rows."""
     stability: Literal["draft", "beta", "stable"] | None = None
+    """How much callers should build on it."""
 
     @model_validator(mode="after")
     def _exactly_one_query(self) -> Self:

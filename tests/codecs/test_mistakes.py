@@ -1,0 +1,223 @@
+"""Every mistake in a definition, where it is and in which words: one table."""
+
+from __future__ import annotations
+
+import pytest
+
+from endpoints_gitops.codecs.definition import LARGEST_FILE, read_definition
+from endpoints_gitops.codecs.text import refuse_size
+from endpoints_gitops.errors import InvalidInput
+
+GOOD = "name: x\nquery: select 1\n"
+QUERY_KEYS = "exactly one of query, query_file, query_definition is needed, not"
+SCHEDULES = "15min, 30min, 1hour, 6hour, 12hour, 24hour, 7day"
+NAME = "an endpoint's name is a letter, then up to 127 of letters, digits, _ and -"
+KINDS = {
+    # keys
+    "nmae: x\nquery: select 1\n": ["1:1: unknown key 'nmae'; did you mean 'name'?"],
+    GOOD + "descripton: y\n": ["3:1: unknown key 'descripton'; did you mean 'description'?"],
+    GOOD + "Tags: [a]\n": ["3:1: unknown key 'Tags'; did you mean 'tags'?"],
+    GOOD + "is_active: true\n": ["3:1: unknown key 'is_active'; did you mean 'active'?"],
+    GOOD + "materialized: true\n": ["3:1: unknown key 'materialized'; did you mean 'materialization'?"],
+    GOOD + "schedule: 1hour\n": ["3:1: unknown key 'schedule'; it belongs under materialization"],
+    GOOD + "zzz: 1\n": ["3:1: unknown key 'zzz'"],
+    GOOD + "materialization: {schedul: 1hour}\n": ["3:19: unknown key 'schedul'; did you mean 'schedule'?"],
+    GOOD + "variables: [{code_name: a, type: String}]\n": ["3:14: unknown key 'code_name'; did you mean 'name'?"],
+    GOOD + "environments: {p: {query: a}}\n": ["3:20: unknown key 'query'"],
+    "name: x\nsql: select 1\n": ["2:1: unknown key 'sql'; did you mean 'query'?"],
+    "query: select 1\n": ["1:1: the key 'name' is missing"],
+    GOOD + "tests:\n  - name: a\n": ["4:5: the key 'tests.0.expect' is missing"],
+    GOOD + "name: y\n": ["3:1: the key 'name' is here twice"],
+    GOOD + "materialization: {enabled: true, enabled: false}\n": ["3:34: the key 'enabled' is here twice"],
+    GOOD + "1: b\n": ["3:1: a key is text, and 1 is not"],
+    GOOD + "? [a]\n: b\n": ["3:3: a key is text, not a list or a mapping"],
+    # exactly one query
+    GOOD + "query_file: x.sql\n": [f"3:1: {QUERY_KEYS} query and query_file"],
+    "name: x\nquery_definition: {kind: TrendsQuery}\nquery: a\n": [f"3:1: {QUERY_KEYS} query_definition and query"],
+    "name: x\nquery:\n": [f"1:1: {QUERY_KEYS} none of them"],
+    # values
+    "name: 1x\nquery: select 1\n": [f"1:7: {NAME}"],
+    f"name: {'x' * 129}\nquery: select 1\n": [f"1:7: {NAME}"],
+    "name: 5\nquery: select 1\n": ["1:7: name is text, and this is 5"],
+    "name:\nquery: select 1\n": ["1:6: name is text, and this is empty"],
+    GOOD + "tags: a\n": ["3:7: tags is a list, and this is 'a'"],
+    GOOD + "tags: [a, 1]\n": ["3:11: tags.1 is text, and this is 1"],
+    GOOD + "active: yes\n": ["3:9: active is true or false, and this is 'yes'"],
+    GOOD + "active: 'true'\n": ["3:9: active is true or false, and this is 'true'"],
+    GOOD + "examples: {}\n": ["3:11: examples is a list, and this is a mapping"],
+    GOOD + "description: {{ text }}\n": [
+        "3:14: description is text, and this is a mapping",
+        "3:15: a key is text, not a list or a mapping",
+    ],
+    GOOD + "supersedes: 0\n": ["3:13: supersedes is at least 1, and this is 0"],
+    GOOD + "supersedes: 1.5\n": ["3:13: supersedes is a whole number, and this is 1.5"],
+    GOOD + "deprecation: {since: 2026-1-1, sunset: 2026-02-30}\n": [
+        "3:22: deprecation.since: a date is written like 2026-01-31",
+        "3:40: deprecation.sunset: there is no day 2026-02-30",
+    ],
+    GOOD + "description: .inf\n": ["3:14: .inf is not a number that JSON can hold"],
+    GOOD + "description: 99999999999999999999\n": ["3:14: this number has more than 64 bits"],
+    GOOD + "description: !!binary aGk=\n": ["3:14: the tag !!binary cannot stand here: a definition holds JSON values"],
+    # words of a list
+    GOOD + "materialization:\n  schedule: 1h\n": [
+        f"4:13: materialization.schedule is one of {SCHEDULES}, not '1h'; did you mean '1hour'?"
+    ],
+    GOOD + "data_freshness: 100\n": [f"3:17: data_freshness is one of {SCHEDULES}, or its seconds, not 100"],
+    GOOD + "stability: stabel\n": [
+        "3:12: stability is one of draft, beta, stable, not 'stabel'; did you mean 'stable'?"
+    ],
+    GOOD + "bucket_overrides: {timestamp: days}\n": [
+        "3:31: bucket_overrides.timestamp is one of minute, fifteen_minutes, hour, day, week, month, not 'days'; "
+        "did you mean 'day'?"
+    ],
+    "name: x\nquery: select {variables.v}\nvariables:\n- name: v\n  type: Strng\n": [
+        "5:9: variables.0.type is one of String, Number, Boolean, List, Date, not 'Strng'; did you mean 'String'?"
+    ],
+    # one setting in two words
+    GOOD + "data_freshness: 1hour\nmaterialization: {schedule: 6hour}\n": [
+        "3:1: data_freshness 1hour and materialization.schedule 6hour disagree: they are one setting"
+    ],
+    GOOD + "environments:\n  p:\n    data_freshness: 3600\n    materialization: {schedule: 6hour}\n": [
+        "5:5: data_freshness 3600 and materialization.schedule 6hour disagree: they are one setting"
+    ],
+    # variables
+    "name: x\nquery: select {variables.lookback}\nvariables:\n- {name: lookbak, type: String}\n": [
+        "4:10: the query does not use the variable 'lookbak'; did you mean 'lookback'?"
+    ],
+    "name: x\nquery: select '{variables.v}' -- {variables.v}\nvariables: [{name: v, type: Date}]\n": [
+        "3:20: the query does not use the variable 'v'"
+    ],
+    "name: x\nquery: select { variables.v }\nvariables: [{name: v, type: Date}, {name: v, type: Date}]\n": [
+        "3:43: the variable 'v' is declared twice"
+    ],
+    "name: x\nquery: select {variables.v}\nvariables:\n- name: V\n  type: String\n- name: a-b\n  type: Number\n": [
+        "4:9: variables.0.name: PostHog makes the names of variables lower case: write 'v' here and in the query",
+        "6:9: variables.1.name: a variable's name is letters, digits and underscores",
+    ],
+    # query nodes
+    "name: x\nquery_definition: {kind: TrendQuery}\n": [
+        "2:19: query_definition: there is no kind 'TrendQuery'; did you mean 'TrendsQuery'?"
+    ],
+    "name: x\nquery_definition: {series: []}\n": [
+        "2:19: query_definition: a query node says its kind, such as TrendsQuery"
+    ],
+    "name: x\nquery_definition: {kind: HogQLQuery}\n": [
+        "2:19: query_definition: a HogQLQuery has its text under query"
+    ],
+    # documents
+    "": [" this file is empty: a definition has at least a name and a query"],
+    "# nothing\n": [" this file is empty: a definition has at least a name and a query"],
+    "- a\n": ["1:1: this file is no mapping of keys to values, as a definition is"],
+    "text\n": ["1:1: this file is no mapping of keys to values, as a definition is"],
+    GOOD + "---\n" + GOOD: ["3:1: a second document starts here; a file holds one definition"],
+    # YAML
+    "name: x\nquery:\n\tselect 1\n": ["3:1: this line is indented with a tab; YAML indents with spaces"],
+    GOOD + "tags:\n  - a\n\t- b\n": ["5:1: this line is indented with a tab; YAML indents with spaces"],
+    GOOD + "description: a: b\n": ["3:15: this is not YAML: a `: ` is not expected here"],
+    GOOD + "description: 'a\nowner: b\n": ["3:14: this is not YAML: the quoted text that starts here is never closed"],
+    GOOD + "description: @a\n": ["3:14: a value cannot start with `@`"],
+    GOOD + "tags: [a, b\n": [
+        "4:1: this is not YAML: the list or mapping in brackets is not closed, or a comma is missing"
+    ],
+    GOOD + "description: a\x07\n": ["3:15: the character U+0007 cannot stand in a YAML file"],
+    # anchors
+    GOOD + "description: *a\n": ["3:14: *a stands for nothing: no &a comes before it"],
+    GOOD + "environments: &a {x: *a}\n": ["3:22: *a stands inside of what it stands for"],
+    GOOD + "<<: 5\n": ["3:5: `<<` takes a mapping, or a list of mappings"],
+    # all at once, in the order of the file
+    "query: select 1 )\nnmae: x\nactive: 1\nvariables: [{name: v, type: Text}]\n": [
+        "1:17: this is not HogQL: trailing tokens after expression: ')' (RParen)",
+        "2:1: unknown key 'nmae'; did you mean 'name'?",
+        "3:9: active is true or false, and this is 1",
+        "4:29: variables.0.type is one of String, Number, Boolean, List, Date, not 'Text'",
+    ],
+    "\ufeffnmae: x\r\nquery: select 1\r\nactive: 1\r\n": [
+        "1:1: unknown key 'nmae'; did you mean 'name'?",
+        "3:9: active is true or false, and this is 1",
+    ],
+}
+
+
+def mistakes(content: bytes, beside: bytes = b"") -> list[str]:
+    with pytest.raises(InvalidInput) as caught:
+        read_definition("f.yaml", content, lambda _: beside)
+    assert all(problem.code.startswith("definition.") for problem in caught.value.problems)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(("text", "lines"), KINDS.items())
+def test_mistakes(text, lines):
+    assert mistakes(text.encode()) == [f"f.yaml:{line}" for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("query: select 1 )", "2:17"),
+        ("query: select 'é', '😀' )", "2:24"),
+        ("query: select 1\n  , 2\n  )", "4:3"),
+        ("query: 'select ''a'' )'", "2:22"),
+        ("query: 'select 1\n\n  )'", "4:3"),
+        (r'query: "select\n 1 )"', "2:20"),
+        (r"""query: "select \"\u0061\", '\U0001F600' )" """, "2:41"),
+        ('query: "select 1 \\\n    )"', "3:5"),
+        ("query: |\n  select\n\n    1 )", "5:7"),
+        ("query: |2\n    select\n  1 )", "4:5"),
+        ("query: &q !!str |-  # a comment\n     select 1 )", "3:15"),
+        ("query: >\n  select\n  1,\n\n  2 )", "6:5"),
+        ("query_definition:\n  kind: HogQLQuery\n  query: |-\n    select 1\n    )", "6:5"),
+        ("query_definition: {query: 'select 1 )', kind: HogQLQuery}", "2:37"),
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_hogql_is_wrong_exactly_there(written, place, newline):
+    content = f"name: x\n{written}\n".replace("\n", newline).encode()
+    line = next(line for line in mistakes(content) if "HogQL" in line)
+    assert line.startswith(f"f.yaml:{place}: this is not HogQL: ")
+
+
+def test_hogql_in_a_file_of_its_own_is_wrong_there():
+    (line,) = mistakes(b"name: x\nquery_file: sql/x.sql\n", b"\xef\xbb\xbfselect 1,\r\n  2 )\r\n")
+    assert line == "sql/x.sql:2:5: this is not HogQL: trailing tokens after expression: ')' (RParen)"
+
+
+@pytest.mark.parametrize("name", ["/x.sql", "C:\\x.sql", "''"])
+def test_a_query_file_is_beside_the_definition(name):
+    assert mistakes(f"name: x\nquery_file: {name}\n".encode()) == [
+        "f.yaml:2:13: query_file is the path of a file beside this one"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (GOOD.encode("utf-16"), "f.yaml: this file is UTF-16; a definition is UTF-8"),
+        (GOOD.encode("utf-32"), "f.yaml: this file is UTF-32; a definition is UTF-8"),
+        (GOOD.encode("utf-16-le"), "f.yaml: this file looks like UTF-16; a definition is UTF-8"),
+        (f"{GOOD}owner: Größe\n".encode("latin-1"), "f.yaml:3:10: the byte 0xf6 is not UTF-8"),
+        (b"\xef\xbb\xbf\xff", "f.yaml:1:1: the byte 0xff is not UTF-8"),
+        (b"a" * (LARGEST_FILE + 1), "f.yaml: this file has 1,048,577 bytes; a definition has at most 1,048,576"),
+        (b"a: " + b"[" * 99 + b"]" * 99, "f.yaml:1:1: unknown key 'a'"),
+        (b"a: " + b"[" * 100 + b"]" * 100, "f.yaml:1:103: this is nested more than 100 levels deep"),
+        (b"[" * 1_000_000, "f.yaml:1:101: this is nested more than 100 levels deep"),
+        (b"{a: " * 250_000, "f.yaml:1:401: this is nested more than 100 levels deep"),
+        (b"- " * 500_000, "f.yaml:1:201: this is nested more than 100 levels deep"),
+    ],
+)
+def test_files_that_no_one_should_try_to_parse(content, line):
+    assert line in mistakes(content)
+
+
+def test_an_alias_bomb_is_counted_not_written_out():
+    lines = ["a0: &a0 [" + "lol, " * 20 + "]"]
+    lines += [f"a{n}: &a{n} [" + f"*a{n - 1}, " * 20 + "]" for n in range(1, 20)]
+    (line,) = mistakes("\n".join(lines).encode())
+    assert line.endswith(": with its aliases written out, this file has more than 1,048,576 characters")
+
+
+def test_fifty_megabytes_are_refused_by_their_size_alone():
+    with pytest.raises(InvalidInput) as caught:
+        refuse_size("f.yaml", 50 * 1024 * 1024)
+    assert str(caught.value.problems[0]) == (
+        "f.yaml: this file has 52,428,800 bytes; a definition has at most 1,048,576"
+    )
