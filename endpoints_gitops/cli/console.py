@@ -68,8 +68,8 @@ class Console:
             format=OutputFormat(format),
             quiet=quiet,
             verbose=verbose,
-            stdout=sys.stdout,
-            stderr=sys.stderr,
+            stdout=sys.stdout or io.StringIO(),  # None where the caller closed it
+            stderr=sys.stderr or io.StringIO(),
             environment=os.environ,
         )
 

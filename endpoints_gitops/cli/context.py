@@ -146,20 +146,18 @@ class Context:
 
         there = tuple(endpoints)
         patterns = self.environment.manage
-        definitions = self._definitions_for([*selectors, *patterns])
-        name = self.environment.name
+        definitions, name = self._definitions_for([*selectors, *patterns]), self.environment.name
         inside = managed(patterns, definitions=definitions, endpoints=there, environment=name)
-        for selector in selectors:
-            meant = select_names(
-                (selector,), definitions=definitions, endpoints=there, folder=self.folder, environment=name
-            )
+        wanted: frozenset[str] = frozenset() if selectors else inside
+        for one in selectors:
+            meant = select_names((one,), definitions=definitions, endpoints=there, folder=self.folder, environment=name)
             if meant and not meant & inside:
-                raise _outside(selector, patterns)
-        wanted = select_names(selectors, definitions=definitions, endpoints=there, folder=self.folder, environment=name)
+                raise _outside(one, patterns)
+            wanted |= meant & inside
         outside = sum(endpoint.name not in inside for endpoint in there)
         if outside and not selectors:
             self.console.say(f"{outside} more outside of manage = [{', '.join(patterns)}]")
-        return tuple(endpoint for endpoint in there if endpoint.name in wanted & inside)
+        return tuple(endpoint for endpoint in there if endpoint.name in wanted)
 
     @contextmanager
     def naming(self, name: str) -> Iterator[None]:

@@ -71,6 +71,7 @@ new one.""",
     "init": "`init` found something in its way, and overwrites nothing.",
     "run": """A run lacks a value or was asked for something that this query cannot do. Nothing was changed: runs
 only read.""",
+    "defect": "Something that this tool did not foresee: its own mistake, not yours. Please report it.",
     "demo": "The demo did not go as it should: a defect of this tool. Please report it.",
     "interrupted": """Stopped by Ctrl-C or a signal. A push that was interrupted leaves a journal: `endpoints-gitops
 resume`.""",

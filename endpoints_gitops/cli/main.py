@@ -11,9 +11,9 @@ from typing import NoReturn, Protocol, cast
 
 from endpoints_gitops import __version__
 from endpoints_gitops.cli.arguments import seconds
-from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.registry import COMMANDS, GROUPS, Entry
-from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
+from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError, worst
 from endpoints_gitops.model.outcome import Failure, Outcome, failed
 
 PROGRAM = "endpoints-gitops"
@@ -66,7 +66,9 @@ def run(words: Sequence[str]) -> int:
         outcome = failed(name, UsageError("something in the input is nested too deeply to be read"))
     except OSError as error:
         outcome = failed(name, _refused_by_system(error))
-    return console.finish(outcome)
+    except Exception as error:  # the interpreter would exit with 1, which is the code of findings
+        outcome = failed(name, _defect(console, error))
+    return _finished(console, outcome)
 
 
 def load(name: str) -> Command:
@@ -150,6 +152,23 @@ def _asks_for_json(words: Sequence[str]) -> bool:
 def _refused_by_system(error: OSError) -> UsageError:
     where = error.filename if isinstance(error.filename, str) else None
     return UsageError(f"the system refused: {error.strerror or error}", where=where, code="system")
+
+
+def _defect(console: Console, error: Exception) -> EndpointsError:
+    import traceback
+
+    console.warn("".join(traceback.format_exception(error)).rstrip())
+    message = f"a defect of this tool: {type(error).__name__}: {error}"
+    return EndpointsError(message, fix="please report it, with the lines above", code="defect")
+
+
+def _finished(console: Console, outcome: Outcome) -> int:
+    """An answer that nobody can have got, as on a full disk, does not end in success."""
+    try:
+        return console.finish(outcome)
+    except OSError as error:
+        console.warn(Line(f"error: the output could not be written: {error.strerror or error}", Style.BAD))
+        return int(worst(outcome.exit_code, ExitCode.USAGE))
 
 
 def _interrupted(name: str) -> Outcome:

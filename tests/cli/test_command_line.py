@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -124,7 +125,19 @@ def test_what_is_no_error_of_ours(cli, monkeypatch, error, code):
     monkeypatch.setattr(main.load("list"), "execute", execute)
     ran = cli("list", "--format", "json")
     assert ran.code == ran.json["exit_code"] == code
-    assert "Traceback" not in ran.err
+    assert ("Traceback" in ran.err) is ("please report it" in ran.err) is isinstance(error, KeyError)
+
+
+class Full(io.StringIO):
+    def write(self, _):
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("words", [["explain", "6"], ["explain", "6", "--format", "json"], ["lst", "--format", "json"]])
+def test_an_answer_that_cannot_be_written_is_no_success(monkeypatch, capsys, words):
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert main.run(words) == 2
+    assert "No space left on device" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["lst", "--format", "json"], ["list", "--format=json", "--nonsense"]])
