@@ -195,13 +195,15 @@ def _key_lines(change: Change, each: KeyChange) -> Iterator[Line | str]:
 
 
 def _whose(left: LeftAlone) -> str:
+    """What the reason does not say itself."""
     version = f"version {left.version}" if left.version else ""
-    known = ", ".join(part for part in (version, left.author or "", left.date or "") if part)
-    return f" ({known})" if known else ""
+    known = (version, left.author or "", (left.date or "").partition("T")[0])
+    unsaid = ", ".join(part for part in known if part and part not in left.reason)
+    return f" ({unsaid})" if unsaid else ""
 
 
 def _item(name: str, change: Change | None, plan: Plan) -> JsonObject:
-    left: list[Json] = [left_item(one) for one in plan.left_alone if one.name == name]
+    left = [one for one in plan.left_alone if one.name == name]
     return {
         "name": name,
         "kind": "endpoint",
@@ -209,10 +211,10 @@ def _item(name: str, change: Change | None, plan: Plan) -> JsonObject:
         "state": change.action if change else _state(name, plan),
         "path": change.path if change else None,
         "line": change.line if change else None,
-        "version": change.precondition.version if change else None,
+        "version": change.precondition.version if change else next((one.version for one in left), None),
         "keys": key_items(change) if change else [],
         "notes": list(change.notes) if change else [],
-        "left_alone": left,
+        "left_alone": [left_item(one) for one in left],
     }
 
 

@@ -121,7 +121,8 @@ def _variables(
 
     Definitions that disagree are told whichever of them were selected: the variable is one.
     """
-    if not any(loaded.definition.variables for loaded in ours.values()):
+    used = (bool(endpoints[name].query.get("variables")) for name in ours.keys() & endpoints.keys())
+    if not any(loaded.definition.variables for loaded in ours.values()) and not any(used):
         return (), ()
     variables = work.client.list_variables()
     changes = needed(definitions, variables, tuple(endpoints.values()))

@@ -17,6 +17,11 @@ from endpoints_gitops.plan.meaning import Key, Meaning, of_definition, of_endpoi
 from endpoints_gitops.workspace.record import update_record
 
 
+def now() -> datetime:
+    """The time that an entry is stamped with; commits are compared with it."""
+    return datetime.now(UTC)
+
+
 def agreed(
     previous: Recorded | None,
     *,
@@ -37,7 +42,7 @@ def agreed(
         previous,
         endpoint=endpoint,
         file=of_definition(loaded, environment),
-        at=datetime.now(UTC),
+        at=now(),
         server_before=server_before,
         file_before=file_before,
         settled=accepted,
@@ -52,8 +57,8 @@ def refreshed(
     A colleague pushed, and what they pushed came here through git: without this, the next edit would be judged by what
     was there before them.
     """
-    now = agreed(previous, loaded=loaded, endpoint=endpoint, environment=environment)
-    return None if previous is not None and replace(now, at=previous.at) == previous else now
+    fresh = agreed(previous, loaded=loaded, endpoint=endpoint, environment=environment)
+    return None if previous is not None and replace(fresh, at=previous.at) == previous else fresh
 
 
 def save_record(work: Workplace, entries: Mapping[str, Recorded]) -> None:
