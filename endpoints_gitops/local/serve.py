@@ -139,8 +139,10 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM. The one line written to `announce` says where, and with which keys."""
     with ExitStack() as stack:
-        engine = _opener(sample=sample, data=data, now=now)()
+        engine = LazyEngine(_opener(sample=sample, data=data, now=now))
         stack.callback(engine.close)
+        if data:
+            engine.open()  # mistakes in files are to be heard of now, not with the first query
         deployment = Deployment(store=_store(stack, state), engine=engine, definitions=definitions)
         listening, running = _opened(stack, deployment, port, "")
         server = _Server(

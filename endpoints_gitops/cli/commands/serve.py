@@ -24,7 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Serve until interrupted. The only line on stdout says where, and with which keys."""
+    """Serve until interrupted. The only line on stdout says where, and with which keys, whatever the format."""
+    from endpoints_gitops.local.extra import refuse_without_extra
+
+    refuse_without_extra()
     from endpoints_gitops.local.serve import serve
 
     serve(
@@ -36,7 +39,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         definitions=Path(arguments.dir) if arguments.dir else None,
         announce=console.stdout,
     )
-    return Outcome(command="serve")
+    raise SystemExit(0)  # an outcome would be a second object on stdout with --format json
 
 
 def _time(text: str | None) -> datetime | None:

@@ -172,7 +172,7 @@ def _born(number: int, now: datetime) -> _Life:
 def _comes_back(life: _Life, day: int, *, signs_up: bool, fades: bool) -> bool:
     if not signs_up:
         return day < 20 and life.random.random() < 0.1
-    habit = 0.29 * (0.5 ** (day / 25) if fades else 1.0)
+    habit = 0.22 * (0.5 ** (day / 25) if fades else 1.0)
     return life.random.random() < habit
 
 

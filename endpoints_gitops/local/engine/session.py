@@ -18,7 +18,6 @@ MEMORY: Final = 2_000_000_000
 _SETTINGS: Final = {
     "session_timezone": "'UTC'",
     "transform_null_in": 1,
-    "max_execution_time": SECONDS,
     "max_memory_usage": MEMORY,
     "max_threads": 2,
     "optimize_min_equality_disjunction_chain_length": 4294967295,
@@ -49,10 +48,10 @@ class Raw:
 class Session:
     """A connection and a database of its own. Several threads may ask; they are answered one after the other.
 
-    All engines of a process share one ClickHouse in memory, so each keeps to a database with a name of its own.
+    A query may take `seconds`. All engines of a process share one ClickHouse in memory, so each keeps to a database of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, seconds: int = SECONDS) -> None:
         from chdb.session import Session as ChdbSession
 
         self._chdb = ChdbSession()
@@ -60,7 +59,8 @@ class Session:
         self.database = f"engine_{uuid.uuid4().hex}"
         self.execute(f"CREATE DATABASE {self.database}")
         self.execute(f"USE {self.database}")
-        self.execute("SET " + ", ".join(f"{name} = {value}" for name, value in _SETTINGS.items()))
+        bounded = {**_SETTINGS, "max_execution_time": seconds}
+        self.execute("SET " + ", ".join(f"{name} = {value}" for name, value in bounded.items()))
 
     def execute(self, sql: str, answer_format: str = "TSVRaw") -> str:
         """The text that a statement answers with. Raises QueryRefused with ClickHouse's reason."""

@@ -1,0 +1,22 @@
+"""What the local server needs beside the package itself: the extra `local`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Final
+
+from endpoints_gitops.errors import UsageError
+
+_NEEDED: Final = ("chdb", "starlette", "uvicorn")
+
+
+def refuse_without_extra() -> None:
+    """Raise UsageError where the local server cannot run because its packages are not installed."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"the local server needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed "
+            "(chdb has no build for Windows)",
+            fix="pip install 'endpoints-gitops[local]'",
+            code="usage.local-extra",
+        )
