@@ -11,6 +11,7 @@ from endpoints_gitops.errors import InvalidInput
 GOOD = "name: x\nquery: select 1\n"
 QUERY_KEYS = "exactly one of query, query_file, query_definition is needed, not"
 SCHEDULES = "15min, 30min, 1hour, 6hour, 12hour, 24hour, 7day"
+BUCKETS = "minute, fifteen_minutes, hour, day, week, month"
 NAME = "an endpoint's name is a letter, then up to 127 of letters, digits, _ and -"
 KINDS = {
     # keys
@@ -67,8 +68,7 @@ KINDS = {
         "3:12: stability is one of draft, beta, stable, not 'stabel'; did you mean 'stable'?"
     ],
     GOOD + "bucket_overrides: {timestamp: days}\n": [
-        "3:31: bucket_overrides.timestamp is one of minute, fifteen_minutes, hour, day, week, month, not 'days'; "
-        "did you mean 'day'?"
+        f"3:31: bucket_overrides.timestamp is one of {BUCKETS}, not 'days'; did you mean 'day'?"
     ],
     "name: x\nquery: select {variables.v}\nvariables:\n- name: v\n  type: Strng\n": [
         "5:9: variables.0.type is one of String, Number, Boolean, List, Date, not 'Strng'; did you mean 'String'?"
