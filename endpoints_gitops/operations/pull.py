@@ -207,14 +207,13 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pulling:
-    """One pull: what is compared, what the project's variables are, and which names stay on the server on purpose."""
+    """One pull: what is compared, and what the project's variables are."""
 
     work: Workplace
     comparison: Comparison
     definitions: Sequence[LoadedDefinition]
     variables: Mapping[str, InsightVariable]
     settings: Mapping[str, Settings]
-    predecessors: frozenset[str]
     sql_files: Counter[Path] = field(default_factory=Counter)
 
     @classmethod
@@ -227,14 +226,13 @@ class _Pulling:
             definitions=definitions,
             variables={variable.id: variable for variable in variables},
             settings=judge_settings(work, there, variables),
-            predecessors=frozenset(one.definition.renamed_from for one in definitions if one.definition.renamed_from),
             sql_files=Counter(filter(None, map(_sql_file, definitions))),
         )
 
     def decisions(self, how: How) -> Iterator[Decision]:
         for judged in self.comparison.judged:
             decision = decide(judged, how, self.settings.get(judged.name))
-            is_predecessor = decision.state is State.CREATED and judged.name in self.predecessors
+            is_predecessor = decision.state is State.CREATED and judged.name in self.comparison.predecessors
             yield replace(decision, state=State.PREDECESSOR) if is_predecessor else decision
 
     def prepared(self, decision: Decision) -> _Prepared:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from endpoints_gitops.errors import Conflict, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition, is_endpoint_name
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.compare import Comparison, compare
 from endpoints_gitops.operations.plan import Allowed, plan_of
-from endpoints_gitops.operations.push import Ground, push
 from endpoints_gitops.operations.pushed import PushResult
 from endpoints_gitops.operations.taking import FileEdit, edit_of, write_edits
 from endpoints_gitops.operations.workplace import Workplace
@@ -64,12 +64,12 @@ def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], old: str, 
     return Renaming(old=old, new=new, loaded=renamed, comparison=comparison, plan=plan, edit=edit)
 
 
-def rename(work: Workplace, renaming: Renaming) -> PushResult:
-    """Create the new name, and rename in the file once it is there. The file keeps its place."""
-    result = push(work, renaming.plan, Ground.of_comparison(renaming.comparison))
-    if not result.errors and not renaming.is_in_file:
-        write_edits((renaming.edit,), work.folder)
-    return result
+def rename_in_file(renaming: Renaming, result: PushResult, folder: Path) -> bool:
+    """Rename in the file once the new name is there. The file keeps its place. Whether anything was written."""
+    if result.errors or renaming.is_in_file:
+        return False
+    write_edits((renaming.edit,), folder)
+    return True
 
 
 def finishing(work: Workplace, definitions: Sequence[LoadedDefinition], old: str, new: str) -> Endpoint:

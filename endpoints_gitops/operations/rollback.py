@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
-from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
+from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.operations.compare import Comparison, compare
 from endpoints_gitops.operations.naming import missing
-from endpoints_gitops.operations.plan import Allowed, plan_of
-from endpoints_gitops.operations.push import Ground, push
+from endpoints_gitops.operations.push import Ground
 from endpoints_gitops.operations.pushed import PushResult
 from endpoints_gitops.operations.recording import agreed, save_record
 from endpoints_gitops.operations.taking import Taking, take, write_edits
 from endpoints_gitops.operations.workplace import Workplace
-from endpoints_gitops.plan.changes import Plan
-from endpoints_gitops.plan.judging import Difference, Judged, Presence, Verdict
-from endpoints_gitops.plan.meaning import Key, of_definition, query_meaning, same, variables_of
+from endpoints_gitops.plan.changes import Action, Change, KeyChange, Plan, Precondition
+from endpoints_gitops.plan.judging import Difference, Judged, Verdict
+from endpoints_gitops.plan.meaning import Key, line_of, of_definition, query_meaning, same, variables_of
 from endpoints_gitops.workspace.definitions import read_file
 from endpoints_gitops.workspace.files import shown
 
@@ -34,10 +33,14 @@ class Rollback:
 
     judged: Judged
     endpoint: Endpoint
-    target: EndpointVersion
     variables: tuple[InsightVariable, ...]
     comparison: Comparison
     plan: Plan
+
+    @property
+    def ground(self) -> Ground:
+        """What the push of the plan stands on."""
+        return replace(Ground.of_comparison(self.comparison), variables=self.variables)
 
     @property
     def unpushed(self) -> Difference | None:
@@ -62,38 +65,41 @@ def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], name: str,
     wanted = query_meaning(target.query)
     variables = work.client.list_variables() if wanted.get("variables") else ()
     _check_variables(name, version, wanted, variables)
-    back = _judged_back(judged, endpoint, wanted)
-    plan = plan_of(work, replace(comparison, judged=back, variable_changes=()), Allowed())
     return Rollback(
-        judged=judged, endpoint=endpoint, target=target, variables=variables, comparison=comparison, plan=plan
+        judged=judged,
+        endpoint=endpoint,
+        variables=variables,
+        comparison=comparison,
+        plan=_plan(work, judged, endpoint, wanted),
     )
 
 
-def roll_back(work: Workplace, rollback: Rollback) -> RolledBack:
-    """Send the query, and when it landed, write it to the file that defines the name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolledBack:
+    """What came of it: the endpoint as the server answered last, and the files that were written, or why not."""
 
-    A kill in between leaves the file as it was: to push and pull the server then moved, and running this again, which
-    sends nothing, writes the file.
+    result: PushResult
+    endpoint: Endpoint | None
+    paths: tuple[str, ...] = ()
+    error: EndpointsError | None = None
+
+
+def write_back(work: Workplace, rollback: Rollback, result: PushResult) -> RolledBack:
+    """Write to the file that defines the name what the server has since the push of the plan.
+
+    A kill before it leaves the file as it was: to push and pull the server then moved, and running the rollback again,
+    which sends nothing, writes the file.
     """
-    comparison = rollback.comparison
-    ground = replace(Ground.of_comparison(comparison), variables=rollback.variables)
-    result = push(work, rollback.plan, ground)
     written = result.written[0] if result.written else None
     endpoint = rollback.endpoint if written is None else written.endpoint
     loaded = rollback.judged.loaded
     if loaded is None or endpoint is None or (written is not None and not written.is_agreed):
         return RolledBack(result=result, endpoint=endpoint)
-    paths = _write_file(work, rollback, loaded, endpoint)
+    try:
+        paths = _write_file(work, rollback, loaded, endpoint)
+    except EndpointsError as error:
+        return RolledBack(result=result, endpoint=endpoint, error=error)
     return RolledBack(result=result, endpoint=endpoint, paths=paths)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RolledBack:
-    """What came of it: the endpoint as the server answered last, and the files that were written."""
-
-    result: PushResult
-    endpoint: Endpoint | None
-    paths: tuple[str, ...] = ()
 
 
 def _write_file(work: Workplace, rollback: Rollback, loaded: LoadedDefinition, endpoint: Endpoint) -> tuple[str, ...]:
@@ -117,15 +123,22 @@ def _write_file(work: Workplace, rollback: Rollback, loaded: LoadedDefinition, e
     return tuple(shown(edit.path) for edit in edits)
 
 
-def _judged_back(judged: Judged, endpoint: Endpoint, wanted: JsonObject) -> tuple[Judged, ...]:
-    """The plan's one change: the query, and nothing else in which file and server differ."""
-    current = query_meaning(endpoint.query)
+def _plan(work: Workplace, judged: Judged, endpoint: Endpoint, wanted: JsonObject) -> Plan:
+    """One change: the query, and nothing else in which file and server differ."""
+    current, loaded = query_meaning(endpoint.query), judged.loaded
+    empty = Plan(host=work.host, project_id=work.project_id, environment=work.environment.name)
     if same(Key.QUERY, wanted, current):
-        return ()
-    difference = Difference(
-        key=Key.QUERY, file=wanted, server=current, verdict=Verdict.AHEAD, reason="an older version is asked for"
+        return empty
+    change = Change(
+        name=endpoint.name,
+        action=Action.UPDATE,
+        keys=(KeyChange(key=Key.QUERY, before=current, after=wanted),),
+        precondition=Precondition.of(endpoint, (Key.QUERY,)),
+        path=loaded.path if loaded else None,
+        line=line_of(Key.QUERY, loaded, work.environment.name) if loaded else None,
+        notes=(f"makes version {endpoint.current_version + 1}",),
     )
-    return (replace(judged, presence=Presence.BOTH, endpoint=endpoint, differences=(difference,), cosmetic=False),)
+    return replace(empty, changes=(change,))
 
 
 def _check_variables(name: str, version: int, wanted: JsonObject, variables: Sequence[InsightVariable]) -> None:

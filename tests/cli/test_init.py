@@ -57,7 +57,7 @@ def test_a_second_run_keeps_everything(bare, checkout):
 
 
 def test_credentials_of_posthog_cli_become_the_first_environment(bare, checkout):
-    ran = bare("init", "--yes", "--max-wait", "0", env=LOGIN)
+    ran = bare("init", "--yes", "--max-wait", "0.1", env=LOGIN)
     assert ran.code == 0, ran.err
     written = tomllib.loads((checkout.top / "endpoints.toml").read_text())
     wanted = {"host": LOGIN["POSTHOG_CLI_HOST"], "project_id": 7, "key": "posthog-cli"}
@@ -67,7 +67,7 @@ def test_credentials_of_posthog_cli_become_the_first_environment(bare, checkout)
 
 
 def test_options_name_environment_and_folder(bare, checkout):
-    ran = bare("init", "--yes", "--env", "eu west", "--dir", "analytics", "--max-wait", "0", env=LOGIN)
+    ran = bare("init", "--yes", "--env", "eu west", "--dir", "analytics", "--max-wait", "0.1", env=LOGIN)
     assert ran.code == 0, ran.err
     written = tomllib.loads((checkout.top / "endpoints.toml").read_text())
     assert (written["dir"], list(written["environments"])) == ("analytics", ["eu west"])

@@ -1,0 +1,79 @@
+"""`adopt NAME…`: write into the definition which version of the server it answers, for review and the next push."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from endpoints_gitops.cli import differences
+from endpoints_gitops.cli.arguments import version_number
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import ExitCode, UsageError, worst
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.outcome import Outcome, failures_of
+from endpoints_gitops.operations.adopt import Adopted, adopt
+from endpoints_gitops.operations.compare import compare
+from endpoints_gitops.plan.judging import Judged
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which definitions, and perhaps which version was reviewed."""
+    parser.add_argument("names", nargs="+", metavar="NAME", help="the endpoints")
+    parser.add_argument(
+        "--version", type=version_number, metavar="N", help="only while this version is current; for one endpoint"
+    )
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Show what differs, and write `supersedes` into the files: the server is only read."""
+    if arguments.version is not None and len(set(arguments.names)) > 1:
+        raise UsageError("--version is about one endpoint", fix="name a single endpoint", code="usage.arguments")
+    with Context.of(arguments, console) as context:
+        comparison = compare(context.workplace, context.definitions, arguments.names)
+        if not comparison.judged:
+            message = f"{', '.join(arguments.names)} is outside of what this configuration manages"
+            raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")
+        done = adopt(comparison.judged, context.folder, version=arguments.version)
+    for one in done:
+        console.show(_lines(one))
+    if any(one.version for one in done):
+        console.say("commit the files; the next push writes them over just these versions")
+    errors = tuple(one.error for one in done if one.error)
+    return Outcome(
+        command="adopt",
+        exit_code=worst(*(ExitCode(error.exit_code) for error in errors)),
+        summary={"adopted": sum(one.version is not None for one in done), "failed": len(errors)},
+        items=tuple(map(_item, done)),
+        errors=tuple(failure for error in errors for failure in failures_of(error)),
+    )
+
+
+def _lines(one: Adopted) -> Iterator[Line | str]:
+    yield from _differences(one.judged)
+    if one.version is not None and one.judged.loaded is not None:
+        yield Line(f"{one.name}: supersedes version {one.version}, in {one.judged.loaded.path}", Style.GOOD)
+    elif one.error is None:
+        yield f"{one.name}: file and server agree, there is nothing to adopt"
+
+
+def _differences(judged: Judged) -> Iterator[Line | str]:
+    """What the file will be written over: the server's first."""
+    for each in judged.differences:
+        place = differences.Place(path=judged.loaded.path if judged.loaded else judged.name)
+        yield f"{judged.name}: {each.key}"
+        for line in differences.lines(each.key, each.server, each.file, version=judged.version, place=place):
+            text, style = (line.text, line.style) if isinstance(line, Line) else (line, Style.PLAIN)
+            yield Line(f"    {text}", style)
+
+
+def _item(one: Adopted) -> JsonObject:
+    loaded = one.judged.loaded
+    return {
+        "name": one.name,
+        "state": "failed" if one.error else "adopted" if one.version else "unchanged",
+        "supersedes": one.version,
+        "path": loaded.path if loaded else None,
+        "differences": [str(each.key) for each in one.judged.differences],
+        "error": str(one.error) if one.error else None,
+    }

@@ -1,0 +1,77 @@
+"""`promote --from ENV --to ENV`: bring what runs in one environment to another, overwriting nobody there."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import cached_property
+
+from endpoints_gitops.cli import push_options, pushes
+from endpoints_gitops.cli.commands.push import carried_out
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.operations.promote import prepare
+from endpoints_gitops.operations.push import Ground
+from endpoints_gitops.workspace.configuration import EnvironmentSettings, named_environment
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """From where, to where, and which endpoints of the source."""
+    parser.add_argument("selectors", nargs="*", metavar="SELECTOR", help="a name, a glob, tag:TAG, or a path")
+    parser.add_argument("--from", dest="source", required=True, metavar="ENV", help="the environment to read")
+    parser.add_argument("--to", dest="target", required=True, metavar="ENV", help="the environment to write to")
+    parser.add_argument(
+        "--overwrite",
+        action="append",
+        metavar="NAME@VERSION,…",
+        help="write over drift and conflicts in the target: all of them, or these while that version is current",
+    )
+    parser.add_argument(
+        "--shared-variables",
+        action="store_true",
+        help="change the target's shared variables too, for all that use them",
+    )
+    parser.set_defaults(prune=False, allow_cosmetic=False)
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Show the plan for the target, ask, write, verify."""
+    if arguments.env is not None:
+        fix = "say --from and --to"
+        raise UsageError(
+            "promote works on two environments, so --env cannot go with it", fix=fix, code="usage.arguments"
+        )
+    allowed = push_options.allowed(arguments)
+    with _Named.of(_on(arguments, arguments.source), console) as source, _target(arguments, console) as target:
+        definitions = target.definitions if target.folder.is_dir() else ()
+        source.announce()
+        promotion = prepare(source.workplace, target.workplace, definitions, arguments.selectors, allowed)
+        console.say(f"promoted from {arguments.source} to {arguments.target}:")
+        target.announce()
+        if promotion.outside:
+            names = ", ".join(promotion.outside)
+            console.say(Line(f"outside of what {arguments.target} manages: {names}", Style.FAINT))
+        result = carried_out(target, promotion.plan, Ground.of_comparison(promotion.comparison))
+    console.show(pushes.lines(result))
+    told = pushes.outcome("promote", result, same=promotion.comparison.unchanged, outside=len(promotion.outside))
+    same = [one for one in promotion.comparison.judged if one.endpoint and not one.differences]
+    untouched = ({"name": one.name, "kind": "endpoint", "state": "unchanged", "error": None} for one in same)
+    return replace(told, items=(*told.items, *untouched))
+
+
+class _Named(Context):
+    """The context of an environment that was named: the variables that replace host and key are about one alone."""
+
+    @cached_property
+    def environment(self) -> EnvironmentSettings:
+        return named_environment(self.configuration, self.arguments.env)
+
+
+def _target(arguments: argparse.Namespace, console: Console) -> _Named:
+    return _Named.of(_on(arguments, arguments.target), console)
+
+
+def _on(arguments: argparse.Namespace, environment: str) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(arguments), "env": environment})

@@ -1,0 +1,84 @@
+"""`rename OLD NEW`: create the new name, rename in the file, keep the old one until `--finish` switches it off."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from endpoints_gitops.cli import pushes
+from endpoints_gitops.cli.commands.push import carried_out
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.operations.pushed import PushResult
+from endpoints_gitops.operations.rename import Renaming, finishing, prepare, rename_in_file
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The two names."""
+    parser.add_argument("old", metavar="OLD", help="the name that callers use now")
+    parser.add_argument("new", metavar="NEW", help="the name to create")
+    parser.add_argument("--finish", action="store_true", help="when nobody calls OLD any more: deactivate it")
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Create NEW and rename in the file, or, with --finish, deactivate OLD."""
+    with Context.of(arguments, console) as context:
+        return _finish(context) if arguments.finish else _rename(context)
+
+
+def _rename(context: Context) -> Outcome:
+    from endpoints_gitops.operations.push import Ground
+
+    arguments, console = context.arguments, context.console
+    renaming = prepare(context.workplace, context.definitions, arguments.old, arguments.new)
+    context.announce()
+    result = carried_out(context, renaming.plan, Ground.of_comparison(renaming.comparison))
+    is_renamed = rename_in_file(renaming, result, context.folder)
+    if not renaming.plan.is_empty:
+        console.show(pushes.lines(result))
+    if is_renamed:
+        console.show([Line(f"{renaming.loaded.path}: name is {renaming.new} now", Style.GOOD)])
+        console.say(
+            f"{renaming.old} stays for its callers; when none is left:",
+            f"  endpoints-gitops rename {renaming.old} {renaming.new} --finish",
+        )
+    elif not result.errors:
+        console.show([f"{renaming.new} is there already, on the server and in {renaming.loaded.path}"])
+    return _outcome(renaming, result, is_renamed=is_renamed)
+
+
+def _outcome(renaming: Renaming, result: PushResult, *, is_renamed: bool) -> Outcome:
+    told = pushes.outcome("rename", result)
+    item: JsonObject = {
+        "name": renaming.new,
+        "renamed_from": renaming.old,
+        "path": renaming.loaded.path,
+        "state": "renamed" if is_renamed else "failed" if result.errors else "unchanged",
+        "version": next((one.version for one in result.written), None),
+        "error": next((str(error) for error in result.errors), None),
+    }
+    return replace(told, items=(item,))
+
+
+def _finish(context: Context) -> Outcome:
+    from endpoints_gitops.cli.switching import told
+    from endpoints_gitops.operations.lifecycle import set_active
+
+    arguments, console = context.arguments, context.console
+    old = finishing(context.workplace, context.definitions, arguments.old, arguments.new)
+    context.announce()
+    question = f"{_last_run(old)} Deactivate {old.name}? Whoever still calls it gets an error."
+    if old.is_active and not console.confirm(question, yes=arguments.yes):
+        raise UsageError("not confirmed; nothing was written", code="usage.unconfirmed")
+    done = set_active(context.client, [old], active=False, version=None, progress=context.progress)
+    return told("rename", done, console)
+
+
+def _last_run(endpoint: Endpoint) -> str:
+    if endpoint.last_executed_at is None:
+        return f"{endpoint.name} was never run, as far as the server knows."
+    return f"{endpoint.name} was last run about {endpoint.last_executed_at:%Y-%m-%d %H:%M} UTC."

@@ -1,0 +1,84 @@
+"""`rollback NAME@N`: make an older version's query the newest, and write it to the file."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import replace
+
+from endpoints_gitops.cli import pushes
+from endpoints_gitops.cli.arguments import version_number
+from endpoints_gitops.cli.commands.push import carried_out
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import Conflict, ExitCode, worst
+from endpoints_gitops.model.definition import is_endpoint_name
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.outcome import Outcome, failures_of
+from endpoints_gitops.operations.rollback import Rollback, RolledBack, prepare, write_back
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The endpoint and the version."""
+    parser.add_argument("target", metavar="NAME@N", type=_target, help="the endpoint, and the version to go back to")
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Show what goes back, ask, write, verify, and bring the file along."""
+    name, version = arguments.target
+    with Context.of(arguments, console) as context:
+        definitions = context.definitions if context.folder.exists() else ()
+        rollback = prepare(context.workplace, definitions, name, version)
+        context.announce()
+        _guard_the_file(rollback, console, yes=arguments.yes)
+        result = carried_out(context, rollback.plan, rollback.ground)
+        done = write_back(context.workplace, rollback, result)
+    console.show(_lines(name, version, done))
+    return _outcome(name, version, done)
+
+
+def _target(text: str) -> tuple[str, int]:
+    name, at, number = text.rpartition("@")
+    if not at or not is_endpoint_name(name):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME@N, such as revenue@3")
+    return name, version_number(number)
+
+
+def _guard_the_file(rollback: Rollback, console: Console, *, yes: bool) -> None:
+    """What was never pushed is nowhere else: it goes only where somebody says so."""
+    edit, loaded = rollback.unpushed, rollback.judged.loaded
+    if edit is None or loaded is None:
+        return
+    message = f"the query in the file was never pushed, and would be written over: {edit.reason}"
+    if yes:
+        console.warn(Line(f"{loaded.where('query')}: {message}", Style.WARN))
+    elif not console.interactive or not console.confirm(f"{loaded.path}: {message}. Go on?", yes=False):
+        fix = f"commit or undo the edit first; --yes writes over it, endpoints-gitops diff {loaded.name} shows it"
+        raise Conflict(message, where=loaded.where("query"), fix=fix, code="rollback.unpushed")
+
+
+def _lines(name: str, version: int, done: RolledBack) -> Iterator[Line | str]:
+    if done.result.plan.is_empty:
+        yield f"{name}: the newest version asks what version {version} does; nothing was sent"
+    else:
+        yield from pushes.lines(done.result)
+    for path in done.paths:
+        yield Line(f"{path}: has the query of version {version}", Style.GOOD)
+    if done.error is not None:
+        yield Line(f"{name}: the file was not written", Style.BAD)
+
+
+def _outcome(name: str, version: int, done: RolledBack) -> Outcome:
+    told = pushes.outcome("rollback", done.result)
+    errors = (*told.errors, *(failures_of(done.error) if done.error else ()))
+    code = worst(told.exit_code, ExitCode.PARTLY_APPLIED) if done.error else told.exit_code
+    written = next(iter(done.result.written), None)
+    item: JsonObject = {
+        "name": name,
+        "to": version,
+        "state": written.state if written else "unchanged",
+        "version": done.endpoint.current_version if done.endpoint else None,
+        "paths": list(done.paths),
+        "error": next((str(error) for error in (*done.result.errors, done.error) if error), None),
+    }
+    return replace(told, exit_code=code, items=(item,), errors=errors)

@@ -1,0 +1,72 @@
+"""`adopt NAME…`: a conflict answered in the file, so that any clone can push the answer."""
+
+from __future__ import annotations
+
+import pytest
+
+FILE = "# ours\nname: signups   # counted\ndescription: People\nquery: SELECT {} AS n\n"
+
+
+def hogql(number):
+    return {"kind": "HogQLQuery", "query": f"SELECT {number} AS n"}
+
+
+@pytest.fixture
+def path(cli, checkout, client):
+    """Edited on both sides: the server has version 2, the file something else."""
+    client.create_endpoint({"name": "signups", "description": "People", "query": hogql(1)})
+    checkout.commit({"signups.yaml": FILE.format(1)})
+    assert cli("pull").code == 0
+    client.update_endpoint("signups", {"query": hogql(2)})
+    checkout.write({"signups.yaml": FILE.format(3)})
+    return checkout.folder / "signups.yaml"
+
+
+def test_the_answer_is_shown_written_and_pushed(cli, client, path):
+    assert cli("push", "--yes").code == 6
+    ran = cli("adopt", "signups")
+    assert (ran.code, path.read_text()) == (0, FILE.format(3) + "supersedes: 2\n"), ran.err
+    assert "-SELECT 2 AS n" in ran.out
+    assert "+SELECT 3 AS n" in ran.out
+    assert cli("push", "--yes").code == 0
+    assert client.get_endpoint("signups").sql == "SELECT 3 AS n"
+
+
+def test_a_fresh_clone_pushes_the_answer(cli, make_cli, checkout, client, path, tmp_path):
+    cli("adopt", "signups")
+    checkout.commit()
+    checkout.git("clone", "--quiet", "--depth", "1", checkout.top.as_uri(), str(tmp_path / "clone"))
+    assert make_cli(tmp_path / "clone")("push", "--yes").code == 0
+    assert (client.get_endpoint("signups").sql, path.exists()) == ("SELECT 3 AS n", True)
+
+
+def test_the_answer_is_to_one_version_alone(cli, client, path):
+    cli("adopt", "signups")
+    client.update_endpoint("signups", {"query": hogql(4)})
+    assert cli("push", "--yes").code == 6
+    cli("adopt", "signups")
+    assert path.read_text().endswith("supersedes: 3\n"), "and is given anew"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["signups", "--version", "1"], 6, "version 2 of signups is current"),
+        (["signups", "theirs", "--version", "2"], 2, "--version is about one endpoint"),
+        (["theirs"], 2, "no file defines theirs"),
+        (["ours"], 2, "the server has no ours"),
+        (["signup"], 2, "did you mean 'signups'"),
+    ],
+)
+def test_refuses(cli, create, checkout, path, words, code, said):
+    create("theirs")
+    checkout.write({"ours.yaml": "name: ours\nquery: SELECT 1\n"})
+    ran = cli("adopt", *words)
+    assert (ran.code, path.read_text()) == (code, FILE.format(3))
+    assert said in ran.err
+
+
+def test_where_both_agree_nothing_is_written(cli, client, path):
+    client.update_endpoint("signups", {"query": hogql(3)})
+    ran = cli("adopt", "signups", "--format", "json")
+    assert (ran.code, ran.json["items"][0]["state"], path.read_text()) == (0, "unchanged", FILE.format(3))

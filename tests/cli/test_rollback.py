@@ -1,0 +1,119 @@
+"""`rollback NAME@N`: the query of an older version, newest again, and in the file."""
+
+from __future__ import annotations
+
+import pytest
+
+from endpoints_gitops.local.faults import Edit, Effect, Fault
+
+FILE = "# ours\nname: signups\nquery: {}   # the query\n"
+ONE, TWO, THREE = "SELECT 1 AS n", "SELECT 2 AS n", "SELECT 3 AS n"
+
+
+def hogql(sql):
+    return {"kind": "HogQLQuery", "query": sql}
+
+
+@pytest.fixture
+def path(cli, checkout, client):
+    """Version 2 is current, and the file that says so was pulled and committed."""
+    client.create_endpoint({"name": "signups", "query": hogql(ONE)})
+    client.update_endpoint("signups", {"query": hogql(TWO)})
+    checkout.commit({"signups.yaml": FILE.format(TWO)})
+    assert cli("pull").code == 0
+    return checkout.folder / "signups.yaml"
+
+
+def test_sends_the_old_query_as_the_newest_and_writes_the_file(cli, client, path):
+    ran = cli("rollback", "signups@1", "--yes", "--format", "json")
+    assert (ran.code, ran.json["items"][0]["version"]) == (0, 3), ran.err
+    assert (client.get_endpoint("signups").sql, path.read_text()) == (ONE, FILE.format(ONE))
+    assert cli("diff").code == 0
+    assert cli("pull", "--format", "json").json["summary"]["unchanged"] == 1
+    path.write_text(FILE.format(THREE))
+    assert cli("push", "--yes").code == 0, "an edit after it is ahead"
+
+
+def test_a_second_run_sends_nothing_and_mends_the_file(cli, client, path):
+    cli("rollback", "signups@1", "--yes")
+    path.write_text(FILE.format(TWO))
+    ran = cli("rollback", "signups@1", "--yes", "--format", "json")
+    assert (ran.code, client.get_endpoint("signups").current_version) == (0, 3), ran.err
+    assert path.read_text() == FILE.format(ONE)
+
+
+def test_without_a_file_the_server_alone_goes_back(cli, client, path):
+    path.unlink()
+    assert cli("rollback", "signups@1", "--yes").code == 0
+    assert (client.get_endpoint("signups").sql, path.exists()) == (ONE, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "code", "sql"),
+    [
+        ([], None, 6, TWO),
+        (["--yes"], None, 0, ONE),
+        ([], "n\n", 6, TWO),
+        ([], "y\ny\n", 0, ONE),
+        ([], "y\nn\n", 2, TWO),
+    ],
+)
+def test_an_edit_that_was_never_pushed_goes_only_when_told(cli, client, path, words, typed, code, sql):
+    path.write_text(FILE.format(THREE))
+    ran = cli("rollback", "signups@1", *words, input=typed)
+    assert (ran.code, client.get_endpoint("signups").sql) == (code, sql), ran.err
+    assert path.read_text() == FILE.format(ONE if code == 0 else THREE)
+
+
+@pytest.mark.usefixtures("path")
+def test_somebody_between_is_told_with_both_versions(cli, server):
+    edit = Edit(path="endpoints/signups/", body={"query": hogql(THREE)})
+    server.faults.add(Fault(effect=Effect.EDIT, method="PATCH", edit=edit))
+    ran = cli("rollback", "signups@1", "--yes")
+    assert ran.code == 6
+    assert "version 3" in ran.err
+    assert "version 4" in ran.err
+
+
+@pytest.mark.usefixtures("path")
+def test_what_is_materialised_keeps_its_buckets(cli, client):
+    buckets = {"timestamp": "hour"}
+    client.update_endpoint("signups", {"is_materialized": True, "bucket_overrides": buckets})
+    assert cli("rollback", "signups@1", "--yes").code == 0
+    endpoint = client.get_endpoint("signups")
+    assert (endpoint.materialization.is_on, endpoint.bucket_overrides) == (True, buckets)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["signups@9"], 2, "9"),
+        (["signup@1"], 2, "did you mean 'signups'"),
+        (["signups"], 2, "NAME@N"),
+        (["signups@0"], 2, "version"),
+        (["signups@1"], 2, "--yes"),
+    ],
+)
+def test_refuses(cli, client, path, words, code, said):
+    ran = cli("rollback", *words)
+    assert (ran.code, client.get_endpoint("signups").current_version, path.read_text()) == (code, 2, FILE.format(TWO))
+    assert said in ran.err
+
+
+def test_variables_come_along_by_code_name(cli, client, create, checkout):
+    create("top", "SELECT {variables.n} AS n", variables={"n": ("Number", 3)})
+    client.update_endpoint("top", {"query": hogql("SELECT 1 AS n")})
+    assert cli("pull").code == 0
+    assert cli("rollback", "top@1", "--yes").code == 0
+    assert "default: 3" in (checkout.folder / "top.yaml").read_text()
+    assert cli("diff").code == 0
+
+
+def test_a_variable_that_is_gone_is_named(cli, client, create, server):
+    create("top", "SELECT {variables.n} AS n", variables={"n": ("Number", 3)})
+    client.update_endpoint("top", {"query": hogql("SELECT 1 AS n")})
+    gone = f"insight_variables/{client.list_variables()[0].id}/"
+    server.faults.add(Fault(effect=Effect.EDIT, method="GET", nth=1, edit=Edit(method="DELETE", path=gone)))
+    ran = cli("rollback", "top@1", "--yes")
+    assert (ran.code, client.get_endpoint("top").current_version) == (2, 2)
+    assert "no longer has: n" in ran.err
