@@ -32,16 +32,19 @@ def offset(node: Mapping[str, Any]) -> int:
     return int((node.get("start") or {}).get("offset") or 0)
 
 
-def fold(root: object, combine: Callable[[dict[str, Any]], Any]) -> Any:  # noqa: ANN401 - the type is what combine gives
+def fold(root: object, combine: Callable[[dict[str, Any]], Any], *, whole: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - the type is what combine gives
     """Rebuild a tree from its leaves: `combine` gets each dict with its children already combined.
 
-    Positions are no part of a tree's meaning: they are handed over as they are.
+    Nodes of the kinds in `whole` are not entered: `combine` gets them as they are. Positions are no part of a tree's
+    meaning and are never entered.
     """
     holder: list[Any] = [root]
     order: list[tuple[Any, Any]] = [(holder, 0)]
     for place, key in order:
         value = place[key]
         if isinstance(value, dict):
+            if value.get("node") in whole:
+                continue
             place[key] = copy = dict(value)
             order.extend((copy, inner) for inner, below in value.items() if inner not in _POSITIONS and _holds(below))
         elif isinstance(value, list):

@@ -1,0 +1,262 @@
+"""The names of columns that a query does not name: the expression as the server prints it (docs/server.md#hogql).
+
+The server writes operators as calls: `a + 1` is called `plus(a, 1)`. Where its spelling is not known, the name here
+is a guess and `guessed` says of what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final, NamedTuple
+
+from endpoints_gitops.hogql.binding import literal
+from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.tree import fold
+from endpoints_gitops.hogql.words import is_plain
+
+
+class Name(NamedTuple):
+    """A printed expression. `guessed` is None where the server is known to print it so.
+
+    `path` marks what is written with dots; `constant` is what a text constant says.
+    """
+
+    text: str
+    guessed: str | None = None
+    path: bool = False
+    constant: str | None = None
+
+
+type Print = Callable[[dict[str, Any]], Name]
+
+COMPARISONS: Final = {
+    "==": "equals",
+    "!=": "notEquals",
+    "<": "less",
+    "<=": "lessOrEquals",
+    ">": "greater",
+    ">=": "greaterOrEquals",
+    "like": "like",
+    "not like": "notLike",
+    "ilike": "ilike",
+    "not ilike": "notILike",
+    "in": "in",
+    "not in": "notIn",
+}
+ARITHMETIC: Final = {"+": "plus", "-": "minus", "*": "multiply", "/": "divide", "%": "modulo"}
+CASTS: Final = {
+    **dict.fromkeys(("int", "integer"), "toInt64"),
+    **dict.fromkeys(("float", "double", "real"), "toFloat64"),
+    **dict.fromkeys(("text", "varchar", "char", "string"), "toString"),
+    **dict.fromkeys(("bool", "boolean"), "toBoolean"),
+    "date": "toDate",
+    **dict.fromkeys(("datetime", "timestamp", "timestamptz"), "toDateTime"),
+}
+_SPECIAL_NUMBERS: Final = {"Infinity": "inf", "-Infinity": "-inf", "NaN": "nan"}
+_PRINTERS: Final[dict[str, Print]] = {}
+
+
+def expression_name(node: Tree) -> Name:
+    """What the server calls the column of an expression that is no field, and how it prints a field inside of one."""
+    found: Name = fold(node, _printed)
+    return found
+
+
+def field_name(chain: list[str], keys: tuple[str, ...] | None) -> str:
+    """The column of a field that stands alone: its last part, or the `keys` that lead into a column of JSON."""
+    return "__".join(keys) if keys else chain[-1]
+
+
+def identifier(word: str) -> str:
+    if is_plain(word) or word.isdigit():
+        return word
+    return "`" + word.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _printed(node: dict[str, Any]) -> Any:  # noqa: ANN401 - a Name; dicts that are no node stay what they are
+    kind = node.get("node")
+    if not isinstance(kind, str):
+        return node
+    return _PRINTERS[kind](node) if kind in _PRINTERS else Name(f"<{kind}>", f"how the server prints {kind}")
+
+
+def _prints(*kinds: str) -> Callable[[Print], Print]:
+    def register(one: Print) -> Print:
+        _PRINTERS.update(dict.fromkeys(kinds, one))
+        return one
+
+    return register
+
+
+def _guessed(parts: Iterable[Name]) -> str | None:
+    return next((part.guessed for part in parts if part.guessed), None)
+
+
+def _listed(parts: Iterable[Name]) -> str:
+    return ", ".join(part.text for part in parts)
+
+
+def _called(function: str, *parts: Name, guessed: str | None = None) -> Name:
+    return Name(f"{function}({_listed(parts)})", guessed or _guessed(parts))
+
+
+@_prints("Constant")
+def _constant(node: dict[str, Any]) -> Name:
+    value = node.get("value")
+    if node.get("value_type") == "number" and isinstance(value, str):
+        return Name(_SPECIAL_NUMBERS.get(value, value))
+    return Name(literal(value), constant=value if isinstance(value, str) else None)
+
+
+@_prints("Field")
+def _field(node: dict[str, Any]) -> Name:
+    return Name(".".join("*" if part == "*" else identifier(str(part)) for part in node["chain"]), path=True)
+
+
+@_prints("Placeholder")
+def _placeholder(_node: dict[str, Any]) -> Name:
+    """The server describes a query with '' in place of every variable, and runs it with the value."""
+    return Name("''", "the value of a variable is part of it")
+
+
+@_prints("Alias")
+def _alias(node: dict[str, Any]) -> Name:
+    expr: Name = node["expr"]
+    return Name(f"{expr.text} AS {identifier(node['alias'])}", "how the server prints an alias inside an expression")
+
+
+@_prints("Call")
+def _call(node: dict[str, Any]) -> Name:
+    parts = [*(node.get("params") or ()), *node.get("args", ())]
+    parameters = f"({_listed(node['params'])})" if node.get("params") else ""
+    distinct = "DISTINCT " if node.get("distinct") else ""
+    text = f"{node['name']}{parameters}({distinct}{_listed(node.get('args') or ())})"
+    condition = node.get("filter_expr")
+    if condition or node.get("order_by") or node.get("within_group"):
+        filtered = f" FILTER (WHERE {condition.text})" if condition else ""
+        return Name(text + filtered, "how the server prints FILTER and ORDER BY of an aggregation")
+    return Name(text, _guessed(parts))
+
+
+@_prints("And", "Or")
+def _logic(node: dict[str, Any]) -> Name:
+    return _called(node["node"].lower(), *node["exprs"])
+
+
+@_prints("Not")
+def _not(node: dict[str, Any]) -> Name:
+    return _called("not", node["expr"])
+
+
+@_prints("CompareOperation")
+def _compare(node: dict[str, Any]) -> Name:
+    sign, left, right = node["op"], node["left"], node["right"]
+    if sign in COMPARISONS:
+        return _called(COMPARISONS[sign], left, right)
+    if "cohort" in sign:
+        return Name(f"{left.text} {sign.upper()} {right.text}", "how the server prints IN COHORT")
+    pattern = _called("concat", Name("'(?i)'"), right) if sign.endswith("*") else right
+    found = _called("match", left, pattern)
+    return _called("not", found) if sign.startswith("!") else found
+
+
+@_prints("BetweenExpr")
+def _between(node: dict[str, Any]) -> Name:
+    parts = (node["expr"], node["low"], node["high"])
+    word = "NOT BETWEEN" if node.get("negated") else "BETWEEN"
+    return Name(f"{parts[0].text} {word} {parts[1].text} AND {parts[2].text}", _guessed(parts))
+
+
+@_prints("IsDistinctFrom")
+def _distinct_from(node: dict[str, Any]) -> Name:
+    word = "IS NOT DISTINCT FROM" if node.get("negated") else "IS DISTINCT FROM"
+    return Name(f"{node['left'].text} {word} {node['right'].text}", "how the server prints IS DISTINCT FROM")
+
+
+@_prints("ArithmeticOperation")
+def _arithmetic(node: dict[str, Any]) -> Name:
+    return _called(ARITHMETIC[node["op"]], node["left"], node["right"])
+
+
+@_prints("TypeCast")
+def _cast(node: dict[str, Any]) -> Name:
+    word = node["type_name"]
+    certain = CASTS.get(word) in ("toInt64", "toFloat64", "toString", "toDate")
+    return _called(
+        CASTS.get(word, word), node["expr"], guessed=None if certain else f"how the server prints a cast to {word}"
+    )
+
+
+@_prints("Array")
+def _array(node: dict[str, Any]) -> Name:
+    return Name(f"[{_listed(node['exprs'])}]", _guessed(node["exprs"]))
+
+
+@_prints("Tuple")
+def _tuple(node: dict[str, Any]) -> Name:
+    return _called("tuple", *node["exprs"])
+
+
+@_prints("Dict")
+def _dict(node: dict[str, Any]) -> Name:
+    return _called("tuple", Name("'__hx_tag'"), Name("'__hx_obj'"), *(part for pair in node["items"] for part in pair))
+
+
+@_prints("Lambda")
+def _lambda(node: dict[str, Any]) -> Name:
+    arguments = ", ".join(map(identifier, node["args"]))
+    body: Name = node["expr"]
+    return Name(f"{arguments if len(node['args']) == 1 else f'({arguments})'} -> {body.text}", body.guessed)
+
+
+@_prints("ArrayAccess")
+def _array_access(node: dict[str, Any]) -> Name:
+    """A key in quotes is written as a path, like the parts of a field."""
+    base, key = node["array"], node["property"]
+    is_key = base.path and key.constant is not None
+    text = f"{base.text}.{identifier(key.constant or '')}" if is_key else f"{base.text}[{key.text}]"
+    return Name(text, _guessed((base, key)), path=is_key)
+
+
+@_prints("TupleAccess")
+def _tuple_access(node: dict[str, Any]) -> Name:
+    base: Name = node["tuple"]
+    return Name(f"{base.text}.{node['index']}", base.guessed)
+
+
+@_prints("ArraySlice")
+def _slice(node: dict[str, Any]) -> Name:
+    edges = ":".join(node[edge].text if node.get(edge) else "" for edge in ("start_expr", "end_expr"))
+    return Name(f"{node['array'].text}[{edges}]", "how the server prints a slice")
+
+
+@_prints("WindowFunction")
+def _window_function(node: dict[str, Any]) -> Name:
+    given, parameters = (node["args"], node["exprs"]) if node.get("args") else (node.get("exprs") or [], [])
+    name = f"{node['name']}{f'({_listed(parameters)})' if parameters else ''}({_listed(given)})"
+    over = node.get("over_identifier")
+    window: Name = Name(identifier(over)) if over else _called("", node["over_expr"])
+    shifted = "how the server prints lag and lead" if node["name"].lower() in ("lag", "lead") else None
+    return Name(f"{name} OVER {window.text}", shifted or _guessed((*given, *parameters, window)))
+
+
+@_prints("WindowExpr")
+def _window(node: dict[str, Any]) -> Name:
+    keys, order = node.get("partition_by") or (), node.get("order_by") or ()
+    parts = [f"PARTITION BY {_listed(keys)}" if keys else "", f"ORDER BY {_listed(order)}" if order else ""]
+    edges = [node[edge].text for edge in ("frame_start", "frame_end") if node.get(edge)]
+    if edges:
+        parts.append(f"{node['frame_method']} {f'BETWEEN {edges[0]} AND {edges[1]}' if len(edges) > 1 else edges[0]}")
+    return Name(" ".join(filter(None, parts)), _guessed((*keys, *order)))
+
+
+@_prints("WindowFrameExpr")
+def _edge(node: dict[str, Any]) -> Name:
+    kind, value = node["frame_type"], node.get("frame_value")
+    return Name(kind if kind == "CURRENT ROW" else f"{'UNBOUNDED' if value is None else value} {kind}")
+
+
+@_prints("OrderExpr")
+def _order(node: dict[str, Any]) -> Name:
+    expr: Name = node["expr"]
+    return Name(f"{expr.text} {node.get('order') or 'ASC'}", expr.guessed)
