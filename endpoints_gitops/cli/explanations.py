@@ -67,6 +67,7 @@ took it with a fault. `endpoints-gitops diff NAME` shows how things are.""",
     "lock": "The file endpoints.lock cannot be used as it is, at the line that is printed; often after a merge.",
     "plan": """A saved plan cannot be used: it is damaged, of another project, or the server has moved since. Make a
 new one.""",
+    "prune": "What --prune may deactivate is read from git's history of the folder; without it nothing is pruned.",
     "pull": "A change could not be written into a definition so that reading it again gives what the server has.",
     "init": "`init` found something in its way, and overwrites nothing.",
     "run": """A run lacks a value or was asked for something that this query cannot do. Nothing was changed: runs

@@ -7,7 +7,7 @@ import difflib
 import importlib
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NoReturn, Protocol, cast
+from typing import NoReturn, Protocol, TypedDict, cast
 
 from endpoints_gitops import __version__
 from endpoints_gitops.cli.arguments import seconds
@@ -17,7 +17,16 @@ from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError, worst
 from endpoints_gitops.model.outcome import Failure, Outcome, failed
 
 PROGRAM = "endpoints-gitops"
+# Options whose value can be left away take it behind `=` alone, so that the word behind them stays a word.
 _BARE = {"--overwrite": "--overwrite=", "--wait": "--wait=", "--refresh": "--refresh=force"}
+
+
+class _Spelling(TypedDict):
+    formatter_class: type[argparse.HelpFormatter]
+    allow_abbrev: bool
+
+
+_SPELLING: _Spelling = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
 
 
 class Command(Protocol):
@@ -53,7 +62,7 @@ def run(words: Sequence[str]) -> int:
     name = words[0] if words and not words[0].startswith("-") else ""
     try:
         _refuse_options_alone(words)
-        arguments = build_parser(only=name).parse_args(_spelled_out(words))
+        arguments = _parsed(name, words)
         console = Console.of_process(format=arguments.format, quiet=arguments.quiet, verbose=arguments.verbose)
         outcome = load(arguments.command).execute(arguments, console)
     except SystemExit as done:  # argparse, which has printed the help
@@ -76,29 +85,43 @@ def load(name: str) -> Command:
     return cast("Command", importlib.import_module(COMMANDS[name].module))
 
 
-def build_parser(only: str | None = None) -> argparse.ArgumentParser:
-    """The parser of every command, or of the one that `only` names: the others need not be imported for it.
-
-    With an empty `only` it knows the names of the commands, which is enough to help and to refuse.
-    """
-    if only and only not in COMMANDS:
-        _refuse_unknown(only)
-    parser = _Commands(prog=PROGRAM, description="PostHog Endpoints as code.", allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole program, for completion: every command is imported for it."""
+    parser = _program()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for name, entry in COMMANDS.items():
-        if only is None or name == only:
-            child = commands.add_parser(
-                name,
-                help=entry.summary,
-                description=f"{entry.summary[0].upper()}{entry.summary[1:]}.",
-                formatter_class=argparse.RawDescriptionHelpFormatter,
-                allow_abbrev=False,
-            )
-            load(name).configure(child)
-            child.epilog = "\n\n".join(filter(None, (_examples(name, entry), child.epilog)))
-            _add_common(child)
+        _furnish(commands.add_parser(name, help=entry.summary, **_SPELLING), name)
     return parser
+
+
+def _parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
+    """The arguments of one command, whose module alone is imported. Names may stand between options."""
+    if not name:
+        return _program().parse_args(words)
+    if name not in COMMANDS:
+        _refuse_unknown(name)
+    parser = _Parser(prog=f"{PROGRAM} {name}", **_SPELLING)
+    _furnish(parser, name)
+    spelled = [_BARE.get(word, word) for word in words[1:]]
+    try:
+        return parser.parse_intermixed_args(spelled)
+    except TypeError:  # argparse cannot, where a name stands in place of an option or a command has commands of its own
+        return parser.parse_args(spelled)
+
+
+def _program() -> argparse.ArgumentParser:
+    parser = _Commands(prog=PROGRAM, description="PostHog Endpoints as code.", **_SPELLING)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    return parser
+
+
+def _furnish(parser: argparse.ArgumentParser, name: str) -> None:
+    entry = COMMANDS[name]
+    parser.description = f"{entry.summary[0].upper()}{entry.summary[1:]}."
+    parser.set_defaults(command=name)
+    load(name).configure(parser)
+    parser.epilog = "\n\n".join(filter(None, (_examples(name, entry), parser.epilog)))
+    _add_common(parser)
 
 
 def _examples(name: str, entry: Entry) -> str:
@@ -137,11 +160,6 @@ def _refuse_options_alone(words: Sequence[str]) -> None:
     if first.startswith("-") and first not in {"-h", "--help", "--version"}:
         fix = f"write {PROGRAM} COMMAND [OPTION…]; {PROGRAM} --help lists the commands"
         raise UsageError("a command is missing before the options", fix=fix, code="usage.command")
-
-
-def _spelled_out(words: Sequence[str]) -> list[str]:
-    """Options whose value can be left away take it behind `=` alone, so that the word behind them stays a word."""
-    return [_BARE.get(word, word) for word in words]
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:
