@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
 from endpoints_gitops.model.endpoint import EndpointVersion
@@ -30,11 +30,11 @@ class State:
 
     def is_later_than(self, moment: datetime | None) -> bool:
         """Known to be later: an edit that is in no commit is of now, and of an unknown moment nothing is known."""
-        return self.at is None or (moment is not None and moment < self.at)
+        return self.at is None or (moment is not None and _aware(moment) < self.at)
 
     def may_be_later_than(self, moment: datetime | None) -> bool:
         """The same, where it counts for later that git's clock does not tell the two apart."""
-        return self.at is None or (moment is not None and moment < self.at + GIT_RESOLUTION)
+        return self.at is None or (moment is not None and _aware(moment) < self.at + GIT_RESOLUTION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class Lineage:
 
     def _is_after(self, place: int, moment: datetime | None) -> bool:
         at = self.states[place].at
-        return moment is not None and (at is None or at > moment)
+        return moment is not None and (at is None or at > _aware(moment))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +146,11 @@ def _was_replaced(lineage: Lineage, queries: Sequence[Json]) -> bool:
     file, (*before, current) = lineage.states[-1].meaning[Key.QUERY], queries
     is_repeated = any(same(Key.QUERY, query, current) for query in before)
     return is_repeated and any(same(Key.QUERY, file, query) for query in before)
+
+
+def _aware(moment: datetime) -> datetime:
+    """A server that says no zone means UTC."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _agree(one: Meaning, other: Meaning) -> bool:

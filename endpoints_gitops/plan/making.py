@@ -129,7 +129,7 @@ def _is_written(difference: Difference, judged: Judged, wishes: _Wishes) -> bool
     return difference.verdict is Verdict.AHEAD or wishes.overwrite.covers(judged)
 
 
-def _after(key: Key, file: Json, server: Json) -> Json:
+def _after(key: Key, file: Json, server: Json = None) -> Json:
     return completed(file, server) if key is Key.QUERY else file
 
 
@@ -158,7 +158,7 @@ def _creation(judged: Judged, environment: str) -> Change:
     return Change(
         name=judged.name,
         action=Action.CREATE,
-        keys=tuple(KeyChange(key=key, before=None, after=stated[key]) for key in Key if key in stated),
+        keys=tuple(KeyChange(key=key, before=None, after=_after(key, stated[key])) for key in Key if key in stated),
         path=judged.loaded.path,
         line=judged.loaded.lines.get("name"),
         notes=("makes version 1", judged.reason) if judged.gone else ("makes version 1",),
@@ -199,14 +199,17 @@ def _left_alone(judged: Judged, wishes: _Wishes) -> Iterator[LeftAlone]:
 
 
 def _left(judged: Judged, verdict: Verdict, key: Key | None, reason: str, fix: str) -> LeftAlone:
+    """Who made a version is known; who changed a setting is not, only when the endpoint was last written to."""
+    is_setting = judged.endpoint is not None and key is not Key.QUERY
+    date = judged.endpoint.updated_at if judged.endpoint is not None and is_setting else judged.date
     return LeftAlone(
         name=judged.name,
         verdict=verdict,
         key=key,
         reason=reason,
         version=judged.version,
-        author=judged.author,
-        date=judged.date.isoformat() if judged.date else None,
+        author=None if is_setting else judged.author,
+        date=date.isoformat() if date else None,
         fix=fix,
     )
 

@@ -125,7 +125,7 @@ def same(key: Key, stated: Json, other: Json) -> bool:
     and neither does what is only cosmetic (rule M108).
     """
     if key is not Key.QUERY or not isinstance(stated, Mapping) or not isinstance(other, Mapping):
-        return canonical(stated) == canonical(other)
+        return canonical(_comparable(key, stated)) == canonical(_comparable(key, other))
     narrowed = _narrowed(stated, other)
     left, right = canonical(stated), canonical(narrowed)
     return left == right or _identity(left) == _identity(right)
@@ -138,15 +138,16 @@ def is_cosmetic(stated: Json, other: Json) -> bool:
     )
 
 
-def completed(stated: Json, present: Json) -> Json:
-    """The query to send: what `stated` leaves open of the variables is as the server has it at present."""
-    if not isinstance(stated, Mapping) or not isinstance(present, Mapping):
+def completed(stated: Json, present: Json = None) -> Json:
+    """The query to send: what `stated` leaves open of the variables is as the server has it at present.
+
+    Variables that the query does not use are left out: the server would refuse one that the project does not have.
+    """
+    if not isinstance(stated, Mapping) or stated.get("kind") != _HOGQL or not _has_proper_variables(stated):
         return stated
-    if stated.get("kind") != _HOGQL or not _has_proper_variables(stated):
-        return stated
-    sql, own = str(stated.get("query") or ""), variables_of(stated)
-    kept = {name: entry for name, entry in variables_of(present).items() if name not in own and _uses(sql, name)}
-    return {**stated, "variables": {**kept, **own}} if kept or own else stated
+    sql, said = str(stated.get("query") or ""), {**variables_of(present), **variables_of(stated)}
+    used = {name: entry for name, entry in said.items() if _uses(sql, name)}
+    return {**_without_variables(stated), **({"variables": used} if used else {})}
 
 
 def variables_of(query: Json) -> Mapping[str, JsonObject]:
@@ -203,6 +204,15 @@ def _value(value: Any) -> JsonObject:  # noqa: ANN401 - a variable may hold any 
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # one number on the server, which compares 30 and 30.0 as equal
     return {"value": None, "isNull": True} if value is None else {"value": value}
+
+
+def _comparable(key: Key, value: Json) -> Json:
+    """Breakdowns have no order, and line endings in a description come from whoever typed it."""
+    if key is Key.DESCRIPTION and isinstance(value, str):
+        return value.replace("\r\n", "\n")
+    if key is Key.OPTIONAL_BREAKDOWNS and isinstance(value, list):
+        return sorted(value, key=canonical)
+    return value
 
 
 def _narrowed(stated: JsonObject, other: JsonObject) -> JsonObject:

@@ -238,6 +238,55 @@ def test_a_setting_with_a_record(make):
     assert verdicts(judge(make.loaded(description="d"), back, edited, None)) == {"description": CONFLICT}
 
 
+def test_a_key_that_the_record_shows_to_be_new_is_written_over_the_default_alone(make):
+    """Without git, the record knows that the file did not manage the description."""
+
+    def verdict(server):
+        endpoint = make.endpoint(description=server)
+        record = recorded(None, endpoint=endpoint, file=of_definition(make.loaded(), None), at=at(1))
+        return verdicts(judge(make.loaded(description="b"), endpoint, Evidence(record=record), None))["description"]
+
+    assert (verdict(""), verdict("x")) == (AHEAD, CONFLICT)
+
+
+def test_what_was_kept_against_the_server_conflicts_once_it_moves_again(make):
+    loaded = make.loaded(description="mine")
+    file = of_definition(loaded, None)
+    kept = recorded(None, endpoint=make.endpoint(description="x"), file=file, at=at(1), settled=[Key.DESCRIPTION])
+    assert verdicts(judge(loaded, make.endpoint(description="y"), Evidence(record=kept), None)) == {
+        "description": CONFLICT
+    }
+
+
+def test_only_a_conflict_that_nobody_can_judge_is_not_known(make):
+    """A pull asks a person about those."""
+
+    def known(loaded, endpoint, **evidence):
+        (one,) = judge(loaded, endpoint, Evidence(**evidence), None).differences
+        return one.is_known
+
+    endpoint, history = make.endpoint(query="X", current_version=2), letters(make, "A")
+    assert not known(make.loaded(query="A"), endpoint)
+    assert not known(make.loaded(query="A"), endpoint, history=history, versions=make.versions("Y", "X"))
+    assert known(make.loaded(query="B"), endpoint, history=history, versions=make.versions("A", "X"), is_dirty=True)
+
+
+def test_times_without_a_zone_are_read_as_utc(make):
+    history = (make.past(2, description="b"), make.past(1, description="a"))
+    for written, expected in (("2026-07-01T01:30:00", AHEAD), ("2026-07-01T02:30:00", CONFLICT)):
+        endpoint = make.endpoint(description="a", updated_at=written)
+        judged = judge(make.loaded(description="b"), endpoint, Evidence(history=history), None)
+        assert verdicts(judged) == {"description": expected}
+
+
+def test_git_tells_seconds_and_what_is_within_one_may_be_older(make):
+    history = (make.past(2, description="b"), make.past(1, description="a"))
+    for seconds, expected in ((0.9, AHEAD), (1, CONFLICT)):
+        endpoint = make.endpoint(description="a", updated_at=(at(2) + timedelta(seconds=seconds)).isoformat())
+        judged = judge(make.loaded(description="b"), endpoint, Evidence(history=history), None)
+        assert verdicts(judged) == {"description": expected}
+
+
 def test_drift_that_was_left_alone_stays_drift(make):
     """The record of a push must not take for ours what it did not write."""
     loaded = make.loaded(query="A", description="a")

@@ -150,6 +150,17 @@ def test_drift_is_left_alone_and_said(make):
     assert left.fix == "endpoints-gitops pull signups"
 
 
+def test_nobody_is_named_for_a_setting(make):
+    evidence = Evidence(history=(make.past(1, query="A", description="a"),), versions=make.versions("A", "X"))
+    written = "2026-07-01T09:00:00+00:00"
+    endpoint = make.endpoint(query="X", description="x", current_version=2, updated_at=written)
+    plan = planned(judge(make.loaded(query="A", description="a"), endpoint, evidence, "prod"))
+    assert [(left.key, left.author, left.date) for left in plan.drifted] == [
+        (Key.QUERY, "ann@example.com", "2026-07-01T02:00:00+00:00"),
+        (Key.DESCRIPTION, None, written),
+    ]
+
+
 def test_a_conflict_is_left_alone_with_every_way_out(make):
     plan = planned(conflicting(make))
     (left,) = plan.conflicts

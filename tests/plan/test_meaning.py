@@ -152,6 +152,13 @@ def test_another_query(stated, other):
     assert not same(Key.QUERY, stated, other)
 
 
+def test_settings_are_the_same_whatever_typed_them():
+    assert same(Key.DESCRIPTION, "a\nb", "a\r\nb")
+    assert not same(Key.DESCRIPTION, "a\nb", "a b")
+    assert same(Key.OPTIONAL_BREAKDOWNS, ["$os", "$browser"], ["$browser", "$os"])
+    assert not same(Key.ACTIVE, False, 0)
+
+
 @pytest.mark.parametrize(
     ("stated", "other", "expected"),
     [
