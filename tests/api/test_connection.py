@@ -177,12 +177,19 @@ def test_proxies_of_the_environment_do_not_see_plain_http(connection, monkeypatc
         assert client.list_endpoints() == ()
 
 
+def answer_of(first: str, body: str = "", *headers: str) -> bytes:
+    return "\r\n".join([f"HTTP/1.1 {first}", f"Content-Length: {len(body)}", *headers, "", body]).encode()
+
+
 LEAKY = [
-    b"HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n<title>you sent Bearer phx_sentinel0123456789 to us</title>  ",
-    b'HTTP/1.1 400 No\r\nContent-Length: 48\r\n\r\n{"detail": "bad key phx_sentinel0123456789 sent"}',
-    b"HTTP/1.1 302 Go\r\nContent-Length: 0\r\nLocation: /?key=phx_sentinel0123456789\r\n\r\n",
-    b"HTTP/1.1 302 Go\r\nContent-Length: 0\r\nLocation: /phx_sentinel0123456789\r\n\r\n",
-    b"HTTP/1.1 phx_sentinel0123456789\r\n\r\n",
+    answer_of("200 OK", f"<title>you sent Bearer {KEY} to us</title>"),
+    answer_of("400 No", f'{{"detail": "bad key {KEY} sent"}}'),
+    answer_of("400 No", f'{{"detail": {{"bad": ["{KEY}"]}}}}'),
+    answer_of("200 OK", f'{{"id": "{KEY}"}}'),
+    answer_of("200 OK", f'["{KEY}"]'),
+    answer_of("302 Go", "", f"Location: /?key={KEY}"),
+    answer_of("302 Go", "", f"Location: /{KEY}"),
+    answer_of(KEY),
 ]
 
 
