@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.plan.changes import Plan
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SCHEMA_VERSION: Final = 1
 _FIX: Final = "make it anew with endpoints-gitops plan -o FILE"
@@ -82,16 +86,22 @@ def _value(content: bytes, path: str) -> dict[str, Any]:
 
 
 def _validated(value: dict[str, Any], path: str) -> Plan:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
-    adapter: TypeAdapter[Plan] = TypeAdapter(Plan)
     try:
-        return adapter.validate_python(_with_text(value))
+        return _adapter().validate_python(_with_text(value))
     except ValidationError as error:
         problems = (_problem(path, _place(one["loc"]), one["msg"]) for one in error.errors(include_input=False))
         raise InvalidInput(tuple(dict.fromkeys(problems)), message=f"{path} is no plan", fix=_FIX) from error
     except RecursionError as error:
         raise _invalid(path, "this is nested deeper than a plan ever is") from error
+
+
+@cache
+def _adapter() -> TypeAdapter[Plan]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Plan)
 
 
 def _difference(expected: object, found: object, place: str) -> str | None:

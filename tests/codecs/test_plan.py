@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endpoints_gitops.codecs.plan import read_plan, write_plan
@@ -112,6 +112,7 @@ EXAMPLE = Plan(
 
 
 @given(PLANS)
+@settings(deadline=None)
 def test_what_is_written_is_read_back(plan):
     content = write_plan(plan)
     again = read_plan(content, "plan.json")
@@ -171,6 +172,7 @@ def test_what_is_no_plan_is_refused_at_its_place(content, told):
 
 
 @given(st.binary(max_size=20) | JSON.map(lambda value: json.dumps(value).encode()))
+@settings(deadline=None)
 def test_junk_never_is_a_traceback(content):
     with pytest.raises(InvalidInput):
         read_plan(content, "plan.json")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endpoints_gitops.plan.evidence import Evidence, Past, recorded
@@ -399,6 +399,7 @@ QUERIES = st.text(alphabet="ABC", max_size=5)
 
 
 @given(history=QUERIES, versions=st.text(alphabet="ABC", min_size=1, max_size=5), dirty=st.booleans())
+@settings(deadline=None)
 def test_a_file_that_is_as_the_server_has_no_difference(make, history, versions, dirty):
     evidence = Evidence(history=letters(make, history), versions=make.versions(*versions), is_dirty=dirty)
     endpoint = make.endpoint(query=versions[-1], current_version=len(versions))
@@ -406,6 +407,7 @@ def test_a_file_that_is_as_the_server_has_no_difference(make, history, versions,
 
 
 @given(history=QUERIES, versions=st.text(alphabet="ABCX", min_size=1, max_size=5), file=st.sampled_from("ABC"))
+@settings(deadline=None)
 def test_what_no_commit_had_is_never_written_over_without_a_record(make, history, versions, file):
     verdict = query_verdict(make, history, versions, file)
     if versions[-1] not in history and verdict is not NEVER:

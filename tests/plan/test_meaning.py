@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endpoints_gitops.hogql.insights import expand
@@ -191,11 +191,13 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(Key), JSON)
+@settings(deadline=None)
 def test_everything_is_the_same_as_itself(key, value):
     assert same(key, value, json.loads(json.dumps(value)))
 
 
 @given(JSON)
+@settings(deadline=None)
 def test_variables_that_are_none_make_no_trouble(junk):
     node = {"kind": "HogQLQuery", "query": SQL, "variables": junk}
     assert same(Key.QUERY, query_meaning(node), query_meaning(node))
