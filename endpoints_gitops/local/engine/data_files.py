@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -66,6 +67,10 @@ def read(files: Sequence[Path], *, sample: bool, rows_of_parquet: RowsOfParquet)
         name: list(_rows(by_name[name], columns, mistakes, rows_of_parquet)) if name in by_name else []
         for name, columns in (("events", _EVENT), ("persons", _PERSON))
     }
+    others = [path for name, path in by_name.items() if name not in found]
+    for path in others:
+        if path.suffix.lower() != ".parquet":  # ClickHouse reads these, and would make something of anything
+            deque(_readable(path, mistakes, rows_of_parquet), maxlen=0)
     owners = _owners(found["persons"], by_name.get("persons", Path("persons")), mistakes)
     mistakes.raise_any()
     events = [_event(row, owners) for _, row in found["events"]]
@@ -77,7 +82,7 @@ def read(files: Sequence[Path], *, sample: bool, rows_of_parquet: RowsOfParquet)
         events=events,
         persons=persons,
         distinct_ids=[{"distinct_id": name, "person_id": owner} for name, owner in owners.items()],
-        others=[path for name, path in by_name.items() if name not in ("events", "persons")],
+        others=others,
     )
 
 
@@ -114,13 +119,18 @@ def _rows(
     path: Path, columns: Mapping[str, _Column], mistakes: _Mistakes, rows_of_parquet: RowsOfParquet
 ) -> Iterator[tuple[int, Row]]:
     """The rows that are right, each with its line (its number in a Parquet file)."""
+    for line, record in _readable(path, mistakes, rows_of_parquet):
+        row, wrong = _checked(record, columns)
+        for message in wrong:
+            mistakes.add(path, message, line)
+        if not wrong:
+            yield line, row | {"#": f"{path.stem}:{line}"}
+
+
+def _readable(path: Path, mistakes: _Mistakes, rows_of_parquet: RowsOfParquet) -> Iterator[tuple[int, Row]]:
+    """The records up to the first that cannot be read at all."""
     try:
-        for line, record in _records(path, rows_of_parquet):
-            row, wrong = _checked(record, columns)
-            for message in wrong:
-                mistakes.add(path, message, line)
-            if not wrong:
-                yield line, row | {"#": f"{path.stem}:{line}"}
+        yield from _records(path, rows_of_parquet)
     except _Unreadable as error:
         mistakes.add(path, str(error), error.line)
     except (OSError, UnicodeDecodeError) as error:
@@ -144,22 +154,22 @@ def _records(path: Path, rows_of_parquet: RowsOfParquet) -> Iterator[tuple[int, 
             yield from ((line, _object(text, line)) for line, text in enumerate(stream, 1) if text.strip())
 
 
-def _records_of_csv(stream: Any) -> Iterator[tuple[int, Row]]:  # noqa: ANN401 - a stream of text
+def _records_of_csv(stream: Iterator[str]) -> Iterator[tuple[int, Row]]:
     reader = csv.DictReader(stream, strict=True)
     try:
+        if not reader.fieldnames:
+            raise _Unreadable("there is no header with the names of columns", 1)
         for record in reader:
             if None in record or None in record.values():
-                raise _Unreadable(
-                    f"the header has {len(reader.fieldnames or ())} columns, this row has not", reader.line_num
-                )
+                raise _Unreadable(f"the header has {len(reader.fieldnames)} columns, this row has not", reader.line_num)
             yield reader.line_num, {key: value for key, value in record.items() if value != ""}
     except csv.Error as error:
-        raise _Unreadable(f"not CSV: {error}", reader.line_num) from None
+        raise _Unreadable(f"not CSV: {error}", reader.reader.line_num) from None
 
 
 def _object(text: str, line: int) -> Row:
     try:
-        value = _json(text)
+        value = _json(text.strip())
     except ValueError as error:
         raise _Unreadable(f"not JSON: {error}", line) from None
     if not isinstance(value, dict):
@@ -238,7 +248,10 @@ def _json(text: str) -> Any:  # noqa: ANN401 - JSON of any shape
     def no_constant(name: str) -> None:
         raise ValueError(f"{name} is no JSON number")
 
-    value = json.loads(text, parse_constant=no_constant)
+    try:
+        value = json.loads(text, parse_constant=no_constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{error.msg} at character {error.pos + 1}") from None
     json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text for ClickHouse
     return value
 

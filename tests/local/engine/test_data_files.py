@@ -1,0 +1,232 @@
+"""Files as tables: what each format may hold, whose an event is, and every mistake in one line with its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from endpoints_gitops.errors import InvalidInput
+from endpoints_gitops.local.engine.engine import Engine
+from endpoints_gitops.local.engine.literals import text
+from endpoints_gitops.local.engine.session import Session
+
+ID = "00000000-0000-4000-8000-00000000000"
+EVENT = {"event": "e", "distinct_id": "a", "timestamp": "2026-06-01T10:00:00Z", "properties": {"n": 1}}
+PERSON = {"id": f"{ID}a", "distinct_ids": ["a"], "properties": {"plan": "pro"}, "created_at": "2026-05-01"}
+
+type Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def written(name: str, *lines: Any) -> Path:
+        path = tmp_path / name
+        path.write_text(
+            "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines), "utf-8"
+        )
+        return path
+
+    return written
+
+
+def rows(files: list[Path], hogql: str) -> Any:
+    with Engine.open(data=files) as engine:
+        return engine.run(hogql, {}).results
+
+
+def mistakes(*files: Path, sample: bool = False) -> list[str]:
+    with pytest.raises(InvalidInput) as caught:
+        Engine.open(data=files, sample=sample)
+    return [str(each).replace(f"{each.path}", Path(each.path).name, 1) for each in caught.value.problems]
+
+
+EVENTS_CSV = (
+    "event,distinct_id,timestamp,properties,uuid,person_id",
+    f'e,a,2026-06-01T10:00:00Z,"{{""n"": 1, ""s"": ""x, \'y\'""}}",{ID}1,{ID}a',
+    "f,b,2026-06-01 12:00:00+02:00,,,",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("events.csv", EVENTS_CSV),
+        (
+            "events.jsonl",
+            (
+                {**EVENT, "properties": {"n": 1, "s": "x, 'y'"}, "uuid": f"{ID}1", "person_id": f"{ID}a"},
+                "",
+                {"event": "f", "distinct_id": "b", "timestamp": "2026-06-01 12:00:00+02:00"},
+            ),
+        ),
+        (
+            "events.ndjson",
+            (
+                {**EVENT, "properties": '{"n": 1, "s": "x, \'y\'"}', "uuid": f"{ID}1", "person_id": f"{ID}a"},
+                {
+                    "event": "f",
+                    "distinct_id": "b",
+                    "timestamp": "2026-06-01T10:00:00",
+                    "uuid": None,
+                    "properties": None,
+                },
+            ),
+        ),
+    ],
+)
+def test_events(write: Write, name: str, lines: Any) -> None:
+    found = rows(
+        [write(name, *lines)],
+        f"SELECT event, timestamp, properties.n, properties.s, person_id = '{ID}a', uuid = '{ID}1' FROM events ORDER BY event",
+    )
+    assert found == [
+        ["e", "2026-06-01T10:00:00Z", 1.0, "x, 'y'", 1, 1],
+        ["f", "2026-06-01T10:00:00Z", None, None, 0, 0],
+    ]
+
+
+def test_parquet(write: Write, tmp_path: Path) -> None:
+    events, orders = tmp_path / "events.parquet", tmp_path / "orders.parquet"
+    with Session() as session:
+        for path, columns in (
+            (events, """'e' AS event, 'a' AS distinct_id, now64(3, 'UTC') AS timestamp, '{"n": 2}' AS properties"""),
+            (orders, "1 AS number, toNullable(2.5) AS total, ['x'] AS tags"),
+        ):
+            session.execute(f"INSERT INTO FUNCTION file({text(str(path))}, 'Parquet') SELECT {columns}")
+    found = rows([events, orders], "SELECT properties.n, orders.total, tags FROM events, orders")
+    assert found == [[2.0, 2.5, ["x"]]]
+
+
+def test_whose_an_event_is(write: Write) -> None:
+    events = [
+        {**EVENT, "event": "listed", "person_id": f"{ID}b"},
+        {**EVENT, "event": "named", "distinct_id": "x", "person_id": f"{ID}b"},
+        {**EVENT, "event": "nobody's", "distinct_id": "y"},
+    ]
+    files = [write("events.jsonl", *events), write("persons.jsonl", PERSON)]
+    with Engine.open(data=files) as engine:
+        found = engine.run("SELECT event, person_id, person.properties.plan FROM events ORDER BY event", {}).results
+        assert found[0] == ["listed", f"{ID}a", "pro"]
+        assert found[1] == ["named", f"{ID}b", None]
+        assert found[2][1] not in {f"{ID}a", f"{ID}b"}
+        assert engine.run("SELECT count() FROM persons", {}).results == [[1]]
+
+
+def test_without_persons_each_distinct_id_is_one(write: Write) -> None:
+    events = [EVENT, {**EVENT, "timestamp": "2026-05-31"}, {**EVENT, "distinct_id": "b"}]
+    found = rows(
+        [write("events.jsonl", *events)], "SELECT person.created_at, count() FROM events GROUP BY 1 ORDER BY 1"
+    )
+    assert found == [["2026-05-31T00:00:00Z", 2], ["2026-06-01T10:00:00Z", 1]]
+
+
+def test_persons_alone(write: Write) -> None:
+    path = write("persons.csv", "id,distinct_ids,properties,created_at", f'{ID}a,"[""a"", ""b""]",{{}},2026-05-01')
+    assert rows([path], "SELECT distinct_id, person.created_at FROM person_distinct_ids ORDER BY 1") == [
+        ["a", "2026-05-01T00:00:00Z"],
+        ["b", "2026-05-01T00:00:00Z"],
+    ]
+
+
+def test_sessions_and_groups_follow_from_events(write: Write) -> None:
+    properties = {"$session_id": "s", "$group_0": "acme", "$current_url": "https://x.example/p?utm_source=y"}
+    events = [
+        {**EVENT, "event": "$pageview", "properties": properties},
+        {**EVENT, "timestamp": "2026-06-01T10:00:30Z", "properties": {"$session_id": "s"}},
+    ]
+    found = rows(
+        [write("events.jsonl", *events)],
+        "SELECT $session_duration, $pageview_count, $entry_pathname, $is_bounce, duration FROM sessions",
+    )
+    assert found == [[30, 1, "/p", 0, 30]]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("orders.csv", ("number,total,when", "1,2.5,2026-06-01 10:00:00", "2,,2026-06-02 10:00:00")),
+        ("orders.jsonl", ({"number": 1, "total": 2.5, "when": "2026-06-01 10:00:00"}, {"number": 2, "when": "2026-06-02 10:00:00"})),
+    ],
+)  # fmt: skip
+def test_other_tables_are_as_they_are(write: Write, name: str, lines: Any) -> None:
+    found = rows([write(name, *lines)], "SELECT number + 1, total != 2.5, toDate(when) FROM orders ORDER BY number")
+    assert found == [[2, 0, "2026-06-01"], [3, 1, "2026-06-02"]]
+
+
+def test_other_tables_beside_the_sample(write: Write) -> None:
+    with Engine.open(sample=True, data=[write("orders.csv", "n", "1")]) as engine:
+        assert engine.run("SELECT n, count() > 1000 FROM orders, events GROUP BY n", {}).results == [[1, 1]]
+
+
+def test_a_folder_with_characters_that_mean_something(tmp_path: Path) -> None:
+    folder = tmp_path / "a {b,c}* 'd'"
+    folder.mkdir()
+    (folder / "orders.csv").write_text("n\n1\n")
+    assert rows([folder / "orders.csv"], "SELECT n FROM orders") == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "wanted"),
+    [
+        ("events.jsonl", ({**EVENT, "timestamp": "yesterday"},), ["1:1: timestamp: 'yesterday' is no ISO time: write it like 2026-07-01T12:00:00Z"]),
+        ("events.jsonl", (EVENT, {"event": "e"}), ["2:1: distinct_id is missing", "2:1: timestamp is missing"]),
+        ("events.jsonl", (EVENT, "", "{"), ["3:1: not JSON: Expecting property name enclosed in double quotes at character 2"]),
+        ("events.jsonl", ("[1]",), ["1:1: each line is to be one JSON object"]),
+        ("events.jsonl", ({**EVENT, "event": 5},), ["1:1: event: 5 is no text"]),
+        ("events.jsonl", ({**EVENT, "uuid": "1"},), ["1:1: uuid: '1' is no UUID"]),
+        ("events.jsonl", ({**EVENT, "properties": [1]},), ["1:1: properties: is to be a JSON object"]),
+        ("events.jsonl", ({**EVENT, "propertys": {}},), ["1:1: unknown column 'propertys'; did you mean 'properties'?"]),
+        ("events.jsonl", ('{"event": NaN}',), ["1:1: not JSON: NaN is no JSON number"]),
+        ("events.jsonl", ({**EVENT, "timestamp": "0001-01-01"},), ["1:1: timestamp: '0001-01-01' is out of the range of ClickHouse's times"]),
+        ("events.csv", ("event,distinct_id,timestamp", "e,a,2026-06-01", "e,a"), ["3:1: the header has 3 columns, this row has not"]),
+        ("events.csv", ("event,distinct_id,timestamp", 'e,a,"2026'), ["2:1: not CSV: unexpected end of data"]),
+        ("events.csv", ("event,distinct_id,timestamp,properties", "e,a,2026-06-01,{"), ["2:1: properties: not JSON: Expecting property name enclosed in double quotes at character 2"]),
+        ("persons.jsonl", (PERSON, PERSON), [f"2:1: there is a person {ID}a already"]),
+        ("persons.jsonl", (PERSON, {**PERSON, "id": f"{ID}b"}), [f"2:1: the distinct id 'a' belongs to the person {ID}a already"]),
+        ("persons.jsonl", ({**PERSON, "distinct_ids": "a"},), ["1:1: distinct_ids: not JSON: Expecting value at character 1"]),
+        ("persons.jsonl", ({**PERSON, "distinct_ids": []},), ['1:1: distinct_ids: is to be a JSON list of texts, like ["a"]']),
+        ("sessions.csv", ("a", "1"), [" the table sessions follows from events and persons: give the file another name"]),
+        ("my-orders.csv", ("a", "1"), [" 'my-orders' is no name for a table: use letters, digits and _"]),
+        ("orders.txt", ("a",), [" a table is a file that ends in .csv, .jsonl, .ndjson, .parquet"]),
+        ("events.parquet", ("a",), ["~cannot be read"]),
+        ("orders.parquet", ("a",), ["~cannot be read"]),
+        ("orders.jsonl", ('{"a": 1}', '{"a": '), ["2:1: not JSON: Expecting value at character 6"]),
+        ("orders.csv", ("a,b", "1,2", '3,"4'), ["3:1: not CSV: unexpected end of data"]),
+        ("orders.csv", ("a,b", "1,2,3"), ["2:1: the header has 2 columns, this row has not"]),
+        ("orders.csv", (), ["1:1: there is no header with the names of columns"]),
+    ],
+)  # fmt: skip
+def test_mistakes(write: Write, name: str, lines: Any, wanted: list[str]) -> None:
+    found = mistakes(write(name, *lines))
+    assert len(found) == len(wanted)
+    for got, text_wanted in zip(sorted(found), sorted(wanted), strict=True):
+        assert "\n" not in got
+        if text_wanted.startswith("~"):
+            assert text_wanted[1:] in got
+        else:
+            assert got == f"{name}:{text_wanted}"
+
+
+def test_mistakes_of_all_files_at_once(write: Write, tmp_path: Path) -> None:
+    events = write("events.jsonl", {"event": "e"}, *([{**EVENT, "uuid": "x"}] * 30))
+    found = mistakes(events, tmp_path / "nowhere.csv", write("persons.jsonl", {}), write("persons.csv", "id"))
+    assert found[0] == "nowhere.csv: there is no such file"
+    assert found[-1] == "events.jsonl: and 12 more mistakes"
+    assert sum("persons.jsonl" in each for each in found) == 4
+    assert any(each.startswith("persons.csv: ") and each.endswith("is the table persons already") for each in found)
+
+
+def test_the_sample_has_events_already(write: Write) -> None:
+    told = ["events.jsonl: the sample has this table: leave out --sample, or this file"]
+    assert mistakes(write("events.jsonl", EVENT), sample=True) == told
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"event,distinct_id,timestamp\n\xe9,a,2026-06-01\n"])
+def test_not_utf8(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "events.csv"
+    path.write_bytes(content)
+    assert "cannot be read" in mistakes(path)[0]

@@ -1,0 +1,96 @@
+"""`serve` as people start it: a process of its own, its one line, its tables, its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from endpoints_gitops.cli import main
+
+PROGRAM = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(sys.argv[1:]))"
+TABLES = Path(__file__).parent / "engine" / "tables"
+
+
+@contextmanager
+def serving(*words: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[Callable[[str], Any]]:
+    """What asks the server a query; at the end it is stopped, and must have said nothing more."""
+    command = [sys.executable, "-c", PROGRAM, "serve", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        headers = {"Authorization": f"Bearer {told['readonly_key']}"}
+
+        def ask(sql: str) -> Any:
+            body = {"query": {"kind": "HogQLQuery", "query": sql}}
+            url = f"{told['url']}/api/projects/{told['project_id']}/query/"
+            return httpx.post(url, json=body, headers=headers, verify=False, timeout=20).json()["results"]
+
+        yield ask
+        process.send_signal(stop)
+        assert (*process.communicate(timeout=20), process.returncode) == ("", "", 0)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_sample_with_a_stopped_clock(stop: signal.Signals) -> None:
+    with serving("--sample", "--now", "2026-07-01T12:00:00Z", "--format", "json", stop=stop) as ask:
+        assert ask("SELECT now()") == [["2026-07-01T12:00:00Z"]]
+        assert ask("SELECT count() > 1000 FROM events WHERE timestamp > now() - INTERVAL 30 DAY") == [[1]]
+
+
+def test_files_as_tables() -> None:
+    with serving("--data", *map(str, sorted(TABLES.iterdir()))) as ask:
+        assert ask("SELECT customer, person.properties.plan FROM orders, events WHERE event = 'buy' LIMIT 1") == [
+            ["ann", "free"]
+        ]
+
+
+def test_empty_tables() -> None:
+    with serving() as ask:
+        assert ask("SELECT count() FROM events") == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--now", "yesterday"], "--now 'yesterday' is no ISO time"),
+        (["--data", "nowhere.csv"], "nowhere.csv: there is no such file"),
+        (["--port", "70000"], "cannot listen on port 70000"),
+    ],
+)
+def test_mistakes(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["serve", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert told in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("missing", ["chdb", "uvicorn"])
+def test_without_the_extra(missing: str) -> None:
+    hidden = f"import sys; sys.modules[{missing!r}] = None; {PROGRAM}"
+    ended = subprocess.run([sys.executable, "-c", hidden, "serve"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f"the local server needs {missing}, which is not installed" in ended.stderr
+    assert "pip install 'endpoints-gitops[local]'" in ended.stderr
+
+
+def test_clickhouse_is_loaded_when_it_is_needed() -> None:
+    program = (
+        "import sys; from endpoints_gitops.local.serve import running_server\n"
+        "with running_server(sample=True): assert 'chdb' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ})
