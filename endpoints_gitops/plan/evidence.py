@@ -19,7 +19,8 @@ class Recorded:
     """What the last pull or push of this checkout left of one endpoint.
 
     `server` and `file` are what the two said then. `superseded` has, oldest first, what a pull or push of this checkout
-    replaced in the file or on the server: a file that says it again is probably an old one. `at` is when that was.
+    replaced in the file or on the server: a file that says it again is probably an old one. `at` is when that was;
+    `kept` has the time of keys that were apart then, and of which an earlier one is remembered.
     """
 
     endpoint_id: str
@@ -29,6 +30,11 @@ class Recorded:
     file: Meaning
     superseded: Mapping[Key, tuple[Json, ...]] = field(default_factory=dict)
     at: datetime | None = None
+    kept: Mapping[Key, datetime] = field(default_factory=dict)
+
+    def agreed_at(self, key: Key) -> datetime | None:
+        """When what is remembered of this key was so."""
+        return self.kept.get(key, self.at)
 
     def as_json(self) -> JsonObject:
         return {
@@ -39,6 +45,7 @@ class Recorded:
             "file": {str(key): value for key, value in self.file.items()},
             "superseded": {key: list(values) for key, values in self.superseded.items()},
             "at": self.at.isoformat() if self.at else None,
+            "kept": {key: moment.isoformat() for key, moment in self.kept.items()},
         }
 
     @classmethod
@@ -53,7 +60,8 @@ class Recorded:
                 server=_meaning(entry["server"]),
                 file=_meaning(entry["file"]),
                 superseded={key: _values(values) for key, values in _meaning(entry.get("superseded", {})).items()},
-                at=None if at is None else datetime.fromisoformat(_text(at)),
+                at=None if at is None else _moment(at),
+                kept={key: _moment(value) for key, value in _meaning(entry.get("kept", {})).items()},
             )
         except (KeyError, TypeError, ValueError):
             return None
@@ -88,6 +96,7 @@ def recorded(
         file=_kept(file, known.file if known else {}, apart),
         superseded=_superseded(known, gone, (server, file)),
         at=at,
+        kept={key: moment for key in apart if known and (moment := known.agreed_at(key))},
     )
 
 
@@ -155,6 +164,13 @@ def _text(value: Json) -> str:
     if isinstance(value, str):
         return value
     raise TypeError(value)
+
+
+def _moment(value: Json) -> datetime:
+    moment = datetime.fromisoformat(_text(value))
+    if moment.tzinfo is None:
+        raise ValueError(value)
+    return moment
 
 
 def _number(value: Json) -> int:

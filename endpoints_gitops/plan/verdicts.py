@@ -115,7 +115,8 @@ def _is_outdated(case: Case, key: Key, record: Recorded) -> bool:
     if lineage is None:
         return is_old_value
     is_behind = lineage.latest(key, case.server[key]) is not None
-    is_newer = record.at is None or _began_at(case, lineage, key).may_be_later_than(record.at)
+    agreed_at = record.agreed_at(key)
+    is_newer = agreed_at is None or _began_at(case, lineage, key).may_be_later_than(agreed_at)
     return not (is_behind and is_newer) if is_old_value else not (is_behind or is_newer)
 
 
@@ -126,7 +127,7 @@ def _moved_along(case: Case, lineage: Lineage, key: Key, record: Recorded) -> Fi
     server = case.server[key]
     if key not in record.server:
         return None
-    start = lineage.latest_before(record.at, key, record.server[key])
+    start = lineage.latest_before(record.agreed_at(key), key, record.server[key])
     if start is None:
         return _if_older(case, lineage, lineage.latest(key, server))
     place = lineage.latest(key, server, after=start)

@@ -21,7 +21,10 @@ def left(make, previous, text, **keys):
 
 
 def test_it_comes_back_from_the_state_folder(make):
+    apart = make.endpoint(query="B", description="x")
     record = left(make, left(make, None, "A"), "B")
+    record = recorded(record, endpoint=apart, file=of_definition(make.loaded(query="B", description=""), None), at=NOW)
+    assert record.kept == {Key.DESCRIPTION: NOW}
     assert Recorded.from_json(json.loads(json.dumps(record.as_json()))) == record
 
 
@@ -35,6 +38,8 @@ def test_it_comes_back_from_the_state_folder(make):
         {"superseded": {"query": "A"}},
         {"at": "yesterday"},
         {"at": 5},
+        {"at": "2026-07-01T12:00:00"},
+        {"kept": {"query": 5}},
     ],
 )
 def test_what_is_no_entry_is_none(make, damage):

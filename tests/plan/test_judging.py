@@ -249,6 +249,16 @@ def test_a_key_that_the_record_shows_to_be_new_is_written_over_the_default_alone
     assert (verdict(""), verdict("x")) == (AHEAD, CONFLICT)
 
 
+def test_what_was_agreed_on_keeps_its_time_while_another_key_is_pulled(make):
+    """X was pulled, B made of it and committed; then the description was pulled. No commit ever had X."""
+    agreed = remembered(make, "X", before="A", hour=1.5)
+    history, file = letters(make, "AB"), of_definition(make.loaded(query="B", description="d"), None)
+    endpoint = make.endpoint(query="X", description="d")
+    record = recorded(agreed, endpoint=endpoint, file=file, at=at(3))
+    judged = judge(make.loaded(query="B"), endpoint, Evidence(record=record, history=history), None)
+    assert verdicts(judged) == {"query": AHEAD}
+
+
 def test_what_was_kept_against_the_server_conflicts_once_it_moves_again(make):
     loaded = make.loaded(description="mine")
     file = of_definition(loaded, None)
