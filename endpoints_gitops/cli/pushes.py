@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from endpoints_gitops.cli import plans
 from endpoints_gitops.cli.console import Line, Style
+from endpoints_gitops.errors import EndpointsError, ExitCode
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure, Outcome, failures_of
 from endpoints_gitops.operations.pushed import PushResult
@@ -40,26 +42,37 @@ def outcome(
     command: str, result: PushResult, *, same: int = 0, outside: int = 0, fail_on_drift: bool = False
 ) -> Outcome:
     """The outcome of a push; what was left alone is in it, item by item."""
-    told = [failure for error in result.errors for failure in failures_of(error)]
     return Outcome(
         command=command,
         exit_code=result.exit_code(fail_on_drift=fail_on_drift),
         summary={**_summary(result), "same": same, "outside": outside},
         items=(*map(_variable_item, result.variables), *_items(result)),
-        errors=(*told, *plans.failures(result.plan, fail_on_drift=fail_on_drift), *_resumable(result)),
+        errors=(*_failures(result), *plans.failures(result.plan, fail_on_drift=fail_on_drift), *_resumable(result)),
     )
 
 
+def _failures(result: PushResult) -> Iterator[Failure]:
+    """Each with the name that it is about: what the server says of a POST has none."""
+    named: list[tuple[str, EndpointsError | None]] = [(one.change.code_name, one.error) for one in result.variables]
+    named += [(one.name, one.error) for one in (*result.written, *result.waited)]
+    for name, error in named:
+        for failure in failures_of(error) if error else ():
+            is_said = name in failure.message
+            yield failure if is_said else replace(failure, message=f"{name}: {failure.message}")
+
+
 def _resumable(result: PushResult) -> tuple[Failure, ...]:
+    """What is left, and how to go on: the journal holds what was to be sent, which is no help where that is wrong."""
     if result.is_settled:
         return ()
-    left = sum(not one.is_settled for one in result.written) + sum(one.error is not None for one in result.variables)
-    fix = "endpoints-gitops resume finishes it, when the causes above are mended; nothing is done twice"
-    return (Failure(code="push.unfinished", message=f"{left} of {_count(result)} not written", fix=fix),)
-
-
-def _count(result: PushResult) -> int:
-    return len(result.written) + len(result.variables)
+    left = [one.error for one in result.written if not one.is_settled]
+    left += [one.error for one in result.variables if one.error is not None]
+    message = f"{len(left)} of {len(result.written) + len(result.variables)} not written"
+    if all(error is not None and error.exit_code is ExitCode.USAGE for error in left):
+        fix = "correct the files and push again: that does what is left, and nothing twice"
+    else:
+        fix = "endpoints-gitops resume finishes it, when the causes above are mended; nothing is done twice"
+    return (Failure(code="push.unfinished", message=message, fix=fix),)
 
 
 def _summary(result: PushResult) -> dict[str, int]:

@@ -26,6 +26,7 @@ from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.operations.standing import Standing, cuts_a_version, expected_version, not_applied, standing
 from endpoints_gitops.plan.changes import Action, Change, body
+from endpoints_gitops.plan.meaning import Key
 
 TRIES: Final = 3
 """How often a write is sent whose answers are lost and that, read again, has not landed."""
@@ -89,6 +90,8 @@ def write(client: Client, change: Change, variables: Mapping[str, InsightVariabl
             if found is not None:
                 return found
             lost = error
+            if isinstance(error, NameTaken):
+                break
     return Written(name=change.name, state=State.FAILED, before=change.precondition.version, error=lost)
 
 
@@ -146,7 +149,33 @@ def _settled(client: Client, change: Change, lost: EndpointsError) -> Written | 
         case Standing.TO_DO:
             return None
         case Standing.MOVED:
-            return _conflict(change, now)
+            return _overtaken(client, change, now)
+
+
+def _overtaken(client: Client, change: Change, now: Endpoint) -> Written:
+    """Somebody wrote too, before or after what we sent: the versions tell whether ours is among theirs."""
+    before = change.precondition.version
+    if not cuts_a_version(change) or change.precondition.endpoint_id != now.id:
+        return _conflict(change, now)
+    try:
+        versions = client.list_versions(change.name)
+    except ApiError:
+        versions = ()
+    numbers = (one.version for one in versions if one.version > (before or 0) and not _lacks_query(change, one))
+    ours = next(numbers, None)
+    if ours is None:
+        return _conflict(change, now)
+    message = f"version {ours} of {change.name} is ours, and somebody else made version {now.current_version} after it"
+    fix = (
+        f"endpoints-gitops pull {change.name} brings theirs into the file; "
+        f"endpoints-gitops rollback {change.name}@{ours} makes ours the newest"
+    )
+    error = Conflict(message, where=_where(change), fix=fix, code="push.came_between")
+    return Written(name=change.name, state=State.CONFLICT, before=before, endpoint=now, landed=True, error=error)
+
+
+def _lacks_query(change: Change, version: Endpoint) -> bool:
+    return Key.QUERY in not_applied(change, version)
 
 
 def _fault(change: Change, answer: Endpoint) -> EndpointsError | None:

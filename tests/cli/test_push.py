@@ -1,0 +1,319 @@
+"""Pushes that nothing and nobody disturbs, and what they may do only when it is asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import endpoints_gitops
+from endpoints_gitops.local.faults import Effect, Fault
+
+EXAMPLES = Path(endpoints_gitops.__file__).parent.parent / "endpoints"
+SQL = "SELECT event, count() AS c FROM events GROUP BY event"
+TRENDS = {"kind": "TrendsQuery", "series": [{"kind": "EventsNode", "event": "$pageview"}]}
+KINDS = {
+    "hogql": {"query": SQL},
+    "with_variable": {
+        "query": "SELECT count() AS c FROM events WHERE event = {variables.kind}",
+        "variables": [{"name": "kind", "type": "String", "default": "$pageview", "label": "Kind of event"}],
+    },
+    "list_variable": {
+        "query": "SELECT count() AS c FROM events WHERE event = {variables.plan}",
+        "variables": [{"name": "plan", "type": "List", "default": "a", "values": ["a", "b"], "multi": False}],
+    },
+    "open_variable": {
+        "query": "SELECT count() AS c FROM events WHERE event = {variables.open}",
+        "variables": [{"name": "open", "type": "String"}],
+    },
+    "settings": {
+        "query": SQL,
+        "description": "Said",
+        "tags": ["Web ", "b"],
+        "active": False,
+        "data_freshness": "1hour",
+    },
+    "trends": {"query_definition": TRENDS},
+    "breakdown": {
+        "query_definition": TRENDS | {"breakdownFilter": {"breakdown": "$browser", "breakdown_type": "event"}},
+        "optional_breakdown_properties": ["$browser"],
+    },
+    "funnel": {"query_definition": {"kind": "FunnelsQuery", "series": TRENDS["series"] * 2}},
+    "lifecycle": {"query_definition": {"kind": "LifecycleQuery", "series": TRENDS["series"]}},
+    "retention": {"query_definition": {"kind": "RetentionQuery", "retentionFilter": {"totalIntervals": 4}}},
+}
+
+
+def yaml(name: str, **keys: object) -> str:
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in {"name": name, **keys}.items())
+
+
+def written(ran) -> list[tuple[str, str]]:
+    return [(item["name"], item["state"]) for item in ran.json["items"]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_pushed_is_not_pushed_again(cli, checkout, server, kind):
+    checkout.commit({"one.yaml": yaml("one", **KINDS[kind])})
+    ran = cli("push", "--yes", "--format", "json")
+    assert ("one", "created") in written(ran), ran.err
+    server.requests.clear()
+    assert cli("push").code == 0, "without --yes, as nothing is to be written"
+    assert cli("diff").code == 0
+    assert server.requests.writes() == ()
+
+
+def test_the_example_definitions_are_not_pushed_twice(cli, checkout, server):
+    files = {path.relative_to(EXAMPLES).as_posix(): path.read_text() for path in EXAMPLES.rglob("*") if path.is_file()}
+    checkout.commit(files)
+    ran = cli("push", "--yes")
+    assert ran.code == 0, ran.err
+    server.requests.clear()
+    assert cli("push", "--format", "json").json["summary"]["same"] >= 10
+    assert cli("diff").code == 0
+    assert server.requests.writes() == ()
+
+
+def test_nothing_is_written_without_a_yes(cli, checkout, server):
+    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    ran = cli("push")
+    assert ran.code == 2
+    assert f"Write 1 change to test ({server.url}, project 1)? Nobody is here to answer." in ran.err
+    assert cli("push", input="no\n").code == 2
+    assert server.requests.writes() == ()
+    assert cli("push", input="y\n").code == 0
+    assert len(server.requests.writes()) == 1
+
+
+def test_a_definition_that_is_wrong_is_told_before_anything_is_asked(cli, checkout, server):
+    checkout.commit({"one.yaml": yaml("one", query=SQL), "two.yaml": yaml("two", query="SELEKT")})
+    assert [cli(command).code for command in ("diff", "plan", "push")] == [2, 2, 2]
+    assert server.requests.entries() == ()
+
+
+def test_requests_are_as_few_as_promised(cli, make_cli, checkout, server):
+    """One list for any number of endpoints that fits a page, one of variables, one write for one change."""
+    checkout.commit({f"{number}.yaml": yaml(f"e{number}", **KINDS["with_variable"]) for number in range(30)})
+    cli("push", "--yes")
+    checkout.commit({"7.yaml": yaml("e7", **KINDS["with_variable"], tags=["new"])})
+    checkout.git("clone", "--quiet", str(checkout.top), str(checkout.top.parent / "clone"))
+    fresh = make_cli(checkout.top.parent / "clone")
+
+    def asked(run, *words: str) -> tuple[int, int]:
+        server.requests.clear()
+        run(*words)
+        return len(server.requests.entries()), len(server.requests.writes())
+
+    assert asked(cli, "diff") == (2, 0)
+    assert asked(fresh, "diff") == (2, 0)
+    assert asked(fresh, "push", "--yes") == (3, 1)
+    assert asked(cli, "push", "--yes") == (2, 0)
+    checkout.commit(
+        {"7.yaml": yaml("e7", **(KINDS["with_variable"] | {"query": KINDS["with_variable"]["query"] + " "}))}
+    )
+    checkout.commit({"8.yaml": yaml("e8", query=SQL)})
+    assert asked(cli, "push", "--yes") == (3, 1)
+
+
+def test_a_query_that_changed_costs_a_fresh_clone_one_question_more(cli, make_cli, checkout, server):
+    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    cli("push", "--yes")
+    checkout.commit({"one.yaml": yaml("one", query=SQL + " LIMIT 7")})
+    checkout.git("clone", "--quiet", str(checkout.top), str(checkout.top.parent / "clone"))
+    server.requests.clear()
+    assert make_cli(checkout.top.parent / "clone")("push", "--yes").code == 0
+    assert [entry.method for entry in server.requests.entries()] == ["GET", "GET", "PATCH"]
+
+
+def test_only_what_is_selected_and_managed_is_written(cli, checkout, client, create):
+    create("stranger")
+    checkout.commit({"one.yaml": yaml("one", query=SQL), "two.yaml": yaml("two", query=SQL, tags=["web"])})
+    cli("push", "--yes", "tag:web")
+    assert {one.name for one in client.list_endpoints()} == {"stranger", "two"}
+    assert cli("push", "--yes", "nobody").code == 2
+    settings = checkout.top / "endpoints.toml"
+    settings.write_text('manage = ["t*"]\n' + settings.read_text())
+    ran = cli("diff", "--format", "json")
+    assert (ran.code, ran.json["items"], ran.json["summary"]["outside"]) == (0, [], 2)
+    assert cli("push", "--yes", "one").code == 2
+
+
+def test_settings_of_an_environment_go_over_the_common_ones(cli, checkout, client):
+    overlay = {"test": {"tags": ["staging"], "data_freshness": "1hour"}, "other": {"active": False}}
+    checkout.commit({"one.yaml": yaml("one", query=SQL, tags=["common"], environments=overlay)})
+    assert cli("push", "--yes").code == 0
+    there = client.get_endpoint("one")
+    assert (there.tags, there.data_freshness_seconds, there.is_active) == (("staging",), 3600, True)
+    assert cli("diff").code == 0
+
+
+def test_formatting_alone_is_sent_only_where_that_is_said(cli, checkout, client):
+    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    cli("push", "--yes")
+    checkout.commit({"one.yaml": yaml("one", query=SQL.replace("SELECT", "select  ").replace("FROM", "\nFROM"))})
+    for command in ("diff", "plan", "push"):
+        ran = cli(command)
+        assert ran.code == 0
+        assert "one" in ran.err.splitlines()[-1]
+    assert client.get_endpoint("one").current_version == 1
+    assert cli("push", "--yes", "--allow-cosmetic").code == 0
+    assert client.get_endpoint("one").current_version == 2
+    assert cli("push", "--allow-cosmetic").code == 0
+
+
+class TestSharedVariables:
+    def test_a_missing_one_is_created_under_its_code_name_and_then_named(self, cli, checkout, client):
+        checkout.commit({"one.yaml": yaml("one", **KINDS["with_variable"])})
+        assert cli("push", "--yes").code == 0
+        (variable,) = client.list_variables()
+        assert (variable.code_name, variable.name, variable.default_value) == ("kind", "Kind of event", "$pageview")
+
+    def test_one_that_is_there_changes_only_where_that_is_said(self, cli, checkout, client, create):
+        create("stranger", "SELECT {variables.kind} AS k", variables={"kind": ("String", "x")})
+        checkout.commit({"one.yaml": yaml("one", **KINDS["with_variable"])})
+        assert cli("diff", "one").code == 1
+        ran = cli("push", "--yes")
+        assert ran.code == 0
+        assert "as one, stranger use it" in ran.err
+        assert [one.name for one in client.list_variables()] == ["kind"]
+        shown = cli("plan", "--shared-variables").out
+        assert "! CHANGE the shared variable kind, for every endpoint that uses it: one, stranger" in shown
+        assert cli("push", "--yes", "--shared-variables").code == 0
+        assert [(one.name, one.default_value) for one in client.list_variables()] == [("Kind of event", "x")]
+        assert cli("diff", "one").code == 0
+
+    def test_definitions_that_disagree_are_an_error(self, cli, checkout, server):
+        other = {**KINDS["with_variable"], "variables": [{"name": "kind", "type": "Number", "default": 1}]}
+        checkout.commit({"one.yaml": yaml("one", **KINDS["with_variable"]), "two.yaml": yaml("two", **other)})
+        ran = cli("push", "--yes", "one")
+        assert ran.code == 2
+        assert "endpoints/two.yaml" in ran.err
+        assert server.requests.writes() == ()
+
+    def test_one_that_is_refused_keeps_only_those_back_that_need_it(self, cli, checkout, client, server):
+        server.faults.add(Fault(effect=Effect.ERROR, status=500, method="POST", path="*/insight_variables"))
+        checkout.commit({"one.yaml": yaml("one", **KINDS["with_variable"]), "two.yaml": yaml("two", query=SQL)})
+        ran = cli("push", "--yes", "--format", "json")
+        assert ran.code == 5, ran.err
+        assert sorted(written(ran)) == [("kind", "uncertain"), ("one", "not sent"), ("two", "created")]
+        server.faults.clear()
+        assert cli("resume", "--yes").code == 0
+        assert {one.name for one in client.list_endpoints()} == {"one", "two"}
+        assert cli("resume").out == "nothing to resume: no push of this checkout was interrupted\n"
+
+
+class TestPrune:
+    @pytest.fixture
+    def removed(self, cli, checkout, create):
+        """`old` was ours, `kept` is the former name of `new`, `safe` is protected, `stranger` was never ours."""
+        names = ("old", "kept", "safe")
+        checkout.commit({f"{name}.yaml": yaml(name, query=SQL) for name in names})
+        assert cli("push", "--yes").code == 0
+        create("stranger")
+        checkout.commit(
+            {f"{name}.yaml": None for name in names} | {"new.yaml": yaml("new", query=SQL, renamed_from="kept")}
+        )
+        settings = checkout.top / "endpoints.toml"
+        settings.write_text('protect = ["safe"]\n' + settings.read_text())
+
+    @pytest.mark.usefixtures("removed")
+    def test_what_was_ours_is_deactivated_and_nothing_else(self, cli, client):
+        cli("push", "--yes")
+        assert all(one.is_active for one in client.list_endpoints()), "not asked for"
+        ran = cli("plan", "--prune")
+        assert "DEACTIVATE old" in ran.out
+        assert not any(name in ran.out for name in ("kept", "safe", "stranger"))
+        assert cli("push", "--yes", "--prune").code == 0
+        assert [one.name for one in client.list_endpoints() if not one.is_active] == ["old"]
+        assert cli("plan", "--prune", "--detailed-exitcode").code == 0
+
+    @pytest.mark.usefixtures("removed")
+    def test_what_somebody_changed_since_is_a_conflict(self, cli, client):
+        client.update_endpoint("old", {"query": {"kind": "HogQLQuery", "query": SQL + " LIMIT 3"}})
+        assert cli("push", "--yes", "--prune").code == 6
+        assert client.get_endpoint("old").is_active
+
+    @pytest.mark.usefixtures("removed")
+    def test_a_shallow_clone_does_not_know_what_was_ours(self, make_cli, checkout):
+        top = checkout.top.parent / "shallow"
+        checkout.git("clone", "--quiet", "--depth", "1", f"file://{checkout.top}", str(top))
+        ran = make_cli(top)("push", "--yes", "--prune")
+        assert ran.code == 2
+        assert "fetch-depth: 0" in ran.err
+
+
+class TestSavedPlan:
+    @pytest.fixture
+    def saved(self, cli, checkout, server):
+        checkout.commit({"one.yaml": yaml("one", query=SQL), "two.yaml": yaml("two", query=SQL)})
+        cli("push", "--yes")
+        checkout.commit(
+            {
+                "one.yaml": yaml("one", query=SQL + " LIMIT 3", tags=["a"]),
+                "two.yaml": yaml("two", query=SQL, description="D"),
+            }
+        )
+        assert cli("plan", "-o", "plan.json", "--detailed-exitcode").code == 1
+        plan = (checkout.top / "plan.json").read_text()
+        assert json.loads(plan)["schema_version"] == 1
+        assert server.key not in plan
+        return checkout.top / "plan.json"
+
+    @pytest.mark.usefixtures("saved")
+    def test_it_is_done_exactly(self, cli, checkout, client):
+        checkout.write({"one.yaml": yaml("one", query=SQL + " LIMIT 5"), "two.yaml": None})
+        ran = cli("push", "--yes", "--plan", "plan.json", "--format", "json")
+        assert (ran.code, written(ran)) == (0, [("one", "updated"), ("two", "updated")]), ran.err
+        one, two = (client.get_endpoint(name) for name in ("one", "two"))
+        assert (one.sql, one.tags, one.current_version) == (SQL + " LIMIT 3", ("a",), 2)
+        assert (two.description, two.current_version) == ("D", 1)
+
+    @pytest.mark.usefixtures("saved")
+    def test_doing_it_twice_writes_once(self, cli, server):
+        assert cli("push", "--yes", "--plan", "plan.json").code == 0
+        server.requests.clear()
+        ran = cli("push", "--yes", "--plan", "plan.json", "--format", "json")
+        assert (ran.code, written(ran)) == (0, [("one", "already so"), ("two", "already so")])
+        assert server.requests.writes() == ()
+
+    @pytest.mark.usefixtures("saved")
+    @pytest.mark.parametrize(
+        "moved",
+        [
+            lambda client: client.update_endpoint("one", {"query": {"kind": "HogQLQuery", "query": SQL + " LIMIT 9"}}),
+            lambda client: client.update_endpoint("one", {"tags": ["theirs"]}),
+            lambda client: client.update_endpoint("one", {"is_active": False}),
+            lambda client: client.delete_endpoint("one"),
+        ],
+    )
+    def test_what_moved_since_is_refused_and_the_rest_is_done(self, cli, client, moved):
+        moved(client)
+        before = [one for one in client.list_endpoints() if one.name == "one"]
+        ran = cli("push", "--yes", "--plan", "plan.json", "--format", "json")
+        assert (ran.code, written(ran)) == (6, [("one", "conflict"), ("two", "updated")]), ran.err
+        assert [one for one in client.list_endpoints() if one.name == "one"] == before
+        assert cli("resume").out.startswith("nothing to resume")
+
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (None, ["one"]),
+            (None, ["--prune"]),
+            (b"{", []),
+            (b'{"schema_version": 99}', []),
+        ],
+    )
+    def test_what_cannot_be_done_is_a_usage_error(self, cli, saved, server, content, words):
+        if content is not None:
+            saved.write_bytes(content)
+        server.requests.clear()
+        assert cli("push", "--yes", "--plan", "plan.json", *words).code == 2
+        assert server.requests.writes() == ()
+
+    def test_the_plan_of_another_project_is_refused(self, cli, saved):
+        plan = json.loads(saved.read_text())
+        saved.write_text(json.dumps(plan | {"project_id": 77}))
+        ran = cli("push", "--yes", "--plan", "plan.json")
+        assert ran.code == 2
+        assert "project 77" in ran.err

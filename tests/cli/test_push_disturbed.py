@@ -1,0 +1,210 @@
+"""Pushes in a world that does not hold still: other people's edits, a server that fails, answers that are lost."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from endpoints_gitops.local.faults import Edit, Effect, Fault, When
+
+SQL = "SELECT event, count() AS c FROM events GROUP BY event"
+THEIRS = SQL + " LIMIT 99"
+WRITE = {"method": "PATCH", "path": "*/endpoints/one"}
+
+
+def yaml(name: str, **keys: object) -> str:
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in {"name": name, **keys}.items())
+
+
+def query(sql: str) -> dict[str, object]:
+    return {"query": {"kind": "HogQLQuery", "query": sql}}
+
+
+@pytest.fixture
+def edited(cli, checkout, server):
+    """Two endpoints that were pushed, and files of which each has a new query and a new description."""
+    checkout.commit({f"{name}.yaml": yaml(name, query=SQL, description="Old") for name in ("one", "two")})
+    assert cli("push", "--yes").code == 0
+    checkout.commit({f"{name}.yaml": yaml(name, query=f"{SQL} LIMIT 2", description="New") for name in ("one", "two")})
+    server.requests.clear()
+
+
+def queries(client, name: str = "one") -> list[str]:
+    """Those of all versions, the first one first."""
+    return [version.sql for version in reversed(client.list_versions(name))]
+
+
+@pytest.mark.usefixtures("edited")
+@pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_an_edit_between_any_two_requests_is_never_lost_in_silence(cli, client, server, nth, when):
+    server.faults.add(
+        Fault(effect=Effect.EDIT, nth=nth, when=when, edit=Edit(path="endpoints/one/", body=query(THEIRS)))
+    )
+    ran = cli("push", "--yes", "--format", "json")
+    versions = queries(client)
+    assert client.get_endpoint("two").sql == f"{SQL} LIMIT 2", "the rest is done"
+    theirs = versions.index(THEIRS) + 1
+    if versions[-1] == THEIRS:
+        assert ran.code == (6 if f"{SQL} LIMIT 2" not in versions else 0), ran.err
+        return
+    assert (ran.code, versions) == (6, [SQL, THEIRS, f"{SQL} LIMIT 2"])
+    (error,) = ran.json["errors"]
+    assert f"version {theirs} of one was made by somebody else" in error["message"]
+    assert f"version {theirs + 1} is ours" in error["message"]
+    assert f"endpoints-gitops rollback one@{theirs}" in error["fix"]
+    assert cli("resume").out.startswith("nothing to resume")
+
+
+def test_an_edit_before_a_setting_is_written_is_told_too(cli, checkout, client, server):
+    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    cli("push", "--yes")
+    checkout.commit({"one.yaml": yaml("one", query=SQL, tags=["new"])})
+    server.faults.add(Fault(effect=Effect.EDIT, **WRITE, edit=Edit(path="endpoints/one/", body=query(THEIRS))))
+    ran = cli("push", "--yes")
+    assert ran.code == 6
+    assert "version 2 of one was made by somebody else while this push ran; the plan knew version 1" in ran.err
+    assert queries(client) == [SQL, THEIRS]
+
+
+def test_a_name_that_somebody_takes_meanwhile_stays_theirs(cli, checkout, client, server):
+    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    taken = Edit(method="POST", path="endpoints/", body={"name": "one", **query(THEIRS)})
+    server.faults.add(Fault(effect=Effect.EDIT, method="POST", edit=taken))
+    ran = cli("push", "--yes")
+    assert ran.code == 6
+    assert "one was created by somebody else meanwhile" in ran.err
+    assert queries(client) == [THEIRS]
+
+
+@pytest.mark.usefixtures("edited")
+def test_an_endpoint_that_somebody_deletes_meanwhile_is_told(cli, client, server):
+    gone = Edit(method="DELETE", path="endpoints/one/")
+    server.faults.add(Fault(effect=Effect.EDIT, **WRITE, nth=1, edit=gone))
+    ran = cli("push", "--yes")
+    assert ran.code == 6
+    assert "one is gone" in ran.err
+    assert [one.name for one in client.list_endpoints()] == ["two"]
+
+
+@pytest.mark.usefixtures("edited")
+@pytest.mark.parametrize(
+    "after_it",
+    [Edit(path="endpoints/one/", body=query(THEIRS)), Edit(path="endpoints/one/", body={"description": "?"})],
+)
+def test_an_edit_after_ours_whose_answer_was_lost_stays(cli, client, server, after_it):
+    """Ours landed as version 2, nobody heard of it, and somebody wrote before we could look."""
+    server.faults.add(
+        Fault(effect=Effect.DROP, **WRITE, nth=1, when=When.AFTER),
+        Fault(effect=Effect.EDIT, method="GET", path="*/endpoints/one", nth=1, edit=after_it),
+    )
+    ran = cli("push", "--yes", "--max-wait", "5")
+    assert ran.code in {0, 6}
+    theirs = after_it.body.get("description")
+    if theirs is None:
+        assert "version 2 of one is ours, and somebody else made version 3 after it" in ran.err
+        assert queries(client)[-1] == THEIRS
+
+
+FAULTS = {
+    "throttled": Fault(effect=Effect.ERROR, status=429, retry_after=0, **WRITE, nth=1),
+    "at capacity": Fault(effect=Effect.ERROR, status=503, retry_after=0, **WRITE, nth=1),
+    "a fault": Fault(effect=Effect.ERROR, status=500, **WRITE, nth=1),
+    "a fault after it landed": Fault(effect=Effect.ERROR, status=500, **WRITE, nth=1, when=When.AFTER),
+    "HTML": Fault(effect=Effect.HTML, status=502, **WRITE, nth=1),
+    "HTML that says it is fine": Fault(effect=Effect.HTML, status=200, **WRITE, nth=1, when=When.AFTER),
+    "wrong JSON": Fault(effect=Effect.WRONG_JSON, **WRITE, nth=1, when=When.AFTER),
+    "broken JSON": Fault(effect=Effect.BROKEN_JSON, **WRITE, nth=1, when=When.AFTER),
+    "half a body": Fault(effect=Effect.HALF, **WRITE, nth=1),
+    "dropped before": Fault(effect=Effect.DROP, **WRITE, nth=1),
+    "dropped after": Fault(effect=Effect.DROP, **WRITE, nth=1, when=When.AFTER),
+    "hangs": Fault(effect=Effect.HANG, seconds=20, **WRITE, nth=1),
+    "hangs after it landed": Fault(effect=Effect.HANG, seconds=20, **WRITE, nth=1, when=When.AFTER),
+}
+
+
+@pytest.mark.usefixtures("edited")
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_one_fault_on_a_write_is_got_over_and_nothing_is_done_twice(cli, client, server, fault):
+    server.faults.add(fault)
+    ran = cli("push", "--yes", "--max-wait", "2", "--format", "json")
+    assert ran.code == 0, ran.err
+    assert ran.json["summary"]["updated"] == 2
+    for name in ("one", "two"):
+        there = client.get_endpoint(name)
+        assert (queries(client, name), there.description) == ([SQL, f"{SQL} LIMIT 2"], "New")
+    assert cli("push").code == 0
+
+
+@pytest.mark.usefixtures("edited")
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_server_that_keeps_failing_leaves_a_journal_that_resume_finishes(cli, client, server, status):
+    server.faults.add(Fault(effect=Effect.ERROR, status=status, **WRITE))
+    ran = cli("push", "--yes", "--max-wait", "1", "--format", "json")
+    states = {item["name"]: item["state"] for item in ran.json["items"]}
+    assert (ran.code, states) == (5, {"one": "failed", "two": "updated"}), ran.err
+    assert any(error["code"] == "push.unfinished" for error in ran.json["errors"])
+    server.faults.clear()
+    server.requests.clear()
+    assert cli("resume").code == 2, "it writes, so it asks"
+    assert cli("resume", "--yes").code == 0
+    assert len(server.requests.writes()) == 1
+    assert {name: queries(client, name) for name in states} == {name: [SQL, f"{SQL} LIMIT 2"] for name in states}
+
+
+@pytest.mark.usefixtures("edited")
+def test_a_write_of_which_nothing_can_be_heard_is_uncertain_and_resume_finds_out(cli, client, server):
+    server.faults.add(
+        Fault(effect=Effect.DROP, **WRITE, when=When.AFTER), Fault(effect=Effect.DROP, method="GET", path="*/one")
+    )
+    ran = cli("push", "--yes", "--max-wait", "1", "--format", "json", "one")
+    assert (ran.code, [item["state"] for item in ran.json["items"]]) == (5, ["uncertain"]), ran.err
+    server.faults.clear()
+    server.requests.clear()
+    assert cli("resume", "--yes").code == 0
+    assert server.requests.writes() == (), "it had landed"
+    assert queries(client) == [SQL, f"{SQL} LIMIT 2"]
+
+
+@pytest.mark.usefixtures("edited")
+@pytest.mark.parametrize("effect", [Effect.ERROR, Effect.HTML, Effect.WRONG_JSON, Effect.BROKEN_JSON, Effect.DROP])
+def test_a_list_that_cannot_be_read_is_never_no_difference(cli, server, effect):
+    server.faults.add(Fault(effect=effect, method="GET", status=502))
+    codes = [cli(*words, "--max-wait", "0.5").code for words in (["diff"], ["plan"], ["push", "--yes"])]
+    assert codes == [4, 4, 4]
+    assert server.requests.writes() == ()
+
+
+@pytest.mark.usefixtures("edited")
+def test_a_key_that_may_not_write_is_a_matter_of_credentials(make_cli, checkout, server):
+    cli = make_cli(checkout.top, key=server.readonly_key)
+    ran = cli("push", "--yes")
+    assert ran.code == 3
+    assert "endpoint:write" in ran.err
+    assert cli("diff").code == 1
+
+
+@pytest.mark.usefixtures("edited")
+def test_what_the_server_refuses_does_not_keep_the_rest_from_being_done(cli, checkout, client):
+    checkout.commit({"one.yaml": yaml("one", query="SELECT nothing FROM nowhere")})
+    ran = cli("push", "--yes", "--format", "json")
+    assert ran.code == 5
+    assert any("one" in error["message"] for error in ran.json["errors"])
+    assert client.get_endpoint("two").current_version == 2
+    checkout.commit({"one.yaml": yaml("one", query=f"{SQL} LIMIT 4")})
+    assert cli("push", "--yes").code == 0, "a journal is no reason to refuse"
+    assert queries(client) == [SQL, f"{SQL} LIMIT 4"]
+
+
+def test_a_journal_that_cannot_be_read_is_replaced(cli, checkout, client, tmp_path):
+    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    cli("push", "--yes")
+    (record,) = (tmp_path / "state").rglob("record.json")
+    record.with_name("journal.jsonl").write_text("{\n")
+    assert cli("resume", "--yes").code == 2
+    checkout.commit({"one.yaml": yaml("one", query=f"{SQL} LIMIT 4")})
+    ran = cli("push", "--yes")
+    assert ran.code == 0
+    assert "this push takes its place" in ran.err
+    assert client.get_endpoint("one").current_version == 2

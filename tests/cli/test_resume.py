@@ -1,0 +1,147 @@
+"""Pushes that are killed, each write being the last one, and what `resume` and a new push make of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from endpoints_gitops.local.faults import Effect, Fault, When
+
+SQL = "SELECT event, count() AS c FROM events GROUP BY event"
+NAMES = ("one", "two", "three")
+
+
+def yaml(name: str, sql: str) -> str:
+    return f"name: {name}\nquery: {json.dumps(sql)}\n"
+
+
+def files(number: int) -> dict[str, str]:
+    return {f"{name}.yaml": yaml(name, f"{SQL} LIMIT {number}") for name in NAMES}
+
+
+@pytest.fixture
+def killed(cli, checkout, server) -> Callable[..., None]:
+    """A push of three new queries in a process of its own, killed when all it could do is done."""
+    checkout.commit(files(1))
+    assert cli("push", "--yes").code == 0
+    checkout.write(files(2))
+    server.requests.clear()
+
+    def kill(*faults: Fault, sent: int) -> None:
+        server.faults.add(*faults)
+        program = "import sys; from endpoints_gitops.cli.entry import main; sys.exit(main(sys.argv[1:]))"
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, "push", "--yes"],
+            cwd=checkout.top,
+            env=os.environ | {"ENDPOINTS_TEST_KEY": server.key},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 60
+        hanging = sum(fault.when is When.BEFORE for fault in faults)
+        while time.monotonic() < deadline and not _all_sent(server, sent, hanging):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        server.faults.clear()
+
+    return kill
+
+
+def _all_sent(server, sent: int, hanging: int) -> bool:
+    writes = server.requests.writes()
+    return len(writes) == sent and sum(write.status is not None for write in writes) >= sent - max(hanging, 1)
+
+
+def hang(name: str, when: When) -> Fault:
+    return Fault(effect=Effect.HANG, seconds=60, method="PATCH", path=f"*/endpoints/{name}", when=when)
+
+
+def versions(client) -> dict[str, list[str]]:
+    return {name: [one.sql.removeprefix(SQL) for one in reversed(client.list_versions(name))] for name in NAMES}
+
+
+DONE_ONCE = {name: [" LIMIT 1", " LIMIT 2"] for name in NAMES}
+
+
+@pytest.mark.parametrize("when", When)
+@pytest.mark.parametrize("last", NAMES)
+def test_resume_finishes_what_a_kill_left_and_nothing_twice(cli, client, server, killed, last, when):
+    killed(hang(last, when), sent=3)
+    server.requests.clear()
+    ran = cli("resume", "--yes", "--format", "json")
+    assert ran.code == 0, ran.err
+    assert versions(client) == DONE_ONCE
+    assert len(server.requests.writes()) == (1 if when is When.BEFORE else 0)
+    assert cli("resume", "--yes").out.startswith("nothing to resume")
+    assert cli("push").code == 0
+
+
+def test_resume_after_nothing_landed(cli, client, killed):
+    killed(*(hang(name, When.BEFORE) for name in NAMES), sent=3)
+    assert set(versions(client)["one"]) == {" LIMIT 1"}
+    assert cli("resume", "--yes").code == 0
+    assert versions(client) == DONE_ONCE
+
+
+def test_resume_leaves_alone_what_somebody_changed_meanwhile(cli, client, killed):
+    killed(hang("one", When.BEFORE), sent=3)
+    client.update_endpoint("one", {"query": {"kind": "HogQLQuery", "query": SQL}})
+    ran = cli("resume", "--yes")
+    assert ran.code == 6
+    assert "one moved" in ran.err
+    assert client.get_endpoint("one").sql == SQL
+
+
+def test_a_new_push_takes_the_place_of_one_that_was_killed(cli, checkout, client, killed):
+    """What the killed one wrote was never committed and is in no record: its journal knows that it was ours."""
+    killed(hang("one", When.BEFORE), sent=3)
+    checkout.write(files(3))
+    ran = cli("push", "--yes")
+    assert ran.code == 0, ran.err
+    assert "an earlier push was interrupted with 1 left to do" in ran.err
+    assert versions(client) == DONE_ONCE | {
+        "one": [" LIMIT 1", " LIMIT 3"],
+        "two": [" LIMIT 1", " LIMIT 2", " LIMIT 3"],
+        "three": [" LIMIT 1", " LIMIT 2", " LIMIT 3"],
+    }
+    assert cli("resume").out.startswith("nothing to resume")
+
+
+def test_a_machine_that_is_gone_leaves_nothing_that_a_fresh_clone_needs(make_cli, checkout, client, server, killed):
+    killed(hang("one", When.BEFORE), sent=3)
+    checkout.commit()
+    checkout.git("clone", "--quiet", str(checkout.top), str(checkout.top.parent / "clone"))
+    fresh = make_cli(checkout.top.parent / "clone")
+    server.requests.clear()
+    assert fresh("push", "--yes").code == 0
+    assert len(server.requests.writes()) == 1
+    assert versions(client) == DONE_ONCE
+
+
+def test_an_interruption_is_130_and_can_be_resumed(cli, checkout, client, server, monkeypatch):
+    from endpoints_gitops.api.client import Client
+
+    checkout.commit(files(1))
+    written = Client.create_endpoint
+
+    def interrupted(self, body):
+        written(self, body)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "create_endpoint", interrupted)
+        ran = cli("push", "--yes", "--format", "json", "one")
+    assert (ran.code, ran.json["errors"][0]["code"]) == (130, "interrupted")
+    assert "endpoints-gitops resume" in ran.err
+    server.requests.clear()
+    assert cli("resume", "--yes").code == 0
+    assert server.requests.writes() == ()
+    assert [one.name for one in client.list_endpoints()] == ["one"]
