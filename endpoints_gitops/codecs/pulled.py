@@ -92,7 +92,7 @@ def _variable(entry: Mapping[str, Any], variables: Mapping[str, InsightVariable]
         given["default"] = value
     if shared.name != name:
         given["label"] = shared.name
-    if shared.values:
+    if isinstance(shared.values, list) and shared.values:
         given["values"] = shared.values
     if shared.is_multi:
         given["multi"] = True

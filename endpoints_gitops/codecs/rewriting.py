@@ -77,7 +77,10 @@ def new_file(values: Mapping[str, Json]) -> bytes:
     for key, value in ordered.items():
         style = "|" if key == "query" and isinstance(value, str) and not is_plain(value) else ""
         lines += mapping_lines({key: value}, column=0, layout=Layout(), style=style)
-    return _proven(str(values.get("name", "a new file")), "", ["\n".join([*lines, ""])], ordered)
+    content = _read_back(str(values.get("name", "")), "\n".join([*lines, ""]), ordered)
+    if content is None:
+        raise CannotRewrite(f"no file can hold what {values.get('name')} has: YAML has no text for one of its values")
+    return content
 
 
 def _value(path: str, root: Node) -> Any:  # noqa: ANN401 - any JSON value
@@ -231,10 +234,18 @@ def _endings(before: str, after: str) -> list[str]:
 
 
 def _proven(path: str, mark: str, texts: Sequence[str], wanted: Json) -> bytes:
+    """The first of these texts that is read as the wanted value."""
     for text in texts:
-        if all(_reads_as(path, read, text, wanted) for read in (compose, compose_purely)):
-            return (mark + text).encode()
+        content = _read_back(path, text, wanted)
+        if content is not None:
+            return mark.encode() + content
     raise _cannot(path)
+
+
+def _read_back(path: str, text: str, wanted: Json) -> bytes | None:
+    """The text as bytes if both readers take it for the wanted value."""
+    readers = (compose, compose_purely)
+    return text.encode() if all(_reads_as(path, read, text, wanted) for read in readers) else None
 
 
 def _reads_as(path: str, read: Any, text: str, wanted: Json) -> bool:  # noqa: ANN401 - one of two functions

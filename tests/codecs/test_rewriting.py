@@ -206,3 +206,10 @@ def test_a_new_file():
         "materialization:\n  enabled: true\n  schedule: 1hour\n"
     )
     assert read_definition("x.yaml", content, lambda _: b"").sql == values["query"]
+
+
+@pytest.mark.parametrize("value", [2**64, float("inf"), "\ud800"])
+def test_a_new_file_that_cannot_be_is_said(value):
+    with pytest.raises(CannotRewrite) as caught:
+        new_file({"name": "x", "examples": [{"rows": [value]}]})
+    assert str(caught.value).startswith("no file can hold what x has")

@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from endpoints_gitops.codecs.rewriting import REMOVED, new_file, rewrite
 from endpoints_gitops.codecs.yaml_composer import compose, compose_purely
@@ -248,3 +249,11 @@ def test_only_lines_of_the_changed_node_change(file, new, data):
 @given(MAPPINGS)
 def test_a_new_file_reads_as_it_was_meant(value):
     assert same(read(new_file(value)), value)
+
+
+@LAW
+@given(MAPPINGS, st.sampled_from([(1, 1), (1, 2)]))
+def test_readers_of_every_yaml_take_a_new_file_for_the_same(value, version):
+    reader = YAML(typ="safe", pure=True)
+    reader.version = version
+    assert same(reader.load(new_file(value)), value)
