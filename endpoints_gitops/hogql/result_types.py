@@ -41,7 +41,7 @@ string: formatDateTime to_char md5 protocol domain domainWithoutWWW topLevelDoma
 string: cutToFirstSignificantSubdomain path pathFull queryString fragment netloc decodeURLComponent
 string: encodeURLComponent cutWWW cutQueryString cutFragment extractURLParameter cutURLParameter JSONExtractString
 string: JSONExtractRaw formatReadableSize formatReadableDecimalSize formatReadableQuantity formatReadableTimeDelta
-string: 
+string:
 string: toJSONString
 string!: concat toTypeName arrayStringConcat timeZoneOf
 boolean: toBool
@@ -95,7 +95,9 @@ power sign degrees radians factorial floor ceil trunc round now
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`kind` is a Kind's word, or `same`, `number`, `sum`, `average`, `quantile`; `is_array` says that it is of an array's items."""
+    """`kind` is a Kind's word, or `same`, `number`, `sum`, `average`, `quantile`; `is_array`: an array of such
+    items.
+    """
 
     kind: str
     is_array: bool = False

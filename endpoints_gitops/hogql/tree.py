@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from endpoints_gitops.hogql.parser import Tree
 
+QUERIES: Final = ("SelectQuery", "SelectSetQuery")
 _POSITIONS: Final = ("start", "end")
 
 
@@ -21,6 +22,22 @@ def nodes(*roots: object) -> Iterator[Tree]:
             waiting.extend(value.values())
         elif isinstance(value, list):
             waiting.extend(value)
+
+
+def nodes_within(*roots: object) -> Iterator[tuple[Tree, tuple[Tree, ...]]]:
+    """Every node with those around it, outermost first; subqueries are given, and not entered."""
+    waiting: list[tuple[object, tuple[Tree, ...]]] = [(root, ()) for root in reversed(roots)]
+    while waiting:
+        value, around = waiting.pop()
+        if isinstance(value, dict):
+            if "node" in value:
+                yield value, around
+                if value["node"] in QUERIES:
+                    continue
+                around = (*around, value)
+            waiting.extend((inner, around) for inner in reversed(value.values()) if _holds(inner))
+        elif isinstance(value, list):
+            waiting.extend((inner, around) for inner in reversed(value))
 
 
 def of_kind(root: object, *kinds: str) -> Iterator[Tree]:

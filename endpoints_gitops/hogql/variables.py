@@ -33,6 +33,12 @@ def placeholders(tree: Tree) -> tuple[Placeholder, ...]:
     return tuple(_placeholder(node) for node in found)
 
 
+def variables_in(placeholder: Tree) -> tuple[str, ...]:
+    """The code names of the variables inside one pair of braces, each once."""
+    named = sorted((place, name) for place, name in map(_variable, nodes(placeholder["expr"])) if name)
+    return tuple(dict.fromkeys(name for _, name in named))
+
+
 def chain_of(placeholder: Tree) -> tuple[str, ...]:
     """The dotted name inside the braces; empty when they hold an expression."""
     expr = placeholder.get("expr") or {}
@@ -40,10 +46,9 @@ def chain_of(placeholder: Tree) -> tuple[str, ...]:
 
 
 def _placeholder(node: Tree) -> Placeholder:
-    named = sorted((place, name) for place, name in map(_variable, nodes(node["expr"])) if name)
     return Placeholder(
         chain=chain_of(node),
-        variables=tuple(dict.fromkeys(name for _, name in named)),
+        variables=variables_in(node),
         start=offset(node),
         end=int(node["end"]["offset"]),
     )

@@ -1,0 +1,113 @@
+"""The SELECTs of a query, each with the path to it, and their clauses in the order in which they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.tree import QUERIES, nodes_within
+
+
+class Clause(StrEnum):
+    """Where in a SELECT something stands."""
+
+    WITH = "with"
+    SELECT = "select"
+    FROM = "from"
+    JOIN = "join"
+    ARRAY_JOIN = "array join"
+    PREWHERE = "prewhere"
+    WHERE = "where"
+    GROUP_BY = "group by"
+    HAVING = "having"
+    QUALIFY = "qualify"
+    WINDOW = "window"
+    ORDER_BY = "order by"
+    LIMIT_BY = "limit by"
+    LIMIT = "limit"
+    OFFSET = "offset"
+
+
+_KEYS: Final = (
+    (Clause.SELECT, "select"),
+    (Clause.ARRAY_JOIN, "array_join_list"),
+    (Clause.PREWHERE, "prewhere"),
+    (Clause.WHERE, "where"),
+    (Clause.GROUP_BY, "group_by"),
+    (Clause.HAVING, "having"),
+    (Clause.QUALIFY, "qualify"),
+    (Clause.WINDOW, "window_exprs"),
+    (Clause.ORDER_BY, "order_by"),
+    (Clause.LIMIT_BY, "limit_by"),
+    (Clause.LIMIT, "limit"),
+    (Clause.OFFSET, "offset"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """One SELECT. `path` is empty for the outermost one, else such as `cte recent` or `union 2/subquery x`."""
+
+    path: str
+    node: Tree
+
+
+def selects(tree: Tree) -> Iterator[Select]:
+    """All of them, those around others first. Of a set, every arm is a SELECT of its own, and the first one leads."""
+    waiting = [("", tree)]
+    while waiting:
+        path, node = waiting.pop()
+        if node["node"] == "SelectSetQuery":
+            waiting.extend(reversed([(_below(path, f"union {place}"), arm) for place, arm in enumerate(arms(node), 1)]))
+        elif node["node"] == "SelectQuery":
+            yield Select(path, node)
+            waiting.extend(reversed([(_below(path, step), query) for step, query in _subqueries(node)]))
+
+
+def arms(node: Tree) -> list[Tree]:
+    """The queries of a set, in order."""
+    return [node["initial_select_query"], *(each["select_query"] for each in node["subsequent_select_queries"])]
+
+
+def clauses(select: Tree) -> Iterator[tuple[Clause, object]]:
+    """The parts of a SELECT that hold expressions, without its tables and subqueries in FROM."""
+    for cte in select.get("ctes") or ():
+        if cte.get("cte_type") == "column":
+            yield Clause.WITH, cte["expr"]
+    for join in joins(select):
+        yield Clause.FROM, [join.get("table_args"), join.get("sample"), _placeholder(join["table"])]
+        yield Clause.JOIN, join.get("constraint")
+    for clause, key in _KEYS:
+        yield clause, select.get(key)
+
+
+def joins(select: Tree) -> Iterator[Tree]:
+    """Every JoinExpr of FROM."""
+    join = select.get("select_from")
+    while join is not None:
+        yield join
+        join = join.get("next_join")
+
+
+def _below(path: str, step: str) -> str:
+    return f"{path}/{step}" if path else step
+
+
+def _placeholder(table: Tree) -> Tree | None:
+    return table if table["node"] == "Placeholder" else None
+
+
+def _subqueries(select: Tree) -> Iterator[tuple[str, Tree]]:
+    for cte in select.get("ctes") or ():
+        if cte.get("cte_type") != "column":
+            yield f"cte {cte['name']}", cte["expr"]
+    for place, join in enumerate(joins(select), 1):
+        if join["table"]["node"] in QUERIES:
+            yield f"subquery {join.get('alias') or place}", join["table"]
+    for clause, part in clauses(select):
+        for node, _ in nodes_within(part):
+            if node["node"] in QUERIES:
+                yield f"subquery in {clause}", node
