@@ -7,7 +7,7 @@ folder as it was.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -153,30 +153,40 @@ def _takes(settings: Settings, how: How) -> bool:
 
 
 def _state(decision: Decision, how: How) -> State:
-    settings = decision.settings
-    open_settings = settings is not None and not decision.takes_settings
-    undecided = open_settings and settings.verdict is Verdict.CONFLICT and how.side is not Side.MINE
+    settings = None if decision.takes_settings else decision.settings
+    in_conflict = settings is not None and settings.verdict is Verdict.CONFLICT
     if any(one.is_known for one in decision.against):
         return State.CONFLICT
-    if decision.against or undecided:
+    if decision.against or (in_conflict and how.side is not Side.MINE):
         return State.UNDECIDED
     if decision.taken or decision.takes_settings:
         return State.UPDATED
-    if decision.kept or (open_settings and how.side is Side.MINE):
+    if decision.kept or in_conflict:
         return State.KEPT
-    return State.AHEAD if decision.ahead or open_settings else State.UNCHANGED
+    return State.AHEAD if decision.ahead or settings is not None else State.UNCHANGED
 
 
 def pull(
-    work: Workplace, comparison: Comparison, definitions: Sequence[LoadedDefinition], how: How, *, dry: bool = False
+    work: Workplace,
+    comparison: Comparison,
+    definitions: Sequence[LoadedDefinition],
+    how: How,
+    *,
+    ask: Callable[[Sequence[str]], bool] = lambda _: False,
+    dry: bool = False,
 ) -> PullResult:
     """Write to the files what the server has and they lack, and remember what is known now.
 
-    `definitions` are all of the folder's. A name that cannot be written does not keep the others from being written.
-    With `dry` nothing is written, files and record both.
+    `definitions` are all of the folder's. `ask` is told the names of which nobody knows who moved, and says whether to
+    take the server's. A name that cannot be written does not keep the others from being written. With `dry` nothing is
+    written, files and record both.
     """
     pulling = _Pulling.of(work, comparison, definitions)
-    prepared = [pulling.prepared(decision) for decision in pulling.decisions(how)]
+    decisions = tuple(pulling.decisions(how))
+    undecided = [one.name for one in decisions if one.state is State.UNDECIDED]
+    if undecided and ask(undecided):
+        decisions = tuple(pulling.decisions(replace(how, guess_theirs=True)))
+    prepared = [pulling.prepared(decision) for decision in decisions]
     if not dry:
         with held(work.state):
             prepared = pulling.written(prepared)
@@ -186,14 +196,6 @@ def pull(
         outside=comparison.outside,
         warnings=comparison.warnings,
     )
-
-
-def undecided(
-    work: Workplace, comparison: Comparison, definitions: Sequence[LoadedDefinition], how: How
-) -> tuple[str, ...]:
-    """The names of which nobody can tell who moved: to ask about before a pull."""
-    decisions = _Pulling.of(work, comparison, definitions).decisions(how)
-    return tuple(one.name for one in decisions if one.state is State.UNDECIDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,9 +103,10 @@ def _definition(definitions: Iterable[LoadedDefinition], old: str, new: str) -> 
     if taken is not None and (taken.definition.renamed_from != old or found is not None):
         message = f"{new} is defined already"
         raise UsageError(message, where=taken.where(), fix="choose another name", code="rename.taken")
-    if found is None and taken is None:
+    renamed = found or taken
+    if renamed is None:
         from endpoints_gitops.codecs.mistakes import did_you_mean
 
         message = f"no definition is called {old!r}{did_you_mean(old, sorted(by_name))}"
         raise UsageError(message, fix=f"endpoints-gitops pull {old} makes a file of an endpoint", code="usage.selector")
-    return found or taken  # type: ignore[return-value] - one of the two is there
+    return renamed

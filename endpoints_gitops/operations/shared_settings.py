@@ -43,16 +43,15 @@ def judge_settings(
 
 
 def _names(loaded: LoadedDefinition, there: Mapping[str, Mapping[str, Json]]) -> tuple[str, ...]:
-    return tuple(
-        name for name, stated in _of_file(loaded).items() if name in there and not _agrees(stated, there[name])
-    )
+    listed = {variable.name: _stated(variable) for variable in loaded.definition.variables or ()}
+    return tuple(name for name, stated in listed.items() if name in there and not _agrees(stated, there[name]))
 
 
 def _agrees(stated: Mapping[str, Json], has: Mapping[str, Json]) -> bool:
     return all(canonical(value) == canonical(has[key]) for key, value in stated.items())
 
 
-def _of_file(loaded: LoadedDefinition) -> dict[str, dict[str, Json]]:
+def _of_file(loaded: LoadedDefinition) -> Mapping[str, Json]:
     return {variable.name: _stated(variable) for variable in loaded.definition.variables or ()}
 
 
@@ -70,26 +69,24 @@ def _of_project(variable: InsightVariable) -> Mapping[str, Json]:
     }
 
 
-type _States = Sequence[Mapping[str, Mapping[str, Json]]]
+type _State = Mapping[str, Json]
+"""The settings of the variables by their names, as a definition stated them."""
 
 
-def _past(work: Workplace, definitions: Mapping[str, LoadedDefinition]) -> Mapping[str, _States]:
+def _past(work: Workplace, definitions: Mapping[str, LoadedDefinition]) -> Mapping[str, Sequence[_State]]:
     """What each definition said in the commits behind HEAD, newest first; nothing where history cannot be had."""
     found = repository(work.folder) if definitions else None
     if found is None or found.is_shallow:
         return {}
-    states = history(found, work.folder, definitions.keys(), lambda loaded: {"variables": _of_file(loaded)})
-    return {
-        name: [state.meaning["variables"] for state in past if state.meaning is not None]  # type: ignore[misc] - as made above
-        for name, past in states.items()
-    }
+    past = history(found, work.folder, definitions.keys(), _of_file)
+    return {name: [one.meaning for one in states if one.meaning is not None] for name, states in past.items()}
 
 
 def _judged(
     names: tuple[str, ...],
-    stated: Mapping[str, Mapping[str, Json]],
+    stated: _State,
     there: Mapping[str, Mapping[str, Json]],
-    past: _States | None,
+    past: Sequence[_State] | None,
 ) -> Settings:
     listed = ", ".join(names)
     if past and all(_said(state, name, stated[name]) for state in past for name in names):
@@ -100,9 +97,10 @@ def _judged(
     return Settings(names=names, verdict=Verdict.CONFLICT, reason=reason)
 
 
-def _said(state: Mapping[str, Mapping[str, Json]], name: str, stated: Mapping[str, Json]) -> bool:
+def _said(state: _State, name: str, stated: Json) -> bool:
     return name not in state or canonical(state[name]) == canonical(stated)
 
 
-def _had(state: Mapping[str, Mapping[str, Json]], name: str, there: Mapping[str, Json]) -> bool:
-    return name in state and _agrees(state[name], there)
+def _had(state: _State, name: str, there: Mapping[str, Json]) -> bool:
+    stated = state.get(name)
+    return isinstance(stated, Mapping) and _agrees(stated, there)

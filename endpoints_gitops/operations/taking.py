@@ -195,7 +195,7 @@ def _node_changes(written: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iter
     return _differences(("query_definition",), strip(written), strip(wanted))
 
 
-def _differences(path: NodePath, before: object, after: object) -> Iterator[tuple[NodePath, Any]]:
+def _differences(path: NodePath, before: Json, after: Json) -> Iterator[tuple[NodePath, Any]]:
     from endpoints_gitops.codecs.rewriting import REMOVED
 
     if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -206,7 +206,7 @@ def _differences(path: NodePath, before: object, after: object) -> Iterator[tupl
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (one, other) in enumerate(zip(before, after, strict=True)):
             yield from _differences((*path, index), one, other)
-    elif canonical(before) != canonical(after):  # type: ignore[arg-type] - both are JSON
+    elif canonical(before) != canonical(after):
         yield path, after
 
 

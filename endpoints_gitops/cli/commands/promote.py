@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import replace
 from functools import cached_property
 
@@ -11,7 +12,7 @@ from endpoints_gitops.cli.commands.push import carried_out
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.model.outcome import Failure, Outcome
 from endpoints_gitops.operations.promote import prepare
 from endpoints_gitops.operations.push import Ground
 from endpoints_gitops.workspace.configuration import EnvironmentSettings, named_environment
@@ -58,7 +59,15 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     told = pushes.outcome("promote", result, same=promotion.comparison.unchanged, outside=len(promotion.outside))
     same = [one for one in promotion.comparison.judged if one.endpoint and not one.differences]
     untouched = ({"name": one.name, "kind": "endpoint", "state": "unchanged", "error": None} for one in same)
-    return replace(told, items=(*told.items, *untouched))
+    errors = tuple(_in_target(failure, arguments.target) for failure in told.errors)
+    return replace(told, items=(*told.items, *untouched), errors=errors)
+
+
+def _in_target(failure: Failure, environment: str) -> Failure:
+    """The commands that help are about the target, which seldom is the default environment."""
+    if failure.fix is None:
+        return failure
+    return replace(failure, fix=re.sub(r"\b(endpoints-gitops [a-z]+)", rf"\1 --env {environment}", failure.fix))
 
 
 class _Named(Context):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
-from endpoints_gitops.operations.compare import Comparison, compare
-from endpoints_gitops.operations.pull import How, Pulled, PullResult, Side, State, pull, undecided
+from endpoints_gitops.operations.compare import compare
+from endpoints_gitops.operations.pull import How, Pulled, PullResult, Side, State, pull
 
 _STYLES = {
     State.CREATED: Style.GOOD,
@@ -48,24 +48,31 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         definitions = context.definitions if context.folder.exists() else ()
         context.announce()
         comparison = compare(context.workplace, definitions, arguments.selectors)
-        how = _how(arguments, context, comparison)
-        result = pull(context.workplace, comparison, definitions, how, dry=arguments.dry_run)
+        result = pull(
+            context.workplace,
+            comparison,
+            definitions,
+            _how(arguments),
+            ask=lambda names: _asked(names, arguments, console),
+            dry=arguments.dry_run,
+        )
     for warning in result.warnings:
         console.warn(Line(warning, Style.WARN))
     console.show(_lines(result))
     return _outcome(result)
 
 
-def _how(arguments: argparse.Namespace, context: Context, comparison: Comparison) -> How:
+def _how(arguments: argparse.Namespace) -> How:
     side = Side.THEIRS if arguments.theirs else Side.MINE if arguments.mine else None
-    how = How(side=side, guess_theirs=arguments.yes and side is None)
-    if side is not None or arguments.yes or arguments.dry_run or not context.console.interactive:
-        return how
-    names = undecided(context.workplace, comparison, context.definitions, how) if context.folder.exists() else ()
-    if not names:
-        return how
+    return How(side=side, guess_theirs=arguments.yes and side is None)
+
+
+def _asked(names: Sequence[str], arguments: argparse.Namespace, console: Console) -> bool:
+    """Where nobody is there to answer, what nobody can know is left as it is."""
+    if arguments.dry_run or not console.interactive:
+        return False
     question = f"Nobody can tell whether file or server moved in {', '.join(names)}. Take the server's?"
-    return How(guess_theirs=context.console.confirm(question, yes=False))
+    return console.confirm(question, yes=False)
 
 
 def _lines(result: PullResult) -> Iterator[Line | str]:
