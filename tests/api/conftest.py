@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
+from itertools import count
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ def connection(server: RunningServer) -> Callable[..., Connection]:
 
     def make(*, key: str | None = None, **more: Any) -> Connection:
         secret = Secret(server.key if key is None else key)
-        return Connection(**{"host": server.url, "project_id": server.project_id, "key": secret, "max_wait": 5} | more)
+        return Connection(**{"host": server.url, "project_id": server.project_id, "key": secret, "max_wait": 60} | more)
 
     return make
 
@@ -30,7 +32,16 @@ def connection(server: RunningServer) -> Callable[..., Connection]:
 @pytest.fixture
 def quick() -> Callable[..., Pace]:
     """A pace without waits worth the word."""
-    return lambda **more: Pace(**{"connect": 5, "read": 5, "first_pause": 0.001, "longest_pause": 0.01} | more)
+    return lambda **more: Pace(**{"connect": 30, "read": 30, "first_pause": 0.001, "longest_pause": 0.01} | more)
+
+
+@pytest.fixture
+def ticking() -> Callable[[float], Callable[[], float]]:
+    """Makes clocks that move by so many seconds at each look: how often is tried depends on nothing else.
+
+    With 60 seconds to wait, a step of 7 is three tries, a step of 25 one.
+    """
+    return lambda step: partial(next, count(0, step))
 
 
 @pytest.fixture

@@ -229,20 +229,21 @@ def test_every_attempt_counts(server, connect, endpoint, tmp_path):
 def test_a_client_within_its_budget_never_meets_a_429(engine, tmp_path):
     limits = Limits(per_minute=10, per_hour=100)
     with running_server(engine=engine, limits=limits) as server:
-        connection = Connection(host=server.url, project_id=1, key=Secret(server.key), max_wait=2)
+        connection = Connection(host=server.url, project_id=1, key=Secret(server.key), max_wait=20)
         ours = Budget(tmp_path / "b.sqlite", connection, notice=pytest.fail, direct=Allowance(minute=10, hour=100))
         with Client(connection, budget=ours) as client:
             for _ in range(10):
                 client.list_endpoints()
-            with pytest.raises(errors.BudgetSpent, match=r"frees up in (60|61) s at the earliest"):
+            with pytest.raises(errors.BudgetSpent, match="at the earliest") as caught:
                 client.list_endpoints()
+        assert 30 < caught.value.retry_after <= 61.001
         assert [entry.status for entry in server.requests.entries()] == [200] * 10
 
 
 def test_a_429_of_the_server_stops_the_next_client_before_it_asks(engine, tmp_path):
     """Another machine spent what this one knows nothing of."""
     with running_server(engine=engine, limits=Limits(per_minute=1, per_hour=100)) as server:
-        connection = Connection(host=server.url, project_id=1, key=Secret(server.key), max_wait=1)
+        connection = Connection(host=server.url, project_id=1, key=Secret(server.key), max_wait=20)
         for kind in (None, errors.Throttled, errors.BudgetSpent):
             with Client(connection, budget=tmp_path / "b.sqlite") as client:
                 if kind is None:
@@ -251,5 +252,5 @@ def test_a_429_of_the_server_stops_the_next_client_before_it_asks(engine, tmp_pa
                     with pytest.raises(kind) as caught:
                         client.list_endpoints()
                     assert type(caught.value) is kind
-                    assert 55 < caught.value.retry_after <= 60
+                    assert 30 < caught.value.retry_after <= 60
         assert [entry.status for entry in server.requests.entries()] == [200, 429]

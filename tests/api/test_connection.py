@@ -143,7 +143,7 @@ def test_an_answer_that_trickles_ends_with_the_wait(drive: Callable[[Connection]
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         with pytest.raises(errors.BadAnswer, match="not all of the answer within"):
-            drive(to(f"http://127.0.0.1:{listening.getsockname()[1]}", max_wait=0.3))
+            drive(to(f"http://127.0.0.1:{listening.getsockname()[1]}", max_wait=1))
         stop.set()
         thread.join(timeout=5)
 
@@ -194,10 +194,10 @@ LEAKY = [
 
 
 @pytest.mark.parametrize("answer", LEAKY)
-def test_the_key_is_in_no_message_even_when_the_server_repeats_it(answer):
+def test_the_key_is_in_no_message_even_when_the_server_repeats_it(quick, ticking, answer):
     lines: list[str] = []
     with raw_server(answer) as (url, heard):
-        client = Client(to(url, max_wait=0.05), trace=lines.append)
+        client = Client(to(url), trace=lines.append, pace=quick(now=ticking(25)))
         with client, pytest.raises(EndpointsError) as caught:
             client.get_endpoint("e")
     assert KEY.encode() in heard[0]
