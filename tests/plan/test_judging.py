@@ -238,6 +238,25 @@ def test_a_setting_with_a_record(make):
     assert verdicts(judge(make.loaded(description="d"), back, edited, None)) == {"description": CONFLICT}
 
 
+@pytest.mark.parametrize(
+    ("left", "server", "expected"),
+    [
+        ("b", "c", AHEAD),  # a colleague pushed c after d was committed: c comes after what was left
+        ("b", "a", CONFLICT),  # a comes before it, so it was put back
+        ("x", "c", CONFLICT),  # no commit had x, so all there is are the times, and c was written after d
+        ("x", "x2", CONFLICT),
+    ],
+)
+def test_a_setting_moved_along_the_history_since_the_record(make, left, server, expected):
+    texts = enumerate("abcd", start=1)
+    history = tuple(reversed([make.past(hour, description=text) for hour, text in texts]))
+    file = of_definition(make.loaded(description=left), None)
+    record = recorded(None, endpoint=make.endpoint(description=left), file=file, at=at(2.5))
+    endpoint = make.endpoint(description=server, updated_at=at(4.5).isoformat())
+    judged = judge(make.loaded(description="d"), endpoint, Evidence(record=record, history=history), None)
+    assert verdicts(judged) == {"description": expected}
+
+
 def test_a_key_that_the_record_shows_to_be_new_is_written_over_the_default_alone(make):
     """Without git, the record knows that the file did not manage the description."""
 
