@@ -274,7 +274,8 @@ class Definition(_Model):
 
     @model_validator(mode="after")
     def _freshness_is_said_once(self) -> Self:
-        for settings in (self, *(self.environments or {}).values()):
+        places: list[Definition | Environment] = [self, *(self.environments or {}).values()]
+        for settings in places:
             schedule = settings.materialization.schedule if settings.materialization else None
             mistake = freshness_mistake(settings.data_freshness, schedule)
             if mistake is not None:

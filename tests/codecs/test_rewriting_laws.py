@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from endpoints_gitops.codecs.rewriting import REMOVED, new_file, rewrite
+from endpoints_gitops.codecs.rewriting import REMOVED, CannotRewrite, new_file, rewrite
 from endpoints_gitops.codecs.yaml_composer import compose, compose_purely
 from endpoints_gitops.codecs.yaml_source import Source, spot, start_of
 from endpoints_gitops.codecs.yaml_values import Reading
+from endpoints_gitops.errors import InvalidInput
 
 KEYS = ["name", "query", "tags", "variables", "default", "materialization", "yes", "a b", "$browser", "x-1", "é", "n"]
 PLAIN = {*string.ascii_letters, *string.digits, *" _-.,:'#"}
@@ -257,3 +258,20 @@ def test_readers_of_every_yaml_take_a_new_file_for_the_same(value, version):
     reader = YAML(typ="safe", pure=True)
     reader.version = version
     assert same(reader.load(new_file(value)), value)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(" \n:-[]{}#'\"|>&*!?,ab1~\t\r\x85\u2028<=", max_size=60), VALUES, st.data())
+def test_any_file_is_rewritten_rightly_or_not_at_all(text, new, data):
+    content = f"a: {text}".encode()
+    try:
+        before = read(content)
+    except (InvalidInput, AssertionError):
+        return
+    path = data.draw(st.sampled_from([*paths(before), ("b",)]))
+    wanted = {**before, "b": new} if path == ("b",) else put(before, path, new)
+    try:
+        after = rewrite(content, {path: new}, path="x.yaml")
+    except CannotRewrite:
+        return
+    assert same(read(after), wanted)
