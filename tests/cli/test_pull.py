@@ -1,6 +1,6 @@
 """`pull` at the command line, on real git, against a server that somebody else edits.
 
-The server's clock runs half an hour behind the next commit: what is done on the server falls between two commits.
+All clocks but git's run half an hour behind the last commit: what is done on the server falls between two commits.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from endpoints_gitops.local.serve import running_server
+from endpoints_gitops.operations import recording
 
 FILE = """\
 # who signs up
@@ -29,8 +30,12 @@ THEIRS = "SELECT count() AS people\nFROM events\nLIMIT 5"
 
 
 @pytest.fixture
-def server(engine, checkout) -> Iterator:
-    with running_server(engine=engine, clock=lambda: checkout.date(checkout.hours) + timedelta(minutes=30)) as running:
+def server(engine, checkout, monkeypatch) -> Iterator:
+    def clock():
+        return checkout.date(checkout.hours) + timedelta(minutes=30)
+
+    monkeypatch.setattr(recording, "now", clock)
+    with running_server(engine=engine, clock=clock) as running:
         yield running
 
 
@@ -191,3 +196,69 @@ def test_an_endpoint_that_is_gone_is_said_and_its_file_stays(place, client):
     assert (ran.code, ran.json["items"][0]["state"], place.path.read_text()) == (0, "gone", FILE)
     assert place.run("pull", "--mine", "--format", "json").json["items"][0]["state"] == "kept"
     assert place.run("pull", "--format", "json").json["items"][0]["state"] == "only here"
+
+
+def _pushed(scene, sql):
+    scene.checkout.commit(
+        {"signups.yaml": FILE.replace("  SELECT count() AS people   -- all of them\n  FROM events\n", f"  {sql}\n")}
+    )
+    assert scene.run("push", "--yes").code == 0
+
+
+def reverted(scene):
+    _pushed(scene, "SELECT 2 AS people")
+    scene.checkout.hours += 1
+    scene.checkout.git("revert", "--no-edit", "HEAD")
+
+
+def put_back(scene):
+    _pushed(scene, "SELECT 2 AS people")
+    scene.checkout.hours += 1
+    scene.client.update_endpoint("signups", {"query": hogql(SQL)})
+
+
+def put_back_and_edited(scene):
+    put_back(scene)
+    scene.checkout.commit({"signups.yaml": edited(FILE, EDIT)})
+
+
+def begun_over_a_default(scene):
+    scene.checkout.commit({"signups.yaml": FILE + "tags: [web]\n"})
+
+
+def begun_over_a_setting(scene):
+    scene.client.update_endpoint("signups", {"tags": ["theirs"]})
+    begun_over_a_default(scene)
+
+
+def squashed(scene):
+    _pushed(scene, "SELECT 2 AS people")
+    scene.checkout.git("reset", "--quiet", "--hard", "HEAD~1")
+    shutil.rmtree(scene.checkout.top.parent / "state")
+    scene.checkout.commit({"signups.yaml": edited(FILE, EDIT)})
+
+
+@pytest.mark.parametrize("is_clone", [False, True], ids=["same checkout", "fresh clone"])
+@pytest.mark.parametrize(
+    ("story", "code", "state"),
+    [
+        (reverted, 0, "ahead"),
+        (put_back, 0, "updated"),
+        (put_back_and_edited, 6, "conflict"),
+        (begun_over_a_default, 0, "ahead"),
+        (begun_over_a_setting, 6, "conflict"),
+        (squashed, 6, "conflict"),
+    ],
+)
+@pytest.mark.usefixtures("signups")
+def test_stories(cli, checkout, client, make_cli, tmp_path, story, code, state, is_clone):
+    checkout.commit()
+    assert cli("pull").code == 0
+    story(SimpleNamespace(run=cli, checkout=checkout, client=client))
+    run, top = cli, checkout.top
+    if is_clone:
+        run, top = fresh_clone(checkout, make_cli, tmp_path), tmp_path / "clone"
+    before = (top / "endpoints/signups.yaml").read_text()
+    ran = run("pull", "--format", "json")
+    assert (ran.code, ran.json["items"][0]["state"]) == (code, state), ran.err
+    assert ((top / "endpoints/signups.yaml").read_text() == before) is (state != "updated")
