@@ -61,8 +61,14 @@ def _combined(name: str, arguments: list[Typed]) -> Typed:
         if base == name or known_name(base) not in AGGREGATES or len(arguments) < more:
             continue
         found = _given(AGGREGATES[known_name(base)], arguments[: len(arguments) - more])
-        return found.as_nullable(True) if suffix == "OrNull" else found
+        return found.as_nullable(_or_null(found, arguments)) if suffix == "OrNull" else found
     return unknown(f"what {name} gives is not known here")
+
+
+def _or_null(found: Typed, arguments: list[Typed]) -> bool | None:
+    if any(each.kind is Kind.NOTHING for each in arguments):
+        return None
+    return found.kind not in (Kind.ARRAY, Kind.TUPLE)
 
 
 def _given(result: Result, arguments: list[Typed]) -> Typed:
@@ -215,8 +221,10 @@ def _to_datetime(arguments: list[Typed]) -> Typed:
     value = arguments[0]
     if value.kind in (*TIMES, Kind.INTEGER):
         return Typed(Kind.DATETIME, value.nullable)
-    if isinstance(value.constant, str):
+    if value.kind is Kind.STRING and value.constant is not None:
         return Typed(Kind.DATETIME64)
+    if value.kind is Kind.INTERVAL:
+        return _odd(value)
     return Typed(Kind.DATETIME64, None if value.kind is Kind.UNKNOWN and not value.nullable else True)
 
 

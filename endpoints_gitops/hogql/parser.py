@@ -35,7 +35,9 @@ _CHILD: Final = (
 
 
 class ParseFailure(ValueError):
-    """There is no tree for this text; `message` says why."""
+    """There is no tree for this text; `message` says why. `is_undecided`: whether the text is right is not known."""
+
+    is_undecided = True
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -44,6 +46,8 @@ class ParseFailure(ValueError):
 
 class HogQLSyntaxError(ParseFailure):
     """The parser refuses the text. `offset` counts characters from 0; `code` is the server's for this refusal."""
+
+    is_undecided = False
 
     def __init__(self, message: str, offset: int, code: str = "hogql_syntax_error") -> None:
         super().__init__(message)

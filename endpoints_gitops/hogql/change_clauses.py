@@ -1,0 +1,253 @@
+"""What changed between two SELECTs that stand in the same place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from endpoints_gitops.hogql.changes import ChangeKind, QueryChange
+from endpoints_gitops.hogql.normal import NormalSelect, text
+from endpoints_gitops.hogql.order import is_aggregation
+from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.selects import joins
+from endpoints_gitops.hogql.shape import is_bucket
+from endpoints_gitops.hogql.tree import QUERIES, fold, of_kind
+
+_FILTERS: Final = (("prewhere", "prewhere"), ("where", "where"), ("having", "having"), ("qualify", "qualify"))
+_LIMITS: Final = (("limit_by", "limit by"), ("limit", "limit"), ("limit_with_ties", "with ties"), ("offset", "offset"))
+_OF_TABLE: Final = ("table_args", "table_final", "sample", "column_aliases")
+_EVENT_TESTS: Final = ("==", "in")
+
+
+def select_changes(old: NormalSelect, new: NormalSelect) -> Iterator[QueryChange]:
+    """In the order of the clauses."""
+    path = f"{old.path}/" if old.path else ""
+    yield from _column_changes(old.node, new.node, path)
+    yield from _simple(ChangeKind.DISTINCT, "distinct", old.node.get("distinct"), new.node.get("distinct"), path)
+    yield from _with_changes(old.node, new.node, path)
+    yield from _source_changes(old.node, new.node, path)
+    yield from _simple(ChangeKind.JOIN, "array join", _array_join(old.node), _array_join(new.node), path)
+    for key, word in _FILTERS:
+        yield from _filter_changes(old, new, key, f"{path}{word}")
+    yield from _grouping_changes(old, new, f"{path}group by")
+    windows = [select.node.get("window_exprs") or None for select in (old, new)]
+    yield from _simple(ChangeKind.WINDOW, "window", windows[0], windows[1], path)
+    yield from _ordering_changes(old, new, f"{path}order by")
+    for key, word in _LIMITS:
+        yield from _simple(ChangeKind.LIMIT, word, old.node.get(key), new.node.get(key), path)
+
+
+def _simple(kind: ChangeKind, word: str, old: Any, new: Any, path: str) -> Iterator[QueryChange]:  # noqa: ANN401 - parts of trees
+    before, after = (_shown(value) for value in (old, new))
+    if before != after:
+        same = _without_variables(old) == _without_variables(new)
+        yield QueryChange(kind=kind, before=before, after=after, locus=f"{path}{word}", is_variable=same)
+
+
+def _shown(value: Any) -> str | None:  # noqa: ANN401 - part of a tree
+    """Flags and lists of nodes too."""
+    if value is None or value is False or value == []:
+        return None
+    if isinstance(value, list):
+        return ", ".join(map(text, value))
+    if isinstance(value, dict) and "node" not in value:
+        return ", ".join(f"{name} AS ({text(each)})" for name, each in sorted(value.items()))
+    return text(value)
+
+
+def _column_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
+    before, after = _named_columns(old), _named_columns(new)
+    removed = tuple(name for name in before if name not in after)
+    added = tuple(name for name in after if name not in before)
+    if list(before) != list(after):
+        yield QueryChange(
+            kind=ChangeKind.COLUMNS,
+            before=", ".join(name for name, _ in before),
+            after=", ".join(name for name, _ in after),
+            locus=f"{path}columns",
+            removed=tuple(name for name, _ in removed),
+            added=tuple(name for name, _ in added),
+        )
+    for name in (name for name in before if name in after):
+        texts_of = text(before[name]), text(after[name])
+        if texts_of[0] != texts_of[1]:
+            yield QueryChange(
+                kind=_expression_kind(before[name], after[name]),
+                before=texts_of[0],
+                after=texts_of[1],
+                locus=f"{path}columns.{name[0]}",
+                is_variable=_without_variables(before[name]) == _without_variables(after[name]),
+            )
+
+
+def _named_columns(select: Tree) -> dict[tuple[str, int], Tree]:
+    """By name, and by how often the name stood before."""
+    seen: Counter[str] = Counter()
+    found = {}
+    for item in select["select"]:
+        name, expression = (str(item["alias"]), item["expr"]) if item["node"] == "Alias" else (text(item), item)
+        found[name, seen[name]] = expression
+        seen[name] += 1
+    return found
+
+
+def _expression_kind(old: Tree, new: Tree) -> ChangeKind:
+    aggregations = [sorted(text(call) for call in of_kind(each, "Call") if is_aggregation(call)) for each in (old, new)]
+    if aggregations[0] != aggregations[1]:
+        return ChangeKind.AGGREGATION
+    windows = [sorted(text(call) for call in of_kind(each, "WindowFunction")) for each in (old, new)]
+    if windows[0] != windows[1]:
+        return ChangeKind.WINDOW
+    cuts = [sorted(text(call) for call in of_kind(each, "Call") if is_bucket(call)) for each in (old, new)]
+    return ChangeKind.BUCKET if cuts[0] != cuts[1] else ChangeKind.EXPRESSION
+
+
+def _with_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
+    """Single values of WITH, and what is said of a CTE beside its query."""
+    before, after = _ctes(old), _ctes(new)
+    for name in dict.fromkeys((*before, *after)):
+        if (name in before and name in after) or _is_value(before.get(name) or after.get(name)):
+            yield from _simple(ChangeKind.EXPRESSION, f"with {name}", before.get(name), after.get(name), path)
+
+
+def _ctes(select: Tree) -> dict[str, Tree]:
+    """Without the queries of tables: those are compared by themselves."""
+    return {str(cte["name"]): cte if _is_value(cte) else {**cte, "expr": _HIDDEN} for cte in select.get("ctes") or ()}
+
+
+def _is_value(cte: Tree | None) -> bool:
+    return cte is not None and cte.get("cte_type") == "column"
+
+
+_HIDDEN: Final[Tree] = {"node": "Field", "chain": ["…"]}
+
+
+def _source_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
+    before, after = list(joins(old)), list(joins(new))
+    for place in range(max(len(before), len(after))):
+        mine, other = (each[place] if place < len(each) else None for each in (before, after))
+        tables = [_table(join) for join in (mine, other)]
+        kind = ChangeKind.SOURCE if place == 0 or None not in tables else ChangeKind.JOIN
+        if tables[0] != tables[1]:
+            yield QueryChange(kind=kind, before=tables[0], after=tables[1], locus=f"{path}from")
+        how = [_how(join) for join in (mine, other)]
+        if how[0] != how[1] and None not in tables:
+            yield QueryChange(kind=ChangeKind.JOIN, before=how[0], after=how[1], locus=f"{path}join {tables[1]}")
+
+
+def _table(join: Tree | None) -> str | None:
+    """Without its alias; a subquery is compared by itself."""
+    if join is None:
+        return None
+    table = _SUBQUERY if join["table"]["node"] in QUERIES else join["table"]
+    more = {key: join[key] for key in _OF_TABLE if join.get(key) is not None}
+    return text({"node": "JoinExpr", "table": table, **more})
+
+
+_SUBQUERY: Final[Tree] = {"node": "Field", "chain": ["subquery"]}
+
+
+def _how(join: Tree | None) -> str | None:
+    if join is None:
+        return None
+    constraint = join.get("constraint")
+    return " ".join(filter(None, [join.get("join_type"), text(constraint) if constraint else ""])) or None
+
+
+def _array_join(select: Tree) -> str | None:
+    items = select.get("array_join_list")
+    return f"{select['array_join_op']} {', '.join(map(text, items))}" if items else None
+
+
+def _filter_changes(old: NormalSelect, new: NormalSelect, key: str, locus: str) -> Iterator[QueryChange]:
+    """Condition by condition, as far as AND joins them; those that hold variables are told apart."""
+    if key == "having" and _shown(old.node.get(key)) == _shown(new.node.get(key)):
+        return
+    before, after = _conditions(old.expanded.get(key)), _conditions(new.expanded.get(key))
+    removed = [node for shown, node in before.items() if shown not in after]
+    added = [node for shown, node in after.items() if shown not in before]
+    for is_variable in (False, True):
+        gone, come = (_holding(each, is_variable) for each in (removed, added))
+        if gone or come:
+            yield QueryChange(
+                kind=_filter_kind(gone, come),
+                before=" AND ".join(map(text, gone)) or None,
+                after=" AND ".join(map(text, come)) or None,
+                locus=locus,
+                removed=tuple(map(text, gone)),
+                added=tuple(map(text, come)),
+                is_variable=is_variable,
+            )
+
+
+def _conditions(condition: Tree | None) -> dict[str, Tree]:
+    waiting, found = [condition] if condition else [], {}
+    while waiting:
+        node = waiting.pop(0)
+        if node["node"] == "And":
+            waiting = [*node["exprs"], *waiting]
+        elif node["node"] == "Call" and node["name"] == "and":
+            waiting = [*node["args"], *waiting]
+        else:
+            found[text(node)] = node
+    return found
+
+
+def _holding(conditions: Iterable[Tree], is_variable: bool) -> list[Tree]:
+    return [node for node in conditions if any(of_kind(node, "Placeholder")) is is_variable]
+
+
+def _filter_kind(removed: list[Tree], added: list[Tree]) -> ChangeKind:
+    """Another event is another source."""
+    both = removed and added
+    return ChangeKind.SOURCE if both and all(map(_is_event_test, [*removed, *added])) else ChangeKind.FILTER
+
+
+def _is_event_test(node: Tree) -> bool:
+    if node["node"] != "CompareOperation" or node["op"] not in _EVENT_TESTS:
+        return False
+    is_event = node["left"]["node"] == "Field" and node["left"]["chain"][-1] == "event"
+    return is_event and all(each["node"] in ("Constant", "Tuple", "Array") for each in _parts(node["right"]))
+
+
+def _parts(node: Tree) -> list[Tree]:
+    return [node, *node.get("exprs", ())]
+
+
+def _grouping_changes(old: NormalSelect, new: NormalSelect, locus: str) -> Iterator[QueryChange]:
+    before, after = ([text(key) for key in each.expanded.get("group_by") or ()] for each in (old, new))
+    modes = [each.node.get("group_by_mode") for each in (old, new)]
+    removed = tuple(key for key in before if key not in after)
+    added = tuple(key for key in after if key not in before)
+    if removed or added or modes[0] != modes[1]:
+        yield QueryChange(
+            kind=ChangeKind.GROUPING,
+            before=_grouping(modes[0], before),
+            after=_grouping(modes[1], after),
+            locus=locus,
+            removed=removed,
+            added=added,
+        )
+
+
+def _grouping(mode: str | None, keys: list[str]) -> str | None:
+    shown = ", ".join(keys)
+    return f"{mode} ({shown})" if mode else shown or None
+
+
+def _ordering_changes(old: NormalSelect, new: NormalSelect, locus: str) -> Iterator[QueryChange]:
+    """The same name, or the same expression under another name, is the same order."""
+    before, after = old.node.get("order_by"), new.node.get("order_by")
+    if _shown(before) == _shown(after):
+        return
+    if _shown(old.expanded.get("order_by")) != _shown(new.expanded.get("order_by")):
+        yield QueryChange(kind=ChangeKind.ORDERING, before=_shown(before), after=_shown(after), locus=locus)
+
+
+def _without_variables(value: Any) -> str | None:  # noqa: ANN401 - part of a tree
+    return _shown(fold(value, _masked)) if isinstance(value, dict | list) else _shown(value)
+
+
+def _masked(node: dict[str, Any]) -> Any:  # noqa: ANN401 - part of a tree
+    return {"node": "Field", "chain": ["variable"]} if node.get("node") == "Placeholder" else node
