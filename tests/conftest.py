@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from endpoints_gitops.local.queries import QueryEngine as Engine
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 KEY_VARIABLE = "ENDPOINTS_TEST_KEY"
+
+# laws are about values: how long a machine with other things to do takes says nothing of them
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

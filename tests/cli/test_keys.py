@@ -50,7 +50,7 @@ def test_no_key_is_written_anywhere(cli, checkout, create, server, tmp_path, fau
         ["deactivate", "one"],
         ["delete", "one", "--yes"],
     ):
-        ran = cli(*words, "--verbose", "--format", "json", "--max-wait", "0.2")
+        ran = cli(*words, "--verbose", "--format", "json", "--max-wait", "0.5")
         assert "/api/" in ran.err, "--verbose shows no requests"
     written = files_below(tmp_path)
     assert any(path.name.startswith("budget") for path in written), "nothing was written where it is looked for"

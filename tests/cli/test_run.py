@@ -244,6 +244,16 @@ def test_the_probe_for_more_is_no_row(total, page, start):
     assert [row[0] for row in rows] == list(range(total))[:25][start:]
 
 
+def test_all_of_an_insight_is_one_run_without_a_limit():
+    server = Replaying(0, most=25)
+    server.get_endpoint = lambda name: Endpoint(id="1", name=name, query={"kind": "TrendsQuery"})
+    server.run = lambda *_, limit, offset, **__: RunAnswer(
+        columns=None, types=(), results=[{"label": "all", "data": [1]}], has_more=False, version=1, execution_id=None,
+        materialized=False, raw={"asked": (limit, offset)},
+    ) if (limit, offset) == (None, None) else pytest.fail("an insight is not paged")  # fmt: skip
+    assert run_all(server, "e", Asked(values={}, limit=5, offset=5), Silence()).rows == ({"label": "all", "data": [1]},)
+
+
 @pytest.mark.parametrize("results", [[[1]], [[1, 2, 3]], ["row"]])
 def test_rows_of_another_length_are_no_answer(results):
     server = Replaying(0, most=25)
