@@ -66,13 +66,13 @@ def sql_place(path: str, line: int | None, *, query_file: str | None = None) -> 
 def lines(key: Key, before: Json, after: Json, *, version: int | None, place: Place) -> Iterator[Line | str]:
     """The difference as lines without indentation."""
     if key is not Key.QUERY:
-        yield f"{_text(before)} -> {_text(after)}"
+        yield f"{as_text(before)} -> {as_text(after)}"
         return
     yield from sql_lines(before, after, version=version, place=place)
     for change in path_changes(before, after):
         sides = (
-            _ABSENT if change.is_added else _text(change.before),
-            _ABSENT if change.is_removed else _text(change.after),
+            _ABSENT if change.is_added else as_text(change.before),
+            _ABSENT if change.is_removed else as_text(change.after),
         )
         yield f"{change.path}: {sides[0]} -> {sides[1]}"
 
@@ -169,5 +169,6 @@ def _is_block(path: str, line: int) -> bool:
     return written.partition(":")[2].strip()[:1] in {"|", ">", ""}
 
 
-def _text(value: Json) -> str:
+def as_text(value: Json) -> str:
+    """A value as it would stand in JSON."""
     return json.dumps(value, ensure_ascii=False)

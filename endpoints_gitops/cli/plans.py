@@ -132,19 +132,16 @@ def left_item(left: LeftAlone) -> JsonObject:
     }
 
 
-def variable_lines_of(change: VariableChange) -> Iterator[tuple[str, Json, Json]]:
-    """What of an existing shared variable would change: which setting, before, after."""
+def shared_settings(change: VariableChange) -> Iterator[str]:
+    """What of an existing shared variable would change: which setting, before and after."""
     after: dict[str, Json] = {
         "type": change.type,
-        "name": change.label,
+        "label": change.label,
         "values": list(change.values) if change.values is not None else None,
-        "is_multi": change.multi,
+        "multi": change.multi,
     }
     for key, value in (change.before or {}).items():
-        yield _VARIABLE_WORDS.get(key, key), value, after.get(key)
-
-
-_VARIABLE_WORDS = {"name": "label", "is_multi": "multi", "default_value": "default"}
+        yield f"{key}: {differences.as_text(value)} -> {differences.as_text(after.get(key))}"
 
 
 def _variable_lines(change: VariableChange) -> Iterator[Line | str]:
@@ -153,8 +150,8 @@ def _variable_lines(change: VariableChange) -> Iterator[Line | str]:
         yield Line(f"+ create shared variable {change.code_name} ({change.type}), for {users}", Style.GOOD)
         return
     yield Line(f"! CHANGE the shared variable {change.code_name}, for every endpoint that uses it: {users}", Style.WARN)
-    for word, before, after in variable_lines_of(change):
-        yield f"    {word}: {before!r} -> {after!r}"
+    for text in shared_settings(change):
+        yield f"    {text}"
 
 
 def _change_lines(change: Change) -> Iterator[Line | str]:

@@ -54,7 +54,8 @@ def outcome(
 def _failures(result: PushResult) -> Iterator[Failure]:
     """Each with the name that it is about: what the server says of a POST has none."""
     named: list[tuple[str, EndpointsError | None]] = [(one.change.code_name, one.error) for one in result.variables]
-    named += [(one.name, one.error) for one in (*result.written, *result.waited)]
+    named += [(one.name, one.error) for one in result.written]
+    named += [(one.name, one.error) for one in result.waited]
     for name, error in named:
         for failure in failures_of(error) if error else ():
             is_said = name in failure.message

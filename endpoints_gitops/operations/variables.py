@@ -6,7 +6,7 @@ under its code name and renamed afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -16,7 +16,7 @@ from endpoints_gitops.api.errors import BadAnswer, LostAnswer, Refused, ServerFa
 from endpoints_gitops.errors import Conflict, EndpointsError, PartlyApplied
 from endpoints_gitops.model.definition import VariableType
 from endpoints_gitops.model.endpoint import InsightVariable
-from endpoints_gitops.model.json import Json, JsonObject, canonical
+from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.plan.variables import VariableAction, VariableChange, create_body, update_body
 
 TURNS: Final = 5
@@ -73,7 +73,7 @@ def write_variable(client: Client, change: VariableChange, there: InsightVariabl
             try:
                 there = by_code_name(client.list_variables()).get(change.code_name)
             except EndpointsError:
-                break
+                break  # what is there cannot be known now
     return VariableWritten(change=change, landed=landed, is_uncertain=True, error=lost or _unlike(change))
 
 
@@ -94,32 +94,40 @@ def _stand(change: VariableChange, there: InsightVariable | None) -> _Stand:
     creates = change.action is VariableAction.CREATE
     if there is None:
         return _Stand.ABSENT if creates else _Stand.FOREIGN
-    wanted = _wanted(change)
-    missing = {key for key, value in wanted.items() if not _is(there, key, value)}
+    wanted, now = _wanted(change), _now(there)
+    missing = {key for key, value in wanted.items() if canonical(value) != canonical(now[key])}
     if not missing:
         return _Stand.DONE
     if creates:
-        is_ours = missing == {"name"} and there.name == change.code_name
+        is_ours = missing == {"label"} and there.name == change.code_name
         return _Stand.TO_UPDATE if is_ours else _Stand.FOREIGN
-    untouched = all(_is(there, key, value) for key, value in (change.before or {}).items() if key in missing)
+    before = change.before or {}
+    untouched = all(canonical(before[key]) == canonical(now[key]) for key in missing & before.keys())
     return _Stand.TO_UPDATE if untouched else _Stand.FOREIGN
 
 
-def _wanted(change: VariableChange) -> JsonObject:
-    """What definitions say of the variable. A default is for a new one alone: one that is there keeps its own."""
-    said = {"type": change.type.value, "name": change.label, "values": change.values, "is_multi": change.multi}
+def _wanted(change: VariableChange) -> dict[str, Json]:
+    """What definitions say of the variable. A default is for a new one alone: one that is there keeps its own.
+
+    Only a List has choices and takes several of them (docs/server.md#insight-variables).
+    """
+    said: dict[str, Json] = {"type": change.type.value, "label": change.label}
+    if change.type is VariableType.LIST:
+        said |= {"values": None if change.values is None else _texts(change.values), "multi": change.multi}
     return {key: value for key, value in said.items() if value is not None}
 
 
-def _is(there: InsightVariable, key: str, value: Json) -> bool:
-    """The server keeps the values of a list as texts (docs/server.md#insight-variables)."""
-    present: Json = getattr(there, key, None)
-    if key == "values" and there.type is VariableType.LIST:
-        return _texts(present) == _texts(value)
-    return canonical(present) == canonical(value)
+def _now(there: InsightVariable) -> Mapping[str, Json]:
+    return {
+        "type": there.type.value,
+        "label": there.name,
+        "values": _texts(there.values),
+        "multi": there.is_multi,
+    }
 
 
-def _texts(values: Json) -> list[str]:
+def _texts(values: Json) -> list[Json]:
+    """The server keeps the choices of a List as texts."""
     listed = values if isinstance(values, list | tuple) else ()
     return [value if isinstance(value, str) else canonical(value) for value in listed]
 

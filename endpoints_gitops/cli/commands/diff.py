@@ -109,8 +109,8 @@ def _variable_lines(comparison: Comparison) -> Iterator[Line | str]:
             yield Line(f"shared variable {change.code_name} ({change.type}): only here, for {users}", Style.HEAD)
             continue
         yield Line(f"shared variable {change.code_name}: changed, used by {users}", Style.HEAD)
-        for word, before, after in plans.variable_lines_of(change):
-            yield f"  {word}: {before!r} -> {after!r}"
+        for text in plans.shared_settings(change):
+            yield f"  {text}"
 
 
 def _say_notes(console: Console, comparison: Comparison) -> None:

@@ -1,0 +1,167 @@
+"""What `diff` and `plan` show: every kind of difference, as lines for people and as facts for machines."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+SQL = "SELECT event\nFROM events\nGROUP BY event"
+TRENDS = {"kind": "TrendsQuery", "series": [{"kind": "EventsNode", "event": "$pageview", "math": "total"}]}
+OVERLAID = "name: one\n{more}query: |\n  SELECT event\n  FROM events\n  GROUP BY event\n"
+
+
+def yaml(name: str, **keys: object) -> str:
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in {"name": name, **keys}.items())
+
+
+def differences(ran) -> dict[str, tuple[object, object]]:
+    """Server and file of each key, of the only item."""
+    (item,) = [item for item in ran.json["items"] if item["kind"] == "endpoint"]
+    return {one["key"]: (one["server"], one["file"]) for one in item["differences"]}
+
+
+SETTINGS = {
+    "description": ("Old", "New"),
+    "tags": (["a"], ["a", "b"]),
+    "active": (True, False),
+    "data_freshness": (3600, 900),
+}
+
+
+@pytest.mark.parametrize("key", SETTINGS)
+def test_a_setting_is_shown_as_before_and_after(cli, checkout, key):
+    before, after = SETTINGS[key]
+    checkout.commit({"one.yaml": yaml("one", query=SQL, **{key: before})})
+    cli("push", "--yes")
+    checkout.commit({"one.yaml": yaml("one", query=SQL, **{key: after})})
+    ran = cli("diff", "--format", "json")
+    assert (ran.code, differences(ran)) == (1, {key: (before, after)})
+    shown = f"{key}: {json.dumps(before)} -> {json.dumps(after)}"
+    assert f"\n  {shown}\n    ahead: " in cli("diff").out
+    assert shown in cli("plan").out
+
+
+def test_optional_breakdowns(cli, checkout):
+    node = TRENDS | {"breakdownFilter": {"breakdowns": [{"property": "$browser"}, {"property": "$os"}]}}
+    checkout.commit({"one.yaml": yaml("one", query_definition=node, optional_breakdown_properties=["$os"])})
+    cli("push", "--yes")
+    checkout.commit({"one.yaml": yaml("one", query_definition=node, optional_breakdown_properties=["$os", "$browser"])})
+    ran = cli("diff", "--format", "json")
+    assert differences(ran) == {"optional_breakdown_properties": (["$os"], ["$os", "$browser"])}
+
+
+@pytest.mark.parametrize(
+    ("more", "first"), [("", 3), ("description: |\n  Several\n  lines\n", 6), ("# a comment\n\ntags: [a]\n", 6)]
+)
+def test_sql_is_a_unified_diff_with_the_lines_of_the_file(cli, checkout, more, first):
+    content = OVERLAID.format(more=more)
+    checkout.commit({"sub/one.yaml": content})
+    cli("push", "--yes")
+    checkout.commit({"sub/one.yaml": content.replace("  FROM events\n", "  FROM events\n  WHERE 1\n")})
+    out = cli("diff").out
+    hunk = f"""\
+    --- server, version 1
+    +++ endpoints/sub/one.yaml
+    @@ -1,3 +{first},4 @@
+     SELECT event
+     FROM events
+    +WHERE 1
+     GROUP BY event
+"""
+    assert hunk in out
+    assert hunk.replace("\n    ", "\n      ").removeprefix("    ") in cli("plan").out
+    (found,) = cli("diff", "--format", "json").json["items"][0]["differences"]
+    assert found["diff"] == [line[4:] for line in hunk.splitlines()]
+
+
+def test_sql_in_a_file_of_its_own_is_shown_there(cli, checkout):
+    checkout.commit({"one.yaml": yaml("one", query_file="sql/one.sql"), "sql/one.sql": SQL})
+    cli("push", "--yes")
+    checkout.commit({"sql/one.sql": SQL + "\nLIMIT 3"})
+    assert "+++ endpoints/sql/one.sql\n    @@ -1,3 +1,4 @@" in cli("diff").out
+
+
+def test_a_query_node_is_shown_by_path_and_nulls_and_defaults_are_not(cli, checkout):
+    checkout.commit({"one.yaml": yaml("one", query_definition=TRENDS)})
+    cli("push", "--yes")
+    same = TRENDS | {"breakdownFilter": None, "interval": "day"}
+    checkout.commit({"one.yaml": yaml("one", query_definition=same)})
+    assert cli("diff").code == 0
+    series = [{**TRENDS["series"][0], "math": "dau"}, {"kind": "EventsNode", "event": "$pageleave"}]
+    checkout.commit({"one.yaml": yaml("one", query_definition=TRENDS | {"series": series, "interval": "week"})})
+    ran = cli("diff")
+    assert 'series[0].math: (nothing) -> "dau"' in ran.out or 'series[0].math: "total" -> "dau"' in ran.out
+    assert 'interval: (nothing) -> "week"' in ran.out
+    (found,) = cli("diff", "--format", "json").json["items"][0]["differences"]
+    assert {change["path"] for change in found["changes"]} == {"interval", "series[0].math", "series[1]"}
+
+
+def test_variables_are_compared_in_all_that_they_have(cli, checkout):
+    def content(default: str, **more: object) -> str:
+        variable = {"name": "plan", "type": "List", "default": default, **more}
+        return yaml("one", query="SELECT {variables.plan} AS p", variables=[variable])
+
+    checkout.commit({"one.yaml": content("a", label="Plan", values=["a", "b"])})
+    cli("push", "--yes")
+    assert cli("diff").code == 0
+    checkout.commit({"one.yaml": content("b", label="The plan", values=["a", "b", "c"], multi=False)})
+    ran = cli("diff")
+    assert ran.code == 1
+    assert 'variables.plan.value: "a" -> "b"' in ran.out
+    assert "shared variable plan: changed, used by one\n" in ran.out
+    assert '  label: "Plan" -> "The plan"\n' in ran.out
+    items = cli("diff", "--format", "json").json["items"]
+    (variable,) = [item for item in items if item["kind"] == "variable"]
+    assert variable["before"] == {"label": "Plan", "values": ["a", "b"]}
+
+
+def test_only_here_and_only_there(cli, checkout, create):
+    create("theirs")
+    checkout.commit({"ours.yaml": yaml("ours", query=SQL)})
+    ran = cli("diff")
+    assert ran.code == 1
+    assert "ours: only here, endpoints/ours.yaml:1; " in ran.out
+    assert "theirs: only there, version 1; pull brings it\n" in ran.out
+    states = {item["name"]: item["state"] for item in cli("diff", "--format", "json").json["items"]}
+    assert states == {"ours": "only_here", "theirs": "only_there"}
+
+
+def test_the_old_name_of_a_renamed_one_is_no_difference(cli, checkout, create):
+    create("old")
+    checkout.commit({"new.yaml": yaml("new", query=SQL, renamed_from="old")})
+    cli("push", "--yes")
+    ran = cli("diff")
+    assert ran.code == 0
+    assert "kept on the server for callers of an older name: old" in ran.err
+
+
+def test_text_from_the_server_does_not_move_the_cursor(cli, checkout, create):
+    create("one", description="\x1b[2Jgone")
+    checkout.commit({"one.yaml": yaml("one", query=SQL, description="ours")})
+    ran = cli("diff")
+    assert "\x1b" not in ran.out + ran.err
+    assert "gone" in ran.out
+
+
+def test_what_it_cannot_compare_with_is_refused(cli, checkout):
+    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    ran = cli("diff", "--against", "main")
+    assert ran.code == 2
+    assert "--against live" in ran.err
+
+
+def test_the_shell_sees_a_plan_in_its_exit_code_only_on_request(cli, checkout):
+    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    assert [cli("plan", *words).code for words in ([], ["--detailed-exitcode"])] == [0, 1]
+    cli("push", "--yes")
+    assert [cli("plan", *words).code for words in ([], ["--detailed-exitcode"])] == [0, 0]
+
+
+def test_a_plan_of_a_conflict_exits_0_and_shows_it(cli, checkout, create):
+    create("one")
+    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    ran = cli("plan")
+    assert ran.code == 0
+    assert "= one: query is left alone, conflict: " in ran.out
+    assert "1 in conflict, left alone" in ran.out
