@@ -107,9 +107,7 @@ class Endpoint:
         action = self.resource.actions.get(method)
         with self.deployment.store.lock:
             call = self._admitted(incoming, action)
-            if action is None:
-                raise method_not_allowed(incoming.method)
-            materialisation.finish_builds(self.deployment.store, call.now, self.deployment.build_seconds)
+            assert action is not None, "a method without an action is not admitted"
             if not action.interleaved:
                 return action.handler(self.deployment, call)
         return action.handler(self.deployment, call)
@@ -119,6 +117,7 @@ class Endpoint:
         if action is None:
             raise method_not_allowed(incoming.method)
         call = keys.admitted(self.deployment, incoming, key, scope=action.scope, with_secret=action.with_secret)
+        materialisation.finish_builds(self.deployment.store, call.now, self.deployment.build_seconds)
         limiter = self.deployment.limiter
         if limiter.limits is not None:
             larger = action.draws_materialized is not None and action.draws_materialized(self.deployment, call)

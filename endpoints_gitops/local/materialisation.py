@@ -15,9 +15,6 @@ from endpoints_gitops.model.json import Json
 BUCKETS: Final = ("minute", "fifteen_minutes", "hour", "day", "week", "month")
 FAILED: Final = "Failed to enable materialization."
 BUILD_FAILED: Final = "The table could not be built: a fault that a test asked for."
-_UNCHECKED: Final = (
-    "Couldn't check whether this query can be materialized. Try again, and if it keeps happening contact support."
-)
 
 
 class Failed(Exception):
@@ -25,13 +22,10 @@ class Failed(Exception):
 
 
 def reason_against(node: Mapping[str, Any]) -> str | None:
-    """Why a query cannot be materialised; None when it can. A check that fails is a reason too."""
-    try:
-        from endpoints_gitops.hogql.materialisation import reason_not_materialisable
+    """Why a query cannot be materialised; None when it can."""
+    from endpoints_gitops.hogql.eligibility import reason
 
-        return reason_not_materialisable(node)
-    except Exception:
-        return _UNCHECKED
+    return reason(node)
 
 
 def not_eligible(reason: str) -> Refused:

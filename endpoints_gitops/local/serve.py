@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LOOPBACK: Final = "127.0.0.1"
 _GRACE_SECONDS: Final = 0.5
+_TURNS_OF_AN_ACCEPT: Final = 3
+"""A connection accepted just now is known to uvicorn so many turns of the loop later; asyncio fails on closing before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +177,10 @@ class _Server(uvicorn.Server):
         await self._stopping.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in sockets or ():
+            asyncio.get_running_loop().remove_reader(listening)
+        for _ in range(_TURNS_OF_AN_ACCEPT):
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
         for listening in sockets or ():

@@ -59,7 +59,7 @@ def test_values_of_variables(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("body", "code", "detail"),
     [
-        ({"query": {"kind": "HogQLQuery", "query": "SELECT"}}, "hogql_syntax_error", "mismatched"),
+        ({"query": {"kind": "HogQLQuery", "query": "INSERT INTO x SELECT 1"}}, "hogql_syntax_error", "mismatched"),
         ({"query": {"kind": "HogQLQuery", "query": "SELECT nope FROM events"}}, "invalid_input", "Unable to resolve"),
         ({"query": {"kind": "HogQLQuery", "query": "SELECT 1 LIMIT 1 OFFSET 1"}}, "hogql_query_error", "OFFSET is not"),
         ({"query": {"kind": "HogQLQuery", "query": "SELECT 1 LIMIT 5, 1"}}, "hogql_query_error", "OFFSET is not"),

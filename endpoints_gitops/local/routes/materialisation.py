@@ -39,7 +39,7 @@ def suggest(deployment: Deployment, call: Call) -> Answer:
 
 
 def show_conditions(_deployment: Deployment, _call: Call) -> Answer:
-    from endpoints_gitops.hogql import materialisation as rules
+    from endpoints_gitops.hogql import eligibility as rules
 
     return Answer(body={"conditions_source": inspect.getsource(rules), "rewrite_contract": _CONTRACT})
 
