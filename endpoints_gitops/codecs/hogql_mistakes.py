@@ -36,7 +36,8 @@ def check_query(sql: str, declared: Sequence[str]) -> QueryCheck:
     try:
         tree = parse(sql)
     except HogQLSyntaxError as error:
-        wrong = QueryMistake(code="hogql", message=f"this is not HogQL: {error.message}", offset=error.offset)
+        said = " ".join(error.message.split())  # it quotes the token, which may be a text of several lines
+        wrong = QueryMistake(code="hogql", message=f"this is not HogQL: {said}", offset=error.offset)
         return QueryCheck(mistakes=(wrong, *doubled))
     except (ParserUnavailable, ParserTimeout) as failure:
         return QueryCheck(mistakes=doubled, unchecked=failure.message)

@@ -142,7 +142,9 @@ def mistakes(content: bytes, beside: bytes = b"") -> list[str]:
     with pytest.raises(InvalidInput) as caught:
         read_definition("f.yaml", content, lambda _: beside)
     assert all(problem.code.startswith("definition.") for problem in caught.value.problems)
-    return [str(problem) for problem in caught.value.problems]
+    lines = [str(problem) for problem in caught.value.problems]
+    assert not any("\n" in line for line in lines)
+    return lines
 
 
 @pytest.mark.parametrize(("text", "lines"), KINDS.items())
@@ -164,6 +166,7 @@ def test_mistakes(text, lines):
         ("query: |\n  select\n\n    1 )", "5:7"),
         ("query: |2\n    select\n  1 )", "4:5"),
         ("query: &q !!str |-  # a comment\n     select 1 )", "3:15"),
+        ("query: |-\n  select 1 'a\n  b' 'c\n  d'", "3:12"),
         ("query: >\n  select\n  1,\n\n  2 )", "6:5"),
         ("query_definition:\n  kind: HogQLQuery\n  query: |-\n    select 1\n    )", "6:5"),
         ("query_definition: {query: 'select 1 )', kind: HogQLQuery}", "2:37"),
