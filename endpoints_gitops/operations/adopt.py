@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from endpoints_gitops.errors import Conflict, EndpointsError, UsageError
-from endpoints_gitops.operations.taking import FileEdit, edit_of, write_edits
+from endpoints_gitops.operations.file_edits import FileEdit, edit_of, write_edits
 from endpoints_gitops.plan.judging import Judged
 
 

@@ -16,6 +16,7 @@ from endpoints_gitops.model.definition import Environment, LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.operations.file_edits import nothing_beside
 from endpoints_gitops.operations.plan import Allowed, plan_of
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.changes import Plan
@@ -114,7 +115,7 @@ def _as_definitions(
         values = _common(endpoint, definition_values(endpoint, variables), file, environments)
         label = f"{endpoint.name} in {environments[0]}"
         try:
-            loaded = read_definition(label, new_file(values), _nothing_beside)
+            loaded = read_definition(label, new_file(values), nothing_beside)
         except InvalidInput as error:
             raise InvalidInput(error.problems, message=f"{label} cannot be promoted") from error
         yield replace(loaded, path=file.path if file else label, lines={})
@@ -161,7 +162,3 @@ def _nested(flat: Mapping[str, Json]) -> Mapping[str, Json]:
     if "schedule" in inner:
         rest.pop("data_freshness", None)
     return rest | ({"materialization": inner} if inner else {})
-
-
-def _nothing_beside(name: str) -> bytes:
-    raise FileNotFoundError(2, "what is promoted has its query inside", name)

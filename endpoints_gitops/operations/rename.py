@@ -14,9 +14,9 @@ from endpoints_gitops.errors import Conflict, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition, is_endpoint_name
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.operations.file_edits import FileEdit, edit_of, write_edits
 from endpoints_gitops.operations.plan import Allowed, plan_of
 from endpoints_gitops.operations.pushed import PushResult
-from endpoints_gitops.operations.taking import FileEdit, edit_of, write_edits
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.changes import Plan
 from endpoints_gitops.workspace.selection import managed

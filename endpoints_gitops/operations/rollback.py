@@ -11,11 +11,12 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.operations.file_edits import write_edits
 from endpoints_gitops.operations.naming import missing
 from endpoints_gitops.operations.push import Ground
 from endpoints_gitops.operations.pushed import PushResult
 from endpoints_gitops.operations.recording import agreed, save_record
-from endpoints_gitops.operations.taking import Taking, take, write_edits
+from endpoints_gitops.operations.taking import Taking, take
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, Plan, Precondition
 from endpoints_gitops.plan.judging import Difference, Judged, Verdict

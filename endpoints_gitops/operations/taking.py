@@ -5,13 +5,12 @@ Everything here is computed before anything is written, and proved by reading th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from endpoints_gitops.codecs.text import BOM
-from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.hogql.insights import strip
 from endpoints_gitops.hogql.parser import ParseFailure, parse
 from endpoints_gitops.hogql.variables import variables_used
@@ -19,12 +18,9 @@ from endpoints_gitops.model.definition import QUERY_KEYS, Definition, LoadedDefi
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json, canonical
+from endpoints_gitops.operations.file_edits import Changes, FileEdit, NodePath, Unprovable, content_of, edit_of
 from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint, same
-from endpoints_gitops.workspace.definitions import path_for
-from endpoints_gitops.workspace.files import inside, shown, write_atomically
-
-type NodePath = tuple[str | int, ...]
-type Changes = dict[NodePath, Any]
+from endpoints_gitops.workspace.files import inside, shown
 
 _SHARED: Final = ("type", "label", "values", "multi")
 _SIMPLE: Final = {
@@ -34,15 +30,6 @@ _SIMPLE: Final = {
     Key.OPTIONAL_BREAKDOWNS: "optional_breakdown_properties",
     Key.BUCKET_OVERRIDES: "bucket_overrides",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileEdit:
-    """A file before and after; `before` is None where there is none yet."""
-
-    path: Path
-    before: bytes | None
-    after: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +50,6 @@ class Taking:
     own_sql_file: bool = True
 
 
-class Unprovable(EndpointsError):
-    """The new text of a definition would not mean what the server has. Nothing of it was written."""
-
-    code = "pull.unprovable"
-
-
 def take(taking: Taking, folder: Path) -> tuple[FileEdit, ...]:
     """The edits that make the definition's files say what the server has; none where they do so already.
 
@@ -81,70 +62,6 @@ def take(taking: Taking, folder: Path) -> tuple[FileEdit, ...]:
         edits.append(_sql_edit(taking, sql, folder))
     _prove(taking, edits[0].after, sql)
     return tuple(edit for edit in edits if edit.before != edit.after)
-
-
-def create(
-    endpoint: Endpoint,
-    values: Mapping[str, Any],
-    folder: Path,
-    definitions: Iterable[LoadedDefinition],
-    environment: str,
-) -> FileEdit:
-    """The new file of an endpoint that no file defines.
-
-    Raises UsageError where no file can be called after it, InvalidInput and Unprovable where no definition can say what
-    the server has.
-    """
-    from endpoints_gitops.codecs.definition import read_definition
-    from endpoints_gitops.codecs.rewriting import new_file
-
-    path = path_for(endpoint.name, folder, definitions)
-    content = new_file(values)
-    loaded = read_definition(shown(path), content, _nothing_beside)
-    stated, server = of_definition(loaded, environment), of_endpoint(endpoint)
-    wrong = [key for key in stated if key in server and not same(key, stated[key], server[key])]
-    if wrong:
-        raise Unprovable(
-            f"no definition can say {', '.join(wrong)} of {endpoint.name} as the server has it",
-            fix=f"endpoints-gitops get {endpoint.name} shows it; leave it out with `manage` in the configuration",
-        )
-    return FileEdit(path=path, before=None, after=content)
-
-
-def edit_of(loaded: LoadedDefinition, changes: Changes) -> FileEdit:
-    """The definition's file with these nodes changed."""
-    from endpoints_gitops.codecs.rewriting import rewrite
-
-    path = Path(loaded.path)
-    before = _content(path)
-    if before is None:
-        raise UsageError("the file is gone", where=shown(path), fix="run the command again", code="files.changed")
-    return FileEdit(path=path, before=before, after=rewrite(before, changes, path=loaded.path) if changes else before)
-
-
-def write_edits(edits: Iterable[FileEdit], folder: Path) -> None:
-    """Write each file whole. Raises UsageError for one that is not as it was when the edit was made."""
-    for edit in edits:
-        if _content(edit.path) != edit.before:
-            raise UsageError(
-                f"{shown(edit.path)} changed while this command ran; nothing was written to it",
-                fix="run the command again",
-                code="files.changed",
-            )
-        write_atomically(edit.path, edit.after, folder=folder)
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror or error}", where=shown(path)) from error
-
-
-def _nothing_beside(name: str) -> bytes:
-    raise FileNotFoundError(2, "a new definition has its query inside", name)
 
 
 def changes_of(taking: Taking) -> tuple[Changes, str | None]:
@@ -295,7 +212,7 @@ def _sql_edit(taking: Taking, sql: str, folder: Path) -> FileEdit:
     """The `.sql` file with the text, its mark, line ends and end of file kept."""
     path = Path(taking.loaded.path).parent / str(taking.loaded.definition.query_file)
     inside(folder, path)
-    before = _content(path) or b""
+    before = content_of(path) or b""
     if taking.loaded.sql == sql:
         return FileEdit(path=path, before=before, after=before)
     text = before.decode("utf-8")

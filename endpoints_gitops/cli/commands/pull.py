@@ -10,7 +10,8 @@ from endpoints_gitops.cli.context import Context
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.operations.compare import compare
-from endpoints_gitops.operations.pull import How, Pulled, PullResult, Side, State, pull
+from endpoints_gitops.operations.deciding import How, Side, State
+from endpoints_gitops.operations.pull import Pulled, PullResult, pull
 
 _STYLES = {
     State.CREATED: Style.GOOD,

@@ -1,0 +1,105 @@
+"""Changes of files, computed first and written later: each file whole, and only where it is as it was then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput, UsageError
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.plan.meaning import of_definition, of_endpoint, same
+from endpoints_gitops.workspace.definitions import path_for
+from endpoints_gitops.workspace.files import shown, write_atomically
+
+type NodePath = tuple[str | int, ...]
+type Changes = dict[NodePath, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEdit:
+    """A file before and after; `before` is None where there is none yet."""
+
+    path: Path
+    before: bytes | None
+    after: bytes
+
+
+class Unprovable(EndpointsError):
+    """The new text of a definition would not mean what the server has. Nothing of it was written."""
+
+    code = "pull.unprovable"
+    exit_code = ExitCode.USAGE
+
+
+def create(
+    endpoint: Endpoint,
+    values: Mapping[str, Any],
+    folder: Path,
+    definitions: Iterable[LoadedDefinition],
+    environment: str,
+) -> FileEdit:
+    """The new file of an endpoint that no file defines.
+
+    Raises UsageError where no file can be called after it, Unprovable where no definition can say what the server has.
+    """
+    from endpoints_gitops.codecs.definition import read_definition
+    from endpoints_gitops.codecs.rewriting import new_file
+
+    path = path_for(endpoint.name, folder, definitions)
+    content = new_file(values)
+    try:
+        loaded = read_definition(shown(path), content, nothing_beside)
+    except InvalidInput as error:
+        raise _unsayable(endpoint, "; ".join(problem.message for problem in error.problems)) from error
+    stated, server = of_definition(loaded, environment), of_endpoint(endpoint)
+    wrong = [key for key in stated if key in server and not same(key, stated[key], server[key])]
+    if wrong:
+        raise _unsayable(endpoint, f"{', '.join(wrong)} would mean something else")
+    return FileEdit(path=path, before=None, after=content)
+
+
+def _unsayable(endpoint: Endpoint, why: str) -> Unprovable:
+    return Unprovable(
+        f"no definition can say what {endpoint.name} is on the server: {why}",
+        fix=f"endpoints-gitops get {endpoint.name} shows it; leave it out with `manage` in the configuration",
+    )
+
+
+def edit_of(loaded: LoadedDefinition, changes: Changes) -> FileEdit:
+    """The definition's file with these nodes changed."""
+    from endpoints_gitops.codecs.rewriting import rewrite
+
+    path = Path(loaded.path)
+    before = content_of(path)
+    if before is None:
+        raise UsageError("the file is gone", where=shown(path), fix="run the command again", code="files.changed")
+    return FileEdit(path=path, before=before, after=rewrite(before, changes, path=loaded.path) if changes else before)
+
+
+def write_edits(edits: Iterable[FileEdit], folder: Path) -> None:
+    """Write each file whole. Raises UsageError for one that is not as it was when the edit was made."""
+    for edit in edits:
+        if content_of(edit.path) != edit.before:
+            raise UsageError(
+                f"{shown(edit.path)} changed while this command ran; nothing was written to it",
+                fix="run the command again",
+                code="files.changed",
+            )
+        write_atomically(edit.path, edit.after, folder=folder)
+
+
+def content_of(path: Path) -> bytes | None:
+    """The bytes of a file, None where there is none. Raises UsageError for one that cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror or error}", where=shown(path)) from error
+
+
+def nothing_beside(name: str) -> bytes:
+    raise FileNotFoundError(2, "a new definition has its query inside", name)
