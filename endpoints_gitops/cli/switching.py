@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli.arguments import version_number
@@ -13,6 +13,7 @@ from endpoints_gitops.errors import ExitCode, UsageError, worst
 from endpoints_gitops.model.outcome import Outcome, failures_of
 
 if TYPE_CHECKING:
+    from endpoints_gitops.model.endpoint import Endpoint
     from endpoints_gitops.operations.lifecycle import Done
 
 
@@ -33,7 +34,16 @@ def switch(arguments: argparse.Namespace, console: Console, *, active: bool) -> 
         endpoints = present(context.client, names)
         context.announce()
         done = set_active(context.client, endpoints, active=active, version=number, progress=context.progress)
+    if not active and number is None:
+        console.say(*(f"note: {name} was materialised; that has ended with it" for name in _torn_down(endpoints, done)))
     return told(arguments.command, done, console, version=number)
+
+
+def _torn_down(endpoints: Sequence[Endpoint], done: Sequence[Done]) -> Iterator[str]:
+    """Those that lost their tables by being switched off (docs/server.md#versions)."""
+    for endpoint, one in zip(endpoints, done, strict=True):
+        if endpoint.is_active and endpoint.materialization.is_on and not one.error:
+            yield endpoint.name
 
 
 def told(command: str, done: Sequence[Done], console: Console, version: int | None = None) -> Outcome:

@@ -108,7 +108,8 @@ def _left_out(answer: RunAnswer, asked: Asked) -> Iterator[str]:
 
 
 def _of_pages(stored: Endpoint | None, pages: int) -> Iterator[str]:
-    if pages > 1 and stored is not None and not _tree(stored).get("order_by"):
+    tree = _tree(stored)
+    if pages > 1 and tree is not None and not tree.get("order_by"):
         yield (
             "the query has no ORDER BY: the order may change from page to page, "
             "so a row can be missing or come twice; add one to be sure"
@@ -128,17 +129,19 @@ def _stored(client: Client, name: str, version: int | None) -> Endpoint | None:
 
 def _ceiling(stored: Endpoint | None) -> int | None:
     """The constant LIMIT of the query itself, which no paging goes beyond; None where there is none."""
-    tree = _tree(stored) if stored is not None else {}
+    tree = _tree(stored) or {}
     limit = None if tree.get("limit_with_ties") else tree.get("limit")
     value = limit.get("value") if isinstance(limit, Mapping) and limit.get("node") == "Constant" else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _tree(stored: Endpoint) -> Mapping[str, Any]:
-    """The syntax tree of the query, empty where it cannot be had: then nothing is known, and nothing is cut off."""
+def _tree(stored: Endpoint | None) -> Mapping[str, Any] | None:
+    """The syntax tree of the query; None where it cannot be had: then nothing is said of it, and nothing is cut off."""
     from endpoints_gitops.hogql.parser import ParseFailure, parse
 
+    if stored is None or stored.sql is None:
+        return None
     try:
-        return parse(stored.sql or "")
+        return parse(stored.sql)
     except ParseFailure:
-        return {"order_by": [None]}
+        return None

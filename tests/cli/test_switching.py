@@ -31,6 +31,12 @@ def test_deactivate_and_activate(cli, client, server):
     assert cli("run", "one").code == 0
 
 
+def test_what_ends_with_it_is_said(cli, create):
+    create("kept", is_materialized=True)
+    assert "kept was materialised; that has ended with it" in cli("deactivate", "one", "kept").err
+    assert "materialised" not in cli("deactivate", "one", "kept").err
+
+
 def test_what_is_so_already_is_not_written(cli, server):
     assert cli("activate", "one", "two", "one").out == "one was active already\ntwo was active already\n"
     assert server.requests.writes() == ()
