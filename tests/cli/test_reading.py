@@ -41,6 +41,14 @@ def test_selectors(cli, selectors, names):
     assert listed["summary"] == {"endpoints": len(names)}
 
 
+def test_selectors_by_file(cli, checkout):
+    checkout.commit()
+    checkout.write({"any.yaml": "name: signups\nquery: SELECT 1\ntags: [growth]\n"})
+    for selector in ("endpoints/any.yaml", "endpoints", "tag:growth", "changed:HEAD"):
+        listed = cli("list", selector, "--format", "json").json["items"]
+        assert [item["name"] for item in listed] == ["signups"], selector
+
+
 @pytest.mark.parametrize("selector", ["signup", "x*", "tag:biling", "endpoints/none.yaml"])
 def test_a_selector_that_matches_nothing(cli, selector):
     ran = cli("list", "revenue", selector, "--format", "json")
