@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from endpoints_gitops.cli import plans
@@ -13,7 +13,7 @@ from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure, Outcome, failures_of
 from endpoints_gitops.operations.pushed import PushResult
 from endpoints_gitops.operations.variables import VariableWritten
-from endpoints_gitops.operations.writing import State, Written
+from endpoints_gitops.operations.written import State, Written
 
 _STYLES = {
     State.CREATED: Style.GOOD,
@@ -54,7 +54,7 @@ def outcome(
 def _failures(result: PushResult) -> Iterator[Failure]:
     """Each with the name that it is about: what the server says of a POST has none."""
     named: list[tuple[str, EndpointsError | None]] = [(one.change.code_name, one.error) for one in result.variables]
-    named += [(one.name, one.error) for one in result.written]
+    named += [(one.name, error) for one in result.written for error in one.errors]
     named += [(one.name, one.error) for one in result.waited]
     for name, error in named:
         for failure in failures_of(error) if error else ():
@@ -66,10 +66,10 @@ def _resumable(result: PushResult) -> tuple[Failure, ...]:
     """What is left, and how to go on: the journal holds what was to be sent, which is no help where that is wrong."""
     if result.is_settled:
         return ()
-    left = [one.error for one in result.written if not one.is_settled]
-    left += [one.error for one in result.variables if one.error is not None]
-    message = f"{len(left)} of {len(result.written) + len(result.variables)} not written"
-    if all(error is not None and error.exit_code is ExitCode.USAGE for error in left):
+    left: list[Sequence[EndpointsError]] = [one.errors for one in result.written if not one.is_settled]
+    left += [(one.error,) for one in result.variables if one.error is not None]
+    message = f"{len(left)} of {len(result.written) + len(result.variables)} not finished"
+    if all(error.exit_code is ExitCode.USAGE for errors in left for error in errors):
         fix = "correct the files and push again: that does what is left, and nothing twice"
     else:
         fix = "endpoints-gitops resume finishes it, when the causes above are mended; nothing is done twice"
@@ -107,7 +107,7 @@ def _result_of(written: Written | None) -> Mapping[str, Json]:
         "before": written.before,
         "version": written.version,
         "landed": written.landed,
-        "error": _error(written.error),
+        "error": "; ".join(map(str, written.errors)) or None,
     }
 
 
@@ -130,7 +130,7 @@ def _told(written: Written) -> str:
     if written.version is not None:
         is_new = written.before is not None and written.version != written.before
         versions = f", version {written.before} -> {written.version}" if is_new else f", version {written.version}"
-    fault = " with a fault" if written.error is not None and written.landed else ""
+    fault = ", not as planned" if written.errors and written.landed else ""
     return f"{written.state}{versions}{fault}"
 
 

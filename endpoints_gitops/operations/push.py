@@ -33,7 +33,8 @@ from endpoints_gitops.operations.standing import Standing, standing
 from endpoints_gitops.operations.together import each
 from endpoints_gitops.operations.variables import VariableWritten, by_code_name, write_variable
 from endpoints_gitops.operations.workplace import Workplace
-from endpoints_gitops.operations.writing import State, Written, already, moved, not_sent, write
+from endpoints_gitops.operations.writing import write
+from endpoints_gitops.operations.written import State, Written, already, moved, not_sent
 from endpoints_gitops.plan.changes import Change, Plan
 from endpoints_gitops.plan.variables import VariableChange
 from endpoints_gitops.workspace.journal import Journal, begin
@@ -163,14 +164,16 @@ class _Push:
         written = write_variable(self.work.client, change, self.variables.get(change.code_name))
         if written.error is None:
             self.journal.done(entry)
-        self._heard(entry, "written" if written.error is None else "not written", written.error)
+            self._heard(entry, "written")
+        else:
+            self._heard(entry, "not written", written.error)
         return written
 
     def _change(self, change: Change) -> Written:
         written = self._written(change)
         if written.state is State.UNCERTAIN:
             self.stopped.set()
-        self._heard(change.name, written.state, written.error)
+        self._heard(change.name, written.state, *written.errors)
         return written
 
     def _written(self, change: Change) -> Written:
@@ -185,17 +188,18 @@ class _Push:
         if change.name in self.lacking:
             return not_sent(change, _without_variable(self.lacking[change.name]))
         self.journal.sending(change.name)
-        return self._noted(change, write(self.work.client, change, self.variables))
+        return self._noted(change, write(self.work.client, change, self.variables, endpoint))
 
     def _noted(self, change: Change, written: Written) -> Written:
         """In the journal when nothing is left of it to do, with what the record will hold of it."""
+        entry = self.keeper.keep(written, self.ground.endpoints.get(change.name))
         if written.is_settled:
-            self.journal.done(change.name, self.keeper.keep(written, self.ground.endpoints.get(change.name)))
+            self.journal.done(change.name, entry)
         return written
 
-    def _heard(self, name: str, state: str, error: EndpointsError | None) -> None:
+    def _heard(self, name: str, state: str, *errors: EndpointsError) -> None:
         """A key that is refused, or a server that is away, is so for the others too: nothing more is begun."""
-        if isinstance(error, _FOR_ALL):
+        if any(isinstance(error, _FOR_ALL) for error in errors):
             self.stopped.set()
         self.work.progress.advanced(name, state)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from endpoints_gitops.errors import EndpointsError, ExitCode, worst
 from endpoints_gitops.operations.variables import VariableWritten
 from endpoints_gitops.operations.waiting import Waited
-from endpoints_gitops.operations.writing import State, Written
+from endpoints_gitops.operations.written import State, Written
 from endpoints_gitops.plan.changes import Plan
 
 
@@ -29,8 +29,11 @@ class PushResult:
     @property
     def errors(self) -> tuple[EndpointsError, ...]:
         """Everything that went wrong, in the order of the plan."""
-        every = [one.error for one in self.variables] + [one.error for one in self.written]
-        return tuple(error for error in (*every, *(one.error for one in self.waited)) if error is not None)
+        return (
+            *(one.error for one in self.variables if one.error is not None),
+            *(error for one in self.written for error in one.errors),
+            *(one.error for one in self.waited if one.error is not None),
+        )
 
     def exit_code(self, *, fail_on_drift: bool = False) -> ExitCode:
         """Something left undone is "partly applied" where anything landed or may have, else what kept it from that."""

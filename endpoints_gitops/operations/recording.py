@@ -11,7 +11,7 @@ from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.operations.workplace import Workplace
-from endpoints_gitops.operations.writing import Written
+from endpoints_gitops.operations.written import Written
 from endpoints_gitops.plan.evidence import Recorded, recorded
 from endpoints_gitops.plan.meaning import Key, Meaning, of_definition, of_endpoint
 from endpoints_gitops.workspace.record import update_record
@@ -93,7 +93,10 @@ class Keeper:
     _kept: dict[str, Recorded] = field(default_factory=dict)
 
     def keep(self, written: Written, before: Endpoint | None) -> JsonObject | None:
-        """The entry of what was written, None where there is nothing to remember."""
+        """The entry of what was written, None where there is nothing to remember.
+
+        What was sent and is not there is what our push left, so that the next one sends it again.
+        """
         loaded = self.definitions.get(written.name)
         if loaded is None or written.endpoint is None or not written.is_agreed:
             return None
@@ -103,6 +106,7 @@ class Keeper:
             endpoint=written.endpoint,
             environment=self.work.environment.name,
             server_before=of_endpoint(before) if before is not None and written.landed else None,
+            accepted=written.unapplied,
         )
         self._kept[written.name] = entry
         return entry.as_json()

@@ -34,13 +34,12 @@ def standing(change: Change, endpoint: Endpoint | None) -> Standing:
 
 
 def not_applied(change: Change, endpoint: Endpoint) -> tuple[Key, ...]:
-    """The keys of a change that the endpoint does not have as they were sent."""
+    """The keys of a change that the endpoint does not have as they were sent, or as they follow from that."""
     meaning = of_endpoint(endpoint)
-    return tuple(
-        each.key
-        for each in change.keys
-        if each.key in meaning and not _as_sent(each.key, each.after, meaning[each.key])
-    )
+    sent = {each.key: each.after for each in change.keys}
+    if cuts_a_version(change) and change.precondition.settings.get(Key.MATERIALIZATION) is True:
+        sent.setdefault(Key.MATERIALIZATION, True)  # the new version has a table like the one before it
+    return tuple(key for key in Key if key in sent and key in meaning and not _as_sent(key, sent[key], meaning[key]))
 
 
 def cuts_a_version(change: Change) -> bool:

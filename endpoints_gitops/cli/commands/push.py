@@ -133,7 +133,7 @@ def waited_for(context: Context, result: PushResult, others: Iterable[Endpoint])
         return result
     endpoints = {endpoint.name: endpoint for endpoint in others}
     endpoints |= {one.name: one.endpoint for one in result.written if one.endpoint and one.is_agreed}
-    faulty = {one.name for one in result.written if one.error is not None}
+    faulty = {one.name for one in result.written if one.errors}
     waiting = [endpoint for name, endpoint in endpoints.items() if name not in faulty]
     return replace(result, waited=wait_for(context.workplace, waiting, seconds_to_wait))
 
