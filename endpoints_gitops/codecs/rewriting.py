@@ -7,6 +7,7 @@ returned.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from enum import Enum
 from typing import Any, Final
 
@@ -110,9 +111,10 @@ def _with(value: Json, path: Path, new: Any, file: str) -> Json:  # noqa: ANN401
     if isinstance(part, str) and (value is None or isinstance(value, Mapping)):
         known = value or {}
         return {**known, part: _with(known.get(part), rest, new, file)}
-    if isinstance(part, int) and isinstance(value, list) and part <= len(value):
-        item = value[part] if part < len(value) else None
-        return [*value[:part], _with(item, rest, new, file), *value[part + 1 :]]
+    known_items = [] if value is None else value
+    if isinstance(part, int) and isinstance(known_items, list) and part <= len(known_items):
+        item = known_items[part] if part < len(known_items) else None
+        return [*known_items[:part], _with(item, rest, new, file), *known_items[part + 1 :]]
     raise _cannot(file, f"there is no place for {part!r} in it")
 
 
@@ -155,19 +157,22 @@ def _respelled_mapping(source: Source, path: Path, old: Mapping[str, Json], new:
 
 
 def _respelled_list(source: Source, path: Path, old: Sequence[Json], new: Sequence[Json]) -> Source:
-    """Items that are equal at both ends stay; those between are changed one by one, then added or removed."""
-    first = next((place for place, (a, b) in enumerate(zip(old, new, strict=False)) if not _same(a, b)), None)
-    first = min(len(old), len(new)) if first is None else first
-    shorter = min(len(old), len(new)) - first
-    last = next((n for n in range(shorter) if not _same(old[-1 - n], new[-1 - n])), shorter)
-    common = shorter - last
-    for place in range(first, first + common):
-        source = _respelled(source, (*path, place), old[place], new[place])
-    for place in range(first + common, len(new) - last):
-        source = add(_alone(source, path), (*path, place), new[place])
-    for place in reversed(range(first + common, len(old) - last)):
-        source = remove(_alone(source, (*path, place)), (*path, place))
+    """From the end to the start, so that what is still to come keeps its index."""
+    matcher = SequenceMatcher(None, [_identity(one) for one in old], [_identity(one) for one in new], autojunk=False)
+    for _, start, end, new_start, new_end in reversed(matcher.get_opcodes()):
+        both = min(end - start, new_end - new_start)
+        for place in reversed(range(start + both, end)):
+            source = remove(_alone(source, (*path, place)), (*path, place))
+        for more, value in enumerate(new[new_start + both : new_end]):
+            source = add(_alone(source, path), (*path, start + both + more), value)
+        for place in range(both):
+            source = _respelled(source, (*path, start + place), old[start + place], new[new_start + place])
     return source
+
+
+def _identity(item: Json) -> str:
+    """What makes it the same item although something in it changed: its name, if it has one."""
+    return canonical(item["name"] if isinstance(item, Mapping) and "name" in item else item)
 
 
 def _alone(source: Source, path: Path) -> Source:

@@ -68,7 +68,7 @@ def add(source: Source, path: Path, value: Json, order: Sequence[str] = ()) -> S
 
 
 def remove(source: Source, path: Path) -> Source:
-    """Without a key or item, and without the comment lines directly above it, which are about it."""
+    """Without a key or item, and without the comment lines directly above it; above a file's first key they stay."""
     at, text = spot(source, path), source.text
     if len(children(at.container)) == 1:
         return replace(source, path[:-1], {} if isinstance(at.container, MappingNode) else [])
@@ -78,7 +78,8 @@ def remove(source: Source, path: Path) -> Source:
     line = text.rfind("\n", 0, start) + 1
     if text[line:start].strip():
         return source.edited(start, start_of(text, at.container, at.index + 1), "")
-    line = with_comments_above(text, line, at.column) if at.index else line
+    is_first_of_file = len(path) == 1 and at.index == 0
+    line = line if is_first_of_file else with_comments_above(text, line, at.column)
     end = end_with_comments(text, at.container, at.index)
     below = text.find("\n", end) + 1
     return source.edited(line, below, "") if below else source.edited(line_end(text, line - 1), end, "")

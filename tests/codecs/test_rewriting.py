@@ -106,6 +106,20 @@ CASES = {
 -     default: *d
 """,
     ),
+    "one item goes, the next one changes": (
+        {("variables", 0): REMOVED, ("variables", 1, "type"): "Date"},
+        """\
+-   # first
+-   - name: x
+-     type: String
+-     # inner
+-     default: &d 5
+-     type: Number
+-     default: *d
++     type: Date
++     default: 5
+""",
+    ),
     "deep in a list without indent": (
         {("examples", 0, "rows", 0, 1): None, ("examples", 0, "rows", 1): ["a", None]},
         "-   - [1, 2]\n+   - [1, null]\n+   - [a, null]\n",
@@ -152,6 +166,9 @@ def _plain(content: bytes) -> str:
         ("name: x\ntags:  # none\n", {("tags",): ["a"]}, "name: x\ntags: [a]  # none\n"),
         ("name: x\ntags: []\n", {("tags", 0): "a"}, "name: x\ntags: [a]\n"),
         ("name: x\ntags: [a,]\n", {("tags", 1): "b"}, "name: x\ntags: [a, b,]\n"),
+        ("name: x\n", {("tags", 0): "a"}, "name: x\ntags: [a]\n"),
+        ("tags: [a, b, c, d]\n", {("tags", 0): REMOVED, ("tags", 2): REMOVED}, "tags: [b, d]\n"),
+        ("tags:\n- a # a\n- b # b\n- c # c\n", {("tags",): ["b", "c", "x"]}, "tags:\n- b # b\n- c # c\n- x\n"),
         ("tags:\n    - a\n    # c\n    - b\n", {("tags", 0): REMOVED}, "tags:\n    # c\n    - b\n"),
         ("variables:\n- name: a\n  type: b\n", {("variables", 0, "name"): REMOVED}, "variables:\n- type: b\n"),
         ("a:\n    b: 1\n", {("c",): {"d": {"e": 1}}}, "a:\n    b: 1\nc:\n    d:\n        e: 1\n"),
