@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
+from unicodedata import combining, east_asian_width
 
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.printable import printable, printable_json
@@ -16,7 +17,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> str:
     body = [list(row) for row in rows]
     texts = [[_cell(value) for value in row] for row in body]
     header = [_cell(name) for name in columns]
-    widths = [max([len(name), *(len(row[index]) for row in texts)]) for index, name in enumerate(header)]
+    widths = [max([_width(name), *(_width(row[index]) for row in texts)]) for index, name in enumerate(header)]
     right = [bool(body) and all(_is_number(row[index]) for row in body) for index in range(len(columns))]
     lines = [header, ["-" * width for width in widths], *texts]
     return "".join(_aligned(line, widths, right) + "\n" for line in lines)
@@ -45,11 +46,19 @@ def _dumped(rows: Sequence[Json]) -> str:
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    spaces = (" " * (width - _width(cell)) for cell, width in zip(cells, widths, strict=True))
     padded = (
-        cell.rjust(width) if to_the_right else cell.ljust(width)
-        for cell, width, to_the_right in zip(cells, widths, right, strict=True)
+        space + cell if to_the_right else cell + space
+        for cell, space, to_the_right in zip(cells, spaces, right, strict=True)
     )
     return "  ".join(padded).rstrip()
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: wide letters take two, those that combine with the one before none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)
 
 
 def _is_number(value: Json) -> bool:

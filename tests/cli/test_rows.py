@@ -44,6 +44,11 @@ def test_table():
     ]
 
 
+def test_wide_letters_take_two_columns():
+    rows = [["漢字", 1], ["e\u0301te", 2], ["x", 3]]
+    assert table(["w", "n"], rows).splitlines()[2:] == ["漢字  1", "e\u0301te   2", "x     3"]
+
+
 @given(TABLES)
 def test_a_table_has_a_line_for_each_row_and_no_control_characters(drawn):
     columns, rows = drawn
