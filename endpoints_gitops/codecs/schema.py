@@ -82,4 +82,4 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    SHIPPED.write_text(text(), encoding="utf-8")
+    SHIPPED.write_text(text(), encoding="utf-8", newline="\n")

@@ -196,9 +196,9 @@ def _after(text: str, container: Collection, index: int) -> int:
 def _end(text: str, container: Collection, index: int) -> int:
     node = children(container)[index]
     while isinstance(node, MappingNode | SequenceNode) and not node.flow and children(node):
-        container, index, node = node, len(children(node)) - 1, children(node)[-1]
+        node = children(node)[-1]
     header = _header(text, node)
-    return max(node.span.end, _after(text, container, index)) if header is None else _block_end(text, node, header)
+    return node.span.end if header is None else _block_end(text, node, header)
 
 
 def _block_end(text: str, node: Node, header: re.Match[str]) -> int:
@@ -243,11 +243,10 @@ def _layout(text: str, root: SolidNode) -> Layout:
 
 def _steps(text: str, root: Node) -> Iterator[tuple[Node, int]]:
     """How much further right than its parent's keys each block collection in a block mapping stands."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop(0)
+    found = [root]
+    for node in found:
         if isinstance(node, MappingNode | SequenceNode) and not node.flow:
-            waiting += children(node)
+            found += children(node)
             for child in children(node) if isinstance(node, MappingNode) else ():
                 if isinstance(child, MappingNode | SequenceNode) and not child.flow:
                     yield child, column_of(text, child) - column_of(text, node)

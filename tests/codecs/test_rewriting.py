@@ -230,3 +230,11 @@ def test_a_new_file_that_cannot_be_is_said(value):
     with pytest.raises(CannotRewrite) as caught:
         new_file({"name": "x", "examples": [{"rows": [value]}]})
     assert str(caught.value).startswith("no file can hold what x has")
+
+
+def test_long_lists():
+    """Each item is as far as its own text, however many come before it."""
+    content = b"tags:\n" + b"-\n" * 3_000 + b"- a\nname: x\n"
+    changes = {("tags", 2_999): "b", ("tags", 3_000): REMOVED}
+    after = b"tags:\n" + b"-\n" * 2_999 + b"- b\nname: x\n"
+    assert rewrite(content, changes, path="f.yaml") == after
