@@ -25,7 +25,7 @@ def run_definition(client: Client, loaded: LoadedDefinition, values: Mapping[str
     names = tuple(map(str, columns)) if isinstance(columns, list) else None
     if names is not None and any(not isinstance(row, list) or len(row) != len(names) for row in rows):
         raise BadAnswer(f"a row does not have the {len(names)} values that the columns say")
-    more = answer.get("hasMore") is True
+    more = answer.get("hasMore") is True and (limit is None or limit > len(rows))
     notes = (f"the server stopped after {len(rows)} rows; a LIMIT in the query sets another number",) if more else ()
     return Rows(columns=names, rows=rows[:limit], notes=notes)
 

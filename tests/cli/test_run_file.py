@@ -121,7 +121,23 @@ def test_a_query_beside_it_and_a_file_anywhere(run, checkout, tmp_path):
 
 def test_a_limit_of_ours(run, checkout):
     checkout.write({"b.yaml": "name: b\nquery: SELECT number AS n FROM numbers(9) ORDER BY n\n"})
-    assert run("--limit", "2", file="endpoints/b.yaml").out == "n\n-\n0\n1\n"
+    ran = run("--limit", "2", file="endpoints/b.yaml")
+    assert (ran.out, ran.err) == ("n\n-\n0\n1\n", "")
+
+
+@pytest.mark.parametrize(("words", "is_said"), [([], True), (["--limit", "500"], True), (["--limit", "100"], False)])
+def test_rows_that_the_server_leaves_out_are_said(run, checkout, words, is_said):
+    checkout.write({"b.yaml": "name: b\nquery: SELECT number AS n FROM numbers(250) ORDER BY n\n"})
+    ran = run(*words, "--format", "json", file="endpoints/b.yaml")
+    assert ran.json["summary"] == {"rows": 100}
+    assert ("the server stopped after 100 rows" in ran.err) is is_said
+
+
+def test_an_offset_in_the_file_is_the_servers_to_refuse(run, checkout):
+    checkout.write({"b.yaml": "name: b\nquery: SELECT number AS n FROM numbers(9) ORDER BY n LIMIT 2 OFFSET 1\n"})
+    ran = run(file="endpoints/b.yaml")
+    assert (ran.code, ran.out) == (2, "")
+    assert "OFFSET is not supported on queries made with a personal API key" in ran.err
 
 
 def test_a_key_without_the_scope(make_cli, checkout, server):

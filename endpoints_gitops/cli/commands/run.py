@@ -64,7 +64,7 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
     said = {option: getattr(arguments, option) for option in _ONLY_BY_NAME}
     wrong = [f"--{option}" for option, value in said.items() if value is not None and value is not False]
     if arguments.file is not None and wrong:
-        fix = "leave it away: a file is computed as it stands; LIMIT and OFFSET can stand in its query"
+        fix = "leave it away: a file is computed as it stands, with the LIMIT of its query"
         raise UsageError(f"{' and '.join(wrong)}: only for an endpoint of the server", fix=fix, code="usage.arguments")
     if arguments.offset is not None and arguments.limit is None and not arguments.all:
         raise UsageError("--offset needs a --limit", fix="add --limit N, or --all", code="usage.arguments")
