@@ -158,29 +158,33 @@ def _and(node: dict[str, Any]) -> Piece:
 
 @prints("Not")
 def _not(node: dict[str, Any]) -> Piece:
-    return Piece(f"NOT {operand(node['expr'], NOT)}", NOT)
+    """`NOT (` begins a call, so what needs brackets in front, as in `NOT a IS NULL + 1`, cannot be written."""
+    inner: Piece = node["expr"]
+    if inner.text.startswith("("):
+        raise Unprintable("NOT in front of brackets")
+    return Piece(f"NOT {inner.text}", min(NOT, inner.binds))
 
 
 @prints("CompareOperation")
 def _compare(node: dict[str, Any]) -> Piece:
-    left, right, sign = node["left"], node["right"], node["op"]
+    """`a = b = c` groups to the left: brackets after NOT would make a call of it."""
+    left, right, sign = operand(node["left"], COMPARED), node["right"], node["op"]
     if node.get("is_null_comparison_style"):
-        return Piece(f"{operand(left, SUM)} IS {'NOT ' if sign == '!=' else ''}NULL", COMPARED)
-    word = _SIGNS.get(sign, sign.upper())
-    return Piece(f"{operand(left, SUM)} {word} {operand(right, SUM)}", COMPARED)
+        return Piece(f"{left} IS {'NOT ' if sign == '!=' else ''}NULL", COMPARED)
+    return Piece(f"{left} {_SIGNS.get(sign, sign.upper())} {operand(right, SUM)}", COMPARED)
 
 
 @prints("IsDistinctFrom")
 def _distinct_from(node: dict[str, Any]) -> Piece:
     word = "IS NOT DISTINCT FROM" if node.get("negated") else "IS DISTINCT FROM"
-    return Piece(f"{operand(node['left'], SUM)} {word} {operand(node['right'], SUM)}", COMPARED)
+    return Piece(f"{operand(node['left'], COMPARED)} {word} {operand(node['right'], SUM)}", COMPARED)
 
 
 @prints("BetweenExpr")
 def _between(node: dict[str, Any]) -> Piece:
     word = "NOT BETWEEN" if node.get("negated") else "BETWEEN"
     low, high = operand(node["low"], SUM), operand(node["high"], SUM)
-    return Piece(f"{operand(node['expr'], SUM)} {word} {low} AND {high}", COMPARED)
+    return Piece(f"{operand(node['expr'], COMPARED)} {word} {low} AND {high}", COMPARED)
 
 
 @prints("ArithmeticOperation")

@@ -1,7 +1,8 @@
 """HogQL text for a tree: what the parser reads from it is the same query again.
 
 Every tree that the parser makes can be printed, except for those with parts that the server refuses anyway (PIVOT, tags
-of HogQLX): they are Unprintable. Nothing here recurses, so no tree is too deep.
+of HogQLX) and for NOT in front of some odd operands: they are Unprintable. Nothing here recurses, so no tree is too
+deep.
 """
 
 from __future__ import annotations
