@@ -64,6 +64,8 @@ def rewrite(content: bytes, changes: Changes, *, path: str) -> bytes:
     wanted = _changed(before, changes, path)
     if _same(before, wanted):
         return content
+    if not isinstance(wanted, Mapping) or not wanted:
+        raise _cannot(path, "no key would be left in it")
     try:
         spliced = _respelled(source, (), before, wanted).text
     except InvalidInput as error:

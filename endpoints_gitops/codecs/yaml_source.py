@@ -202,7 +202,7 @@ def _end(text: str, container: Collection, index: int) -> int:
 
 
 def _block_end(text: str, node: Node, header: re.Match[str]) -> int:
-    """Blank lines below a block text are its own only where it keeps them (`|+`), or they are longer than its indent."""
+    """Blank lines below a block text are its own only where it keeps them (`|+`) or they go beyond its indent."""
     end, indent = node.span.end, _indent(text, node, header.end())
     body = text[header.end() : end]
     lines = body.removesuffix("\n").split("\n")

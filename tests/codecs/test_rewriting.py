@@ -189,6 +189,7 @@ def test_corners(before, changes, after):
         {("a", "x", "z"): 1, ("c", "d"): 1},
         {("c",): "\ud800"},
         {("c",): 2**64},
+        {("a",): REMOVED, ("b",): REMOVED, ("c",): REMOVED},
     ],
 )
 def test_what_cannot_be_done_is_said(changes):
