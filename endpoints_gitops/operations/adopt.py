@@ -1,9 +1,9 @@
 """Say in a definition that it answers the version that the server has now.
 
 `supersedes: N` counts while version N is current: the next push then writes the file's over just that, from every
-clone, as the answer is committed and reviewed with the file. A push of a query makes version N + 1, and the key is
-spent; it may stay, and the next `adopt` replaces it. A push of settings alone makes no version, so there the key stays
-in force until somebody removes it.
+clone, as the answer is committed and reviewed with the file. Afterwards it is spent: a push of a query makes version
+N + 1, and of settings, which make none, what is written to the server after the commit of the answer is not answered by
+it. A spent key may stay, and the next `adopt` replaces it.
 """
 
 from __future__ import annotations

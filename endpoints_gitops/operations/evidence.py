@@ -119,7 +119,13 @@ def _with_history(work: Workplace, known: _Known) -> _Known:
 
 
 def _past(state: PastState[Key]) -> Past:
-    return Past(meaning=state.meaning, committed_at=state.committed_at, commit=state.commit, readable=state.readable)
+    return Past(
+        meaning=state.meaning,
+        committed_at=state.committed_at,
+        commit=state.commit,
+        readable=state.readable,
+        supersedes=state.definition.definition.supersedes if state.definition else None,
+    )
 
 
 def _with_versions(work: Workplace, known: _Known) -> _Known:

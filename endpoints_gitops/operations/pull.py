@@ -46,9 +46,10 @@ class Pulled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullResult:
-    """`dry` results say what would become of each name."""
+    """`dry` results say what would become of each name. `cosmetic` are those whose query differs in form alone."""
 
     pulled: tuple[Pulled, ...]
+    cosmetic: tuple[str, ...] = ()
     dry: bool = False
     outside: int = 0
     warnings: tuple[str, ...] = ()
@@ -88,6 +89,7 @@ def pull(
             prepared = pulling.written(prepared)
     return PullResult(
         pulled=tuple(one.pulled for one in prepared),
+        cosmetic=tuple(one.name for one in comparison.judged if one.cosmetic),
         dry=dry,
         outside=comparison.outside,
         warnings=comparison.warnings,

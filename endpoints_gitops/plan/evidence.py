@@ -102,12 +102,16 @@ def recorded(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """One state of the definition in history; `meaning` is None where there was none, or none that loads."""
+    """One state of the definition in history; `meaning` is None where there was none, or none that loads.
+
+    `supersedes` is the version that it answered then.
+    """
 
     meaning: Meaning | None
     committed_at: datetime
     commit: str
     readable: bool = True
+    supersedes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

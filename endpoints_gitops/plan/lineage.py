@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
-from endpoints_gitops.model.endpoint import EndpointVersion
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.plan.evidence import Evidence
-from endpoints_gitops.plan.meaning import SERVER_DEFAULTS, Key, Meaning, query_meaning, same
+from endpoints_gitops.plan.meaning import SERVER_DEFAULTS, Key, Meaning, same
 
 GIT_RESOLUTION: Final = timedelta(seconds=1)
 """Git writes the second that a commit was made in, so it was made at that time or up to this much later."""
@@ -18,11 +16,15 @@ GIT_RESOLUTION: Final = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """The file from one commit on, or as it is now and in no commit: then `commit` and `at` are None."""
+    """The file from one commit on, or as it is now and in no commit: then `commit` and `at` are None.
+
+    `supersedes` is known of commits alone.
+    """
 
     meaning: Meaning
     commit: str | None = None
     at: datetime | None = None
+    supersedes: int | None = None
 
     @property
     def label(self) -> str:
@@ -49,7 +51,7 @@ class Lineage:
         if evidence.history is None:
             return None
         states = [
-            State(meaning=past.meaning, commit=past.commit, at=past.committed_at)
+            State(meaning=past.meaning, commit=past.commit, at=past.committed_at, supersedes=past.supersedes)
             for past in reversed(evidence.history)
             if past.meaning is not None
         ]
@@ -61,6 +63,15 @@ class Lineage:
     def is_new(self) -> bool:
         """Whether no commit knows the file."""
         return len(self.states) == 1 and self.states[0].commit is None
+
+    def answered(self, version: int) -> State | None:
+        """The commit since which the file supersedes this version; None where that is not committed."""
+        found = None
+        for state in reversed([state for state in self.states if state.commit is not None]):
+            if state.supersedes != version:
+                break
+            found = state
+        return found
 
     def beginning(self, key: Key, file: Json) -> int:
         """From which state on the file says what it says now."""
@@ -102,50 +113,9 @@ class Lineage:
         return moment is not None and (at is None or at > _aware(moment))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alignment:
-    """The versions of the server laid along the states of the file.
-
-    `current` is the state that the current version came from, None where it came from none. `last` is the last one that
-    any version came from. `was_replaced`: the current version repeats an older one, and what the file says now was on
-    the server before it; so it may have been put back on purpose.
-    """
-
-    current: int | None
-    last: int | None
-    was_replaced: bool = False
-
-
 def is_default(key: Key, server: Json) -> bool:
     """Whether the server has what it gives where nobody said anything; a query has no default."""
     return key in SERVER_DEFAULTS and same(key, server, SERVER_DEFAULTS[key])
-
-
-def align(lineage: Lineage, versions: Iterable[EndpointVersion]) -> Alignment:
-    """Each version, oldest first, belongs to the next state that says the same; one without such a state is foreign.
-
-    Pushes follow the line of the file, with gaps: so a version that repeats what the line has left behind is foreign.
-    """
-    queries = [query_meaning(version.query) for version in sorted(versions, key=lambda one: one.version)]
-    here: int | None = None
-    last: int | None = None
-    for query in queries:
-        here = _next(lineage, last or 0, query)
-        last = last if here is None else here
-    return Alignment(current=here, last=last, was_replaced=_was_replaced(lineage, queries))
-
-
-def _next(lineage: Lineage, start: int, query: Json) -> int | None:
-    places = range(start, len(lineage.states))
-    return next((place for place in places if lineage.matches(place, Key.QUERY, query)), None)
-
-
-def _was_replaced(lineage: Lineage, queries: Sequence[Json]) -> bool:
-    if not queries:
-        return False
-    file, (*before, current) = lineage.states[-1].meaning[Key.QUERY], queries
-    is_repeated = any(same(Key.QUERY, query, current) for query in before)
-    return is_repeated and any(same(Key.QUERY, file, query) for query in before)
 
 
 def _aware(moment: datetime) -> datetime:

@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import Final
 
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
+from endpoints_gitops.plan.alignment import align
 from endpoints_gitops.plan.evidence import Evidence, Recorded
-from endpoints_gitops.plan.lineage import Lineage, State, align, is_default
+from endpoints_gitops.plan.lineage import Lineage, State, is_default
 from endpoints_gitops.plan.meaning import Key, Meaning, same
 
 CURE: Final = "git fetch --unshallow (in CI: fetch-depth: 0), or keep what ENDPOINTS_GITOPS_STATE names between runs"
@@ -68,14 +69,22 @@ class Case:
 
     def find(self, key: Key) -> Finding:
         """The verdict on a key that both state and in which they differ."""
-        finding = self._adopted()
+        finding = self._adopted(key)
         for rule in (_by_record, _by_defaults, _by_versions, _by_commits):
             finding = finding or rule(self, key)
         return finding or self._unknown(key)
 
-    def _adopted(self) -> Finding | None:
-        """`supersedes` answers for all keys: reviewed was the whole file, against the endpoint at that version."""
+    def _adopted(self, key: Key) -> Finding | None:
+        """`supersedes` answers for all keys: reviewed was the whole file, against the endpoint at that version.
+
+        A query that changes makes another version. Settings do not, so for them the answer is spent as soon as the
+        server was written to after its commit: be it by the push of that answer, or by somebody whom nobody reviewed.
+        """
         if self.supersedes is None or self.supersedes != self.endpoint.current_version:
+            return None
+        answered = self.lineage.answered(self.supersedes) if self.lineage is not None else None
+        is_spent = answered is not None and not answered.may_be_later_than(self.endpoint.updated_at)
+        if key is not Key.QUERY and is_spent:
             return None
         return _ahead(f"the file supersedes version {self.supersedes}, which is current")
 
@@ -187,10 +196,10 @@ def _along_versions(case: Case, lineage: Lineage) -> Finding | None:
         return None
     state, began = lineage.states[aligned.current], _began_at(case, lineage, Key.QUERY)
     made = case.version.version_created_at if case.version else None
-    if aligned.was_replaced and not began.is_later_than(made):
+    if (aligned.was_replaced and not began.is_later_than(made)) or (aligned.is_tied and not aligned.was_replaced):
         return _unknown(
-            f"version {case.endpoint.current_version} brings back a query that {state.label} had, and was made after "
-            f"{began.label}: it cannot be told which of the two is newer"
+            f"version {case.endpoint.current_version} brings back a query that {state.label} had, perhaps over a newer "
+            f"one: it cannot be told whether {began.label} knew of that"
         )
     return _ahead(f"the server still has what {state.label} had; changed by {began.label}")
 

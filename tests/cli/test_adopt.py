@@ -1,10 +1,29 @@
-"""`adopt NAME…`: a conflict answered in the file, so that any clone can push the answer."""
+"""`adopt NAME…`: a conflict answered in the file, so that any clone can push the answer.
+
+All clocks but git's run half an hour behind the last commit.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import timedelta
+
 import pytest
 
-FILE = "# ours\nname: signups   # counted\ndescription: People\nquery: SELECT {} AS n\n"
+from endpoints_gitops.local.serve import RunningServer, running_server
+from endpoints_gitops.operations import recording
+
+FILE = "# ours\nname: signups   # counted\ndescription: {}\nquery: SELECT {} AS n\n"
+
+
+@pytest.fixture
+def server(engine, checkout, monkeypatch) -> Iterator[RunningServer]:
+    def clock():
+        return checkout.date(checkout.hours) + timedelta(minutes=30)
+
+    monkeypatch.setattr(recording, "now", clock)
+    with running_server(engine=engine, clock=clock) as running:
+        yield running
 
 
 def hogql(number):
@@ -14,30 +33,32 @@ def hogql(number):
 @pytest.fixture
 def path(cli, checkout, client):
     """Edited on both sides: the server has version 2, the file something else."""
+    checkout.commit({"signups.yaml": FILE.format("People", 1)})
     client.create_endpoint({"name": "signups", "description": "People", "query": hogql(1)})
-    checkout.commit({"signups.yaml": FILE.format(1)})
     assert cli("pull").code == 0
     client.update_endpoint("signups", {"query": hogql(2)})
-    checkout.write({"signups.yaml": FILE.format(3)})
+    checkout.write({"signups.yaml": FILE.format("People", 3)})
     return checkout.folder / "signups.yaml"
 
 
 def test_the_answer_is_shown_written_and_pushed(cli, client, path):
     assert cli("push", "--yes").code == 6
     ran = cli("adopt", "signups")
-    assert (ran.code, path.read_text()) == (0, FILE.format(3) + "supersedes: 2\n"), ran.err
+    assert (ran.code, path.read_text()) == (0, FILE.format("People", 3) + "supersedes: 2\n"), ran.err
     assert "-SELECT 2 AS n" in ran.out
     assert "+SELECT 3 AS n" in ran.out
     assert cli("push", "--yes").code == 0
     assert client.get_endpoint("signups").sql == "SELECT 3 AS n"
 
 
-def test_a_fresh_clone_pushes_the_answer(cli, make_cli, checkout, client, path, tmp_path):
+@pytest.mark.parametrize("depth", [[], ["--depth", "1"]])
+@pytest.mark.usefixtures("path")
+def test_any_clone_pushes_the_answer(cli, make_cli, checkout, client, tmp_path, depth):
     cli("adopt", "signups")
     checkout.commit()
-    checkout.git("clone", "--quiet", "--depth", "1", checkout.top.as_uri(), str(tmp_path / "clone"))
+    checkout.git("clone", "--quiet", *depth, checkout.top.as_uri(), str(tmp_path / "clone"))
     assert make_cli(tmp_path / "clone")("push", "--yes").code == 0
-    assert (client.get_endpoint("signups").sql, path.exists()) == ("SELECT 3 AS n", True)
+    assert client.get_endpoint("signups").sql == "SELECT 3 AS n"
 
 
 def test_the_answer_is_to_one_version_alone(cli, client, path):
@@ -46,6 +67,23 @@ def test_the_answer_is_to_one_version_alone(cli, client, path):
     assert cli("push", "--yes").code == 6
     cli("adopt", "signups")
     assert path.read_text().endswith("supersedes: 3\n"), "and is given anew"
+
+
+def test_an_answer_about_settings_is_spent_by_its_push(cli, make_cli, checkout, client, path, tmp_path):
+    """Settings make no version, so the one that is superseded stays current: what comes later is not covered by it."""
+    path.write_text(FILE.format("Ours", 2))
+    client.update_endpoint("signups", {"description": "Theirs"})
+    cli("adopt", "signups")
+    checkout.commit()
+    checkout.git("clone", "--quiet", checkout.top.as_uri(), str(tmp_path / "clone"))
+    clone = make_cli(tmp_path / "clone")
+    assert clone("push", "--yes").code == 0
+    assert client.get_endpoint("signups").description == "Ours"
+    checkout.hours += 1
+    client.update_endpoint("signups", {"description": "Theirs again"})
+    clone("push", "--yes")
+    cli("push", "--yes")
+    assert client.get_endpoint("signups").description == "Theirs again"
 
 
 @pytest.mark.parametrize(
@@ -62,11 +100,11 @@ def test_refuses(cli, create, checkout, path, words, code, said):
     create("theirs")
     checkout.write({"ours.yaml": "name: ours\nquery: SELECT 1\n"})
     ran = cli("adopt", *words)
-    assert (ran.code, path.read_text()) == (code, FILE.format(3))
+    assert (ran.code, path.read_text()) == (code, FILE.format("People", 3))
     assert said in ran.err
 
 
 def test_where_both_agree_nothing_is_written(cli, client, path):
     client.update_endpoint("signups", {"query": hogql(3)})
     ran = cli("adopt", "signups", "--format", "json")
-    assert (ran.code, ran.json["items"][0]["state"], path.read_text()) == (0, "unchanged", FILE.format(3))
+    assert (ran.code, ran.json["items"][0]["state"], path.read_text()) == (0, "unchanged", FILE.format("People", 3))

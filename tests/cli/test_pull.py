@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from endpoints_gitops.local.serve import running_server
-from endpoints_gitops.operations import recording
+from endpoints_gitops.operations import file_edits, recording
 
 FILE = """\
 # who signs up
@@ -177,6 +177,49 @@ def test_the_file_as_it_was_before_a_pull_is_no_edit(place, client):
     place.run("pull")
     place.path.write_text(FILE)
     assert place.run("pull", "--format", "json").json["items"][0]["state"] == "undecided"
+
+
+@pytest.mark.parametrize("place", [same_checkout, no_git], indirect=True)
+def test_what_was_kept_is_pushed_over_just_what_was_seen(place, client):
+    place.path.write_text(edited(FILE, EDIT))
+    client.update_endpoint("signups", NEW_SQL)
+    assert place.run("push", "--yes").code == 6
+    assert place.run("pull", "--mine").code == 0
+    assert place.run("push", "--yes").code == 0
+    assert MINE in client.get_endpoint("signups").sql
+
+
+@pytest.mark.parametrize("place", [same_checkout], indirect=True)
+def test_form_alone_is_said_in_a_note(place, client):
+    client.update_endpoint("signups", {"query": hogql("select count() as people from events")})
+    assert "signups" in place.run("pull").err
+
+
+@pytest.mark.parametrize("place", [same_checkout], indirect=True)
+def test_an_interrupted_pull_remembers_what_it_wrote(place, client, monkeypatch):
+    client.update_endpoint("signups", NEW_SQL)
+    for name in ("aaa", "zzz"):
+        client.create_endpoint({"name": name, "query": hogql("SELECT 1")})
+    with monkeypatch.context() as patch:
+        patch.setattr("endpoints_gitops.operations.pull.write_edits", _interrupted_at(2))
+        assert place.run("pull").code == 130
+    assert {path.name for path in place.path.parent.iterdir()} == {"aaa.yaml", "signups.yaml"}
+    assert place.path.read_text() == FILE
+    assert place.run("pull", "--format", "json").json["summary"] == {
+        "unchanged": 1, "updated": 1, "created": 1, "outside": 0,
+    }  # fmt: skip
+
+
+def _interrupted_at(count):
+    """Writing files, until somebody presses Ctrl-C before the second one."""
+    calls = iter(range(1, count + 1))
+
+    def write(edits, folder):
+        if next(calls) == count:
+            raise KeyboardInterrupt
+        file_edits.write_edits(edits, folder)
+
+    return write
 
 
 @pytest.mark.parametrize("place", [same_checkout], indirect=True)

@@ -60,6 +60,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     for warning in result.warnings:
         console.warn(Line(warning, Style.WARN))
     console.show(_lines(result))
+    if result.cosmetic:
+        console.say(f"differs in formatting only, which is no difference: {', '.join(result.cosmetic)}")
     return _outcome(result)
 
 
