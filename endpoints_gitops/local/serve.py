@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LOOPBACK: Final = "127.0.0.1"
 _GRACE_SECONDS: Final = 0.5
 _TURNS_OF_AN_ACCEPT: Final = 3
-"""A connection accepted just now is known to uvicorn so many turns of the loop later; asyncio fails on closing before."""
+"""So many turns later uvicorn knows a connection that was just accepted; asyncio fails when it closes before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from endpoints_gitops.local.engine.refusals import QueryRefused
 
 
 def bind(tree: Tree, values: Mapping[str, Any]) -> Tree:
-    """A copy of the tree with a constant for every `{variables.NAME}`. Raises QueryRefused for any other placeholder."""
+    """A copy of the tree with a constant for each `{variables.NAME}`. Raises QueryRefused for other placeholders."""
 
     def combine(node: dict[str, Any]) -> Any:  # noqa: ANN401 - nodes of every kind, and positions
         return _bound(node, values) if node.get("node") == "Placeholder" else node

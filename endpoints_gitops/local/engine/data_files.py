@@ -1,4 +1,4 @@
-"""Files given with `serve --data`: what they hold for `events` and `persons`, and every mistake in them with its line."""
+"""Files given with `serve --data`: what they hold for `events` and `persons`, every mistake in them with its line."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Rows in the order of `columns`. `types` are ClickHouse's, each with its column; `clickhouse` is the SQL that ran."""
+    """Rows in the order of `columns`. `types` are ClickHouse's, with their columns; `clickhouse` is what ran."""
 
     columns: tuple[str, ...]
     types: tuple[tuple[str, str], ...]
@@ -63,8 +63,8 @@ class Engine:
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[Column]:
         """The columns of a HogQL node, found with '' for each variable (docs/server.md#answers).
 
-        Raises QueryRefused for what cannot be translated. What only ClickHouse refuses has no columns, as on the server: '' may
-        stand where a number would do.
+        Raises QueryRefused for what cannot be translated. What only ClickHouse refuses has no columns, as on the
+        server: '' may stand where only a number would do.
         """
         tree = _parsed(str(query_node["query"]))
         printed = translate(bind(tree, dict.fromkeys(variables_used(tree), "")), self._tables, self._now)

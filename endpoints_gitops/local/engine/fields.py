@@ -121,8 +121,8 @@ def _inside(value: Sql, keys: list[str], name: str) -> Sql:
         return value
     if value.json is None:
         raise Unresolved(
-            f"Cannot access property '{keys[0]}' on '{name}'. This can happen when a column alias shadows a table field. "
-            "Try renaming the alias."
+            f"Cannot access property '{keys[0]}' on '{name}'. "
+            "This can happen when a column alias shadows a table field. Try renaming the alias."
         )
     return _property(value.json, *keys)
 
@@ -138,8 +138,8 @@ def _reached(source: Source, name: str, scope: Scope) -> Source:
     reached = Source(name=name, printed=f"{source.printed}__{name}", columns=columns, table=other)
     conditions = [f"{source.column(source.columns[reach.local])} = {reached.column(other.columns[reach.foreign])}"]
     conditions += [f"{reached.column(other.columns[key])} = {literal(value)}" for key, value in reach.fixed.items()]
-    joined = f" LEFT JOIN {identifier(other.stored_as)} AS {identifier(reached.printed)} ON {' AND '.join(conditions)}"
-    source.joins[name] = Joined(source=reached, text=joined)
+    joined = f"{identifier(other.stored_as)} AS {identifier(reached.printed)}"
+    source.joins[name] = Joined(source=reached, text=f" LEFT JOIN {joined} ON {' AND '.join(conditions)}")
     return reached
 
 

@@ -1,7 +1,8 @@
 """The functions a query may call, as a table: name, number of arguments, what comes out (docs/server.md#hogql).
 
-A row is `names: arity kind`. An arity is `2`, `1-3`, or `2+`; a kind is what the result is taken for where that changes
-the translation (dates, numbers), `same` for the kind of the first argument. `name=other` is ClickHouse's name where it differs.
+A row is `names: arity kind`. An arity is `2`, `1-3`, or `2+`; a kind is what the result is taken for where that
+changes the translation (dates, numbers), `same` for the kind of the first argument. `name=other` is ClickHouse's name
+where it differs.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ _toDate=toDate: 1 date
 toYear toQuarter toMonth toDayOfYear toDayOfMonth toHour toMinute toSecond toISOYear toISOWeek: 1 integer
 toYYYYMM toYYYYMMDD toYYYYMMDDhhmmss: 1 integer
 toMonday toStartOfYear toStartOfISOYear toStartOfQuarter toStartOfMonth toLastDayOfMonth: 1 date
-toStartOfHour toStartOfMinute toStartOfSecond toStartOfFiveMinutes toStartOfTenMinutes toStartOfFifteenMinutes: 1 datetime
+toStartOfHour toStartOfMinute toStartOfSecond toStartOfFiveMinutes toStartOfTenMinutes: 1 datetime
+toStartOfFifteenMinutes: 1 datetime
 toTime timeSlot: 1 datetime
 monthName timeZoneOf: 1 string
 timeZoneOffset: 1 integer
@@ -162,7 +164,8 @@ L1Norm L2Norm LinfNorm: 1 float
 L1Normalize L2Normalize LinfNormalize: 1 tuple
 
 protocol domain domainWithoutWWW topLevelDomain firstSignificantSubdomain cutToFirstSignificantSubdomain: 1 string
-path pathFull queryString fragment decodeURLComponent encodeURLComponent netloc cutWWW cutQueryString cutFragment: 1 string
+path pathFull queryString fragment decodeURLComponent encodeURLComponent netloc: 1 string
+cutWWW cutQueryString cutFragment: 1 string
 port: 1-2 integer
 extractURLParameter cutURLParameter: 2 string
 extractURLParameters extractURLParameterNames URLHierarchy: 1 array
@@ -238,22 +241,24 @@ PARAMETERS: Final = {
     "groupArrayMovingSum": (0, 1),
     "windowFunnel": (1, 99),
 }
-NOT_HERE: Final = frozenset(
-    "sparkline recordingButton explainCSPReport matchesAction sortableSemver embedText lookupDomainType "
-    "lookupPaidSourceType lookupPaidMediumType lookupOrganicSourceType lookupOrganicMediumType convertCurrency "
-    "getSurveyResponse uniqueSurveySubmissionsFilter getTrafficType getTrafficCategory isLikelyBot getBotType getBotName "
-    "getBotOperator uniqTheta generateSeries untuple tumble tumbleStart tumbleEnd hop hopStart hopEnd languageCodeToName "
-    "date_part to_timestamp timezone date_bin json_agg every toNullableString UUIDv7ToDateTime geohashesInBox h3IsValid "
-    "h3GetResolution geoToH3 h3ToGeo h3kRing h3GetBaseCell h3HexAreaM2 h3IndexesAreNeighbors h3ToChildren h3ToParent "
-    "h3ToString stringToH3 percentile_cont percentile_disc cohort".split()
-)
+_NOT_HERE: Final = """
+sparkline recordingButton explainCSPReport matchesAction sortableSemver embedText lookupDomainType lookupPaidSourceType
+lookupPaidMediumType lookupOrganicSourceType lookupOrganicMediumType convertCurrency getSurveyResponse
+uniqueSurveySubmissionsFilter getTrafficType getTrafficCategory isLikelyBot getBotType getBotName getBotOperator
+uniqTheta generateSeries untuple tumble tumbleStart tumbleEnd hop hopStart hopEnd languageCodeToName date_part
+to_timestamp timezone date_bin json_agg every toNullableString UUIDv7ToDateTime geohashesInBox h3IsValid
+h3GetResolution geoToH3 h3ToGeo h3kRing h3GetBaseCell h3HexAreaM2 h3IndexesAreNeighbors h3ToChildren h3ToParent
+h3ToString stringToH3 percentile_cont percentile_disc cohort
+"""
+NOT_HERE: Final = frozenset(_NOT_HERE.split())
 """Real names of PostHog's dialect that this server cannot answer for."""
 
-ANY_CASE: Final = frozenset(
-    "count min max sum avg now not if coalesce ifnull nullif isnull least greatest lower upper concat substring trim btrim "
-    "position extract replace ascii length reverse abs max2 min2 exp log ln log2 log10 sqrt sin cos tan asin acos atan pow "
-    "power sign degrees radians factorial floor ceil trunc round".split()
-)
+_ANY_CASE: Final = """
+count min max sum avg now not if coalesce ifnull nullif isnull least greatest lower upper concat substring trim btrim
+position extract replace ascii length reverse abs max2 min2 exp log ln log2 log10 sqrt sin cos tan asin acos atan pow
+power sign degrees radians factorial floor ceil trunc round
+"""
+ANY_CASE: Final = frozenset(_ANY_CASE.split())
 _FULL_COMBINATORS: Final = (
     "Array",
     "ForEach",
@@ -273,7 +278,7 @@ _ONE_MORE: Final = ("If", "ArgMin", "ArgMax")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """One callable name. `most` is None where there is no upper bound; `kind` is None for the kind of the first argument."""
+    """One callable name. `most` None: there is no upper bound; `kind` None: it is the kind of the first argument."""
 
     name: str
     clickhouse: str

@@ -24,14 +24,17 @@ from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Scope, refuse_if, refuse_unknown
 from endpoints_gitops.local.engine.special_calls import SPECIAL, Special
 
-ALWAYS_NULLABLE: Final = frozenset({"nullIf", "toNullable", "toModifiedJulianDay", "array_agg"})
-_MAYBE_NULL_INSIDE: Final = frozenset(
-    "arrayElement arrayJoin arrayFirst arrayLast arrayFold arrayReduce arrayMin arrayMax tupleElement transform JSONExtract "
-    "JSON_VALUE _caseWithExpression arrayProduct arraySum arrayAvg hasTokenOrNull hasTokenCaseInsensitiveOrNull".split()
-)
+_NULLABLE: Final = """
+nullIf toNullable toModifiedJulianDay arrayElement arrayJoin arrayFirst arrayLast arrayFold arrayMin arrayMax
+tupleElement transform JSONExtract JSON_VALUE _caseWithExpression arrayProduct arraySum arrayAvg hasTokenOrNull
+hasTokenCaseInsensitiveOrNull
+"""
+_ALWAYS_NULLABLE: Final = frozenset(_NULLABLE.split())
+"""NULL whatever the arguments are, or where something inside of an array, a tuple or JSON is."""
 _NEVER_NULL: Final = frozenset({"isNull", "isNotNull", "assumeNotNull", "array", "tuple", "toTypeName"})
 _OF_TEXT: Final = ("toFloatOrZero", "toIntOrZero", "toFloatOrDefault")
-_KNOWN: Final = frozenset("node start end name args params distinct filter_expr order_by within_group".split())
+_PARTS: Final = "node start end name args params distinct filter_expr order_by within_group"
+_KNOWN: Final = frozenset(_PARTS.split())
 _BRANCHES: Final = {"if": 1, "multiIf": 1, "coalesce": 0, "ifNull": 0}
 _BY_LOWER_CASE: Final = {name.lower(): name for name in (*AGGREGATES, *FUNCTIONS, *SPECIAL) if name.lower() in ANY_CASE}
 
@@ -182,7 +185,7 @@ def _common_kind(values: list[Sql]) -> Kind:
 def _nullable(name: str, values: list[Sql]) -> bool:
     if name in _NEVER_NULL:
         return False
-    if name in ALWAYS_NULLABLE or name in _MAYBE_NULL_INSIDE:
+    if name in _ALWAYS_NULLABLE:
         return True
     if name in ("coalesce", "ifNull"):
         return all(value.nullable for value in values)

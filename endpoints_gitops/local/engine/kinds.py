@@ -46,8 +46,8 @@ class Sql:
     """A piece of ClickHouse SQL that stands alone as an operand: no brackets are needed around it.
 
     `nullable` is true wherever NULL cannot be ruled out. `moment` marks the timestamps of events and sessions, whose
-    comparisons are never wrapped. `element` is what is known of an array's items. `json` is set for a column of JSON and for what
-    lies inside one: the column's SQL and the keys so far.
+    comparisons are never wrapped. `element` is what is known of an array's items. `json` is set for a column of JSON
+    and for what lies inside one: the column's SQL and the keys so far.
     """
 
     text: str

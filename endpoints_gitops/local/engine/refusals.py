@@ -8,15 +8,15 @@ from typing import Final, Literal
 ErrorType = Literal["validation_error", "server_error"]
 
 _SHAPE: Final = re.compile(r"Code: (\d+)\. DB::Exception: (.*?)(?:\s*\(([A-Z0-9_]+)\))?\s*", re.DOTALL)
+_NARROW: Final = "Narrow its scope (e.g. a smaller date range) or materialize the endpoint"
 _BOUNDED: Final = {
     159: (
         "query_timeout",
-        "This query exceeded the execution time limit. Narrow its scope (e.g. a smaller date range) or materialize the "
-        "endpoint for dedicated compute.",
+        f"This query exceeded the execution time limit. {_NARROW} for dedicated compute.",
     ),
     241: (
         "query_memory_limit",
-        "This query exceeded the memory limit. Narrow its scope (e.g. a smaller date range) or materialize the endpoint.",
+        f"This query exceeded the memory limit. {_NARROW}.",
     ),
     62: ("query_too_large", "The query text is too large to execute. Simplify the query."),
 }

@@ -1,7 +1,7 @@
 """The sample product: half a year of Quill, a note-taking product for small teams, the same on every machine.
 
-Each of the people lives by a random generator of their own, so that a change in one life moves no other. Days are counted
-back from the day of `now`, and nothing happens after `now`: the last thirty days always hold something.
+Each of the people lives by a random generator of their own, so that a change in one life moves no other. Days are
+counted back from the day of `now`, and nothing happens after `now`: the last thirty days always hold something.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ def _lived(number: int, now: datetime) -> _Life:
 
 def _born(number: int, now: datetime) -> _Life:
     """Later numbers came later, and more of them: the product grows."""
-    random = Random(f"{_SEED}-{number}")
+    random = Random(f"{_SEED}-{number}")  # noqa: S311 - lives are to be the same everywhere, and keep no secret
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     day = midnight - timedelta(days=DAYS - 1 - int((DAYS - 1) * (number / PEOPLE) ** 0.8))
     anonymous = number % 3 == 0 or number % 6 == 5

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from endpoints_gitops.local.engine.naming import expression_name
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.local.engine.expressions import expression, expressions, listed, translates
 from endpoints_gitops.local.engine.fields import as_alias, column_sql
 from endpoints_gitops.local.engine.kinds import Kind, Sql
 from endpoints_gitops.local.engine.literals import identifier
+from endpoints_gitops.local.engine.naming import expression_name
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Cte, Scope, Source, bounded, refuse_if, refuse_unknown
 from endpoints_gitops.local.engine.sources import From, Subquery, ctes_of
@@ -21,10 +21,11 @@ from endpoints_gitops.local.engine.windows import order, window
 DEFAULT_LIMIT: Final = 100
 MAXIMUM_LIMIT: Final = 50_000
 _SETS: Final = ("UNION ALL", "UNION DISTINCT", "INTERSECT", "EXCEPT", "INTERSECT DISTINCT", "EXCEPT DISTINCT")
-_KNOWN: Final = frozenset(
-    "node start end ctes select distinct select_from array_join_op array_join_list prewhere where group_by group_by_mode "
-    "having window_exprs order_by limit_by limit limit_with_ties offset".split()
-)
+_PARTS: Final = """
+node start end ctes select distinct select_from array_join_op array_join_list prewhere where group_by group_by_mode
+having window_exprs order_by limit_by limit limit_with_ties offset
+"""
+_KNOWN: Final = frozenset(_PARTS.split())
 _GROUPINGS: Final = {"rollup": "ROLLUP", "cube": "CUBE"}
 
 
@@ -96,7 +97,8 @@ def _set(node: Tree, scope: Scope, *, names: list[str] | None, top: bool) -> Pri
         parts.append(f"{each['set_operator']} ({arms[-1].text})")
     items = tuple(_either(arms, place) for place in range(len(arms[0].items)))
     cut = _limit(node, scope, top=False)
-    text = f"SELECT * FROM ({' '.join(parts)}){cut}" if cut else " ".join(parts)
+    together = " ".join(parts)
+    text = f"SELECT * FROM ({together}){cut}" if cut else together  # noqa: S608 - parts that were translated
     return Printed(text=bounded(text), items=items)
 
 

@@ -48,13 +48,15 @@ class Raw:
 class Session:
     """A connection and a database of its own. Several threads may ask; they are answered one after the other.
 
-    A query may take `seconds`. All engines of a process share one ClickHouse in memory, so each keeps to a database of its own.
+    A query may take `seconds`. All engines of a process share one ClickHouse in memory, so each keeps to a database of
+    its own.
     """
 
     def __init__(self, *, seconds: int = SECONDS) -> None:
-        from chdb.session import Session as ChdbSession
+        from chdb import session
 
-        self._chdb = ChdbSession()
+        untyped: Any = session
+        self._chdb: Any = untyped.Session()
         self._lock = threading.Lock()
         self.database = f"engine_{uuid.uuid4().hex}"
         self.execute(f"CREATE DATABASE {self.database}")

@@ -13,10 +13,11 @@ from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Cte, Scope, Source, refuse_if, refuse_unknown
 from endpoints_gitops.local.engine.tables import NUMBERS, Column, Table
 
-_JOIN_WORDS: Final = frozenset("INNER LEFT RIGHT FULL OUTER CROSS ANY ALL SEMI ANTI ASOF JOIN".split())
-_KNOWN: Final = frozenset(
-    "node start end table alias table_args table_final sample join_type constraint next_join column_aliases".split()
-)
+_JOIN_WORDS: Final = {"INNER", "LEFT", "RIGHT", "FULL", "OUTER", "CROSS", "ANY", "ALL", "SEMI", "ANTI", "ASOF", "JOIN"}
+_PARTS: Final = """
+node start end table alias table_args table_final sample join_type constraint next_join column_aliases
+"""
+_KNOWN: Final = frozenset(_PARTS.split())
 _FINAL: Final = "The FINAL keyword is not supported in HogQL as it causes slow queries"
 
 
@@ -43,7 +44,7 @@ class _Part:
 
 
 class From:
-    """The FROM clause of one SELECT. Its text is final only after everything else is translated: fields reach more tables."""
+    """The FROM clause of one SELECT. Its text is final only once all else is translated: fields reach more tables."""
 
     def __init__(self, node: Tree | None, scope: Scope, query: TranslateQuery) -> None:
         self._scope = scope
@@ -68,8 +69,9 @@ class From:
         join = f" {_join(node)} " if self._parts else " FROM "
         constraint = self._constraint(node)
         if source.joins:
+            reached = next(iter(source.joins))
             raise QueryRefused(
-                f"The ON of a JOIN cannot reach {source.name}.{next(iter(source.joins))} yet; join a subquery that selects it"
+                f"The ON of a JOIN cannot reach {source.name}.{reached} yet; join a subquery that selects it"
             )
         return _Part(before=f"{join}{read} AS {identifier(source.printed)}", source=source, constraint=constraint)
 

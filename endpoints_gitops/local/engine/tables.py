@@ -20,7 +20,7 @@ ENTRY_PARAMETERS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column as queries see it. `starred` is false for what `*` leaves out; `target` is the column it is another name of.
+    """A column as queries see it. `starred` is false for what `*` leaves out; `target` is what it is another name of.
 
     `typed` are the properties in a column of JSON that the project has a type for: numbers, truth values, times.
     """

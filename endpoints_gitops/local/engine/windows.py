@@ -20,7 +20,8 @@ from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Scope, refuse_unknown
 
 _SHIFTED: Final = {"lag": "lagInFrame", "lead": "leadInFrame"}
-_KNOWN: Final = frozenset("node start end name exprs args over_expr over_identifier".split())
+_PARTS: Final = "node start end name exprs args over_expr over_identifier"
+_KNOWN: Final = frozenset(_PARTS.split())
 _WHOLE_FRAME: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
 
 

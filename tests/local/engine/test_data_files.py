@@ -81,7 +81,8 @@ EVENTS_CSV = (
 def test_events(write: Write, name: str, lines: Any) -> None:
     found = rows(
         [write(name, *lines)],
-        f"SELECT event, timestamp, properties.n, properties.s, person_id = '{ID}a', uuid = '{ID}1' FROM events ORDER BY event",
+        "SELECT event, timestamp, properties.n, properties.s, "
+        f"person_id = '{ID}a', uuid = '{ID}1' FROM events ORDER BY event",
     )
     assert found == [
         ["e", "2026-06-01T10:00:00Z", 1.0, "x, 'y'", 1, 1],
@@ -89,7 +90,7 @@ def test_events(write: Write, name: str, lines: Any) -> None:
     ]
 
 
-def test_parquet(write: Write, tmp_path: Path) -> None:
+def test_parquet(tmp_path: Path) -> None:
     events, orders = tmp_path / "events.parquet", tmp_path / "orders.parquet"
     with Session() as session:
         for path, columns in (
@@ -149,9 +150,15 @@ def test_sessions_and_groups_follow_from_events(write: Write) -> None:
     ("name", "lines"),
     [
         ("orders.csv", ("number,total,when", "1,2.5,2026-06-01 10:00:00", "2,,2026-06-02 10:00:00")),
-        ("orders.jsonl", ({"number": 1, "total": 2.5, "when": "2026-06-01 10:00:00"}, {"number": 2, "when": "2026-06-02 10:00:00"})),
+        (
+            "orders.jsonl",
+            (
+                {"number": 1, "total": 2.5, "when": "2026-06-01 10:00:00"},
+                {"number": 2, "when": "2026-06-02 10:00:00"},
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 def test_other_tables_are_as_they_are(write: Write, name: str, lines: Any) -> None:
     found = rows([write(name, *lines)], "SELECT number + 1, total != 2.5, toDate(when) FROM orders ORDER BY number")
     assert found == [[2, 0, "2026-06-01"], [3, 1, "2026-06-02"]]
@@ -172,24 +179,64 @@ def test_a_folder_with_characters_that_mean_something(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "lines", "wanted"),
     [
-        ("events.jsonl", ({**EVENT, "timestamp": "yesterday"},), ["1:1: timestamp: 'yesterday' is no ISO time: write it like 2026-07-01T12:00:00Z"]),
+        (
+            "events.jsonl",
+            ({**EVENT, "timestamp": "yesterday"},),
+            ["1:1: timestamp: 'yesterday' is no ISO time: write it like 2026-07-01T12:00:00Z"],
+        ),
         ("events.jsonl", (EVENT, {"event": "e"}), ["2:1: distinct_id is missing", "2:1: timestamp is missing"]),
-        ("events.jsonl", (EVENT, "", "{"), ["3:1: not JSON: Expecting property name enclosed in double quotes at character 2"]),
+        (
+            "events.jsonl",
+            (EVENT, "", "{"),
+            ["3:1: not JSON: Expecting property name enclosed in double quotes at character 2"],
+        ),
         ("events.jsonl", ("[1]",), ["1:1: each line is to be one JSON object"]),
         ("events.jsonl", ({**EVENT, "event": 5},), ["1:1: event: 5 is no text"]),
         ("events.jsonl", ({**EVENT, "uuid": "1"},), ["1:1: uuid: '1' is no UUID"]),
         ("events.jsonl", ({**EVENT, "properties": [1]},), ["1:1: properties: is to be a JSON object"]),
-        ("events.jsonl", ({**EVENT, "propertys": {}},), ["1:1: unknown column 'propertys'; did you mean 'properties'?"]),
+        (
+            "events.jsonl",
+            ({**EVENT, "propertys": {}},),
+            ["1:1: unknown column 'propertys'; did you mean 'properties'?"],
+        ),
         ("events.jsonl", ('{"event": NaN}',), ["1:1: not JSON: NaN is no JSON number"]),
-        ("events.jsonl", ({**EVENT, "timestamp": "0001-01-01"},), ["1:1: timestamp: '0001-01-01' is out of the range of ClickHouse's times"]),
-        ("events.csv", ("event,distinct_id,timestamp", "e,a,2026-06-01", "e,a"), ["3:1: the header has 3 columns, this row has not"]),
+        (
+            "events.jsonl",
+            ({**EVENT, "timestamp": "0001-01-01"},),
+            ["1:1: timestamp: '0001-01-01' is out of the range of ClickHouse's times"],
+        ),
+        (
+            "events.csv",
+            ("event,distinct_id,timestamp", "e,a,2026-06-01", "e,a"),
+            ["3:1: the header has 3 columns, this row has not"],
+        ),
         ("events.csv", ("event,distinct_id,timestamp", 'e,a,"2026'), ["2:1: not CSV: unexpected end of data"]),
-        ("events.csv", ("event,distinct_id,timestamp,properties", "e,a,2026-06-01,{"), ["2:1: properties: not JSON: Expecting property name enclosed in double quotes at character 2"]),
+        (
+            "events.csv",
+            ("event,distinct_id,timestamp,properties", "e,a,2026-06-01,{"),
+            ["2:1: properties: not JSON: Expecting property name enclosed in double quotes at character 2"],
+        ),
         ("persons.jsonl", (PERSON, PERSON), [f"2:1: there is a person {ID}a already"]),
-        ("persons.jsonl", (PERSON, {**PERSON, "id": f"{ID}b"}), [f"2:1: the distinct id 'a' belongs to the person {ID}a already"]),
-        ("persons.jsonl", ({**PERSON, "distinct_ids": "a"},), ["1:1: distinct_ids: not JSON: Expecting value at character 1"]),
-        ("persons.jsonl", ({**PERSON, "distinct_ids": []},), ['1:1: distinct_ids: is to be a JSON list of texts, like ["a"]']),
-        ("sessions.csv", ("a", "1"), [" the table sessions follows from events and persons: give the file another name"]),
+        (
+            "persons.jsonl",
+            (PERSON, {**PERSON, "id": f"{ID}b"}),
+            [f"2:1: the distinct id 'a' belongs to the person {ID}a already"],
+        ),
+        (
+            "persons.jsonl",
+            ({**PERSON, "distinct_ids": "a"},),
+            ["1:1: distinct_ids: not JSON: Expecting value at character 1"],
+        ),
+        (
+            "persons.jsonl",
+            ({**PERSON, "distinct_ids": []},),
+            ['1:1: distinct_ids: is to be a JSON list of texts, like ["a"]'],
+        ),
+        (
+            "sessions.csv",
+            ("a", "1"),
+            [" the table sessions follows from events and persons: give the file another name"],
+        ),
         ("my-orders.csv", ("a", "1"), [" 'my-orders' is no name for a table: use letters, digits and _"]),
         ("orders.txt", ("a",), [" a table is a file that ends in .csv, .jsonl, .ndjson, .parquet"]),
         ("events.parquet", ("a",), ["~cannot be read"]),
@@ -199,7 +246,7 @@ def test_a_folder_with_characters_that_mean_something(tmp_path: Path) -> None:
         ("orders.csv", ("a,b", "1,2,3"), ["2:1: the header has 2 columns, this row has not"]),
         ("orders.csv", (), ["1:1: there is no header with the names of columns"]),
     ],
-)  # fmt: skip
+)
 def test_mistakes(write: Write, name: str, lines: Any, wanted: list[str]) -> None:
     found = mistakes(write(name, *lines))
     assert len(found) == len(wanted)

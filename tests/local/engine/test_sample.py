@@ -36,6 +36,9 @@ VALUES = {
     },
 }
 
+LIVES = "SELECT min(timestamp) AS f, any(person.created_at) AS c FROM events GROUP BY person_id"
+IDS = "SELECT count() AS c FROM person_distinct_ids GROUP BY person_id"
+
 
 @pytest.fixture(scope="module")
 def quill() -> Iterator[Engine]:
@@ -90,10 +93,9 @@ def test_this_month_has_invoices_on_any_day(day: int) -> None:
         ("SELECT count() FROM persons WHERE created_at > now()", [0]),
         ("SELECT count() FROM events WHERE timestamp > now()", [0]),
         ("SELECT count() FROM events WHERE person.id != person_id", [0]),
-        ("SELECT countIf(f != created_at) FROM (SELECT min(timestamp) AS f, any(person.created_at) AS created_at "
-         "FROM events GROUP BY person_id)", [0]),
+        (f"SELECT countIf(f != c) FROM ({LIVES})", [0]),
         ("SELECT countIf(properties.email IS NULL) > 0, countIf(properties.plan = 'team') > 0 FROM persons", [1, 1]),
-        ("SELECT countIf(c > 1) > 0, max(c) FROM (SELECT count() AS c FROM person_distinct_ids GROUP BY person_id)", [1, 2]),
+        (f"SELECT countIf(c > 1) > 0, max(c) FROM ({IDS})", [1, 2]),
         ("SELECT count() > 1000, countIf($is_bounce) > 0, avg($session_duration) > 0 FROM sessions", [1, 1, 1]),
         ("SELECT count() > 0, countIf(company.properties.name IS NULL) FROM events WHERE $group_0 != ''", [1, 0]),
         ("SELECT min(properties.amount), countIf(properties.amount % 8 != 0) FROM events WHERE event = 'invoice paid'",
