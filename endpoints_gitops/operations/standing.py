@@ -59,11 +59,13 @@ def _is_the_one(change: Change, endpoint: Endpoint) -> bool:
 
 
 def _is_our_half(change: Change, endpoint: Endpoint, left: Collection[Key]) -> bool:
-    if change.action is Action.CREATE or len(left) == len(change.keys):
+    sent = {each.key for each in change.keys}
+    if change.action is Action.CREATE or sent.issubset(left):
         return False
     landed = cuts_a_version(change) and Key.QUERY not in left
     meaning, before = of_endpoint(endpoint), change.precondition.settings
-    untouched = all(same(key, before[key], meaning[key]) for key in left if key in before and key in meaning)
+    compared = sent.intersection(left, before, meaning)
+    untouched = all(same(key, before[key], meaning[key]) for key in compared)
     return untouched and endpoint.current_version == (change.precondition.version or 0) + landed
 
 

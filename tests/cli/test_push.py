@@ -9,6 +9,7 @@ import pytest
 
 import endpoints_gitops
 from endpoints_gitops.local.faults import Effect, Fault
+from endpoints_gitops.local.serve import running_server
 
 EXAMPLES = Path(endpoints_gitops.__file__).parent.parent / "endpoints"
 SQL = "SELECT event, count() AS c FROM events GROUP BY event"
@@ -317,3 +318,91 @@ class TestSavedPlan:
         ran = cli("push", "--yes", "--plan", "plan.json")
         assert ran.code == 2
         assert "project 77" in ran.err
+
+
+ON = {"query": SQL, "materialization": {"enabled": True, "schedule": "1hour"}}
+
+
+class TestMaterialisation:
+    def test_it_is_pushed_once_and_waited_for(self, cli, checkout, client):
+        checkout.commit({"one.yaml": yaml("one", **ON), "two.yaml": yaml("two", query=SQL)})
+        ran = cli("push", "--yes", "--wait")
+        assert (ran.code, ran.out) == (0, "one: created, version 1\ntwo: created, version 1\none: materialised\n")
+        assert client.get_endpoint("one").is_materialized
+        assert cli("diff").code == 0
+        assert cli("push", "--wait=5").code == 0
+
+    def test_a_new_query_is_materialised_too_and_overrides_stay(self, cli, checkout, client):
+        query = "SELECT count() AS c FROM events WHERE timestamp >= {variables.since}"
+        since = {"variables": [{"name": "since", "type": "Date", "default": "2026-01-01"}]}
+        on = ON | since | {"query": query, "bucket_overrides": {"timestamp": "hour"}}
+        checkout.commit({"one.yaml": yaml("one", **on)})
+        assert cli("push", "--yes").code == 0
+        checkout.commit({"one.yaml": yaml("one", **on | {"description": "D"})})
+        assert cli("push", "--yes").code == 0
+        assert client.get_endpoint("one").bucket_overrides == {"timestamp": "hour"}
+        checkout.commit({"one.yaml": yaml("one", **on | {"description": "D", "query": query + " AND 1 = 1"})})
+        assert cli("push", "--yes").code == 0
+        there = client.get_endpoint("one")
+        assert (there.current_version, there.materialization.is_on) == (2, True)
+        assert there.bucket_overrides == {"timestamp": "hour"}
+        assert cli("diff").code == 0
+
+    def test_a_build_that_fails_is_a_failure_where_it_is_waited_for(self, cli, checkout, server):
+        checkout.commit({"one.yaml": yaml("one", **ON)})
+        server.faults.add(Fault(effect=Effect.FAIL_BUILD, method="POST"))
+        ran = cli("push", "--yes", "--wait")
+        assert ran.code == 5
+        assert "one: materialisation ended as Failed" in ran.err
+        assert cli("push", "--wait").code == 5, "it is still not there"
+
+    def test_a_new_version_that_could_not_be_materialised_is_a_failure_that_resume_mends(
+        self, cli, checkout, client, server
+    ):
+        checkout.commit({"one.yaml": yaml("one", **ON)})
+        cli("push", "--yes")
+        checkout.commit({"one.yaml": yaml("one", **ON | {"query": SQL + " LIMIT 3"})})
+        server.faults.add(Fault(effect=Effect.BREAK_MATERIALIZATION, method="PATCH", nth=1))
+        ran = cli("push", "--yes", "--format", "json")
+        assert ran.code == 5
+        assert [error["code"] for error in ran.json["errors"]] == ["push.materialization_error", "push.unfinished"]
+        assert "Failed to enable materialization" in ran.json["errors"][0]["message"]
+        assert cli("resume", "--yes").code == 0
+        there = client.get_endpoint("one")
+        assert (there.current_version, there.materialization.is_on) == (2, True)
+
+    def test_a_push_after_that_failure_mends_it_too(self, cli, checkout, client, server):
+        checkout.commit({"one.yaml": yaml("one", **ON)})
+        cli("push", "--yes")
+        checkout.commit({"one.yaml": yaml("one", **ON | {"query": SQL + " LIMIT 3"})})
+        server.faults.add(Fault(effect=Effect.BREAK_MATERIALIZATION, method="PATCH", nth=1))
+        assert cli("push", "--yes").code == 5
+        ran = cli("push", "--yes")
+        assert ran.code == 0, ran.err
+        assert client.get_endpoint("one").materialization.is_on
+
+    @pytest.mark.parametrize("nth", [1, None])
+    def test_settings_that_landed_without_the_table_are_told_as_partly_applied(
+        self, cli, checkout, client, server, nth
+    ):
+        checkout.commit({"one.yaml": yaml("one", query=SQL)})
+        cli("push", "--yes")
+        checkout.commit({"one.yaml": yaml("one", **ON | {"description": "New"})})
+        server.faults.add(Fault(effect=Effect.BREAK_MATERIALIZATION, method="PATCH", nth=nth))
+        assert cli("push", "--yes", "--max-wait", "1").code == (5 if nth is None else 0)
+        server.faults.clear()
+        assert cli("resume", "--yes").code == 0
+        there = client.get_endpoint("one")
+        assert (there.description, there.materialization.is_on, there.current_version) == ("New", True, 1)
+
+
+class TestWaiting:
+    @pytest.fixture
+    def server(self, engine):
+        with running_server(engine=engine, build_seconds=1.0) as running:
+            yield running
+
+    def test_it_lasts_until_the_table_is_there(self, cli, checkout):
+        checkout.commit({"one.yaml": yaml("one", **ON)})
+        assert cli("push", "--yes", "--wait=0.01").code == 5, "not yet"
+        assert cli("push", "--wait=30").code == 0
