@@ -137,17 +137,12 @@ def arithmetic(node: Tree, scope: Scope) -> Sql:
 def cast(node: Tree, scope: Scope) -> Sql:
     """Unlike `toInt` and its like, a cast fails on what it cannot read."""
     name = str(node["type_name"])
-    function, kind = cast_function(name), _CASTS[name][1]
+    if name not in _CASTS:
+        raise QueryRefused(f"Unsupported type cast to '{name}'")
+    function, kind = _CASTS[name]
     part = expression(node["expr"], scope)
     zone = ", 'UTC'" if function == "toDateTime" else ""
     return Sql(text=f"{function}({part.text}{zone})", kind=kind, nullable=part.nullable)
-
-
-def cast_function(type_name: str) -> str:
-    """The function that a cast is printed as. Raises QueryRefused for a type that there is no cast to."""
-    if type_name not in _CASTS:
-        raise QueryRefused(f"Unsupported type cast to '{type_name}'")
-    return _CASTS[type_name][0]
 
 
 @translates("Array")

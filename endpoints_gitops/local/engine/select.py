@@ -11,7 +11,7 @@ from endpoints_gitops.local.engine.expressions import expression, expressions, l
 from endpoints_gitops.local.engine.fields import as_alias, column_sql
 from endpoints_gitops.local.engine.kinds import Kind, Sql
 from endpoints_gitops.local.engine.literals import identifier
-from endpoints_gitops.local.engine.naming import expression_name
+from endpoints_gitops.local.engine.naming import column_name
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Cte, Scope, Source, bounded, refuse_if, refuse_unknown
 from endpoints_gitops.local.engine.sources import From, Subquery, ctes_of
@@ -140,8 +140,8 @@ def _items(node: Tree, scope: Scope) -> list[Item]:
     starred = _starred(node, scope)
     if starred is not None:
         return [Item(name=column.name, sql=column_sql(source, column)) for source, column in starred]
-    found = expression(node, scope)  # first: what cannot be run is more worth saying than what cannot be named
-    return [Item(name=expression_name(node), sql=found)]
+    found = expression(node, scope)
+    return [Item(name=column_name(node, found), sql=found)]
 
 
 def _starred(node: Tree, scope: Scope) -> list[tuple[Source, Column]] | None:

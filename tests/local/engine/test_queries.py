@@ -25,6 +25,7 @@ VALUES = {
     "quote": "it's \\ '; --",
     "object": {"a": 1},
     "half": "\ud800",
+    "zero": "a\0b",
 }
 
 
