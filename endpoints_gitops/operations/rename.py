@@ -19,12 +19,16 @@ from endpoints_gitops.operations.plan import Allowed, plan_of
 from endpoints_gitops.operations.pushed import PushResult
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.changes import Plan
+from endpoints_gitops.plan.meaning import SERVER_DEFAULTS, Key, of_definition, of_endpoint
 from endpoints_gitops.workspace.selection import managed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renaming:
-    """What a rename will do: `plan` creates the new name, and is empty where it is there; `edit` is the file's."""
+    """What a rename will do: `plan` creates the new name, and is empty where it is there; `edit` is the file's.
+
+    `unmanaged` is what OLD has on the server and the definition says nothing of: NEW starts without it.
+    """
 
     old: str
     new: str
@@ -32,6 +36,7 @@ class Renaming:
     comparison: Comparison
     plan: Plan
     edit: FileEdit
+    unmanaged: tuple[Key, ...] = ()
 
     @property
     def is_in_file(self) -> bool:
@@ -59,9 +64,18 @@ def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], old: str, 
             fix=f"choose another name, or endpoints-gitops delete {new}",
             code="rename.taken",
         )
+    _refuse_chain(loaded, old, comparison)
     plan = plan_of(work, comparison, Allowed())
     edit = edit_of(loaded, {("name",): new, ("renamed_from",): old})
-    return Renaming(old=old, new=new, loaded=renamed, comparison=comparison, plan=plan, edit=edit)
+    return Renaming(
+        old=old,
+        new=new,
+        loaded=renamed,
+        comparison=comparison,
+        plan=plan,
+        edit=edit,
+        unmanaged=_unmanaged(renamed, comparison.endpoints.get(old), work.environment.name),
+    )
 
 
 def rename_in_file(renaming: Renaming, result: PushResult, folder: Path) -> bool:
@@ -91,6 +105,23 @@ def finishing(work: Workplace, definitions: Sequence[LoadedDefinition], old: str
         fix = "take it out of `protect` in the configuration first"
         raise UsageError(f"{old} is protected, and stays active", fix=fix, code="rename.protected")
     return endpoints[old]
+
+
+def _refuse_chain(loaded: LoadedDefinition, old: str, comparison: Comparison) -> None:
+    """`renamed_from` has room for one name, and what it forgets would be pulled, or pruned, as a stranger."""
+    before = loaded.definition.renamed_from
+    endpoint = comparison.endpoints.get(before or "")
+    if before != old and endpoint is not None and endpoint.is_active:
+        message = f"{loaded.name} was renamed from {before}, which is still active"
+        fix = f"endpoints-gitops rename {before} {loaded.name} --finish comes first"
+        raise UsageError(message, where=loaded.where("renamed_from"), fix=fix, code="rename.unfinished")
+
+
+def _unmanaged(loaded: LoadedDefinition, old: Endpoint | None, environment: str) -> tuple[Key, ...]:
+    if old is None:
+        return ()
+    stated, there = of_definition(loaded, environment), of_endpoint(old)
+    return tuple(key for key, none in SERVER_DEFAULTS.items() if key not in stated and there.get(key, none) != none)
 
 
 def _definition(definitions: Iterable[LoadedDefinition], old: str, new: str) -> LoadedDefinition:

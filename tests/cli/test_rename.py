@@ -58,6 +58,23 @@ def test_goes_on_where_it_was_interrupted(cli, client, server, path, effect):
     assert client.get_endpoint("people").current_version == 1
 
 
+def test_what_the_definition_does_not_manage_is_named(cli, client, path):
+    client.update_endpoint("signups", {"tags": ["web"], "data_freshness_seconds": 900})
+    ran = cli("rename", "signups", "people", "--yes")
+    assert "will not: tags, data_freshness" in ran.err
+    assert (client.get_endpoint("people").tags, path.exists()) == ((), True)
+
+
+def test_one_rename_at_a_time(cli, client, path):
+    cli("rename", "signups", "people", "--yes")
+    ran = cli("rename", "people", "users", "--yes")
+    assert (ran.code, [one.name for one in client.list_endpoints()]) == (2, ["signups", "people"])
+    assert "rename signups people --finish" in ran.err
+    cli("rename", "signups", "people", "--finish", "--yes")
+    assert cli("rename", "people", "users", "--yes").code == 0
+    assert "renamed_from: people" in path.read_text()
+
+
 def test_a_second_run_does_nothing(cli, path):
     cli("rename", "signups", "people", "--yes")
     written = path.read_bytes()

@@ -36,6 +36,12 @@ def _rename(context: Context) -> Outcome:
     arguments, console = context.arguments, context.console
     renaming = prepare(context.workplace, context.definitions, arguments.old, arguments.new)
     context.announce()
+    if renaming.unmanaged and not renaming.plan.is_empty:
+        keys = ", ".join(renaming.unmanaged)
+        text = (
+            f"{renaming.old} has on the server what the definition does not manage, and {renaming.new} will not: {keys}"
+        )
+        console.warn(Line(text, Style.WARN))
     result = carried_out(context, renaming.plan, Ground.of_comparison(renaming.comparison))
     is_renamed = rename_in_file(renaming, result, context.folder)
     if not renaming.plan.is_empty:
