@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.model.definition import is_endpoint_name
+from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.operations.plan import Allowed
 from endpoints_gitops.plan.making import Overwrite
 

@@ -11,8 +11,8 @@ from endpoints_gitops.local import materialisation
 from endpoints_gitops.local.bodies import EndpointRequest
 from endpoints_gitops.local.errors import invalid
 from endpoints_gitops.local.store.rows import StoredEndpoint, StoredVersion
-from endpoints_gitops.model.definition import is_endpoint_name
 from endpoints_gitops.model.freshness import SCHEDULES
+from endpoints_gitops.model.name import is_endpoint_name
 
 _FRESHNESS = (
     f"Data freshness must be one of: {list(SCHEDULES.values())} seconds "

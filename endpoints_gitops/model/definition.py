@@ -28,9 +28,7 @@ from pydantic import (
 )
 
 from endpoints_gitops.model.freshness import SCHEDULES
-
-NAME_PATTERN: Final = r"^[a-zA-Z][a-zA-Z0-9_-]{0,127}$"  # docs/server.md#bodies
-_NAME = re.compile(NAME_PATTERN)
+from endpoints_gitops.model.name import NAME_PATTERN
 
 ScheduleWord = Literal["15min", "30min", "1hour", "6hour", "12hour", "24hour", "7day"]
 FreshnessWord = Literal[
@@ -309,11 +307,6 @@ class Definition(_Model):
 def freshness_seconds(value: str | int) -> int:
     """Seconds of a schedule word or of a number of seconds."""
     return SCHEDULES[value] if isinstance(value, str) else value
-
-
-def is_endpoint_name(text: str) -> bool:
-    """Whether the server takes this as the name of an endpoint (docs/server.md#bodies)."""
-    return _NAME.fullmatch(text) is not None
 
 
 def query_keys_mistake(given: Collection[str]) -> str | None:

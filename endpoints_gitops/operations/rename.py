@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from endpoints_gitops.errors import Conflict, UsageError
-from endpoints_gitops.model.definition import LoadedDefinition, is_endpoint_name
+from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.operations.compare import Comparison, compare
 from endpoints_gitops.operations.file_edits import FileEdit, edit_of, write_edits
 from endpoints_gitops.operations.plan import Allowed, plan_of

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
-from endpoints_gitops.model.definition import LoadedDefinition, is_endpoint_name
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.workspace.files import inside, shown
 
 SUFFIXES: Final = (".yaml", ".yml")

@@ -9,9 +9,9 @@ from endpoints_gitops.model.definition import (
     LoadedDefinition,
     code_name_mistake,
     freshness_mistake,
-    is_endpoint_name,
     query_keys_mistake,
 )
+from endpoints_gitops.model.name import is_endpoint_name
 
 
 def definition(**more):

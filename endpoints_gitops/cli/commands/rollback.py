@@ -12,8 +12,8 @@ from endpoints_gitops.cli.commands.push import carried_out
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import Conflict, ExitCode, worst
-from endpoints_gitops.model.definition import is_endpoint_name
 from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.operations.rollback import Rollback, RolledBack, prepare, write_back
 

@@ -1,0 +1,14 @@
+"""The name of an endpoint; apart from the definition, so that who only reads a manifest does not load its models."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+NAME_PATTERN: Final = r"^[a-zA-Z][a-zA-Z0-9_-]{0,127}$"  # docs/server.md#bodies
+_NAME: Final = re.compile(NAME_PATTERN)
+
+
+def is_endpoint_name(text: str) -> bool:
+    """Whether the server takes this as the name of an endpoint (docs/server.md#bodies)."""
+    return _NAME.fullmatch(text) is not None
