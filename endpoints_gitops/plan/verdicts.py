@@ -196,7 +196,7 @@ def _along_versions(case: Case, lineage: Lineage) -> Finding | None:
         return None
     state, began = lineage.states[aligned.current], _began_at(case, lineage, Key.QUERY)
     made = case.version.version_created_at if case.version else None
-    if (aligned.was_replaced and not began.is_later_than(made)) or (aligned.is_tied and not aligned.was_replaced):
+    if aligned.is_doubtful or (aligned.is_repeated and not began.may_be_later_than(made)):
         return _unknown(
             f"version {case.endpoint.current_version} brings back a query that {state.label} had, perhaps over a newer "
             f"one: it cannot be told whether {began.label} knew of that"

@@ -83,6 +83,12 @@ FRESH = [
     ("a squash dropped the commit", "AC", "AB", "C", CONFLICT),
     ("no commit had any version", "A", "X", "A", CONFLICT),
     ("a new file for what is there", "", "X", "A", CONFLICT),
+    ("a query from before the file was in git comes back", "AB", "BA", "B", AHEAD),
+    ("the same, edited in the web", "AB", "BAX", "B", CONFLICT),
+    ("put back in the web over what was edited there", "AB", "AXA", "B", AHEAD),
+    ("the same versions, all of them pushed", "ABAD", "ABA", "D", AHEAD),
+    ("pushed twice, once in another form", "AB", "AA", "B", AHEAD),
+    ("touched without a change, put back in the web", "AAB", "ABA", "B", DRIFTED),
     ("touched without a change", "AAB", "A", "B", AHEAD),
     ("equal states, edited in the web", "ABA", "AX", "A", DRIFTED),
     ("equal states, the newer one was pushed, edited in the web", "ABA", "ABX", "A", CONFLICT),
@@ -103,6 +109,8 @@ def test_a_repeated_query_is_told_by_its_time_alone(make):
     """The revert was pushed and reverted; or all that was pushed, and somebody put the old query back."""
     assert query_verdict(make, "ABAB", "ABA", "B", hour=0.5) is AHEAD
     assert query_verdict(make, "ABAB", "ABA", "B", hour=2) is CONFLICT
+    assert query_verdict(make, "ACAB", "ABA", "D", hour=3.5) is CONFLICT
+    assert query_verdict(make, "ACAB", "ABA", "D", hour=1) is AHEAD
 
 
 # The same with the record of this checkout: what it pulled or pushed before, what it left, and when (hours as commits).
@@ -441,6 +449,66 @@ def test_what_no_commit_had_is_never_written_over_without_a_record(make, history
     verdict = query_verdict(make, history, versions, file)
     if versions[-1] not in history and verdict is not NEVER:
         assert verdict is not AHEAD
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just("commit"), st.sampled_from("ABC")),
+    st.tuples(st.just("push"), st.just("")),
+    st.tuples(st.just("web"), st.sampled_from("XYZ")),
+    st.tuples(st.just("back"), st.integers(min_value=0, max_value=9)),
+)
+
+
+class Story:
+    """Somebody commits and pushes, somebody else edits in the web or puts an older version back there; one an hour."""
+
+    def __init__(self, make, events):
+        self.make, self.commits, self.versions = make, [], []
+        self.ours = self.theirs = ""
+        self.pushed_at = 0
+        for hour, (what, detail) in enumerate([("commit", "A"), ("push", ""), *events]):
+            if what == "commit":
+                self.commits.append((hour, detail))
+            else:
+                self.write(hour, what, detail)
+
+    def write(self, hour, what, detail):
+        file = self.commits[-1][1]
+        text = {"push": file, "web": detail}.get(what) or self.versions[detail % len(self.versions)][1]
+        if what == "push":
+            self.ours, self.theirs, self.pushed_at = text, "", hour
+        else:
+            self.theirs = text
+        if not self.versions or text != self.versions[-1][1]:
+            self.versions.append((hour, text))
+
+    @property
+    def web_was_last(self):
+        """And did what no push can have done: put back what was pushed last, or what was committed since, it can."""
+        committed = {text for hour, text in self.commits if hour > self.pushed_at}
+        return self.theirs not in {"", self.ours, *committed}
+
+    def verdict(self):
+        make, file, server = self.make, self.commits[-1][1], self.versions[-1][1]
+        history = tuple(reversed([make.past(hour, query=text) for hour, text in self.commits]))
+        listed = [make.version(number, text, hour) for number, (hour, text) in enumerate(self.versions, start=1)]
+        evidence = Evidence(history=history, versions=tuple(reversed(listed)))
+        endpoint = make.endpoint(query=server, current_version=len(listed))
+        return verdicts(judge(make.loaded(query=file), endpoint, evidence, None)).get("query", NEVER)
+
+
+@given(events=st.lists(EVENTS, max_size=12))
+@settings(deadline=None, max_examples=150)
+def test_what_the_web_did_last_is_never_written_over(make, events):
+    story = Story(make, events)
+    if story.web_was_last:
+        assert story.verdict() is not AHEAD
+
+
+@given(events=st.lists(EVENTS.filter(lambda event: event[0] in {"commit", "push"}), max_size=12))
+@settings(deadline=None, max_examples=150)
+def test_where_only_the_file_moves_every_difference_is_ahead(make, events):
+    assert Story(make, events).verdict() in {AHEAD, NEVER}
 
 
 def test_nothing_to_judge_is_a_mistake_of_the_caller():
