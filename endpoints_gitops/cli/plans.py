@@ -19,14 +19,17 @@ _STYLES = {Action.CREATE: Style.GOOD, Action.UPDATE: Style.HEAD, Action.DEACTIVA
 _LEFT_STYLES = {Verdict.CONFLICT: Style.BAD, Verdict.DRIFTED: Style.WARN, Verdict.AHEAD: Style.PLAIN}
 
 
-def lines(plan: Plan) -> Iterator[Line | str]:
-    """What would be written, each key with before and after; then what is left alone, with the way out."""
+def lines(plan: Plan, *, conflicts: bool = True) -> Iterator[Line | str]:
+    """What would be written, each key with before and after; then what is left alone, with the way out.
+
+    `conflicts` is False where they follow as errors.
+    """
     for variable in plan.variables:
         yield from _variable_lines(variable)
     for change in plan.changes:
         yield from _change_lines(change)
-    for left in plan.left_alone:
-        yield from left_lines(left)
+    for left in plan.left_alone if conflicts else plan.drifted:
+        yield from _left_lines(left)
     yield Line(counted(plan), Style.HEAD)
 
 
@@ -45,11 +48,11 @@ def counted(plan: Plan) -> str:
         words.insert(0, f"{len(plan.variables)} shared variable{'s' if len(plan.variables) > 1 else ''} to write")
     for verdict, text in ((Verdict.DRIFTED, "drifted"), (Verdict.CONFLICT, "in conflict")):
         count = len({left.name for left in plan.left_alone if left.verdict is verdict})
-        words += [f"{count} {text}, left alone"] if count else []
+        words += [f"{count} {text} and left alone"] if count else []
     return ", ".join(words) or "nothing to do"
 
 
-def left_lines(left: LeftAlone) -> Iterator[Line | str]:
+def _left_lines(left: LeftAlone) -> Iterator[Line | str]:
     """One difference that is not written: what, why, whose, and the way out."""
     what = f"{left.name}: {left.key}" if left.key else left.name
     yield Line(f"= {what} is left alone, {left.verdict}: {left.reason}{_whose(left)}", _LEFT_STYLES[left.verdict])

@@ -23,7 +23,7 @@ from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.operations.standing import Standing, cuts_a_version, not_applied, standing
-from endpoints_gitops.operations.written import Written, failed, moved, overtaken, uncertain, verified
+from endpoints_gitops.operations.written import Written, moved, not_landed, overtaken, refused, uncertain, verified
 from endpoints_gitops.plan.changes import Action, Change, body
 from endpoints_gitops.plan.meaning import Key
 
@@ -41,10 +41,12 @@ def write(
             return verified(change, _send(client, change, variables, there))
         except EndpointNotFound:
             return moved(change, None)
-        except EndpointsError as error:
+        except ApiError as error:
             if not _may_have_landed(error):
-                return failed(change, error)
+                return refused(change, error)
             lost = error
+        except EndpointsError as error:
+            return refused(change, error)
         try:
             there = _read_again(client, change)
         except ApiError:
@@ -56,7 +58,7 @@ def write(
             return _by_versions(client, change, there)
         if isinstance(lost, NameTaken):
             break  # taken by one that this key may not see
-    return failed(change, lost, there)
+    return refused(change, lost) if isinstance(lost, NameTaken) else not_landed(change, lost, there)
 
 
 def _send(client: Client, change: Change, variables: Mapping[str, InsightVariable], there: Endpoint | None) -> Endpoint:
@@ -72,7 +74,7 @@ def _table_again(change: Change, there: Endpoint | None) -> JsonObject:
     return {"is_materialized": True} if lost else {}
 
 
-def _may_have_landed(error: EndpointsError) -> bool:
+def _may_have_landed(error: ApiError) -> bool:
     if isinstance(error, LostAnswer | BadAnswer | ServerFault | NameTaken):
         return True  # a name that is taken may be by our own earlier try, whose answer was lost
     return isinstance(error, Refused) and error.detail == _RACE_LOST

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from endpoints_gitops.errors import Conflict, EndpointsError, PartlyApplied
+from endpoints_gitops.api.errors import ApiError
+from endpoints_gitops.errors import Conflict, CouldNotFindOut, EndpointsError, PartlyApplied
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.standing import cuts_a_version, expected_version, not_applied
 from endpoints_gitops.plan.changes import Action, Change
@@ -96,10 +97,20 @@ def uncertain(change: Change, lost: EndpointsError) -> Written:
     return Written(change=change, state=State.UNCERTAIN, errors=(lost,))
 
 
-def failed(change: Change, why: EndpointsError, now: Endpoint | None = None) -> Written:
-    """It did not land, or only in part, as what was read afterwards (`now`) tells."""
-    in_part = now is not None and change.action is Action.UPDATE and len(not_applied(change, now)) < len(change.keys)
-    return Written(change=change, state=State.FAILED, endpoint=now, landed=in_part, errors=(why,))
+def refused(change: Change, why: EndpointsError) -> Written:
+    """The server did not do it, and said so."""
+    return Written(change=change, state=State.FAILED, errors=(why,))
+
+
+def not_landed(change: Change, lost: ApiError, now: Endpoint | None) -> Written:
+    """Sent again and again without an answer; what was read afterwards (`now`) tells that it, or some, did not land."""
+    left = not_applied(change, now) if now is not None and change.action is Action.UPDATE else ()
+    in_part = bool(left) and len(left) < len(change.keys)
+    cause = f"{lost.status} {lost.detail or ''}".rstrip() if lost.status else lost.message.partition(";")[0]
+    what = f"{change.name} landed in part, without {', '.join(left)}" if in_part else f"{change.name} did not land"
+    error = CouldNotFindOut(f"{what}: {cause}", where=lost.request or None, code=lost.code)
+    error.fix = "endpoints-gitops resume tries again, when the server is well"
+    return Written(change=change, state=State.FAILED, endpoint=now, landed=in_part, errors=(error,))
 
 
 def moved(change: Change, now: Endpoint | None) -> Written:

@@ -164,4 +164,4 @@ def test_a_plan_of_a_conflict_exits_0_and_shows_it(cli, checkout, create):
     ran = cli("plan")
     assert ran.code == 0
     assert "= one: query is left alone, conflict: " in ran.out
-    assert "1 in conflict, left alone" in ran.out
+    assert "1 in conflict and left alone" in ran.out

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from endpoints_gitops.local.faults import Edit, Effect, Fault, When
+from endpoints_gitops.workspace.state import held
 
 SQL = "SELECT event, count() AS c FROM events GROUP BY event"
 THEIRS = SQL + " LIMIT 99"
@@ -208,3 +209,13 @@ def test_a_journal_that_cannot_be_read_is_replaced(cli, checkout, client, tmp_pa
     assert ran.code == 0
     assert "this push takes its place" in ran.err
     assert client.get_endpoint("one").current_version == 2
+
+
+@pytest.mark.usefixtures("edited")
+def test_two_pushes_of_one_checkout_do_not_mix(cli, server, tmp_path):
+    (record,) = (tmp_path / "state").rglob("record.json")
+    with held(record.parent):
+        ran = cli("push", "--yes")
+    assert ran.code == 6
+    assert "another command is at the same (push) from this checkout" in ran.err
+    assert server.requests.writes() == ()

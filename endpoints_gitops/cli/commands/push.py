@@ -22,6 +22,7 @@ from endpoints_gitops.operations.pushed import PushResult
 from endpoints_gitops.operations.recording import refresh_record
 from endpoints_gitops.operations.waiting import DEFAULT_SECONDS, wait_for
 from endpoints_gitops.plan.changes import Plan
+from endpoints_gitops.plan.meaning import Key, of_definition
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -63,7 +64,7 @@ class _Definitions:
         plan = plan_of(context.workplace, comparison, allowed)
         result = carried_out(context, plan, Ground.of_comparison(comparison))
         refresh_record(context.workplace, comparison)
-        result = waited_for(context, result, _materialised(comparison))
+        result = waited_for(context, result, _materialised(context, comparison))
         self.console.show(pushes.lines(result))
         return pushes.outcome(
             "push",
@@ -95,12 +96,11 @@ class _SavedPlan:
 def carried_out(context: Context, plan: Plan, ground: Ground) -> PushResult:
     """Show the plan, have it confirmed, and push it. Raises UsageError where nobody says yes."""
     console = context.console
-    if not plan.is_empty:
-        console.say(*plans.lines(plan))
-        confirm(context, plan)
-    else:
-        console.say(*(line for left in plan.left_alone for line in plans.left_lines(left)))
+    if not plan.is_empty or plan.drifted:
+        console.say(*plans.lines(plan, conflicts=False))
     console.say(*plans.notes(plan))
+    if not plan.is_empty:
+        confirm(context, plan)
     try:
         return push(context.workplace, plan, ground)
     except KeyboardInterrupt:
@@ -138,8 +138,14 @@ def waited_for(context: Context, result: PushResult, others: Iterable[Endpoint])
     return replace(result, waited=wait_for(context.workplace, waiting, seconds_to_wait))
 
 
-def _materialised(comparison: Comparison) -> list[Endpoint]:
-    return [one.endpoint for one in comparison.judged if one.loaded and one.endpoint and not one.differences]
+def _materialised(context: Context, comparison: Comparison) -> list[Endpoint]:
+    """Endpoints with nothing to write that their files want materialised: their tables may be in the making."""
+    environment = context.environment.name
+    return [
+        one.endpoint
+        for one in comparison.judged
+        if one.loaded and one.endpoint and of_definition(one.loaded, environment).get(Key.MATERIALIZATION) is True
+    ]
 
 
 def _say_interrupted(context: Context) -> None:
