@@ -14,8 +14,8 @@ from endpoints_gitops.local.errors import Refused, broken, invalid, not_found
 from endpoints_gitops.local.paging import limit_offset
 from endpoints_gitops.local.routes.action import Action, Resource, endpoint_of, version_asked
 from endpoints_gitops.local.store.rows import LogEntry, StoredEndpoint
-from endpoints_gitops.model.definition import is_endpoint_name
 from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.model.name import is_endpoint_name
 
 _LEVELS: Final = ("DEBUG", "LOG", "INFO", "WARN", "ERROR")
 _UNTOLD: Final = (
