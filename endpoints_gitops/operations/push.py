@@ -22,7 +22,7 @@ from endpoints_gitops.api.errors import (
     Unreachable,
 )
 from endpoints_gitops.codecs.plan import write_plan
-from endpoints_gitops.errors import CouldNotFindOut, CredentialsError, EndpointsError, UsageError
+from endpoints_gitops.errors import CouldNotFindOut, CredentialsError, EndpointsError, PartlyApplied, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.operations.compare import Comparison
@@ -140,6 +140,9 @@ class _Push:
             shared = each(self._variable, self.plan.variables)
             self._take_in(shared)
             written = each(self._change, self.plan.changes)
+        except UsageError as error:  # the journal, which nothing goes on without: the disk is full, say
+            message = f"{error.message}; the push stopped, and some of it is written"
+            raise PartlyApplied(message, fix="mend that, and push again", code=error.code) from error
         finally:
             self.keeper.save()
             self.work.progress.finished()

@@ -27,14 +27,11 @@ def files(number: int) -> dict[str, str]:
 
 
 @pytest.fixture
-def killed(cli, checkout, server) -> Callable[..., None]:
-    """A push of three new queries in a process of its own, killed when all it could do is done."""
-    checkout.commit(files(1))
-    assert cli("push", "--yes").code == 0
-    checkout.write(files(2))
-    server.requests.clear()
+def stopped(checkout, server) -> Callable[..., int]:
+    """Runs a push in a process of its own, and sends it a signal when all it could do is done; the exit code."""
 
-    def kill(*faults: Fault, sent: int) -> None:
+    def stop(*faults: Fault, sent: int, by: signal.Signals = signal.SIGKILL) -> int:
+        server.requests.clear()
         server.faults.add(*faults)
         program = "import sys; from endpoints_gitops.cli.entry import main; sys.exit(main(sys.argv[1:]))"
         process = subprocess.Popen(
@@ -48,9 +45,23 @@ def killed(cli, checkout, server) -> Callable[..., None]:
         hanging = sum(fault.when is When.BEFORE for fault in faults)
         while time.monotonic() < deadline and not _all_sent(server, sent, hanging):
             time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+        process.send_signal(by)
+        code = process.wait(timeout=60)
         server.faults.clear()
+        return code
+
+    return stop
+
+
+@pytest.fixture
+def killed(cli, checkout, stopped) -> Callable[..., None]:
+    """A push of three new queries over three old ones, killed."""
+    checkout.commit(files(1))
+    assert cli("push", "--yes").code == 0
+    checkout.write(files(2))
+
+    def kill(*faults: Fault) -> None:
+        assert stopped(*faults, sent=3) == -signal.SIGKILL
 
     return kill
 
@@ -74,7 +85,7 @@ DONE_ONCE = {name: [" LIMIT 1", " LIMIT 2"] for name in NAMES}
 @pytest.mark.parametrize("when", When)
 @pytest.mark.parametrize("last", NAMES)
 def test_resume_finishes_what_a_kill_left_and_nothing_twice(cli, client, server, killed, last, when):
-    killed(hang(last, when), sent=3)
+    killed(hang(last, when))
     server.requests.clear()
     ran = cli("resume", "--yes", "--format", "json")
     assert ran.code == 0, ran.err
@@ -85,14 +96,14 @@ def test_resume_finishes_what_a_kill_left_and_nothing_twice(cli, client, server,
 
 
 def test_resume_after_nothing_landed(cli, client, killed):
-    killed(*(hang(name, When.BEFORE) for name in NAMES), sent=3)
+    killed(*(hang(name, When.BEFORE) for name in NAMES))
     assert set(versions(client)["one"]) == {" LIMIT 1"}
     assert cli("resume", "--yes").code == 0
     assert versions(client) == DONE_ONCE
 
 
 def test_resume_leaves_alone_what_somebody_changed_meanwhile(cli, client, killed):
-    killed(hang("one", When.BEFORE), sent=3)
+    killed(hang("one", When.BEFORE))
     client.update_endpoint("one", {"query": {"kind": "HogQLQuery", "query": SQL}})
     ran = cli("resume", "--yes")
     assert ran.code == 6
@@ -102,7 +113,7 @@ def test_resume_leaves_alone_what_somebody_changed_meanwhile(cli, client, killed
 
 def test_a_new_push_takes_the_place_of_one_that_was_killed(cli, checkout, client, killed):
     """What the killed one wrote was never committed and is in no record: its journal knows that it was ours."""
-    killed(hang("one", When.BEFORE), sent=3)
+    killed(hang("one", When.BEFORE))
     checkout.write(files(3))
     ran = cli("push", "--yes")
     assert ran.code == 0, ran.err
@@ -116,7 +127,7 @@ def test_a_new_push_takes_the_place_of_one_that_was_killed(cli, checkout, client
 
 
 def test_a_machine_that_is_gone_leaves_nothing_that_a_fresh_clone_needs(make_cli, checkout, client, server, killed):
-    killed(hang("one", When.BEFORE), sent=3)
+    killed(hang("one", When.BEFORE))
     checkout.commit()
     checkout.git("clone", "--quiet", str(checkout.top), str(checkout.top.parent / "clone"))
     fresh = make_cli(checkout.top.parent / "clone")
@@ -124,6 +135,30 @@ def test_a_machine_that_is_gone_leaves_nothing_that_a_fresh_clone_needs(make_cli
     assert fresh("push", "--yes").code == 0
     assert len(server.requests.writes()) == 1
     assert versions(client) == DONE_ONCE
+
+
+@pytest.mark.parametrize("when", When)
+def test_a_kill_before_the_endpoints_leaves_them_to_resume(cli, checkout, client, server, stopped, when):
+    """The shared variables come first; of two, one is made or not when the push dies, and no endpoint is."""
+    variables = json.dumps([{"name": name, "type": "String", "default": "x"} for name in ("a", "b")])
+    sql = json.dumps("SELECT {variables.a} AS a, {variables.b} AS b")
+    checkout.commit({"one.yaml": f"name: one\nquery: {sql}\nvariables: {variables}\n"})
+    stopped(Fault(effect=Effect.HANG, seconds=60, method="POST", path="*/insight_variables", nth=1, when=when), sent=2)
+    assert client.list_endpoints() == ()
+    server.requests.clear()
+    assert cli("resume", "--yes").code == 0
+    assert {one.code_name for one in client.list_variables()} == {"a", "b"}
+    assert client.get_endpoint("one").current_version == 1
+    assert len(server.requests.writes()) == (2 if when is When.BEFORE else 1)
+    assert cli("push").code == 0
+
+
+def test_an_interruption_is_130_and_what_was_begun_comes_to_its_end(cli, checkout, client, stopped):
+    checkout.commit(files(1))
+    slow = Fault(effect=Effect.DELAY, seconds=2, method="POST", path="*/endpoints", nth=1)
+    assert stopped(slow, sent=3, by=signal.SIGINT) == 130
+    assert len(client.list_endpoints()) == 3
+    assert cli("resume").out.startswith("nothing to resume")
 
 
 def test_an_interruption_is_130_and_can_be_resumed(cli, checkout, client, server, monkeypatch):
