@@ -230,6 +230,7 @@ def test_pruning_deactivates_what_no_file_defines_any_more(make):
     plan = planned(ours, moved, kept, prune=frozenset({"signups", "moved"}))
     change = only(plan)
     assert (change.name, change.action, body(change, {})) == ("signups", Action.DEACTIVATE, {"is_active": False})
+    assert [(one.before, one.after) for one in change.keys] == [(True, False)]
     assert [(left.name, left.verdict) for left in plan.left_alone] == [("moved", Verdict.CONFLICT)]
     assert plan.left_alone[0].fix == "endpoints-gitops deactivate moved"
 
