@@ -12,7 +12,7 @@ from endpoints_gitops.hogql.order import is_aggregation
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.selects import joins
 from endpoints_gitops.hogql.shape import is_bucket
-from endpoints_gitops.hogql.tree import QUERIES, fold, of_kind
+from endpoints_gitops.hogql.tree import QUERIES, fold, is_node, of_kind
 
 _FILTERS: Final = (("prewhere", "prewhere"), ("where", "where"), ("having", "having"), ("qualify", "qualify"))
 _LIMITS: Final = (("limit_by", "limit by"), ("limit", "limit"), ("limit_with_ties", "with ties"), ("offset", "offset"))
@@ -49,9 +49,11 @@ def _shown(value: Any) -> str | None:  # noqa: ANN401 - part of a tree
     """Flags and lists of nodes too."""
     if value is None or value is False or value == []:
         return None
+    if isinstance(value, str):
+        return value
     if isinstance(value, list):
         return ", ".join(map(text, value))
-    if isinstance(value, dict) and "node" not in value:
+    if isinstance(value, dict) and not is_node(value):
         return ", ".join(f"{name} AS ({text(each)})" for name, each in sorted(value.items()))
     return text(value)
 

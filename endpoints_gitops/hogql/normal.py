@@ -16,7 +16,7 @@ from endpoints_gitops.hogql.print_expressions import Unprintable
 from endpoints_gitops.hogql.printer import print_hogql
 from endpoints_gitops.hogql.result_types import known_name
 from endpoints_gitops.hogql.selects import arms, joins
-from endpoints_gitops.hogql.tree import QUERIES, fold
+from endpoints_gitops.hogql.tree import QUERIES, fold, is_node
 from endpoints_gitops.model.json import canonical
 
 _EXPANDED: Final = ("prewhere", "where", "group_by", "having", "qualify", "order_by", "limit_by")
@@ -57,7 +57,7 @@ def normal(path: str, select: Tree) -> NormalSelect:
 
 def text(node: object) -> str:
     """One text for all spellings of a part of a query."""
-    if not isinstance(node, dict):
+    if not isinstance(node, dict) or not is_node(node):
         return canonical(node)  # type: ignore[arg-type]  # a tree consists of JSON
     try:
         return print_hogql(node)

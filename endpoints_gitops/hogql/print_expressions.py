@@ -24,7 +24,7 @@ class Piece(NamedTuple):
     binds: int
 
 
-QUERY, LAMBDA, OR, AND, NOT, COMPARED, SUM, PRODUCT, SIGNED, ATOM = range(-1, 9)
+QUERY, LAMBDA, ITEM, OR, AND, NOT, COMPARED, SUM, PRODUCT, SIGNED, ATOM = range(11)
 
 type Print = Callable[[dict[str, Any]], Piece]
 
@@ -74,8 +74,8 @@ def operand(piece: Piece, least: int) -> str:
 
 
 def listed(pieces: Iterable[Piece] | None) -> str:
-    """Arguments, columns, keys: anything between commas."""
-    return ", ".join(operand(piece, LAMBDA) for piece in pieces or ())
+    """Arguments, columns, keys: anything between commas. A lambda takes a name in front of its comma for its own."""
+    return ", ".join(operand(piece, ITEM if place else LAMBDA) for place, piece in enumerate(pieces or ()))
 
 
 def piece_of(node: dict[str, Any]) -> Any:  # noqa: ANN401 - a Piece; dicts that are no node stay what they are
@@ -105,7 +105,7 @@ def _field(node: dict[str, Any]) -> Piece:
 
 @prints("Alias")
 def _alias(node: dict[str, Any]) -> Piece:
-    return Piece(f"{operand(node['expr'], LAMBDA + 1)} AS {name(node['alias'])}", LAMBDA)
+    return Piece(f"{operand(node['expr'], OR)} AS {name(node['alias'])}", ITEM)
 
 
 @prints("Placeholder")
@@ -135,7 +135,7 @@ def _expression_call(node: dict[str, Any]) -> Piece:
 
 @prints("NamedArgument")
 def _named_argument(node: dict[str, Any]) -> Piece:
-    return Piece(f"{name(node['name'])} := {operand(node['value'], OR)}", LAMBDA)
+    return Piece(f"{name(node['name'])} := {operand(node['value'], OR)}", ITEM)
 
 
 @prints("Lambda")
@@ -160,6 +160,8 @@ def _and(node: dict[str, Any]) -> Piece:
 def _not(node: dict[str, Any]) -> Piece:
     """`NOT (` begins a call, so what needs brackets in front, as in `NOT a IS NULL + 1`, cannot be written."""
     inner: Piece = node["expr"]
+    if inner.binds == QUERY:
+        return Piece(f"NOT ({inner.text})", NOT)
     if inner.text.startswith("("):
         raise Unprintable("NOT in front of brackets")
     return Piece(f"NOT {inner.text}", min(NOT, inner.binds))

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from endpoints_gitops.hogql.print_expressions import (
     ATOM,
+    ITEM,
     LAMBDA,
     OR,
     QUERY,
@@ -117,7 +118,7 @@ def _values(node: dict[str, Any]) -> Piece:
 def _order(node: dict[str, Any]) -> Piece:
     text = operand(node["expr"], OR) + (" DESC" if node.get("order") == "DESC" else "")
     fill = node.get("with_fill")
-    return Piece(f"{text} {printed(fill)}" if fill else text, LAMBDA)
+    return Piece(f"{text} {printed(fill)}" if fill else text, ITEM)
 
 
 @prints("WithFillExpr")

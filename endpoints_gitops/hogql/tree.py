@@ -11,13 +11,18 @@ QUERIES: Final = ("SelectQuery", "SelectSetQuery")
 _POSITIONS: Final = ("start", "end")
 
 
+def is_node(value: Mapping[str, Any]) -> bool:
+    """Whether a dict is a node: positions are none, and the windows of a SELECT, by name, could be called anything."""
+    return isinstance(value.get("node"), str)
+
+
 def nodes(*roots: object) -> Iterator[Tree]:
     """Every node under the roots and the roots themselves, parents before their children."""
     waiting = list(roots)
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            if "node" in value:
+            if is_node(value):
                 yield value
             waiting.extend(value.values())
         elif isinstance(value, list):
@@ -30,7 +35,7 @@ def nodes_within(*roots: object) -> Iterator[tuple[Tree, tuple[Tree, ...]]]:
     while waiting:
         value, around = waiting.pop()
         if isinstance(value, dict):
-            if "node" in value:
+            if is_node(value):
                 yield value, around
                 if value["node"] in QUERIES:
                     continue

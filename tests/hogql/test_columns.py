@@ -84,10 +84,12 @@ NAMES = [
     ("{'a': 1}", "tuple('__hx_tag', '__hx_obj', 'a', 1)"),
     ('event as "my col"', "my col"),
     ("event one", "one"),
-    ("sum(1) over (partition by event order by timestamp desc rows between 1 preceding and current row)",
-     "sum(1) OVER (PARTITION BY event ORDER BY timestamp DESC ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)"),
+    (
+        "sum(1) over (partition by event order by timestamp desc rows between 1 preceding and current row)",
+        "sum(1) OVER (PARTITION BY event ORDER BY timestamp DESC ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)",
+    ),
     ("toFloat(properties['$a b'])", "toFloat(properties.`$a b`)"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("expression", "name"), NAMES)
@@ -199,15 +201,19 @@ def test_what_the_text_does_not_decide_is_said(expression: str, word: str, nulla
 
 
 THROUGH = {
-    "subquery": ("select a, b + 1 as c from (select event as a, count() as b from events group by event)",
-                 "a:string c:integer"),
+    "subquery": (
+        "select a, b + 1 as c from (select event as a, count() as b from events group by event)",
+        "a:string c:integer",
+    ),
     "subquery renamed": ("select x from (select 1, 'a') as q (w, x)", "x:string"),
     "cte": ("with q as (select now() as t) select q.t, toDate(t) as d from q", "t:datetime d:date"),
     "cte renamed": ("with q(x) as (select 1.5) select x from q", "x:float"),
     "cte of a cte": ("with a as (select 1 as x), b as (select x from a) select * from b", "x:integer"),
     "value of with": ("with 5 as n select n, n * 1.5 as m", "n:integer m:float"),
-    "join": ("select e.event, p.created_at from events e left join persons p on e.person_id = p.id",
-             "event:string created_at:datetime"),
+    "join": (
+        "select e.event, p.created_at from events e left join persons p on e.person_id = p.id",
+        "event:string created_at:datetime",
+    ),
     "alias in a later item": ("select toDate(timestamp) as d, d + 1 as next from events", "d:date next:date"),
     "alias hides a field": ("select 1 as event, event from events", "event:integer event:integer"),
     "union": ("select 1 as x union all select 2.5", "x:float"),
@@ -215,12 +221,14 @@ THROUGH = {
     "array join": ("select it from events array join elements_chain_texts as it", "it:string"),
     "star of a subquery": ("select * from (select 1 as a, nullIf(1, 2) as b)", "a:integer b:integer?"),
     "star with exclude": ("select * exclude (a) from (select 1 as a, 2 as b)", "b:integer"),
-    "star of one of two": ("with a as (select 1 as x), b as (select 'y' as y) select b.* from a cross join b",
-                           "y:string"),
+    "star of one of two": (
+        "with a as (select 1 as x), b as (select 'y' as y) select b.* from a cross join b",
+        "y:string",
+    ),
     "table": ("select number from numbers(5)", "number:integer"),
     "json of a subquery": ("select p.a.b from (select properties as p from events)", "a__b:string?"),
     "json by another name": ("select properties as q, q.a.b from events", "q:string a__b:string?"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", THROUGH)
