@@ -160,8 +160,7 @@ def _respelled_mapping(source: Source, path: Path, old: Mapping[str, Json], new:
 
 def _respelled_list(source: Source, path: Path, old: Sequence[Json], new: Sequence[Json]) -> Source:
     """From the end to the start, so that what is still to come keeps its index."""
-    matcher = SequenceMatcher(None, [_identity(one) for one in old], [_identity(one) for one in new], autojunk=False)
-    for _, start, end, new_start, new_end in reversed(matcher.get_opcodes()):
+    for start, end, new_start, new_end in reversed(_runs(old, new)):
         both = min(end - start, new_end - new_start)
         for place in reversed(range(start + both, end)):
             source = remove(_alone(source, (*path, place)), (*path, place))
@@ -170,6 +169,17 @@ def _respelled_list(source: Source, path: Path, old: Sequence[Json], new: Sequen
         for place in range(both):
             source = _respelled(source, (*path, start + place), old[start + place], new[new_start + place])
     return source
+
+
+def _runs(old: Sequence[Json], new: Sequence[Json]) -> list[tuple[int, int, int, int]]:
+    """Which items of the one list are which of the other: ends first, so that one changed item is one change."""
+    ours, theirs = [_identity(one) for one in old], [_identity(one) for one in new]
+    shorter = min(len(ours), len(theirs))
+    head = next((place for place in range(shorter) if ours[place] != theirs[place]), shorter)
+    tail = next((n for n in range(shorter - head) if ours[-1 - n] != theirs[-1 - n]), shorter - head)
+    middle = SequenceMatcher(None, ours[head : len(ours) - tail], theirs[head : len(theirs) - tail], autojunk=False)
+    runs = [(head + a, head + b, head + c, head + d) for _, a, b, c, d in middle.get_opcodes()]
+    return [(0, head, 0, head), *runs, (len(ours) - tail, len(ours), len(theirs) - tail, len(theirs))]
 
 
 def _identity(item: Json) -> str:

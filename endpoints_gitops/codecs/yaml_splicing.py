@@ -30,7 +30,7 @@ from endpoints_gitops.codecs.yaml_source import (
 from endpoints_gitops.codecs.yaml_writing import Written, block, inline, list_lines, listed, mapping_lines
 from endpoints_gitops.model.json import Json
 
-_PROPERTIES: Final = re.compile(r"[ \t]*(?:[&!]\S*[ \t]*)*")
+_PROPERTIES: Final = re.compile(r"(?:[ \t]*[&!]\S*)*")
 _BLANK_LINES: Final = re.compile(r"(?:\r?\n[ \t]*)*(?=\r?\n)")
 
 
@@ -117,7 +117,7 @@ def _tail(source: Source, at: Spot) -> str:
         place = header
     elif _is_block(source, at.node) and _starts_below(text, at):
         found = _PROPERTIES.match(text, at.after)
-        place = found.end() if found and text[at.after : found.end()].strip() else at.after
+        place = found.end() if found else at.after
     return text[place : line_end(text, place)]
 
 

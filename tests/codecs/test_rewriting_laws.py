@@ -19,16 +19,16 @@ from endpoints_gitops.errors import InvalidInput
 
 KEYS = ["name", "query", "tags", "variables", "default", "materialization", "yes", "a b", "$browser", "x-1", "é", "n"]
 PLAIN = {*string.ascii_letters, *string.digits, *" _-.,:'#"}
-SQL = st.lists(
-    st.text("ab 1:#'\"\\\t-|>{}[],&*!%@`é😀=", max_size=12).map(lambda line: line) | st.just(""), min_size=2, max_size=4
-).map("\n".join)
+SQL = st.lists(st.text("ab 1:#'\"\\\t-|>{}[],&*!%@`é😀=", max_size=12) | st.just(""), min_size=2, max_size=4).map(
+    "\n".join
+)
 TEXTS = (
     st.sampled_from(
         ["yes", "on", "1_000", "0x1f", "~", "2026-01-01", "12:30:00", "null", ".5", "- a", "a: b", "a #b", ""]
     )
     | st.text(max_size=8)
     | SQL
-).filter(lambda text: text.isprintable() or not any("\ud800" <= char <= "\udfff" for char in text))
+)
 SIMPLE = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
     SIMPLE | TEXTS,
@@ -45,6 +45,8 @@ class Writer:
     draw: Any
     shares: bool
     comments: int = 0
+    names: int = 0
+    is_open: bool = False  # whether some block keeps the line breaks at its end, so that blank lines count
     anchors: list[tuple[str, Any]] = field(default_factory=list)
 
     def any_of(self, *choices: Any) -> Any:
@@ -58,7 +60,7 @@ class Writer:
         return self.any_of("", "", f"  {self.comment()}")
 
     def above(self, column: int) -> list[str]:
-        return self.any_of([], [], [""], [" " * column + self.comment()])
+        return self.any_of([], [], [] if self.is_open else [""], [" " * column + self.comment()])
 
     def flow(self, value: Any) -> str:
         if isinstance(value, dict):
@@ -81,42 +83,44 @@ class Writer:
         return self.any_of(*choices)
 
     def entry(self, value: Any, column: int, indents: tuple[int, ...]) -> tuple[str, list[str]]:
-        """What follows a colon or dash, and the lines below."""
+        """What follows a colon or dash, and the lines below. An anchor can be used once its value is over."""
         name = self._shared(value)
         if name:
             return f" *{name}{self.tail()}", []
-        anchor = self._anchor(value)
+        self.names += 1
+        anchor = self.any_of("", "", f" &k{self.names}") if self.shares else ""
+        written = self._entry(value, anchor, column, indents)
+        if anchor:
+            self.anchors.append((anchor[2:], value))
+        return written
+
+    def _entry(self, value: Any, anchor: str, column: int, indents: tuple[int, ...]) -> tuple[str, list[str]]:
         if isinstance(value, dict) and value and self.any_of(True, True, False):
             return anchor + self.tail(), self.mapping(value, column + self.any_of(2, 3, 4))
         if isinstance(value, list) and value and self.any_of(True, False):
             return anchor + self.tail(), self.items(value, column + self.any_of(*indents))
         if isinstance(value, str) and self._fits_block(value):
-            pad = " " * (column + 2)
-            body = [pad + line if line else "" for line in value.split("\n")]
-            return f"{anchor} |-{self.tail()}", body
+            return self._block(value, anchor, column + self.any_of(1, 2, 5))
         return f"{anchor} {self.flow(value)}{self.tail()}", []
 
-    def _fits_block(self, value: str) -> bool:
-        lines = value.split("\n")
-        return bool(
-            value.replace("\n", "").isprintable()
-            and lines[0].strip()
-            and lines[-1].strip()
-            and lines[0][0] != " "
-            and all(line.strip() or not line for line in lines)
-            and self.any_of(True, True, False)
+    def _block(self, value: str, anchor: str, column: int) -> tuple[str, list[str]]:
+        body = value.rstrip("\n")
+        breaks = len(value) - len(body)
+        self.is_open = self.is_open or breaks > 0
+        style = self.any_of("|", ">") if "\n" not in body else "|"
+        lines = [" " * column + line if line else "" for line in body.split("\n")]
+        return f"{anchor} {style}{'-' if breaks == 0 else '+' if breaks > 1 else ''}{self.tail()}", lines + [""] * (
+            breaks - 1
         )
+
+    def _fits_block(self, value: str) -> bool:
+        lines = value.rstrip("\n").split("\n")
+        readable = value.replace("\n", "").isprintable() and all(line.strip() or not line for line in lines)
+        return bool(readable and lines[0].strip() and lines[0][0] != " " and self.any_of(True, True, False))
 
     def _shared(self, value: Any) -> str | None:
         names = [name for name, known in self.anchors if json.dumps(known) == json.dumps(value)]
-        return self.any_of(*names, None) if self.shares and names else None
-
-    def _anchor(self, value: Any) -> str:
-        if not self.shares or not self.any_of(True, False):
-            return ""
-        name = f"k{len(self.anchors)}"
-        self.anchors.append((name, value)) if not isinstance(value, dict | list) else None
-        return f" &{name}" if not isinstance(value, dict | list) else ""
+        return self.any_of(*names, None) if names else None
 
     def mapping(self, value: dict[str, Any], column: int) -> list[str]:
         lines: list[str] = []
@@ -147,7 +151,8 @@ def files(draw: Any, *, shares: bool = False) -> tuple[bytes, dict[str, Any]]:
     writer = Writer(draw, shares)
     lines = [*writer.any_of([], ["---"], [writer.comment(), ""]), *writer.mapping(value, 0)]
     newline = writer.any_of("\n", "\r\n")
-    text = newline.join(lines) + writer.any_of("", newline, f"{newline}{newline}# end.{newline}")
+    endings = [newline] if writer.is_open else ["", newline, f"{newline}{newline}# end.{newline}"]
+    text = newline.join(lines) + writer.any_of(*endings)
     return (writer.any_of("", "\ufeff") + text).encode(), value
 
 
