@@ -1,0 +1,140 @@
+"""What a change does to the callers: two contracts in, findings out (docs/rules.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from endpoints_gitops.contract.context import Caller, Context
+from endpoints_gitops.contract.contract import Contract, settled
+from endpoints_gitops.contract.pair import Pair
+from endpoints_gitops.contract.rules import RULES, Hit, Rule
+from endpoints_gitops.model.finding import Finding, Scope, Severity
+
+type ContextOf = Callable[[str], Context]
+
+_ASSUMED = Context()
+
+
+def compare(before: Contract | None, after: Contract | None, context: Context = _ASSUMED) -> tuple[Finding, ...]:
+    """The findings of one endpoint's change, in a fixed order. None is an endpoint that is not there on that side."""
+    if before is None or after is None:
+        return _alone(before, after, context)
+    start = settled(before, before)
+    pair = Pair(before=start, after=settled(after, start), context=context)
+    found = [_judged(rule, hit, pair) for rule in RULES.values() if rule.judge for hit in rule.judge(pair)]
+    return in_order(found)
+
+
+def compare_all(
+    before: Mapping[str, Contract], after: Mapping[str, Contract], context_of: ContextOf = lambda _: _ASSUMED
+) -> tuple[Finding, ...]:
+    """The findings of a whole folder or project. An endpoint that is there under another name only is a rename."""
+    renamed = _renames(before, after)
+    found: list[Finding] = []
+    for name in sorted(before.keys() | after.keys()):
+        if name in renamed:
+            found.append(_renamed(before[name], after[renamed[name]], context_of(name)))
+        elif name not in renamed.values() or name in before:
+            found += compare(before.get(name), after.get(name), context_of(name))
+    return in_order(found)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """By endpoint, code and place: the same findings in the same order in every run."""
+    return tuple(sorted(findings, key=lambda one: (one.endpoint, one.code, one.locus, one.fingerprint)))
+
+
+def _alone(before: Contract | None, after: Contract | None, context: Context) -> tuple[Finding, ...]:
+    if before is not None:
+        message = f"{before.name} goes away: every call of it is a 404, whichever version it names"
+        callers = tuple(caller.name for caller in context.callers)
+        return (RULES["A101"].finding(before.name, message, locus="endpoint", callers=callers),)
+    if after is not None:
+        where = after.where("name")
+        return (RULES["A112"].finding(after.name, f"{after.name} is new", locus="endpoint", where=where),)
+    return ()
+
+
+def _renames(before: Mapping[str, Contract], after: Mapping[str, Contract]) -> dict[str, str]:
+    gone = [before[name] for name in sorted(before.keys() - after.keys())]
+    come = [after[name] for name in sorted(after.keys() - before.keys())]
+    found: dict[str, str] = {}
+    for old in gone:
+        same = (new for new in come if new.name not in found.values() and _is_renamed(old, new))
+        if (new := next(same, None)) is not None:
+            found[old.name] = new.name
+    return found
+
+
+def _is_renamed(old: Contract, new: Contract) -> bool:
+    return new.renamed_from == old.name or not Pair(before=old, after=settled(new, old), context=_ASSUMED).cuts_version
+
+
+def _renamed(old: Contract, new: Contract, context: Context) -> Finding:
+    return RULES["A102"].finding(
+        old.name,
+        f"{old.name} is now called {new.name}: calls of the old name are 404s, and versions start again at 1",
+        locus="endpoint",
+        where=new.where("name"),
+        before=old.name,
+        after=new.name,
+        callers=tuple(caller.name for caller in context.callers),
+    )
+
+
+def _judged(rule: Rule, hit: Hit, pair: Pair) -> Finding:
+    scope = hit.scope or rule.scope
+    finding = rule.finding(
+        pair.after.name,
+        hit.message,
+        locus=hit.locus,
+        version=pair.version,
+        where=pair.after.where(hit.key),
+        before=hit.before,
+        after=hit.after,
+        callers=tuple(caller.name for caller in _hit(rule, hit, scope, pair)),
+        fix=hit.fix,
+    )
+    return replace(finding, scope=scope, severity=_severity(rule, hit, scope, pair))
+
+
+def _hit(rule: Rule, hit: Hit, scope: Scope, pair: Pair) -> tuple[Caller, ...]:
+    """The callers that are reached: of a new version those without a pin, of a change in place those pinned to that
+    version too."""
+    reading = (caller for caller in pair.context.callers if hit.column is None or caller.reads_column(hit.column))
+    return tuple(caller for caller in reading if _is_reached(caller, rule, scope, pair))
+
+
+def _is_reached(caller: Caller, rule: Rule, scope: Scope, pair: Pair) -> bool:
+    if pair.context.is_move or caller.version is None or rule.code.startswith("A1"):
+        return True
+    if scope is Scope.IN_PLACE:
+        return pair.version is None or caller.version == pair.version
+    return not caller.is_protected
+
+
+def _severity(rule: Rule, hit: Hit, scope: Scope, pair: Pair) -> Severity:
+    """For the strictest way of reading; then lowered by what protects the callers."""
+    severities = [_severity_for(caller, rule, hit, pair) for caller in pair.context.judged_for]
+    severity = max(severities, key=lambda one: one.rank)
+    if scope is Scope.VERSION and pair.context.is_protected:
+        severity = severity.lowered()
+    return severity if rule.is_exposure else min(severity, pair.gravest, key=lambda one: one.rank)
+
+
+def _severity_for(caller: Caller, rule: Rule, hit: Hit, pair: Pair) -> Severity:
+    if hit.column is not None and not caller.reads_column(hit.column):
+        return Severity.INFO
+    severity = hit.severity or rule.severity
+    if rule.is_undecidable and pair.context.is_unknown_error:
+        severity = Severity.ERROR
+    if rule.typed is not None and caller.is_typed:
+        severity = rule.typed
+    if rule.direct is not None and caller.is_direct:
+        severity = rule.direct
+    if caller.reads == "position" and rule.position is not None:
+        return rule.position
+    if caller.reads == "call" and rule.call is not None:
+        return min(severity, rule.call, key=lambda one: one.rank)
+    return severity

@@ -1,0 +1,15 @@
+"""The catalogue: every rule as a value, by code."""
+
+from endpoints_gitops.contract.rules import (  # noqa: F401 - each module declares its rules
+    address,
+    columns,
+    hygiene,
+    meaning,
+    pins,
+    request,
+    serving,
+    shape,
+)
+from endpoints_gitops.contract.rules.rule import RULES, Hit, Rule
+
+__all__ = ["RULES", "Hit", "Rule"]

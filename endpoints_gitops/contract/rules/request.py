@@ -1,0 +1,365 @@
+"""What callers send: variables, and the limits within which they page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from endpoints_gitops.contract.contract import HOGQL, UNKNOWN, Contract, ContractVariable
+from endpoints_gitops.contract.pair import Pair, operators_of
+from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
+from endpoints_gitops.hogql.parser import ParseFailure
+from endpoints_gitops.hogql.shape import QueryShape
+from endpoints_gitops.hogql.usage import is_scoped
+from endpoints_gitops.model.finding import Scope, Severity
+from endpoints_gitops.model.json import Json
+
+
+@judged_by(
+    Rule(
+        code="V101",
+        slug="variable-removed",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="A variable is no longer accepted.",
+        why="Callers that send it get a 400.",
+        fix="keep it and ignore it in the SQL until the sunset",
+        example=("WHERE event = {variables.event}", "WHERE event = '$pageview'"),
+    )
+)
+def variable_removed(pair: Pair) -> Iterator[Hit]:
+    for one in pair.removed_variables:
+        if one.name not in pair.renamed_variables:
+            yield _variable(one.name, f"variable {one.name!r} is no longer accepted", one.type, None)
+
+
+@judged_by(
+    Rule(
+        code="V102",
+        slug="variable-renamed",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="A variable has another name, and does the same.",
+        why="Callers that send the old name get a 400.",
+        fix="accept both names for a while",
+        example=("WHERE event = {variables.event}", "WHERE event = {variables.event_name}"),
+    )
+)
+def variable_renamed(pair: Pair) -> Iterator[Hit]:
+    for old, new in pair.renamed_variables.items():
+        yield _variable(old, f"variable {old!r} is now called {new.name!r}", old, new.name, key=f"variables.{new.name}")
+
+
+@judged_by(
+    Rule(
+        code="V103",
+        slug="required-variable-added",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="There is a new variable that must be sent.",
+        why="Callers of before do not send it: they get a 400, or compare with NULL.",
+        fix="give it a default and do not materialise, or publish a new endpoint",
+        example=("SELECT count() FROM events", "SELECT count() FROM events WHERE event = {variables.event}"),
+    )
+)
+def required_added(pair: Pair) -> Iterator[Hit]:
+    for one in _really_added(pair):
+        if one.required:
+            why = "as the endpoint is materialised" if pair.after.is_from_table else "as it has no default"
+            yield _variable(one.name, f"variable {one.name!r} is new and must be sent, {why}", None, one.type)
+
+
+@judged_by(
+    Rule(
+        code="V104",
+        slug="optional-variable-added",
+        severity=Severity.INFO,
+        scope=Scope.VERSION,
+        summary="There is a new variable that can be left out.",
+        why="Callers of before go on as they did.",
+        fix="nothing to do",
+        example=("SELECT count() FROM events", "a new variable with a default"),
+    )
+)
+def optional_added(pair: Pair) -> Iterator[Hit]:
+    for one in _really_added(pair):
+        if not one.required:
+            yield _variable(one.name, f"variable {one.name!r} is new and can be left out", None, one.type)
+
+
+@judged_by(
+    Rule(
+        code="V105",
+        slug="variable-became-required",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="A variable that could be left out must be sent.",
+        why="Callers that leave it out fail, or compare with NULL.",
+        fix="restore the default",
+        example=("default: $pageview", "no default, and none of the shared variable"),
+    )
+)
+def became_required(pair: Pair) -> Iterator[Hit]:
+    for old, new in pair.variables:
+        if new.required and not old.required and not pair.after.is_from_table:
+            yield _variable(new.name, f"variable {new.name!r} must be sent now: its default is gone", old.default, None)
+
+
+@judged_by(
+    Rule(
+        code="V106",
+        slug="variable-became-optional",
+        severity=Severity.WARN,
+        scope=Scope.VERSION,
+        summary="A variable that had to be sent can be left out.",
+        why="A caller that leaves it out gets the data of the default, perhaps more than it should see.",
+        fix="confirm that filters which keep callers apart still have to be sent",
+        example=("no default", "default: ''"),
+        is_exposure=True,
+    )
+)
+def became_optional(pair: Pair) -> Iterator[Hit]:
+    for old, new in pair.variables:
+        was = pair.input(old.name)
+        if old.required and not new.required and not (was and was.is_open) and not _is_granted(pair, new.name):
+            how = f"with {new.default!r} for a default" if new.has_default else "as nothing is materialised any more"
+            scope = pair.setting_scope if pair.turned_off else None
+            message = f"variable {new.name!r} can be left out now, {how}"
+            yield _variable(new.name, message, None, new.default, scope=scope)
+
+
+@judged_by(
+    Rule(
+        code="V107",
+        slug="variable-type-changed",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="A variable has another type in a new version.",
+        why="Values of the old type are refused, or compared in another way.",
+        fix="use a new variable",
+        example=("type: String", "type: Number, and the query compares numbers"),
+    )
+)
+def type_changed(pair: Pair) -> Iterator[Hit]:
+    if pair.cuts_version:
+        for name, was, now in _retyped(pair):
+            if not pair.context.sharing.get(name):
+                yield _variable(name, f"variable {name!r} is a {now} now; it was a {was}", was, now, more=".type")
+
+
+@judged_by(
+    Rule(
+        code="V109",
+        slug="shared-variable-retyped",
+        severity=Severity.ERROR,
+        scope=Scope.IN_PLACE,
+        summary="The type of a shared variable changes.",
+        why="It belongs to the whole project: every endpoint that uses it is hit, and no version is cut anywhere.",
+        fix="use a new variable",
+        example=("month: String, used by 3 endpoints", "month: Date, pushed with --shared-variables"),
+    )
+)
+def shared_retyped(pair: Pair) -> Iterator[Hit]:
+    for name, was, now in _retyped(pair):
+        others = pair.context.sharing.get(name, ())
+        if others or not pair.cuts_version:
+            also = f"; {', '.join(sorted(others))} use it too" if others else ""
+            message = f"the shared variable {name!r} becomes a {now}; it is a {was}{also}"
+            yield _variable(name, message, was, now, more=".type")
+
+
+@judged_by(
+    Rule(
+        code="V108",
+        slug="variable-default-changed",
+        severity=Severity.WARN,
+        scope=Scope.VERSION,
+        summary="A variable has another default.",
+        why="The same call gives other rows.",
+        fix="say so to the callers, or have them send the value",
+        example=("default: 30", "default: 90"),
+        call=Severity.INFO,
+    )
+)
+def default_changed(pair: Pair) -> Iterator[Hit]:
+    for old, new in pair.variables:
+        was = pair.input(old.name)
+        is_settled = not (old.required or new.required) or (was is not None and was.is_open and new.has_default)
+        if is_settled and old.default != new.default:
+            before = "left to the shared variable" if was and was.is_open else repr(old.default)
+            message = f"the default of {new.name!r} is {new.default!r} now; it was {before}"
+            yield _variable(new.name, message, old.default, new.default, more=".default")
+
+
+@judged_by(
+    Rule(
+        code="V110",
+        slug="variable-operator-changed",
+        severity=Severity.WARN,
+        scope=Scope.VERSION,
+        summary="A variable is compared in another way, or with something else.",
+        why="The same value selects other rows.",
+        fix="confirm that the callers mean what the query now does",
+        example=("WHERE timestamp >= {variables.since}", "WHERE timestamp > {variables.since}"),
+        call=Severity.INFO,
+    )
+)
+def operator_changed(pair: Pair) -> Iterator[Hit]:
+    for old, new in pair.variables if pair.is_rows and not pair.is_same_text else ():
+        before, after = operators_of(pair.before, old.name), operators_of(pair.after, new.name)
+        if before is not None and after is not None and before != after and not _is_dropped_scope(old.name, pair):
+            was, now = (", ".join(each) or "no comparison" for each in (before, after))
+            message = f"variable {new.name!r} stands in {now} now; it was {was}"
+            yield _variable(new.name, message, [*before], [*after], key="query")
+
+
+@judged_by(
+    Rule(
+        code="V111",
+        slug="scoping-variable-dropped",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="A variable that keeps callers apart (`scope: tenant`) no longer narrows every row.",
+        why="A caller can see the data of another one.",
+        fix="restore the condition: `WHERE tenant = {variables.tenant}`, in every SELECT that reads a table",
+        example=("WHERE properties.org = {variables.org}", "the condition is gone, or stands beside an OR"),
+        is_exposure=True,
+    )
+)
+def scope_dropped(pair: Pair) -> Iterator[Hit]:
+    for name in dict.fromkeys((*pair.before.tenants, *pair.after.tenants)):
+        if _is_dropped_scope(name, pair):
+            message = f"variable {name!r} keeps callers apart, and no longer narrows every row of the query"
+            yield _variable(name, message, True, False, key="query")
+
+
+@judged_by(
+    Rule(
+        code="V112",
+        slug="limit-lowered",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="The query's own LIMIT is lower, or new.",
+        why="It is the ceiling of paging: the rows behind it are gone for every caller.",
+        fix="keep it, or raise it",
+        example=("LIMIT 1000", "LIMIT 100"),
+        call=Severity.INFO,
+    )
+)
+def limit_lowered(pair: Pair) -> Iterator[Hit]:
+    before, after = _limits(pair)
+    if before != after and isinstance(after, int) and (not isinstance(before, int) or after < before):
+        yield Hit(
+            locus="query.limit", message=f"LIMIT is {after} now; it was {_said(before)}", before=before, after=after
+        )
+
+
+@judged_by(
+    Rule(
+        code="V113",
+        slug="limit-removed-or-raised",
+        severity=Severity.WARN,
+        scope=Scope.VERSION,
+        summary="The query's own LIMIT is higher, or gone.",
+        why="Answers can be larger: they cost more, and clients need more memory.",
+        fix="confirm that callers can take more rows",
+        example=("LIMIT 100", "LIMIT 10000"),
+        call=Severity.INFO,
+    )
+)
+def limit_raised(pair: Pair) -> Iterator[Hit]:
+    before, after = _limits(pair)
+    if before != after and not (isinstance(after, int) and (not isinstance(before, int) or after < before)):
+        message = f"LIMIT is {_said(after)} now; it was {_said(before)}"
+        yield Hit(locus="query.limit", message=message, before=before, after=after)
+
+
+@judged_by(
+    Rule(
+        code="V114",
+        slug="offset-unsupported",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="Callers can no longer page: the query is a UNION at its top now, or an insight.",
+        why="Calls with `limit` or `offset` get a 400.",
+        fix="wrap the UNION in a subquery, or stay with HogQL",
+        example=("SELECT … FROM (SELECT … UNION ALL SELECT …)", "SELECT … UNION ALL SELECT …"),
+    )
+)
+def offset_unsupported(pair: Pair) -> Iterator[Hit]:
+    if _is_paged(pair.before) and _is_paged(pair.after) is False:
+        what = "a set of SELECTs" if pair.after.kind == HOGQL else f"a {pair.after.kind}"
+        message = f"callers can no longer page with limit and offset: the query is {what} now"
+        yield Hit(locus="query.paging", message=message, before=True, after=False)
+
+
+def _variable(
+    name: str,
+    message: str,
+    before: Json,
+    after: Json,
+    *,
+    key: str | None = None,
+    more: str = "",
+    scope: Scope | None = None,
+) -> Hit:
+    return Hit(
+        locus=f"variables.{name}",
+        message=message,
+        before=before,
+        after=after,
+        key=key or f"variables.{name}{more}",
+        scope=scope,
+    )
+
+
+def _really_added(pair: Pair) -> list[ContractVariable]:
+    renamed = {one.name for one in pair.renamed_variables.values()}
+    return [one for one in pair.added_variables if one.name not in renamed]
+
+
+def _is_granted(pair: Pair, name: str) -> bool:
+    """Whether it is a breakdown that became optional, which rule S105 says."""
+    is_table = pair.before.is_from_table and pair.after.is_from_table
+    return is_table and name in (pair.after.serving.optional_breakdowns or ())
+
+
+def _retyped(pair: Pair) -> Iterator[tuple[str, str, str]]:
+    for old, new in pair.variables:
+        if UNKNOWN not in (old.type, new.type) and old.type != new.type:
+            yield new.name, old.type, new.type
+
+
+def _is_dropped_scope(name: str, pair: Pair) -> bool:
+    if name not in (*pair.before.tenants, *pair.after.tenants):
+        return False
+    return scopes(pair.before, name) is True and scopes(pair.after, name) is False
+
+
+def scopes(side: Contract, variable: str) -> bool | None:
+    """Whether every row has to match the variable; None where the text cannot be read, or is none."""
+    try:
+        return is_scoped(side.sql, variable) if side.sql is not None else False
+    except ParseFailure:
+        return None
+
+
+def _limits(pair: Pair) -> tuple[int | str | None, int | str | None]:
+    """Both ceilings: a number, the text of an expression, or None; alike where one side is not known."""
+    before, after = pair.before.shape, pair.after.shape
+    if before is None or after is None:
+        return None, None
+    return _ceiling(before), _ceiling(after)
+
+
+def _ceiling(shape: QueryShape) -> int | str | None:
+    return shape.limit_text if shape.limit is None else shape.limit
+
+
+def _said(limit: int | str | None) -> str:
+    return "not there" if limit is None else str(limit)
+
+
+def _is_paged(side: Contract) -> bool | None:
+    if side.kind != HOGQL:
+        return False
+    return side.shape.is_paged_by_server if side.shape is not None else None

@@ -1,0 +1,116 @@
+"""A rule as a value, and the registry of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from endpoints_gitops.model.finding import Finding, Scope, Severity
+from endpoints_gitops.model.json import Json
+
+if TYPE_CHECKING:
+    from endpoints_gitops.contract.pair import Pair
+
+RULESET: Final = "2026-11"
+"""The ruleset that brought the rules so far; a rule that comes later carries its own date."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """What a rule found.
+
+    `key` is the key of the definition that causes it. `severity` is set where the rule's own does not count. `scope`
+    likewise. `column` is the one that callers have to read to be hit. `fix` goes over the rule's.
+    """
+
+    locus: str
+    message: str
+    before: Json = None
+    after: Json = None
+    key: str = "query"
+    severity: Severity | None = None
+    scope: Scope | None = None
+    column: str | None = None
+    fix: str | None = None
+
+
+type Judge = Callable[[Pair], Iterable[Hit]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule of the catalogue.
+
+    `severity` counts for callers that read by name. `position` and `call` are its severity for the other ways of
+    reading, None where that makes no difference. `judge` is None for rules that need more than two contracts.
+    """
+
+    code: str
+    slug: str
+    severity: Severity
+    scope: Scope
+    summary: str
+    why: str
+    fix: str
+    example: tuple[str, str]
+    position: Severity | None = None
+    call: Severity | None = None
+    typed: Severity | None = None
+    direct: Severity | None = None
+    is_exposure: bool = False
+    is_undecidable: bool = False
+    since: str = RULESET
+    judge: Judge | None = None
+
+    def finding(
+        self,
+        endpoint: str,
+        message: str,
+        *,
+        locus: str = "",
+        severity: Severity | None = None,
+        version: int | None = None,
+        where: str | None = None,
+        before: Json = None,
+        after: Json = None,
+        callers: tuple[str, ...] = (),
+        fix: str | None = None,
+    ) -> Finding:
+        """A finding of this rule, for those who judge by themselves."""
+        return Finding(
+            code=self.code,
+            slug=self.slug,
+            severity=severity or self.severity,
+            scope=self.scope,
+            endpoint=endpoint,
+            version=version,
+            locus=locus,
+            where=where,
+            before=before,
+            after=after,
+            callers=callers,
+            message=message,
+            fix=fix or self.fix,
+        )
+
+
+RULES: Final[dict[str, Rule]] = {}
+"""Every rule by its code. Filled by the modules of this package: import it from `endpoints_gitops.contract.rules`."""
+
+
+def declare(rule: Rule) -> Rule:
+    """Put a rule into the registry; two of one code are a mistake of this program."""
+    assert rule.code not in RULES, f"two rules have the code {rule.code}"
+    RULES[rule.code] = rule
+    return rule
+
+
+def judged_by(rule: Rule) -> Callable[[Judge], Judge]:
+    """Declare a rule with the function below as its judgement."""
+
+    def decorate(judge: Judge) -> Judge:
+        declare(replace(rule, judge=judge))
+        return judge
+
+    return decorate
