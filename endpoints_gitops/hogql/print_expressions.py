@@ -24,7 +24,7 @@ class Piece(NamedTuple):
     binds: int
 
 
-QUERY, LAMBDA, ITEM, OR, AND, NOT, COMPARED, SUM, PRODUCT, SIGNED, ATOM = range(11)
+QUERY, LAMBDA, ITEM, OR, AND, NOT, WITHIN, COMPARED, SUM, PRODUCT, SIGNED, ATOM = range(12)
 
 type Print = Callable[[dict[str, Any]], Piece]
 
@@ -179,14 +179,14 @@ def _compare(node: dict[str, Any]) -> Piece:
 @prints("IsDistinctFrom")
 def _distinct_from(node: dict[str, Any]) -> Piece:
     word = "IS NOT DISTINCT FROM" if node.get("negated") else "IS DISTINCT FROM"
-    return Piece(f"{operand(node['left'], COMPARED)} {word} {operand(node['right'], SUM)}", COMPARED)
+    return Piece(f"{operand(node['left'], COMPARED)} {word} {operand(node['right'], SUM)}", WITHIN)
 
 
 @prints("BetweenExpr")
 def _between(node: dict[str, Any]) -> Piece:
     word = "NOT BETWEEN" if node.get("negated") else "BETWEEN"
     low, high = operand(node["low"], SUM), operand(node["high"], SUM)
-    return Piece(f"{operand(node['expr'], COMPARED)} {word} {low} AND {high}", COMPARED)
+    return Piece(f"{operand(node['expr'], COMPARED)} {word} {low} AND {high}", WITHIN)
 
 
 @prints("ArithmeticOperation")

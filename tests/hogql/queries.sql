@@ -103,3 +103,4 @@ select a[x -> x], (a as b)[1], [a as b], (a as b, c)
 select (select 1) in (select 2), a in ((select 1)), (((select 1)))
 select not (select a from t limit 1), not a = a = b, not x -> a, not a is null between 1 and 2
 select a ?? (x -> a), f((x -> a), b), f(a, (x -> b)), b, (x -> c)
+select (a between 1 and 2) = b, (a between 1 and 2) is null, (a is distinct from b) = c, a between 1 and (b = c)
