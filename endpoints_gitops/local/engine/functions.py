@@ -111,7 +111,7 @@ def aggregate_kind(function: Function, values: list[Sql]) -> Kind:
 def aggregate_nullable(function: Function, values: list[Sql]) -> bool:
     if function.clickhouse.endswith("OrNull"):
         return True
-    counts = function.name.startswith(("count", "uniq", "group"))
+    counts = function.name.startswith(("count", "uniq", "groupArray", "groupUniqArray"))
     return not counts and any_nullable(values)
 
 

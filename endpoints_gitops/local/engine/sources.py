@@ -18,6 +18,9 @@ _PARTS: Final = """
 node start end table alias table_args table_final sample join_type constraint next_join column_aliases
 """
 _KNOWN: Final = frozenset(_PARTS.split())
+_KNOWN_OF_CTE: Final = frozenset(
+    {"node", "start", "end", "name", "expr", "cte_type", "columns", "recursive", "materialized"}
+)
 _FINAL: Final = "The FINAL keyword is not supported in HogQL as it causes slow queries"
 
 
@@ -121,7 +124,7 @@ class From:
 
     def _named(self, name: str, columns: Mapping[str, Column], table: Table | None = None) -> Source:
         printed = name
-        while printed in self._scope.world.taken:
+        while printed in self._scope.world.taken or printed in self._scope.world.tables:
             printed += "_"
         return Source(name=name, printed=printed, columns=columns, table=table)
 
@@ -130,6 +133,7 @@ def ctes_of(node: Tree, above: Mapping[str, Cte]) -> dict[str, Cte]:
     """What a SELECT sees: the entries above it, then its own, each of which sees those before it."""
     seen = dict(above)
     for each in node.get("ctes") or []:
+        refuse_unknown(each, _KNOWN_OF_CTE)
         refuse_if(each.get("recursive"), "Recursive CTEs are not supported")
         refuse_if(each.get("materialized") is not None, "MATERIALIZED is not supported in clickhouse dialect")
         seen[each["name"]] = Cte(name=each["name"], node=each, above=dict(seen))

@@ -17,7 +17,7 @@ from endpoints_gitops.local.engine.functions import (
 from endpoints_gitops.local.engine.kinds import Kind, Sql
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.scope import Scope, refuse_unknown
+from endpoints_gitops.local.engine.scope import Scope, refuse_if, refuse_unknown
 
 _SHIFTED: Final = {"lag": "lagInFrame", "lead": "leadInFrame"}
 _PARTS: Final = "node start end name exprs args over_expr over_identifier"
@@ -126,4 +126,5 @@ def _edge(node: Tree) -> str:
     if kind == "CURRENT ROW":
         return kind
     value = node.get("frame_value")
-    return f"{'UNBOUNDED' if value is None else int(value)} {kind}"
+    refuse_if(not isinstance(value, int | None), "A window's frame reaches a whole number of rows, no expression")
+    return f"{'UNBOUNDED' if value is None else value} {kind}"
