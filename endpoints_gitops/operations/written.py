@@ -135,7 +135,7 @@ def overtaken(change: Change, now: Endpoint, ours: int) -> Written:
 def _faults(change: Change, answer: Endpoint) -> Iterator[EndpointsError]:
     name, where = change.name, _where(change)
     if change.precondition.endpoint_id not in {None, answer.id}:
-        yield _recreated(change)
+        yield _recreated(change, answer)
     elif answer.current_version > expected_version(change):
         yield _came_between(change, answer)
     left = not_applied(change, answer)
@@ -170,9 +170,15 @@ def _came_between(change: Change, answer: Endpoint) -> Conflict:
     return Conflict(what, where=_where(change), fix=fix, code="push.came_between")
 
 
-def _recreated(change: Change) -> Conflict:
-    message = f"{change.name} was deleted and made anew by somebody else while this push ran, and the push wrote to it"
-    fix = f"endpoints-gitops diff {change.name}"
+def _recreated(change: Change, answer: Endpoint) -> Conflict:
+    name, now = change.name, answer.current_version
+    message = (
+        f"{name} was deleted and made anew by somebody else while this push ran; version {now} of the new one is ours"
+    )
+    fix = f"endpoints-gitops versions {name} shows theirs; endpoints-gitops rollback {name}@{now - 1} restores it"
+    if not cuts_a_version(change):
+        message = f"{name} was deleted and made anew by somebody else while this push ran, and has our settings now"
+        fix = f"endpoints-gitops diff {name}"
     return Conflict(message, where=_where(change), fix=fix, code="push.came_between")
 
 

@@ -69,6 +69,17 @@ def test_an_edit_before_a_setting_is_written_is_told_too(cli, checkout, client, 
     assert queries(client) == [SQL, THEIRS]
 
 
+@pytest.mark.usefixtures("edited")
+def test_what_somebody_does_while_we_are_asked_is_seen(cli, client, server):
+    """A setting leaves no version behind: only a look after the answer can tell."""
+    theirs = Edit(path="endpoints/one/", body={"description": "Theirs"})
+    server.faults.add(Fault(effect=Effect.EDIT, method="GET", path="*/endpoints", nth=2, edit=theirs))
+    ran = cli("push", input="y\n")
+    assert ran.code == 6
+    assert "one moved: settings of version 1 were changed by somebody else; nothing was written" in ran.err
+    assert (client.get_endpoint("one").description, client.get_endpoint("two").description) == ("Theirs", "New")
+
+
 def test_a_name_that_somebody_takes_meanwhile_stays_theirs(cli, checkout, client, server):
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     taken = Edit(method="POST", path="endpoints/", body={"name": "one", **query(THEIRS)})
@@ -87,6 +98,23 @@ def test_an_endpoint_that_somebody_deletes_meanwhile_is_told(cli, client, server
     assert ran.code == 6
     assert "one is gone" in ran.err
     assert [one.name for one in client.list_endpoints()] == ["two"]
+
+
+@pytest.mark.usefixtures("edited")
+def test_an_endpoint_that_is_another_one_by_now_is_told(cli, client, server):
+    anew = Edit(method="POST", path="endpoints/", body={"name": "one", **query(THEIRS)})
+    server.faults.add(
+        Fault(effect=Effect.EDIT, **WRITE, nth=1, edit=Edit(method="DELETE", path="endpoints/one/")),
+        Fault(effect=Effect.EDIT, **WRITE, nth=1, edit=anew),
+    )
+    ran = cli("push", "--yes", "one")
+    assert ran.code == 6
+    assert (
+        "one was deleted and made anew by somebody else while this push ran; version 2 of the new one is ours"
+        in ran.err
+    )
+    assert "endpoints-gitops rollback one@1 restores it" in ran.err
+    assert queries(client) == [THEIRS, f"{SQL} LIMIT 2"]
 
 
 @pytest.mark.usefixtures("edited")

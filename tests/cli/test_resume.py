@@ -44,7 +44,8 @@ def stopped(checkout, server) -> Callable[..., int]:
         deadline = time.monotonic() + 60
         hanging = sum(fault.when is When.BEFORE for fault in faults)
         while time.monotonic() < deadline and not _all_sent(server, sent, hanging):
-            time.sleep(0.02)
+            with pytest.raises(subprocess.TimeoutExpired):  # else it ended by itself
+                process.wait(timeout=0.02)
         process.send_signal(by)
         code = process.wait(timeout=60)
         server.faults.clear()

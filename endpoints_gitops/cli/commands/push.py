@@ -101,6 +101,8 @@ def carried_out(context: Context, plan: Plan, ground: Ground) -> PushResult:
     console.say(*plans.notes(plan))
     if not plan.is_empty:
         confirm(context, plan)
+        if not context.arguments.yes:  # whoever was asked may have had lunch first
+            ground = Ground.look(context.workplace, plan, ground.definitions.values())
     try:
         return push(context.workplace, plan, ground)
     except KeyboardInterrupt:
