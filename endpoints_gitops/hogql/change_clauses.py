@@ -39,7 +39,7 @@ def select_changes(old: NormalSelect, new: NormalSelect) -> Iterator[QueryChange
 
 
 def _simple(kind: ChangeKind, word: str, old: Any, new: Any, path: str) -> Iterator[QueryChange]:  # noqa: ANN401 - parts of trees
-    before, after = (_shown(value) for value in (old, new))
+    before, after = (None, None) if old == new else (_shown(old), _shown(new))
     if before != after:
         same = _without_variables(old) == _without_variables(new)
         yield QueryChange(kind=kind, before=before, after=after, locus=f"{path}{word}", is_variable=same)
@@ -72,7 +72,7 @@ def _column_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
             added=tuple(name for name, _ in added),
         )
     for name in (name for name in before if name in after):
-        texts_of = text(before[name]), text(after[name])
+        texts_of = ("", "") if before[name] == after[name] else (text(before[name]), text(after[name]))
         if texts_of[0] != texts_of[1]:
             yield QueryChange(
                 kind=_expression_kind(before[name], after[name]),
@@ -129,6 +129,8 @@ def _source_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
     before, after = list(joins(old)), list(joins(new))
     for place in range(max(len(before), len(after))):
         mine, other = (each[place] if place < len(each) else None for each in (before, after))
+        if mine is not None and other is not None and _alone(mine) == _alone(other):
+            continue
         tables = [_table(join) for join in (mine, other)]
         kind = ChangeKind.SOURCE if place == 0 or None not in tables else ChangeKind.JOIN
         if tables[0] != tables[1]:
@@ -136,6 +138,10 @@ def _source_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
         how = [_how(join) for join in (mine, other)]
         if how[0] != how[1] and None not in tables:
             yield QueryChange(kind=ChangeKind.JOIN, before=how[0], after=how[1], locus=f"{path}join {tables[1]}")
+
+
+def _alone(join: Tree) -> Tree:
+    return {key: value for key, value in join.items() if key not in ("next_join", "alias")}
 
 
 def _table(join: Tree | None) -> str | None:
@@ -164,7 +170,8 @@ def _array_join(select: Tree) -> str | None:
 
 def _filter_changes(old: NormalSelect, new: NormalSelect, key: str, locus: str) -> Iterator[QueryChange]:
     """Condition by condition, as far as AND joins them; those that hold variables are told apart."""
-    if key == "having" and _shown(old.node.get(key)) == _shown(new.node.get(key)):
+    is_same = old.node.get(key) == new.node.get(key) if key == "having" else False
+    if is_same or old.expanded.get(key) == new.expanded.get(key):
         return
     before, after = _conditions(old.expanded.get(key)), _conditions(new.expanded.get(key))
     removed = [node for shown, node in before.items() if shown not in after]
@@ -218,8 +225,10 @@ def _parts(node: Tree) -> list[Tree]:
 
 
 def _grouping_changes(old: NormalSelect, new: NormalSelect, locus: str) -> Iterator[QueryChange]:
-    before, after = ([text(key) for key in each.expanded.get("group_by") or ()] for each in (old, new))
     modes = [each.node.get("group_by_mode") for each in (old, new)]
+    if modes[0] == modes[1] and old.expanded.get("group_by") == new.expanded.get("group_by"):
+        return
+    before, after = ([text(key) for key in each.expanded.get("group_by") or ()] for each in (old, new))
     removed = tuple(key for key in before if key not in after)
     added = tuple(key for key in after if key not in before)
     if removed or added or modes[0] != modes[1]:
@@ -241,7 +250,7 @@ def _grouping(mode: str | None, keys: list[str]) -> str | None:
 def _ordering_changes(old: NormalSelect, new: NormalSelect, locus: str) -> Iterator[QueryChange]:
     """The same name, or the same expression under another name, is the same order."""
     before, after = old.node.get("order_by"), new.node.get("order_by")
-    if _shown(before) == _shown(after):
+    if before == after or _shown(before) == _shown(after):
         return
     if _shown(old.expanded.get("order_by")) != _shown(new.expanded.get("order_by")):
         yield QueryChange(kind=ChangeKind.ORDERING, before=_shown(before), after=_shown(after), locus=locus)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from endpoints_gitops.hogql.parser import Tree, parse
+from endpoints_gitops.hogql.parser import Tree, parse_without_positions
 from endpoints_gitops.hogql.print_expressions import Unprintable
 from endpoints_gitops.hogql.printer import print_hogql
 from endpoints_gitops.hogql.result_types import known_name
@@ -31,13 +31,19 @@ class NormalSelect:
     expanded: Mapping[str, Any]
 
 
+@lru_cache(maxsize=64)
+def bare_tree(sql: str) -> Tree:
+    """Without positions, so that what is spelt alike is equal. Raises a ParseFailure."""
+    return parse_without_positions(sql)
+
+
 @lru_cache(maxsize=512)
 def normal_selects(sql: str) -> Mapping[str, NormalSelect]:
     """The SELECTs that rows come from (the outermost, arms, CTEs, subqueries in FROM), by path. Raises a
     ParseFailure.
     """
     found: dict[str, NormalSelect] = {}
-    waiting = [("", parse(sql))]
+    waiting = [("", bare_tree(sql))]
     while waiting:
         path, node = waiting.pop(0)
         if node["node"] == "SelectQuery":

@@ -9,6 +9,7 @@ from endpoints_gitops.hogql.parser import Tree
 
 QUERIES: Final = ("SelectQuery", "SelectSetQuery")
 _POSITIONS: Final = ("start", "end")
+_HOLDING: Final = (dict, list)
 
 
 def is_node(value: Mapping[str, Any]) -> bool:
@@ -24,7 +25,7 @@ def nodes(*roots: object) -> Iterator[Tree]:
         if isinstance(value, dict):
             if is_node(value):
                 yield value
-            waiting.extend(value.values())
+            waiting.extend(_children(value))
         elif isinstance(value, list):
             waiting.extend(value)
 
@@ -40,7 +41,7 @@ def nodes_within(*roots: object) -> Iterator[tuple[Tree, tuple[Tree, ...]]]:
                 if value["node"] in QUERIES:
                     continue
                 around = (*around, value)
-            waiting.extend((inner, around) for inner in reversed(value.values()) if _holds(inner))
+            waiting.extend((inner, around) for inner in reversed(_children(value)))
         elif isinstance(value, list):
             waiting.extend((inner, around) for inner in reversed(value))
 
@@ -67,16 +68,18 @@ def fold(root: object, combine: Callable[[dict[str, Any]], Any], *, whole: tuple
         if isinstance(value, dict):
             if value.get("node") in whole:
                 continue
-            place[key] = copy = dict(value)
-            order.extend((copy, inner) for inner, below in value.items() if inner not in _POSITIONS and _holds(below))
+            place[key] = copy = value.copy()
+            order += [
+                (copy, inner) for inner, below in value.items() if type(below) in _HOLDING and inner not in _POSITIONS
+            ]
         elif isinstance(value, list):
-            place[key] = items = list(value)
-            order.extend((items, index) for index, below in enumerate(value) if _holds(below))
+            place[key] = items = value.copy()
+            order += [(items, index) for index, below in enumerate(value) if type(below) in _HOLDING]
     for place, key in reversed(order):
         if isinstance(place[key], dict):
             place[key] = combine(place[key])
     return holder[0]
 
 
-def _holds(value: object) -> bool:
-    return isinstance(value, dict | list)
+def _children(node: dict[str, Any]) -> list[Any]:
+    return [below for key, below in node.items() if type(below) in _HOLDING and key not in _POSITIONS]

@@ -42,6 +42,9 @@ class Usage:
 @lru_cache(maxsize=2048)
 def usages(sql: str) -> tuple[Usage, ...]:
     """Every use of every variable, in the order of the text. Raises a ParseFailure."""
+    if "{" not in sql:
+        parse(sql)
+        return ()
     found = [usage for select in selects(parse(sql)) for usage in _in_select(select)]
     return tuple(sorted(found, key=lambda usage: usage.start))
 
