@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from endpoints_gitops.hogql.change_clauses import select_changes
 from endpoints_gitops.hogql.changes import ChangeKind, QueryChange
-from endpoints_gitops.hogql.normal import NormalSelect, bare_tree, normal_selects, sources_of, text
-from endpoints_gitops.hogql.parser import ParseFailure, Tree
+from endpoints_gitops.hogql.normal import NormalSelect, normal_selects, sources_of, text
+from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 
 __all__ = ["ChangeKind", "QueryChange", "changes"]
 
@@ -25,7 +25,7 @@ def changes(before: str, after: str) -> tuple[QueryChange, ...]:
         return ()
     try:
         old, new = normal_selects(before), normal_selects(after)
-        sets = list(_set_changes(bare_tree(before), bare_tree(after)))
+        sets = list(_set_changes(parse(before), parse(after)))
     except ParseFailure as failure:
         return () if _same_text(before, after) else (_opaque(before, after, failure.message),)
     found = [change for path in dict.fromkeys((*old, *new)) for change in _at(path, old.get(path), new.get(path))]

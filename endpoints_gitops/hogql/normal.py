@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from endpoints_gitops.hogql.parser import Tree, parse_without_positions
+from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.print_expressions import Unprintable
 from endpoints_gitops.hogql.printer import print_hogql
 from endpoints_gitops.hogql.result_types import known_name
@@ -24,17 +24,14 @@ _EXPANDED: Final = ("prewhere", "where", "group_by", "having", "qualify", "order
 
 @dataclass(frozen=True, slots=True)
 class NormalSelect:
-    """`node` has its prefixes normalised; in `expanded` the names of the SELECT list are written out besides."""
+    """`node` has its prefixes normalised; in `expanded` the names of the SELECT list are written out besides.
+
+    Neither has positions outside of subqueries, so that what is spelt alike mostly is equal.
+    """
 
     path: str
     node: Tree
     expanded: Mapping[str, Any]
-
-
-@lru_cache(maxsize=64)
-def bare_tree(sql: str) -> Tree:
-    """Without positions, so that what is spelt alike is equal. Raises a ParseFailure."""
-    return parse_without_positions(sql)
 
 
 @lru_cache(maxsize=512)
@@ -43,7 +40,7 @@ def normal_selects(sql: str) -> Mapping[str, NormalSelect]:
     ParseFailure.
     """
     found: dict[str, NormalSelect] = {}
-    waiting = [("", bare_tree(sql))]
+    waiting = [("", parse(sql))]
     while waiting:
         path, node = waiting.pop(0)
         if node["node"] == "SelectQuery":
@@ -98,6 +95,8 @@ def _prefixes(select: Tree) -> dict[str, str | None]:
 
 def _respelt(value: Any, prefixes: Mapping[str, str | None], aliases: Mapping[str, Tree]) -> Any:  # noqa: ANN401 - part of a tree
     def combine(node: dict[str, Any]) -> Any:  # noqa: ANN401 - part of a tree
+        node.pop("start", None)
+        node.pop("end", None)
         if node.get("node") == "Field":
             return _field(node, prefixes, aliases)
         if node.get("node") == "Call":
