@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import uuid
 from collections import deque
@@ -14,15 +13,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from endpoints_gitops.errors import InvalidInput, Problem
+from endpoints_gitops.local.engine.file_records import FORMATS, Row, RowsOfParquet, Unreadable, parse_json, records
 from endpoints_gitops.local.engine.tables import BUILT_IN_NAMES
 
-FORMATS: Final = {".csv": "CSVWithNames", ".jsonl": "JSONEachRow", ".ndjson": "JSONEachRow", ".parquet": "Parquet"}
 _MOST_PROBLEMS: Final = 20
 _NAMESPACE: Final = uuid.UUID("6f1d9e0e-6d6f-5b5e-9d55-0f6f4c1a7e11")
 
-type Row = dict[str, Any]
 type Read = Callable[[object], object]
-type RowsOfParquet = Callable[[Path], Iterator[Row]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,51 +127,11 @@ def _rows(
 def _readable(path: Path, mistakes: _Mistakes, rows_of_parquet: RowsOfParquet) -> Iterator[tuple[int, Row]]:
     """The records up to the first that cannot be read at all."""
     try:
-        yield from _records(path, rows_of_parquet)
-    except _Unreadable as error:
+        yield from records(path, rows_of_parquet)
+    except Unreadable as error:
         mistakes.add(path, str(error), error.line)
     except (OSError, UnicodeDecodeError) as error:
         mistakes.add(path, f"cannot be read: {error}")
-
-
-class _Unreadable(ValueError):
-    def __init__(self, message: str, line: int) -> None:
-        super().__init__(message)
-        self.line = line
-
-
-def _records(path: Path, rows_of_parquet: RowsOfParquet) -> Iterator[tuple[int, Row]]:
-    if path.suffix.lower() == ".parquet":
-        yield from enumerate(rows_of_parquet(path), 1)
-        return
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        if path.suffix.lower() == ".csv":
-            yield from _records_of_csv(stream)
-        else:
-            yield from ((line, _object(text, line)) for line, text in enumerate(stream, 1) if text.strip())
-
-
-def _records_of_csv(stream: Iterator[str]) -> Iterator[tuple[int, Row]]:
-    reader = csv.DictReader(stream, strict=True)
-    try:
-        if not reader.fieldnames:
-            raise _Unreadable("there is no header with the names of columns", 1)
-        for record in reader:
-            if None in record or None in record.values():
-                raise _Unreadable(f"the header has {len(reader.fieldnames)} columns, this row has not", reader.line_num)
-            yield reader.line_num, {key: value for key, value in record.items() if value != ""}
-    except csv.Error as error:
-        raise _Unreadable(f"not CSV: {error}", reader.reader.line_num) from None
-
-
-def _object(text: str, line: int) -> Row:
-    try:
-        value = _json(text.strip())
-    except ValueError as error:
-        raise _Unreadable(f"not JSON: {error}", line) from None
-    if not isinstance(value, dict):
-        raise _Unreadable("each line is to be one JSON object", line)
-    return value
 
 
 def _checked(record: Row, columns: Mapping[str, _Column]) -> tuple[Row, list[str]]:
@@ -239,21 +196,9 @@ def _parsed(value: object) -> Any:  # noqa: ANN401 - JSON of any shape
     if not isinstance(value, str):
         return value
     try:
-        return _json(value)
+        return parse_json(value)
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
-
-
-def _json(text: str) -> Any:  # noqa: ANN401 - JSON of any shape
-    def no_constant(name: str) -> None:
-        raise ValueError(f"{name} is no JSON number")
-
-    try:
-        value = json.loads(text, parse_constant=no_constant)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{error.msg} at character {error.pos + 1}") from None
-    json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text for ClickHouse
-    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,6 @@ counted back from the day of `now`, and nothing happens after `now`: the last th
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -97,7 +96,7 @@ class _Life:
                 "timestamp": _written(at),
                 "distinct_id": self.distinct_id,
                 "person_id": self.id,
-                "properties": json.dumps(common | properties),
+                "properties": common | properties,
             }
         )
         if self.distinct_id not in self.distinct_ids:
@@ -113,7 +112,7 @@ class _Life:
         return {
             "id": self.id,
             "created_at": first,
-            "properties": json.dumps(known),
+            "properties": known,
             "is_identified": int("email" in known),
         }
 
@@ -125,7 +124,7 @@ class _Life:
             "key": self.company_key,
             "created_at": created,
             "updated_at": created,
-            "properties": json.dumps(known),
+            "properties": known,
         }
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.local.engine import data_files
 from endpoints_gitops.local.engine.column_types import element_kind, is_nullable, kind_of
-from endpoints_gitops.local.engine.data_files import FORMATS
+from endpoints_gitops.local.engine.file_records import FORMATS
 from endpoints_gitops.local.engine.kinds import Kind
 from endpoints_gitops.local.engine.literals import identifier, text
 from endpoints_gitops.local.engine.refusals import QueryRefused
@@ -107,7 +107,7 @@ def stored_tables(
 
 
 def insert(session: Session, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to a table; columns that a row does not name get their defaults."""
+    """Add rows to a table; columns that a row does not name get their defaults, and objects are kept as text."""
     lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     if lines:
         session.execute(f"INSERT INTO {name} FORMAT JSONEachRow\n{lines}")

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from endpoints_gitops.local.engine.engine import Engine
@@ -35,7 +37,11 @@ def _cases() -> Iterator[Any]:
             yield pytest.param(case, id=f"{path.stem}: {case['hogql']}")
 
 
-@pytest.mark.parametrize("case", list(_cases()))
+CASES = list(_cases())
+QUERIES = [str(case.values[0]["hogql"]) for case in CASES]
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_query(small: Engine, case: dict[str, Any]) -> None:
     if "refused" in case:
         with pytest.raises(QueryRefused) as caught:
@@ -54,6 +60,22 @@ def test_query(small: Engine, case: dict[str, Any]) -> None:
         wanted["rows"] = _in_order(wanted["rows"], case["hogql"])
     assert {key: got[key] for key in wanted} == wanted
     assert [name for name, _ in answer.types] == got["columns"]
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_nonsense_is_refused(small: Engine, data: st.DataObject) -> None:
+    """Queries with parts of others in them end in an answer or in a refusal that says something."""
+    written = data.draw(st.sampled_from(QUERIES))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place, other = data.draw(st.integers(0, len(written))), data.draw(st.sampled_from(QUERIES))
+        start = data.draw(st.integers(0, len(other) - 1))
+        stolen = other[start : start + data.draw(st.integers(0, 12))]
+        written = f"{written[:place]} {stolen} {written[place + data.draw(st.integers(0, 8)) :]}"
+    try:
+        small.run(written, VALUES)
+    except QueryRefused as refusal:
+        assert refusal.message and refusal.code  # noqa: PT017, PT018 - an answer is right as well
 
 
 def _fits(message: str, wanted: str) -> bool:
