@@ -54,13 +54,15 @@ class Sides(TypedDict):
     place: Place
 
 
-def sql_place(path: str, line: int | None, *, query_file: str | None = None) -> Place:
-    """Where SQL begins: in a file of its own, under the key as a block, or beside the key."""
-    if query_file is not None:
-        return Place(path=shown(Path(path).parent / query_file))
-    if line is None:
+def sql_place(path: str, line: int | None) -> Place:
+    """Where SQL begins, by the line that states it: in a file of its own, under the key as a block, or beside it."""
+    key, value = _written(path, line) if line else ("", "")
+    if key == "query_file":
+        return Place(path=shown(Path(path).parent / value.strip("\"'")))
+    if line is None or key != "query":
         return Place(path=path)
-    return Place(path=path, line=line + _is_block(path, line))
+    is_block = value[:1] in {"|", ">", ""}
+    return Place(path=path, line=line + is_block)
 
 
 def lines(key: Key, before: Json, after: Json, *, version: int | None, place: Place) -> Iterator[Line | str]:
@@ -160,13 +162,14 @@ def _moved(header: str, lines_before: int) -> str:
     return f"{marker} {old} +{int(start) + lines_before}{comma}{count} {end}"
 
 
-def _is_block(path: str, line: int) -> bool:
-    """Whether the SQL begins in the line after its key."""
+def _written(path: str, line: int) -> tuple[str, str]:
+    """Key and value as they stand in a line of a file."""
     try:
-        written = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()[line - 1]
+        text = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()[line - 1]
     except (OSError, IndexError):
-        return False
-    return written.partition(":")[2].strip()[:1] in {"|", ">", ""}
+        return "", ""
+    key, _, value = text.partition(":")
+    return key.strip().strip("\"'"), value.strip()
 
 
 def as_text(value: Json) -> str:

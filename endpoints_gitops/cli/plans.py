@@ -114,7 +114,7 @@ def variable_item(change: VariableChange) -> JsonObject:
 
 def key_items(change: Change) -> list[Json]:
     """Each key of a change for machines."""
-    place = differences.Place(path=change.path or change.name)
+    place = _place(change)
     version = change.precondition.version
     return [
         {"key": each.key, **differences.as_json(each.key, each.before, each.after, version=version, place=place)}
@@ -178,9 +178,7 @@ def _what(change: Change) -> str:
 
 
 def _key_lines(change: Change, each: KeyChange) -> Iterator[Line | str]:
-    place = differences.Place(path=change.path or change.name)
-    if each.key is Key.QUERY and change.path:
-        place = differences.sql_place(change.path, change.line)
+    place = _place(change)
     shown = [
         line if isinstance(line, Line) else Line(line)
         for line in differences.lines(
@@ -192,6 +190,10 @@ def _key_lines(change: Change, each: KeyChange) -> Iterator[Line | str]:
         return
     yield f"    {each.key}:"
     yield from (Line(f"      {line.text}", line.style) for line in shown)
+
+
+def _place(change: Change) -> differences.Place:
+    return differences.sql_place(change.path, change.line) if change.path else differences.Place(path=change.name)
 
 
 def _whose(left: LeftAlone) -> str:

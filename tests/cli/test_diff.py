@@ -80,6 +80,7 @@ def test_sql_in_a_file_of_its_own_is_shown_there(cli, checkout):
     cli("push", "--yes")
     checkout.commit({"sql/one.sql": SQL + "\nLIMIT 3"})
     assert "+++ endpoints/sql/one.sql\n    @@ -1,3 +1,4 @@" in cli("diff").out
+    assert "+++ endpoints/sql/one.sql\n      @@ -1,3 +1,4 @@" in cli("plan").out
 
 
 def test_a_query_node_is_shown_by_path_and_nulls_and_defaults_are_not(cli, checkout):

@@ -92,13 +92,12 @@ def _difference_lines(judged: Judged, one: Difference) -> Iterator[Line | str]:
 
 def _sides(judged: Judged, one: Difference) -> differences.Sides:
     assert judged.loaded is not None
-    query_file = judged.loaded.definition.query_file
     return {
         "key": one.key,
         "before": one.server,
         "after": one.file,
         "version": judged.endpoint.current_version if judged.endpoint else None,
-        "place": differences.sql_place(judged.loaded.path, one.line, query_file=query_file),
+        "place": differences.sql_place(judged.loaded.path, one.line),
     }
 
 
