@@ -57,6 +57,15 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
         rollback=("make an older version's query the newest", "revenue_by_plan@3"),
         delete=("delete endpoints for good", "revenue_by_plan"),
     ),
+    "consume": _entries(
+        lock=("pin the versions of the endpoints that this app uses", "", "--check", "--verify"),
+        outdated=("show which pins are behind, and what would break on the way", ""),
+        upgrade=(
+            "move pins to newer versions, and refuse what would break the app",
+            "",
+            "revenue_by_plan@4 --allow-breaking 'the report is adapted'",
+        ),
+    ),
     "about": _entries(
         auth=("who you are, what the key may do, what is left of its budget", "status"),
         schema=("print the JSON Schema of the definition file", ""),

@@ -1,0 +1,200 @@
+"""`upgrade [NAME[@N]…]`: move pins to newer, or other, versions; what would break the app is shown and not done."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.consuming import Consumer, finding_lines
+from endpoints_gitops.errors import Conflict, ExitCode, UsageError
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.name import is_endpoint_name
+from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.workspace.files import shown
+
+if TYPE_CHECKING:
+    from endpoints_gitops.operations.pinning import Side
+    from endpoints_gitops.operations.upgrade import Move
+
+type Targets = Mapping[str, int | None]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which pins, to where, and what may happen to the app."""
+    parser.add_argument(
+        "targets", nargs="*", metavar="NAME[@N]", help="an endpoint, or a version of it (default: all, to the newest)"
+    )
+    breaking = parser.add_mutually_exclusive_group()
+    breaking.add_argument(
+        "--compatible-only", action="store_true", help="move as far as nothing breaks, and no further"
+    )
+    breaking.add_argument(
+        "--allow-breaking", metavar="REASON", type=_reason, help="move all the same; the lock records why"
+    )
+    parser.add_argument(
+        "--allow-unknown", action="store_true", help="take what cannot be decided (C112, M107) for no break"
+    )
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Show what each move changes, ask where somebody is there, and write the lock."""
+    from endpoints_gitops.operations.upgrade import Allowed, Result, plan_moves
+
+    targets = _targets(arguments.targets)
+    allowed = Allowed(
+        compatible_only=arguments.compatible_only, reason=arguments.allow_breaking, unknown=arguments.allow_unknown
+    )
+    with Consumer(arguments, console) as consumer:
+        lock, sides = consumer.present_lock, consumer.sides()
+        _check(targets, sides, consumer)
+        each = [(side, {name: targets[name] for name in targets if _uses(side, name)}) for side in sides]
+        moves = [
+            move for side, wanted in each if wanted or not targets for move in plan_moves(side, lock, wanted, allowed)
+        ]
+        for move in moves:
+            console.show(_lines(move))
+        if any(move.result is Result.MOVES for move in moves):
+            _write(consumer, moves)
+        else:
+            console.say(f"{shown(consumer.lock_path)} is as it was")
+    return _outcome(moves)
+
+
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the reason is empty: say why, for those who read the lock")
+    return text.strip()
+
+
+def _targets(words: Sequence[str]) -> Targets:
+    targets: dict[str, int | None] = {}
+    for word in words:
+        name, at, number = word.partition("@")
+        is_number = number.isascii() and number.isdigit() and 0 < int(number) < 2**31
+        if not is_endpoint_name(name) or (at and not is_number):
+            raise UsageError(f"{word!r} is no NAME or NAME@VERSION", fix="endpoints-gitops upgrade revenue_by_plan@3")
+        if name in targets:
+            raise UsageError(f"{name} is named twice", fix=f"name it once, as {name} or {name}@VERSION")
+        targets[name] = int(number) if at else None
+    return targets
+
+
+def _uses(side: Side, name: str) -> bool:
+    return any(use.name == name for use in side.uses)
+
+
+def _check(targets: Targets, sides: Sequence[Side], consumer: Consumer) -> None:
+    """Raise UsageError for what is not used, what is not pinned, and a number that several environments could mean."""
+    for name, number in targets.items():
+        using = [side for side in sides if _uses(side, name)]
+        if not using:
+            raise _unused(name, sides)
+        pinned = [side for side in using if consumer.present_lock.pin(name, side.environment)]
+        if not pinned:
+            raise UsageError(f"{name} is used and not pinned yet", fix="endpoints-gitops lock", code="lock.unpinned")
+        if number is not None and len(using) > 1:
+            names = ", ".join(side.environment for side in using)
+            message = f"{name}@{number} could be meant in {names}: version numbers differ by project"
+            fix = f"endpoints-gitops upgrade {name}@{number} --env {using[0].environment}"
+            raise UsageError(message, fix=fix, code="configuration.environment")
+
+
+def _unused(name: str, sides: Sequence[Side]) -> UsageError:
+    from endpoints_gitops.codecs.mistakes import did_you_mean
+
+    names = sorted({use.name for side in sides for use in side.uses})
+    message = f"{name} is not among the endpoints that are used{did_you_mean(name, names)}"
+    fix = f"the manifest names {', '.join(names)}" if names else "name it under `uses`, then endpoints-gitops lock"
+    return UsageError(message, fix=fix, code="usage.endpoint")
+
+
+def _write(consumer: Consumer, moves: Sequence[Move]) -> None:
+    """The manifest first: if the lock cannot be written then, `lock --check` names the upgrade that is left to do."""
+    from endpoints_gitops.operations.upgrade import Result, upgraded
+    from endpoints_gitops.workspace.manifest import move_use, read_lock_file, write_lock_file
+
+    console, lock = consumer.console, consumer.present_lock
+    moving = [move for move in moves if move.result is Result.MOVES]
+    if console.interactive and not console.confirm(f"Move {_pins(len(moving))}?", yes=consumer.arguments.yes):
+        raise UsageError("not confirmed: nothing was written", code="usage.unconfirmed")
+    if read_lock_file(consumer.lock_path) != lock:
+        message = f"{shown(consumer.lock_path)} was changed while this ran: nothing was written"
+        raise Conflict(message, fix="run the same command again", code="lock.moved")
+    for move in moving:
+        if move.rewrites_manifest and move.after is not None:
+            move_use(consumer.configuration, move.before.environment, move.before.name, move.after.version)
+    write_lock_file(consumer.lock_path, upgraded(lock, moves))
+    console.say(f"{shown(consumer.lock_path)} written: {_pins(len(moving))} moved")
+
+
+def _lines(move: Move) -> Iterator[Line]:
+    from endpoints_gitops.operations.upgrade import Result
+
+    pin = move.before
+    place = f"({pin.environment})"
+    if move.result is Result.CURRENT:
+        yield Line(f"{pin.label} {place}: nothing newer", Style.FAINT)
+    elif move.result is Result.EXACT:
+        fix = f"endpoints-gitops upgrade {pin.name} --env {pin.environment}"
+        yield Line(f"{pin.label} {place}: stays, as the manifest says so; {move.newest} is there: {fix}", Style.FAINT)
+    else:
+        to = move.after.version if move.after else move.newest
+        yield Line(f"{pin.label} → {to} {place}: {_said(move)}" if to else f"{pin.label} {place}: gone", Style.HEAD)
+        yield from finding_lines(move.findings, indent="  ")
+        if move.result is Result.REFUSED and move.after is not None:
+            yield Line(f"  to move all the same: {_insisting(move)}")
+
+
+def _said(move: Move) -> str:
+    from endpoints_gitops.operations.upgrade import Result
+
+    if move.result is Result.HELD:
+        return "not moved: no newer version is compatible"
+    if move.result is Result.REFUSED:
+        return "refused: it breaks this app"
+    said = "breaks this app, and is allowed" if move.is_breaking else "nothing breaks"
+    return f"{said}; the manifest is rewritten too" if move.rewrites_manifest else said
+
+
+def _insisting(move: Move) -> str:
+    assert move.after is not None, "only a move that leads somewhere can be insisted on"
+    target = f"{move.before.name}@{move.after.version} --env {move.before.environment}"
+    return f"endpoints-gitops upgrade {target} --allow-breaking 'the reason'"
+
+
+def _outcome(moves: Sequence[Move]) -> Outcome:
+    from endpoints_gitops.operations.upgrade import Result
+
+    results = [_word(move) for move in moves]
+    return Outcome(
+        command="upgrade",
+        exit_code=ExitCode.FINDINGS if any(move.result is Result.REFUSED for move in moves) else ExitCode.DONE,
+        summary={"pins": len(moves)} | {word: results.count(word) for word in sorted({*results})},
+        items=tuple(map(_item, moves)),
+    )
+
+
+def _item(move: Move) -> JsonObject:
+    return {
+        "environment": move.before.environment,
+        "name": move.before.name,
+        "from": move.before.version,
+        "to": move.after.version if move.after else None,
+        "newest": move.newest,
+        "result": _word(move),
+        "breaking": move.is_breaking,
+        "allowed": list(move.after.allowed) if move.after else [],
+        "findings": [finding.as_json() for finding in move.findings],
+    }
+
+
+def _word(move: Move) -> str:
+    from endpoints_gitops.operations.upgrade import Result
+
+    return "moved" if move.result is Result.MOVES else str(move.result)
+
+
+def _pins(count: int) -> str:
+    return f"{count} pin{'' if count == 1 else 's'}"

@@ -1,0 +1,179 @@
+"""What the commands of a consumer work with: the manifest, the lock beside it, and each environment's server."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.pin import Lock, Use
+from endpoints_gitops.operations.agreement import disagreements, of_no_environment
+from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.manifest import (
+    environments_in_use,
+    lock_path,
+    place_of_use,
+    read_lock_file,
+    refuse_ambiguous,
+    uses_of,
+)
+
+if TYPE_CHECKING:
+    from endpoints_gitops.api.client import Client
+    from endpoints_gitops.model.definition import LoadedDefinition
+    from endpoints_gitops.model.pin import PinnedExample
+    from endpoints_gitops.operations.pinning import Side
+    from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
+
+_STYLES = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: Style.FAINT}
+
+
+class Consumer:
+    """The consumer that a command line means. A context manager: leaving it closes every client."""
+
+    def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
+        self.arguments = arguments
+        self.console = console
+        self._opened = ExitStack()
+        self._definitions: dict[Path, dict[str, LoadedDefinition]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        """Raises UsageError without a file: the manifest stands in it."""
+        from endpoints_gitops.workspace.configuration import load_configuration
+
+        found = load_configuration(Path.cwd(), self.console.environment)
+        if found.path is None:
+            message = "no configuration is here that says which endpoints are used"
+            fix = "add a table `uses` to endpoints.toml, or [tool.endpoints-gitops.uses] to pyproject.toml"
+            raise UsageError(message, fix=fix, code="configuration.missing")
+        return found
+
+    @cached_property
+    def environments(self) -> tuple[EnvironmentSettings, ...]:
+        return environments_in_use(self.configuration, self.arguments.env)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all environments in use are meant."""
+        return not (self.arguments.env or self.configuration.overrides.get("ENV"))
+
+    @cached_property
+    def uses(self) -> dict[str, tuple[Use, ...]]:
+        """The uses of each environment that is meant, by its name."""
+        return {settings.name: uses_of(settings) for settings in self.environments}
+
+    @cached_property
+    def lock_path(self) -> Path:
+        return lock_path(self.configuration)
+
+    @cached_property
+    def lock(self) -> Lock | None:
+        """The lock as it is, None where there is none."""
+        return read_lock_file(self.lock_path)
+
+    @property
+    def present_lock(self) -> Lock:
+        """Raises UsageError where there is none."""
+        if self.lock is None:
+            message = f"{shown(self.lock_path)} is not there"
+            raise UsageError(message, fix="endpoints-gitops lock", code="lock.missing")
+        return self.lock
+
+    def disagreements(self) -> tuple[Finding, ...]:
+        """Where manifest and lock disagree (P108)."""
+        lock = self.lock or Lock()
+        found = [finding for settings in self.environments for finding in self._disagreements(settings, lock)]
+        used = {name for name, uses in self.uses.items() if uses}
+        return (*found, *(of_no_environment(lock, used) if self.is_whole else ()))
+
+    def sides(self) -> tuple[Side, ...]:
+        """The environments that are meant and in which something is used."""
+        from endpoints_gitops.operations.pinning import Side
+
+        path = self.configuration.path
+        assert path is not None, "without a file there is no configuration here"
+        return tuple(
+            Side(
+                environment=settings.name,
+                uses=self.uses[settings.name],
+                client=partial(self._client, settings),
+                examples=partial(self._examples, settings),
+                place_of=partial(place_of_use, self.configuration, settings.name),
+                caller=shown(path),
+            )
+            for settings in self.environments
+        )
+
+    def _disagreements(self, settings: EnvironmentSettings, lock: Lock) -> tuple[Finding, ...]:
+        place_of = partial(place_of_use, self.configuration, settings.name)
+        is_alone = not self._folder(settings).is_dir()
+        return disagreements(settings.name, self.uses[settings.name], lock, place_of, compares_examples=is_alone)
+
+    def _client(self, settings: EnvironmentSettings) -> Client:
+        refuse_ambiguous(self.configuration, self.environments)
+        context = Context.of(self.arguments, self.console)
+        context.configuration, context.environment = self.configuration, settings
+        context.announce()
+        return self._opened.enter_context(context).client
+
+    def _examples(self, settings: EnvironmentSettings, use: Use) -> tuple[PinnedExample, ...]:
+        """Those of the definition where there is one that has any, else those of the manifest."""
+        from endpoints_gitops.model.pin import PinnedExample
+
+        folder = self._folder(settings)
+        if folder not in self._definitions:
+            self._definitions[folder] = _by_name(folder)
+        loaded = self._definitions[folder].get(use.name)
+        declared = loaded.definition.examples if loaded else None
+        if not declared:
+            return use.examples
+        return tuple(PinnedExample(name=one.name, variables=one.variables, rows=one.rows) for one in declared)
+
+    def _folder(self, settings: EnvironmentSettings) -> Path:
+        from endpoints_gitops.workspace.configuration import definitions_folder
+
+        return definitions_folder(self.configuration, settings, self.arguments.dir)
+
+
+def finding_lines(findings: Iterable[Finding], *, indent: str = "") -> Iterator[Line]:
+    """A line for each finding, then where it is and what to do."""
+    for finding in findings:
+        head = f"{indent}{finding.severity:5} {finding.code} {finding.slug}: {finding.message}"
+        yield Line(head, _STYLES[finding.severity])
+        if finding.where:
+            yield Line(f"{indent}      at {finding.where}", Style.FAINT)
+        if finding.fix and finding.severity is not Severity.INFO:
+            yield Line(f"{indent}      fix: {finding.fix}")
+
+
+def counts(findings: Iterable[Finding]) -> dict[str, int]:
+    """How many there are of each severity, for a summary."""
+    severities = [finding.severity for finding in findings]
+    words = {Severity.ERROR: "errors", Severity.WARN: "warnings", Severity.INFO: "infos"}
+    return {word: severities.count(severity) for severity, word in words.items()}
+
+
+def finding_item(finding: Finding, environment: str | None = None) -> JsonObject:
+    """A finding in the machine output, with the environment that it is about."""
+    return {**finding.as_json(), "environment": environment}
+
+
+def _by_name(folder: Path) -> dict[str, LoadedDefinition]:
+    from endpoints_gitops.workspace.definitions import read_all
+
+    return {loaded.name: loaded for loaded in read_all(folder)} if folder.is_dir() else {}

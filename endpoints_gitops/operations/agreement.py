@@ -1,0 +1,91 @@
+"""Whether manifest and lock say the same (P108): offline, without a key, and without loading more than the two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Final
+
+from endpoints_gitops.model.finding import Finding, Scope, Severity
+from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.pin import Lock, Pin, Use
+
+CODE: Final = "P108"
+SLUG: Final = "lock-out-of-date"
+
+type PlaceOf = Callable[[str], str | None]
+
+
+def disagreements(
+    environment: str, uses: Sequence[Use], lock: Lock, place_of: PlaceOf, *, compares_examples: bool = False
+) -> tuple[Finding, ...]:
+    """Where the two disagree about one environment: uses that are not pinned as they say, and pins without a use.
+
+    `compares_examples`: the manifest is where examples come from, as no definitions are here.
+    """
+    by_name = {use.name: use for use in uses}
+    unused = [pin for pin in lock.of(environment) if pin.name not in by_name]
+    found = [_use(environment, use, lock.pin(use.name, environment), place_of, compares_examples) for use in uses]
+    return (*(one for one in found if one), *(_left_over(pin, place_of) for pin in unused))
+
+
+def of_no_environment(lock: Lock, environments: Collection[str]) -> Iterator[Finding]:
+    """Pins of environments in which nothing is used, or which are not configured."""
+    for pin in lock.pins:
+        if pin.environment not in environments:
+            message = f"{pin.label} is pinned for environment {pin.environment}, in which nothing is used"
+            yield _finding(pin.environment, pin.name, message, before=pin.version)
+
+
+def command(words: str, environment: str, *, is_said: bool = True) -> str:
+    """A command that can be pasted, for one environment."""
+    return f"endpoints-gitops {words} --env {environment}" if is_said else f"endpoints-gitops {words}"
+
+
+def _use(environment: str, use: Use, pin: Pin | None, place_of: PlaceOf, compares_examples: bool) -> Finding | None:
+    if pin is None:
+        message = f"{use.name} is used in environment {environment} and not pinned"
+        return _finding(environment, use.name, message, after=use.version, where=place_of(use.name))
+    if use.version is not None and use.version != pin.version:
+        message = (
+            f"{use.name} is pinned to version {pin.version} in environment {environment}, "
+            f"and the manifest says {use.version}"
+        )
+        fix = command(f"upgrade {use.name}@{use.version}", environment)
+        return _finding(
+            environment, use.name, message, before=pin.version, after=use.version, where=place_of(use.name), fix=fix
+        )
+    if compares_examples and use.examples != pin.examples:
+        message = f"the examples of {use.name} in the manifest are not those in the lock (environment {environment})"
+        return _finding(environment, use.name, message, where=place_of(use.name), locus=".examples")
+    return None
+
+
+def _left_over(pin: Pin, place_of: PlaceOf) -> Finding:
+    message = f"{pin.label} is pinned in environment {pin.environment} and no longer used"
+    return _finding(pin.environment, pin.name, message, before=pin.version, where=place_of(pin.name))
+
+
+def _finding(
+    environment: str,
+    name: str,
+    message: str,
+    *,
+    before: Json = None,
+    after: Json = None,
+    where: str | None = None,
+    fix: str = "endpoints-gitops lock",
+    locus: str = "",
+) -> Finding:
+    return Finding(
+        code=CODE,
+        slug=SLUG,
+        severity=Severity.ERROR,
+        scope=Scope.NEITHER,
+        endpoint=name,
+        locus=f"uses.{environment}{locus}",
+        where=where,
+        before=before,
+        after=after,
+        message=message,
+        fix=fix,
+    )

@@ -1,0 +1,140 @@
+"""`lock`: pins for the uses of the manifest. Those that are there stay; what is new is read from the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
+
+from endpoints_gitops.api.client import Client
+from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
+from endpoints_gitops.contract.contract import Contract
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.outcome import Failure
+from endpoints_gitops.model.pin import Lock, Pin, Use
+from endpoints_gitops.operations.agreement import command, disagreements
+from endpoints_gitops.operations.naming import missing
+from endpoints_gitops.operations.pinning import Side, inactive, pin_of, read_named, read_types
+from endpoints_gitops.operations.together import each
+
+
+class Action(StrEnum):
+    """What happened to a pin."""
+
+    ADDED = "added"
+    DROPPED = "dropped"
+    CHANGED = "changed"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One pin of the lock; `note` is what its user should know."""
+
+    action: Action
+    pin: Pin
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """The lock that the manifest asks for.
+
+    Where there are `moves` (a version changed by hand) or `failures` (what the server does not have), nothing may be
+    written.
+    """
+
+    entries: tuple[Entry, ...] = ()
+    moves: tuple[Finding, ...] = ()
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def lock(self) -> Lock:
+        kept = (entry.pin for entry in self.entries if entry.action is not Action.DROPPED)
+        return Lock(pins=tuple(sorted(kept, key=lambda pin: (pin.environment, pin.name))))
+
+
+def resolve(sides: Sequence[Side], old: Lock, *, is_whole: bool) -> Resolved:
+    """Resolve the uses of these environments; with `is_whole` they are all there are, and pins of others are dropped.
+
+    The server is asked only for uses without a pin.
+    """
+    moves = tuple(move for side in sides for move in _moves(side, old))
+    if moves:
+        return Resolved(moves=moves)
+    found = [_resolved(side, old) for side in sides]
+    failures = tuple(failure for _, some in found for failure in some)
+    if failures:
+        return Resolved(failures=failures)
+    covered = {side.environment for side in sides}
+    others = (pin for pin in old.pins if pin.environment not in covered)
+    rest = [Entry(action=Action.DROPPED if is_whole else Action.KEPT, pin=pin) for pin in others]
+    entries = [*rest, *(entry for some, _ in found for entry in some)]
+    return Resolved(entries=tuple(sorted(entries, key=lambda entry: (entry.pin.environment, entry.pin.name))))
+
+
+def _moves(side: Side, old: Lock) -> Iterable[Finding]:
+    found = disagreements(side.environment, side.uses, old, side.place_of)
+    return (finding for finding in found if finding.before is not None and finding.after is not None)
+
+
+def _resolved(side: Side, old: Lock) -> tuple[list[Entry], list[Failure]]:
+    kept = [_kept(side, use, pin) for use, pin in side.pinned(old)]
+    used = {use.name for use in side.uses}
+    dropped = [Entry(action=Action.DROPPED, pin=pin) for pin in old.of(side.environment) if pin.name not in used]
+    new = [use for use in side.uses if old.pin(use.name, side.environment) is None]
+    if not new:
+        return [*kept, *dropped], []
+    client = side.client()
+    there, failures = _ask(client, side, new)
+    types = read_types(client, tuple(there.values())) if not failures else None
+    if types is None:
+        return [], failures
+    added = [_added(side, use, there[use.name], types.contract(there[use.name])) for use in new]
+    return [*kept, *dropped, *added], []
+
+
+def _kept(side: Side, use: Use, pin: Pin) -> Entry:
+    examples = side.examples(use)
+    if examples == pin.examples:
+        return Entry(action=Action.KEPT, pin=pin)
+    return Entry(action=Action.CHANGED, pin=replace(pin, examples=examples), note="other examples")
+
+
+def _added(side: Side, use: Use, endpoint: Endpoint, contract: Contract) -> Entry:
+    pin = pin_of(side.environment, endpoint, contract, examples=side.examples(use))
+    return Entry(action=Action.ADDED, pin=pin, note=inactive(endpoint))
+
+
+def _ask(client: Client, side: Side, uses: Sequence[Use]) -> tuple[dict[str, Endpoint], list[Failure]]:
+    """What the server has for each use, and what it does not have."""
+    newest = [use.name for use in uses if use.version is None]
+    exact = [use for use in uses if use.version is not None]
+    there = {name: one for name, one in read_named(client, newest).items() if name in newest}
+    versions = zip(exact, each(partial(_version, client), exact), strict=True)
+    there |= {use.name: version for use, version in versions if version is not None}
+    lacking = [use for use in uses if use.name not in there]
+    names = {endpoint.name: endpoint for endpoint in client.list_endpoints()} if lacking else {}
+    return there, [_failure(side, use, names) for use in lacking]
+
+
+def _version(client: Client, use: Use) -> Endpoint | None:
+    assert use.version is not None, "only uses that state a version come here"
+    try:
+        return client.get_version(use.name, use.version)
+    except (EndpointNotFound, VersionNotFound):
+        return None
+
+
+def _failure(side: Side, use: Use, there: Mapping[str, Endpoint]) -> Failure:
+    where = side.place_of(use.name)
+    endpoint = there.get(use.name)
+    if endpoint is None:
+        fix = f"{command('list', side.environment)} shows what is there; correct the name in `uses`"
+        message = f"{missing(use.name, there).message} in environment {side.environment}"
+        return Failure(code="lock.endpoint", message=message, where=where, fix=fix)
+    newest = endpoint.current_version
+    message = f"{use.name} has no version {use.version} in environment {side.environment}; its newest is {newest}"
+    return Failure(code="lock.version", message=message, where=where, fix=f"write version = {newest}")

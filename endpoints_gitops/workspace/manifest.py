@@ -1,0 +1,183 @@
+"""The manifest: which endpoints an app uses, in which version, and how it reads them. The lock lies beside it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any, Final
+
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.pin import Lock, PinnedExample, Use
+from endpoints_gitops.workspace.configuration import (
+    PREFIX,
+    Configuration,
+    EnvironmentSettings,
+    choose_environment,
+    named_environment,
+)
+from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.toml_places import line_of
+
+LOCK_NAME: Final = "endpoints.lock"
+_OF_ONE_ENVIRONMENT: Final = ("HOST", "PROJECT_ID", "KEY")
+
+
+def uses_of(settings: EnvironmentSettings) -> tuple[Use, ...]:
+    """What the manifest says is used in one environment, by name.
+
+    Raises UsageError for an example with a value that JSON has no word for.
+    """
+    return tuple(_use(name, settings.uses[name]) for name in sorted(settings.uses))
+
+
+def environments_in_use(configuration: Configuration, name: str | None) -> tuple[EnvironmentSettings, ...]:
+    """The environments whose endpoints are used, in the order of their names; the one alone that `--env` or
+    `ENDPOINTS_GITOPS_ENV` names.
+
+    What variables say of host, project and key counts where one environment is meant. Raises UsageError for a name that
+    is not there.
+    """
+    if name or configuration.overrides.get("ENV") or len(configuration.environments) < 2:
+        return (choose_environment(configuration, name),)
+    every = (named_environment(configuration, one) for one in sorted(configuration.environments))
+    used = tuple(settings for settings in every if settings.uses)
+    return (choose_environment(configuration, used[0].name),) if len(used) == 1 else used
+
+
+def refuse_ambiguous(configuration: Configuration, environments: Sequence[EnvironmentSettings]) -> None:
+    """Raise UsageError where several environments are to be asked while a variable gives host, project or key: those
+    are about one.
+    """
+    said = [PREFIX + word for word in _OF_ONE_ENVIRONMENT if configuration.overrides.get(word)]
+    if said and len(environments) > 1:
+        names = ", ".join(settings.name for settings in environments)
+        message = f"{said[0]} is about one environment, and endpoints are used in {names}"
+        fix = f"add --env {environments[0].name}, or unset {said[0]}"
+        raise UsageError(message, fix=fix, code="configuration.environment")
+
+
+def lock_path(configuration: Configuration) -> Path:
+    """`endpoints.lock` beside the configuration file, else in the folder that was started from."""
+    return configuration.folder / LOCK_NAME
+
+
+def read_lock_file(path: Path) -> Lock | None:
+    """The lock, None where there is none. Raises InvalidInput with all that is wrong with it."""
+    from endpoints_gitops.codecs.lock import read_lock
+
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        message = f"cannot be read: {error.strerror or error}"
+        raise UsageError(message, where=shown(path), code="lock.unreadable") from error
+    return read_lock(content, shown(path))
+
+
+def write_lock_file(path: Path, lock: Lock) -> bool:
+    """Write the lock; False, and nothing is touched, where the file says the same already."""
+    from endpoints_gitops.codecs.lock_text import write_lock
+
+    content = write_lock(lock)
+    if path.is_file() and path.read_bytes() == content:
+        return False
+    write_atomically(path, content)
+    return True
+
+
+def place_of_use(configuration: Configuration, environment: str, name: str) -> str | None:
+    """`path:line` of a use, else of the table that it would stand in, else the file; None without a file."""
+    if configuration.path is None:
+        return None
+    text = configuration.path.read_text(encoding="utf-8-sig")
+    place = _place(configuration.path, tomllib.loads(text), environment, name)
+    line = line_of(text, place)
+    return f"{shown(configuration.path)}:{line}" if line else shown(configuration.path)
+
+
+def move_use(configuration: Configuration, environment: str, name: str, version: int) -> None:
+    """Write another version into a use that states one; not a byte of the rest changes.
+
+    Raises UsageError where the file does not let itself be written so, and then it is as it was.
+    """
+    path = configuration.path
+    assert path is not None, "a use stands in a file"
+    content = path.read_bytes()
+    write_atomically(path, _moved(path, content, environment, name, version))
+
+
+def _use(name: str, said: str | Mapping[str, Any]) -> Use:
+    use = Use(name=name)
+    if isinstance(said, str):
+        return use
+    version, columns = said.get("version", "*"), said.get("columns")
+    return replace(
+        use,
+        version=None if version == "*" else version,
+        reads=said.get("reads", use.reads),
+        columns=None if columns is None else tuple(columns),
+        examples=tuple(_example(name, one) for one in said.get("examples", ())),
+    )
+
+
+def _example(name: str, variables: Mapping[str, Any]) -> PinnedExample:
+    return PinnedExample(variables={key: _as_json(value, f"{name}: {key}") for key, value in variables.items()})
+
+
+def _as_json(value: object, said: str) -> Json:
+    """TOML's times as the text that a caller sends; it has words for infinity, which JSON has not."""
+    if isinstance(value, date | datetime | time):
+        return value.isoformat()
+    if isinstance(value, list):
+        return [_as_json(one, said) for one in value]
+    if isinstance(value, dict):
+        return {key: _as_json(one, said) for key, one in value.items()}
+    if isinstance(value, float) and not abs(value) < float("inf"):
+        raise UsageError(f"an example of {said} is {value}, which no caller can send", code="configuration.invalid")
+    assert isinstance(value, bool | int | float | str), "TOML has no other values"
+    return value
+
+
+def _place(path: Path, value: Mapping[str, Any], environment: str, name: str) -> tuple[str, ...]:
+    """Where in the file the use of an environment stands: under the environment, else among the common ones."""
+    prefix = ("tool", "endpoints-gitops") if path.name == "pyproject.toml" else ()
+    own = (*prefix, "environments", environment, "uses", name)
+    common = (*prefix, "uses", name)
+    return own if _at(value, own) is not None or _at(value, common[:-1]) is None else common
+
+
+def _at(value: Any, place: Sequence[str]) -> Any:  # noqa: ANN401 - any value of a TOML file
+    for key in place:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _moved(path: Path, content: bytes, environment: str, name: str, version: int) -> bytes:
+    import tomlkit
+
+    text = content.decode("utf-8-sig")
+    place = _place(path, tomllib.loads(text), environment, name)
+    document = tomlkit.parse(text)
+    use: Any = document
+    for key in place:
+        use = use[key]
+    before = use["version"]
+    use["version"] = version
+    moved = content[: len(content) - len(text.encode())] + tomlkit.dumps(document).encode()
+    if not _is_only_the_number(content, moved, str(before), str(version)):
+        message = f"the version of {name} cannot be changed without changing more of this file"
+        raise UsageError(
+            message, where=shown(path), fix=f"write version = {version} there yourself", code="configuration.unwritable"
+        )
+    return moved
+
+
+def _is_only_the_number(before: bytes, after: bytes, old: str, new: str) -> bool:
+    """Whether the one text is the other with one number in another's place."""
+    starts = (at for at in range(len(before)) if before.startswith(old.encode(), at))
+    return any(before[:at] + new.encode() + before[at + len(old) :] == after for at in starts)
