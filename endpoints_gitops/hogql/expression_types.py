@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from endpoints_gitops.hogql.call_types import arithmetic_type, call_type, logic_type, window_type
+from endpoints_gitops.hogql.call_types import arithmetic_type, call_type, window_type
 from endpoints_gitops.hogql.names import ARITHMETIC, CASTS
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.scope import Scope, property_of, resolve
+from endpoints_gitops.hogql.special_types import logic_type
 from endpoints_gitops.hogql.tree import fold
 from endpoints_gitops.hogql.types import (
     FLOAT,

@@ -76,6 +76,15 @@ def unknown(why: str, nullable: bool | None = None) -> Typed:
     return Typed(Kind.UNKNOWN, nullable, why)
 
 
+def odd(value: Typed) -> Typed:
+    """What a function gives for an argument that it is not for."""
+    return unknown(value.why or f"the argument is of the kind {value.kind}")
+
+
+def nothing_given(name: str) -> Typed:
+    return unknown(f"{name} needs arguments")
+
+
 NULL: Final = Typed(Kind.NOTHING, nullable=True)
 INTEGER: Final = Typed(Kind.INTEGER)
 FLOAT: Final = Typed(Kind.FLOAT)
