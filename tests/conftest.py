@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
-    from endpoints_gitops.local.queries import QueryEngine as Engine
+    from endpoints_gitops.local.engine.engine import Engine
     from endpoints_gitops.local.serve import RunningServer
 
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -33,11 +33,10 @@ settings.load_profile("unhurried")
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    from endpoints_gitops.local.serve import _opener
+    from endpoints_gitops.local.engine.engine import Engine
 
-    opened = _opener(sample=True, data=(), now=START)()
-    yield opened
-    opened.close()
+    with Engine.open(sample=True, now=START) as opened:
+        yield opened
 
 
 @pytest.fixture
