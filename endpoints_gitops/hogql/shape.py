@@ -11,7 +11,8 @@ from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.order import order_of
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.tree import of_kind, offset
+from endpoints_gitops.hogql.selects import selects
+from endpoints_gitops.hogql.tree import nodes_within, of_kind, offset
 
 _MOVING: Final = frozenset(("now", "now64", "today", "yesterday", "current_timestamp", "current_date"))
 _BUCKETS: Final = frozenset(
@@ -74,9 +75,9 @@ def shape(sql: str) -> QueryShape:
 
 
 def buckets(tree: Tree) -> tuple[str, ...]:
-    """The calls in SELECT and GROUP BY that cut or format moments, each once, sorted."""
-    parts = [tree.get("select"), tree.get("group_by")]
-    calls = (call for call in of_kind(parts, "Call") if is_bucket(call))
+    """The calls in SELECT and GROUP BY, of any SELECT in the query, that cut or format moments: each once, sorted."""
+    parts = (part for select in selects(tree) for part in (select.node["select"], select.node.get("group_by")))
+    calls = (node for part in parts for node, _ in nodes_within(part) if node["node"] == "Call" and is_bucket(node))
     return tuple(sorted({readable(call) for call in calls}))
 
 

@@ -103,6 +103,7 @@ BUCKETS = [
         ("formatDateTime(timestamp, '%Y')", "toTimeZone(timestamp, 'Asia/Tokyo')"),
     ),
     ("select 1 from events where toDate(timestamp) = 1", ()),
+    ("with q as (select toMonday(timestamp) as w from events) select w from q", ("toMonday(timestamp)",)),
     ("select count() from events group by dateTrunc('week', timestamp)", ("dateTrunc('week', timestamp)",)),
 ]
 
