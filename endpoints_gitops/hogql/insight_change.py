@@ -83,10 +83,13 @@ def insight_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tupl
 def _changes(path: tuple[str, ...], old: Json, new: Json) -> Iterator[NodeChange]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in dict.fromkeys((*old, *new)):
-            if (key in old) != (key in new):
-                yield _change((*path, key), old.get(key), new.get(key))
+            mine, other = old.get(key), new.get(key)
+            if key in old and key in new:
+                yield from _changes((*path, key), mine, other)
+            elif isinstance(one := mine or other, Mapping) and key not in _BY_KEY and one:
+                yield from _changes((*path, key), mine or {}, other or {})  # settings of a kind, one by one
             else:
-                yield from _changes((*path, key), old[key], new[key])
+                yield _change((*path, key), mine, other)
     elif _are_lists_alike(old, new):
         for place, (mine, other) in enumerate(zip(old, new, strict=True)):  # type: ignore[arg-type]  # both are lists
             yield from _changes((*path, str(place)), mine, other)

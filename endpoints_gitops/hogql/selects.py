@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
-from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.tree import QUERIES, nodes_within
 
 
@@ -53,6 +54,12 @@ class Select:
 
     path: str
     node: Tree
+
+
+@lru_cache(maxsize=64)
+def selects_of(sql: str) -> tuple[Select, ...]:
+    """The same for a text: several questions about one come close together. Raises a ParseFailure."""
+    return tuple(selects(parse(sql)))
 
 
 def selects(tree: Tree) -> Iterator[Select]:

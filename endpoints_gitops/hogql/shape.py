@@ -11,7 +11,7 @@ from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.order import order_of
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.selects import selects
+from endpoints_gitops.hogql.selects import selects_of
 from endpoints_gitops.hogql.tree import nodes_within, of_kind, offset
 
 _MOVING: Final = frozenset(("now", "now64", "today", "yesterday", "current_timestamp", "current_date"))
@@ -69,14 +69,14 @@ def shape(sql: str) -> QueryShape:
         order_is_total=order.is_total,
         order_missing=order.missing,
         moving=_moving(tree),
-        buckets=buckets(tree),
+        buckets=_buckets(sql),
         stars=output(sql).stars,
     )
 
 
-def buckets(tree: Tree) -> tuple[str, ...]:
+def _buckets(sql: str) -> tuple[str, ...]:
     """The calls in SELECT and GROUP BY, of any SELECT in the query, that cut or format moments: each once, sorted."""
-    parts = (part for select in selects(tree) for part in (select.node["select"], select.node.get("group_by")))
+    parts = (part for select in selects_of(sql) for part in (select.node["select"], select.node.get("group_by")))
     calls = (node for part in parts for node, _ in nodes_within(part) if node["node"] == "Call" and is_bucket(node))
     return tuple(sorted({readable(call) for call in calls}))
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.selects import Clause, Select, arms, clauses, joins, selects
+from endpoints_gitops.hogql.selects import Clause, Select, arms, clauses, joins, selects_of
 from endpoints_gitops.hogql.tree import QUERIES, nodes_within, offset
 from endpoints_gitops.hogql.variables import variables_in
 
@@ -45,7 +45,7 @@ def usages(sql: str) -> tuple[Usage, ...]:
     if "{" not in sql:
         parse(sql)
         return ()
-    found = [usage for select in selects(parse(sql)) for usage in _in_select(select)]
+    found = [usage for select in selects_of(sql) for usage in _in_select(select)]
     return tuple(sorted(found, key=lambda usage: usage.start))
 
 
@@ -63,7 +63,7 @@ def is_scoped(sql: str, variable: str) -> bool:
         for usage in usages(sql)
         if usage.variable == variable and usage.narrows and usage.operator in _NARROWING
     }
-    places = {id(select.node): select.path for select in selects(parse(sql))}
+    places = {id(select.node): select.path for select in selects_of(sql)}
     narrowed = {place for place, path in places.items() if path in scoped}
     return _is_scoped(parse(sql), narrowed, {}, 0)
 
