@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Self
 
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.errors import ExitCode, UsageError
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.pin import Lock, Use
-from endpoints_gitops.operations.agreement import disagreements, of_no_environment
+from endpoints_gitops.operations.agreement import disagreements, left_over
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.manifest import (
     environments_in_use,
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
 
 _STYLES = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: Style.FAINT}
+
+
+type Placed = tuple[str | None, Finding]
+"""A finding and the environment that it is about, None where it is about several."""
 
 
 class Consumer:
@@ -94,12 +98,13 @@ class Consumer:
             raise UsageError(message, fix="endpoints-gitops lock", code="lock.missing")
         return self.lock
 
-    def disagreements(self) -> tuple[Finding, ...]:
+    def disagreements(self) -> tuple[Placed, ...]:
         """Where manifest and lock disagree (P108)."""
         lock = self.lock or Lock()
-        found = [finding for settings in self.environments for finding in self._disagreements(settings, lock)]
-        used = {name for name, uses in self.uses.items() if uses}
-        return (*found, *(of_no_environment(lock, used) if self.is_whole else ()))
+        found = {settings.name: self._disagreements(settings, lock) for settings in self.environments}
+        others = {pin.environment for pin in lock.pins} - found.keys() if self.is_whole else set()
+        found |= {name: left_over(name, lock) for name in sorted(others)}
+        return tuple((name, finding) for name, findings in found.items() for finding in findings)
 
     def sides(self) -> tuple[Side, ...]:
         """The environments that are meant and in which something is used."""
@@ -161,16 +166,27 @@ def finding_lines(findings: Iterable[Finding], *, indent: str = "") -> Iterator[
             yield Line(f"{indent}      fix: {finding.fix}")
 
 
-def counts(findings: Iterable[Finding]) -> dict[str, int]:
+def counts(found: Iterable[Placed]) -> dict[str, int]:
     """How many there are of each severity, for a summary."""
-    severities = [finding.severity for finding in findings]
+    severities = [finding.severity for _, finding in found]
     words = {Severity.ERROR: "errors", Severity.WARN: "warnings", Severity.INFO: "infos"}
     return {word: severities.count(severity) for severity, word in words.items()}
 
 
-def finding_item(finding: Finding, environment: str | None = None) -> JsonObject:
-    """A finding in the machine output, with the environment that it is about."""
-    return {**finding.as_json(), "environment": environment}
+def code_of(found: Iterable[Placed]) -> ExitCode:
+    """Findings count from severity error on."""
+    is_wrong = any(finding.severity is Severity.ERROR for _, finding in found)
+    return ExitCode.FINDINGS if is_wrong else ExitCode.DONE
+
+
+def items_of(found: Iterable[Placed]) -> tuple[JsonObject, ...]:
+    """Findings in the machine output, each with its environment."""
+    return tuple({**finding.as_json(), "environment": environment} for environment, finding in found)
+
+
+def pins(count: int) -> str:
+    """`1 pin`, `2 pins`."""
+    return f"{count} pin{'' if count == 1 else 's'}"
 
 
 def _by_name(folder: Path) -> dict[str, LoadedDefinition]:

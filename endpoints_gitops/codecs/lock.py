@@ -19,7 +19,12 @@ from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, query_hash
 
 SCHEMA_VERSION: Final = 1
-_WAY_OUT: Final = "git checkout --ours endpoints.lock && endpoints-gitops lock && git add endpoints.lock"
+_WAY_OUT: Final = "git checkout --ours {0} && endpoints-gitops lock && git add {0}"
+_RESTORE: Final = "git checkout HEAD -- {0} && endpoints-gitops lock"
+_CONFLICTED: Final = (
+    "a merge left its conflict markers here. The fix keeps the pins of this side and adds what the manifest uses; "
+    "`outdated` then shows pins that the other side had moved"
+)
 _MARKER: Final = re.compile(r"^(<{7} |>{7} |\|{7} )", re.MULTILINE)
 
 
@@ -90,7 +95,7 @@ def _text(content: bytes, path: str) -> str:
     marker = _MARKER.search(text)
     if marker:
         line = text.count("\n", 0, marker.start()) + 1
-        _refuse(path, line, "a merge left its conflict markers here", _WAY_OUT, code="lock.conflict")
+        _refuse(path, line, _CONFLICTED, _WAY_OUT, code="lock.conflict")
     return text
 
 
@@ -99,7 +104,7 @@ def _parsed(text: str, path: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         place = re.search(r"at line (\d+)", str(error))
-        _refuse(path, int(place[1]) if place else 0, f"this is no TOML: {error}", _WAY_OUT)
+        _refuse(path, int(place[1]) if place else 0, f"this is no TOML: {error}", _RESTORE)
 
 
 def _check_schema(value: dict[str, Any], path: str) -> None:
@@ -108,10 +113,10 @@ def _check_schema(value: dict[str, Any], path: str) -> None:
         message = f"this lock has schema {version}, and this release of endpoints-gitops reads up to {SCHEMA_VERSION}"
         _refuse(path, 0, message, "pip install --upgrade endpoints-gitops", code="lock.newer")
     if version != SCHEMA_VERSION:
-        _refuse(path, 0, f"schema_version = {SCHEMA_VERSION} is missing", "endpoints-gitops lock")
+        _refuse(path, 0, f"schema_version = {SCHEMA_VERSION} is missing", _RESTORE)
     unknown = sorted(value.keys() - {"schema_version", "pins"})
     if unknown:
-        _refuse(path, 0, f"unknown key {unknown[0]!r}", "endpoints-gitops lock")
+        _refuse(path, 0, f"unknown key {unknown[0]!r}", _RESTORE)
     pins = value.setdefault("pins", [])
     if not isinstance(pins, list) or not all(isinstance(pin, dict) for pin in pins):
         _refuse(path, 0, "pins is a list of [[pins]] blocks")
@@ -122,7 +127,9 @@ def _lines_of_blocks(text: str) -> list[int]:
 
 
 def _refuse(path: str, line: int, message: str, fix: str | None = None, *, code: str = "lock.invalid") -> NoReturn:
-    raise InvalidInput((Problem(path=path, line=line, column=1 if line else 0, message=message, code=code, fix=fix),))
+    raise InvalidInput(
+        (Problem(path=path, line=line, column=1 if line else 0, message=message, code=code, fix=_pasted(fix, path)),)
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -169,7 +176,7 @@ class _Reader:
             message = (
                 f"the query of {block['name']} is not the one that its query_hash names: the lock was edited by hand"
             )
-            self._add(index, message, f"endpoints-gitops upgrade {block['name']}@{block['version']}")
+            self._add(index, message, _RESTORE)
             return None
         return Pin(
             environment=block["environment"],
@@ -201,19 +208,30 @@ class _Reader:
 
     def _table(self, index: int, table: dict[str, Any], known: Mapping[str, _Key], prefix: str) -> None:
         for key in table.keys() - known.keys():
-            self._add(index, f"unknown key {prefix}{key}", "endpoints-gitops lock")
+            self._add(index, f"unknown key {prefix}{key}", _RESTORE)
         for key, each in known.items():
             if key not in table:
                 if each.needed:
-                    self._add(index, f"the key {prefix}{key} is missing", "endpoints-gitops lock")
+                    self._add(index, f"the key {prefix}{key} is missing", _RESTORE)
             elif type(table[key]) is not each.kind:
                 self._add(index, f"{prefix}{key} is {_SAID.get(each.kind, 'a time')}")
 
     def _add(self, index: int, message: str, fix: str | None = None) -> None:
         line = self.lines[index] if index < len(self.lines) else 0
         self.problems.append(
-            Problem(path=self.path, line=line, column=1 if line else 0, message=message, code="lock.invalid", fix=fix)
+            Problem(
+                path=self.path,
+                line=line,
+                column=1 if line else 0,
+                message=message,
+                code="lock.invalid",
+                fix=_pasted(fix, self.path),
+            )
         )
+
+
+def _pasted(fix: str | None, path: str) -> str | None:
+    return fix.format(path) if fix else None
 
 
 def _stored_query(block: Mapping[str, Any]) -> JsonObject:

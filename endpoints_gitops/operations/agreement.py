@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from endpoints_gitops.model.finding import Finding, Scope, Severity
@@ -25,20 +25,17 @@ def disagreements(
     by_name = {use.name: use for use in uses}
     unused = [pin for pin in lock.of(environment) if pin.name not in by_name]
     found = [_use(environment, use, lock.pin(use.name, environment), place_of, compares_examples) for use in uses]
-    return (*(one for one in found if one), *(_left_over(pin, place_of) for pin in unused))
+    return (*(one for one in found if one), *(_unused(pin, place_of(pin.name)) for pin in unused))
 
 
-def of_no_environment(lock: Lock, environments: Collection[str]) -> Iterator[Finding]:
-    """Pins of environments in which nothing is used, or which are not configured."""
-    for pin in lock.pins:
-        if pin.environment not in environments:
-            message = f"{pin.label} is pinned for environment {pin.environment}, in which nothing is used"
-            yield _finding(pin.environment, pin.name, message, before=pin.version)
+def left_over(environment: str, lock: Lock) -> tuple[Finding, ...]:
+    """The pins of an environment in which nothing is used, or which is not configured."""
+    return tuple(_unused(pin, None) for pin in lock.of(environment))
 
 
-def command(words: str, environment: str, *, is_said: bool = True) -> str:
+def command(words: str, environment: str) -> str:
     """A command that can be pasted, for one environment."""
-    return f"endpoints-gitops {words} --env {environment}" if is_said else f"endpoints-gitops {words}"
+    return f"endpoints-gitops {words} --env {environment}"
 
 
 def _use(environment: str, use: Use, pin: Pin | None, place_of: PlaceOf, compares_examples: bool) -> Finding | None:
@@ -60,9 +57,9 @@ def _use(environment: str, use: Use, pin: Pin | None, place_of: PlaceOf, compare
     return None
 
 
-def _left_over(pin: Pin, place_of: PlaceOf) -> Finding:
+def _unused(pin: Pin, where: str | None) -> Finding:
     message = f"{pin.label} is pinned in environment {pin.environment} and no longer used"
-    return _finding(pin.environment, pin.name, message, before=pin.version, where=place_of(pin.name))
+    return _finding(pin.environment, pin.name, message, before=pin.version, where=where)
 
 
 def _finding(

@@ -42,12 +42,12 @@ class Entry:
 class Resolved:
     """The lock that the manifest asks for.
 
-    Where there are `moves` (a version changed by hand) or `failures` (what the server does not have), nothing may be
-    written.
+    Nothing may be written where there are `moves`, which are versions changed by hand, each with its environment, or
+    `failures`, which are what the server does not have.
     """
 
     entries: tuple[Entry, ...] = ()
-    moves: tuple[Finding, ...] = ()
+    moves: tuple[tuple[str, Finding], ...] = ()
     failures: tuple[Failure, ...] = ()
 
     @property
@@ -61,7 +61,7 @@ def resolve(sides: Sequence[Side], old: Lock, *, is_whole: bool) -> Resolved:
 
     The server is asked only for uses without a pin.
     """
-    moves = tuple(move for side in sides for move in _moves(side, old))
+    moves = tuple((side.environment, move) for side in sides for move in _moves(side, old))
     if moves:
         return Resolved(moves=moves)
     found = [_resolved(side, old) for side in sides]

@@ -57,6 +57,12 @@ class Move:
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
     @property
+    def is_undecided(self) -> bool:
+        """Whether all that speaks against the move is that nobody can tell."""
+        against = [finding.code for finding in self.findings if finding.severity is Severity.ERROR]
+        return bool(against) and all(RULES[code].is_undecidable for code in against)
+
+    @property
     def rewrites_manifest(self) -> bool:
         """Whether the manifest states another version than the one that the pin moves to."""
         if self.result is not Result.MOVES or self.after is None:

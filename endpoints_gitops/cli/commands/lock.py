@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.consuming import Consumer, counts, finding_item, finding_lines
-from endpoints_gitops.errors import ExitCode, worst
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.cli.consuming import Consumer, Placed, code_of, counts, finding_lines, items_of, pins
+from endpoints_gitops.errors import EndpointsError, ExitCode, worst
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Failure, Outcome, failures_of
 from endpoints_gitops.model.pin import Lock
@@ -40,16 +39,12 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 def _check(consumer: Consumer) -> Outcome:
     found = consumer.disagreements()
     _say_agreement(consumer, found)
-    return Outcome(
-        command="lock",
-        exit_code=ExitCode.FINDINGS if found else ExitCode.DONE,
-        summary={"pins": len((consumer.lock or Lock()).pins), **counts(found)},
-        items=tuple(finding_item(one) for one in found),
-    )
+    summary = {"pins": len((consumer.lock or Lock()).pins), **counts(found)}
+    return Outcome(command="lock", exit_code=code_of(found), summary=summary, items=items_of(found))
 
 
-def _say_agreement(consumer: Consumer, found: tuple[Finding, ...]) -> None:
-    consumer.console.show(finding_lines(found))
+def _say_agreement(consumer: Consumer, found: Sequence[Placed]) -> None:
+    consumer.console.show(finding_lines(finding for _, finding in found))
     path = shown(consumer.lock_path)
     if found:
         state = "is not there" if consumer.lock is None else "and the manifest disagree"
@@ -57,37 +52,31 @@ def _say_agreement(consumer: Consumer, found: tuple[Finding, ...]) -> None:
     elif consumer.lock is None:
         consumer.console.say("nothing is used here, and nothing is locked: name endpoints under `uses`")
     else:
-        consumer.console.say(f"{path} and the manifest agree: {_pins(len(consumer.lock.pins))}")
+        consumer.console.say(f"{path} and the manifest agree: {pins(len(consumer.lock.pins))}")
 
 
 def _verify(consumer: Consumer) -> Outcome:
     from endpoints_gitops.contract.pins import env_skew
     from endpoints_gitops.operations.verify import verify
 
-    lock = consumer.lock or Lock()
-    offline = consumer.disagreements()
-    _say_agreement(consumer, offline)
+    lock, console = consumer.lock or Lock(), consumer.console
+    found: list[Placed] = list(consumer.disagreements())
+    _say_agreement(consumer, found)
     judged = [one for side in consumer.sides() for one in verify(side, lock)]
     skew = env_skew(lock) if consumer.is_whole else ()
-    console = consumer.console
-    for one in judged:
-        console.show(_judged_lines(one))
+    console.show(line for one in judged for line in _judged_lines(one))
     console.show(finding_lines(skew))
-    findings = (*offline, *(finding for one in judged for finding in one.findings), *skew)
-    is_wrong = any(finding.severity is Severity.ERROR for finding in findings)
-    asked = sum(one.error is None for one in judged)
-    console.say(f"{_pins(asked)} looked up on the server, {_pins(len(judged) - asked)} not")
+    found += [(one.environment, finding) for one in judged for finding in one.findings]
+    found += [(None, finding) for finding in skew]
+    errors = [one.error for one in judged if one.error]
+    asked = len(judged) - len(errors)
+    console.say(f"{pins(asked)} looked up on the server" + (f", {len(errors)} could not be" if errors else ""))
     return Outcome(
         command="lock",
-        exit_code=worst(
-            *([ExitCode.FINDINGS] if is_wrong else []), *(one.error.exit_code for one in judged if one.error)
-        ),
-        summary={"pins": len(lock.pins), "asked": asked, **counts(findings)},
-        items=(
-            *(finding_item(one) for one in (*offline, *skew)),
-            *(finding_item(finding, one.environment) for one in judged for finding in one.findings),
-        ),
-        errors=_errors(judged),
+        exit_code=worst(code_of(found), *(error.exit_code for error in errors)),
+        summary={"pins": len(lock.pins), "asked": asked, **counts(found)},
+        items=items_of(found),
+        errors=_once(errors),
     )
 
 
@@ -102,9 +91,9 @@ def _judged_lines(judged: Judged) -> Iterator[Line]:
         yield Line(f"{place}: as locked", Style.GOOD)
 
 
-def _errors(judged: list[Judged]) -> tuple[Failure, ...]:
+def _once(errors: Sequence[EndpointsError]) -> tuple[Failure, ...]:
     """What failed alike for several is said once."""
-    failures = (failure for one in judged if one.error for failure in failures_of(one.error))
+    failures = (failure for error in errors for failure in failures_of(error))
     return tuple({(failure.code, failure.message): failure for failure in failures}.values())
 
 
@@ -118,13 +107,12 @@ def _lock(consumer: Consumer) -> Outcome:
         return Outcome(command="lock", summary={"pins": 0})
     resolved = resolve(consumer.sides(), consumer.lock or Lock(), is_whole=consumer.is_whole)
     if resolved.moves or resolved.failures:
-        console.show(finding_lines(resolved.moves))
+        console.show(finding_lines(move for _, move in resolved.moves))
         return _refused(resolved)
     console.show(_entry_lines(resolved))
     is_written = write_lock_file(consumer.lock_path, resolved.lock)
-    pins = _pins(len(resolved.lock.pins))
-    said = f"written: {pins}" if is_written else f"is as it was: {pins}"
-    console.say(f"{shown(consumer.lock_path)} {said}")
+    said = "written" if is_written else "is as it was"
+    console.say(f"{shown(consumer.lock_path)} {said}: {pins(len(resolved.lock.pins))}")
     return _done(resolved)
 
 
@@ -133,7 +121,7 @@ def _refused(resolved: Resolved) -> Outcome:
         command="lock",
         exit_code=ExitCode.FINDINGS,
         summary=counts(resolved.moves),
-        items=tuple(finding_item(move) for move in resolved.moves),
+        items=items_of(resolved.moves),
         errors=resolved.failures,
     )
 
@@ -165,7 +153,3 @@ def _item(entry: Entry) -> JsonObject:
         "action": str(entry.action),
         "note": entry.note,
     }
-
-
-def _pins(count: int) -> str:
-    return f"{count} pin{'' if count == 1 else 's'}"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.consuming import Consumer, counts, finding_item
-from endpoints_gitops.errors import ExitCode
+from endpoints_gitops.cli.consuming import Consumer, code_of, counts, items_of, pins
 from endpoints_gitops.model.finding import Severity
+from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -29,23 +29,23 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     with Consumer(arguments, console) as consumer:
         lock = consumer.present_lock
         standings = [one for side in consumer.sides() for one in outdated(side, lock)]
-        unpinned = sum(finding.before is None for finding in consumer.disagreements())
+        used = sum(map(len, consumer.uses.values()))
     console.show(line for one in standings for line in _lines(one))
-    findings = [one.finding for one in standings if one.finding is not None]
-    console.say(f"{len(standings) - len(findings)} of {len(standings)} pins are at the newest version")
-    if unpinned:
-        console.say(Line(f"{unpinned} not pinned yet: endpoints-gitops lock", Style.WARN))
-    is_wrong = any(finding.severity is Severity.ERROR for finding in findings)
+    found = [(one.pin.environment, one.finding) for one in standings if one.finding is not None]
+    console.say(f"{len(standings) - len(found)} of {pins(len(standings))} at the newest version")
+    if used > len(standings):
+        console.say(Line(f"{used - len(standings)} not pinned yet: endpoints-gitops lock", Style.WARN))
     return Outcome(
         command="outdated",
-        exit_code=ExitCode.FINDINGS if is_wrong else ExitCode.DONE,
-        summary={"pins": len(standings), "behind": len(findings), **counts(findings)},
-        items=tuple(
-            {**finding_item(one.finding, one.pin.environment), "crossed": sorted({each.code for each in one.moves})}
-            for one in standings
-            if one.finding is not None
-        ),
+        exit_code=code_of(found),
+        summary={"pins": len(standings), "behind": len(found), **counts(found)},
+        items=tuple(map(_item, (one for one in standings if one.finding is not None), items_of(found))),
     )
+
+
+def _item(standing: Standing, item: JsonObject) -> JsonObject:
+    """With the findings of the move to the newest version."""
+    return {**item, "moves": [finding.as_json() for finding in standing.moves]}
 
 
 def _lines(standing: Standing) -> Iterator[Line]:

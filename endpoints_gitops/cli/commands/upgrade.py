@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.consuming import Consumer, finding_lines
+from endpoints_gitops.cli.consuming import Consumer, finding_lines, pins
 from endpoints_gitops.errors import Conflict, ExitCode, UsageError
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
@@ -117,7 +117,7 @@ def _write(consumer: Consumer, moves: Sequence[Move]) -> None:
 
     console, lock = consumer.console, consumer.present_lock
     moving = [move for move in moves if move.result is Result.MOVES]
-    if console.interactive and not console.confirm(f"Move {_pins(len(moving))}?", yes=consumer.arguments.yes):
+    if console.interactive and not console.confirm(f"Move {pins(len(moving))}?", yes=consumer.arguments.yes):
         raise UsageError("not confirmed: nothing was written", code="usage.unconfirmed")
     if read_lock_file(consumer.lock_path) != lock:
         message = f"{shown(consumer.lock_path)} was changed while this ran: nothing was written"
@@ -126,7 +126,7 @@ def _write(consumer: Consumer, moves: Sequence[Move]) -> None:
         if move.rewrites_manifest and move.after is not None:
             move_use(consumer.configuration, move.before.environment, move.before.name, move.after.version)
     write_lock_file(consumer.lock_path, upgraded(lock, moves))
-    console.say(f"{shown(consumer.lock_path)} written: {_pins(len(moving))} moved")
+    console.say(f"{shown(consumer.lock_path)} written: {pins(len(moving))} moved")
 
 
 def _lines(move: Move) -> Iterator[Line]:
@@ -153,7 +153,8 @@ def _said(move: Move) -> str:
     if move.result is Result.HELD:
         return "not moved: no newer version is compatible"
     if move.result is Result.REFUSED:
-        return "refused: it breaks this app"
+        undecided = "refused: whether it breaks this app cannot be decided"
+        return undecided if move.is_undecided else "refused: it breaks this app"
     said = "breaks this app, and is allowed" if move.is_breaking else "nothing breaks"
     return f"{said}; the manifest is rewritten too" if move.rewrites_manifest else said
 
@@ -161,7 +162,8 @@ def _said(move: Move) -> str:
 def _insisting(move: Move) -> str:
     assert move.after is not None, "only a move that leads somewhere can be insisted on"
     target = f"{move.before.name}@{move.after.version} --env {move.before.environment}"
-    return f"endpoints-gitops upgrade {target} --allow-breaking 'the reason'"
+    option = "--allow-unknown" if move.is_undecided else "--allow-breaking 'the reason'"
+    return f"endpoints-gitops upgrade {target} {option}"
 
 
 def _outcome(moves: Sequence[Move]) -> Outcome:
@@ -194,7 +196,3 @@ def _word(move: Move) -> str:
     from endpoints_gitops.operations.upgrade import Result
 
     return "moved" if move.result is Result.MOVES else str(move.result)
-
-
-def _pins(count: int) -> str:
-    return f"{count} pin{'' if count == 1 else 's'}"
