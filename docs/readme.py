@@ -1,9 +1,9 @@
 """Runs what the README shows and writes down what it printed: `uv run python docs/readme.py [--check]`.
 
-Every `console` block of README.md is typed into one shell session, top to bottom: a git checkout and a local server that
-is given out as a PostHog project. A line that starts with `$ ` is a command, one that starts with `# ` a stage direction
-(`DIRECTIONS`), everything else is output and replaced. With `--check` nothing is written, and the exit code is 1 when
-the README shows something else than what happens.
+Every `console` block of README.md is typed into a shell, top to bottom, in one git checkout, with a local server that
+is given out as a PostHog project. A line that starts with `$ ` is a command, `# (…)` a stage direction (`DIRECTIONS`),
+everything else is output and replaced. With `--check` nothing is written, and the exit code is 1 when the README shows
+something else than what happens.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ SHOWN_HOST: Final = "https://us.posthog.com"
 SHOWN_PROJECT: Final = "12345"
 START: Final = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 _BLOCK: Final = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_DIRECTION: Final = re.compile(r"# \((.+)\)\n")
 _MOVING: Final = ((re.compile(r"\bin \d+\.\d+s\b"), "in 0.1s"), (re.compile(r"\b\d+ ms\b"), "12 ms"))
 
 
@@ -58,7 +59,9 @@ class Stage:
 
     def _as_shown(self, printed: str) -> str:
         shown = printed.replace(self.server.url, SHOWN_HOST).replace(str(self.folder), "~/app")
-        shown = shown.replace(f"/projects/{self.server.project_id}/", f"/projects/{SHOWN_PROJECT}/")
+        shown = re.sub(
+            rf"\b(project |projects/|project_id = ){self.server.project_id}\b", rf"\g<1>{SHOWN_PROJECT}", shown
+        )
         for pattern, instead in _MOVING:
             shown = pattern.sub(instead, shown)
         return shown if shown.endswith("\n") or not shown else f"{shown}\n"
@@ -75,9 +78,9 @@ def _played(stage: Stage, block: str) -> Iterator[str]:
         if line.startswith("$ "):
             yield line
             yield stage.typed(line.removeprefix("$ ").rstrip("\n"))
-        elif line.startswith("# "):
+        elif direction := _DIRECTION.fullmatch(line):
             yield line
-            DIRECTIONS[line.removeprefix("# ").rstrip("\n")](stage)
+            DIRECTIONS[direction[1]](stage)
 
 
 @contextmanager
@@ -117,18 +120,48 @@ def _environment(home: Path, server: RunningServer) -> dict[str, str]:
 def _edited_in_the_web_ui(stage: Stage) -> None:
     """A colleague edits a query: the same API, another key."""
     from endpoints_gitops.api.client import Client
-
     from endpoints_gitops.api.connection import Connection
     from endpoints_gitops.model.secret import Secret
 
     key = Secret(stage.server.colleague_key)
     with Client(Connection(host=stage.server.url, project_id=stage.server.project_id, key=key)) as colleague:
         query = colleague.get_endpoint("signups_by_source").query
-        sql = str(query["query"]).replace("ORDER BY", "HAVING signups > 1\nORDER BY")
+        sql = str(query["query"]).replace("ORDER BY", "HAVING signups > 5\nORDER BY")
         colleague.update_endpoint("signups_by_source", {"query": {**query, "query": sql}})
 
 
+def _written(path: str, text: str) -> Callable[[Stage], None]:
+    def write(stage: Stage) -> None:
+        (stage.folder / path).write_text(text, encoding="utf-8")
+
+    return write
+
+
+_SIGNUPS: Final = """\
+name: signups_by_source
+description: New accounts of the last 30 days by the source that people named.
+tags: [growth]
+query: |-
+  SELECT properties.source AS source, count() AS signups
+  FROM events
+  WHERE event = 'user signed up' AND timestamp >= now() - INTERVAL 30 DAY
+  GROUP BY source
+  ORDER BY source
+owner: growth
+"""
+_MISTAKES: Final = """\
+name: mistakes
+descripton: A key that is nearly right.
+query: |-
+  SELECT count( AS notes
+  FROM events
+materialization:
+  enabled: true
+  schedule: 10min
+"""
 DIRECTIONS: Final[dict[str, Callable[[Stage], None]]] = {
+    "an author writes endpoints/signups_by_source.yaml": _written("endpoints/signups_by_source.yaml", _SIGNUPS),
+    "an author makes mistakes in endpoints/mistakes.yaml": _written("endpoints/mistakes.yaml", _MISTAKES),
     "meanwhile a colleague edits signups_by_source in PostHog's web UI": _edited_in_the_web_ui,
 }
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO, cast
 
 from endpoints_gitops.workspace.files import write_atomically
 
@@ -16,9 +17,9 @@ _COLUMNS = 110
 class _Screen(io.TextIOBase):
     """Says that it is a terminal, so that commands use colour, keeps what is written, and passes it on."""
 
-    def __init__(self, onto: io.TextIOBase) -> None:
+    def __init__(self, onto: TextIO, shown: list[str]) -> None:
         self.onto = onto
-        self.shown: list[str] = []
+        self.shown = shown
 
     def isatty(self) -> bool:
         return True
@@ -39,18 +40,21 @@ class _Screen(io.TextIOBase):
 
 @contextmanager
 def drawn(path: Path | None, title: str) -> Iterator[None]:
-    """Draws what is written to stdout inside of the block, once that has ended well; nothing where there is no path."""
+    """Draws what is written inside of the block, to stdout and stderr, once that has ended well.
+
+    Nothing is drawn where there is no path.
+    """
     if path is None:
         yield
         return
-    before = sys.stdout
-    screen = _Screen(before)  # type: ignore[arg-type]  # any text stream will do
-    sys.stdout = screen  # type: ignore[assignment]  # and this is one
+    before = sys.stdout, sys.stderr
+    shown: list[str] = []
+    sys.stdout, sys.stderr = (cast("TextIO", _Screen(stream, shown)) for stream in before)
     try:
         yield
     finally:
-        sys.stdout = before
-    write_atomically(path, _svg("".join(screen.shown), title).encode())
+        sys.stdout, sys.stderr = before
+    write_atomically(path, _svg("".join(shown), title).encode())
 
 
 def _svg(text: str, title: str) -> str:

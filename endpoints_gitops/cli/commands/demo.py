@@ -9,6 +9,7 @@ import argparse
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir, contextmanager
@@ -39,7 +40,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     picture = arguments.picture.resolve() if arguments.picture else None
     with drawn(picture, "endpoints-gitops demo"), ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="endpoints-gitops-demo-")))
-        story = stack.enter_context(_opened(folder, replace(console, stdout=Console.of_process().stdout)))
+        story = stack.enter_context(_opened(folder, replace(console, stdout=sys.stdout)))
         story.tell()
     return Outcome(command="demo", summary={"steps": story.steps})
 
@@ -58,7 +59,7 @@ class _Story:
         self.git("add", ".")
         self.git("commit", "--quiet", "--message", "Our endpoints")
         self.type("push --yes --quiet", ends_in=0)
-        self.type("run revenue_by_plan --quiet", ends_in=0)
+        self.type("run monthly_active_users --var lookback_days=30 --quiet", ends_in=0)
         self.chapter("An author edits a query: the difference is shown, planned, and applied as it was planned.")
         self.edit("ORDER BY source", "ORDER BY signups DESC, source")
         self.type(f"diff {EDITED}", ends_in=1)
