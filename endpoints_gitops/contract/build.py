@@ -71,7 +71,7 @@ def from_version(
     """
     node = strip(endpoint.query)
     columns, why = _served_columns(endpoint, node)
-    is_version = isinstance(endpoint, EndpointVersion)
+    version = endpoint if isinstance(endpoint, EndpointVersion) else None
     return Contract(
         name=endpoint.name,
         query=node,
@@ -81,10 +81,10 @@ def from_version(
         serving=_present_serving(endpoint),
         identity=Identity(
             endpoint_id=endpoint.id,
-            version=endpoint.version if is_version else endpoint.current_version,
-            version_id=(endpoint.version_id if is_version else None) or endpoint.current_version_id,
+            version=version.version if version else endpoint.current_version,
+            version_id=(version.version_id if version else None) or endpoint.current_version_id,
             query_hash=query_hash(endpoint.query),
-            is_current=not is_version or endpoint.version == endpoint.current_version,
+            is_current=version is None or version.version == endpoint.current_version,
         ),
         tags=tuple(endpoint.tags),
     )
@@ -323,13 +323,13 @@ def _asked_serving(definition: Definition) -> Serving:
 
 def _present_serving(endpoint: Endpoint) -> Serving:
     is_on = endpoint.materialization.is_on or endpoint.is_materialized
-    is_version = isinstance(endpoint, EndpointVersion)
+    version = endpoint if isinstance(endpoint, EndpointVersion) else None
     return Serving(
         materialized=is_on,
         freshness_seconds=endpoint.data_freshness_seconds,
         optional_breakdowns=tuple(sorted(endpoint.optional_breakdown_properties)),
         bucket_overrides=dict(endpoint.bucket_overrides or {}),
         ready=endpoint.is_materialized if is_on else None,
-        endpoint_active=endpoint.endpoint_is_active if is_version else endpoint.is_active,
-        version_active=endpoint.is_active if is_version else True,
+        endpoint_active=version.endpoint_is_active if version else endpoint.is_active,
+        version_active=version is None or version.is_active,
     )

@@ -16,7 +16,7 @@ from endpoints_gitops.hogql.eligibility import reason
 from endpoints_gitops.hogql.insights import strip
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.hogql.shape import QueryShape, shape
-from endpoints_gitops.model.definition import Deprecation, LoadedDefinition
+from endpoints_gitops.model.definition import QUERY_KEYS, Deprecation, LoadedDefinition
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
 
 HOGQL: Final = "HogQLQuery"
@@ -254,11 +254,13 @@ def _rows_facts(contract: Contract) -> Json:
 def _key_in_file(key: str, source: LoadedDefinition) -> str:
     """`variables.month` and `columns.users` stand in lists of the file, and a query under one of three keys."""
     head, _, rest = key.partition(".")
-    listed = {"variables": source.definition.variables, "columns": source.definition.columns}.get(head)
+    listed = {
+        "variables": [one.name for one in source.definition.variables or ()],
+        "columns": [one.name for one in source.definition.columns or ()],
+    }.get(head, [])
     name, _, more = rest.partition(".")
-    for index, one in enumerate(listed or ()):
-        if one.name == name:
-            return f"{head}.{index}.{more}".rstrip(".")
+    if name in listed:
+        return f"{head}.{listed.index(name)}.{more}".rstrip(".")
     if head in ("query", "columns", "variables"):
-        return next(key for key in ("query", "query_file", "query_definition") if getattr(source.definition, key))
+        return next(key for key in QUERY_KEYS if getattr(source.definition, key) is not None)
     return key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from endpoints_gitops.contract.contract import Contract
+from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
 from endpoints_gitops.contract.pair import Pair, operators_of
 from endpoints_gitops.contract.rules.columns import compared
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
@@ -53,9 +53,11 @@ def aggregation_changed(pair: Pair) -> Iterator[Hit]:
     )
 )
 def filter_changed(pair: Pair) -> Iterator[Hit]:
-    for change in pair.changed(ChangeKind.FILTER):
-        if not change.is_variable or not _is_told_of_variables(pair):
+    told: set[str] = set()
+    for change in sorted(pair.changed(ChangeKind.FILTER), key=lambda one: one.is_variable):
+        if not change.is_variable or not (change.locus in told or _is_told_of_variables(pair)):
             yield _hit(change, "selects other rows")
+        told.add(change.locus)
     for change in pair.changed(ChangeKind.LIMIT):
         if "/" in change.locus:
             yield _hit(change, "selects other rows")
@@ -78,7 +80,7 @@ def filter_changed(pair: Pair) -> Iterator[Hit]:
 )
 def grouping_changed(pair: Pair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.GROUPING, ChangeKind.DISTINCT):
-        severity = Severity.ERROR if change.kind is ChangeKind.GROUPING and change.removed else None
+        severity = Severity.ERROR if change.kind is ChangeKind.GROUPING and _loses_key(change, pair) else None
         yield _hit(change, "groups rows in another way", severity)
     for node in _insight(pair, ChangeKind.GROUPING):
         if not _is_told_by_shape(node, pair):
@@ -215,20 +217,29 @@ def expression_changed(pair: Pair) -> Iterator[Hit]:
     yield from (_node_hit(pair, key) for key in _other_keys(pair) if key != "filters")
 
 
-def _differ(old: object, new: object) -> bool:
-    return any(getattr(old, key) != getattr(new, key) for key in ("type", "nullable"))
+def _differ(old: ContractColumn, new: ContractColumn) -> bool:
+    """Whether a rule on columns tells of it: type or nullability are known on both sides, and differ."""
+    types, nullables = {old.type, new.type}, {old.nullable, new.nullable}
+    return (len(types) == 2 and UNKNOWN not in types) or nullables == {True, False}
 
 
 def _hit(change: QueryChange, words: str, severity: Severity | None = None) -> Hit:
     column = change.locus.removeprefix("columns.") if change.locus.startswith("columns.") else None
     return Hit(
-        locus=change.locus,
+        locus=change.locus if column or change.locus == "query" else f"query.{change.locus}",
         message=f"{change.locus} {words}: {change.after or 'nothing'}; it was {change.before or 'nothing'}",
         before=change.before,
         after=change.after,
         severity=severity,
         column=column,
     )
+
+
+def _loses_key(change: QueryChange, pair: Pair) -> bool:
+    """Whether a key is gone that does not go on as a column of the same name, computed in another way."""
+    come = {one.name for one in pair.after.columns or () if one.expression in change.added}
+    gone = [{one.name for one in pair.before.columns or () if one.expression == key} for key in change.removed]
+    return any(not names & come for names in gone)
 
 
 def _insight(pair: Pair, *kinds: ChangeKind) -> Iterator[NodeChange]:

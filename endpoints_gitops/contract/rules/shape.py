@@ -90,7 +90,8 @@ def bucket_changed(pair: Pair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.BUCKET):
         message = f"{change.locus} cuts or formats dates in another way: {change.after}; it was {change.before}"
         column = change.locus.removeprefix("columns.") if change.locus.startswith("columns.") else None
-        yield Hit(locus=change.locus, message=message, before=change.before, after=change.after, column=column)
+        locus = change.locus if column else f"query.{change.locus}"
+        yield Hit(locus=locus, message=message, before=change.before, after=change.after, column=column)
 
 
 @judged_by(

@@ -1,0 +1,292 @@
+"""Every rule fires where it should and nowhere else. The cases are data: `cases/*.yaml`.
+
+A file has `queries` by name and `cases`. A side of a case is SQL, or a mapping of keys of a definition (`of` names one
+of the file's queries, `edit` replaces parts of its text); `live` makes it a version on a server. Without `before`, that
+is the file's first query as it stands. `both` are keys of both sides. `finds` is all that is found, each written
+`CODE severity SCOPE locus` and perhaps `> caller, caller`; `near` are rules that nearly fire. Other kinds of cases say
+what they judge: `lint`, `pin`, `uses`, `locks`, `definitions`, `mistake`, `base`, `folder`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from endpoints_gitops.codecs.definition import read_definition
+from endpoints_gitops.contract.build import from_definition, from_version
+from endpoints_gitops.contract.compare import compare, compare_all
+from endpoints_gitops.contract.context import Caller, Context
+from endpoints_gitops.contract.contract import Contract
+from endpoints_gitops.contract.lint import base_unavailable, duplicates, lint, of_problem
+from endpoints_gitops.contract.pins import behind, env_skew, judge_pin, out_of_date
+from endpoints_gitops.contract.rules import RULES
+from endpoints_gitops.errors import InvalidInput
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
+from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable, Use
+
+FOLDER = Path(__file__).parent / "cases"
+OWN_KEYS = frozenset(("of", "edit", "sql", "live", "env"))
+OF_A_CASE = frozenset(("case", "finds", "near", "context", "before", "after", "both"))
+KINDS = ("lint", "pin", "uses", "locks", "definitions", "mistake", "base", "folder")
+FLAGS = {"move": "is_move", "strict": "is_unknown_error"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    file: str
+    given: Mapping[str, Any]
+    queries: Mapping[str, str]
+
+    @property
+    def id(self) -> str:
+        return f"{self.file}: {self.given['case']}"
+
+    @property
+    def finds(self) -> list[str]:
+        return sorted(self.given.get("finds") or [])
+
+    @property
+    def near(self) -> list[str]:
+        return list(self.given.get("near") or [])
+
+
+def cases() -> Iterator[Case]:
+    for path in sorted(FOLDER.glob("*.yaml")):
+        read = YAML(typ="safe").load(path.read_text("utf-8"))
+        for given in read["cases"]:
+            yield Case(file=path.stem, given=given, queries=read.get("queries") or {})
+
+
+def written(findings: tuple[Finding, ...], expected: list[str]) -> list[str]:
+    """The findings as cases write them; with callers where the case says those of that finding."""
+    with_callers = {line.partition(" > ")[0] for line in expected if " > " in line}
+    return sorted(_written(one, with_callers) for one in findings)
+
+
+def _written(finding: Finding, with_callers: set[str]) -> str:
+    text = f"{finding.code} {finding.severity.value} {finding.scope.value} {finding.locus}"
+    return f"{text} > {', '.join(finding.callers) or 'nobody'}" if text in with_callers else text
+
+
+def sides(case: Case) -> tuple[Contract | None, Contract | None]:
+    before = case.given.get("before", {"of": next(iter(case.queries), None)})
+    after = case.given.get("after", case.given)
+    base = case.given.get("both") or {}
+    return side(before, case, base), side(after, case, base)
+
+
+def side(given: Any, case: Case, base: Mapping[str, Any] | None = None) -> Contract | None:
+    if given is None:
+        return None
+    said = {**(base or {}), **({"sql": given} if isinstance(given, str) else given)}
+    said = {key: value for key, value in said.items() if key not in OF_A_CASE}
+    contract = from_definition(definition(said, case), said.get("env"))
+    if "live" not in said:
+        return contract
+    return from_version(version(said["live"] or {}, contract), types=(said["live"] or {}).get("types"))
+
+
+def definition(given: Mapping[str, Any], case: Case) -> LoadedDefinition:
+    keys = {key: value for key, value in given.items() if key not in OWN_KEYS}
+    if "query_definition" not in keys:
+        keys["query"] = _text(given, case)
+    content = json.dumps({"name": "orders", **keys}, indent=1)
+    return read_definition("orders.yaml", content.encode(), lambda _: b"")
+
+
+def _text(given: Mapping[str, Any], case: Case) -> str:
+    text = given.get("sql") or case.queries[given.get("of") or next(iter(case.queries))]
+    for old, new in (given.get("edit") or {}).items():
+        assert old in text, f"{case.id}: {old!r} is not in the query"
+        text = text.replace(old, new or "")
+    return text
+
+
+def version(live: Mapping[str, Any], contract: Contract) -> EndpointVersion:
+    """What a server has after this was pushed to it; `live` says what else is known of it."""
+    serving = contract.serving
+    columns = live.get("columns", {one.name: one.type for one in contract.columns or ()})
+    number = live.get("version", 3)
+    return EndpointVersion.model_validate(
+        {
+            "id": live.get("id", "endpoint-1"),
+            "name": contract.name,
+            "query": contract.query,
+            "is_active": live.get("active", True),
+            "endpoint_is_active": serving.endpoint_active is not False and live.get("endpoint_active", True),
+            "data_freshness_seconds": serving.freshness_seconds or 86400,
+            "current_version": live.get("current", number),
+            "version": number,
+            "version_id": live.get("version_id", f"version-{number}"),
+            "is_materialized": bool(serving.materialized) and live.get("ready", True),
+            "materialization": {"enabled": bool(serving.materialized)},
+            "bucket_overrides": serving.bucket_overrides,
+            "columns": [{"name": name, "type": kind} for name, kind in (columns or {}).items()],
+            "tags": [*(contract.tags or ())],
+            "optional_breakdown_properties": [*(serving.optional_breakdowns or ())],
+        }
+    )
+
+
+def context(case: Case) -> Context:
+    given = case.given.get("context") or {}
+    flags = {FLAGS[key]: value for key, value in given.items() if key in FLAGS}
+    sharing = {name: tuple(others) for name, others in (given.get("sharing") or {}).items()}
+    callers = tuple(_caller(one) for one in given.get("callers") or ())
+    return Context(**flags, sharing=sharing, callers=callers)
+
+
+def _caller(given: Mapping[str, Any]) -> Caller:
+    keys = {"direct": "is_direct", "typed": "is_typed", "active": "is_active"}
+    read = {keys.get(key, key): value for key, value in {"name": "app", **given}.items()}
+    if "columns" in read:
+        read["columns"] = tuple(read["columns"])
+    return Caller(**read)
+
+
+def _agree(case: Case, found: tuple[Finding, ...]) -> None:
+    assert written(found, case.finds) == case.finds
+    assert not {line.split()[0] for line in case.finds} & {*case.near}
+    for finding in found:
+        assert finding.message
+        assert finding.fix
+        assert finding.slug == RULES[finding.code].slug
+
+
+ALL = [*cases()]
+
+
+def of_kind(kind: str | None) -> Any:
+    chosen = [case for case in ALL if next((one for one in KINDS if one in case.given), None) == kind]
+    return pytest.mark.parametrize("case", chosen, ids=lambda case: re.sub(r"[^\w ]", "", case.id))
+
+
+@of_kind(None)
+def test_two_contracts(case: Case) -> None:
+    before, after = sides(case)
+    _agree(case, compare(before, after, context(case)))
+
+
+@of_kind("folder")
+def test_two_folders(case: Case) -> None:
+    both = [
+        {name: replace(side(given, case), name=name) for name, given in half.items()} for half in case.given["folder"]
+    ]
+    found = compare_all(*both, lambda _: context(case))
+    assert [f"{one.endpoint} {line}" for one in found for line in written((one,), [])] == (case.given["finds"] or [])
+
+
+@of_kind("lint")
+def test_one_definition(case: Case) -> None:
+    given = case.given["lint"]
+    _agree(case, lint(definition({"sql": given} if isinstance(given, str) else given, case), case.given.get("env")))
+
+
+@of_kind("definitions")
+def test_definitions_of_one_name(case: Case) -> None:
+    loaded = [
+        read_definition(path, json.dumps({"name": name, "query": "SELECT 1 AS a"}).encode(), lambda _: b"")
+        for path, name in case.given["definitions"].items()
+    ]
+    _agree(case, duplicates(loaded))
+
+
+@of_kind("mistake")
+def test_a_mistake_in_a_file(case: Case) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        read_definition("orders.yaml", case.given["mistake"].encode(), lambda _: b"")
+    found = [of_problem(problem, "orders") for problem in refused.value.problems]
+    _agree(case, tuple(one for one in found if one is not None))
+
+
+@of_kind("base")
+def test_what_cannot_be_read(case: Case) -> None:
+    _agree(case, tuple(base_unavailable(what, why) for what, why in case.given["base"].items()))
+
+
+@of_kind("pin")
+def test_a_pin(case: Case) -> None:
+    """`pin` is a side; `server` is that version now, else as it was; `to` and `newest` are where a move would lead."""
+    locked = pin_of(case.given["pin"], case)
+    now = case.given.get("server", case.given["pin"])
+    there = None if now is None else _live(now, case)
+    endpoint = there and Endpoint.model_validate(there.model_dump() | (case.given.get("endpoint") or {}))
+    is_gone = case.given.get("version_is_gone", False)
+    use = Use(name="orders", reads=case.given.get("reads", "name"))
+    found = judge_pin(locked, endpoint, None if is_gone else there, types=_types(now), use=use)
+    newest = case.given.get("newest")
+    ahead = behind(locked, newest, _move(case)) if newest else None
+    _agree(case, (*found, *([ahead] if ahead else [])))
+
+
+def _move(case: Case) -> tuple[Finding, ...]:
+    to = case.given.get("to")
+    return compare(side(case.given["pin"], case), side(to, case), Context(is_move=True)) if to else ()
+
+
+def _types(given: Any) -> Mapping[str, str] | None:
+    return (given.get("live") or {}).get("types") if isinstance(given, Mapping) else None
+
+
+def _live(given: Any, case: Case) -> EndpointVersion:
+    said = {"sql": given} if isinstance(given, str) else given
+    contract = side({key: value for key, value in said.items() if key != "live"}, case)
+    assert contract is not None
+    return version(said.get("live") or {}, contract)
+
+
+def pin_of(given: Any, case: Case, environment: str = "prod") -> Pin:
+    there = _live(given, case)
+    contract = from_version(there, types=_types(given))
+    columns = contract.columns
+    return Pin(
+        environment=environment,
+        name="orders",
+        endpoint_id=there.id,
+        version=there.version,
+        version_id=there.version_id,
+        created_at=None,
+        query=there.query,
+        variables=tuple(
+            PinnedVariable(
+                name=one.name, type=one.type, required=one.required, has_default=one.has_default, default=one.default
+            )
+            for one in contract.variables
+        ),
+        columns=columns and tuple(PinnedColumn(name=one.name, type=one.type, nullable=one.nullable) for one in columns),
+        materialized=contract.serving.materialized or False,
+        freshness_seconds=contract.serving.freshness_seconds,
+        optional_breakdown_properties=contract.serving.optional_breakdowns or (),
+        bucket_overrides=contract.serving.bucket_overrides,
+        contract_hash=contract.hash,
+    )
+
+
+@of_kind("uses")
+def test_a_manifest_and_a_lock(case: Case) -> None:
+    """`locked` are versions by name, of the environment prod."""
+    pin = pin_of("SELECT 1 AS a", case)
+    pins = [replace(pin, name=name, version=number) for name, number in case.given["locked"].items()]
+    uses = [Use(name=name, version=number) for name, number in case.given["uses"].items()]
+    _agree(case, out_of_date("prod", uses, Lock(pins=tuple(pins))))
+
+
+@of_kind("locks")
+def test_the_locks_of_two_environments(case: Case) -> None:
+    pins = [pin_of(given, case, environment) for environment, given in case.given["locks"].items()]
+    _agree(case, env_skew(Lock(pins=tuple(pins))))
+
+
+def test_every_rule_fires_and_nearly_fires() -> None:
+    fired = {code for case in ALL for line in case.finds for code in re.findall(r"\b[A-Z]\d{3}\b", line)}
+    near = {code for case in ALL for code in case.near}
+    assert (sorted(RULES.keys() - fired), sorted(RULES.keys() - near)) == ([], [])
