@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint, MaterializationState
 
 _WIDTH = 16
+_CONTINUED = "\n" + " " * (_WIDTH + 2)
 
 
 def lines(endpoint: Endpoint, address: str) -> Iterator[Line | str]:
@@ -20,7 +21,7 @@ def lines(endpoint: Endpoint, address: str) -> Iterator[Line | str]:
     yield Line(endpoint.name, Style.HEAD)
     for title, text in _settings(endpoint):
         if text:
-            yield f"  {title:{_WIDTH}}{text}"
+            yield f"  {title:{_WIDTH}}{text.rstrip().replace('\n', _CONTINUED)}"
     yield f"  {'address':{_WIDTH}}{address}"
     yield ""
     yield endpoint.sql if endpoint.sql is not None else json.dumps(endpoint.query, indent=2, ensure_ascii=False)

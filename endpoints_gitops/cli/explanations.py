@@ -65,10 +65,23 @@ a conflict rather than a guess.""",
     "push": """A write did not end as its plan said: the server moved before it, moved between check and write, or
 took it with a fault. `endpoints-gitops diff NAME` shows how things are.""",
     "lock": "The file endpoints.lock cannot be used as it is, at the line that is printed; often after a merge.",
+    "recording": "A recording cannot be used as it is, at the place that is printed; record the answer again.",
     "plan": """A saved plan cannot be used: it is damaged, of another project, or the server has moved since. Make a
 new one.""",
     "prune": "What --prune may deactivate is read from git's history of the folder; without it nothing is pruned.",
-    "pull": "A change could not be written into a definition so that reading it again gives what the server has.",
+    "pull": """A difference that `pull` left as it is, because both sides moved or nobody can tell which did, or
+because no file could say what the server has so that reading it again gives the same. `pull --theirs NAME` takes the
+server's, `pull --mine NAME` keeps the file's for the next push; `endpoints-gitops diff NAME` shows both.""",
+    "adopt": """`adopt NAME` writes `supersedes: VERSION` into the definition: it needs a file that defines the name, an
+endpoint on the server, and, with --version N, that N is still current. It never writes to the server.""",
+    "rename": """A rename goes in two steps. `rename OLD NEW` creates NEW, renames in the file (`renamed_from: OLD`) and
+keeps OLD for its callers; `rename OLD NEW --finish` deactivates OLD once NEW can take its calls. A name that is taken,
+by a file or by another endpoint, is never overwritten, and what `protect` names stays active.""",
+    "rollback": """`rollback NAME@N` sends the query of version N as the newest one and writes it into the file. It
+stops where the file holds an edit that was never pushed (commit or undo it first; --yes writes over it), and where a shared
+variable of version N is gone (a definition that declares it, once pushed, makes it again).""",
+    "promote": """`promote --from ENV --to ENV` needs two environments with different projects, and overwrites nobody in
+the second: what moved there is left alone, and said.""",
     "init": "`init` found something in its way, and overwrites nothing.",
     "run": """A run lacks a value or was asked for something that this query cannot do. Nothing was changed: runs
 only read.""",

@@ -14,6 +14,7 @@ from endpoints_gitops.model.outcome import Failure, Outcome, failures_of
 from endpoints_gitops.operations.pushed import PushResult
 from endpoints_gitops.operations.variables import VariableWritten
 from endpoints_gitops.operations.written import State, Written
+from endpoints_gitops.plan.variables import VariableAction
 
 _STYLES = {
     State.CREATED: Style.GOOD,
@@ -118,7 +119,9 @@ def _variable_item(one: VariableWritten) -> JsonObject:
 def _variable_state(one: VariableWritten) -> str:
     if one.error is not None:
         return "uncertain" if one.is_uncertain else "not written"
-    return "written" if one.landed else "already so"
+    if not one.landed:
+        return "already so"
+    return "created" if one.change.action is VariableAction.CREATE else "changed"
 
 
 def _error(error: Exception | None) -> str | None:

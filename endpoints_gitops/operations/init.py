@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.workspace.configuration import POSTHOG_CLI
 from endpoints_gitops.workspace.credentials import DEFAULT_HOST
 from endpoints_gitops.workspace.files import shown, write_atomically
 
 OWN_FILE: Final = "endpoints.toml"
 _PYPROJECT: Final = "pyproject.toml"
 _TABLE: Final = "tool.endpoints-gitops"
+_KEY_SOURCES: Final = ("env:NAME", "dotenv:FILE:NAME", POSTHOG_CLI)
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _BOM: Final = b"\xef\xbb\xbf"
 EXAMPLE_NAME: Final = "daily_active_users"
@@ -107,8 +109,14 @@ def _table(prefix: str, folder: str, environment: NewEnvironment) -> str:
         f"[{section}]",
         f"host = {json.dumps(environment.host)}",
         f"project_id = {environment.project_id or 12345}",
-        f'key = {json.dumps(environment.key)}  # or "dotenv:FILE:NAME", "posthog-cli"',
+        f"key = {json.dumps(environment.key)}  # or {', '.join(_other_sources(environment.key))}",
     ]
     unknown = "# " if environment.project_id is None else ""
     body = "".join(f"{unknown}{line}\n" for line in lines)
     return f"{head}dir = {json.dumps(folder)}\n\n{body}"
+
+
+def _other_sources(key: str) -> list[str]:
+    """The sources that the key is not from, as they are written."""
+    kind = key.partition(":")[0]
+    return [json.dumps(source) for source in _KEY_SOURCES if source.partition(":")[0] != kind]

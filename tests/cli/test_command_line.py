@@ -246,6 +246,26 @@ def test_words_are_explained(cli, word):
     assert ran.out.startswith(word.lower())
 
 
+def test_a_word_that_is_also_a_code_is_explained_as_both(cli):
+    said = cli("explain", "conflict").out
+    assert "pull --theirs NAME" in said
+    assert "Ends in exit code 6" in said
+
+
+@pytest.mark.parametrize(
+    ("code", "way_out"),
+    [
+        ("pull.conflict", "pull --theirs NAME"),
+        ("adopt.moved", "still current"),
+        ("rename.unfinished", "--finish"),
+        ("rollback.unpushed", "--yes writes over it"),
+        ("promote.same", "two environments with different projects"),
+    ],
+)
+def test_codes_of_commands_name_the_way_out(cli, code, way_out):
+    assert way_out in " ".join(cli("explain", code).out.split())
+
+
 def test_what_is_not_explained_is_a_mistake(cli):
     ran = cli("explain", "driftd")
     assert ran.code == 2

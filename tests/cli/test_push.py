@@ -166,7 +166,8 @@ def test_formatting_alone_is_sent_only_where_that_is_said(cli, checkout, client)
 class TestSharedVariables:
     def test_a_missing_one_is_created_under_its_code_name_and_then_named(self, cli, checkout, client):
         checkout.commit({"one.yaml": yaml("one", **KINDS["with_variable"])})
-        assert cli("push", "--yes").code == 0
+        ran = cli("push", "--yes")
+        assert (ran.code, ran.out.splitlines()[0]) == (0, "shared variable kind: created")
         (variable,) = client.list_variables()
         assert (variable.code_name, variable.name, variable.default_value) == ("kind", "Kind of event", "$pageview")
 
@@ -180,7 +181,7 @@ class TestSharedVariables:
         assert [one.name for one in client.list_variables()] == ["kind"]
         shown = cli("plan", "--shared-variables").out
         assert "! CHANGE the shared variable kind, for every endpoint that uses it: one, stranger" in shown
-        assert cli("push", "--yes", "--shared-variables").code == 0
+        assert "shared variable kind: changed\n" in cli("push", "--yes", "--shared-variables").out
         assert [(one.name, one.default_value) for one in client.list_variables()] == [("Kind of event", "x")]
         assert cli("diff", "one").code == 0
 

@@ -87,6 +87,11 @@ def test_get_an_insight(cli, client):
     assert '"kind": "TrendsQuery"' in cli("get", "trend").out
 
 
+def test_a_description_of_several_lines_stays_in_its_column(cli, create):
+    create("noted", description="First line.\nSecond line.\n")
+    assert "\n  description     First line.\n                  Second line.\n  version " in cli("get", "noted").out
+
+
 def test_get_a_version(cli, client):
     client.update_endpoint("revenue", {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS two"}})
     assert "SELECT 1 AS one" in cli("get", "revenue", "--version", "1").out

@@ -30,19 +30,27 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def explanation(code: str) -> str:
-    """What stands for this code, else for its family. Raises UsageError where nothing is known of it."""
-    topics = TOPICS | dict(_error_classes())
+    """All that stands for this code, else for its family. Raises UsageError where nothing is known of it.
+
+    A word can be both a topic and a code: then the topic, which has the ways out, comes first.
+    """
+    classes = dict(_error_classes())
+    said = [text for text in (TOPICS.get(code), classes.get(code)) if text]
     family = code.partition(".")[0]
-    if code in topics:
-        return topics[code]
-    if family in FAMILIES:
-        return FAMILIES[family]
-    if family in COMMANDS:
-        return f"`{family}` ({COMMANDS[family].summary}) could not do that; its message says why, and what to do."
-    near = difflib.get_close_matches(code, [*topics, *FAMILIES], n=3)
+    if not said and family in FAMILIES:
+        said = [FAMILIES[family]]
+    elif not said and family in COMMANDS:
+        said = [f"`{family}` ({COMMANDS[family].summary}) could not do that; its message says why, and what to do."]
+    if said:
+        return "\n\n".join(said)
+    raise _unknown(code, [*TOPICS, *classes, *FAMILIES])
+
+
+def _unknown(code: str, known: list[str]) -> UsageError:
+    near = difflib.get_close_matches(code, known, n=3)
     words = ", ".join(sorted(TOPICS.keys() | FAMILIES.keys()))
     fix = f"did you mean {', '.join(near)}?" if near else f"it explains every error code, and {words}"
-    raise UsageError(f"nothing is known of {code!r}", fix=fix, code="usage.explain")
+    return UsageError(f"nothing is known of {code!r}", fix=fix, code="usage.explain")
 
 
 def _error_classes() -> Iterator[tuple[str, str]]:
