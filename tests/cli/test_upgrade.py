@@ -1,0 +1,272 @@
+"""`outdated` and `upgrade`: what a move does to the app, and who lets it happen."""
+
+from __future__ import annotations
+
+import pytest
+
+NEWEST = '"*"'
+SAME = "SELECT 1 AS mrr"
+APPENDED = "SELECT 1 AS mrr, 2 AS extra"
+RENAMED = "SELECT 1 AS arr"
+UNKNOWN = "SELECT NULL AS mrr"
+
+
+@pytest.fixture
+def pinned(cli, uses, create, edit, checkout):
+    """`pinned({"name": [texts of version 1, 2 …]}, name=use)`: all is pinned in version 1 and has moved since."""
+
+    def make(endpoints, **said):
+        for name, (first, *_) in endpoints.items():
+            create(name, first)
+        uses(**dict.fromkeys(endpoints, NEWEST) | said)
+        assert cli("lock").code == 0
+        for name, (_, *later) in endpoints.items():
+            for text in later:
+                edit(name, text)
+        return (checkout.top / "endpoints.lock").read_bytes()
+
+    return make
+
+
+@pytest.fixture
+def lock_bytes(checkout):
+    return lambda: (checkout.top / "endpoints.lock").read_bytes()
+
+
+MOVES = {
+    "compatible": (APPENDED, [], 0, 2, "moved", "P106"),
+    "breaking": (RENAMED, [], 1, 1, "refused", "P107"),
+    "breaking, compatible only": (RENAMED, ["--compatible-only"], 0, 1, "held", "P107"),
+    "breaking, allowed": (RENAMED, ["--allow-breaking", "told them"], 0, 2, "moved", "P107"),
+    "breaking is not unknown": (RENAMED, ["--allow-unknown"], 1, 1, "refused", "P107"),
+}
+
+
+@pytest.mark.parametrize(("text", "words", "code", "version", "result", "rule"), MOVES.values(), ids=MOVES)
+def test_moves(cli, pinned, pins, lock_bytes, text, words, code, version, result, rule):
+    before = pinned({"revenue": [SAME, text]})
+    ran = cli("outdated", "--format", "json")
+    (item,) = ran.json["items"]
+    assert (ran.code, item["code"], item["before"], item["after"]) == (0, rule, 1, 2)
+    ran = cli("upgrade", *words, "--format", "json")
+    (item,) = ran.json["items"]
+    assert (ran.code, item["result"], pins()["revenue"].version) == (code, result, version), ran.out
+    assert (item["from"], item["newest"], item["environment"]) == (1, 2, "test")
+    assert (lock_bytes() == before) is (version == 1)
+
+
+def test_what_the_lock_records_of_breaking_moves(cli, pinned, pins, edit):
+    pinned({"revenue": [SAME, RENAMED]})
+    assert cli("upgrade", "--allow-breaking", "the report is adapted").code == 0
+    assert pins()["revenue"].allowed == ("the report is adapted",)
+    edit("revenue", RENAMED + ", 2 AS extra")
+    assert cli("upgrade", "--allow-breaking", "not needed").code == 0
+    assert pins()["revenue"].allowed == ("the report is adapted",), "nothing broke, so there was nothing to allow"
+    assert cli("lock", "--check").code == 0
+
+
+@pytest.mark.parametrize("words", [["--allow-breaking", " "], ["--allow-breaking", "x", "--compatible-only"]])
+def test_a_reason_is_said(cli, words):
+    assert cli("upgrade", *words).code == 2
+
+
+READING = {
+    "by name, another column": ('{ version = "*", columns = ["mrr"] }', "SELECT 1 AS mrr, 2 AS b", 0),
+    "by name, a column that is read": ('{ version = "*", columns = ["c"] }', "SELECT 1 AS mrr, 2 AS b", 1),
+    "by name, the order": (NEWEST, "SELECT 2 AS c, 1 AS b, 1 AS mrr", 0),
+    "by position, the order": ('{ version = "*", reads = "position" }', "SELECT 2 AS c, 1 AS b, 1 AS mrr", 1),
+    "only that it succeeds": ('{ version = "*", reads = "call" }', "SELECT 1 AS other", 0),
+}
+
+
+@pytest.mark.parametrize(("use", "text", "code"), READING.values(), ids=READING)
+def test_it_counts_how_the_app_reads(cli, pinned, use, text, code):
+    pinned({"revenue": ["SELECT 1 AS mrr, 1 AS b, 2 AS c", text]}, revenue=use)
+    ran = cli("upgrade")
+    assert ran.code == code, ran.out
+
+
+def test_undecided_counts_as_breaking_unless_it_is_allowed(cli, pinned, pins):
+    pinned({"revenue": [UNKNOWN, SAME]})
+    ran = cli("upgrade")
+    assert (ran.code, "refused: whether it breaks this app cannot be decided" in ran.out) == (1, True), ran.out
+    assert "to move all the same: endpoints-gitops upgrade revenue@2 --env test --allow-unknown" in ran.out
+    assert cli("upgrade", "--allow-unknown").code == 0
+    assert pins()["revenue"].version == 2
+
+
+def test_the_compatible_ones_are_moved_and_the_others_said(cli, pinned, pins):
+    pinned({"a": [SAME, APPENDED], "b": [SAME, RENAMED], "c": [SAME]})
+    ran = cli("upgrade")
+    assert ran.code == 1
+    assert {name: pin.version for name, pin in pins().items()} == {"a": 2, "b": 1, "c": 1}
+    assert "a@1 → 2 (test): nothing breaks" in ran.out
+    assert "b@1 → 2 (test): refused: it breaks this app" in ran.out
+    assert "error C102 column-renamed: column 'mrr' is now called 'arr'" in ran.out
+    assert "endpoints-gitops upgrade b@2 --env test --allow-breaking 'the reason'" in ran.out
+    assert "c@1 (test): nothing newer" in ran.out
+
+
+def test_what_is_said_to_move_all_the_same_does(cli, pinned, pins):
+    pinned({"b": [SAME, RENAMED]})
+    assert cli("upgrade", "b@2", "--env", "test", "--allow-breaking", "the reason").code == 0
+    assert pins()["b"].version == 2
+
+
+def test_compatible_only_goes_as_far_as_nothing_breaks(cli, pinned, pins):
+    pinned({"revenue": [SAME, APPENDED, APPENDED + ", 3 AS more", RENAMED]})
+    ran = cli("upgrade", "--compatible-only")
+    assert (ran.code, pins()["revenue"].version) == (0, 3), ran.out
+    assert cli("upgrade", "--compatible-only").code == 0
+    assert pins()["revenue"].version == 3
+
+
+WHICH = {
+    "all": ([], {"a": 3, "b": 3}),
+    "one": (["a"], {"a": 3, "b": 1}),
+    "several": (["b", "a"], {"a": 3, "b": 3}),
+    "exact": (["a@2"], {"a": 2, "b": 1}),
+    "exact and newest": (["a@2", "b"], {"a": 2, "b": 3}),
+}
+
+
+@pytest.mark.parametrize(("words", "versions"), WHICH.values(), ids=WHICH)
+def test_one_several_all_or_exact(cli, pinned, pins, words, versions):
+    texts = [SAME, APPENDED, APPENDED + ", 3 AS more"]
+    pinned({"a": texts, "b": texts})
+    assert cli("upgrade", *words).code == 0
+    assert {name: pin.version for name, pin in pins().items()} == versions
+
+
+def test_a_move_back_is_a_move(cli, pinned, pins):
+    pinned({"a": [SAME, APPENDED]})
+    assert cli("upgrade").code == 0
+    ran = cli("upgrade", "a@1")
+    assert (ran.code, pins()["a"].version) == (1, 2), "a column is lost"
+    assert cli("upgrade", "a@1", "--allow-breaking", "it was wrong").code == 0
+    assert pins()["a"].version == 1
+
+
+def test_an_exact_use_moves_where_it_is_named_and_the_manifest_goes_along(cli, pinned, pins, checkout):
+    texts = [SAME, APPENDED, APPENDED + ", 3 AS more"]
+    pinned({"a": texts}, a='{version=1,reads="name"}  # stays')
+    manifest = checkout.top / "endpoints.toml"
+    before = manifest.read_bytes()
+    ran = cli("upgrade")
+    assert (ran.code, pins()["a"].version, manifest.read_bytes()) == (0, 1, before)
+    assert "a@1 (test): stays, as the manifest says so; 3 is there: endpoints-gitops upgrade a --env test" in ran.out
+    for target, version in (("a@2", 2), ("a", 3)):
+        assert cli("upgrade", target).code == 0
+        assert pins()["a"].version == version
+        assert manifest.read_bytes() == before.replace(b"version=1", f"version={version}".encode())
+        assert cli("lock", "--check").code == 0
+
+
+def test_a_version_changed_by_hand_is_where_upgrade_goes(cli, pinned, pins, uses):
+    pinned({"a": [SAME, APPENDED, RENAMED]}, a="{ version = 1 }")
+    uses(a="{ version = 2 }")
+    assert cli("upgrade").code == 0
+    assert (pins()["a"].version, cli("lock", "--check").code) == (2, 0)
+
+
+def test_the_pinned_number_itself_reads_identity_and_contract_anew(cli, pinned, pins, client, lock_bytes):
+    before = pinned({"a": [SAME]})
+    assert cli("upgrade", "a@1").code == 0
+    assert lock_bytes() == before, "all is as locked"
+    client.update_endpoint("a", {"data_freshness_seconds": 900})
+    assert (cli("upgrade").code, lock_bytes() == before) == (0, True), "by itself nothing moves"
+    assert cli("upgrade", "a@1").code == 0
+    assert (pins()["a"].freshness_seconds, cli("lock", "--verify").code) == (900, 0)
+
+
+def test_the_pinned_number_of_another_endpoint_is_never_taken_by_itself(cli, pinned, pins, client, lock_bytes):
+    before = pinned({"a": [SAME]})
+    client.delete_endpoint("a")
+    made = client.create_endpoint({"name": "a", "query": {"kind": "HogQLQuery", "query": SAME}})
+    outdated = cli("outdated")
+    assert (outdated.code, "A105" in outdated.out) == (1, True)
+    for words in ([], ["a"], ["a@1"], ["--allow-unknown"]):
+        ran = cli("upgrade", *words)
+        assert (ran.code, "error A105 endpoint-recreated" in ran.out, lock_bytes() == before) == (1, True, True)
+    assert cli("upgrade", "--compatible-only").code == 0
+    assert lock_bytes() == before
+    assert cli("upgrade", "a", "--allow-breaking", "made anew by us").code == 0
+    assert (pins()["a"].endpoint_id, pins()["a"].allowed) == (made.id, ("made anew by us",))
+    assert cli("lock", "--verify").code == 0
+
+
+def test_variables_that_became_required_are_a_breaking_move(cli, create, uses, client, pins):
+    create("a", "SELECT 1 AS one WHERE 'x' = {variables.v}", variables={"v": ("String", "x")})
+    uses(a=NEWEST)
+    assert cli("lock").code == 0
+    client.update_endpoint("a", {"is_materialized": True})
+    ran = cli("upgrade", "a@1")
+    assert (ran.code, "S101" in ran.out) == (1, True), ran.out
+    assert cli("upgrade", "a@1", "--allow-breaking", "we send it").code == 0
+    assert pins()["a"].variables[0].required
+    assert cli("lock", "--verify").code == 0
+
+
+def test_an_endpoint_that_is_gone(cli, pinned, client, lock_bytes):
+    before = pinned({"a": [SAME], "b": [SAME, APPENDED]})
+    client.delete_endpoint("a")
+    ran = cli("outdated")
+    assert (ran.code, "a@1 (test)  P102 there is no endpoint a in environment test any more" in ran.out) == (1, True)
+    ran = cli("upgrade", "a", "--allow-breaking", "any")
+    assert (ran.code, "P102" in ran.out, lock_bytes() == before) == (1, True, True)
+    ran = cli("upgrade", "a@1")
+    assert (ran.code, "P102" in ran.out) == (1, True)
+
+
+def test_a_version_that_cannot_be_run_is_not_moved_to(cli, pinned, client, lock_bytes):
+    before = pinned({"a": [SAME, APPENDED]})
+    client.update_endpoint("a", {"is_active": False}, version=2)
+    ran = cli("upgrade")
+    assert (ran.code, "error P104 pin-inactive: version 2 of a is inactive" in ran.out) == (1, True)
+    assert lock_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["revenu"], "revenu is not among the endpoints that are used; did you mean 'revenue'?"),
+        (["revenue@9"], "9"),
+        (["revenue@0"], "is no NAME or NAME@VERSION"),
+        (["revenue@x"], "is no NAME or NAME@VERSION"),
+        (["revenue@1", "revenue"], "revenue is named twice"),
+        (["unpinned"], "unpinned is used and not pinned yet"),
+    ],
+)
+def test_what_cannot_be_meant(cli, pinned, uses, lock_bytes, words, said):
+    before = pinned({"revenue": [SAME]})
+    uses(revenue=NEWEST, unpinned=NEWEST)
+    ran = cli("upgrade", *words)
+    assert (ran.code, said in ran.err, "fix:" in ran.err) == (2, True, True), ran.err
+    assert lock_bytes() == before
+
+
+def test_without_a_lock(cli, uses):
+    uses(revenue=NEWEST)
+    for command in ("outdated", "upgrade"):
+        ran = cli(command)
+        assert (ran.code, "endpoints.lock is not there\n  fix: endpoints-gitops lock" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(("answer", "code", "version"), [("y\n", 0, 2), ("n\n", 2, 1), ("", 2, 1)])
+def test_asks_where_somebody_is_there(cli, pinned, pins, answer, code, version):
+    pinned({"a": [SAME, APPENDED]})
+    ran = cli("upgrade", input=answer)
+    assert (ran.code, "Move 1 pin? [y/N]" in ran.err, pins()["a"].version) == (code, True, version)
+    assert cli("upgrade", "--yes", input="").code == 0
+    assert pins()["a"].version == 2
+
+
+def test_few_requests(cli, pinned, server):
+    pinned({"a": [SAME, APPENDED], "b": [SAME], "c": [SAME]})
+    for command, paths in (
+        ("outdated", ["endpoints/?limit=500"]),
+        ("upgrade", ["endpoints/?limit=500", "endpoints/a/?version=2"]),
+    ):
+        server.requests.clear()
+        assert cli(command).code == 0
+        assert [one.path.partition("/api/projects/1/")[2] for one in server.requests.entries()] == paths
