@@ -107,10 +107,10 @@ def _hit(rule: Rule, hit: Hit, scope: Scope, pair: Pair) -> tuple[Caller, ...]:
 
 
 def _is_reached(caller: Caller, rule: Rule, scope: Scope, pair: Pair) -> bool:
-    if pair.context.is_move or caller.version is None or rule.code.startswith("A1"):
+    if pair.context.is_move or rule.is_everywhere:
         return True
     if scope is Scope.IN_PLACE:
-        return pair.version is None or caller.version == pair.version
+        return caller.version == pair.version if caller.version is not None else pair.is_current
     return not caller.is_protected
 
 

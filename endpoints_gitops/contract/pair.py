@@ -33,6 +33,11 @@ class Pair:
         """The version that callers have now."""
         return self.before.identity.version if self.before.identity else None
 
+    @property
+    def is_current(self) -> bool:
+        """Whether callers without a pin get that version."""
+        return self.before.identity is None or self.before.identity.is_current
+
     @cached_property
     def asks_the_same(self) -> bool:
         """Whether the two queries differ in nothing or in form only, the defaults of variables included."""

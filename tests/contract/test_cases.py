@@ -120,7 +120,7 @@ def version(live: Mapping[str, Any], contract: Contract) -> EndpointVersion:
         {
             "id": live.get("id", "endpoint-1"),
             "name": contract.name,
-            "query": contract.query,
+            "query": {**contract.query, **({"query": live["text"]} if "text" in live else {})},
             "is_active": live.get("active", True),
             "endpoint_is_active": serving.endpoint_active is not False and live.get("endpoint_active", True),
             "data_freshness_seconds": serving.freshness_seconds or 86400,

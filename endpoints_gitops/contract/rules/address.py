@@ -54,6 +54,7 @@ declare(
         slug="endpoint-deactivated",
         severity=Severity.ERROR,
         scope=Scope.IN_PLACE,
+        is_everywhere=True,
         summary="An endpoint is made inactive.",
         why="Every run is a 404, whichever version it names, and tables are torn down.",
         fix="only after the sunset, when nobody has called it for a while",
@@ -81,9 +82,8 @@ def endpoint_deactivated(pair: Pair) -> Iterator[Hit]:
 def version_deactivated(pair: Pair) -> Iterator[Hit]:
     if pair.cuts_version or not pair.before.serving.version_active or pair.after.serving.version_active:
         return
-    is_current = pair.before.identity is None or pair.before.identity.is_current
-    callers = pair.context.judged_for
-    is_used = any(one.version == pair.version or (one.version is None and is_current) for one in callers)
+    pins = [one.version for one in pair.context.judged_for]
+    is_used = pair.version in pins or (None in pins and pair.is_current)
     yield Hit(
         locus="version.active",
         message=f"version {pair.version} of {pair.after.name} is no longer active: calls that get it are refused (400)",
@@ -99,6 +99,7 @@ def version_deactivated(pair: Pair) -> Iterator[Hit]:
         slug="endpoint-recreated",
         severity=Severity.ERROR,
         scope=Scope.IN_PLACE,
+        is_everywhere=True,
         summary="Another endpoint has the same name: deleted and created again.",
         why="Its versions count from 1 again, so a number that somebody pinned now means another query.",
         fix="use a new name, or bring every lock to the new endpoint on purpose (`upgrade NAME`)",
@@ -118,6 +119,7 @@ def endpoint_recreated(pair: Pair) -> Iterator[Hit]:
         slug="tags-changed",
         severity=Severity.WARN,
         scope=Scope.IN_PLACE,
+        is_everywhere=True,
         summary="The tags of an endpoint changed.",
         why="Selectors, `manage` and `protect` go by tags: it may enter or leave what is managed or pruned.",
         fix="look at what `manage` and `protect` in the configuration name",

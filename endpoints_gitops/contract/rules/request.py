@@ -152,6 +152,7 @@ def type_changed(pair: Pair) -> Iterator[Hit]:
         slug="shared-variable-retyped",
         severity=Severity.ERROR,
         scope=Scope.IN_PLACE,
+        is_everywhere=True,
         summary="The type of a shared variable changes.",
         why="It belongs to the whole project: every endpoint that uses it is hit, and no version is cut anywhere.",
         fix="use a new variable",

@@ -43,7 +43,9 @@ class Rule:
     """One rule of the catalogue.
 
     `severity` counts for callers that read by name. `position` and `call` are its severity for the other ways of
-    reading, None where that makes no difference. `judge` is None for rules that need more than two contracts.
+    reading, None where that makes no difference; `typed` and `direct` for callers that read rows into types, or ask with
+    `refresh: direct`. `is_everywhere`: it happens to every version at once. `judge` is None for rules that need more
+    than two contracts.
     """
 
     code: str
@@ -60,6 +62,7 @@ class Rule:
     direct: Severity | None = None
     is_exposure: bool = False
     is_undecidable: bool = False
+    is_everywhere: bool = False
     since: str = RULESET
     judge: Judge | None = None
 
