@@ -15,7 +15,6 @@ from pathlib import Path
 
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
-
 from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.model.secret import Secret
 
