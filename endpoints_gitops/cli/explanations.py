@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from endpoints_gitops.contract.rules import Rule
 
 TOPICS: Final = {
     "0": "Done, or nothing to report.",
@@ -78,8 +81,8 @@ endpoint on the server, and, with --version N, that N is still current. It never
 keeps OLD for its callers; `rename OLD NEW --finish` deactivates OLD once NEW can take its calls. A name that is taken,
 by a file or by another endpoint, is never overwritten, and what `protect` names stays active.""",
     "rollback": """`rollback NAME@N` sends the query of version N as the newest one and writes it into the file. It
-stops where the file holds an edit that was never pushed (commit or undo it first; --yes writes over it), and where a shared
-variable of version N is gone (a definition that declares it, once pushed, makes it again).""",
+stops where the file holds an edit that was never pushed (commit or undo it first; --yes writes over it), and where a
+shared variable of version N is gone (a definition that declares it, once pushed, makes it again).""",
     "promote": """`promote --from ENV --to ENV` needs two environments with different projects, and overwrites nobody in
 the second: what moved there is left alone, and said.""",
     "init": "`init` found something in its way, and overwrites nothing.",
@@ -90,3 +93,49 @@ only read.""",
     "interrupted": """Stopped by Ctrl-C or a signal. A push that was interrupted leaves a journal: `endpoints-gitops
 resume`.""",
 }
+
+_SCOPES: Final = {
+    "V": "only in a new version: a pin to an older one protects from it",
+    "I": "in place, in versions that exist: a pin does not protect from it",
+    "-": "not a matter of versions",
+}
+
+
+def rules() -> dict[str, str]:
+    """Every rule, by its code and by its slug, both in lower case."""
+    from endpoints_gitops.contract.rules import RULES
+
+    texts = {rule.code: _rule_text(rule) for rule in RULES.values()}
+    return {name: texts[rule.code] for rule in RULES.values() for name in (rule.code.lower(), rule.slug)}
+
+
+def _rule_text(rule: Rule) -> str:
+    before, after = rule.example
+    return "\n".join(
+        (
+            f"{rule.code} {rule.slug}: {rule.summary}",
+            "",
+            f"Severity: {rule.severity}{_other_severities(rule)}",
+            f"Happens:  {_SCOPES[rule.scope.value]}",
+            f"Why:      {rule.why}",
+            f"Fix:      {rule.fix}",
+            "",
+            f"Before:   {before}",
+            f"After:    {after}",
+            "",
+            f"In the rules since {rule.since}.",
+        )
+    )
+
+
+def _other_severities(rule: Rule) -> str:
+    """For whom it is more or less than for callers that read by name."""
+    others = (
+        (rule.position, "for callers that read by position"),
+        (rule.call, "for callers that read no rows"),
+        (rule.typed, "for callers that read rows into types"),
+        (rule.direct, "for callers that ask with refresh: direct"),
+        ("error" if rule.is_undecidable else None, "in breaking, upgrade and gate, unless --allow-unknown is given"),
+    )
+    said = [f"{severity} {whom}" for severity, whom in others if severity and severity != rule.severity]
+    return f" ({'; '.join(said)})" if said else ""

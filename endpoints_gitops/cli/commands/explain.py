@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Iterator
 
 from endpoints_gitops.cli.console import Console
-from endpoints_gitops.cli.explanations import FAMILIES, TOPICS
+from endpoints_gitops.cli.explanations import FAMILIES, TOPICS, rules
 from endpoints_gitops.cli.registry import COMMANDS
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.outcome import Outcome
@@ -17,7 +17,7 @@ from endpoints_gitops.model.outcome import Outcome
 def configure(parser: argparse.ArgumentParser) -> None:
     """What to explain."""
     parser.add_argument(
-        "code", nargs="+", metavar="CODE", help="an error code, an exit code, or a word such as drifted"
+        "code", nargs="+", metavar="CODE", help="an error code, an exit code, a rule, or a word such as drifted"
     )
 
 
@@ -34,8 +34,8 @@ def explanation(code: str) -> str:
 
     A word can be both a topic and a code: then the topic, which has the ways out, comes first.
     """
-    classes = dict(_error_classes())
-    said = [text for text in (TOPICS.get(code), classes.get(code)) if text]
+    classes, judged = dict(_error_classes()), rules()
+    said = [text for text in (TOPICS.get(code), classes.get(code), judged.get(code)) if text]
     family = code.partition(".")[0]
     if not said and family in FAMILIES:
         said = [FAMILIES[family]]
@@ -43,13 +43,13 @@ def explanation(code: str) -> str:
         said = [f"`{family}` ({COMMANDS[family].summary}) could not do that; its message says why, and what to do."]
     if said:
         return "\n\n".join(said)
-    raise _unknown(code, [*TOPICS, *classes, *FAMILIES])
+    raise _unknown(code, [*TOPICS, *classes, *judged, *FAMILIES])
 
 
 def _unknown(code: str, known: list[str]) -> UsageError:
     near = difflib.get_close_matches(code, known, n=3)
     words = ", ".join(sorted(TOPICS.keys() | FAMILIES.keys()))
-    fix = f"did you mean {', '.join(near)}?" if near else f"it explains every error code, and {words}"
+    fix = f"did you mean {', '.join(near)}?" if near else f"it explains every error code, every rule, and {words}"
     return UsageError(f"nothing is known of {code!r}", fix=fix, code="usage.explain")
 
 

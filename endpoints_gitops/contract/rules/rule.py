@@ -43,9 +43,9 @@ class Rule:
     """One rule of the catalogue.
 
     `severity` counts for callers that read by name. `position` and `call` are its severity for the other ways of
-    reading, None where that makes no difference; `typed` and `direct` for callers that read rows into types, or ask with
-    `refresh: direct`. `is_everywhere`: it happens to every version at once. `judge` is None for rules that need more
-    than two contracts.
+    reading, None where that makes no difference; `typed` for callers that read rows into types, `direct` for those
+    that ask with `refresh: direct`. `is_everywhere`: it happens to every version at once. `judge` is None for rules
+    that need more than two contracts.
     """
 
     code: str
