@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
-from endpoints_gitops.operations.evidence import Pair, Record, judge_all, read_record
+from endpoints_gitops.operations.evidence import Record, judge_all, read_record
+from endpoints_gitops.operations.interrupted import Pair
 from endpoints_gitops.operations.prune import prunable
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.judging import Judged
@@ -61,10 +62,10 @@ def compare(
     endpoints = {endpoint.name: endpoint for endpoint in work.client.list_endpoints()}
     scope = _Scope.of(work, definitions, endpoints, selectors)
     ours = {loaded.name: loaded for loaded in definitions if loaded.name in scope.names}
-    record = read_record(work)
     variables, changes = _variables(work, definitions, ours, endpoints)
     removable = prunable(work, definitions, endpoints) & scope.names if prune else frozenset()
     pairs = [Pair(loaded=ours.get(name), endpoint=endpoints.get(name)) for name in scope.names]
+    record = read_record(work, pairs)
     return Comparison(
         judged=judge_all(work, pairs, record, prunable=removable),
         endpoints=endpoints,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
-from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.json import Json
+from endpoints_gitops.operations.interrupted import Pair, unheard
 from endpoints_gitops.operations.together import each
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.evidence import Evidence, Past, Recorded
@@ -20,26 +20,12 @@ from endpoints_gitops.plan.judging import Judged, Presence, judge, needs_version
 from endpoints_gitops.plan.meaning import Key, Meaning, of_definition
 from endpoints_gitops.workspace.git import dirty, repository
 from endpoints_gitops.workspace.history import PastState, history
-from endpoints_gitops.workspace.journal import unfinished
+from endpoints_gitops.workspace.journal import Unfinished, unfinished
 from endpoints_gitops.workspace.record import load_record
 from endpoints_gitops.workspace.selection import touching
 
 NO_GIT = "this folder is in no git repository, or in one without a commit"
 SHALLOW = "this clone is shallow, so the history of the definition is not in it"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """A definition, an endpoint, or both, of one name."""
-
-    loaded: LoadedDefinition | None
-    endpoint: Endpoint | None
-
-    @property
-    def name(self) -> str:
-        there = self.loaded or self.endpoint
-        assert there is not None
-        return there.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +40,17 @@ class Record:
     warning: str | None = None
 
 
-def read_record(work: Workplace) -> Record:
-    """The record of this checkout. An entry that makes no sense is left out: then history is asked instead."""
+def read_record(work: Workplace, pairs: Iterable[Pair]) -> Record:
+    """The record of this checkout. An entry that makes no sense is left out: then history is asked instead.
+
+    A journal that an interrupted push left adds what landed of it, heard of or not: that shows in `pairs`.
+    """
     stored = load_record(work.state)
-    entries, journaled = _entries(stored.entries), _entries(_journaled(work))
-    unsaved = {name: entry for name, entry in journaled.items() if _is_newer(entry, entries.get(name))}
+    entries, left = _entries(stored.entries), _interrupted(work)
+    if left is None:
+        return Record(entries=entries, warning=stored.warning)
+    heard = {name: one for name, one in _entries(left.done).items() if _is_newer(one, entries.get(name))}
+    unsaved = heard | unheard(left, pairs, entries, work.environment.name)
     return Record(entries=entries | unsaved, unsaved=unsaved, warning=stored.warning)
 
 
@@ -67,13 +59,12 @@ def _entries(stored: Mapping[str, Json]) -> dict[str, Recorded]:
     return {name: entry for name, entry in read if entry is not None}
 
 
-def _journaled(work: Workplace) -> Mapping[str, Json]:
-    """What the journal of a push that did not end says of the writes that landed; nothing, where it cannot be read."""
+def _interrupted(work: Workplace) -> Unfinished | None:
+    """What the journal of a push that did not end says; nothing, where it cannot be read."""
     try:
-        left = unfinished(work.state)
+        return unfinished(work.state)
     except UsageError:
-        return {}
-    return left.done if left else {}
+        return None
 
 
 def _is_newer(entry: Recorded, other: Recorded | None) -> bool:

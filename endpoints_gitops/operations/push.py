@@ -27,6 +27,7 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.operations.evidence import Record, read_record
+from endpoints_gitops.operations.interrupted import Pair
 from endpoints_gitops.operations.pushed import PushResult
 from endpoints_gitops.operations.recording import Keeper, save_record
 from endpoints_gitops.operations.standing import Standing, standing
@@ -66,11 +67,13 @@ class Ground:
     @classmethod
     def look(cls, work: Workplace, plan: Plan, definitions: Iterable[LoadedDefinition]) -> Ground:
         """The server as it is now, for a plan that was made earlier."""
+        endpoints = {endpoint.name: endpoint for endpoint in work.client.list_endpoints()}
+        ours = {loaded.name: loaded for loaded in definitions}
         return cls(
-            endpoints={endpoint.name: endpoint for endpoint in work.client.list_endpoints()},
+            endpoints=endpoints,
             variables=work.client.list_variables() if _has_variables(plan) else (),
-            definitions={loaded.name: loaded for loaded in definitions},
-            record=read_record(work),
+            definitions=ours,
+            record=read_record(work, [Pair(loaded=ours[name], endpoint=endpoints.get(name)) for name in ours]),
         )
 
 

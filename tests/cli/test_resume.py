@@ -127,6 +127,24 @@ def test_a_new_push_takes_the_place_of_one_that_was_killed(cli, checkout, client
     assert cli("resume").out.startswith("nothing to resume")
 
 
+def test_a_new_push_knows_what_landed_unheard(cli, checkout, client, killed):
+    """The kill came between the server's write and its answer: the journal knows what was sent, the server has it."""
+    killed(hang("two", When.AFTER))
+    checkout.write(files(3))
+    ran = cli("push", "--yes")
+    assert ran.code == 0, ran.err
+    assert versions(client) == {name: [" LIMIT 1", " LIMIT 2", " LIMIT 3"] for name in NAMES}
+
+
+def test_a_new_push_takes_nothing_of_others_for_what_landed_unheard(cli, checkout, client, killed):
+    killed(hang("two", When.BEFORE))
+    client.update_endpoint("two", {"query": {"kind": "HogQLQuery", "query": f"{SQL} LIMIT 9"}})
+    checkout.write(files(3))
+    ran = cli("push", "--yes")
+    assert ran.code == 6
+    assert versions(client)["two"] == [" LIMIT 1", " LIMIT 9"]
+
+
 def test_a_machine_that_is_gone_leaves_nothing_that_a_fresh_clone_needs(make_cli, checkout, client, server, killed):
     killed(hang("one", When.BEFORE))
     checkout.commit()
