@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.console import Console
 from endpoints_gitops.cli.context import Context
-from endpoints_gitops.errors import ExitCode, UsageError
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.pin import Lock, Use
 from endpoints_gitops.operations.agreement import disagreements, left_over
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.pin import PinnedExample
     from endpoints_gitops.operations.pinning import Side
     from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
-
-_STYLES = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: Style.FAINT}
 
 
 type Placed = tuple[str | None, Finding]
@@ -153,30 +151,6 @@ class Consumer:
         from endpoints_gitops.workspace.configuration import definitions_folder
 
         return definitions_folder(self.configuration, settings, self.arguments.dir)
-
-
-def finding_lines(findings: Iterable[Finding], *, indent: str = "") -> Iterator[Line]:
-    """A line for each finding, then where it is and what to do."""
-    for finding in findings:
-        head = f"{indent}{finding.severity:5} {finding.code} {finding.slug}: {finding.message}"
-        yield Line(head, _STYLES[finding.severity])
-        if finding.where:
-            yield Line(f"{indent}      at {finding.where}", Style.FAINT)
-        if finding.fix and finding.severity is not Severity.INFO:
-            yield Line(f"{indent}      fix: {finding.fix}")
-
-
-def counts(found: Iterable[Placed]) -> dict[str, int]:
-    """How many there are of each severity, for a summary."""
-    severities = [finding.severity for _, finding in found]
-    words = {Severity.ERROR: "errors", Severity.WARN: "warnings", Severity.INFO: "infos"}
-    return {word: severities.count(severity) for severity, word in words.items()}
-
-
-def code_of(found: Iterable[Placed]) -> ExitCode:
-    """Findings count from severity error on."""
-    is_wrong = any(finding.severity is Severity.ERROR for _, finding in found)
-    return ExitCode.FINDINGS if is_wrong else ExitCode.DONE
 
 
 def items_of(found: Iterable[Placed]) -> tuple[JsonObject, ...]:

@@ -6,9 +6,11 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.consuming import Consumer, Placed, code_of, counts, finding_lines, items_of, pins
+from endpoints_gitops.cli.consuming import Consumer, Placed, items_of, pins
 from endpoints_gitops.errors import EndpointsError, ExitCode, worst
+from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Failure, Outcome, failures_of
 from endpoints_gitops.model.pin import Lock
@@ -39,12 +41,20 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 def _check(consumer: Consumer) -> Outcome:
     found = consumer.disagreements()
     _say_agreement(consumer, found)
-    summary = {"pins": len((consumer.lock or Lock()).pins), **counts(found)}
-    return Outcome(command="lock", exit_code=code_of(found), summary=summary, items=items_of(found))
+    summary = {"pins": len((consumer.lock or Lock()).pins), **_counts(found)}
+    return Outcome(command="lock", exit_code=_code(found), summary=summary, items=items_of(found))
+
+
+def _code(found: Sequence[Placed]) -> ExitCode:
+    return findings.exit_code((finding for _, finding in found), Severity.ERROR)
+
+
+def _counts(found: Sequence[Placed]) -> dict[str, int]:
+    return findings.summary([finding for _, finding in found])
 
 
 def _say_agreement(consumer: Consumer, found: Sequence[Placed]) -> None:
-    consumer.console.show(finding_lines(finding for _, finding in found))
+    consumer.console.show(findings.lines(finding for _, finding in found))
     path = shown(consumer.lock_path)
     if found:
         state = "is not there" if consumer.lock is None else "and the manifest disagree"
@@ -65,7 +75,7 @@ def _verify(consumer: Consumer) -> Outcome:
     judged = [one for side in consumer.sides() for one in verify(side, lock)]
     skew = env_skew(lock) if consumer.is_whole else ()
     console.show(line for one in judged for line in _judged_lines(one))
-    console.show(finding_lines(skew))
+    console.show(findings.lines(skew))
     found += [(one.environment, finding) for one in judged for finding in one.findings]
     found += [(None, finding) for finding in skew]
     errors = [one.error for one in judged if one.error]
@@ -73,8 +83,8 @@ def _verify(consumer: Consumer) -> Outcome:
     console.say(f"{pins(asked)} looked up on the server" + (f", {len(errors)} could not be" if errors else ""))
     return Outcome(
         command="lock",
-        exit_code=worst(code_of(found), *(error.exit_code for error in errors)),
-        summary={"pins": len(lock.pins), "asked": asked, **counts(found)},
+        exit_code=worst(_code(found), *(error.exit_code for error in errors)),
+        summary={"pins": len(lock.pins), "asked": asked, **_counts(found)},
         items=items_of(found),
         errors=_once(errors),
     )
@@ -86,7 +96,7 @@ def _judged_lines(judged: Judged) -> Iterator[Line]:
         yield Line(f"{place}: could not be asked for", Style.WARN)
     elif judged.findings:
         yield Line(place, Style.HEAD)
-        yield from finding_lines(judged.findings, indent="  ")
+        yield from findings.lines(judged.findings, indent="  ")
     else:
         yield Line(f"{place}: as locked", Style.GOOD)
 
@@ -107,7 +117,7 @@ def _lock(consumer: Consumer) -> Outcome:
         return Outcome(command="lock", summary={"pins": 0})
     resolved = resolve(consumer.sides(), consumer.lock or Lock(), is_whole=consumer.is_whole)
     if resolved.moves or resolved.failures:
-        console.show(finding_lines(move for _, move in resolved.moves))
+        console.show(findings.lines(move for _, move in resolved.moves))
         return _refused(resolved)
     console.show(_entry_lines(resolved))
     is_written = write_lock_file(consumer.lock_path, resolved.lock)
@@ -120,7 +130,7 @@ def _refused(resolved: Resolved) -> Outcome:
     return Outcome(
         command="lock",
         exit_code=ExitCode.FINDINGS,
-        summary=counts(resolved.moves),
+        summary=_counts(resolved.moves),
         items=items_of(resolved.moves),
         errors=resolved.failures,
     )

@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.consuming import Consumer, code_of, counts, items_of, pins
+from endpoints_gitops.cli.consuming import Consumer, items_of, pins
 from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
@@ -31,14 +32,15 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         standings = [one for side in consumer.sides() for one in outdated(side, lock)]
         used = sum(map(len, consumer.uses.values()))
     console.show(line for one in standings for line in _lines(one))
+    behind = [one.finding for one in standings if one.finding is not None]
     found = [(one.pin.environment, one.finding) for one in standings if one.finding is not None]
-    console.say(f"{len(standings) - len(found)} of {pins(len(standings))} at the newest version")
+    console.say(f"{len(standings) - len(behind)} of {pins(len(standings))} at the newest version")
     if used > len(standings):
         console.say(Line(f"{used - len(standings)} not pinned yet: endpoints-gitops lock", Style.WARN))
     return Outcome(
         command="outdated",
-        exit_code=code_of(found),
-        summary={"pins": len(standings), "behind": len(found), **counts(found)},
+        exit_code=findings.exit_code(behind, Severity.ERROR),
+        summary={"pins": len(standings), "behind": len(behind), **findings.summary(behind)},
         items=tuple(map(_item, (one for one in standings if one.finding is not None), items_of(found))),
     )
 

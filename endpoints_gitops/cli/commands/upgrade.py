@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.consuming import Consumer, finding_lines, pins
+from endpoints_gitops.cli.consuming import Consumer, pins
 from endpoints_gitops.errors import Conflict, ExitCode, UsageError
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
@@ -142,7 +143,7 @@ def _lines(move: Move) -> Iterator[Line]:
     else:
         to = move.after.version if move.after else move.newest
         yield Line(f"{pin.label} → {to} {place}: {_said(move)}" if to else f"{pin.label} {place}: gone", Style.HEAD)
-        yield from finding_lines(move.findings, indent="  ")
+        yield from findings.lines(move.findings, indent="  ")
         if move.result is Result.REFUSED and move.after is not None:
             yield Line(f"  to move all the same: {_insisting(move)}")
 
