@@ -1,3 +1,204 @@
-"""PostHog Endpoints as code: definitions in git, plans, and pushes that overwrite nobody."""
+"""PostHog Endpoints as code: definitions in git, plans, and pushes that overwrite nobody.
+
+For apps that call endpoints: `from endpoints_gitops import Endpoints` (docs/reference.md). Names are looked up when
+they are first used, so that importing this costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from endpoints_gitops.api.errors import (
+        AccessDenied,
+        ApiError,
+        AtCapacity,
+        BadAnswer,
+        BodyRefused,
+        BudgetSpent,
+        ClickHouseRefused,
+        DatabaseUnavailable,
+        EndpointInactive,
+        EndpointNotFound,
+        Forbidden,
+        GatewayFault,
+        HostWrong,
+        InvalidQuery,
+        KeyKindRefused,
+        KeyNotSeen,
+        MissingScope,
+        NotFound,
+        OffsetRefused,
+        OtherProject,
+        ProjectNotFound,
+        QueryMemory,
+        QueryTimeout,
+        QueryTooLarge,
+        QueryTooSlow,
+        QuotaExceeded,
+        Redirected,
+        Refused,
+        ServerFault,
+        TableDenied,
+        Throttled,
+        TooManyAtOnce,
+        Unauthenticated,
+        Unreachable,
+        VariablesRefused,
+        VersionInactive,
+        VersionNotFound,
+    )
+    from endpoints_gitops.consumer.cache import Cache
+    from endpoints_gitops.consumer.checking import check_answer, check_variables
+    from endpoints_gitops.consumer.endpoints import AsyncEndpoints, Endpoints
+    from endpoints_gitops.consumer.errors import (
+        ColumnMistake,
+        ColumnsBroken,
+        ContractBroken,
+        ContractWarning,
+        EndpointRecreated,
+        MissingVariable,
+        PagingWarning,
+        PinMissing,
+        ResultsBroken,
+        RowsBroken,
+        UnknownVariable,
+        UnreadableValue,
+        VariableMistake,
+        VariablesWrong,
+        WrongVariableType,
+        WrongVersion,
+    )
+    from endpoints_gitops.consumer.insights import (
+        FunnelStep,
+        FunnelTimes,
+        FunnelTrend,
+        LifecycleSeries,
+        PathLink,
+        RetentionCohort,
+        RetentionValue,
+        StickinessSeries,
+        TrendSeries,
+    )
+    from endpoints_gitops.consumer.rows import Row, Rows
+    from endpoints_gitops.errors import CredentialsError, EndpointsError, InvalidInput, UsageError
+    from endpoints_gitops.model.pin import Pin
+
+_ROOMS = {
+    "endpoints_gitops.consumer.endpoints": "Endpoints AsyncEndpoints",
+    "endpoints_gitops.consumer.rows": "Row Rows",
+    "endpoints_gitops.consumer.cache": "Cache",
+    "endpoints_gitops.consumer.checking": "check_variables check_answer",
+    "endpoints_gitops.consumer.insights": (
+        "TrendSeries LifecycleSeries RetentionCohort RetentionValue FunnelStep FunnelTimes FunnelTrend PathLink "
+        "StickinessSeries"
+    ),
+    "endpoints_gitops.consumer.errors": (
+        "PinMissing VariablesWrong UnknownVariable MissingVariable WrongVariableType VariableMistake ContractBroken "
+        "WrongVersion EndpointRecreated ColumnsBroken ColumnMistake RowsBroken ResultsBroken UnreadableValue "
+        "ContractWarning PagingWarning"
+    ),
+    "endpoints_gitops.model.pin": "Pin",
+    "endpoints_gitops.errors": "EndpointsError UsageError CredentialsError InvalidInput",
+    "endpoints_gitops.api.errors": (
+        "ApiError Refused BodyRefused VariablesRefused VersionInactive InvalidQuery TableDenied ClickHouseRefused "
+        "OffsetRefused QueryTimeout QueryMemory QueryTooLarge QueryTooSlow Unauthenticated KeyNotSeen QuotaExceeded "
+        "Forbidden MissingScope OtherProject KeyKindRefused AccessDenied NotFound EndpointNotFound EndpointInactive "
+        "VersionNotFound ProjectNotFound Throttled TooManyAtOnce BudgetSpent ServerFault AtCapacity "
+        "DatabaseUnavailable GatewayFault Unreachable HostWrong BadAnswer Redirected"
+    ),
+}
+
+__all__ = [
+    "AccessDenied",
+    "ApiError",
+    "AsyncEndpoints",
+    "AtCapacity",
+    "BadAnswer",
+    "BodyRefused",
+    "BudgetSpent",
+    "Cache",
+    "ClickHouseRefused",
+    "ColumnMistake",
+    "ColumnsBroken",
+    "ContractBroken",
+    "ContractWarning",
+    "CredentialsError",
+    "DatabaseUnavailable",
+    "EndpointInactive",
+    "EndpointNotFound",
+    "EndpointRecreated",
+    "Endpoints",
+    "EndpointsError",
+    "Forbidden",
+    "FunnelStep",
+    "FunnelTimes",
+    "FunnelTrend",
+    "GatewayFault",
+    "HostWrong",
+    "InvalidInput",
+    "InvalidQuery",
+    "KeyKindRefused",
+    "KeyNotSeen",
+    "LifecycleSeries",
+    "MissingScope",
+    "MissingVariable",
+    "NotFound",
+    "OffsetRefused",
+    "OtherProject",
+    "PagingWarning",
+    "PathLink",
+    "Pin",
+    "PinMissing",
+    "ProjectNotFound",
+    "QueryMemory",
+    "QueryTimeout",
+    "QueryTooLarge",
+    "QueryTooSlow",
+    "QuotaExceeded",
+    "Redirected",
+    "Refused",
+    "ResultsBroken",
+    "RetentionCohort",
+    "RetentionValue",
+    "Row",
+    "Rows",
+    "RowsBroken",
+    "ServerFault",
+    "StickinessSeries",
+    "TableDenied",
+    "Throttled",
+    "TooManyAtOnce",
+    "TrendSeries",
+    "Unauthenticated",
+    "UnknownVariable",
+    "Unreachable",
+    "UnreadableValue",
+    "UsageError",
+    "VariableMistake",
+    "VariablesRefused",
+    "VariablesWrong",
+    "VersionInactive",
+    "VersionNotFound",
+    "WrongVariableType",
+    "WrongVersion",
+    "__version__",
+    "check_answer",
+    "check_variables",
+]
+
+if not TYPE_CHECKING:  # else a type checker would believe in every name
+
+    def __getattr__(name: str) -> object:
+        room = next((room for room, names in _ROOMS.items() if name in names.split()), None)
+        if room is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        found = globals()[name] = getattr(import_module(room), name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted([*globals(), *__all__])

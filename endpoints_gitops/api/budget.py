@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.model.secret import KeyKind
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # the server counts a request when it arrives, which is after we counted it, by a time that varies
 _MARGIN: Final = 1_000
-_MINUTE: Final = 60_000 + _MARGIN
-_HOUR: Final = 3_600_000 + _MARGIN
+MINUTE: Final = 60_000 + _MARGIN
+HOUR: Final = 3_600_000 + _MARGIN
 _PATIENCE_SECONDS: Final = 5.0
 _CLEAN_EVERY: Final = 200
 _PAUSE: Final = "INSERT INTO pauses VALUES (?, ?) ON CONFLICT (bucket) DO UPDATE SET until = max(until, excluded.until)"
@@ -54,11 +54,34 @@ class Left:
     paused_seconds: float = 0.0
 
 
+class Counting(Protocol):
+    """What a client counts its requests in. `is_remote`: another machine is asked, which an event loop must not wait
+    for.
+    """
+
+    @property
+    def is_remote(self) -> bool: ...
+
+    def take(self, *, materialized: bool) -> float:
+        """Count one request that is about to be sent, and return 0; or count none, and return the seconds to wait."""
+
+    def pause(self, seconds: float, *, materialized: bool) -> None:
+        """The server says that the budget is spent for so long."""
+
+    def left(self) -> Mapping[str, Left]:
+        """What is left, for `direct` and `materialized` requests."""
+
+    def close(self) -> None:
+        """Nothing is counted any more."""
+
+
 class Budget:
     """The budget of one key on one host; of all project secret keys of a project together.
 
     A file that cannot be used is no reason to stop: the server has the last word. `notice` is told, once.
     """
+
+    is_remote: Final = False
 
     def __init__(
         self,
@@ -73,7 +96,7 @@ class Budget:
         self._notice = notice
         self._lock = threading.RLock()
         self._taken = 0
-        self._owner = _owner(connection)
+        self._owner = owner_of(connection)
         self._allowances = {"direct": direct, "materialized": materialized}
         self._buckets: dict[str, SQLiteBucket] = {}
         self._sqlite: sqlite3.Connection | None = None
@@ -85,7 +108,7 @@ class Budget:
 
     def take(self, *, materialized: bool) -> float:
         """Count one request that is about to be sent, and return 0; or count none, and return the seconds to wait."""
-        kind = _kind(materialized)
+        kind = kind_of(materialized)
         if self._taken % _CLEAN_EVERY == 0:
             self._alone(lambda _: self._buckets[kind].leak(_now()), 0)
         self._taken += 1
@@ -93,7 +116,7 @@ class Budget:
 
     def pause(self, seconds: float, *, materialized: bool) -> None:
         """The server says that the budget is spent: nobody on this machine asks before that is over."""
-        row = (self._table(_kind(materialized)), _now() + int(seconds * 1000))
+        row = (self._table(kind_of(materialized)), _now() + int(seconds * 1000))
         self._alone(lambda sqlite: sqlite.execute(_PAUSE, row), None)
 
     def left(self) -> Mapping[str, Left]:
@@ -135,7 +158,7 @@ class Budget:
             table = self._table(kind)
             sqlite.execute(Queries.CREATE_BUCKET_TABLE.format(table=table))
             sqlite.execute(Queries.CREATE_INDEX_ON_TIMESTAMP.format(index_name=f"{table}_times", table_name=table))
-            rates = [Rate(allowed.minute, _MINUTE), Rate(allowed.hour, _HOUR)]
+            rates = [Rate(allowed.minute, MINUTE), Rate(allowed.hour, HOUR)]
             self._buckets[kind] = SQLiteBucket(rates, sqlite, table)
 
     def _put(self, kind: str) -> float:
@@ -155,7 +178,7 @@ class Budget:
     def _left(self, sqlite: sqlite3.Connection, kind: str) -> Left:
         allowed = self._allowances[kind]
         counted = f"SELECT count(*) FROM {self._table(kind)} WHERE item_timestamp >= ?"  # noqa: S608 - a hash
-        minute, hour = (sqlite.execute(counted, (_now() - window,)).fetchone()[0] for window in (_MINUTE, _HOUR))
+        minute, hour = (sqlite.execute(counted, (_now() - window,)).fetchone()[0] for window in (MINUTE, HOUR))
         return Left(
             minute=max(0, allowed.minute - minute),
             hour=max(0, allowed.hour - hour),
@@ -177,14 +200,14 @@ def _opened(path: Path) -> sqlite3.Connection:
     return sqlite
 
 
-def _owner(connection: Connection) -> str:
+def owner_of(connection: Connection) -> str:
     """Whose budget it is. A project's secret keys share one, which is never larger than that of any of them alone."""
     key = connection.key
     who = f"project {connection.project_id}" if key.kind is KeyKind.PROJECT_SECRET else f"key {key.reveal()}"
     return hashlib.sha256(f"{connection.host.lower()}\n{who}".encode()).hexdigest()[:32]
 
 
-def _kind(materialized: bool) -> str:
+def kind_of(materialized: bool) -> str:
     return "materialized" if materialized else "direct"
 
 

@@ -12,11 +12,11 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, Self
 
-from endpoints_gitops.api.budget import Budget
+from endpoints_gitops.api.budget import Budget, Counting
 from endpoints_gitops.api.calls import Calls
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.flow import Line, Pace
-from endpoints_gitops.api.wire import Flow, Happened, Sleep
+from endpoints_gitops.api.wire import Flow, Happened, Sleep, Work
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.transport import AsyncTransport, Transport
@@ -43,7 +43,7 @@ def _awaited[**P, T](
 
 
 def _line(
-    connection: Connection, budget: Path | Budget | None, trace: Tell | None, notice: Tell | None, pace: Pace | None
+    connection: Connection, budget: Path | Counting | None, trace: Tell | None, notice: Tell | None, pace: Pace | None
 ) -> Line:
     tell = notice or trace or (lambda _: None)
     kept = Budget(budget, connection, notice=tell) if isinstance(budget, Path) else budget
@@ -60,7 +60,7 @@ class Client:
         self,
         connection: Connection,
         *,
-        budget: Path | Budget | None = None,
+        budget: Path | Counting | None = None,
         trace: Tell | None = None,
         notice: Tell | None = None,
         transport: Transport | None = None,
@@ -75,7 +75,7 @@ class Client:
         self.calls = Calls(_line(connection, budget, trace, notice, pace))
 
     @property
-    def budget(self) -> Budget | None:
+    def budget(self) -> Counting | None:
         return self.calls.line.budget
 
     def drive[T](self, flow: Flow[T]) -> T:
@@ -87,6 +87,8 @@ class Client:
                 if isinstance(step, Sleep):
                     time.sleep(step.seconds)
                     happened = None
+                elif isinstance(step, Work):
+                    happened = step.do()
                 else:
                     happened = self._transport.send(step)
         except StopIteration as returned:
@@ -135,7 +137,7 @@ class AsyncClient:
         self,
         connection: Connection,
         *,
-        budget: Path | Budget | None = None,
+        budget: Path | Counting | None = None,
         trace: Tell | None = None,
         notice: Tell | None = None,
         transport: AsyncTransport | None = None,
@@ -150,7 +152,7 @@ class AsyncClient:
         self.calls = Calls(_line(connection, budget, trace, notice, pace))
 
     @property
-    def budget(self) -> Budget | None:
+    def budget(self) -> Counting | None:
         return self.calls.line.budget
 
     async def drive[T](self, flow: Flow[T]) -> T:
@@ -162,6 +164,8 @@ class AsyncClient:
                 if isinstance(step, Sleep):
                     await asyncio.sleep(step.seconds)
                     happened = None
+                elif isinstance(step, Work):
+                    happened = await asyncio.to_thread(step.do)
                 else:
                     happened = await self._transport.send(step)
         except StopIteration as returned:

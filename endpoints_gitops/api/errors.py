@@ -1,12 +1,12 @@
 """What can come of a call, one class for each row of the error tables (docs/server.md#errors).
 
     ApiError
-    ├── Refused                400  ├ BodyRefused ├ NameTaken ├ CannotMaterialize ├ VariablesRefused
+    ├── Refused                400  ├ BodyRefused ├ NameTaken ├ CannotMaterialize ├ VariablesRefused ├ VersionInactive
     │   └── InvalidQuery       400  ├ TableDenied ├ ClickHouseRefused ├ OffsetRefused ├ QueryTimeout, QueryMemory, …
     ├── Unauthenticated        401  └ KeyNotSeen
     ├── QuotaExceeded          402
     ├── Forbidden              403  ├ MissingScope ├ OtherProject ├ KeyKindRefused └ AccessDenied
-    ├── NotFound               404  ├ EndpointNotFound ├ VersionNotFound └ ProjectNotFound
+    ├── NotFound               404  ├ EndpointNotFound (└ EndpointInactive) ├ VersionNotFound └ ProjectNotFound
     ├── MethodRefused, MediaTypeRefused  405, 415
     ├── Throttled              429  ├ TooManyAtOnce └ BudgetSpent (ours, before anything is sent)
     ├── ServerFault            5xx  ├ AtCapacity ├ DatabaseUnavailable └ GatewayFault
@@ -92,6 +92,13 @@ class VariablesRefused(Refused):
 
     code = "api.variables"
     remedy = "pass each variable as --var NAME=VALUE; endpoints-gitops get NAME shows which there are"
+
+
+class VersionInactive(Refused):
+    """The version that was asked for is switched off (400 `Version N is inactive and cannot be executed.`)."""
+
+    code = "api.version_inactive"
+    remedy = "endpoints-gitops upgrade NAME moves the pin on; endpoints-gitops activate NAME --version N switches it on"
 
 
 class CannotMaterialize(Refused):
@@ -236,6 +243,13 @@ class EndpointNotFound(NotFound):
 
     code = "api.endpoint_not_found"
     remedy = "endpoints-gitops list shows the names, and which are inactive"
+
+
+class EndpointInactive(EndpointNotFound):
+    """The endpoint is there and switched off: runs of all its versions are a 404."""
+
+    code = "api.endpoint_inactive"
+    remedy = "endpoints-gitops activate NAME switches it on"
 
 
 class VersionNotFound(NotFound):

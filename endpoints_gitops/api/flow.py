@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from endpoints_gitops.api import errors
-from endpoints_gitops.api.budget import Budget
+from endpoints_gitops.api.budget import Counting
 from endpoints_gitops.api.connection import Connection, question
 from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.api.refusals import error_of
-from endpoints_gitops.api.wire import Answer, Flow, NoAnswer, NotSent, Request, Send, Sleep
+from endpoints_gitops.api.wire import Answer, Flow, NoAnswer, NotSent, Request, Send, Sleep, Work
 from endpoints_gitops.errors import CredentialsError
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.model.secret import KeyKind, Secret
@@ -57,7 +57,7 @@ class Line:
     """
 
     connection: Connection
-    budget: Budget | None = None
+    budget: Counting | None = None
     pace: Pace = field(default_factory=Pace)
     trace: Callable[[str], None] = _nobody
     notice: Callable[[str], None] = _nobody
@@ -123,7 +123,7 @@ def _check_kind_of_key(line: Line, request: Request) -> None:
 
 def _wait_for_budget(line: Line, request: Request, deadline: float) -> Flow[None]:
     while line.budget is not None:
-        wait = line.budget.take(materialized=request.draws_materialized)
+        wait = yield from _take(line.budget, materialized=request.draws_materialized)
         if wait <= 0:
             return
         if line.pace.now() + wait >= deadline:
@@ -131,6 +131,14 @@ def _wait_for_budget(line: Line, request: Request, deadline: float) -> Flow[None
             raise errors.BudgetSpent(told, request=request_line(request), retry_after=wait)
         _say_wait(line, wait, "this key's budget of requests is spent")
         yield Sleep(wait + line.pace.jitter(0.0, 0.05))
+
+
+def _take(budget: Counting, *, materialized: bool) -> Flow[float]:
+    if not budget.is_remote:
+        return budget.take(materialized=materialized)
+    wait = yield Work(lambda: budget.take(materialized=materialized))
+    assert isinstance(wait, float), "what the work gives"
+    return wait
 
 
 def _attempt(line: Line, request: Request, deadline: float, attempt: int) -> Flow[Answer | ApiError]:

@@ -161,6 +161,8 @@ def _kind_by_text(said: _Said) -> type[ApiError]:
         return errors.OffsetRefused
     if said.detail.startswith("Cannot materialize endpoint"):
         return errors.CannotMaterialize
+    if re.fullmatch(r"Version \d+ is inactive and cannot be executed\.", said.detail):
+        return errors.VersionInactive
     if (said.code or "").startswith("hogql_") or said.detail.startswith(_ABOUT_THE_QUERY):
         return errors.InvalidQuery
     if said.attr is None and said.code not in _FIELD_CODES:

@@ -1,12 +1,12 @@
 """What the flow and its drivers say to each other: the flow decides, and a driver does what it is told.
 
 A flow is a generator: it yields a `Send` and gets an `Answer`, a `NotSent` or a `NoAnswer`; it yields a `Sleep` and
-gets None; what it returns is the result of the call.
+gets None, or a `Work` and gets what that gives; what it returns is the result of the call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 
 from endpoints_gitops.model.json import JsonObject
@@ -49,6 +49,13 @@ class Sleep:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Do this, which may wait for another machine."""
+
+    do: Callable[[], float]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A whole answer. Header names are in lower case."""
@@ -74,6 +81,6 @@ class NoAnswer:
     status: int | None = None
 
 
-type Step = Send | Sleep
-type Happened = Answer | NotSent | NoAnswer | None
+type Step = Send | Sleep | Work
+type Happened = Answer | NotSent | NoAnswer | float | None
 type Flow[T] = Generator[Step, Happened, T]

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.api.client import Client
-from endpoints_gitops.api.errors import BadAnswer
+from endpoints_gitops.api.run_pages import PAGE_ROWS, UNPAGED_ROWS, UNSTABLE_ORDER, Page, may_be_cut, whole_rows
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.progress import Progress
 
-PAGE_ROWS: Final = (
-    10_000  # well below 50,000, where HogQL clips a query and the server no longer says that there is more
-)
-UNPAGED_ROWS: Final = 100
+if TYPE_CHECKING:
+    from endpoints_gitops.hogql.pages import Paged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +40,7 @@ class Rows:
 def run(client: Client, name: str, asked: Asked) -> Rows:
     """One request."""
     answer = _ask(client, name, asked)
-    return Rows(columns=answer.columns, rows=_checked(answer), notes=tuple(_left_out(answer, asked)))
+    return Rows(columns=answer.columns, rows=tuple(whole_rows(answer)), notes=tuple(_left_out(answer, asked)))
 
 
 def run_all(client: Client, name: str, asked: Asked, progress: Progress) -> Rows:
@@ -50,32 +48,31 @@ def run_all(client: Client, name: str, asked: Asked, progress: Progress) -> Rows
     stored = _stored(client, name, asked.version)
     if stored is not None and stored.sql is None:
         return run(client, name, replace(asked, limit=None, offset=None))
-    start = asked.offset or 0
+    page = Page(
+        limit=asked.limit or PAGE_ROWS, offset=asked.offset or 0, version=asked.version, ceiling=_paged(stored).ceiling
+    )
     rows: list[Any] = []
-    pages = 0
+    columns, pages = None, 0
     progress.started("reading pages", 0)
     try:
-        for answer in _pages(client, name, asked, draws_materialized=stored is not None and stored.is_materialized):
-            rows += _checked(answer)
-            pages += 1
+        for answer, some in _pages(client, name, asked, page, draws_materialized=_is_from_table(stored)):
+            rows += some
+            columns, pages = answer.columns, pages + 1
             progress.advanced(name, f"{len(rows):,} rows")
     finally:
         progress.finished()
-    most = _ceiling(stored)
-    kept = rows if most is None else rows[: max(most - start, 0)]  # the probe for more rows can come back as one
-    return Rows(columns=answer.columns, rows=tuple(kept), notes=tuple(_of_pages(stored, pages)))
+    return Rows(columns=columns, rows=tuple(rows), notes=tuple(_of_pages(stored, pages)))
 
 
-def _pages(client: Client, name: str, asked: Asked, *, draws_materialized: bool) -> Iterator[RunAnswer]:
-    page = replace(asked, limit=asked.limit or PAGE_ROWS)
-    while True:
-        answer = _ask(client, name, page, draws_materialized=draws_materialized)
-        yield answer
-        if not answer.has_more:
-            return
-        if not answer.results:
-            raise BadAnswer("the server says that there are more rows, and sent none", request=f"POST …/{name}/run")
-        page = replace(page, version=page.version or answer.version, offset=(page.offset or 0) + len(answer.results))
+def _pages(
+    client: Client, name: str, asked: Asked, first: Page, *, draws_materialized: bool
+) -> Iterator[tuple[RunAnswer, list[Any]]]:
+    page: Page | None = first
+    while page is not None:
+        about = replace(asked, limit=page.limit, offset=page.offset, version=page.version)
+        answer = _ask(client, name, about, draws_materialized=draws_materialized)
+        yield answer, page.rows(answer)
+        page = page.following(answer)
 
 
 def _ask(client: Client, name: str, asked: Asked, *, draws_materialized: bool = False) -> RunAnswer:
@@ -90,30 +87,22 @@ def _ask(client: Client, name: str, asked: Asked, *, draws_materialized: bool = 
     )
 
 
-def _checked(answer: RunAnswer) -> tuple[Any, ...]:
-    """The rows. Raises BadAnswer where one has another length than the columns: values would move to other columns."""
-    columns = answer.columns
-    if columns is not None and any(not isinstance(row, list) or len(row) != len(columns) for row in answer.results):
-        raise BadAnswer(f"a row does not have the {len(columns)} values that the columns say")
-    return tuple(answer.results)
-
-
 def _left_out(answer: RunAnswer, asked: Asked) -> Iterator[str]:
     count = len(answer.results)
     if answer.has_more:
         after = (asked.offset or 0) + count
         yield f"there are more rows: --limit {count} --offset {after} goes on, --all gets every one"
-    elif asked.limit is None and answer.columns is not None and count == UNPAGED_ROWS:
-        yield f"these are {count} rows, where the server stops if the query has no LIMIT: --all gets every one"
+    elif may_be_cut(answer, asked.limit):
+        yield f"these are {UNPAGED_ROWS} rows, where the server stops if the query has no LIMIT: --all gets every one"
 
 
 def _of_pages(stored: Endpoint | None, pages: int) -> Iterator[str]:
-    tree = _tree(stored)
-    if pages > 1 and tree is not None and not tree.get("order_by"):
-        yield (
-            "the query has no ORDER BY: the order may change from page to page, "
-            "so a row can be missing or come twice; add one to be sure"
-        )
+    if pages > 1 and not _paged(stored).has_order:
+        yield UNSTABLE_ORDER
+
+
+def _is_from_table(stored: Endpoint | None) -> bool:
+    return stored is not None and stored.is_materialized
 
 
 def _stored(client: Client, name: str, version: int | None) -> Endpoint | None:
@@ -127,21 +116,7 @@ def _stored(client: Client, name: str, version: int | None) -> Endpoint | None:
         return None
 
 
-def _ceiling(stored: Endpoint | None) -> int | None:
-    """The constant LIMIT of the query itself, which no paging goes beyond; None where there is none."""
-    tree = _tree(stored) or {}
-    limit = None if tree.get("limit_with_ties") else tree.get("limit")
-    value = limit.get("value") if isinstance(limit, Mapping) and limit.get("node") == "Constant" else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _paged(stored: Endpoint | None) -> Paged:
+    from endpoints_gitops.hogql.pages import paged
 
-
-def _tree(stored: Endpoint | None) -> Mapping[str, Any] | None:
-    """The syntax tree of the query; None where it cannot be had: then nothing is said of it, and nothing is cut off."""
-    from endpoints_gitops.hogql.parser import ParseFailure, parse
-
-    if stored is None or stored.sql is None:
-        return None
-    try:
-        return parse(stored.sql)
-    except ParseFailure:
-        return None
+    return paged(stored.sql if stored is not None else None)

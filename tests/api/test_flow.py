@@ -141,6 +141,8 @@ def test_a_write_is_waited_for_as_long_as_there_is_time():
 class Spent:
     """A budget that is spent for some seconds."""
 
+    is_remote = False
+
     def __init__(self, *waits):
         self.waits = list(waits)
         self.paused = []

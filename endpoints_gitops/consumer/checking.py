@@ -1,0 +1,222 @@
+"""Whether a call fits its pin, and whether the answer does. Pure: the test plugin asks the same questions.
+
+What is checked before anything is sent costs no request, and says what the server would not: it knows no types of
+variables (docs/server.md#running).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from endpoints_gitops.consumer.errors import (
+    ColumnMistake,
+    ColumnsBroken,
+    EndpointRecreated,
+    MissingVariable,
+    RowsBroken,
+    UnknownVariable,
+    VariableMistake,
+    WrongVariableType,
+    WrongVersion,
+)
+from endpoints_gitops.consumer.sending import as_json, mistake_of
+from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.pin import Pin, PinnedColumn, PinnedVariable, ReadingStyle, Use
+
+if TYPE_CHECKING:
+    from endpoints_gitops.api.answers import RunAnswer
+
+HOGQL: Final = "HogQLQuery"
+_OPTIONS: Final = ("_limit", "_offset", "_refresh")
+_SAME_BIRTH_SECONDS: Final = 60
+"""An endpoint and its first version are made in one go; a new one of the same name is not made within that time."""
+
+
+def check_variables(pin: Pin, sent: Mapping[str, object]) -> dict[str, Json]:
+    """What to send for these values, dates and decimals written as JSON has them.
+
+    Raises VariablesWrong with every mistake: names that the version does not take, values of another type, and
+    variables that it requires and that are not there.
+    """
+    known = {one.name: one for one in pin.variables}
+    unknown = [_unknown(pin, name) for name in sent if name not in known]
+    missing = [_missing(pin, one) for one in pin.variables if _is_missing(pin, one, sent)]
+    wrong = [mistake for name, value in sent.items() if name in known and (mistake := _wrong(pin, known[name], value))]
+    for kind, mistakes in ((UnknownVariable, unknown), (MissingVariable, missing), (WrongVariableType, wrong)):
+        if mistakes:
+            raise kind(pin, (*unknown, *missing, *wrong), fix=_signature(pin))
+    return {name: as_json(value) for name, value in sent.items()}
+
+
+def check_answer(pin: Pin, answer: RunAnswer, use: Use | None = None) -> None:
+    """Raise ContractBroken where an answer is not of the pinned version, or does not fit its contract.
+
+    `use` says how the app reads: by position the order of columns counts, by name only the columns that it names (all,
+    where it names none). Results of insights are checked where they are read (`insights`).
+    """
+    _check_identity(pin, answer)
+    if answer.columns is None:
+        if pin.kind == HOGQL:
+            raise ColumnsBroken(pin, [ColumnMistake(kind="gone", column="", message="the answer has no columns")], ())
+        return
+    reads, wanted = (use.reads, use.columns) if use else ("name", None)
+    if pin.columns is not None:
+        received = typed_columns(answer.columns, answer.types)
+        mistakes = column_mistakes(pin.columns, received, reads, wanted, answer.materialized)
+        if mistakes:
+            raise ColumnsBroken(pin, mistakes, received)
+    check_widths(pin, answer)
+
+
+def check_widths(pin: Pin, answer: RunAnswer) -> None:
+    """Raise RowsBroken for a row that is none, or that has another number of values than there are columns."""
+    width = len(answer.columns or ())
+    for number, row in enumerate(answer.results):
+        if not isinstance(row, list) or len(row) != width:
+            has = f"has {len(row)} values" if isinstance(row, list) else "is no list"
+            raise RowsBroken(pin, f"row {number} {has}, and there are {width} columns")
+
+
+def typed_columns(columns: Sequence[str], types: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Each column with ClickHouse's type, empty where the answer does not say it; by place, since names can repeat."""
+    if len(types) == len(columns):
+        return tuple((name, written) for name, (_, written) in zip(columns, types, strict=True))
+    by_name = dict(types)
+    return tuple((name, by_name.get(name, "")) for name in columns)
+
+
+@lru_cache(maxsize=1024)
+def column_mistakes(
+    pinned: tuple[PinnedColumn, ...],
+    received: tuple[tuple[str, str], ...],
+    reads: ReadingStyle,
+    wanted: tuple[str, ...] | None,
+    is_from_table: bool,
+) -> tuple[ColumnMistake, ...]:
+    """What of an answer's columns breaks a caller that reads so.
+
+    Tables wrap types in Nullable where the query did not, so nullability is judged for computed answers only.
+    """
+    if reads == "call":
+        return ()
+    if reads == "position":
+        return (*_by_position(pinned, received, is_from_table=is_from_table),)
+    read = [one for one in pinned if wanted is None or one.name in wanted]
+    return (*_by_name(read, received, is_from_table=is_from_table),)
+
+
+def _check_identity(pin: Pin, answer: RunAnswer) -> None:
+    if answer.version != pin.version:
+        raise WrongVersion(pin, answer.version)
+    said = answer.raw.get("endpoint_version_created_at")
+    if isinstance(said, str) and _is_another(pin, said):
+        raise EndpointRecreated(pin, said)
+
+
+@lru_cache(maxsize=1024)
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _is_another(pin: Pin, said: str) -> bool:
+    """Whether a version made at that time cannot be the pinned one.
+
+    The lock has the time at which the endpoint was made: its first version is as old, and no other is older.
+    """
+    made = _moment(said)
+    if made is None or pin.created_at is None or pin.created_at.tzinfo is None:
+        return False
+    later = (made - pin.created_at).total_seconds()
+    return later < -_SAME_BIRTH_SECONDS or (pin.version == 1 and later > _SAME_BIRTH_SECONDS)
+
+
+def _by_name(
+    pinned: Sequence[PinnedColumn], received: tuple[tuple[str, str], ...], *, is_from_table: bool
+) -> Iterator[ColumnMistake]:
+    there = dict(reversed(received))
+    for column in pinned:
+        if column.name not in there:
+            yield _gone(column, [name for name, _ in received])
+        else:
+            yield from _typed(column, there[column.name], is_from_table=is_from_table)
+
+
+def _by_position(
+    pinned: Sequence[PinnedColumn], received: tuple[tuple[str, str], ...], *, is_from_table: bool
+) -> Iterator[ColumnMistake]:
+    """Columns that come after all pinned ones disturb nobody."""
+    names = [name for name, _ in received]
+    for place, column in enumerate(pinned):
+        if place < len(names) and names[place] == column.name:
+            yield from _typed(column, received[place][1], is_from_table=is_from_table)
+        elif column.name in names:
+            message = f"column {column.name!r} was at place {place}, and is at {names.index(column.name)}"
+            yield ColumnMistake(kind="moved", column=column.name, message=message, expected=column.type)
+        else:
+            yield _gone(column, names)
+
+
+def _gone(column: PinnedColumn, there: Sequence[str]) -> ColumnMistake:
+    message = f"column {column.name!r} is gone; the answer has {', '.join(there) or 'none'}"
+    return ColumnMistake(kind="gone", column=column.name, message=message, expected=column.type)
+
+
+def _typed(column: PinnedColumn, written: str, *, is_from_table: bool) -> Iterator[ColumnMistake]:
+    from endpoints_gitops.contract.clickhouse import is_nullable, type_word
+
+    word = type_word(written) if written else "unknown"
+    if "unknown" not in (word, column.type) and word != column.type:
+        message = f"column {column.name!r} was {column.type}, and is {written}"
+        yield ColumnMistake(kind="type", column=column.name, message=message, expected=column.type, received=written)
+    elif column.nullable is False and not is_from_table and is_nullable(written):
+        message = f"column {column.name!r} can be null now: it is {written}"
+        yield ColumnMistake(
+            kind="nullable", column=column.name, message=message, expected=column.type, received=written
+        )
+
+
+def _unknown(pin: Pin, name: str) -> VariableMistake:
+    from endpoints_gitops.codecs.mistakes import did_you_mean
+
+    names = [one.name for one in pin.variables]
+    guess = did_you_mean(name, names)
+    near = guess.split("'")[1] if guess else None
+    option = "" if near or f"_{name}" not in _OPTIONS else f"; the option is called _{name}"
+    return VariableMistake(name=name, message=f"it takes no variable {name!r}{guess}{option}", near=near)
+
+
+def _is_missing(pin: Pin, variable: PinnedVariable, sent: Mapping[str, object]) -> bool:
+    """Null counts as none where a table answers; where the query is computed it is SQL's NULL."""
+    if not variable.required:
+        return False
+    return variable.name not in sent or (pin.materialized and sent[variable.name] is None)
+
+
+def _missing(pin: Pin, variable: PinnedVariable) -> VariableMistake:
+    why = "it has no default"
+    if pin.materialized:
+        why = f"version {pin.version} is materialised, which makes its variables required"
+        why += ", its default notwithstanding" if variable.has_default else ""
+    return VariableMistake(name=variable.name, message=f"variable {variable.name!r} is missing: {why}")
+
+
+def _wrong(pin: Pin, variable: PinnedVariable, value: object) -> VariableMistake | None:
+    said = mistake_of(variable, value, is_insight=pin.kind != HOGQL)
+    if said is None:
+        return None
+    return VariableMistake(name=variable.name, message=said, expected=variable.type)
+
+
+def _signature(pin: Pin) -> str:
+    """What a call of it looks like."""
+    if not pin.variables:
+        return f"{pin.label} takes no variables"
+    said = (f"{one.name}: {one.type}{'' if one.required else ' (optional)'}" for one in pin.variables)
+    return f"{pin.label} takes {', '.join(said)}"

@@ -1,0 +1,349 @@
+"""`Endpoints` and `AsyncEndpoints`: an app calls what its lock pins, and nothing else.
+
+Importing this imports next to nothing; the lock is read by `from_lock`, and what speaks HTTP comes with the first call.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+    from endpoints_gitops.api.budget import Counting
+    from endpoints_gitops.api.client import AsyncClient, Client
+    from endpoints_gitops.api.connection import Connection
+    from endpoints_gitops.api.run_pages import Page
+    from endpoints_gitops.api.transport import AsyncTransport, Transport
+    from endpoints_gitops.consumer.cache import Cache
+    from endpoints_gitops.consumer.locked import Locked
+    from endpoints_gitops.consumer.pinned import Call, Caller
+    from endpoints_gitops.consumer.rows import Rows
+    from endpoints_gitops.model.pin import Pin
+
+type Contract = Literal["strict", "warn", "off"]
+type Refresh = Literal["cache", "force", "direct"]
+
+
+class _Pinned:
+    """What both have in common: the pins, the settings, and calls that are checked before they are sent."""
+
+    def __init__(
+        self,
+        locked: Locked,
+        *,
+        contract: Contract,
+        cache: float | Cache | None,
+        budget_url: str | None,
+        max_wait: float,
+        transport: Any,  # noqa: ANN401 - one of two protocols
+    ) -> None:
+        from endpoints_gitops.errors import UsageError
+
+        if contract not in ("strict", "warn", "off"):
+            raise UsageError(f'contract is "strict", "warn" or "off", not {contract!r}', code="usage.contract")
+        self._locked = locked
+        self._contract = contract
+        self._cache = _cache(cache)
+        self._budget_url = budget_url
+        self._max_wait = max_wait
+        self._transport = transport
+        self._lock = threading.Lock()
+        self._made: Caller | None = None
+
+    @property
+    def environment(self) -> str:
+        """The environment whose pins are called."""
+        return self._locked.environment
+
+    @property
+    def pins(self) -> Mapping[str, Pin]:
+        """The pins of this environment, by name."""
+        return self._locked.pins
+
+    def version(self, name: str) -> int:
+        """The version that is called. Raises PinMissing."""
+        return self._locked.pin(name).version
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._locked.path}: {len(self.pins)} pins, environment {self.environment}>"
+
+    def _prepare(
+        self,
+        name: str,
+        variables: Mapping[str, object] | None,
+        more: Mapping[str, object],
+        **options: Any,  # noqa: ANN401 - those of `prepare`
+    ) -> Call:
+        from endpoints_gitops.consumer.pinned import prepare, together
+
+        return prepare(self._locked.pin(name), together(name, variables, more), **options)
+
+    def _caller(self, connection: Connection) -> Caller:
+        from endpoints_gitops.consumer.pinned import Caller
+
+        where = f"{connection.host} {connection.project_id}"
+        return Caller(host=where, contract=self._contract, uses=self._locked.uses, cache=self._cache)
+
+    def _connection(self) -> Connection:
+        return self._locked.connection(self._max_wait)
+
+    def _settings(self, connection: Connection) -> dict[str, Any]:
+        return {
+            "budget": _budget(connection, self._budget_url),
+            "trace": _debug,
+            "notice": _inform,
+            "transport": self._transport,
+        }
+
+
+class Endpoints(_Pinned):
+    """Calls pinned endpoints, from any number of threads.
+
+        endpoints = Endpoints.from_lock()
+        for row in endpoints.run("monthly_active_users", lookback_days=30):
+            print(row.month, row.users)
+
+    Make one for the whole app; `close()` it, or use it in a `with`, where the app ends earlier than the process.
+    """
+
+    _client: Client | None = None
+
+    @classmethod
+    def from_lock(
+        cls,
+        path: str | os.PathLike[str] = "endpoints.lock",
+        *,
+        environment: str | None = None,
+        contract: Contract = "strict",
+        cache: float | Cache | None = None,
+        budget_url: str | None = None,
+        max_wait: float = 60.0,
+        host: str | None = None,
+        project_id: int | None = None,
+        key: str | None = None,
+        transport: Transport | None = None,
+    ) -> Self:
+        """The pins of a lock. No server is asked and no key is looked for before the first call.
+
+        Host, project and key come from the configuration beside the lock, else from the `POSTHOG_CLI_…` variables;
+        `host`, `project_id` and `key` go before both. `contract`: an answer that is not what was pinned is an error
+        (strict), a ContractWarning (warn), or nothing (off). `cache`: seconds, or a Cache. `budget_url`: a Redis in
+        which several machines count their requests; else those of this machine do in one file. `max_wait`: the most
+        seconds that one call takes, waits and repetitions included.
+
+        Raises UsageError, and InvalidInput with every mistake in lock or configuration.
+        """
+        from endpoints_gitops.consumer.locked import find
+
+        locked = find(path, environment=environment, host=host, project_id=project_id, key=key)
+        return cls(
+            locked, contract=contract, cache=cache, budget_url=budget_url, max_wait=max_wait, transport=transport
+        )
+
+    def run(
+        self,
+        name: str,
+        /,
+        *,
+        variables: Mapping[str, object] | None = None,
+        _limit: int | None = None,
+        _offset: int | None = None,
+        _refresh: Refresh | None = None,
+        **values: object,
+    ) -> Rows:
+        """Run the pinned version with these variables, and give its rows.
+
+        `variables` takes those whose names are no Python words, or clash: `variables={"$browser": "Chrome"}`. What
+        begins with an underscore is about the call: `_limit` and `_offset` (HogQL only), `_refresh` ("force" computes
+        anew, "direct" also goes past a materialised table).
+
+        Raises before anything is sent: PinMissing, UnknownVariable, MissingVariable, WrongVariableType, UsageError.
+        After: ApiError (one class for each cause) and ContractBroken (one class for each way).
+        """
+        call = self._prepare(name, variables, values, limit=_limit, offset=_offset, refresh=_refresh)
+        client, caller = self._ready()
+        return client.drive(caller.run(client.calls, call))
+
+    def iterate(
+        self,
+        name: str,
+        /,
+        *,
+        variables: Mapping[str, object] | None = None,
+        page_size: int | None = None,
+        **values: object,
+    ) -> Iterator[Any]:
+        """Every row, read page by page as the loop goes on; the checks of `run` come before the first request.
+
+        Rows are only sure to come once each where the query orders them: else a PagingWarning says so, once. Of an
+        insight every result: those have no pages.
+        """
+        call = self._prepare(name, variables, values)
+        client, caller = self._ready()
+        return self._pages(client, caller, call, page_size)
+
+    def close(self) -> None:
+        """Close every connection. The next call opens new ones."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _pages(self, client: Client, caller: Caller, call: Call, size: int | None) -> Iterator[Any]:
+        first = caller.first_page(call, size)
+
+        def rows() -> Iterator[Any]:
+            page: Page | None = first
+            while page is not None:
+                found, page = client.drive(caller.page(client.calls, call, page))
+                yield from found
+
+        return rows()
+
+    def _ready(self) -> tuple[Client, Caller]:
+        with self._lock:
+            if self._client is None or self._made is None:
+                from endpoints_gitops.api.client import Client
+
+                connection = self._connection()
+                self._client = Client(connection, **self._settings(connection))
+                self._made = self._made or self._caller(connection)
+            return self._client, self._made
+
+
+class AsyncEndpoints(_Pinned):
+    """As `Endpoints`, awaited, in one event loop:
+
+    async with AsyncEndpoints.from_lock() as endpoints:
+        rows = await endpoints.run("monthly_active_users", lookback_days=30)
+    """
+
+    _client: AsyncClient | None = None
+
+    @classmethod
+    def from_lock(
+        cls,
+        path: str | os.PathLike[str] = "endpoints.lock",
+        *,
+        environment: str | None = None,
+        contract: Contract = "strict",
+        cache: float | Cache | None = None,
+        budget_url: str | None = None,
+        max_wait: float = 60.0,
+        host: str | None = None,
+        project_id: int | None = None,
+        key: str | None = None,
+        transport: AsyncTransport | None = None,
+    ) -> Self:
+        """As `Endpoints.from_lock`."""
+        from endpoints_gitops.consumer.locked import find
+
+        locked = find(path, environment=environment, host=host, project_id=project_id, key=key)
+        return cls(
+            locked, contract=contract, cache=cache, budget_url=budget_url, max_wait=max_wait, transport=transport
+        )
+
+    async def run(
+        self,
+        name: str,
+        /,
+        *,
+        variables: Mapping[str, object] | None = None,
+        _limit: int | None = None,
+        _offset: int | None = None,
+        _refresh: Refresh | None = None,
+        **values: object,
+    ) -> Rows:
+        """As `Endpoints.run`."""
+        call = self._prepare(name, variables, values, limit=_limit, offset=_offset, refresh=_refresh)
+        client, caller = self._ready()
+        return await client.drive(caller.run(client.calls, call))
+
+    def iterate(
+        self,
+        name: str,
+        /,
+        *,
+        variables: Mapping[str, object] | None = None,
+        page_size: int | None = None,
+        **values: object,
+    ) -> AsyncIterator[Any]:
+        """As `Endpoints.iterate`, for `async for`."""
+        call = self._prepare(name, variables, values)
+        client, caller = self._ready()
+        return self._pages(client, caller, call, page_size)
+
+    async def close(self) -> None:
+        """Close every connection. The next call opens new ones, in whichever loop it is made."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _pages(self, client: AsyncClient, caller: Caller, call: Call, size: int | None) -> AsyncIterator[Any]:
+        first = caller.first_page(call, size)
+
+        async def rows() -> AsyncIterator[Any]:
+            page: Page | None = first
+            while page is not None:
+                found, page = await client.drive(caller.page(client.calls, call, page))
+                for each in found:
+                    yield each
+
+        return rows()
+
+    def _ready(self) -> tuple[AsyncClient, Caller]:
+        if self._client is None or self._made is None:
+            from endpoints_gitops.api.client import AsyncClient
+
+            connection = self._connection()
+            self._client = AsyncClient(connection, **self._settings(connection))
+            self._made = self._made or self._caller(connection)
+        return self._client, self._made
+
+
+def _cache(said: float | Cache | None) -> Cache | None:
+    if not isinstance(said, int | float):
+        return said
+    from endpoints_gitops.consumer.cache import Cache
+
+    return Cache(seconds=said)
+
+
+def _budget(connection: Connection, url: str | None) -> Path | Counting:
+    import os
+
+    from endpoints_gitops.workspace.state import state_folder
+
+    if url is None:
+        return state_folder(os.environ) / "budgets.sqlite"
+    from endpoints_gitops.api.shared_budget import SharedBudget
+
+    return SharedBudget(url, connection, notice=_inform)
+
+
+def _debug(line: str) -> None:
+    import logging
+
+    logging.getLogger("endpoints_gitops").debug("%s", line)
+
+
+def _inform(line: str) -> None:
+    import logging
+
+    logging.getLogger("endpoints_gitops").info("%s", line)

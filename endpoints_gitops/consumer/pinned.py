@@ -1,0 +1,244 @@
+"""Calls of what is pinned, as flows: checked, sent, checked again. `Endpoints` and `AsyncEndpoints` drive them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from endpoints_gitops.api.answers import RunAnswer
+from endpoints_gitops.api.calls import Calls
+from endpoints_gitops.api.errors import EndpointInactive, EndpointNotFound, OffsetRefused
+from endpoints_gitops.api.run_pages import PAGE_ROWS, UNSTABLE_ORDER, Page, may_be_cut
+from endpoints_gitops.api.wire import Flow
+from endpoints_gitops.consumer.cache import Cache
+from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
+from endpoints_gitops.consumer.errors import ContractBroken, ContractWarning, PagingWarning
+from endpoints_gitops.consumer.rows import Rows, rows_of
+from endpoints_gitops.errors import EndpointsError, UsageError
+from endpoints_gitops.model.json import Json, canonical
+from endpoints_gitops.model.pin import Pin, Use
+
+if TYPE_CHECKING:
+    from endpoints_gitops.hogql.pages import Paged
+
+type Strictness = Literal["strict", "warn", "off"]
+type Refresh = Literal["cache", "force", "direct"]
+
+STRICTNESS: Final = ("strict", "warn", "off")
+_REFRESH: Final = ("cache", "force", "direct")
+_WITHOUT_OFFSET: Final = (
+    "use a project secret key (phs_…), which may page; or one page that holds all: run(…, _limit=N); "
+    "or page by a variable: WHERE timestamp > {variables.after} ORDER BY timestamp"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call that may be sent."""
+
+    pin: Pin
+    values: Mapping[str, Json]
+    limit: int | None = None
+    offset: int | None = None
+    refresh: Refresh | None = None
+
+    @property
+    def key(self) -> str:
+        """Of what is asked, for a cache."""
+        pin = self.pin
+        identity: list[Json] = [pin.environment, pin.name, pin.version, pin.endpoint_id, pin.query_hash]
+        return canonical([*identity, dict(self.values), self.limit, self.offset])
+
+
+def prepare(
+    pin: Pin,
+    variables: Mapping[str, object],
+    *,
+    limit: int | None = None,
+    offset: int | None = None,
+    refresh: Refresh | None = None,
+) -> Call:
+    """The call, checked. Raises VariablesWrong, and UsageError for options that this version does not have."""
+    call = Call(pin=pin, values=check_variables(pin, variables), limit=limit, offset=offset, refresh=refresh)
+    mistake = _mistake(call)
+    if mistake is not None:
+        raise UsageError(f"{pin.label}: {mistake}", code="call.option")
+    return call
+
+
+def together(name: str, variables: Mapping[str, object] | None, more: Mapping[str, object]) -> Mapping[str, object]:
+    """The variables of both spellings. Raises UsageError for one that is given twice."""
+    if not variables:
+        return more
+    twice = sorted(variables.keys() & more.keys())
+    if twice:
+        raise UsageError(f"{name}: variable {twice[0]!r} is given twice", code="call.option")
+    return {**variables, **more}
+
+
+@dataclass(slots=True, kw_only=True)
+class Caller:
+    """Makes calls, for any number of threads. `host` tells answers of one server from those of another in a cache that
+    is shared.
+    """
+
+    host: str
+    contract: Strictness
+    uses: Mapping[str, Use]
+    cache: Cache | None = None
+    _warned: set[str] = field(default_factory=set)
+
+    def run(self, calls: Calls, call: Call) -> Flow[Rows]:
+        """The rows of one answer. Raises ApiError, ContractBroken."""
+        kept = self._kept(call)
+        if kept is not None:
+            return self._rows(call, kept[1], age=kept[0])
+        answer = yield from self._asked(calls, call)
+        rows = self._rows(call, answer)
+        if self.cache is not None:
+            self.cache.put(self._key(call), answer)
+        return rows
+
+    def page(self, calls: Calls, call: Call, page: Page) -> Flow[tuple[Rows, Page | None]]:
+        """The rows of one page, and the page after it. No cache holds pages: they would be of different times."""
+        about = call if call.pin.kind != HOGQL else replace(call, limit=page.limit, offset=page.offset or None)
+        try:
+            answer = yield from self._asked(calls, about)
+        except OffsetRefused as error:
+            error.fix = _WITHOUT_OFFSET
+            raise
+        following = page.following(answer) if answer.columns is not None else None
+        if following is not None and not _paged(call.pin).has_order:
+            self._warn_once(call.pin, UNSTABLE_ORDER)
+        kept = page.rows(answer) if answer.columns is not None else None
+        return rows_of(call.pin, answer, results=kept, has_more=answer.has_more), following
+
+    def first_page(self, call: Call, size: int | None) -> Page:
+        """Where reading all rows begins. Raises UsageError for a size that is none."""
+        size = PAGE_ROWS if size is None else size
+        if not _is_whole(size, 1):
+            raise UsageError(f"{call.pin.label}: page_size is a whole number from 1", code="call.option")
+        paged = _paged(call.pin)
+        if paged.is_union:
+            fix = "wrap it: SELECT * FROM (… UNION ALL …), or `run` it, which gives at most 100 rows of each SELECT"
+            message = f"{call.pin.label}: the server has no pages of a UNION"
+            raise UsageError(message, fix=fix, code="call.option")
+        return Page(limit=size, version=call.pin.version, ceiling=paged.ceiling)
+
+    def _asked(self, calls: Calls, call: Call) -> Flow[RunAnswer]:
+        answer = yield from _run(calls, call)
+        if self.contract == "off":
+            check_widths(call.pin, answer)
+        else:
+            self._check(call.pin, answer)
+        return answer
+
+    def _check(self, pin: Pin, answer: RunAnswer) -> None:
+        try:
+            check_answer(pin, answer, self.uses.get(pin.name))
+        except ContractBroken as broken:
+            if self.contract == "strict":
+                raise
+            _warn(str(broken), ContractWarning)
+            check_widths(pin, answer)
+
+    def _rows(self, call: Call, answer: RunAnswer, *, age: float = 0.0) -> Rows:
+        has_more: bool | None = answer.has_more
+        if not has_more and may_be_cut(answer, call.limit) and not _paged(call.pin).has_limit:
+            has_more = None
+            self._warn_once(
+                call.pin,
+                "it stopped at 100 rows, where the server stops if the query has no LIMIT: "
+                "`_limit` asks for more, `iterate` for all",
+            )
+        return rows_of(call.pin, answer, has_more=has_more, age=age)
+
+    def _kept(self, call: Call) -> tuple[float, RunAnswer] | None:
+        asks_anew = call.refresh in ("force", "direct")
+        return None if self.cache is None or asks_anew else self.cache.get(self._key(call))
+
+    def _key(self, call: Call) -> str:
+        return f"{self.host} {call.key}"
+
+    def _warn_once(self, pin: Pin, message: str) -> None:
+        said = f"{pin.label}: {message}"
+        if said not in self._warned:
+            self._warned.add(said)
+            _warn(said, PagingWarning)
+
+
+def _run(calls: Calls, call: Call) -> Flow[RunAnswer]:
+    pin = call.pin
+    try:
+        answer = yield from calls.run(
+            pin.name,
+            variables=call.values,
+            version=pin.version,
+            limit=call.limit,
+            offset=call.offset,
+            refresh=call.refresh,
+            draws_materialized=pin.materialized and call.refresh != "direct",
+        )
+    except EndpointNotFound as error:
+        yield from _explain(calls, pin, error)
+        raise
+    return answer
+
+
+def _explain(calls: Calls, pin: Pin, error: EndpointNotFound) -> Flow[None]:
+    """A run answers alike to an endpoint that is gone and to one that is switched off; reading it tells which."""
+    try:
+        endpoint = yield from calls.get_endpoint(pin.name)
+    except EndpointsError:
+        return
+    if not endpoint.is_active:
+        message = f"the endpoint {pin.name!r} is inactive"
+        fix = f"endpoints-gitops activate {pin.name} --env {pin.environment}"
+        raise EndpointInactive(
+            message,
+            request=error.request,
+            status=error.status,
+            server_code=error.server_code,
+            detail=error.detail,
+            fix=fix,
+        ) from None
+
+
+def _mistake(call: Call) -> str | None:
+    limit, offset, refresh, is_rows = call.limit, call.offset, call.refresh, call.pin.kind == HOGQL
+    if limit is not None and not _is_whole(limit, 1):
+        return "_limit is a whole number from 1"
+    if offset is not None and not _is_whole(offset, 0):
+        return "_offset is a whole number from 0"
+    if offset is not None and limit is None:
+        return "_offset needs a _limit"
+    if limit is not None and not is_rows:
+        return f"a {call.pin.kind} has no pages: _limit and _offset are for HogQL"
+    if refresh is not None and refresh not in _REFRESH:
+        return f"_refresh is one of {', '.join(_REFRESH)}"
+    if refresh == "direct" and not call.pin.materialized:
+        return '_refresh="direct" goes past a materialised table, and this version has none: "force" computes anew'
+    return None
+
+
+def _is_whole(number: Any, least: int) -> bool:  # noqa: ANN401 - whatever an app passes
+    return isinstance(number, int) and not isinstance(number, bool) and number >= least
+
+
+def _warn(message: str, kind: type[Warning]) -> None:
+    """On the line of the app that asked."""
+    warnings.warn(message, kind, skip_file_prefixes=(_folder(),), stacklevel=2)
+
+
+def _folder() -> str:
+    from endpoints_gitops import __file__ as package
+
+    return package.removesuffix("__init__.py")
+
+
+def _paged(pin: Pin) -> Paged:
+    from endpoints_gitops.hogql.pages import paged
+
+    return paged(str(pin.query.get("query") or "") if pin.kind == HOGQL else None)
