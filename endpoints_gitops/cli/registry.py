@@ -41,6 +41,14 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "--file endpoints/revenue_by_plan.yaml --output csv",
         ),
     ),
+    "judge": _entries(
+        check=("find mistakes in definitions and lock, offline", "", "endpoints/revenue_by_plan.yaml --live"),
+        breaking=(
+            "say what the definitions here would break for whoever calls the endpoints",
+            "--against origin/main",
+            "revenue_by_plan --against live",
+        ),
+    ),
     "definitions and server": _entries(
         diff=("show how definitions and server differ", "", "changed:origin/main"),
         pull=("bring what changed on the server into the definitions", "", "revenue_by_plan --theirs"),

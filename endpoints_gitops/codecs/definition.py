@@ -19,7 +19,7 @@ from endpoints_gitops.codecs.yaml_values import LookCloser, Reading, quick_value
 from endpoints_gitops.errors import EndpointsError, InvalidInput, Problem
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 
-__all__ = ["LARGEST_FILE", "read_definition"]
+__all__ = ["LARGEST_FILE", "place_in_query", "read_definition"]
 
 type ReadBeside = Callable[[str], bytes]
 
@@ -44,6 +44,21 @@ def read_definition(path: str, content: bytes, read_beside: ReadBeside) -> Loade
         lines=Lines(path, content),
         unchecked=check.unchecked,
     )
+
+
+def place_in_query(loaded: LoadedDefinition, content: bytes, offset: int) -> str:
+    """`path:line:column` of a character of a definition's HogQL. `content` is that of its file."""
+    definition = loaded.definition
+    if definition.query_file is not None:
+        path = str(PurePosixPath(loaded.path).parent / definition.query_file)
+        line, column = line_and_column(loaded.sql or "", offset)
+        return f"{path}:{line}:{column}"
+    text = decode(loaded.path, content)
+    key: Path = ("query",) if definition.query is not None else ("query_definition", "query")
+    place = solid(nearest(compose(loaded.path, text), key)[2])
+    assert isinstance(place, ScalarNode), "only a scalar has text for a value"
+    line, column = place_in_scalar(text, place, offset)
+    return f"{loaded.path}:{line}:{column}"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -28,6 +29,7 @@ class Severity(StrEnum):
         return {Severity.ERROR: Severity.WARN, Severity.WARN: Severity.INFO}.get(self, self)
 
 
+_PLACE: Final = re.compile(r"(.*?)(?::(\d+))?(?::(\d+))?", re.DOTALL)
 _RANKS: Final = {Severity.INFO: 0, Severity.WARN: 1, Severity.ERROR: 2}
 
 
@@ -45,8 +47,8 @@ class Scope(StrEnum):
 class Finding:
     """One finding of one rule.
 
-    `locus` is what it is about (`columns.mrr`, `variables.month`, `query.where`); `where` is `path:line` of the file
-    that causes it; `callers` are those that it hits.
+    `locus` is what it is about (`columns.mrr`, `variables.month`, `query.where`); `where` is `path:line`, or
+    `path:line:column`, of the file that causes it; `callers` are those that it hits.
     """
 
     code: str
@@ -67,6 +69,13 @@ class Finding:
     def fingerprint(self) -> str:
         """The same for the same finding in every run: of what it is about, never of how it is worded."""
         return fingerprint([self.code, self.endpoint, self.locus, self.before, self.after])
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Path, line and column of `where`; what it does not say is empty or 0."""
+        found = _PLACE.fullmatch(self.where or "")
+        assert found is not None, "the pattern matches every text"
+        return found[1], int(found[2] or 0), int(found[3] or 0)
 
     def as_json(self) -> JsonObject:
         return {

@@ -24,23 +24,29 @@ def read_all(folder: Path) -> tuple[LoadedDefinition, ...]:
     Files end in `.yaml` or `.yml`; what begins with a dot is left out. Raises UsageError where there is no folder, and
     InvalidInput with every problem in every file: a file that cannot be read is one, and so are two of one name.
     """
+    found, problems = list_files(folder)
+    definitions: list[LoadedDefinition] = []
+    for path in found:
+        try:
+            definitions.append(read_file(path, folder))
+        except InvalidInput as error:
+            problems += error.problems
+    problems += doubled(definitions)
+    if problems:
+        raise InvalidInput(tuple(sorted(problems, key=lambda one: (one.path, one.line, one.column))))
+    return tuple(definitions)
+
+
+def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
+    """The files of definitions in a folder, unread and ordered by path, with a problem for each folder in it that
+    cannot be listed. Raises UsageError where there is no folder.
+    """
     if not folder.is_dir():
         there = "is no folder" if folder.exists() else "is not there"
         message = f"the definitions folder {shown(folder)} {there}"
         raise UsageError(message, fix="endpoints-gitops init, or name the folder with --dir", code="definitions.folder")
     walk = _Walk()
-    files = sorted(walk.files(folder), key=lambda path: path.parts)
-    definitions: list[LoadedDefinition] = []
-    problems = walk.problems
-    for path in files:
-        try:
-            definitions.append(read_file(path, folder))
-        except InvalidInput as error:
-            problems += error.problems
-    problems += _doubled(definitions)
-    if problems:
-        raise InvalidInput(tuple(sorted(problems, key=lambda one: (one.path, one.line, one.column))))
-    return tuple(definitions)
+    return sorted(walk.files(folder), key=lambda path: path.parts), walk.problems
 
 
 def read_file(path: Path, folder: Path) -> LoadedDefinition:
@@ -122,7 +128,7 @@ def _reader_beside(path: Path, folder: Path) -> Callable[[str], bytes]:
     return read_beside
 
 
-def _doubled(definitions: list[LoadedDefinition]) -> list[Problem]:
+def doubled(definitions: Iterable[LoadedDefinition]) -> list[Problem]:
     """A problem at each of the places that define one name."""
     places: dict[str, list[LoadedDefinition]] = {}
     for loaded in definitions:

@@ -1,0 +1,56 @@
+"""The WHAT of `--against` on a command line, with who is known to call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from endpoints_gitops.cli.context import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from endpoints_gitops.model.endpoint import Endpoint
+    from endpoints_gitops.operations.against import Against
+    from endpoints_gitops.operations.callers import Callers
+
+WHAT: Final = "what to compare with: live, lock, a git ref, a folder, the file of a plan, or NAME@N"
+
+
+def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Against, Callers]:
+    """Both sides, and who calls. The server is asked only where WHAT is live or NAME@N."""
+    from functools import partial
+
+    from endpoints_gitops.operations.against import Here, resolve
+    from endpoints_gitops.workspace.manifest import lock_path, read_lock_file
+
+    path = lock_path(context.configuration)
+    is_one = bool(context.arguments.env or context.configuration.overrides.get("ENV"))
+    callers = known_callers(context)
+    here = Here(
+        definitions=context.definitions,
+        folder=context.folder,
+        environment=context.environment.name,
+        manage=context.environment.manage,
+        client=lambda: context.client,
+        lock=partial(read_lock_file, path),
+        lock_path=path,
+        environments=frozenset({context.environment.name}) if is_one else None,
+    )
+    return resolve(what, here, selectors), callers
+
+
+def known_callers(context: Context, endpoints: Mapping[str, Endpoint] | None = None) -> Callers:
+    """The app whose manifest and lock lie beside the definitions; nobody where there is no configuration."""
+    from endpoints_gitops.model.pin import Lock
+    from endpoints_gitops.operations.callers import Callers, callers_of
+    from endpoints_gitops.workspace.files import shown
+    from endpoints_gitops.workspace.manifest import environments_in_use, lock_path, read_lock_file, uses_of
+
+    configuration = context.configuration
+    if configuration.path is None:
+        return Callers()
+    settings = {one.name: one for one in (*environments_in_use(configuration, None), context.environment)}
+    uses = {name: uses_of(one) for name, one in settings.items()}
+    lock = read_lock_file(lock_path(configuration)) or Lock()
+    return callers_of(shown(configuration.path), uses, lock, endpoints)

@@ -1,0 +1,56 @@
+"""`breaking --against WHAT`: what the definitions here would break for whoever calls the endpoints."""
+
+from __future__ import annotations
+
+import argparse
+
+from endpoints_gitops.cli import findings
+from endpoints_gitops.cli.bases import WHAT, resolved
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import worst
+from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.outcome import Outcome, failures_of
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """What is compared with what, and what counts as a break."""
+    parser.add_argument(
+        "selectors",
+        nargs="*",
+        metavar="SELECTOR",
+        help="a name, a glob, tag:TAG, a path, or changed:REF; none means all",
+    )
+    parser.add_argument("--against", metavar="WHAT", required=True, help=WHAT)
+    findings.configure(parser)
+    parser.add_argument(
+        "--allow-unknown", action="store_true", help="take what cannot be decided (C112, M107) for no break"
+    )
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Print the findings; exit code 1 from severity error on, and 4 where something could not be compared."""
+    from endpoints_gitops.operations.pairs import judge
+
+    reports = findings.Reports(console, arguments.report)
+    with Context.of(arguments, console) as context:
+        against, callers = resolved(context, arguments.against, arguments.selectors)
+    found = judge(against.pairs, callers, is_move=against.is_move, is_unknown_error=not arguments.allow_unknown)
+    console.show(findings.lines(found))
+    console.say(*against.notes)
+    compared = len(against.pairs)
+    console.show([Line(_counted(found, compared, against.what), Style.HEAD)])
+    outcome = Outcome(
+        command="breaking",
+        exit_code=worst(findings.exit_code(found, arguments.fail_on), *(error.exit_code for error in against.failures)),
+        summary={"compared": compared, "unreadable": len(against.unreadable), **findings.summary(found)},
+        items=findings.items(found),
+        errors=tuple(failure for error in against.failures for failure in failures_of(error)),
+    )
+    reports.write(outcome, found)
+    return outcome
+
+
+def _counted(found: tuple[Finding, ...], compared: int, what: str) -> str:
+    said = f"{compared} endpoint{'s' if compared != 1 else ''} compared with {what}"
+    return f"{findings.counted(found) or 'no findings'}; {said}"

@@ -1,0 +1,105 @@
+"""`check`: what is wrong with definitions and lock by themselves, offline; with --live, what the server refuses."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from endpoints_gitops.cli import findings
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import Context
+from endpoints_gitops.errors import EndpointsError, worst
+from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.outcome import Outcome, failures_of
+
+if TYPE_CHECKING:
+    from endpoints_gitops.operations.check import Checked
+    from endpoints_gitops.operations.resolving import Answers
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """What is checked, and what counts as wrong."""
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="a file or a folder of definitions, the lock, or a SELECTOR; none means all of them and the lock",
+    )
+    findings.configure(parser)
+    parser.add_argument(
+        "--live", action="store_true", help="ask the server too whether tables and fields are there (scope query:read)"
+    )
+
+
+def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Print every finding; exit code 1 from severity error on."""
+    from endpoints_gitops.operations.check import by_place, check
+
+    reports = findings.Reports(console, arguments.report)
+    with Context.of(arguments, console) as context:
+        lock, words = _lock(context, arguments.paths)
+        checked = check(context.folder, words, arguments.env) if words or not arguments.paths else _nothing()
+        answers = _answers(context, checked) if arguments.live else None
+    found = by_place([*checked.findings, *lock, *(answers.findings if answers else ())])
+    console.show(findings.lines(found))
+    console.show([Line(_counted(found, len(checked.files)), Style.HEAD)])
+    outcome = _outcome(found, checked, answers, arguments.fail_on)
+    reports.write(outcome, found)
+    return outcome
+
+
+def _lock(context: Context, paths: Sequence[str]) -> tuple[Sequence[Finding], list[str]]:
+    """What is wrong between manifest and lock, where there is a lock and nothing else is asked for; the other words.
+
+    Raises InvalidInput for a lock that is damaged.
+    """
+    from endpoints_gitops.workspace.manifest import lock_path, read_lock_file
+
+    path = lock_path(context.configuration)
+    words = [word for word in paths if Path(word).resolve() != path.resolve()]
+    if (paths and len(words) == len(paths)) or not path.is_file():
+        return (), list(paths)
+    if context.configuration.path is None:
+        read_lock_file(path)
+        return (), words
+    from endpoints_gitops.cli.consuming import Consumer
+    from endpoints_gitops.contract.pins import env_skew
+
+    with Consumer(context.arguments, context.console) as consumer:
+        skew = env_skew(consumer.present_lock) if consumer.is_whole else ()
+        return (*consumer.disagreements(), *skew), words
+
+
+def _nothing() -> Checked:
+    from endpoints_gitops.operations.check import Checked
+
+    return Checked(files=(), findings=())
+
+
+def _answers(context: Context, checked: Checked) -> Answers:
+    from endpoints_gitops.operations.resolving import resolve
+
+    context.announce()
+    answers = resolve(context.client, checked.files)
+    if answers.unasked:
+        context.console.say(f"insights have no text that could be resolved: {', '.join(answers.unasked)}")
+    return answers
+
+
+def _outcome(found: tuple[Finding, ...], checked: Checked, answers: Answers | None, fail_on: str) -> Outcome:
+    failed: tuple[EndpointsError, ...] = answers.failures if answers else ()
+    asked = {"asked": answers.asked, "unasked": len(answers.unasked)} if answers else {}
+    return Outcome(
+        command="check",
+        exit_code=worst(findings.exit_code(found, fail_on), *(error.exit_code for error in failed)),
+        summary={"definitions": len(checked.files), **findings.summary(found), **asked},
+        items=findings.items(found),
+        errors=tuple(failure for error in failed for failure in failures_of(error)),
+    )
+
+
+def _counted(found: tuple[Finding, ...], files: int) -> str:
+    where = f"{files} definition{'s' if files != 1 else ''}"
+    return f"{findings.counted(found) or 'nothing found'} in {where}"

@@ -1,0 +1,114 @@
+"""Findings on the screen and in JSON, what `--fail-on` makes of them, and the reports that `--report` writes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.errors import ExitCode, UsageError
+from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.json import JsonObject
+
+if TYPE_CHECKING:
+    from endpoints_gitops.extension import Reporter
+    from endpoints_gitops.model.outcome import Outcome
+
+_STYLES: Final = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: Style.FAINT}
+_COUNTED: Final = {Severity.ERROR: "error", Severity.WARN: "warning", Severity.INFO: "info"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """How grave a finding has to be for exit code 1, and where reports go."""
+    parser.add_argument(
+        "--fail-on",
+        choices=[severity.value for severity in reversed(Severity)],
+        default=Severity.ERROR.value,
+        help="exit with 1 from findings of this severity on (default: error)",
+    )
+    parser.add_argument(
+        "--report",
+        metavar="NAME=FILE",
+        action="append",
+        default=[],
+        help="write a report as well, whatever the exit code: json, or one that a plugin brings",
+    )
+
+
+def lines(findings: Iterable[Finding], *, indent: str = "") -> Iterator[Line]:
+    """`path:line:column: CODE message`, callers that are hit, and what to do about all but infos."""
+    for one in findings:
+        place = _place(one) or f"{one.endpoint}{f': {one.locus}' if one.locus else ''}"
+        yield Line(f"{indent}{place}: {one.code} {one.message} [{one.severity}]", _STYLES[one.severity])
+        if one.callers and one.severity is not Severity.INFO:
+            yield Line(f"{indent}  hits {', '.join(one.callers)}", Style.FAINT)
+        if one.fix and one.severity is not Severity.INFO:
+            yield Line(f"{indent}  fix: {one.fix}", Style.FAINT)
+
+
+def summary(findings: Iterable[Finding]) -> dict[str, int]:
+    """How many there are of each severity."""
+    severities = [one.severity for one in findings]
+    return {f"{word}s": severities.count(severity) for severity, word in _COUNTED.items()}
+
+
+def counted(findings: Iterable[Finding]) -> str:
+    """The same in words; empty where there are none."""
+    severities = [one.severity for one in findings]
+    counts = ((severities.count(severity), word) for severity, word in _COUNTED.items())
+    return ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count)
+
+
+def items(findings: Iterable[Finding]) -> tuple[JsonObject, ...]:
+    return tuple(one.as_json() for one in findings)
+
+
+def exit_code(findings: Iterable[Finding], fail_on: str) -> ExitCode:
+    """1 where one is as grave as that."""
+    least = Severity(fail_on).rank
+    return ExitCode.FINDINGS if any(one.severity.rank >= least for one in findings) else ExitCode.DONE
+
+
+class Reports:
+    """The reports that a command line asks for; what is wrong with them is said before any work is done."""
+
+    def __init__(self, console: Console, wanted: Sequence[str]) -> None:
+        self.console = console
+        known = _reporters() if wanted else {}
+        self._wanted = tuple(_wanted(one, known) for one in wanted)
+
+    def write(self, outcome: Outcome, findings: tuple[Finding, ...]) -> None:
+        """Write each. Raises UsageError where a file cannot be written, PluginFailed where a reporter fails."""
+        from endpoints_gitops.workspace.files import write_atomically
+
+        for path, reporter in self._wanted:
+            write_atomically(path, self.console.redacted(reporter(outcome, findings)).encode())
+
+
+def _reporters() -> Mapping[str, Reporter]:
+    from endpoints_gitops.workspace.plugins import installed
+
+    return {**installed().reporters(), "json": _json}
+
+
+def _json(outcome: Outcome, _: tuple[Finding, ...]) -> str:
+    import json
+
+    return json.dumps(outcome.as_json(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _wanted(text: str, known: Mapping[str, Reporter]) -> tuple[Path, Reporter]:
+    name, is_said, path = text.partition("=")
+    if not is_said or not path:
+        raise UsageError(f"--report {text} is no NAME=FILE", fix="--report json=findings.json", code="usage.report")
+    if name not in known:
+        fix = f"the reports here are {', '.join(sorted(known))}"
+        raise UsageError(f"there is no report {name!r}", fix=fix, code="usage.report")
+    return Path(path), known[name]
+
+
+def _place(finding: Finding) -> str | None:
+    path, line, column = finding.place
+    return f"{path}:{line or 1}:{column or 1}" if path else None

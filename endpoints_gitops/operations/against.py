@@ -1,0 +1,284 @@
+"""WHAT in `breaking --against WHAT` and `diff --against WHAT`: what the definitions here are compared with.
+
+    live            what the server has now
+    NAME@N          that version, on the server
+    lock            what is pinned in the lock beside the configuration
+    a folder        the definitions in it
+    a plan's file   what the server had when it was made, with what the plan would make of it
+    a git ref       the definitions of that commit
+
+Only the first two ask a server. A WHAT that cannot be read is G109 and exit code 4, never "no changes".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from endpoints_gitops.api.client import Client
+from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
+from endpoints_gitops.contract.build import from_definition, from_pin
+from endpoints_gitops.contract.contract import Contract
+from endpoints_gitops.errors import CouldNotFindOut, InvalidInput, Problem, UsageError
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
+from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.pin import Lock, Pin
+from endpoints_gitops.operations.consequences import of_plan
+from endpoints_gitops.operations.pairs import Pair, Side
+from endpoints_gitops.operations.pinning import read_types
+from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint, query_meaning
+from endpoints_gitops.workspace.commits import definitions_at
+from endpoints_gitops.workspace.definitions import read_all
+from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.git import Repository, repository, resolved
+from endpoints_gitops.workspace.selection import managed, select_names
+
+_VERSION: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,127})@([1-9][0-9]{0,8})")
+
+
+class BaseUnavailable(CouldNotFindOut):
+    """What should be compared with is not there or cannot be read (rule G109)."""
+
+    code = "G109"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Here:
+    """What is on this side: the definitions, and the environment they are judged for.
+
+    `client` and `lock` are asked for when WHAT needs them. `environments` are those whose pins count in `lock`; None
+    for all.
+    """
+
+    definitions: tuple[LoadedDefinition, ...]
+    folder: Path
+    environment: str
+    manage: tuple[str, ...]
+    client: Callable[[], Client]
+    lock: Callable[[], Lock | None]
+    lock_path: Path
+    environments: frozenset[str] | None = None
+
+    def after(
+        self, name: str, environment: str | None = None, variables: Sequence[InsightVariable] = ()
+    ) -> Side | None:
+        """What the definition of that name says, None where there is none."""
+        loaded = next((one for one in self.definitions if one.name == name), None)
+        shared = {one.code_name: one for one in variables}
+        return _side(loaded, environment or self.environment, shared) if loaded else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Against:
+    """WHAT, resolved. `unreadable` is what of it could not be read; `notes` is what the reader has to know.
+
+    `is_move`: callers go from one side to the other, so that no pin protects.
+    """
+
+    what: str
+    pairs: tuple[Pair, ...]
+    unreadable: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    is_move: bool = False
+
+    @property
+    def failures(self) -> tuple[BaseUnavailable, ...]:
+        """An error for each file of WHAT that could not be read."""
+        return tuple(
+            BaseUnavailable(f"not compared: {one.message}", where=one.where, fix=one.fix) for one in self.unreadable
+        )
+
+
+def resolve(what: str, here: Here, selectors: Sequence[str] = ()) -> Against:
+    """Both sides of what the selectors mean. Raises BaseUnavailable, ApiError, and InvalidInput for a damaged lock or
+    plan.
+    """
+    return _narrowed(_resolver(what)(what, here), here, selectors)
+
+
+def _resolver(what: str) -> Callable[[str, Here], Against]:
+    if not what.strip():
+        fix = "--against takes live, lock, NAME@N, a folder, a plan, or a git ref"
+        raise UsageError("--against says nothing to compare with", fix=fix, code="usage.against")
+    if what in _WORDS:
+        return _WORDS[what]
+    if _VERSION.fullmatch(what):
+        return _version
+    if Path(what).is_dir():
+        return _folder
+    return _plan if Path(what).is_file() or what.endswith(".json") else _commit
+
+
+def _live(_: str, here: Here) -> Against:
+    """Only what is defined here: a push deletes nothing, so the rest of the server stays as it is."""
+    client = here.client()
+    names = {one.name for one in here.definitions}
+    there = tuple(one for one in client.list_endpoints() if one.name in names)
+    types = read_types(client, there)
+    variables = tuple((types.shared or {}).values())
+    befores = {one.name: _served(one, types.contract(one)) for one in there}
+    pairs = (_pair(name, here, befores.get(name), variables=variables) for name in sorted(names))
+    return Against(what="the server", pairs=tuple(pairs))
+
+
+def _version(what: str, here: Here) -> Against:
+    found = _VERSION.fullmatch(what)
+    assert found is not None, "the pattern chose this"
+    name, number = found[1], int(found[2])
+    if here.after(name) is None:
+        message = f"no definition here is called {name!r}, so nothing can be compared with {what}"
+        raise UsageError(message, fix="name an endpoint that is defined here", code="usage.against")
+    client = here.client()
+    try:
+        endpoint = client.get_version(name, number)
+    except (EndpointNotFound, VersionNotFound) as error:
+        raise BaseUnavailable(error.message, fix=f"endpoints-gitops versions {name}") from error
+    types = read_types(client, (endpoint,))
+    variables = tuple((types.shared or {}).values())
+    pair = _pair(name, here, _served(endpoint, types.contract(endpoint)), variables=variables)
+    return Against(what=what, pairs=(pair,))
+
+
+def _lock(_: str, here: Here) -> Against:
+    lock = here.lock()
+    if lock is None:
+        message = f"there is no lock to compare with: {shown(here.lock_path)} is not there"
+        raise BaseUnavailable(message, fix="endpoints-gitops lock")
+    wanted = here.environments
+    pins = [pin for pin in lock.pins if wanted is None or pin.environment in wanted]
+    names = {one.name for one in here.definitions}
+    ours = [pin for pin in pins if pin.name in names]
+    strange = sorted({pin.name for pin in pins} - names)
+    if pins and not ours:
+        message = f"nothing that is pinned in {shown(here.lock_path)} is defined in {shown(here.folder)}"
+        raise BaseUnavailable(message, fix="name the folder of their definitions with --dir")
+    notes = (f"pinned and not defined here, so not compared: {', '.join(strange)}",) if strange else ()
+    pairs = (_pair(pin.name, here, _pinned(pin), environment=pin.environment) for pin in ours)
+    return Against(what=shown(here.lock_path), pairs=tuple(pairs), notes=notes, is_move=True)
+
+
+def _folder(what: str, here: Here) -> Against:
+    try:
+        definitions = read_all(Path(what))
+    except InvalidInput as error:
+        return Against(what=what, pairs=(), unreadable=error.problems)
+    return _files(what, here, definitions)
+
+
+def _commit(what: str, here: Here) -> Against:
+    found = repository(here.folder)
+    commit = found and resolved(found.top, what)
+    if found is None or not commit:
+        raise _no_commit(what, here, found)
+    definitions, problems = definitions_at(found, commit, here.folder, what)
+    return replace(_files(what, here, definitions, problems), unreadable=problems)
+
+
+def _files(what: str, here: Here, definitions: Sequence[LoadedDefinition], problems: Sequence[Problem] = ()) -> Against:
+    befores = {one.name: _side(one, here.environment, {}) for one in definitions}
+    names = sorted({one.name for one in here.definitions} | befores.keys())
+    notes = (
+        () if definitions or problems else (f"{what} has no definitions in {shown(here.folder)}: everything is new",)
+    )
+    return Against(what=what, pairs=tuple(_pair(name, here, befores.get(name)) for name in names), notes=notes)
+
+
+def _plan(what: str, here: Here) -> Against:
+    from endpoints_gitops.codecs.plan import read_plan
+
+    try:
+        content = Path(what).read_bytes()
+    except OSError as error:
+        message = f"the plan {shown(Path(what))} cannot be read: {error.strerror or error}"
+        raise BaseUnavailable(message, fix=f"endpoints-gitops plan -o {what}") from error
+    plan = read_plan(content, shown(Path(what)))
+    pairs = of_plan(plan, {}, {one.name: one for one in here.definitions}, ())
+    note = f"compared is what {shown(Path(what))} would make of environment {plan.environment}, as it was then"
+    return Against(what=what, pairs=pairs, notes=(note,))
+
+
+_WORDS: Final[dict[str, Callable[[str, Here], Against]]] = {"live": _live, "lock": _lock}
+
+
+def _narrowed(against: Against, here: Here, selectors: Sequence[str]) -> Against:
+    """The pairs that are selected and managed. Raises UsageError for a selector that means nothing on either side."""
+    gone = [pair.before.loaded for pair in against.pairs if pair.before and pair.before.loaded and not pair.after]
+    definitions = [*here.definitions, *gone]
+    ours = managed(here.manage, definitions=definitions, environment=here.environment)
+    names = ours & select_names(selectors, definitions=definitions, folder=here.folder, environment=here.environment)
+    outside = sorted({pair.name for pair in against.pairs} - ours)
+    notes = (*against.notes, f"{len(outside)} outside of `manage`") if outside else against.notes
+    return replace(against, pairs=tuple(pair for pair in against.pairs if pair.name in names), notes=notes)
+
+
+def _pair(
+    name: str,
+    here: Here,
+    before: Side | None,
+    *,
+    environment: str | None = None,
+    variables: Sequence[InsightVariable] = (),
+) -> Pair:
+    return Pair(
+        name=name,
+        environment=environment or here.environment,
+        before=before,
+        after=here.after(name, environment, variables),
+    )
+
+
+def _side(loaded: LoadedDefinition, environment: str, variables: dict[str, InsightVariable]) -> Side:
+    return Side(
+        label=loaded.path,
+        contract=lambda: from_definition(loaded, environment, variables),
+        meaning=of_definition(loaded, environment),
+        loaded=loaded,
+    )
+
+
+def _served(endpoint: Endpoint, contract: Contract) -> Side:
+    number = contract.identity.version if contract.identity else endpoint.current_version
+    return Side(
+        label=f"server, version {number}", contract=lambda: contract, meaning=of_endpoint(endpoint), version=number
+    )
+
+
+def _pinned(pin: Pin) -> Side:
+    settings: dict[Key, Json] = {
+        Key.QUERY: query_meaning(pin.query),
+        Key.MATERIALIZATION: pin.materialized,
+        Key.FRESHNESS: pin.freshness_seconds,
+        Key.OPTIONAL_BREAKDOWNS: list(pin.optional_breakdown_properties),
+        Key.BUCKET_OVERRIDES: dict(pin.bucket_overrides or {}) if pin.materialized else None,
+    }
+    meaning = {key: value for key, value in settings.items() if value is not None}
+    return Side(label=f"lock, {pin.label}", contract=partial(from_pin, pin), meaning=meaning, version=pin.version)
+
+
+def _no_commit(what: str, here: Here, found: Repository | None) -> BaseUnavailable:
+    if found is None:
+        message = f"{what!r} is no file or folder here, and {shown(here.folder)} is in no git repository"
+        return BaseUnavailable(message, fix="--against takes live, lock, NAME@N, a folder, a plan, or a git ref")
+    return BaseUnavailable(f"there is no commit, file or folder {what!r} here", fix=_fetch(what, found))
+
+
+def _fetch(what: str, found: Repository) -> str:
+    remotes = tuple(_remotes(found))
+    remote, slash, branch = what.partition("/")
+    if slash and remote in ("origin", *remotes):
+        return f"git fetch {remote} {branch}"
+    if re.search(r"[~^]", what) or not remotes:
+        return "git fetch --unshallow" if found.is_shallow else "git log --oneline shows the commits that are here"
+    return f"git fetch {remotes[0]} {what}, and --against FETCH_HEAD"
+
+
+def _remotes(found: Repository) -> Iterator[str]:
+    from endpoints_gitops.workspace.git import git
+
+    lines: Iterable[str] = git(found.top, "remote").decode("utf-8", "replace").splitlines()
+    return iter(sorted(lines, key=lambda name: (name != "origin", name)))

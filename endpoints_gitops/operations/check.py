@@ -1,0 +1,214 @@
+"""Check definitions by themselves: every mistake and every rule that one side alone can break, as findings.
+
+Files are independent of each other, so many of them are checked in several processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from endpoints_gitops.contract.lint import duplicates, lint, of_problem
+from endpoints_gitops.errors import CouldNotFindOut, InvalidInput, Problem
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.finding import Finding, Scope, Severity
+from endpoints_gitops.workspace.definitions import SUFFIXES, list_files, read_file
+from endpoints_gitops.workspace.plugins import installed
+
+_WORTH_PROCESSES: Final = 400
+_AT_ONCE: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A definition's file, and the folder that its `query_file` may not lead out of."""
+
+    path: Path
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What was looked at, and what was found in it, by place."""
+
+    files: tuple[File, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Result:
+    """One file; `name` is None where it could not be read as a definition."""
+
+    file: File
+    name: str | None
+    findings: tuple[Finding, ...]
+
+
+def check(folder: Path, words: Sequence[str], environment: str | None = None) -> Checked:
+    """Check the files that the words (paths or selectors) mean; without words the whole folder.
+
+    A name that is defined a second time anywhere in the folder is found too, whatever the words mean. `environment`:
+    judge the settings of this one; None: those of each that a file has settings for. Raises UsageError for a word that
+    means nothing and for a folder that is not there, PluginFailed, and CouldNotFindOut where a process died.
+    """
+    files, problems = chosen(folder, words)
+    results = _results(files, environment)
+    others = _others(folder, files) if words else ()
+    found = [*map(finding_of, problems), *(one for result in results for one in result.findings)]
+    return Checked(files=files, findings=by_place([*found, *_doubled(results, others)]))
+
+
+def chosen(folder: Path, words: Sequence[str]) -> tuple[tuple[File, ...], list[Problem]]:
+    """The files that paths and selectors mean, each once, and what kept folders from being listed."""
+    if not words:
+        found, problems = list_files(folder)
+        return tuple(File(path=path, folder=folder) for path in found), problems
+    files: dict[Path, File] = {}
+    problems = []
+    for word in words:
+        some, more = _meant(folder, word)
+        files |= {file.path.resolve(): file for file in some}
+        problems += more
+    return tuple(files.values()), problems
+
+
+def by_place(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """In the order of the files, and each once."""
+    unique = {(one.where, one.fingerprint, one.message): one for one in findings}
+    return tuple(sorted(unique.values(), key=_place))
+
+
+def finding_of(problem: Problem) -> Finding:
+    """The finding that a mistake of reading is."""
+    known = of_problem(problem)
+    if known is not None:
+        return replace(known, where=problem.where)
+    return Finding(
+        code=problem.code,
+        slug=problem.code.rpartition(".")[2],
+        severity=Severity.ERROR,
+        scope=Scope.NEITHER,
+        endpoint="",
+        locus=problem.path,
+        where=problem.where,
+        after=problem.message,
+        message=problem.message,
+        fix=problem.fix,
+    )
+
+
+def _place(finding: Finding) -> tuple[str, int, int, str, str, str]:
+    return (*finding.place, finding.code, finding.endpoint, finding.locus)
+
+
+def _meant(folder: Path, word: str) -> tuple[list[File], list[Problem]]:
+    path = Path(word).expanduser()
+    if path.is_dir():
+        found, problems = list_files(path)
+        return [_file(one, folder, path) for one in found], problems
+    if path.is_file() and path.name.lower().endswith(SUFFIXES):
+        return [_file(path, folder, path.parent)], []
+    return _selected(folder, word)
+
+
+def _file(path: Path, folder: Path, otherwise: Path) -> File:
+    is_inside = path.resolve().is_relative_to(folder.resolve())
+    return File(path=path, folder=folder if is_inside else otherwise)
+
+
+def _selected(folder: Path, selector: str) -> tuple[list[File], list[Problem]]:
+    """The files of a selector, which is about names, tags or commits: whatever cannot be read may be meant too."""
+    from endpoints_gitops.workspace.selection import select
+
+    found, problems = list_files(folder)
+    loaded: dict[str, File] = {}
+    definitions, files = [], []
+    for path in found:
+        file = File(path=path, folder=folder)
+        try:
+            definitions.append(read_file(path, folder))
+            loaded[definitions[-1].path] = file
+        except InvalidInput:
+            files.append(file)
+    wanted = select((selector,), definitions, folder=folder)
+    return [*files, *(loaded[one.path] for one in wanted)], problems
+
+
+def _results(files: Sequence[File], environment: str | None) -> list[_Result]:
+    checked = partial(_checked, environment=environment)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if len(files) < _WORTH_PROCESSES or cores < 2:
+        return [checked(file) for file in files]
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_interrupts) as pool:
+        try:
+            return list(pool.map(checked, files, chunksize=_AT_ONCE))
+        except BrokenProcessPool as error:
+            message = "a process that checked files was ended by the system, perhaps for want of memory"
+            raise CouldNotFindOut(message, fix="run it again, or on one folder at a time", code="check.died") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C goes to every process of a terminal; the first one answers for all."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _checked(file: File, environment: str | None) -> _Result:
+    try:
+        loaded = read_file(file.path, file.folder)
+    except InvalidInput as error:
+        return _Result(file=file, name=None, findings=tuple(map(finding_of, error.problems)))
+    return _Result(file=file, name=loaded.name, findings=tuple(_judged(loaded, environment)))
+
+
+def _judged(loaded: LoadedDefinition, environment: str | None) -> Iterator[Finding]:
+    every = (environment,) if environment else (None, *(loaded.definition.environments or {}))
+    for one in every:
+        yield from lint(loaded, one)
+    if plugins := installed():
+        from endpoints_gitops.contract.build import from_definition
+
+        yield from plugins.of_definition(loaded, from_definition(loaded, environment))
+
+
+def _others(folder: Path, files: Sequence[File]) -> Iterator[File]:
+    """The files of the folder that nobody asked about."""
+    asked = {file.path.resolve() for file in files}
+    there = list_files(folder)[0] if folder.is_dir() else []
+    return (File(path=path, folder=folder) for path in there if path.resolve() not in asked)
+
+
+def _doubled(results: Sequence[_Result], others: Iterable[File]) -> tuple[Finding, ...]:
+    """Only files that can be about a name that is there twice are read again."""
+    counted = Counter(result.name for result in results if result.name)
+    twice = {name for name, count in counted.items() if count > 1}
+    elsewhere = [file for file in others if _mentions(file, counted)]
+    loaded = [_loaded(result.file) for result in results if result.name in twice or (elsewhere and result.name)]
+    beside = [one for one in map(_loaded, elsewhere) if one is not None and one.name in counted]
+    return duplicates(one for one in (*loaded, *beside) if one is not None)
+
+
+def _mentions(file: File, names: Iterable[str]) -> bool:
+    try:
+        content = file.path.read_bytes()
+    except OSError:
+        return False
+    return any(name.encode() in content for name in names)
+
+
+def _loaded(file: File) -> LoadedDefinition | None:
+    try:
+        return read_file(file.path, file.folder)
+    except InvalidInput:
+        return None

@@ -1,0 +1,146 @@
+"""Ask the server whether the tables and fields of queries are there, which it says otherwise only at a push.
+
+Each query is asked with `LIMIT 0` around it, so that it is resolved and reads next to nothing (scope `query:read`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from endpoints_gitops.api.client import Client
+from endpoints_gitops.api.errors import (
+    OffsetRefused,
+    QueryMemory,
+    QueryTimeout,
+    QueryTooLarge,
+    QueryTooSlow,
+    Refused,
+)
+from endpoints_gitops.codecs.definition import place_in_query
+from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput
+from endpoints_gitops.model.definition import QUERY_KEYS, LoadedDefinition
+from endpoints_gitops.model.finding import Finding, Scope, Severity
+from endpoints_gitops.model.json import Json
+from endpoints_gitops.operations.check import File
+from endpoints_gitops.operations.together import each
+from endpoints_gitops.workspace.definitions import read_file
+
+_UNDECIDED: Final = (OffsetRefused, QueryMemory, QueryTimeout, QueryTooLarge, QueryTooSlow)
+_QUOTED: Final = re.compile(r"`([^`]+)`|'([^']+)'|\"([^\"]+)\"|: ([\w.$]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What the server said. `unasked` are insights, which have no text; `failures` kept a query from being asked."""
+
+    asked: int
+    findings: tuple[Finding, ...]
+    unasked: tuple[str, ...]
+    failures: tuple[EndpointsError, ...]
+
+
+def resolve(client: Client, files: Sequence[File]) -> Answers:
+    """Ask for every file that is a definition; those that are not are findings of `check` already."""
+    definitions = [loaded for file in files if (loaded := _loaded(file)) is not None]
+    queries = [(loaded, sql) for loaded in definitions if (sql := _sql(loaded)) is not None]
+    unasked = tuple(loaded.name for loaded in definitions if _sql(loaded) is None)
+    try:
+        answers = each(partial(_refusal, client), queries)
+    except EndpointsError as error:  # it would be the same for every other query
+        return Answers(asked=0, findings=(), unasked=unasked, failures=(error,))
+    return Answers(
+        asked=sum(not isinstance(answer, EndpointsError) for answer in answers),
+        findings=tuple(answer for answer in answers if isinstance(answer, Finding)),
+        unasked=unasked,
+        failures=tuple(answer for answer in answers if isinstance(answer, EndpointsError)),
+    )
+
+
+def _loaded(file: File) -> LoadedDefinition | None:
+    try:
+        return read_file(file.path, file.folder)
+    except InvalidInput:
+        return None
+
+
+def _sql(loaded: LoadedDefinition) -> str | None:
+    node = loaded.definition.query_definition
+    if node is None:
+        return loaded.sql
+    return str(node["query"]) if node.get("kind") == "HogQLQuery" else None
+
+
+def _refusal(client: Client, query: tuple[LoadedDefinition, str]) -> Finding | CouldNotFindOut | None:
+    """The finding that a refusal is, the error that is this query's alone, or None where all is there."""
+    loaded, sql = query
+    try:
+        bound = _bound(loaded, sql)
+        asked = f"SELECT * FROM (\n{bound}\n) LIMIT 0"  # noqa: S608 - the query of the user's own file
+        client.query({"kind": "HogQLQuery", "query": asked})
+    except CouldNotFindOut as error:
+        return error
+    except _UNDECIDED as error:
+        return _undecided(loaded, error.message)
+    except Refused as error:
+        return _finding(loaded, sql, error.detail or error.message)
+    return None
+
+
+def _undecided(loaded: LoadedDefinition, why: str) -> CouldNotFindOut:
+    message = f"whether the tables and fields of {loaded.name} are there could not be found out: {why}"
+    fix = f"endpoints-gitops run --file {loaded.path}"
+    return CouldNotFindOut(message, where=loaded.where(_key(loaded)), fix=fix, code="check.undecided")
+
+
+def _bound(loaded: LoadedDefinition, sql: str) -> str:
+    """With a value for each variable: its default, else one of its type."""
+    from endpoints_gitops.hogql.binding import UnboundVariable, bind
+    from endpoints_gitops.hogql.parser import ParseFailure, parse
+    from endpoints_gitops.hogql.variables import variables_used
+
+    try:
+        return bind(sql, {name: _value(loaded, name) for name in variables_used(parse(sql))})
+    except (UnboundVariable, ParseFailure) as error:
+        raise _undecided(loaded, error.message) from None
+
+
+def _value(loaded: LoadedDefinition, name: str) -> Json:
+    declared = next((one for one in loaded.definition.variables or () if one.name == name), None)
+    if declared is None:
+        return ""
+    samples: dict[str, Json] = {"Number": 0, "Boolean": False, "List": [""], "Date": "2026-01-01"}
+    return declared.default if declared.default is not None else samples.get(declared.type, "")
+
+
+def _finding(loaded: LoadedDefinition, sql: str, said: str) -> Finding:
+    return Finding(
+        code="query.refused",
+        slug="query-refused",
+        severity=Severity.ERROR,
+        scope=Scope.NEITHER,
+        endpoint=loaded.name,
+        locus="query",
+        where=_where(loaded, sql, said),
+        after=said,
+        message=f"the server refuses the query of {loaded.name}: {said}",
+        fix="name a table or field that this project has; `run --file` shows what a query answers",
+    )
+
+
+def _key(loaded: LoadedDefinition) -> str:
+    return next(key for key in QUERY_KEYS if getattr(loaded.definition, key) is not None)
+
+
+def _where(loaded: LoadedDefinition, sql: str, said: str) -> str:
+    """The place of the first name that the server complains about, else of the query."""
+    names = [next(filter(None, groups)) for groups in _QUOTED.findall(said)]
+    found = (re.search(rf"\b{re.escape(name)}\b", sql) for name in names)
+    offset = next((match.start() for match in found if match), None)
+    if offset is None:
+        return loaded.where(_key(loaded))
+    return place_in_query(loaded, Path(loaded.path).read_bytes(), offset)

@@ -1,0 +1,191 @@
+"""The plugins that are installed beside this package (`extension` says what they can add).
+
+Nothing is imported where there is none: the metadata on the path is looked through for our group first, which takes a
+few milliseconds, where `importlib.metadata` and pluggy would take longer than many a command.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from endpoints_gitops.errors import EndpointsError, ExitCode
+from endpoints_gitops.model.finding import Finding
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    import pluggy
+
+    from endpoints_gitops.contract.context import Context
+    from endpoints_gitops.contract.contract import Contract
+    from endpoints_gitops.extension import Reporter
+    from endpoints_gitops.model.definition import LoadedDefinition
+
+_GROUP: Final = b"[endpoints_gitops]"
+
+
+class PluginFailed(EndpointsError):
+    """A plugin cannot be loaded, or did something else than its hook promises. The message names its distribution."""
+
+    code = "plugin"
+    exit_code = ExitCode.USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """One entry point. `hook` asks this plugin alone, so that a failure is its own."""
+
+    name: str
+    distribution: str
+    implementation: object
+
+    @property
+    def label(self) -> str:
+        return f"the plugin {self.name} of the distribution {self.distribution}"
+
+    def failed(self, what: str, error: Exception | None = None) -> PluginFailed:
+        cause = f": {type(error).__name__}: {error}" if error else ""
+        fix = f"mend or remove it: pip uninstall {self.distribution}"
+        return PluginFailed(f"{self.label} {what}{cause}", fix=fix)
+
+
+class Plugins:
+    """All of them, in the order of their names. Without any, every question has an empty answer."""
+
+    def __init__(self, manager: pluggy.PluginManager | None = None, plugins: Iterable[Plugin] = ()) -> None:
+        self._manager = manager
+        self._plugins = tuple(plugins)
+
+    def __bool__(self) -> bool:
+        return bool(self._plugins)
+
+    def of_definition(self, definition: LoadedDefinition, contract: Contract) -> Iterator[Finding]:
+        """The findings of custom rules about one file. Raises PluginFailed."""
+        return self._findings("check_definition", definition=definition, contract=contract)
+
+    def of_change(self, before: Contract | None, after: Contract | None, context: Context) -> Iterator[Finding]:
+        """The findings of custom rules about one change. Raises PluginFailed."""
+        return self._findings("compare_contracts", before=before, after=after, context=context)
+
+    def reporters(self) -> Mapping[str, Reporter]:
+        """Every format that a plugin brings, a failure of it being the plugin's. Raises PluginFailed."""
+        found: dict[str, Reporter] = {}
+        for plugin, answer in self._answers("reporters"):
+            if not isinstance(answer, Mapping) or not all(map(callable, answer.values())):
+                raise plugin.failed("answered reporters with something else than functions by name")
+            found |= {str(name): _guarded(plugin, str(name), reporter) for name, reporter in answer.items()}
+        return found
+
+    @property
+    def redaction(self) -> Callable[[str], str] | None:
+        """What every text goes through before it is seen; None where nobody redacts."""
+        asked = [plugin for plugin in self._plugins if hasattr(plugin.implementation, "redact")]
+        return self._redacted if asked else None
+
+    def _redacted(self, text: str) -> str:
+        for plugin in self._plugins:
+            try:
+                answers = self._ask(plugin, "redact", text=text)
+            except PluginFailed as failure:
+                return f"(withheld: {failure.message.splitlines()[0]})"
+            text = str(answers[0]) if answers else text
+        return text
+
+    def _findings(self, hook: str, **arguments: object) -> Iterator[Finding]:
+        for plugin, answer in self._answers(hook, **arguments):
+            try:
+                found = list(answer)
+            except Exception as error:
+                raise plugin.failed(f"failed in {hook}", error) from error
+            for one in found:
+                _refuse_strange(plugin, hook, one)
+            yield from found
+
+    def _answers(self, hook: str, **arguments: object) -> Iterator[tuple[Plugin, Any]]:
+        for plugin in self._plugins:
+            for answer in self._ask(plugin, hook, **arguments):
+                yield plugin, answer
+
+    def _ask(self, plugin: Plugin, hook: str, **arguments: object) -> list[Any]:
+        assert self._manager is not None, "there is a plugin"
+        others = [one.implementation for one in self._plugins if one is not plugin]
+        try:
+            answers: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
+        except Exception as error:
+            raise plugin.failed(f"failed in {hook}", error) from error
+        return answers
+
+
+@cache
+def installed() -> Plugins:
+    """Every plugin that is installed, loaded once. Raises PluginFailed for one that cannot be."""
+    if not _is_any_installed():
+        return Plugins()
+    from importlib.metadata import entry_points
+
+    return loaded(sorted(entry_points(group="endpoints_gitops"), key=lambda one: one.name))
+
+
+def loaded(entries: Iterable[EntryPoint]) -> Plugins:
+    """The plugins of these entry points. Raises PluginFailed for one that cannot be loaded or has no such hook."""
+    import pluggy
+
+    from endpoints_gitops import extension
+
+    manager = pluggy.PluginManager(extension.PROJECT)
+    manager.add_hookspecs(extension)
+    plugins = [_registered(manager, entry) for entry in entries]
+    return Plugins(manager, plugins)
+
+
+def _registered(manager: pluggy.PluginManager, entry: EntryPoint) -> Plugin:
+    distribution = entry.dist.name if entry.dist else "(unknown)"
+    plugin = Plugin(entry.name, distribution, None)
+    try:
+        plugin = Plugin(entry.name, distribution, entry.load())
+        manager.register(plugin.implementation, name=f"{distribution}:{entry.name}")
+        manager.check_pending()
+    except Exception as error:
+        raise plugin.failed("cannot be loaded", error) from error
+    return plugin
+
+
+def _is_any_installed() -> bool:
+    places = (Path(place or ".") for place in dict.fromkeys(sys.path))
+    return any(_has_group(found) for place in places if place.is_dir() for found in _entry_points_in(place))
+
+
+def _entry_points_in(place: Path) -> Iterator[Path]:
+    for suffix in (".dist-info", ".egg-info"):
+        yield from place.glob(f"*{suffix}/entry_points.txt")
+
+
+def _has_group(path: Path) -> bool:
+    try:
+        return _GROUP in path.read_bytes()
+    except OSError:
+        return False
+
+
+def _refuse_strange(plugin: Plugin, hook: str, found: object) -> None:
+    from endpoints_gitops.contract.rules import RULES
+
+    if not isinstance(found, Finding):
+        raise plugin.failed(f"answered {hook} with something that is no Finding: {found!r:.80}")
+    if found.code in RULES:
+        raise plugin.failed(f"uses the code {found.code}, which the catalogue has already")
+
+
+def _guarded(plugin: Plugin, name: str, reporter: Reporter) -> Reporter:
+    def report(*arguments: Any) -> str:  # noqa: ANN401 - what a Reporter takes
+        try:
+            return str(reporter(*arguments))
+        except Exception as error:
+            raise plugin.failed(f"failed in the report {name}", error) from error
+
+    return report
