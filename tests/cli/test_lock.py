@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from endpoints_gitops.contract.build import from_pin
@@ -276,3 +279,17 @@ def test_without_a_configuration_there_is_no_manifest(cli, checkout):
     for words in (["lock"], ["lock", "--check"], ["lock", "--verify"], ["outdated"], ["upgrade"]):
         ran = cli(*words)
         assert (ran.code, "no configuration is here that says which endpoints are used" in ran.err) == (2, True)
+
+
+HEAVY = {"pydantic", "httpx", "tomlkit", "hogql_parser_rs", "ruamel.yaml", "deepdiff", "rich", "endpoints_gitops.hogql"}
+CHECK = "import sys; from endpoints_gitops.cli.entry import main; assert main(['lock', '--check']) == 0; print(*sys.modules)"
+
+
+def test_check_loads_nothing_that_is_heavy(cli, uses, create, checkout):
+    create("revenue")
+    uses(revenue=NEWEST)
+    assert cli("lock").code == 0
+    ran = subprocess.run([sys.executable, "-c", CHECK], cwd=checkout.top, capture_output=True, text=True, check=True)
+    loaded = set(ran.stdout.split())
+    assert "endpoints_gitops.codecs.lock" in loaded
+    assert loaded & HEAVY == set()
