@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.definition import LoadedDefinition
@@ -66,6 +67,6 @@ def _landed(
         previous,
         endpoint=endpoint,
         file={**of_definition(loaded, environment), **{each.key: each.after for each in change.keys}},
-        at=endpoint.updated_at,
+        at=endpoint.updated_at or datetime.now(UTC),  # when it landed, not now: what was committed since is newer
         server_before={each.key: each.before for each in change.keys},
     )

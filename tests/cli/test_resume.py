@@ -127,10 +127,14 @@ def test_a_new_push_takes_the_place_of_one_that_was_killed(cli, checkout, client
     assert cli("resume").out.startswith("nothing to resume")
 
 
-def test_a_new_push_knows_what_landed_unheard(cli, checkout, client, killed):
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_a_new_push_knows_what_landed_unheard(cli, checkout, client, killed, is_committed):
     """The kill came between the server's write and its answer: the journal knows what was sent, the server has it."""
     killed(hang("two", When.AFTER))
     checkout.write(files(3))
+    if is_committed:
+        checkout.hours = 24 * 365 * 20  # after the server's clock, which nothing stops here
+        checkout.commit()
     ran = cli("push", "--yes")
     assert ran.code == 0, ran.err
     assert versions(client) == {name: [" LIMIT 1", " LIMIT 2", " LIMIT 3"] for name in NAMES}
