@@ -12,10 +12,11 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TextIO
 
+from endpoints_gitops.cli.pasting import fixes_with_options, with_options
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.model.printable import printable, printable_json
@@ -43,6 +44,11 @@ class Line:
     style: Style = Style.PLAIN
 
 
+@dataclass(frozen=True, slots=True)
+class Advice(Line):
+    """A line with commands to paste: each is given the options that it needs to mean what this one meant."""
+
+
 class OutputFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -50,7 +56,10 @@ class OutputFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
-    """Where a command writes; one is made for each run of the program."""
+    """Where a command writes; one is made for each run of the program.
+
+    `repeated` holds the options that commands in advice need to mean what this command line meant.
+    """
 
     format: OutputFormat = OutputFormat.TEXT
     quiet: bool = False
@@ -58,6 +67,7 @@ class Console:
     stdout: TextIO
     stderr: TextIO
     environment: Mapping[str, str]
+    repeated: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_process(cls, *, format: str = "text", quiet: bool = False, verbose: bool = False) -> Console:  # noqa: A002 - named after the option
@@ -100,13 +110,14 @@ class Console:
     def finish(self, outcome: Outcome) -> int:
         """Print errors, and in JSON mode the whole outcome; returns the exit code."""
         if self.format is OutputFormat.JSON:
-            document = json.dumps(outcome.as_json(), indent=2, ensure_ascii=False, default=str)
+            told = fixes_with_options(outcome.as_json(), self.repeated)
+            document = json.dumps(told, indent=2, ensure_ascii=False, default=str)
             self._write(printable_json(document) + "\n")
         for failure in outcome.errors:
             where = f"{failure.where}: " if failure.where else ""
             self.warn(Line(f"error: {where}{failure.message}", Style.BAD))
             if failure.fix:
-                self.warn(f"  fix: {failure.fix}")
+                self.warn(Advice(f"  fix: {failure.fix}"))
         return int(outcome.exit_code)
 
     def show_document(self, text: str) -> None:
@@ -148,13 +159,17 @@ class Console:
 
         return RichConsole(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
+    def _text(self, line: Line) -> str:
+        return with_options(line.text, self.repeated) if isinstance(line, Advice) else line.text
+
     def _write(self, text: str) -> None:
         with _reader_may_leave(self.stdout):
             self.stdout.write(text)
             self.stdout.flush()
 
     def _print(self, stream: TextIO, lines: Iterable[Line | str]) -> None:
-        styled = [line if isinstance(line, Line) else Line(line) for line in lines]
+        given = (line if isinstance(line, Line) else Line(line) for line in lines)
+        styled = [Line(self._text(line), line.style) for line in given]
         with _reader_may_leave(stream):
             if self.coloured(stream):
                 rich = self.rich(stream)

@@ -6,12 +6,14 @@ import argparse
 import difflib
 import importlib
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NoReturn, Protocol, TypedDict, cast
 
 from endpoints_gitops import __version__
 from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.pasting import options_to_repeat
 from endpoints_gitops.cli.registry import COMMANDS, GROUPS, Entry
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError, worst
 from endpoints_gitops.model.outcome import Failure, Outcome, failed
@@ -64,6 +66,7 @@ def run(words: Sequence[str]) -> int:
         _refuse_options_alone(words)
         arguments = _parsed(name, words)
         console = Console.of_process(format=arguments.format, quiet=arguments.quiet, verbose=arguments.verbose)
+        console = replace(console, repeated=options_to_repeat(arguments))
         outcome = load(arguments.command).execute(arguments, console)
     except SystemExit as done:  # argparse, which has printed the help
         return int(done.code or 0)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from endpoints_gitops.cli import differences
-from endpoints_gitops.cli.console import Line, Style
+from endpoints_gitops.cli.console import Advice, Line, Style
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan
@@ -57,7 +57,7 @@ def _left_lines(left: LeftAlone) -> Iterator[Line | str]:
     what = f"{left.name}: {left.key}" if left.key else left.name
     yield Line(f"= {what} is left alone, {left.verdict}: {left.reason}{_whose(left)}", _LEFT_STYLES[left.verdict])
     if left.fix:
-        yield Line(f"    {left.fix}", Style.FAINT)
+        yield Advice(f"    {left.fix}", Style.FAINT)
 
 
 def items(plan: Plan) -> tuple[JsonObject, ...]:

@@ -17,6 +17,9 @@ from endpoints_gitops.model.outcome import Failure, Outcome
 from endpoints_gitops.model.printable import printable, printable_json
 from endpoints_gitops.operations.progress import Silence
 
+WAYS_OUT = (
+    "endpoints-gitops pull --theirs a takes it; endpoints-gitops adopt a, or endpoints-gitops list --env own, helps"
+)
 NASTY = "a\x1b[2J\x07\u202eb\x9bc\u2028d\ud800"
 
 
@@ -156,3 +159,22 @@ def test_progress_on_a_terminal_is_a_bar_that_goes_away(total):
 
 def test_quiet_progress():
     assert isinstance(progress_on(console(quiet=True)), Silence)
+
+
+@pytest.mark.parametrize(
+    ("options", "commands"),
+    [
+        ({}, ["pull --theirs a", "adopt a", "list --env own"]),
+        ({"--env": "eu west"}, ["pull --env 'eu west' --theirs a", "adopt --env 'eu west' a", "list --env own"]),
+        ({"--dir": "a\\1"}, ["pull --dir 'a\\1' --theirs a", "adopt --dir 'a\\1' a", "list --dir 'a\\1' --env own"]),
+    ],
+)
+def test_commands_in_advice_mean_what_this_command_meant(options, commands):
+    told = console(repeated=options)
+    told.finish(Outcome(command="push", errors=(Failure(code="x", message="endpoints-gitops pull", fix=WAYS_OUT),)))
+    assert all(f"endpoints-gitops {command}" in told.stderr.getvalue() for command in commands)
+    assert "error: endpoints-gitops pull\n" in told.stderr.getvalue(), "a message is no command"
+    machine = console(repeated=options, format=OutputFormat.JSON)
+    machine.finish(Outcome(command="plan", items=({"left": [{"key": "query", "fix": WAYS_OUT}]},)))
+    fix = json.loads(machine.stdout.getvalue())["items"][0]["left"][0]["fix"]
+    assert all(f"endpoints-gitops {command}" in fix for command in commands)

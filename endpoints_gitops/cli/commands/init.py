@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import CredentialsError, EndpointsError, UsageError
 from endpoints_gitops.model.json import JsonObject
@@ -169,7 +169,7 @@ def _outcome(done: _Done, pulled: Outcome | None) -> Outcome:
     written = sum(item["state"] == "written" for item in done.items)
     console = done.console
     if pulled is None:
-        console.show(["", "next:", *(f"  {command}" for command in dict.fromkeys(done.next))])
+        console.show(["", "next:", *(Advice(f"  {command}") for command in dict.fromkeys(done.next))])
         console.say(Line("Nothing needs to be ignored by git: what this tool remembers lies outside.", Style.FAINT))
     return Outcome(
         command="init",

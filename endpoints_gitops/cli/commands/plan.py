@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from endpoints_gitops.cli import plans, push_options
-from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import ExitCode, worst
 from endpoints_gitops.model.outcome import Outcome
@@ -48,7 +48,7 @@ def _save(plan: Plan, path: Path, console: Console) -> None:
     from endpoints_gitops.workspace.files import shown, write_atomically
 
     write_atomically(path, write_plan(plan))
-    console.say(f"saved in {shown(path)}; endpoints-gitops push --plan {shown(path)} does exactly this")
+    console.say(Advice(f"saved in {shown(path)}; endpoints-gitops push --plan {shown(path)} does exactly this"))
 
 
 def _exit_code(plan: Plan, arguments: argparse.Namespace) -> ExitCode:

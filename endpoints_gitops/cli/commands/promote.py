@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import replace
 from functools import cached_property
 
@@ -11,6 +10,7 @@ from endpoints_gitops.cli import push_options, pushes
 from endpoints_gitops.cli.commands.push import carried_out
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.pasting import with_options
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import Failure, Outcome
 from endpoints_gitops.operations.promote import prepare
@@ -65,9 +65,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 def _in_target(failure: Failure, environment: str) -> Failure:
     """The commands that help are about the target, which seldom is the default environment."""
-    if failure.fix is None:
-        return failure
-    return replace(failure, fix=re.sub(r"\b(endpoints-gitops [a-z]+)", rf"\1 --env {environment}", failure.fix))
+    return replace(failure, fix=failure.fix and with_options(failure.fix, {"--env": environment}))
 
 
 class _Named(Context):

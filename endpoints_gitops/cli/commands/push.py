@@ -9,7 +9,7 @@ from pathlib import Path
 
 from endpoints_gitops.cli import plans, push_options, pushes
 from endpoints_gitops.cli.arguments import seconds
-from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
@@ -106,7 +106,7 @@ def carried_out(context: Context, plan: Plan, ground: Ground) -> PushResult:
     try:
         return push(context.workplace, plan, ground)
     except KeyboardInterrupt:
-        console.warn(Line("interrupted; endpoints-gitops resume does what is left, and nothing twice", Style.WARN))
+        console.warn(Advice("interrupted; endpoints-gitops resume does what is left, and nothing twice", Style.WARN))
         raise
 
 
