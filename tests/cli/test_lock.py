@@ -282,7 +282,12 @@ def test_without_a_configuration_there_is_no_manifest(cli, checkout):
 
 
 HEAVY = {"pydantic", "httpx", "tomlkit", "hogql_parser_rs", "ruamel.yaml", "deepdiff", "rich", "endpoints_gitops.hogql"}
-CHECK = "import sys; from endpoints_gitops.cli.entry import main; assert main(['lock', '--check']) == 0; print(*sys.modules)"
+CHECK = """
+import sys
+from endpoints_gitops.cli.entry import main
+assert main(["lock", "--check"]) == 0
+print(*sys.modules)
+"""
 
 
 def test_check_loads_nothing_that_is_heavy(cli, uses, create, checkout):
