@@ -96,8 +96,12 @@ class Consumer:
             raise UsageError(message, fix="endpoints-gitops lock", code="lock.missing")
         return self.lock
 
-    def disagreements(self) -> tuple[Placed, ...]:
+    def disagreements(self) -> tuple[Finding, ...]:
         """Where manifest and lock disagree (P108)."""
+        return tuple(finding for _, finding in self.placed_disagreements())
+
+    def placed_disagreements(self) -> tuple[Placed, ...]:
+        """The same, each with its environment."""
         lock = self.lock or Lock()
         found = {settings.name: self._disagreements(settings, lock) for settings in self.environments}
         others = {pin.environment for pin in lock.pins} - found.keys() if self.is_whole else set()

@@ -39,7 +39,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _check(consumer: Consumer) -> Outcome:
-    found = consumer.disagreements()
+    found = consumer.placed_disagreements()
     _say_agreement(consumer, found)
     summary = {"pins": len((consumer.lock or Lock()).pins), **_counts(found)}
     return Outcome(command="lock", exit_code=_code(found), summary=summary, items=items_of(found))
@@ -70,7 +70,7 @@ def _verify(consumer: Consumer) -> Outcome:
     from endpoints_gitops.operations.verify import verify
 
     lock, console = consumer.lock or Lock(), consumer.console
-    found: list[Placed] = list(consumer.disagreements())
+    found: list[Placed] = list(consumer.placed_disagreements())
     _say_agreement(consumer, found)
     judged = [one for side in consumer.sides() for one in verify(side, lock)]
     skew = env_skew(lock) if consumer.is_whole else ()
