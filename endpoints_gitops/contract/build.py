@@ -193,6 +193,8 @@ def _stored_inputs(node: Mapping[str, Any], types: Mapping[str, str]) -> tuple[I
         properties = dict.fromkeys(breakdown_properties(node))
         return tuple(Input(name=name, type="String", has_default=True) for name in (*properties, *DATES))
     entries = {str(one["code_name"]): one for one in _entries(node)}
+    if not entries:
+        return ()
     names = _used(str(node.get("query") or ""), tuple(entries))
     return tuple(_stored_input(entries[name], types.get(name, UNKNOWN)) for name in names if name in entries)
 

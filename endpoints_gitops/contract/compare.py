@@ -1,4 +1,4 @@
-"""What a change does to the callers: two contracts in, findings out (docs/rules.md)."""
+"""What a change does to the callers: two contracts in, findings out."""
 
 from __future__ import annotations
 

@@ -13,8 +13,9 @@ from functools import cached_property
 from typing import Final, Literal
 
 from endpoints_gitops.hogql.eligibility import reason
-from endpoints_gitops.hogql.insights import strip
-from endpoints_gitops.hogql.parser import ParseFailure
+from endpoints_gitops.hogql.insight_shape import insight_shape
+from endpoints_gitops.hogql.parser import ParseFailure, parse
+from endpoints_gitops.hogql.printer import readable
 from endpoints_gitops.hogql.shape import QueryShape, shape
 from endpoints_gitops.model.definition import QUERY_KEYS, Deprecation, LoadedDefinition
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
@@ -81,6 +82,16 @@ class Serving:
     ready: bool | None = None
     endpoint_active: bool | None = None
     version_active: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paging:
+    """`ceiling` is the query's own LIMIT: a number, the text of an expression, or None. `is_offered` says whether
+    callers may send `limit` and `offset`: not for a set of SELECTs (docs/server.md#paging).
+    """
+
+    ceiling: int | str | None
+    is_offered: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +184,14 @@ class Contract:
             return None
 
     @cached_property
+    def paging(self) -> Paging | None:
+        """How far callers can page; None for insights and for what the parser cannot follow."""
+        try:
+            return _paging(self.sql) if self.sql is not None else None
+        except ParseFailure:
+            return None
+
+    @cached_property
     def hash(self) -> str:
         """Equal for two contracts on which a caller can rely alike. Layout of SQL and order of keys do not count."""
         return fingerprint(
@@ -225,6 +244,15 @@ def _closed(one: Input, before: Input | None) -> Input:
     return replace(one, has_default=before.has_default, default=before.default, is_open=before.is_open)
 
 
+def _paging(sql: str) -> Paging:
+    tree = parse(sql)
+    limit = tree.get("limit")
+    number = limit.get("value") if limit else None
+    is_number = isinstance(number, int) and not isinstance(number, bool)
+    ceiling = number if is_number or limit is None else readable(limit)
+    return Paging(ceiling=ceiling, is_offered=tree["node"] != "SelectSetQuery")
+
+
 def _variable_facts(variable: ContractVariable) -> Json:
     default = variable.default if variable.has_default and not variable.required else None
     return [variable.name, variable.type, variable.required, default]
@@ -244,11 +272,16 @@ def _serving_facts(contract: Contract) -> Json:
 
 
 def _rows_facts(contract: Contract) -> Json:
-    """Of HogQL the ceiling and whether it can be paged; of an insight all that its results follow."""
+    """Of HogQL the ceiling and whether it can be paged; of an insight the keys and series of its results."""
     if contract.sql is not None:
-        rows = contract.shape
-        return [rows.limit_text, rows.is_paged_by_server] if rows else None
-    return strip({key: value for key, value in contract.query.items() if key != "version"})
+        return [contract.paging.ceiling, contract.paging.is_offered] if contract.paging else None
+    shape = insight_shape(contract.query)
+    facts = (shape.keys, [one.label for one in shape.series], shape.formulas, shape.breakdowns, shape.breakdown_limit)
+    return [*map(_plain, facts), shape.is_compared, shape.interval, shape.is_total]
+
+
+def _plain(value: tuple[str, ...] | list[str] | int | None) -> Json:
+    return list(value) if isinstance(value, tuple | list) else value
 
 
 def _key_in_file(key: str, source: LoadedDefinition) -> str:

@@ -17,6 +17,7 @@ from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json, canonical
 
 _GRAVEST: Final = {"draft": Severity.INFO, "beta": Severity.WARN}
+_OPEN: Final = (ChangeKind.COLUMNS, ChangeKind.SOURCE, ChangeKind.JOIN)
 _FIRMNESS: Final = ("draft", "beta", "stable")
 
 
@@ -48,7 +49,7 @@ class Pair:
     @cached_property
     def defaults_differ(self) -> bool:
         """Whether a variable has another value in the query: that cuts a version."""
-        return self._defaults(self.before) != self._defaults(self.after)
+        return canonical(self._defaults(self.before)) != canonical(self._defaults(self.after))
 
     @cached_property
     def is_same_text(self) -> bool:
@@ -92,6 +93,11 @@ class Pair:
         if not self.is_rows or self.is_same_text:
             return ()
         return changes(self.before.sql or "", self.after.sql or "")
+
+    @cached_property
+    def touches_variables(self) -> bool:
+        """Whether a change can have to do with how variables are used: only then are their uses compared."""
+        return any(change.kind in _OPEN or "{" in f"{change.before}{change.after}" for change in self.changes)
 
     def changed(self, *kinds: ChangeKind) -> tuple[QueryChange, ...]:
         return tuple(change for change in self.changes if change.kind in kinds)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from endpoints_gitops.codecs.definition import read_definition
@@ -62,8 +64,8 @@ class Case:
 def cases() -> Iterator[Case]:
     for path in sorted(FOLDER.glob("*.yaml")):
         read = YAML(typ="safe").load(path.read_text("utf-8"))
-        for given in read["cases"]:
-            yield Case(file=path.stem, given=given, queries=read.get("queries") or {})
+        for one in read["cases"]:
+            yield Case(file=path.stem, given=one, queries=read.get("queries") or {})
 
 
 def written(findings: tuple[Finding, ...], expected: list[str]) -> list[str]:
@@ -284,6 +286,16 @@ def test_a_manifest_and_a_lock(case: Case) -> None:
 def test_the_locks_of_two_environments(case: Case) -> None:
     pins = [pin_of(given, case, environment) for environment, given in case.given["locks"].items()]
     _agree(case, env_skew(Lock(pins=tuple(pins))))
+
+
+SIDES = [one for case in ALL if not case.given.keys() & {*KINDS} for one in sides(case) if one is not None]
+
+
+@given(st.sampled_from(SIDES), st.sampled_from(SIDES))
+def test_any_two_contracts_can_be_compared(one: Contract, other: Contract) -> None:
+    assert compare(one, one) == ()
+    for finding in compare(one, other):
+        json.dumps(finding.as_json())
 
 
 def test_every_rule_fires_and_nearly_fires() -> None:

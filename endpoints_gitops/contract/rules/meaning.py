@@ -266,7 +266,7 @@ def _is_told_of_variables(pair: Pair) -> bool:
 
 
 def _is_limited(side: Contract) -> bool:
-    return side.shape is not None and side.shape.limit_text is not None
+    return side.paging is not None and side.paging.ceiling is not None
 
 
 def _other_keys(pair: Pair) -> list[str]:

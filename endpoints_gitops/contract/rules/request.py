@@ -8,10 +8,9 @@ from endpoints_gitops.contract.contract import HOGQL, UNKNOWN, Contract, Contrac
 from endpoints_gitops.contract.pair import Pair, operators_of
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
 from endpoints_gitops.hogql.parser import ParseFailure
-from endpoints_gitops.hogql.shape import QueryShape
 from endpoints_gitops.hogql.usage import is_scoped
 from endpoints_gitops.model.finding import Scope, Severity
-from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.json import Json, canonical
 
 
 @judged_by(
@@ -185,7 +184,7 @@ def default_changed(pair: Pair) -> Iterator[Hit]:
     for old, new in pair.variables:
         was = pair.input(old.name)
         is_settled = not (old.required or new.required) or (was is not None and was.is_open and new.has_default)
-        if is_settled and old.default != new.default:
+        if is_settled and canonical(old.default) != canonical(new.default):
             before = "left to the shared variable" if was and was.is_open else repr(old.default)
             message = f"the default of {new.name!r} is {new.default!r} now; it was {before}"
             yield _variable(new.name, message, old.default, new.default, more=".default")
@@ -205,7 +204,7 @@ def default_changed(pair: Pair) -> Iterator[Hit]:
     )
 )
 def operator_changed(pair: Pair) -> Iterator[Hit]:
-    for old, new in pair.variables if pair.is_rows and not pair.is_same_text else ():
+    for old, new in pair.variables if pair.touches_variables else ():
         before, after = operators_of(pair.before, old.name), operators_of(pair.after, new.name)
         if before is not None and after is not None and before != after and not _is_dropped_scope(old.name, pair):
             was, now = (", ".join(each) or "no comparison" for each in (before, after))
@@ -345,15 +344,9 @@ def scopes(side: Contract, variable: str) -> bool | None:
 
 
 def _limits(pair: Pair) -> tuple[int | str | None, int | str | None]:
-    """Both ceilings: a number, the text of an expression, or None; alike where one side is not known."""
-    before, after = pair.before.shape, pair.after.shape
-    if before is None or after is None:
-        return None, None
-    return _ceiling(before), _ceiling(after)
-
-
-def _ceiling(shape: QueryShape) -> int | str | None:
-    return shape.limit_text if shape.limit is None else shape.limit
+    """Both ceilings; alike where one side is not known."""
+    before, after = pair.before.paging, pair.after.paging
+    return (before.ceiling, after.ceiling) if before and after else (None, None)
 
 
 def _said(limit: int | str | None) -> str:
@@ -363,4 +356,4 @@ def _said(limit: int | str | None) -> str:
 def _is_paged(side: Contract) -> bool | None:
     if side.kind != HOGQL:
         return False
-    return side.shape.is_paged_by_server if side.shape is not None else None
+    return side.paging.is_offered if side.paging is not None else None

@@ -184,10 +184,11 @@ def buckets_changed(pair: Pair) -> Iterator[Hit]:
     )
 )
 def not_materialisable(pair: Pair) -> Iterator[Hit]:
+    if not (pair.after.serving.materialized and pair.after.serving.endpoint_active):
+        return
     refusal = pair.after.refusal
-    is_asked = pair.after.serving.materialized and pair.after.serving.endpoint_active
     is_old = pair.before.serving.materialized and pair.before.refusal == refusal
-    if is_asked and refusal is not None and not is_old:
+    if refusal is not None and not is_old:
         yield Hit(locus="serving.materialized", message=refused(refusal), after=refusal)
 
 
