@@ -44,7 +44,7 @@ def create(client: Client, server: RunningServer) -> Callable[..., Endpoint]:
 
 
 @pytest.fixture
-def uses(checkout: Any) -> Callable[..., None]:
+def uses(checkout: Any, cli: Any) -> Callable[..., None]:  # noqa: ARG001 - `cli` writes the configuration
     """Writes what the one environment uses: `uses(signups='"*"', revenue="{ version = 3 }")`."""
 
     def write(top: Path = checkout.top, **said: str) -> None:
