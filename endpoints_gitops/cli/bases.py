@@ -26,7 +26,6 @@ def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Aga
 
     path = lock_path(context.configuration)
     is_one = bool(context.arguments.env or context.configuration.overrides.get("ENV"))
-    callers = known_callers(context)
     here = Here(
         definitions=context.definitions,
         folder=context.folder,
@@ -37,7 +36,8 @@ def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Aga
         lock_path=path,
         environments=frozenset({context.environment.name}) if is_one else None,
     )
-    return resolve(what, here, selectors), callers
+    against = resolve(what, here, selectors)
+    return against, known_callers(context, against.endpoints)
 
 
 def known_callers(context: Context, endpoints: Mapping[str, Endpoint] | None = None) -> Callers:

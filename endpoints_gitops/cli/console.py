@@ -10,7 +10,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from endpoints_gitops.cli.pasting import fixes_with_options, with_options
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.model.printable import printable, printable_json
 
@@ -58,7 +59,8 @@ class OutputFormat(StrEnum):
 class Console:
     """Where a command writes; one is made for each run of the program.
 
-    `repeated` holds the options that commands in advice need to mean what this command line meant.
+    `repeated` holds the options that commands in advice need to mean what this command line meant, and `redaction` is
+    what plugins make of each text before anybody sees it.
     """
 
     format: OutputFormat = OutputFormat.TEXT
@@ -68,6 +70,7 @@ class Console:
     stderr: TextIO
     environment: Mapping[str, str]
     repeated: Mapping[str, str] = field(default_factory=dict)
+    redaction: Callable[[str], str] | None = None
 
     @classmethod
     def of_process(cls, *, format: str = "text", quiet: bool = False, verbose: bool = False) -> Console:  # noqa: A002 - named after the option
@@ -111,7 +114,7 @@ class Console:
         """Print errors, and in JSON mode the whole outcome; returns the exit code."""
         if self.format is OutputFormat.JSON:
             told = fixes_with_options(outcome.as_json(), self.repeated)
-            document = json.dumps(told, indent=2, ensure_ascii=False, default=str)
+            document = json.dumps(self._redacted_json(told), indent=2, ensure_ascii=False, default=str)
             self._write(printable_json(document) + "\n")
         for failure in outcome.errors:
             where = f"{failure.where}: " if failure.where else ""
@@ -125,6 +128,7 @@ class Console:
 
         A file or a pipe gets every character as it is, a terminal what it can show without being told what to do.
         """
+        text = self.redacted(text)
         if self.format is OutputFormat.TEXT:
             self._write(printable(text.replace("\r\n", "\n")) if self.stdout.isatty() else text)
 
@@ -159,6 +163,21 @@ class Console:
 
         return RichConsole(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
+    def redacted(self, text: str) -> str:
+        """The text as it may be seen."""
+        return self.redaction(text) if self.redaction else text
+
+    def _redacted_json(self, value: Json) -> Json:
+        if self.redaction is None:
+            return value
+        if isinstance(value, str):
+            return self.redacted(value)
+        if isinstance(value, Mapping):
+            return {key: self._redacted_json(item) for key, item in value.items()}
+        if isinstance(value, Sequence):
+            return [self._redacted_json(item) for item in value]
+        return value
+
     def _text(self, line: Line) -> str:
         return with_options(line.text, self.repeated) if isinstance(line, Advice) else line.text
 
@@ -169,7 +188,7 @@ class Console:
 
     def _print(self, stream: TextIO, lines: Iterable[Line | str]) -> None:
         given = (line if isinstance(line, Line) else Line(line) for line in lines)
-        styled = [Line(self._text(line), line.style) for line in given]
+        styled = [Line(self.redacted(self._text(line)), line.style) for line in given]
         with _reader_may_leave(stream):
             if self.coloured(stream):
                 rich = self.rich(stream)

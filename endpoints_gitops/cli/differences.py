@@ -23,10 +23,14 @@ _ABSENT: Final = "(nothing)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the file has its query: the path, and the line of the first line of SQL, counted from 1."""
+    """Where the file has its query: the path, and the line of the first line of SQL, counted from 1.
+
+    `other` is what the side before is called; empty for the server.
+    """
 
     path: str
     line: int = 1
+    other: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +88,7 @@ def sql_lines(before: Json, after: Json, *, version: int | None, place: Place) -
     old, new = _sql(before), _sql(after)
     if old is None or new is None or old == new:
         return
-    there = f"server, version {version}" if version else "server"
+    there = place.other or (f"server, version {version}" if version else "server")
     diff = difflib.unified_diff(old.splitlines(), new.splitlines(), there, place.path, lineterm="", n=_CONTEXT_LINES)
     for number, line in enumerate(diff):
         if number >= 2 and line.startswith("@@"):

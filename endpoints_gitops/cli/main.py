@@ -17,6 +17,7 @@ from endpoints_gitops.cli.pasting import options_to_repeat
 from endpoints_gitops.cli.registry import COMMANDS, GROUPS, Entry
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError, worst
 from endpoints_gitops.model.outcome import Failure, Outcome, failed
+from endpoints_gitops.workspace.plugins import installed
 
 PROGRAM = "endpoints-gitops"
 # Options whose value can be left away take it behind `=` alone, so that the word behind them stays a word.
@@ -66,7 +67,7 @@ def run(words: Sequence[str]) -> int:
         _refuse_options_alone(words)
         arguments = _parsed(name, words)
         console = Console.of_process(format=arguments.format, quiet=arguments.quiet, verbose=arguments.verbose)
-        console = replace(console, repeated=options_to_repeat(arguments))
+        console = replace(console, repeated=options_to_repeat(arguments), redaction=installed().redaction)
         outcome = load(arguments.command).execute(arguments, console)
     except SystemExit as done:  # argparse, which has printed the help
         return int(done.code or 0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from endpoints_gitops.cli import differences
 from endpoints_gitops.cli.console import Advice, Line, Style
+from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan
@@ -60,12 +61,15 @@ def _left_lines(left: LeftAlone) -> Iterator[Line | str]:
         yield Advice(f"    {left.fix}", Style.FAINT)
 
 
-def items(plan: Plan) -> tuple[JsonObject, ...]:
-    """One object for each shared variable and for each endpoint that is written or left alone."""
+def items(plan: Plan, findings: Sequence[Finding] = ()) -> tuple[JsonObject, ...]:
+    """One object for each shared variable and for each endpoint that is written or left alone.
+
+    `findings` are what the plan does to callers.
+    """
     changes = {change.name: change for change in plan.changes}
     names = dict.fromkeys([*changes, *(left.name for left in plan.left_alone)])
-    endpoints = (_item(name, changes.get(name), plan) for name in names)
-    return (*(variable_item(variable) for variable in plan.variables), *endpoints)
+    endpoints = (_item(name, changes.get(name), plan, findings) for name in names)
+    return (*(variable_item(variable, findings) for variable in plan.variables), *endpoints)
 
 
 def summary(plan: Plan) -> dict[str, int]:
@@ -95,8 +99,9 @@ def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
     )
 
 
-def variable_item(change: VariableChange) -> JsonObject:
-    """A shared variable for machines."""
+def variable_item(change: VariableChange, findings: Sequence[Finding] = ()) -> JsonObject:
+    """A shared variable for machines, with what its change does to every endpoint that uses it."""
+    locus = f"variables.{change.code_name}"
     return {
         "name": change.code_name,
         "kind": "variable",
@@ -109,6 +114,7 @@ def variable_item(change: VariableChange) -> JsonObject:
         "before": change.before,
         "used_by": list(change.used_by),
         "where": change.where or None,
+        "findings": [one.as_json() for one in findings if one.code == "V109" and one.locus == locus],
     }
 
 
@@ -204,7 +210,7 @@ def _whose(left: LeftAlone) -> str:
     return f" ({unsaid})" if unsaid else ""
 
 
-def _item(name: str, change: Change | None, plan: Plan) -> JsonObject:
+def _item(name: str, change: Change | None, plan: Plan, findings: Sequence[Finding]) -> JsonObject:
     left = [one for one in plan.left_alone if one.name == name]
     return {
         "name": name,
@@ -217,6 +223,7 @@ def _item(name: str, change: Change | None, plan: Plan) -> JsonObject:
         "keys": key_items(change) if change else [],
         "notes": list(change.notes) if change else [],
         "left_alone": [left_item(one) for one in left],
+        "findings": [one.as_json() for one in findings if one.endpoint == name],
     }
 
 

@@ -47,7 +47,7 @@ def outcome(
         command=command,
         exit_code=result.exit_code(fail_on_drift=fail_on_drift),
         summary={**_summary(result), "same": same, "outside": outside},
-        items=(*map(_variable_item, result.variables), *_items(result)),
+        items=(*(_variable_item(one, result) for one in result.variables), *_items(result)),
         errors=(*_failures(result), *plans.failures(result.plan, fail_on_drift=fail_on_drift), *_resumable(result)),
     )
 
@@ -95,7 +95,7 @@ def _summary(result: PushResult) -> dict[str, int]:
 
 def _items(result: PushResult) -> Iterator[JsonObject]:
     written = {one.name: one for one in result.written}
-    for item in plans.items(result.plan):
+    for item in plans.items(result.plan, result.findings):
         if item.get("kind") == "endpoint":
             yield {**item, **_result_of(written.get(str(item["name"])))}
 
@@ -112,8 +112,9 @@ def _result_of(written: Written | None) -> Mapping[str, Json]:
     }
 
 
-def _variable_item(one: VariableWritten) -> JsonObject:
-    return {**plans.variable_item(one.change), "state": _variable_state(one), "error": _error(one.error)}
+def _variable_item(one: VariableWritten, result: PushResult) -> JsonObject:
+    item = plans.variable_item(one.change, result.findings)
+    return {**item, "state": _variable_state(one), "error": _error(one.error)}
 
 
 def _variable_state(one: VariableWritten) -> str:

@@ -13,7 +13,7 @@ Only the first two ask a server. A WHAT that cannot be read is G109 and exit cod
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -77,7 +77,8 @@ class Here:
 class Against:
     """WHAT, resolved. `unreadable` is what of it could not be read; `notes` is what the reader has to know.
 
-    `is_move`: callers go from one side to the other, so that no pin protects.
+    `is_move`: callers go from one side to the other, so that no pin protects. `endpoints` are those of a server that
+    was asked for what it has now.
     """
 
     what: str
@@ -85,6 +86,7 @@ class Against:
     unreadable: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     is_move: bool = False
+    endpoints: Mapping[str, Endpoint] | None = None
 
     @property
     def failures(self) -> tuple[BaseUnavailable, ...]:
@@ -123,7 +125,7 @@ def _live(_: str, here: Here) -> Against:
     variables = tuple((types.shared or {}).values())
     befores = {one.name: _served(one, types.contract(one)) for one in there}
     pairs = (_pair(name, here, befores.get(name), variables=variables) for name in sorted(names))
-    return Against(what="the server", pairs=tuple(pairs))
+    return Against(what="the server", pairs=tuple(pairs), endpoints={one.name: one for one in there})
 
 
 def _version(what: str, here: Here) -> Against:
@@ -141,7 +143,7 @@ def _version(what: str, here: Here) -> Against:
     types = read_types(client, (endpoint,))
     variables = tuple((types.shared or {}).values())
     pair = _pair(name, here, _served(endpoint, types.contract(endpoint)), variables=variables)
-    return Against(what=what, pairs=(pair,))
+    return Against(what=what, pairs=(pair,), is_move=True)
 
 
 def _lock(_: str, here: Here) -> Against:

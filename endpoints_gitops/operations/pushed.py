@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from endpoints_gitops.errors import EndpointsError, ExitCode, worst
+from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.operations.variables import VariableWritten
 from endpoints_gitops.operations.waiting import Waited
 from endpoints_gitops.operations.written import State, Written
@@ -14,12 +15,13 @@ from endpoints_gitops.plan.changes import Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushResult:
-    """The plan, and what became of it; `waited` where `--wait` was said."""
+    """The plan, and what became of it; `waited` where `--wait` was said, `findings` are what it does to callers."""
 
     plan: Plan
     variables: tuple[VariableWritten, ...] = ()
     written: tuple[Written, ...] = ()
     waited: tuple[Waited, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def is_settled(self) -> bool:

@@ -145,13 +145,6 @@ def test_text_from_the_server_does_not_move_the_cursor(cli, checkout, create):
     assert "gone" in ran.out
 
 
-def test_what_it_cannot_compare_with_is_refused(cli, checkout):
-    checkout.commit({"one.yaml": yaml("one", query=SQL)})
-    ran = cli("diff", "--against", "main")
-    assert ran.code == 2
-    assert "--against live" in ran.err
-
-
 def test_the_shell_sees_a_plan_in_its_exit_code_only_on_request(cli, checkout):
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     assert [cli("plan", *words).code for words in ([], ["--detailed-exitcode"])] == [0, 1]

@@ -6,10 +6,10 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator
 
-from endpoints_gitops.cli import differences, plans
+from endpoints_gitops.cli import base_diff, bases, differences, plans
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
-from endpoints_gitops.errors import ExitCode, UsageError
+from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.operations.compare import Comparison, compare
@@ -28,16 +28,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SELECTOR",
         help="a name, a glob, tag:TAG, a path, or changed:REF; none means all",
     )
-    parser.add_argument(
-        "--against", metavar="WHAT", default="live", help="what to compare with: live, the server (default)"
-    )
+    parser.add_argument("--against", metavar="WHAT", default="live", help=f"{bases.WHAT} (default: live)")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print what differs and nothing else; exit code 1 when anything does."""
     if arguments.against != "live":
-        message = f"diff compares with the server (--against live); it cannot compare with {arguments.against!r}"
-        raise UsageError(message, fix="git diff compares files with a commit", code="usage.against")
+        return base_diff.outcome(arguments, console)
     with Context.of(arguments, console) as context:
         comparison = compare(context.workplace, context.definitions, arguments.selectors)
     differing = tuple(one for one in comparison.judged if _differs(one, comparison))

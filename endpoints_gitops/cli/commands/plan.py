@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from endpoints_gitops.cli import plans, push_options
+from endpoints_gitops.cli import consequences, plans, push_options
 from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import ExitCode, worst
@@ -29,9 +29,12 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         context.announce()
         comparison = compare(context.workplace, context.definitions, arguments.selectors, prune=allowed.prune)
         plan = plan_of(context.workplace, comparison, allowed)
+        there, ours = comparison.endpoints, comparison.definitions
+        found = consequences.of_plan(context, plan, there, ours, comparison.variables)
     for warning in comparison.warnings:
         console.warn(Line(warning, Style.WARN))
     console.show(plans.lines(plan))
+    console.show(consequences.lines(found, verbose=console.verbose))
     console.say(*plans.notes(plan))
     if arguments.out is not None:
         _save(plan, Path(arguments.out), console)
@@ -39,7 +42,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         command="plan",
         exit_code=_exit_code(plan, arguments),
         summary={**plans.summary(plan), "same": comparison.unchanged, "outside": comparison.outside},
-        items=plans.items(plan),
+        items=plans.items(plan, found),
     )
 
 

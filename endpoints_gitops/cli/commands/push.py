@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from endpoints_gitops.cli import plans, push_options, pushes
+from endpoints_gitops.cli import consequences, plans, push_options, pushes
 from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
@@ -99,12 +99,14 @@ def carried_out(context: Context, plan: Plan, ground: Ground) -> PushResult:
     if not plan.is_empty or plan.drifted:
         console.say(*plans.lines(plan, conflicts=False))
     console.say(*plans.notes(plan))
+    found = consequences.of_plan(context, plan, ground.endpoints, ground.definitions, ground.variables)
+    console.say(*consequences.lines(found, verbose=console.verbose))
     if not plan.is_empty:
         confirm(context, plan)
         if not context.arguments.yes:  # whoever was asked may have had lunch first
             ground = Ground.look(context.workplace, plan, ground.definitions.values())
     try:
-        return push(context.workplace, plan, ground)
+        return replace(push(context.workplace, plan, ground), findings=found)
     except KeyboardInterrupt:
         console.warn(Advice("interrupted; endpoints-gitops resume does what is left, and nothing twice", Style.WARN))
         raise
