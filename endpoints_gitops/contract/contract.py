@@ -208,8 +208,10 @@ class Contract:
         """`path:line` of a key in the file, in its environment's settings first; None without a file."""
         if self.source is None:
             return None
-        laid = f"environments.{self.environment}.{key}"
-        return self.source.where(laid if laid in self.source.lines else _key_in_file(key, self.source))
+        words = ("data_freshness", "materialization.schedule") if key == "data_freshness" else (key,)
+        laid = (f"environments.{self.environment}.{word}" for word in words)
+        said = next((place for place in (*laid, *words) if place in self.source.lines), key)
+        return self.source.where(said if said in self.source.lines else _key_in_file(key, self.source))
 
 
 def settled(after: Contract, before: Contract) -> Contract:

@@ -120,7 +120,7 @@ def type_narrowed(pair: Pair) -> Iterator[Hit]:
     )
 )
 def encoding_changed(pair: Pair) -> Iterator[Hit]:
-    return _retyped(pair, "C117", "stands in JSON as {after} now; it was {before}")
+    return _retyped(pair, "C117", "is {after} now and was {before}, which look different in JSON")
 
 
 @judged_by(
@@ -287,7 +287,6 @@ def _column(name: str, message: str, before: object, after: object) -> Hit:
         message=message,
         before=before,  # type: ignore[arg-type]  # texts, flags or None
         after=after,  # type: ignore[arg-type]  # likewise
-        key=f"columns.{name}",
         column=name,
     )
 

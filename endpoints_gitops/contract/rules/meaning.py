@@ -8,7 +8,7 @@ from typing import Final
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
 from endpoints_gitops.contract.pair import Pair, operators_of
 from endpoints_gitops.contract.rules.columns import compared
-from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
+from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by, subject
 from endpoints_gitops.hogql.change import ChangeKind, QueryChange
 from endpoints_gitops.hogql.insight_change import NodeChange, insight_changes
 from endpoints_gitops.hogql.insight_shape import insight_shape
@@ -227,7 +227,7 @@ def _hit(change: QueryChange, words: str, severity: Severity | None = None) -> H
     column = change.locus.removeprefix("columns.") if change.locus.startswith("columns.") else None
     return Hit(
         locus=change.locus if column or change.locus == "query" else f"query.{change.locus}",
-        message=f"{change.locus} {words}: {change.after or 'nothing'}; it was {change.before or 'nothing'}",
+        message=f"{subject(change.locus)} {words}: {change.after or 'nothing'}; it was {change.before or 'nothing'}",
         before=change.before,
         after=change.after,
         severity=severity,

@@ -120,7 +120,7 @@ def became_optional(pair: Pair) -> Iterator[Hit]:
     for old, new in pair.variables:
         was = pair.input(old.name)
         if old.required and not new.required and not (was and was.is_open) and not _is_granted(pair, new.name):
-            how = f"with {new.default!r} for a default" if new.has_default else "as nothing is materialised any more"
+            how = "as nothing is materialised any more" if pair.turned_off else f"with {new.default!r} for a default"
             scope = pair.setting_scope if pair.turned_off else None
             message = f"variable {new.name!r} can be left out now, {how}"
             yield _variable(new.name, message, None, new.default, scope=scope)

@@ -117,3 +117,17 @@ def judged_by(rule: Rule) -> Callable[[Judge], Judge]:
         return judge
 
     return decorate
+
+
+def subject(locus: str) -> str:
+    """A place in a query, for people: `cte d/columns.n` is the column 'n' of cte d, and `where` is WHERE."""
+    path, _, place = locus.rpartition("/")
+    of = f" of {path}" if path else ""
+    if place.startswith("columns."):
+        return f"column {place.removeprefix('columns.')!r}{of}"
+    if place == "query":
+        return f"the query{of}"
+    clause, _, rest = place.partition(" ")
+    if clause in ("cte", "subquery", "union") or (clause == "join" and rest):
+        return f"the {place}{of}"
+    return f"{place.upper()}{of}"

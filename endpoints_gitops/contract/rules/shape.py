@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from endpoints_gitops.contract.pair import Pair
-from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
+from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by, subject
 from endpoints_gitops.hogql.change import ChangeKind
 from endpoints_gitops.hogql.insight_shape import InsightShape, insight_shape
 from endpoints_gitops.model.finding import Scope, Severity
@@ -88,7 +88,7 @@ def insight_shape_changed(pair: Pair) -> Iterator[Hit]:
 )
 def bucket_changed(pair: Pair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.BUCKET):
-        message = f"{change.locus} cuts or formats dates in another way: {change.after}; it was {change.before}"
+        message = f"{subject(change.locus)} cuts or formats dates otherwise: {change.after}; it was {change.before}"
         column = change.locus.removeprefix("columns.") if change.locus.startswith("columns.") else None
         locus = change.locus if column else f"query.{change.locus}"
         yield Hit(locus=locus, message=message, before=change.before, after=change.after, column=column)
