@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endpoints_gitops.codecs.lock import read_lock
@@ -186,3 +189,43 @@ def test_all_that_is_wrong_is_told() -> None:
 def test_any_bytes_are_a_lock_or_a_mistake(content: bytes) -> None:
     with contextlib.suppress(InvalidInput):
         assert read_lock(content, "endpoints.lock") is not None
+
+
+_COLUMNS = st.lists(
+    st.builds(PinnedColumn, name=st.sampled_from("abcdef"), type=st.sampled_from(["string", "integer"])), max_size=4
+).map(tuple)
+_MOVE = st.builds(
+    lambda version, sql, columns: {
+        "version": version,
+        "version_id": f"5c1e0000-0000-4000-8000-{version:012}",
+        "query": {"kind": "HogQLQuery", "query": sql},
+        "columns": columns,
+    },
+    st.integers(2, 9),
+    st.lists(st.sampled_from(["SELECT a,", "  b,", "  c", "FROM events", "WHERE a = 1", ""]), max_size=5).map(
+        "\n".join
+    ),
+    _COLUMNS,
+)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_moves_of_different_pins_merge(data: st.DataObject) -> None:
+    names = [f"endpoint_{letter}" for letter in "abcd"]
+    moves = [data.draw(_MOVE) for _ in names]
+    base = {
+        name: replace(PIN, name=name, endpoint_id=f"id-{name}", **move) for name, move in zip(names, moves, strict=True)
+    }
+    mine, other = data.draw(st.permutations(names))[:2]
+    moved = {name: replace(base[name], **data.draw(_MOVE)) for name in (mine, other)}
+    texts = [
+        write_lock(Lock(pins=tuple({**base, **{name: moved[name] for name in some}}.values())))
+        for some in ([mine], [], [other], [mine, other])
+    ]
+    with TemporaryDirectory() as folder:
+        paths = [Path(folder) / str(number) for number in range(3)]
+        for path, text in zip(paths, texts, strict=False):
+            path.write_bytes(text)
+        merged = subprocess.run(["git", "merge-file", "-p", *paths], capture_output=True, check=False)
+    assert (merged.returncode, merged.stdout) == (0, texts[3])
