@@ -36,6 +36,10 @@ That is no difference: no command sends it unless `push --allow-cosmetic` says s
     "shallow": """A shallow clone lacks the history that tells whose change a difference is. In CI, check out with
 `fetch-depth: 0`; on a machine, `git fetch --unshallow`. Alternatively keep the folder that ENDPOINTS_GITOPS_STATE
 names in the CI cache: it holds the record of the last push.""",
+    "check.refused": """The server refuses a query that is right as HogQL: a table or a field is not in this project,
+or not for this key. `check --live` asks for every query with LIMIT 0; without it the first to say so is a push.""",
+    "check.undecided": """`check --live` could not ask for a query, or the server stopped resolving it: whether its
+tables and fields are there is not known, and exit code 4 says so.""",
     "shared variable": """A variable of the whole project; every endpoint that uses its code name shares it. A push
 creates a missing one, and changes an existing one only with `--shared-variables`, after naming every endpoint that
 uses it.""",
@@ -88,6 +92,8 @@ the second: what moved there is left alone, and said.""",
     "init": "`init` found something in its way, and overwrites nothing.",
     "run": """A run lacks a value or was asked for something that this query cannot do. Nothing was changed: runs
 only read.""",
+    "plugin": """A plugin of another distribution cannot be loaded, or failed. Nothing is done without it: its rules and
+redactions would be missed in silence. The message names the distribution; mend it, or uninstall it.""",
     "defect": "Something that this tool did not foresee: its own mistake, not yours. Please report it.",
     "demo": "The demo did not go as it should: a defect of this tool. Please report it.",
     "interrupted": """Stopped by Ctrl-C or a signal. A push that was interrupted leaves a journal: `endpoints-gitops

@@ -119,7 +119,7 @@ def _value(loaded: LoadedDefinition, name: str) -> Json:
 
 def _finding(loaded: LoadedDefinition, sql: str, said: str) -> Finding:
     return Finding(
-        code="query.refused",
+        code="check.refused",
         slug="query-refused",
         severity=Severity.ERROR,
         scope=Scope.NEITHER,
