@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.finding import Finding
@@ -125,6 +125,13 @@ class Consumer:
             )
             for settings in self.environments
         )
+
+    def say_unpinned(self) -> None:
+        """Name the uses that only `lock` pins: other commands look at what is pinned."""
+        lock = self.lock or Lock()
+        names = {use.name for name, uses in self.uses.items() for use in uses if lock.pin(use.name, name) is None}
+        if names:
+            self.console.say(Line(f"not pinned yet: {', '.join(sorted(names))}: endpoints-gitops lock", Style.WARN))
 
     def _disagreements(self, settings: EnvironmentSettings, lock: Lock) -> tuple[Finding, ...]:
         place_of = partial(place_of_use, self.configuration, settings.name)

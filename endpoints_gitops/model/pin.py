@@ -53,8 +53,8 @@ class PinnedExample:
 class Pin:
     """One endpoint's version in one environment, with everything that is needed to call and to judge it offline.
 
-    `query` is the node as the server stores it, without what holds nothing (`without_nulls`). `columns` is None for
-    insights. `allowed` are the reasons with which breaking moves were accepted.
+    `query` is the node as the server stores it, without what holds nothing (`without_nulls`). `created_at` is the
+    endpoint's. `columns` is None for insights. `allowed` are the reasons with which breaking moves were accepted.
     """
 
     environment: str

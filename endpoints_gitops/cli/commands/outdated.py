@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.consuming import Consumer, items_of, pins
-from endpoints_gitops.model.finding import Severity
+from endpoints_gitops.cli.consuming import Consumer, pins
+from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
 
@@ -30,32 +29,31 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     with Consumer(arguments, console) as consumer:
         lock = consumer.present_lock
         standings = [one for side in consumer.sides() for one in outdated(side, lock)]
-        used = sum(map(len, consumer.uses.values()))
-    console.show(line for one in standings for line in _lines(one))
-    behind = [one.finding for one in standings if one.finding is not None]
-    found = [(one.pin.environment, one.finding) for one in standings if one.finding is not None]
+        consumer.say_unpinned()
+    found = [(one, one.finding) for one in standings if one.finding is not None]
+    behind = [finding for _, finding in found]
+    console.show(_line(one, finding) for one, finding in found)
     console.say(f"{len(standings) - len(behind)} of {pins(len(standings))} at the newest version")
-    if used > len(standings):
-        console.say(Line(f"{used - len(standings)} not pinned yet: endpoints-gitops lock", Style.WARN))
+    if any(finding.code == "P106" for finding in behind):
+        console.say("endpoints-gitops upgrade --compatible-only moves those that nothing breaks for")
     return Outcome(
         command="outdated",
         exit_code=findings.exit_code(behind, Severity.ERROR),
         summary={"pins": len(standings), "behind": len(behind), **findings.summary(behind)},
-        items=tuple(map(_item, (one for one in standings if one.finding is not None), items_of(found))),
+        items=tuple(_item(one, finding) for one, finding in found),
     )
 
 
-def _item(standing: Standing, item: JsonObject) -> JsonObject:
+def _item(standing: Standing, finding: Finding) -> JsonObject:
     """With the findings of the move to the newest version."""
-    return {**item, "moves": [finding.as_json() for finding in standing.moves]}
+    moves = [one.as_json() for one in standing.moves]
+    return {**finding.as_json(), "environment": standing.pin.environment, "moves": moves}
 
 
-def _lines(standing: Standing) -> Iterator[Line]:
-    finding = standing.finding
-    if finding is None:
-        return
-    crossed = ", ".join(sorted({one.code for one in standing.moves if one.severity is Severity.ERROR}))
-    breaks = f"breaks: {crossed}" if crossed else "nothing breaks"
+def _line(standing: Standing, finding: Finding) -> Line:
+    crossed = sorted({one.code for one in standing.moves if one.severity is Severity.ERROR})
+    breaks = f"breaks: {', '.join(crossed)}" if crossed else "nothing breaks"
     to = f" → {standing.newest}" if standing.newest else ""
-    said = f"{finding.code} {breaks}" if finding.code in ("P106", "P107") else f"{finding.code} {finding.message}"
-    yield Line(f"{standing.pin.label}{to} ({standing.pin.environment})  {said}", _STYLES[finding.severity])
+    said = breaks if finding.code in ("P106", "P107") else finding.message
+    text = f"{standing.pin.label}{to} ({standing.pin.environment})  {finding.code} {said}"
+    return Line(text, _STYLES[finding.severity])

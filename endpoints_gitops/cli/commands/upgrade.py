@@ -54,8 +54,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         moves = [
             move for side, wanted in each if wanted or not targets for move in plan_moves(side, lock, wanted, allowed)
         ]
-        for move in moves:
-            console.show(_lines(move))
+        console.show(line for move in moves for line in _lines(move))
+        consumer.say_unpinned()
         if any(move.result is Result.MOVES for move in moves):
             _write(consumer, moves)
         else:
@@ -127,7 +127,9 @@ def _write(consumer: Consumer, moves: Sequence[Move]) -> None:
         if move.rewrites_manifest and move.after is not None:
             move_use(consumer.configuration, move.before.environment, move.before.name, move.after.version)
     write_lock_file(consumer.lock_path, upgraded(lock, moves))
-    console.say(f"{shown(consumer.lock_path)} written: {pins(len(moving))} moved")
+    refused = sum(move.result is Result.REFUSED for move in moves)
+    others = f", {refused} refused" if refused else ""
+    console.say(f"{shown(consumer.lock_path)} written: {pins(len(moving))} moved{others}")
 
 
 def _lines(move: Move) -> Iterator[Line]:
