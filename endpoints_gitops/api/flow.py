@@ -166,7 +166,7 @@ def _send(line: Line, request: Request, remaining: float) -> Send:
 def _error(line: Line, request: Request, happened: object) -> ApiError:
     if isinstance(happened, NotSent):
         kind = errors.HostWrong if happened.is_final else errors.Unreachable
-        return kind(_reason(line, happened.reason), request=request_line(request))
+        return kind(_unreachable(line, happened.reason), request=request_line(request))
     if isinstance(happened, Answer):
         error = error_of(happened, request, request_line(request), line.mask)
         if happened.status >= 500 and not request.repeatable:
@@ -177,10 +177,15 @@ def _error(line: Line, request: Request, happened: object) -> ApiError:
     if not request.repeatable:
         return lost(request, f"no whole answer came ({told})")
     if happened.status is None:
-        return errors.Unreachable(told, request=request_line(request))
+        return errors.Unreachable(_unreachable(line, happened.reason), request=request_line(request))
     half = errors.GatewayFault if happened.status >= 500 else errors.BadAnswer
     told = f"{happened.status}, and then only a part of {request.expects}: {told}"
     return half(told, request=request_line(request), status=happened.status)
+
+
+def _unreachable(line: Line, reason: str) -> str:
+    """With the host, which the request line leaves out: it is what is wrong, more often than not."""
+    return f"{line.connection.host}: {_reason(line, reason)}"
 
 
 def _reason(line: Line, reason: str) -> str:

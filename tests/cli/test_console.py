@@ -18,7 +18,8 @@ from endpoints_gitops.model.printable import printable, printable_json
 from endpoints_gitops.operations.progress import Silence
 
 WAYS_OUT = (
-    "endpoints-gitops pull --theirs a takes it; endpoints-gitops adopt a, or endpoints-gitops list --env own, helps"
+    "endpoints-gitops pull --theirs a takes it; endpoints-gitops adopt a, or "
+    "endpoints-gitops list --env own, helps; endpoints-gitops auth status"
 )
 NASTY = "a\x1b[2J\x07\u202eb\x9bc\u2028d\ud800"
 
@@ -164,8 +165,16 @@ def test_quiet_progress():
 @pytest.mark.parametrize(
     ("options", "commands"),
     [
-        ({}, ["pull --theirs a", "adopt a", "list --env own"]),
-        ({"--env": "eu west"}, ["pull --env 'eu west' --theirs a", "adopt --env 'eu west' a", "list --env own"]),
+        ({}, ["pull --theirs a", "adopt a", "list --env own", "auth status"]),
+        (
+            {"--env": "eu west"},
+            [
+                "pull --env 'eu west' --theirs a",
+                "adopt --env 'eu west' a",
+                "list --env own",
+                "auth status --env 'eu west'",
+            ],
+        ),
         ({"--dir": "a\\1"}, ["pull --dir 'a\\1' --theirs a", "adopt --dir 'a\\1' a", "list --dir 'a\\1' --env own"]),
     ],
 )

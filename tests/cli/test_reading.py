@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import webbrowser
 
 import pytest
@@ -169,3 +170,12 @@ def test_could_not_find_out(cli, server, fault, code):
     ran = cli("list", "--format", "json", "--max-wait", "0.1")
     assert ran.code == code
     assert "Traceback" not in ran.err
+
+
+def test_what_cannot_be_reached_is_named(cli, checkout):
+    nobody = "http://127.0.0.1:1"
+    path = checkout.top / "endpoints.toml"
+    path.write_text(re.sub('host = ".*"', f'host = "{nobody}"', path.read_text()))
+    ran = cli("list", "--max-wait", "0.1")
+    assert ran.code == 4
+    assert f"{nobody}: " in ran.err

@@ -55,7 +55,8 @@ def test_a_project_secret_key_says_what_it_can(make_cli, checkout, server):
     ran = make_cli(checkout.top, key=server.project_secret_key)("auth", "status")
     assert ran.code == 0
     assert "project secret API key, from" in ran.out
-    assert "has      endpoint:read" in ran.out
+    assert "has      endpoint:read           for run; every other command needs a personal API key" in ran.out
+    assert "endpoint:write" not in ran.out
     assert "projects     unknown: a project secret key cannot ask for it" in ran.out
     assert [entry.path for entry in server.requests.entries()] == [
         "/api/projects/1/endpoints/endpoints-gitops-auth-status/run/"

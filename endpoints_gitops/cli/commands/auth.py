@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
+from endpoints_gitops.model.secret import KeyKind
 
 if TYPE_CHECKING:
     from endpoints_gitops.operations.auth import AuthStatus
     from endpoints_gitops.workspace.credentials import Access
+
+_OF_PROJECT_SECRET: Final = {"endpoint:read": "run; every other command needs a personal API key"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -74,7 +77,8 @@ def _needs(status: AuthStatus) -> Iterator[Line]:
     from endpoints_gitops.operations.auth import SCOPES
 
     words = {True: ("has", Style.GOOD), False: ("lacks", Style.BAD), None: ("unknown", Style.WARN)}
-    for scope, commands in SCOPES.items():
+    needs = _OF_PROJECT_SECRET if status.kind is KeyKind.PROJECT_SECRET else SCOPES
+    for scope, commands in needs.items():
         word, style = words[status.may(scope)]
         yield Line(f"  {word:<8} {scope:<23} for {commands}", style)
 
