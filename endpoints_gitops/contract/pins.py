@@ -59,29 +59,6 @@ def env_skew(lock: Lock) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def out_of_date(environment: str, uses: Iterable[Use], lock: Lock, where: str | None = None) -> tuple[Finding, ...]:
-    """Where the manifest's uses and the lock disagree in one environment. `where` is the manifest's place."""
-    wanted = {use.name: use for use in uses}
-    locked = {pin.name: pin for pin in lock.of(environment)}
-    found = [_disagreement(environment, name, wanted.get(name), locked.get(name), where) for name in {*wanted, *locked}]
-    return in_order(one for one in found if one is not None)
-
-
-def _disagreement(environment: str, name: str, use: Use | None, pin: Pin | None, where: str | None) -> Finding | None:
-    if use is not None and pin is not None and use.version in (None, pin.version):
-        return None
-    wanted, locked = (one.version if one else None for one in (use, pin))
-    if use is None:
-        message, fix = f"{name} is locked for {environment} and no longer used", "run `lock`"
-    elif pin is None:
-        message, fix = f"{name} is used and not locked for {environment}", "run `lock`"
-    else:
-        message = f"the manifest says version {wanted} of {name}, and the lock has {locked} for {environment}"
-        fix = f"run `upgrade {name}@{wanted}`, or put {locked} back"
-    locus = f"uses.{environment}"
-    return RULES["P108"].finding(name, message, locus=locus, where=where, before=wanted, after=locked, fix=fix)
-
-
 def _identity(pin: Pin, endpoint: Endpoint | None, version: EndpointVersion | None) -> Iterator[Finding]:
     if endpoint is None or version is None:
         what = f"no endpoint {pin.name}" if endpoint is None else f"no version {pin.version} of {pin.name}"

@@ -27,13 +27,14 @@ from endpoints_gitops.contract.compare import compare, compare_all
 from endpoints_gitops.contract.context import Caller, Context
 from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.contract.lint import base_unavailable, duplicates, lint, of_problem
-from endpoints_gitops.contract.pins import behind, env_skew, judge_pin, out_of_date
+from endpoints_gitops.contract.pins import behind, env_skew, judge_pin
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable, Use
+from endpoints_gitops.operations.agreement import disagreements
 
 FOLDER = Path(__file__).parent / "cases"
 OWN_KEYS = frozenset(("of", "edit", "sql", "live", "env"))
@@ -279,7 +280,7 @@ def test_a_manifest_and_a_lock(case: Case) -> None:
     pin = pin_of("SELECT 1 AS a", case)
     pins = [replace(pin, name=name, version=number) for name, number in case.given["locked"].items()]
     uses = [Use(name=name, version=number) for name, number in case.given["uses"].items()]
-    _agree(case, out_of_date("prod", uses, Lock(pins=tuple(pins))))
+    _agree(case, disagreements("prod", uses, Lock(pins=tuple(pins)), lambda _: None))
 
 
 @of_kind("locks")
