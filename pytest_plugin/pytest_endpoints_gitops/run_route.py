@@ -1,0 +1,151 @@
+"""PostHog's run route as an app meets it: what is refused, and the shape of an answer (docs/server.md#running)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from endpoints_gitops.local.bodies import RunRequest, run_request
+from endpoints_gitops.local.call import Incoming, integer
+from endpoints_gitops.local.errors import Refused, bare, envelope, invalid, not_found, throttled
+from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.pin import Pin
+from pytest_endpoints_gitops import failures
+from pytest_endpoints_gitops.values import Answer
+
+_HOGQL: Final = "HogQLQuery"
+_UNPAGED_LIMIT: Final = 100
+_SOON: Final = timedelta(minutes=1)
+_DAY: Final = 86400
+_DIRECT: Final = (
+    "'direct' refresh mode is only valid for materialized endpoints. Use 'cache' or 'force' instead, "
+    "or enable materialization on this endpoint."
+)
+_AT_CAPACITY: Final = "Queries are at capacity. Try again later."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What an app asked for. `version` is None where it did not say one."""
+
+    name: str
+    version: int | None
+    variables: Mapping[str, Json]
+    limit: int | None
+    offset: int | None
+    body: RunRequest
+
+
+def asked(incoming: Incoming, name: str) -> Run:
+    """Read a request as the server does, the body over the query string. Raises Refused."""
+    body = run_request(incoming.sent())
+    version = _number(body.version, incoming, "version")
+    limit = _number(body.limit, incoming, "limit", least=1)
+    offset = _number(body.offset, incoming, "offset", least=0)
+    if offset is not None and limit is None:
+        raise bare(400, "offset requires limit to be set")
+    return Run(name=name, version=version, variables=body.variables or {}, limit=limit, offset=offset, body=body)
+
+
+def check(run: Run, pin: Pin) -> None:
+    """Raise the refusals that a pin is enough to tell; unknown and missing variables are told by who answers."""
+    is_hogql = pin.kind == _HOGQL
+    if run.body.filters_override is not None and is_hogql:
+        raise invalid("Not allowed for HogQL endpoints. Use variables instead.", "filters_override")
+    if run.offset is not None and not is_hogql:
+        raise invalid("offset is only supported for HogQL endpoints", "offset")
+    if run.body.refresh == "direct" and not pin.materialized:
+        raise invalid(_DIRECT, "refresh")
+    if run.limit is not None and not is_hogql and not pin.materialized:
+        raise invalid(f"Limit/offset parameters are only supported for HogQLQuery, not {pin.kind}", "limit")
+
+
+def answer_body(run: Run, pin: Pin, answer: Answer) -> dict[str, Any]:
+    """A 200 with the keys of the server's, in its order. Paging cuts the rows that are there."""
+    now = datetime.now(UTC)
+    start = run.offset or 0
+    rows, columns = answer.run.results, answer.run.columns
+    shown = rows if run.limit is None else rows[start : start + run.limit]
+    has_more = run.limit is not None and start + run.limit < len(rows)
+    body: dict[str, Any] = {"results": shown, "cache_target_age": _z(now + _fresh(pin))}
+    if columns is not None:
+        body |= {"clickhouse": None, "columns": list(columns)}
+    body |= {"error": None, "hasMore": has_more, "is_cached": False, "last_refresh": _z(now)}
+    if columns is not None:
+        body |= {"limit": run.limit or _UNPAGED_LIMIT}
+    body |= {"metadata": None, "next_allowed_client_refresh": _z(now + _SOON)}
+    if columns is not None:
+        body |= {"offset": start, "query": pin.query.get("query")}
+    body |= {"query_metadata": None, "query_status": None, "timezone": "UTC"}
+    if columns is not None:
+        body |= {"types": [list(pair) for pair in answer.run.types]}
+    return body | _identity(pin, now)
+
+
+def refusal(failure: failures.Failure, name: str) -> Refused:
+    """What the app gets where its test fails: the server's own answer where the server would refuse, else a 500."""
+    said = failure.verdict.partition(": ")[2] or failure.verdict
+    if isinstance(failure, failures.UndeclaredVariable | failures.MissingVariable | failures.WrongVariableType):
+        return invalid(said, "variables")
+    if isinstance(failure, failures.VersionInactive):
+        return invalid(said)
+    if isinstance(failure, failures.NotPinned | failures.EndpointInactive):
+        return not_found()
+    if isinstance(failure, failures.BudgetSpent | failures.CeilingReached):
+        return throttled(60)
+    return Refused(500, envelope("server_error", "error", f"{name}: {said}"))
+
+
+def rehearsed(status: int, retry_after: int | None) -> Refused:
+    """An error as the server words it (docs/server.md#errors)."""
+    if status == 429:
+        return throttled(1 if retry_after is None else retry_after)
+    other = ("server_error", "error") if status >= 500 else ("validation_error", "invalid_input")
+    told = _REHEARSED.get(status, (*other, "Rehearsed by a test."))
+    return Refused(status, envelope(*told), {} if retry_after is None else {"Retry-After": str(retry_after)})
+
+
+_REHEARSED: Final = {
+    401: (
+        "authentication_error",
+        "authentication_failed",
+        "Personal API key found in request Authorization header is invalid.",
+    ),
+    403: ("authentication_error", "permission_denied", "API key missing required scope 'endpoint:read'"),
+    404: ("invalid_request", "not_found", "Not found."),
+    500: ("server_error", "error", "A server error occurred."),
+    503: ("server_error", "query_capacity", _AT_CAPACITY),
+}
+
+
+def _identity(pin: Pin, now: datetime) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "name": pin.name,
+        "execution_id": str(uuid.uuid4()),
+        "endpoint_version": pin.version,
+        "endpoint_version_created_at": pin.created_at.isoformat() if pin.created_at else None,
+    }
+    if pin.materialized:
+        said |= {"endpoint_materialized": True, "endpoint_materialized_at": now.isoformat()}
+    return said
+
+
+def _fresh(pin: Pin) -> timedelta:
+    return timedelta(seconds=pin.freshness_seconds or _DAY)
+
+
+def _z(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _number(body: int | None, incoming: Incoming, name: str, least: int | None = None) -> int | None:
+    """From the body, else from the query string."""
+    text = incoming.asked(name)
+    number = body if body is not None or not text else integer(text)
+    wrong = number is None and body is None and bool(text)
+    if wrong or (least is not None and number is not None and number < least):
+        raise bare(400, f"Invalid {name} parameter: {text if body is None else body}")
+    return number

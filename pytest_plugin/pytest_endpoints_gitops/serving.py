@@ -1,0 +1,114 @@
+"""`endpoints_server` within a run of pytest: who answers for the test that runs, and what it is told at its end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from endpoints_gitops.contract.rules import RULES
+from endpoints_gitops.model.pin import Pin
+from pytest_endpoints_gitops.asking import Asker
+from pytest_endpoints_gitops.facts import TestLog, log_of
+from pytest_endpoints_gitops.failures import Failure, NotPinned
+from pytest_endpoints_gitops.guard import GUARDED_MODES
+from pytest_endpoints_gitops.marks import mark_of
+from pytest_endpoints_gitops.server import EndpointsServer, settings
+
+if TYPE_CHECKING:
+    import pytest
+
+    from endpoints_gitops.workspace.configuration import EnvironmentSettings
+    from pytest_endpoints_gitops.app import App
+    from pytest_endpoints_gitops.config import EndpointsConfig
+    from pytest_endpoints_gitops.session import Session
+    from pytest_endpoints_gitops.values import Answer
+
+
+@contextmanager
+def started(session: Session, config: EndpointsConfig) -> Iterator[EndpointsServer]:
+    """A server for the tests of this process."""
+    app = session.app(config)
+    server = EndpointsServer(_environment(app).project_id or 1, lambda: _desk(session, app))
+    session.server = server
+    try:
+        yield server
+    finally:
+        session.server = None
+        server.close()
+
+
+def pointing_at(server: EndpointsServer, session: Session, config: EndpointsConfig) -> dict[str, str]:
+    """The environment variables that point the app at the server.
+
+    The plugin's own way to PostHog is looked up before they are set: they would lead it to itself.
+    """
+    app = session.app(config)
+    environment = _environment(app)
+    if session.settings.mode.value not in GUARDED_MODES or session.settings.canary.value != "off":
+        with suppress(Failure):  # said by the call that needs it
+            app.connection  # noqa: B018 - kept from here on
+    kind, _, name = (environment.key or "").partition(":")
+    variable = name if kind == "env" else None
+    own = (line.partition("=") for line in session.config.getini("endpoints_env"))
+    names = ((name.strip(), value.strip()) for name, _, value in own)
+    found = settings(server, variable, names)
+    direct = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1")))
+    return found | {"NO_PROXY": direct, "no_proxy": direct}
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """The test that runs, asking through the app's own client."""
+
+    asker: Asker
+
+    @property
+    def test(self) -> str:
+        return self.asker.log.nodeid
+
+    def pin(self, name: str) -> Pin:
+        return self.asker.app.pin(name)
+
+    def answer(self, name: str, variables: Mapping[str, Any]) -> Answer:
+        """The app has the rows whole, so all columns count as read."""
+        call, fact = self.asker.prepared(name, variables)
+        fact.is_whole = True
+        return self.asker.answered(call)
+
+    def failed(self, failure: Failure) -> None:
+        """An app may make nothing of the error that it gets, so the test fails at its end."""
+        log = self.asker.log
+        if isinstance(failure, NotPinned):
+            log.findings.append(dict(RULES["P101"].finding(_named(failure), failure.verdict, locus="pin").as_json()))
+        if all(failure.as_plain() != known.as_plain() for known in log.swallowed):
+            log.swallowed.append(failure)
+
+    def unpinned(self, pin: Pin) -> None:
+        message = f"{pin.name} was called without a version: the app gets whatever is newest"
+        finding = dict(RULES["P110"].finding(pin.name, message, locus="version", version=pin.version).as_json())
+        if finding not in self.asker.log.findings:
+            self.asker.log.findings.append(finding)
+
+
+def unpinned_calls(log: TestLog) -> Iterator[str]:
+    """What is to be warned of at the end of a test (P110)."""
+    for finding in log.findings:
+        if finding["code"] == "P110":
+            pinned = f"{finding['endpoint']}@{finding['version']}"
+            yield f"P110 {finding['message']}; the lock pins {pinned}: send ?version={finding['version']}"
+
+
+def _named(failure: Failure) -> str:
+    return failure.verdict.partition(":")[0].partition("@")[0]
+
+
+def _desk(session: Session, app: App) -> _Desk | None:
+    item: pytest.Item | None = session.current
+    return None if item is None else _Desk(Asker(app, log_of(item), mark_of(item)))
+
+
+def _environment(app: App) -> EnvironmentSettings:
+    return app.configuration.environments.get(app.environment, app.configuration.common)

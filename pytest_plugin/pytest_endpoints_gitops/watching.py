@@ -1,0 +1,116 @@
+"""What stands beside the tests of a run: the network guard, the canary, the server between tests, and what is written
+at the end. It costs next to nothing where nobody uses it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_endpoints_gitops.facts import LOG
+from pytest_endpoints_gitops.guard import GUARDED_MODES, Guard
+from pytest_endpoints_gitops.marks import mark_of
+
+if TYPE_CHECKING:
+    from pytest_endpoints_gitops.canary_report import Report
+    from pytest_endpoints_gitops.session import Session
+
+_NO_TESTS: tuple[int, ...] = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+
+
+def install(session: Session) -> None:
+    """To be called once, where a run concerns endpoints at all."""
+    watching = Watching(session)
+    session.config.pluginmanager.register(watching, "endpoints_watching")
+    session.sections.append(watching.show)
+    if session.settings.lock.value:
+        guard = Guard(lambda: hosts(session), is_replaying=lambda: _is_replaying(session), running=session.running_log)
+        guard.stand()
+        session.closing.callback(guard.leave)
+    if session.settings.canary.value != "off":
+        _start_canary(session)
+
+
+class Watching:
+    """The hooks of one process."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.report: Report | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if self.session.server is not None:
+            self.session.server.begin_test()
+        if self.session.canary is None and mark_of(item).canary not in (None, "off"):
+            _start_canary(self.session)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Told at the end, from the test's own thread: there a suite may make an error of the warning."""
+        result = yield
+        log = item.stash.get(LOG, None)
+        if log is not None and log.findings:
+            from pytest_endpoints_gitops.failures import EndpointsWarning
+            from pytest_endpoints_gitops.serving import unpinned_calls
+
+            for said in unpinned_calls(log):
+                warnings.warn(EndpointsWarning(f"{item.nodeid}: {said}"), stacklevel=1)
+        return result
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Errors of the canary fail a run whose tests passed; evidence and report are written whatever happened."""
+        if self.session.is_worker:
+            return
+        if any(facts.canary for facts in self.session.facts.values()):
+            from pytest_endpoints_gitops.canary_report import gathered
+
+            self.report = gathered(self.session.facts)
+            if self.report.has_errors and session.exitstatus in _NO_TESTS:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if self.session.settings.evidence.value:
+            from pytest_endpoints_gitops.evidence import write
+
+            write(self.session, int(session.exitstatus))
+        if self.session.settings.report.value:
+            from pytest_endpoints_gitops import report
+
+            report.write(self.session, self.report, int(session.exitstatus))
+
+    def show(self, reporter: pytest.TerminalReporter) -> None:
+        if self.report is not None:
+            from pytest_endpoints_gitops.canary_report import show
+
+            show(reporter, self.report)
+
+
+def hosts(session: Session) -> set[str]:
+    """Of all environments that the configuration names; none where it cannot be read, which the fixtures say."""
+    import os
+    from urllib.parse import urlsplit
+
+    from endpoints_gitops.errors import EndpointsError
+    from endpoints_gitops.workspace.configuration import load_configuration
+    from endpoints_gitops.workspace.credentials import DEFAULT_HOST
+
+    try:
+        configuration = load_configuration(session.lock_path.parent, os.environ)
+    except EndpointsError:
+        return set()
+    named = [one.host or DEFAULT_HOST for one in (*configuration.environments.values(), configuration.common)]
+    named.append(configuration.overrides.get("HOST") or DEFAULT_HOST)
+    return {urlsplit(host).hostname or "" for host in named}
+
+
+def _start_canary(session: Session) -> None:
+    from pytest_endpoints_gitops.canary import Canary
+
+    session.canary = Canary(session.settings.canary.value)
+
+
+def _is_replaying(session: Session) -> bool:
+    said = mark_of(session.current).mode if session.current is not None else None
+    return (said or session.settings.mode.value) in GUARDED_MODES
