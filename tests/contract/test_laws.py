@@ -148,14 +148,16 @@ def _moves_contract(finding: Finding) -> bool:
     """The findings on columns, required variables, limits and serving; not those on meaning, which a hash of what
     callers can rely on leaves out."""
     is_meaning = finding.code[0] == "M" or finding.code in ("C116", "V110")
-    return not is_meaning and finding.code not in ("S109", "S110", "C118")
+    return not is_meaning and finding.code not in ("S110", "C118")
 
 
 @given(definitions(), definitions())
 def test_hashes_are_equal_exactly_where_nothing_is_found_there_and_back(one: Contract, other: Contract) -> None:
-    """To be materialised is no loss where there are no variables, and to be so no longer is one: hence both ways."""
+    """To be materialised is no loss where there are no variables, and to be so no longer is one: hence both ways. What
+    is not decided, and tables that cannot be (S109), are left out.
+    """
     found = (*compare(one, other), *compare(other, one))
-    assume(all(finding.code not in ("C112", "M107") for finding in found))
+    assume(all(finding.code not in ("C112", "M107", "S109") for finding in found))
     hashes = settled(one, one).hash, settled(other, settled(one, one)).hash
     assert (hashes[0] == hashes[1]) == (not any(map(_moves_contract, found))), [finding.code for finding in found]
 
