@@ -194,6 +194,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     sqlite = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         sqlite.execute("PRAGMA synchronous = OFF")  # a count that a power cut loses is no loss
+        sqlite.execute("PRAGMA journal_mode = PERSIST")  # making and removing a file each time costs more than counting
     except sqlite3.Error:
         sqlite.close()
         raise

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Concatenate, Self
 from endpoints_gitops.api.budget import Budget, Counting
 from endpoints_gitops.api.calls import Calls
 from endpoints_gitops.api.connection import Connection
-from endpoints_gitops.api.flow import Line, Pace
+from endpoints_gitops.api.flow import Line, Pace, nobody
 from endpoints_gitops.api.wire import Flow, Happened, Sleep, Work
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def _awaited[**P, T](
 def _line(
     connection: Connection, budget: Path | Counting | None, trace: Tell | None, notice: Tell | None, pace: Pace | None
 ) -> Line:
-    tell = notice or trace or (lambda _: None)
+    tell = notice or trace or nobody
     kept = Budget(budget, connection, notice=tell) if isinstance(budget, Path) else budget
-    return Line(connection=connection, budget=kept, pace=pace or Pace(), trace=trace or (lambda _: None), notice=tell)
+    return Line(connection=connection, budget=kept, pace=pace or Pace(), trace=trace or nobody, notice=tell)
 
 
 class Client:

@@ -6,6 +6,7 @@ import ipaddress
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, urlencode, urlsplit
 
 from endpoints_gitops.errors import UsageError
@@ -55,6 +56,7 @@ class Connection:
         return f"{self.host}{path}{question(query)}"
 
 
+@lru_cache(maxsize=1024)
 def escaped(name: str) -> str:
     """One segment of a path. Raises UsageError for none at all, which would address the list instead."""
     if not name:
@@ -65,7 +67,12 @@ def escaped(name: str) -> str:
 
 
 def question(query: Mapping[str, str | int]) -> str:
-    return f"?{urlencode(query)}" if query else ""
+    return _question(tuple(query.items())) if query else ""
+
+
+@lru_cache(maxsize=1024)
+def _question(query: tuple[tuple[str, str | int], ...]) -> str:
+    return f"?{urlencode(query)}"
 
 
 def _parts(host: str) -> tuple[str, str]:

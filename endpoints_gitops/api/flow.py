@@ -45,7 +45,7 @@ class Pace:
         return self.jitter(most / 2, most)
 
 
-def _nobody(_: str) -> None:
+def nobody(_: str) -> None:
     """Nobody is told."""
 
 
@@ -59,8 +59,8 @@ class Line:
     connection: Connection
     budget: Counting | None = None
     pace: Pace = field(default_factory=Pace)
-    trace: Callable[[str], None] = _nobody
-    notice: Callable[[str], None] = _nobody
+    trace: Callable[[str], None] = nobody
+    notice: Callable[[str], None] = nobody
 
     def mask(self, text: str) -> str:
         key = self.connection.key.reveal()
@@ -223,6 +223,8 @@ def _say_wait(line: Line, seconds: float, why: str) -> None:
 
 
 def _trace(line: Line, request: Request, happened: object, milliseconds: float, attempt: int) -> None:
+    if line.trace is nobody:
+        return
     ended = "no answer"
     if isinstance(happened, Answer):
         ended = str(happened.status)

@@ -10,7 +10,8 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, closing, contextmanager
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import httpx
@@ -58,10 +59,11 @@ class HttpTransport:
 
     def __init__(self, connection: Connection) -> None:
         self._client = httpx.Client(**_settings(connection))
+        self._headers = self._client.headers.multi_items()
 
     def send(self, request: Send) -> Outcome:
         body = _Body(request)
-        with body.guarded(), self._client.stream(**_arguments(request)) as response:
+        with body.guarded(), closing(self._client.send(_request(self._headers, request), stream=True)) as response:
             body.begins(response)
             for part in response.iter_bytes():
                 body.add(part)
@@ -77,11 +79,13 @@ class AsyncHttpTransport:
 
     def __init__(self, connection: Connection) -> None:
         self._client = httpx.AsyncClient(**_settings(connection))
+        self._headers = self._client.headers.multi_items()
 
     async def send(self, request: Send) -> Outcome:
         body = _Body(request)
         with body.guarded():
-            async with self._client.stream(**_arguments(request)) as response:
+            response = await self._client.send(_request(self._headers, request), stream=True)
+            async with aclosing(response):
                 body.begins(response)
                 async for part in response.aiter_bytes():
                     body.add(part)
@@ -130,8 +134,7 @@ class _Body:
     def ends(self) -> None:
         response = self._response
         assert response is not None
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        self.outcome = Answer(status=response.status_code, headers=headers, body=b"".join(self._parts))
+        self.outcome = Answer(status=response.status_code, headers=response.headers, body=b"".join(self._parts))
 
     def _broken_off(self, reason: str) -> None:
         self.outcome = NoAnswer(reason=reason, status=self._response.status_code if self._response else None)
@@ -151,12 +154,18 @@ def _settings(connection: Connection) -> dict[str, Any]:
     }
 
 
-def _arguments(request: Send) -> dict[str, Any]:
+_url = lru_cache(maxsize=256)(httpx.URL)  # an app asks for the same few again and again
+
+
+def _request(headers: list[tuple[str, str]], request: Send) -> httpx.Request:
+    """Made here and not by the client, which would join addresses and headers anew for each."""
     timeout = httpx.Timeout(request.read_seconds, connect=request.connect_seconds)
-    arguments: dict[str, Any] = {"method": request.method, "url": request.url, "timeout": timeout}
+    content = None
     if request.body is not None:
-        arguments |= {"content": json.dumps(request.body).encode(), "headers": {"Content-Type": "application/json"}}
-    return arguments
+        content, headers = json.dumps(request.body).encode(), [*headers, ("Content-Type", "application/json")]
+    return httpx.Request(
+        request.method, _url(request.url), headers=headers, content=content, extensions={"timeout": timeout.as_dict()}
+    )
 
 
 def _is_final(error: BaseException) -> bool:

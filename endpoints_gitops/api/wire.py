@@ -58,7 +58,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A whole answer. Header names are in lower case."""
+    """A whole answer. Headers are asked for by their names in lower case."""
 
     status: int
     headers: Mapping[str, str]

@@ -6,7 +6,7 @@ Importing this imports next to nothing; the lock is read by `from_lock`, and wha
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class _Pinned:
     def _settings(self, connection: Connection) -> dict[str, Any]:
         return {
             "budget": _budget(connection, self._budget_url),
-            "trace": _debug,
+            "trace": _trace(),
             "notice": _inform,
             "transport": self._transport,
         }
@@ -337,13 +337,15 @@ def _budget(connection: Connection, url: str | None) -> Path | Counting:
     return SharedBudget(url, connection, notice=_inform)
 
 
-def _debug(line: str) -> None:
+def _trace() -> Callable[[str], None] | None:
+    """A line for each request, where somebody wants to see it when the first is made."""
     import logging
 
-    logging.getLogger("endpoints_gitops").debug("%s", line)
+    logger = logging.getLogger("endpoints_gitops")
+    return logger.debug if logger.isEnabledFor(logging.DEBUG) else None
 
 
 def _inform(line: str) -> None:
     import logging
 
-    logging.getLogger("endpoints_gitops").info("%s", line)
+    logging.getLogger("endpoints_gitops").info(line)

@@ -1,0 +1,102 @@
+"""Calling what is pinned: what it costs beside the HTTP call that an app would make by itself, in one run, by turns."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.measure import Measure
+from benchmarks.project import ours
+from endpoints_gitops import Endpoints
+from endpoints_gitops.api.client import Client
+from endpoints_gitops.api.connection import Connection
+from endpoints_gitops.codecs.lock_text import write_lock
+from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable, without_nulls
+from endpoints_gitops.model.secret import Secret
+
+CALLS = 100
+STARTS = 21
+_SQL = "SELECT number AS n, concat('plan ', toString(number)) AS plan FROM numbers(10) ORDER BY n"
+
+
+def measures() -> Iterator[Measure]:
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, _served(Path(folder)) as server:
+        bare, pinned = _by_turns(_bare(server), _pinned(server, Path(folder)))
+        note = f"median of {CALLS} calls by turns; the bare call takes {bare:.2g} ms"
+        yield Measure(
+            what="a pinned call, beyond the bare HTTP call", value=pinned - bare, unit="ms", limit=0.3, note=note
+        )
+    nothing, imported = _by_turns(_start("pass"), _start("from endpoints_gitops import Endpoints"), STARTS)
+    what = "`from endpoints_gitops import Endpoints`, beyond a bare start"
+    yield Measure(what=what, value=imported - nothing, unit="ms", limit=30)
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[dict[str, Any]]:
+    """A server in a process of its own, so that it takes no turns with the caller."""
+    os.environ["ENDPOINTS_GITOPS_STATE"] = str(folder / "state")
+    command = ours("serve", "--port", "0", "--sample")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+def _bare(server: dict[str, Any]) -> Callable[[], object]:
+    url = f"{server['url']}/api/projects/{server['project_id']}/endpoints/plans/run/?version=1"
+    client = httpx.Client(headers={"Authorization": f"Bearer {server['key']}"}, trust_env=False)
+    return lambda: client.post(url, json={"variables": {"least": 0}}).raise_for_status().json()["results"][0]
+
+
+def _pinned(server: dict[str, Any], folder: Path) -> Callable[[], object]:
+    reach = {"host": server["url"], "project_id": server["project_id"]}
+    with Client(Connection(**reach, key=Secret(server["key"]))) as client:
+        shared = client.create_variable({"name": "least", "type": "Number", "default_value": 0})
+        declared = {shared.id: {"variableId": shared.id, "code_name": "least", "value": 0}}
+        sql = _SQL.replace(" ORDER", " WHERE n >= {variables.least} ORDER")
+        query = {"kind": "HogQLQuery", "query": sql, "variables": declared}
+        made = client.create_endpoint({"name": "plans", "query": query})
+    pin = Pin(
+        environment="default",
+        name="plans",
+        endpoint_id=made.id,
+        version=1,
+        version_id=made.current_version_id,
+        created_at=made.created_at,
+        query=without_nulls(made.query),
+        variables=(PinnedVariable(name="least", type="Number", required=False, has_default=True, default=0),),
+        columns=tuple(PinnedColumn(name=each.name, type=each.type) for each in made.columns or ()),
+    )
+    lock = folder / "endpoints.lock"
+    lock.write_bytes(write_lock(Lock(pins=(pin,))))
+    endpoints = Endpoints.from_lock(lock, **reach, key=server["key"])
+    return lambda: endpoints.run("plans", least=0)[0].n
+
+
+def _start(program: str) -> Callable[[], object]:
+    return lambda: subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def _by_turns(first: Callable[[], object], second: Callable[[], object], times: int = CALLS) -> tuple[float, float]:
+    """The median milliseconds of both, each asked once before anything counts."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    for turn in range(times + 1):
+        for call, all_taken in zip((first, second), taken, strict=True):
+            started = time.perf_counter()
+            call()
+            if turn:
+                all_taken.append((time.perf_counter() - started) * 1000)
+    return statistics.median(taken[0]), statistics.median(taken[1])
