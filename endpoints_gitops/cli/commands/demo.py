@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -55,11 +56,19 @@ class _Story:
     steps: int = 0
 
     def tell(self) -> None:
+        self.create()
+        self.change()
+        self.collide()
+        self.consume()
+
+    def create(self) -> None:
         self.chapter("Definitions in git, a server that has none of them: a push creates them all.")
         self.git("add", ".")
         self.git("commit", "--quiet", "--message", "Our endpoints")
         self.type("push --yes --quiet", ends_in=0)
         self.type("run monthly_active_users --var lookback_days=30 --quiet", ends_in=0)
+
+    def change(self) -> None:
         self.chapter("An author edits a query: the difference is shown, planned, and applied as it was planned.")
         self.edit("ORDER BY source", "ORDER BY signups DESC, source")
         self.type(f"diff {EDITED}", ends_in=1)
@@ -67,12 +76,26 @@ class _Story:
         self.type("push --plan plan.json --yes --quiet", ends_in=0)
         self.git("commit", "--quiet", "--all", "--message", "Busiest sources first")
         self.type(f"versions {EDITED}", ends_in=0)
+
+    def collide(self) -> None:
         self.chapter("A colleague edits the same query in the web UI, and so do we: nothing is overwritten.")
         self.edit_behind_our_back("signups DESC, source", "source DESC")
         self.edit("ORDER BY signups DESC, source", "ORDER BY signups DESC, source\n  LIMIT 5")
         self.type("push --yes --quiet", ends_in=6)
         self.type(f"pull --theirs {EDITED} --quiet", ends_in=0)
         self.type("push --yes --quiet", ends_in=0)
+
+    def consume(self) -> None:
+        self.chapter("An app pins what it calls. The author renames a column: who is hit is told, and the app stays.")
+        self.use(EDITED)
+        self.type("lock --quiet", ends_in=0)
+        self.edit("AS signups", "AS new_accounts")
+        self.edit("name: signups\n", "name: new_accounts\n")
+        self.type("breaking --against lock", ends_in=1)
+        self.type("push --yes --quiet", ends_in=0)
+        self.type(f"run {EDITED} --limit 2", ends_in=0)
+        self.type(f"upgrade {EDITED} --yes --quiet", ends_in=1)
+        self.type(f"upgrade {EDITED} --yes --quiet --allow-breaking 'the app reads new_accounts now'", ends_in=0)
 
     def chapter(self, text: str) -> None:
         self.console.show(["", Line(f"# {text}", Style.HEAD)])
@@ -82,7 +105,7 @@ class _Story:
         from endpoints_gitops.cli.main import run
 
         self.console.show([Line(f"$ endpoints-gitops {words.replace(' --quiet', '')}", Style.WARN)])
-        code = run(words.split())
+        code = run(shlex.split(words))
         self.steps += 1
         if code != ends_in:
             raise EndpointsError(
@@ -97,6 +120,10 @@ class _Story:
     def edit(self, old: str, new: str) -> None:
         path = next(self.folder.glob(f"endpoints/**/{EDITED}.yaml"))
         path.write_text(_replaced(path.read_text(encoding="utf-8"), old, new), encoding="utf-8")
+
+    def use(self, name: str) -> None:
+        with (self.folder / "endpoints.toml").open("a", encoding="utf-8") as manifest:
+            manifest.write(f'\n[uses]\n{name} = "*"\n')
 
     def edit_behind_our_back(self, old: str, new: str) -> None:
         """A colleague in the web UI: the same API, another key."""
