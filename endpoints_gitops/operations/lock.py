@@ -15,7 +15,6 @@ from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.outcome import Failure
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.operations.agreement import command, disagreements
-from endpoints_gitops.operations.naming import missing
 from endpoints_gitops.operations.pinning import Side, inactive, pin_of, read_named, read_types
 from endpoints_gitops.operations.together import each
 
@@ -129,12 +128,14 @@ def _version(client: Client, use: Use) -> Endpoint | None:
 
 
 def _failure(side: Side, use: Use, there: Mapping[str, Endpoint]) -> Failure:
-    where = side.place_of(use.name)
+    from endpoints_gitops.codecs.mistakes import did_you_mean
+
+    where, environment = side.place_of(use.name), side.environment
     endpoint = there.get(use.name)
     if endpoint is None:
-        fix = f"{command('list', side.environment)} shows what is there; correct the name in `uses`"
-        message = f"{missing(use.name, there).message} in environment {side.environment}"
+        fix = f"{command('list', environment)} shows what is there; correct the name in `uses`"
+        message = f"environment {environment} has no endpoint {use.name!r}{did_you_mean(use.name, sorted(there))}"
         return Failure(code="lock.endpoint", message=message, where=where, fix=fix)
     newest = endpoint.current_version
-    message = f"{use.name} has no version {use.version} in environment {side.environment}; its newest is {newest}"
+    message = f"environment {environment} has no version {use.version} of {use.name}; its newest is {newest}"
     return Failure(code="lock.version", message=message, where=where, fix=f"write version = {newest}")

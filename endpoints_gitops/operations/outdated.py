@@ -17,6 +17,7 @@ from endpoints_gitops.operations.upgrade import findings_of, gone
 class Standing:
     """One pin and the newest version: `finding` says that it is behind, or gone; None where it is neither."""
 
+    use: Use
     pin: Pin
     newest: int | None = None
     finding: Finding | None = None
@@ -41,13 +42,13 @@ def _is_moved(pin: Pin, endpoint: Endpoint) -> bool:
 
 def _standing(side: Side, use: Use, pin: Pin, endpoint: Endpoint | None, types: Types) -> Standing:
     if endpoint is None:
-        return Standing(pin=pin, finding=gone(pin))
+        return Standing(use=use, pin=pin, finding=gone(pin))
     newest = endpoint.current_version
     if not _is_moved(pin, endpoint):
-        return Standing(pin=pin, newest=newest)
+        return Standing(use=use, pin=pin, newest=newest)
     moves = findings_of(side, use, pin, types.contract(endpoint))
     finding = _recreated(pin, endpoint) if endpoint.id != pin.endpoint_id else behind(pin, newest, moves)
-    return Standing(pin=pin, newest=newest, finding=finding, moves=moves)
+    return Standing(use=use, pin=pin, newest=newest, finding=finding, moves=moves)
 
 
 def _recreated(pin: Pin, endpoint: Endpoint) -> Finding:

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from endpoints_gitops.api.client import Client
-from endpoints_gitops.api.errors import EndpointNotFound
+from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
 from endpoints_gitops.contract.build import from_pin
 from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, Context
 from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.contract.rules import RULES
+from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.pin import Lock, Pin, Use
+from endpoints_gitops.operations.agreement import command
 from endpoints_gitops.operations.pinning import Side, Types, inactive, pin_of, read_named, read_types
 from endpoints_gitops.operations.together import each
 
@@ -74,8 +76,8 @@ def plan_moves(side: Side, lock: Lock, targets: Mapping[str, int | None], allowe
     """What would become of the pins of one environment. `targets` are the names to move with the version to move to,
     None for the newest; no targets at all are all pins.
 
-    One request for what is there, and one for each version that a pin would move to. Raises VersionNotFound for a
-    version that was asked for and is not there.
+    One request for what is there, and one for each version that a pin would move to. Raises UsageError for a version
+    that was asked for and is not there.
     """
     pinned = [(use, pin) for use, pin in side.pinned(lock) if not targets or use.name in targets]
     if not pinned:
@@ -88,7 +90,7 @@ def plan_moves(side: Side, lock: Lock, targets: Mapping[str, int | None], allowe
         for use, pin in pinned
     }
     moving = [(name, goal) for name, goal in goals.items() if not isinstance(goal, Result)]
-    answers = each(lambda one: _version(client, *one), moving)
+    answers = each(lambda one: _version(client, side, *one), moving)
     found = {name: answer for (name, _), answer in zip(moving, answers, strict=True) if answer is not None}
     judge = _Judge(side=side, client=client, types=read_types(client, tuple(found.values())), allowed=allowed)
     return tuple(
@@ -182,11 +184,20 @@ def _goal(use: Use, pin: Pin, endpoint: Endpoint | None, *, is_named: bool) -> i
     return Result.EXACT if use.version is not None and not is_named else endpoint.current_version
 
 
-def _version(client: Client, name: str, number: int) -> EndpointVersion | None:
+def _version(client: Client, side: Side, name: str, number: int) -> EndpointVersion | None:
     try:
         return client.get_version(name, number)
     except EndpointNotFound:
         return None
+    except VersionNotFound as error:
+        message = f"environment {side.environment} has no version {number} of {name}"
+        fix = command(f"versions {name}", side.environment)
+        raise UsageError(message, where=_said_in(side, name, number), fix=fix, code="lock.version") from error
+
+
+def _said_in(side: Side, name: str, number: int) -> str | None:
+    """The place in the manifest, where it is the one that says so."""
+    return side.place_of(name) if side.use(name).version == number else None
 
 
 def _off(pin: Pin, target: EndpointVersion) -> Iterator[Finding]:

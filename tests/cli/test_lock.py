@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from endpoints_gitops.contract.build import from_pin
+from endpoints_gitops.local.faults import Effect, Fault
 from endpoints_gitops.model.pin import PinnedColumn, PinnedExample, PinnedVariable
 
 SQL = (
@@ -142,11 +143,11 @@ def test_a_name_that_the_server_lacks_leaves_the_lock_untouched(cli, uses, creat
         ran = cli("lock", "--format", "json")
         (error,) = ran.json["errors"]
         assert ran.code == 1
-        assert "there is no endpoint 'revenu'; did you mean 'revenue'? in environment test" in error["message"]
+        assert "environment test has no endpoint 'revenu'; did you mean 'revenue'?" in error["message"]
         assert error["where"] == "endpoints.toml:8"
     uses(signups=NEWEST, revenue="{ version = 7 }")
     ran = cli("lock")
-    assert (ran.code, "revenue has no version 7 in environment test; its newest is 1" in ran.err) == (1, True)
+    assert (ran.code, "environment test has no version 7 of revenue; its newest is 1" in ran.err) == (1, True)
     assert (checkout.top / "endpoints.lock").read_bytes() == before
 
 
@@ -298,3 +299,18 @@ def test_check_loads_nothing_that_is_heavy(cli, uses, create, checkout):
     loaded = set(ran.stdout.split())
     assert "endpoints_gitops.codecs.lock" in loaded
     assert loaded & HEAVY == set()
+
+
+@pytest.mark.parametrize("words", [["lock"], ["outdated"], ["upgrade"], ["lock", "--verify"]])
+def test_a_server_that_does_not_answer_is_4_and_nothing_is_written(cli, uses, create, edit, server, checkout, words):
+    for name in ("a", "b", "new"):
+        create(name)
+    uses(a=NEWEST, b=NEWEST)
+    assert cli("lock").code == 0
+    edit("a", "SELECT 1 AS one, 2 AS two")
+    uses(a=NEWEST, b=NEWEST, new=NEWEST)
+    before = (checkout.top / "endpoints.lock").read_bytes()
+    server.faults.add(Fault(effect=Effect.ERROR))
+    ran = cli(*words, "--max-wait", "0.1", "--format", "json")
+    assert (ran.code, bool(ran.json["errors"])) == (4, True)
+    assert (checkout.top / "endpoints.lock").read_bytes() == before

@@ -99,7 +99,7 @@ def test_nothing_is_written_where_one_environment_lacks_a_name(cli, configured, 
     create("signups")
     configured(prod=NEWEST + 'signups = "*"\n', staging='signups = "*"\n')
     ran = cli("lock")
-    assert (ran.code, "no endpoint 'signups' in environment prod" in ran.err) == (1, True)
+    assert (ran.code, "environment prod has no endpoint 'signups'" in ran.err) == (1, True)
     assert not (checkout.top / "endpoints.lock").exists()
 
 

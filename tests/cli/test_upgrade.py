@@ -104,7 +104,7 @@ def test_the_compatible_ones_are_moved_and_the_others_said(cli, pinned, pins):
     assert "b@1 → 2 (test): refused: it breaks this app" in ran.out
     assert "C102 column 'mrr' is now called 'arr' [error]" in ran.out
     assert "endpoints-gitops upgrade b@2 --env test --allow-breaking 'the reason'" in ran.out
-    assert "c@1 (test): nothing newer" in ran.out
+    assert "c@1 (test): as locked, and nothing is newer" in ran.out
 
 
 def test_what_is_said_to_move_all_the_same_does(cli, pinned, pins):
@@ -230,7 +230,10 @@ def test_a_version_that_cannot_be_run_is_not_moved_to(cli, pinned, client, lock_
     ("words", "said"),
     [
         (["revenu"], "revenu is not among the endpoints that are used; did you mean 'revenue'?"),
-        (["revenue@9"], "9"),
+        (
+            ["revenue@9"],
+            "environment test has no version 9 of revenue\n  fix: endpoints-gitops versions revenue --env test",
+        ),
         (["revenue@0"], "is no NAME or NAME@VERSION"),
         (["revenue@x"], "is no NAME or NAME@VERSION"),
         (["revenue@1", "revenue"], "revenue is named twice"),

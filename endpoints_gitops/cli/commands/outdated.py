@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli import findings
@@ -34,14 +35,22 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     behind = [finding for _, finding in found]
     console.show(_line(one, finding) for one, finding in found)
     console.say(f"{len(standings) - len(behind)} of {pins(len(standings))} at the newest version")
-    if any(finding.code == "P106" for finding in behind):
-        console.say("endpoints-gitops upgrade --compatible-only moves those that nothing breaks for")
+    console.say(*_ways(found))
     return Outcome(
         command="outdated",
         exit_code=findings.exit_code(behind, Severity.ERROR),
         summary={"pins": len(standings), "behind": len(behind), **findings.summary(behind)},
         items=tuple(_item(one, finding) for one, finding in found),
     )
+
+
+def _ways(found: Sequence[tuple[Standing, Finding]]) -> Iterator[str]:
+    """The commands that move what nothing breaks for; a version that the manifest states moves where it is named."""
+    easy = [one for one, finding in found if finding.code == "P106"]
+    if any(one.use.version is None for one in easy):
+        yield "to move where nothing breaks: endpoints-gitops upgrade --compatible-only"
+    if exact := sorted({one.pin.name for one in easy if one.use.version is not None}):
+        yield f"to move those whose version the manifest states: endpoints-gitops upgrade {' '.join(exact)}"
 
 
 def _item(standing: Standing, finding: Finding) -> JsonObject:

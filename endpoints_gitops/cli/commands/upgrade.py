@@ -138,7 +138,8 @@ def _lines(move: Move) -> Iterator[Line]:
     pin = move.before
     place = f"({pin.environment})"
     if move.result is Result.CURRENT:
-        yield Line(f"{pin.label} {place}: nothing newer", Style.FAINT)
+        newest = ", and nothing is newer" if move.newest == pin.version else ""
+        yield Line(f"{pin.label} {place}: as locked{newest}", Style.FAINT)
     elif move.result is Result.EXACT:
         fix = f"endpoints-gitops upgrade {pin.name} --env {pin.environment}"
         yield Line(f"{pin.label} {place}: stays, as the manifest says so; {move.newest} is there: {fix}", Style.FAINT)
