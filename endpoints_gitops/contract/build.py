@@ -212,6 +212,8 @@ def _entries(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _used(sql: str, known: Iterable[str]) -> tuple[str, ...]:
     """In the order of the text; what is declared where the text cannot be read."""
+    if "{" not in sql:
+        return ()
     try:
         return variables_used(parse(sql))
     except ParseFailure:

@@ -11,8 +11,7 @@ from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.order import order_of
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.selects import selects_of
-from endpoints_gitops.hogql.tree import nodes_within, of_kind, offset
+from endpoints_gitops.hogql.tree import of_kind, offset
 
 _MOVING: Final = frozenset(("now", "now64", "today", "yesterday", "current_timestamp", "current_date"))
 _BUCKETS: Final = frozenset(
@@ -30,8 +29,8 @@ class QueryShape:
     """`limit` and `offset` are numbers where they are written as such; the texts are there for any.
 
     `order_is_total` says whether ORDER BY leaves no ties, None where that cannot be told; `order_missing` are what
-    it would have to name besides. `moving` are calls whose value changes by itself. `buckets` are the calls in
-    SELECT and GROUP BY that cut or format moments. `stars` are the `*` of the list of columns.
+    it would have to name besides. `moving` are calls whose value changes by itself. `stars` are the
+    `*` of the list of columns.
     """
 
     limit: int | None
@@ -44,7 +43,6 @@ class QueryShape:
     order_is_total: bool | None
     order_missing: tuple[str, ...]
     moving: tuple[str, ...]
-    buckets: tuple[str, ...]
     stars: tuple[str, ...]
 
     @property
@@ -69,16 +67,8 @@ def shape(sql: str) -> QueryShape:
         order_is_total=order.is_total,
         order_missing=order.missing,
         moving=_moving(tree),
-        buckets=_buckets(sql),
         stars=output(sql).stars,
     )
-
-
-def _buckets(sql: str) -> tuple[str, ...]:
-    """The calls in SELECT and GROUP BY, of any SELECT in the query, that cut or format moments: each once, sorted."""
-    parts = (part for select in selects_of(sql) for part in (select.node["select"], select.node.get("group_by")))
-    calls = (node for part in parts for node, _ in nodes_within(part) if node["node"] == "Call" and is_bucket(node))
-    return tuple(sorted({readable(call) for call in calls}))
 
 
 def is_bucket(call: Tree) -> bool:

@@ -96,23 +96,6 @@ def test_calls_whose_value_moves(sql: str, calls: tuple[str, ...]) -> None:
     assert shape(sql).moving == calls
 
 
-BUCKETS = [
-    ("select toStartOfDay(timestamp) as d, count() from events group by d", ("toStartOfDay(timestamp)",)),
-    (
-        "select formatDateTime(timestamp, '%Y'), toTimeZone(timestamp, 'Asia/Tokyo') from events",
-        ("formatDateTime(timestamp, '%Y')", "toTimeZone(timestamp, 'Asia/Tokyo')"),
-    ),
-    ("select 1 from events where toDate(timestamp) = 1", ()),
-    ("with q as (select toMonday(timestamp) as w from events) select w from q", ("toMonday(timestamp)",)),
-    ("select count() from events group by dateTrunc('week', timestamp)", ("dateTrunc('week', timestamp)",)),
-]
-
-
-@pytest.mark.parametrize(("sql", "calls"), BUCKETS)
-def test_calls_that_cut_or_format_moments(sql: str, calls: tuple[str, ...]) -> None:
-    assert shape(sql).buckets == calls
-
-
 def test_keys_and_stars_are_told_as_written() -> None:
     found = shape("select *, e.* from events e group by a, b + 1 order by a desc, b")
     assert (found.group_by, found.order_by, found.stars) == (("a", "b + 1"), ("a DESC", "b"), ("*", "e.*"))
