@@ -29,6 +29,7 @@ SHOWN_HOST: Final = "https://us.posthog.com"
 SHOWN_PROJECT: Final = "12345"
 START: Final = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 _BLOCK: Final = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_RULES: Final = re.compile(r"(<!-- rules -->\n).*?(<!-- /rules -->)", re.DOTALL)
 _DIRECTION: Final = re.compile(r"# \((.+)\)\n")
 _MOVING: Final = ((re.compile(r"\bin \d+\.\d+s\b"), "in 0.1s"), (re.compile(r"\b\d+ ms\b"), "12 ms"))
 
@@ -68,9 +69,20 @@ class Stage:
 
 
 def rewritten(text: str) -> str:
-    """The text with the output of every console block as it is now."""
+    """The text with the output of every console block, and the table of rules, as they are now."""
     with _stage() as stage:
-        return _BLOCK.sub(lambda block: f"```console\n{''.join(_played(stage, block[1]))}```", text)
+        played = _BLOCK.sub(lambda block: f"```console\n{''.join(_played(stage, block[1]))}```", text)
+    return _RULES.sub(lambda table: f"{table[1]}{_rules()}{table[2]}", played)
+
+
+def _rules() -> str:
+    from endpoints_gitops.contract.rules import RULES
+
+    rows = (
+        f"| {rule.code} | {rule.slug} | {rule.severity} | {rule.scope} | {rule.summary} |\n"
+        for _, rule in sorted(RULES.items())
+    )
+    return "| code | rule | severity | scope | what it finds |\n|---|---|---|---|---|\n" + "".join(rows)
 
 
 def _played(stage: Stage, block: str) -> Iterator[str]:
@@ -137,6 +149,14 @@ def _written(path: str, text: str) -> Callable[[Stage], None]:
     return write
 
 
+def _appended(path: str, text: str) -> Callable[[Stage], None]:
+    def append(stage: Stage) -> None:
+        place = stage.folder / path
+        place.write_text(place.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+    return append
+
+
 _SIGNUPS: Final = """\
 name: signups_by_source
 description: New accounts of the last 30 days by the source that people named.
@@ -159,9 +179,22 @@ materialization:
   enabled: true
   schedule: 10min
 """
+_USES: Final = """
+[uses]
+signups_by_source = { version = "*", columns = ["source", "signups"] }
+"""
+_APP: Final = """\
+from endpoints_gitops import Endpoints
+
+endpoints = Endpoints.from_lock("endpoints.lock")
+for row in endpoints.run("signups_by_source"):
+    print(row.source, row.signups)
+"""
 DIRECTIONS: Final[dict[str, Callable[[Stage], None]]] = {
     "an author writes endpoints/signups_by_source.yaml": _written("endpoints/signups_by_source.yaml", _SIGNUPS),
     "an author makes mistakes in endpoints/mistakes.yaml": _written("endpoints/mistakes.yaml", _MISTAKES),
+    "an app uses signups_by_source": _appended("endpoints.toml", _USES),
+    "the app's code stands in app.py": _written("app.py", _APP),
     "meanwhile a colleague edits signups_by_source in PostHog's web UI": _edited_in_the_web_ui,
 }
 
