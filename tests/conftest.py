@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from endpoints_gitops.local.engine.engine import Engine
     from endpoints_gitops.local.serve import RunningServer
 
+pytest_plugins = ["pytester"]
+
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 KEY_VARIABLE = "ENDPOINTS_TEST_KEY"
 

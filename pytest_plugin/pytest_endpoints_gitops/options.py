@@ -1,0 +1,211 @@
+"""What can be set, where it can be said, and what holds: option over environment variable over ini over default.
+
+Nothing here looks into a file: `--help` works whatever is broken.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from typing import Self
+
+MODES: Final = ("replay", "record", "refresh", "live", "local")
+CONTRACTS: Final = ("strict", "warn", "off")
+OF_A_TEST: Final = ("replay", "live", "local")
+"""The modes that a marker may name: writing is a verb of the person who starts pytest, never of a test."""
+
+_WRITING: Final = ("record", "refresh")
+_LOCK: Final = "endpoints.lock"
+_DEFAULT_SOURCE: Final = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing that can be set; its ini and environment twins are named after it."""
+
+    name: str
+    metavar: str
+    default: str
+    help: str
+    choices: tuple[str, ...] = ()
+    is_number: bool = False
+    is_output: bool = False
+
+    @property
+    def flag(self) -> str:
+        return "--endpoints" if self.name == "mode" else f"--endpoints-{self.name.replace('_', '-')}"
+
+    @property
+    def ini(self) -> str:
+        return f"endpoints_{self.name}"
+
+    @property
+    def variable(self) -> str:
+        return f"ENDPOINTS_{self.name.upper()}"
+
+    @property
+    def destination(self) -> str:
+        return f"endpoints_option_{self.name}"
+
+
+OPTIONS: Final = (
+    Option("mode", "MODE", "replay", f"where answers come from: {', '.join(MODES)}", choices=MODES),
+    Option("canary", "WHAT", "off", "also make every call to a candidate: latest, a version's number, or worktree"),
+    Option("contract", "HOW", "strict", f"hold answers against the lock: {', '.join(CONTRACTS)}", choices=CONTRACTS),
+    Option("evidence", "FILE", "", "write what the tests exercised, for the release gate", is_output=True),
+    Option("report", "FILE", "", "write calls, findings and counts as JSON", is_output=True),
+    Option("lock", "FILE", "", f"the lock (default: the nearest {_LOCK} from pytest's rootdir upward)"),
+    Option("recordings", "FOLDER", "recordings", "the folder of recordings, beside the lock"),
+    Option("environment", "NAME", "", "whose pins are called (default: the configuration's default environment)"),
+    Option("data", "FOLDER", "", "for mode local: a folder with a file for each table (default: the sample product)"),
+    Option("now", "TIME", "", "for mode local: what the clock of queries says, such as 2026-07-31T12:00:00Z"),
+    Option("max_age", "DAYS", "0", "recordings older than this fail the test that asks; 0: never", is_number=True),
+    Option("max_calls", "N", "500", "the most live calls that one run makes", is_number=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What holds, and who said so."""
+
+    value: str
+    source: str
+
+    @property
+    def is_said(self) -> bool:
+        return self.source != _DEFAULT_SOURCE
+
+    def __str__(self) -> str:
+        return f"{self.value or 'off'} ({self.source})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of a run. `lock` is the path of the lock, empty where there is none."""
+
+    mode: Setting
+    canary: Setting
+    contract: Setting
+    evidence: Setting
+    report: Setting
+    lock: Setting
+    recordings: Setting
+    environment: Setting
+    data: Setting
+    now: Setting
+    max_age: Setting
+    max_calls: Setting
+    prune: bool = False
+
+    @property
+    def concerns_this_run(self) -> bool:
+        """Whether there is a lock, or somebody said anything."""
+        said = (getattr(self, option.name).is_said for option in OPTIONS)
+        return bool(self.lock.value) or self.prune or any(said)
+
+    def as_plain(self) -> dict[str, object]:
+        """What a worker is told: it neither looks for the lock again nor reads its own environment."""
+        pairs = {
+            option.name: [getattr(self, option.name).value, getattr(self, option.name).source] for option in OPTIONS
+        }
+        return {**pairs, "prune": self.prune}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, object]) -> Self:
+        settings = {option.name: Setting(*plain[option.name]) for option in OPTIONS}  # type: ignore[misc]  # pairs
+        return cls(**settings, prune=bool(plain["prune"]))
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("endpoints", "endpoints: an app's calls of PostHog endpoints")
+    for option in OPTIONS:
+        twins = f"[{option.ini}, ${option.variable}]"
+        group.addoption(
+            option.flag, dest=option.destination, metavar=option.metavar, default=None, help=f"{option.help} {twins}"
+        )
+        parser.addini(option.ini, f"as {option.flag}", default=None)
+    own = "the app's own settings for endpoints_env: lines NAME=VALUE, with {url}, {key}, {project_id}"
+    parser.addini("endpoints_env", own, type="linelist")
+    group.addoption(
+        "--endpoints-prune",
+        dest="endpoints_option_prune",
+        action="store_true",
+        help="delete recordings that a full run did not need",
+    )
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """What holds in this run. Raises pytest.UsageError for a value that means nothing."""
+    settings = {option.name: _setting(config, option) for option in OPTIONS}
+    settings["lock"] = _lock(config, settings["lock"])
+    return Settings(**settings, prune=bool(config.getoption("endpoints_option_prune")))
+
+
+def refuse_writing_in_ci(settings: Settings, env: Mapping[str, str]) -> None:
+    """Raise pytest.UsageError where recordings would be written on a machine whose checkout is thrown away."""
+    if settings.mode.value in _WRITING and env.get("CI", "").strip().lower() not in {"", "0", "false"}:
+        message = (
+            f"--endpoints={settings.mode.value} is refused where CI is set: what it writes is reviewed and committed, "
+            f"and nothing was called.\nRun it on your machine, commit the recordings, and let CI replay them: "
+            f"pytest --endpoints=replay"
+        )
+        raise pytest.UsageError(message)
+
+
+def _setting(config: pytest.Config, option: Option) -> Setting:
+    said = (
+        (config.getoption(option.destination), option.flag, config.invocation_params.dir),
+        (os.environ.get(option.variable) or None, f"${option.variable}", config.invocation_params.dir),
+        (config.getini(option.ini), f"ini {option.ini}", config.rootpath),
+    )
+    for value, source, folder in said:
+        if value is not None and str(value).strip():
+            return _checked(option, Setting(str(value).strip(), source), folder)
+    return Setting(option.default, _DEFAULT_SOURCE)
+
+
+def _checked(option: Option, setting: Setting, folder: Path) -> Setting:
+    if option.choices and setting.value not in option.choices:
+        raise pytest.UsageError(
+            f"{setting.source}: {option.name} is one of {', '.join(option.choices)}{_near(option, setting)}"
+        )
+    if option.is_number and not (setting.value.isascii() and setting.value.isdigit()):
+        raise pytest.UsageError(f"{setting.source} is a whole number, not {setting.value!r}")
+    if option.name == "canary" and not is_candidate(setting.value):
+        raise pytest.UsageError(
+            f"{setting.source} is latest, worktree, off or a version's number, not {setting.value!r}"
+        )
+    if option.is_output or option.name == "lock":
+        return Setting(str(folder / setting.value), setting.source)
+    return setting
+
+
+def is_candidate(word: str) -> bool:
+    """Whether this names what a canary can call, or none."""
+    return word in {"latest", "worktree", "off"} or (word.isascii() and word.isdigit() and int(word) > 0)
+
+
+def _near(option: Option, setting: Setting) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(setting.value, option.choices, n=1)
+    return f", not {setting.value!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _lock(config: pytest.Config, said: Setting) -> Setting:
+    """From the rootdir upward, so the same from whichever folder pytest was started; not above the checkout."""
+    if said.value:
+        return said
+    for folder in (config.rootpath, *config.rootpath.parents):
+        if (folder / _LOCK).is_file():
+            return Setting(str(folder / _LOCK), "found")
+        if (folder / ".git").exists():
+            break
+    return said

@@ -1,0 +1,172 @@
+"""The folder of recordings, beside the lock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Final
+
+from endpoints_gitops.codecs.recording import Recording, read_recording
+from endpoints_gitops.errors import InvalidInput
+from endpoints_gitops.model.json import canonical
+from endpoints_gitops.workspace.files import shown, write_atomically
+from pytest_endpoints_gitops.failures import (
+    DamagedRecording,
+    Detail,
+    ExpiredRecording,
+    NoRecording,
+    StaleRecording,
+)
+from pytest_endpoints_gitops.values import Call
+
+_NEAREST: Final = 3
+_FILE: Final = re.compile(r"[^/]+/v[0-9]+/[a-z0-9-]+-[0-9a-f]{12}\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """`max_age` in days; 0: recordings never expire."""
+
+    folder: Path
+    max_age: int = 0
+
+    def path(self, file: str) -> Path:
+        return self.folder / file
+
+    def holds(self, call: Call) -> bool:
+        return self.path(call.file).is_file()
+
+    def find(self, call: Call) -> Recording:
+        """The recording of a call.
+
+        Raises NoRecording, DamagedRecording, StaleRecording or ExpiredRecording.
+        """
+        path = self.path(call.file)
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise self._missing(call) from None
+        recording = self._read(call, path, content)
+        self._check(call, path, recording)
+        return recording
+
+    def store(self, file: str, content: bytes) -> None:
+        write_atomically(self.path(file), content, folder=self.folder.parent)
+
+    def files(self) -> Iterator[str]:
+        """Every recording that is there, as `name/v3/…json`; other files in the folder are somebody's."""
+        for path in sorted(self.folder.glob("*/v*/*.json")):
+            file = path.relative_to(self.folder).as_posix()
+            if _FILE.fullmatch(file):
+                yield file
+
+    def remove(self, file: str) -> None:
+        """Delete one, and the folders that it leaves empty."""
+        path = self.path(file)
+        path.unlink()
+        for folder in (path.parent, path.parent.parent):
+            if any(folder.iterdir()):
+                return
+            folder.rmdir()
+
+    def version_with(self, name: str, column: str, *, other_than: int) -> int | None:
+        """The newest other version of which an answer with this column was recorded."""
+        found = set()
+        for file in self.files():
+            endpoint, version, _ = file.split("/")
+            if endpoint == name and int(version[1:]) != other_than:
+                recording = _readable(self.path(file))
+                if recording and column in (recording.columns or ()):
+                    found.add(recording.version)
+        return max(found, default=None)
+
+    def _read(self, call: Call, path: Path, content: bytes) -> Recording:
+        try:
+            return read_recording(content, shown(path))
+        except InvalidInput as error:
+            problem = error.problems[0]
+            verdict = f"{call.label}: the recording cannot be read"
+            details = (("received", problem.message), ("defined", problem.where))
+            raise DamagedRecording(verdict, *details, command=_again(call)) from None
+
+    def _check(self, call: Call, path: Path, recording: Recording) -> None:
+        said = (recording.endpoint, recording.version, canonical(recording.variables))
+        if said != (call.pin.name, call.pin.version, canonical(call.variables)):
+            verdict = f"{call.label}: the recording is of another call than its name says"
+            expected = f"{call.label} {canonical(call.variables)}"
+            received = f"{recording.endpoint}@{recording.version} {canonical(recording.variables)}"
+            details = (("expected", expected), ("received", received), ("defined", shown(path)))
+            raise DamagedRecording(verdict, *details, command=_again(call))
+        if recording.query_hash != call.pin.query_hash or _is_another(recording.version_id, call.pin.version_id):
+            raise _stale(call, path, recording)
+        if self.max_age and (_today() - recording.recorded_on).days > self.max_age:
+            raise self._expired(call, path, recording)
+
+    def _expired(self, call: Call, path: Path, recording: Recording) -> ExpiredRecording:
+        age = (_today() - recording.recorded_on).days
+        return ExpiredRecording(
+            f"{call.label}: the recording is {age} days old, and {self.max_age} is the most",
+            ("received", f"recorded on {recording.recorded_on}"),
+            ("defined", shown(path)),
+            command=_again(call),
+        )
+
+    def _missing(self, call: Call) -> NoRecording:
+        moved = self._only_moved(call)
+        verdict = f"{call.label}: no recording" + (" since the pin moved" if moved else " of this call")
+        return NoRecording(
+            verdict,
+            ("expected", f"{canonical(call.variables)}     {shown(self.path(call.file))}"),
+            ("received", moved or "\n".join(self._nearest(call)) or "nothing is recorded of this version"),
+            command=f"pytest --endpoints=record {call.test}",
+        )
+
+    def _only_moved(self, call: Call) -> str:
+        """The same call recorded of another version: only the pin is new."""
+        name = Path(call.file).name
+        others = sorted(self.folder.glob(f"{call.pin.name}/v*/{name}"))
+        return "\n".join(f"the same call of {path.parent.name}     {shown(path)}" for path in others)
+
+    def _nearest(self, call: Call) -> Iterator[str]:
+        """Recordings of the same version, those first that share most variables with the call."""
+        found = []
+        for path in sorted(self.path(call.file).parent.glob("*.json")):
+            recording = _readable(path)
+            if recording:
+                variables = recording.variables
+                shared = sum(call.variables.get(name) == value for name, value in variables.items())
+                found.append((-shared, f"{canonical(variables)}     {shown(path)}"))
+        yield from (text for _, text in sorted(found)[:_NEAREST])
+
+
+def _stale(call: Call, path: Path, recording: Recording) -> StaleRecording:
+    pin = call.pin
+    details: tuple[Detail, ...] = (
+        ("expected", f"query {pin.query_hash[:12]}, version id {pin.version_id or 'unknown'}     the lock"),
+        ("received", f"query {recording.query_hash[:12]}, version id {recording.version_id or 'unknown'}"),
+        ("defined", shown(path)),
+    )
+    return StaleRecording(f"{call.label}: the recording is of another query", *details, command=_again(call))
+
+
+def _readable(path: Path) -> Recording | None:
+    """For looking around: a file that is damaged is told to the test that asks for it."""
+    try:
+        return read_recording(path.read_bytes(), str(path))
+    except (InvalidInput, OSError):
+        return None
+
+
+def _is_another(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one != other
+
+
+def _again(call: Call) -> str:
+    return f"pytest --endpoints=refresh {call.test}"
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

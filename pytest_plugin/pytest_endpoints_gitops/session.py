@@ -1,0 +1,169 @@
+"""The state of a run in one process: a worker's, the controller's, or both parts where there is no xdist."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pytest_endpoints_gitops.facts import TestFacts, log_of
+from pytest_endpoints_gitops.options import Settings
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.pin import Lock
+    from pytest_endpoints_gitops.app import App
+    from pytest_endpoints_gitops.config import EndpointsConfig
+    from pytest_endpoints_gitops.facts import TestLog
+    from pytest_endpoints_gitops.marks import Mark
+    from pytest_endpoints_gitops.server import EndpointsServer
+    from pytest_endpoints_gitops.values import Answer, Call
+
+_READERS: Final = "endpoints/readers"
+
+
+@dataclass(slots=True)
+class Run:
+    """Whether everything ran: only then can it be said that something was not needed."""
+
+    collected: int = 0
+    deselected: int = 0
+    finished: set[str] = field(default_factory=set)
+    reasons: dict[str, None] = field(default_factory=dict)
+
+    def partial_because(self, reason: str) -> None:
+        self.reasons[reason] = None
+
+    def why_partial(self) -> str | None:
+        """The first reason for which this run says nothing of what it did not touch; None for a full one."""
+        if self.reasons:
+            return next(iter(self.reasons))
+        if self.deselected:
+            return f"{self.deselected} tests were deselected"
+        if not self.finished or len(self.finished) < self.collected:
+            return f"{len(self.finished)} of {self.collected} tests ran"
+        return None
+
+
+class Canary:
+    """What `Session.canary` is asked for, after an answer was checked and before the test has it."""
+
+    def compare(self, app: App, call: Call, answer: Answer, log: TestLog, mark: Mark) -> None:
+        """Make the call to the candidate too, and note what differs."""
+        raise NotImplementedError
+
+
+class Session:
+    """One for each process, in `config.stash`.
+
+    `given` is what the controller tells a worker. In the controller, `told` is what it adds to that for workers to
+    come, and `facts` are those of all tests. `sections` are called for the summary. `closing` is closed at the very end.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings, given: dict[str, Any] | None) -> None:
+        self.config = config
+        self.settings = settings
+        self.given = given
+        self.told: dict[str, Any] = {}
+        self.facts: dict[str, TestFacts] = {}
+        self.run = Run()
+        self.sections: list[Callable[[pytest.TerminalReporter], None]] = []
+        self.canary: Canary | None = None
+        self.current: pytest.Item | None = None
+        self.server: EndpointsServer | None = None
+        self.closing = ExitStack()
+        self._apps: list[tuple[EndpointsConfig, App]] = []
+
+    @property
+    def is_worker(self) -> bool:
+        return self.given is not None
+
+    @cached_property
+    def run_directory(self) -> Path:
+        """The folder that all processes of this run share; the controller makes and removes it."""
+        if self.given is not None:
+            return Path(self.given["run"])
+        folder = Path(tempfile.mkdtemp(prefix="pytest-endpoints-"))
+        self.closing.callback(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def for_a_worker(self) -> dict[str, Any]:
+        """Plain values, for `workerinput`."""
+        return {**self.told, "run": str(self.run_directory), "settings": self.settings.as_plain()}
+
+    @cached_property
+    def lock_path(self) -> Path:
+        """Raises NotSetUp where there is no lock."""
+        from pytest_endpoints_gitops.failures import NotSetUp
+
+        if not self.settings.lock.value:
+            said = f"no endpoints.lock in {self.config.rootpath} or above"
+            raise NotSetUp("endpoints.lock: there is none", ("received", said), command="endpoints-gitops lock")
+        return Path(self.settings.lock.value)
+
+    @cached_property
+    def lock(self) -> Lock:
+        """Raises NotSetUp where there is none, and where it is not whole."""
+        from pytest_endpoints_gitops.trouble import reading_lock
+
+        return reading_lock(self.lock_path)
+
+    def app(self, config: EndpointsConfig) -> App:
+        """The app under this configuration; one for each that a suite has."""
+        from pytest_endpoints_gitops.app import App
+
+        known = next((app for said, app in self._apps if said is config), None)
+        if known is None:
+            known = App(self, config)
+            self._apps.append((config, known))
+            self.closing.callback(known.close)
+        return known
+
+    def running_log(self) -> TestLog | None:
+        """Of the test that runs, whether it uses a fixture of ours or not; None between tests."""
+        return None if self.current is None else log_of(self.current)
+
+    def readers(self) -> dict[str, dict[str, list[str]]]:
+        """Which tests read which columns of which endpoint, as far as the last runs and this process know."""
+        cache = getattr(self.config, "cache", None)
+        return cache.get(_READERS, {}) if cache else {}
+
+    def remember_readers(self) -> None:
+        """Note it for the messages of runs to come; what did not run keeps what was known."""
+        cache = getattr(self.config, "cache", None)
+        if cache is None or not self.facts:
+            return
+        known = self.readers()
+        for nodeid, facts in self.facts.items():
+            for endpoint in {call.endpoint for call in facts.calls}:
+                read = {name for call in facts.calls if call.endpoint == endpoint for name in call.read}
+                known.setdefault(endpoint, {})[nodeid] = sorted(read)
+        cache.set(_READERS, known)
+
+
+SESSION: Final = pytest.StashKey[Session]()
+
+
+def session_of(config: pytest.Config) -> Session:
+    return config.stash[SESSION]
+
+
+def start(config: pytest.Config) -> None:
+    """Read what was said, and refuse what may not be, before anything is collected."""
+    import os
+
+    from pytest_endpoints_gitops.options import read_settings, refuse_writing_in_ci
+
+    given = getattr(config, "workerinput", {}).get("endpoints")
+    if given is not None:
+        settings = Settings.from_plain(given["settings"])
+    else:
+        settings = read_settings(config)
+        refuse_writing_in_ci(settings, os.environ)
+    config.stash[SESSION] = Session(config, settings, given)

@@ -1,0 +1,73 @@
+"""A call and its answer, whichever way the answer was got."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+from endpoints_gitops.api.answers import RunAnswer
+from endpoints_gitops.codecs.recording import Recording, file_of
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.pin import Pin
+
+
+@dataclass(frozen=True)
+class Call:
+    """One pinned version with the variables that are sent. `test` is the node id of who asks."""
+
+    pin: Pin
+    variables: JsonObject
+    test: str
+
+    @property
+    def label(self) -> str:
+        return self.pin.label
+
+    @cached_property
+    def file(self) -> str:
+        """The recording's place below the folder; within an environment, the name of this very call."""
+        return file_of(self.pin.name, self.pin.version, self.variables)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`run` is the answer as the library has it, `origin` says in words where it is from."""
+
+    run: RunAnswer
+    origin: str
+
+
+def recording_of(call: Call, answer: RunAnswer, rows: list[Any], recorded_on: date) -> Recording:
+    """What is kept of an answer: what a recording lists, and nothing else of what the server said."""
+    return Recording(
+        endpoint=call.pin.name,
+        version=call.pin.version,
+        version_id=call.pin.version_id,
+        variables=call.variables,
+        recorded_on=recorded_on,
+        query_hash=call.pin.query_hash,
+        columns=answer.columns,
+        types=answer.types,
+        rows=tuple(rows),
+    )
+
+
+def answer_of(call: Call, recording: Recording, origin: str) -> Answer:
+    """The answer as a test sees it: the same from a recording as live."""
+    rows = list(recording.rows)
+    raw: dict[str, Any] = {"results": rows, "name": call.pin.name, "endpoint_version": call.pin.version}
+    if recording.columns is not None:
+        raw |= {"columns": list(recording.columns), "types": [list(pair) for pair in recording.types]}
+    run = RunAnswer(
+        columns=recording.columns,
+        types=recording.types,
+        results=rows,
+        has_more=False,
+        version=call.pin.version,
+        execution_id=None,
+        materialized=call.pin.materialized,
+        raw={**raw, "hasMore": False},
+    )
+    return Answer(run, origin)

@@ -1,0 +1,167 @@
+"""An app with a lock, recordings and a suite of its own, run by a pytest inside this one.
+
+Every run happens in three ways: without xdist, with `-n0`, and with two workers. What pytester forgets between runs is
+imported here once, so that a run takes the time of a run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_endpoints_gitops
+
+import endpoints_gitops
+from endpoints_gitops.cli.entry import main
+from endpoints_gitops.codecs.recording import file_of
+from endpoints_gitops.model.pin import Lock, Pin
+from endpoints_gitops.workspace.manifest import read_lock_file
+
+if TYPE_CHECKING:
+    from endpoints_gitops.local.serve import RunningServer
+
+for package in (endpoints_gitops, pytest_endpoints_gitops):
+    for module in walk_packages(package.__path__, f"{package.__name__}."):
+        import_module(module.name)
+for third in ("anyio.to_thread", "filelock", "pyrate_limiter.buckets.sqlite_bucket", "ruamel.yaml"):
+    import_module(third)
+
+KEY = "APP_KEY"
+WAYS = {"no xdist": ("-p", "no:xdist"), "-n0": ("-n0",), "-n2": ("-n2",)}
+REVENUE = """\
+name: revenue
+query: |
+  SELECT 'pro' AS plan, 120 AS mrr, {variables.month} AS month ORDER BY plan LIMIT 10
+variables:
+  - {name: month, type: String, default: 2026-07}
+"""
+
+
+class App:
+    """The folder of an app, and what its people do there."""
+
+    def __init__(self, pytester: pytest.Pytester, server: RunningServer, way: tuple[str, ...]) -> None:
+        self.pytester = pytester
+        self.server = server
+        self.way = way
+        self.folder = pytester.path
+        self.configure("revenue")
+
+    def configure(self, *uses: str) -> None:
+        lines = [
+            'dir = "endpoints"',
+            "[environments.test]",
+            f'host = "{self.server.url}"',
+            f"project_id = {self.server.project_id}",
+            f'key = "env:{KEY}"',
+            "[uses]",
+            *(use if "=" in use else f'{use} = "*"' for use in uses),
+        ]
+        self.write("endpoints.toml", "\n".join(lines) + "\n")
+
+    def write(self, name: str, content: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        return path
+
+    def suite(self, content: str, name: str = "test_app.py") -> None:
+        self.write(name, content)
+
+    def command(self, *words: str) -> None:
+        """One of endpoints-gitops' own."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(KEY, self.server.key)
+            code = main(words)
+        assert code == 0, words
+
+    def push(self, definition: str = REVENUE, name: str = "revenue") -> None:
+        self.write(f"endpoints/{name}.yaml", definition)
+        self.command("push", "--yes", "--quiet")
+
+    def pinned(self, definition: str = REVENUE) -> Pin:
+        """Pushed, and locked."""
+        self.push(definition)
+        return self.lock()
+
+    def lock(self) -> Pin:
+        self.command("lock", "--quiet")
+        return self.locked.pins[0]
+
+    @property
+    def locked(self) -> Lock:
+        found = read_lock_file(self.folder / "endpoints.lock")
+        assert found is not None
+        return found
+
+    def recording(self, pin: Pin, **variables: object) -> Path:
+        return self.folder / "recordings" / file_of(pin.name, pin.version, variables)
+
+    def recordings(self) -> list[str]:
+        folder = self.folder / "recordings"
+        return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+    def runs(self) -> int:
+        """How many runs the server was asked for."""
+        return sum("/run" in request.path for request in self.server.requests.entries())
+
+    def pytest(self, *words: str, key: str | None = None, env: dict[str, str] | None = None) -> pytest.RunResult:
+        """The app's suite; without `key` nothing could be called."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("CI", raising=False)
+            for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
+                patch.delenv(name)
+            for name, value in {**({KEY: key} if key else {}), **(env or {})}.items():
+                patch.setenv(name, value)
+            return self.pytester.runpytest_inprocess("-p", "no:randomly", *self.way, *words)
+
+    def record(self) -> pytest.RunResult:
+        result = self.pytest("--endpoints=record", key=self.server.key)
+        assert result.ret == 0, result.outlines
+        return result
+
+
+@pytest.fixture(params=WAYS.values(), ids=WAYS)
+def way(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    return request.param
+
+
+@pytest.fixture
+def app(
+    pytester: pytest.Pytester,
+    server: RunningServer,
+    nobodys_settings: None,  # noqa: ARG001 - a fixture that works by being there
+    way: tuple[str, ...],
+) -> App:
+    pytester.makeini("[pytest]\n")
+    return App(pytester, server, way)
+
+
+@pytest.fixture
+def app_once(
+    pytester: pytest.Pytester,
+    server: RunningServer,
+    nobodys_settings: None,  # noqa: ARG001 - a fixture that works by being there
+) -> App:
+    """For what no worker has a part in."""
+    pytester.makeini("[pytest]\n")
+    return App(pytester, server, WAYS["no xdist"])
+
+
+def said(result: pytest.RunResult) -> str:
+    """What a run said, without times."""
+    text = "\n".join(result.outlines)
+    return re.sub(r"\d\d:\d\d UTC", "HH:MM UTC", re.sub(r"\d{4}-\d\d-\d\d(?=$| )", "TODAY", text, flags=re.MULTILINE))
+
+
+def failure(result: pytest.RunResult, name: str = "revenue") -> str:
+    """The one message of ours in a run, from its first line to the command."""
+    lines = said(result).splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith(f"{name}") and ": " in line)
+    end = next(at for at, line in enumerate(lines) if at > start and line.startswith("  next "))
+    return "\n".join(lines[start : end + 1])
