@@ -71,7 +71,8 @@ instead.""",
 a conflict rather than a guess.""",
     "push": """A write did not end as its plan said: the server moved before it, moved between check and write, or
 took it with a fault. `endpoints-gitops diff NAME` shows how things are.""",
-    "lock": "The file endpoints.lock cannot be used as it is, at the line that is printed; often after a merge.",
+    "lock": """The file endpoints.lock is missing, or cannot be used as it is, often after a merge; or the manifest asks
+for what the server does not have. The message says which, and where.""",
     "recording": "A recording cannot be used as it is, at the place that is printed; record the answer again.",
     "plan": """A saved plan cannot be used: it is damaged, of another project, or the server has moved since. Make a
 new one.""",
@@ -92,8 +93,10 @@ the second: what moved there is left alone, and said.""",
     "init": "`init` found something in its way, and overwrites nothing.",
     "run": """A run lacks a value or was asked for something that this query cannot do. Nothing was changed: runs
 only read.""",
-    "plugin": """A plugin of another distribution cannot be loaded, or failed. Nothing is done without it: its rules and
-redactions would be missed in silence. The message names the distribution; mend it, or uninstall it.""",
+    "call": """A call of an app is not one that its pin takes. Nothing was sent. The message says what it takes.""",
+    "contract": """An answer is not what the lock promised for this version. `endpoints-gitops lock --verify` tells what
+has moved on the server; `endpoints-gitops outdated` which versions there are.""",
+    "rows": "Rows were read in a way in which they cannot be read; the message says in which they can.",
     "defect": "Something that this tool did not foresee: its own mistake, not yours. Please report it.",
     "demo": "The demo did not go as it should: a defect of this tool. Please report it.",
     "interrupted": """Stopped by Ctrl-C or a signal. A push that was interrupted leaves a journal: `endpoints-gitops

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition, VariableType
 from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.model.pin import Pin
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}
@@ -70,6 +71,18 @@ def inputs_of_definition(loaded: LoadedDefinition) -> dict[str, Input]:
             takes_list=True if variable.multi or isinstance(variable.default, list | tuple) else variable.multi,
         )
         for variable in loaded.definition.variables or ()
+    }
+
+
+def inputs_of_pin(pin: Pin) -> dict[str, Input]:
+    """What the pinned version takes. Types that nobody knows say nothing."""
+    words = {word.value: word for word in VariableType}
+    return {
+        variable.name: Input(
+            type=words[variable.type], takes_list=isinstance(variable.default, list) if variable.has_default else None
+        )
+        for variable in pin.variables
+        if variable.type in words
     }
 
 

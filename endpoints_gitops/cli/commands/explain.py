@@ -17,7 +17,10 @@ from endpoints_gitops.model.outcome import Outcome
 def configure(parser: argparse.ArgumentParser) -> None:
     """What to explain."""
     parser.add_argument(
-        "code", nargs="+", metavar="CODE", help="an error code, an exit code, a rule, or a word such as drifted"
+        "code",
+        nargs="+",
+        metavar="CODE",
+        help="an error code, an exit code, an HTTP status, a rule, or a word such as drifted",
     )
 
 
@@ -34,8 +37,10 @@ def explanation(code: str) -> str:
 
     A word can be both a topic and a code: then the topic, which has the ways out, comes first.
     """
-    classes, judged = dict(_error_classes()), rules()
-    said = [text for text in (TOPICS.get(code), classes.get(code), judged.get(code)) if text]
+    from endpoints_gitops.cli.statuses import statuses
+
+    places = (TOPICS, dict(_error_classes()), rules(), statuses())
+    said = [place[code] for place in places if code in place]
     family = code.partition(".")[0]
     if not said and family in FAMILIES:
         said = [FAMILIES[family]]
@@ -43,7 +48,7 @@ def explanation(code: str) -> str:
         said = [f"`{family}` ({COMMANDS[family].summary}) could not do that; its message says why, and what to do."]
     if said:
         return "\n\n".join(said)
-    raise _unknown(code, [*TOPICS, *classes, *judged, *FAMILIES])
+    raise _unknown(code, [*(known for place in places for known in place), *FAMILIES])
 
 
 def _unknown(code: str, known: list[str]) -> UsageError:
@@ -55,7 +60,8 @@ def _unknown(code: str, known: list[str]) -> UsageError:
 
 def _error_classes() -> Iterator[tuple[str, str]]:
     """Each error class explains itself: its docstring, what to do, and the exit code it ends in."""
-    import endpoints_gitops.api.errors  # noqa: F401 - defines the API's classes of errors, found below
+    import endpoints_gitops.api.errors
+    import endpoints_gitops.consumer.errors  # noqa: F401 - both define classes of errors, found below
 
     pending: list[type[EndpointsError]] = [EndpointsError]
     while pending:
@@ -64,7 +70,7 @@ def _error_classes() -> Iterator[tuple[str, str]]:
         exit_code = ExitCode(error.exit_code)
         remedy = getattr(error, "remedy", None)
         yield (
-            error.code,
+            error.code.lower(),
             f"{inspect.cleandoc(error.__doc__ or '')}\n"
             + (f"\nWhat to do: {remedy}.\n" if remedy else "")
             + f"\nEnds in exit code {int(exit_code)} ({exit_code.name.lower().replace('_', ' ')}).",

@@ -17,6 +17,7 @@ from endpoints_gitops.model.outcome import Outcome
 if TYPE_CHECKING:
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.json import Json
+    from endpoints_gitops.model.pin import Pin
     from endpoints_gitops.operations.assignments import Assignment, Input
     from endpoints_gitops.operations.running import Rows
 
@@ -32,7 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--var", action="append", default=[], metavar="K=V",
         help="a variable: K=TEXT, typed by the variable, or K:=JSON; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--version", type=version_number, metavar="N", help="this version (default: the newest)")
+    parser.add_argument(
+        "--version", type=version_number, metavar="N", help="this version (default: the pinned one, else the newest)"
+    )
     parser.add_argument("--limit", type=row_count, metavar="N", help="at most N rows; with --all, N rows at a time")
     parser.add_argument(
         "--offset", type=row_offset, metavar="N", help="leave out the first N rows; needs --limit or --all"
@@ -74,10 +77,11 @@ def _run_endpoint(context: Context, assignments: tuple[Assignment, ...]) -> Rows
     from endpoints_gitops.operations.running import Asked, run, run_all
 
     arguments, name = context.arguments, context.arguments.name
+    pin = _pin(context) if arguments.version is None else None
     with context.naming(name):
         asked = Asked(
-            values=_values(context, assignments, _inputs_of_endpoint(context, assignments)),
-            version=arguments.version,
+            values=_values(context, assignments, _inputs_of_endpoint(context, assignments, pin)),
+            version=pin.version if pin else arguments.version,
             limit=arguments.limit,
             offset=arguments.offset,
             refresh=arguments.refresh,
@@ -109,17 +113,35 @@ def _values(context: Context, assignments: tuple[Assignment, ...], inputs: Mappi
     return typed
 
 
-def _inputs_of_endpoint(context: Context, assignments: tuple[Assignment, ...]) -> Mapping[str, Input]:
-    """From the definition, else from the server; neither is asked unless there is text to be typed."""
-    from endpoints_gitops.operations.assignments import inputs_of_definition, inputs_of_document
+def _pin(context: Context) -> Pin | None:
+    """The pin of the endpoint, where there is a lock; what is run is said."""
+    from endpoints_gitops.workspace.manifest import lock_path, read_lock_file
+
+    name, environment = context.arguments.name, context.environment.name
+    lock = read_lock_file(lock_path(context.configuration))
+    if lock is None:
+        return None
+    pin = lock.pin(name, environment)
+    if pin is None:
+        context.console.say(f"note: endpoints.lock does not pin {name} in {environment}: its newest version is run")
+    else:
+        context.console.say(f"note: {pin.label} is run, as endpoints.lock pins it; --version N runs another")
+    return pin
+
+
+def _inputs_of_endpoint(context: Context, assignments: tuple[Assignment, ...], pin: Pin | None) -> Mapping[str, Input]:
+    """From the pin, the definition, or the server; none is asked unless there is text to be typed."""
+    from endpoints_gitops.operations.assignments import inputs_of_definition, inputs_of_document, inputs_of_pin
 
     texts = {one.name for one in assignments if one.text is not None}
-    loaded = _definition(context) if texts else None
-    inputs = inputs_of_definition(loaded) if loaded else {}
+    inputs = inputs_of_pin(pin) if pin else {}
+    if not texts <= inputs.keys() and (loaded := _definition(context)):
+        inputs = {**inputs_of_definition(loaded), **inputs}
     if texts <= inputs.keys():
         return inputs
     try:
-        document = context.client.openapi(context.arguments.name, version=context.arguments.version)
+        version = pin.version if pin else context.arguments.version
+        document = context.client.openapi(context.arguments.name, version=version)
     except EndpointsError as error:
         if error.exit_code != ExitCode.CREDENTIALS:
             raise
