@@ -70,7 +70,8 @@ def path_for(name: str, folder: Path, definitions: Iterable[LoadedDefinition]) -
         if loaded.name == name:
             return Path(loaded.path)
     if not is_endpoint_name(name):
-        raise UsageError(f"no file can be made for an endpoint called {name!r}", code="definitions.name")
+        message = f"no file can be made for an endpoint called {name!r}"
+        raise UsageError(message, fix="leave it out with `manage` in the configuration", code="definitions.name")
     path = folder / f"{name}.yaml"
     inside(folder, path)
     if os.path.lexists(path):
