@@ -112,8 +112,6 @@ class Consumer:
         """The environments that are meant and in which something is used."""
         from endpoints_gitops.operations.pinning import Side
 
-        path = self.configuration.path
-        assert path is not None, "without a file there is no configuration here"
         return tuple(
             Side(
                 environment=settings.name,
@@ -121,7 +119,6 @@ class Consumer:
                 client=partial(self._client, settings),
                 examples=partial(self._examples, settings),
                 place_of=partial(place_of_use, self.configuration, settings.name),
-                caller=shown(path),
             )
             for settings in self.environments
         )

@@ -15,7 +15,8 @@ from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, Pin, Use, query_hash
 
 _SERVED_OTHERWISE: Final = ("A103", "A104", "A105", "A113", "M108")
-_CONSUMER: Final = "this app"
+CONSUMER: Final = "this app"
+"""What findings about a pin call the one who pinned."""
 
 
 def judge_pin(
@@ -104,7 +105,7 @@ def _drift(
     """What moved in place, and that it did."""
     before, after = from_pin(pin), from_version(version, variables, types)
     reads, columns = (use.reads, use.columns) if use else ("name", None)
-    caller = Caller(name=_CONSUMER, version=pin.version, reads=reads, columns=columns)
+    caller = Caller(name=CONSUMER, version=pin.version, reads=reads, columns=columns)
     moved = [one for one in compare(before, after, Context(callers=(caller,), is_move=True)) if _counts(one)]
     if not moved:
         return []
@@ -132,5 +133,5 @@ def _lost_table(pin: Pin, finding: Finding) -> Finding:
 
 def _finding(code: str, pin: Pin, message: str, locus: str, before: Json = None, after: Json = None) -> Finding:
     return RULES[code].finding(
-        pin.name, message, locus=locus, version=pin.version, before=before, after=after, callers=(_CONSUMER,)
+        pin.name, message, locus=locus, version=pin.version, before=before, after=after, callers=(CONSUMER,)
     )

@@ -33,20 +33,20 @@ def outdated(side: Side, lock: Lock) -> tuple[Standing, ...]:
     there = read_named(client, [use.name for use, _ in pinned])
     moved = [there[use.name] for use, pin in pinned if use.name in there and _is_moved(pin, there[use.name])]
     types = read_types(client, moved)
-    return tuple(_standing(side, use, pin, there.get(use.name), types) for use, pin in pinned)
+    return tuple(_standing(use, pin, there.get(use.name), types) for use, pin in pinned)
 
 
 def _is_moved(pin: Pin, endpoint: Endpoint) -> bool:
     return endpoint.id != pin.endpoint_id or endpoint.current_version > pin.version
 
 
-def _standing(side: Side, use: Use, pin: Pin, endpoint: Endpoint | None, types: Types) -> Standing:
+def _standing(use: Use, pin: Pin, endpoint: Endpoint | None, types: Types) -> Standing:
     if endpoint is None:
         return Standing(use=use, pin=pin, finding=gone(pin))
     newest = endpoint.current_version
     if not _is_moved(pin, endpoint):
         return Standing(use=use, pin=pin, newest=newest)
-    moves = findings_of(side, use, pin, types.contract(endpoint))
+    moves = findings_of(use, pin, types.contract(endpoint))
     finding = _recreated(pin, endpoint) if endpoint.id != pin.endpoint_id else behind(pin, newest, moves)
     return Standing(use=use, pin=pin, newest=newest, finding=finding, moves=moves)
 

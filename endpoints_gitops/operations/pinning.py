@@ -23,8 +23,7 @@ _WORDS: Final = {"number": "Number", "boolean": "Boolean", "array": "List"}
 class Side:
     """One environment in which endpoints are used.
 
-    `client` is asked for when the server has to be; `examples` are those that a pin is to hold; `caller` is the name
-    that findings have for the app.
+    `client` is asked for when the server has to be; `examples` are those that a pin is to hold.
     """
 
     environment: str
@@ -32,7 +31,6 @@ class Side:
     client: Callable[[], Client]
     examples: Callable[[Use], tuple[PinnedExample, ...]]
     place_of: PlaceOf
-    caller: str
 
     def use(self, name: str) -> Use:
         return next(use for use in self.uses if use.name == name)

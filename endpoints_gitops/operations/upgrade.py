@@ -12,6 +12,7 @@ from endpoints_gitops.contract.build import from_pin
 from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, Context
 from endpoints_gitops.contract.contract import Contract
+from endpoints_gitops.contract.pins import CONSUMER
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
@@ -104,11 +105,9 @@ def upgraded(lock: Lock, moves: Iterable[Move]) -> Lock:
     return Lock(pins=tuple(after.get((pin.environment, pin.name)) or pin for pin in lock.pins))
 
 
-def findings_of(
-    side: Side, use: Use, pin: Pin, target: Contract, *, is_unknown_error: bool = True
-) -> tuple[Finding, ...]:
+def findings_of(use: Use, pin: Pin, target: Contract, *, is_unknown_error: bool = True) -> tuple[Finding, ...]:
     """What the move of a pin changes for the app, as it reads; no severity drops."""
-    caller = Caller(name=side.caller, version=pin.version, reads=use.reads, columns=use.columns)
+    caller = Caller(name=CONSUMER, version=pin.version, reads=use.reads, columns=use.columns)
     context = Context(callers=(caller,), is_move=True, is_unknown_error=is_unknown_error)
     return compare(from_pin(pin), target, context)
 
@@ -148,7 +147,7 @@ class _Judge:
         move = Move(use=use, before=pin, result=Result.CURRENT, newest=target.current_version)
         if replace(after, examples=pin.examples) == pin:
             return move
-        found = findings_of(self.side, use, pin, contract, is_unknown_error=not self.allowed.unknown)
+        found = findings_of(use, pin, contract, is_unknown_error=not self.allowed.unknown)
         move = replace(move, result=Result.MOVES, after=after, findings=(*found, *_off(pin, target)))
         if not move.is_breaking:
             return move
