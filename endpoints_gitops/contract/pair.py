@@ -53,9 +53,11 @@ class Pair:
 
     @cached_property
     def is_same_text(self) -> bool:
-        """The same without the values of variables."""
+        """The same without the values of variables. A change that is known spares the canonical forms."""
         bare = [_without_variables(side.query) for side in (self.before, self.after)]
-        return bare[0] == bare[1] or canonical(canonical_query(bare[0])) == canonical(canonical_query(bare[1]))
+        if bare[0] == bare[1]:
+            return True
+        return not self.changes and canonical(canonical_query(bare[0])) == canonical(canonical_query(bare[1]))
 
     @cached_property
     def cuts_version(self) -> bool:
@@ -90,9 +92,7 @@ class Pair:
     @cached_property
     def changes(self) -> tuple[QueryChange, ...]:
         """What changed in meaning between two HogQL texts."""
-        if not self.is_rows or self.is_same_text:
-            return ()
-        return changes(self.before.sql or "", self.after.sql or "")
+        return changes(self.before.sql or "", self.after.sql or "") if self.is_rows else ()
 
     @cached_property
     def touches_variables(self) -> bool:
