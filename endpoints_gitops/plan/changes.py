@@ -27,7 +27,8 @@ class Action(StrEnum):
 class Precondition:
     """The state that a change was computed against. All None and empty: there was no such endpoint.
 
-    `settings` has the keys that the change writes, and those that its body repeats or depends on.
+    `settings` has the keys that the change writes, and those that its body repeats or depends on. The query is there
+    only where it stays and says what a change in place does to callers: which variables they have to send.
     """
 
     endpoint_id: str | None = None
@@ -37,7 +38,10 @@ class Precondition:
 
     @classmethod
     def of(cls, endpoint: Endpoint, keys: Iterable[Key]) -> Precondition:
-        wanted = {*keys, *_DEPENDED_ON} - {Key.QUERY}
+        written = frozenset(keys)
+        wanted = {*written, *_DEPENDED_ON} - {Key.QUERY}
+        if Key.QUERY not in written and not written.isdisjoint(_ON_VARIABLES):
+            wanted.add(Key.QUERY)
         return cls(
             endpoint_id=endpoint.id,
             version=endpoint.current_version,
@@ -119,6 +123,7 @@ class Plan:
         return tuple(one for one in self.left_alone if one.verdict is Verdict.DRIFTED)
 
 
+_ON_VARIABLES: Final = (Key.MATERIALIZATION, Key.OPTIONAL_BREAKDOWNS)
 _DEPENDED_ON: Final = (Key.ACTIVE, Key.MATERIALIZATION, Key.BUCKET_OVERRIDES)
 _WIRE: Final = {
     Key.QUERY: "query",
@@ -158,7 +163,7 @@ def holds(precondition: Precondition, endpoint: Endpoint | None) -> tuple[Key, .
         return () if as_planned else (Key.QUERY,)
     now = of_endpoint(endpoint)
     moved = (key for key, value in precondition.settings.items() if key not in now or not same(key, value, now[key]))
-    return (*_moved_version(precondition, endpoint), *moved)
+    return tuple(dict.fromkeys((*_moved_version(precondition, endpoint), *moved)))
 
 
 def _moved_version(precondition: Precondition, endpoint: Endpoint) -> Iterator[Key]:

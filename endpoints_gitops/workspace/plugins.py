@@ -30,7 +30,11 @@ _GROUP: Final = b"[endpoints_gitops]"
 
 
 class PluginFailed(EndpointsError):
-    """A plugin cannot be loaded, or did something else than its hook promises. The message names its distribution."""
+    """A plugin cannot be loaded, or did something else than its hook promises.
+
+    Nothing is done without it: its rules and redactions would be missed in silence. The message names the distribution;
+    mend it, or uninstall it.
+    """
 
     code = "plugin"
     exit_code = ExitCode.USAGE

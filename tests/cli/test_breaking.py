@@ -1,0 +1,291 @@
+"""`breaking` and `diff --against`: every WHAT, those that are not there, who is hit; what push and plan say first."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+BEFORE = "SELECT event, count() AS n FROM events GROUP BY event ORDER BY n DESC, event LIMIT 10"
+AFTER = BEFORE.replace("event, count()", "event AS evt, count()", 1)
+RENAMED = "endpoints/one.yaml:2:1: C102 column 'event' is now called 'evt' "
+OFFLINE = {"ENDPOINTS_GITOPS_HOST": "http://127.0.0.1:9"}
+
+
+def yaml(name: str, sql: str, **keys: object) -> str:
+    return "".join(f"{key}: {json.dumps(value)}\n" for key, value in {"name": name, "query": sql, **keys}.items())
+
+
+def found(ran) -> dict[str, str]:
+    """The severity of each code."""
+    return {item["code"]: item["severity"] for item in ran.json["items"]}
+
+
+@pytest.fixture
+def pushed(cli, checkout, uses):
+    """An endpoint that is committed, pushed and pinned; then its author renames a column."""
+    checkout.commit({"one.yaml": yaml("one", BEFORE)})
+    assert cli("push", "--yes").code == 0
+    uses(one='"*"')
+    assert cli("lock").code == 0
+    checkout.git("tag", "v1")
+    (checkout.top / "old").mkdir()
+    (checkout.top / "old" / "one.yaml").write_text(yaml("one", BEFORE))
+    checkout.write({"one.yaml": yaml("one", AFTER)})
+    assert cli("plan", "-o", "plan.json").code == 0
+
+
+EVERY_WHAT = ["live", "lock", "HEAD", "v1", "old", "plan.json", "one@1"]
+MOVES = {"lock", "one@1"}
+
+
+@pytest.mark.parametrize("what", EVERY_WHAT)
+@pytest.mark.usefixtures("pushed")
+def test_a_renamed_column_is_found_against_everything(cli, what, checkout, server):
+    server.requests.clear()
+    ran = cli("breaking", "--against", what)
+    assert RENAMED in ran.out
+    assert ran.out.endswith(
+        " 1 endpoint compared with " + {"lock": "endpoints.lock", "live": "the server"}.get(what, what) + "\n"
+    )
+    assert bool(server.requests.entries()) == (what in {"live", "one@1"}), "only these two ask a server"
+    assert ran.code == (1 if what in MOVES else 0), "a pin protects from new versions, and not those that move it"
+    (checkout.top / "endpoints.lock").unlink()
+    assert what == "lock" or cli("breaking", "--against", what).code == 1, "nobody is known to be protected"
+
+
+@pytest.mark.parametrize("what", EVERY_WHAT)
+@pytest.mark.usefixtures("pushed")
+def test_diff_shows_the_same_difference(cli, what):
+    ran = cli("diff", "--against", what)
+    assert ran.code == 1
+    assert "\n    -SELECT event, count() AS n " in ran.out
+    assert "\n    +SELECT event AS evt, count() AS n " in ran.out
+    if what != "live":
+        (item,) = cli("diff", "--against", what, "--format", "json").json["items"]
+        assert [one["key"] for one in item["differences"]] == ["query"]
+        assert "C102" in {one["code"] for one in item["findings"]}
+
+
+@pytest.mark.parametrize("what", ["HEAD~1", "old", "lock", "one@1", "plan.json"])
+@pytest.mark.usefixtures("pushed")
+def test_no_change_is_said_and_is_green(cli, checkout, what):
+    checkout.commit({"one.yaml": yaml("one", BEFORE)})
+    cli("plan", "-o", "plan.json")
+    assert cli("breaking", "--against", what).code == 0
+    ran = cli("diff", "--against", what)
+    assert (ran.code, "no differences" in ran.out) == (0, True)
+
+
+def test_reformatting_is_no_difference(cli, checkout):
+    checkout.commit({"one.yaml": yaml("one", BEFORE)})
+    checkout.write({"one.yaml": yaml("one", BEFORE.replace(" FROM", "\n  from"))})
+    assert cli("diff", "--against", "HEAD").code == 0
+    assert found(cli("breaking", "--against", "HEAD", "--format", "json")) == {"M108": "info"}
+
+
+MISSING = {
+    "origin/main": "git fetch origin main",
+    "nobodys-branch": "git log --oneline",
+    "HEAD~99": "git log --oneline",
+    "nowhere/": "git log --oneline",
+    "absent.json": "endpoints-gitops plan -o absent.json",
+    "lock": "endpoints-gitops lock",
+    "one@7": "endpoints-gitops versions one",
+}
+
+
+@pytest.mark.parametrize("command", ["breaking", "diff"])
+@pytest.mark.parametrize("what", MISSING)
+def test_what_is_not_there_is_never_no_change(cli, checkout, create, command, what):
+    create("one")
+    checkout.commit({"one.yaml": yaml("one", "SELECT 1 AS one")})
+    ran = cli(command, "--against", what, "--format", "json")
+    assert ran.code == 4
+    (error,) = ran.json["errors"]
+    assert error["code"] == "G109"
+    assert MISSING[what] in error["fix"]
+    assert cli(command, "--against", what).out == ""
+
+
+@pytest.mark.parametrize("what", ["live", "one@1"])
+def test_a_server_that_does_not_answer_is_never_no_change(cli, checkout, what):
+    checkout.commit({"one.yaml": yaml("one", BEFORE)})
+    ran = cli("breaking", "--against", what, "--max-wait", "0.1", env=OFFLINE)
+    assert (ran.code, ran.out) == (4, "")
+
+
+def test_in_a_shallow_clone_the_way_to_more_history_is_named(checkout, make_cli, tmp_path):
+    for count in range(2):
+        checkout.commit({"one.yaml": yaml("one", f"SELECT {count} AS n")})
+    clone = tmp_path / "shallow"
+    checkout.git("clone", "--quiet", "--depth", "1", f"file://{checkout.top}", str(clone))
+    ran = make_cli(clone)("breaking", "--against", "HEAD~1", "--format", "json")
+    assert (ran.code, ran.json["errors"][0]["fix"]) == (4, "git fetch --unshallow")
+    fix = make_cli(clone)("breaking", "--against", "release", "--format", "json").json["errors"][0]["fix"]
+    assert fix.startswith("git fetch origin release")
+
+
+@pytest.mark.usefixtures("nobodys_settings")
+def test_no_git_at_all(make_cli, tmp_path):
+    cli = make_cli(tmp_path / "plain")
+    (tmp_path / "plain/endpoints/one.yaml").write_text(yaml("one", BEFORE))
+    ran = cli("breaking", "--against", "main")
+    assert ran.code == 4
+    assert "no git repository" in ran.err
+
+
+@pytest.mark.parametrize("what", ["", "  ", "two@1"])
+def test_what_cannot_be_meant_is_a_usage_error(cli, checkout, what):
+    checkout.commit({"one.yaml": yaml("one", BEFORE)})
+    assert cli("breaking", "--against", what).code == 2
+
+
+@pytest.mark.parametrize("what", ["HEAD", "old"])
+def test_a_file_of_the_other_side_that_cannot_be_read_is_no_comparison(cli, checkout, what):
+    files = {"broken.yaml": "name: [\n", "one.yaml": yaml("one", BEFORE)}
+    checkout.commit(files)
+    (checkout.top / "old").mkdir()
+    for name, content in files.items():
+        (checkout.top / "old" / name).write_text(content)
+    checkout.write({"broken.yaml": yaml("mended", "SELECT 1 AS n")})
+    ran = cli("breaking", "--against", what, "--format", "json")
+    assert ran.code == 4
+    assert [error["code"] for error in ran.json["errors"]] == ["G109"]
+    assert "broken.yaml" in ran.json["errors"][0]["where"]
+
+
+def test_a_definition_here_that_cannot_be_read_is_needed_right(cli, checkout):
+    checkout.commit({"one.yaml": yaml("one", BEFORE)})
+    checkout.write({"one.yaml": "name: [\n"})
+    assert cli("breaking", "--against", "HEAD").code == 2
+
+
+def test_a_damaged_lock_or_plan_is_2(cli, checkout):
+    checkout.commit({"one.yaml": yaml("one", BEFORE)})
+    (checkout.top / "plan.json").write_text("{}")
+    assert cli("breaking", "--against", "plan.json").code == 2
+    (checkout.top / "endpoints.lock").write_text("<<<<<<< ours\n")
+    assert cli("breaking", "--against", "lock").code == 2
+
+
+UNDECIDED = ("SELECT * FROM events LIMIT 1", "SELECT *, 1 AS one FROM events LIMIT 1")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [([], 1), (["--allow-unknown"], 0), (["--allow-unknown", "--fail-on", "warn"], 1)]
+)
+def test_what_cannot_be_decided_is_an_error_unless_it_is_allowed(cli, checkout, words, code):
+    checkout.commit({"one.yaml": yaml("one", UNDECIDED[0])})
+    checkout.write({"one.yaml": yaml("one", UNDECIDED[1])})
+    ran = cli("breaking", "--against", "HEAD", *words, "--format", "json")
+    assert ran.code == code
+    assert found(ran)["C112"] == ("warn" if words else "error")
+
+
+def test_endpoints_come_go_and_are_renamed(cli, checkout):
+    checkout.commit(
+        {f"{name}.yaml": yaml(name, f"SELECT {at} AS n") for at, name in enumerate(["stays", "goes", "old"])}
+    )
+    checkout.write(
+        {
+            "goes.yaml": None,
+            "old.yaml": None,
+            "new.yaml": yaml("new", "SELECT 2 AS n"),
+            "more.yaml": yaml("more", "SELECT 9 AS n"),
+        }
+    )
+    ran = cli("breaking", "--against", "HEAD", "--format", "json")
+    assert {(item["endpoint"], item["code"]) for item in ran.json["items"]} == {
+        ("goes", "A101"),
+        ("old", "A102"),
+        ("more", "A112"),
+    }
+    states = {
+        item["name"]: item["state"] for item in cli("diff", "--against", "HEAD", "--format", "json").json["items"]
+    }
+    assert states == {"goes": "only_there", "old": "only_there", "new": "only_here", "more": "only_here"}
+    assert cli("breaking", "goes", "--against", "HEAD").code == 1
+    assert cli("breaking", "stays", "--against", "HEAD").code == 0
+    assert cli("breaking", "nobody", "--against", "HEAD").code == 2
+
+
+def test_what_the_server_has_and_no_file_defines_is_no_removal(cli, checkout, create):
+    create("theirs")
+    checkout.commit({"one.yaml": yaml("one", BEFORE)})
+    assert found(cli("breaking", "--against", "live", "--format", "json")) == {"A112": "info"}
+
+
+def test_a_query_file_is_read_from_the_commit(cli, checkout):
+    checkout.commit({"one.yaml": "name: one\nquery_file: sql/one.sql\n", "sql/one.sql": BEFORE})
+    checkout.write({"sql/one.sql": AFTER})
+    ran = cli("breaking", "--against", "HEAD")
+    assert "C102" in ran.out
+    assert ran.code == 1
+
+
+@pytest.mark.parametrize(("use", "severity"), [('"*"', "error"), ('{ version = "*", columns = ["n"] }', "info")])
+@pytest.mark.usefixtures("pushed")
+def test_a_caller_that_does_not_read_the_column_is_not_hit(cli, uses, use, severity):
+    uses(one=use)
+    ran = cli("breaking", "--against", "lock", "--format", "json")
+    assert found(ran)["C102"] == severity
+    assert ran.code == (severity == "error")
+
+
+@pytest.mark.usefixtures("pushed")
+def test_a_pinned_endpoint_that_is_not_defined_here_is_said(cli, checkout, uses, create):
+    create("theirs")
+    uses(one='"*"', theirs='"*"')
+    cli("lock")
+    assert "pinned and not defined here, so not compared: theirs" in cli("breaking", "--against", "lock").err
+    checkout.write({"one.yaml": None, "other.yaml": yaml("other", BEFORE)})
+    assert cli("breaking", "--against", "lock").code == 4
+
+
+@pytest.mark.usefixtures("pushed")
+def test_push_and_plan_say_what_they_do_to_callers(cli):
+    said = "for callers: 1 warning\n  " + RENAMED + "[warn]\n"
+    assert said in cli("plan").out
+    asked = cli("push", input="n\n").err
+    assert said in asked
+    assert asked.index(said) < asked.index("[y/N]")
+    (item,) = cli("plan", "--format", "json").json["items"]
+    assert [one["code"] for one in item["findings"]] == ["C102"]
+    ran = cli("push", "--yes", "--format", "json")
+    assert said in ran.err
+    assert [one["code"] for one in ran.json["items"][0]["findings"]] == ["C102"]
+
+
+def test_a_setting_that_lands_in_place_hits_pinned_callers_too(cli, checkout, create, uses):
+    sql = "SELECT count() AS n FROM events WHERE event = {variables.e}"
+    create("one", sql, variables={"e": ("String", "x")})
+    uses(one='"*"')
+    cli("lock")
+    checkout.commit({"one.yaml": yaml("one", sql)})
+    cli("pull", "--yes")
+    checkout.write({"one.yaml": yaml("one", sql, materialization={"enabled": True})})
+    ran = cli("plan", "-o", "plan.json")
+    assert "for callers: 1 error" in ran.out
+    assert "S101 " in ran.out
+    assert "hits endpoints.toml" in ran.out
+    cli("push", "--plan", "plan.json", "--yes")
+    assert found(cli("breaking", "--against", "plan.json", "--format", "json"))["S101"] == "error"
+
+
+def test_a_retyped_shared_variable_hits_every_endpoint_that_uses_it(cli, checkout, create):
+    create("theirs", "SELECT {variables.n} AS n", variables={"n": ("Number", 3)})
+    variable = {"name": "n", "type": "String", "default": "3"}
+    checkout.commit({"one.yaml": yaml("one", "SELECT {variables.n} AS n", variables=[variable])})
+    items = cli("plan", "--shared-variables", "--format", "json").json["items"]
+    (item,) = [item for item in items if item["kind"] == "variable"]
+    assert {(one["endpoint"], one["code"]) for one in item["findings"]} >= {("theirs", "V109")}
+
+
+@pytest.mark.usefixtures("pushed")
+def test_a_lock_that_cannot_be_read_keeps_no_push_but_is_said(cli, checkout):
+    (checkout.top / "endpoints.lock").write_text("<<<<<<< ours\n")
+    ran = cli("push", "--yes")
+    assert ran.code == 0
+    assert "the lock cannot be read (1 mistake in it), so no pin is considered" in ran.err
+    assert RENAMED + "[error]" in ran.err

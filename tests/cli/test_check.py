@@ -1,0 +1,218 @@
+"""`check`: mistakes of reading and rules about one side as findings with their places; the lock; the server's word."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+GOOD = "name: {name}\nquery: SELECT count() AS n FROM events\n"
+STAR = "name: star\nquery: |\n  SELECT *\n  FROM events\n"
+
+
+def good(name: str, **keys: object) -> str:
+    return GOOD.format(name=name) + "".join(f"{key}: {json.dumps(value)}\n" for key, value in keys.items())
+
+
+def codes(ran) -> dict[str, list[str]]:
+    """The codes found, by place."""
+    found: dict[str, list[str]] = {}
+    for item in ran.json["items"]:
+        found.setdefault(item["where"], []).append(item["code"])
+    return found
+
+
+def test_nothing_wrong(cli, checkout):
+    checkout.write({"one.yaml": good("one")})
+    ran = cli("check")
+    assert (ran.code, ran.out, ran.err) == (0, "nothing found in 1 definition\n", "")
+
+
+MISTAKES = {
+    "G108 unknown key": ("name: one\nqery: SELECT 1\n", "2:1: G108 unknown key 'qery'; did you mean 'query'?"),
+    "syntax": (
+        "name: one\nquery: |\n  SELECT 1\n  FROM events GROUP\n  ORDER BY 1\n",
+        "4:15: definition.hogql this is not HogQL",
+    ),
+    "no yaml": ("name: [\n", "2:1: definition.yaml"),
+    "unused": (
+        "name: one\nquery: SELECT 1\nvariables:\n  - name: plan\n    type: String\n",
+        "4:11: definition.unused-variable the query does not use the variable 'plan'",
+    ),
+    "star": (STAR, "2:1: C113 the query selects *"),
+}
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_a_mistake_is_a_finding_with_its_place(cli, checkout, kind):
+    content, said = MISTAKES[kind]
+    checkout.write({"one.yaml": content, "two.yaml": good("two")})
+    ran = cli("check", "--fail-on", "warn")
+    assert ran.code == 1
+    assert f"endpoints/one.yaml:{said}" in ran.out
+    assert "in 2 definitions\n" in ran.out
+    (item, *_) = cli("check", "--format", "json").json["items"]
+    assert item["where"].startswith("endpoints/one.yaml")
+    assert {"code", "slug", "severity", "scope", "fingerprint", "fix"} <= item.keys()
+
+
+def test_every_file_is_told_in_order_with_fixes_and_a_count(cli, checkout):
+    checkout.write({"a/one.yaml": "name: one\nqery: SELECT 1\n", "b.yml": STAR, "c.yaml": good("c")})
+    ran = cli("check")
+    assert ran.code == 1
+    places = [line.split(": ")[0] for line in ran.out.splitlines() if line.startswith("endpoints/")]
+    assert places == sorted(places)
+    assert (
+        "endpoints/a/one.yaml:2:1: G108 unknown key 'qery'; did you mean 'query'? [error]\n  fix: write query\n"
+        in ran.out
+    )
+    assert "endpoints/b.yml:2:1: C113 " in ran.out
+    assert ran.out.splitlines()[-1].endswith(" in 3 definitions")
+
+
+@pytest.mark.parametrize(("fail_on", "code"), [("error", 0), ("warn", 1), ("info", 1)])
+def test_fail_on_says_from_where_on(cli, checkout, fail_on, code):
+    checkout.write({"star.yaml": STAR})
+    ran = cli("check", "--fail-on", fail_on)
+    assert ran.code == code
+    assert "C113" in ran.out
+
+
+def test_a_draft_is_not_failed_for_what_is_unfinished(cli, checkout):
+    checkout.write({"star.yaml": STAR + "stability: draft\n"})
+    assert {item["severity"] for item in cli("check", "--format", "json").json["items"]} == {"info"}
+
+
+def test_settings_of_every_environment_are_judged(cli, checkout):
+    sql = "query: SELECT event, {variables.plan} AS p FROM events ORDER BY event\n"
+    declared = "variables: [{name: plan, type: String, default: a}]\n"
+    overlay = "environments: {prod: {materialization: {enabled: true}}}\n"
+    checkout.write({"one.yaml": f"name: one\n{sql}{declared}{overlay}"})
+    with_overlay = cli("check", "--format", "json").json["items"]
+    assert "S109" in {item["code"] for item in with_overlay}
+    assert "S109" not in {item["code"] for item in cli("check", "--env", "test", "--format", "json").json["items"]}
+
+
+@pytest.mark.parametrize("words", [["no-such"], ["endpoints/none.yaml"], ["tag:none"], ["*_x"], ["README.md"]])
+def test_what_matches_nothing_is_a_usage_error(cli, checkout, words):
+    checkout.write({"one.yaml": good("one")})
+    assert cli("check", *words).code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["endpoints/one.yaml"], {"one.yaml"}),
+        (["endpoints/sub"], {"sub/two.yaml", "sub/three.yaml"}),
+        (["endpoints/sub/three.sql"], {"sub/three.yaml"}),
+        (["one", "endpoints/one.yaml"], {"one.yaml"}),
+        (["tag:late"], {"sub/two.yaml"}),
+        (["t*"], {"sub/two.yaml", "sub/three.yaml"}),
+        ([], {"one.yaml", "sub/two.yaml", "sub/three.yaml"}),
+    ],
+)
+def test_paths_and_selectors(cli, checkout, words, found):
+    checkout.write(
+        {
+            "one.yaml": STAR.replace("star", "one"),
+            "sub/two.yaml": STAR.replace("star", "two") + "tags: [late]\n",
+            "sub/three.yaml": "name: three\nquery_file: three.sql\n",
+            "sub/three.sql": "SELECT * FROM events\n",
+        }
+    )
+    ran = cli("check", *words, "--format", "json")
+    assert {item["where"].split(":")[0].removeprefix("endpoints/") for item in ran.json["items"]} == found
+    assert ran.json["summary"]["definitions"] == len(found)
+
+
+def test_a_selector_does_not_hide_a_file_that_cannot_be_read(cli, checkout):
+    checkout.write({"one.yaml": good("one"), "broken.yaml": "name: [\n"})
+    ran = cli("check", "one")
+    assert ran.code == 1
+    assert "endpoints/broken.yaml" in ran.out
+
+
+@pytest.mark.parametrize("words", [[], ["endpoints/b.yaml"], ["endpoints/a.yaml"]])
+def test_a_name_that_is_there_twice_is_found_from_either_side(cli, checkout, words):
+    checkout.write({"a.yaml": good("one"), "b.yaml": good("one"), "c.yaml": good("three")})
+    ran = cli("check", *words)
+    assert ran.code == 1
+    assert "endpoints/b.yaml:1:1: G107 one is defined twice: in endpoints/a.yaml as well [error]" in ran.out
+
+
+def test_a_file_outside_of_the_folder_can_be_checked(cli, checkout):
+    (checkout.top / "elsewhere.yaml").write_text(STAR)
+    checkout.write({})
+    assert "elsewhere.yaml:2:1: C113" in cli("check", "elsewhere.yaml").out
+
+
+def test_no_folder_is_a_usage_error(cli):
+    assert cli("check", "--dir", "nowhere").code == 2
+
+
+def test_the_lock_is_checked_too(cli, checkout, uses, create):
+    create("one")
+    uses(one='"*"')
+    assert cli("lock").code == 0
+    checkout.write({"two.yaml": good("two")})
+    assert cli("check").code == 0
+    uses(one='"*"', two='"*"')
+    ran = cli("check")
+    assert ran.code == 1
+    assert ": P108 two is used in environment test and not pinned [error]" in ran.out
+    assert cli("check", "endpoints/two.yaml").code == 0
+    assert "P108" in cli("check", "endpoints.lock").out
+    lock = checkout.top / "endpoints.lock"
+    lock.write_text(lock.read_text().replace("version = 1", "version = 1\nstrange = 2", 1))
+    assert cli("check").code == 2
+
+
+def test_live_names_what_the_server_refuses_where_the_file_says_it(cli, checkout, server):
+    checkout.write(
+        {
+            "field.yaml": "name: field\nquery: |\n  SELECT event,\n    nothing_here\n  FROM events\n",
+            "folded.yaml": "name: folded\nquery: >-\n  SELECT event\n  FROM nowhere_there\n",
+            "table.yaml": "name: table\nquery_file: table.sql\n",
+            "table.sql": "SELECT a\nFROM absent_table\n",
+            "fine.yaml": 'name: fine\nquery: "SELECT event FROM events WHERE event = {variables.e} ORDER BY event"\n'
+            "variables: [{name: e, type: String}]\n",
+            "trends.yaml": "name: trends\nquery_definition: {kind: TrendsQuery, series: []}\n",
+        }
+    )
+    ran = cli("check", "--live")
+    assert ran.code == 1
+    for place in ("field.yaml:4:5", "folded.yaml:4:8", "table.sql:2:6"):
+        assert f"endpoints/{place}: check.refused the server refuses the query of {place.split('.')[0]}: " in ran.out
+    assert ran.out.count("check.refused") == 3
+    assert "insights have no text that could be resolved: trends" in ran.err
+    assert {one.path.rpartition("/projects/1/")[2] for one in server.requests.entries()} == {"query/"}
+    summary = cli("check", "--live", "--format", "json").json["summary"]
+    assert (summary["asked"], summary["unasked"]) == (4, 1)
+
+
+def test_live_needs_a_server_that_answers(cli, checkout):
+    checkout.write({"one.yaml": good("one"), "star.yaml": STAR})
+    ran = cli("check", "--live", "--max-wait", "0.1", env={"ENDPOINTS_GITOPS_HOST": "http://127.0.0.1:9"})
+    assert ran.code == 4
+    assert "C113" in ran.out, "what was found offline is told all the same"
+
+
+def test_many_files_are_checked_in_several_processes_alike(tmp_path):
+    folder = tmp_path / "endpoints"
+    folder.mkdir()
+    for number in range(450):
+        (folder / f"e{number}.yaml").write_text(good(f"e{number}"))
+    (folder / "e3.yaml").write_text(STAR)
+    (folder / "e400.yaml").write_text("name: e4\nquery: SELECT 1\n")
+    (folder / "e449.yaml").write_text("name: e449\nqery: SELECT 1\n")
+    program = "import sys; from endpoints_gitops.cli.entry import main\nif __name__ == '__main__': sys.exit(main())"
+    (tmp_path / "program.py").write_text(program)
+    command = [sys.executable, "program.py", "check", "--format", "json"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    told = json.loads(ran.stdout)
+    places = {(item["where"], item["code"]) for item in told["items"] if item["severity"] == "error"}
+    assert places == {("endpoints/e400.yaml:1", "G107"), ("endpoints/e449.yaml:2:1", "G108")}
+    assert told["summary"]["definitions"] == 450
