@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from endpoints_gitops.contract.clickhouse import is_nullable, type_word
 from endpoints_gitops.contract.contract import (
-    DATES,
     HOGQL,
     UNKNOWN,
     Contract,
@@ -17,13 +16,11 @@ from endpoints_gitops.contract.contract import (
     Input,
     Serving,
 )
+from endpoints_gitops.contract.inputs import declared_inputs, stored_inputs, types_by_name, with_values
 from endpoints_gitops.hogql.columns import Output, OutputColumn, output
-from endpoints_gitops.hogql.insights import breakdown_properties, strip
-from endpoints_gitops.hogql.parser import ParseFailure, parse
-from endpoints_gitops.hogql.variables import variables_used
-from endpoints_gitops.model.definition import Definition, LoadedDefinition, Variable
+from endpoints_gitops.hogql.insights import strip
+from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
-from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.pin import Pin, query_hash
 
 _NOT_DESCRIBED: Final = "the server could not tell the columns of this query"
@@ -40,12 +37,12 @@ def from_definition(
     """
     definition = loaded.definition.in_environment(environment)
     node = _node(definition, loaded.sql)
-    inputs = _declared_inputs(definition, node, variables or {})
+    inputs = declared_inputs(definition, node, variables or {})
     columns, why = _analysed(node)
     declared = _declared_columns(definition)
     return Contract(
         name=definition.name,
-        query=_with_values(node, inputs),
+        query=with_values(node, inputs),
         inputs=inputs,
         columns=_with_declared(columns, declared),
         columns_why=why,
@@ -75,7 +72,7 @@ def from_version(
     return Contract(
         name=endpoint.name,
         query=node,
-        inputs=_stored_inputs(node, _types(node, variables) | dict(types or {})),
+        inputs=stored_inputs(node, types_by_name(node, variables) | dict(types or {})),
         columns=columns,
         columns_why=why,
         serving=_present_serving(endpoint),
@@ -106,7 +103,7 @@ def from_pin(pin: Pin) -> Contract:
             for one in known.values()
         )
         if is_hogql
-        else _stored_inputs(node, {})
+        else stored_inputs(node, {})
     )
     given = tuple(ContractColumn(name=one.name, type=one.type, nullable=one.nullable) for one in pin.columns or ())
     return Contract(
@@ -147,95 +144,6 @@ def _node(definition: Definition, sql: str | None) -> dict[str, Any]:
     if definition.query_definition is None:
         return {"kind": HOGQL, "query": sql or ""}
     return strip({key: value for key, value in definition.query_definition.items() if key != "version"})
-
-
-def _declared_inputs(
-    definition: Definition, node: Mapping[str, Any], shared: Mapping[str, InsightVariable]
-) -> tuple[Input, ...]:
-    """Those that the query uses: the server takes no others."""
-    if node.get("kind") != HOGQL:
-        return _stored_inputs(node, {})
-    declared = {one.name: one for one in definition.variables or ()}
-    stored = {one.name: one for one in _stored_inputs(node, {})}
-    names = _used(str(node.get("query") or ""), (*declared, *stored))
-    return tuple(_declared_input(name, declared.get(name), stored.get(name), shared.get(name)) for name in names)
-
-
-def _declared_input(
-    name: str, declared: Variable | None, stored: Input | None, shared: InsightVariable | None
-) -> Input:
-    """The file's list goes over the node's map, and that over the shared variable."""
-    kind = str(declared.type) if declared else str(shared.type) if shared else UNKNOWN
-    is_tenant = declared is not None and declared.scope == "tenant"
-    if declared is not None and declared.states("default"):
-        return _with_default(name, kind, declared.default, is_tenant)
-    if stored is not None:
-        return replace(stored, type=kind, is_tenant=is_tenant)
-    if shared is not None:
-        return _with_default(name, kind, shared.default_value, is_tenant)
-    return Input(name=name, type=kind, is_open=True, is_tenant=is_tenant)
-
-
-def _with_default(name: str, kind: str, default: Json, is_tenant: bool) -> Input:
-    """Null is no default: whoever sends nothing would compare with NULL (docs/server.md#variables)."""
-    return Input(name=name, type=kind, has_default=default is not None, default=_plain(default), is_tenant=is_tenant)
-
-
-def _plain(value: Json) -> Json:
-    """JSON as the server has it: 30 and 30.0 are one number, and tuples are lists."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _stored_inputs(node: Mapping[str, Any], types: Mapping[str, str]) -> tuple[Input, ...]:
-    if node.get("kind") != HOGQL:
-        properties = dict.fromkeys(breakdown_properties(node))
-        return tuple(Input(name=name, type="String", has_default=True) for name in (*properties, *DATES))
-    entries = {str(one["code_name"]): one for one in _entries(node)}
-    if not entries:
-        return ()
-    names = _used(str(node.get("query") or ""), tuple(entries))
-    return tuple(_stored_input(entries[name], types.get(name, UNKNOWN)) for name in names if name in entries)
-
-
-def _stored_input(entry: Mapping[str, Any], kind: str) -> Input:
-    value = None if entry.get("isNull") is True else entry.get("value")
-    return _with_default(str(entry["code_name"]), kind, value, is_tenant=False)
-
-
-def _entries(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    given = node.get("variables")
-    listed = given.values() if isinstance(given, Mapping) else ()
-    return [one for one in listed if isinstance(one, Mapping) and one.get("code_name")]
-
-
-def _used(sql: str, known: Iterable[str]) -> tuple[str, ...]:
-    """In the order of the text; what is declared where the text cannot be read."""
-    if "{" not in sql:
-        return ()
-    try:
-        return variables_used(parse(sql))
-    except ParseFailure:
-        return tuple(dict.fromkeys(known))
-
-
-def _with_values(node: JsonObject, inputs: Iterable[Input]) -> JsonObject:
-    """The node as it will be stored, its variables by code name."""
-    if node.get("kind") != HOGQL:
-        return node
-    bare = {key: value for key, value in node.items() if key != "variables"}
-    entries: dict[str, Json] = {
-        one.name: {"code_name": one.name, "variableId": one.name}
-        | ({"value": one.default} if one.has_default else {"isNull": True})
-        for one in inputs
-    }
-    return {**bare, "variables": entries} if entries else bare
-
-
-def _types(node: Mapping[str, Any], variables: Mapping[str, InsightVariable] | None) -> dict[str, str]:
-    found = {str(one["code_name"]): (variables or {}).get(str(one.get("variableId"))) for one in _entries(node)}
-    return {name: str(shared.type) for name, shared in found.items() if shared is not None}
 
 
 def _declared_columns(definition: Definition) -> tuple[ContractColumn, ...] | None:

@@ -2,8 +2,10 @@
 
 from endpoints_gitops.contract.rules import (  # noqa: F401 - each module declares its rules
     address,
+    column_types,
     columns,
     hygiene,
+    limits,
     meaning,
     pins,
     request,

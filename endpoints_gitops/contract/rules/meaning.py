@@ -7,7 +7,7 @@ from typing import Final
 
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
 from endpoints_gitops.contract.pair import Pair, operators_of
-from endpoints_gitops.contract.rules.columns import compared
+from endpoints_gitops.contract.rules.column_types import compared
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by, subject
 from endpoints_gitops.hogql.change import ChangeKind, QueryChange
 from endpoints_gitops.hogql.insight_change import NodeChange, insight_changes

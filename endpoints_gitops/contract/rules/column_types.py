@@ -1,0 +1,192 @@
+"""The types of the columns of an answer: which one a reader can take for another, and what can be null."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from endpoints_gitops.contract.clickhouse import bits, unwrapped
+from endpoints_gitops.contract.contract import UNKNOWN, ContractColumn
+from endpoints_gitops.contract.pair import Pair
+from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
+from endpoints_gitops.hogql.change import ChangeKind
+from endpoints_gitops.model.finding import Scope, Severity
+from endpoints_gitops.model.json import Json
+
+_WIDER: Final = (("integer", "float"), ("date", "datetime"))
+_NUMBERS: Final = ("integer", "float", "decimal")
+_NESTED: Final = ("array", "json")
+
+
+@judged_by(
+    Rule(
+        code="C103",
+        slug="column-type-changed",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="A column has a type that its readers cannot take for the old one.",
+        why="Parsing and comparing the values breaks.",
+        fix="add a second column with the new type, under a name of its own",
+        example=("SELECT toDate(timestamp) AS day", "SELECT formatDateTime(timestamp, '%d.%m.') AS day"),
+        call=Severity.INFO,
+    )
+)
+def type_changed(pair: Pair) -> Iterator[Hit]:
+    return _retyped(pair, "C103", "is {after} now; it was {before}")
+
+
+@judged_by(
+    Rule(
+        code="C104",
+        slug="column-type-widened",
+        severity=Severity.WARN,
+        typed=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="A column has a type that holds more than the old one.",
+        why="Values get another format or outgrow the reader: JSON numbers are exact up to 2^53 only.",
+        fix="cast in the SQL to keep the old type",
+        example=("SELECT count() AS n", "SELECT avg(amount) AS n"),
+        call=Severity.INFO,
+    )
+)
+def type_widened(pair: Pair) -> Iterator[Hit]:
+    return _retyped(pair, "C104", "is widened from {before} to {after}")
+
+
+@judged_by(
+    Rule(
+        code="C105",
+        slug="column-type-narrowed",
+        severity=Severity.WARN,
+        scope=Scope.VERSION,
+        summary="A column has a type that holds less than the old one.",
+        why="It usually still parses, but precision or meaning shifts.",
+        fix="confirm that readers can do without what is cut off",
+        example=("SELECT avg(amount) AS n", "SELECT count() AS n"),
+        call=Severity.INFO,
+    )
+)
+def type_narrowed(pair: Pair) -> Iterator[Hit]:
+    return _retyped(pair, "C105", "is narrowed from {before} to {after}")
+
+
+@judged_by(
+    Rule(
+        code="C117",
+        slug="json-encoding-changed",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="Values of a column stand in JSON in another way.",
+        why="Decimals are texts, arrays and tuples are lists, maps are objects: clients parse each differently.",
+        fix="cast explicitly, so that the old encoding stays",
+        example=("SELECT sum(toFloat(amount)) AS total", "SELECT toDecimal(sum(amount), 2) AS total"),
+        call=Severity.INFO,
+    )
+)
+def encoding_changed(pair: Pair) -> Iterator[Hit]:
+    return _retyped(pair, "C117", "is {after} now and was {before}, which look different in JSON")
+
+
+@judged_by(
+    Rule(
+        code="C106",
+        slug="column-became-nullable",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="A column can be null now.",
+        why="Readers that never had to check for null do not.",
+        fix="wrap it in coalesce(…) with a value that readers can take",
+        example=("SELECT event AS name", "SELECT properties.name AS name"),
+        call=Severity.INFO,
+    )
+)
+def became_nullable(pair: Pair) -> Iterator[Hit]:
+    for old, new in compared(pair):
+        if old.nullable is False and new.nullable is True:
+            yield column_hit(new.name, f"column {new.name!r} can be null now", False, True)
+
+
+@judged_by(
+    Rule(
+        code="C107",
+        slug="column-became-non-null",
+        severity=Severity.INFO,
+        scope=Scope.VERSION,
+        summary="A column is never null any more.",
+        why="Safe for readers.",
+        fix="nothing to do",
+        example=("SELECT properties.plan AS plan", "SELECT coalesce(properties.plan, 'none') AS plan"),
+    )
+)
+def became_non_null(pair: Pair) -> Iterator[Hit]:
+    for old, new in compared(pair):
+        if old.nullable is True and new.nullable is False:
+            yield column_hit(new.name, f"column {new.name!r} is never null any more", True, False)
+
+
+def column_hit(name: str, message: str, before: Json, after: Json) -> Hit:
+    return Hit(
+        locus=f"columns.{name}",
+        message=message,
+        before=before,
+        after=after,
+        column=name,
+    )
+
+
+def compared(pair: Pair) -> list[tuple[ContractColumn, ContractColumn]]:
+    """The columns of both sides whose types can have changed."""
+    return [both for both in pair.columns if not is_computed_alike(*both, pair)] if pair.knows_columns else []
+
+
+def is_computed_alike(old: ContractColumn, new: ContractColumn, pair: Pair) -> bool:
+    """Whether the same expression over the same source gives both: then a type that one side cannot tell is no
+    difference. Two types that are both certain are compared all the same."""
+    if pair.is_same_text and not (old.clickhouse and new.clickhouse):
+        return old.type == new.type or UNKNOWN in (old.type, new.type) or bool(old.why or new.why)
+    if old.expression is None or old.expression != new.expression or _moves_source(pair):
+        return False
+    return UNKNOWN in (old.type, new.type) or bool(old.why or new.why)
+
+
+def _moves_source(pair: Pair) -> bool:
+    return any(change.kind is ChangeKind.SOURCE or "/" in change.locus for change in pair.changes)
+
+
+def _retyped(pair: Pair, code: str, words: str) -> Iterator[Hit]:
+    for old, new in compared(pair):
+        if UNKNOWN not in (old.type, new.type) and _rule_of(old, new) == code:
+            before, after = _shown(old, new), _shown(new, old)
+            message = f"column {new.name!r} {words.format(before=before, after=after)}"
+            yield column_hit(new.name, message, before, after)
+
+
+def _shown(one: ContractColumn, other: ContractColumn) -> str:
+    """The word, or ClickHouse's own type where the words are the same."""
+    return one.clickhouse if one.clickhouse and one.type == other.type else one.type
+
+
+def _rule_of(old: ContractColumn, new: ContractColumn) -> str | None:
+    types = (old.type, new.type)
+    if old.type == new.type:
+        return _rule_of_clickhouse(old.clickhouse or "", new.clickhouse or "")
+    if types in _WIDER:
+        return "C104"
+    if types[::-1] in _WIDER:
+        return "C105"
+    if ("decimal" in types and set(types) <= set(_NUMBERS)) or set(types) <= set(_NESTED):
+        return "C117"
+    return "C103"
+
+
+def _rule_of_clickhouse(old: str, new: str) -> str | None:
+    """Of two types with one word, where answers said which."""
+    before, after = unwrapped(old), unwrapped(new)
+    if not old or not new or before == after:
+        return None
+    widths = bits(old), bits(new)
+    if widths[0] and widths[1]:
+        return "C104" if widths[1] > widths[0] else "C105" if widths[1] < widths[0] else None
+    if after == "UUID":
+        return "C105"
+    return "C117" if before.startswith(("Array", "Tuple", "Map")) else None

@@ -1,0 +1,86 @@
+"""How many rows callers can get, and whether they can page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from endpoints_gitops.contract.contract import HOGQL, Contract
+from endpoints_gitops.contract.pair import Pair
+from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
+from endpoints_gitops.model.finding import Scope, Severity
+
+
+@judged_by(
+    Rule(
+        code="V112",
+        slug="limit-lowered",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="The query's own LIMIT is lower, or new.",
+        why="It is the ceiling of paging: the rows behind it are gone for every caller.",
+        fix="keep it, or raise it",
+        example=("LIMIT 1000", "LIMIT 100"),
+        call=Severity.INFO,
+    )
+)
+def limit_lowered(pair: Pair) -> Iterator[Hit]:
+    before, after = _limits(pair)
+    if before != after and isinstance(after, int) and (not isinstance(before, int) or after < before):
+        yield Hit(
+            locus="query.limit", message=f"LIMIT is {after} now; it was {_said(before)}", before=before, after=after
+        )
+
+
+@judged_by(
+    Rule(
+        code="V113",
+        slug="limit-removed-or-raised",
+        severity=Severity.WARN,
+        scope=Scope.VERSION,
+        summary="The query's own LIMIT is higher, or gone.",
+        why="Answers can be larger: they cost more, and clients need more memory.",
+        fix="confirm that callers can take more rows",
+        example=("LIMIT 100", "LIMIT 10000"),
+        call=Severity.INFO,
+    )
+)
+def limit_raised(pair: Pair) -> Iterator[Hit]:
+    before, after = _limits(pair)
+    if before != after and not (isinstance(after, int) and (not isinstance(before, int) or after < before)):
+        message = f"LIMIT is {_said(after)} now; it was {_said(before)}"
+        yield Hit(locus="query.limit", message=message, before=before, after=after)
+
+
+@judged_by(
+    Rule(
+        code="V114",
+        slug="offset-unsupported",
+        severity=Severity.ERROR,
+        scope=Scope.VERSION,
+        summary="Callers can no longer page: the query is a UNION at its top now, or an insight.",
+        why="Calls with `limit` or `offset` get a 400.",
+        fix="wrap the UNION in a subquery, or stay with HogQL",
+        example=("SELECT … FROM (SELECT … UNION ALL SELECT …)", "SELECT … UNION ALL SELECT …"),
+    )
+)
+def offset_unsupported(pair: Pair) -> Iterator[Hit]:
+    if _is_paged(pair.before) and _is_paged(pair.after) is False:
+        what = "a set of SELECTs" if pair.after.kind == HOGQL else f"a {pair.after.kind}"
+        message = f"callers can no longer page with limit and offset: the query is {what} now"
+        yield Hit(locus="query.paging", message=message, before=True, after=False)
+
+
+def _limits(pair: Pair) -> tuple[int | str | None, int | str | None]:
+    """Both ceilings; alike where one side is not known."""
+    before, after = pair.before.paging, pair.after.paging
+    return (before.ceiling, after.ceiling) if before and after else (None, None)
+
+
+def _said(limit: int | str | None) -> str:
+    return "not there" if limit is None else str(limit)
+
+
+def _is_paged(side: Contract) -> bool | None:
+    if side.kind != HOGQL:
+        return False
+    return side.paging.is_offered if side.paging is not None else None
