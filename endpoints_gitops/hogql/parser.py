@@ -25,6 +25,9 @@ IN_PROCESS_CHARACTERS: Final = 4_000
 MOST_CHARACTERS: Final = 2_000_000
 SECONDS: Final = 10.0
 
+_KEPT: Final = 512
+"""Texts whose trees are kept, some 40 kB each: a command asks many things about the same queries, often in rounds."""
+
 _ERROR: Final = '"error":true'  # never inside a tree: quotes in its strings are escaped, and no node has this key
 
 _CHILD: Final = (
@@ -88,14 +91,13 @@ def _given[Wanted](outcome: Wanted | ParseFailure) -> Wanted:
     return outcome
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_KEPT)
 def _outcome(sql: str) -> Tree | ParseFailure:
-    """What a command asks about one text comes close together, so a small cache is enough to read its tree once."""
     answer = _answered(sql)
     return answer if isinstance(answer, ParseFailure) else _tree(answer)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=_KEPT)
 def _answered(sql: str) -> str | ParseFailure:
     """Failures are kept too: a text that ran out of time must not be another thing on the second look."""
     try:
