@@ -47,7 +47,7 @@ def from_definition(
         columns=_with_declared(columns, declared),
         columns_why=why,
         serving=_asked_serving(definition),
-        tags=None if definition.tags is None else tuple(sorted({tag.strip().lower() for tag in definition.tags})),
+        tags=None if definition.tags is None else _tags(definition.tags),
         stability=definition.stability or "stable",
         deprecation=definition.deprecation,
         declared=declared,
@@ -138,6 +138,11 @@ def _answered(name: str, written: str) -> ContractColumn:
     if not written:
         return ContractColumn(name=name, type=UNKNOWN, why="the answer does not say its type")
     return ContractColumn(name=name, type=type_word(written), nullable=is_nullable(written), clickhouse=written)
+
+
+def _tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """As the server keeps them (docs/server.md#bodies)."""
+    return tuple(sorted({" ".join(tag.split()).lower() for tag in tags} - {""}))
 
 
 def _node(definition: Definition, sql: str | None) -> dict[str, Any]:

@@ -49,7 +49,9 @@ def _alone(before: Contract | None, after: Contract | None, context: Context) ->
     if before is not None:
         message = f"{before.name} goes away: every call of it is a 404, whichever version it names"
         callers = tuple(caller.name for caller in context.callers)
-        return (RULES["A101"].finding(before.name, message, locus="endpoint", callers=callers),)
+        rule = RULES["A101"]
+        severity = rule.capped(rule.severity, before.stability)
+        return (rule.finding(before.name, message, locus="endpoint", severity=severity, callers=callers),)
     if after is not None:
         where = after.where("name")
         return (RULES["A112"].finding(after.name, f"{after.name} is new", locus="endpoint", where=where),)
@@ -72,10 +74,12 @@ def _is_renamed(old: Contract, new: Contract) -> bool:
 
 
 def _renamed(old: Contract, new: Contract, context: Context) -> Finding:
-    return RULES["A102"].finding(
+    rule = RULES["A102"]
+    return rule.finding(
         old.name,
         f"{old.name} is now called {new.name}: calls of the old name are 404s, and versions start again at 1",
         locus="endpoint",
+        severity=rule.capped(rule.severity, old.stability),
         where=new.where("name"),
         before=old.name,
         after=new.name,
@@ -120,7 +124,7 @@ def _severity(rule: Rule, hit: Hit, scope: Scope, pair: Pair) -> Severity:
     severity = max(severities, key=lambda one: one.rank)
     if scope is Scope.VERSION and pair.context.is_protected:
         severity = severity.lowered()
-    return severity if rule.is_exposure else min(severity, pair.gravest, key=lambda one: one.rank)
+    return rule.capped(severity, pair.stability)
 
 
 def _severity_for(caller: Caller, rule: Rule, hit: Hit, pair: Pair) -> Severity:

@@ -20,7 +20,6 @@ from endpoints_gitops.model.endpoint import InsightVariable
 from endpoints_gitops.model.finding import Finding, Severity
 
 _RULES_OF_PROBLEMS: Final = {"definition.duplicate": "G107", "definition.unknown-key": "G108"}
-_CAPS: Final = {"draft": Severity.INFO, "beta": Severity.WARN}
 
 
 def lint(
@@ -131,15 +130,11 @@ def _ties(order: tuple[str, ...], missing: tuple[str, ...], *, is_limited: bool)
 
 def _finding(code: str, hit: Hit, contract: Contract) -> Finding:
     rule = RULES[code]
-    severity = hit.severity or rule.severity
-    cap = _CAPS.get(contract.stability or "stable")
-    if cap is not None and not rule.is_exposure:
-        severity = min(severity, cap, key=lambda one: one.rank)
     return rule.finding(
         contract.name,
         hit.message,
         locus=hit.locus,
-        severity=severity,
+        severity=rule.capped(hit.severity or rule.severity, contract.stability),
         where=contract.where(hit.key),
         before=hit.before,
         after=hit.after,

@@ -8,15 +8,14 @@ from functools import cached_property
 from typing import Final
 
 from endpoints_gitops.contract.context import Context
-from endpoints_gitops.contract.contract import HOGQL, Contract, ContractColumn, ContractVariable, Input
+from endpoints_gitops.contract.contract import HOGQL, Contract, ContractColumn, ContractVariable, Input, Stability
 from endpoints_gitops.hogql.canonical import canonical_query
 from endpoints_gitops.hogql.change import ChangeKind, QueryChange, changes
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.hogql.usage import operators
-from endpoints_gitops.model.finding import Scope, Severity
+from endpoints_gitops.model.finding import Scope
 from endpoints_gitops.model.json import Json, canonical
 
-_GRAVEST: Final = {"draft": Severity.INFO, "beta": Severity.WARN}
 _OPEN: Final = (ChangeKind.COLUMNS, ChangeKind.SOURCE, ChangeKind.JOIN)
 _FIRMNESS: Final = ("draft", "beta", "stable")
 
@@ -68,16 +67,20 @@ class Pair:
         return not self.asks_the_same
 
     @property
+    def is_served(self) -> bool:
+        """Whether both sides are what a server has or had."""
+        return self.before.identity is not None and self.after.identity is not None
+
+    @property
     def setting_scope(self) -> Scope:
         """A setting that is sent together with a new query lands on the new version only."""
         return Scope.VERSION if self.cuts_version else Scope.IN_PLACE
 
     @property
-    def gravest(self) -> Severity:
-        """How grave a finding may be: the firmer promise of the two counts, and without one it is stable."""
+    def stability(self) -> Stability:
+        """The firmer promise of the two counts, and without one it is stable; so it is for a pin's own move."""
         said = [side.stability for side in (self.before, self.after) if side.stability is not None]
-        firmest = max(said, key=_FIRMNESS.index, default="stable")
-        return Severity.ERROR if self.context.is_move else _GRAVEST.get(firmest, Severity.ERROR)
+        return "stable" if self.context.is_move else max(said, key=_FIRMNESS.index, default="stable")
 
     @property
     def is_rows(self) -> bool:

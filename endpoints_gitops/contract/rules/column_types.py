@@ -140,13 +140,12 @@ def compared(pair: Pair) -> list[tuple[ContractColumn, ContractColumn]]:
 
 
 def is_computed_alike(old: ContractColumn, new: ContractColumn, pair: Pair) -> bool:
-    """Whether the same expression over the same source gives both: then a type that one side cannot tell is no
-    difference. Two types that are both certain are compared all the same."""
-    if pair.is_same_text and not (old.clickhouse and new.clickhouse):
-        return old.type == new.type or UNKNOWN in (old.type, new.type) or bool(old.why or new.why)
-    if old.expression is None or old.expression != new.expression or _moves_source(pair):
-        return False
-    return UNKNOWN in (old.type, new.type) or bool(old.why or new.why)
+    """Whether the same expression over the same source gives both. Then only two servers' words can tell of a change:
+    where one side is read from the text, that the two disagree says nothing."""
+    is_alike = pair.is_same_text or (
+        old.expression is not None and old.expression == new.expression and not _moves_source(pair)
+    )
+    return is_alike and not (pair.is_served and UNKNOWN not in (old.type, new.type))
 
 
 def _moves_source(pair: Pair) -> bool:

@@ -13,8 +13,10 @@ from endpoints_gitops.hogql.change import ChangeKind, QueryChange
 from endpoints_gitops.hogql.insight_change import NodeChange, insight_changes
 from endpoints_gitops.hogql.insight_shape import insight_shape
 from endpoints_gitops.model.finding import Scope, Severity
+from endpoints_gitops.model.json import Json
 
 _IN_SHAPE: Final = (ChangeKind.COLUMNS, ChangeKind.BUCKET, ChangeKind.LIMIT)
+_LABELS: Final = ("name", "tags")  # of the node; no answer shows them
 _ORDER_OF_ROWS: Final = ("offset", "limit by", "with ties")
 
 
@@ -274,10 +276,17 @@ def _other_keys(pair: Pair) -> list[str]:
     if not pair.is_rows:
         return []
     before, after = pair.before.query, pair.after.query
-    keys = {key for key in (*before, *after) if before.get(key) != after.get(key)}
+    keys = {key for key in (*before, *after) if _said(before.get(key)) != _said(after.get(key))}
     return sorted(keys - {"query", "variables", "version"})
+
+
+def _said(value: Json) -> Json:
+    """A flag that is off says what is said without it."""
+    return None if value is False else value
 
 
 def _node_hit(pair: Pair, key: str) -> Hit:
     before, after = pair.before.query.get(key), pair.after.query.get(key)
-    return Hit(locus=f"query.{key}", message=f"{key} of the query changed", before=before, after=after)
+    severity = Severity.INFO if key in _LABELS else None
+    message = f"{key} of the query changed"
+    return Hit(locus=f"query.{key}", message=message, before=before, after=after, severity=severity)

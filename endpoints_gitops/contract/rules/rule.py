@@ -12,6 +12,8 @@ from endpoints_gitops.model.json import Json
 if TYPE_CHECKING:
     from endpoints_gitops.contract.pair import Pair
 
+_GRAVEST: Final = {"draft": Severity.INFO, "beta": Severity.WARN}
+
 RULESET: Final = "2026-11"
 """The ruleset that brought the rules so far; a rule that comes later carries its own date."""
 
@@ -65,6 +67,11 @@ class Rule:
     is_everywhere: bool = False
     since: str = RULESET
     judge: Judge | None = None
+
+    def capped(self, severity: Severity, stability: str | None) -> Severity:
+        """Drafts promise nothing and betas little; what exposes data is as grave in them."""
+        cap = None if self.is_exposure else _GRAVEST.get(stability or "stable")
+        return severity if cap is None else min(severity, cap, key=lambda one: one.rank)
 
     def finding(
         self,
