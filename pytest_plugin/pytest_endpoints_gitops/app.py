@@ -68,7 +68,8 @@ class App:
             f"{name}: not pinned in environment {self.environment}{meant}",
             ("expected", f"a pin in {shown(self.session.lock_path)}"),
             ("received", ", ".join(pin.label for pin in self.pins.values()) or "no pins at all"),
-            command=f"endpoints-gitops lock --env {self.environment}     # after adding it to `uses`",
+            ("fix", "add it to `uses`, then"),
+            command=f"endpoints-gitops lock --env {self.environment}",
         )
 
     @cached_property

@@ -33,8 +33,8 @@ class Asker:
         """The call, noted before it is made: a call that fails was asked for all the same."""
         pin = self.app.pin(name)
         self.log.note_endpoint(pin.label)
-        variables = right_variables(self.app, pin, self.app.variables(pin, said), self.log.nodeid)
-        call = Call(pin, variables, self.log.nodeid)
+        variables = right_variables(self.app, pin, self.app.variables(pin, said), self.log)
+        call = Call(pin, variables, self.log.nodeid, self.log.target)
         fact = CallFact(
             environment=pin.environment,
             endpoint=pin.name,

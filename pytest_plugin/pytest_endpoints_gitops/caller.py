@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, overload
 
 from endpoints_gitops.consumer.errors import ResultsBroken
@@ -81,14 +82,16 @@ def rows_for(asker: Asker, call: Call, answer: Answer, fact: CallFact) -> Tested
         return TestedRows.of_answer(call, answer, reading)
     except ResultsBroken as error:
         details = (("received", answer.origin), ("defined", asker.app.place(call.pin)))
-        raise ContractBroken(error.message, *details, command=f"pytest --endpoints=refresh {call.test}") from None
+        raise ContractBroken(error.message, *details, command=call.command("refresh")) from None
 
 
 def _unknown(asker: Asker, call: Call, answer: Answer, name: str) -> ColumnUnknown:
     """A read of a column that is not there; where another version that was recorded has it, this is what changed."""
     app, pin = asker.app, call.pin
     had = app.recordings.version_with(pin.name, name, other_than=pin.version)
-    expected = f'"{name}", which {pin.name}@{had} has' if had else f'"{name}"'
+    near = get_close_matches(name, answer.run.columns or (), n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    expected = f'"{name}", which {pin.name}@{had} has' if had else f'"{name}"{meant}'
     against = f"endpoints-gitops breaking --against {pin.name}@{had} {pin.name}"
     return ColumnUnknown(
         f'{call.label}: column "{name}" is {"gone" if had else "not in the answer"}',
@@ -112,7 +115,8 @@ def _endpoint_of(kind: type, pins: Mapping[str, Pin]) -> str:
             f"{kind.__name__}: no pinned endpoint has a name like that",
             ("expected", f'a pin of {words}, or __endpoint__ = "NAME" in the class'),
             ("received", ", ".join(pin.label for pin in pins.values()) or "no pins at all"),
-            command="endpoints-gitops lock     # after adding it to `uses`",
+            ("fix", "add the endpoint to `uses`, then"),
+            command="endpoints-gitops lock",
         )
     return found
 

@@ -66,9 +66,12 @@ class EndpointCase:
         raise ExampleMissing(
             f"{label}: variable {lacking[0]!r} is required, and there is no example",
             ("expected", f"an example of {', '.join(lacking)} to call it with"),
-            ("add one", f"to `examples` of the definition, or to the endpoint's entry in `uses`:\n{_sketch(lacking)}"),
+            (
+                "fix",
+                f"add one to the definition, or to the endpoint's entry in `uses`:\n{_sketch(lacking)}\nthen",
+            ),
             ("defined", place),
-            command=f"endpoints-gitops lock --env {app.environment}     # after adding it",
+            command=f"endpoints-gitops lock --env {app.environment}",
         )
 
     def _must_be(

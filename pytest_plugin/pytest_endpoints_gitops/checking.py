@@ -26,6 +26,7 @@ from pytest_endpoints_gitops.values import Answer, Call
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.app import App
+    from pytest_endpoints_gitops.facts import TestLog
 
 _VARIABLES: Final = {
     errors.UnknownVariable: UndeclaredVariable,
@@ -35,7 +36,7 @@ _VARIABLES: Final = {
 _READERS_SHOWN: Final = 4
 
 
-def right_variables(app: App, pin: Pin, sent: Mapping[str, Any], test: str) -> dict[str, Json]:
+def right_variables(app: App, pin: Pin, sent: Mapping[str, Any], log: TestLog) -> dict[str, Json]:
     """What is sent for these values. Raises UndeclaredVariable, MissingVariable or WrongVariableType."""
     try:
         return check_variables(pin, sent)
@@ -45,10 +46,11 @@ def right_variables(app: App, pin: Pin, sent: Mapping[str, Any], test: str) -> d
             ("expected", f"{_signature(pin)}     {shown(app.session.lock_path)}"),
             ("received", " · ".join(f"{name}={value!r}" for name, value in sent.items()) or "no variables"),
             ("also", "\n".join(other.message for other in others)),
-            ("read by", test),
+            ("read by", log.nodeid),
             ("defined", app.place(pin)),
+            ("fix", "change the call, then"),
         )
-        command = f"pytest {test}     # after changing the call"
+        command = f"pytest {log.target}"
         raise _VARIABLES[type(error)](f"{pin.label}: {first.message}", *details, command=command) from None
 
 
@@ -141,7 +143,7 @@ def _shortened(tests: list[str]) -> str:
 def _command(call: Call, answer: Answer) -> str:
     if answer.origin.startswith("live"):
         return f"endpoints-gitops lock --verify --env {call.pin.environment}"
-    return f"pytest --endpoints=refresh {call.test}"
+    return call.command("refresh")
 
 
 def _listed(columns: list[tuple[str, str]]) -> str:

@@ -6,7 +6,10 @@ one counts.
 
 from __future__ import annotations
 
+import os
+import shlex
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -66,6 +69,7 @@ class TestLog:
     __test__ = False
 
     nodeid: str
+    target: str
     properties: list[tuple[str, object]] = field(default_factory=list)
     calls: list[CallFact] = field(default_factory=list)
     canary: list[dict[str, Any]] = field(default_factory=list)
@@ -93,8 +97,15 @@ LOG: Final = pytest.StashKey[TestLog]()
 def log_of(item: pytest.Item) -> TestLog:
     """The log of a test; it begins with the first fixture that asks for it."""
     if LOG not in item.stash:
-        item.stash[LOG] = TestLog(item.nodeid, item.user_properties)
+        item.stash[LOG] = TestLog(item.nodeid, _target(item), item.user_properties)
     return item.stash[LOG]
+
+
+def _target(item: pytest.Item) -> str:
+    """What to give to pytest, in a shell and from where it was started, to run this test alone."""
+    file, *names = item.nodeid.split("::")
+    path = os.path.relpath(item.config.rootpath / file, item.config.invocation_params.dir)
+    return shlex.quote("::".join([Path(path).as_posix(), *names]))
 
 
 @dataclass(slots=True)

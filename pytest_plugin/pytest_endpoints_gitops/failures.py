@@ -41,6 +41,7 @@ class Failure(pytest.fail.Exception):
 
     @property
     def kind(self) -> str:
+        """The class, by which others know it again."""
         return type(self).__name__
 
     def _lines(self) -> Iterable[str]:

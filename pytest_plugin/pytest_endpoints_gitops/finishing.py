@@ -11,7 +11,6 @@ from pytest_endpoints_gitops.failures import NotSetUp
 from pytest_endpoints_gitops.recordings import Recordings
 
 if TYPE_CHECKING:
-    from pytest_endpoints_gitops.facts import CallFact
     from pytest_endpoints_gitops.session import Session
 
 
@@ -89,10 +88,6 @@ def _prune(session: Session, recordings: Recordings, ending: Ending) -> None:
         recordings.remove(file)
         ending.pruned.append(file)
     ending.unused, ending.orphaned = [], []
-
-
-def calls_of(session: Session) -> list[CallFact]:
-    return [call for facts in session.facts.values() for call in facts.calls]
 
 
 def spent(run_directory: Path) -> int:

@@ -77,6 +77,7 @@ class Hooks:
         report = yield
         if call.excinfo is not None and isinstance(call.excinfo.value, Failure):
             log_of(item).failures.append(call.excinfo.value.as_plain())
+            _without_class(report, str(call.excinfo.value))
         if LOG in item.stash:
             run = self.session.run
             facts = item.stash[LOG].as_plain()
@@ -128,6 +129,13 @@ class Hooks:
         for option, said in (("keyword", "-k"), ("markexpr", "-m"), ("lf", "--lf"), ("ignore", "--ignore"), *_MORE):
             if config.getoption(option, None):
                 run.partial_because(f"{said} was given")
+
+
+def _without_class(report: pytest.TestReport, text: str) -> None:
+    """The short summary begins with the verdict, not with the path of a class."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = text
 
 
 _MORE = (

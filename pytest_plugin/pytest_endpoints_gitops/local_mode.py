@@ -55,7 +55,7 @@ class Local:
                 f"{call.label}: this query does not run here",
                 ("why", str(refusal)),
                 ("query", str(call.pin.query.get("query") or call.pin.kind)),
-                command=f"pytest --endpoints=replay {call.test}",
+                command=call.command("replay"),
             ) from None
 
 

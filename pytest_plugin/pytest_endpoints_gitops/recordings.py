@@ -90,7 +90,7 @@ class Recordings:
             problem = error.problems[0]
             verdict = f"{call.label}: the recording cannot be read"
             details = (("received", problem.message), ("defined", problem.where))
-            raise DamagedRecording(verdict, *details, command=_again(call)) from None
+            raise DamagedRecording(verdict, *details, command=call.command("refresh")) from None
 
     def _check(self, call: Call, path: Path, recording: Recording) -> None:
         said = (recording.endpoint, recording.version, canonical(recording.variables))
@@ -99,7 +99,7 @@ class Recordings:
             expected = f"{call.label} {canonical(call.variables)}"
             received = f"{recording.endpoint}@{recording.version} {canonical(recording.variables)}"
             details = (("expected", expected), ("received", received), ("defined", shown(path)))
-            raise DamagedRecording(verdict, *details, command=_again(call))
+            raise DamagedRecording(verdict, *details, command=call.command("refresh"))
         if recording.query_hash != call.pin.query_hash or _is_another(recording.version_id, call.pin.version_id):
             raise _stale(call, path, recording)
         if self.max_age and (_today() - recording.recorded_on).days > self.max_age:
@@ -111,7 +111,7 @@ class Recordings:
             f"{call.label}: the recording is {age} days old, and {self.max_age} is the most",
             ("received", f"recorded on {recording.recorded_on}"),
             ("defined", shown(path)),
-            command=_again(call),
+            command=call.command("refresh"),
         )
 
     def _missing(self, call: Call) -> NoRecording:
@@ -121,7 +121,7 @@ class Recordings:
             verdict,
             ("expected", f"{canonical(call.variables)}     {shown(self.path(call.file))}"),
             ("received", moved or "\n".join(self._nearest(call)) or "nothing is recorded of this version"),
-            command=f"pytest --endpoints=record {call.test}",
+            command=call.command("record"),
         )
 
     def _only_moved(self, call: Call) -> str:
@@ -149,7 +149,7 @@ def _stale(call: Call, path: Path, recording: Recording) -> StaleRecording:
         ("received", f"query {recording.query_hash[:12]}, version id {recording.version_id or 'unknown'}"),
         ("defined", shown(path)),
     )
-    return StaleRecording(f"{call.label}: the recording is of another query", *details, command=_again(call))
+    return StaleRecording(f"{call.label}: the recording is of another query", *details, command=call.command("refresh"))
 
 
 def _readable(path: Path) -> Recording | None:
@@ -162,10 +162,6 @@ def _readable(path: Path) -> Recording | None:
 
 def _is_another(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and one != other
-
-
-def _again(call: Call) -> str:
-    return f"pytest --endpoints=refresh {call.test}"
 
 
 def _today() -> date:

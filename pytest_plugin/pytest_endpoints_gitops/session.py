@@ -63,7 +63,7 @@ class Session:
     """One for each process, in `config.stash`.
 
     `given` is what the controller tells a worker. In the controller, `told` is what it adds to that for workers to
-    come, and `facts` are those of all tests. `sections` are called for the summary. `closing` is closed at the very end.
+    come, and `facts` are those of all tests. `sections` are called for the summary, `closing` is closed at the end.
     """
 
     def __init__(self, config: pytest.Config, settings: Settings, given: dict[str, Any] | None) -> None:

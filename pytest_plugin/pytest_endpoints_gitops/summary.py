@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pytest_endpoints_gitops.options import OPTIONS, Setting
 _TO_A_LINE: Final = 4
 
 if TYPE_CHECKING:
+    from pytest_endpoints_gitops.facts import CallFact
     from pytest_endpoints_gitops.finishing import Ending
     from pytest_endpoints_gitops.session import Session
 
@@ -66,29 +68,39 @@ def _lines(session: Session, ending: Ending) -> Iterator[str]:
 
 
 def _counts(session: Session, ending: Ending) -> str:
-    from pytest_endpoints_gitops.finishing import calls_of, spent
-
-    calls = calls_of(session)
+    """One sentence; empty where there is nothing to count."""
+    calls = [call for facts in session.facts.values() for call in facts.calls]
     tests = sum(bool(facts.calls or facts.failures) for facts in session.facts.values())
-    parts = []
-    if tests:
-        versions = len({(call.environment, call.label) for call in calls})
-        parts.append(f"{_many(len(calls), 'call')} of {_many(versions, 'pinned version')} in {_many(tests, 'test')}")
-        made = spent(session.run_directory) if "run_directory" in session.__dict__ else 0
-        parts.append(f"{_many(made, 'request')} to the server" if made else "nothing asked of the server")
+    parts = [_calls(session, calls, tests)] if tests else []
     failed = Counter(failure["kind"] for facts in session.facts.values() for failure in facts.failures)
-    parts += [f"{count} failed with {kind}" for kind, count in sorted(failed.items())]
-    for count, word in (
-        (len(ending.replaced), "replaced"),
-        (len(ending.kept_old), "left as it was, its tests not passing"),
-    ):
-        parts += [f"{_many(count, 'recording')} {word}"] if count else []
+    if failed:
+        parts.append(f"failed: {', '.join(f'{count} {_words(kind)}' for kind, count in sorted(failed.items()))}")
     parts += _recordings(session, ending)
-    return ", ".join(parts)
+    return "; ".join(parts)
+
+
+def _calls(session: Session, calls: list[CallFact], tests: int) -> str:
+    from pytest_endpoints_gitops.finishing import spent
+
+    versions = len({(call.environment, call.label) for call in calls})
+    made = spent(session.run_directory) if "run_directory" in session.__dict__ else 0
+    asked = f"{_many(made, 'live call')}" if made else "nothing asked of the server"
+    return f"{_many(len(calls), 'call')} of {_many(versions, 'pinned version')} in {_many(tests, 'test')}, {asked}"
+
+
+def _words(kind: str) -> str:
+    """`NoRecording` is "no recording"."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
 
 
 def _recordings(session: Session, ending: Ending) -> list[str]:
-    found = ((ending.unused, "unused"), (ending.orphaned, "orphaned"), (ending.pruned, "deleted"))
+    found = (
+        (ending.replaced, "replaced"),
+        (ending.kept_old, "left as it was: a test that asked did not pass"),
+        (ending.unused, "unused"),
+        (ending.orphaned, "orphaned"),
+        (ending.pruned, "deleted"),
+    )
     parts = [f"{_many(len(files), 'recording')} {word}" for files, word in found if files]
     if session.settings.prune and ending.partial:
         parts.append(f"no recording deleted: {ending.partial}")

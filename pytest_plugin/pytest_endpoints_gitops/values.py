@@ -15,15 +15,22 @@ from endpoints_gitops.model.pin import Pin
 
 @dataclass(frozen=True)
 class Call:
-    """One pinned version with the variables that are sent. `test` is the node id of who asks."""
+    """One pinned version with the variables that are sent. `test` is the node id of who asks, `target` what to give to
+    pytest to run that test alone.
+    """
 
     pin: Pin
     variables: JsonObject
     test: str
+    target: str
 
     @property
     def label(self) -> str:
         return self.pin.label
+
+    def command(self, mode: str) -> str:
+        """The test that asks, run in another mode."""
+        return f"pytest --endpoints={mode} {self.target}"
 
     @cached_property
     def file(self) -> str:

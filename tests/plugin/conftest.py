@@ -45,6 +45,8 @@ variables:
 class App:
     """The folder of an app, and what its people do there."""
 
+    REVENUE = REVENUE
+
     def __init__(self, pytester: pytest.Pytester, server: RunningServer, way: tuple[str, ...]) -> None:
         self.pytester = pytester
         self.server = server
@@ -125,6 +127,19 @@ class App:
         assert result.ret == 0, result.outlines
         return result
 
+    @staticmethod
+    def said(result: pytest.RunResult) -> str:
+        """What a run said, without times."""
+        text = re.sub(r"\d\d:\d\d UTC", "HH:MM UTC", "\n".join(result.outlines))
+        return re.sub(r"(?<=json, )\d{4}-\d\d-\d\d", "TODAY", text)
+
+    def failure(self, result: pytest.RunResult, begins: str = "revenue") -> str:
+        """The first message of ours in a run, from its verdict to its command."""
+        lines = self.said(result).splitlines()
+        start = next(at for at, line in enumerate(lines) if line.startswith(begins) and ": " in line)
+        end = next(at for at, line in enumerate(lines) if at > start and line.startswith("  next "))
+        return "\n".join(lines[start : end + 1])
+
 
 @pytest.fixture(params=WAYS.values(), ids=WAYS)
 def way(request: pytest.FixtureRequest) -> tuple[str, ...]:
@@ -151,17 +166,3 @@ def app_once(
     """For what no worker has a part in."""
     pytester.makeini("[pytest]\n")
     return App(pytester, server, WAYS["no xdist"])
-
-
-def said(result: pytest.RunResult) -> str:
-    """What a run said, without times."""
-    text = "\n".join(result.outlines)
-    return re.sub(r"\d\d:\d\d UTC", "HH:MM UTC", re.sub(r"\d{4}-\d\d-\d\d(?=$| )", "TODAY", text, flags=re.MULTILINE))
-
-
-def failure(result: pytest.RunResult, name: str = "revenue") -> str:
-    """The one message of ours in a run, from its first line to the command."""
-    lines = said(result).splitlines()
-    start = next(at for at, line in enumerate(lines) if line.startswith(f"{name}") and ": " in line)
-    end = next(at for at, line in enumerate(lines) if at > start and line.startswith("  next "))
-    return "\n".join(lines[start : end + 1])

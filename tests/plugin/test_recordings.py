@@ -1,0 +1,213 @@
+"""The states of recordings, and what a run may say of those that it did not ask for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+ONE = """
+def test_total(endpoints):
+    endpoints("revenue", month="2026-07")
+"""
+TWO = (
+    ONE
+    + """
+def test_other(endpoints):
+    endpoints("revenue", month="2026-06")
+
+def test_of_something_else():
+    pass
+"""
+)
+FILE = "revenue/v1/month-2026-07-bf70f6defb4f.json"
+OTHER = "revenue/v1/month-2026-06-04ede9a23507.json"
+
+
+def change(app, **keys):
+    path = app.folder / "recordings" / FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+
+
+@pytest.fixture
+def recorded(app):
+    pin = app.pinned()
+    app.suite(TWO)
+    app.record()
+    app.suite(ONE)
+    return app, pin
+
+
+def test_a_recording_of_another_query_is_stale(recorded):
+    app, pin = recorded
+    change(app, query_hash="0" * 32)
+    assert (
+        app.failure(app.pytest())
+        == f"""\
+revenue@1: the recording is of another query
+  expected   query {pin.query_hash[:12]}, version id {pin.version_id}     the lock
+  received   query 000000000000, version id {pin.version_id}
+  defined    recordings/{FILE}
+  next       pytest --endpoints=refresh test_app.py::test_total"""
+    )
+
+
+def test_a_recording_of_an_endpoint_that_was_made_anew_is_stale(recorded):
+    app, _ = recorded
+    change(app, version_id="another")
+    assert app.failure(app.pytest()).startswith("revenue@1: the recording is of another query")
+
+
+def test_an_old_recording_is_expired(recorded):
+    app, _ = recorded
+    change(app, recorded_on="2020-01-01")
+    app.pytest().assert_outcomes(passed=1)
+    told = app.failure(app.pytest(env={"ENDPOINTS_MAX_AGE": "30"})).splitlines()
+    assert told[0].startswith("revenue@1: the recording is ")
+    assert told[0].endswith(" days old, and 30 is the most")
+    assert told[1:] == [
+        "  received   recorded on 2020-01-01",
+        f"  defined    recordings/{FILE}",
+        "  next       pytest --endpoints=refresh test_app.py::test_total",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"headers": {}}, "unknown key 'headers'"),
+        ({"rows": None}, "rows is a list"),
+        ({"types": ["String"]}, "types is a list of pairs of column and type"),
+        ({"recorded_on": "yesterday"}, "recorded_on is a date such as 2026-07-31"),
+        ({"version": True}, "version is a whole number"),
+    ],
+)
+def test_what_is_no_recording_says_why(app_once, keys, said):
+    app_once.pinned()
+    app_once.suite(ONE)
+    app_once.record()
+    change(app_once, **keys)
+    assert (
+        app_once.failure(app_once.pytest())
+        == f"""\
+revenue@1: the recording cannot be read
+  received   {said}
+  defined    recordings/{FILE}
+  next       pytest --endpoints=refresh test_app.py::test_total"""
+    )
+
+
+def test_a_recording_under_another_name_is_not_taken(recorded):
+    app, _ = recorded
+    change(app, variables={"month": "2026-01"})
+    assert (
+        app.failure(app.pytest())
+        == f"""\
+revenue@1: the recording is of another call than its name says
+  expected   revenue@1 {{"month":"2026-07"}}
+  received   revenue@1 {{"month":"2026-01"}}
+  defined    recordings/{FILE}
+  next       pytest --endpoints=refresh test_app.py::test_total"""
+    )
+
+
+def test_a_missing_recording_names_the_nearest(recorded):
+    app, _ = recorded
+    (app.folder / "recordings" / FILE).unlink()
+    assert (
+        app.failure(app.pytest())
+        == f"""\
+revenue@1: no recording of this call
+  expected   {{"month":"2026-07"}}     recordings/{FILE}
+  received   {{"month":"2026-06"}}     recordings/{OTHER}
+  next       pytest --endpoints=record test_app.py::test_total"""
+    )
+
+
+def test_a_full_run_names_what_is_unused_and_only_prune_deletes(recorded):
+    app, _ = recorded
+    told = app.said(app.pytest())
+    assert "1 recording unused" in told
+    assert f"  unused     {OTHER}\n  next       pytest --endpoints-prune" in told
+    assert app.recordings() == sorted([FILE, OTHER])
+    assert "1 recording deleted" in app.said(app.pytest("--endpoints-prune"))
+    assert app.recordings() == [FILE]
+
+
+def test_what_is_no_longer_pinned_is_orphaned(recorded):
+    app, _ = recorded
+    folder = app.folder / "recordings"
+    (folder / "gone" / "v9").mkdir(parents=True)
+    (folder / "gone" / "v9" / "x-000000000000.json").write_text("{}")
+    (folder / "gone" / "v9" / "notes.json").write_text("{}")
+    told = app.said(app.pytest("--endpoints-prune"))
+    assert "2 recordings deleted" in told
+    assert app.recordings() == ["gone/v9/notes.json", FILE]
+
+
+PARTIAL = {
+    "-k": ("-k", "not else"),
+    "-m": ("-m", "endpoints"),
+    "a path": ("test_app.py",),
+    "a node": ("test_app.py::test_total",),
+    "--lf": ("--lf",),
+    "--ignore": ("--ignore=other",),
+    "--deselect": ("--deselect=test_app.py::test_of_something_else",),
+    "-k with everything": ("-k", "test"),
+}
+
+
+@pytest.mark.parametrize("words", PARTIAL.values(), ids=PARTIAL)
+def test_a_partial_run_judges_and_deletes_nothing(recorded, words):
+    app, _ = recorded
+    app.suite(ONE + "\ndef test_of_something_else():\n    pass\n")
+    result = app.pytest("--endpoints-prune", *words)
+    assert result.ret == 0
+    assert "no recording deleted: " in app.said(result)
+    assert "unused" not in app.said(result)
+    assert app.recordings() == sorted([FILE, OTHER])
+
+
+UNFINISHED = {
+    "a failure": "def test_fails():\n    assert 0\n",
+    "an error": "import pytest\n@pytest.fixture\ndef broken():\n    1 / 0\ndef test_errs(broken):\n    pass\n",
+    "a skip": "import pytest\n@pytest.mark.skip\ndef test_skipped(endpoints):\n    pass\n",
+    "a skip inside": "import pytest\ndef test_skipped(endpoints):\n    pytest.skip('not today')\n",
+    "an expected failure": "import pytest\n@pytest.mark.xfail\ndef test_x(endpoints):\n    assert 0\n",
+    "a skipped file": "import pytest\npytest.importorskip('no_such_module')\n",
+    "a file that cannot be read": "1 /\n",
+}
+
+
+@pytest.mark.parametrize("content", UNFINISHED.values(), ids=UNFINISHED)
+def test_a_run_in_which_something_did_not_run_deletes_nothing(recorded, content):
+    app, _ = recorded
+    app.suite(content, "test_more.py")
+    assert "no recording deleted: " in app.said(app.pytest("--endpoints-prune"))
+    assert app.recordings() == sorted([FILE, OTHER])
+
+
+def test_a_skip_of_another_test_leaves_the_run_full(recorded):
+    app, _ = recorded
+    app.suite("import pytest\n@pytest.mark.skip\ndef test_skipped():\n    pass\n", "test_more.py")
+    assert "1 recording unused" in app.said(app.pytest())
+
+
+def test_a_worker_that_is_killed_loses_no_facts_and_deletes_nothing(app_once):
+    app = app_once
+    app.pinned()
+    app.suite(TWO)
+    app.record()
+    app.suite(
+        "import os, signal, pytest\n"
+        "@pytest.mark.parametrize('number', range(6))\n"
+        "def test_calls(endpoints, number):\n"
+        "    endpoints('revenue', month='2026-07')\n"
+        "def test_dies():\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    app.way = ("-n1", "--max-worker-restart=0")
+    told = app.said(app.pytest("--endpoints-prune"))
+    assert "6 calls of 1 pinned version in 6 tests" in told
+    assert "no recording deleted: " in told
+    assert app.recordings() == sorted([FILE, OTHER])
