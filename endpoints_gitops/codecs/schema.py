@@ -6,10 +6,14 @@ two spellings of freshness that disagree) is for `endpoints-gitops check`.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from endpoints_gitops.model import definition
 from endpoints_gitops.model.definition import QUERY_KEYS, Definition
 
 SCHEMA_URL: Final = (
@@ -23,7 +27,7 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema() -> dict[str, Any]:
     """The schema, in JSON Schema 2020-12."""
-    made = _plain(Definition.model_json_schema())
+    made = _plain(_described(Definition.model_json_schema()))
     definitions = made.pop("$defs")
     return {
         "$schema": _DIALECT,
@@ -38,6 +42,29 @@ def json_schema() -> dict[str, Any]:
 def text() -> str:
     """The schema as the shipped file has it."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _described(schema: dict[str, Any]) -> dict[str, Any]:
+    """With the text below each field of the model as its description."""
+    texts = _texts()
+    for name, model in {Definition.__name__: schema, **schema["$defs"]}.items():
+        for key, field in model.get("properties", {}).items():
+            if (text := texts[name].get(key)) is not None:
+                model["properties"][key] = dict(sorted({**field, "description": text}.items()))
+    return schema
+
+
+def _texts() -> dict[str, dict[str, str]]:
+    """The texts by class and field, from the source of the model."""
+    found: dict[str, dict[str, str]] = {}
+    tree = ast.parse(inspect.getsource(definition))
+    for one in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        found[one.name] = {}
+        for field, below in pairwise(one.body):
+            match field, below:
+                case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[one.name][key] = inspect.cleandoc(text)
+    return found
 
 
 def _stated(key: str) -> dict[str, Any]:

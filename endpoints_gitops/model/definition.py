@@ -130,7 +130,11 @@ _TYPE_WORDS: Final = [*VariableType, *GUESSED_TYPES]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True)
+    """The text below a field is its description in the JSON Schema (`codecs.schema` reads it: pydantic would do so at
+    every start of the program).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
     def states(self, key: str) -> bool:
         """Whether the file says anything about this key."""
