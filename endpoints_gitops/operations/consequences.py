@@ -132,7 +132,7 @@ def _as_planned(change: Change, values: Meaning, loaded: LoadedDefinition | None
     definition = Definition(
         name=change.name,
         query_definition=_node(node if isinstance(node, Mapping) else {"kind": HOGQL, "query": ""}),
-        tags=values.get(Key.TAGS),  # type: ignore[arg-type]  # pydantic looks at it
+        tags=values.get(Key.TAGS),
     )
     made = LoadedDefinition(
         path=change.path or change.name,

@@ -25,7 +25,8 @@ def definitions_at(
     `shown` stands for the commit in paths. A file outside the folder is no part of it, wherever a `query_file` leads.
     """
     prefix = found.inside(folder.resolve())
-    definitions, problems = [], []
+    definitions: list[LoadedDefinition] = []
+    problems: list[Problem] = []
     with Blobs(found) as blobs:
         for mode, path in _listed(found, commit, prefix):
             name = f"{shown}:{path}"
