@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal
 
+from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.eligibility import reason
 from endpoints_gitops.hogql.insight_shape import insight_shape
 from endpoints_gitops.hogql.parser import ParseFailure, parse
@@ -174,6 +175,14 @@ class Contract:
     def tenants(self) -> tuple[str, ...]:
         """The variables that keep callers apart."""
         return tuple(one.name for one in self.inputs if one.is_tenant)
+
+    @property
+    def stars(self) -> tuple[str, ...]:
+        """The `*` that the columns were read from: they hold for the tables of today. Columns that a server or the file
+        itself lists do not come from them.
+        """
+        is_read = self.sql is not None and self.identity is None and self.declared is None
+        return output(self.sql or "").stars if is_read else ()
 
     @cached_property
     def shape(self) -> QueryShape | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from endpoints_gitops.contract.contract import UNKNOWN, ContractColumn
+from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
 from endpoints_gitops.contract.pair import Pair
 from endpoints_gitops.contract.rules.column_types import column_hit, is_computed_alike
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
@@ -145,11 +145,10 @@ def columns_unknown(pair: Pair) -> Iterator[Hit]:
     if not pair.is_rows or pair.is_same_text:
         return
     for side, word in ((pair.before, "before"), (pair.after, "after")):
-        if side.columns is None:
-            why = side.columns_why or "nothing is known of them"
-            yield Hit(
-                locus=f"columns ({word})", message=f"the columns {word} the change are not known: {why}", after=why
-            )
+        why = _why_unknown(side)
+        if why is not None:
+            message = f"the columns {word} the change are not known: {why}"
+            yield Hit(locus=f"columns ({word})", message=message, after=why)
     if pair.knows_columns:
         yield from _unknown_types(pair)
 
@@ -158,6 +157,13 @@ def doubled(columns: tuple[ContractColumn, ...] | None) -> list[str]:
     """Names that stand more than once."""
     names = [one.name for one in columns or ()]
     return sorted({name for name in names if names.count(name) > 1})
+
+
+def _why_unknown(side: Contract) -> str | None:
+    """Columns that were read from a `*` are those of the tables as they are today."""
+    if side.columns is None:
+        return side.columns_why or "nothing is known of them"
+    return f"{', '.join(side.stars)} follows the table and not the query" if side.stars else None
 
 
 def _unknown_types(pair: Pair) -> Iterator[Hit]:
