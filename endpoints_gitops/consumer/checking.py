@@ -7,6 +7,7 @@ variables (docs/server.md#running).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -65,7 +66,9 @@ def check_answer(pin: Pin, answer: RunAnswer, use: Use | None = None) -> None:
     reads, wanted = (use.reads, use.columns) if use else ("name", None)
     if pin.columns is not None:
         received = typed_columns(answer.columns, answer.types)
-        mistakes = column_mistakes(pin.columns, received, reads, wanted, answer.materialized)
+        mistakes = column_mistakes(
+            _judged(pin.columns, bool(pin.variables)), received, reads, wanted, answer.materialized
+        )
         if mistakes:
             raise ColumnsBroken(pin, mistakes, received)
     check_widths(pin, answer)
@@ -106,6 +109,16 @@ def column_mistakes(
         return (*_by_position(pinned, received, is_from_table=is_from_table),)
     read = [one for one in pinned if wanted is None or one.name in wanted]
     return (*_by_name(read, received, is_from_table=is_from_table),)
+
+
+@lru_cache(maxsize=1024)
+def _judged(columns: tuple[PinnedColumn, ...], has_variables: bool) -> tuple[PinnedColumn, ...]:
+    """The pinned columns, with the types that can be relied on: the server finds them with `''` for each variable, so
+    "string" can mean the type of any value (docs/server.md#answers).
+    """
+    if not has_variables:
+        return columns
+    return tuple(replace(one, type="unknown") if one.type == "string" else one for one in columns)
 
 
 def _check_identity(pin: Pin, answer: RunAnswer) -> None:

@@ -116,10 +116,10 @@ def _lock(path: Path) -> Lock:
 
 def _settings(configuration: Configuration, environment: str | None, lock: Lock) -> EnvironmentSettings:
     """A configuration that names no default may still have just one environment that is locked."""
-    from endpoints_gitops.workspace.configuration import choose_environment
+    from endpoints_gitops.workspace.configuration import DEFAULT_ENVIRONMENT, choose_environment
 
     if not configuration.is_configured:
-        return choose_environment(configuration, None)
+        return choose_environment(configuration, DEFAULT_ENVIRONMENT)
     locked = {pin.environment for pin in lock.pins} & configuration.environments.keys()
     is_open = not (environment or configuration.overrides.get("ENV") or configuration.default_environment)
     return choose_environment(configuration, next(iter(locked)) if is_open and len(locked) == 1 else environment)

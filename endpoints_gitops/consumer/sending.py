@@ -26,7 +26,7 @@ def as_json(value: object) -> Json:
         if isinstance(value, kind):
             written: Json = write(value)
             return written
-    raise _Unsendable(f"a {type(value).__name__} cannot be sent as JSON")
+    return _refuse(value)
 
 
 def mistake_of(variable: PinnedVariable, value: object, *, is_insight: bool) -> str | None:

@@ -1,0 +1,270 @@
+"""What is pinned is called, and nothing else; before, between and after, all is checked."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import endpoints_gitops as library
+from endpoints_gitops import Cache, Row
+from endpoints_gitops.api.wire import Answer
+from endpoints_gitops.local.faults import Effect, Fault
+
+TEN = "SELECT number AS n FROM numbers(10) ORDER BY n"
+
+
+def paths(server):
+    return [entry.path for entry in server.requests.entries()]
+
+
+def test_the_pinned_version_answers_after_an_edit(app, create, client, server):
+    pin = create("plans", "SELECT 'old' AS plan")
+    client.update_endpoint("plans", {"query": {"kind": "HogQLQuery", "query": "SELECT 'new' AS plan, 1 AS more"}})
+    server.requests.clear()
+    rows = app(pin).run("plans")
+    assert [row.plan for row in rows] == ["old"]
+    assert rows.version == 1
+    assert paths(server) == ["/api/projects/1/endpoints/plans/run/?version=1"]
+
+
+def test_variables_by_keyword_and_by_name(app, create):
+    pin = create(
+        "both", "SELECT {variables.days} AS days, {variables.limit} AS most",
+        variables={"days": ("Number", 7), "limit": ("Number", 5)},
+    )  # fmt: skip
+    called = app(pin)
+    assert tuple(called.run("both")[0]) == (7, 5)
+    assert tuple(called.run("both", days=30, limit=2)[0]) == (30, 2)
+    assert tuple(called.run("both", variables={"limit": 3}, days=1)[0]) == (1, 3)
+    with pytest.raises(library.UsageError, match="'days' is given twice"):
+        called.run("both", variables={"days": 3}, days=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "error", "message"),
+    [
+        ("revenu", {}, library.PinMissing, "pins no endpoint 'revenu' in environment default; did you mean 'revenue'?"),
+        ("revenue", {"dayz": 1}, library.UnknownVariable, "it takes no variable 'dayz'; did you mean 'days'?"),
+        ("revenue", {"limit": 1}, library.UnknownVariable, "it takes no variable 'limit'; the option is called _limit"),
+        ("revenue", {"days": "7"}, library.WrongVariableType, "'days' is a number (Number), and was given '7'"),
+        ("revenue", {"_limit": 0}, library.UsageError, "_limit is a whole number from 1"),
+        ("revenue", {"_offset": 1}, library.UsageError, "_offset needs a _limit"),
+        ("revenue", {"_refresh": "FORCE"}, library.UsageError, "_refresh is one of cache, force, direct"),
+        ("revenue", {"_refresh": "direct"}, library.UsageError, "this version has none"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_right_is_not_sent(app, create, server, name, sent, error, message):
+    pin = create("revenue", "SELECT {variables.days} AS days", variables={"days": ("Number", 7)})
+    with pytest.raises(error) as raised:
+        app(pin).run(name, **sent)
+    assert message in str(raised.value)
+    assert paths(server) == []
+
+
+def test_an_inactive_endpoint_is_told_from_one_that_is_gone(app, create, client):
+    pins = create("off"), create("gone"), create("version")
+    client.update_endpoint("off", {"is_active": False})
+    client.delete_endpoint("gone")
+    client.update_endpoint("version", {"is_active": False}, version=1)
+    called = app(*pins)
+    with pytest.raises(library.EndpointInactive, match="'off' is inactive") as raised:
+        called.run("off")
+    assert raised.value.fix == "endpoints-gitops activate off --env default"
+    with pytest.raises(library.EndpointNotFound, match="no active endpoint 'gone'"):
+        called.run("gone")
+    with pytest.raises(library.VersionInactive, match="Version 1 is inactive"):
+        called.run("version")
+
+
+def test_an_endpoint_made_anew_is_another(app, create):
+    pin = create("again")
+    old = replace(pin, created_at=datetime.now(UTC) - timedelta(days=3))
+    with pytest.raises(library.EndpointRecreated, match="again@1: the version that answers was made at"):
+        app(old).run("again")
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault(effect=Effect.ERROR, status=401), library.Unauthenticated),
+        (Fault(effect=Effect.ERROR, status=403), library.Forbidden),
+        (Fault(effect=Effect.ERROR, status=404), library.EndpointNotFound),
+        (Fault(effect=Effect.ERROR, status=429, retry_after=9), library.Throttled),
+        (Fault(effect=Effect.ERROR, status=500), library.ServerFault),
+        (Fault(effect=Effect.ERROR, status=503), library.ServerFault),
+        (Fault(effect=Effect.HTML, status=502), library.GatewayFault),
+        (Fault(effect=Effect.WRONG_JSON), library.BadAnswer),
+        (Fault(effect=Effect.DROP), library.Unreachable),
+    ],
+    ids=str,
+)
+def test_each_failure_is_a_class_that_says_what_to_do(app, create, server, fault, error):
+    pin = create("one")
+    server.faults.add(fault)
+    with pytest.raises(error) as raised:
+        app(pin, max_wait=0.2).run("one")
+    assert raised.value.fix
+    assert server.key not in repr(raised.value) + str(raised.value) + str(raised.value.__dict__)
+
+
+def test_retry_after_is_waited_for(app, create, server):
+    pin = create("one")
+    server.faults.add(Fault(effect=Effect.ERROR, status=429, retry_after=0, nth=1))
+    assert [row.one for row in app(pin).run("one")] == [1]
+    assert len(paths(server)) == 2
+
+
+def test_a_key_that_may_only_run_will_do(app, create, client, server):
+    pin = create("one")
+    assert len(app(pin, key=server.project_secret_key).run("one")) == 1
+    client.update_endpoint("one", {"is_active": False})
+    with pytest.raises(library.EndpointNotFound, match="no active endpoint"):
+        app(pin, key=server.project_secret_key).run("one")
+
+
+def test_all_rows_page_by_page(app, create, server):
+    pin = create("ten", TEN)
+    assert [row.n for row in app(pin).iterate("ten", page_size=4)] == list(range(10))
+    assert len(paths(server)) == 3
+    assert all("version=1" in path for path in paths(server))
+
+
+@pytest.mark.parametrize("size", [1, 3, 6, 7, 8, 100])
+def test_a_limit_is_a_ceiling_whatever_the_page(app, create, size):
+    pin = create("ten", f"{TEN} LIMIT 7")
+    assert [row.n for row in app(pin).iterate("ten", page_size=size)] == list(range(7))
+
+
+def test_an_order_that_is_open_is_told_once(app, create):
+    called = app(create("open", "SELECT number AS n FROM numbers(6)"))
+    with pytest.warns(library.PagingWarning, match=r"open@1: the query has no ORDER BY") as told:
+        assert len(called.iterate("open", page_size=2)) == 6
+    assert [each.filename for each in told] == [__file__.replace("test_calling", "conftest")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(called.iterate("open", page_size=2)) == 6
+
+
+def test_pages_of_a_union_are_refused_before_anything_is_sent(app, create, server):
+    pin = create("union", "SELECT 1 AS n UNION ALL SELECT 2 AS n")
+    with pytest.raises(library.UsageError, match="the server has no pages of a UNION"):
+        app(pin).iterate("union")
+    assert paths(server) == []
+
+
+def test_rows_where_the_server_may_have_stopped(app, create):
+    called = app(
+        create("many", "SELECT number AS n FROM numbers(200) ORDER BY n"),
+        create("hundred", "SELECT number AS n FROM numbers(200) ORDER BY n LIMIT 100"),
+    )
+    with pytest.warns(library.PagingWarning, match="many@1: it stopped at 100 rows"):
+        assert called.run("many").has_more is None
+    assert called.run("many", _limit=150).has_more is True
+    assert called.run("many", _limit=100, _offset=100).has_more is False
+    assert called.run("hundred").has_more is False
+
+
+def refuses_offset(request):
+    """A deployment that does not let personal keys page."""
+    if request.body.get("offset"):
+        detail = "OFFSET is not supported on queries made with a personal API key. For pagination, use keyset …"
+        body = {"type": "validation_error", "code": "hogql_query_error", "detail": detail, "attr": None}
+        return Answer(status=400, headers={}, body=json.dumps(body).encode())
+    body = {"results": [[0]], "columns": ["n"], "types": [["n", "UInt64"]], "hasMore": True, "endpoint_version": 1}
+    return Answer(status=200, headers={}, body=json.dumps(body).encode())
+
+
+def test_an_offset_that_is_refused_says_what_else_there_is(app, create):
+    with pytest.raises(library.OffsetRefused) as raised:
+        app(create("ten", TEN), answers=refuses_offset).iterate("ten", page_size=1)
+    assert raised.value.fix.startswith("use a project secret key (phs_…), which may page; or one page that holds all")
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_cache_says_how_old_its_answers_are(app, create, server):
+    clock = Clock()
+    pin = create("ten", "SELECT {variables.n} AS n", variables={"n": ("Number", 1)})
+    called = app(pin, cache=Cache(seconds=30, now=clock))
+    assert called.run("ten").age == 0
+    clock.now = 20
+    assert called.run("ten").age == 20
+    assert called.run("ten", n=2).age == 0
+    assert called.run("ten", _refresh="force").age == 0
+    assert called.run("ten").age == 0
+    clock.now = 51
+    assert called.run("ten").age == 0
+    assert len(paths(server)) == 4
+
+
+def test_no_cache_unless_asked_for(app, create, server):
+    called = app(create("one"))
+    called.run("one")
+    called.run("one")
+    assert len(paths(server)) == 2
+
+
+def test_a_full_cache_forgets_what_was_longest_not_asked_for(app, create, server):
+    called = app(
+        create("ten", "SELECT {variables.n} AS n", variables={"n": ("Number", 1)}), cache=Cache(seconds=30, most=2)
+    )
+    for number in (1, 2, 1, 3, 1, 2):
+        called.run("ten", n=number)
+    assert len(paths(server)) == 4
+
+
+def test_strict_warn_and_off(app, create):
+    pin = create("one", "SELECT 1 AS one")
+    wider = replace(pin, columns=(*pin.columns, replace(pin.columns[0], name="two")))
+    with pytest.raises(library.ColumnsBroken, match="one@1: column 'two' is gone; the answer has one"):
+        app(wider).run("one")
+    with pytest.warns(library.ContractWarning, match="column 'two' is gone"):
+        assert app(wider, contract="warn").run("one")[0].one == 1
+    assert app(wider, contract="off").run("one")[0].one == 1
+    with pytest.raises(library.UsageError, match='contract is "strict", "warn" or "off"'):
+        app(wider, contract="lax")
+
+
+def test_the_key_is_nowhere_to_be_seen(app, create, server, caplog):
+    called = app(create("one"))
+    with caplog.at_level(logging.DEBUG):
+        rows = called.run("one")
+    assert "POST /api/projects/1/endpoints/one/run/?version=1 -> 200" in caplog.text
+    seen = caplog.text + repr(called.endpoints) + str(called.endpoints.__dict__) + repr(rows) + str(rows.__dict__)
+    assert server.key not in seen
+
+
+def test_what_is_pinned_can_be_looked_at(app, create):
+    called = app(create("one"), create("ten", TEN)).endpoints
+    assert sorted(called.pins) == ["one", "ten"]
+    assert called.version("ten") == 1
+    assert called.environment == "default"
+    assert repr(called).endswith("endpoints.lock: 2 pins, environment default>")
+
+
+def test_after_close_the_next_call_opens_anew(app, create):
+    called = app(create("one"))
+    called.run("one")
+    called.close()
+    assert called.run("one").of(Row)[0].one == 1
+
+
+def test_a_materialised_version_requires_its_variables(app, create, server):
+    pin = create("days", "SELECT {variables.days} AS days", variables={"days": ("Number", 7)})
+    table = replace(pin, materialized=True, variables=(replace(pin.variables[0], required=True),))
+    called = app(table)
+    for sent in ({}, {"days": None}):
+        with pytest.raises(library.MissingVariable, match="version 1 is materialised, which makes its variables requ"):
+            called.run("days", **sent)
+    assert paths(server) == []
+    assert called.run("days", days=3)[0].days == 3

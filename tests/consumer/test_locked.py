@@ -1,0 +1,141 @@
+"""Which pins an app has, and where its host and key come from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import endpoints_gitops as library
+from endpoints_gitops import Endpoints
+
+CONFIGURED = """
+[environments.{name}]
+host = "{host}"
+project_id = {project}
+key = "env:APP_KEY"
+"""
+
+
+@pytest.fixture
+def configured(tmp_path, nobodys_settings):  # noqa: ARG001 - works by being there
+    """Writes endpoints.toml beside the lock: `configured({"prod": "https://eu.posthog.com"}, head="…", tail="…")`."""
+
+    def write(hosts, head="", tail=""):
+        folder = tmp_path / "app"
+        folder.mkdir(exist_ok=True)
+        parts = (CONFIGURED.format(name=name, host=host, project=7) for name, host in hosts.items())
+        (folder / "endpoints.toml").write_text(head + "".join(parts) + tail)
+
+    return write
+
+
+def reached(endpoints):
+    connection = endpoints._connection()
+    return connection.host, connection.project_id, connection.key.reveal()
+
+
+def test_host_and_key_from_the_configuration_beside_the_lock(lock, pin, configured, monkeypatch):
+    configured({"prod": "https://eu.posthog.com"})
+    monkeypatch.setenv("APP_KEY", "phx_app")
+    endpoints = Endpoints.from_lock(lock(pin(environment="prod")))
+    assert endpoints.environment == "prod"
+    assert reached(endpoints) == ("https://eu.posthog.com", 7, "phx_app")
+
+
+def test_without_configuration_the_variables_of_posthog_cli_count(lock, pin, monkeypatch):
+    for name, value in {"API_KEY": "phx_cli", "PROJECT_ID": "9", "HOST": "https://us.posthog.com"}.items():
+        monkeypatch.setenv(f"POSTHOG_CLI_{name}", value)
+    endpoints = Endpoints.from_lock(lock(pin(environment="prod")))
+    assert (endpoints.environment, list(endpoints.pins)) == ("prod", ["revenue"])
+    assert reached(endpoints) == ("https://us.posthog.com", 9, "phx_cli")
+
+
+def test_what_the_app_hands_over_goes_first(lock, pin, configured):
+    configured({"prod": "https://eu.posthog.com"})
+    endpoints = Endpoints.from_lock(lock(pin(environment="prod")), host="https://us.posthog.com", project_id=3, key="k")
+    assert reached(endpoints) == ("https://us.posthog.com", 3, "k")
+
+
+def test_no_key_is_looked_for_before_the_first_call(lock, pin, configured):
+    configured({"prod": "https://eu.posthog.com"})
+    endpoints = Endpoints.from_lock(lock(pin(environment="prod")))
+    with pytest.raises(library.CredentialsError, match="APP_KEY, which is not set"):
+        endpoints.run("revenue")
+
+
+@pytest.mark.parametrize(
+    ("environments", "locked", "asked", "variable", "found"),
+    [
+        (("prod", "staging"), ("prod", "staging"), "staging", None, "staging"),
+        (("prod", "staging"), ("prod", "staging"), None, "staging", "staging"),
+        (("prod", "staging"), ("staging",), None, None, "staging"),
+        ((), ("prod", "staging"), "prod", None, "prod"),
+        ((), ("prod", "staging"), None, "staging", "staging"),
+        ((), (), None, None, "default"),
+    ],
+)
+def test_which_environment(lock, pin, configured, monkeypatch, environments, locked, asked, variable, found):
+    if environments:
+        configured(dict.fromkeys(environments, "https://eu.posthog.com"))
+    if variable:
+        monkeypatch.setenv("ENDPOINTS_GITOPS_ENV", variable)
+    path = lock(*(pin(environment=name) for name in locked))
+    endpoints = Endpoints.from_lock(path, environment=asked)
+    assert endpoints.environment == found
+    assert all(one.environment == found for one in endpoints.pins.values())
+
+
+@pytest.mark.parametrize(
+    ("environments", "asked", "message"),
+    [
+        ((), None, "the lock has pins of several environments: prod, staging"),
+        (("prod", "staging"), None, "several environments are configured and none is the default"),
+        (("prod", "staging"), "prd", "there is no environment 'prd'; did you mean 'prod'?"),
+    ],
+)
+def test_an_environment_that_cannot_be_told(lock, pin, configured, environments, asked, message):
+    if environments:
+        configured(dict.fromkeys(environments, "https://eu.posthog.com"))
+    with pytest.raises(library.UsageError) as raised:
+        Endpoints.from_lock(lock(pin(environment="prod"), pin(environment="staging")), environment=asked)
+    assert message in str(raised.value)
+    assert raised.value.fix
+
+
+def test_the_manifest_says_how_rows_are_read(lock, pin, configured):
+    configured({"prod": "https://eu.posthog.com"}, tail='[uses]\nrevenue = { reads = "position", columns = ["a"] }\n')
+    use = Endpoints.from_lock(lock(pin(environment="prod")))._locked.uses["revenue"]
+    assert (use.reads, use.columns) == ("position", ("a",))
+
+
+def test_files_that_are_not_right(lock, pin, tmp_path, configured):
+    with pytest.raises(library.UsageError, match="there is no lock at") as missing:
+        Endpoints.from_lock(tmp_path / "endpoints.lock")
+    assert missing.value.fix == "endpoints-gitops lock writes it; deploy it with the app"
+    path = lock(pin())
+    path.write_bytes(b"<<<<<<< ours\n" + path.read_bytes())
+    with pytest.raises(library.InvalidInput) as broken:
+        Endpoints.from_lock(path)
+    assert broken.value.problems[0].code == "lock.conflict"
+    configured({"prod": "no address"})
+    with pytest.raises(library.InvalidInput):
+        Endpoints.from_lock(lock(pin()))
+
+
+@pytest.mark.parametrize(("given", "lacking"), [({}, "host"), ({"host": "https://us.posthog.com"}, "project_id")])
+def test_a_key_with_nowhere_to_go(lock, pin, given, lacking):
+    with pytest.raises(library.UsageError, match=f"there is a key, and no {lacking}"):
+        Endpoints.from_lock(lock(pin()), key="phx_k", **given).run("revenue")
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf")])
+def test_a_cache_of_no_time(lock, pin, seconds):
+    with pytest.raises(library.UsageError, match="a cache keeps answers for some seconds"):
+        Endpoints.from_lock(lock(pin()), cache=seconds)
+
+
+def test_pins_of_other_environments_are_not_called(lock, pin):
+    path = lock(pin(environment="prod"), replace(pin(environment="staging"), name="only_staging"))
+    with pytest.raises(library.PinMissing, match="pins no endpoint 'only_staging' in environment prod"):
+        Endpoints.from_lock(path, environment="prod").run("only_staging")

@@ -1,0 +1,196 @@
+"""Rows: by attribute, key and place, as dictionaries, models and frames."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sys
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+from pydantic import BaseModel, ConfigDict
+
+import endpoints_gitops as library
+from endpoints_gitops.api.answers import RunAnswer
+from endpoints_gitops.consumer.rows import rows_of
+from endpoints_gitops.model.pin import PinnedColumn
+
+COLUMNS = {
+    "day": "Date",
+    "at": "DateTime64(6, 'UTC')",
+    "mrr": "Nullable(Decimal(18, 2))",
+    "n": "Nullable(UInt64)",
+    "rate": "Nullable(Float64)",
+    "ok": "Bool",
+    "plan": "String",
+}
+FIRST = ["2026-07-01", "2026-07-01T12:00:00Z", "9.90", 18446744073709551615, 0.5, True, "pro"]
+SECOND = ["2026-07-02", "2026-07-02T12:00:00Z", None, None, None, False, "free"]
+READ = (date(2026, 7, 1), datetime(2026, 7, 1, 12, tzinfo=UTC), Decimal("9.90"), 2**64 - 1, 0.5, True, "pro")
+
+
+@pytest.fixture
+def rows(pin):
+    def make(columns=COLUMNS, results=(FIRST, SECOND), **more):
+        pairs = tuple(columns.items() if isinstance(columns, dict) else columns)
+        answer = RunAnswer(
+            columns=tuple(name for name, _ in pairs), types=pairs, results=list(results), has_more=False, version=3,
+            execution_id=None, materialized=False, raw={"results": list(results)},
+        )  # fmt: skip
+        return rows_of(pin(**more), answer)
+
+    return make
+
+
+def test_records(rows):
+    found = rows()
+    row = found[0]
+    assert (row.mrr, row["mrr"], row[2], row[-5]) == (Decimal("9.90"),) * 4
+    assert row[1:3] == list(READ[1:3])
+    assert tuple(row) == READ
+    assert row == READ
+    assert row == rows()[0] != found[1]
+    assert len({row, rows()[0]}) == 1
+    assert (len(found), len(row)) == (2, 7)
+    assert [each.plan for each in found] == ["pro", "free"]
+    assert [each.plan for each in found[1:]] == ["free"]
+    assert found.column("n") == [2**64 - 1, None]
+    assert found.columns == tuple(COLUMNS)
+    assert found.types == tuple(COLUMNS.values())
+    assert found.as_dicts()[0] == row.as_dict() == dict(zip(COLUMNS, READ, strict=True))
+    assert repr(rows({"n": "UInt8"}, [[1]])[0]) == "Row(n=1)"
+    assert repr(found) == "<Rows of revenue@3: 2 rows of day, at, mrr, n, rate, ok, plan>"
+    assert "mrr" in dir(row)
+
+
+def test_what_is_not_there_says_what_is(rows):
+    found = rows()
+    with pytest.raises(KeyError, match=r"there is no column 'plam'; did you mean 'plan'\?"):
+        found[0]["plam"]
+    with pytest.raises(AttributeError, match="there is no column 'zzz'; there are"):
+        _ = found[0].zzz
+    with pytest.raises(KeyError, match="there is no column 'zzz'"):
+        found.column("zzz")
+    with pytest.raises(IndexError):
+        found[0][7]
+    assert not hasattr(found[0], "__html__")
+
+
+def test_any_name_is_read_by_its_key(rows):
+    names = ("count()", "as_dict", "count", "index", "class")
+    row = rows(dict.fromkeys(names, "UInt8"), [[1, 2, 3, 4, 5]])[0]
+    assert (row["count()"], row["as_dict"], row.count, row.index, row["class"]) == (1, 2, 3, 4, 5)
+    assert callable(row.as_dict)
+
+
+def test_two_columns_of_one_name_are_read_by_place(rows):
+    found = rows((("a", "UInt8"), ("a", "Date"), ("b", "UInt8")), [[1, "2026-07-01", 2]])
+    assert (found[0][0], found[0][1], found[0].b) == (1, date(2026, 7, 1), 2)
+    with pytest.raises(KeyError, match="several columns are called 'a': read them by place"):
+        found[0]["a"]
+    for convert in (found.as_dicts, found.to_polars, found[0].as_dict):
+        with pytest.raises(library.UsageError, match="several columns are called 'a'"):
+            convert()
+    assert list(found.to_pandas().columns) == ["a", "a", "b"]
+
+
+def test_copies_and_pickles(rows):
+    found = rows()
+    for again in (pickle.loads(pickle.dumps(found)), copy.deepcopy(found), copy.copy(found)):
+        assert list(again) == list(found)
+        assert again.pin == found.pin
+    assert pickle.loads(pickle.dumps(found[0])) == found[0] == copy.copy(found[0])
+
+
+def test_a_value_that_is_none_of_its_type(rows):
+    found = rows({"n": "UInt8", "day": "Date"}, [[1, "2026-07-01"], [2, "July"]])
+    assert found[0].day == date(2026, 7, 1)
+    for look in (lambda: found[1], lambda: found.column("day"), found.as_dicts, lambda: list(found)):
+        with pytest.raises(library.UnreadableValue, match="revenue@3: column 'day' is Date, and holds 'July'"):
+            look()
+    assert found.column("n") == [1, 2]
+    assert found.raw["results"][1] == [2, "July"]
+
+
+def test_types_of_the_pin_where_the_answer_says_none(pin):
+    columns = (PinnedColumn(name="day", type="date"), PinnedColumn(name="n", type="integer"))
+    answer = RunAnswer(
+        columns=("n", "day"), types=(), results=[[1, "2026-07-01"]], has_more=False, version=3, execution_id=None,
+        materialized=False, raw={},
+    )  # fmt: skip
+    found = rows_of(pin(columns=None), answer)
+    assert found.types == ("unknown", "unknown")
+    found = rows_of(replace(pin(), columns=columns), answer)
+    assert found.types == ("integer", "date")
+    assert found[0].day == date(2026, 7, 1)
+
+
+class Revenue(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    day: date
+    at: datetime
+    mrr: Decimal | None
+    n: int | None
+    plan: str
+
+
+def test_models(rows):
+    first, second = rows().to_models(Revenue)
+    assert (first.day, first.mrr, first.n, second.mrr) == (READ[0], READ[2], READ[3], None)
+
+
+def test_pandas_loses_nothing(rows):
+    frame = rows().to_pandas()
+    assert list(frame.columns) == list(COLUMNS)
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == {
+        "day": "object", "at": "datetime64[us, UTC]", "mrr": "object", "n": "UInt64", "rate": "float64",
+        "ok": "boolean", "plan": "object",
+    }  # fmt: skip
+    assert int(frame["n"][0]) == 2**64 - 1
+    assert frame["mrr"][0] == Decimal("9.90")
+    assert frame["n"].isna().tolist() == [False, True]
+    assert rows(results=[]).to_pandas().shape == (0, 7)
+
+
+def test_polars_loses_nothing(rows):
+    import polars as pl
+
+    frame = rows().to_polars()
+    assert frame.schema == {
+        "day": pl.Date, "at": pl.Datetime("us", "UTC"), "mrr": pl.Decimal(38, 2), "n": pl.UInt64, "rate": pl.Float64,
+        "ok": pl.Boolean, "plan": pl.String,
+    }  # fmt: skip
+    assert frame["n"].to_list() == [2**64 - 1, None]
+    assert frame["mrr"].to_list() == [Decimal("9.90"), None]
+    assert rows(results=[]).to_polars().shape == (0, 7)
+
+
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_an_extra_that_is_not_installed(rows, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(library.UsageError, match=f"needs the package {package}") as raised:
+        getattr(rows(), f"to_{package}")()
+    assert raised.value.fix == f"pip install 'endpoints-gitops[{package}]'"
+
+
+def test_rows_of_the_engine(app, create):
+    """The local server's ClickHouse writes values as PostHog's does."""
+    sql = (
+        "SELECT toDate('2026-07-01') AS day, toDateTime('2026-07-01 12:00:00') AS at, toDecimal('1.50', 2) AS mrr,"
+        " 18446744073709551615 AS big, [toDate('2026-07-01')] AS days, tuple(1, toDate('2026-07-01')) AS pair,"
+        " NULL AS z"
+    )
+    row = app(create("values", sql)).run("values")[0]
+    day = date(2026, 7, 1)
+    assert (row.day, row.mrr, row.big, row.days, row.pair[1], row.z) == (
+        day,
+        Decimal("1.50"),
+        2**64 - 1,
+        [day],
+        day,
+        None,
+    )
+    assert row.at == datetime(2026, 7, 1, 12, tzinfo=UTC)
