@@ -1,4 +1,4 @@
-"""The rows of a call against those of its candidate: in which columns they differ, how often, and one pair to look at."""
+"""The rows of a call against those of its candidate: in which columns they differ, how often, and one pair."""
 
 from __future__ import annotations
 

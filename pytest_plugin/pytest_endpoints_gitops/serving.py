@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from endpoints_gitops.contract.rules import RULES
+from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops.asking import Asker
 from pytest_endpoints_gitops.facts import TestLog, log_of
@@ -82,13 +82,13 @@ class _Desk:
         """An app may make nothing of the error that it gets, so the test fails at its end."""
         log = self.asker.log
         if isinstance(failure, NotPinned):
-            log.findings.append(dict(RULES["P101"].finding(_named(failure), failure.verdict, locus="pin").as_json()))
+            log.findings.append(_finding("P101", "pin-missing", Severity.ERROR, _named(failure), None, failure.verdict))
         if all(failure.as_plain() != known.as_plain() for known in log.swallowed):
             log.swallowed.append(failure)
 
     def unpinned(self, pin: Pin) -> None:
         message = f"{pin.name} was called without a version: the app gets whatever is newest"
-        finding = dict(RULES["P110"].finding(pin.name, message, locus="version", version=pin.version).as_json())
+        finding = _finding("P110", "unpinned-call", Severity.WARN, pin.name, pin.version, message)
         if finding not in self.asker.log.findings:
             self.asker.log.findings.append(finding)
 
@@ -99,6 +99,24 @@ def unpinned_calls(log: TestLog) -> Iterator[str]:
         if finding["code"] == "P110":
             pinned = f"{finding['endpoint']}@{finding['version']}"
             yield f"P110 {finding['message']}; the lock pins {pinned}: send ?version={finding['version']}"
+
+
+def _finding(
+    code: str, slug: str, severity: Severity, endpoint: str, version: int | None, message: str
+) -> dict[str, Any]:
+    """Of the two rules that nobody but this server can judge: it sees what the app sends."""
+    found = Finding(
+        code=code,
+        slug=slug,
+        severity=severity,
+        scope=Scope.NEITHER,
+        endpoint=endpoint,
+        version=version,
+        locus="pin",
+        message=message,
+        fix="add it to `uses` and run `lock`" if version is None else f"send ?version={version}",
+    )
+    return dict(found.as_json())
 
 
 def _named(failure: Failure) -> str:
