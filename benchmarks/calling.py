@@ -67,7 +67,7 @@ def _pinned(server: dict[str, Any], folder: Path) -> Callable[[], object]:
         shared = client.create_variable({"name": "least", "type": "Number", "default_value": 0})
         declared = {shared.id: {"variableId": shared.id, "code_name": "least", "value": 0}}
         sql = _SQL.replace(" ORDER", " WHERE n >= {variables.least} ORDER")
-        query = {"kind": "HogQLQuery", "query": sql, "variables": declared}
+        query: dict[str, Any] = {"kind": "HogQLQuery", "query": sql, "variables": declared}
         made = client.create_endpoint({"name": "plans", "query": query})
     pin = Pin(
         environment="default",

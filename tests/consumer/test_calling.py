@@ -12,8 +12,11 @@ import pytest
 
 import endpoints_gitops as library
 from endpoints_gitops import Cache, Row
+from endpoints_gitops.api.budget import Budget
+from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.wire import Answer
 from endpoints_gitops.local.faults import Effect, Fault
+from endpoints_gitops.model.secret import Secret
 
 TEN = "SELECT number AS n FROM numbers(10) ORDER BY n"
 
@@ -257,6 +260,19 @@ def test_after_close_the_next_call_opens_anew(app, create):
     called.run("one")
     called.close()
     assert called.run("one").of(Row)[0].one == 1
+
+
+def test_the_budget_is_the_command_lines(app, create, server, tmp_path):
+    app(create("one")).run("one")
+    connection = Connection(host=server.url, project_id=server.project_id, key=Secret(server.key))
+    counted = Budget(tmp_path / "state" / "budgets.sqlite", connection, notice=pytest.fail)
+    assert counted.left()["direct"].minute == 239
+    counted.pause(50, materialized=False)
+    counted.close()
+    server.requests.clear()
+    with pytest.raises(library.BudgetSpent):
+        app(create("two"), max_wait=5).run("two")
+    assert paths(server) == []
 
 
 def test_a_materialised_version_requires_its_variables(app, create, server):
