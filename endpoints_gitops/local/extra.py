@@ -7,7 +7,7 @@ from typing import Final
 
 from endpoints_gitops.errors import UsageError
 
-_NEEDED: Final = ("chdb", "starlette", "uvicorn")
+_NEEDED: Final = ("chdb", "hogql_parser_rs", "starlette", "uvicorn")
 
 
 def refuse_without_extra() -> None:
@@ -16,7 +16,7 @@ def refuse_without_extra() -> None:
     if missing:
         raise UsageError(
             f"the local server needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed "
-            "(chdb has no build for Windows)",
+            "(chdb and hogql-parser-rs have no builds for Windows)",
             fix="pip install 'endpoints-gitops[local]'",
             code="usage.local-extra",
         )

@@ -270,3 +270,13 @@ def test_what_is_not_explained_is_a_mistake(cli):
     ran = cli("explain", "driftd")
     assert ran.code == 2
     assert "did you mean drifted?" in ran.err
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+@pytest.mark.parametrize("package", ["chdb", "hogql_parser_rs", "starlette"])
+def test_without_the_local_extra(cli, monkeypatch, command, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    ran = cli(command)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"needs {package}, which is not installed" in ran.err
+    assert "pip install 'endpoints-gitops[local]'" in ran.err

@@ -37,7 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Tell the story; a step that does not end as it should is an error, so the demo cannot lie."""
     from endpoints_gitops.cli.picture import drawn
+    from endpoints_gitops.local.extra import refuse_without_extra
 
+    refuse_without_extra()
     picture = arguments.picture.resolve() if arguments.picture else None
     with drawn(picture, "endpoints-gitops demo"), ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="endpoints-gitops-demo-")))
