@@ -12,6 +12,7 @@ Only the first two ask a server. A WHAT that cannot be read is G109 and exit cod
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -111,9 +112,10 @@ def _resolver(what: str) -> Callable[[str, Here], Against]:
         return _WORDS[what]
     if _VERSION.fullmatch(what):
         return _version
-    if Path(what).is_dir():
+    if os.path.isdir(what):  # noqa: PTH112 - a text that can be no path is none, where Path would raise
         return _folder
-    return _plan if Path(what).is_file() or what.endswith(".json") else _commit
+    is_plan = os.path.isfile(what) or what.endswith(".json")  # noqa: PTH113 - likewise
+    return _plan if is_plan else _commit
 
 
 def _live(_: str, here: Here) -> Against:
@@ -264,7 +266,7 @@ def _pinned(pin: Pin) -> Side:
 
 def _no_commit(what: str, here: Here, found: Repository | None) -> BaseUnavailable:
     if found is None:
-        message = f"{what!r} is no file or folder here, and {shown(here.folder)} is in no git repository"
+        message = f"{what!r} is no file or folder, and {shown(here.folder)} is in no git repository with a commit"
         return BaseUnavailable(message, fix="--against takes live, lock, NAME@N, a folder, a plan, or a git ref")
     return BaseUnavailable(f"there is no commit, file or folder {what!r} here", fix=_fetch(what, found))
 

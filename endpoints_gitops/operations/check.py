@@ -108,7 +108,7 @@ def _place(finding: Finding) -> tuple[str, int, int, str, str, str]:
 
 def _meant(folder: Path, word: str) -> tuple[list[File], list[Problem]]:
     path = Path(word).expanduser()
-    if path.is_dir():
+    if word and path.is_dir():
         found, problems = list_files(path)
         return [_file(one, folder, path) for one in found], problems
     if path.is_file() and path.name.lower().endswith(SUFFIXES):

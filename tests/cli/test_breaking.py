@@ -89,6 +89,7 @@ MISSING = {
     "nobodys-branch": "git log --oneline",
     "HEAD~99": "git log --oneline",
     "nowhere/": "git log --oneline",
+    "x" * 5000: "git log --oneline",
     "absent.json": "endpoints-gitops plan -o absent.json",
     "lock": "endpoints-gitops lock",
     "one@7": "endpoints-gitops versions one",

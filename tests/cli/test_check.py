@@ -95,7 +95,7 @@ def test_settings_of_every_environment_are_judged(cli, checkout):
     assert "S109" not in {item["code"] for item in cli("check", "--env", "test", "--format", "json").json["items"]}
 
 
-@pytest.mark.parametrize("words", [["no-such"], ["endpoints/none.yaml"], ["tag:none"], ["*_x"], ["README.md"]])
+@pytest.mark.parametrize("words", [["no-such"], ["endpoints/none.yaml"], ["tag:none"], ["*_x"], ["README.md"], [""]])
 def test_what_matches_nothing_is_a_usage_error(cli, checkout, words):
     checkout.write({"one.yaml": good("one")})
     assert cli("check", *words).code == 2
