@@ -121,7 +121,7 @@ class EndpointRecreated(ContractBroken):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnMistake:
-    """One column. `kind` is `gone`, `type`, `nullable`, `moved` or `inserted`; `received` is ClickHouse's type."""
+    """One column. `kind` is `gone`, `type`, `nullable` or `moved`; `received` is ClickHouse's type."""
 
     kind: str
     column: str

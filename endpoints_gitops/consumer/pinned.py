@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.api.calls import Calls
-from endpoints_gitops.api.errors import EndpointInactive, EndpointNotFound, OffsetRefused
+from endpoints_gitops.api.errors import (
+    ApiError,
+    EndpointInactive,
+    EndpointNotFound,
+    OffsetRefused,
+    VariablesRefused,
+    VersionInactive,
+    VersionNotFound,
+)
 from endpoints_gitops.api.run_pages import PAGE_ROWS, UNSTABLE_ORDER, Page, may_be_cut
 from endpoints_gitops.api.wire import Flow
 from endpoints_gitops.consumer.cache import Cache
@@ -104,11 +112,7 @@ class Caller:
     def page(self, calls: Calls, call: Call, page: Page) -> Flow[tuple[Rows, Page | None]]:
         """The rows of one page, and the page after it. No cache holds pages: they would be of different times."""
         about = call if call.pin.kind != HOGQL else replace(call, limit=page.limit, offset=page.offset or None)
-        try:
-            answer = yield from self._asked(calls, about)
-        except OffsetRefused as error:
-            error.fix = _WITHOUT_OFFSET
-            raise
+        answer = yield from self._asked(calls, about)
         following = page.following(answer) if answer.columns is not None else None
         if following is not None and not _paged(call.pin).has_order:
             self._warn_once(call.pin, UNSTABLE_ORDER)
@@ -181,10 +185,24 @@ def _run(calls: Calls, call: Call) -> Flow[RunAnswer]:
             refresh=call.refresh,
             draws_materialized=pin.materialized and call.refresh != "direct",
         )
-    except EndpointNotFound as error:
-        yield from _explain(calls, pin, error)
+    except ApiError as error:
+        error.fix = _fix(pin, error)
+        if isinstance(error, EndpointNotFound):
+            yield from _explain(calls, pin, error)
         raise
     return answer
+
+
+def _fix(pin: Pin, error: ApiError) -> str | None:
+    """What to do about it, in the words of an app."""
+    if isinstance(error, VariablesRefused | VersionNotFound):
+        return f"{pin.label} is not as it was locked: endpoints-gitops lock --verify --env {pin.environment}"
+    if isinstance(error, VersionInactive):
+        return f"endpoints-gitops upgrade {pin.name} moves the pin on, to a version that is active"
+    if isinstance(error, OffsetRefused):
+        return _WITHOUT_OFFSET
+    said = (error.fix or "").replace("run the command again", "call it again")
+    return said.replace("--max-wait SECONDS", "max_wait=SECONDS") or None
 
 
 def _explain(calls: Calls, pin: Pin, error: EndpointNotFound) -> Flow[None]:

@@ -115,6 +115,21 @@ def test_each_failure_is_a_class_that_says_what_to_do(app, create, server, fault
     assert server.key not in repr(raised.value) + str(raised.value) + str(raised.value.__dict__)
 
 
+def test_what_to_do_is_said_to_an_app(app, create, client, server):
+    pin = create("days", "SELECT {variables.days} AS days", variables={"days": ("Number", 7)})
+    called = app(pin, max_wait=0.2)
+    server.faults.add(Fault(effect=Effect.ERROR, status=429, retry_after=9))
+    with pytest.raises(library.Throttled) as throttled:
+        called.run("days")
+    assert throttled.value.fix == "call it again later, or wait for longer with max_wait=SECONDS"
+    server.faults.clear()
+    client.create_endpoint({"name": "other", "query": {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}})
+    drifted = replace(pin, name="other")
+    with pytest.raises(library.VariablesRefused) as refused:
+        app(drifted).run("other", days=1)
+    assert refused.value.fix == "other@1 is not as it was locked: endpoints-gitops lock --verify --env default"
+
+
 def test_retry_after_is_waited_for(app, create, server):
     pin = create("one")
     server.faults.add(Fault(effect=Effect.ERROR, status=429, retry_after=0, nth=1))
