@@ -1,4 +1,4 @@
-"""Types of command-line values; a wrong one is a usage error that says what was wanted."""
+"""What several commands take, and types of values; a wrong one is a usage error that says what was wanted."""
 
 from __future__ import annotations
 
@@ -19,6 +19,16 @@ def _numbered(what: str, least: int) -> Callable[[str], int]:
 version_number = _numbered("version", 1)
 row_count = _numbered("number of rows", 1)
 row_offset = _numbered("offset", 0)
+
+
+def add_selectors(parser: argparse.ArgumentParser) -> None:
+    """Which endpoints a command is about, said by name, tag, place or change."""
+    parser.add_argument(
+        "selectors",
+        nargs="*",
+        metavar="SELECTOR",
+        help="a name, a glob, tag:TAG, a path, or changed:REF; none means all",
+    )
 
 
 def seconds(text: str) -> float:

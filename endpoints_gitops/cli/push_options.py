@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.operations.plan import Allowed
@@ -12,12 +13,7 @@ from endpoints_gitops.plan.making import Overwrite
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument(
-        "selectors",
-        nargs="*",
-        metavar="SELECTOR",
-        help="a name, a glob, tag:TAG, a path, or changed:REF; none means all",
-    )
+    add_selectors(parser)
     parser.add_argument(
         "--prune", action="store_true", help="deactivate what this folder once defined and no file defines now"
     )

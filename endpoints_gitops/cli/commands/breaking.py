@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from endpoints_gitops.cli import findings
+from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.bases import WHAT, resolved
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
@@ -15,12 +16,7 @@ from endpoints_gitops.model.outcome import Outcome, failures_of
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """What is compared with what, and what counts as a break."""
-    parser.add_argument(
-        "selectors",
-        nargs="*",
-        metavar="SELECTOR",
-        help="a name, a glob, tag:TAG, a path, or changed:REF; none means all",
-    )
+    add_selectors(parser)
     parser.add_argument("--against", metavar="WHAT", required=True, help=WHAT)
     findings.configure(parser)
     parser.add_argument(

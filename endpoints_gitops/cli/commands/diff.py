@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from endpoints_gitops.cli import base_diff, bases, differences, plans
+from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import ExitCode
@@ -22,12 +23,7 @@ _STYLES = {Verdict.AHEAD: Style.PLAIN, Verdict.DRIFTED: Style.WARN, Verdict.CONF
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which endpoints, and what they are compared with."""
-    parser.add_argument(
-        "selectors",
-        nargs="*",
-        metavar="SELECTOR",
-        help="a name, a glob, tag:TAG, a path, or changed:REF; none means all",
-    )
+    add_selectors(parser)
     parser.add_argument("--against", metavar="WHAT", default="live", help=f"{bases.WHAT} (default: live)")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 
+from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.model.json import Json, JsonObject
@@ -31,12 +32,7 @@ _COUNTED = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which endpoints, and whose word counts where both sides moved."""
-    parser.add_argument(
-        "selectors",
-        nargs="*",
-        metavar="SELECTOR",
-        help="a name, a glob, tag:TAG, a path, or changed:REF; none means all",
-    )
+    add_selectors(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
     side = parser.add_mutually_exclusive_group()
     side.add_argument("--theirs", action="store_true", help="where both moved, take the server's")
