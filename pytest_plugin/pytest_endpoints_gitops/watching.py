@@ -16,6 +16,7 @@ from pytest_endpoints_gitops.marks import mark_of
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.canary_report import Report
+    from pytest_endpoints_gitops.evidence import Head
     from pytest_endpoints_gitops.session import Session
 
 _NO_TESTS: tuple[int, ...] = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -40,6 +41,8 @@ class Watching:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.report: Report | None = None
+        self.head: Head | None = None
+        self.trouble: list[str] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -61,6 +64,14 @@ class Watching:
                 warnings.warn(EndpointsWarning(f"{item.nodeid}: {said}"), stacklevel=1)
         return result
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """What is tested is what stands there at the start; recordings and the like may be written meanwhile."""
+        if self.session.settings.evidence.value and not self.session.is_worker:
+            from pytest_endpoints_gitops.evidence import head, outputs
+
+            self.head = head(self.session.config.rootpath, besides=outputs(self.session))
+
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Errors of the canary fail a run whose tests passed; evidence and report are written whatever happened."""
         if self.session.is_worker:
@@ -69,22 +80,37 @@ class Watching:
             from pytest_endpoints_gitops.canary_report import gathered
 
             self.report = gathered(self.session.facts)
-            if self.report.has_errors and session.exitstatus in _NO_TESTS:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if self.session.settings.evidence.value:
+            if self.report.has_errors:
+                _fail(session)
+        for write in (self._write_evidence, self._write_report):
+            try:
+                write(int(session.exitstatus))
+            except OSError as error:
+                self.trouble.append(f"{error.filename or 'the output'} was not written: {error.strerror or error}")
+                _fail(session)
+
+    def _write_evidence(self, exit_code: int) -> None:
+        if self.head is not None:
             from pytest_endpoints_gitops.evidence import write
 
-            write(self.session, int(session.exitstatus))
-        if self.session.settings.report.value:
-            from pytest_endpoints_gitops import report
+            write(self.session, self.head, exit_code)
 
-            report.write(self.session, self.report, int(session.exitstatus))
+    def _write_report(self, exit_code: int) -> None:
+        if self.session.settings.report.value:
+            from pytest_endpoints_gitops.report import write
+
+            write(self.session, self.report, exit_code)
 
     def show(self, reporter: pytest.TerminalReporter) -> None:
         if self.report is not None:
             from pytest_endpoints_gitops.canary_report import show
 
             show(reporter, self.report)
+        if self.head is not None and self.head.changed:
+            changed = ", ".join(sorted(self.head.changed)[:3])
+            reporter.write_line(f"evidence: the checkout is dirty, {len(self.head.changed)} changed: {changed}")
+        for line in self.trouble:
+            reporter.write_line(line, red=True)
 
 
 def hosts(session: Session) -> set[str]:
@@ -103,6 +129,12 @@ def hosts(session: Session) -> set[str]:
     named = [one.host or DEFAULT_HOST for one in (*configuration.environments.values(), configuration.common)]
     named.append(configuration.overrides.get("HOST") or DEFAULT_HOST)
     return {urlsplit(host).hostname or "" for host in named}
+
+
+def _fail(session: pytest.Session) -> None:
+    """A worse ending stays."""
+    if session.exitstatus in _NO_TESTS:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def _start_canary(session: Session) -> None:
