@@ -73,7 +73,7 @@ a conflict rather than a guess.""",
 took it with a fault. `endpoints-gitops diff NAME` shows how things are.""",
     "lock": """The file endpoints.lock is missing, or cannot be used as it is, often after a merge; or the manifest asks
 for what the server does not have. The message says which, and where.""",
-    "evidence": "The evidence of a test run cannot be used as it is, at the place that is printed; run the suite again.",
+    "evidence": "The evidence of a test run cannot be used, at the place that is printed; run the suite again.",
     "recording": "A recording cannot be used as it is, at the place that is printed; record the answer again.",
     "plan": """A saved plan cannot be used: it is damaged, of another project, or the server has moved since. Make a
 new one.""",
