@@ -213,8 +213,13 @@ def _narrowed(against: Against, here: Here, selectors: Sequence[str]) -> Against
     """The pairs that are selected and managed. Raises UsageError for a selector that means nothing on either side."""
     gone = [pair.before.loaded for pair in against.pairs if pair.before and pair.before.loaded and not pair.after]
     definitions = [*here.definitions, *gone]
-    ours = managed(here.manage, definitions=definitions, environment=here.environment)
-    names = ours & select_names(selectors, definitions=definitions, folder=here.folder, environment=here.environment)
+    defined = {one.name for one in definitions}
+    # a plan deactivates what no file defines any more: of that there is but the name to select it by
+    fileless = [Endpoint(id="", name=pair.name, query={}) for pair in against.pairs if pair.name not in defined]
+    ours = managed(here.manage, definitions=definitions, endpoints=fileless, environment=here.environment)
+    names = ours & select_names(
+        selectors, definitions=definitions, endpoints=fileless, folder=here.folder, environment=here.environment
+    )
     outside = sorted({pair.name for pair in against.pairs} - ours)
     notes = (*against.notes, f"{len(outside)} outside of `manage`") if outside else against.notes
     return replace(against, pairs=tuple(pair for pair in against.pairs if pair.name in names), notes=notes)

@@ -290,3 +290,47 @@ def test_a_lock_that_cannot_be_read_keeps_no_push_but_is_said(cli, checkout):
     assert ran.code == 0
     assert "the lock cannot be read (1 mistake in it), so no pin is considered" in ran.err
     assert RENAMED + "[error]" in ran.err
+
+
+def test_what_a_prune_deactivates_hits_everybody(cli, checkout):
+    checkout.commit({"one.yaml": yaml("one", BEFORE), "two.yaml": yaml("two", BEFORE)})
+    cli("push", "--yes")
+    checkout.commit({"one.yaml": None})
+    ran = cli("plan", "--prune", "-o", "plan.json")
+    assert "for callers: 1 error\n  one: active: A103 " in ran.out
+    assert found(cli("breaking", "--against", "plan.json", "--format", "json")) == {"A103": "error"}
+
+
+def test_the_pins_of_every_environment_are_compared(cli, checkout, pushed, server):  # noqa: ARG001 - a start
+    path = checkout.top / "endpoints.toml"
+    head, uses = path.read_text().split("[uses]")
+    where = f'host = "{server.url}"\nproject_id = {server.project_id}\nkey = "env:ENDPOINTS_TEST_KEY"\n'
+    second = f"[environments.other]\n{where}"
+    path.write_text(f'default_environment = "test"\n{head}{second}[uses]{uses}')
+    assert cli("lock").code == 0
+    assert cli("breaking", "--against", "lock", "--format", "json").json["summary"]["compared"] == 2
+    assert cli("breaking", "--against", "lock", "--env", "other", "--format", "json").json["summary"]["compared"] == 1
+
+
+def test_what_is_not_managed_is_not_compared(cli, checkout):
+    path = checkout.top / "endpoints.toml"
+    path.write_text(f'manage = ["ours_*"]\n{path.read_text()}')
+    checkout.commit({"a.yaml": yaml("ours_a", BEFORE), "b.yaml": yaml("b", BEFORE)})
+    checkout.write({"a.yaml": yaml("ours_a", AFTER), "b.yaml": yaml("b", AFTER)})
+    ran = cli("breaking", "--against", "HEAD")
+    assert "1 outside of `manage`" in ran.err
+    assert "1 endpoint compared with HEAD" in ran.out
+
+
+def test_a_draft_breaks_nobody(cli, checkout):
+    checkout.commit({"one.yaml": yaml("one", BEFORE, stability="draft")})
+    checkout.write({"one.yaml": yaml("one", AFTER, stability="draft")})
+    assert cli("breaking", "--against", "HEAD").code == 0
+
+
+def test_a_folder_that_the_commit_does_not_have_is_said(cli, checkout):
+    (checkout.top / "readme").write_text("nothing yet")
+    checkout.commit()
+    checkout.write({"one.yaml": yaml("one", BEFORE)})
+    ran = cli("breaking", "--against", "HEAD")
+    assert (ran.code, "HEAD has no definitions in endpoints: everything is new" in ran.err) == (0, True)
