@@ -142,7 +142,7 @@ class Console:
                 fix="add --yes to say yes beforehand, or run it in a terminal",
                 code="usage.unconfirmed",
             )
-        self.stderr.write(f"{question} [y/N] ")
+        self.stderr.write(f"{self.redacted(question)} [y/N] ")
         self.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -150,7 +150,7 @@ class Console:
         """Ask for a line of text; empty where nobody is there."""
         if not self.interactive:
             return ""
-        self.stderr.write(f"{question} ")
+        self.stderr.write(f"{self.redacted(question)} ")
         self.stderr.flush()
         return sys.stdin.readline().strip()
 

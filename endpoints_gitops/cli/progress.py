@@ -59,7 +59,8 @@ class _Bar:
 
     def advanced(self, name: str, state: str) -> None:
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, advance=1, description=printable(f"{name}: {state}"))
+            seen = printable(self._console.redacted(f"{name}: {state}"))
+            self._bar.update(self._task, advance=1, description=seen)
 
     def finished(self) -> None:
         if self._bar is not None:
