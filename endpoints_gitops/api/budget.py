@@ -7,6 +7,7 @@ the same time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sqlite3
 import threading
@@ -194,7 +195,8 @@ def _opened(path: Path) -> sqlite3.Connection:
     sqlite = sqlite3.connect(path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         sqlite.execute("PRAGMA synchronous = OFF")  # a count that a power cut loses is no loss
-        sqlite.execute("PRAGMA journal_mode = PERSIST")  # making and removing a file each time costs more than counting
+        with contextlib.suppress(sqlite3.OperationalError):  # another process is at it; and a mode is no need
+            sqlite.execute("PRAGMA journal_mode = WAL")  # making a journal for each request costs more than counting it
     except sqlite3.Error:
         sqlite.close()
         raise
