@@ -70,13 +70,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(marks.NAME)
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call() -> Generator[None, object, object]:
-    """A failure in a task group comes in a group of exceptions: taken out, so that it is told as it is."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    if pyfuncitem.get_closest_marker(marks.NAME) is None:
+        return (yield)
+    from pytest_endpoints_gitops.groups import only_failure, open_inside
+
+    open_inside(pyfuncitem)
     try:
         return (yield)
     except BaseExceptionGroup as group:
-        raise _only_failure(group) from None
+        raise only_failure(group) from None
 
 
 @pytest.fixture(scope="session")
@@ -151,16 +155,6 @@ def _asker(request: pytest.FixtureRequest, config: EndpointsConfig) -> Asker:
 
     app = session_of(request.config).app(config)
     return Asker(app, log_of(request.node), marks.mark_of(request.node))
-
-
-def _only_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one failure of ours that a group holds and nothing else, else the group."""
-    from pytest_endpoints_gitops.failures import Failure
-
-    inside: BaseException = group
-    while isinstance(inside, BaseExceptionGroup) and len(inside.exceptions) == 1:
-        inside = inside.exceptions[0]
-    return inside if isinstance(inside, Failure) else group
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - EndpointsConfig and the failures, imported when somebody names them

@@ -38,7 +38,7 @@ class App:
 
     @cached_property
     def configuration(self) -> Configuration:
-        with set_up("the configuration"):
+        with set_up("the configuration cannot be used"):
             return load_configuration(self.session.lock_path.parent, os.environ)
 
     @cached_property
@@ -50,7 +50,7 @@ class App:
         there = {pin.environment for pin in self.lock.pins}
         if len(there) == 1 and not self.configuration.is_configured:
             return there.pop()
-        with set_up("the configuration"):
+        with set_up("the configuration cannot be used"):
             return choose_environment(self.configuration, None).name
 
     @cached_property
@@ -78,14 +78,13 @@ class App:
         from endpoints_gitops.workspace.manifest import uses_of
 
         settings = self.configuration.environments.get(self.environment, self.configuration.common)
-        with set_up("the configuration"):
+        with set_up("the configuration cannot be used"):
             return {use.name: use for use in uses_of(settings)}
 
     @cached_property
     def recordings(self) -> Recordings:
         settings = self.session.settings
-        folder = self.session.lock_path.parent / settings.recordings.value
-        return Recordings(folder, int(settings.max_age.value))
+        return Recordings(self.session.recordings_folder, int(settings.max_age.value))
 
     def variables(self, pin: Pin, said: Mapping[str, Any]) -> dict[str, Any]:
         """What is sent: the suite's defaults for what the version declares, under what the call says."""
@@ -106,7 +105,7 @@ class App:
         from endpoints_gitops.api.connection import Connection
         from endpoints_gitops.workspace.credentials import resolve_connection
 
-        with set_up(f"environment {self.environment}"):
+        with set_up(f"environment {self.environment}: no way to call the server"):
             access = resolve_connection(choose_environment(self.configuration, self.environment), os.environ)
             return Connection(
                 host=access.host,

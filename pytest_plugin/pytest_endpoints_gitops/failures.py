@@ -35,7 +35,8 @@ class Failure(pytest.fail.Exception):
 
     def __init__(self, verdict: str, *details: Detail, command: str) -> None:
         self.verdict = _fitting(verdict)
-        self.details = tuple((label, said) for label, said in details if said)
+        whole = () if self.verdict == verdict else (("in full", verdict),)
+        self.details = tuple((label, said) for label, said in (*whole, *details) if said)
         self.command = command
         super().__init__("\n".join(self._lines()), pytrace=False)
 

@@ -34,7 +34,7 @@ def finish(session: Session) -> Ending:
     ending = Ending(partial=session.run.why_partial())
     if not session.settings.lock.value:
         return ending
-    folder = session.lock_path.parent / session.settings.recordings.value
+    folder = session.recordings_folder
     recordings = Recordings(folder)
     try:
         _replace(session, recordings, ending)

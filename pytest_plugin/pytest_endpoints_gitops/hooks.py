@@ -101,11 +101,12 @@ class Hooks:
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         if self.session.is_worker:
             return
-        from pytest_endpoints_gitops.finishing import finish
-
         self._note_partial(exitstatus)
-        self.ending = finish(self.session)
-        self.session.remember_readers()
+        if self.session.facts or self.session.recordings_folder.is_dir():
+            from pytest_endpoints_gitops.finishing import finish
+
+            self.ending = finish(self.session)
+            self.session.remember_readers()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         from pytest_endpoints_gitops.summary import summarize

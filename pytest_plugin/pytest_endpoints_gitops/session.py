@@ -107,6 +107,11 @@ class Session:
             raise NotSetUp("endpoints.lock: there is none", ("received", said), command="endpoints-gitops lock")
         return Path(self.settings.lock.value)
 
+    @property
+    def recordings_folder(self) -> Path:
+        """Beside the lock; without one it is nowhere."""
+        return Path(self.settings.lock.value or self.config.rootpath / "-").parent / self.settings.recordings.value
+
     @cached_property
     def lock(self) -> Lock:
         """Raises NotSetUp where there is none, and where it is not whole."""

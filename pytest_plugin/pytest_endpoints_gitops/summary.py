@@ -32,6 +32,7 @@ def summarize(session: Session, ending: Ending | None, reporter: pytest.Terminal
     """Nothing where no test called anything and nothing is to be said."""
     lines = [] if ending is None else list(_lines(session, ending))
     if lines:
+        reporter.ensure_newline()
         reporter.section("endpoints", "-")
         for line in lines:
             reporter.write_line(line)
@@ -71,7 +72,7 @@ def _counts(session: Session, ending: Ending) -> str:
     """One sentence; empty where there is nothing to count."""
     calls = [call for facts in session.facts.values() for call in facts.calls]
     tests = sum(bool(facts.calls or facts.failures) for facts in session.facts.values())
-    parts = [_calls(session, calls, tests)] if tests else []
+    parts = [_calls(session, calls, tests)] if calls else []
     failed = Counter(failure["kind"] for facts in session.facts.values() for failure in facts.failures)
     if failed:
         parts.append(f"failed: {', '.join(f'{count} {_words(kind)}' for kind, count in sorted(failed.items()))}")

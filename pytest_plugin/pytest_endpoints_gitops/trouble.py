@@ -27,7 +27,7 @@ def reading_lock(path: Path) -> Lock:
     """Raises NotSetUp where the lock is not there or not whole."""
     from endpoints_gitops.workspace.manifest import read_lock_file
 
-    with set_up(shown(path)):
+    with set_up(f"{shown(path)}: the lock cannot be used"):
         lock = read_lock_file(path)
     if lock is None:
         raise NotSetUp(f"{shown(path)}: there is no such file", command="endpoints-gitops lock")
@@ -35,17 +35,17 @@ def reading_lock(path: Path) -> Lock:
 
 
 @contextmanager
-def set_up(what: str) -> Iterator[None]:
-    """Everything that the library refuses in here is a NotSetUp about `what`."""
+def set_up(verdict: str) -> Iterator[None]:
+    """Everything that the library refuses in here is a NotSetUp of this verdict."""
     try:
         yield
     except InvalidInput as error:
         places = "\n".join(f"{problem.where}: {problem.message}" for problem in error.problems)
         command = error.fix or next((one.fix for one in error.problems if one.fix), None)
-        raise NotSetUp(f"{what}: {error.message}", ("received", places), command=command or _CHECK) from None
+        raise NotSetUp(verdict, ("received", places), command=command or _CHECK) from None
     except EndpointsError as error:
-        where = ("defined", error.where or "")
-        raise NotSetUp(f"{what}: {error.message}", where, command=error.fix or _CHECK) from None
+        details = (("received", error.message), ("defined", error.where or ""))
+        raise NotSetUp(verdict, *details, command=error.fix or _CHECK) from None
 
 
 _CHECK = "endpoints-gitops lock --check"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
@@ -18,9 +19,9 @@ import pytest_endpoints_gitops
 
 import endpoints_gitops
 from endpoints_gitops.cli.entry import main
-from endpoints_gitops.codecs.recording import file_of
-from endpoints_gitops.model.pin import Lock, Pin
-from endpoints_gitops.workspace.manifest import read_lock_file
+from endpoints_gitops.codecs.recording import Recording, file_of, write_recording
+from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable
+from endpoints_gitops.workspace.manifest import read_lock_file, write_lock_file
 
 if TYPE_CHECKING:
     from endpoints_gitops.local.serve import RunningServer
@@ -41,11 +42,30 @@ variables:
   - {name: month, type: String, default: 2026-07}
 """
 
+PIN = Pin(
+    environment="test",
+    name="revenue",
+    endpoint_id="6e0c2a3e-0000-4000-8000-000000000001",
+    version=1,
+    version_id="6e0c2a3e-0000-4000-8000-000000000002",
+    created_at=datetime(2026, 7, 1, 12, tzinfo=UTC),
+    query={"kind": "HogQLQuery", "query": "SELECT plan, mrr, month FROM t ORDER BY plan LIMIT 10"},
+    variables=(PinnedVariable(name="month", type="String", required=False, has_default=True, default="2026-07"),),
+    columns=tuple(
+        PinnedColumn(name=name, type=kind)
+        for name, kind in (("plan", "string"), ("mrr", "integer"), ("month", "string"))
+    ),
+    contract_hash="c" * 32,
+)
+
+_CLICKHOUSE = {"string": "String", "integer": "Int64", "decimal": "Decimal(10, 2)"}
+
 
 class App:
     """The folder of an app, and what its people do there."""
 
     REVENUE = REVENUE
+    PIN = PIN
 
     def __init__(self, pytester: pytest.Pytester, server: RunningServer, way: tuple[str, ...]) -> None:
         self.pytester = pytester
@@ -94,6 +114,29 @@ class App:
     def lock(self) -> Pin:
         self.command("lock", "--quiet")
         return self.locked.pins[0]
+
+    def locks(self, *pins: Pin) -> None:
+        """A lock that no server was asked for."""
+        write_lock_file(self.folder / "endpoints.lock", Lock(pins=pins))
+
+    def has_recorded(self, pin: Pin, *rows: list[object], **variables: object) -> Path:
+        """A recording of today that no server was asked for."""
+        columns = tuple(column.name for column in pin.columns or ())
+        recording = Recording(
+            endpoint=pin.name,
+            version=pin.version,
+            version_id=pin.version_id,
+            variables=variables,
+            recorded_on=datetime.now(UTC).date(),
+            query_hash=pin.query_hash,
+            columns=columns,
+            types=tuple((column.name, _CLICKHOUSE[column.type]) for column in pin.columns or ()),
+            rows=rows or (["pro", 120, "2026-07"],),
+        )
+        path = self.recording(pin, **variables)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(write_recording(recording))
+        return path
 
     @property
     def locked(self) -> Lock:

@@ -10,16 +10,6 @@ ONE = """
 def test_total(endpoints):
     endpoints("revenue", month="2026-07")
 """
-TWO = (
-    ONE
-    + """
-def test_other(endpoints):
-    endpoints("revenue", month="2026-06")
-
-def test_of_something_else():
-    pass
-"""
-)
 FILE = "revenue/v1/month-2026-07-bf70f6defb4f.json"
 OTHER = "revenue/v1/month-2026-06-04ede9a23507.json"
 
@@ -31,11 +21,11 @@ def change(app, **keys):
 
 @pytest.fixture
 def recorded(app):
-    pin = app.pinned()
-    app.suite(TWO)
-    app.record()
+    app.locks(app.PIN)
+    app.has_recorded(app.PIN, month="2026-07")
+    app.has_recorded(app.PIN, month="2026-06")
     app.suite(ONE)
-    return app, pin
+    return app, app.PIN
 
 
 def test_a_recording_of_another_query_is_stale(recorded):
@@ -83,9 +73,9 @@ def test_an_old_recording_is_expired(recorded):
     ],
 )
 def test_what_is_no_recording_says_why(app_once, keys, said):
-    app_once.pinned()
+    app_once.locks(app_once.PIN)
+    app_once.has_recorded(app_once.PIN, month="2026-07")
     app_once.suite(ONE)
-    app_once.record()
     change(app_once, **keys)
     assert (
         app_once.failure(app_once.pytest())
@@ -195,9 +185,9 @@ def test_a_skip_of_another_test_leaves_the_run_full(recorded):
 
 def test_a_worker_that_is_killed_loses_no_facts_and_deletes_nothing(app_once):
     app = app_once
-    app.pinned()
-    app.suite(TWO)
-    app.record()
+    app.locks(app.PIN)
+    app.has_recorded(app.PIN, month="2026-07")
+    app.has_recorded(app.PIN, month="2026-06")
     app.suite(
         "import os, signal, pytest\n"
         "@pytest.mark.parametrize('number', range(6))\n"

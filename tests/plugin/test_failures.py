@@ -1,0 +1,292 @@
+"""Each kind of failure as a person reads it: the verdict first, a command that runs last."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from endpoints_gitops.model.pin import PinnedColumn, PinnedVariable
+
+ASK = "def test_total(endpoints):\n    endpoints('revenue', month='2026-07')\n"
+FILE = "recordings/revenue/v1/month-2026-07-bf70f6defb4f.json"
+
+
+def asked(call: str) -> str:
+    return f"def test_total(endpoints):\n    {call}\n"
+
+
+OFFLINE = {
+    "not pinned": (
+        asked("endpoints('revenu')"),
+        """\
+revenu: not pinned in environment test; did you mean 'revenue'?
+  expected   a pin in endpoints.lock
+  received   revenue@1
+  fix        add it to `uses`, then
+  next       endpoints-gitops lock --env test""",
+    ),
+    "undeclared variable": (
+        asked("endpoints('revenue', mont='2026-07')"),
+        """\
+revenue@1: it takes no variable 'mont'; did you mean 'month'?
+  expected   month: String (optional)     endpoints.lock
+  received   mont='2026-07'
+  read by    test_app.py::test_total
+  defined    endpoints.lock:5
+  fix        change the call, then
+  next       pytest test_app.py::test_total""",
+    ),
+    "wrong variable type": (
+        asked("endpoints('revenue', month=7)"),
+        """\
+revenue@1: variable 'month' is a text (String), and was given 7
+  expected   month: String (optional)     endpoints.lock
+  received   month=7
+  read by    test_app.py::test_total
+  defined    endpoints.lock:5
+  fix        change the call, then
+  next       pytest test_app.py::test_total""",
+    ),
+    "no recording": (
+        asked("endpoints('revenue')"),
+        f"""\
+revenue@1: no recording of this call
+  expected   {{}}     recordings/revenue/v1/no-variables-44136fa355b3.json
+  received   {{"month":"2026-07"}}     {FILE}
+  next       pytest --endpoints=record test_app.py::test_total""",
+    ),
+    "unknown column": (
+        asked("endpoints('revenue', month='2026-07').column('mr')"),
+        f"""\
+revenue@1: column "mr" is not in the answer
+  expected   "mr"; did you mean 'mrr'?
+  received   plan, mrr, month     {FILE}, TODAY
+  read by    test_app.py::test_total
+  defined    endpoints.lock:5
+  next       endpoints-gitops get revenue --version 1""",
+    ),
+}
+
+
+@pytest.mark.parametrize(("suite", "message"), OFFLINE.values(), ids=OFFLINE)
+def test_what_is_found_without_a_server(app, suite, message):
+    app.locks(app.PIN)
+    app.has_recorded(app.PIN, month="2026-07")
+    app.suite(suite)
+    assert app.failure(app.pytest(), "reven") == message
+
+
+def pin_with(app, *columns):
+    return replace(app.PIN, columns=tuple(PinnedColumn(name=name, type=kind) for name, kind in columns))
+
+
+def test_a_renamed_column_names_what_went_came_and_who_reads(app):
+    app.locks(app.PIN)
+    app.suite(
+        asked("assert endpoints('revenue', month='2026-07').column('mrr')") + "def test_b(endpoints):\n    pass\n"
+    )
+    app.has_recorded(app.PIN, month="2026-07")
+    app.pytest()
+    renamed = pin_with(app, ("plan", "string"), ("arr", "integer"), ("month", "string"))
+    app.has_recorded(replace(renamed, query=app.PIN.query), month="2026-07")
+    app.suite(ASK.replace("test_total", "test_another"), "test_other.py")
+    told = app.failure(app.pytest("test_other.py"))
+    assert (
+        told
+        == f"""\
+revenue@1: column "mrr" is gone
+  expected   plan: string · mrr: integer · month: string     endpoints.lock
+  received   plan: string · arr: integer · month: string     {FILE}, TODAY
+             - mrr: integer
+             + arr: integer       same type, same place: renamed?
+  read by    test_other.py::test_another, test_app.py::test_total
+  defined    endpoints.lock:5
+  next       pytest --endpoints=refresh test_other.py::test_another"""
+    )
+
+
+def test_a_retyped_column(app):
+    app.locks(app.PIN)
+    app.has_recorded(
+        pin_with(app, ("plan", "string"), ("mrr", "string"), ("month", "string")), ["pro", "1", ""], month="2026-07"
+    )
+    app.suite(ASK)
+    assert (
+        app.failure(app.pytest())
+        == f"""\
+revenue@1: column "mrr" was integer, and is String
+  expected   plan: string · mrr: integer · month: string     endpoints.lock
+  received   plan: string · mrr: string · month: string     {FILE}, TODAY
+             - mrr: integer
+             + mrr: string
+  read by    test_app.py::test_total
+  defined    endpoints.lock:5
+  next       pytest --endpoints=refresh test_app.py::test_total"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "passed", "warned"),
+    [(["--endpoints-contract=warn", "-W", "always"], 1, 1), (["--endpoints-contract=off"], 1, 0)],
+)
+def test_a_broken_contract_can_be_a_warning_or_nothing(app, words, passed, warned):
+    app.locks(app.PIN)
+    app.has_recorded(pin_with(app, ("plan", "string"), ("arr", "integer"), ("month", "string")), month="2026-07")
+    app.suite(ASK)
+    app.pytest(*words).assert_outcomes(passed=passed, warnings=warned)
+
+
+def test_a_column_that_another_recorded_version_has_is_gone(app):
+    app.has_recorded(app.PIN, month="2026-07")
+    moved = replace(pin_with(app, ("plan", "string")), version=2, query={"kind": "HogQLQuery", "query": "SELECT 1"})
+    app.locks(moved)
+    app.has_recorded(moved, ["pro"], month="2026-07")
+    app.suite(asked("endpoints('revenue', month='2026-07')[0].mrr"))
+    assert (
+        app.failure(app.pytest())
+        == f"""\
+revenue@2: column "mrr" is gone
+  expected   "mrr", which revenue@1 has
+  received   plan     {FILE.replace("v1", "v2")}, TODAY
+  read by    test_app.py::test_total
+  defined    endpoints.lock:5
+  next       endpoints-gitops breaking --against revenue@1 revenue"""
+    )
+
+
+@pytest.mark.parametrize("tb", ["auto", "long", "short", "native", "line"])
+def test_no_traceback_is_around_it_and_no_shortening_hides_the_command(app_once, tb):
+    app_once.locks(app_once.PIN)
+    app_once.suite(ASK)
+    told = app_once.said(app_once.pytest(f"--tb={tb}"))
+    assert "  next       pytest --endpoints=record test_app.py::test_total" in told
+    assert "FAILED test_app.py::test_total - revenue@1: no recording of this call" in told
+    assert "Traceback" not in told
+    assert "raise " not in told
+
+
+def test_the_command_of_a_failure_runs(app_once):
+    app_once.pinned()
+    app_once.suite(
+        "import pytest\n@pytest.mark.parametrize('x', ['a b$(c)'])\n"
+        + asked("endpoints('revenue')").replace("endpoints)", "endpoints, x)")
+    )
+    told = app_once.failure(app_once.pytest())
+    command = told.rpartition("next")[2].strip()
+    done = subprocess.run(
+        f"python -m {command} -p no:randomly",
+        shell=True,
+        cwd=app_once.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **__import__("os").environ,
+            "APP_KEY": app_once.server.key,
+            "CI": "",
+            "PATH": f"{__import__('sys').prefix}/bin:/usr/bin:/bin",
+        },
+    )
+    assert done.returncode == 0, done.stdout
+    assert len(app_once.recordings()) == 1
+
+
+def test_failures_can_be_expected_by_kind_and_no_app_swallows_them(app):
+    app.locks(app.PIN)
+    app.suite(
+        "import pytest\n"
+        "from pytest_endpoints_gitops import NoRecording, ContractBroken, NotPinned\n"
+        "def test_expected(endpoints):\n"
+        "    with pytest.raises(NoRecording, match='no recording'):\n"
+        "        endpoints('revenue')\n"
+        "def test_swallowed(endpoints):\n"
+        "    try:\n"
+        "        endpoints('revenue')\n"
+        "    except Exception:\n"
+        "        pass\n"
+    )
+    app.pytest().assert_outcomes(passed=1, failed=1)
+
+
+SERVER = {
+    "inactive endpoint": (
+        ["deactivate", "revenue"],
+        "revenue@1: there is no active endpoint of this name",
+        "endpoints-gitops get revenue --env test",
+    ),
+    "inactive version": (
+        ["deactivate", "revenue", "--version", "1"],
+        "revenue@1: version 1 is inactive",
+        "endpoints-gitops upgrade revenue --env test",
+    ),
+}
+
+
+@pytest.mark.parametrize(("command", "verdict", "then"), SERVER.values(), ids=SERVER)
+def test_what_the_server_says(app, command, verdict, then):
+    app.pinned()
+    app.command(*command, "--yes", "--quiet")
+    app.suite(ASK)
+    told = app.failure(app.pytest("--endpoints=live", key=app.server.key)).splitlines()
+    assert told[0] == verdict
+    assert told[-1] == f"  next       {then}"
+
+
+def test_an_endpoint_that_was_made_anew(app):
+    pin = app.pinned()
+    app.locks(replace(pin, created_at=app.PIN.created_at))
+    app.suite(ASK)
+    told = app.failure(app.pytest("--endpoints=record", key=app.server.key)).splitlines()
+    assert told[0] == "revenue@1: the endpoint was made anew; this is not the pinned version"
+    assert told[-1] == "  next       endpoints-gitops upgrade revenue@1 --env test"
+    assert not app.recordings()
+
+
+def test_a_variable_that_materialising_made_required(app):
+    pin = app.pinned(
+        app.REVENUE.replace("120 AS mrr, {variables.month} AS month", "count() AS mrr").replace(
+            "ORDER BY plan LIMIT 10", "FROM events WHERE event = {variables.month}"
+        )
+    )
+    app.write(
+        "endpoints/revenue.yaml",
+        (app.folder / "endpoints/revenue.yaml").read_text()
+        + "materialization:\n  enabled: true\ndata_freshness: 24hour\n",
+    )
+    app.command("push", "--yes", "--quiet", "--wait")
+    app.suite(asked("endpoints('revenue')"))
+    assert pin.variables[0].required is False
+    told = app.failure(app.pytest("--endpoints=live", key=app.server.key)).splitlines()
+    assert told[0] == "revenue@1: the server requires a variable that was not sent"
+    assert told[-1] == "  next       endpoints-gitops lock --verify --env test"
+
+
+def test_rows_that_a_page_cuts(app):
+    app.pinned("name: revenue\nquery: SELECT event AS plan FROM events\n")
+    app.suite(asked("endpoints('revenue')"))
+    told = app.failure(app.pytest("--endpoints=record", key=app.server.key)).splitlines()
+    assert told[0] == "revenue@1: the answer is cut after 100 rows"
+    assert told[-1] == "  next       endpoints-gitops run revenue --version 1 --all"
+    assert not app.recordings()
+
+
+def test_no_key_and_no_lock_say_what_to_do(app):
+    app.suite(ASK)
+    assert app.failure(app.pytest(), "endpoints.lock").endswith("next       endpoints-gitops lock")
+    app.locks(app.PIN)
+    assert (
+        app.failure(app.pytest("--endpoints=live"), "environment test")
+        == """\
+environment test: no way to call the server
+  received   environment 'test' takes its key from the environment variable APP_KEY, which is not set
+  defined    endpoints.toml:2
+  next       export APP_KEY=phx_…"""
+    )
+
+
+def test_a_variable_that_is_required_by_the_lock(app):
+    app.locks(replace(app.PIN, variables=(PinnedVariable(name="month", type="String", required=True),)))
+    app.suite(asked("endpoints('revenue')"))
+    assert app.failure(app.pytest()).startswith("revenue@1: variable 'month' is missing: it has no default")

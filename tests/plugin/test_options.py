@@ -1,0 +1,122 @@
+"""What can be set, which of several sources wins, and what the plugin costs when nobody uses it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+ASK = "def test_it(endpoints):\n    endpoints('revenue')\n"
+
+SOURCES = {
+    "default": ((), {}, "", "mode replay (default)"),
+    "ini": ((), {}, "live", "mode live (ini endpoints_mode)"),
+    "environment over ini": ((), {"ENDPOINTS_MODE": "record"}, "live", "mode record ($ENDPOINTS_MODE)"),
+    "option over all": (("--endpoints=local",), {"ENDPOINTS_MODE": "record"}, "live", "mode local (--endpoints)"),
+}
+
+
+@pytest.mark.parametrize(("words", "env", "ini", "said"), SOURCES.values(), ids=SOURCES)
+def test_the_closest_source_wins_and_the_header_says_which(app, words, env, ini, said):
+    app.locks(app.PIN)
+    app.suite("def test_it():\n    pass\n")
+    if ini:
+        app.pytester.makeini(f"[pytest]\nendpoints_mode = {ini}\n")
+    result = app.pytest(*words, env=env)
+    assert result.ret == 0
+    assert said in app.said(result)
+
+
+WRONG = {
+    "mode": ("--endpoints=refres", "--endpoints: mode is one of", "did you mean 'refresh'?"),
+    "contract": ("--endpoints-contract=no", "contract is one of strict, warn, off, not 'no'", ""),
+    "max age": ("--endpoints-max-age=week", "--endpoints-max-age is a whole number, not 'week'", ""),
+    "canary": ("--endpoints-canary=newest", "--endpoints-canary is latest, worktree, off or a version's number", ""),
+}
+
+
+@pytest.mark.parametrize(("word", "said", "more"), WRONG.values(), ids=WRONG)
+def test_a_value_that_means_nothing_is_a_usage_error(app, word, said, more):
+    app.suite(ASK)
+    result = app.pytest(word)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    told = "\n".join(result.errlines)
+    assert said in told
+    assert more in told
+
+
+def test_help_works_with_a_broken_lock_and_shows_every_option(app_once):
+    app_once.write("endpoints.lock", "<<<<<<< ours\n")
+    result = app_once.pytest("--help", env={"CI": "1", "ENDPOINTS_MODE": "refresh"})
+    assert result.ret == 0
+    for word in ("--endpoints=MODE", "--endpoints-prune", "--endpoints-canary=WHAT", "endpoints_contract"):
+        assert word in app_once.said(result)
+
+
+def test_a_broken_lock_fails_the_test_that_needs_it(app):
+    app.write("endpoints.lock", "<<<<<<< ours\n")
+    app.suite(ASK + "def test_other():\n    pass\n")
+    result = app.pytest()
+    assert result.parseoutcomes() == {"failed": 1, "passed": 1}
+    told = app.failure(result, "endpoints.lock").splitlines()
+    assert told[0] == "endpoints.lock: the lock cannot be used"
+    assert told[1].startswith("  received   endpoints.lock:1:1: a merge left its conflict markers here")
+    assert told[-1].startswith("  next       git checkout --ours endpoints.lock && ")
+
+
+def test_without_a_lock_and_without_options_nothing_is_said(app):
+    app.suite("def test_it():\n    pass\n")
+    assert "endpoints" not in app.said(app.pytest()).replace("plugins: endpoints-gitops", "")
+
+
+MARKS = {
+    "unknown keyword": ("mod='live'", "unknown keyword 'mod'; did you mean 'mode'?"),
+    "a mode that writes": ("mode='record'", "mode is one of replay, live, local, not 'record'"),
+    "a name that is none": ("7", "its arguments are names of endpoints"),
+    "tolerance": ("tolerance=-1", "tolerance is a number from 0, not -1"),
+    "unordered": ("unordered='yes'", "unordered is True or False, not 'yes'"),
+    "canary": ("canary='newest'", "canary is latest, worktree, off or a version's number, not 'newest'"),
+}
+
+
+@pytest.mark.parametrize(("words", "said"), MARKS.values(), ids=MARKS)
+def test_a_marker_is_checked_at_collection(app, words, said):
+    app.suite(f"import pytest\n@pytest.mark.endpoints({words})\n{ASK}")
+    result = app.pytest()
+    result.assert_outcomes(errors=1)
+    assert f"test_app.py::test_it: @pytest.mark.endpoints: {said}" in app.said(result)
+
+
+def test_whatever_uses_a_fixture_has_the_marker(app):
+    app.locks(app.PIN)
+    app.has_recorded(app.PIN)
+    app.suite(f"{ASK}def test_other():\n    pass\ndef test_lock(endpoints_lock):\n    assert endpoints_lock.pins\n")
+    app.pytest("-m", "endpoints", "--strict-markers").assert_outcomes(passed=2)
+
+
+def test_each_test_has_its_versions_as_properties(app):
+    app.locks(app.PIN)
+    app.has_recorded(app.PIN)
+    app.suite(ASK)
+    app.pytest("--junitxml=junit.xml", "-o", "junit_family=xunit1")
+    assert '<property name="endpoint" value="revenue@1"' in (app.folder / "junit.xml").read_text()
+
+
+@pytest.mark.parametrize("with_lock", [False, True], ids=["no lock", "a lock"])
+def test_unused_it_imports_nothing_that_costs(app_once, with_lock):
+    if with_lock:
+        app_once.locks(app_once.PIN)
+    app_once.suite("def test_it():\n    pass\n")
+    app_once.write(
+        "start.py",
+        "import json, sys, pytest\n"
+        "others = ('randomly', 'xdist', 'anyio', 'hypothesispytest')\n"
+        "assert pytest.main(['-q', *(word for name in others for word in ('-p', f'no:{name}'))]) == 0\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n",
+    )
+    ran = subprocess.run([sys.executable, "start.py"], cwd=app_once.folder, capture_output=True, text=True, check=True)
+    there = set(json.loads(ran.stdout.splitlines()[-1]))
+    assert "pytest_endpoints_gitops" in there
+    assert not there & {"endpoints_gitops", "pydantic", "httpx", "deepdiff", "ruamel", "chdb", "anyio", "filelock"}
