@@ -6,6 +6,7 @@ Importing this imports next to nothing; the lock is read by `from_lock`, and wha
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -53,6 +54,7 @@ class _Pinned:
         self._transport = transport
         self._lock = threading.Lock()
         self._made: Caller | None = None
+        self._at_end: Callable[[], object] | None = None
 
     @property
     def environment(self) -> str:
@@ -190,8 +192,8 @@ class Endpoints(_Pinned):
         """Close every connection. The next call opens new ones."""
         with self._lock:
             client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        if client is not None and self._at_end is not None:
+            self._at_end()
 
     def __enter__(self) -> Self:
         return self
@@ -217,6 +219,7 @@ class Endpoints(_Pinned):
 
                 connection = self._connection()
                 self._client = Client(connection, **self._settings(connection))
+                self._at_end = weakref.finalize(self, self._client.close)
                 self._made = self._made or self._caller(connection)
             return self._client, self._made
 
@@ -313,6 +316,8 @@ class AsyncEndpoints(_Pinned):
 
             connection = self._connection()
             self._client = AsyncClient(connection, **self._settings(connection))
+            if self._client.budget is not None:
+                self._at_end = weakref.finalize(self, self._client.budget.close)  # the rest needs the loop
             self._made = self._made or self._caller(connection)
         return self._client, self._made
 

@@ -69,6 +69,22 @@ def test_calling_works_without_the_parser(create, server, lock):
     assert (ran.stdout, ran.stderr) == ("[0, 1, 2, 3, 4, 5, 6, 7, 8, 9] 10\n", "")
 
 
+NEVER_CLOSED = """
+import sys
+from endpoints_gitops import Endpoints
+url, project, key, lock = sys.argv[1:]
+endpoints = Endpoints.from_lock(lock, host=url, project_id=int(project), key=key)
+print(endpoints.run("one")[0].one)
+"""
+
+
+def test_a_script_need_not_close_anything(create, server, lock):
+    path = lock(create("one"))
+    words = ("-X", "dev", "-W", "error", "-c", NEVER_CLOSED, server.url, str(server.project_id), server.key, path)
+    ran = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("1\n", "")
+
+
 @pytest.mark.timeout(300)
 def test_an_app_type_checks_under_mypy_strict(tmp_path):
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path, "--config-file", os.devnull, APP]
