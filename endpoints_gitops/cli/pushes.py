@@ -131,7 +131,9 @@ def _error(error: Exception | None) -> str | None:
 
 def _told(written: Written) -> str:
     versions = ""
-    if written.version is not None:
+    if written.state is State.CONFLICT and not written.landed:
+        versions = f", nothing written; the server has version {written.version}" if written.version else ""
+    elif written.version is not None:
         is_new = written.before is not None and written.version != written.before
         versions = f", version {written.before} -> {written.version}" if is_new else f", version {written.version}"
     fault = ", not as planned" if written.errors and written.landed else ""

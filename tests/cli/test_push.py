@@ -297,6 +297,12 @@ class TestSavedPlan:
         assert [one for one in client.list_endpoints() if one.name == "one"] == before
         assert cli("resume").out.startswith("nothing to resume")
 
+    @pytest.mark.usefixtures("saved")
+    def test_what_was_not_written_names_no_version_of_ours(self, cli, client):
+        client.update_endpoint("one", {"query": {"kind": "HogQLQuery", "query": "SELECT 7"}})
+        ran = cli("push", "--yes", "--plan", "plan.json")
+        assert "one: conflict, nothing written; the server has version 2\n" in ran.out
+
     @pytest.mark.parametrize(
         ("content", "words"),
         [
