@@ -106,12 +106,13 @@ def from_pin(pin: Pin) -> Contract:
         else stored_inputs(node, {})
     )
     given = tuple(ContractColumn(name=one.name, type=one.type, nullable=one.nullable) for one in pin.columns or ())
+    columns, why = _listed(given, node, _NOT_IN_PIN)
     return Contract(
         name=pin.name,
         query=node,
         inputs=inputs,
-        columns=_explained(given, _output(node)) if given else None,
-        columns_why=_NOT_IN_PIN if is_hogql and not given else None,
+        columns=columns,
+        columns_why=why,
         serving=Serving(
             materialized=pin.materialized,
             freshness_seconds=pin.freshness_seconds,
@@ -204,18 +205,26 @@ def _promised(column: ContractColumn, promise: ContractColumn | None) -> Contrac
 def _served_columns(
     endpoint: Endpoint, node: Mapping[str, Any]
 ) -> tuple[tuple[ContractColumn, ...] | None, str | None]:
-    """The server's own list; the text adds what that lacks. An empty list is what it keeps when describing failed."""
-    if node.get("kind") != HOGQL:
+    """The server's own list. An empty one is what it keeps when describing failed (docs/server.md#answers)."""
+    given = tuple(ContractColumn(name=one.name, type=one.type) for one in endpoint.columns or ())
+    return _listed(given, node, _NOT_DESCRIBED)
+
+
+def _listed(
+    given: tuple[ContractColumn, ...], node: Mapping[str, Any], why: str
+) -> tuple[tuple[ContractColumn, ...] | None, str | None]:
+    """A list of columns, to which the text adds what it lacks; without a list, what the text says for certain."""
+    found = _output(node)
+    if found is None:
         return None, None
-    if not endpoint.columns:
-        return None, _NOT_DESCRIBED
-    given = tuple(ContractColumn(name=one.name, type=one.type) for one in endpoint.columns)
-    return _explained(given, _output(node)), None
+    if given:
+        return _explained(given, found), None
+    return (tuple(map(_column, found.columns)), None) if found.is_certain else (None, why)
 
 
-def _explained(given: tuple[ContractColumn, ...], found: Output | None) -> tuple[ContractColumn, ...]:
+def _explained(given: tuple[ContractColumn, ...], found: Output) -> tuple[ContractColumn, ...]:
     """With expression and nullability from the text, where it tells of the same columns."""
-    if found is None or not found.complete or len(found.columns) != len(given):
+    if not found.complete or len(found.columns) != len(given):
         return given
     return tuple(_agreed(mine, told) for mine, told in zip(given, found.columns, strict=True))
 

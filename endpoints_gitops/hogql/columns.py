@@ -20,8 +20,9 @@ from endpoints_gitops.hogql.scope import Scope
 class OutputColumn:
     """`type` is the server's word. `nullable` is None where it cannot be told.
 
-    `known` says that name, type and nullability are certain; else `why` has the reason. `expression` is what the
-    column is computed from, printed without its alias: equal for two columns that are computed alike.
+    `known` says that name, type and nullability are certain; else `why` has the reason. `is_named` says that of the
+    name alone. `expression` is what the column is computed from, printed without its alias: equal for two columns that
+    are computed alike.
     """
 
     name: str
@@ -29,6 +30,7 @@ class OutputColumn:
     nullable: bool | None
     expression: str
     known: bool
+    is_named: bool = True
     why: str | None = None
 
 
@@ -43,6 +45,11 @@ class Output:
     complete: bool
     why: str | None = None
     stars: tuple[str, ...] = ()
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the list and its names are those of any server: no `*` follows a table, no name is guessed."""
+        return self.complete and not self.stars and all(column.is_named for column in self.columns)
 
     @property
     def duplicates(self) -> tuple[str, ...]:
@@ -80,5 +87,6 @@ def _column(found: FoundColumn) -> OutputColumn:
         nullable=typed.nullable,
         expression=found.expression if isinstance(found.expression, str) else readable(found.expression),
         known=known,
+        is_named=found.guessed is None,
         why=None if known else why,
     )

@@ -106,7 +106,10 @@ def _are_lists_alike(old: Json, new: Json) -> bool:
 
 
 def _change(path: tuple[str, ...], old: Json, new: Json) -> NodeChange:
-    kind, what = next((_BY_KEY[key] for key in reversed(path) if key in _BY_KEY), (ChangeKind.EXPRESSION, "a setting"))
+    kind, what = next(
+        (_BY_KEY[key] for key in reversed(path) if key in _BY_KEY),
+        (ChangeKind.EXPRESSION, f"the setting {path[-1]}" if path else "the query"),
+    )
     if any(key in _SHOWN_ONLY for key in path):
         kind, what = None, "how PostHog shows it"
     return NodeChange(path=".".join(path), what=what, kind=kind, before=old, after=new)

@@ -120,7 +120,8 @@ def _rows(text: str) -> Iterator[tuple[str, Result]]:
 FUNCTIONS: Final = dict(_rows(_FUNCTIONS))
 AGGREGATES: Final = dict(_rows(_AGGREGATES))
 ANY_CASE: Final = frozenset(_ANY_CASE.split())
-_BY_LOWER_CASE: Final = {name.lower(): name for name in (*AGGREGATES, *FUNCTIONS) if name.lower() in ANY_CASE}
+_TABULATED: Final = (*AGGREGATES, *FUNCTIONS, "ifNull")
+_BY_LOWER_CASE: Final = {name.lower(): name for name in _TABULATED if name.lower() in ANY_CASE}
 
 
 def known_name(name: str) -> str:

@@ -118,12 +118,12 @@ def common(values: list[Typed]) -> Typed:
     kinds = {value.kind for value in given}
     if len(kinds) == 1:
         return Typed(given[0].kind, nullable, first_reason(given), _common_item(given))
+    if kinds <= {Kind.UNKNOWN, Kind.STRING, Kind.JSON}:  # a text has a type in common with texts only
+        return Typed(Kind.STRING, nullable, first_reason(value for value in given if value.kind is not Kind.UNKNOWN))
     if Kind.UNKNOWN in kinds:
         return Typed(Kind.UNKNOWN, nullable, first_reason(given))
     if kinds <= {Kind.INTEGER, Kind.FLOAT}:
         return Typed(Kind.FLOAT, nullable)
-    if kinds <= {Kind.STRING, Kind.JSON}:
-        return Typed(Kind.STRING, nullable)
     if kinds <= {Kind.DATETIME, Kind.DATETIME64}:
         return Typed(Kind.DATETIME64, nullable)
     return Typed(Kind.UNKNOWN, nullable, f"its branches have different types: {', '.join(sorted(kinds))}")

@@ -50,6 +50,7 @@ OF_ROWS = (
     "dateAdd('day', 1, timestamp), addHours(toDate(timestamp), 1), toTimeZone(timestamp, 'Asia/Tokyo')",
     "toInt('1'), toFloat('1'), toString(1), toBool(1), toBool(1) and 1, toUUID('x'), toDecimal(1, 2), toIntOrZero('1')",
     "'1'::int, '1.5'::float, 1::text, '2024-01-01'::date, toInt(properties.a), toFloat(properties.a) * 2",
+    "coalesce(properties.a, 'b'), ifNull(properties.a, 'b'), if(1, properties.a, 'b'), multiIf(1, properties.a, 'b')",
     "coalesce(nullIf(event, 'a'), 'b'), coalesce(nullIf(event, 'a'), nullIf('b', 'c')), ifNull(nullIf(1, 2), 3)",
     (
         "lower(event), upper(properties.a), length(event), substring(event, 1, 2), replaceAll(event, 'a', 'b'), "

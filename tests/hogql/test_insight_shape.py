@@ -157,7 +157,7 @@ CHANGES = [
         changed(breakdownFilter={**TRENDS["breakdownFilter"], "breakdown_limit": 6}),
         ["limit breakdownFilter.breakdown_limit (how many values of the breakdown are shown): 5 -> 6"],
     ),
-    (changed(novel=1), ["expression novel (a setting): None -> 1"]),
+    (changed(novel=1), ["expression novel (the setting novel): None -> 1"]),
 ]
 
 

@@ -13,9 +13,11 @@ from endpoints_gitops.hogql.change import ChangeKind, QueryChange
 from endpoints_gitops.hogql.insight_change import NodeChange, insight_changes
 from endpoints_gitops.hogql.insight_shape import insight_shape
 from endpoints_gitops.model.finding import Scope, Severity
-from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.json import Json, canonical
 
 _IN_SHAPE: Final = (ChangeKind.COLUMNS, ChangeKind.BUCKET, ChangeKind.LIMIT)
+_LONGEST: Final = 120
+_OF_INSIGHTS: Final = "say so in the changelog, or publish a new endpoint"
 _LABELS: Final = ("name", "tags")  # of the node; no answer shows them
 _ORDER_OF_ROWS: Final = ("offset", "limit by", "with ties")
 
@@ -239,9 +241,8 @@ def _hit(change: QueryChange, words: str, severity: Severity | None = None) -> H
 
 def _loses_key(change: QueryChange, pair: Pair) -> bool:
     """Whether a key is gone that does not go on as a column of the same name, computed in another way."""
-    come = {one.name for one in pair.after.columns or () if one.expression in change.added}
-    gone = [{one.name for one in pair.before.columns or () if one.expression == key} for key in change.removed]
-    return any(not names & come for names in gone)
+    gone_on = {one.before for one in pair.changes if one.locus.startswith("columns.") and one.after in change.added}
+    return not gone_on.issuperset(change.removed)
 
 
 def _insight(pair: Pair, *kinds: ChangeKind) -> Iterator[NodeChange]:
@@ -250,7 +251,16 @@ def _insight(pair: Pair, *kinds: ChangeKind) -> Iterator[NodeChange]:
 
 
 def _insight_hit(node: NodeChange) -> Hit:
-    return Hit(locus=f"query.{node.path}", message=f"{node.what} changed", before=node.before, after=node.after)
+    message = f"{node.what} changed: {_json(node.after)}; it was {_json(node.before)}"
+    return Hit(locus=f"query.{node.path}", message=message, before=node.before, after=node.after, fix=_OF_INSIGHTS)
+
+
+def _json(value: Json) -> str:
+    """Short values as they stand in the file, long ones cut."""
+    if value in (None, [], {}):
+        return "nothing"
+    shown = value if isinstance(value, str) else canonical(value)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
 def _is_told_by_shape(node: NodeChange, pair: Pair) -> bool:
@@ -288,5 +298,5 @@ def _said(value: Json) -> Json:
 def _node_hit(pair: Pair, key: str) -> Hit:
     before, after = pair.before.query.get(key), pair.after.query.get(key)
     severity = Severity.INFO if key in _LABELS else None
-    message = f"{key} of the query changed"
+    message = f"{key} of the query changed: {_json(after)}; it was {_json(before)}"
     return Hit(locus=f"query.{key}", message=message, before=before, after=after, severity=severity)

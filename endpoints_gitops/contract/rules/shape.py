@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from endpoints_gitops.contract.pair import Pair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by, subject
@@ -10,6 +11,12 @@ from endpoints_gitops.hogql.change import ChangeKind
 from endpoints_gitops.hogql.insight_shape import InsightShape, insight_shape
 from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json
+
+_FLAGS: Final = {
+    "is_total": ("there is a value for each interval now", "there is one value for the whole range of dates now"),
+    "is_compared": ("the comparison with another period is gone", "each series is compared with another period now"),
+}
+"""By a flag of the shape: what is said when it goes off, and when it goes on."""
 
 declare(
     Rule(
@@ -66,7 +73,7 @@ def insight_shape_changed(pair: Pair) -> Iterator[Hit]:
         severity = Severity.ERROR if breaks else Severity.WARN
         yield Hit(
             locus=f"insight.{name}",
-            message=f"the {name.replace('_', ' ')} of the insight changed from {_said(was)} to {_said(now)}",
+            message=_message(name, was, now),
             before=was,
             after=now,
             severity=severity,
@@ -137,6 +144,16 @@ def _shape_differences(before: InsightShape, after: InsightShape) -> Iterator[tu
         was, now = getattr(before, name), getattr(after, name)
         if was != now:
             yield name, was, now, name.startswith("is_")
+
+
+def _message(name: str, was: Json, now: Json) -> str:
+    if name in _FLAGS:
+        return _FLAGS[name][now is True]
+    if name == "keys" and isinstance(was, list) and isinstance(now, list):
+        come, gone = ([key for key in these if key not in those] for these, those in ((now, was), (was, now)))
+        words = (f"new are {', '.join(come)}" if come else "", f"gone are {', '.join(gone)}" if gone else "")
+        return f"the objects of the results have other keys: {'; '.join(filter(None, words))}"
+    return f"the {name.replace('_', ' ')} of the insight changed from {_said(was)} to {_said(now)}"
 
 
 def _series(one: object) -> Json:
