@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -299,3 +301,38 @@ def test_a_materialised_version_requires_its_variables(app, create, server):
             called.run("days", **sent)
     assert paths(server) == []
     assert called.run("days", days=3)[0].days == 3
+
+
+def test_a_table_answers_with_its_columns_in_another_order(app, create):
+    """By name that is no difference; its types may be null where the query's are not."""
+    pin = create(
+        "table", "SELECT 'pro' AS plan, count() AS n, toDate('2026-07-01') AS day FROM events", is_materialized=True
+    )
+    assert pin.materialized
+    called = app(pin)
+    rows = called.run("table")
+    assert rows.is_from_table
+    assert (rows[0].plan, rows[0].day) == ("pro", date(2026, 7, 1))
+    assert isinstance(rows[0].n, int)
+    computed = called.run("table", _refresh="direct")
+    assert (computed.is_from_table, computed.columns) == (False, ("plan", "n", "day"))
+    assert list(computed.as_dicts()[0].items() - rows.as_dicts()[0].items()) == []
+
+
+def test_one_for_all_threads(create, server, lock):
+    pin = create("ten", "SELECT {variables.n} AS n", variables={"n": ("Number", 1)})
+    endpoints = library.Endpoints.from_lock(lock(pin), host=server.url, project_id=1, key=server.key)
+    with endpoints, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda number: endpoints.run("ten", n=number)[0].n, range(40)))
+    assert found == list(range(40))
+
+
+def test_many_at_once_in_one_loop(create, server, lock):
+    pin = create("ten", "SELECT {variables.n} AS n", variables={"n": ("Number", 1)})
+
+    async def called():
+        reach = {"host": server.url, "project_id": 1, "key": server.key}
+        async with library.AsyncEndpoints.from_lock(lock(pin), **reach) as endpoints:
+            return await asyncio.gather(*(endpoints.run("ten", n=number) for number in range(40)))
+
+    assert [rows[0].n for rows in asyncio.run(called())] == list(range(40))
