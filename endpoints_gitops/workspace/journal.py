@@ -1,6 +1,7 @@
 """The journal of a push in flight: what it set out to do and what of that is done, safe against a kill at any moment.
 
 One JSON object a line, the first one whole before anything is sent, each later one on the disk before the push goes on.
+Lines that wait at the same time go to the disk together.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -40,12 +42,16 @@ class Unfinished:
         return not (self.uncertain or self.left)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Journal:
     """What a push in flight writes to, from several threads at once. Whoever has it holds `state.held(folder)`."""
 
     path: Path
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _syncing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _written: int = field(default=0, init=False, compare=False)
+    _on_disk: int = field(default=0, init=False, compare=False)
+    _failure: OSError | None = field(default=None, init=False, compare=False)
 
     def sending(self, entry: str) -> None:
         """An entry's request goes out now."""
@@ -62,13 +68,37 @@ class Journal:
 
     def _append(self, line: JsonObject) -> None:
         try:
-            with self._lock, self.path.open("ab") as file:
+            with self._alone(self._writing), self.path.open("ab") as file:
                 file.write(_line(line))
                 file.flush()
-                os.fsync(file.fileno())
+                self._written = mine = self._written + 1
+            with self._alone(self._syncing):
+                if self._on_disk < mine:
+                    self._sync()
         except OSError as error:
             message = f"cannot write the journal {shown(self.path)}: {error.strerror or error}"
             raise UsageError(message, code="journal.unwritable") from error
+
+    def _sync(self) -> None:
+        """Everything that is written by now goes to the disk, with the lines of those who wait for their turn."""
+        written = self._written
+        with self.path.open("ab") as file:
+            os.fsync(file.fileno())
+        self._on_disk = written
+
+    @contextmanager
+    def _alone(self, lock: threading.Lock) -> Iterator[None]:
+        """Where the disk failed once, it fails from then on: half a line must stay the last one, and the system tells
+        of a lost page only once.
+        """
+        with lock:
+            if self._failure is not None:
+                raise self._failure
+            try:
+                yield
+            except OSError as error:
+                self._failure = error
+                raise
 
 
 def begin(folder: Path, *, plan: JsonObject, entries: Sequence[str]) -> Journal:

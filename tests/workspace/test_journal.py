@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -43,6 +46,40 @@ def test_a_new_push_replaces_the_journal_of_an_earlier_one(tmp_path):
     assert unfinished(tmp_path).left == ("b",)
     forget(tmp_path)
     assert unfinished(tmp_path) is None
+
+
+def test_a_line_is_on_the_disk_before_its_thread_goes_on(tmp_path, monkeypatch):
+    journal, path, on_disk = begin(tmp_path, plan=PLAN, entries=[]), tmp_path / "journal.jsonl", [0]
+    sync = os.fsync
+
+    def synced(handle):
+        size = os.fstat(handle).st_size
+        sync(handle)
+        on_disk[0] = max(on_disk[0], size)
+
+    monkeypatch.setattr(os, "fsync", synced)
+
+    def one(number):
+        journal.sending(f"endpoint_{number}")
+        return path.read_bytes()[: on_disk[0]].count(f'"endpoint_{number}"'.encode())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(one, range(200))) == {1}
+
+
+def test_a_disk_that_failed_is_not_written_to_again(tmp_path, monkeypatch):
+    journal = begin(tmp_path, plan=PLAN, entries=["a", "b"])
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", _full)
+        with pytest.raises(UsageError, match="No space left"):
+            journal.sending("a")
+    with pytest.raises(UsageError, match="No space left"):
+        journal.sending("b")
+    assert unfinished(tmp_path).left == ("b",)
+
+
+def _full(_):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 EVENTS = st.lists(st.tuples(st.sampled_from(["sending", "done"]), st.sampled_from("abc")), max_size=8)
