@@ -82,11 +82,13 @@ class Watching:
             self.report = gathered(self.session.facts)
             if self.report.has_errors:
                 _fail(session)
+        from endpoints_gitops.errors import EndpointsError
+
         for write in (self._write_evidence, self._write_report):
             try:
                 write(int(session.exitstatus))
-            except OSError as error:
-                self.trouble.append(f"{error.filename or 'the output'} was not written: {error.strerror or error}")
+            except (OSError, EndpointsError) as error:
+                self.trouble.append(f"evidence or report was not written: {error}")
                 _fail(session)
 
     def _write_evidence(self, exit_code: int) -> None:

@@ -1,0 +1,202 @@
+"""Every call is made to a candidate too: what the test sees stays, what differs is judged, and errors fail the run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+REVENUE = """\
+name: revenue
+query: |
+  SELECT 'pro' AS plan, 120 AS mrr, 7 AS seats, {variables.month} AS month ORDER BY plan LIMIT 10
+variables:
+  - {name: month, type: String, default: 2026-07}
+"""
+UNREAD = "no test here reads it, so warn and not error"
+READS_MRR = """
+def test_total(endpoints):
+    assert endpoints("revenue").column("mrr") == [120]
+"""
+READS_SEATS = """
+def test_seats(endpoints):
+    assert endpoints("revenue").column("seats") == [7]
+"""
+
+
+def canary(result) -> list[str]:
+    """The lines of the canary, in the summary."""
+    lines = iter(line.rstrip() for line in result.outlines)
+    first = next((line for line in lines if line.startswith("canary: ")), None)
+    if first is None:
+        return []
+    told = [first]
+    for line in lines:
+        if not line.startswith("  ") or line.startswith("  next"):
+            break
+        told.append(line)
+    return told
+
+
+@pytest.fixture
+def watched(app):
+    app.pinned(REVENUE)
+    app.suite(READS_MRR)
+    app.record()
+    return app
+
+
+@pytest.fixture
+def watched_once(app_once):
+    app_once.pinned(REVENUE)
+    app_once.suite(READS_MRR)
+    app_once.record()
+    return app_once
+
+
+def latest(app, *words):
+    return app.pytest("--endpoints-canary=latest", *words, key=app.server.key)
+
+
+def test_a_column_that_goes_fails_the_run_and_no_test(watched):
+    watched.push(REVENUE.replace("120 AS mrr, ", ""))
+    result = latest(watched)
+    result.assert_outcomes(passed=1)
+    assert (result.ret, canary(result)) == (
+        1,
+        [
+            "canary: 1 call, 1 candidate, 1 differ, 1 error",
+            "  error  C101     revenue@1 → revenue@2: column 'mrr' is gone",
+        ],
+    )
+
+
+def test_a_break_in_what_nobody_reads_is_lowered_and_says_so(watched):
+    watched.push(REVENUE.replace("7 AS seats, ", ""))
+    result = latest(watched)
+    assert (result.ret, canary(result)) == (
+        0,
+        [
+            "canary: 1 call, 1 candidate, 1 differ, 1 warning",
+            f"  warn   C101     revenue@1 → revenue@2: column 'seats' is gone; {UNREAD}",
+        ],
+    )
+
+
+def test_one_test_that_reads_it_is_enough(watched):
+    """Over all workers."""
+    watched.suite(READS_SEATS, "test_seats.py")
+    watched.record()
+    watched.push(REVENUE.replace("7 AS seats, ", ""))
+    result = latest(watched)
+    result.assert_outcomes(passed=2)
+    assert result.ret == 1
+    assert canary(result)[0] == "canary: 2 calls, 1 candidate, 1 differ, 1 error"
+
+
+def test_the_newest_is_found_out_once_and_each_call_made_once(watched):
+    watched.suite("\n".join(READS_MRR.replace("test_total", f"test_{number}") for number in range(6)))
+    watched.push(REVENUE.replace("120", "120 + 0"))
+    watched.server.requests.clear()
+    result = latest(watched)
+    assert result.ret == 0, result.outlines
+    asked = sorted(entry.path.partition("/endpoints/")[2] for entry in watched.server.requests.entries())
+    assert asked == ["revenue/", "revenue/?version=2", "revenue/run/?version=2"]
+
+
+@pytest.mark.parametrize(
+    ("marker", "code", "line"),
+    [
+        ("", 0, "warn   ROWS"),
+        ("@pytest.mark.endpoints(tolerance=5)", 0, ""),
+        ("@pytest.mark.endpoints(tolerance=0.5)", 1, "error  ROWS"),
+        ("@pytest.mark.endpoints(canary='off')", 0, ""),
+    ],
+)
+def test_rows_that_differ_are_told_by_column(watched_once, marker, code, line):
+    watched_once.suite(f"import pytest\n{marker}{READS_MRR}")
+    watched_once.push(REVENUE.replace("120", "122"))
+    result = latest(watched_once)
+    told = [one for one in canary(result) if "ROWS" in one]
+    assert result.ret == code, result.outlines
+    assert [one.strip()[:11] for one in told] == ([line] if line else [])
+    if told:
+        assert "revenue@2 answers other rows for no variables: mrr differs in 1 row: 120 → 122" in told[0]
+
+
+def test_what_is_newest_already_asks_for_no_rows(watched_once):
+    runs = watched_once.runs()
+    result = latest(watched_once)
+    assert (result.ret, canary(result)) == (0, ["canary: 1 call, 1 candidate, 0 differ"])
+    assert watched_once.runs() == runs
+
+
+def test_a_number_that_is_not_there_yet_is_pending(watched_once):
+    result = watched_once.pytest("--endpoints-canary=4", key=watched_once.server.key)
+    assert (result.ret, canary(result)) == (
+        0,
+        [
+            "canary: 1 call, 1 candidate, 0 differ, 1 pending",
+            "  pending  revenue@1 → revenue@4: there is no version 4",
+        ],
+    )
+
+
+def test_what_could_not_be_found_out_is_never_no_changes(watched):
+    """Here there is no key."""
+    result = watched.pytest("--endpoints-canary=latest")
+    result.assert_outcomes(passed=1)
+    assert result.ret == 1
+    assert canary(result)[1].startswith("  error  unknown  revenue@1 → latest could not be asked: environment test: ")
+
+
+def test_a_variable_that_must_be_sent_is_told_by_rule_and_by_the_server(watched_once):
+    """The new version is kept as a table."""
+    query = "SELECT event AS plan, count() AS mrr FROM events WHERE event = {variables.month} GROUP BY plan"
+    watched_once.push(
+        f"name: revenue\nquery: {query!r}\nmaterialization: {{enabled: true}}\n"
+        "variables:\n  - {name: month, type: String, default: 2026-07}\n"
+    )
+    result = latest(watched_once)
+    assert result.ret == 1
+    told = canary(result)
+    assert any("refuses this suite's call: Required variable(s) 'month' not provided" in line for line in told)
+    assert len(told) <= 10
+
+
+def test_the_working_tree_is_a_candidate_without_an_account(watched):
+    """Both queries run here, so that what differs is the query's doing."""
+    watched.write("endpoints/revenue.yaml", REVENUE.replace("120 AS mrr", "'120' AS mrr"))
+    runs = watched.runs()
+    result = watched.pytest("--endpoints-canary=worktree")
+    result.assert_outcomes(passed=1)
+    assert watched.runs() == runs
+    told = canary(result)
+    assert result.ret == 1
+    assert told[1] == (
+        "  error  C103     revenue@1 → endpoints/revenue.yaml: column 'mrr' is string now; it was integer"
+    )
+    assert 'mrr differs in 1 row: 120 (integer) → "120" (string)' in told[2]
+
+
+def test_a_marker_alone_starts_one(watched_once):
+    watched_once.suite(f"import pytest\n@pytest.mark.endpoints(canary='worktree'){READS_MRR}")
+    assert canary(watched_once.pytest()) == ["canary: 1 call, 1 candidate, 0 differ"]
+
+
+def test_the_table_has_ten_lines_at_most_and_the_report_all(app_once):
+    columns = ", ".join(f"{number} AS c{number}" for number in range(14))
+    definition = "name: revenue\nquery: SELECT {}\n"
+    app_once.pinned(definition.format(columns))
+    app_once.suite('def test_it(endpoints):\n    assert len(endpoints("revenue").as_dicts()) == 1\n')
+    app_once.record()
+    app_once.push(definition.format("1 AS other"))
+    result = latest(app_once, "--endpoints-report=report.json")
+    told = canary(result)
+    assert len(told) == 10
+    assert told[-1].endswith("more: --endpoints-report=FILE has them all")
+    report = json.loads((app_once.folder / "report.json").read_text(encoding="utf-8"))
+    assert (report["exit_code"], report["ok"], report["summary"]["canary"]["calls"]) == (1, False, 1)
+    errors = [item for item in report["items"] if item["severity"] == "error"]
+    assert len(errors) >= 14
+    assert errors[0]["callers"] == ["test_app.py::test_it"]

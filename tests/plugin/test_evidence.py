@@ -1,0 +1,136 @@
+"""What a run proves, for the release gate, and its JSON report."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from endpoints_gitops.codecs.evidence import ExercisedTest, read_evidence
+
+SUITE = """
+import pytest
+
+def test_total(endpoints):
+    assert endpoints("revenue", month="2026-07").column("mrr") == [120]
+
+def test_plan(endpoints):
+    assert endpoints("revenue", month="2026-08")[0].plan == "pro"
+
+@pytest.mark.xfail(strict=True)
+def test_expected(endpoints):
+    assert endpoints("revenue").column("mrr") == [7]
+
+def test_nothing():
+    pass
+"""
+
+
+@pytest.fixture
+def proven(app):
+    app.pinned()
+    app.suite(SUITE)
+    app.record()
+    return app
+
+
+def git(app, *words: str) -> str:
+    who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.com")
+    done = subprocess.run(["git", "-C", app.folder, *who, *words], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def committed(app) -> None:
+    git(app, "init", "--quiet")
+    git(app, "add", "--all")
+    git(app, "commit", "--quiet", "--message", "the app")
+
+
+def evidence(app, *words):
+    result = app.pytest("--endpoints-evidence=out/evidence.json", *words)
+    path = app.folder / "out" / "evidence.json"
+    return result, read_evidence(path.read_bytes(), str(path))
+
+
+def test_pins_tests_variables_and_columns(proven):
+    committed(proven)
+    result, found = evidence(proven)
+    pin = proven.locked.pins[0]
+    assert result.ret == 0
+    assert (found.commit, found.tree) == (git(proven, "rev-parse", "HEAD"), git(proven, "rev-parse", "HEAD^{tree}"))
+    assert (found.is_dirty, found.mode, found.contract, found.outcome) == (False, "replay", "strict", "passed")
+    assert found.partial is None
+    assert found.counts == {"passed": 3, "xfailed": 1}
+    (one,) = found.pins
+    assert (one.name, one.version, one.contract_hash, one.query_hash) == (
+        "revenue",
+        1,
+        pin.contract_hash,
+        pin.query_hash,
+    )
+    assert one.variables == ({}, {"month": "2026-07"}, {"month": "2026-08"})
+    assert one.columns_read == ("mrr", "plan")
+    assert one.tests == tuple(
+        ExercisedTest(test=f"test_app.py::{name}", outcome=outcome)
+        for name, outcome in (("test_expected", "xfailed"), ("test_plan", "passed"), ("test_total", "passed"))
+    )
+
+
+def test_a_failing_run_is_written_too(proven):
+    proven.suite(SUITE.replace("[120]", "[121]"))
+    result, found = evidence(proven)
+    assert (result.ret, found.outcome, found.counts["failed"]) == (1, "failed", 1)
+    assert {one.outcome for one in found.pins[0].tests} == {"failed", "passed", "xfailed"}
+
+
+def test_a_part_of_the_suite_says_so(proven):
+    _, found = evidence(proven, "-k", "total")
+    assert found.partial is not None
+    assert [one.test for one in found.pins[0].tests] == ["test_app.py::test_total"]
+
+
+def test_only_changed_tracked_files_make_it_dirty(app_once):
+    app_once.pinned()
+    app_once.suite(SUITE)
+    app_once.record()
+    committed(app_once)
+    app_once.write("untracked.txt", "nobody asked")
+    assert not evidence(app_once)[1].is_dirty
+    git(app_once, "add", "--force", "out")
+    git(app_once, "commit", "--quiet", "--message", "the evidence itself")
+    assert not evidence(app_once)[1].is_dirty
+    app_once.suite(SUITE + "\n")
+    result, found = evidence(app_once)
+    assert found.is_dirty
+    assert "evidence: the checkout is dirty, 1 changed: test_app.py" in result.outlines
+
+
+def test_without_git_there_is_no_commit(app_once):
+    app_once.pinned()
+    app_once.suite(SUITE)
+    app_once.record()
+    _, found = evidence(app_once)
+    assert (found.commit, found.tree, found.is_dirty) == (None, None, False)
+
+
+def test_evidence_that_cannot_be_written_fails_the_run(app_once):
+    app_once.pinned()
+    app_once.suite(SUITE)
+    app_once.record()
+    app_once.write("out", "a file where a folder should be")
+    result = app_once.pytest("--endpoints-evidence=out/evidence.json")
+    assert result.ret == 1
+    assert any("was not written" in line for line in result.outlines)
+
+
+def test_the_report_holds_calls_failures_and_counts(proven):
+    proven.suite(SUITE.replace('month="2026-08"', 'moth="2026-08"'))
+    result = proven.pytest("--endpoints-report=report.json")
+    report = json.loads((proven.folder / "report.json").read_text(encoding="utf-8"))
+    assert (report["exit_code"], report["ok"]) == (result.ret, False) == (1, False)
+    assert report["summary"]["tests"] == {"failed": 1, "passed": 2, "xfailed": 1}
+    assert [call["test"] for call in report["calls"]] == ["test_app.py::test_expected", "test_app.py::test_total"]
+    assert [(one["code"], one["where"]) for one in report["errors"]] == [
+        ("UndeclaredVariable", "test_app.py::test_plan")
+    ]

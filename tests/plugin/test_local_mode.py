@@ -1,0 +1,118 @@
+"""Pinned queries run here, for real, without an account."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+BY_PLAN = """\
+name: by_plan
+query: |
+  SELECT properties.plan AS plan, count() AS paid, sum(toFloat(properties.amount)) AS mrr
+  FROM events WHERE event = 'invoice paid' AND properties.plan != {variables.without}
+  GROUP BY plan ORDER BY plan
+variables:
+  - {name: without, type: String, default: none}
+"""
+PAID = (("a", "pro", 8), ("b", "team", 24), ("b", "team", 24))
+EVENTS = "".join(
+    json.dumps(
+        {
+            "event": "invoice paid",
+            "distinct_id": who,
+            "timestamp": f"2026-07-0{day}T00:00:00Z",
+            "properties": {"plan": plan, "amount": amount},
+        }
+    )
+    + "\n"
+    for day, (who, plan, amount) in enumerate(PAID, 1)
+)
+SUITE = """
+def test_rows(endpoints):
+    rows = endpoints("by_plan")
+    assert [(row.plan, row.paid, row.mrr) for row in rows] == [("pro", 1, 8), ("team", 2, 48)]
+    assert endpoints("by_plan", without="pro").column("plan") == ["team"]
+"""
+
+
+@pytest.fixture
+def local(app):
+    app.configure("by_plan")
+    app.push(BY_PLAN, "by_plan")
+    app.lock()
+    app.write("tables/events.jsonl", EVENTS)
+    app.suite(SUITE)
+    return app
+
+
+@pytest.fixture
+def local_once(app_once):
+    app_once.configure("by_plan")
+    app_once.push(BY_PLAN, "by_plan")
+    app_once.lock()
+    app_once.write("tables/events.jsonl", EVENTS)
+    app_once.suite(SUITE)
+    return app_once
+
+
+def test_the_pinned_query_runs_over_the_suites_tables(local):
+    """Its definition is not at hand: the query stands in the lock."""
+    (local.folder / "endpoints" / "by_plan.yaml").unlink()
+    before = local.runs()
+    result = local.pytest("--endpoints=local", "--endpoints-data=tables")
+    result.assert_outcomes(passed=1)
+    assert local.runs() == before
+    assert local.recordings() == []
+
+
+def test_an_older_pinned_version_runs_as_it_was(local_once):
+    local_once.push(BY_PLAN.replace("AS mrr", "AS arr"), "by_plan")
+    local_once.pytest("--endpoints=local", "--endpoints-data=tables").assert_outcomes(passed=1)
+
+
+def test_without_tables_there_is_the_sample_product(local_once):
+    local_once.suite('def test_it(endpoints):\n    assert endpoints("by_plan").column("plan") == ["pro", "team"]\n')
+    local_once.pytest("--endpoints=local", "--endpoints-now=2026-07-01T12:00:00Z").assert_outcomes(passed=1)
+
+
+def test_the_apps_own_code_gets_them_too(local_once):
+    local_once.suite("""
+import json, os, urllib.request
+
+def test_it(endpoints_env):
+    url = f"{os.environ['POSTHOG_HOST']}/api/projects/1/endpoints/by_plan/run?version=1"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {os.environ['APP_KEY']}"})
+    with urllib.request.urlopen(request) as answer:
+        assert json.load(answer)["results"] == [["pro", 1, 8.0], ["team", 2, 48.0]]
+""")
+    local_once.pytest("--endpoints=local", "--endpoints-data=tables").assert_outcomes(passed=1)
+
+
+def test_mistakes_in_tables_are_told_with_their_lines(local_once):
+    local_once.write("tables/events.jsonl", EVENTS + '{"event": "invoice paid"}\n')
+    result = local_once.pytest("--endpoints=local", "--endpoints-data=tables")
+    result.assert_outcomes(failed=1)
+    said = result.stdout.str()
+    assert "the tables of mode local are not right" in said
+    assert "tables/events.jsonl:4:1: distinct_id is missing" in said
+
+
+INSIGHT = """\
+name: by_plan
+query_definition: {kind: TrendsQuery, series: [{kind: EventsNode, event: "invoice paid"}]}
+"""
+ROWS = '[{"data": [3], "labels": ["1-Jul-2026"], "days": ["2026-07-01"], "count": 3, "label": "invoice paid"}]'
+
+
+@pytest.mark.parametrize("said", ["examples: [{rows: ROWS}]\n", ""])
+def test_an_insight_is_answered_from_its_examples(local_once, said):
+    local_once.push(INSIGHT + said.replace("ROWS", ROWS), "by_plan")
+    local_once.command("upgrade", "--yes", "--quiet", "--allow-breaking", "a test")
+    local_once.suite('def test_it(endpoints):\n    assert endpoints("by_plan").as_dicts()[0]["count"] == 3\n')
+    result = local_once.pytest("--endpoints=local")
+    if said:
+        result.assert_outcomes(passed=1)
+    else:
+        result.assert_outcomes(failed=1)
+        assert "by_plan@2: this query does not run here" in result.outlines
