@@ -21,7 +21,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from endpoints_gitops.api.client import Client
+from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.local.serve import RunningServer, running_server
+from endpoints_gitops.model.secret import Secret
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 README: Final = ROOT / "README.md"
@@ -31,7 +34,11 @@ START: Final = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 _BLOCK: Final = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _RULES: Final = re.compile(r"(<!-- rules -->\n).*?(<!-- /rules -->)", re.DOTALL)
 _DIRECTION: Final = re.compile(r"# \((.+)\)\n")
-_MOVING: Final = ((re.compile(r"\bin \d+\.\d+s\b"), "in 0.1s"), (re.compile(r"\b\d+ ms\b"), "12 ms"))
+_MOVING: Final = (
+    (re.compile(r"\bin \d+\.\d+s\b"), "in 0.1s"),
+    (re.compile(r"\b\d+ ms\b"), "12 ms"),
+    (re.compile(r"\b\d\d:\d\d UTC$", re.MULTILINE), "10:14 UTC"),
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,6 +70,7 @@ class Stage:
         shown = re.sub(
             rf"\b(project |projects/|project_id = ){self.server.project_id}\b", rf"\g<1>{SHOWN_PROJECT}", shown
         )
+        shown = shown.replace(datetime.now(UTC).date().isoformat(), START.date().isoformat())
         for pattern, instead in _MOVING:
             shown = pattern.sub(instead, shown)
         return shown if shown.endswith("\n") or not shown else f"{shown}\n"
@@ -120,6 +128,7 @@ def _environment(home: Path, server: RunningServer) -> dict[str, str]:
             "HOME": str(home),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}",
             "COLUMNS": "100",
+            "PYTEST_ADDOPTS": "-q -p no:randomly -p no:cacheprovider",
             "GIT_CONFIG_GLOBAL": os.devnull,
             "ENDPOINTS_GITOPS_STATE": str(home / "state"),
             "POSTHOG_CLI_HOST": server.url,
@@ -129,17 +138,32 @@ def _environment(home: Path, server: RunningServer) -> dict[str, str]:
     )
 
 
-def _edited_in_the_web_ui(stage: Stage) -> None:
-    """A colleague edits a query: the same API, another key."""
-    from endpoints_gitops.api.client import Client
-    from endpoints_gitops.api.connection import Connection
-    from endpoints_gitops.model.secret import Secret
-
+@contextmanager
+def _colleague(stage: Stage) -> Iterator[Client]:
+    """Somebody else in the web UI: the same API, another key."""
     key = Secret(stage.server.colleague_key)
-    with Client(Connection(host=stage.server.url, project_id=stage.server.project_id, key=key)) as colleague:
-        query = colleague.get_endpoint("signups_by_source").query
+    with Client(Connection(host=stage.server.url, project_id=stage.server.project_id, key=key)) as client:
+        yield client
+
+
+def _edited_in_the_web_ui(stage: Stage) -> None:
+    with _colleague(stage) as client:
+        query = client.get_endpoint("signups_by_source").query
         sql = str(query["query"]).replace("ORDER BY", "HAVING signups > 5\nORDER BY")
-        colleague.update_endpoint("signups_by_source", {"query": {**query, "query": sql}})
+        client.update_endpoint("signups_by_source", {"query": {**query, "query": sql}})
+
+
+def _deactivated(stage: Stage) -> None:
+    with _colleague(stage) as client:
+        client.update_endpoint("signups_by_source", {"is_active": False}, version=6)
+
+
+def _recreated(stage: Stage) -> None:
+    with _colleague(stage) as client:
+        query = client.get_endpoint("signups_by_source").query
+        client.delete_endpoint("signups_by_source")
+        stage.now += timedelta(days=1)
+        client.create_endpoint({"name": "signups_by_source", "query": query})
 
 
 def _written(path: str, text: str) -> Callable[[Stage], None]:
@@ -190,11 +214,28 @@ endpoints = Endpoints.from_lock("endpoints.lock")
 for row in endpoints.run("signups_by_source"):
     print(row.source, row.signups)
 """
+_SUITE: Final = """\
+def test_the_busiest_source(endpoints):
+    rows = endpoints("signups_by_source")
+    assert rows.column("signups") == sorted(rows.column("signups"), reverse=True)
+
+
+def test_every_pin_keeps_its_contract(endpoint_case):
+    endpoint_case.check()
+"""
+_TYPO: Final = """\
+def test_a_month(endpoints):
+    endpoints("signups_by_source", month="2026-06")
+"""
 DIRECTIONS: Final[dict[str, Callable[[Stage], None]]] = {
     "an author writes endpoints/signups_by_source.yaml": _written("endpoints/signups_by_source.yaml", _SIGNUPS),
     "an author makes mistakes in endpoints/mistakes.yaml": _written("endpoints/mistakes.yaml", _MISTAKES),
     "an app uses signups_by_source": _appended("endpoints.toml", _USES),
     "the app's code stands in app.py": _written("app.py", _APP),
+    "the app's suite stands in test_app.py": _written("test_app.py", _SUITE),
+    "a test calls with a misspelt variable, in test_typo.py": _written("test_typo.py", _TYPO),
+    "somebody deactivates version 6 of signups_by_source": _deactivated,
+    "somebody deletes signups_by_source and creates it again": _recreated,
     "meanwhile a colleague edits signups_by_source in PostHog's web UI": _edited_in_the_web_ui,
 }
 
