@@ -17,7 +17,18 @@ Docstrings are for whoever asks `endpoints-gitops explain CODE`.
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from endpoints_gitops.errors import EndpointsError, ExitCode
+
+_ENDPOINT: Final = re.compile(r"/endpoints/([A-Za-z][A-Za-z0-9_-]*)/")
+
+
+def _about(remedy: str | None, request: str) -> str | None:
+    """The remedy with the name of the endpoint that the request is about, where it is about one."""
+    found = _ENDPOINT.search(request)
+    return remedy.replace("NAME", found[1]) if remedy and found else remedy
 
 
 class ApiError(EndpointsError):
@@ -43,7 +54,7 @@ class ApiError(EndpointsError):
         retry_after: float | None = None,
         fix: str | None = None,
     ) -> None:
-        super().__init__(message, where=request or None, fix=fix or self.remedy)
+        super().__init__(message, where=request or None, fix=fix or _about(self.remedy, request))
         self.request = request
         self.status = status
         self.server_code = server_code
@@ -91,7 +102,7 @@ class VariablesRefused(Refused):
     """
 
     code = "api.variables"
-    remedy = "pass each variable as --var NAME=VALUE; endpoints-gitops get NAME shows which there are"
+    remedy = "pass each variable as --var VARIABLE=VALUE; endpoints-gitops get NAME shows which there are"
 
 
 class VersionInactive(Refused):
@@ -126,7 +137,7 @@ class ClickHouseRefused(InvalidQuery):
     """ClickHouse refused the query while running it (400 with ClickHouse's name of the error as code)."""
 
     code = "api.clickhouse"
-    remedy = "correct the query; the message is ClickHouse's"
+    remedy = "correct the query, or the value of a variable; the message is ClickHouse's"
 
 
 class OffsetRefused(InvalidQuery):

@@ -39,6 +39,8 @@ _BY_CODE: Final[Mapping[str, type[ApiError]]] = {
 _FIELD_CODES: Final = frozenset(
     {None, "invalid", "invalid_input", "required", "blank", "null", "invalid_choice", "unique"}
 )
+_LOCAL: Final = "not_supported_locally"
+"""What the local server does not do; its message says so, and ClickHouse was not asked."""
 _ABOUT_THE_QUERY: Final = (
     "Invalid HogQL query",
     "Query resolution failed",
@@ -165,7 +167,7 @@ def _kind_by_text(said: _Said) -> type[ApiError]:
         return errors.VersionInactive
     if (said.code or "").startswith("hogql_") or said.detail.startswith(_ABOUT_THE_QUERY):
         return errors.InvalidQuery
-    if said.attr is None and said.code not in _FIELD_CODES:
+    if said.attr is None and said.code not in {*_FIELD_CODES, _LOCAL}:
         return errors.ClickHouseRefused
     return errors.Refused
 

@@ -183,8 +183,14 @@ def _change(
         before=before,
         declared_by=names,
         used_by=tuple(sorted({*names, *users})),
-        where=declared[0].where,
+        where=_place_of(before or (), declared),
     )
+
+
+def _place_of(keys: Iterable[str], declared: list[_Declared]) -> str:
+    """Where a definition says the first of these settings; else where the first of them declares the variable."""
+    stating = (one.where for key in keys for one in declared if key in one.stated())
+    return next(stating, declared[0].where)
 
 
 def _default(declared: list[_Declared]) -> Json:

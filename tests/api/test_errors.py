@@ -45,6 +45,7 @@ ROWS = [
     (400, said("no", "table_access_denied"), "TableDenied", 2),
     (400, said("no", "invalid_property_filter"), "InvalidQuery", 2),
     (400, said("too much", "too_many_bytes"), "ClickHouseRefused", 2),
+    (400, said("This local server does not …", "not_supported_locally"), "Refused", 2),
     (400, said("x", "query_timeout", kind="server_error"), "QueryTimeout", 2),
     (400, said("x", "query_memory_limit", kind="server_error"), "QueryMemory", 2),
     (400, said("x", "query_too_large", kind="server_error"), "QueryTooLarge", 2),
@@ -89,6 +90,14 @@ def test_each_row_is_a_class(status, body, name, exit_code):
     if isinstance(body, dict):
         assert error.detail == body.get("detail", body.get("error"))
         assert (error.server_code, error.attr) == (body.get("code"), body.get("attr"))
+
+
+def test_advice_names_the_endpoint_of_the_request():
+    assert (
+        "endpoints-gitops versions revenue shows"
+        in errors.VersionNotFound("x", request="GET /…/endpoints/revenue/").fix
+    )
+    assert "endpoints-gitops versions NAME shows" in errors.VersionNotFound("x", request="GET /…/endpoints/").fix
 
 
 def test_a_404_without_a_name_is_about_no_endpoint():

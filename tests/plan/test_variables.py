@@ -63,6 +63,12 @@ def test_only_what_is_stated_and_differs_is_updated(make, stated, before, sent):
     assert update_body(change) == sent
 
 
+def test_the_place_is_where_the_difference_is_said(make):
+    silent, saying = declaring(make, "a"), declaring(make, "b", label="Plan")
+    (change,) = needed([silent, saying], [make.variable("plan", **SERVER)], [])
+    assert (change.before, change.where) == ({"label": "The plan"}, "endpoints/b.yaml:3")
+
+
 def test_every_endpoint_that_uses_it_is_named(make):
     endpoints = [make.endpoint(name=name, query=SQL, variables={"plan": "pro"}) for name in ("z", "a")]
     (change,) = needed([declaring(make, "m")], [make.variable("plan")], [*endpoints, make.endpoint(name="other")])
