@@ -69,7 +69,7 @@ def test_pins_tests_variables_and_columns(proven):
         pin.contract_hash,
         pin.query_hash,
     )
-    assert one.variables == ({}, {"month": "2026-07"}, {"month": "2026-08"})
+    assert one.variables == ({"month": "2026-07"}, {"month": "2026-08"}, {})
     assert one.columns_read == ("mrr", "plan")
     assert one.tests == tuple(
         ExercisedTest(test=f"test_app.py::{name}", outcome=outcome)
