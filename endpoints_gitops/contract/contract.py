@@ -177,6 +177,14 @@ class Contract:
         return tuple(one.name for one in self.inputs if one.is_tenant)
 
     @property
+    def undeclared(self) -> tuple[str, ...]:
+        """The variables that the query uses and the file says nothing of."""
+        if self.source is None or self.sql is None:
+            return ()
+        declared = {one.name for one in self.source.definition.variables or ()}
+        return tuple(one.name for one in self.inputs if one.is_open and one.name not in declared)
+
+    @property
     def stars(self) -> tuple[str, ...]:
         """The `*` that the columns were read from: they hold for the tables of today. Columns that a server or the file
         itself lists do not come from them.

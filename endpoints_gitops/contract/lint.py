@@ -74,6 +74,14 @@ def _hits(contract: Contract) -> Iterator[tuple[str, Hit]]:
             "S109",
             Hit(locus="serving.materialized", message=refused(contract.refusal), after=contract.refusal, key=key),
         )
+    yield from _variables(contract)
+
+
+def _variables(contract: Contract) -> Iterator[tuple[str, Hit]]:
+    for name in contract.undeclared:
+        message = f"the query uses the variable {name!r}, which is not declared"
+        fix = f"add `- {{name: {name}, type: String}}` to `variables`, with its own type, and perhaps a default"
+        yield "V115", Hit(locus=f"variables.{name}", message=message, after=name, fix=fix)
     for name in contract.tenants:
         if scopes(contract, name) is False:
             message = f"variable {name!r} is to keep callers apart, and does not narrow every row of the query"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from endpoints_gitops.contract.build import from_pin, from_version
@@ -88,7 +89,8 @@ def _activity(pin: Pin, endpoint: Endpoint | None, version: EndpointVersion | No
     is_active = version.endpoint_is_active if version is not None else endpoint is None or endpoint.is_active
     if not is_active:
         message = f"{pin.name} is not active: every call of it is a 404"
-        yield _finding("A103", pin, message, "active", before=True, after=False)
+        fix = f"have it activated again: endpoints-gitops activate {pin.name}"
+        yield replace(_finding("A103", pin, message, "active", before=True, after=False), fix=fix)
     if version is not None and not version.is_active:
         message = f"{pin.label} is not active: calls of it are refused (400)"
         yield _finding("P104", pin, message, "version.active", before=True, after=False)

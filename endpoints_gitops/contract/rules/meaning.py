@@ -16,7 +16,7 @@ from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json, canonical
 
 _IN_SHAPE: Final = (ChangeKind.COLUMNS, ChangeKind.BUCKET, ChangeKind.LIMIT)
-_LONGEST: Final = 120
+_LONGEST: Final = 240
 _OF_INSIGHTS: Final = "say so in the changelog, or publish a new endpoint"
 _LABELS: Final = ("name", "tags")  # of the node; no answer shows them
 _ORDER_OF_ROWS: Final = ("offset", "limit by", "with ties")
@@ -231,7 +231,7 @@ def _hit(change: QueryChange, words: str, severity: Severity | None = None) -> H
     column = change.locus.removeprefix("columns.") if change.locus.startswith("columns.") else None
     return Hit(
         locus=change.locus if column or change.locus == "query" else f"query.{change.locus}",
-        message=f"{subject(change.locus)} {words}: {change.after or 'nothing'}; it was {change.before or 'nothing'}",
+        message=f"{subject(change.locus)} {words}: {_shown(change.after)}; it was {_shown(change.before)}",
         before=change.before,
         after=change.after,
         severity=severity,
@@ -251,13 +251,13 @@ def _insight(pair: Pair, *kinds: ChangeKind) -> Iterator[NodeChange]:
 
 
 def _insight_hit(node: NodeChange) -> Hit:
-    message = f"{node.what} changed: {_json(node.after)}; it was {_json(node.before)}"
+    message = f"{node.what} changed: {_shown(node.after)}; it was {_shown(node.before)}"
     return Hit(locus=f"query.{node.path}", message=message, before=node.before, after=node.after, fix=_OF_INSIGHTS)
 
 
-def _json(value: Json) -> str:
-    """Short values as they stand in the file, long ones cut."""
-    if value in (None, [], {}):
+def _shown(value: Json) -> str:
+    """Short values as they stand in the file, long ones cut: the finding itself holds them whole."""
+    if value in (None, "", [], {}):
         return "nothing"
     shown = value if isinstance(value, str) else canonical(value)
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
@@ -298,5 +298,5 @@ def _said(value: Json) -> Json:
 def _node_hit(pair: Pair, key: str) -> Hit:
     before, after = pair.before.query.get(key), pair.after.query.get(key)
     severity = Severity.INFO if key in _LABELS else None
-    message = f"{key} of the query changed: {_json(after)}; it was {_json(before)}"
+    message = f"{key} of the query changed: {_shown(after)}; it was {_shown(before)}"
     return Hit(locus=f"query.{key}", message=message, before=before, after=after, severity=severity)

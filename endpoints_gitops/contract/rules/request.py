@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractVariable
 from endpoints_gitops.contract.pair import Pair, operators_of
-from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
+from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.hogql.usage import is_scoped
 from endpoints_gitops.model.finding import Scope, Severity
@@ -230,6 +230,20 @@ def scope_dropped(pair: Pair) -> Iterator[Hit]:
         if _is_dropped_scope(name, pair):
             message = f"variable {name!r} keeps callers apart, and no longer narrows every row of the query"
             yield _variable(name, message, True, False, key="query")
+
+
+declare(
+    Rule(
+        code="V115",
+        slug="variable-undeclared",
+        severity=Severity.WARN,
+        scope=Scope.NEITHER,
+        summary="The query uses a variable that its file does not declare.",
+        why="Its type and default are whatever the project has under that name; if it has none, the push is refused.",
+        fix="declare it under `variables`, with its type and default",
+        example=("WHERE event = {variables.event}, and event under `variables`", "WHERE event = {variables.event}"),
+    )
+)
 
 
 def _variable(
