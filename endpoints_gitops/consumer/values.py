@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any, Final
+
+from endpoints_gitops.contract.clickhouse import parse_type
 
 type Reader = Callable[[Any], Any]
 
@@ -21,14 +23,12 @@ def reader(written: str) -> Reader | None:
     value has one. Arrays are lists, maps dictionaries, of converted values. Texts, UUIDs and enums are str. Null is
     None. What it returns raises ValueError, TypeError or ArithmeticError for a value that is none of its type.
     """
-    head, arguments = _parts(written)
-    if head in _WRAPPERS:
-        return reader(arguments[_WRAPPERS[head]]) if arguments else None
-    if head in _NESTED:
-        return _NESTED[head]([_bare(each) for each in arguments])
-    if head.startswith("DateTime") or head == "datetime":
-        return partial(_moment, _zone(arguments))
-    return next((read for names, read in _PLAIN if head.startswith(names)), None)
+    found = parse_type(written)
+    if found.name in _NESTED:
+        return _NESTED[found.name](found.inner)
+    if found.name.startswith("DateTime") or found.name == "datetime":
+        return partial(_moment, _zone(found.arguments))
+    return next((read for names, read in _PLAIN if found.name.startswith(names)), None)
 
 
 def nullable(read: Reader | None) -> Reader | None:
@@ -36,43 +36,12 @@ def nullable(read: Reader | None) -> Reader | None:
     return None if read is None else lambda value: None if value is None else read(value)
 
 
-_WRAPPERS: Final = {"Nullable": 0, "LowCardinality": 0, "SimpleAggregateFunction": -1, "AggregateFunction": -1}
-
-
-def _parts(written: str) -> tuple[str, list[str]]:
-    """`Map(String, Array(Date))` is `Map` and its two arguments."""
-    head, opened, rest = written.strip().partition("(")
-    return head.strip(), _split(rest.rstrip().removesuffix(")")) if opened else []
-
-
-def _split(text: str) -> list[str]:
-    """At the commas that are inside of nothing."""
-    parts, depth, quoted, begun = [], 0, False, 0
-    for place, character in enumerate(text):
-        if character == "'":
-            quoted = not quoted
-        elif quoted:
-            continue
-        elif character in "()":
-            depth += 1 if character == "(" else -1
-        elif character == "," and depth == 0:
-            parts.append(text[begun:place].strip())
-            begun = place + 1
-    return [*parts, last] if (last := text[begun:].strip()) or parts else []
-
-
-def _bare(argument: str) -> str:
-    """The type of an element of a tuple, which can have a name before it."""
-    name, space, rest = argument.partition(" ")
-    return rest if space and "(" not in name and "," not in name else argument
-
-
-def _array(arguments: list[str]) -> Reader | None:
+def _array(arguments: Sequence[str]) -> Reader | None:
     item = nullable(reader(arguments[0])) if arguments else None
     return None if item is None else lambda value: [item(each) for each in _list(value)]
 
 
-def _tuple(arguments: list[str]) -> Reader | None:
+def _tuple(arguments: Sequence[str]) -> Reader | None:
     items = [nullable(reader(each)) for each in arguments]
     if not any(items):
         return None
@@ -87,14 +56,14 @@ def _read_tuple(items: list[Reader | None], value: Any) -> Any:  # noqa: ANN401 
     return [read(each) if read else each for read, each in zip(items, _list(value), strict=True)]
 
 
-def _map(arguments: list[str]) -> Reader | None:
+def _map(arguments: Sequence[str]) -> Reader | None:
     key, item = (nullable(reader(each)) or _same for each in arguments) if len(arguments) == 2 else (_same, _same)
     if key is _same and item is _same:
         return None
     return lambda value: {key(name): item(each) for name, each in _mapping(value).items()}
 
 
-_NESTED: Final[Mapping[str, Callable[[list[str]], Reader | None]]] = {"Array": _array, "Tuple": _tuple, "Map": _map}
+_NESTED: Final[Mapping[str, Callable[[Sequence[str]], Reader | None]]] = {"Array": _array, "Tuple": _tuple, "Map": _map}
 
 
 def _same(value: Any) -> Any:  # noqa: ANN401 - any value
@@ -148,7 +117,7 @@ def _truth(value: object) -> bool:
     raise TypeError("neither true nor false")
 
 
-def _zone(arguments: list[str]) -> tzinfo | None:
+def _zone(arguments: Sequence[str]) -> tzinfo | None:
     """The zone that a type names: `DateTime64(6, 'Europe/Berlin')`. One that this machine does not know counts as none:
     values keep their offset.
     """

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from endpoints_gitops.contract.clickhouse import type_word
 from endpoints_gitops.hogql.columns import output
-from endpoints_gitops.local.engine.column_types import type_word
 from endpoints_gitops.local.engine.engine import Engine
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from endpoints_gitops.local.engine.column_types import ClickHouseType, parse_type
+from endpoints_gitops.contract.clickhouse import ClickHouseType, parse_type
 
 type Convert = Callable[[Any], Any]
 
@@ -16,24 +16,25 @@ _AS_IS: Final[Convert] = lambda value: value  # noqa: E731 - compared by identit
 
 def converted(rows: list[list[Any]], types: list[str]) -> list[list[Any]]:
     """The rows with datetimes in ISO 8601 and floats as such; everything else ClickHouse writes as the API does."""
-    converters = [converter(parse_type(each)) for each in types]
+    converters = [converter(each) for each in types]
     if all(each is _AS_IS for each in converters):
         return rows
     return [[convert(value) for convert, value in zip(converters, row, strict=True)] for row in rows]
 
 
-def converter(of: ClickHouseType) -> Convert:
+def converter(written: str) -> Convert:
     """How a value of this type is changed; NULL never is."""
+    of = parse_type(written)
     if of.name.startswith("DateTime"):
         return _moments(of)
     if of.name.startswith(("Float", "BFloat")):
         return lambda value: float(value) if isinstance(value, int) else value
     if of.name == "Array":
-        return _items(converter(of.parts[0]))
+        return _items(converter(of.inner[0]))
     if of.name == "Tuple":
-        return _parts([converter(part) for part in of.parts])
+        return _parts([converter(part) for part in of.inner])
     if of.name == "Map":
-        return _values(converter(of.parts[1]))
+        return _values(converter(of.inner[1]))
     return _AS_IS
 
 

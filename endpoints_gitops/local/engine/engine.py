@@ -8,11 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
+from endpoints_gitops.contract.clickhouse import type_word
 from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParseFailure, Tree, parse
 from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.local.engine.answers import converted
 from endpoints_gitops.local.engine.binding import bind
-from endpoints_gitops.local.engine.column_types import type_word
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.session import Raw, Session
 from endpoints_gitops.local.engine.storage import stored_tables

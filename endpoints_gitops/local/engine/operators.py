@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final
 
+from endpoints_gitops.hogql.names import ARITHMETIC, CASTS, COMPARISONS
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.local.engine.expressions import any_nullable, expression, expressions, listed, translates
 from endpoints_gitops.local.engine.kinds import NULL, Constant, Kind, Sql
@@ -13,22 +14,7 @@ from endpoints_gitops.local.engine.literals import literal, number
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Scope
 
-_ARITHMETIC: Final = {"+": "plus", "-": "minus", "*": "multiply", "/": "divide", "%": "modulo"}
-CALLS: Final = {
-    "==": "equals",
-    "!=": "notEquals",
-    "<": "less",
-    "<=": "lessOrEquals",
-    ">": "greater",
-    ">=": "greaterOrEquals",
-    "like": "like",
-    "not like": "notLike",
-    "ilike": "ilike",
-    "not ilike": "notILike",
-    "in": "in",
-    "not in": "notIn",
-}
-_OPERATORS_OF_CALLS: Final = {call: sign for sign, call in CALLS.items()}
+_OPERATORS_OF_CALLS: Final = {call: sign for sign, call in COMPARISONS.items()}
 _REGEXES: Final = ("=~", "!~", "=~*", "!~*")
 _NEGATIVE: Final = ("!=", "not like", "not ilike", "!~", "!~*")
 _ORDERINGS: Final = ("<", "<=", ">", ">=")
@@ -40,13 +26,13 @@ _FOLDED: Final[dict[str, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_CASTS: Final = {
-    **dict.fromkeys(("int", "integer"), ("toInt64", Kind.INTEGER)),
-    **dict.fromkeys(("float", "double", "real"), ("toFloat64", Kind.FLOAT)),
-    **dict.fromkeys(("text", "varchar", "char", "string"), ("toString", Kind.STRING)),
-    **dict.fromkeys(("bool", "boolean"), ("toBoolean", Kind.BOOLEAN)),
-    "date": ("toDate", Kind.DATE),
-    **dict.fromkeys(("datetime", "timestamp", "timestamptz"), ("toDateTime", Kind.DATETIME)),
+_CAST_KINDS: Final = {
+    "toInt64": Kind.INTEGER,
+    "toFloat64": Kind.FLOAT,
+    "toString": Kind.STRING,
+    "toBoolean": Kind.BOOLEAN,
+    "toDate": Kind.DATE,
+    "toDateTime": Kind.DATETIME,
 }
 
 
@@ -127,7 +113,7 @@ def arithmetic(node: Tree, scope: Scope) -> Sql:
     parts = [expression(node["left"], scope), expression(node["right"], scope)]
     kind = _sum_kind(parts[0].kind, parts[1].kind) if node["op"] in "+-" else Kind.UNKNOWN
     return Sql(
-        text=f"{_ARITHMETIC[node['op']]}({listed(parts)})",
+        text=f"{ARITHMETIC[node['op']]}({listed(parts)})",
         kind=kind,
         nullable=any_nullable(parts),
     )
@@ -137,12 +123,12 @@ def arithmetic(node: Tree, scope: Scope) -> Sql:
 def cast(node: Tree, scope: Scope) -> Sql:
     """Unlike `toInt` and its like, a cast fails on what it cannot read."""
     name = str(node["type_name"])
-    if name not in _CASTS:
+    function = CASTS.get(name)
+    if function is None:
         raise QueryRefused(f"Unsupported type cast to '{name}'")
-    function, kind = _CASTS[name]
     part = expression(node["expr"], scope)
     zone = ", 'UTC'" if function == "toDateTime" else ""
-    return Sql(text=f"{function}({part.text}{zone})", kind=kind, nullable=part.nullable)
+    return Sql(text=f"{function}({part.text}{zone})", kind=_CAST_KINDS[function], nullable=part.nullable)
 
 
 @translates("Array")
@@ -235,7 +221,7 @@ def _wrapped(sign: str, left: Sql, right: Sql, scope: Scope) -> str:
 
 def _printed(sign: str, left: Sql, right: Sql) -> str:
     if sign not in _REGEXES:
-        return f"{CALLS[sign]}({left.text}, {right.text})"
+        return f"{COMPARISONS[sign]}({left.text}, {right.text})"
     pattern = f"concat('(?i)', {right.text})" if sign.endswith("*") else right.text
     found = f"match({left.text}, {pattern})"
     return f"not({found})" if sign.startswith("!") else found
@@ -244,7 +230,7 @@ def _printed(sign: str, left: Sql, right: Sql) -> str:
 def _membership(sign: str, left: Sql, right: Tree, scope: Scope) -> Sql:
     """ClickHouse is told to take NULL as a value in IN, so nothing is wrapped."""
     among = expression(right, scope)
-    return _truth(f"{CALLS[sign]}({left.text}, {among.text})")
+    return _truth(f"{COMPARISONS[sign]}({left.text}, {among.text})")
 
 
 def _no_cohort(node: Tree) -> str:

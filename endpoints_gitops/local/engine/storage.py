@@ -13,9 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from endpoints_gitops.contract.clickhouse import is_nullable
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.local.engine import data_files
-from endpoints_gitops.local.engine.column_types import element_kind, is_nullable, kind_of
+from endpoints_gitops.local.engine.column_types import element_kind, kind_of
 from endpoints_gitops.local.engine.file_records import FORMATS
 from endpoints_gitops.local.engine.kinds import Kind
 from endpoints_gitops.local.engine.literals import identifier, text
