@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.workspace.configuration import POSTHOG_CLI
 from endpoints_gitops.workspace.credentials import DEFAULT_HOST
 from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.settings import POSTHOG_CLI
 
 OWN_FILE: Final = "endpoints.toml"
 _PYPROJECT: Final = "pyproject.toml"

@@ -6,62 +6,20 @@ Nothing here asks a server or reads a key; `credentials` does the latter.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.printable import printable
+from endpoints_gitops.workspace.configuration_file import find_table, host_mistake, key_mistake, read_table
 from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.settings import POSTHOG_CLI, Configuration, EnvironmentSettings
 
 DEFAULT_DIR: Final = "endpoints"
 DEFAULT_ENVIRONMENT: Final = "default"
 PREFIX: Final = "ENDPOINTS_GITOPS_"
-POSTHOG_CLI: Final = "posthog-cli"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnvironmentSettings:
-    """One environment, with the common settings where it has none of its own.
-
-    `host`, `project_id` and `key` (where the key comes from, never the key itself) are None where nothing was said;
-    `uses` is kept as it was written. `where` is `path:line` of the environment, and `base` the folder that a relative
-    `dotenv:` path starts from.
-    """
-
-    name: str
-    host: str | None = None
-    project_id: int | None = None
-    key: str | None = None
-    allow_insecure: bool = False
-    dir: str | None = None
-    manage: tuple[str, ...] = ("*",)
-    protect: tuple[str, ...] = ()
-    uses: Mapping[str, Any] = field(default_factory=dict)
-    where: str | None = None
-    base: Path = field(default_factory=Path)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
-    """What the nearest configuration file says; `path` is None, and there are no environments, where there is none.
-
-    `common` holds the settings of all environments; `folder` is where relative paths in the file start; `overrides` are
-    the `ENDPOINTS_GITOPS_…` variables by the rest of their name, empty ones left out.
-    """
-
-    path: Path | None
-    folder: Path
-    common: EnvironmentSettings
-    environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
-    default_environment: str | None = None
-    overrides: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def is_configured(self) -> bool:
-        """Whether an environment is configured; else posthog-cli's variables count."""
-        return bool(self.environments)
 
 
 def load_configuration(start: Path, env: Mapping[str, str]) -> Configuration:
@@ -69,8 +27,6 @@ def load_configuration(start: Path, env: Mapping[str, str]) -> Configuration:
 
     Raises InvalidInput with every mistake in it, UsageError where one folder holds two configurations.
     """
-    from endpoints_gitops.workspace.configuration_file import find_table, read_table
-
     found = find_table(start.resolve())
     overrides = {
         name.removeprefix(PREFIX): value for name, value in env.items() if name.startswith(PREFIX) and value.strip()
@@ -127,8 +83,6 @@ def _unknown_environment(configuration: Configuration, name: str) -> UsageError:
 
 
 def _laid_over(environment: EnvironmentSettings, overrides: Mapping[str, str]) -> EnvironmentSettings:
-    from endpoints_gitops.workspace.configuration_file import host_mistake, key_mistake
-
     changes: dict[str, Any] = {}
     if host := overrides.get("HOST"):
         changes["host"] = _right("HOST", host.strip(), host_mistake(host.strip()))

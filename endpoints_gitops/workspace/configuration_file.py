@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.name import is_endpoint_name
-from endpoints_gitops.workspace.configuration import POSTHOG_CLI, Configuration, EnvironmentSettings
 from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.settings import POSTHOG_CLI, Configuration, EnvironmentSettings
 from endpoints_gitops.workspace.toml_places import line_of
 
 COMMON_KEYS: Final = ("dir", "manage", "protect", "default_environment", "environments", "uses")

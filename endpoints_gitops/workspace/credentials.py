@@ -10,11 +10,12 @@ from typing import Final
 
 from endpoints_gitops.errors import CredentialsError, UsageError
 from endpoints_gitops.model.secret import Secret
-from endpoints_gitops.workspace.configuration import POSTHOG_CLI, EnvironmentSettings, project_number
+from endpoints_gitops.workspace.configuration import project_number
 from endpoints_gitops.workspace.configuration_file import host_mistake
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.key_files import dotenv_values
 from endpoints_gitops.workspace.posthog_cli import Source, sources
+from endpoints_gitops.workspace.settings import POSTHOG_CLI, EnvironmentSettings
 
 DEFAULT_HOST: Final = "https://us.posthog.com"
 

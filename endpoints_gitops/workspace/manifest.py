@@ -12,14 +12,9 @@ from typing import Any, Final
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, PinnedExample, Use
-from endpoints_gitops.workspace.configuration import (
-    PREFIX,
-    Configuration,
-    EnvironmentSettings,
-    choose_environment,
-    named_environment,
-)
+from endpoints_gitops.workspace.configuration import PREFIX, choose_environment, named_environment
 from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.settings import Configuration, EnvironmentSettings
 from endpoints_gitops.workspace.toml_places import line_of
 
 LOCK_NAME: Final = "endpoints.lock"

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from endpoints_gitops.model.pin import Pin
-from endpoints_gitops.workspace.configuration import Configuration, definitions_folder
+from endpoints_gitops.workspace.configuration import definitions_folder
 from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.settings import Configuration
 
 
 def place_of_definition(configuration: Configuration, environment: str, name: str) -> str | None:

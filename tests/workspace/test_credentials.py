@@ -9,8 +9,8 @@ import pytest
 
 from endpoints_gitops.errors import CredentialsError, EndpointsError, UsageError
 from endpoints_gitops.model.secret import Secret
-from endpoints_gitops.workspace.configuration import EnvironmentSettings
 from endpoints_gitops.workspace.credentials import resolve_connection
+from endpoints_gitops.workspace.settings import EnvironmentSettings
 
 HOST = "https://eu.posthog.com"
 KEY, PROJECT = "POSTHOG_CLI_API_KEY", "POSTHOG_CLI_PROJECT_ID"
