@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import endpoints_gitops
+from endpoints_gitops.api.client import Client
 from endpoints_gitops.local.faults import Effect, Fault
 from endpoints_gitops.local.serve import running_server
 
@@ -328,6 +329,26 @@ class TestSavedPlan:
 
 
 ON = {"query": SQL, "materialization": {"enabled": True, "schedule": "1hour"}}
+
+
+def test_what_the_server_leaves_out_of_a_write_is_told_and_sent_again(cli, checkout, client, monkeypatch):
+    """As a server does that does not know the key: it answers 200, and has something else."""
+    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    assert cli("push", "--yes").code == 0
+    checkout.commit({"one.yaml": yaml("one", query=SQL, tags=["a"], description="D")})
+    sent = Client.update_endpoint
+
+    def without_description(self, name, body, **more):
+        return sent(self, name, {key: value for key, value in body.items() if key != "description"}, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "update_endpoint", without_description)
+        ran = cli("push", "--yes", "--format", "json")
+    assert (ran.code, ran.json["errors"][0]["code"]) == (5, "push.unverified"), ran.err
+    assert "something else for description" in ran.err
+    assert client.get_endpoint("one").tags == ("a",)
+    assert cli("resume", "--yes").code == 0
+    assert client.get_endpoint("one").description == "D"
 
 
 class TestMaterialisation:
