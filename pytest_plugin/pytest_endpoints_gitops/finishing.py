@@ -31,7 +31,7 @@ class Ending:
 
 def finish(session: Session) -> Ending:
     """Nothing is written for a test that failed, and nothing deleted by a run that was not full."""
-    ending = Ending(partial=session.run.why_partial())
+    ending = Ending(partial=session.run.why_partial() or session.run.unsure)
     if not session.settings.lock.value:
         return ending
     folder = session.recordings_folder

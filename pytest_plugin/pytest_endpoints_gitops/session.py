@@ -30,12 +30,16 @@ _READERS: Final = "endpoints/readers"
 
 @dataclass(slots=True)
 class Run:
-    """Whether everything ran: only then can it be said that something was not needed."""
+    """Whether everything ran: only then can it be said that something was not needed.
+
+    `unsure` is why that cannot be said of recordings although everything ran.
+    """
 
     collected: int = 0
     deselected: int = 0
     finished: set[str] = field(default_factory=set)
     reasons: dict[str, None] = field(default_factory=dict)
+    unsure: str | None = None
 
     def partial_because(self, reason: str) -> None:
         self.reasons[reason] = None

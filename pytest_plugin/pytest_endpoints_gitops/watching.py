@@ -82,6 +82,8 @@ class Watching:
             self.report = gathered(self.session.facts)
             if self.report.has_errors:
                 _fail(session)
+        if self.head is None and not self.session.settings.report.value:
+            return
         from endpoints_gitops.errors import EndpointsError
 
         for write in (self._write_evidence, self._write_report):

@@ -30,7 +30,8 @@ def test_a_case_for_each_pin_and_example(app):
         assert f"test_contract[{case}]" in app.said(result)
 
 
-def test_the_marker_names_which(app):
+def test_the_marker_names_which(app_once):
+    app = app_once
     app.locks(app.PIN, replace(app.PIN, name="signups"))
     app.has_recorded(replace(app.PIN, name="signups"))
     app.suite("import pytest\n@pytest.mark.endpoints('signups')\n" + SUITE)
@@ -53,7 +54,8 @@ revenue@1: variable 'month' is required, and there is no example
     )
 
 
-def test_a_default_of_the_suite_is_enough(app):
+def test_a_default_of_the_suite_is_enough(app_once):
+    app = app_once
     pin = replace(app.PIN, variables=(REQUIRED,))
     app.locks(pin)
     app.has_recorded(pin, month="2026-07")
@@ -66,7 +68,8 @@ def test_a_default_of_the_suite_is_enough(app):
     app.pytest().assert_outcomes(passed=1)
 
 
-def test_a_lock_without_pins_is_not_green(app):
+def test_a_lock_without_pins_is_not_green(app_once):
+    app = app_once
     app.locks()
     app.suite(SUITE)
     told = app.failure(app.pytest(), "endpoint_case")

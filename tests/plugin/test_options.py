@@ -19,14 +19,22 @@ SOURCES = {
 
 
 @pytest.mark.parametrize(("words", "env", "ini", "said"), SOURCES.values(), ids=SOURCES)
-def test_the_closest_source_wins_and_the_header_says_which(app, words, env, ini, said):
-    app.locks(app.PIN)
-    app.suite("def test_it():\n    pass\n")
+def test_the_closest_source_wins_and_the_header_says_which(app_once, words, env, ini, said):
+    app_once.locks(app_once.PIN)
+    app_once.suite("def test_it():\n    pass\n")
     if ini:
-        app.pytester.makeini(f"[pytest]\nendpoints_mode = {ini}\n")
-    result = app.pytest(*words, env=env)
+        app_once.pytester.makeini(f"[pytest]\nendpoints_mode = {ini}\n")
+    result = app_once.pytest(*words, env=env)
     assert result.ret == 0
-    assert said in app.said(result)
+    assert said in app_once.said(result)
+
+
+def test_workers_have_the_settings_of_the_controller(app):
+    app.locks(app.PIN)
+    app.has_recorded(app.PIN)
+    app.suite(ASK)
+    app.pytester.makeini("[pytest]\nendpoints_mode = live\nendpoints_recordings = recordings\n")
+    app.pytest("--endpoints=replay", "--endpoints-max-age=1").assert_outcomes(passed=1)
 
 
 WRONG = {
@@ -38,9 +46,9 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("word", "said", "more"), WRONG.values(), ids=WRONG)
-def test_a_value_that_means_nothing_is_a_usage_error(app, word, said, more):
-    app.suite(ASK)
-    result = app.pytest(word)
+def test_a_value_that_means_nothing_is_a_usage_error(app_once, word, said, more):
+    app_once.suite(ASK)
+    result = app_once.pytest(word)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     told = "\n".join(result.errlines)
     assert said in told
@@ -81,12 +89,13 @@ MARKS = {
 }
 
 
-@pytest.mark.parametrize(("words", "said"), MARKS.values(), ids=MARKS)
-def test_a_marker_is_checked_at_collection(app, words, said):
-    app.suite(f"import pytest\n@pytest.mark.endpoints({words})\n{ASK}")
+def test_markers_are_checked_at_collection(app):
+    for number, (words, _) in enumerate(MARKS.values()):
+        app.suite(f"import pytest\n@pytest.mark.endpoints({words})\n{ASK}", f"test_{number}.py")
     result = app.pytest()
-    result.assert_outcomes(errors=1)
-    assert f"test_app.py::test_it: @pytest.mark.endpoints: {said}" in app.said(result)
+    result.assert_outcomes(errors=len(MARKS))
+    for number, (_, told) in enumerate(MARKS.values()):
+        assert f"test_{number}.py::test_it: @pytest.mark.endpoints: {told}" in app.said(result)
 
 
 def test_whatever_uses_a_fixture_has_the_marker(app):

@@ -19,13 +19,22 @@ def change(app, **keys):
     path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
 
 
-@pytest.fixture
-def recorded(app):
+def with_two_recordings(app):
     app.locks(app.PIN)
     app.has_recorded(app.PIN, month="2026-07")
     app.has_recorded(app.PIN, month="2026-06")
     app.suite(ONE)
-    return app, app.PIN
+    return app
+
+
+@pytest.fixture
+def recorded(app):
+    return with_two_recordings(app), app.PIN
+
+
+@pytest.fixture
+def recorded_once(app_once):
+    return with_two_recordings(app_once)
 
 
 def test_a_recording_of_another_query_is_stale(recorded):
@@ -42,8 +51,8 @@ revenue@1: the recording is of another query
     )
 
 
-def test_a_recording_of_an_endpoint_that_was_made_anew_is_stale(recorded):
-    app, _ = recorded
+def test_a_recording_of_an_endpoint_that_was_made_anew_is_stale(recorded_once):
+    app = recorded_once
     change(app, version_id="another")
     assert app.failure(app.pytest()).startswith("revenue@1: the recording is of another query")
 
@@ -87,8 +96,8 @@ revenue@1: the recording cannot be read
     )
 
 
-def test_a_recording_under_another_name_is_not_taken(recorded):
-    app, _ = recorded
+def test_a_recording_under_another_name_is_not_taken(recorded_once):
+    app = recorded_once
     change(app, variables={"month": "2026-01"})
     assert (
         app.failure(app.pytest())
@@ -101,8 +110,8 @@ revenue@1: the recording is of another call than its name says
     )
 
 
-def test_a_missing_recording_names_the_nearest(recorded):
-    app, _ = recorded
+def test_a_missing_recording_names_the_nearest(recorded_once):
+    app = recorded_once
     (app.folder / "recordings" / FILE).unlink()
     assert (
         app.failure(app.pytest())
@@ -124,8 +133,8 @@ def test_a_full_run_names_what_is_unused_and_only_prune_deletes(recorded):
     assert app.recordings() == [FILE]
 
 
-def test_what_is_no_longer_pinned_is_orphaned(recorded):
-    app, _ = recorded
+def test_what_is_no_longer_pinned_is_orphaned(recorded_once):
+    app = recorded_once
     folder = app.folder / "recordings"
     (folder / "gone" / "v9").mkdir(parents=True)
     (folder / "gone" / "v9" / "x-000000000000.json").write_text("{}")
@@ -145,17 +154,26 @@ PARTIAL = {
     "--deselect": ("--deselect=test_app.py::test_of_something_else",),
     "-k with everything": ("-k", "test"),
 }
+ONCE = ("-m", "a node", "--ignore", "--deselect", "-k with everything")
 
 
-@pytest.mark.parametrize("words", PARTIAL.values(), ids=PARTIAL)
-def test_a_partial_run_judges_and_deletes_nothing(recorded, words):
-    app, _ = recorded
+def prune_partially(app, words):
     app.suite(ONE + "\ndef test_of_something_else():\n    pass\n")
     result = app.pytest("--endpoints-prune", *words)
     assert result.ret == 0
     assert "no recording deleted: " in app.said(result)
     assert "unused" not in app.said(result)
     assert app.recordings() == sorted([FILE, OTHER])
+
+
+@pytest.mark.parametrize("what", [what for what in PARTIAL if what not in ONCE])
+def test_a_partial_run_judges_and_deletes_nothing(recorded, what):
+    prune_partially(recorded[0], PARTIAL[what])
+
+
+@pytest.mark.parametrize("what", ONCE)
+def test_a_run_of_less_than_all_is_partial(recorded_once, what):
+    prune_partially(recorded_once, PARTIAL[what])
 
 
 UNFINISHED = {
@@ -169,16 +187,24 @@ UNFINISHED = {
 }
 
 
-@pytest.mark.parametrize("content", UNFINISHED.values(), ids=UNFINISHED)
-def test_a_run_in_which_something_did_not_run_deletes_nothing(recorded, content):
-    app, _ = recorded
+def prune_unfinished(app, content):
     app.suite(content, "test_more.py")
     assert "no recording deleted: " in app.said(app.pytest("--endpoints-prune"))
     assert app.recordings() == sorted([FILE, OTHER])
 
 
-def test_a_skip_of_another_test_leaves_the_run_full(recorded):
-    app, _ = recorded
+@pytest.mark.parametrize("what", ["a failure", "a skip", "a skipped file"])
+def test_a_run_in_which_something_did_not_run_deletes_nothing(recorded, what):
+    prune_unfinished(recorded[0], UNFINISHED[what])
+
+
+@pytest.mark.parametrize("what", ["an error", "a skip inside", "an expected failure", "a file that cannot be read"])
+def test_a_run_that_cannot_know_all_deletes_nothing(recorded_once, what):
+    prune_unfinished(recorded_once, UNFINISHED[what])
+
+
+def test_a_skip_of_another_test_leaves_the_run_full(recorded_once):
+    app = recorded_once
     app.suite("import pytest\n@pytest.mark.skip\ndef test_skipped():\n    pass\n", "test_more.py")
     assert "1 recording unused" in app.said(app.pytest())
 
