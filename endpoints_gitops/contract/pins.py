@@ -134,6 +134,14 @@ def _lost_table(pin: Pin, finding: Finding) -> Finding:
 
 
 def _finding(code: str, pin: Pin, message: str, locus: str, before: Json = None, after: Json = None) -> Finding:
-    return RULES[code].finding(
-        pin.name, message, locus=locus, version=pin.version, before=before, after=after, callers=(CONSUMER,)
+    rule = RULES[code]
+    return rule.finding(
+        pin.name,
+        message,
+        locus=locus,
+        version=pin.version,
+        before=before,
+        after=after,
+        callers=(CONSUMER,),
+        fix=rule.fix.replace("NAME@N", pin.label).replace("NAME", pin.name),
     )

@@ -84,6 +84,7 @@ def test_found_by_its_own_rule(cli, client, change, code, codes):
     found = {item["code"] for item in ran.json["items"]}
     assert (ran.code, found & (codes | {"P102", "P103", "P104", "P111"})) == (code, codes), ran.out
     assert all(item["environment"] == "test" for item in ran.json["items"])
+    assert not any("NAME" in item["fix"] for item in ran.json["items"]), "advice is there to be pasted"
     assert cli("lock", "--verify").code == code
 
 

@@ -102,7 +102,7 @@ def version_deactivated(pair: Pair) -> Iterator[Hit]:
         is_everywhere=True,
         summary="Another endpoint has the same name: deleted and created again.",
         why="Its versions count from 1 again, so a number that somebody pinned now means another query.",
-        fix="use a new name, or bring every lock to the new endpoint on purpose (`upgrade NAME`)",
+        fix="use a new name, or bring every lock to the new endpoint on purpose (`endpoints-gitops upgrade NAME`)",
         example=("orders is endpoint 0199-a", "orders is endpoint 019a-b, again with a version 1"),
     )
 )

@@ -15,7 +15,7 @@ declare(
         scope=_NEITHER,
         summary="The locked version is not on the server.",
         why="Every call of it is a 404.",
-        fix="`upgrade` to a version that is there, or have the endpoint restored",
+        fix="`endpoints-gitops upgrade NAME` to a version that is there, or have the endpoint restored",
         example=("the lock says monthly_users@3", "the server has versions 1 and 2"),
     )
 )
@@ -28,7 +28,7 @@ declare(
         scope=_NEITHER,
         summary="The server has something else under the locked number: another id, or another query.",
         why="The number was chosen for what it meant; it means something else now.",
-        fix="find out who created the endpoint again (A105), then `upgrade NAME` on purpose",
+        fix="find out who created the endpoint again (A105), then `endpoints-gitops upgrade NAME` on purpose",
         example=("the lock says version id 5c1e…", "version 3 has the id 77aa…"),
     )
 )
@@ -41,7 +41,7 @@ declare(
         scope=_NEITHER,
         summary="The locked version is not active.",
         why="Every call of it is refused (400).",
-        fix="`upgrade`, or have the version activated again",
+        fix="`endpoints-gitops upgrade NAME`, or have the version activated again",
         example=("the lock says monthly_users@3", "version 3 was deactivated"),
     )
 )
@@ -54,7 +54,7 @@ declare(
         scope=_NEITHER,
         summary="There are newer versions, and nothing in them breaks this caller.",
         why="Moving now is easy.",
-        fix="`upgrade --compatible-only`",
+        fix="`endpoints-gitops upgrade NAME --compatible-only`",
         example=("the lock says version 3", "version 5 appends a column"),
     )
 )
@@ -67,7 +67,7 @@ declare(
         scope=_NEITHER,
         summary="There are newer versions, and moving to the newest breaks something.",
         why="The longer it waits, the more there is to change at once.",
-        fix="plan the move: `upgrade NAME` shows what it breaks",
+        fix="plan the move: `endpoints-gitops upgrade NAME` shows what it breaks",
         example=("the lock says version 3", "version 4 dropped a column"),
     )
 )
@@ -106,7 +106,7 @@ declare(
         scope=Scope.IN_PLACE,
         summary="The contract of the locked version is another one, with no new version.",
         why="Settings change in place, and a pin does not protect from them.",
-        fix="look at the findings beside this one, agree with the author, then `upgrade NAME@N` with the pinned number",
+        fix="look at the findings beside this one, agree with the author, then `endpoints-gitops upgrade NAME@N`",
         example=("locked: lookback can be left out", "the version was materialised: lookback must be sent"),
     )
 )
