@@ -136,7 +136,7 @@ def _version(what: str, here: Here) -> Against:
     name, number = found[1], int(found[2])
     if here.after(name) is None:
         message = f"no definition here is called {name!r}, so nothing can be compared with {what}"
-        raise UsageError(message, fix="name an endpoint that is defined here", code="usage.against")
+        raise BaseUnavailable(message, fix="name an endpoint that is defined here")
     client = here.client()
     try:
         endpoint = client.get_version(name, number)

@@ -169,6 +169,20 @@ def test_the_lock_is_checked_too(cli, checkout, uses, create):
     assert cli("check").code == 2
 
 
+def test_an_app_without_definitions_has_its_lock_checked(cli, checkout, uses, create):
+    create("one")
+    uses(one='"*"', two='"*"')
+    manifest = checkout.top / "endpoints.toml"
+    manifest.write_text(manifest.read_text().replace('dir = "endpoints"\n', ""))
+    checkout.folder.rmdir()
+    ran = cli("check")
+    assert (ran.code, ran.out.count("P108")) == (1, 2), ran.err
+    assert "nothing is defined here" in ran.err
+    uses(one='"*"')
+    assert cli("lock").code == 0
+    assert (cli("check").code, cli("check", "--dir", "elsewhere").code) == (0, 2)
+
+
 def test_live_names_what_the_server_refuses_where_the_file_says_it(cli, checkout, server):
     checkout.write(
         {

@@ -39,9 +39,13 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
     reports = findings.Reports(console, arguments.report)
     with Context.of(arguments, console) as context:
-        lock, words = _lock(context, arguments.paths)
-        checked = check(context.folder, words, arguments.env) if words or not arguments.paths else _nothing()
+        is_alone = not arguments.paths and _defines_nothing(context)
+        lock, words = _lock(context, arguments.paths, is_alone=is_alone)
+        is_meant = bool(words) or not (arguments.paths or is_alone)
+        checked = check(context.folder, words, arguments.env) if is_meant else _nothing()
         answers = _answers(context, checked) if arguments.live else None
+    if is_alone:
+        console.say("nothing is defined here: what is checked is the lock, against what the manifest uses")
     found = by_place([*checked.findings, *lock, *(answers.findings if answers else ())])
     console.show(findings.lines(found))
     console.show([Line(_counted(found, len(checked.files)), Style.HEAD)])
@@ -50,7 +54,18 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     return outcome
 
 
-def _lock(context: Context, paths: Sequence[str]) -> tuple[Sequence[Finding], list[str]]:
+def _defines_nothing(context: Context) -> bool:
+    """Whether this is an app that uses endpoints, and whose definitions are elsewhere: then there is the lock alone."""
+    from endpoints_gitops.workspace.configuration import DEFAULT_DIR
+
+    configuration = context.configuration
+    settings = (configuration.common, *configuration.environments.values())
+    is_said = context.arguments.dir or "DIR" in configuration.overrides or any(one.dir for one in settings)
+    is_used = any(one.uses for one in settings)
+    return is_used and not is_said and not (configuration.folder / DEFAULT_DIR).is_dir()
+
+
+def _lock(context: Context, paths: Sequence[str], *, is_alone: bool) -> tuple[Sequence[Finding], list[str]]:
     """What is wrong between manifest and lock, where there is a lock and nothing else is asked for; the other words.
 
     Raises InvalidInput for a lock that is damaged.
@@ -59,7 +74,7 @@ def _lock(context: Context, paths: Sequence[str]) -> tuple[Sequence[Finding], li
 
     path = lock_path(context.configuration)
     words = [word for word in paths if Path(word).resolve() != path.resolve()]
-    if (paths and len(words) == len(paths)) or not path.is_file():
+    if (paths and len(words) == len(paths)) or not (path.is_file() or is_alone):
         return (), list(paths)
     if context.configuration.path is None:
         read_lock_file(path)
@@ -68,7 +83,7 @@ def _lock(context: Context, paths: Sequence[str]) -> tuple[Sequence[Finding], li
     from endpoints_gitops.contract.pins import env_skew
 
     with Consumer(context.arguments, context.console) as consumer:
-        skew = env_skew(consumer.present_lock) if consumer.is_whole else ()
+        skew = env_skew(consumer.lock) if consumer.lock and consumer.is_whole else ()
         return (*consumer.disagreements(), *skew), words
 
 
