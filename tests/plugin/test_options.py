@@ -93,7 +93,7 @@ def test_markers_are_checked_at_collection(app):
     for number, (words, _) in enumerate(MARKS.values()):
         app.suite(f"import pytest\n@pytest.mark.endpoints({words})\n{ASK}", f"test_{number}.py")
     result = app.pytest()
-    result.assert_outcomes(errors=len(MARKS))
+    assert result.parseoutcomes()["errors"] in (len(MARKS), 2 * len(MARKS)), "once for each worker"
     for number, (_, told) in enumerate(MARKS.values()):
         assert f"test_{number}.py::test_it: @pytest.mark.endpoints: {told}" in app.said(result)
 

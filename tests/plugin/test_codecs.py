@@ -1,0 +1,136 @@
+"""The two files that a suite leaves: what is written is read again, byte for byte, and nothing else is taken."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from endpoints_gitops.codecs.evidence import Evidence, ExercisedPin, ExercisedTest, read_evidence, write_evidence
+from endpoints_gitops.codecs.recording import (
+    KeyInside,
+    Recording,
+    file_of,
+    identity,
+    read_recording,
+    write_recording,
+)
+from endpoints_gitops.errors import InvalidInput
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+VARIABLES = st.dictionaries(st.text(max_size=8), VALUES, max_size=3)
+RECORDING = Recording(
+    endpoint="revenue",
+    version=3,
+    version_id=None,
+    variables={},
+    recorded_on=date(2026, 7, 1),
+    query_hash="0" * 32,
+    columns=("plan",),
+    types=(("plan", "String"),),
+    rows=(["pro"],),
+)
+
+
+@given(VARIABLES, st.lists(st.lists(VALUES, max_size=3), max_size=3))
+def test_a_recording_is_read_as_it_was_written(variables, rows):
+    recording = replace(RECORDING, variables=variables, rows=tuple(rows))
+    content = write_recording(recording)
+    assert read_recording(content, "x") == recording
+    assert write_recording(read_recording(content, "x")) == content
+    assert content.count(b"\n    ") == len(rows), "a row a line"
+
+
+@given(VARIABLES)
+def test_a_file_is_named_after_what_is_sent_in_any_order(variables):
+    turned = dict(reversed(variables.items()))
+    name = file_of("revenue", 3, variables)
+    assert name == file_of("revenue", 3, turned)
+    folder, version, file = name.split("/")
+    assert (folder, version) == ("revenue", "v3")
+    assert file.endswith(f"-{identity(variables)}.json")
+    assert file.isascii()
+    assert len(file) < 70
+
+
+@pytest.mark.parametrize("value", ["phx_0123456789", "my phs_abcdefgh key", "configured-secret"])
+@pytest.mark.parametrize("place", ["rows", "variables"])
+def test_nothing_is_written_that_holds_a_key(value, place):
+    held = {"rows": (["ok"], [value])} if place == "rows" else {"variables": {"name": value}}
+    with pytest.raises(KeyInside) as refused:
+        write_recording(replace(RECORDING, **held), keys=["configured-secret", ""])
+    assert value not in str(refused.value)
+
+
+EVIDENCE = Evidence(
+    commit="c" * 40,
+    tree="t" * 40,
+    is_dirty=False,
+    mode="replay",
+    contract="strict",
+    outcome="passed",
+    partial=None,
+    counts={"passed": 2},
+    pins=(
+        ExercisedPin(
+            environment="prod",
+            name="revenue",
+            version=3,
+            endpoint_id="e",
+            version_id="v",
+            query_hash="q",
+            contract_hash="c",
+            variables=({"month": "2026-07"},),
+            columns_read=("mrr",),
+            tests=(ExercisedTest(test="tests/test_a.py::test_b", outcome="passed"),),
+        ),
+        ExercisedPin(
+            environment="prod",
+            name="signups",
+            version=1,
+            endpoint_id="e",
+            version_id=None,
+            query_hash="q",
+            contract_hash="c",
+            columns_read=None,
+        ),
+    ),
+)
+
+
+def test_evidence_is_read_as_it_was_written():
+    content = write_evidence(EVIDENCE)
+    assert read_evidence(content, "evidence.json") == EVIDENCE
+    assert write_evidence(replace(EVIDENCE, pins=EVIDENCE.pins[::-1])) == content
+
+
+BROKEN = {
+    "no JSON": (b"{", "this is no JSON, as evidence is"),
+    "no object": (b"[]", "evidence is an object"),
+    "newer": ({"schema_version": 2}, "this evidence has schema 2, and this release"),
+    "unknown": ({"more": 1}, "unknown key more"),
+    "missing": ({"commit": ...}, "the key commit is missing"),
+    "another kind": ({"is_dirty": 1}, "is_dirty is true or false"),
+    "in a pin": ({"pins": [{}]}, "the key pins.0.environment is missing"),
+}
+
+
+@pytest.mark.parametrize(("broken", "said"), BROKEN.values(), ids=BROKEN)
+def test_what_is_no_evidence_says_why(broken, said):
+    value = json.loads(write_evidence(EVIDENCE))
+    content = broken
+    if isinstance(broken, dict):
+        kept = {key: one for key, one in {**value, **broken}.items() if one is not ...}
+        content = json.dumps(kept).encode()
+    with pytest.raises(InvalidInput) as refused:
+        read_evidence(content, "evidence.json")
+    assert refused.value.problems[0].message.startswith(said)
+    assert refused.value.problems[0].path == "evidence.json"
