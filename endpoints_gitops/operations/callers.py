@@ -54,4 +54,7 @@ def _caller(app: str, use: Use | None, pin: Pin | None, endpoints: Mapping[str, 
 
 
 def _is_there(pin: Pin, endpoint: Endpoint | None) -> bool:
-    return endpoint is not None and endpoint.id == pin.endpoint_id and endpoint.is_active
+    """As far as the endpoint itself says it: whether that version was switched off would cost a request."""
+    if endpoint is None or endpoint.id != pin.endpoint_id:
+        return False
+    return endpoint.is_active and pin.version <= endpoint.current_version
