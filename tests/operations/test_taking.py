@@ -12,7 +12,7 @@ from endpoints_gitops.codecs.pulled import definition_values
 from endpoints_gitops.codecs.rewriting import new_file
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint
-from endpoints_gitops.operations.file_edits import FileEdit, write_edits
+from endpoints_gitops.operations.file_edits import FileEdit, Unprovable, write_edits
 from endpoints_gitops.operations.taking import Taking, take
 from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint, same
 from endpoints_gitops.workspace.definitions import read_file
@@ -111,3 +111,23 @@ def test_a_file_that_somebody_changed_meanwhile_is_left(tmp_path, now):
     with pytest.raises(UsageError, match=r"a\.yaml changed while this command ran"):
         write_edits((FileEdit(path=path, before=b"as it was", after=b"new"),), tmp_path)
     assert (path.read_bytes() if path.exists() else None) == now
+
+
+@pytest.mark.parametrize("wrong", [{}, {("description",): "theirs", ("active",): False}])
+def test_an_edit_that_says_something_else_is_not_made(tmp_path, monkeypatch, wrong):
+    """What decides on the nodes is made to err: in what was to be taken, and in what was to be left."""
+    path = tmp_path / "a.yaml"
+    path.write_bytes(b"name: a\nquery: SELECT 1\ndescription: ours\nactive: true\n")
+    endpoint = Endpoint.model_validate(
+        {"id": "1", "name": "a", "query": {"kind": "HogQLQuery", "query": "SELECT 1"}, "description": "theirs"}
+    )
+    asked = Taking(
+        loaded=read_file(path, tmp_path),
+        endpoint=endpoint,
+        values=definition_values(endpoint, {}),
+        keys=frozenset({Key.DESCRIPTION}),
+        environment="test",
+    )
+    monkeypatch.setattr("endpoints_gitops.operations.taking.changes_of", lambda _: (wrong, None))
+    with pytest.raises(Unprovable):
+        take(asked, tmp_path)
