@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_endpoints_gitops import marks
+from pytest_endpoints_gitops.names import DESCRIPTION, FIXTURES, MARKER
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.pin import Lock
@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", marks.DESCRIPTION)
+    config.addinivalue_line("markers", DESCRIPTION)
     if config.getoption("help") or config.getoption("version"):
         return
     from pytest_endpoints_gitops.session import session_of, start
@@ -55,7 +55,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    marks.check_marks(metafunc.definition.iter_markers(marks.NAME), metafunc.definition.nodeid)
+    if metafunc.definition.get_closest_marker(MARKER) is not None:
+        from pytest_endpoints_gitops.marks import check_marks
+
+        check_marks(metafunc.definition.iter_markers(MARKER), metafunc.definition.nodeid)
     if "endpoint_case" in metafunc.fixturenames:
         from pytest_endpoints_gitops.cases import parametrize
 
@@ -66,13 +69,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever uses a fixture has the marker, so that `-m endpoints` finds it."""
     for item in items:
-        if not marks.FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
-            item.add_marker(marks.NAME)
+        if not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKER)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    if pyfuncitem.get_closest_marker(marks.NAME) is None:
+    if pyfuncitem.get_closest_marker(MARKER) is None:
         return (yield)
     from pytest_endpoints_gitops.groups import only_failure, open_inside
 
@@ -151,10 +154,11 @@ def endpoints_env(
 def _asker(request: pytest.FixtureRequest, config: EndpointsConfig) -> Asker:
     from pytest_endpoints_gitops.asking import Asker
     from pytest_endpoints_gitops.facts import log_of
+    from pytest_endpoints_gitops.marks import mark_of
     from pytest_endpoints_gitops.session import session_of
 
     app = session_of(request.config).app(config)
-    return Asker(app, log_of(request.node), marks.mark_of(request.node))
+    return Asker(app, log_of(request.node), mark_of(request.node))
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - EndpointsConfig and the failures, imported when somebody names them

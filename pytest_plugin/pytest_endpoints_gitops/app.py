@@ -58,6 +58,10 @@ class App:
     def pins(self) -> Mapping[str, Pin]:
         return {pin.name: pin for pin in self.lock.of(self.environment)}
 
+    @cached_property
+    def query_hashes(self) -> Mapping[str, str]:
+        return {name: pin.query_hash for name, pin in self.pins.items()}
+
     def pin(self, name: str) -> Pin:
         """Raises NotPinned, with the name that was probably meant."""
         pin = self.pins.get(name)

@@ -34,7 +34,7 @@ class Asker:
         pin = self.app.pin(name)
         self.log.note_endpoint(pin.label)
         variables = right_variables(self.app, pin, self.app.variables(pin, said), self.log)
-        call = Call(pin, variables, self.log.nodeid, self.log.target)
+        call = Call(pin, variables, self.log.nodeid, self.log.target, self.app.query_hashes[name])
         fact = CallFact(
             environment=pin.environment,
             endpoint=pin.name,

@@ -8,16 +8,9 @@ from typing import Any, Final
 
 import pytest
 
+from pytest_endpoints_gitops.names import MARKER
 from pytest_endpoints_gitops.options import OF_A_TEST, is_candidate
 
-NAME: Final = "endpoints"
-FIXTURES: Final = frozenset(
-    {"endpoints", "async_endpoints", "endpoint_case", "endpoints_server", "endpoints_env", "endpoints_lock"}
-)
-DESCRIPTION: Final = (
-    "endpoints(*names, mode=None, canary=None, unordered=None, tolerance=None): which endpoints a test is about, and "
-    "where their answers come from. Tests that use a fixture of endpoints have it by themselves."
-)
 _KEYWORDS: Final = ("mode", "canary", "unordered", "tolerance")
 
 
@@ -34,7 +27,7 @@ class Mark:
 
 def mark_of(node: pytest.Item) -> Mark:
     """The closest marker that says a thing decides it."""
-    markers = list(node.iter_markers(NAME))
+    markers = list(node.iter_markers(MARKER))
     names = next((marker.args for marker in markers if marker.args), ())
     said = {key: _closest(markers, key) for key in _KEYWORDS}
     if said["canary"] is not None:
@@ -47,7 +40,7 @@ def check_marks(markers: Iterable[pytest.Mark], where: str) -> None:
     for marker in markers:
         mistake = _mistake(marker)
         if mistake:
-            pytest.fail(f"{where}: @pytest.mark.{NAME}: {mistake}", pytrace=False)
+            pytest.fail(f"{where}: @pytest.mark.{MARKER}: {mistake}", pytrace=False)
 
 
 def _closest(markers: Iterable[pytest.Mark], key: str) -> Any:  # noqa: ANN401 - checked at collection

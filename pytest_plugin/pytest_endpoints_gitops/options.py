@@ -1,15 +1,15 @@
 """What can be set, where it can be said, and what holds: option over environment variable over ini over default.
 
-Nothing here looks into a file: `--help` works whatever is broken.
+Nothing here looks into a file: `--help` works whatever is broken. pytest imports this at every start, so the values are
+named tuples: a dataclass takes longer to make than all the rest here.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
 
@@ -26,8 +26,7 @@ _LOCK: Final = "endpoints.lock"
 _DEFAULT_SOURCE: Final = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One thing that can be set; its ini and environment twins are named after it."""
 
     name: str
@@ -71,8 +70,7 @@ OPTIONS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """What holds, and who said so."""
 
     value: str
@@ -86,8 +84,7 @@ class Setting:
         return f"{self.value or 'off'} ({self.source})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """Every setting of a run. `lock` is the path of the lock, empty where there is none."""
 
     mode: Setting

@@ -85,11 +85,11 @@ class Recordings:
 
     def _read(self, call: Call, path: Path, content: bytes) -> Recording:
         try:
-            return read_recording(content, shown(path))
+            return read_recording(content, path.name)
         except InvalidInput as error:
             problem = error.problems[0]
             verdict = f"{call.label}: the recording cannot be read"
-            details = (("received", problem.message), ("defined", problem.where))
+            details = (("received", problem.message), ("defined", shown(path)))
             raise DamagedRecording(verdict, *details, command=call.command("refresh")) from None
 
     def _check(self, call: Call, path: Path, recording: Recording) -> None:
@@ -100,7 +100,7 @@ class Recordings:
             received = f"{recording.endpoint}@{recording.version} {canonical(recording.variables)}"
             details = (("expected", expected), ("received", received), ("defined", shown(path)))
             raise DamagedRecording(verdict, *details, command=call.command("refresh"))
-        if recording.query_hash != call.pin.query_hash or _is_another(recording.version_id, call.pin.version_id):
+        if recording.query_hash != call.query_hash or _is_another(recording.version_id, call.pin.version_id):
             raise _stale(call, path, recording)
         if self.max_age and (_today() - recording.recorded_on).days > self.max_age:
             raise self._expired(call, path, recording)
@@ -145,7 +145,7 @@ class Recordings:
 def _stale(call: Call, path: Path, recording: Recording) -> StaleRecording:
     pin = call.pin
     details: tuple[Detail, ...] = (
-        ("expected", f"query {pin.query_hash[:12]}, version id {pin.version_id or 'unknown'}     the lock"),
+        ("expected", f"query {call.query_hash[:12]}, version id {pin.version_id or 'unknown'}     the lock"),
         ("received", f"query {recording.query_hash[:12]}, version id {recording.version_id or 'unknown'}"),
         ("defined", shown(path)),
     )

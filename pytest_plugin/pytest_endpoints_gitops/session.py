@@ -6,21 +6,19 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_endpoints_gitops.facts import TestFacts, log_of
 from pytest_endpoints_gitops.options import Settings
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.pin import Lock
     from pytest_endpoints_gitops.app import App
     from pytest_endpoints_gitops.config import EndpointsConfig
-    from pytest_endpoints_gitops.facts import TestLog
+    from pytest_endpoints_gitops.facts import TestFacts, TestLog
     from pytest_endpoints_gitops.marks import Mark
     from pytest_endpoints_gitops.server import EndpointsServer
     from pytest_endpoints_gitops.values import Answer, Call
@@ -28,18 +26,18 @@ if TYPE_CHECKING:
 _READERS: Final = "endpoints/readers"
 
 
-@dataclass(slots=True)
 class Run:
     """Whether everything ran: only then can it be said that something was not needed.
 
     `unsure` is why that cannot be said of recordings although everything ran.
     """
 
-    collected: int = 0
-    deselected: int = 0
-    finished: set[str] = field(default_factory=set)
-    reasons: dict[str, None] = field(default_factory=dict)
-    unsure: str | None = None
+    def __init__(self) -> None:
+        self.collected = 0
+        self.deselected = 0
+        self.finished: set[str] = set()
+        self.reasons: dict[str, None] = {}
+        self.unsure: str | None = None
 
     def partial_because(self, reason: str) -> None:
         self.reasons[reason] = None
@@ -136,6 +134,8 @@ class Session:
 
     def running_log(self) -> TestLog | None:
         """Of the test that runs, whether it uses a fixture of ours or not; None between tests."""
+        from pytest_endpoints_gitops.facts import log_of
+
         return None if self.current is None else log_of(self.current)
 
     def readers(self) -> dict[str, dict[str, list[str]]]:

@@ -16,13 +16,14 @@ from endpoints_gitops.model.pin import Pin
 @dataclass(frozen=True)
 class Call:
     """One pinned version with the variables that are sent. `test` is the node id of who asks, `target` what to give to
-    pytest to run that test alone.
+    pytest to run that test alone. `query_hash` is the pin's, which takes longer to make than to look up.
     """
 
     pin: Pin
     variables: JsonObject
     test: str
     target: str
+    query_hash: str
 
     @property
     def label(self) -> str:
@@ -54,7 +55,7 @@ def recording_of(call: Call, answer: RunAnswer, rows: list[Any], recorded_on: da
         version_id=call.pin.version_id,
         variables=call.variables,
         recorded_on=recorded_on,
-        query_hash=call.pin.query_hash,
+        query_hash=call.query_hash,
         columns=answer.columns,
         types=answer.types,
         rows=tuple(rows),
