@@ -251,7 +251,8 @@ def _insight(pair: Pair, *kinds: ChangeKind) -> Iterator[NodeChange]:
 
 
 def _insight_hit(node: NodeChange) -> Hit:
-    message = f"{node.what} changed: {_shown(node.after)}; it was {_shown(node.before)}"
+    before, after = ("the default" if value is None else _shown(value) for value in (node.before, node.after))
+    message = f"{node.what} changed: {after}; it was {before}"
     return Hit(locus=f"query.{node.path}", message=message, before=node.before, after=node.after, fix=_OF_INSIGHTS)
 
 

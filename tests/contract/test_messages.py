@@ -1,0 +1,54 @@
+"""What people read of a finding: what changed into what, short, and with nothing to fill in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from endpoints_gitops.codecs.definition import read_definition
+from endpoints_gitops.contract.build import from_definition
+from endpoints_gitops.contract.compare import compare
+from endpoints_gitops.model.finding import Finding
+
+TRENDS: dict[str, Any] = {"kind": "TrendsQuery", "series": [{"kind": "EventsNode", "event": "a"}]}
+
+
+def found(before: dict[str, Any], after: dict[str, Any]) -> tuple[Finding, ...]:
+    sides = (
+        read_definition("orders.yaml", json.dumps({"name": "orders", **keys}).encode(), lambda _: b"")
+        for keys in (before, after)
+    )
+    return compare(*map(from_definition, sides))
+
+
+def insight(**keys: Any) -> dict[str, Any]:
+    return {"query_definition": TRENDS | keys}
+
+
+SAID = [
+    ({"dateRange": {"date_from": "-14d"}}, ['the date range changed: {"date_from":"-14d"}; it was the default']),
+    ({"filterTestAccounts": True}, ["whether test accounts are left out changed: true; it was the default"]),
+    (
+        {"compareFilter": {"compare": True}},
+        [
+            "each series is compared with another period now",
+            "the objects of the results have other keys: new are compare, compare_label",
+        ],
+    ),
+    ({"interval": "week"}, ["the interval of the insight changed from day to week"]),
+]
+
+
+@pytest.mark.parametrize(("keys", "messages"), SAID)
+def test_what_changed_in_an_insight(keys: dict[str, Any], messages: list[str]) -> None:
+    assert [one.message for one in found(insight(), insight(**keys))] == messages
+
+
+def test_long_clauses_are_cut_in_messages_and_whole_in_the_finding() -> None:
+    events = ", ".join(f"'event {number}'" for number in range(1_000))
+    after = f"SELECT count() AS n FROM events WHERE event IN ({events})"
+    (finding,) = found({"query": "SELECT count() AS n FROM events"}, {"query": after})
+    assert len(finding.message) < 400
+    assert "'event 999'" in str(finding.after)
