@@ -19,7 +19,7 @@ They are no `Exception` (ColumnUnknown aside), so what an app does to errors can
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import pytest
 
@@ -30,7 +30,7 @@ type Detail = tuple[str, str]
 """A label such as `expected`, and what stands behind it; further lines are set below the first."""
 
 
-class Failure(pytest.fail.Exception):
+class Failure(pytest.fail.Exception):  # type: ignore[name-defined, misc]  # a name that mypy cannot follow
     """`verdict` is the first line: `name@version: what happened`. `command` is what to type next."""
 
     def __init__(self, verdict: str, *details: Detail, command: str) -> None:
@@ -170,8 +170,6 @@ def from_plain(plain: Mapping[str, Any]) -> Failure:
 
 class EndpointsWarning(UserWarning):
     """A broken contract where `--endpoints-contract=warn` holds."""
-
-    __module__: ClassVar[str] = "pytest_endpoints_gitops"
 
 
 def _fitting(verdict: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,7 +32,8 @@ def mode_named(name: str, app: App) -> Mode:
 
         local: Mode = Local(app)
         return local
-    return {"replay": Replay, "record": Record, "refresh": Refresh, "live": Live}[name](app)
+    kinds: dict[str, Callable[[App], Mode]] = {"replay": Replay, "record": Record, "refresh": Refresh, "live": Live}
+    return kinds[name](app)
 
 
 @dataclass(slots=True)
