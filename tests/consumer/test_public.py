@@ -81,6 +81,7 @@ def test_a_script_need_not_close_anything(create, server, lock):
     assert budget.left() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_app_type_checks_under_mypy_strict(tmp_path):
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", tmp_path, "--config-file", os.devnull, APP]
@@ -88,6 +89,7 @@ def test_an_app_type_checks_under_mypy_strict(tmp_path):
     assert (ran.stdout, ran.returncode) == ("Success: no issues found in 1 source file\n", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_app_type_checks_under_pyright(tmp_path):
     """By basedpyright, which is pyright with node in its wheel; strict, as pyright calls it."""

@@ -33,7 +33,12 @@ for third in ("anyio.to_thread", "filelock", "pyrate_limiter.buckets.sqlite_buck
     import_module(third)
 
 KEY = "APP_KEY"
-WAYS = {"no xdist": ("-p", "no:xdist"), "-n0": ("-n0",), "-n2": ("-n2",)}
+NO_XDIST = ("-p", "no:xdist")
+WAYS = (
+    pytest.param(NO_XDIST, id="no xdist"),
+    pytest.param(("-n0",), id="-n0"),
+    pytest.param(("-n2",), id="-n2", marks=pytest.mark.slow),  # starts two interpreters, which import everything
+)
 REVENUE = """\
 name: revenue
 query: |
@@ -184,7 +189,7 @@ class App:
         return "\n".join(lines[start : end + 1])
 
 
-@pytest.fixture(params=WAYS.values(), ids=WAYS)
+@pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return request.param
 
@@ -208,4 +213,4 @@ def app_once(
 ) -> App:
     """For what no worker has a part in."""
     pytester.makeini("[pytest]\n")
-    return App(pytester, server, WAYS["no xdist"])
+    return App(pytester, server, NO_XDIST)

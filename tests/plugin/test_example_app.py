@@ -71,7 +71,13 @@ class Board:
                 patch.setenv(name, value)
 
 
-@pytest.fixture(params=[("-p", "no:xdist"), ("-n0",), ("-n2",)], ids=["no xdist", "-n0", "-n2"])
+@pytest.fixture(
+    params=[
+        pytest.param(("-p", "no:xdist"), id="no xdist"),
+        pytest.param(("-n0",), id="-n0"),
+        pytest.param(("-n2",), id="-n2", marks=pytest.mark.slow),
+    ]
+)
 def board(request, pytester, nobodys_settings) -> Board:  # noqa: ARG001 - works by being there
     return Board(pytester, request.param)
 
