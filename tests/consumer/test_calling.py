@@ -248,11 +248,35 @@ def test_strict_warn_and_off(app, create):
     wider = replace(pin, columns=(*pin.columns, replace(pin.columns[0], name="two")))
     with pytest.raises(library.ColumnsBroken, match="one@1: column 'two' is gone; the answer has one"):
         app(wider).run("one")
+    with pytest.raises(library.ColumnsBroken, match="column 'two' is gone"):
+        app(wider).iterate("one")
     with pytest.warns(library.ContractWarning, match="column 'two' is gone"):
         assert app(wider, contract="warn").run("one")[0].one == 1
     assert app(wider, contract="off").run("one")[0].one == 1
     with pytest.raises(library.UsageError, match='contract is "strict", "warn" or "off"'):
         app(wider, contract="lax")
+
+
+READING = {
+    "nothing said": ('"*"', "'two' is gone"),
+    "only what is there": ('{ version = "*", columns = ["one"] }', None),
+    "what is gone": ('{ version = "*", columns = ["two"] }', "'two' is gone"),
+    "by position": ('{ version = "*", reads = "position", columns = ["one"] }', "'two' is gone"),
+    "only that it succeeds": ('{ version = "*", reads = "call" }', None),
+}
+
+
+@pytest.mark.parametrize(("said", "mistake"), READING.values(), ids=READING)
+def test_the_manifest_beside_the_lock_says_how_the_app_reads(create, server, lock, said, mistake):
+    pin = create("one", "SELECT 1 AS one")
+    path = lock(replace(pin, columns=(*pin.columns, replace(pin.columns[0], name="two"))))
+    path.with_name("endpoints.toml").write_text(f"[uses]\none = {said}\n")
+    with library.Endpoints.from_lock(path, host=server.url, project_id=1, key=server.key) as endpoints:
+        if mistake is None:
+            assert endpoints.run("one")[0].one == 1
+            return
+        with pytest.raises(library.ColumnsBroken, match=mistake):
+            endpoints.run("one")
 
 
 def test_the_key_is_nowhere_to_be_seen(app, create, server, caplog):
