@@ -17,6 +17,7 @@ def main(wanted: Sequence[str]) -> int:
     unknown = set(wanted) - set(NAMES)
     if unknown:
         raise SystemExit(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as where a package is installed: its modules are compiled once
     measured: list[Measure] = []
     for each in wanted or NAMES:
         print(f"measuring {each} …", file=sys.stderr, flush=True)

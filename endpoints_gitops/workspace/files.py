@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +32,7 @@ def write_atomically(path: Path, content: bytes, *, folder: Path | None = None) 
     with _told(path):
         real.parent.mkdir(parents=True, exist_ok=True)
         mode = _mode_of(real)
-        temporary = real.with_name(f".{real.name[:80]}.{secrets.token_hex(6)}.tmp")
+        temporary = real.with_name(f".{real.name[:80]}.{os.urandom(6).hex()}.tmp")
         try:
             _write_new(temporary, content, mode)
             temporary.replace(real)

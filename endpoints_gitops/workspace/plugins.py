@@ -6,11 +6,12 @@ few milliseconds, where `importlib.metadata` and pluggy would take longer than m
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.errors import EndpointsError, ExitCode
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.definition import LoadedDefinition
 
 _GROUP: Final = b"[endpoints_gitops]"
+_METADATA: Final = (".dist-info", ".egg-info")
 
 
 class PluginFailed(EndpointsError):
@@ -160,18 +162,20 @@ def _registered(manager: pluggy.PluginManager, entry: EntryPoint) -> Plugin:
 
 
 def _is_any_installed() -> bool:
-    places = (Path(place or ".") for place in dict.fromkeys(sys.path))
-    return any(_has_group(found) for place in places if place.is_dir() for found in _entry_points_in(place))
+    return any(map(_has_group, (found for place in dict.fromkeys(sys.path) for found in _entry_points_in(place))))
 
 
-def _entry_points_in(place: Path) -> Iterator[Path]:
-    for suffix in (".dist-info", ".egg-info"):
-        yield from place.glob(f"*{suffix}/entry_points.txt")
+def _entry_points_in(place: str) -> Iterator[str]:
+    """As texts: many times faster than as paths."""
+    with suppress(OSError):
+        names = os.listdir(place or ".")  # noqa: PTH208 - likewise
+        yield from (f"{place or '.'}/{name}/entry_points.txt" for name in names if name.endswith(_METADATA))
 
 
-def _has_group(path: Path) -> bool:
+def _has_group(path: str) -> bool:
     try:
-        return _GROUP in path.read_bytes()
+        with open(path, "rb") as file:  # noqa: PTH123 - likewise
+            return _GROUP in file.read()
     except OSError:
         return False
 
