@@ -74,16 +74,24 @@ def _is_renamed(old: Contract, new: Contract) -> bool:
 
 
 def _renamed(old: Contract, new: Contract, context: Context) -> Finding:
+    """A file that says where its name comes from keeps the old endpoint on the server, until `rename --finish`."""
     rule = RULES["A102"]
+    is_kept = new.renamed_from == old.name
+    then = (
+        f"the old name answers until `endpoints-gitops rename {old.name} {new.name} --finish`"
+        if is_kept
+        else "calls of the old name are 404s, and versions start again at 1"
+    )
     return rule.finding(
         old.name,
-        f"{old.name} is now called {new.name}: calls of the old name are 404s, and versions start again at 1",
+        f"{old.name} is now called {new.name}: {then}",
         locus="endpoint",
-        severity=rule.capped(rule.severity, old.stability),
+        severity=rule.capped(Severity.WARN if is_kept else rule.severity, old.stability),
         where=new.where("name"),
         before=old.name,
         after=new.name,
         callers=tuple(caller.name for caller in context.callers),
+        fix="finish the rename when its callers have moved" if is_kept else None,
     )
 
 

@@ -28,8 +28,9 @@ declare(
         severity=Severity.ERROR,
         scope=Scope.IN_PLACE,
         summary="The same query stands under a new name, and the old name is gone.",
-        why="The name is part of the address, and the new endpoint counts its versions from 1.",
-        fix="keep the old name as a second endpoint while callers move (`rename` does), then `rename --finish`",
+        why="The name is part of the address, and the new endpoint counts its versions from 1. A file that says "
+        "`renamed_from` keeps the old name for a while: then it is a warning.",
+        fix="undo it, and let `endpoints-gitops rename OLD NEW` do it, which keeps the old name while its callers move",
         example=("name: monthly_users", "name: active_users"),
     )
 )
