@@ -7,6 +7,7 @@ import json
 import logging
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -225,6 +226,19 @@ def test_a_cache_says_how_old_its_answers_are(app, create, server):
     clock.now = 51
     assert called.run("ten").age == 0
     assert len(paths(server)) == 4
+
+
+def test_a_cache_that_is_shared_tells_projects_apart(create, server, lock):
+    path, cache, other = lock(create("one")), Cache(seconds=60), server.add_project("other")
+    for project, raised in ((1, nullcontext()), (1, nullcontext()), (other, pytest.raises(library.EndpointNotFound))):
+        with (
+            library.Endpoints.from_lock(
+                path, host=server.url, project_id=project, key=server.key, cache=cache
+            ) as endpoints,
+            raised,
+        ):
+            endpoints.run("one")
+    assert [each for each in paths(server) if "projects/1/" in each] == ["/api/projects/1/endpoints/one/run/?version=1"]
 
 
 def test_no_cache_unless_asked_for(app, create, server):
