@@ -1,7 +1,8 @@
 """A query with its names spelt one way, so that two texts can be compared clause by clause.
 
 `e.event` of the first table is `event`; of tables joined to it, the prefix is the table's name and not its alias. A
-name of the SELECT list that stands in another clause is also written out as what it stands for.
+name of the SELECT list that stands in another clause is also written out as what it stands for; a number in GROUP BY
+and ORDER BY is the name of the column in that place.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def normal_selects(sql: str) -> Mapping[str, NormalSelect]:
 
 
 def normal(path: str, select: Tree) -> NormalSelect:
+    select = {**select, **_placed(select)}
     prefixes = _prefixes(select)
     named = {key: _respelt(value, prefixes, {}) for key, value in select.items() if isinstance(value, dict | list)}
     node = {**select, **named}
@@ -79,6 +81,21 @@ def sources_of(query: Tree) -> list[tuple[str, Tree]]:
     ctes = [(f"cte {cte['name']}", cte["expr"]) for cte in query.get("ctes") or () if cte.get("cte_type") != "column"]
     places = [(place, join["table"]) for place, join in enumerate(joins(query), 1)] if "select" in query else []
     return ctes + [(f"subquery {place}", table) for place, table in places if table["node"] in QUERIES]
+
+
+def _placed(select: Tree) -> Tree:
+    """GROUP BY and ORDER BY with names where numbers stand for places in the SELECT list."""
+    names = [
+        {"node": "Field", "chain": [item["alias"]]} if item["node"] == "Alias" else item for item in select["select"]
+    ]
+    keys = [_named(each, names) for each in select.get("group_by") or ()]
+    order = [{**each, "expr": _named(each["expr"], names)} for each in select.get("order_by") or ()]
+    return ({"group_by": keys} if keys else {}) | ({"order_by": order} if order else {})
+
+
+def _named(node: Tree, names: list[Tree]) -> Tree:
+    place = node.get("value") if node["node"] == "Constant" else None
+    return names[place - 1] if type(place) is int and 0 < place <= len(names) else node
 
 
 def _prefixes(select: Tree) -> dict[str, str | None]:

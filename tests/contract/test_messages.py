@@ -52,3 +52,15 @@ def test_long_clauses_are_cut_in_messages_and_whole_in_the_finding() -> None:
     (finding,) = found({"query": "SELECT count() AS n FROM events"}, {"query": after})
     assert len(finding.message) < 400
     assert "'event 999'" in str(finding.after)
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ("select event as e, count() as n from events group by e -- people", "differs in form only"),
+        ("SELECT event AS e, count() AS n FROM events GROUP BY 1", "asks the same in other words"),
+    ],
+)
+def test_whether_a_push_would_cut_a_version(after: str, words: str) -> None:
+    (finding,) = found({"query": "SELECT event AS e, count() AS n FROM events GROUP BY e"}, {"query": after})
+    assert (finding.code, words in finding.message) == ("M108", True)

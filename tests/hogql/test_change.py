@@ -42,6 +42,11 @@ SAME = [
     ),
     replaced("properties.$browser AS", "e.properties.$browser AS"),
     replaced("ORDER BY n", "ORDER BY count()"),
+    (
+        "select a as b, count() as n from t group by b order by n desc",
+        "select a as b, count() as n from t group by 1 order by 2 desc",
+    ),
+    ("select a, count() from t group by a", "select a, count() from t group by 1"),
     replaced("count()", "COUNT()"),
     replaced("events AS e", "events"),
     replaced(
@@ -66,6 +71,10 @@ def test_spelling_is_no_change(before: str, after: str) -> None:
 
 
 CHANGED = [
+    (
+        ("select a, b from t order by 1", "select b, a from t order by 1"),
+        ["columns columns: a, b -> b, a", "ordering order by: a -> b"],
+    ),
     (replaced("count()", "uniq(person_id)"), ["aggregation columns.n: count() -> uniq(person_id)"]),
     (replaced("count()", "count() * 2"), ["expression columns.n: count() -> count() * 2"]),
     (replaced("'$pageview'", "'$screen'"), ["source where: event = '$pageview' -> event = '$screen'"]),
