@@ -77,16 +77,20 @@ def judge_all(
     """Each pair judged, in the order of the names. `prunable` has those without a definition that may be pruned."""
     environment = work.environment.name
     known = {pair.name: (pair, Evidence.of_record(record.entries.get(pair.name))) for pair in pairs}
-    judged = {
-        name: judge(pair.loaded, pair.endpoint, evidence, environment) for name, (pair, evidence) in known.items()
-    }
+    judged = _judged(known, environment)
     differing = {name: known[name] for name, one in judged.items() if _is_open_to_history(one, prunable)}
-    for name, (pair, evidence) in _with_versions(work, _with_history(work, differing)).items():
-        judged[name] = judge(pair.loaded, pair.endpoint, evidence, environment)
+    told = _with_history(work, differing)
+    judged |= _judged(told, environment)
+    told = _with_versions(work, {name: told[name] for name in told if needs_versions(judged[name])})
+    judged |= _judged(told, environment)
     return tuple(judged[name] for name in sorted(judged))
 
 
 type _Known = Mapping[str, tuple[Pair, Evidence]]
+
+
+def _judged(known: _Known, environment: str) -> dict[str, Judged]:
+    return {name: judge(pair.loaded, pair.endpoint, evidence, environment) for name, (pair, evidence) in known.items()}
 
 
 def _with_history(work: Workplace, known: _Known) -> _Known:
@@ -120,15 +124,9 @@ def _past(state: PastState[Key]) -> Past:
 
 
 def _with_versions(work: Workplace, known: _Known) -> _Known:
-    asked = [name for name, (pair, evidence) in known.items() if _is_open(work, pair, evidence)]
-    found = dict(zip(asked, each(work.client.list_versions, asked), strict=True))
-    return {name: (pair, replace(evidence, versions=found.get(name))) for name, (pair, evidence) in known.items()}
-
-
-def _is_open(work: Workplace, pair: Pair, evidence: Evidence) -> bool:
-    if pair.loaded is None or pair.endpoint is None:
-        return False
-    return needs_versions(pair.loaded, pair.endpoint, evidence, work.environment.name)
+    found = each(work.client.list_versions, known)
+    told = zip(known.items(), found, strict=True)
+    return {name: (pair, replace(evidence, versions=versions)) for (name, (pair, evidence)), versions in told}
 
 
 def _is_open_to_history(judged: Judged, prunable: frozenset[str]) -> bool:

@@ -81,15 +81,12 @@ class Judged:
     date: datetime | None = None
 
 
-def needs_versions(loaded: LoadedDefinition, endpoint: Endpoint, evidence: Evidence, environment: str | None) -> bool:
+def needs_versions(judged: Judged) -> bool:
     """Whether the list of versions tells more: the query differs, and nothing else proves it to be ahead.
 
     Where nothing can prove it any more, the list still says who made what is left alone, and when.
     """
-    case = _case(loaded, endpoint, evidence, environment)
-    if evidence.versions is not None or same(Key.QUERY, case.file[Key.QUERY], case.server[Key.QUERY]):
-        return False
-    return case.find(Key.QUERY).verdict is not Verdict.AHEAD
+    return any(one.key is Key.QUERY and one.verdict is not Verdict.AHEAD for one in judged.differences)
 
 
 def judge(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -150,11 +149,11 @@ def test_a_record_settles_it_without_git_and_without_versions(make):
     evidence = Evidence(record=remembered(make, "A"), without_history="no git")
     loaded, endpoint = make.loaded(query="B"), make.endpoint(query="A")
     assert verdicts(judge(loaded, endpoint, evidence, None)) == {"query": AHEAD}
-    assert not needs_versions(loaded, endpoint, evidence, None)
+    assert not needs_versions(judge(loaded, endpoint, evidence, None))
     moved = make.endpoint(query="X", current_version=2)
     assert verdicts(judge(make.loaded(query="A"), moved, evidence, None)) == {"query": DRIFTED}
     assert verdicts(judge(loaded, moved, evidence, None)) == {"query": CONFLICT}
-    assert needs_versions(loaded, moved, evidence, None)
+    assert needs_versions(judge(loaded, moved, evidence, None))
 
 
 def test_without_history_and_record_every_difference_is_a_conflict_with_a_cure(make):
@@ -168,10 +167,9 @@ def test_without_history_and_record_every_difference_is_a_conflict_with_a_cure(m
 def test_versions_are_asked_for_only_where_the_query_differs_and_is_not_settled(make):
     history = letters(make, "AB")
     evidence = Evidence(history=history)
-    assert needs_versions(make.loaded(query="B"), make.endpoint(query="A"), evidence, None)
-    assert not needs_versions(make.loaded(query="B"), make.endpoint(query="A"), replace(evidence, versions=()), None)
-    assert not needs_versions(make.loaded(query="B"), make.endpoint(query="B"), evidence, None)
-    assert not needs_versions(make.loaded(query="B", tags=["a"]), make.endpoint(query="B"), evidence, None)
+    assert needs_versions(judge(make.loaded(query="B"), make.endpoint(query="A"), evidence, None))
+    assert not needs_versions(judge(make.loaded(query="B"), make.endpoint(query="B"), evidence, None))
+    assert not needs_versions(judge(make.loaded(query="B", tags=["a"]), make.endpoint(query="B"), evidence, None))
 
 
 def test_a_new_default_of_a_variable_is_ahead(make):
