@@ -16,11 +16,11 @@ TRENDS: dict[str, Any] = {"kind": "TrendsQuery", "series": [{"kind": "EventsNode
 
 
 def found(before: dict[str, Any], after: dict[str, Any]) -> tuple[Finding, ...]:
-    sides = (
-        read_definition("orders.yaml", json.dumps({"name": "orders", **keys}).encode(), lambda _: b"")
+    contracts = [
+        from_definition(read_definition("orders.yaml", json.dumps({"name": "orders", **keys}).encode(), lambda _: b""))
         for keys in (before, after)
-    )
-    return compare(*map(from_definition, sides))
+    ]
+    return compare(contracts[0], contracts[1])
 
 
 def insight(**keys: Any) -> dict[str, Any]:
@@ -44,6 +44,12 @@ SAID = [
 @pytest.mark.parametrize(("keys", "messages"), SAID)
 def test_what_changed_in_an_insight(keys: dict[str, Any], messages: list[str]) -> None:
     assert [one.message for one in found(insight(), insight(**keys))] == messages
+
+
+def test_advice_fits_an_insight() -> None:
+    breakdown = {"breakdownFilter": {"breakdown": "$browser", "breakdown_type": "event"}}
+    fixes = {one.code: one.fix for one in found(insight(**breakdown), insight())}
+    assert fixes["V101"] == "keep the breakdown, or publish a new endpoint"
 
 
 def test_long_clauses_are_cut_in_messages_and_whole_in_the_finding() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractVariable
 from endpoints_gitops.contract.pair import Pair, operators_of
@@ -28,7 +29,8 @@ from endpoints_gitops.model.json import Json, canonical
 def variable_removed(pair: Pair) -> Iterator[Hit]:
     for one in pair.removed_variables:
         if one.name not in pair.renamed_variables:
-            yield _variable(one.name, f"variable {one.name!r} is no longer accepted", one.type, None)
+            hit = _variable(one.name, f"variable {one.name!r} is no longer accepted", one.type, None)
+            yield replace(hit, fix="keep the breakdown, or publish a new endpoint") if pair.is_insight else hit
 
 
 @judged_by(
@@ -162,7 +164,7 @@ def shared_retyped(pair: Pair) -> Iterator[Hit]:
     for name, was, now in _retyped(pair):
         others = pair.context.sharing.get(name, ())
         if others or not pair.cuts_version:
-            also = f"; {', '.join(sorted(others))} use it too" if others else ""
+            also = f"; {', '.join(sorted(others))} use{'s' * (len(others) == 1)} it too" if others else ""
             message = f"the shared variable {name!r} becomes a {now}; it is a {was}{also}"
             yield _variable(name, message, was, now, more=".type")
 
