@@ -159,9 +159,8 @@ class _Judge:
         """The move to the newest of the versions in between that breaks nothing."""
         pin, newest = move.before, move.newest or 0
         between = [one for one in self.client.list_versions(pin.name) if pin.version < one.version < newest]
-        is_same = all(one.id == pin.endpoint_id for one in between)
         types = self.types if self.types.shared is not None else read_types(self.client, between)
-        moves = (replace(self, types=types)._move(move.use, pin, one) for one in between if is_same)
+        moves = (replace(self, types=types)._move(move.use, pin, one) for one in between)
         held = replace(move, result=Result.HELD, after=None)
         return next((one for one in moves if one.result is Result.MOVES), held)
 

@@ -121,6 +121,18 @@ def test_compatible_only_goes_as_far_as_nothing_breaks(cli, pinned, pins):
     assert pins()["revenue"].version == 3
 
 
+def test_no_version_of_an_endpoint_made_anew_is_compatible(cli, client, pinned, pins):
+    pinned({"revenue": [SAME]})
+    before = pins()["revenue"]
+    client.delete_endpoint("revenue")
+    query = {"kind": "HogQLQuery", "query": SAME}
+    client.create_endpoint({"name": "revenue", "query": query})
+    for text in (APPENDED, RENAMED):
+        client.update_endpoint("revenue", {"query": query | {"query": text}})
+    assert "A105" in cli("upgrade", "--compatible-only").out
+    assert pins()["revenue"] == before
+
+
 WHICH = {
     "all": ([], {"a": 3, "b": 3}),
     "one": (["a"], {"a": 3, "b": 1}),
