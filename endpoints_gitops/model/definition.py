@@ -134,7 +134,8 @@ class _Model(BaseModel):
     every start of the program).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    # deferred: the validator of `Definition` holds those of its parts, which else would each be built for themselves
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, defer_build=True)
 
     def states(self, key: str) -> bool:
         """Whether the file says anything about this key."""
