@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from endpoints_gitops.errors import EndpointsError
 from pytest_endpoints_gitops.failures import NotSetUp
+from pytest_endpoints_gitops.options import WITHOUT_RECORDINGS
 from pytest_endpoints_gitops.recordings import Recordings
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Ending:
 
 def finish(session: Session) -> Ending:
     """Nothing is written for a test that failed, and nothing deleted by a run that was not full."""
-    ending = Ending(partial=session.run.why_partial() or session.run.unsure)
+    ending = Ending(partial=session.run.why_partial() or session.run.unsure or _asks_for_none(session))
     if not session.settings.lock.value:
         return ending
     folder = session.recordings_folder
@@ -44,6 +45,12 @@ def finish(session: Session) -> Ending:
     except (EndpointsError, NotSetUp, OSError) as error:
         ending.trouble = str(error).partition("\n")[0]
     return ending
+
+
+def _asks_for_none(session: Session) -> str | None:
+    """In a mode without recordings nothing asks for one, which says nothing of whether replaying needs it."""
+    mode = session.settings.mode.value
+    return f"mode {mode} asks for none" if mode in WITHOUT_RECORDINGS else None
 
 
 def _replace(session: Session, recordings: Recordings, ending: Ending) -> None:

@@ -21,6 +21,9 @@ CONTRACTS: Final = ("strict", "warn", "off")
 OF_A_TEST: Final = ("replay", "live", "local")
 """The modes that a marker may name: writing is a verb of the person who starts pytest, never of a test."""
 
+WITHOUT_RECORDINGS: Final = ("live", "local")
+"""The modes that neither read recordings nor write them."""
+
 _WRITING: Final = ("record", "refresh")
 _LOCK: Final = "endpoints.lock"
 _DEFAULT_SOURCE: Final = "default"

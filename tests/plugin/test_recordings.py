@@ -176,6 +176,19 @@ def test_a_run_of_less_than_all_is_partial(recorded_once, what):
     prune_partially(recorded_once, PARTIAL[what])
 
 
+@pytest.mark.parametrize("mode", ["live", "local"])
+def test_a_mode_without_recordings_says_nothing_of_them(app_once, mode):
+    """Nothing asks for a recording there, and replaying needs them all the same."""
+    app = app_once
+    pin = app.pinned()
+    app.has_recorded(pin, month="2026-07")
+    app.suite("def test_total(endpoints):\n    endpoints('revenue', month='2026-07')\n")
+    result = app.pytest(f"--endpoints={mode}", "--endpoints-prune", key=app.server.key)
+    result.assert_outcomes(passed=1)
+    assert f"no recording deleted: mode {mode} asks for none" in app.said(result)
+    assert app.recordings() == [FILE]
+
+
 UNFINISHED = {
     "a failure": "def test_fails():\n    assert 0\n",
     "an error": "import pytest\n@pytest.fixture\ndef broken():\n    1 / 0\ndef test_errs(broken):\n    pass\n",
