@@ -15,7 +15,7 @@ from pytest_endpoints_gitops.asking import Asker
 from pytest_endpoints_gitops.caller import rows_for
 from pytest_endpoints_gitops.comparing import difference
 from pytest_endpoints_gitops.config import DEFAULT
-from pytest_endpoints_gitops.failures import ExampleMissing, NotPinned, RowsDiffer
+from pytest_endpoints_gitops.failures import ExampleMissing, Failure, NotPinned, RowsDiffer
 from pytest_endpoints_gitops.session import session_of
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ class EndpointCase:
 def case_of(asker: Asker, which: Which) -> EndpointCase:
     """Raises NotPinned where the lock pins nothing at all: a suite without cases would be green."""
     if which == _NOTHING:
+        for name in asker.mark.names:
+            asker.app.pin(name)
         said = f"no pins of environment {asker.app.environment}"
         names = ", ".join(asker.mark.names)
         wanted = f" of {names}" if names else ""
@@ -112,9 +114,10 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     """A case for each example of each pin; of those that the closest marker names, where it names any."""
     app = session_of(metafunc.config).app(DEFAULT)
     named = next((marker.args for marker in metafunc.definition.iter_markers("endpoints") if marker.args), ())
-    for name in named:
-        app.pin(name)
-    pins = [pin for pin in app.pins.values() if not named or pin.name in named]
+    try:
+        pins = [app.pin(name) for name in dict.fromkeys(named)] or list(app.pins.values())
+    except Failure:
+        pins = []  # told by the one case that there is then: a failing collection would keep all other tests from running
     cases = [case for pin in pins for case in _cases(pin)] or [(_NOTHING, "no-pins")]
     metafunc.parametrize("endpoint_case", [which for which, _ in cases], ids=[name for _, name in cases], indirect=True)
 

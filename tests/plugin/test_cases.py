@@ -68,6 +68,23 @@ def test_a_default_of_the_suite_is_enough(app_once):
     app.pytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.parametrize("names", ["", "@pytest.mark.endpoints('revenue')\n"])
+def test_a_broken_lock_fails_the_case_and_keeps_no_other_test_from_running(app_once, names):
+    app = app_once
+    app.write("endpoints.lock", "<<<<<<< ours\n")
+    app.suite(f"import pytest\n{names}{SUITE}def test_other():\n    pass\n")
+    result = app.pytest()
+    assert result.parseoutcomes() == {"errors": 1, "passed": 1}
+    assert app.failure(result, "endpoints.lock").startswith("endpoints.lock: the lock cannot be used")
+
+
+def test_a_name_that_is_not_pinned_fails_its_case(app_once):
+    app = app_once
+    app.locks(app.PIN)
+    app.suite(f"import pytest\n@pytest.mark.endpoints('revenu')\n{SUITE}")
+    assert "did you mean 'revenue'?" in app.failure(app.pytest(), "revenu")
+
+
 def test_a_lock_without_pins_is_not_green(app_once):
     app = app_once
     app.locks()
