@@ -210,7 +210,7 @@ def _refuse_variables(after: Contract, call: Call) -> None:
 
 
 def _unknown(pin: Pin, error: ApiError) -> Failure:
-    return CallRefused(f"{pin.label}: {error.message}", ("received", error.request), command=error.fix or _AGAIN)
+    return CallRefused(f"{pin.label}: {error.message}", ("received", error.request), command=_AGAIN)
 
 
 _AGAIN: Final = "endpoints-gitops auth status"

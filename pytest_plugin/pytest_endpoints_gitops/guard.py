@@ -8,7 +8,6 @@ and all other hosts are none of its business.
 from __future__ import annotations
 
 import ipaddress
-import shlex
 import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -76,7 +75,7 @@ class Guard:
         if not name or _is_loopback(name) or not self._is_replaying() or name not in self.hosts:
             return
         log = self._running()
-        failure = _failure(name, log.nodeid if log else None)
+        failure = _failure(name, log)
         if log is not None:
             log.swallowed.append(failure)
         raise failure
@@ -117,14 +116,14 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-def _failure(host: str, test: str | None) -> NetworkUsed:
+def _failure(host: str, log: TestLog | None) -> NetworkUsed:
     whole = "pytest --endpoints=live"
     return NetworkUsed(
         f"{host}: the network was used while replaying",
-        ("by", test or "code outside of the tests"),
+        ("by", log.nodeid if log else "code outside of the tests"),
         ("why", "the app asked PostHog itself, past the recordings"),
         ("instead", "take the fixture endpoints_env: it points the app's settings at endpoints_server"),
-        command=f"{whole} {shlex.quote(test)}" if test else whole,
+        command=f"{whole} {log.target}" if log else whole,
     )
 
 

@@ -106,8 +106,8 @@ class LiveCalls:
         try:
             return write_recording(recording_of(call, run, rows, now.date()), keys=[connection.key.reveal()])
         except KeyInside as error:
-            unsafe = UnsafeRecording(f"{call.label}: {error.message}", command=error.fix or "")
-            raise unsafe from None
+            fix = ("fix", f"{error.fix}, then")
+            raise UnsafeRecording(f"{call.label}: {error.message}", fix, command=call.command("record")) from None
 
 
 def _ceiling(label: str, ceiling: str, source: str) -> CeilingReached:

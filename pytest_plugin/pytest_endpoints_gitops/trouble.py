@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from endpoints_gitops.api.errors import (
     ApiError,
@@ -15,11 +16,11 @@ from endpoints_gitops.api.errors import (
     VersionInactive,
     VersionNotFound,
 )
-from endpoints_gitops.errors import EndpointsError, InvalidInput
+from endpoints_gitops.errors import CredentialsError, EndpointsError, InvalidInput
 from endpoints_gitops.model.pin import Lock
 from endpoints_gitops.workspace.files import shown
 from pytest_endpoints_gitops import failures
-from pytest_endpoints_gitops.failures import Failure, NotSetUp
+from pytest_endpoints_gitops.failures import Detail, Failure, NotSetUp
 from pytest_endpoints_gitops.values import Call
 
 
@@ -42,13 +43,30 @@ def set_up(verdict: str) -> Iterator[None]:
     except InvalidInput as error:
         places = "\n".join(f"{problem.where}: {problem.message}" for problem in error.problems)
         command = error.fix or next((one.fix for one in error.problems if one.fix), None)
-        raise NotSetUp(verdict, ("received", places), command=command or _CHECK) from None
+        raise NotSetUp(verdict, ("received", places), *_fix(command), command=_next(command)) from None
+    except CredentialsError as error:
+        details = (("received", error.message), ("defined", error.where or ""), ("fix", f"{error.fix}, then"))
+        raise NotSetUp(verdict, *details, command="endpoints-gitops auth status") from None
     except EndpointsError as error:
-        details = (("received", error.message), ("defined", error.where or ""))
-        raise NotSetUp(verdict, *details, command=error.fix or _CHECK) from None
+        said = (("received", error.message), ("defined", error.where or ""))
+        raise NotSetUp(verdict, *said, *_fix(error.fix), command=_next(error.fix)) from None
 
 
-_CHECK = "endpoints-gitops lock --check"
+_CHECK: Final = "endpoints-gitops lock --check"
+_COMMANDS: Final = ("git checkout ", "endpoints-gitops lock", "pip install ")
+
+
+def _is_command(fix: str) -> bool:
+    """Whether the library's advice can be pasted as it stands: most of it is a sentence."""
+    return fix.startswith(_COMMANDS) and ";" not in fix
+
+
+def _fix(fix: str | None) -> tuple[Detail, ...]:
+    return () if not fix or _is_command(fix) else (("fix", f"{fix}, then"),)
+
+
+def _next(fix: str | None) -> str:
+    return fix if fix and _is_command(fix) else _CHECK
 
 
 def failure_of(call: Call, error: ApiError) -> Failure:
@@ -71,7 +89,9 @@ def failure_of(call: Call, error: ApiError) -> Failure:
         whose = "this machine has" if isinstance(error, BudgetSpent) else "the key has"
         verdict = f"{label}: {whose} no requests left for now"
         return failures.BudgetSpent(verdict, received, command="endpoints-gitops auth status")
-    return failures.CallRefused(f"{label}: {error.message}", ("received", error.request), command=error.fix or _CHECK)
+    advice = f"{error.fix}, then" if error.fix else ""
+    details = (("received", error.request), ("fix", advice))
+    return failures.CallRefused(f"{label}: {error.message}", *details, command=call.command("live"))
 
 
 def _variables(call: Call, error: VariablesRefused) -> Failure:

@@ -290,8 +290,20 @@ def test_no_key_and_no_lock_say_what_to_do(app_once):
 environment test: no way to call the server
   received   environment 'test' takes its key from the environment variable APP_KEY, which is not set
   defined    endpoints.toml:2
-  next       export APP_KEY=phx_…"""
+  fix        export APP_KEY=phx_…, then
+  next       endpoints-gitops auth status"""
     )
+
+
+def test_advice_that_is_a_sentence_is_no_command(app_once):
+    app = app_once
+    app.pinned()
+    app.suite(ASK)
+    told = app.failure(app.pytest("--endpoints=live", key="phx_nobodys")).splitlines()
+    assert told[0].startswith("revenue@1: 401 ")
+    assert told[-2].startswith("  fix        ")
+    assert told[-2].endswith(", then")
+    assert told[-1] == "  next       pytest --endpoints=live test_app.py::test_total"
 
 
 def test_a_variable_that_is_required_by_the_lock(app_once):
