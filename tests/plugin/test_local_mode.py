@@ -98,6 +98,16 @@ def test_mistakes_in_tables_are_told_with_their_lines(local_once):
     assert "tables/events.jsonl:4:1: distinct_id is missing" in said
 
 
+def test_redaction_holds_here_too(local_once):
+    local_once.write(
+        "conftest.py",
+        "import pytest\nfrom pytest_endpoints_gitops import EndpointsConfig\n@pytest.fixture(scope='session')\n"
+        "def endpoints_config():\n    return EndpointsConfig(redact={'plan': 'x'})\n",
+    )
+    local_once.suite('def test_it(endpoints):\n    assert endpoints("by_plan").column("plan") == ["x", "x"]\n')
+    local_once.pytest("--endpoints=local", "--endpoints-data=tables").assert_outcomes(passed=1)
+
+
 INSIGHT = """\
 name: by_plan
 query_definition: {kind: TrendsQuery, series: [{kind: EventsNode, event: "invoice paid"}]}
