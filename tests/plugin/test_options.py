@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from pytest_endpoints_gitops.failures import KINDS
+from pytest_endpoints_gitops.names import FIXTURES
+from pytest_endpoints_gitops.options import OPTIONS
 
 ASK = "def test_it(endpoints):\n    endpoints('revenue')\n"
 
@@ -129,3 +133,13 @@ def test_unused_it_imports_nothing_that_costs(app_once, with_lock):
     there = set(json.loads(ran.stdout.splitlines()[-1]))
     assert "pytest_endpoints_gitops" in there
     assert not there & {"endpoints_gitops", "pydantic", "httpx", "deepdiff", "ruamel", "chdb", "anyio", "filelock"}
+
+
+README = (Path(__file__).parents[2] / "pytest_plugin" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_has_every_option_with_its_twins_and_every_failure():
+    for option in OPTIONS:
+        assert f"| `{option.flag}={option.metavar}` | `{option.ini}` | `{option.variable}` |" in README
+    for word in (*KINDS, *FIXTURES, "endpoints_config"):
+        assert f"`{word}`" in README
