@@ -117,7 +117,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     try:
         pins = [app.pin(name) for name in dict.fromkeys(named)] or list(app.pins.values())
     except Failure:
-        pins = []  # told by the one case that there is then: a failing collection would keep all other tests from running
+        pins = []  # told by the one case that there is then: a failing collection would keep all other tests back
     cases = [case for pin in pins for case in _cases(pin)] or [(_NOTHING, "no-pins")]
     metafunc.parametrize("endpoint_case", [which for which, _ in cases], ids=[name for _, name in cases], indirect=True)
 

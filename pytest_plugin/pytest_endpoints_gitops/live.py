@@ -20,6 +20,7 @@ from pytest_endpoints_gitops.values import Answer, Call, answer_of, recording_of
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.app import App
+    from pytest_endpoints_gitops.options import Settings
 
 _ANSWERS = "answers"
 
@@ -74,7 +75,7 @@ class LiveCalls:
         with FileLock(self._folder / "spent.lock"):
             made = int(spent.read_text()) if spent.is_file() else 0
             if made >= int(ceiling.value):
-                raise _ceiling(label, ceiling.value, ceiling.source)
+                raise _ceiling(label, self._app.session.settings)
             spent.write_text(str(made + 1))
 
     def _path(self, call: Call) -> Path:
@@ -110,11 +111,13 @@ class LiveCalls:
             raise UnsafeRecording(f"{call.label}: {error.message}", fix, command=call.command("record")) from None
 
 
-def _ceiling(label: str, ceiling: str, source: str) -> CeilingReached:
+def _ceiling(label: str, settings: Settings) -> CeilingReached:
+    ceiling, canary = settings.max_calls, settings.canary.value
+    asked = f"--endpoints={settings.mode.value}" + (f" --endpoints-canary={canary}" if canary != "off" else "")
     return CeilingReached(
-        f"{label}: this run has made all of its {ceiling} live calls",
-        ("defined", source),
-        command=f"pytest --endpoints-max-calls={int(ceiling) * 2}",
+        f"{label}: this run has made all of its {ceiling.value} live calls",
+        ("defined", ceiling.source),
+        command=f"pytest {asked} --endpoints-max-calls={int(ceiling.value) * 2}",
     )
 
 

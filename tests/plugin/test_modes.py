@@ -118,7 +118,7 @@ def test_the_ceiling_holds_for_the_whole_run(app):
     result.assert_outcomes(passed=4, failed=4)
     assert app.runs() == 1
     assert "revenue@1: this run has made all of its 1 live calls" in app.said(result)
-    assert "pytest --endpoints-max-calls=2" in app.said(result)
+    assert "pytest --endpoints=live --endpoints-max-calls=2" in app.said(result)
 
 
 @pytest.mark.parametrize("mode", ["record", "refresh"])
