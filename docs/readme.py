@@ -32,6 +32,7 @@ SHOWN_HOST: Final = "https://us.posthog.com"
 SHOWN_PROJECT: Final = "12345"
 START: Final = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 _BLOCK: Final = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_THEIRS: Final = ("ENDPOINTS_", "POSTHOG_", "GIT_", "PYTEST_", "CI", "BUILD_NUMBER")
 _RULES: Final = re.compile(r"(<!-- rules -->\n).*?(<!-- /rules -->)", re.DOTALL)
 _DIRECTION: Final = re.compile(r"# \((.+)\)\n")
 _MOVING: Final = (
@@ -116,9 +117,7 @@ def _stage() -> Iterator[Stage]:
 
 
 def _environment(home: Path, server: RunningServer) -> dict[str, str]:
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("ENDPOINTS_", "POSTHOG_", "GIT_"))
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_THEIRS)}
     who = {f"GIT_{role}_NAME": "Ann" for role in ("AUTHOR", "COMMITTER")}
     who |= {f"GIT_{role}_EMAIL": "ann@example.com" for role in ("AUTHOR", "COMMITTER")}
     return (

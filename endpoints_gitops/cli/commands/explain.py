@@ -6,12 +6,23 @@ import argparse
 import difflib
 import inspect
 from collections.abc import Iterator
+from importlib import import_module
 
 from endpoints_gitops.cli.console import Console
 from endpoints_gitops.cli.explanations import FAMILIES, TOPICS, rules
 from endpoints_gitops.cli.registry import COMMANDS
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.outcome import Outcome
+
+_DEFINE_ERRORS = (
+    "endpoints_gitops.api.errors",
+    "endpoints_gitops.codecs.recording",
+    "endpoints_gitops.codecs.rewriting",
+    "endpoints_gitops.consumer.errors",
+    "endpoints_gitops.operations.file_edits",
+    "endpoints_gitops.workspace.git",
+    "endpoints_gitops.workspace.plugins",
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +50,11 @@ def explanation(code: str) -> str:
     """
     from endpoints_gitops.cli.statuses import statuses
 
-    places = (TOPICS, dict(_error_classes()), rules(), statuses())
+    catalogue = rules()
+    errors = {
+        code: text for code, text in _error_classes() if code not in catalogue
+    }  # an error that is a rule's finding
+    places = (TOPICS, errors, catalogue, statuses())
     said = [place[code] for place in places if code in place]
     family = code.partition(".")[0]
     if not said and family in FAMILIES:
@@ -60,8 +75,8 @@ def _unknown(code: str, known: list[str]) -> UsageError:
 
 def _error_classes() -> Iterator[tuple[str, str]]:
     """Each error class explains itself: its docstring, what to do, and the exit code it ends in."""
-    import endpoints_gitops.api.errors
-    import endpoints_gitops.consumer.errors  # noqa: F401 - both define classes of errors, found below
+    for module in _DEFINE_ERRORS:
+        import_module(module)
 
     pending: list[type[EndpointsError]] = [EndpointsError]
     while pending:
