@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,13 @@ def test_an_answer_that_holds_a_key_is_not_stored(app):
     assert told.splitlines()[-1].startswith("  next       pytest --endpoints=record test_app.py::")
     assert not app.recordings()
     assert "phx_0123456789abcdef" not in app.said(result)
+
+
+def test_the_configured_key_is_not_stored_whatever_its_shape(app_once, monkeypatch):
+    app = app_once
+    monkeypatch.setattr("endpoints_gitops.codecs.recording._KEY_SHAPED", re.compile(rb"(?!)"))
+    app.pinned(app.REVENUE.replace("'pro'", f"'{app.server.key}'"))
+    app.suite(SUITE)
+    result = app.pytest("--endpoints=record", key=app.server.key)
+    assert "holds an API key" in app.failure(result)
+    assert not app.recordings()
