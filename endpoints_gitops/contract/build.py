@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.contract.clickhouse import is_nullable, type_word
 from endpoints_gitops.contract.contract import (
@@ -20,8 +20,10 @@ from endpoints_gitops.contract.inputs import declared_inputs, stored_inputs, typ
 from endpoints_gitops.hogql.columns import Output, OutputColumn, output
 from endpoints_gitops.hogql.insights import strip
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
-from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.model.pin import Pin, query_hash
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 
 _NOT_DESCRIBED: Final = "the server could not tell the columns of this query"
 _NOT_IN_PIN: Final = "the lock holds no columns of it"
@@ -68,7 +70,7 @@ def from_version(
     """
     node = strip(endpoint.query)
     columns, why = _served_columns(endpoint, node)
-    version = endpoint if isinstance(endpoint, EndpointVersion) else None
+    version = _as_version(endpoint)
     return Contract(
         name=endpoint.name,
         query=node,
@@ -247,9 +249,15 @@ def _asked_serving(definition: Definition) -> Serving:
     )
 
 
+def _as_version(endpoint: Endpoint) -> EndpointVersion | None:
+    from endpoints_gitops.model.endpoint import EndpointVersion
+
+    return endpoint if isinstance(endpoint, EndpointVersion) else None
+
+
 def _present_serving(endpoint: Endpoint) -> Serving:
     is_on = endpoint.materialization.is_on or endpoint.is_materialized
-    version = endpoint if isinstance(endpoint, EndpointVersion) else None
+    version = _as_version(endpoint)
     return Serving(
         materialized=is_on,
         freshness_seconds=endpoint.data_freshness_seconds,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from endpoints_gitops.contract.context import Caller, Context
 from endpoints_gitops.contract.contract import Contract, settled
 from endpoints_gitops.contract.pair import Pair
 from endpoints_gitops.contract.rules import RULES, Hit, Rule
-from endpoints_gitops.model.finding import Finding, Scope, Severity
+from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 
 type ContextOf = Callable[[str], Context]
 
@@ -38,11 +38,6 @@ def compare_all(
         elif name not in renamed.values() or name in before:
             found += compare(before.get(name), after.get(name), context_of(name))
     return in_order(found)
-
-
-def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """By endpoint, code and place: the same findings in the same order in every run."""
-    return tuple(sorted(findings, key=lambda one: (one.endpoint, one.code, one.locus, one.fingerprint)))
 
 
 def _alone(before: Contract | None, after: Contract | None, context: Context) -> tuple[Finding, ...]:

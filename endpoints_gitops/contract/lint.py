@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.contract.build import analysed_columns, from_definition
-from endpoints_gitops.contract.compare import in_order
 from endpoints_gitops.contract.contract import UNKNOWN, Contract
 from endpoints_gitops.contract.rules import RULES, Hit
 from endpoints_gitops.contract.rules.columns import doubled
@@ -16,8 +15,10 @@ from endpoints_gitops.contract.rules.serving import refused
 from endpoints_gitops.errors import Problem
 from endpoints_gitops.hogql.insight_shape import moving_dates
 from endpoints_gitops.model.definition import LoadedDefinition
-from endpoints_gitops.model.endpoint import InsightVariable
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.finding import Finding, Severity, in_order
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.endpoint import InsightVariable
 
 _RULES_OF_PROBLEMS: Final = {"definition.duplicate": "G107", "definition.unknown-key": "G108"}
 

@@ -10,7 +10,7 @@ from typing import Final
 from endpoints_gitops.contract.context import Context
 from endpoints_gitops.contract.contract import HOGQL, Contract, ContractColumn, ContractVariable, Input, Stability
 from endpoints_gitops.hogql.canonical import canonical_query
-from endpoints_gitops.hogql.change import ChangeKind, QueryChange, changes
+from endpoints_gitops.hogql.changes import ChangeKind, QueryChange
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.hogql.usage import operators
 from endpoints_gitops.model.finding import Scope
@@ -95,7 +95,11 @@ class Pair:
     @cached_property
     def changes(self) -> tuple[QueryChange, ...]:
         """What changed in meaning between two HogQL texts."""
-        return changes(self.before.sql or "", self.after.sql or "") if self.is_rows else ()
+        if not self.is_rows:
+            return ()
+        from endpoints_gitops.hogql.change import changes
+
+        return changes(self.before.sql or "", self.after.sql or "")
 
     @cached_property
     def touches_variables(self) -> bool:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Final
 
 from endpoints_gitops.contract.build import from_pin, from_version
-from endpoints_gitops.contract.compare import compare, in_order
+from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, Context
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.finding import Finding, Severity, in_order
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, Pin, Use, query_hash
 

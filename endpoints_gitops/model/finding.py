@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -94,3 +95,8 @@ class Finding:
             "fix": self.fix,
             "fingerprint": self.fingerprint,
         }
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """By endpoint, code and place: the same findings in the same order in every run."""
+    return tuple(sorted(findings, key=lambda one: (one.endpoint, one.code, one.locus, one.fingerprint)))

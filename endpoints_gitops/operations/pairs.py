@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from endpoints_gitops.contract.compare import compare_all, in_order
+from endpoints_gitops.contract.compare import compare_all
 from endpoints_gitops.contract.context import Context
 from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.model.definition import LoadedDefinition
-from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.finding import Finding, in_order
 from endpoints_gitops.operations.callers import Callers
 from endpoints_gitops.plan.meaning import Key, Meaning, same
 from endpoints_gitops.workspace.plugins import installed

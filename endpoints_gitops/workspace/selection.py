@@ -7,14 +7,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
-from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.definitions import SUFFIXES
 from endpoints_gitops.workspace.git import changed_since
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.endpoint import Endpoint
 
 TAG: Final = "tag:"
 CHANGED: Final = "changed:"

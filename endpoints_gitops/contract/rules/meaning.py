@@ -9,7 +9,7 @@ from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
 from endpoints_gitops.contract.pair import Pair, operators_of
 from endpoints_gitops.contract.rules.column_types import compared
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by, subject
-from endpoints_gitops.hogql.change import ChangeKind, QueryChange
+from endpoints_gitops.hogql.changes import ChangeKind, QueryChange
 from endpoints_gitops.hogql.insight_change import NodeChange, insight_changes
 from endpoints_gitops.hogql.insight_shape import insight_shape
 from endpoints_gitops.model.finding import Scope, Severity
