@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -104,8 +105,14 @@ def log_of(item: pytest.Item) -> TestLog:
 def _target(item: pytest.Item) -> str:
     """What to give to pytest, in a shell and from where it was started, to run this test alone."""
     file, *names = item.nodeid.split("::")
-    path = os.path.relpath(item.config.rootpath / file, item.config.invocation_params.dir)
-    return shlex.quote("::".join([Path(path).as_posix(), *names]))
+    path = _from_where_it_was_started(file, item.config.rootpath, item.config.invocation_params.dir)
+    return shlex.quote("::".join([path, *names]))
+
+
+@lru_cache(maxsize=256)
+def _from_where_it_was_started(file: str, root: Path, start: Path) -> str:
+    """Found once for each file: a path takes longer than all else that a test's log begins with."""
+    return Path(os.path.relpath(root / file, start)).as_posix()
 
 
 @dataclass(slots=True)

@@ -120,6 +120,8 @@ class Hooks:
     def _gather(self, report: pytest.TestReport, plain: dict[str, Any]) -> None:
         facts = self.session.facts.setdefault(report.nodeid, TestFacts())
         facts.take(plain)
+        if report.when != "call" and report.passed:
+            return  # nothing to say: only a test's own phase, and what goes wrong around it, is counted
         said = self.session.config.hook.pytest_report_teststatus(report=report, config=self.session.config)
         if said and said[0] and facts.outcome not in _FAILED:
             facts.outcome = said[0]

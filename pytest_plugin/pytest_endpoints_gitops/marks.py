@@ -25,9 +25,14 @@ class Mark:
     tolerance: float | None = None
 
 
+_NOTHING_SAID: Final = Mark()
+
+
 def mark_of(node: pytest.Item) -> Mark:
     """The closest marker that says a thing decides it."""
-    markers = list(node.iter_markers(MARKER))
+    markers = [marker for marker in node.iter_markers(MARKER) if marker.args or marker.kwargs]
+    if not markers:
+        return _NOTHING_SAID
     names = next((marker.args for marker in markers if marker.args), ())
     said = {key: _closest(markers, key) for key in _KEYWORDS}
     if said["canary"] is not None:

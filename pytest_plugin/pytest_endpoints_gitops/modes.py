@@ -48,7 +48,8 @@ class Replay:
     def answer(self, call: Call) -> Answer:
         recordings = self.app.recordings
         recording = recordings.find(call)
-        return answer_of(call, recording, f"{shown(recordings.path(call.file))}, {recording.recorded_on}")
+        path, day = recordings.path(call.file), recording.recorded_on
+        return answer_of(call, recording, lambda: f"{shown(path)}, {day}")
 
 
 @dataclass(slots=True)

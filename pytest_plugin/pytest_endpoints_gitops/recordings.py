@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import marshal
 import re
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from endpoints_gitops.codecs.recording import Recording, read_recording
 from endpoints_gitops.errors import InvalidInput
@@ -23,6 +26,8 @@ from pytest_endpoints_gitops.failures import (
 from pytest_endpoints_gitops.values import Call
 
 _NEAREST: Final = 3
+_SETTLED: Final = 1_000_000_000
+"""Nanoseconds after which a file's times tell its next change from its last."""
 _FILE: Final = re.compile(r"[^/]+/v[0-9]+/[a-z0-9-]+-[0-9a-f]{12}\.json")
 
 
@@ -46,12 +51,13 @@ class Recordings:
         """
         path = self.path(call.file)
         try:
-            content = path.read_bytes()
+            kept = _kept(path)
         except FileNotFoundError:
             raise self._missing(call) from None
-        recording = self._read(call, path, content)
-        self._check(call, path, recording)
-        return recording
+        except (InvalidInput, ValueError) as error:  # ValueError: nested more deeply than can be packed
+            raise _damaged(call, path, error) from None
+        self._check(call, path, kept)
+        return replace(kept.recording, rows=marshal.loads(kept.rows))  # noqa: S302 - packed by this process
 
     def store(self, file: str, content: bytes) -> None:
         write_atomically(self.path(file), content, folder=self.folder.parent)
@@ -83,21 +89,13 @@ class Recordings:
                     found.add(recording.version)
         return max(found, default=None)
 
-    def _read(self, call: Call, path: Path, content: bytes) -> Recording:
-        try:
-            return read_recording(content, path.name)
-        except InvalidInput as error:
-            problem = error.problems[0]
-            verdict = f"{call.label}: the recording cannot be read"
-            details = (("received", problem.message), ("defined", shown(path)))
-            raise DamagedRecording(verdict, *details, command=call.command("refresh")) from None
-
-    def _check(self, call: Call, path: Path, recording: Recording) -> None:
-        said = (recording.endpoint, recording.version, canonical(recording.variables))
+    def _check(self, call: Call, path: Path, kept: _Kept) -> None:
+        recording = kept.recording
+        said = (recording.endpoint, recording.version, kept.variables)
         if said != (call.pin.name, call.pin.version, canonical(call.variables)):
             verdict = f"{call.label}: the recording is of another call than its name says"
             expected = f"{call.label} {canonical(call.variables)}"
-            received = f"{recording.endpoint}@{recording.version} {canonical(recording.variables)}"
+            received = f"{recording.endpoint}@{recording.version} {kept.variables}"
             details = (("expected", expected), ("received", received), ("defined", shown(path)))
             raise DamagedRecording(verdict, *details, command=call.command("refresh"))
         if recording.query_hash != call.query_hash or _is_another(recording.version_id, call.pin.version_id):
@@ -140,6 +138,39 @@ class Recordings:
                 shared = sum(call.variables.get(name) == value for name, value in variables.items())
                 found.append((-shared, f"{canonical(variables)}     {shown(path)}"))
         yield from (text for _, text in sorted(found)[:_NEAREST])
+
+
+class _Kept(NamedTuple):
+    """A recording without its rows; those packed, so that each test gets rows of its own to change."""
+
+    recording: Recording
+    rows: bytes
+    variables: str
+
+
+def _kept(path: Path) -> _Kept:
+    """What the file holds now. It is read once, until it changes; one that changed just now could change again within
+    the same tick of the file system's clock, so that is read each time.
+
+    Raises FileNotFoundError, and InvalidInput or ValueError for what is no recording.
+    """
+    found = path.stat()
+    changed = max(found.st_mtime_ns, found.st_ctime_ns)
+    read = _read if time.time_ns() - changed > _SETTLED else _read.__wrapped__
+    return read(str(path), (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+
+
+@lru_cache(maxsize=128)
+def _read(path: str, _version: tuple[int, ...]) -> _Kept:
+    recording = read_recording(Path(path).read_bytes(), path)
+    rows: Any = recording.rows
+    return _Kept(replace(recording, rows=()), marshal.dumps(rows), canonical(recording.variables))
+
+
+def _damaged(call: Call, path: Path, error: InvalidInput | ValueError) -> DamagedRecording:
+    said = error.problems[0].message if isinstance(error, InvalidInput) else str(error)
+    verdict = f"{call.label}: the recording cannot be read"
+    return DamagedRecording(verdict, ("received", said), ("defined", shown(path)), command=call.command("refresh"))
 
 
 def _stale(call: Call, path: Path, recording: Recording) -> StaleRecording:

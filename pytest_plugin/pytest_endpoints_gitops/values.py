@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -41,10 +42,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`run` is the answer as the library has it, `origin` says in words where it is from."""
+    """`run` is the answer as the library has it, `said` where it is from in words, or what finds them: they are for
+    failures only.
+    """
 
     run: RunAnswer
-    origin: str
+    said: str | Callable[[], str]
+
+    @property
+    def origin(self) -> str:
+        return self.said if isinstance(self.said, str) else self.said()
 
 
 def recording_of(call: Call, answer: RunAnswer, rows: list[Any], recorded_on: date) -> Recording:
@@ -62,7 +69,7 @@ def recording_of(call: Call, answer: RunAnswer, rows: list[Any], recorded_on: da
     )
 
 
-def answer_of(call: Call, recording: Recording, origin: str) -> Answer:
+def answer_of(call: Call, recording: Recording, origin: str | Callable[[], str]) -> Answer:
     """The answer as a test sees it: the same from a recording as live."""
     rows = list(recording.rows)
     raw: dict[str, Any] = {"results": rows, "name": call.pin.name, "endpoint_version": call.pin.version}
