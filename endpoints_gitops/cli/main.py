@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -153,6 +152,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _refuse_unknown(name: str) -> NoReturn:
+    import difflib
+
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
     raise UsageError(f"there is no command {name!r}{meant}", fix=f"{PROGRAM} --help", code="usage.command")

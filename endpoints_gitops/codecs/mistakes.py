@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -93,7 +92,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def _closest(word: str, known: Iterable[str]) -> str | None:
     by_lower = {one.lower(): one for one in known}
     begun = [one for one in by_lower if len(word) > 1 and one.startswith(word.lower())]
-    near = begun if len(begun) == 1 else get_close_matches(word.lower(), by_lower, n=1)
+    if len(begun) == 1:
+        return by_lower[begun[0]]
+    from difflib import get_close_matches
+
+    near = get_close_matches(word.lower(), by_lower, n=1)
     return by_lower[near[0]] if near else None
 
 

@@ -7,7 +7,6 @@ those are taken away. For all nodes: `strip(expand(node)) == strip(node)`, and d
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from endpoints_gitops.hogql.insight_schema import NODE, NODES, OPAQUE, QUERIES, Shape, shape_of
@@ -133,7 +132,7 @@ def _mistakes_of_keys(path: str, value: Mapping[str, Any], shape: Shape) -> Iter
         if value.get(key) is None:
             yield f"{path}{key}", f"{value.get('kind') or 'this object'} needs {key!r}"
     for key in value:
-        if key not in shape.keys | {"kind", "type"} and get_close_matches(key, shape.keys, cutoff=_MISSPELT):
+        if key not in shape.keys | {"kind", "type"} and _near(key, shape.keys, _MISSPELT):
             yield f"{path}{key}", f"{key!r} is not known here{_meant(key, shape.keys)}"
 
 
@@ -147,8 +146,14 @@ def _mistakes_inside(path: str, key: str, value: object, name: str) -> Iterator[
 
 
 def _meant(word: object, known: Iterable[str]) -> str:
-    close = get_close_matches(word, sorted(known), n=1) if isinstance(word, str) else None
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    close = _near(word, known) if isinstance(word, str) else None
+    return f" (did you mean {close!r}?)" if close else ""
+
+
+def _near(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(word, sorted(known), n=1, cutoff=likeness)), None)
 
 
 def _depth(root: object) -> int:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -103,12 +102,18 @@ def _query_node(node: Mapping[str, Any]) -> Mapping[str, Any]:
     kind = node.get("kind")
     if not isinstance(kind, str):
         raise ValueError(f"a query node says its kind, such as {NODE_KINDS[1]}")
-    near = get_close_matches(kind, NODE_KINDS, n=1, cutoff=0.9)
-    if near and kind not in NODE_KINDS:
-        raise ValueError(f"there is no kind {kind!r}; did you mean {near[0]!r}?")
+    near = None if kind in NODE_KINDS else _near_kind(kind)
+    if near is not None:
+        raise ValueError(f"there is no kind {kind!r}; did you mean {near!r}?")
     if kind == "HogQLQuery" and not isinstance(node.get("query"), str):
         raise ValueError("a HogQLQuery has its text under query")
     return node
+
+
+def _near_kind(kind: str) -> str | None:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(kind, NODE_KINDS, n=1, cutoff=0.9)), None)
 
 
 def _iso_date(value: object) -> date:
