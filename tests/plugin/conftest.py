@@ -1,7 +1,8 @@
 """An app with a lock, recordings and a suite of its own, run by a pytest inside this one.
 
 Every run happens in three ways: without xdist, with `-n0`, and with two workers. What pytester forgets between runs is
-imported here once, so that a run takes the time of a run.
+imported here once, so that a run takes the time of a run, and so that nothing is left half of one import and half of
+another: httpx maps the errors of the httpcore that it met first.
 """
 
 from __future__ import annotations
@@ -29,7 +30,14 @@ if TYPE_CHECKING:
 for package in (endpoints_gitops, pytest_endpoints_gitops):
     for module in walk_packages(package.__path__, f"{package.__name__}."):
         import_module(module.name)
-for third in ("anyio.to_thread", "filelock", "pyrate_limiter.buckets.sqlite_bucket", "ruamel.yaml"):
+for third in (
+    "anyio.to_thread",
+    "anyio._backends._asyncio",
+    "filelock",
+    "httpcore",
+    "pyrate_limiter.buckets.sqlite_bucket",
+    "ruamel.yaml",
+):
     import_module(third)
 
 KEY = "APP_KEY"
