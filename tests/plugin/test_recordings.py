@@ -57,6 +57,21 @@ def test_a_recording_of_an_endpoint_that_was_made_anew_is_stale(recorded_once):
     assert app.failure(app.pytest()).startswith("revenue@1: the recording is of another query")
 
 
+def test_rows_that_a_test_changes_are_nobody_elses(app_once):
+    app = with_two_recordings(app_once)
+    app.suite("""
+from pytest_endpoints_gitops import recordings
+
+def test_total(endpoints, monkeypatch):
+    monkeypatch.setattr(recordings, "_SETTLED", -1)  # as if the file were not made just now
+    first, second = (endpoints("revenue", month="2026-07") for _ in range(2))
+    first._results[0][0] = first._results[-1][0] = "changed"
+    third = endpoints("revenue", month="2026-07")
+    assert "changed" not in second.column(second.columns[0]) + third.column(third.columns[0])
+""")
+    app.pytest().assert_outcomes(passed=1)
+
+
 def test_an_old_recording_is_expired(recorded):
     app, _ = recorded
     change(app, recorded_on="2020-01-01")
