@@ -15,6 +15,7 @@ from pathlib import Path
 
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
+from endpoints_gitops.local.queries import QueryEngine
 from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.model.secret import Secret
 
@@ -80,9 +81,13 @@ def definition(number: int, edit: str = "") -> str:
 
 
 @contextmanager
-def project(endpoints: int) -> Iterator[Project]:
-    """A server that has that many endpoints, and a committed checkout that defines them."""
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, running_server(sample=True) as server:
+def project(endpoints: int, engine: QueryEngine | None = None) -> Iterator[Project]:
+    """A server that has that many endpoints, and a committed checkout that defines them.
+
+    Without an `engine` of its own it is ClickHouse over the sample product.
+    """
+    opened = running_server(sample=True, engine=engine)
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, opened as server:
         top = Path(folder) / "checkout"
         top.mkdir()
         subprocess.run(("git", "init", "--quiet", "--initial-branch", "main"), cwd=top, check=True)
