@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
@@ -32,6 +33,8 @@ class App:
         self.session = session
         self.config = config
         self._modes: dict[str, Mode] = {}
+        self._client: Client | None = None
+        self._making = threading.Lock()
 
     @cached_property
     def lock(self) -> Lock:
@@ -119,13 +122,16 @@ class App:
                 allow_insecure=access.allow_insecure,
             )
 
-    @cached_property
+    @property
     def client(self) -> Client:
         """For all threads of this process; it counts in the budget that all processes of this user share."""
         from endpoints_gitops.api.client import Client
         from endpoints_gitops.workspace.state import state_folder
 
-        return Client(self.connection, budget=state_folder(os.environ) / "budgets.sqlite")
+        with self._making:
+            if self._client is None:
+                self._client = Client(self.connection, budget=state_folder(os.environ) / "budgets.sqlite")
+            return self._client
 
     @cached_property
     def live(self) -> LiveCalls:
@@ -142,5 +148,5 @@ class App:
         )
 
     def close(self) -> None:
-        if "client" in self.__dict__:
-            self.client.close()
+        if self._client is not None:
+            self._client.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cached_property
@@ -81,14 +82,30 @@ class Session:
         self.server: EndpointsServer | None = None
         self.closing = ExitStack()
         self._apps: list[tuple[EndpointsConfig, App]] = []
+        self._directory: Path | None = None
+        self._making = threading.Lock()
 
     @property
     def is_worker(self) -> bool:
         return self.given is not None
 
-    @cached_property
+    @property
     def run_directory(self) -> Path:
-        """The folder that all processes of this run share; the controller makes and removes it."""
+        """The folder that all processes of this run share; the controller makes and removes it.
+
+        Calls of an async test are the first in several threads at once: they must not make one each.
+        """
+        with self._making:
+            if self._directory is None:
+                self._directory = self._made_directory()
+            return self._directory
+
+    @property
+    def has_run_directory(self) -> bool:
+        """Whether anything of this run is kept by now."""
+        return self._directory is not None
+
+    def _made_directory(self) -> Path:
         if self.given is not None:
             return Path(self.given["run"])
         folder = Path(tempfile.mkdtemp(prefix="pytest-endpoints-"))

@@ -84,7 +84,7 @@ def _calls(session: Session, calls: list[CallFact], tests: int) -> str:
     from pytest_endpoints_gitops.finishing import spent
 
     versions = len({(call.environment, call.label) for call in calls})
-    made = spent(session.run_directory) if "run_directory" in session.__dict__ else 0
+    made = spent(session.run_directory) if session.has_run_directory else 0
     asked = f"{_many(made, 'live call')}" if made else "nothing asked of the server"
     return f"{_many(len(calls), 'call')} of {_many(versions, 'pinned version')} in {_many(tests, 'test')}, {asked}"
 
