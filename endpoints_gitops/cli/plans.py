@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from endpoints_gitops.cli import differences
 from endpoints_gitops.cli.console import Advice, Line, Style
+from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure
@@ -97,6 +98,21 @@ def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
         )
         for left in told
     )
+
+
+def warnings(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
+    """One entry of `errors` for each reason why a push of this plan would not exit with 0; the plan shows the details.
+
+    `failures` are the same for a push, difference by difference.
+    """
+    reasons = ((Verdict.CONFLICT, "in conflict", True), (Verdict.DRIFTED, "drifted", fail_on_drift))
+    found: list[Failure] = []
+    for verdict, text, counts in reasons:
+        names = sorted({left.name for left in plan.left_alone if left.verdict is verdict})
+        if names and counts:
+            message = f"{', '.join(names)}: {text}; a push does not write this, and exits with {ExitCode.CONFLICT:d}"
+            found.append(Failure(code=str(verdict), message=message))
+    return tuple(found)
 
 
 def variable_item(change: VariableChange, findings: Sequence[Finding] = ()) -> JsonObject:

@@ -45,8 +45,7 @@ class PushResult:
         yield from (error.exit_code for error in self.errors)
         if not self.is_settled and self._landed():
             yield ExitCode.PARTLY_APPLIED
-        if self.plan.conflicts or (fail_on_drift and self.plan.drifted):
-            yield ExitCode.CONFLICT
+        yield from self.plan.exit_codes(fail_on_drift=fail_on_drift)
 
     def _landed(self) -> bool:
         uncertain = any(one.is_uncertain for one in self.variables) or any(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.errors import ExitCode, UsageError
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.plan.judging import Verdict
@@ -121,6 +121,11 @@ class Plan:
     @property
     def drifted(self) -> tuple[LeftAlone, ...]:
         return tuple(one for one in self.left_alone if one.verdict is Verdict.DRIFTED)
+
+    def exit_codes(self, *, fail_on_drift: bool = False) -> tuple[ExitCode, ...]:
+        """What the differences that are not written mean for the exit code, of `plan` and of `push` alike."""
+        is_failure = self.conflicts or (fail_on_drift and self.drifted)
+        return (ExitCode.CONFLICT,) if is_failure else ()
 
 
 _ON_VARIABLES: Final = (Key.MATERIALIZATION, Key.OPTIONAL_BREAKDOWNS)

@@ -152,10 +152,10 @@ def test_the_shell_sees_a_plan_in_its_exit_code_only_on_request(cli, checkout):
     assert [cli("plan", *words).code for words in ([], ["--detailed-exitcode"])] == [0, 0]
 
 
-def test_a_plan_of_a_conflict_exits_0_and_shows_it(cli, checkout, create):
+def test_a_plan_of_a_conflict_shows_it(cli, checkout, create):
     create("one")
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     ran = cli("plan")
-    assert ran.code == 0
+    assert ran.code == 6
     assert "= one: query is left alone, conflict: " in ran.out
     assert "1 in conflict and left alone" in ran.out

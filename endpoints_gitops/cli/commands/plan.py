@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Show the plan. Conflicts are in it and do not fail it: nothing was to be written yet."""
+    """Show the plan, and exit as a push of it would: with 6 where a conflict keeps something from being written."""
     allowed = push_options.allowed(arguments)
     with Context.of(arguments, console) as context:
         context.announce()
@@ -43,6 +43,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         exit_code=_exit_code(plan, arguments),
         summary={**plans.summary(plan), "same": comparison.unchanged, "outside": comparison.outside},
         items=plans.items(plan, found),
+        errors=plans.warnings(plan, fail_on_drift=arguments.fail_on_drift),
     )
 
 
@@ -55,7 +56,6 @@ def _save(plan: Plan, path: Path, console: Console) -> None:
 
 
 def _exit_code(plan: Plan, arguments: argparse.Namespace) -> ExitCode:
-    codes = [ExitCode.FINDINGS] if arguments.detailed_exitcode and not plan.is_empty else []
-    if arguments.fail_on_drift and plan.drifted:
-        codes.append(ExitCode.CONFLICT)
-    return worst(*codes)
+    something_to_write = arguments.detailed_exitcode and not plan.is_empty
+    codes = plan.exit_codes(fail_on_drift=arguments.fail_on_drift)
+    return worst(*codes, ExitCode.FINDINGS if something_to_write else ExitCode.DONE)
