@@ -40,7 +40,6 @@ class Input:
     has_default: bool = False
     default: Json = None
     is_open: bool = False
-    is_tenant: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +172,9 @@ class Contract:
 
     @property
     def tenants(self) -> tuple[str, ...]:
-        """The variables that keep callers apart."""
-        return tuple(one.name for one in self.inputs if one.is_tenant)
+        """The variables that the file marks with `scope: tenant`, used or not."""
+        declared = self.source.definition.variables if self.source is not None else None
+        return tuple(variable.name for variable in declared or () if variable.scope == "tenant")
 
     @property
     def undeclared(self) -> tuple[str, ...]:

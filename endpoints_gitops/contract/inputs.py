@@ -34,19 +34,18 @@ def _declared_input(
 ) -> Input:
     """The file's list goes over the node's map, and that over the shared variable."""
     kind = str(declared.type) if declared else str(shared.type) if shared else UNKNOWN
-    is_tenant = declared is not None and declared.scope == "tenant"
     if declared is not None and declared.states("default"):
-        return _with_default(name, kind, declared.default, is_tenant)
+        return _with_default(name, kind, declared.default)
     if stored is not None:
-        return replace(stored, type=kind, is_tenant=is_tenant)
+        return replace(stored, type=kind)
     if shared is not None:
-        return _with_default(name, kind, shared.default_value, is_tenant)
-    return Input(name=name, type=kind, is_open=True, is_tenant=is_tenant)
+        return _with_default(name, kind, shared.default_value)
+    return Input(name=name, type=kind, is_open=True)
 
 
-def _with_default(name: str, kind: str, default: Json, is_tenant: bool) -> Input:
+def _with_default(name: str, kind: str, default: Json) -> Input:
     """Null is no default: whoever sends nothing would compare with NULL (docs/server.md#variables)."""
-    return Input(name=name, type=kind, has_default=default is not None, default=_plain(default), is_tenant=is_tenant)
+    return Input(name=name, type=kind, has_default=default is not None, default=_plain(default))
 
 
 def _plain(value: Json) -> Json:
@@ -70,7 +69,7 @@ def stored_inputs(node: Mapping[str, Any], types: Mapping[str, str]) -> tuple[In
 
 def _stored_input(entry: Mapping[str, Any], kind: str) -> Input:
     value = None if entry.get("isNull") is True else entry.get("value")
-    return _with_default(str(entry["code_name"]), kind, value, is_tenant=False)
+    return _with_default(str(entry["code_name"]), kind, value)
 
 
 def _entries(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:

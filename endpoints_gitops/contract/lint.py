@@ -10,7 +10,7 @@ from endpoints_gitops.contract.contract import UNKNOWN, Contract
 from endpoints_gitops.contract.rules import RULES, Hit
 from endpoints_gitops.contract.rules.columns import doubled
 from endpoints_gitops.contract.rules.hygiene import mismatches
-from endpoints_gitops.contract.rules.request import scopes
+from endpoints_gitops.contract.rules.request import scopes, unproven
 from endpoints_gitops.contract.rules.serving import refused
 from endpoints_gitops.errors import Problem
 from endpoints_gitops.hogql.insight_shape import moving_dates
@@ -84,8 +84,8 @@ def _variables(contract: Contract) -> Iterator[tuple[str, Hit]]:
         fix = f"add `- {{name: {name}, type: String}}` to `variables`, with its own type, and perhaps a default"
         yield "V115", Hit(locus=f"variables.{name}", message=message, after=name, fix=fix)
     for name in contract.tenants:
-        if scopes(contract, name) is False:
-            message = f"variable {name!r} is to keep callers apart, and does not narrow every row of the query"
+        if scopes(contract, name) is not True:
+            message = unproven(contract, name)
             yield "V111", Hit(locus=f"variables.{name}", message=message, after=False, key=f"variables.{name}")
 
 

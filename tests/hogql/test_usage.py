@@ -1,51 +1,51 @@
-"""Where variables stand, what they are compared with, and whether they keep callers apart."""
+"""Where variables stand, and what they are compared with."""
 
 from __future__ import annotations
 
 import pytest
 
 from endpoints_gitops.hogql.parser import HogQLSyntaxError
-from endpoints_gitops.hogql.usage import is_scoped, operators, usages
+from endpoints_gitops.hogql.usage import operators, usages
 
 USES = [
-    ("select {variables.x}", "x select '' None {variables.x} False"),
-    ("select 1 from t where a = {variables.x}", "x where '' = a True"),
-    ("select 1 from t where {variables.x} <= a", "x where '' >= a True"),
-    ("select 1 from t where {variables.x} = a", "x where '' = a True"),
-    ("select 1 from t where a >= toDateTime({variables.x})", "x where '' >= a True"),
-    ("select 1 from t where toDate(a) < {variables.x} - 1", "x where '' < toDate(a) True"),
-    ("select 1 from t where a like {variables.x}", "x where '' like a True"),
-    ("select 1 from t where a not in {variables.x}", "x where '' not in a True"),
-    ("select 1 from t where a between {variables.x} and 5", "x where '' between a True"),
-    ("select 1 from t where a = {variables.x} or b", "x where '' = a False"),
-    ("select 1 from t where not (a = {variables.x})", "x where '' = a False"),
-    ("select 1 from t where b and (c and a = {variables.x})", "x where '' = a True"),
-    ("select 1 from t where and(b, a = {variables.x})", "x where '' = a True"),
-    ("select 1 from t where if({variables.x}, a, b)", "x where '' None if({variables.x}, a, b) False"),
-    ("select 1 from t prewhere a = {variables.x}", "x prewhere '' = a True"),
-    ("select 1 from t group by a having count() > {variables.x}", "x having '' > count() False"),
-    ("select 1 from t limit {variables.x}", "x limit '' None {variables.x} False"),
-    ("select 1 from t limit 1 offset {variables.x}", "x offset '' None {variables.x} False"),
-    ("select 1 from t order by a = {variables.x}", "x order by '' = a False"),
-    ("select 1 from t group by {variables.x}", "x group by '' None {variables.x} False"),
-    ("select 1 from {variables.x}", "x from '' None {variables.x} False"),
-    ("select 1 from a join b on a.i = {variables.x}", "x join '' = a.i True"),
-    ("select 1 from a left join b on a.i = {variables.x}", "x join '' = a.i False"),
-    ("with {variables.x} as v select v", "x with '' None {variables.x} False"),
-    ("with q as (select 1 from t where a = {variables.x}) select 1 from q", "x where 'cte q' = a True"),
-    ("select 1 from (select 1 from t where a = {variables.x}) as s", "x where 'subquery s' = a True"),
-    ("select 1 from t where a in (select b from u where c = {variables.x})", "x where 'subquery in where' = c True"),
-    ("select 1 union all select 2 from t where a = {variables.x}", "x where 'union 2' = a True"),
+    ("select {variables.x}", "x select '' None {variables.x}"),
+    ("select 1 from t where a = {variables.x}", "x where '' = a"),
+    ("select 1 from t where {variables.x} <= a", "x where '' >= a"),
+    ("select 1 from t where {variables.x} = a", "x where '' = a"),
+    ("select 1 from t where a >= toDateTime({variables.x})", "x where '' >= a"),
+    ("select 1 from t where toDate(a) < {variables.x} - 1", "x where '' < toDate(a)"),
+    ("select 1 from t where a like {variables.x}", "x where '' like a"),
+    ("select 1 from t where a not in {variables.x}", "x where '' not in a"),
+    ("select 1 from t where a between {variables.x} and 5", "x where '' between a"),
+    ("select 1 from t where a = {variables.x} or b", "x where '' = a"),
+    ("select 1 from t where not (a = {variables.x})", "x where '' = a"),
+    ("select 1 from t where b and (c and a = {variables.x})", "x where '' = a"),
+    ("select 1 from t where and(b, a = {variables.x})", "x where '' = a"),
+    ("select 1 from t where if({variables.x}, a, b)", "x where '' None if({variables.x}, a, b)"),
+    ("select 1 from t prewhere a = {variables.x}", "x prewhere '' = a"),
+    ("select 1 from t group by a having count() > {variables.x}", "x having '' > count()"),
+    ("select 1 from t limit {variables.x}", "x limit '' None {variables.x}"),
+    ("select 1 from t limit 1 offset {variables.x}", "x offset '' None {variables.x}"),
+    ("select 1 from t order by a = {variables.x}", "x order by '' = a"),
+    ("select 1 from t group by {variables.x}", "x group by '' None {variables.x}"),
+    ("select 1 from {variables.x}", "x from '' None {variables.x}"),
+    ("select 1 from a join b on a.i = {variables.x}", "x join '' = a.i"),
+    ("select 1 from a left join b on a.i = {variables.x}", "x join '' = a.i"),
+    ("with {variables.x} as v select v", "x with '' None {variables.x}"),
+    ("with q as (select 1 from t where a = {variables.x}) select 1 from q", "x where 'cte q' = a"),
+    ("select 1 from (select 1 from t where a = {variables.x}) as s", "x where 'subquery s' = a"),
+    ("select 1 from t where a in (select b from u where c = {variables.x})", "x where 'subquery in where' = c"),
+    ("select 1 union all select 2 from t where a = {variables.x}", "x where 'union 2' = a"),
     (
         "select {variables.x + variables.y}",
-        "x select '' None {variables.x + variables.y} False, y select '' None {variables.x + variables.y} False",
+        "x select '' None {variables.x + variables.y}, y select '' None {variables.x + variables.y}",
     ),
 ]
 
 
 @pytest.mark.parametrize(("sql", "expected"), USES)
 def test_uses(sql: str, expected: str) -> None:
-    found = [f"{u.variable} {u.clause} {u.query!r} {u.operator} {u.other} {u.narrows}" for u in usages(sql)]
+    found = [f"{u.variable} {u.clause} {u.query!r} {u.operator} {u.other}" for u in usages(sql)]
     assert ", ".join(found) == expected
 
 
@@ -67,39 +67,3 @@ def test_operators_are_sorted_and_told_once() -> None:
 def test_what_is_no_query_has_no_uses() -> None:
     with pytest.raises(HogQLSyntaxError):
         usages("selec {variables.x}")
-
-
-SCOPED = [
-    "select 1 from events where properties.org = {variables.org}",
-    "select 1 from events where a and properties.org in {variables.org}",
-    "select 1 from (select * from events where org = {variables.org})",
-    "with q as (select * from events where org = {variables.org}) select * from q",
-    "with q as (select * from events) select * from q where org = {variables.org}",
-    "select 1 from a join b on a.org = b.org where a.org = {variables.org}",
-    "select 1 from events where org = {variables.org} union all select 2 from events where org = {variables.org}",
-    "select number from numbers(5)",
-]
-OPEN = [
-    "select 1 from events",
-    "select 1 from events where org = {variables.org} or 1",
-    "select 1 from events where org != {variables.org}",
-    "select 1 from events where org >= {variables.org}",
-    "select {variables.org} from events",
-    "select 1 from events group by org having org = {variables.org}",
-    "select 1 from (select * from events where org = {variables.org}) as s join events as e on s.a = e.a",
-    "select 1 from events where org = {variables.org} union all select 2 from events",
-    "select (select count() from events) from events where org = {variables.org}",
-    "with q as (select * from events where org = {variables.org}) select * from events",
-    "select 1 from events where org = {variables.other}",
-    "with events as (select * from events) select * from events",
-]
-
-
-@pytest.mark.parametrize("sql", SCOPED)
-def test_no_row_comes_out_that_was_not_matched(sql: str) -> None:
-    assert is_scoped(sql, "org")
-
-
-@pytest.mark.parametrize("sql", OPEN)
-def test_a_row_may_come_out_that_was_not_matched(sql: str) -> None:
-    assert not is_scoped(sql, "org")

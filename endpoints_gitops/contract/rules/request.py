@@ -8,8 +8,8 @@ from dataclasses import replace
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractVariable
 from endpoints_gitops.contract.pair import Pair, operators_of
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
+from endpoints_gitops.hogql.narrowing import is_scoped
 from endpoints_gitops.hogql.parser import ParseFailure
-from endpoints_gitops.hogql.usage import is_scoped
 from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json, canonical
 
@@ -220,9 +220,9 @@ def operator_changed(pair: Pair) -> Iterator[Hit]:
         slug="scoping-variable-dropped",
         severity=Severity.ERROR,
         scope=Scope.VERSION,
-        summary="A variable that keeps callers apart (`scope: tenant`) no longer narrows every row.",
+        summary="Nothing proves that a variable marked `scope: tenant` narrows every row.",
         why="A caller can see the data of another one.",
-        fix="restore the condition: `WHERE tenant = {variables.tenant}`, in every SELECT that reads a table",
+        fix="compare a column of every table with the variable: `WHERE tenant = {variables.tenant}` (docs/rules.md)",
         example=("WHERE properties.org = {variables.org}", "the condition is gone, or stands beside an OR"),
         is_exposure=True,
     )
@@ -230,8 +230,33 @@ def operator_changed(pair: Pair) -> Iterator[Hit]:
 def scope_dropped(pair: Pair) -> Iterator[Hit]:
     for name in dict.fromkeys((*pair.before.tenants, *pair.after.tenants)):
         if _is_dropped_scope(name, pair):
-            message = f"variable {name!r} keeps callers apart, and no longer narrows every row of the query"
-            yield _variable(name, message, True, False, key="query")
+            yield _variable(name, unproven(pair.after, _name_after(name, pair)), True, False, key="query")
+
+
+@judged_by(
+    Rule(
+        code="V116",
+        slug="scope-mark-removed",
+        severity=Severity.ERROR,
+        scope=Scope.IN_PLACE,
+        summary="A declared variable lost its `scope: tenant`.",
+        why="Without the mark, nothing checks that the query still keeps callers apart (V111).",
+        fix="restore `scope: tenant`",
+        example=("{name: org, type: String, scope: tenant}", "{name: org, type: String}"),
+        is_exposure=True,
+        is_everywhere=True,
+    )
+)
+def scope_mark_removed(pair: Pair) -> Iterator[Hit]:
+    if pair.after.source is None:
+        return
+    declared = {variable.name for variable in pair.after.source.definition.variables or ()}
+    present = declared | {variable.name for variable in pair.after.inputs}
+    for name in pair.before.tenants:
+        now = _name_after(name, pair)
+        if now in present and now not in pair.after.tenants:
+            message = f"variable {now!r} is no longer marked `scope: tenant`, so nothing guards its condition"
+            yield _variable(now, message, "tenant", None)
 
 
 declare(
@@ -286,14 +311,30 @@ def _retyped(pair: Pair) -> Iterator[tuple[str, str, str]]:
 
 
 def _is_dropped_scope(name: str, pair: Pair) -> bool:
+    """A query that cannot be read proves nothing; one that was unproven before dropped nothing."""
     if name not in (*pair.before.tenants, *pair.after.tenants):
         return False
-    return scopes(pair.before, name) is True and scopes(pair.after, name) is False
+    return scopes(pair.before, name) is not False and scopes(pair.after, _name_after(name, pair)) is not True
+
+
+def _name_after(name: str, pair: Pair) -> str:
+    renamed = pair.renamed_variables.get(name)
+    return renamed.name if renamed else name
 
 
 def scopes(side: Contract, variable: str) -> bool | None:
-    """Whether every row has to match the variable; None where the text cannot be read, or is none."""
+    """Whether every row is proven to match the variable; None where the query cannot be read. Never of an insight:
+    a caller that leaves the variable out gets all rows."""
     try:
         return is_scoped(side.sql, variable) if side.sql is not None else False
     except ParseFailure:
         return None
+
+
+def unproven(side: Contract, variable: str) -> str:
+    """What is said of a tenant variable whose condition is not proven."""
+    if side.sql is None:
+        return f"variable {variable!r} is marked `scope: tenant`, and an insight returns all rows to callers without it"
+    if scopes(side, variable) is None:
+        return f"variable {variable!r} is marked `scope: tenant`, and the query could not be parsed to prove it"
+    return f"variable {variable!r} is marked `scope: tenant`, and nothing proves that it narrows every row of the query"
