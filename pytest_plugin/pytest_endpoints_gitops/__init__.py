@@ -40,8 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
     session = session_of(config)
     if session.settings.concerns_this_run:
         from pytest_endpoints_gitops import watching
+        from pytest_endpoints_gitops.collection import Collection
         from pytest_endpoints_gitops.hooks import Hooks
 
+        config.pluginmanager.register(Collection(session), "endpoints_collection")
         config.pluginmanager.register(Hooks(session), "endpoints_hooks")
         watching.install(session)
 

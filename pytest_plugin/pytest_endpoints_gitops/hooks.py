@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_endpoints_gitops.collection import note_partial
 from pytest_endpoints_gitops.facts import LOG, REPORTED, TestFacts, log_of
 
 if TYPE_CHECKING:
@@ -36,19 +38,10 @@ class Hooks:
         node.workerinput["endpoints"] = self.session.for_a_worker()
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any, error: object) -> None:  # noqa: ANN401, ARG002 - xdist's
+    def pytest_testnodedown(self, node: Any, error: object) -> None:  # noqa: ANN401 - xdist's
         if error:
             self.session.run.partial_because("a worker crashed")
-
-    def pytest_deselected(self, items: list[pytest.Item]) -> None:
-        self.session.run.deselected += len(items)
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self.session.run.collected = max(self.session.run.collected, len(session.items))
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if not report.passed:
-            self.session.run.partial_because(f"{report.nodeid or 'a file'} was not collected")
+        self.session.run.take_worker(getattr(node, "workeroutput", {}).get("endpoints"))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -79,9 +72,7 @@ class Hooks:
             log_of(item).failures.append(call.excinfo.value.as_plain())
             _without_class(report, str(call.excinfo.value))
         if LOG in item.stash:
-            run = self.session.run
-            facts = item.stash[LOG].as_plain()
-            report.__dict__[REPORTED] = {**facts, "collected": run.collected, "deselected": run.deselected}
+            report.__dict__[REPORTED] = item.stash[LOG].as_plain()
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -90,10 +81,11 @@ class Hooks:
         run = self.session.run
         plain = report.__dict__.get(REPORTED)
         if plain is not None:
-            run.collected, run.deselected = plain["collected"], plain["deselected"]
             self._gather(report, plain)
         if report.when == "teardown":
             run.finished.add(report.nodeid)
+        elif report.when == "call" or report.skipped:
+            run.called.add(report.nodeid)
         if report.skipped and "endpoints" in report.keywords:
             if hasattr(report, "wasxfail"):
                 run.unsure = run.unsure or f"{report.nodeid} failed as expected, and may have asked for more"
@@ -103,8 +95,10 @@ class Hooks:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         if self.session.is_worker:
+            self.session.config.workeroutput["endpoints"] = self.session.run.for_the_controller()  # type: ignore[attr-defined]  # xdist's
             return
-        self._note_partial(exitstatus)
+        lock = self.session.settings.lock.value
+        note_partial(self.session.run, self.session.config, exitstatus, Path(lock) if lock else None)
         if self.session.facts or self.session.recordings_folder.is_dir():
             from pytest_endpoints_gitops.finishing import finish
 
@@ -126,35 +120,9 @@ class Hooks:
         if said and said[0] and facts.outcome not in _FAILED:
             facts.outcome = said[0]
 
-    def _note_partial(self, exitstatus: int) -> None:
-        run, config = self.session.run, self.session.config
-        if exitstatus != pytest.ExitCode.OK:
-            run.partial_because("not everything passed")
-        if _names_paths(config):
-            run.partial_because("paths were named")
-        for option, said in (("keyword", "-k"), ("markexpr", "-m"), ("lf", "--lf"), ("ignore", "--ignore"), *_MORE):
-            if config.getoption(option, None):
-                run.partial_because(f"{said} was given")
-
 
 def _without_class(report: pytest.TestReport, text: str) -> None:
     """The short summary begins with the verdict, not with the path of a class."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:
         crash.message = text
-
-
-_MORE = (
-    ("ignore_glob", "--ignore-glob"),
-    ("deselect", "--deselect"),
-    ("stepwise", "--stepwise"),
-    ("collectonly", "--co"),
-)
-
-
-def _names_paths(config: pytest.Config) -> bool:
-    """Whether less was asked for than the whole: a path on the command line, or a start from further below."""
-    source = config.args_source
-    if source == pytest.Config.ArgsSource.INVOCATION_DIR:
-        return config.invocation_params.dir != config.rootpath
-    return source != pytest.Config.ArgsSource.TESTPATHS

@@ -28,14 +28,15 @@ _READERS: Final = "endpoints/readers"
 
 
 class Run:
-    """Whether everything ran: only then can it be said that something was not needed.
+    """Whether everything ran: only then can a run tell that a recording is not needed.
 
-    `unsure` is why that cannot be said of recordings although everything ran.
+    A run is full when that is proven: every test that was collected is in `expected`, each of those is in `finished`,
+    and nothing in `reasons` says otherwise. `unsure` is why a full run still cannot judge recordings.
     """
 
     def __init__(self) -> None:
-        self.collected = 0
-        self.deselected = 0
+        self.expected: set[str] = set()
+        self.called: set[str] = set()
         self.finished: set[str] = set()
         self.reasons: dict[str, None] = {}
         self.unsure: str | None = None
@@ -44,14 +45,26 @@ class Run:
         self.reasons[reason] = None
 
     def why_partial(self) -> str | None:
-        """The first reason for which this run says nothing of what it did not touch; None for a full one."""
+        """The first reason why this run cannot judge what it did not touch; None for a full run."""
         if self.reasons:
             return next(iter(self.reasons))
-        if self.deselected:
-            return f"{self.deselected} tests were deselected"
-        if not self.finished or len(self.finished) < self.collected:
-            return f"{len(self.finished)} of {self.collected} tests ran"
+        ran = self.finished & self.called & self.expected
+        if not ran or len(ran) < len(self.expected):
+            return f"{len(ran)} of {len(self.expected)} tests ran"
         return None
+
+    def for_the_controller(self) -> dict[str, list[str]]:
+        """What a worker collected, as plain values."""
+        return {"expected": sorted(self.expected), "reasons": list(self.reasons)}
+
+    def take_worker(self, plain: dict[str, list[str]] | None) -> None:
+        """What a worker says at its end; a worker that says nothing proves nothing."""
+        if plain is None:
+            self.partial_because("a worker did not say what it collected")
+            return
+        self.expected.update(plain["expected"])
+        for reason in plain["reasons"]:
+            self.partial_because(reason)
 
 
 class Canary:
