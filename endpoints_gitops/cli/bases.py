@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from endpoints_gitops.operations.against import Against
     from endpoints_gitops.operations.callers import Callers
 
-WHAT: Final = "what to compare with: live, lock, a git ref, a folder, the file of a plan, or NAME@N"
+WHAT: Final = (
+    "what to compare with: live, lock, a git ref (its merge base with HEAD; REF..HEAD: its tip; REF:PATH: that folder "
+    "of it), a folder, the file of a plan, or NAME@N"
+)
 
 
 def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Against, Callers]:
@@ -29,6 +32,7 @@ def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Aga
     here = Here(
         definitions=context.definitions,
         folder=context.folder,
+        configuration=context.naming_configuration,
         environment=context.environment.name,
         manage=context.environment.manage,
         client=lambda: context.client,

@@ -63,6 +63,12 @@ class Context:
 
         return definitions_folder(self.configuration, self.environment, self.arguments.dir)
 
+    @property
+    def naming_configuration(self) -> Path | None:
+        """The folder of the configuration that names the definitions folder; None where --dir or a variable does."""
+        is_said = self.arguments.dir or "DIR" in self.configuration.overrides
+        return None if is_said else self.configuration.folder
+
     @cached_property
     def definitions(self) -> tuple[LoadedDefinition, ...]:
         """Every definition in the folder. Raises InvalidInput with every mistake, UsageError without a folder."""
@@ -124,6 +130,7 @@ class Context:
             progress=self.progress,
             host=self.access.host,
             project_id=self.access.project_id,
+            configuration=self.naming_configuration,
         )
 
     def announce(self) -> None:
@@ -150,7 +157,14 @@ class Context:
         inside = managed(patterns, definitions=definitions, endpoints=there, environment=name)
         wanted: frozenset[str] = frozenset() if selectors else inside
         for one in selectors:
-            meant = select_names((one,), definitions=definitions, endpoints=there, folder=self.folder, environment=name)
+            meant = select_names(
+                (one,),
+                definitions=definitions,
+                endpoints=there,
+                folder=self.folder,
+                environment=name,
+                configuration=self.naming_configuration,
+            )
             if meant and not meant & inside:
                 raise _outside(one, patterns)
             wanted |= meant & inside

@@ -5,7 +5,7 @@
     lock            what is pinned in the lock beside the configuration
     a folder        the definitions in it
     a plan's file   what the server had when it was made, with what the plan would make of it
-    a git ref       the definitions of that commit
+    a git ref       the definitions of its merge base with HEAD; `REF..HEAD`: of its tip; `REF:PATH`: of that folder
 
 Only the first two ask a server. A WHAT that cannot be read is G109 and exit code 4, never "no changes".
 """
@@ -24,7 +24,7 @@ from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
 from endpoints_gitops.contract.build import from_definition, from_pin
 from endpoints_gitops.contract.contract import Contract
-from endpoints_gitops.errors import CouldNotFindOut, InvalidInput, Problem, UsageError
+from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json
@@ -33,27 +33,22 @@ from endpoints_gitops.operations.consequences import of_plan
 from endpoints_gitops.operations.pairs import Pair, Side
 from endpoints_gitops.operations.pinning import read_types
 from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint, query_meaning
+from endpoints_gitops.workspace.base import BaseUnavailable, Location, base_of
 from endpoints_gitops.workspace.commits import definitions_at
 from endpoints_gitops.workspace.definitions import read_all
 from endpoints_gitops.workspace.files import shown
-from endpoints_gitops.workspace.git import Repository, repository, resolved
+from endpoints_gitops.workspace.git import Repository, repository
 from endpoints_gitops.workspace.selection import managed, select_names
 
 _VERSION: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,127})@([1-9][0-9]{0,8})")
-
-
-class BaseUnavailable(CouldNotFindOut):
-    """What should be compared with is not there or cannot be read (rule G109)."""
-
-    code = "G109"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
     """What is on this side: the definitions, and the environment they are judged for.
 
-    `client` and `lock` are asked for when WHAT needs them. `environments` are those whose pins count in `lock`; None
-    for all.
+    `client` and `lock` are asked for when WHAT needs them. `configuration` is as in `Location`. `environments` are
+    those whose pins count in `lock`; None for all.
     """
 
     definitions: tuple[LoadedDefinition, ...]
@@ -63,6 +58,7 @@ class Here:
     client: Callable[[], Client]
     lock: Callable[[], Lock | None]
     lock_path: Path
+    configuration: Path | None = None
     environments: frozenset[str] | None = None
 
     def after(
@@ -175,20 +171,23 @@ def _folder(what: str, here: Here) -> Against:
 
 
 def _commit(what: str, here: Here) -> Against:
-    found = repository(here.folder)
-    commit = found and resolved(found.top, what)
-    if found is None or not commit:
-        raise _no_commit(what, here, found)
-    definitions, problems = definitions_at(found, commit, here.folder, what)
-    return replace(_files(what, here, definitions, problems), unreadable=problems)
+    place = Location(folder=here.folder, environment=here.environment, configuration=here.configuration)
+    base = base_of(what, place, spelled="--against ")
+    if base is None:
+        raise _no_commit(what, here, repository(here.folder))
+    definitions, problems = (
+        definitions_at(base.found, base.commit, base.prefix, base.label) if base.prefix is not None else ((), ())
+    )
+    if not definitions and not problems:
+        base.refuse_moved({one.name for one in here.definitions}, "--against ")
+    against = _files(base.what, here, definitions, problems)
+    return replace(against, notes=(*base.notes, *against.notes), unreadable=problems)
 
 
 def _files(what: str, here: Here, definitions: Sequence[LoadedDefinition], problems: Sequence[Problem] = ()) -> Against:
     befores = {one.name: _side(one, here.environment, {}) for one in definitions}
     names = sorted({one.name for one in here.definitions} | befores.keys())
-    notes = (
-        () if definitions or problems else (f"{what} has no definitions in {shown(here.folder)}: everything is new",)
-    )
+    notes = () if definitions or problems else (f"there are no definitions in {what}: everything is new",)
     return Against(what=what, pairs=tuple(_pair(name, here, befores.get(name)) for name in names), notes=notes)
 
 
@@ -211,18 +210,27 @@ _WORDS: Final[dict[str, Callable[[str, Here], Against]]] = {"live": _live, "lock
 
 def _narrowed(against: Against, here: Here, selectors: Sequence[str]) -> Against:
     """The pairs that are selected and managed. Raises UsageError for a selector that means nothing on either side."""
-    gone = [pair.before.loaded for pair in against.pairs if pair.before and pair.before.loaded and not pair.after]
-    definitions = [*here.definitions, *gone]
-    defined = {one.name for one in definitions}
-    # a plan deactivates what no file defines any more: of that there is but the name to select it by
-    fileless = [Endpoint(id="", name=pair.name, query={}) for pair in against.pairs if pair.name not in defined]
-    ours = managed(here.manage, definitions=definitions, endpoints=fileless, environment=here.environment)
+    # what no file defines here can be selected by its name and, where the other side has a file, by its tags
+    defined = {one.name for one in here.definitions}
+    others = [_fileless(pair, here.environment) for pair in against.pairs if pair.name not in defined]
+    ours = managed(here.manage, definitions=here.definitions, endpoints=others, environment=here.environment)
     names = ours & select_names(
-        selectors, definitions=definitions, endpoints=fileless, folder=here.folder, environment=here.environment
+        selectors,
+        definitions=here.definitions,
+        endpoints=others,
+        folder=here.folder,
+        environment=here.environment,
+        configuration=here.configuration,
     )
     outside = sorted({pair.name for pair in against.pairs} - ours)
     notes = (*against.notes, f"{len(outside)} outside of `manage`") if outside else against.notes
     return replace(against, pairs=tuple(pair for pair in against.pairs if pair.name in names), notes=notes)
+
+
+def _fileless(pair: Pair, environment: str) -> Endpoint:
+    loaded = pair.before.loaded if pair.before else None
+    tags = loaded.definition.in_environment(environment).tags if loaded else None
+    return Endpoint(id="", name=pair.name, query={}, tags=tuple(tags or ()))
 
 
 def _pair(

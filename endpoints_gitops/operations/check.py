@@ -17,6 +17,7 @@ from endpoints_gitops.contract.lint import duplicates, lint, of_problem
 from endpoints_gitops.errors import CouldNotFindOut, InvalidInput, Problem
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity
+from endpoints_gitops.workspace.base import Location
 from endpoints_gitops.workspace.definitions import SUFFIXES, list_files, read_file
 from endpoints_gitops.workspace.plugins import installed
 
@@ -49,29 +50,32 @@ class _Result:
     findings: tuple[Finding, ...]
 
 
-def check(folder: Path, words: Sequence[str], environment: str | None = None) -> Checked:
+def check(
+    folder: Path, words: Sequence[str], environment: str | None = None, *, configuration: Path | None = None
+) -> Checked:
     """Check the files that the words (paths or selectors) mean; without words the whole folder.
 
     A name that is defined a second time anywhere in the folder is found too, whatever the words mean. `environment`:
-    judge the settings of this one; None: those of each that a file has settings for. Raises UsageError for a word that
+    judge the settings of this one; None: those of each that a file has settings for. `configuration` is as in
+    `Location`. Raises UsageError for a word that
     means nothing and for a folder that is not there, PluginFailed, and CouldNotFindOut where a process died.
     """
-    files, problems = chosen(folder, words)
+    files, problems = chosen(Location(folder=folder, environment=environment, configuration=configuration), words)
     results = _results(files, environment)
     others = _others(folder, files) if words else ()
     found = [*map(finding_of, problems), *(one for result in results for one in result.findings)]
     return Checked(files=files, findings=by_place([*found, *_doubled(results, others)]))
 
 
-def chosen(folder: Path, words: Sequence[str]) -> tuple[tuple[File, ...], list[Problem]]:
+def chosen(here: Location, words: Sequence[str]) -> tuple[tuple[File, ...], list[Problem]]:
     """The files that paths and selectors mean, each once, and what kept folders from being listed."""
     if not words:
-        found, problems = list_files(folder)
-        return tuple(File(path=path, folder=folder) for path in found), problems
+        found, problems = list_files(here.folder)
+        return tuple(File(path=path, folder=here.folder) for path in found), problems
     files: dict[Path, File] = {}
     problems = []
     for word in words:
-        some, more = _meant(folder, word)
+        some, more = _meant(here, word)
         files |= {file.path.resolve(): file for file in some}
         problems += more
     return tuple(files.values()), problems
@@ -106,14 +110,15 @@ def _place(finding: Finding) -> tuple[str, int, int, str, str, str]:
     return (*finding.place, finding.code, finding.endpoint, finding.locus)
 
 
-def _meant(folder: Path, word: str) -> tuple[list[File], list[Problem]]:
+def _meant(here: Location, word: str) -> tuple[list[File], list[Problem]]:
+    folder = here.folder
     path = Path(word).expanduser()
     if word and path.is_dir():
         found, problems = list_files(path)
         return [_file(one, folder, path) for one in found], problems
     if path.is_file() and path.name.lower().endswith(SUFFIXES):
         return [_file(path, folder, path.parent)], []
-    return _selected(folder, word)
+    return _selected(here, word)
 
 
 def _file(path: Path, folder: Path, otherwise: Path) -> File:
@@ -121,10 +126,11 @@ def _file(path: Path, folder: Path, otherwise: Path) -> File:
     return File(path=path, folder=folder if is_inside else otherwise)
 
 
-def _selected(folder: Path, selector: str) -> tuple[list[File], list[Problem]]:
+def _selected(here: Location, selector: str) -> tuple[list[File], list[Problem]]:
     """The files of a selector, which is about names, tags or commits: whatever cannot be read may be meant too."""
     from endpoints_gitops.workspace.selection import select
 
+    folder = here.folder
     found, problems = list_files(folder)
     loaded: dict[str, File] = {}
     definitions, files = [], []
@@ -135,7 +141,13 @@ def _selected(folder: Path, selector: str) -> tuple[list[File], list[Problem]]:
             loaded[definitions[-1].path] = file
         except InvalidInput:
             files.append(file)
-    wanted = select((selector,), definitions, folder=folder)
+    wanted = select(
+        (selector,),
+        definitions,
+        folder=folder,
+        environment=here.environment,
+        configuration=here.configuration,
+    )
     return [*files, *(loaded[one.path] for one in wanted)], problems
 
 

@@ -97,7 +97,12 @@ class _Scope:
 
         def meant(chosen: Sequence[str]) -> frozenset[str]:
             return select_names(
-                chosen, definitions=definitions, endpoints=there, folder=work.folder, environment=environment
+                chosen,
+                definitions=definitions,
+                endpoints=there,
+                folder=work.folder,
+                environment=environment,
+                configuration=work.configuration,
             )
 
         for selector in selectors:

@@ -78,6 +78,7 @@ def _names(
         endpoints=there,
         folder=source.folder,
         environment=source.environment.name,
+        configuration=source.configuration,
     )
     selected &= endpoints.keys()
     for work in (source, target):

@@ -12,7 +12,10 @@ from endpoints_gitops.workspace.settings import EnvironmentSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workplace:
-    """`state` is the folder of this host, project and checkout in the state folder; it may not exist yet."""
+    """`state` is the folder of this host, project and checkout in the state folder; it may not exist yet.
+
+    `configuration` is the folder of the configuration that names `folder`, None where something else does.
+    """
 
     environment: EnvironmentSettings
     folder: Path
@@ -21,3 +24,4 @@ class Workplace:
     progress: Progress
     host: str
     project_id: int
+    configuration: Path | None = None

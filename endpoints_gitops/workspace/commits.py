@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NoReturn
 
 from endpoints_gitops.errors import InvalidInput, Problem
@@ -18,17 +17,17 @@ _FILES = ("100644", "100755")
 
 
 def definitions_at(
-    found: Repository, commit: str, folder: Path, shown: str
+    found: Repository, commit: str, prefix: str, shown: str
 ) -> tuple[tuple[LoadedDefinition, ...], tuple[Problem, ...]]:
-    """The definitions that a commit has in this folder, by path, and what is wrong with those that cannot be read.
+    """The definitions that a commit has in a folder, by path, and what is wrong with those that cannot be read.
 
-    `shown` stands for the commit in paths. A file outside the folder is no part of it, wherever a `query_file` leads.
+    `prefix` is the folder as git names it; `shown` stands for the commit in paths. A file outside the folder is no part
+    of it, wherever a `query_file` leads.
     """
-    prefix = found.inside(folder.resolve())
     definitions: list[LoadedDefinition] = []
     problems: list[Problem] = []
     with Blobs(found) as blobs:
-        for mode, path in _listed(found, commit, prefix):
+        for mode, path in listed(found, commit, prefix):
             name = f"{shown}:{path}"
             try:
                 definitions.append(_read(blobs, commit, mode, path, prefix, name))
@@ -37,7 +36,8 @@ def definitions_at(
     return tuple(definitions), (*problems, *doubled(definitions))
 
 
-def _listed(found: Repository, commit: str, prefix: str) -> Iterator[tuple[str, str]]:
+def listed(found: Repository, commit: str, prefix: str) -> Iterator[tuple[str, str]]:
+    """The mode and path of each definition's file in a folder of a commit."""
     answer = git(found.top, "ls-tree", "-r", "-z", "--full-tree", commit, "--", prefix)
     for entry in filter(None, answer.split(b"\0")):
         facts, _, name = entry.partition(b"\t")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -40,15 +40,17 @@ def find_table(start: Path) -> Table | None:
 
     A `pyproject.toml` without the table is somebody else's and passed over.
     """
-    for folder in (start, *start.parents):
-        project = _from_pyproject(folder / "pyproject.toml")
-        own = _from_endpoints_toml(folder / "endpoints.toml")
-        if project and own:
-            message = f"{shown(project.path)} and {shown(own.path)} both hold a configuration"
-            raise UsageError(message, fix="keep one of the two", code="configuration.doubled")
-        if project or own:
-            return project or own
-    return None
+    return next(filter(None, (table_in(folder, _text) for folder in (start, *start.parents))), None)
+
+
+def table_in(folder: Path, read: Callable[[Path], str | None]) -> Table | None:
+    """The table of one folder. `read` gives the text of a file, None where there is no such file."""
+    project_path, own_path = folder / "pyproject.toml", folder / "endpoints.toml"
+    project, own = _from_pyproject(project_path, read(project_path)), _from_endpoints_toml(own_path, read(own_path))
+    if project and own:
+        message = f"{shown(project.path)} and {shown(own.path)} both hold a configuration"
+        raise UsageError(message, fix="keep one of the two", code="configuration.doubled")
+    return project or own
 
 
 def read_table(table: Table) -> Configuration:
@@ -251,8 +253,7 @@ def _refuse_exact_versions(reader: _Reader, common: EnvironmentSettings) -> None
             reader.add(("uses", name), message)
 
 
-def _from_pyproject(path: Path) -> Table | None:
-    text = _text(path)
+def _from_pyproject(path: Path, text: str | None) -> Table | None:
     if text is None or _TABLE not in text:
         return None
     tools = _parsed(path, text).get("tool")
@@ -264,8 +265,7 @@ def _from_pyproject(path: Path) -> Table | None:
     return Table(path=path, text=text, prefix=("tool", _TABLE), value=value)
 
 
-def _from_endpoints_toml(path: Path) -> Table | None:
-    text = _text(path)
+def _from_endpoints_toml(path: Path, text: str | None) -> Table | None:
     return None if text is None else Table(path=path, text=text, prefix=(), value=_parsed(path, text))
 
 

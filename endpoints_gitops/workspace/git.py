@@ -92,23 +92,9 @@ def resolved(folder: Path, ref: str) -> str | None:
     return answer.stdout.decode("ascii").strip() if answer.returncode == 0 else None
 
 
-def changed_since(ref: str, folder: Path) -> frozenset[Path]:
-    """The files below a folder that differ from a commit, with what is uncommitted, untracked or deleted.
-
-    Raises UsageError where there is no git or no such commit.
-    """
-    found = repository(folder)
-    commit = found and resolved(found.top, ref)
-    if found is None or not commit:
-        what = f"there is no commit {printable(ref)!r}" if found else f"{shown(folder)} is in no git repository"
-        fix = "git fetch, if the ref is on the server alone" if found else None
-        raise UsageError(what, fix=fix, code="git.no-commit")
-    return _differing(found, commit, folder)
-
-
-def dirty(found: Repository, folder: Path) -> frozenset[Path]:
-    """The files below a folder that are not as HEAD has them: edited, new or deleted."""
-    return _differing(found, found.head, folder)
+def dirty(found: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:
+    """The files below a folder that are not as a commit (default: HEAD) has them: edited, new or deleted."""
+    return _differing(found, commit or found.head, folder)
 
 
 def content_at(found: Repository, ref: str, path: Path) -> bytes | None:

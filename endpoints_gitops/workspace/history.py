@@ -86,11 +86,11 @@ def _names(blobs: Blobs, steps: Iterable[Step], prefix: str, wanted: frozenset[s
         for blob in (change.old, change.new)
         if blob
     }
-    named = ((blob, _name(content, wanted)) for blob, content in blobs.each(list(ids)))
+    named = ((blob, defined_name(content, wanted)) for blob, content in blobs.each(list(ids)))
     return {blob: name for blob, name in named if name is not None and (wanted is None or name in wanted)}
 
 
-def _name(content: bytes, wanted: frozenset[str] | None = None) -> str | None:
+def defined_name(content: bytes, wanted: frozenset[str] | None = None) -> str | None:
     """The name that a file defines. Parsed is only what has it on no line of its own, and may be one that is wanted."""
     from endpoints_gitops.codecs.definition import read_definition
 
@@ -200,7 +200,7 @@ class _Past:
 
     def is_broken(self, blob: str) -> bool:
         """Whether a file defined no name at all: what it was meant to be is unknown."""
-        return blob not in self.names and _name(self.content(blob)) is None
+        return blob not in self.names and defined_name(self.content(blob)) is None
 
     def content(self, blob: str) -> bytes:
         return next(self.blobs.each([blob]))[1]

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.printable import printable
+from endpoints_gitops.workspace.base import Location, base_of
 from endpoints_gitops.workspace.definitions import SUFFIXES
-from endpoints_gitops.workspace.git import changed_since
+from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.git import dirty, repository
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint
@@ -53,13 +55,17 @@ def select_names(
     endpoints: Iterable[Endpoint] = (),
     folder: Path,
     environment: str | None = None,
+    configuration: Path | None = None,
 ) -> frozenset[str]:
     """The names that any of the selectors means; without selectors all.
 
     A selector is a name, a glob over names, `tag:TAG`, the path of a definition, of its `query_file` or of a folder, or
-    `changed:REF`. Raises UsageError for each that matches nothing (`changed:` may), with what was probably meant.
+    `changed:REF`: what differs from the merge base of REF and HEAD, with what was deleted or renamed since.
+    `definitions` are all of the folder's; `configuration` is as in `Location`. Raises UsageError for each selector that
+    matches nothing (`changed:` may), with what was probably meant, and BaseUnavailable where that commit is unknown.
     """
-    field_of_choice = _Choice(tags=_tags(definitions, endpoints, environment), definitions=definitions, folder=folder)
+    here = Location(folder=folder, environment=environment, configuration=configuration)
+    field_of_choice = _Choice(tags=_tags(definitions, endpoints, environment), definitions=definitions, here=here)
     if not selectors:
         return frozenset(field_of_choice.tags)
     return frozenset().union(*(field_of_choice.names(selector) for selector in selectors))
@@ -71,9 +77,12 @@ def select(
     *,
     folder: Path,
     environment: str | None = None,
+    configuration: Path | None = None,
 ) -> tuple[LoadedDefinition, ...]:
     """The definitions that any of the selectors means, in the order in which they were given."""
-    names = select_names(selectors, definitions=definitions, folder=folder, environment=environment)
+    names = select_names(
+        selectors, definitions=definitions, folder=folder, environment=environment, configuration=configuration
+    )
     return tuple(loaded for loaded in definitions if loaded.name in names)
 
 
@@ -101,15 +110,34 @@ def files_of(loaded: LoadedDefinition) -> tuple[Path, ...]:
 class _Choice:
     tags: Mapping[str, frozenset[str]]
     definitions: Sequence[LoadedDefinition]
-    folder: Path
+    here: Location
 
     def names(self, selector: str) -> frozenset[str]:
         if selector.startswith(CHANGED):
-            return touching(self.definitions, changed_since(selector.removeprefix(CHANGED), self.folder))
+            return self._changed(selector.removeprefix(CHANGED))
         found = self._by_name(selector) or self._by_path(selector)
         if not found:
             raise self._nothing(selector)
         return found
+
+    def _changed(self, what: str) -> frozenset[str]:
+        """What has a file that differs from the commit, and what only the commit defines."""
+        base = base_of(what, self.here, spelled=CHANGED)
+        if base is None:
+            is_in_git = repository(self.here.folder) is not None
+            message = (
+                f"there is no commit {printable(what)!r}"
+                if is_in_git
+                else f"{shown(self.here.folder)} is in no git repository"
+            )
+            fix = "git fetch, if the ref is on the server alone" if is_in_git else None
+            raise UsageError(message, fix=fix, code="git.no-commit")
+        now = frozenset(loaded.name for loaded in self.definitions)
+        then = base.names()
+        if not then:
+            base.refuse_moved(now, CHANGED)
+        gone = (then - now) & self.tags.keys()
+        return gone | touching(self.definitions, dirty(base.found, self.here.folder, base.commit))
 
     def _by_name(self, selector: str) -> frozenset[str]:
         if selector in self.tags:

@@ -333,4 +333,4 @@ def test_a_folder_that_the_commit_does_not_have_is_said(cli, checkout):
     checkout.commit()
     checkout.write({"one.yaml": yaml("one", BEFORE)})
     ran = cli("breaking", "--against", "HEAD")
-    assert (ran.code, "HEAD has no definitions in endpoints: everything is new" in ran.err) == (0, True)
+    assert (ran.code, "there are no definitions in HEAD: everything is new" in ran.err) == (0, True)

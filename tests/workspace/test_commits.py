@@ -13,7 +13,7 @@ ONE = "name: one\nquery: SELECT 1 AS n\n"
 
 def at(checkout, commit):
     found = repository(checkout.folder)
-    definitions, problems = definitions_at(found, commit, checkout.folder, "then")
+    definitions, problems = definitions_at(found, commit, "endpoints", "then")
     return {one.path: one for one in definitions}, [(one.where, one.code) for one in problems]
 
 

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from endpoints_gitops.workspace.git import GitFailed, changed_since, dirty, repository
+from endpoints_gitops.workspace.git import GitFailed, dirty, repository, resolved
 from endpoints_gitops.workspace.history import history
 
 
@@ -101,7 +101,8 @@ def test_configuration_and_environment_of_git_change_nothing(checkout, make_chec
     past = history(found, checkout.folder, ["x"], lambda loaded: {"query": loaded.sql})["x"]
     assert [state.path for state in past] == ["endpoints/y.yaml", "endpoints/x.yaml"]
     assert dirty(found, checkout.folder) == {checkout.folder / "z.yaml"}
-    assert {path.name for path in changed_since("HEAD~1", checkout.folder)} == {"x.yaml", "y.yaml", "z.yaml"}
+    before = resolved(found.top, "HEAD~1")
+    assert {path.name for path in dirty(found, checkout.folder, before)} == {"x.yaml", "y.yaml", "z.yaml"}
     assert not ran.exists()
 
 

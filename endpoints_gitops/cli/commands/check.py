@@ -35,14 +35,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print every finding; exit code 1 from severity error on."""
-    from endpoints_gitops.operations.check import by_place, check
+    from endpoints_gitops.operations.check import by_place
 
     reports = findings.Reports(console, arguments.report)
     with Context.of(arguments, console) as context:
         is_alone = not arguments.paths and _defines_nothing(context)
         lock, words = _lock(context, arguments.paths, is_alone=is_alone)
         is_meant = bool(words) or not (arguments.paths or is_alone)
-        checked = check(context.folder, words, arguments.env) if is_meant else _nothing()
+        checked = _checked(context, words) if is_meant else _nothing()
         answers = _answers(context, checked) if arguments.live else None
     if is_alone:
         console.say("nothing is defined here: what is checked is the lock, against what the manifest uses")
@@ -52,6 +52,12 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     outcome = _outcome(found, checked, answers, arguments.fail_on)
     reports.write(outcome, found)
     return outcome
+
+
+def _checked(context: Context, words: Sequence[str]) -> Checked:
+    from endpoints_gitops.operations.check import check
+
+    return check(context.folder, words, context.arguments.env, configuration=context.naming_configuration)
 
 
 def _defines_nothing(context: Context) -> bool:

@@ -1,0 +1,247 @@
+"""What git holds to compare with: the commit that a text means, and the definitions folder as that commit has it.
+
+    REF, REF...HEAD     the merge base of REF and HEAD: what changed here, without what changed on REF meanwhile
+    REF..HEAD           the tip of REF
+    …:PATH              the definitions in that folder of the commit
+
+The commit is read with its own configuration, so that a definitions folder that moved since is found where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from endpoints_gitops.errors import CouldNotFindOut, UsageError
+from endpoints_gitops.model.printable import printable
+from endpoints_gitops.workspace.git import Repository, content_at, dirty, git, repository, resolved
+from endpoints_gitops.workspace.git_blobs import Blobs
+
+
+class BaseUnavailable(CouldNotFindOut):
+    """What should be compared with is not there or cannot be read (rule G109)."""
+
+    code = "G109"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where the definitions are now, and for which environment they are read.
+
+    `configuration` is the folder of the configuration that names the definitions folder; None where a command line or a
+    variable does.
+    """
+
+    folder: Path
+    environment: str | None = None
+    configuration: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """A commit to compare with. `prefix` is its definitions folder, None where it has none.
+
+    `what` names the commit for people, and `label` stands for it in front of paths. `notes` are what they have to know.
+    """
+
+    found: Repository
+    commit: str
+    prefix: str | None
+    what: str
+    label: str
+    notes: tuple[str, ...] = ()
+
+    def names(self) -> frozenset[str]:
+        """The names that the definitions of the commit have, whatever else is wrong with them.
+
+        Raises BaseUnavailable for a file without a name that is not there any more: nobody can tell what it defined.
+        """
+        names: set[str] = set()
+        for path, content in self._contents(self._paths()):
+            name = _defined_name(content)
+            if name is not None:
+                names.add(name)
+            elif not os.path.lexists(self.found.top / path):
+                message = (
+                    f"{printable(self.label)}:{printable(path)} is deleted now, and what it defined cannot be read"
+                )
+                raise BaseUnavailable(message, fix=f"git show {self.commit[:12]}:{printable(path)}")
+        return frozenset(names)
+
+    def refuse_moved(self, names: Collection[str], spelled: str) -> None:
+        """Raise BaseUnavailable where the commit defines one of these names in a folder that this is not.
+
+        `spelled` is what stands before the ref on the command line.
+        """
+        from endpoints_gitops.workspace.definitions import SUFFIXES
+
+        top = self.found.top
+        changed = (path for path in dirty(self.found, top, self.commit) if path.name.lower().endswith(SUFFIXES))
+        gone = [path.relative_to(top).as_posix() for path in changed if not os.path.lexists(path)]
+        for path, content in self._contents(sorted(gone)):
+            if _defined_name(content) in names:
+                folder = posixpath.dirname(path) or "."
+                message = (
+                    f"the definitions were in {printable(folder)} at {self.what}, and its configuration does not say so"
+                )
+                raise BaseUnavailable(message, fix=f"{spelled}{self.commit[:12]}:{printable(folder)}")
+
+    def _paths(self) -> Iterator[str]:
+        from endpoints_gitops.workspace.commits import listed
+
+        if self.prefix is not None:
+            yield from (path for _, path in listed(self.found, self.commit, self.prefix))
+
+    def _contents(self, paths: Collection[str] | Iterator[str]) -> Iterator[tuple[str, bytes]]:
+        with Blobs(self.found) as blobs:
+            for path in paths:
+                there = blobs.at(self.commit, path)
+                if there is not None:
+                    yield path, there[1]
+
+
+def base_of(what: str, here: Location, *, spelled: str) -> Base | None:
+    """The base that a text means; None where there is no such commit, or no repository.
+
+    `spelled` is what stands before the text on the command line. Raises BaseUnavailable where there is no merge base,
+    and where the definitions folder of that commit is unknown.
+    """
+    found = repository(here.folder)
+    ref, path, is_tip = _parts(what)
+    tip = found and resolved(found.top, ref)
+    if found is None or not tip:
+        return None
+    commit, notes = (tip, ()) if is_tip else _merge_base(found, tip, ref, spelled)
+    is_ref = commit == tip
+    named = f"{commit[:12]}, the merge base of {ref} and HEAD"
+    base = Base(
+        found=found,
+        commit=commit,
+        prefix=None,
+        what=printable(what if is_ref else named),
+        label=printable(ref if is_ref else commit[:12]),
+        notes=notes,
+    )
+    return replace(base, prefix=_folder(base, here) if path is None else _named_folder(base, path))
+
+
+def _parts(what: str) -> tuple[str, str | None, bool]:
+    """The ref, the folder, and whether the tip is meant. Inside of braces (`HEAD@{…}`) everything is the ref's."""
+    outside = what.rpartition("}")[2]
+    before, colon, path = outside.partition(":")
+    ref = what[: len(what) - len(outside)] + before
+    for dots, is_tip in (("...", False), ("..", True)):
+        left, there, right = ref.partition(dots)
+        if there and right in ("", "HEAD"):
+            return left, path if colon else None, is_tip
+    return ref, path if colon else None, False
+
+
+def _merge_base(found: Repository, tip: str, ref: str, spelled: str) -> tuple[str, tuple[str, ...]]:
+    """The best common ancestor of a commit and HEAD, with a note where several are equally good.
+
+    In a shallow clone a better one may hide behind the commits whose parents are missing.
+    """
+    answer = git(found.top, "rev-parse", f"{tip}...{found.head}").decode("ascii").split()
+    bases = [word[1:] for word in answer if word.startswith("^")]
+    best = bases[0] if bases else None
+    hidden = found.is_shallow and (best is None or (best not in (tip, found.head) and _is_cut(found, tip, best)))
+    if hidden:
+        message = f"this clone is shallow, so the merge base of {printable(ref)} and HEAD is unknown"
+        raise BaseUnavailable(message, fix="git fetch --unshallow")
+    if best is None:
+        message = f"{printable(ref)} and HEAD have no common ancestor"
+        raise BaseUnavailable(message, fix=f"{spelled}{printable(ref)}..HEAD compares with the tip of {printable(ref)}")
+    several = f"{len(bases)} merge bases of {printable(ref)} and HEAD are equally good; this compares with {best[:12]}"
+    return best, (several,) if len(bases) > 1 else ()
+
+
+def _is_cut(found: Repository, tip: str, base: str) -> bool:
+    """Whether a commit between the base and the two sides has no parent here."""
+    return bool(git(found.top, "rev-list", "--max-parents=0", "--max-count=1", tip, found.head, "--not", base).strip())
+
+
+def _named_folder(base: Base, path: str) -> str:
+    prefix = posixpath.normpath(path or ".")
+    if not _is_folder(base, prefix):
+        raise BaseUnavailable(f"{base.what} is not a folder", fix=f"git ls-tree {base.commit[:12]} shows what is there")
+    return prefix
+
+
+def _folder(base: Base, here: Location) -> str | None:
+    """The definitions folder of the commit: as its own configuration says, else as it is called now."""
+    start = here.configuration or here.folder
+    now = [_inside(base.found, here.folder.absolute()), _inside(base.found, here.folder.resolve())]
+    then = [_configured(base, start.resolve(), here.environment)]
+    candidates = [*now, *then] if here.configuration is None else [*then, *now]
+    return next((prefix for prefix in candidates if prefix is not None and _is_folder(base, prefix)), None)
+
+
+def _configured(base: Base, start: Path, environment: str | None) -> str | None:
+    """The folder that the configuration of the commit names; None where it has none, nor a folder of the usual name."""
+    from endpoints_gitops.workspace.configuration import DEFAULT_DIR
+    from endpoints_gitops.workspace.configuration_file import read_table, table_in
+
+    folders = [folder for folder in (start, *start.parents) if folder.is_relative_to(base.found.top)]
+    try:
+        tables = (table_in(folder, lambda path: _text(base, path)) for folder in folders)
+        table = next(filter(None, tables), None)
+        configuration = read_table(table) if table else None
+    except UsageError as error:
+        problem = getattr(error, "problems", (error,))[0]
+        message = f"the configuration of {base.what} cannot be read: {problem.message}"
+        raise BaseUnavailable(message, where=f"{base.label}:{problem.where}") from error
+    if configuration is None:
+        return _inside(base.found, start / DEFAULT_DIR)
+    settings = configuration.environments.get(environment or "", configuration.common)
+    folders_said = {one.dir for one in (settings, *configuration.environments.values())}
+    if settings is configuration.common and len(folders_said) > 1:
+        message = f"the configuration of {base.what} has no environment {environment!r}, and a folder for each it has"
+        raise BaseUnavailable(message, fix="name the folder: REF:PATH")
+    prefix = _inside(base.found, configuration.folder / (settings.dir or DEFAULT_DIR))
+    if prefix is None:
+        raise BaseUnavailable(f"the definitions folder of {base.what}, {settings.dir}, is outside of the repository")
+    return prefix
+
+
+def _text(base: Base, path: Path) -> str | None:
+    content = content_at(base.found, base.commit, path)
+    try:
+        return None if content is None else content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError("not UTF-8", where=path.name) from error
+
+
+def _inside(found: Repository, path: Path) -> str | None:
+    """A path as git names it, links not followed; None where it is outside of the work tree."""
+    real = Path(os.path.normpath(path))
+    return real.relative_to(found.top).as_posix() if real.is_relative_to(found.top) else None
+
+
+def _is_folder(base: Base, prefix: str) -> bool:
+    """Whether the commit has this folder. Raises BaseUnavailable where a link or a submodule is in its place."""
+    if prefix == ".":
+        return True
+    if prefix.startswith(("../", "/")):
+        return False
+    parts = prefix.split("/")
+    for count in range(1, len(parts) + 1):
+        path = "/".join(parts[:count])
+        entry = git(base.found.top, "ls-tree", "-z", "--full-tree", base.commit, "--", path)
+        if not entry:
+            return False
+        kind = entry.split()[1]
+        if kind != b"tree":
+            is_link = entry.startswith(b"120000")
+            what = "a link" if is_link else "a submodule" if kind == b"commit" else "a file"
+            raise BaseUnavailable(f"{printable(path)} is {what} at {base.what}, not a folder", fix="name it: REF:PATH")
+    return True
+
+
+def _defined_name(content: bytes) -> str | None:
+    from endpoints_gitops.workspace.history import defined_name
+
+    return defined_name(content)
