@@ -26,6 +26,9 @@ Look at it with `endpoints-gitops diff NAME`, then take the server's (`pull --th
     "ahead": """The file has something new, and what the server has is known to be older. A push writes it.""",
     "drifted": """The server moved and the file has nothing new. A push says so and leaves it alone (exit 0; with
 --fail-on-drift: 6); `endpoints-gitops pull` brings it into the file.""",
+    "idled": """The server switched the table of an endpoint off by itself, because no key has called it for 30 days.
+That is neither drift nor conflict: exit code 0. `push --overwrite=NAME@VERSION NAME` switches the table on again;
+`materialization: {enabled: false}` in the file gives it up.""",
     "conflict": """Both moved, or it cannot be told which of the two is newer. Left alone, with exit code 6.
 Ways out: `pull --theirs NAME` takes the server's; `push --overwrite=NAME@VERSION` keeps yours while that version is
 current; `adopt NAME` writes `supersedes: VERSION` into the definition: the answer is reviewed and committed.""",

@@ -18,7 +18,12 @@ from endpoints_gitops.plan.variables import VariableAction, VariableChange
 
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DEACTIVATE: "!"}
 _STYLES = {Action.CREATE: Style.GOOD, Action.UPDATE: Style.HEAD, Action.DEACTIVATE: Style.WARN}
-_LEFT_STYLES = {Verdict.CONFLICT: Style.BAD, Verdict.DRIFTED: Style.WARN, Verdict.AHEAD: Style.PLAIN}
+_LEFT_STYLES = {
+    Verdict.CONFLICT: Style.BAD,
+    Verdict.DRIFTED: Style.WARN,
+    Verdict.AHEAD: Style.PLAIN,
+    Verdict.IDLED: Style.WARN,
+}
 
 
 def lines(plan: Plan, *, conflicts: bool = True) -> Iterator[Line | str]:
@@ -30,7 +35,7 @@ def lines(plan: Plan, *, conflicts: bool = True) -> Iterator[Line | str]:
         yield from _variable_lines(variable)
     for change in plan.changes:
         yield from _change_lines(change)
-    for left in plan.left_alone if conflicts else plan.drifted:
+    for left in plan.left_alone if conflicts else (*plan.drifted, *plan.idled):
         yield from _left_lines(left)
     yield Line(counted(plan), Style.HEAD)
 
@@ -48,7 +53,11 @@ def counted(plan: Plan) -> str:
     words = [f"{actions[action]} to {action}" for action in Action if actions[action]]
     if plan.variables:
         words.insert(0, f"{len(plan.variables)} shared variable{'s' if len(plan.variables) > 1 else ''} to write")
-    for verdict, text in ((Verdict.DRIFTED, "drifted"), (Verdict.CONFLICT, "in conflict")):
+    for verdict, text in (
+        (Verdict.DRIFTED, "drifted"),
+        (Verdict.IDLED, "idled out"),
+        (Verdict.CONFLICT, "in conflict"),
+    ):
         count = len({left.name for left in plan.left_alone if left.verdict is verdict})
         words += [f"{count} {text} and left alone"] if count else []
     return ", ".join(words) or "nothing to do"
@@ -65,10 +74,11 @@ def _left_lines(left: LeftAlone) -> Iterator[Line | str]:
 def items(plan: Plan, findings: Sequence[Finding] = ()) -> tuple[JsonObject, ...]:
     """One object for each shared variable and for each endpoint that is written or left alone.
 
-    `findings` are what the plan does to callers.
+    `findings` are what the plan does to callers, and which tables go by themselves.
     """
     changes = {change.name: change for change in plan.changes}
-    names = dict.fromkeys([*changes, *(left.name for left in plan.left_alone)])
+    idling = (one.endpoint for one in findings if one.code == "S115")
+    names = dict.fromkeys([*changes, *(left.name for left in plan.left_alone), *idling])
     endpoints = (_item(name, changes.get(name), plan, findings) for name in names)
     return (*(variable_item(variable, findings) for variable in plan.variables), *endpoints)
 
@@ -83,6 +93,7 @@ def summary(plan: Plan) -> dict[str, int]:
         "variables": len(plan.variables),
         "drifted": len({left.name for left in plan.drifted}),
         "conflicts": len({left.name for left in plan.conflicts}),
+        "idled": len({left.name for left in plan.idled}),
         "cosmetic": len(plan.cosmetic),
     }
 
@@ -244,4 +255,5 @@ def _item(name: str, change: Change | None, plan: Plan, findings: Sequence[Findi
 
 
 def _state(name: str, plan: Plan) -> str:
-    return "conflict" if any(left.name == name for left in plan.conflicts) else "drifted"
+    verdicts = {left.verdict for left in plan.left_alone if left.name == name}
+    return next((str(one) for one in (Verdict.CONFLICT, Verdict.DRIFTED, Verdict.IDLED) if one in verdicts), "same")

@@ -89,6 +89,7 @@ def _summary(result: PushResult) -> dict[str, int]:
         "variables": sum(one.error is None for one in result.variables),
         "drifted": planned["drifted"],
         "conflicts": planned["conflicts"],
+        "idled": planned["idled"],
         "cosmetic": planned["cosmetic"],
     }
 

@@ -140,6 +140,8 @@ def _severity_for(caller: Caller, rule: Rule, hit: Hit, pair: Pair) -> Severity:
         severity = rule.typed
     if rule.direct is not None and caller.is_direct:
         severity = rule.direct
+    if rule.paging is not None and caller.is_paging:
+        severity = rule.paging
     if caller.reads == "position" and rule.position is not None:
         return rule.position
     if caller.reads == "call" and rule.call is not None:

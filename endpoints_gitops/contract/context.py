@@ -14,7 +14,7 @@ class Caller:
 
     `version` is the pinned one, None for a caller without a pin. `is_active` says that this version exists and can
     be run. `columns` are those that it reads, None for any of them. `is_direct`: it asks with `refresh: direct`;
-    `is_typed`: it reads rows into types.
+    `is_typed`: it reads rows into types; `is_paging`: it asks with `limit` and `offset`.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Caller:
     columns: tuple[str, ...] | None = None
     is_direct: bool = False
     is_typed: bool = False
+    is_paging: bool = False
 
     @property
     def is_protected(self) -> bool:

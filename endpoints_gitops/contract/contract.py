@@ -295,12 +295,8 @@ def _rows_facts(contract: Contract) -> Json:
     if contract.sql is not None:
         return [contract.paging.ceiling, contract.paging.is_offered] if contract.paging else None
     shape = insight_shape(contract.query)
-    facts = (shape.keys, [one.label for one in shape.series], shape.formulas, shape.breakdowns, shape.breakdown_limit)
-    return [*map(_plain, facts), shape.is_compared, shape.interval, shape.is_total]
-
-
-def _plain(value: tuple[str, ...] | list[str] | int | None) -> Json:
-    return list(value) if isinstance(value, tuple | list) else value
+    facts = (shape.keys, [one.label for one in shape.series], shape.formulas, shape.breakdowns)
+    return [*map(list, facts), shape.is_compared, shape.interval, shape.is_total]
 
 
 def _key_in_file(key: str, source: LoadedDefinition) -> str:

@@ -11,7 +11,7 @@ from endpoints_gitops.contract.rules import RULES, Hit
 from endpoints_gitops.contract.rules.columns import doubled
 from endpoints_gitops.contract.rules.hygiene import mismatches
 from endpoints_gitops.contract.rules.request import scopes, unproven
-from endpoints_gitops.contract.rules.serving import refused
+from endpoints_gitops.contract.rules.serving import breakdown_limit_hits, refused, table_hits
 from endpoints_gitops.errors import Problem
 from endpoints_gitops.hogql.insight_shape import moving_dates
 from endpoints_gitops.model.definition import LoadedDefinition
@@ -75,6 +75,10 @@ def _hits(contract: Contract) -> Iterator[tuple[str, Hit]]:
             "S109",
             Hit(locus="serving.materialized", message=refused(contract.refusal), after=contract.refusal, key=key),
         )
+    if contract.serving.endpoint_active is not False:
+        yield from table_hits(contract)
+    for hit in breakdown_limit_hits(contract):
+        yield "S117", hit
     yield from _variables(contract)
 
 

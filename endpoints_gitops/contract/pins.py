@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from endpoints_gitops.contract.build import from_pin, from_version
 from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, Context
+from endpoints_gitops.contract.idling import idling
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.model.finding import Finding, Severity, in_order
@@ -27,14 +29,18 @@ def judge_pin(
     variables: Mapping[str, InsightVariable] | None = None,
     types: Mapping[str, str] | None = None,
     use: Use | None = None,
+    now: datetime | None = None,
 ) -> tuple[Finding, ...]:
     """Whether the server still has what is locked: the endpoint of that name, and in it the version of that number.
 
-    `variables` and `types` are as for `from_version`, `use` is what the manifest says of how the app reads.
+    `variables` and `types` are as for `from_version`, `use` is what the manifest says of how the app reads. With `now`,
+    a table that the server switched off, or soon will, because nothing called it is said (S115).
     """
     found = [*_identity(pin, endpoint, version), *_activity(pin, endpoint, version)]
     if endpoint is not None and version is not None and not any(one.code == "P103" for one in found):
-        found += _drift(pin, endpoint, version, variables, types, use)
+        idle = idling(version, now, is_wanted=pin.materialized, callers=(CONSUMER,)) if now is not None else None
+        found += [idle] if idle is not None else []
+        found += _drift(pin, endpoint, version, variables, types, use, has_idled=idle is not None and not idle.after)
     return in_order(found)
 
 
@@ -103,9 +109,13 @@ def _drift(
     variables: Mapping[str, InsightVariable] | None,
     types: Mapping[str, str] | None,
     use: Use | None,
+    *,
+    has_idled: bool,
 ) -> list[Finding]:
-    """What moved in place, and that it did."""
+    """What moved in place, and that it did. A table that idled out is for S115 to say, and no drift."""
     before, after = from_pin(pin), from_version(version, variables, types)
+    if has_idled:
+        after = replace(after, serving=replace(after.serving, materialized=True))
     reads, columns = (use.reads, use.columns) if use else ("name", None)
     caller = Caller(name=CONSUMER, version=pin.version, reads=reads, columns=columns)
     moved = [one for one in compare(before, after, Context(callers=(caller,), is_move=True)) if _counts(one)]

@@ -35,11 +35,20 @@ def canonical_query(node: Mapping[str, Any]) -> Json:
     meaning = insights.strip(node)
     meaning.pop("version", None)  # the server's own mark of which shape of the node it stored
     if node.get("kind") != "HogQLQuery":
-        return meaning
+        return _without_breakdown_limit(meaning)
     sql = str(meaning.get("query") or "")
     meaning = {key: value for key, value in meaning.items() if not (key in _OFF_BY_DEFAULT and value is False)}
     meaning |= {"query": canonical_sql(sql), "variables": _variables(node.get("variables"), sql)}
     return {key: value for key, value in meaning.items() if key != "variables" or value}
+
+
+def _without_breakdown_limit(meaning: dict[str, Any]) -> Json:
+    """Runs of an endpoint use 10,000, whatever the query says (rule S117)."""
+    breakdown = meaning.get("breakdownFilter")
+    if not isinstance(breakdown, Mapping) or "breakdown_limit" not in breakdown:
+        return meaning
+    kept = {key: value for key, value in breakdown.items() if key != "breakdown_limit"}
+    return {key: value for key, value in {**meaning, "breakdownFilter": kept}.items() if value != {}}
 
 
 def _variables(given: Json, sql: str) -> Json:

@@ -36,6 +36,17 @@ def reason(tree: Tree, carrier: str, names: list[str]) -> str | None:
     return why
 
 
+def carriers(tree: Tree, carrier: str) -> list[Tree]:
+    """The CTE that holds the variables, and those that read its rows directly or through others."""
+    ctes: list[Tree] = tree.get("ctes") or []
+    found, names = [next(cte for cte in ctes if cte["name"] == carrier)], {carrier}
+    for cte in _after(tree, carrier):
+        if _reads(cte["expr"], names):
+            found.append(cte)
+            names.add(str(cte["name"]))
+    return found
+
+
 def _after(tree: Tree, carrier: str) -> list[Tree]:
     ctes: list[Tree] = tree.get("ctes") or []
     place = next(place for place, cte in enumerate(ctes) if cte["name"] == carrier)

@@ -30,7 +30,6 @@ _BY_KEY: Final[Mapping[str, tuple[ChangeKind | None, str]]] = {
     "samplingFactor": (ChangeKind.FILTER, "the share of data that is read"),
     "exclusions": (ChangeKind.FILTER, "the steps that are left out"),
     "breakdownFilter": (ChangeKind.GROUPING, "the breakdown"),
-    "breakdown_limit": (ChangeKind.LIMIT, "how many values of the breakdown are shown"),
     "aggregation_group_type_index": (ChangeKind.GROUPING, "the kind of group that is counted"),
     "interval": (ChangeKind.BUCKET, "the interval"),
     "period": (ChangeKind.BUCKET, "the length of a period"),

@@ -26,7 +26,7 @@ _COMBINATORS: Final = ("If", "Array", "OrNull", "OrDefault")
 @dataclass(frozen=True, slots=True)
 class Use:
     """A variable in the WHERE of the outermost SELECT (`cte` is None) or of a CTE; without a comparison `other` is
-    None.
+    None. `around` are the nodes between the comparison and the variable, outermost first.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Use:
     operator: str
     other: Tree | None
     under_or: bool
+    around: tuple[Tree, ...] = ()
 
 
 def reason(tree: Tree, declared: set[str]) -> str | None:
@@ -50,11 +51,12 @@ def reason(tree: Tree, declared: set[str]) -> str | None:
         return "Variable metadata not found"
     if _in_having(tree):
         return "Variable used in HAVING clause are not supported for materialization."
-    uses = _uses(tree)
+    uses = uses_of(tree)
     return next((why for check in _CHECKS if (why := check(tree, names, uses)) is not None), None)
 
 
-def _uses(tree: Tree) -> list[Use]:
+def uses_of(tree: Tree) -> list[Use]:
+    """Every variable in a WHERE that a table could filter by."""
     if tree["node"] != "SelectQuery":
         return []
     ctes = [(str(cte["name"]), cte["expr"]) for cte in tree.get("ctes") or () if cte["expr"]["node"] == "SelectQuery"]
@@ -74,10 +76,10 @@ def _use(name: str, cte: str | None, node: Tree, around: tuple[Tree, ...]) -> Us
     if at is None or any(_is_call(each, "Not", "not") for each in around[:at]):
         return Use(name, cte, "", None, is_or)
     comparison, side = around[at], (*around, node)[at + 1]
-    operator = str(comparison["op"])
+    operator, wrappers = str(comparison["op"]), around[at + 1 :]
     if comparison["right"] is side:
-        return Use(name, cte, operator, comparison["left"], is_or)
-    return Use(name, cte, _FLIPPED.get(operator, operator), comparison["right"], is_or)
+        return Use(name, cte, operator, comparison["left"], is_or, wrappers)
+    return Use(name, cte, _FLIPPED.get(operator, operator), comparison["right"], is_or, wrappers)
 
 
 def _is_call(node: Tree, kind: str, name: str) -> bool:

@@ -118,6 +118,7 @@ class Endpoint:
             raise method_not_allowed(incoming.method)
         call = keys.admitted(self.deployment, incoming, key, scope=action.scope, with_secret=action.with_secret)
         materialisation.finish_builds(self.deployment.store, call.now, self.deployment.build_seconds)
+        materialisation.switch_off_idle(self.deployment.store, call.now)
         limiter = self.deployment.limiter
         if limiter.limits is not None:
             larger = action.draws_materialized is not None and action.draws_materialized(self.deployment, call)

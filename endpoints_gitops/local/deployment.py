@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from endpoints_gitops.local.faults import Faults
 from endpoints_gitops.local.limits import Limiter
 from endpoints_gitops.local.queries import QueryEngine
 from endpoints_gitops.local.request_log import RequestLog
 from endpoints_gitops.local.store.database import Store
-from endpoints_gitops.local.store.rows import Project, User
+from endpoints_gitops.local.store.rows import Project, StoredEndpoint, StoredVersion, User
 
 ORGANIZATION_ID = "018f0000-0000-7000-8000-000000000001"
 ORGANIZATION_NAME = "Local organization"
@@ -37,6 +38,21 @@ class Deployment:
     limiter: Limiter = field(default_factory=Limiter)
     faults: Faults = field(default_factory=Faults)
     log: RequestLog = field(default_factory=RequestLog)
+
+    def age(self, by: timedelta) -> None:
+        """Move every time of endpoints and versions back by so much; for tests."""
+        with self.store.transaction():
+            for endpoint in self.store.endpoints.select():
+                self.store.endpoints.update(_older(endpoint, by))
+            for version in self.store.versions.select():
+                self.store.versions.update(_older(version, by))
+
+
+def _older[Row: (StoredEndpoint, StoredVersion)](row: Row, by: timedelta) -> Row:
+    times: dict[str, Any] = {
+        field.name: value - by for field in fields(row) if isinstance(value := getattr(row, field.name), datetime)
+    }
+    return replace(row, **times)
 
 
 def furnish(store: Store) -> Project:

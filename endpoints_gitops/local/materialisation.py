@@ -10,9 +10,11 @@ from typing import Any, Final
 from endpoints_gitops.local.errors import Refused, invalid
 from endpoints_gitops.local.store.database import Store, new_id
 from endpoints_gitops.local.store.rows import Project, StoredEndpoint, StoredVersion
+from endpoints_gitops.model.endpoint import IDLE_AFTER
 from endpoints_gitops.model.json import Json
 
 BUCKETS: Final = ("minute", "fifteen_minutes", "hour", "day", "week", "month")
+_ONE_DAY: Final = timedelta(days=1)
 FAILED: Final = "Failed to enable materialization."
 BUILD_FAILED: Final = "The table could not be built: a fault that a test asked for."
 
@@ -64,6 +66,7 @@ def enabled(
         version,
         bucket_overrides=overrides,
         saved_query_id=version.saved_query_id or new_id(),
+        materialized_since=version.materialized_since or now,
         building_since=now if starts else version.building_since,
         build_error=None if starts else version.build_error,
     )
@@ -71,7 +74,9 @@ def enabled(
 
 def disabled(version: StoredVersion) -> StoredVersion:
     """The version without its table. The overrides stay, as they do on the server."""
-    return replace(version, saved_query_id=None, building_since=None, built_at=None, build_error=None)
+    return replace(
+        version, saved_query_id=None, building_since=None, built_at=None, build_error=None, materialized_since=None
+    )
 
 
 def finish_builds(store: Store, now: datetime, build_seconds: float) -> None:
@@ -81,6 +86,30 @@ def finish_builds(store: Store, now: datetime, build_seconds: float) -> None:
         if version.building_since is not None and version.building_since <= started:
             built = now if version.build_error is None else version.built_at
             store.versions.update(replace(version, building_since=None, built_at=built))
+
+
+def switch_off_idle(store: Store, now: datetime) -> None:
+    """Take the tables of versions that no key has called for 30 days, as PostHog does once a day
+    (docs/server.md#tables-that-idle). Neither activity nor `updated_at` tells of it.
+    """
+    old = (now - IDLE_AFTER).isoformat()
+    for version in store.versions.select("saved_query_id IS NOT NULL AND materialized_since <= ?", (old,)):
+        refreshed = version.refreshed_at(now)
+        is_built = refreshed is not None and now - refreshed <= _ONE_DAY
+        if is_built and _is_idle(store, version, now):
+            store.versions.update(disabled(version))
+
+
+def _is_idle(store: Store, version: StoredVersion, now: datetime) -> bool:
+    """By its own last call; without one by the endpoint's, and a superseded version is not spared."""
+    if version.last_executed_at is not None:
+        return now - version.last_executed_at > IDLE_AFTER
+    endpoint = store.endpoints.first("id = ?", (version.endpoint_id,))
+    current = store.current_version(endpoint) if endpoint is not None else None
+    if current is not None and current.number > version.number:
+        return True
+    called = endpoint.last_executed_at if endpoint is not None else None
+    return called is not None and now - called > IDLE_AFTER
 
 
 def state(version: StoredVersion, now: datetime) -> dict[str, Json]:

@@ -6,12 +6,16 @@ Tolerant on purpose: unknown keys are dropped, and keys that older servers lack 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from endpoints_gitops.model.definition import VariableType
+
+IDLE_AFTER: Final = timedelta(days=30)
+"""The server switches off the table of a version that no key has called for so long
+(docs/server.md#tables-that-idle)."""
 
 
 class _Answer(BaseModel):
@@ -46,6 +50,7 @@ class MaterializationState(_Answer):
     error: str | None = None
     last_materialized_at: datetime | None = None
     saved_query_id: str | None = None
+    hibernated: bool | None = None
 
     @property
     def is_on(self) -> bool:
@@ -84,6 +89,28 @@ class Endpoint(_Answer):
         return str(self.query.get("kind", ""))
 
     @property
+    def number(self) -> int:
+        """The number of the version that this answer describes."""
+        return self.current_version
+
+    @property
+    def is_callable(self) -> bool:
+        """Whether the server runs the version that this answer describes, as far as the answer says."""
+        return self.is_active
+
+    @property
+    def idles_at(self) -> datetime | None:
+        """When the server may switch the table off by itself, as far as this answer says; None where it spares it."""
+        return _idle_date(self.last_executed_at)
+
+    def has_idled(self, now: datetime) -> bool:
+        """Whether the server switched the table off by itself, given that there was one."""
+        if self.materialization.hibernated is True:
+            return True
+        idles_at, is_eligible = self.idles_at, self.materialization.can_materialize is not False
+        return not self.materialization.is_on and is_eligible and idles_at is not None and idles_at <= now
+
+    @property
     def sql(self) -> str | None:
         """The HogQL text, None for a query node of another kind."""
         return str(self.query.get("query") or "") if self.kind == "HogQLQuery" else None
@@ -99,6 +126,21 @@ class EndpointVersion(Endpoint):
     version_updated_at: datetime | None = None
     version_created_by: User | None = None
 
+    @property
+    def number(self) -> int:
+        return self.version
+
+    @property
+    def is_callable(self) -> bool:
+        return self.endpoint_is_active and self.is_active
+
+    @property
+    def idles_at(self) -> datetime | None:
+        """By this version's own calls; a superseded version without any is not spared."""
+        if self.last_executed_at is None and self.version < self.current_version:
+            return _idle_date(self.version_created_at)
+        return _idle_date(self.last_executed_at)
+
 
 class InsightVariable(_Answer):
     """A shared variable of the project. `name` is the label; `code_name` is what queries refer to."""
@@ -110,3 +152,9 @@ class InsightVariable(_Answer):
     default_value: Any = None
     values: Any = None
     is_multi: bool = False
+
+
+def _idle_date(start: datetime | None) -> datetime | None:
+    if start is None:
+        return None
+    return (start if start.tzinfo else start.replace(tzinfo=UTC)) + IDLE_AFTER

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
@@ -75,8 +76,8 @@ def judge_all(
     work: Workplace, pairs: Iterable[Pair], record: Record, *, prunable: frozenset[str] = frozenset()
 ) -> tuple[Judged, ...]:
     """Each pair judged, in the order of the names. `prunable` has those without a definition that may be pruned."""
-    environment = work.environment.name
-    known = {pair.name: (pair, Evidence.of_record(record.entries.get(pair.name))) for pair in pairs}
+    environment, now = work.environment.name, datetime.now(UTC)
+    known = {pair.name: (pair, Evidence.of_record(record.entries.get(pair.name), now)) for pair in pairs}
     judged = _judged(known, environment)
     differing = {name: known[name] for name, one in judged.items() if _is_open_to_history(one, prunable)}
     told = _with_history(work, differing)

@@ -49,7 +49,7 @@ class Types:
     named: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
 
     def of(self, endpoint: Endpoint) -> Mapping[str, str] | None:
-        return self.named.get((endpoint.name, number_of(endpoint)))
+        return self.named.get((endpoint.name, endpoint.number))
 
     def contract(self, endpoint: Endpoint) -> Contract:
         return from_version(endpoint, self.shared, self.of(endpoint))
@@ -68,7 +68,7 @@ def read_types(client: Client, endpoints: Sequence[Endpoint]) -> Types:
         return Types(shared={variable.id: variable for variable in client.list_variables()})
     except Forbidden:
         named = each(partial(_named_types, client), with_variables)
-        keys = ((endpoint.name, number_of(endpoint)) for endpoint in with_variables)
+        keys = ((endpoint.name, endpoint.number) for endpoint in with_variables)
         return Types(named=dict(zip(keys, named, strict=True)))
 
 
@@ -80,11 +80,6 @@ def read_named(client: Client, names: Sequence[str]) -> dict[str, Endpoint]:
         except EndpointNotFound:
             return {}
     return {endpoint.name: endpoint for endpoint in client.list_endpoints()} if names else {}
-
-
-def number_of(endpoint: Endpoint) -> int:
-    """The number of the version that an answer describes."""
-    return endpoint.version if isinstance(endpoint, EndpointVersion) else endpoint.current_version
 
 
 def inactive(endpoint: Endpoint) -> str | None:
@@ -134,7 +129,7 @@ def pin_of(
 
 
 def _named_types(client: Client, endpoint: Endpoint) -> Mapping[str, str]:
-    document: Any = client.openapi(endpoint.name, version=number_of(endpoint))
+    document: Any = client.openapi(endpoint.name, version=endpoint.number)
     for key in ("components", "schemas", "Variables", "properties"):
         document = document.get(key) if isinstance(document, dict) else None
     schemas = document.items() if isinstance(document, dict) else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 
 from endpoints_gitops.api.client import Client
@@ -54,7 +55,7 @@ def _judged(side: Side, use: Use, pin: Pin, there: _There, types: Types) -> Judg
     if there.error is not None:
         return Judged(environment=side.environment, pin=pin, error=there.error)
     named = types.of(there.version) if there.version is not None else None
-    findings = judge_pin(pin, there.endpoint, there.version, types.shared, named, use)
+    findings = judge_pin(pin, there.endpoint, there.version, types.shared, named, use, datetime.now(UTC))
     return Judged(environment=side.environment, pin=pin, findings=findings)
 
 

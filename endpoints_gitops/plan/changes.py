@@ -119,6 +119,11 @@ class Plan:
         return tuple(one for one in self.left_alone if one.verdict is Verdict.CONFLICT)
 
     @property
+    def idled(self) -> tuple[LeftAlone, ...]:
+        """Tables that the server switched off by itself: neither drift nor conflict."""
+        return tuple(one for one in self.left_alone if one.verdict is Verdict.IDLED)
+
+    @property
     def drifted(self) -> tuple[LeftAlone, ...]:
         return tuple(one for one in self.left_alone if one.verdict is Verdict.DRIFTED)
 

@@ -120,7 +120,7 @@ class Evidence:
 
     `history` is newest first, None where it cannot be had, and `without_history` says why. `versions` is None until
     they are asked for. `is_dirty`: the file is not as HEAD has it. `is_pinned`: a lock names this endpoint, so it was
-    there.
+    there. `now` is the time, None where idle tables are not asked about.
     """
 
     record: Recorded | None = None
@@ -129,11 +129,12 @@ class Evidence:
     versions: tuple[EndpointVersion, ...] | None = None
     is_dirty: bool = False
     is_pinned: bool = False
+    now: datetime | None = None
 
     @classmethod
-    def of_record(cls, record: Recorded | None) -> Self:
+    def of_record(cls, record: Recorded | None, now: datetime | None = None) -> Self:
         """What is known before git or the server are asked."""
-        return cls(record=record)
+        return cls(record=record, now=now)
 
 
 def _kept(now: Meaning, before: Meaning, apart: Collection[Key]) -> Meaning:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -82,11 +82,19 @@ class Judged:
 
 
 def needs_versions(judged: Judged) -> bool:
-    """Whether the list of versions tells more: the query differs, and nothing else proves it to be ahead.
+    """Whether the list of versions tells more: the query differs, and nothing else proves it to be ahead; or a table is
+    off, and only the calls of its own version say whether it was idle.
 
     Where nothing can prove it any more, the list still says who made what is left alone, and when.
     """
-    return any(one.key is Key.QUERY and one.verdict is not Verdict.AHEAD for one in judged.differences)
+    return any(
+        (one.key is Key.QUERY and one.verdict is not Verdict.AHEAD) or _may_be_idle(one) for one in judged.differences
+    )
+
+
+def _may_be_idle(difference: Difference) -> bool:
+    is_off = difference.key is Key.MATERIALIZATION and difference.file is True
+    return is_off and difference.verdict in (Verdict.DRIFTED, Verdict.CONFLICT)
 
 
 def judge(
@@ -150,7 +158,7 @@ def _followers(case: Case, found: dict[Key, Finding]) -> dict[Key, Finding]:
     table = followers.get(Key.MATERIALIZATION) or found.get(Key.MATERIALIZATION)
     if table and case.file[Key.MATERIALIZATION] is True and case.file.get(Key.BUCKET_OVERRIDES):
         reason = f"comes with {Key.MATERIALIZATION}: {table.reason}"
-        followers[Key.BUCKET_OVERRIDES] = Finding(verdict=table.verdict, reason=reason, is_known=table.is_known)
+        followers[Key.BUCKET_OVERRIDES] = replace(table, reason=reason)
     return followers
 
 

@@ -26,6 +26,8 @@ class Verdict(StrEnum):
     AHEAD = "ahead"
     DRIFTED = "drifted"
     CONFLICT = "conflict"
+    IDLED = "idled"
+    """The server switched an unused table off by itself: nobody's change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +72,33 @@ class Case:
     def find(self, key: Key) -> Finding:
         """The verdict on a key that both state and in which they differ."""
         finding = self._adopted(key)
+        if finding is not None:
+            return finding
         for rule in (_by_record, _by_defaults, _by_versions, _by_commits):
             finding = finding or rule(self, key)
-        return finding or self._unknown(key)
+        finding = finding or self._unknown(key)
+        return _idled(self) if key is Key.MATERIALIZATION and self._has_idled(finding) else finding
+
+    @property
+    def described(self) -> Endpoint:
+        """The answer that says most of the current version: its own calls, where the versions were asked for."""
+        return self.version or self.endpoint
+
+    def _has_idled(self, finding: Finding) -> bool:
+        """Whether the table that the file says was switched off by the server (docs/server.md#tables-that-idle).
+
+        What the file began to say later than that, or than the last write to the server, is a wish that was not sent.
+        """
+        now = self.evidence.now
+        if now is None or self.file[Key.MATERIALIZATION] is not True or not self.described.has_idled(now):
+            return False
+        if finding.verdict is not Verdict.AHEAD:
+            return True
+        if self.lineage is None:
+            return False
+        began, idles_at = _began_at(self, self.lineage, Key.MATERIALIZATION), self.described.idles_at
+        was_sent = not began.is_later_than(self.endpoint.updated_at) and self.endpoint.updated_at is not None
+        return was_sent and (idles_at is None or not began.is_later_than(idles_at))
 
     def _adopted(self, key: Key) -> Finding | None:
         """`supersedes` answers for all keys: reviewed was the whole file, against the endpoint at that version.
@@ -256,6 +282,14 @@ def _what(case: Case, key: Key) -> str:
 
 def _ahead(reason: str) -> Finding:
     return Finding(verdict=Verdict.AHEAD, reason=reason)
+
+
+def _idled(case: Case) -> Finding:
+    from endpoints_gitops.contract.idling import since, way_back
+
+    endpoint = case.described
+    reason = f"S115 the server switched the table off by itself: {since(endpoint)}"
+    return Finding(verdict=Verdict.IDLED, reason=reason, fix=way_back(endpoint))
 
 
 def _drifted(reason: str) -> Finding:

@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ from endpoints_gitops.operations.agreement import disagreements
 FOLDER = Path(__file__).parent / "cases"
 OWN_KEYS = frozenset(("of", "edit", "sql", "live", "env"))
 OF_A_CASE = frozenset(("case", "finds", "near", "context", "before", "after", "both"))
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+"""`called: 31` of a `live` side means so many days before."""
 KINDS = ("lint", "pin", "uses", "locks", "definitions", "mistake", "base", "folder")
 FLAGS = {"move": "is_move", "strict": "is_unknown_error"}
 
@@ -131,7 +134,8 @@ def version(live: Mapping[str, Any], contract: Contract) -> EndpointVersion:
             "version": number,
             "version_id": live.get("version_id", f"version-{number}"),
             "is_materialized": bool(serving.materialized) and live.get("ready", True),
-            "materialization": {"enabled": bool(serving.materialized)},
+            "materialization": {"enabled": bool(serving.materialized), "hibernated": live.get("hibernated")},
+            "last_executed_at": NOW - timedelta(days=live["called"]) if "called" in live else None,
             "bucket_overrides": serving.bucket_overrides,
             "columns": [{"name": name, "type": kind} for name, kind in (columns or {}).items()],
             "tags": [*(contract.tags or ())],
@@ -149,7 +153,7 @@ def context(case: Case) -> Context:
 
 
 def _caller(given: Mapping[str, Any]) -> Caller:
-    keys = {"direct": "is_direct", "typed": "is_typed", "active": "is_active"}
+    keys = {"direct": "is_direct", "typed": "is_typed", "paging": "is_paging", "active": "is_active"}
     read = {keys.get(key, key): value for key, value in {"name": "app", **given}.items()}
     if "columns" in read:
         read["columns"] = tuple(read["columns"])
@@ -225,7 +229,7 @@ def test_a_pin(case: Case) -> None:
     endpoint = there and Endpoint.model_validate(there.model_dump() | (case.given.get("endpoint") or {}))
     is_gone = case.given.get("version_is_gone", False)
     use = Use(name="orders", reads=case.given.get("reads", "name"))
-    found = judge_pin(locked, endpoint, None if is_gone else there, types=_types(now), use=use)
+    found = judge_pin(locked, endpoint, None if is_gone else there, types=_types(now), use=use, now=NOW)
     newest = case.given.get("newest")
     ahead = behind(locked, newest, _move(case)) if newest else None
     _agree(case, (*found, *([ahead] if ahead else [])))

@@ -12,7 +12,7 @@ from endpoints_gitops.plan.evidence import Evidence, Past, recorded
 from endpoints_gitops.plan.judging import Presence, Verdict, judge, needs_versions
 from endpoints_gitops.plan.meaning import Key, of_definition
 
-AHEAD, DRIFTED, CONFLICT = Verdict
+AHEAD, DRIFTED, CONFLICT, IDLED = Verdict
 NEVER = object()
 
 
@@ -383,6 +383,68 @@ def test_materialisation_is_not_compared_where_either_side_is_inactive(make):
     assert set(verdicts(judge(off, make.endpoint(), Evidence(), None))) == {"active"}
     silent = make.loaded(materialization={"enabled": True})
     assert not judge(silent, make.endpoint(is_active=False), Evidence(), None).differences
+
+
+DAY = 24
+ON = {"materialization": {"enabled": True}}
+OFF = {"materialization": {"enabled": False}}
+TABLES = {
+    # what the file said at each hour; when the server was last written to and called; now; verdict
+    "its last call is more than 30 days ago": ([(1, ON)], 2, 3, 34 * DAY, IDLED),
+    "its last call is less than 30 days ago": ([(1, OFF), (2, ON)], 3, 4, 30 * DAY, CONFLICT),
+    "nothing ever called it": ([(1, OFF), (2, ON)], 3, None, 90 * DAY, CONFLICT),
+    "the file begins to ask for a table later": ([(1, OFF), (33 * DAY, ON)], 2, 3, 34 * DAY, AHEAD),
+    "the file asked for a table later than the last write": ([(1, OFF), (5, ON)], 2, 3, 34 * DAY, AHEAD),
+    "the edit that asks for a table is not committed": ([(1, OFF)], 2, 3, 34 * DAY, AHEAD),
+    "the file always asked for a table": ([(1, ON), (5, ON | {"description": "more"})], 6, 7, 34 * DAY, IDLED),
+    "somebody wrote to it after it idled out": ([(1, ON)], 33 * DAY, 3, 34 * DAY, IDLED),
+}
+
+
+@pytest.mark.parametrize(("commits", "written", "called", "now", "expected"), TABLES.values(), ids=TABLES)
+def test_a_table_that_idled_out(make, commits, written, called, now, expected):
+    endpoint = make.endpoint(
+        updated_at=at(written).isoformat(), last_executed_at=None if called is None else at(called).isoformat()
+    )
+    history = tuple(reversed([make.past(hour, **keys) for hour, keys in commits]))
+    last = commits[-1][1] if "not committed" not in str(expected) else ON
+    is_edited = commits[-1][1] is OFF
+    file = make.loaded(**(ON if is_edited else last))
+    judged = judge(file, endpoint, Evidence(history=history, is_dirty=is_edited, now=at(now)), None)
+    found = {one.key: one for one in judged.differences}[Key.MATERIALIZATION]
+    assert found.verdict is expected, found.reason
+    if expected is IDLED:
+        assert "S115 the server switched the table off by itself: no key has called it since 2026-07-01" in found.reason
+        assert found.fix.startswith("endpoints-gitops push --overwrite=signups@1 signups switches it on again")
+
+
+def test_a_table_that_idled_out_is_known_by_the_record_and_by_the_calls_of_its_own_version(make):
+    on = make.endpoint(materialized=True)
+    file = make.loaded(**ON)
+    record = recorded(None, endpoint=on, file=of_definition(file, None), at=at(2))
+    called = at(34 * DAY).isoformat()
+    endpoint = make.endpoint(last_executed_at=called)  # another version was called
+    evidence = Evidence(record=record, now=at(35 * DAY))
+    judged = judge(file, endpoint, evidence, None)
+    assert (verdicts(judged)["materialization"], needs_versions(judged)) == (DRIFTED, True)
+    versions = (make.version(1, "A", 1, last_executed_at=at(3).isoformat()),)
+    judged = judge(file, endpoint, Evidence(record=record, versions=versions, now=at(35 * DAY)), None)
+    assert (verdicts(judged)["materialization"], needs_versions(judged)) == (IDLED, False)
+
+
+def test_a_server_that_says_that_a_table_hibernates_is_believed(make):
+    file = make.loaded(**ON, bucket_overrides={"timestamp": "day"})
+    off = {"enabled": False, "hibernated": True}
+    evidence = Evidence(history=(make.past(1, **ON),), now=at(2))
+    judged = judge(file, make.endpoint(materialization=off, updated_at=at(2).isoformat()), evidence, None)
+    assert verdicts(judged) == {"materialization": IDLED, "bucket_overrides": IDLED}
+    unknown = judge(
+        file,
+        make.endpoint(materialization=off, updated_at=at(2).isoformat()),
+        Evidence(history=(make.past(1, **ON),)),
+        None,
+    )
+    assert IDLED not in verdicts(unknown).values(), "without a clock, nothing is said of idling"
 
 
 def test_an_environment_is_judged_by_its_own_settings(make):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
-from endpoints_gitops.cli import base_diff, bases, differences, plans
+from endpoints_gitops.cli import base_diff, bases, differences, findings, plans
 from endpoints_gitops.cli.arguments import add_selectors
-from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
+from endpoints_gitops.contract.idling import all_idling
 from endpoints_gitops.errors import ExitCode
+from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.operations.compare import Comparison, compare
@@ -18,7 +21,12 @@ from endpoints_gitops.plan.judging import Difference, Judged, Presence, Verdict
 from endpoints_gitops.plan.meaning import Key
 from endpoints_gitops.plan.variables import VariableAction
 
-_STYLES = {Verdict.AHEAD: Style.PLAIN, Verdict.DRIFTED: Style.WARN, Verdict.CONFLICT: Style.BAD}
+_STYLES = {
+    Verdict.AHEAD: Style.PLAIN,
+    Verdict.DRIFTED: Style.WARN,
+    Verdict.CONFLICT: Style.BAD,
+    Verdict.IDLED: Style.WARN,
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Print what differs and nothing else; exit code 1 when anything does."""
+    """Print what differs and nothing else; exit code 1 when anything does. A table that the server switched off by
+    itself is said, and is no difference."""
     if arguments.against != "live":
         return base_diff.outcome(arguments, console)
     with Context.of(arguments, console) as context:
@@ -36,15 +45,20 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     differing = tuple(one for one in comparison.judged if _differs(one, comparison))
     console.show(line for one in differing for line in _lines(one))
     console.show(_variable_lines(comparison))
+    idle = all_idling((one.endpoint for one in comparison.judged if one.loaded and one.endpoint), datetime.now(UTC))
+    console.show(findings.lines(idle))
     _say_notes(console, comparison)
     summary = _summary(comparison, differing)
     console.show([Line(_counted(summary), Style.HEAD)])
-    changed = bool(differing or comparison.variable_changes)
+    changed = bool(comparison.variable_changes) or not all(map(_is_idled, differing))
     return Outcome(
         command="diff",
         exit_code=ExitCode.FINDINGS if changed else ExitCode.DONE,
         summary=summary,
-        items=(*map(_item, differing), *map(plans.variable_item, comparison.variable_changes)),
+        items=(
+            *(_item(one, idle) for one in comparison.judged if _differs(one, comparison) or _is_idling(one, idle)),
+            *map(plans.variable_item, comparison.variable_changes),
+        ),
     )
 
 
@@ -53,6 +67,15 @@ def _differs(judged: Judged, comparison: Comparison) -> bool:
     return bool(judged.differences) or (
         judged.presence is not Presence.BOTH and judged.name not in comparison.predecessors
     )
+
+
+def _is_idled(judged: Judged) -> bool:
+    """Whether all that differs is a table that the server switched off by itself."""
+    return bool(judged.differences) and all(one.verdict is Verdict.IDLED for one in judged.differences)
+
+
+def _is_idling(judged: Judged, idle: Sequence[Finding]) -> bool:
+    return any(one.endpoint == judged.name for one in idle)
 
 
 def _lines(judged: Judged) -> Iterator[Line | str]:
@@ -70,7 +93,8 @@ def _title(judged: Judged) -> str:
         reason = judged.reason or "push creates it"
         return f"{judged.name}: only here, {where}; {f'conflict: {reason}' if judged.gone else reason}"
     said = f": {judged.reason}" if judged.reason else ""
-    return f"{judged.name}: changed, version {version}, {where}{said}"
+    word = "idled out" if _is_idled(judged) else "changed"
+    return f"{judged.name}: {word}, version {version}, {where}{said}"
 
 
 def _difference_lines(judged: Judged, one: Difference) -> Iterator[Line | str]:
@@ -81,6 +105,8 @@ def _difference_lines(judged: Judged, one: Difference) -> Iterator[Line | str]:
         yield f"  {one.key}:"
         yield from (Line(f"    {line.text}", line.style) for line in shown)
     yield Line(f"    {one.verdict}: {one.reason}", _STYLES[one.verdict])
+    if one.verdict is Verdict.IDLED:
+        yield Advice(f"    fix: {one.fix}", Style.FAINT)
 
 
 def _sides(judged: Judged, one: Difference) -> differences.Sides:
@@ -118,11 +144,12 @@ def _say_notes(console: Console, comparison: Comparison) -> None:
 
 
 def _summary(comparison: Comparison, differing: tuple[Judged, ...]) -> dict[str, int]:
-    presences = Counter(judged.presence for judged in differing)
+    presences = Counter(judged.presence for judged in differing if not _is_idled(judged))
     return {
         "changed": presences[Presence.BOTH],
         "only_here": presences[Presence.ONLY_HERE],
         "only_there": presences[Presence.ONLY_THERE],
+        "idled": sum(map(_is_idled, differing)),
         "variables": len(comparison.variable_changes),
         "same": comparison.unchanged,
         "outside": comparison.outside,
@@ -134,18 +161,19 @@ def _counted(summary: dict[str, int]) -> str:
         "changed": "changed",
         "only_here": "only here",
         "only_there": "only there",
+        "idled": "idled out",
         "variables": "shared variables",
     }
     said = [f"{summary[key]} {word}" for key, word in words.items() if summary[key]]
     return f"{', '.join(said) or 'no differences'}; {summary['same']} the same"
 
 
-def _item(judged: Judged) -> JsonObject:
+def _item(judged: Judged, idle: Sequence[Finding]) -> JsonObject:
     found: list[Json] = [_difference_item(judged, one) for one in judged.differences]
     return {
         "name": judged.name,
         "kind": "endpoint",
-        "state": "changed" if judged.presence is Presence.BOTH else judged.presence,
+        "state": _state(judged),
         "path": judged.loaded.path if judged.loaded else None,
         "version": judged.endpoint.current_version if judged.endpoint else None,
         "author": judged.author,
@@ -153,7 +181,14 @@ def _item(judged: Judged) -> JsonObject:
         "gone": judged.gone,
         "reason": judged.reason or None,
         "differences": found,
+        "findings": [one.as_json() for one in idle if one.endpoint == judged.name],
     }
+
+
+def _state(judged: Judged) -> str:
+    if judged.presence is not Presence.BOTH:
+        return str(judged.presence)
+    return "idled" if _is_idled(judged) else "changed" if judged.differences else "same"
 
 
 def _difference_item(judged: Judged, one: Difference) -> JsonObject:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 
+from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.arguments import version_number
 from endpoints_gitops.cli.console import Console
 from endpoints_gitops.cli.context import Context
@@ -19,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print its settings and its query."""
     from endpoints_gitops.cli.endpoint_view import lines
+    from endpoints_gitops.contract.idling import all_idling
 
     name, number = arguments.name, arguments.version
     with Context.of(arguments, console) as context, context.naming(name):
@@ -26,5 +29,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         endpoint = client.get_endpoint(name) if number is None else client.get_version(name, number)
         address = context.address(name)
     console.show(lines(endpoint, address))
-    item = {**endpoint.model_dump(mode="json"), "address": address}
+    idle = all_idling([endpoint], datetime.now(UTC))
+    console.warn(*findings.lines(idle))
+    item = {**endpoint.model_dump(mode="json"), "address": address, "findings": list(findings.items(idle))}
     return Outcome(command="get", summary={"endpoints": 1}, items=(item,))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.cli.rows import table
@@ -13,6 +16,7 @@ from endpoints_gitops.model.outcome import Outcome
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint
+    from endpoints_gitops.model.finding import Finding
 
 COLUMNS = ("name", "version", "active", "materialised", "kind", "tags", "description")
 
@@ -24,16 +28,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print a table, one line for each endpoint."""
+    from endpoints_gitops.contract.idling import all_idling
+
     with Context.of(arguments, console) as context:
         endpoints = context.managed(context.client.list_endpoints(), arguments.selectors)
-    items = tuple(_item(endpoint) for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.name))
+    idle = all_idling(endpoints, datetime.now(UTC))
+    items = tuple(_item(endpoint, idle) for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.name))
     if not items:
         console.say("the project has no endpoints")
     console.show_document(table(COLUMNS, [[_shown(item[column]) for column in COLUMNS] for item in items]))
+    console.warn(*findings.lines(idle))
     return Outcome(command="list", summary={"endpoints": len(items)}, items=items)
 
 
-def _item(endpoint: Endpoint) -> JsonObject:
+def _item(endpoint: Endpoint, idle: Sequence[Finding]) -> JsonObject:
     return {
         "name": endpoint.name,
         "version": endpoint.current_version,
@@ -44,6 +52,7 @@ def _item(endpoint: Endpoint) -> JsonObject:
         "description": endpoint.description,
         "id": endpoint.id,
         "updated_at": endpoint.updated_at.isoformat() if endpoint.updated_at else None,
+        "findings": [one.as_json() for one in idle if one.endpoint == endpoint.name],
     }
 
 

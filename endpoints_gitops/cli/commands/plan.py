@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from datetime import UTC, datetime
 from pathlib import Path
 
-from endpoints_gitops.cli import consequences, plans, push_options
+from endpoints_gitops.cli import consequences, findings, plans, push_options
 from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
+from endpoints_gitops.contract.idling import all_idling
 from endpoints_gitops.errors import ExitCode, worst
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.operations.compare import compare
@@ -31,10 +33,12 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         plan = plan_of(context.workplace, comparison, allowed)
         there, ours = comparison.endpoints, comparison.definitions
         found = consequences.of_plan(context, plan, there, ours, comparison.variables)
+        idle = all_idling((there[name] for name in there.keys() & ours.keys()), datetime.now(UTC))
     for warning in comparison.warnings:
         console.warn(Line(warning, Style.WARN))
     console.show(plans.lines(plan))
     console.show(consequences.lines(found, verbose=console.verbose))
+    console.show(findings.lines(idle))
     console.say(*plans.notes(plan))
     if arguments.out is not None:
         _save(plan, Path(arguments.out), console)
@@ -42,7 +46,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         command="plan",
         exit_code=_exit_code(plan, arguments),
         summary={**plans.summary(plan), "same": comparison.unchanged, "outside": comparison.outside},
-        items=plans.items(plan, found),
+        items=plans.items(plan, (*found, *idle)),
         errors=plans.warnings(plan, fail_on_drift=arguments.fail_on_drift),
     )
 

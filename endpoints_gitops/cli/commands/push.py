@@ -96,7 +96,7 @@ class _SavedPlan:
 def carried_out(context: Context, plan: Plan, ground: Ground) -> PushResult:
     """Show the plan, have it confirmed, and push it. Raises UsageError where nobody says yes."""
     console = context.console
-    if not plan.is_empty or plan.drifted:
+    if not plan.is_empty or plan.drifted or plan.idled:
         console.say(*plans.lines(plan, conflicts=False))
     console.say(*plans.notes(plan))
     found = consequences.of_plan(context, plan, ground.endpoints, ground.definitions, ground.variables)

@@ -46,8 +46,8 @@ class Rule:
 
     `severity` counts for callers that read by name. `position` and `call` are its severity for the other ways of
     reading, None where that makes no difference; `typed` for callers that read rows into types, `direct` for those
-    that ask with `refresh: direct`. `is_everywhere`: it happens to every version at once. `judge` is None for rules
-    that need more than two contracts.
+    that ask with `refresh: direct`; `paging` for those that ask page by page. `is_everywhere`: it happens to every
+    version at once. `judge` is None for rules that need more than two contracts.
     """
 
     code: str
@@ -62,6 +62,7 @@ class Rule:
     call: Severity | None = None
     typed: Severity | None = None
     direct: Severity | None = None
+    paging: Severity | None = None
     is_exposure: bool = False
     is_undecidable: bool = False
     is_everywhere: bool = False

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from endpoints_gitops.contract.contract import DATES, HOGQL
+from endpoints_gitops.contract.contract import DATES, HOGQL, Contract
 from endpoints_gitops.contract.pair import Pair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
+from endpoints_gitops.hogql.insight_shape import insight_shape
 from endpoints_gitops.hogql.insights import breakdown_properties
+from endpoints_gitops.hogql.parser import ParseFailure
+from endpoints_gitops.hogql.table_reads import limits_before_variables, lost_wrappers, open_edges
 from endpoints_gitops.model.finding import Scope, Severity
 
 
@@ -226,8 +230,189 @@ declare(
 )
 
 
+@judged_by(
+    Rule(
+        code="S112",
+        slug="table-order-lost",
+        severity=Severity.WARN,
+        paging=Severity.ERROR,
+        scope=Scope.IN_PLACE,
+        summary="A materialised query has an ORDER BY; the server reads its table without one.",
+        why="The order of the rows is chance, and with a LIMIT or pages so is which rows come back.",
+        fix="sort and cut in the app, or do not materialise",
+        example=("materialization: {enabled: false}, ORDER BY day", "materialization: {enabled: true}, ORDER BY day"),
+        call=Severity.INFO,
+    )
+)
+def table_order_lost(pair: Pair) -> Iterator[Hit]:
+    yield from _new(_lost_order, pair)
+
+
+@judged_by(
+    Rule(
+        code="S113",
+        slug="table-limit-before-variables",
+        severity=Severity.ERROR,
+        scope=Scope.IN_PLACE,
+        summary="A materialised query has variables and a LIMIT.",
+        why="The table keeps the first rows over all values, and the variables filter those: rows are missing.",
+        fix="drop the LIMIT and have callers send `limit`, or do not materialise",
+        example=("WHERE plan = {variables.plan}", "WHERE plan = {variables.plan} LIMIT 100"),
+        call=Severity.INFO,
+    )
+)
+def table_limit_before_variables(pair: Pair) -> Iterator[Hit]:
+    yield from _new(_early_limits, pair)
+
+
+@judged_by(
+    Rule(
+        code="S114",
+        slug="table-wrapper-lost",
+        severity=Severity.ERROR,
+        scope=Scope.IN_PLACE,
+        summary="A materialised query has a variable inside an expression that is more than a call of one argument.",
+        why="When the table is read, the server compares the bare value: rows are missing, or wrong.",
+        fix="have callers send the whole value, or do not materialise",
+        example=("WHERE url LIKE {variables.pattern}", "WHERE url LIKE concat({variables.prefix}, '%')"),
+        call=Severity.INFO,
+    )
+)
+def table_wrapper_lost(pair: Pair) -> Iterator[Hit]:
+    yield from _new(_bare_values, pair)
+
+
+declare(
+    Rule(
+        code="S115",
+        slug="table-idles-out",
+        severity=Severity.WARN,
+        scope=Scope.IN_PLACE,
+        summary="The server switches off the table of a version that no key has called for 30 days.",
+        why="Without it, required variables become optional, `refresh: direct` gets a 400, and calls are slower.",
+        fix="call NAME with a key, or switch materialisation off in the file",
+        example=("the last call with a key was 10 days ago", "the last call with a key was 27 days ago"),
+    )
+)
+
+
+@judged_by(
+    Rule(
+        code="S116",
+        slug="range-bucket-edges",
+        severity=Severity.WARN,
+        scope=Scope.IN_PLACE,
+        summary="A materialised query compares a bucketed column with a range variable by `>` or `<`.",
+        why="The value is cut to its bucket: the rows of the boundary's bucket are lost.",
+        fix="use `>=` and `<=`, and have callers send the edges of buckets",
+        example=("WHERE timestamp >= {variables.since}", "WHERE timestamp > {variables.since}"),
+        call=Severity.INFO,
+    )
+)
+def range_bucket_edges(pair: Pair) -> Iterator[Hit]:
+    yield from _new(_lost_edges, pair)
+
+
+@judged_by(
+    Rule(
+        code="S117",
+        slug="breakdown-limit-without-effect",
+        severity=Severity.INFO,
+        scope=Scope.VERSION,
+        summary="An insight of an endpoint says `breakdown_limit`.",
+        why="Runs use 10,000, whatever it says; a change of it cuts a version for nothing, so `push` does not send it.",
+        fix="remove it",
+        example=("breakdownFilter: {breakdown: $os}", "breakdownFilter: {breakdown: $os, breakdown_limit: 10}"),
+    )
+)
+def breakdown_limit_changed(pair: Pair) -> Iterator[Hit]:
+    if pair.is_insight:
+        before, after = breakdown_limit(pair.before), breakdown_limit(pair.after)
+        if before != after:
+            yield _without_effect(before, after)
+
+
+def table_hits(side: Contract) -> Iterator[tuple[str, Hit]]:
+    """What one query loses by its table (S112 to S114, S116), each with its rule; nothing where it has none."""
+    for code, judge in _OF_A_TABLE.items():
+        for hit in judge(side):
+            yield code, hit
+
+
+def breakdown_limit_hits(side: Contract) -> Iterator[Hit]:
+    """That an insight says a `breakdown_limit` (S117)."""
+    limit = breakdown_limit(side)
+    if limit is not None:
+        yield _without_effect(None, limit)
+
+
+def breakdown_limit(side: Contract) -> int | None:
+    return insight_shape(side.query).breakdown_limit if side.kind != HOGQL else None
+
+
 def refused(refusal: str) -> str:
     return f"the query cannot be materialised: {refusal}"
+
+
+def _new(judge: Callable[[Contract], Iterator[Hit]], pair: Pair) -> Iterator[Hit]:
+    """What the table loses from now on and did not lose before."""
+    known = {(hit.locus, hit.severity) for hit in judge(pair.before)}
+    for hit in judge(pair.after):
+        if (hit.locus, hit.severity) not in known:
+            yield replace(hit, scope=pair.setting_scope, key="materialization.enabled" if pair.turned_on else "query")
+
+
+def _lost_order(side: Contract) -> Iterator[Hit]:
+    rows = side.shape if side.is_from_table else None
+    if rows is None or not rows.order_by:
+        return
+    limit = f" and LIMIT {rows.limit_text}" if rows.limit_text else ""
+    message = f"the table is read without ORDER BY {', '.join(rows.order_by)}: the order of rows{limit} is chance"
+    severity = Severity.ERROR if rows.limit_text else None
+    yield Hit(locus="query.order", message=message, before=[*rows.order_by], severity=severity)
+
+
+def _early_limits(side: Contract) -> Iterator[Hit]:
+    try:
+        limits = limits_before_variables(side.sql or "") if side.is_from_table and side.inputs and side.sql else ()
+    except ParseFailure:
+        return
+    names = ", ".join(repr(one.name) for one in side.inputs)
+    for limit in limits:
+        message = f"the table keeps {limit} rows over all values of {names}: the rows behind them are never answered"
+        yield Hit(locus="query.limit", message=message, after=limit)
+
+
+def _bare_values(side: Contract) -> Iterator[Hit]:
+    try:
+        lost = lost_wrappers(side.sql) if side.is_from_table and side.inputs and side.sql else ()
+    except ParseFailure:
+        return
+    for one in lost:
+        message = f"the table is compared with the bare value of {one.variable!r}, not with {one.text}"
+        yield Hit(locus=f"variables.{one.variable}", message=message, before=one.text)
+
+
+def _lost_edges(side: Contract) -> Iterator[Hit]:
+    overrides = side.serving.bucket_overrides or {}
+    try:
+        edges = open_edges(side.sql, overrides) if side.is_from_table and side.inputs and side.sql else ()
+    except ParseFailure:
+        return
+    for edge in edges:
+        message = (
+            f"{edge.column} {edge.operator} {edge.variable!r} loses the whole {edge.bucket.replace('_', ' ')} "
+            "of the boundary, because the table holds one row for each"
+        )
+        yield Hit(locus=f"variables.{edge.variable}", message=message, after=f"{edge.column} {edge.operator}")
+
+
+def _without_effect(before: int | None, after: int | None) -> Hit:
+    message = "breakdown_limit has no effect in an endpoint: every run uses 10,000"
+    return Hit(locus="insight.breakdown_limit", message=message, before=before, after=after)
+
+
+_OF_A_TABLE = {"S112": _lost_order, "S113": _early_limits, "S114": _bare_values, "S116": _lost_edges}
 
 
 def _setting(locus: str, message: str, before: object, after: object, key: str, pair: Pair) -> Hit:

@@ -140,7 +140,7 @@ def _shape_differences(before: InsightShape, after: InsightShape) -> Iterator[tu
         was, now = [*getattr(before, name)], [*getattr(after, name)]
         if was != now:
             yield name, was, now, True
-    for name in ("is_total", "is_compared", "interval", "breakdown_limit"):
+    for name in ("is_total", "is_compared", "interval"):
         was, now = getattr(before, name), getattr(after, name)
         if was != now:
             yield name, was, now, name.startswith("is_")

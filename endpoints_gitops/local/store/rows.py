@@ -62,7 +62,7 @@ class StoredVersion:
     """One version. `reason` says why it cannot be materialised, None when it can.
 
     It is materialised or being so while `saved_query_id` is set; there is a table once `built_at` is set.
-    `building_since` is set while a build runs.
+    `building_since` is set while a build runs. `materialized_since` is when it was first asked for.
     """
 
     id: str
@@ -84,6 +84,7 @@ class StoredVersion:
     building_since: datetime | None = None
     built_at: datetime | None = None
     build_error: str | None = None
+    materialized_since: datetime | None = None
 
     @property
     def kind(self) -> str:

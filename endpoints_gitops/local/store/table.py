@@ -28,6 +28,10 @@ class Table[Row]:
             f'CREATE TABLE IF NOT EXISTS {name} (place INTEGER PRIMARY KEY, {columns}, UNIQUE("{self.key}"))'
         )
 
+        there = {record[1] for record in connection.execute(f"PRAGMA table_info({name})")}
+        for column in (column for column in self._names if column not in there):  # a state of an older release
+            connection.execute(f'ALTER TABLE {name} ADD COLUMN "{column}"')
+
     def insert(self, row: Row) -> Row:
         marks = ", ".join("?" * len(self._names))
         columns = ", ".join(f'"{column}"' for column in self._names)
