@@ -105,11 +105,20 @@ def _parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
         _refuse_unknown(name)
     parser = _Parser(prog=f"{PROGRAM} {name}", **_SPELLING)
     _furnish(parser, name)
+    _refuse_dashes(words)
     spelled = [_BARE.get(word, word) for word in words[1:]]
     try:
         return parser.parse_intermixed_args(spelled)
     except TypeError:  # argparse cannot, where a name stands in place of an option or a command has commands of its own
         return parser.parse_args(spelled)
+
+
+def _refuse_dashes(words: Sequence[str]) -> None:
+    """argparse takes the `--` of `--option=--` for the end of the options, and the option is left with a list."""
+    for word in words[: words.index("--") if "--" in words else None]:
+        option, _, value = word.partition("=")
+        if option.startswith("-") and value == "--":
+            raise UsageError(f"{option}: `--` is not a value", code="usage.arguments")
 
 
 def _program() -> argparse.ArgumentParser:

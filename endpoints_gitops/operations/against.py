@@ -7,6 +7,8 @@
     a plan's file   what the server had when it was made, with what the plan would make of it
     a git ref       the definitions of its merge base with HEAD; `REF..HEAD`: of its tip; `REF:PATH`: of that folder
 
+A name that is both a ref and a path is the ref; `./NAME` is the path.
+
 Only the first two ask a server. A WHAT that cannot be read is G109 and exit code 4, never "no changes".
 """
 
@@ -37,7 +39,7 @@ from endpoints_gitops.workspace.base import BaseUnavailable, Location, base_of
 from endpoints_gitops.workspace.commits import definitions_at
 from endpoints_gitops.workspace.definitions import read_all
 from endpoints_gitops.workspace.files import shown
-from endpoints_gitops.workspace.git import Repository, repository
+from endpoints_gitops.workspace.git import Repository, repository, resolved
 from endpoints_gitops.workspace.selection import managed, select_names
 
 _VERSION: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,127})@([1-9][0-9]{0,8})")
@@ -97,10 +99,10 @@ def resolve(what: str, here: Here, selectors: Sequence[str] = ()) -> Against:
     """Both sides of what the selectors mean. Raises BaseUnavailable, ApiError, and InvalidInput for a damaged lock or
     plan.
     """
-    return _narrowed(_resolver(what)(what, here), here, selectors)
+    return _narrowed(_resolver(what, here)(what, here), here, selectors)
 
 
-def _resolver(what: str) -> Callable[[str, Here], Against]:
+def _resolver(what: str, here: Here) -> Callable[[str, Here], Against]:
     if not what.strip():
         fix = "--against takes live, lock, NAME@N, a folder, a plan, or a git ref"
         raise UsageError("--against says nothing to compare with", fix=fix, code="usage.against")
@@ -108,10 +110,9 @@ def _resolver(what: str) -> Callable[[str, Here], Against]:
         return _WORDS[what]
     if _VERSION.fullmatch(what):
         return _version
-    if os.path.isdir(what):  # noqa: PTH112 - a text that can be no path is none, where Path would raise
-        return _folder
-    is_plan = os.path.isfile(what) or what.endswith(".json")  # noqa: PTH113 - likewise
-    return _plan if is_plan else _commit
+    if _is_path(what) and _commit_at(what, here) is None:
+        return _folder if Path(what).is_dir() else _plan
+    return _plan if what.endswith(".json") else _commit
 
 
 def _live(_: str, here: Here) -> Against:
@@ -170,6 +171,17 @@ def _folder(what: str, here: Here) -> Against:
     return _files(what, here, definitions)
 
 
+def _is_path(what: str) -> bool:
+    """Whether there is something at this path. A text that cannot be a path is none, where Path would raise."""
+    return os.path.isdir(what) or os.path.isfile(what)  # noqa: PTH112, PTH113
+
+
+def _commit_at(what: str, here: Here) -> str | None:
+    """The commit that WHAT names. It wins over a path: a checkout must not redirect `main` to a folder called main."""
+    found = repository(here.folder)
+    return resolved(found.top, what) if found else None
+
+
 def _commit(what: str, here: Here) -> Against:
     place = Location(folder=here.folder, environment=here.environment, configuration=here.configuration)
     base = base_of(what, place, spelled="--against ")
@@ -181,7 +193,9 @@ def _commit(what: str, here: Here) -> Against:
     if not definitions and not problems:
         base.refuse_moved({one.name for one in here.definitions}, "--against ")
     against = _files(base.what, here, definitions, problems)
-    return replace(against, notes=(*base.notes, *against.notes), unreadable=problems)
+    both = (f"{what} is a commit and a path here; this compares with the commit (./{what} is the path)",)
+    notes = (*base.notes, *against.notes, *(both if _is_path(what) else ()))
+    return replace(against, notes=notes, unreadable=problems)
 
 
 def _files(what: str, here: Here, definitions: Sequence[LoadedDefinition], problems: Sequence[Problem] = ()) -> Against:

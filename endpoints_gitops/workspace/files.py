@@ -41,6 +41,17 @@ def write_atomically(path: Path, content: bytes, *, folder: Path | None = None) 
         sync_folder(real.parent)
 
 
+def work_tree(start: Path) -> Path | None:
+    """The top of the git work tree that a folder (which need not exist) is in, links followed; None outside of one.
+
+    The top is the nearest folder with a `.git`, which no commit can contain. A bare repository is no work tree.
+    """
+    real = start.resolve()
+    if ".git" in real.parts:
+        return None
+    return next((folder for folder in (real, *real.parents) if _has_git(folder)), None)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable; where folders cannot be opened (Windows) the system does it by itself."""
     if os.name == "posix":
@@ -57,6 +68,11 @@ def shown(path: Path) -> str:
     absolute = os.path.abspath(path)  # noqa: PTH100 - likewise
     below = absolute.removeprefix(here.rstrip(os.sep) + os.sep) if absolute != here else "."
     return below.replace(os.sep, "/")
+
+
+def _has_git(folder: Path) -> bool:
+    entry = os.path.join(folder, ".git")  # noqa: PTH118 - every start of a command comes through here
+    return os.path.isfile(entry) or os.path.lexists(os.path.join(entry, "HEAD"))  # noqa: PTH113, PTH118 - likewise
 
 
 def _mode_of(path: Path) -> int | None:

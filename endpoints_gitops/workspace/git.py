@@ -1,27 +1,34 @@
 """What git knows of a folder, asked from git itself.
 
-Nothing here writes: no lock is taken, no hook, pager, signature check or file monitor runs, whatever the user's git
-configuration says, and variables that git sets for hooks do not lead to another repository.
+Git starts at the top of the work tree, and at no repository that lies inside of it. Nothing here writes or fetches: no
+lock is taken, and no hook, filter, pager, signature check, file monitor or transport runs, whatever a configuration of
+git says. Git gets neither the keys of the caller's environment nor the variables that lead to another repository.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.errors import CouldNotFindOut, UsageError
 from endpoints_gitops.model.printable import printable
-from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.files import shown, work_tree
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 _SETTINGS: Final = {
+    "safe.bareRepository": "explicit",
+    "protocol.allow": "never",
     "core.fsmonitor": "false",
     "core.hooksPath": os.devnull,
+    "core.pager": "cat",
     "core.quotePath": "false",
     "log.showSignature": "false",
+    "submodule.recurse": "false",
     "color.ui": "false",
 }
 _OPTIONS: Final = (
@@ -29,21 +36,23 @@ _OPTIONS: Final = (
     "--literal-pathspecs",
     *(word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")),
 )
-_SET_FOR_HOOKS: Final = (
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_INDEX_FILE",
-    "GIT_PREFIX",
-    "GIT_COMMON_DIR",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_NAMESPACE",
-    "GIT_EXTERNAL_DIFF",
-    "GIT_LITERAL_PATHSPECS",
-    "GIT_GLOB_PATHSPECS",
-    "GIT_NOGLOB_PATHSPECS",
-    "GIT_ICASE_PATHSPECS",
+_VARIABLES: Final = {
+    "LC_ALL": "C",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+_INHERITED: Final = frozenset(
+    (
+        *("HOME", "USER", "LOGNAME", "SUDO_UID", "XDG_CONFIG_HOME", "TMPDIR", "TMP", "TEMP"),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"),
+        *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "USERPROFILE", "HOMEDRIVE", "HOMEPATH", "APPDATA", "PROGRAMDATA"),
+        *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_DISCOVERY_ACROSS_FILESYSTEM"),
+        "GIT_TEST_ASSUME_DIFFERENT_OWNER",  # git's own test of the ownership check
+    )
 )
+_FILTER_COMMANDS: Final = ("clean", "smudge", "process")
 
 
 class GitFailed(CouldNotFindOut):
@@ -67,29 +76,35 @@ class Repository:
 
 
 def repository(folder: Path) -> Repository | None:
-    """The repository that a folder (there already or not) is in; None without git, work tree, or a first commit.
+    """The repository whose work tree a folder (which need not exist) is in; None without git, work tree, or a commit.
 
     Raises GitFailed for a repository that git refuses to read.
     """
-    place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
+    top = work_tree(folder)
+    if top is None:
+        return None
     try:
-        answer = git(place, "rev-parse", "--show-toplevel", "--is-shallow-repository")
+        answer = git(top, "rev-parse", "--show-toplevel", "--is-shallow-repository")
     except FileNotFoundError:
         return None
-    except GitFailed as error:
-        if "not a git repository (or any" in error.message or "must be run in a work tree" in error.message:
-            return None
-        raise
-    top, shallow = os.fsdecode(answer).splitlines()[-2:]
-    head = resolved(place, "HEAD")
-    return Repository(top=Path(top).resolve(), head=head, is_shallow=shallow == "true") if head else None
+    told, shallow = os.fsdecode(answer).splitlines()[-2:]
+    if Path(told).resolve() != top:
+        message = f"the work tree of this repository is {printable(told)}: its core.worktree leads there"
+        raise GitFailed(message, where=shown(top), fix="git config --unset core.worktree")
+    head = resolved(top, "HEAD")
+    return Repository(top=top, head=head, is_shallow=shallow == "true") if head else None
 
 
 def resolved(folder: Path, ref: str) -> str | None:
-    """The full id of the commit that a ref means here, None where it means none."""
+    """The full id of the commit that a ref means here, None where it means none. `folder` is the top of a work tree."""
     words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
-    answer = _run(folder, words)
-    return answer.stdout.decode("ascii").strip() if answer.returncode == 0 else None
+    try:
+        answer = _run(folder, words)
+    except (ValueError, UnicodeError):  # no argument of a program can hold a NUL or half of a surrogate pair
+        return None
+    commit = answer.stdout.decode("ascii").strip()
+    is_commit = answer.returncode == 0 and len(commit) in (40, 64) and commit.isalnum()  # ^REF names what to leave out
+    return commit if is_commit else None
 
 
 def dirty(found: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:
@@ -108,38 +123,103 @@ def content_at(found: Repository, ref: str, path: Path) -> bytes | None:
     return git(found.top, "cat-file", "blob", listed.split(b"\t")[0].split()[2].decode("ascii"))
 
 
-def git(folder: Path, *words: str, given: bytes | None = None) -> bytes:
-    """What a git command prints. Raises GitFailed with its complaint, and FileNotFoundError where there is no git."""
-    answer = _run(folder, words, given)
+def tracked_changes(found: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:
+    """The tracked files below a folder that differ from a commit (default: HEAD's).
+
+    A file for which git configures a filter counts as changed when its times differ from those in the index: the filter
+    would be a program that runs.
+    """
+    options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
+    words = ("diff", *options, commit or found.head, "--", found.inside(folder.resolve()))
+    return frozenset(found.top / name for name in _names(git(found.top, *words, settings=_without_filters(found))))
+
+
+def git(folder: Path, *words: str, given: bytes | None = None, settings: Mapping[str, str] | None = None) -> bytes:
+    """What a git command prints; `folder` is the top of a work tree, `settings` go over git's configuration.
+
+    Raises GitFailed with its complaint, and FileNotFoundError where there is no git.
+    """
+    answer = _run(folder, words, given, settings or {})
     if answer.returncode != 0:
         said = printable(os.fsdecode(answer.stderr).strip()) or f"exit code {answer.returncode}"
         raise GitFailed(f"git {words[0]} failed: {said}", where=shown(folder))
     return answer.stdout
 
 
-def environment() -> dict[str, str]:
-    """The variables that git runs with."""
-    kept = {name: value for name, value in os.environ.items() if name not in _SET_FOR_HOOKS}
-    return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+def environment(top: Path) -> dict[str, str]:
+    """The variables that git runs with. No discovery goes above `top`."""
+    kept = {name: value for name, value in os.environ.items() if name in _INHERITED}
+    path = os.pathsep.join(_program_folders())
+    return kept | _safe_directories() | _VARIABLES | {"PATH": path, "GIT_CEILING_DIRECTORIES": str(top.parent)}
 
 
-def command(folder: Path, *words: str) -> list[str]:
-    """The argument list of a git command."""
-    return ["git", "-C", str(folder), *_OPTIONS, *words]
+def command(top: Path, *words: str, settings: Mapping[str, str] | None = None) -> list[str]:
+    """The argument list of a git command. Raises FileNotFoundError where there is no git."""
+    more = [word for name, value in (settings or {}).items() for word in ("-c", f"{name}={value}")]
+    return [_program(), "-C", str(top), *_OPTIONS, *more, *words]
 
 
-def _run(folder: Path, words: tuple[str, ...], given: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+def _run(
+    folder: Path, words: tuple[str, ...], given: bytes | None = None, settings: Mapping[str, str] | None = None
+) -> CompletedProcess[bytes]:
+    import subprocess
+
     return subprocess.run(
-        command(folder, *words), input=given or b"", env=environment(), capture_output=True, check=False
+        command(folder, *words, settings=settings),
+        input=given or b"",
+        env=environment(folder),
+        capture_output=True,
+        check=False,
     )
 
 
+def _program() -> str:
+    """The absolute path of git: the entries of PATH that are relative could lead into the checkout."""
+    from shutil import which
+
+    found = (which(os.path.join(folder, "git")) for folder in _program_folders())  # noqa: PTH118 - as texts
+    program = next(filter(None, found), None)
+    if program is None:
+        raise FileNotFoundError(2, "no git on PATH", "git")
+    return program
+
+
+def _program_folders() -> list[str]:
+    return [folder for folder in os.get_exec_path() if os.path.isabs(folder)]  # noqa: PTH117 - as texts
+
+
+def _safe_directories() -> dict[str, str]:
+    """The caller's `safe.directory` of GIT_CONFIG_COUNT, as containers in CI set it; the rest there may hold keys."""
+    count = os.environ.get("GIT_CONFIG_COUNT", "")
+    numbers = range(min(int(count), 1000)) if count.isascii() and count.isdigit() else range(0)
+    pairs = ((os.environ.get(f"GIT_CONFIG_KEY_{n}", ""), os.environ.get(f"GIT_CONFIG_VALUE_{n}", "")) for n in numbers)
+    values = [value for name, value in pairs if name.lower() == "safe.directory"]
+    kept = {f"GIT_CONFIG_KEY_{n}": "safe.directory" for n in range(len(values))}
+    return (
+        kept
+        | {f"GIT_CONFIG_VALUE_{n}": value for n, value in enumerate(values)}
+        | {"GIT_CONFIG_COUNT": str(len(values))}
+    )
+
+
+def _without_filters(found: Repository) -> dict[str, str]:
+    """Settings that switch off every filter that git's configuration defines, the user's own too."""
+    listed = git(found.top, "config", "--list", "--name-only", "-z")
+    keys = [name.split(".") for name in dict.fromkeys(_names(listed)) if name.startswith("filter.")]
+    filters = sorted({".".join(key[1:-1]) for key in keys})
+    unsafe = next((name for name in filters if "=" in name), None)
+    if unsafe is not None:
+        message = f"git's configuration defines the filter {printable(unsafe)!r}, which cannot be switched off"
+        raise GitFailed(message, where=shown(found.top), fix="give the filter a name without =")
+    settings = {f"filter.{name}.{what}": "" for name in filters for what in _FILTER_COMMANDS}
+    return settings | {f"filter.{name}.required": "false" for name in filters}
+
+
 def _differing(found: Repository, commit: str, folder: Path) -> frozenset[Path]:
+    changed = tracked_changes(found, folder, commit)
     pathspec = found.inside(folder.resolve())
-    options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--ignore-submodules=all")
-    changed = git(found.top, "diff", *options, commit, "--", pathspec)
     untracked = git(found.top, "ls-files", "-z", "--others", "--full-name", "--", pathspec)
-    return frozenset(found.top / name for answer in (changed, untracked) for name in _names(answer))
+    return changed | {found.top / name for name in _names(untracked)}
 
 
 def _names(answer: bytes) -> Iterator[str]:

@@ -18,7 +18,7 @@ class Blobs:
     def __init__(self, found: Repository) -> None:
         self._process = subprocess.Popen(
             command(found.top, "cat-file", "--batch"),
-            env=environment(),
+            env=environment(found.top),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -48,7 +48,7 @@ def walk(found: Repository, folder: Path) -> tuple[Step, ...]:
     """The steps of a folder, oldest first. A merge on the line is a step whenever it brings one."""
     pathspec = found.inside(folder.resolve())
     graph = {commit.id: commit for commit in _graph(found)}
-    words = ("rev-list", "--full-history", "HEAD", "--", pathspec)
+    words = ("rev-list", "--full-history", found.head, "--", pathspec)
     touching = frozenset(git(found.top, *words).decode("ascii").split())
     line = tuple(_line(graph, found.head))
     merges = {commit.id for commit in line if len(commit.parents) > 1}
@@ -58,9 +58,9 @@ def walk(found: Repository, folder: Path) -> tuple[Step, ...]:
 
 def _graph(found: Repository) -> Iterator[_Commit]:
     """Every commit behind HEAD, none before its children."""
-    answer = git(found.top, "log", "--no-patch", "--topo-order", "--format=%H %ct %P", "HEAD")
+    answer = git(found.top, "rev-list", "--topo-order", "--parents", "--timestamp", found.head, "--")
     for record in answer.decode("ascii").splitlines():
-        commit, date, *parents = record.split()
+        date, commit, *parents = record.split()
         yield _Commit(commit, int(date), tuple(parents))
 
 
@@ -73,7 +73,7 @@ def _line(graph: Mapping[str, _Commit], head: str) -> Iterator[_Commit]:
 
 def _changes(found: Repository, commits: Iterable[_Commit], pathspec: str) -> dict[str, tuple[Change, ...]]:
     given = "".join(f"{' '.join((commit.id, *commit.parents[:1]))}\n" for commit in commits).encode("ascii")
-    options = ("--stdin", "-r", "--root", "--raw", "-z", "--no-renames", "--no-abbrev")
+    options = ("--stdin", "-r", "--root", "--raw", "-z", "--no-renames", "--no-ext-diff", "--no-abbrev")
     answer = git(found.top, "diff-tree", *options, "--", pathspec, given=given)
     changes: dict[str, list[Change]] = {}
     commit, words = "", iter(answer.split(b"\0"))

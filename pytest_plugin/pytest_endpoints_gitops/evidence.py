@@ -11,7 +11,7 @@ from endpoints_gitops.codecs.evidence import Evidence, ExercisedPin, ExercisedTe
 from endpoints_gitops.model.json import JsonObject, canonical
 from endpoints_gitops.model.pin import Pin
 from endpoints_gitops.workspace.files import write_atomically
-from endpoints_gitops.workspace.git import git, repository
+from endpoints_gitops.workspace.git import git, repository, tracked_changes
 from pytest_endpoints_gitops.failures import NotSetUp
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def head(folder: Path, *, besides: Iterable[Path] = ()) -> Head:
     found = repository(folder)
     if found is None:
         return Head()
-    names = git(found.top, "diff", "--name-only", "-z", "HEAD").decode("utf-8", "surrogateescape").split("\0")
     output = {path.resolve() for path in besides}
-    changed = frozenset(name for name in names if name and found.top / name not in output)
-    tree = git(found.top, "rev-parse", "HEAD^{tree}").decode("ascii").strip()
-    return Head(commit=found.head, tree=tree, changed=changed)
+    changed = tracked_changes(found, found.top) - output
+    tree = git(found.top, "rev-parse", f"{found.head}^{{tree}}").decode("ascii").strip()
+    names = frozenset(path.relative_to(found.top).as_posix() for path in changed)
+    return Head(commit=found.head, tree=tree, changed=names)
 
 
 def write(session: Session, start: Head, exit_code: int) -> None:

@@ -84,6 +84,41 @@ def test_reformatting_is_no_difference(cli, checkout):
     assert found(cli("breaking", "--against", "HEAD", "--format", "json")) == {"M108": "info"}
 
 
+@pytest.mark.parametrize("command", ["breaking", "diff"])
+@pytest.mark.parametrize("kind", ["folder", "file"])
+@pytest.mark.parametrize("name", ["HEAD", "main", "v1"])
+@pytest.mark.usefixtures("pushed")
+def test_a_path_called_like_a_ref_does_not_stand_in_for_it(cli, checkout, command, kind, name):
+    """A pull request could add `main/` with the new definitions, and nothing would be breaking against it."""
+    if kind == "folder":
+        (checkout.top / name).mkdir()
+        (checkout.top / name / "one.yaml").write_text(yaml("one", AFTER))
+    else:
+        (checkout.top / name).write_text("")
+    ran = cli(command, "--against", name)
+    assert "'evt'" in ran.out or "AS evt" in ran.out
+    assert ran.code == (0 if command == "breaking" else 1)
+    assert f"{name} is a commit and a path here" in ran.err + ran.out
+    if kind == "folder":
+        assert "C102" not in cli("breaking", "--against", f"./{name}").out
+
+
+@pytest.mark.parametrize("what", ["^HEAD", "HEAD....HEAD", "--all", "a\0b", "\udcff", "a\nb", ":", "@{u}"])
+def test_a_ref_that_names_no_commit_is_not_there(cli, checkout, what):
+    checkout.commit({"one.yaml": yaml("one", BEFORE)})
+    ran = cli("breaking", f"--against={what}")
+    assert (ran.code, "there is no commit" in ran.err) == (4, True)
+    assert "\0" in what or cli("check", f"changed:{what}").code == 2
+
+
+@pytest.mark.parametrize("words", [("breaking", "--against=--"), ("check", "--env=--"), ("run", "x", "--limit=--")])
+def test_dashes_are_not_the_value_of_an_option(cli, words):
+    ran = cli(*words)
+    assert ran.code == 2
+    assert f"{words[-1].removesuffix('=--')}: `--` is not a value" in ran.err
+    assert cli("check", "--", "--x=--").code == 2
+
+
 MISSING = {
     "origin/main": "git fetch origin main",
     "nobodys-branch": "git log --oneline",

@@ -9,7 +9,6 @@ import argparse
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -26,7 +25,12 @@ if TYPE_CHECKING:
     from endpoints_gitops.local.serve import RunningServer
 
 EDITED: Final = "signups_by_source"
-_WHO: Final = {"user.name": "Author", "user.email": "author@example.com"}
+_GIT_SETTINGS: Final = {
+    "user.name": "Author",
+    "user.email": "author@example.com",
+    "commit.gpgSign": "false",
+    "init.templateDir": "",
+}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -117,7 +121,9 @@ class _Story:
             self.console.show([Line(f"(exit code {code})", Style.FAINT)])
 
     def git(self, *words: str) -> None:
-        subprocess.run(["git", *words], cwd=self.folder, check=True, capture_output=True)
+        from endpoints_gitops.workspace.git import git
+
+        git(self.folder, *words, settings=_GIT_SETTINGS)
 
     def edit(self, old: str, new: str) -> None:
         path = next(self.folder.glob(f"endpoints/**/{EDITED}.yaml"))
@@ -156,8 +162,6 @@ def _opened(folder: Path, console: Console) -> Iterator[_Story]:
         (folder / "endpoints.toml").write_text(_configuration(server), encoding="utf-8")
         story = _Story(console=console, server=server, folder=folder)
         story.git("init", "--quiet")
-        for name, value in _WHO.items():
-            story.git("config", name, value)
         settings = {"DEMO_KEY": server.key, "ENDPOINTS_GITOPS_STATE": str(folder / ".git" / "endpoints-gitops")}
         with chdir(folder), _environment(settings):
             yield story
