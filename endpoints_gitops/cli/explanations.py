@@ -37,8 +37,8 @@ That is no difference: no command sends it unless `push --allow-cosmetic` says s
     "precondition": """What a plan was computed against: the endpoint's id, its version, and the settings to be written.
 `push --plan FILE` refuses, endpoint by endpoint, what has moved since; make a new plan to go on.""",
     "shallow": """A shallow clone lacks the history that tells whose change a difference is. In CI, check out with
-`fetch-depth: 0`; on a machine, `git fetch --unshallow`. Alternatively keep the folder that ENDPOINTS_GITOPS_STATE
-names in the CI cache: it holds the record of the last push.""",
+`fetch-depth: 0`; on a machine, `git fetch --unshallow`. The record of an earlier push helps only where a commit of
+the shallow clone holds what the server has.""",
     "check.refused": """The server refuses a query that is right as HogQL: a table or a field is not in this project,
 or not for this key. `check --live` asks for every query with LIMIT 0; without it the first to say so is a push.""",
     "check.undecided": """`check --live` could not ask for a query, or the server stopped resolving it: whether its

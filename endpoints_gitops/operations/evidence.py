@@ -98,9 +98,8 @@ def _with_history(work: Workplace, known: _Known) -> _Known:
     if not known:
         return known
     found = repository(work.folder)
-    if found is None or found.is_shallow:
-        why = SHALLOW if found else NO_GIT
-        return {name: (pair, replace(evidence, without_history=why)) for name, (pair, evidence) in known.items()}
+    if found is None:
+        return {name: (pair, replace(evidence, without_history=NO_GIT)) for name, (pair, evidence) in known.items()}
 
     def meaning_of(loaded: LoadedDefinition) -> Meaning:
         return of_definition(loaded, work.environment.name)
@@ -108,10 +107,17 @@ def _with_history(work: Workplace, known: _Known) -> _Known:
     past = history(found, work.folder, known.keys(), meaning_of)
     loaded = [pair.loaded for pair, _ in known.values() if pair.loaded is not None]
     edited = touching(loaded, dirty(found, work.folder))
-    return {
-        name: (pair, replace(evidence, history=tuple(map(_past, past[name])), is_dirty=name in edited))
+    told = {
+        name: (pair, replace(evidence, head=found.head, is_dirty=name in edited))
         for name, (pair, evidence) in known.items()
     }
+    states = {name: tuple(map(_past, past[name])) for name in known}
+    if found.is_shallow:
+        return {
+            name: (pair, replace(evidence, without_history=SHALLOW, visible=states[name]))
+            for name, (pair, evidence) in told.items()
+        }
+    return {name: (pair, replace(evidence, history=states[name])) for name, (pair, evidence) in told.items()}
 
 
 def _past(state: PastState[Key]) -> Past:

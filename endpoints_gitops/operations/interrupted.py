@@ -39,7 +39,7 @@ def unheard(
         return {}
     sent = {change.name: change for change in _plan(left).changes if change.name in left.uncertain}
     return {
-        pair.name: _landed(sent[pair.name], pair.loaded, pair.endpoint, previous.get(pair.name), environment)
+        pair.name: _landed(sent[pair.name], pair.loaded, pair.endpoint, previous.get(pair.name), environment, left.head)
         for pair in pairs
         if pair.name in sent and pair.loaded and pair.endpoint and _is_ours(sent[pair.name], pair.endpoint)
     }
@@ -60,7 +60,12 @@ def _is_ours(change: Change, endpoint: Endpoint) -> bool:
 
 
 def _landed(
-    change: Change, loaded: LoadedDefinition, endpoint: Endpoint, previous: Recorded | None, environment: str
+    change: Change,
+    loaded: LoadedDefinition,
+    endpoint: Endpoint,
+    previous: Recorded | None,
+    environment: str,
+    head: str | None,
 ) -> Recorded:
     """The file has perhaps been edited since: of what was sent it said then what the plan says."""
     return recorded(
@@ -69,4 +74,6 @@ def _landed(
         file={**of_definition(loaded, environment), **{each.key: each.after for each in change.keys}},
         at=endpoint.updated_at or datetime.now(UTC),  # when it landed, not now: what was committed since is newer
         server_before={each.key: each.before for each in change.keys},
+        head=head,
+        pushed=[each.key for each in change.keys],
     )

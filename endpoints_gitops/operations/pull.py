@@ -17,7 +17,7 @@ from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.operations.deciding import Decision, How, State, decide
 from endpoints_gitops.operations.file_edits import FileEdit, create, write_edits
-from endpoints_gitops.operations.recording import agreed, save_record
+from endpoints_gitops.operations.recording import agreed, head_of, save_record
 from endpoints_gitops.operations.shared_settings import Settings, judge_settings
 from endpoints_gitops.operations.taking import Taking, take
 from endpoints_gitops.operations.workplace import Workplace
@@ -195,18 +195,25 @@ class _Pulling:
 
     def _entries(self, done: Iterable[_Prepared]) -> Iterator[tuple[str, Recorded]]:
         """A name in conflict keeps the record that says so. What the record says already is not saved again."""
-        for one in done:
+        written = [*done]
+        head = head_of(self.work) if any(one.edits for one in written) else None
+        for one in written:
             decision, path = one.pulled.decision, one.pulled.path
             if one.pulled.state not in _KNOWN or decision.judged.endpoint is None or path is None:
                 continue
             previous = self.comparison.record.entries.get(decision.name)
             loaded = read_file(Path(path), self.work.folder) if one.edits else decision.judged.loaded
-            now = self._entry(previous, decision, decision.judged.endpoint, loaded)
+            now = self._entry(previous, decision, decision.judged.endpoint, loaded, head)
             if previous is None or decision.kept or replace(now, at=previous.at) != previous:
                 yield decision.name, now
 
     def _entry(
-        self, previous: Recorded | None, decision: Decision, endpoint: Endpoint, loaded: LoadedDefinition | None
+        self,
+        previous: Recorded | None,
+        decision: Decision,
+        endpoint: Endpoint,
+        loaded: LoadedDefinition | None,
+        head: str | None,
     ) -> Recorded:
         environment, before = self.work.environment.name, decision.judged.loaded
         assert loaded is not None, "what has a path has a definition"
@@ -217,6 +224,8 @@ class _Pulling:
             environment=environment,
             file_before=of_definition(before, environment) if before else None,
             accepted=decision.kept,
+            head=head,
+            pulled=decision.taken,
         )
 
     def _forget(self, done: Iterable[_Prepared]) -> None:

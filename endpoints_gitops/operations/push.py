@@ -29,7 +29,7 @@ from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.operations.evidence import Record, read_record
 from endpoints_gitops.operations.interrupted import Pair
 from endpoints_gitops.operations.pushed import PushResult
-from endpoints_gitops.operations.recording import Keeper, save_record
+from endpoints_gitops.operations.recording import Keeper, head_of, save_record
 from endpoints_gitops.operations.standing import Standing, standing
 from endpoints_gitops.operations.together import each
 from endpoints_gitops.operations.variables import VariableWritten, by_code_name, write_variable
@@ -93,8 +93,9 @@ def push(work: Workplace, plan: Plan, ground: Ground) -> PushResult:
 def carry_out(work: Workplace, plan: Plan, ground: Ground) -> PushResult:
     """The same for who holds the state folder. The journal takes the place of any that an earlier push left."""
     save_record(work, ground.record.unsaved)
-    journal = begin(work.state, plan=json.loads(write_plan(plan)), entries=entries_of(plan))
-    return _Push(work=work, plan=plan, ground=ground, journal=journal).all()
+    head = head_of(work)
+    journal = begin(work.state, plan=json.loads(write_plan(plan)), entries=entries_of(plan), head=head)
+    return _Push(work=work, plan=plan, ground=ground, journal=journal, head=head).all()
 
 
 def check_target(work: Workplace, plan: Plan) -> None:
@@ -128,13 +129,19 @@ class _Push:
     plan: Plan
     ground: Ground
     journal: Journal
+    head: str | None
     stopped: Event = field(default_factory=Event)
     keeper: Keeper = field(init=False)
     variables: dict[str, InsightVariable] = field(init=False)
     lacking: dict[str, VariableWritten] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.keeper = Keeper(work=self.work, definitions=self.ground.definitions, before=self.ground.record.entries)
+        self.keeper = Keeper(
+            work=self.work,
+            definitions=self.ground.definitions,
+            before=self.ground.record.entries,
+            head=self.head,
+        )
         self.variables = by_code_name(self.ground.variables)
 
     def all(self) -> PushResult:

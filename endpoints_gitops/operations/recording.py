@@ -14,6 +14,7 @@ from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.operations.written import Written
 from endpoints_gitops.plan.evidence import Recorded, recorded
 from endpoints_gitops.plan.meaning import Key, Meaning, of_definition, of_endpoint
+from endpoints_gitops.workspace.git import repository
 from endpoints_gitops.workspace.record import update_record
 
 
@@ -31,12 +32,16 @@ def agreed(
     server_before: Meaning | None = None,
     file_before: Meaning | None = None,
     accepted: frozenset[Key] = frozenset(),
+    head: str | None = None,
+    pushed: frozenset[Key] = frozenset(),
+    pulled: frozenset[Key] = frozenset(),
 ) -> Recorded:
     """What to remember of an endpoint and its file as they are now.
 
     A key in which they still differ (drifted, in conflict) keeps what was remembered of it: else the next push would
     find "as the last one left it" where nobody ever agreed. Of `accepted` keys somebody saw what the server has and
-    keeps the file's: both are remembered, so that the next push writes over just that.
+    keeps the file's: both are remembered, so that the next push writes over just that. `head` is the commit of HEAD,
+    `pushed` and `pulled` are the keys that were written to the server and to the file.
     """
     return recorded(
         previous,
@@ -46,6 +51,9 @@ def agreed(
         server_before=server_before,
         file_before=file_before,
         settled=accepted,
+        head=head,
+        pushed=pushed,
+        pulled=pulled,
     )
 
 
@@ -59,6 +67,12 @@ def refreshed(
     """
     fresh = agreed(previous, loaded=loaded, endpoint=endpoint, environment=environment)
     return None if previous is not None and replace(fresh, at=previous.at) == previous else fresh
+
+
+def head_of(work: Workplace) -> str | None:
+    """The commit that HEAD is at; None without git."""
+    found = repository(work.folder)
+    return found.head if found else None
 
 
 def save_record(work: Workplace, entries: Mapping[str, Recorded]) -> None:
@@ -90,6 +104,7 @@ class Keeper:
     work: Workplace
     definitions: Mapping[str, LoadedDefinition]
     before: Mapping[str, Recorded]
+    head: str | None = None
     _kept: dict[str, Recorded] = field(default_factory=dict)
 
     def keep(self, written: Written, before: Endpoint | None) -> JsonObject | None:
@@ -107,6 +122,8 @@ class Keeper:
             environment=self.work.environment.name,
             server_before=of_endpoint(before) if before is not None and written.landed else None,
             accepted=written.unapplied,
+            head=self.head,
+            pushed=written.applied if written.landed else frozenset(),
         )
         self._kept[written.name] = entry
         return entry.as_json()

@@ -15,7 +15,7 @@ from endpoints_gitops.operations.file_edits import write_edits
 from endpoints_gitops.operations.naming import missing
 from endpoints_gitops.operations.push import Ground
 from endpoints_gitops.operations.pushed import PushResult
-from endpoints_gitops.operations.recording import agreed, save_record
+from endpoints_gitops.operations.recording import agreed, head_of, save_record
 from endpoints_gitops.operations.taking import Taking, take
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, Plan, Precondition
@@ -119,6 +119,8 @@ def _write_file(work: Workplace, rollback: Rollback, loaded: LoadedDefinition, e
         endpoint=endpoint,
         environment=environment,
         file_before=of_definition(loaded, environment),
+        head=head_of(work),
+        pushed=frozenset((Key.QUERY,)),
     )
     save_record(work, {loaded.name: entry})
     return tuple(shown(edit.path) for edit in edits)

@@ -71,6 +71,13 @@ class Written:
         return frozenset(not_applied(self.change, self.endpoint))
 
     @property
+    def applied(self) -> frozenset[Key]:
+        """The keys that the server has as they were sent."""
+        if self.endpoint is None:
+            return frozenset()
+        return frozenset(each.key for each in self.change.keys) - {*not_applied(self.change, self.endpoint)}
+
+    @property
     def is_settled(self) -> bool:
         """Whether nothing is left of it that sending it again could finish."""
         return self.state not in _TO_RESUME and not any(isinstance(one, PartlyApplied) for one in self.errors)

@@ -15,12 +15,52 @@ _MOST_SUPERSEDED: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnWrites:
+    """What this checkout's own pulls and pushes wrote.
+
+    `pushed` has the values that pushes wrote to the server while HEAD was at `commit`, `pulled` those that pulls wrote
+    to the file meanwhile, as the file stated them afterwards. `version` and `updated_at` are what the server said after
+    the last push, whatever the commit: `version` only of a push that wrote a query.
+    """
+
+    commit: str
+    pushed: Meaning = field(default_factory=dict)
+    pulled: Meaning = field(default_factory=dict)
+    version: int | None = None
+    updated_at: datetime | None = None
+
+    def as_json(self) -> JsonObject:
+        return {
+            "commit": self.commit,
+            "pushed": {str(key): value for key, value in self.pushed.items()},
+            "pulled": {str(key): value for key, value in self.pulled.items()},
+            "version": self.version,
+            "updated_at": self.updated_at.isoformat() if self.updated_at else None,
+        }
+
+    @classmethod
+    def from_json(cls, entry: Json) -> Self:
+        """Raises TypeError, KeyError or ValueError for an entry of another shape."""
+        if not isinstance(entry, Mapping):
+            raise TypeError(entry)
+        version, updated_at = entry["version"], entry["updated_at"]
+        return cls(
+            commit=_text(entry["commit"]),
+            pushed=_meaning(entry["pushed"]),
+            pulled=_meaning(entry["pulled"]),
+            version=None if version is None else _number(version),
+            updated_at=None if updated_at is None else datetime.fromisoformat(_text(updated_at)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """What the last pull or push of this checkout left of one endpoint.
 
     `server` and `file` are what the two said then. `superseded` has, oldest first, what a pull or push of this checkout
     replaced in the file or on the server: a file that says it again is probably an old one. `at` is when that was;
-    `kept` has the time of keys that were apart then, and of which an earlier one is remembered.
+    `kept` has the time of keys that were apart then, and of which an earlier one is remembered. `own` is what the
+    pulls and pushes of this checkout wrote, None outside of git.
     """
 
     endpoint_id: str
@@ -31,6 +71,7 @@ class Recorded:
     superseded: Mapping[Key, tuple[Json, ...]] = field(default_factory=dict)
     at: datetime | None = None
     kept: Mapping[Key, datetime] = field(default_factory=dict)
+    own: OwnWrites | None = None
 
     def agreed_at(self, key: Key) -> datetime | None:
         """When what is remembered of this key was so."""
@@ -46,12 +87,14 @@ class Recorded:
             "superseded": {key: list(values) for key, values in self.superseded.items()},
             "at": self.at.isoformat() if self.at else None,
             "kept": {key: moment.isoformat() for key, moment in self.kept.items()},
+            "own": self.own.as_json() if self.own else None,
         }
 
     @classmethod
     def from_json(cls, entry: JsonObject) -> Self | None:
         """None for what is no entry: the record is memory, and without it history is asked."""
         at, version_id, version = entry.get("at"), entry.get("version_id"), entry.get("version")
+        own = entry.get("own")
         try:
             return cls(
                 endpoint_id=_text(entry["endpoint_id"]),
@@ -62,6 +105,7 @@ class Recorded:
                 superseded={key: _values(values) for key, values in _meaning(entry.get("superseded", {})).items()},
                 at=None if at is None else _moment(at),
                 kept={key: _moment(value) for key, value in _meaning(entry.get("kept", {})).items()},
+                own=None if own is None else OwnWrites.from_json(own),
             )
         except (KeyError, TypeError, ValueError):
             return None
@@ -76,12 +120,16 @@ def recorded(
     server_before: Meaning | None = None,
     file_before: Meaning | None = None,
     settled: Collection[Key] = (),
+    head: str | None = None,
+    pushed: Collection[Key] = (),
+    pulled: Collection[Key] = (),
 ) -> Recorded:
     """The record of an endpoint after a pull or push that left it and its file like this.
 
     `server_before` is what a push wrote over, `file_before` what a pull wrote over, and `at` the time, with a zone.
     Where the two still differ the record stays as it was, else drift that was left alone would pass for ours the next
-    time; `settled` has the keys of which the user said that the file is right (`pull --mine`).
+    time; `settled` has the keys of which the user said that the file is right (`pull --mine`). `head` is the commit
+    that HEAD was at, `pushed` and `pulled` the keys that this push or pull wrote.
     """
     server = of_endpoint(endpoint)
     known = previous if previous is not None and previous.endpoint_id == endpoint.id else None
@@ -97,6 +145,31 @@ def recorded(
         superseded=_superseded(known, gone, (server, file)),
         at=at,
         kept={key: moment for key in apart if known and (moment := known.agreed_at(key))},
+        own=_own_writes(
+            known.own if known else None,
+            head,
+            endpoint,
+            pushed={key: server[key] for key in pushed if key in server},
+            pulled={key: file[key] for key in pulled if key in file},
+        ),
+    )
+
+
+def _own_writes(
+    known: OwnWrites | None, head: str | None, endpoint: Endpoint, *, pushed: Meaning, pulled: Meaning
+) -> OwnWrites | None:
+    """A push keeps what was pulled before it: an edit on top of that pull still has to contain it."""
+    if head is None or not (pushed or pulled):
+        return known
+    earlier = known if known is not None and known.commit == head else OwnWrites(commit=head)
+    version = known.version if known else None
+    updated_at = known.updated_at if known else None
+    return OwnWrites(
+        commit=head,
+        pushed={**{key: value for key, value in earlier.pushed.items() if key not in pulled}, **pushed},
+        pulled={**earlier.pulled, **pulled},
+        version=endpoint.current_version if Key.QUERY in pushed else version,
+        updated_at=endpoint.updated_at if pushed else updated_at,
     )
 
 
@@ -118,18 +191,31 @@ class Past:
 class Evidence:
     """Everything that says whose change a difference is.
 
-    `history` is newest first, None where it cannot be had, and `without_history` says why. `versions` is None until
-    they are asked for. `is_dirty`: the file is not as HEAD has it. `is_pinned`: a lock names this endpoint, so it was
-    there. `now` is the time, None where idle tables are not asked about.
+    `history` is newest first, None where it cannot be had, and `without_history` says why; `visible` is the part of it
+    that a shallow clone has. `versions` is None until they are asked for. `head` is the commit that HEAD is at.
+    `is_dirty`: the file is not as HEAD has it. `is_pinned`: a lock names this endpoint, so it was there.
+    `now` is the time, None where idle tables are not asked about.
     """
 
     record: Recorded | None = None
     history: tuple[Past, ...] | None = None
     without_history: str | None = None
+    visible: tuple[Past, ...] = ()
+    head: str | None = None
     versions: tuple[EndpointVersion, ...] | None = None
     is_dirty: bool = False
     is_pinned: bool = False
     now: datetime | None = None
+
+    @property
+    def commits(self) -> tuple[Past, ...]:
+        """The states of the definition in the commits that are there, newest first."""
+        return self.visible if self.history is None else self.history
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether a commit behind HEAD holds the definition, as far as the commits are there."""
+        return any(past.meaning is not None or not past.readable for past in self.commits)
 
     @classmethod
     def of_record(cls, record: Recorded | None, now: datetime | None = None) -> Self:

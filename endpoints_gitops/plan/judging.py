@@ -249,8 +249,12 @@ def _removal(endpoint: Endpoint, evidence: Evidence) -> Finding | None:
         return None
     record, server = evidence.record, of_endpoint(endpoint)
     fits = record is not None and record.endpoint_id == endpoint.id
-    known: Meaning = record.server if record is not None and fits else last.meaning
-    moved = [key for key in Key if key in known and key in server and not same(key, known[key], server[key])]
+    known = (last.meaning, record.server) if record is not None and fits else (last.meaning,)
+    moved = [
+        key
+        for key in Key
+        if key in server and any(key in one and not same(key, one[key], server[key]) for one in known)
+    ]
     if _made_anew(evidence, endpoint):
         return Finding(verdict=Verdict.CONFLICT, reason="no file defines it any more, and it was made anew since")
     if moved:

@@ -51,6 +51,7 @@ SERVER_DEFAULTS: Final[Meaning] = {
 
 _HOGQL: Final = "HogQLQuery"
 _DISTINCT_QUERIES: Final = 8_192
+_MOST_WORDS: Final = 4_000  # comparing them takes the square of it at worst
 _PLACES: Final = {
     Key.QUERY: ("query", "query_file", "query_definition"),
     Key.MATERIALIZATION: ("materialization.enabled",),
@@ -136,6 +137,47 @@ def is_cosmetic(stated: Json, other: Json) -> bool:
     return same(Key.QUERY, stated, other) and canonical(_without_variables(stated)) != canonical(
         _without_variables(other)
     )
+
+
+def contains(base: Json, pulled: Json, edited: Json) -> bool:
+    """Whether `edited` still has every change that leads from `base` to `pulled`.
+
+    Texts are compared word by word: what replaced a passage of `base` has to stand in its place, perhaps with more
+    after it. False where that cannot be told.
+    """
+    if canonical(pulled) == canonical(edited):
+        return True
+    if isinstance(pulled, Mapping) and isinstance(edited, Mapping):
+        before = base if isinstance(base, Mapping) else {}
+        changed = [key for key in before.keys() | pulled.keys() if before.get(key) != pulled.get(key)]
+        return all(
+            contains(before.get(key), pulled[key], edited.get(key)) if key in pulled else key not in edited
+            for key in changed
+        )
+    if isinstance(pulled, str) and isinstance(edited, str):
+        before_text = base if isinstance(base, str) else ""
+        theirs, ours = _passages(before_text, pulled), _passages(before_text, edited)
+        return theirs is not None and ours is not None and all(_stands(ours, *passage) for passage in theirs.items())
+    return False
+
+
+type _Passages = Mapping[tuple[int, int], list[str]]
+
+
+def _passages(base: str, text: str) -> _Passages | None:
+    """What the words of a text have in place of those of the base, by their places there; None for very long texts."""
+    from difflib import SequenceMatcher
+
+    before, after = base.split(), text.split()
+    if len(before) + len(after) > _MOST_WORDS:
+        return None
+    codes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    return {(start, end): after[first:last] for tag, start, end, first, last in codes if tag != "equal"}
+
+
+def _stands(passages: _Passages, place: tuple[int, int], words: list[str]) -> bool:
+    found = passages.get(place)
+    return found is not None and found[: len(words)] == words and bool(words or not found)
 
 
 def completed(stated: Json, present: Json = None) -> Json:

@@ -6,18 +6,18 @@ of the file once had it. What moved on the server while the file has nothing new
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.plan.alignment import align
-from endpoints_gitops.plan.evidence import Evidence, Recorded
+from endpoints_gitops.plan.evidence import Evidence, OwnWrites, Recorded
 from endpoints_gitops.plan.lineage import Lineage, State, is_default
-from endpoints_gitops.plan.meaning import Key, Meaning, same
+from endpoints_gitops.plan.meaning import Key, Meaning, contains, same
 
-CURE: Final = "git fetch --unshallow (in CI: fetch-depth: 0), or keep what ENDPOINTS_GITOPS_STATE names between runs"
+CURE: Final = "git fetch --unshallow (in CI: fetch-depth: 0)"
 
 
 class Verdict(StrEnum):
@@ -74,9 +74,7 @@ class Case:
         finding = self._adopted(key)
         if finding is not None:
             return finding
-        for rule in (_by_record, _by_defaults, _by_versions, _by_commits):
-            finding = finding or rule(self, key)
-        finding = finding or self._unknown(key)
+        finding = self._find_by_record(key) or self._find_without_record(key)
         return _idled(self) if key is Key.MATERIALIZATION and self._has_idled(finding) else finding
 
     @property
@@ -100,6 +98,52 @@ class Case:
         was_sent = not began.is_later_than(self.endpoint.updated_at) and self.endpoint.updated_at is not None
         return was_sent and (idles_at is None or not began.is_later_than(idles_at))
 
+    def _find_by_record(self, key: Key) -> Finding | None:
+        finding, record = _by_record(self, key), self.record
+        if finding is None or record is None:
+            return None
+        proves = finding.verdict is not Verdict.AHEAD or not self.evidence.is_tracked
+        return finding if proves else self._as_safe_as_a_clone(key, finding, record)
+
+    def _find_without_record(self, key: Key) -> Finding:
+        for rule in (_by_defaults, _by_versions, _by_commits):
+            finding = rule(self, key)
+            if finding is not None:
+                return finding
+        return self._unknown(key)
+
+    def _as_safe_as_a_clone(self, key: Key, finding: Finding, record: Recorded) -> Finding:
+        """The finding that the record gave, if a fresh clone of HEAD would say "ahead" too; else what that one says.
+
+        The record belongs to the checkout and not to the branch, so alone it proves nothing about a definition that
+        commits hold. Two things count as they do in no clone: what this checkout's own push wrote at this same commit,
+        and an edit on top of a pull that no commit holds yet, as long as the file still contains what was pulled.
+        """
+        if _is_kept(self, key, record):
+            return finding
+        here = _written_at_head(self, record)
+        if here is not None and key in here.pulled and not _contains_the_pull(self, key, here):
+            reason = f"the file no longer contains the {key} that this checkout pulled, and no commit has it"
+            return Finding(verdict=Verdict.CONFLICT, reason=reason, fix=self._commit_first(), is_known=False)
+        if here is not None and _is_base(self, key, here):
+            return finding
+        if self.lineage is None:
+            return finding if _is_in_a_visible_commit(self, key) else self._unknown(key)
+        if _is_proven(self, self.lineage, key, record):
+            return finding
+        fresh = replace(self, evidence=replace(self.evidence, record=None))._find_without_record(key)
+        if fresh.verdict is Verdict.AHEAD:
+            return finding
+        is_pulled = record.own is not None and key in record.own.pulled and fresh.verdict is Verdict.CONFLICT
+        return replace(fresh, fix=self._commit_first()) if is_pulled else fresh
+
+    def _commit_first(self) -> str:
+        name = self.endpoint.name
+        return (
+            f"commit the pull first: endpoints-gitops pull --theirs {name}, git commit, and edit again; or "
+            f"endpoints-gitops adopt {name} keeps the file's"
+        )
+
     def _adopted(self, key: Key) -> Finding | None:
         """`supersedes` answers for all keys: reviewed was the whole file, against the endpoint at that version.
 
@@ -116,7 +160,7 @@ class Case:
 
     def _unknown(self, key: Key) -> Finding:
         why = self.evidence.without_history or "the history of the definition cannot be read"
-        reason = f"whose change of {key} this is cannot be told: {why}, and no record of this checkout has it"
+        reason = f"cannot tell whether the file or the server changed {key}: {why}"
         return Finding(verdict=Verdict.CONFLICT, reason=reason, fix=CURE, is_known=False)
 
 
@@ -135,6 +179,58 @@ def _by_record(case: Case, key: Key) -> Finding | None:
     if same(key, case.file[key], record.file[key]) and not was_ahead:
         return _drifted(f"{_edited(case, key)}; the file has nothing new")
     return _conflict(f"{_edited(case, key)}, and the file changed too, by {_origin(case, key)}")
+
+
+def _is_kept(case: Case, key: Key, record: Recorded) -> bool:
+    """Whether the user saw what the server has and kept what the file says (`pull --mine`)."""
+    server, file = record.server.get(key), record.file[key]
+    return key in record.server and not same(key, file, server) and same(key, case.file[key], file)
+
+
+def _written_at_head(case: Case, record: Recorded) -> OwnWrites | None:
+    own = record.own
+    return own if own is not None and own.commit == case.evidence.head else None
+
+
+def _is_base(case: Case, key: Key, here: OwnWrites) -> bool:
+    """Whether the server has what this checkout pushed or pulled at this commit; a query in that very version."""
+    server, record = case.server[key], case.record
+    if key in here.pushed and same(key, here.pushed[key], server):
+        return key is not Key.QUERY or here.version == case.endpoint.current_version
+    pulled = key in here.pulled and same(key, here.pulled[key], server)
+    is_current = record is not None and record.version == case.endpoint.current_version
+    return pulled and (key is not Key.QUERY or is_current)
+
+
+def _contains_the_pull(case: Case, key: Key, here: OwnWrites) -> bool:
+    committed = next((past.meaning for past in case.evidence.commits if past.meaning is not None), {})
+    return contains(committed.get(key), here.pulled[key], case.file[key])
+
+
+def _is_in_a_visible_commit(case: Case, key: Key) -> bool:
+    """In a shallow clone the record is believed where a commit that is there had what the server has."""
+    states = (past.meaning for past in case.evidence.commits if past.meaning is not None)
+    return any(key in state and same(key, state[key], case.server[key]) for state in states)
+
+
+def _is_proven(case: Case, lineage: Lineage, key: Key, record: Recorded) -> bool:
+    """Whether the record proves what a fresh clone would have to ask for, or cannot know: the server has what the file
+    said in a commit, and this checkout was the last to write it, or saw it before the file changed.
+    """
+    if key in record.kept:
+        return False
+    place, began = lineage.latest(key, case.server[key]), lineage.beginning(key, case.file[key])
+    if key is not Key.QUERY:
+        return place is not None and _is_last_writer(case, record)
+    is_seen = record.version_id is not None and record.version_id == case.endpoint.current_version_id
+    is_later = lineage.states[began].may_be_later_than(record.agreed_at(key))
+    is_ours = record.own is not None and record.own.version == case.endpoint.current_version
+    return place == began - 1 and place >= 0 and (is_ours or (is_seen and is_later))
+
+
+def _is_last_writer(case: Case, record: Recorded) -> bool:
+    written = record.own.updated_at if record.own else None
+    return written is not None and written == case.endpoint.updated_at
 
 
 def _is_outdated(case: Case, key: Key, record: Recorded) -> bool:

@@ -27,14 +27,15 @@ _NAME: Final = "journal.jsonl"
 class Unfinished:
     """A push that did not come to its end.
 
-    `plan` is what `begin` was given; `done` holds the entries that landed, each with its result, `uncertain` those that
-    were sent and not heard of again, `left` those that were not sent.
+    `plan` and `head` are what `begin` was given; `done` holds the entries that landed, each with its result,
+    `uncertain` those that were sent and not heard of again, `left` those that were not sent.
     """
 
     plan: JsonObject
     done: Mapping[str, Json]
     uncertain: tuple[str, ...]
     left: tuple[str, ...]
+    head: str | None = None
 
     @property
     def is_over(self) -> bool:
@@ -101,9 +102,11 @@ class Journal:
                 raise
 
 
-def begin(folder: Path, *, plan: JsonObject, entries: Sequence[str]) -> Journal:
-    """Start the journal of a push in a state folder, in place of any that is there. `plan` holds no secrets."""
-    first: JsonObject = {"schema_version": SCHEMA_VERSION, "plan": plan, "entries": list(entries)}
+def begin(folder: Path, *, plan: JsonObject, entries: Sequence[str], head: str | None = None) -> Journal:
+    """Start the journal of a push in a state folder, in place of any that is there. `plan` holds no secrets, `head` is
+    the commit of HEAD.
+    """
+    first: JsonObject = {"schema_version": SCHEMA_VERSION, "plan": plan, "entries": list(entries), "head": head}
     path = folder / _NAME
     write_atomically(path, _line(first))
     return Journal(path=path)
@@ -134,7 +137,7 @@ def forget(folder: Path) -> None:
 
 def _replayed(path: Path, records: list[dict[str, Any]]) -> Unfinished | None:
     first, *events = records or [{}]
-    plan, entries = first.get("plan"), first.get("entries")
+    plan, entries, head = first.get("plan"), first.get("entries"), first.get("head")
     if first.get("schema_version") != SCHEMA_VERSION:
         raise _unusable(path, "was written by another release of endpoints-gitops")
     if not isinstance(plan, dict) or not isinstance(entries, list):
@@ -148,6 +151,7 @@ def _replayed(path: Path, records: list[dict[str, Any]]) -> Unfinished | None:
         done=done,
         uncertain=tuple(entry for entry in entries if entry in sent),
         left=tuple(entry for entry in entries if entry not in sent and entry not in done),
+        head=head if isinstance(head, str) else None,
     )
 
 

@@ -133,9 +133,11 @@ def test_a_new_push_takes_the_place_of_one_that_was_killed(cli, checkout, client
 def test_a_new_push_knows_what_landed_unheard(cli, checkout, client, killed, is_committed):
     """The kill came between the server's write and its answer: the journal knows what was sent, the server has it."""
     killed(hang("two", When.AFTER))
+    checkout.hours = 24 * 365 * 20  # after the server's clock, which nothing stops here
+    if is_committed:
+        checkout.commit()
     checkout.write(files(3))
     if is_committed:
-        checkout.hours = 24 * 365 * 20  # after the server's clock, which nothing stops here
         checkout.commit()
     ran = cli("push", "--yes")
     assert ran.code == 0, ran.err

@@ -286,6 +286,98 @@ def pushed_from_the_shallow_clone(story: Story) -> None:
     story.checkout.top.parent.joinpath("clone-1/endpoints/daily.yaml").write_text(definition(2))
 
 
+def query_of(text: str) -> dict[str, Any]:
+    return {"query": {"kind": "HogQLQuery", "query": text}}
+
+
+def file_of(text: str, **keys: Any) -> str:
+    lines = ["name: daily", f"query: {json.dumps(text)}", *(f"{key}: {json.dumps(keys[key])}" for key in keys)]
+    return "\n".join(lines) + "\n"
+
+
+OURS = "SELECT event, count() AS c FROM events GROUP BY event"
+THEIRS = "SELECT event, count() AS c FROM events WHERE event != 'test' GROUP BY event"
+BOTH = "SELECT event, count() AS c FROM events WHERE event != 'test' GROUP BY event LIMIT 5"
+NEITHER = "SELECT event, count() AS c FROM events GROUP BY event LIMIT 5"
+
+
+def pulled(*steps: Callable[[Story], None]) -> Callable[[Story], None]:
+    """A colleague's edit was pulled and is not committed; then come the steps."""
+
+    def played(story: Story) -> None:
+        story.commit(file_of(OURS))
+        story.push()
+        story.edited(query_of(THEIRS))
+        story.pull()
+        for step in steps:
+            step(story)
+
+    return played
+
+
+def git(*words: str) -> Callable[[Story], None]:
+    return lambda story: story.git(*words)
+
+
+def commits(content: str) -> Callable[[Story], None]:
+    return lambda story: story.commit(content)
+
+
+def writes(content: str) -> Callable[[Story], None]:
+    return lambda story: story.write(content)
+
+
+def pulled_on_another_branch(story: Story) -> None:
+    story.commit(file_of(OURS))
+    story.push()
+    story.edited(query_of(THEIRS))
+    story.git("checkout", "--quiet", "-b", "take-the-fix")
+    story.pull()
+    story.git("commit", "--quiet", "--all", "--message", "take the fix")
+    story.git("checkout", "--quiet", "main")
+    story.git("checkout", "--quiet", "-b", "feature")
+    story.commit(file_of(NEITHER))
+
+
+def merged_after_it_was_pulled_on_another_branch(story: Story) -> None:
+    pulled_on_another_branch(story)
+    story.tick()
+    story.checkout.merge("take-the-fix", {"daily.yaml": file_of(BOTH)})
+
+
+def pushed_uncommitted_then_edited_again(story: Story) -> None:
+    pushed(story)
+    story.write(definition(5))
+    story.push()
+    story.write(definition(2))
+
+
+def pushed_uncommitted_then_another_commit(story: Story) -> None:
+    pushed(story)
+    story.write(definition(5))
+    story.push()
+    story.commit(definition(2))
+
+
+def pulled_into_a_file_that_no_commit_has(story: Story) -> None:
+    """A new file: what the pull brought is the base."""
+    story.ask("POST", "endpoints/", {"name": "daily", **query(7)})
+    story.pull()
+    story.write(definition(2))
+
+
+def on_another_branch_with_a_shared_record(story: Story) -> None:
+    """A shallow checkout of main left a record; the next job has another branch, and the state folder of the first."""
+    pushed(story)
+    story.here = story.clone("--depth", "1")
+    story.push()
+    top = str(story.checkout.top.parent / "clone-1")
+    story.git("checkout", "--quiet", "-b", "other")
+    story.commit(definition(2))
+    story.checkout.git("-C", top, "fetch", "--quiet", "--depth", "1", "origin", "other")
+    story.checkout.git("-C", top, "checkout", "--quiet", "FETCH_HEAD")
+
+
 WRITES, DRIFTED, CONFLICT = "writes", "drifted", "conflict"
 
 
@@ -297,7 +389,10 @@ class Row:
     places: tuple[str, ...] = (HERE, FRESH)
     sql: int | None = None
     """The query that the server has after a push that writes."""
+    text: str | None = None
     default: str | None = None
+    fix: bool = False
+    """Whether the conflict in the same checkout says to commit the pull first."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What else it has then, and after one that writes another key than the drifted one."""
 
@@ -342,6 +437,34 @@ ROWS = [
     Row("gone, and nobody knows it was ours", gone, WRITES, (FRESH,), sql=1),
     Row("an older checkout, by git checkout", checked_out_again, CONFLICT, (HERE,)),
     Row("an older checkout, by branch", on_an_older_branch, CONFLICT, (HERE,)),
+    Row("a colleague's version pulled on another branch", pulled_on_another_branch, CONFLICT),
+    Row("that branch was merged", merged_after_it_was_pulled_on_another_branch, WRITES, text=BOTH),
+    Row("pulled, not committed, edited on top", pulled(writes(file_of(BOTH))), WRITES, (HERE,), text=BOTH),
+    Row(
+        "pulled, not committed, another key edited",
+        pulled(writes(file_of(THEIRS, description="Ours"))),
+        WRITES,
+        (HERE,),
+        text=THEIRS,
+        settings={"description": "Ours"},
+    ),
+    Row(
+        "pulled, not committed, edited so that it is lost",
+        pulled(writes(file_of(NEITHER))),
+        CONFLICT,
+        (HERE,),
+        fix=True,
+    ),
+    Row("pulled, `git checkout .`, edited", pulled(git("checkout", "."), writes(file_of(NEITHER))), CONFLICT, (HERE,)),
+    Row("pulled, `git checkout .`, committed", pulled(git("checkout", "."), commits(file_of(NEITHER))), CONFLICT),
+    Row("pulled, `git stash`, edited", pulled(git("stash"), writes(file_of(NEITHER))), CONFLICT, (HERE,), fix=True),
+    Row("pulled, `git reset --hard`", pulled(git("reset", "--hard"), commits(file_of(NEITHER))), CONFLICT, fix=True),
+    Row("pulled and edited in one commit", pulled(commits(file_of(BOTH))), CONFLICT, fix=True),
+    Row("pulled, committed, edited", pulled(commits(file_of(THEIRS)), commits(file_of(NEITHER))), WRITES, text=NEITHER),
+    Row("pushed, not committed, edited again", pushed_uncommitted_then_edited_again, WRITES, (HERE,), sql=2),
+    Row("pushed, not committed, another commit", pushed_uncommitted_then_another_commit, CONFLICT),
+    Row("a new file that was pulled", pulled_into_a_file_that_no_commit_has, WRITES, (HERE,), sql=2),
+    Row("shallow, with the record of a branch", on_another_branch_with_a_shared_record, CONFLICT, (HERE,)),
     Row("nothing to tell by", edit(), CONFLICT, (SHALLOW, NO_GIT)),
     Row("shallow, with a record", pushed_from_the_shallow_clone, WRITES, (HERE,), sql=2),
 ]
@@ -362,6 +485,7 @@ def test_every_row_of_the_table(story, row, place):
         assert story.server.requests.writes(), told
         after = story.endpoint()
         assert row.sql is None or after["query"]["query"] == sql(row.sql)
+        assert row.text is None or after["query"]["query"] == row.text
         variables = after["query"]["variables"] or {}
         assert row.default is None or [one["value"] for one in variables.values()] == [row.default]
         assert {key: after[key] for key in row.settings} == row.settings
@@ -369,6 +493,7 @@ def test_every_row_of_the_table(story, row, place):
     else:
         assert story.server.requests.writes() == (), told
         assert before is None or story.endpoint() == before
+    assert not row.fix or place != HERE or "commit the pull first" in told, told
     if row.verdict == CONFLICT and place in {SHALLOW, NO_GIT}:
         assert "fetch-depth: 0" in told
     if row.verdict in {DRIFTED, "rest"}:

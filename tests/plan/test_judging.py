@@ -116,15 +116,16 @@ def test_a_repeated_query_is_told_by_its_time_alone(make):
 RECORDED = [
     ("edited, not committed", "A", "A", "B", ("", "A", 1.5), AHEAD),
     ("edited and committed", "AB", "A", "B", ("", "A", 1.5), AHEAD),
-    ("pulled, then edited, nothing committed", "A", "AX", "B", ("A", "X", 1.5), AHEAD),
-    ("pulled, then edited, one commit", "AB", "AX", "B", ("A", "X", 1.5), AHEAD),
+    ("pulled, then edited, nothing committed", "A", "AX", "B", ("A", "X", 1.5), CONFLICT),
+    ("pulled, then edited, one commit", "AB", "AX", "B", ("A", "X", 1.5), CONFLICT),
+    ("pulled and committed, then edited", "AX", "AX", "B", ("A", "X", 1.5), AHEAD),
     ("a pushed change reverted", "ABA", "AB", "A", ("A", "B", 2.5), AHEAD),
     ("reverted by hand", "AB", "AB", "A", ("A", "B", 2.5), AHEAD),
     ("an uncommitted pull thrown away", "A", "AX", "A", ("A", "X", 1.5), CONFLICT),
     ("an older commit checked out", "A", "AB", "A", ("A", "B", 2.5), CONFLICT),
     ("another branch, edited there before the pull", "AC", "AX", "C", ("A", "X", 2.5), CONFLICT),
     ("an old query came back, was pulled and thrown away", "BA", "BAB", "A", ("A", "B", 2.5), CONFLICT),
-    ("a squash of what this checkout pushed", "AC", "AB", "C", ("A", "B", 1.5), AHEAD),
+    ("a squash of what this checkout pushed", "AC", "AB", "C", ("A", "B", 1.5), CONFLICT),
     ("a colleague pushed, their commit is here, edited", "ABC", "AB", "C", ("", "A", 1.5), AHEAD),
     ("a colleague pushed and reverted", "ABA", "AB", "A", ("", "A", 1.5), AHEAD),
     ("a colleague pushed, their commit is not here", "A", "AB", "A", ("", "A", 1.5), DRIFTED),
@@ -247,7 +248,11 @@ def test_a_setting_with_a_record(make):
 @pytest.mark.parametrize(
     ("left", "server", "expected"),
     [
-        ("b", "c", AHEAD),  # a colleague pushed c after d was committed: c comes after what was left
+        (
+            "b",
+            "c",
+            CONFLICT,
+        ),  # a colleague pushed c after d was committed: a fresh clone cannot tell, nor does this one
         ("b", "a", CONFLICT),  # a comes before it, so it was put back
         ("x", "c", CONFLICT),  # no commit had x, so all there is are the times, and c was written after d
         ("x", "x2", CONFLICT),
@@ -275,13 +280,13 @@ def test_a_key_that_the_record_shows_to_be_new_is_written_over_the_default_alone
 
 
 def test_what_was_agreed_on_keeps_its_time_while_another_key_is_pulled(make):
-    """X was pulled, B made of it and committed; then the description was pulled. No commit ever had X."""
-    agreed = remembered(make, "X", before="A", hour=1.5)
-    history, file = letters(make, "AB"), of_definition(make.loaded(query="B", description="d"), None)
+    """X was pulled and committed, and B made of it; then the description was pulled."""
+    agreed = remembered(make, "X", before="A", hour=2.5)
+    history, file = letters(make, "AXB"), of_definition(make.loaded(query="B", description="d"), None)
     endpoint = make.endpoint(query="X", description="d")
-    record = recorded(agreed, endpoint=endpoint, file=file, at=at(3))
-    judged = judge(make.loaded(query="B"), endpoint, Evidence(record=record, history=history), None)
-    assert verdicts(judged) == {"query": AHEAD}
+    record = recorded(agreed, endpoint=endpoint, file=file, at=at(4))
+    evidence = Evidence(record=record, history=history, versions=make.versions("A", "X"))
+    assert verdicts(judge(make.loaded(query="B"), endpoint, evidence, None)) == {"query": AHEAD}
 
 
 def test_what_was_kept_against_the_server_conflicts_once_it_moves_again(make):
