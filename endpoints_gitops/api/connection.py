@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from functools import lru_cache
 from urllib.parse import quote, urlencode, urlsplit
 
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.model.secret import Secret
 
 
@@ -29,11 +29,14 @@ class Connection:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "host", self.host.rstrip("/"))
-        scheme, name = _parts(self.host)
-        if scheme == "http" and not self.allow_insecure and not _is_loopback(name):
+        try:
+            origin = Origin.of(self.host)
+        except HostMistake as mistake:
+            raise UsageError(str(mistake), code="configuration.invalid") from None
+        if origin.is_plain and not self.allow_insecure and not origin.is_loopback:
             raise UsageError(
                 f"{self.host} is plain http: the key could be read on the way",
-                fix="use https://, or write `allow_insecure = true` into this environment of the configuration",
+                fix="use https://, or name the host in ENDPOINTS_GITOPS_ALLOWED_HOSTS",
                 code="configuration.insecure",
             )
         if not (self.max_wait > 0 and math.isfinite(self.max_wait)):
@@ -73,23 +76,3 @@ def question(query: Mapping[str, str | int]) -> str:
 @lru_cache(maxsize=1024)
 def _question(query: tuple[tuple[str, str | int], ...]) -> str:
     return f"?{urlencode(query)}"
-
-
-def _parts(host: str) -> tuple[str, str]:
-    try:
-        parts = urlsplit(host)
-        scheme, name, _ = parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        scheme, name = "", None
-    if scheme not in {"http", "https"} or not name or "@" in parts.netloc or parts.query or parts.fragment:
-        raise UsageError("host is an address such as https://us.posthog.com", code="configuration.invalid")
-    return scheme, name
-
-
-def _is_loopback(name: str) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

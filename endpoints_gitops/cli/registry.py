@@ -75,7 +75,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
         ),
     ),
     "about": _entries(
-        auth=("who you are, what the key may do, what is left of its budget", "status"),
+        auth=(
+            "which key goes where, what it may do, what is left of its budget; which hosts are trusted",
+            "status",
+            "trust",
+        ),
         schema=("print the JSON Schema of the definition file", ""),
         explain=("explain an error code, an exit code, or a word of this tool", "drifted", "6"),
         completion=("print a completion script for your shell", "bash"),

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """The pins of one environment. `key` is there where the app hands one over, else the settings say where it is."""
+    """The pins of one environment. `key` and `host_in_code` are what the app passes; else the settings say where the
+    key is and where it goes.
+    """
 
     path: Path
     settings: EnvironmentSettings
@@ -28,6 +30,7 @@ class Locked:
     pins: Mapping[str, Pin]
     uses: Mapping[str, Use]
     key: Secret | None = None
+    host_in_code: str | None = None
 
     def pin(self, name: str) -> Pin:
         """Raises PinMissing, which says what was probably meant."""
@@ -37,31 +40,27 @@ class Locked:
         return pin
 
     def connection(self, max_wait: float) -> Connection:
-        """Raises CredentialsError where there is no key, UsageError where there is no project."""
+        """Raises CredentialsError where there is no key or it may not go to the host, UsageError without a project."""
         from endpoints_gitops.api.connection import Connection
         from endpoints_gitops.workspace.credentials import resolve_connection
 
-        settings = self.settings
-        if self.key is None:
-            access = resolve_connection(settings, os.environ)
-            return Connection(
-                host=access.host,
-                project_id=access.project_id,
-                key=access.key,
-                allow_insecure=access.allow_insecure,
-                max_wait=max_wait,
-            )
-        if settings.host is None or settings.project_id is None:
-            lacking = "host" if settings.host is None else "project_id"
-            fix = f"Endpoints.from_lock(…, {lacking}=…, key=…), or add {lacking} to the configuration"
-            raise UsageError(f"there is a key, and no {lacking} to use it with", fix=fix, code="configuration.invalid")
+        if self.key is not None:
+            self._refuse_half_an_address()
+        access = resolve_connection(self.settings, os.environ, host=self.host_in_code, key=self.key)
         return Connection(
-            host=settings.host,
-            project_id=settings.project_id,
-            key=self.key,
-            allow_insecure=settings.allow_insecure,
+            host=access.host,
+            project_id=access.project_id,
+            key=access.key,
+            allow_insecure=True,
             max_wait=max_wait,
         )
+
+    def _refuse_half_an_address(self) -> None:
+        host, project = self.host_in_code or self.settings.host, self.settings.project_id
+        if host is None or project is None:
+            lacking = "host" if host is None else "project_id"
+            fix = f"Endpoints.from_lock(…, {lacking}=…, key=…), or add {lacking} to the configuration"
+            raise UsageError(f"there is a key, and no {lacking} to use it with", fix=fix, code="configuration.invalid")
 
     def _missing(self, name: str) -> PinMissing:
         from endpoints_gitops.codecs.mistakes import did_you_mean
@@ -95,11 +94,12 @@ def find(
     pinned = _environment_of_pins(configuration, settings, environment, lock)
     return Locked(
         path=file,
-        settings=replace(settings, host=host or settings.host, project_id=project_id or settings.project_id),
+        settings=replace(settings, project_id=project_id or settings.project_id),
         environment=pinned,
         pins={pin.name: pin for pin in lock.of(pinned)},
         uses={use.name: use for use in uses_of(settings)},
         key=Secret(key) if key else None,
+        host_in_code=host or None,
     )
 
 

@@ -9,7 +9,11 @@ from typing import Final, NoReturn, final
 class KeyKind(StrEnum):
     PERSONAL = "personal API key"
     PROJECT_SECRET = "project secret API key"  # noqa: S105 - the name of a kind of key, not a key
+    OAUTH = "OAuth access token"
     UNKNOWN = "API key of an unknown kind"
+
+
+_PREFIXES: Final = {"phx_": KeyKind.PERSONAL, "phs_": KeyKind.PROJECT_SECRET, "pha_": KeyKind.OAUTH}
 
 
 @final
@@ -28,9 +32,12 @@ class Secret:
 
     @property
     def kind(self) -> KeyKind:
-        if self.__text.startswith("phs_"):
-            return KeyKind.PROJECT_SECRET
-        return KeyKind.PERSONAL if self.__text.startswith("phx_") else KeyKind.UNKNOWN
+        return _PREFIXES.get(self.__text[:4], KeyKind.UNKNOWN)
+
+    @property
+    def has_prefix(self) -> bool:
+        """Whether it begins as every PostHog key of today does."""
+        return self.__text[:4] in _PREFIXES
 
     def __bool__(self) -> bool:
         return bool(self.__text)

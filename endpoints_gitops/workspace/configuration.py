@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.printable import printable
-from endpoints_gitops.workspace.configuration_file import find_table, host_mistake, key_mistake, read_table
+from endpoints_gitops.workspace.configuration_file import find_table, key_mistake, read_table
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.settings import POSTHOG_CLI, Configuration, EnvironmentSettings
 
@@ -32,7 +33,9 @@ def load_configuration(start: Path, env: Mapping[str, str]) -> Configuration:
         name.removeprefix(PREFIX): value for name, value in env.items() if name.startswith(PREFIX) and value.strip()
     }
     if found is None:
-        empty = Configuration(path=None, folder=start.resolve(), common=EnvironmentSettings(name=""))
+        empty = Configuration(
+            path=None, folder=start.resolve(), common=EnvironmentSettings(name="", folder=start.resolve())
+        )
         return replace(empty, overrides=MappingProxyType(overrides))
     return replace(read_table(found), overrides=MappingProxyType(overrides))
 
@@ -89,7 +92,8 @@ def _laid_over(environment: EnvironmentSettings, overrides: Mapping[str, str]) -
     if project := overrides.get("PROJECT_ID"):
         changes["project_id"] = project_number(project, f"{PREFIX}PROJECT_ID")
     if key := overrides.get("KEY"):
-        changes |= {"key": _right("KEY", key.strip(), key_mistake(key.strip())), "base": Path.cwd()}
+        source = _right("KEY", key.strip(), key_mistake(key.strip()))
+        changes |= {"key": source, "base": Path.cwd(), "key_from_checkout": False}
     return replace(environment, **changes)
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.name import is_endpoint_name
+from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.settings import POSTHOG_CLI, Configuration, EnvironmentSettings
 from endpoints_gitops.workspace.toml_places import line_of
@@ -58,7 +58,9 @@ def read_table(table: Table) -> Configuration:
     reader = _Reader(table=table)
     value = table.value
     reader.only(COMMON_KEYS, value, ())
-    common = _settings(reader, value, (), EnvironmentSettings(name="", base=table.path.parent))
+    common = _settings(
+        reader, value, (), EnvironmentSettings(name="", folder=table.path.parent, base=table.path.parent)
+    )
     environments = {
         name: _environment(reader, name, body, common)
         for name, body in reader.tables(value.get("environments"), ("environments",)).items()
@@ -77,20 +79,6 @@ def read_table(table: Table) -> Configuration:
         environments=environments,
         default_environment=default,
     )
-
-
-def host_mistake(host: str) -> str | None:
-    """What is wrong with the address of a server."""
-    try:
-        parts = urlsplit(host)
-        there = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        there = False
-    if not there or parts.scheme not in ("http", "https"):
-        return "host is an address such as https://us.posthog.com"
-    if parts.username or parts.password or parts.query or parts.fragment:
-        return "host is an address without user, question mark or #"
-    return None
 
 
 def key_mistake(source: str) -> str | None:
@@ -186,6 +174,7 @@ def _settings(
         manage=common.manage if manage is None else manage,
         protect=common.protect if protect is None else protect,
         uses={**common.uses, **_uses(reader, value.get("uses"), (*path, "uses"))},
+        folder=common.folder,
         base=common.base,
     )
 
@@ -211,6 +200,7 @@ def _environment(
         protect=settings.protect,
         uses=settings.uses,
         where=f"{shown(reader.table.path)}:{line_of(reader.table.text, (*reader.table.prefix, *path))}",
+        folder=settings.folder,
         base=settings.base,
     )
 

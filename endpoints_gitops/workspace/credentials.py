@@ -1,45 +1,168 @@
-"""Where the key comes from: `env:NAME`, `dotenv:FILE:NAME`, or posthog-cli's places (docs/posthog-cli.md)."""
+"""Where the key comes from (`env:NAME`, `dotenv:FILE:NAME`, or posthog-cli's places, docs/posthog-cli.md), and whether
+it may go where the configuration says.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from endpoints_gitops.errors import CredentialsError, UsageError
+from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.model.secret import Secret
 from endpoints_gitops.workspace.configuration import project_number
-from endpoints_gitops.workspace.configuration_file import host_mistake
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.key_files import dotenv_values
-from endpoints_gitops.workspace.posthog_cli import Source, sources
+from endpoints_gitops.workspace.posthog_cli import HOST_NAME, KEY_NAMES, Source, sources
 from endpoints_gitops.workspace.settings import POSTHOG_CLI, EnvironmentSettings
+from endpoints_gitops.workspace.trust import (
+    ALLOWED_HOSTS,
+    Decision,
+    NotTrusted,
+    Permission,
+    Trust,
+    TrustStore,
+    checkout_of,
+    decide,
+    users_hosts,
+)
 
 DEFAULT_HOST: Final = "https://us.posthog.com"
+_IN_CODE: Final = "key= in code"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What a client needs to reach one project, and `source`: in words, where the key came from."""
+    """What a client needs to reach one project: the key may go to `host`, by plain http too if that is what it says.
+
+    `source` says in words where the key comes from, and `why` why it may go there.
+    """
 
     environment: str
     host: str
     project_id: int
     key: Secret
     source: str
-    allow_insecure: bool = False
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundKey:
+    """A key, where it comes from, and where it would go; whether it may is not decided yet.
+
+    `trust` is what the user would have to trust; `stored_host` is the host that the key was stored for, None where its
+    source stores none. `may_be_older` is for posthog-cli's own places, which can hold a key of a form without prefix.
+    """
+
+    settings: EnvironmentSettings
+    host: str
+    project_id: int | None
+    key: Secret
+    source: str
+    stored_host: str | None
+    trust: Trust
+    may_be_older: bool = False
+    host_in_code: str | None = None
+
+    def decision(self, env: Mapping[str, str]) -> Decision:
+        """Whether the key may go to the host. Raises UsageError for what is not the address of a server."""
+        return decide(
+            _origin(self.host, self.settings.where or self.source),
+            stored=_origin(self.stored_host, self.source) if self.stored_host else None,
+            users_hosts=users_hosts(env, self.host_in_code),
+            is_trusted=lambda: TrustStore(env).holds(self.trust),
+            allow_insecure=self.settings.allow_insecure,
+        )
 
 
 def resolve_connection(
-    environment: EnvironmentSettings, env: Mapping[str, str], *, dotenv_file: str | None = None
+    environment: EnvironmentSettings,
+    env: Mapping[str, str],
+    *,
+    dotenv_file: str | None = None,
+    host: str | None = None,
+    key: Secret | None = None,
 ) -> Access:
-    """Find the key of an environment.
+    """Find the key of an environment, and decide whether it may go to the environment's host.
 
-    `dotenv_file` is for posthog-cli's places, and goes before `POSTHOG_CLI_DOTENV_FILE`. Raises CredentialsError, which
-    says every place that was looked at, and UsageError where the configuration does not say which project.
+    `host` and `key` are those that an app passes in code. `dotenv_file` is for posthog-cli's places, and goes before
+    `POSTHOG_CLI_DOTENV_FILE`. Raises CredentialsError where there is no key (with every place that was looked at) and
+    where it may not go to the host (NotTrusted where the user may trust it), and UsageError where the configuration
+    does not say which project.
     """
+    found = find_key(environment, env, dotenv_file=dotenv_file, host=host, key=key)
+    return permitted(found, found.decision(env))
+
+
+def find_key(
+    environment: EnvironmentSettings,
+    env: Mapping[str, str],
+    *,
+    dotenv_file: str | None = None,
+    host: str | None = None,
+    key: Secret | None = None,
+) -> FoundKey:
+    """As `resolve_connection`, but decide nothing."""
+    if host is not None:
+        environment = replace(environment, host=host)
+    if key is not None:
+        found = _found(environment, key.reveal(), _IN_CODE, identity="code")
+    else:
+        found = _from_source(environment, env, dotenv_file)
+    text = found.key.reveal()
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        message = f"the value of {found.source} is not an API key: it contains a character that no key contains"
+        raise CredentialsError(message, where=environment.where, code="credentials.malformed")
+    if not (found.key.has_prefix or found.may_be_older):
+        message = (
+            f"the value of {found.source} does not begin with phx_, phs_ or pha_, as an API key does: it is not sent"
+        )
+        fix = "make a personal API key in PostHog (Settings, Personal API keys), and put it there"
+        raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.malformed")
+    return replace(found, host_in_code=host)
+
+
+def permitted(found: FoundKey, decision: Decision) -> Access:
+    """What a client needs, where the decision allows it. Raises as `resolve_connection` does."""
+    refusal = refusal_of(found, decision)
+    if refusal is not None:
+        raise refusal
+    settings = found.settings
+    if found.project_id is None:
+        message = f"environment {settings.name!r} has no project_id"
+        raise UsageError(message, where=settings.where, fix="add project_id = NUMBER", code="configuration.invalid")
+    return Access(
+        environment=settings.name,
+        host=found.host,
+        project_id=found.project_id,
+        key=found.key,
+        source=found.source,
+        why=decision.why,
+    )
+
+
+def refusal_of(found: FoundKey, decision: Decision) -> CredentialsError | None:
+    """The error that keeps the key from its host; None where it may go there."""
+    name, where, host = found.settings.name, found.settings.where, found.trust.host
+    if decision.permission is Permission.ALLOWED:
+        return None
+    if decision.permission is Permission.UNTRUSTED:
+        message = f"the key of {found.source} is not sent to {host} (environment {name!r}): {decision.why}"
+        return NotTrusted(message, found.trust, where=where)
+    export = f"export {ALLOWED_HOSTS}={host}  # if this key may go there; else"
+    if decision.permission is Permission.PLAIN_HTTP:
+        message = f"the key of {found.source} is not sent to {host} (environment {name!r}): {decision.why}"
+        fix = f"{export} use https://"
+        return CredentialsError(message, where=where, fix=fix, code="credentials.insecure")
+    stored = found.stored_host
+    message = f"the key of {found.source} is stored for {stored}, and environment {name!r} is at {host}: it is not sent"
+    fix = f'{export} give the environment a key of its own: key = "env:NAME"'
+    return CredentialsError(message, where=where, fix=fix, code="credentials.other-host")
+
+
+def _from_source(environment: EnvironmentSettings, env: Mapping[str, str], dotenv_file: str | None) -> FoundKey:
     source = environment.key
     if source is None:
         message = f"environment {environment.name!r} does not say where its key comes from"
@@ -48,85 +171,124 @@ def resolve_connection(
     if source == POSTHOG_CLI:
         return _from_posthog_cli(environment, env, dotenv_file)
     if source.startswith("env:"):
-        key, said = _from_variable(environment, source.removeprefix("env:"), env)
-    else:
-        key, said = _from_dotenv(environment, source.removeprefix("dotenv:"))
-    return _access(environment, host=environment.host, project=environment.project_id, key=key, source=said)
+        return _from_variable(environment, source.removeprefix("env:"), env)
+    return _from_dotenv(environment, source.removeprefix("dotenv:"))
 
 
-def _from_variable(environment: EnvironmentSettings, name: str, env: Mapping[str, str]) -> tuple[str, str]:
+def _from_variable(environment: EnvironmentSettings, name: str, env: Mapping[str, str]) -> FoundKey:
     key = env.get(name, "").strip()
     if not key:
         message = (
             f"environment {environment.name!r} takes its key from the environment variable {name}, which is not set"
         )
         raise CredentialsError(message, where=environment.where, fix=f"export {name}=phx_…", code="credentials.missing")
-    return key, f"environment variable {name}"
+    is_posthog_clis = name in KEY_NAMES
+    stored = (env.get(HOST_NAME, "").strip() or DEFAULT_HOST) if is_posthog_clis else None
+    return _found(
+        environment,
+        key,
+        f"environment variable {name}",
+        identity=f"env:{name}",
+        stored=stored,
+        may_be_older=is_posthog_clis,
+    )
 
 
-def _from_dotenv(environment: EnvironmentSettings, place: str) -> tuple[str, str]:
+def _from_dotenv(environment: EnvironmentSettings, place: str) -> FoundKey:
     file, _, name = place.rpartition(":")
-    path = environment.base / Path(file).expanduser()
+    path = _dotenv_path(environment, file)
     key = dotenv_values(path).get(name, "").strip()
     if not key:
         message = f"environment {environment.name!r} takes its key from {shown(path)}, which does not set {name}"
         fix = f"add the line {name}=phx_… to {shown(path)}"
         raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.missing")
-    return key, f"{name} in {shown(path)}"
+    return _found(environment, key, f"{name} in {shown(path)}", identity=dotenv_identity(path, name))
 
 
-def _from_posthog_cli(environment: EnvironmentSettings, env: Mapping[str, str], dotenv_file: str | None) -> Access:
+def dotenv_identity(path: Path, name: str) -> str:
+    """A `dotenv:` source as trust names it, whatever folder it is named from."""
+    return f"dotenv:{path.expanduser().resolve()}:{name}"
+
+
+def _dotenv_path(environment: EnvironmentSettings, file: str) -> Path:
+    """The file, with its links followed where the checkout names it. Raises CredentialsError for one outside."""
+    try:
+        path = environment.base / Path(file).expanduser()
+    except RuntimeError:
+        message = f"environment {environment.name!r} takes its key from {file}, and that home folder is unknown"
+        raise CredentialsError(message, where=environment.where, code="credentials.unreadable") from None
+    if not environment.key_from_checkout:
+        return path
+    try:
+        is_inside = path.resolve().is_relative_to(checkout_of(environment.folder))
+    except (OSError, RuntimeError, ValueError) as error:
+        message = f"{shown(path)} cannot be read: {error}"
+        raise CredentialsError(message, where=environment.where, code="credentials.unreadable") from error
+    if not is_inside:
+        message = f"environment {environment.name!r} takes its key from {shown(path)}, which is outside of the checkout"
+        fix = f"export ENDPOINTS_GITOPS_KEY=dotenv:{file}:NAME names a file anywhere; a configuration names one inside"
+        raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.outside")
+    return path
+
+
+def _from_posthog_cli(environment: EnvironmentSettings, env: Mapping[str, str], dotenv_file: str | None) -> FoundKey:
     """The first place that has key and project; where the project is configured, else the first that has a key."""
     looked: list[str] = []
     half: Source | None = None
     for source in sources(env, dotenv_file):
         if source.key and source.project:
-            return _from_source(environment, source)
+            return _stored(environment, source)
         half = half or (source if source.key else None)
         looked.append(source.lacks)
     if half is not None and environment.project_id is not None:
-        return _from_source(environment, half)
+        return _stored(environment, half)
     message = f"no credentials for environment {environment.name!r}: {'; '.join(looked)}"
     fix = "export POSTHOG_CLI_API_KEY=phx_… POSTHOG_CLI_PROJECT_ID=…, or run endpoints-gitops init"
     raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.missing")
 
 
-def _from_source(environment: EnvironmentSettings, source: Source) -> Access:
-    """A key goes to no other host than the one it was stored for: a checkout's configuration is somebody's text."""
-    host = environment.host
-    if host is not None and source.host is not None and _address(host) != _address(source.host):
-        message = f"the key of {source.label} is for {source.host}, and environment {environment.name!r} is at {host}"
-        fix = 'give the environment a key of its own: key = "env:NAME", or set ENDPOINTS_GITOPS_KEY=env:NAME'
-        raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.other-host")
-    project = environment.project_id
-    if project is None:
-        assert source.project is not None, "a source without project is taken only where the project is configured"
+def _stored(environment: EnvironmentSettings, source: Source) -> FoundKey:
+    project = None
+    if environment.project_id is None and source.project is not None:
         project = project_number(source.project, f"the project in {source.label}")
-    return _access(environment, host=host or source.host, project=project, key=source.key or "", source=source.label)
-
-
-def _access(
-    environment: EnvironmentSettings, *, host: str | None, project: int | None, key: str, source: str
-) -> Access:
-    if project is None:
-        message = f"environment {environment.name!r} has no project_id"
-        raise UsageError(message, where=environment.where, fix="add project_id = NUMBER", code="configuration.invalid")
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        message = f"what stands in {source} is no API key: it holds a character that no key has"
-        raise CredentialsError(message, where=environment.where, code="credentials.malformed")
-    address = (host or DEFAULT_HOST).rstrip("/")
-    mistake = host_mistake(address)
-    if mistake is not None:
-        raise UsageError(mistake, where=source, code="configuration.invalid")
-    return Access(
-        environment=environment.name,
-        host=address,
-        project_id=project,
-        key=Secret(key),
-        source=source,
-        allow_insecure=environment.allow_insecure,
+    return _found(
+        environment,
+        source.key or "",
+        source.label,
+        identity=POSTHOG_CLI,
+        stored=source.host or DEFAULT_HOST,
+        may_be_older=True,
+        project=project,
     )
 
 
-def _address(host: str) -> str:
-    return os.path.normcase(host.rstrip("/")).lower()
+def _found(
+    environment: EnvironmentSettings,
+    key: str,
+    source: str,
+    *,
+    identity: str,
+    stored: str | None = None,
+    may_be_older: bool = False,
+    project: int | None = None,
+) -> FoundKey:
+    address = (environment.host or stored or DEFAULT_HOST).rstrip("/")
+    where = environment.where if environment.host else source
+    trust = Trust(folder=str(environment.folder.resolve()), host=str(_origin(address, where)), key=identity)
+    return FoundKey(
+        settings=environment,
+        host=address,
+        project_id=environment.project_id if project is None else project,
+        key=Secret(key),
+        source=source,
+        stored_host=stored,
+        trust=trust,
+        may_be_older=may_be_older,
+    )
+
+
+def _origin(address: str, where: str | None) -> Origin:
+    try:
+        return Origin.of(address)
+    except HostMistake as mistake:
+        raise UsageError(str(mistake), where=where, code="configuration.invalid") from None

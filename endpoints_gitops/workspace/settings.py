@@ -16,8 +16,9 @@ class EnvironmentSettings:
     """One environment, with the common settings where it has none of its own.
 
     `host`, `project_id` and `key` (where the key comes from, never the key itself) are None where nothing was said;
-    `uses` is kept as it was written. `where` is `path:line` of the environment, and `base` the folder that a relative
-    `dotenv:` path starts from.
+    `uses` is kept as it was written. `where` is `path:line` of the environment, `folder` the one that holds the
+    configuration, and `base` the one that a relative `dotenv:` path starts from. `key_from_checkout` is False where a
+    variable of the process names the source of the key.
     """
 
     name: str
@@ -30,7 +31,9 @@ class EnvironmentSettings:
     protect: tuple[str, ...] = ()
     uses: Mapping[str, Any] = field(default_factory=dict)
     where: str | None = None
+    folder: Path = field(default_factory=Path)
     base: Path = field(default_factory=Path)
+    key_from_checkout: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

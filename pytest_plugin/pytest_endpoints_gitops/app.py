@@ -119,7 +119,7 @@ class App:
                 host=access.host,
                 project_id=access.project_id,
                 key=access.key,
-                allow_insecure=access.allow_insecure,
+                allow_insecure=True,
             )
 
     @property

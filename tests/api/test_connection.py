@@ -29,7 +29,7 @@ def to(host, **more):
 def test_plain_http_is_refused_unless_allowed_by_name(host):
     with pytest.raises(UsageError, match="plain http") as caught:
         to(host)
-    assert "`allow_insecure = true`" in (caught.value.fix or "")
+    assert "ENDPOINTS_GITOPS_ALLOWED_HOSTS" in (caught.value.fix or "")
     assert to(host, allow_insecure=True).is_plain
 
 

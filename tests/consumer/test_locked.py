@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from dataclasses import replace
 
 import pytest
 
 import endpoints_gitops as library
-from endpoints_gitops import Endpoints
+from endpoints_gitops import AsyncEndpoints, Endpoints
+from endpoints_gitops.cli.entry import main
 
 CONFIGURED = """
 [environments.{name}]
@@ -53,8 +56,10 @@ def test_without_configuration_the_variables_of_posthog_cli_count(lock, pin, mon
 
 def test_what_the_app_hands_over_goes_first(lock, pin, configured):
     configured({"prod": "https://eu.posthog.com"})
-    endpoints = Endpoints.from_lock(lock(pin(environment="prod")), host="https://us.posthog.com", project_id=3, key="k")
-    assert reached(endpoints) == ("https://us.posthog.com", 3, "k")
+    endpoints = Endpoints.from_lock(
+        lock(pin(environment="prod")), host="https://us.posthog.com", project_id=3, key="phx_k"
+    )
+    assert reached(endpoints) == ("https://us.posthog.com", 3, "phx_k")
 
 
 def test_no_key_is_looked_for_before_the_first_call(lock, pin, configured):
@@ -139,3 +144,60 @@ def test_pins_of_other_environments_are_not_called(lock, pin):
     path = lock(pin(environment="prod"), replace(pin(environment="staging"), name="only_staging"))
     with pytest.raises(library.PinMissing, match="pins no endpoint 'only_staging' in environment prod"):
         Endpoints.from_lock(path, environment="prod").run("only_staging")
+
+
+@pytest.fixture
+def elsewhere(server, monkeypatch):
+    """The server under a name that is neither this machine nor PostHog's: a request that is sent arrives."""
+    original = socket.getaddrinfo
+
+    def resolved(host, *more, **options):
+        return original("127.0.0.1" if host in ("ph.test", b"ph.test") else host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    return f"http://ph.test:{server.url.rpartition(':')[2]}"
+
+
+async def _awaited(path, given):
+    async with AsyncEndpoints.from_lock(path, **given) as endpoints:
+        return await endpoints.run("revenue")
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda path, given: Endpoints.from_lock(path, **given).run("revenue"),
+        lambda path, given: asyncio.run(_awaited(path, given)),
+    ],
+    ids=["threads", "loop"],
+)
+def test_a_key_goes_to_no_host_that_only_the_configuration_names(
+    lock, pin, configured, monkeypatch, server, elsewhere, run
+):
+    configured({"prod": elsewhere})
+    path = lock(pin(environment="prod"))
+    monkeypatch.setenv("APP_KEY", server.key)
+    in_code = {"key": server.key, "project_id": 1}
+    for given in ({}, in_code):
+        with pytest.raises(library.CredentialsError, match="only the configuration of this checkout names this host"):
+            run(path, given)
+    with pytest.raises(library.CredentialsError, match="does not begin with phx_"):
+        run(path, {**in_code, "key": "sk-of-another-service", "host": elsewhere})
+    assert server.requests.entries() == ()
+    for given in ({"host": elsewhere}, {**in_code, "host": elsewhere}):
+        with pytest.raises(library.NotFound):
+            run(path, given)
+    monkeypatch.setenv("ENDPOINTS_GITOPS_ALLOWED_HOSTS", elsewhere)
+    for given in ({}, in_code):
+        with pytest.raises(library.NotFound):
+            run(path, given)
+    assert sum("/run/" in entry.path for entry in server.requests.entries()) == 4
+
+
+def test_the_trust_that_a_command_remembered_counts(lock, pin, configured, monkeypatch, server, elsewhere, tmp_path):
+    configured({"prod": elsewhere})
+    monkeypatch.setenv("APP_KEY", server.key)
+    monkeypatch.chdir(tmp_path / "app")
+    assert main(["auth", "trust"]) == 0
+    with pytest.raises(library.NotFound):
+        Endpoints.from_lock(lock(pin(environment="prod"))).run("revenue")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from dataclasses import replace
 
@@ -293,6 +294,36 @@ environment test: no way to call the server
   fix        export APP_KEY=phx_…, then
   next       endpoints-gitops auth status"""
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--endpoints=live"], ["--endpoints=record"], ["--endpoints=refresh"], ["--endpoints-canary=latest"]],
+    ids=" ".join,
+)
+def test_a_key_goes_to_no_host_that_only_the_checkout_names(app_once, monkeypatch, options):
+    """The other name leads to the server, so a request that is sent arrives."""
+    app = app_once
+    original, port = socket.getaddrinfo, app.server.url.rpartition(":")[2]
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *more, **named: original("127.0.0.1" if host in ("ph.test", b"ph.test") else host, *more, **named),
+    )
+    pin = app.pinned()
+    if "canary" in options[0]:
+        app.has_recorded(pin, month="2026-07")
+    app.server.requests.clear()
+    configuration = (app.folder / "endpoints.toml").read_text()
+    app.write("endpoints.toml", configuration.replace("127.0.0.1", "ph.test"))
+    app.suite(ASK)
+    result = app.pytest(*options, key=app.server.key)
+    assert result.ret == 1
+    said = app.said(result)
+    assert "only the configuration of this checkout names this host" in said
+    if "canary" not in options[0]:
+        assert f"endpoints-gitops auth trust http://ph.test:{port} env:APP_KEY" in said
+    assert app.server.requests.entries() == ()
 
 
 def test_advice_that_is_a_sentence_is_no_command(app_once):

@@ -121,10 +121,10 @@ CONFIGURED = [
 
 @pytest.mark.parametrize(("settings", "env", "files", "expected"), CONFIGURED)
 def test_a_configured_environment(settings, env, files, expected):
-    environment = _environment(name="prod", host=HOST, project_id=9, allow_insecure=True, **settings)
+    environment = _environment(name="prod", host=HOST, project_id=9, **settings)
     access = _resolve(environment, env, files)
     assert (access.key.reveal(), access.source) == expected
-    assert (access.environment, access.host, access.project_id, access.allow_insecure) == ("prod", HOST, 9, True)
+    assert (access.environment, access.host, access.project_id) == ("prod", HOST, 9)
 
 
 MISSING = [
@@ -203,14 +203,15 @@ MISSING = [
         {"key": "env:MINE", "project_id": 1},
         {"MINE": "phx_secret\r\nX-Evil: 1"},
         {},
-        "what stands in environment variable MINE is no API key: it holds a character that no key has",
+        "the value of environment variable MINE is not an API key: it contains a character that no key contains",
         id="a line break",
     ),
     pytest.param(
         {"name": "prod", "host": "https://evil.example"},
         FULL,
         {},
-        f"the key of {KEY} in the environment is for {HOST}, and environment 'prod' is at https://evil.example",
+        f"the key of {KEY} in the environment is stored for {HOST}, and environment 'prod' is at "
+        "https://evil.example: it is not sent",
         id="a key for another host",
     ),
 ]

@@ -1,36 +1,78 @@
-"""`auth status`: who one is, what the key may do, and what is left of its budget."""
+"""`auth`: which key goes where and why, what it may do, what is left of its budget; and which hosts are trusted."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
-from endpoints_gitops.errors import ExitCode
+from endpoints_gitops.errors import CredentialsError, ExitCode, UsageError
 from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.model.secret import KeyKind
+from endpoints_gitops.workspace.settings import POSTHOG_CLI
 
 if TYPE_CHECKING:
     from endpoints_gitops.operations.auth import AuthStatus
-    from endpoints_gitops.workspace.credentials import Access
+    from endpoints_gitops.workspace.credentials import Access, FoundKey
+    from endpoints_gitops.workspace.trust import Trust
 
 _OF_PROJECT_SECRET: Final = {"endpoint:read": "run; every other command needs a personal API key"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """`status` is all there is, so it may be left out."""
-    parser.add_argument("topic", nargs="?", choices=["status"], default="status", help="what to show (default: status)")
+    """`status` can be left out."""
+    parser.add_argument("topic", nargs="?", choices=["status", "trust"], default="status", help="default: status")
+    parser.add_argument(
+        "target", nargs="*", metavar="HOST KEY",
+        help="with trust: the host and the key source, such as https://posthog.example.com env:POSTHOG_API_KEY",
+    )  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="with trust: list what is trusted, of all folders")
+    parser.add_argument("--remove", action="store_true", help="with trust: forget it for this folder")
+    parser.add_argument("--all", action="store_true", help="with trust --remove: forget it for all folders")
+    parser.epilog = (
+        "A key goes to posthog.com, to this machine, and to the host that it is stored for. `auth trust` lets the "
+        "configuration of this folder send one key to one other host; without HOST and KEY it takes those of the "
+        "environment. In CI and containers set ENDPOINTS_GITOPS_ALLOWED_HOSTS=https://…,http://…:PORT instead."
+    )
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Print what is known of the key; exit code 3 where it cannot be used in this project."""
-    from endpoints_gitops.operations.auth import auth_status
-
+    """Show what is known of the key, or change what is trusted."""
+    _refuse_combinations(arguments)
     with Context.of(arguments, console) as context:
-        access, status = context.access, auth_status(context.client)
+        return _trust(context) if arguments.topic == "trust" else _status(context)
+
+
+def _refuse_combinations(arguments: argparse.Namespace) -> None:
+    options = [f"--{name}" for name in ("list", "remove", "all") if getattr(arguments, name)]
+    words = [*arguments.target, *options]
+    if words and arguments.topic != "trust":
+        message, fix = f"{', '.join(words)}: only with `auth trust`", "endpoints-gitops auth trust --list"
+        raise UsageError(message, fix=fix, code="usage.arguments")
+    if (arguments.list and len(words) > 1) or (arguments.all and not arguments.remove):
+        message = "--list stands alone, and --all needs --remove"
+        raise UsageError(message, fix="endpoints-gitops auth --help", code="usage.arguments")
+    if len(arguments.target) not in ((0, 1, 2) if arguments.remove else (0, 2)):
+        message = "auth trust takes a host and the source of a key, or neither"
+        raise UsageError(message, fix="endpoints-gitops auth --help", code="usage.arguments")
+
+
+def _status(context: Context) -> Outcome:
+    """Exit code 3 where the key cannot be used in this project, or may not go to its host: then it is not sent."""
+    from endpoints_gitops.operations.auth import auth_status
+    from endpoints_gitops.workspace.credentials import find_key, refusal_of
+
+    console = context.console
+    found = find_key(context.environment, console.environment)
+    refusal = refusal_of(found, found.decision(console.environment))
+    if refusal is not None:
+        return _refused(console, found, refusal)
+    access, status = context.access, auth_status(context.client)
     console.show(_lines(access, status))
     problem = status.problem
     return Outcome(
@@ -41,10 +83,107 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     )
 
 
+def _refused(console: Console, found: FoundKey, refusal: CredentialsError) -> Outcome:
+    name, project = found.settings.name, found.project_id or "not set"
+    console.show(
+        [
+            f"environment  {name}: {found.host}, project {project}",
+            f"key          {found.key.kind.value}, from {found.source}",
+            Line(f"goes to      no host: {refusal.message}", Style.BAD),
+        ]
+    )
+    item: JsonObject = {
+        "environment": name,
+        "host": found.host,
+        "project_id": found.project_id,
+        "key_kind": found.key.kind.value,
+        "key_source": found.source,
+        "goes_to": None,
+        "why": refusal.message,
+    }
+    return Outcome(command="auth", exit_code=refusal.exit_code, items=(item,), errors=failures_of(refusal))
+
+
+def _trust(context: Context) -> Outcome:
+    """List, remember or forget what the user trusts. No server is asked, and no key is sent."""
+    from endpoints_gitops.workspace.trust import TrustStore
+
+    arguments, console = context.arguments, context.console
+    store = TrustStore(console.environment)
+    if arguments.list:
+        trusts, said = store.all(), "trusted"
+    elif arguments.remove:
+        trusts, said = store.remove(_selects(context)), "no longer trusted"
+    else:
+        trust = _needed(context)
+        said = "trusted" if store.add(trust) else "trusted already"
+        trusts = (trust,)
+    console.show([f"{said}: {one.folder} sends {one.key} to {one.host}" for one in trusts])
+    if not trusts:
+        console.say("nothing was trusted" if arguments.remove else "nothing is trusted")
+    items = tuple({"folder": one.folder, "host": one.host, "key": one.key, "state": said} for one in trusts)
+    return Outcome(command="auth", summary={"trusts": len(trusts)}, items=items)
+
+
+def _selects(context: Context) -> Callable[[Trust], bool]:
+    """What --remove is about: this folder, and the host and key that are named."""
+    arguments = context.arguments
+    folder = str(context.configuration.folder.resolve())
+    host = str(_host(arguments.target[0])) if arguments.target else None
+    key = _key(arguments.target[1]) if len(arguments.target) > 1 else None
+    return lambda one: (arguments.all or one.folder == folder) and host in (None, one.host) and key in (None, one.key)
+
+
+def _needed(context: Context) -> Trust:
+    """What is named, else what the environment needs. Raises UsageError where no trust is needed or would help."""
+    from endpoints_gitops.workspace.credentials import find_key, refusal_of
+    from endpoints_gitops.workspace.trust import Permission, Trust, TrustStore
+
+    arguments, env = context.arguments, context.console.environment
+    if arguments.target:
+        folder = str(context.configuration.folder.resolve())
+        return Trust(folder=folder, host=str(_host(arguments.target[0])), key=_key(arguments.target[1]))
+    found = find_key(context.environment, env)
+    decision = found.decision(env)
+    if decision.permission is Permission.UNTRUSTED or TrustStore(env).holds(found.trust):
+        return found.trust
+    if decision.permission is Permission.ALLOWED:
+        message = f"the key of {found.source} may go to {found.host} without trust: {decision.why}"
+        raise UsageError(message, fix="endpoints-gitops auth status", code="usage.trust")
+    refusal = refusal_of(found, decision)
+    assert refusal is not None, "what is not allowed is refused"
+    raise refusal
+
+
+def _host(text: str) -> Origin:
+    try:
+        return Origin.of(text)
+    except HostMistake as mistake:
+        raise UsageError(str(mistake), where="HOST", code="usage.arguments") from None
+
+
+def _key(text: str) -> str:
+    """The source of a key as trust names it: the file of a `dotenv:` source by its whole path."""
+    from endpoints_gitops.workspace.configuration_file import key_mistake
+    from endpoints_gitops.workspace.credentials import dotenv_identity
+    from endpoints_gitops.workspace.posthog_cli import KEY_NAMES
+
+    mistake = key_mistake(text)
+    if text in (POSTHOG_CLI, *(f"env:{name}" for name in KEY_NAMES)):
+        mistake = "this key is stored with a host, and goes to no other; POSTHOG_CLI_HOST is that of the variable"
+    if mistake is not None:
+        raise UsageError(mistake, where="KEY", code="usage.arguments")
+    if text.startswith("env:"):
+        return text
+    file, _, name = text.removeprefix("dotenv:").rpartition(":")
+    return dotenv_identity(Path(file), name)
+
+
 def _lines(access: Access, status: AuthStatus) -> Iterator[Line | str]:
     label = f" {status.label!r}" if status.label else ""
     yield f"environment  {access.environment}: {access.host}, project {_project(access, status)}"
     yield f"key          {status.kind.value}{label}, from {access.source}"
+    yield f"goes to      {access.host}: {access.why}"
     yield f"who          {_who(status)}"
     yield f"scopes       {' '.join(status.scopes) if status.scopes is not None else _unknown(status, 'scopes')}"
     yield from _needs(status)
@@ -100,6 +239,8 @@ def _item(access: Access, status: AuthStatus) -> JsonObject:
         "project_id": access.project_id,
         "key_kind": status.kind.value,
         "key_source": access.source,
+        "goes_to": access.host,
+        "why": access.why,
         "key_label": status.label,
         "who": status.who,
         "organization": status.organization,

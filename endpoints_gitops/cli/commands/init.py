@@ -11,10 +11,11 @@ from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import CredentialsError, EndpointsError, UsageError
 from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.operations.init import NewEnvironment, write_configuration, write_example
 from endpoints_gitops.workspace.configuration import DEFAULT_DIR, PREFIX, project_number
-from endpoints_gitops.workspace.configuration_file import host_mistake, key_mistake
+from endpoints_gitops.workspace.configuration_file import key_mistake
 from endpoints_gitops.workspace.credentials import resolve_connection
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.settings import POSTHOG_CLI, Configuration, EnvironmentSettings

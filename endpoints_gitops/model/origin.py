@@ -1,0 +1,126 @@
+"""The address of a server, read once: which scheme, name and port a key would be sent to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+_PORTS: Final = {"http": 80, "https": 443}
+_LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
+_LONGEST_LABEL: Final = 63
+_LONGEST_NAME: Final = 253
+_POSTHOG: Final = "posthog.com"
+_EXAMPLE: Final = "host is an address such as https://us.posthog.com"
+
+
+class HostMistake(ValueError):
+    """The text is not the address of a server; `str()` says what is wrong without repeating the text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, name in lower-case ASCII, and port. A path prefix does not count."""
+
+    scheme: str
+    name: str
+    port: int
+
+    @classmethod
+    def of(cls, address: str) -> Origin:
+        """Raises HostMistake."""
+        parts = _parts(address)
+        scheme = parts.scheme.lower()
+        return cls(scheme, _name(parts), parts.port or _PORTS[scheme])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a key would travel unencrypted."""
+        return self.scheme == "http"
+
+    @property
+    def is_loopback(self) -> bool:
+        if self.name == "localhost":
+            return True
+        from ipaddress import ip_address
+
+        try:
+            return ip_address(self.name).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def is_posthog(self) -> bool:
+        """Whether this is PostHog's own cloud, over TLS."""
+        return self.scheme == "https" and (self.name == _POSTHOG or self.name.endswith(f".{_POSTHOG}"))
+
+    def __str__(self) -> str:
+        name = f"[{self.name}]" if ":" in self.name else self.name
+        return f"{self.scheme}://{name}" + ("" if self.port == _PORTS[self.scheme] else f":{self.port}")
+
+
+def host_mistake(address: str) -> str | None:
+    """What is wrong with the address of a server; None where nothing is."""
+    try:
+        Origin.of(address)
+    except HostMistake as mistake:
+        return str(mistake)
+    return None
+
+
+def _parts(address: str) -> SplitResult:
+    if not address.isprintable() or " " in address or "\\" in address:
+        raise HostMistake("host contains a space, a backslash, or a character that cannot be printed")
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        raise HostMistake(_EXAMPLE) from None
+    if parts.scheme.lower() not in _PORTS or not parts.hostname:
+        raise HostMistake(_EXAMPLE)
+    if "@" in parts.netloc or "?" in address or "#" in address:
+        raise HostMistake("host is an address without user, question mark or #")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise HostMistake("host is an address whose port is a number from 1 to 65535")
+    return parts
+
+
+def _name(parts: SplitResult) -> str:
+    name = (parts.hostname or "").lower()
+    if parts.netloc.startswith("["):
+        return _ip_address(name)
+    if not name.isascii():
+        name = _ascii(name)
+    labels = name.split(".")
+    if not all(labels):
+        raise HostMistake("host is an address whose name has an empty part: two dots in a row, or one at an end")
+    if len(name) > _LONGEST_NAME or any(len(label) > _LONGEST_LABEL for label in labels):
+        raise HostMistake(
+            f"host is an address whose name has at most {_LONGEST_NAME} characters, "
+            f"and at most {_LONGEST_LABEL} between two dots"
+        )
+    if not _LETTERS.issuperset(name.replace(".", "")):
+        raise HostMistake("host is an address whose name has letters, digits, dots and hyphens only")
+    return _ip_address(name) if labels[-1].isdigit() else name
+
+
+def _ip_address(name: str) -> str:
+    from ipaddress import ip_address
+
+    try:
+        return str(ip_address(name if "%" not in name else ""))
+    except ValueError:
+        raise HostMistake("host is an address whose numbers are not an IP address") from None
+
+
+def _ascii(name: str) -> str:
+    """The name as it is asked for; by the library with which the HTTP client does it."""
+    import idna
+
+    try:
+        return idna.encode(name).decode("ascii")
+    except UnicodeError:
+        raise HostMistake("host is an address whose name is not a valid international name (IDNA)") from None

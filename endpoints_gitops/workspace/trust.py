@@ -1,0 +1,214 @@
+"""Where a key may go. A checkout is other people's text: it chooses neither the secret nor the server that gets it.
+
+`decide` is the only place that decides; commands, the library and the pytest plugin reach it by `resolve_connection`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from endpoints_gitops.errors import CredentialsError, UsageError
+from endpoints_gitops.model.origin import HostMistake, Origin
+from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.state import held, state_folder
+
+ALLOWED_HOSTS: Final = "ENDPOINTS_GITOPS_ALLOWED_HOSTS"
+_HOST_VARIABLES: Final = ("ENDPOINTS_GITOPS_HOST", "POSTHOG_CLI_HOST")
+_FILE: Final = "trust.json"
+_SCHEMA_VERSION: Final = 1
+_LONGEST_FILE: Final = 4_000_000
+_PATIENCE_SECONDS: Final = 5.0
+
+
+class Permission(StrEnum):
+    """Whether a key may be sent to a host."""
+
+    ALLOWED = "allowed"
+    OTHER_HOST = "stored for another host"
+    PLAIN_HTTP = "plain http"
+    UNTRUSTED = "untrusted"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`why` is the reason in words, for `auth status` and for errors."""
+
+    permission: Permission
+    why: str
+
+
+def decide(
+    host: Origin,
+    *,
+    stored: Origin | None,
+    users_hosts: Mapping[Origin, str],
+    is_trusted: Callable[[], bool],
+    allow_insecure: bool,
+) -> Decision:
+    """Whether a key may go to `host`.
+
+    `stored` is the host that the key was stored for, None where its source stores none. `users_hosts` are the hosts
+    that the user named, each with the place: these may be reached by plain http too. `is_trusted` says whether the user
+    trusts this checkout with this key and host. `allow_insecure` is the checkout's word, and only counts for a key that
+    was stored for just this host.
+    """
+    if host in users_hosts:
+        return Decision(Permission.ALLOWED, f"{users_hosts[host]} names this host")
+    if host.is_loopback and (stored is None or stored.is_loopback):
+        return Decision(Permission.ALLOWED, "the host is this machine")
+    if host.is_posthog and (stored is None or stored.is_posthog):
+        return Decision(Permission.ALLOWED, "the host is PostHog's own")
+    if stored == host:
+        if host.is_plain and not allow_insecure:
+            return Decision(Permission.PLAIN_HTTP, "the host is plain http: the key could be read on the way")
+        return Decision(Permission.ALLOWED, "the key is stored for this host")
+    if stored is not None:
+        return Decision(Permission.OTHER_HOST, f"the key is stored for {stored}")
+    if is_trusted():
+        return Decision(Permission.ALLOWED, "you trust this folder with this key and host (auth trust)")
+    plain = ", and the key could be read on the way: it is plain http" if host.is_plain else ""
+    return Decision(Permission.UNTRUSTED, f"only the configuration of this checkout names this host{plain}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Trust:
+    """What the user trusts: the configuration of `folder` may send the key of `key` to `host`.
+
+    `key` is a source such as `env:NAME` or `dotenv:/path/.env:NAME`, never a key itself.
+    """
+
+    folder: str
+    host: str
+    key: str
+
+    @property
+    def command(self) -> str:
+        """The command that records it, to paste into a shell in the folder."""
+        return f"endpoints-gitops auth trust {shlex.quote(self.host)} {shlex.quote(self.key)}"
+
+
+class NotTrusted(CredentialsError):
+    """A key would go to a host that nobody but the checkout names. It was not sent.
+
+    Read the configuration. If the key may go there, `endpoints-gitops auth trust` remembers that for this folder, host
+    and key; in CI and containers ENDPOINTS_GITOPS_ALLOWED_HOSTS names the hosts that keys may go to. `needed` is the
+    trust that is missing.
+    """
+
+    code = "credentials.untrusted"
+
+    def __init__(self, message: str, needed: Trust, *, where: str | None) -> None:
+        fix = f"{needed.command}  # in CI and containers: export {ALLOWED_HOSTS}={shlex.quote(needed.host)}"
+        super().__init__(message, where=where, fix=fix)
+        self.needed = needed
+
+
+def users_hosts(env: Mapping[str, str], host_in_code: str | None = None) -> Mapping[Origin, str]:
+    """The hosts that the user named, in variables of the process or in code, each with the place.
+
+    Raises UsageError for an entry of ENDPOINTS_GITOPS_ALLOWED_HOSTS that is not the address of a server.
+    """
+    hosts: dict[Origin, str] = {}
+    for entry in filter(None, map(str.strip, env.get(ALLOWED_HOSTS, "").split(","))):
+        try:
+            hosts[Origin.of(entry)] = ALLOWED_HOSTS
+        except HostMistake as mistake:
+            fix = f"export {ALLOWED_HOSTS}=https://posthog.example.com,http://posthog:8000"
+            raise UsageError(str(mistake), where=ALLOWED_HOSTS, fix=fix, code="configuration.invalid") from None
+    named = {"host= in code": host_in_code, **{name: env.get(name) for name in _HOST_VARIABLES}}
+    for place, address in named.items():
+        try:
+            hosts[Origin.of((address or "").strip())] = place
+        except HostMistake:  # whoever uses the address says what is wrong with it
+            continue
+    return hosts
+
+
+def checkout_of(folder: Path) -> Path:
+    """The top of the work tree that a folder is in, else the folder itself; no git is asked."""
+    real = folder.resolve()
+    return next((parent for parent in (real, *real.parents) if os.path.lexists(parent / ".git")), real)
+
+
+class TrustStore:
+    """What the user trusts, in one file of the state folder.
+
+    A state folder inside the checkout holds no trust: the checkout could bring its own.
+    """
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._folder = state_folder(env)
+
+    @property
+    def path(self) -> Path:
+        return self._folder / _FILE
+
+    def holds(self, trust: Trust) -> bool:
+        return not self._is_inside(trust) and trust in self.all()
+
+    def all(self) -> tuple[Trust, ...]:
+        """Every trust, sorted. Raises UsageError for a file that cannot be read."""
+        try:
+            with self.path.open("rb") as file:
+                content = file.read(_LONGEST_FILE + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as error:
+            raise self._unusable(f"cannot be read: {error.strerror or error}") from error
+        return tuple(sorted(self._trusts(content)))
+
+    def add(self, trust: Trust) -> bool:
+        """Remember it; False where it was remembered already. Raises UsageError where it cannot be."""
+        if self._is_inside(trust):
+            message = f"the state folder {shown(self._folder)} is inside the checkout, so no trust can be kept in it"
+            fix = "set ENDPOINTS_GITOPS_STATE to a folder outside of the checkout"
+            raise UsageError(message, fix=fix, code="state.inside-checkout")
+        with held(self._folder, "trust", wait_seconds=_PATIENCE_SECONDS):
+            known = self.all()
+            if trust in known:
+                return False
+            self._write((*known, trust))
+        return True
+
+    def remove(self, selects: Callable[[Trust], bool]) -> tuple[Trust, ...]:
+        """Forget what `selects` accepts, and return it."""
+        with held(self._folder, "trust", wait_seconds=_PATIENCE_SECONDS):
+            known = self.all()
+            removed = tuple(filter(selects, known))
+            if removed:
+                self._write(set(known) - set(removed))
+        return removed
+
+    def _is_inside(self, trust: Trust) -> bool:
+        return self._folder.resolve().is_relative_to(checkout_of(Path(trust.folder)))
+
+    def _write(self, trusts: Collection[Trust]) -> None:
+        entries = [{"folder": one.folder, "host": one.host, "key": one.key} for one in sorted(trusts)]
+        document = {"schema_version": _SCHEMA_VERSION, "written": datetime.now(UTC).isoformat(), "trusted": entries}
+        write_atomically(self.path, json.dumps(document, indent=2).encode("ascii"))
+
+    def _trusts(self, content: bytes) -> Iterable[Trust]:
+        try:
+            document = json.loads(content) if len(content) <= _LONGEST_FILE else None
+        except (ValueError, RecursionError):
+            document = None
+        entries = document.get("trusted") if isinstance(document, dict) else None
+        if not isinstance(entries, list) or not all(map(_is_entry, entries)):
+            raise self._unusable("is damaged")
+        return [Trust(folder=one["folder"], host=one["host"], key=one["key"]) for one in entries]
+
+    def _unusable(self, what: str) -> UsageError:
+        fix = f"rm {shlex.quote(os.fspath(self.path))}  # then trust again what you trust"
+        return UsageError(f"the list of trusted hosts {shown(self.path)} {what}", fix=fix, code="state.unusable")
+
+
+def _is_entry(entry: Any) -> bool:  # noqa: ANN401 - JSON of any shape
+    return isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in ("folder", "host", "key"))
