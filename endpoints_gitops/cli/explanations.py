@@ -55,8 +55,10 @@ what can. Nothing was sent that changes anything.""",
     "configuration": """The configuration is wrong: the table [tool.endpoints-gitops] of the nearest pyproject.toml,
 the nearest endpoints.toml, or one of the variables ENDPOINTS_GITOPS_… that go over it. Every mistake is printed
 with its line.""",
-    "credentials": """No usable key: it is not where the configuration says, cannot be read, or belongs to another
-host. `endpoints-gitops auth status` shows where a key is looked for. No message ever repeats a key.""",
+    "credentials": """No usable key: it is not where the configuration says, cannot be read, is not shaped like a key,
+or may not go to the host: a key is sent to posthog.com, to this machine, to the host that it is stored for, and to
+hosts that you trust (`endpoints-gitops auth trust`, or ENDPOINTS_GITOPS_ALLOWED_HOSTS in CI and containers).
+`endpoints-gitops auth status` shows which key goes where and why. No message ever repeats a key.""",
     "definition": """A file in the definitions folder is wrong, at the place that is printed. Commands that write
 need every definition right: none is skipped. `endpoints-gitops schema` prints the JSON Schema for your editor.""",
     "definitions": """The definitions folder, or the name of a file in it, is not what a command needs.
