@@ -10,6 +10,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -47,6 +49,57 @@ def server(engine: Engine) -> Iterator[RunningServer]:
 
     with running_server(engine=engine) as running:
         yield running
+
+
+class Processes:
+    """What /proc says of other processes; a test that asks is skipped where there is none."""
+
+    @staticmethod
+    def until(condition: Callable[[], Any]) -> Any:
+        """Wait for something to become true."""
+        give_up = time.monotonic() + 90
+        while not (value := condition()):
+            assert time.monotonic() < give_up, "it never became true"
+            threading.Event().wait(0.05)
+        return value
+
+    @staticmethod
+    def is_running(pid: int) -> bool:
+        return pid in Processes._parents()
+
+    @staticmethod
+    def descendants(pid: int, command: str = "") -> set[int]:
+        """The living children of a process, and theirs; those whose command line contains a text."""
+        parents = Processes._parents()
+        found = {child for child, parent in parents.items() if parent == pid}
+        below = [Processes.descendants(child) for child in found]
+        return {each for each in found.union(*below) if command in Processes._command(each)}
+
+    @staticmethod
+    def _parents() -> dict[int, int]:
+        parents = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, parent, *_ = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if state != "Z":
+                parents[int(stat.parent.name)] = int(parent)
+        return parents
+
+    @staticmethod
+    def _command(pid: int) -> str:
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_text()
+        except OSError:
+            return ""
+
+
+@pytest.fixture
+def processes() -> Processes:
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("looks into /proc")
+    return Processes()
 
 
 class Checkout:

@@ -3,6 +3,7 @@
     ParseFailure
     ├── HogQLSyntaxError    the text is not HogQL; says where
     ├── ParserTimeout       the text is beyond what can be parsed in bounded time and depth
+    │   └── ParserStopped   the process that parsed it was stopped from outside
     └── ParserUnavailable   there is no parser for this platform (Windows)
 
 A tree is what `json.loads` makes of the parser's answer: a node is a dict with its kind under `node`, and the `offset`
@@ -12,29 +13,33 @@ in its `start` and `end` counts characters. Trees are shared between callers: ne
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
+from itertools import accumulate
+from pathlib import Path
 from typing import Any, Final
 
 type Tree = dict[str, Any]
 
-IN_PROCESS_CHARACTERS: Final = 4_000
 MOST_CHARACTERS: Final = 2_000_000
 SECONDS: Final = 10.0
+"""What a query may take. A parser process is ended then, wherever it is."""
+
+MOST_NESTED: Final = 400
+"""Brackets inside of each other, those in texts counted too. Deeper trees are beyond what Python walks through."""
+
+MOST_STEPS: Final = 20_000_000
+"""The cost of a query that is parsed in this process, some 20 ms: it grows with the cube of the length where operators
+follow each other, and doubles with each bracket that is open where the parser finds a mistake.
+"""
 
 _KEPT: Final = 512
 """Texts whose trees are kept, some 40 kB each: a command asks many things about the same queries, often in rounds."""
 
 _ERROR: Final = '"error":true'  # never inside a tree: quotes in its strings are escaped, and no node has this key
-
-_CHILD: Final = (
-    "import sys, hogql_parser_rs as parser;"
-    "text = sys.stdin.buffer.read().decode('utf-8');"
-    "sys.stdout.buffer.write(parser.parse_select_json(text).encode('utf-8'))"
-)
 
 
 class ParseFailure(ValueError):
@@ -62,6 +67,10 @@ class ParserTimeout(ParseFailure):
     """Too long, too deep or too slow to parse; whether it is right is not known."""
 
 
+class ParserStopped(ParserTimeout):
+    """The parser process was ended by a signal or could not be started: the next look at the query may go better."""
+
+
 class ParserUnavailable(ParseFailure):
     """`hogql_parser_rs` is not installed: it has no build for Windows. What needs a tree is undecidable then."""
 
@@ -74,9 +83,25 @@ def parse(sql: str) -> Tree:
     return _given(_outcome(sql))
 
 
+def remember(sql: str) -> None:
+    """Parse a text now, whatever comes of it, so that `parse` answers at once later."""
+    with suppress(ParseFailure):
+        parse(sql)
+
+
 def parse_without_positions(sql: str) -> Tree:
     """The same tree without `start` and `end`: equal for two texts that differ only in their layout."""
     return _given(_tree(_given(_answered(sql)), _without_position))
+
+
+def stop_parsing(*, for_good: bool = False) -> None:
+    """End what is parsed in other threads, each with a ParserStopped. `for_good`: and whatever comes later."""
+    if for_good:
+        from endpoints_gitops.hogql.parser_processes import POOL
+
+        POOL.close()
+    elif (processes := sys.modules.get("endpoints_gitops.hogql.parser_processes")) is not None:
+        processes.POOL.stop()
 
 
 def line_and_column(sql: str, offset: int) -> tuple[int, int]:
@@ -102,6 +127,8 @@ def _answered(sql: str) -> str | ParseFailure:
     """Failures are kept too: a text that ran out of time must not be another thing on the second look."""
     try:
         answer = _answer(sql)
+    except ParserStopped:
+        raise
     except ParseFailure as failure:
         return failure
     return _refusal(sql, json.loads(answer)) if _ERROR in answer else answer
@@ -113,8 +140,10 @@ def _answer(sql: str) -> str:
         raise HogQLSyntaxError("half of a surrogate pair is not text", surrogate)
     if len(sql) > MOST_CHARACTERS:
         raise ParserTimeout(f"the query has {len(sql):,} characters; at most {MOST_CHARACTERS:,} are parsed")
-    if len(sql) > IN_PROCESS_CHARACTERS:
-        return _answer_of_child(sql)
+    if _nesting(sql) > MOST_NESTED:
+        raise ParserTimeout(f"the query is nested too deeply: {MOST_NESTED} brackets inside of each other are parsed")
+    if not _is_trivial(sql):
+        return _answer_of_process(sql)
     try:
         from hogql_parser_rs import parse_select_json  # type: ignore[import-untyped]  # ships no types
     except ImportError:
@@ -122,18 +151,38 @@ def _answer(sql: str) -> str:
     return str(parse_select_json(sql))
 
 
-def _answer_of_child(sql: str) -> str:
-    """Long operator chains take the parser minutes and a call cannot be interrupted, but a process can be killed."""
-    if find_spec("hogql_parser_rs") is None:
+def _nesting(sql: str) -> int:
+    """The most brackets that are open at one place; as many as there are where that is few enough anyway."""
+    total = sum(map(sql.count, "([{"))
+    if total <= MOST_NESTED:
+        return total
+    steps = accumulate(("([{".count(character) - ")]}".count(character) for character in sql), initial=0)
+    return max(steps)
+
+
+def _is_trivial(sql: str) -> bool:
+    """Whether any text of this length with so many opening brackets is parsed in a moment; `<` opens a tag."""
+    brackets = sum(map(sql.count, "([{<"))
+    return len(sql) ** 3 << min(brackets, 64) <= MOST_STEPS
+
+
+def _answer_of_process(sql: str) -> str:
+    """A call of the parser cannot be interrupted and lets no other thread run, but a process can be killed."""
+    installed = find_spec("hogql_parser_rs")
+    if installed is None or installed.origin is None:
         raise ParserUnavailable
-    command = [sys.executable, "-I", "-c", _CHILD]
+    from endpoints_gitops.hogql.parser_processes import POOL, ParserDied
+
     try:
-        ended = subprocess.run(command, input=sql.encode(), capture_output=True, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise ParserTimeout(f"the query could not be parsed within {SECONDS:g} seconds") from None
-    if ended.returncode != 0:
-        raise ParserTimeout(f"the parser ended with status {ended.returncode} on this query")
-    return ended.stdout.decode()
+        return POOL.parse(sql, SECONDS, Path(installed.origin).parent.parent)
+    except ParserDied as death:
+        if death.is_timeout:
+            raise ParserTimeout(f"the query could not be parsed within {SECONDS:g} seconds") from None
+        if death.is_stopped:
+            raise ParserStopped("the process that parsed the query was stopped") from None
+        raise ParserTimeout(f"the parser ended with status {death.status} on this query") from None
+    except OSError as error:
+        raise ParserStopped(f"the parser could not be started: {error.strerror or error}") from None
 
 
 def _tree(answer: str, hook: Callable[[Tree], Tree] | None = None) -> Tree | ParseFailure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from endpoints_gitops.hogql.parser import remember
 from endpoints_gitops.local import keys, materialisation
 from endpoints_gitops.local.call import Answer, Call, Incoming, refused
 from endpoints_gitops.local.connections import Connections
@@ -105,12 +107,17 @@ class Endpoint:
     def _answer(self, incoming: Incoming) -> Answer:
         method = "GET" if incoming.method == "HEAD" else incoming.method
         action = self.resource.actions.get(method)
-        with self.deployment.store.lock:
+        lock = self.deployment.store.lock
+        with lock:
             call = self._admitted(incoming, action)
             assert action is not None, "a method without an action is not admitted"
-            if not action.interleaved:
+            if not action.interleaved and action.queries is None:
                 return action.handler(self.deployment, call)
-        return action.handler(self.deployment, call)
+            queries = tuple(action.queries(self.deployment, call)) if action.queries else ()
+        for sql in queries:
+            remember(sql)
+        with nullcontext() if action.interleaved else lock:
+            return action.handler(self.deployment, call)
 
     def _admitted(self, incoming: Incoming, action: Action | None) -> Call:
         key = keys.authenticated(self.deployment.store, incoming)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 import uvicorn
 
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.hogql.parser import stop_parsing
 from endpoints_gitops.local import keys
 from endpoints_gitops.local.app import application
 from endpoints_gitops.local.connections import Connections
@@ -155,6 +156,7 @@ def serve(
             _configuration(deployment, running, "", control=control),
             when_ready=lambda: _announce(announce, running),
         )
+        stack.callback(stop_parsing, for_good=True)  # threads that wait for the parser would keep the process alive
         stack.enter_context(_signals_kept())
         server.run([listening])
 

@@ -157,11 +157,16 @@ def _results(files: Sequence[File], environment: str | None) -> list[_Result]:
     if len(files) < _WORTH_PROCESSES or cores < 2:
         return [checked(file) for file in files]
     from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
-    from multiprocessing import get_context
+    from multiprocessing import active_children, get_context
 
-    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=_leave_interrupts) as pool:
+    before = set(active_children())
+    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=_end_with_parent) as pool:
         try:
             return list(pool.map(checked, files, chunksize=_AT_ONCE))
+        except KeyboardInterrupt:
+            for process in set(active_children()) - before:
+                process.terminate()
+            raise
         except BrokenProcessPool as error:
             message = "a process that checked files was ended by the system, perhaps for want of memory"
             raise CouldNotFindOut(message, fix="run it again, or on one folder at a time", code="check.died") from error
@@ -169,11 +174,24 @@ def _results(files: Sequence[File], environment: str | None) -> list[_Result]:
             pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C goes to every process of a terminal; the first one answers for all."""
-    import signal
+def _end_with_parent() -> None:
+    """Ctrl-C goes to every process of a terminal: the first one answers for all, and the others end without a word.
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    A parent that is killed cannot end them, and they would wait for its next file for ever.
+    """
+    import signal
+    from multiprocessing import parent_process
+    from threading import Thread
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = parent_process()
+    assert parent is not None
+
+    def wait_for_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait_for_parent, name="end-with-parent", daemon=True).start()
 
 
 def _checked(file: File, environment: str | None) -> _Result:
@@ -185,6 +203,8 @@ def _checked(file: File, environment: str | None) -> _Result:
 
 
 def _judged(loaded: LoadedDefinition, environment: str | None) -> Iterator[Finding]:
+    if loaded.unchecked is not None:
+        yield from _unparsed(loaded)
     every = (environment,) if environment else (None, *(loaded.definition.environments or {}))
     for one in every:
         yield from lint(loaded, one)
@@ -192,6 +212,26 @@ def _judged(loaded: LoadedDefinition, environment: str | None) -> Iterator[Findi
         from endpoints_gitops.contract.build import from_definition
 
         yield from plugins.of_definition(loaded, from_definition(loaded, environment))
+
+
+def _unparsed(loaded: LoadedDefinition) -> Iterator[Finding]:
+    """A query that the parser could not finish may hold any mistake. Without a parser, rules C112 and M107 say so."""
+    from endpoints_gitops.hogql.parser import ParserTimeout, parse
+
+    line = loaded.lines.get("query") or loaded.lines.get("query_file") or 1
+    try:
+        parse(loaded.sql or "")
+    except ParserTimeout as failure:
+        yield finding_of(
+            Problem(
+                path=loaded.path,
+                line=line,
+                column=1,
+                message=f"the query was not checked: {failure.message}",
+                code="definition.unparsed",
+                fix="shorten the query: replace long chains of operators by IN or arrays, and deep nesting by WITH",
+            )
+        )
 
 
 def _others(folder: Path, files: Sequence[File]) -> Iterator[File]:

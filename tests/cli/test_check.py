@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
 import pytest
+
+from endpoints_gitops.hogql import parser
 
 GOOD = "name: {name}\nquery: SELECT count() AS n FROM events\n"
 STAR = "name: star\nquery: |\n  SELECT *\n  FROM events\n"
@@ -78,6 +81,51 @@ def test_fail_on_says_from_where_on(cli, checkout, fail_on, code):
     ran = cli("check", "--fail-on", fail_on)
     assert ran.code == code
     assert "C113" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        ({"deep.yaml": f"name: deep\nquery: SELECT {'CAST(' * 37}\n"}, "endpoints/deep.yaml:2:1"),
+        (
+            {"deep.yaml": "name: deep\nquery_file: deep.sql\n", "deep.sql": f"SELECT {'CAST(' * 36}\n"},
+            "endpoints/deep.yaml:2:1",
+        ),
+    ],
+)
+def test_a_query_that_the_parser_cannot_finish_is_an_error_at_its_place(cli, checkout, monkeypatch, files, place):
+    monkeypatch.setattr(parser, "SECONDS", 0.3)
+    checkout.write(files | {"one.yaml": good("one")})
+    ran = cli("check")
+    assert ran.code == 1
+    assert (
+        f"{place}: definition.unparsed the query was not checked: the query could not be parsed within 0.3 seconds"
+        in ran.out
+    )
+    parser._answered.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_the_processes_of_a_large_check_end_with_it(checkout, processes, number):
+    deep = "SELECT " + "CAST(" * 37
+    checkout.write({f"e{n:03}.yaml": f"name: e{n:03}\nquery: {deep}{n}\n" for n in range(400)})
+    program = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(['check']))"
+    command = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=checkout.top, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        processes.until(lambda: processes.descendants(command.pid, "parser_child"))
+        everything = processes.descendants(command.pid)
+        command.send_signal(number)
+        out, _ = command.communicate(timeout=20)
+        assert command.returncode == (130 if number is signal.SIGINT else -number)
+        if number is signal.SIGINT:
+            assert out == "error: interrupted\n"
+        processes.until(lambda: not any(map(processes.is_running, everything)))
+    finally:
+        command.kill()
+        command.communicate()
 
 
 def test_a_draft_is_not_failed_for_what_is_unfinished(cli, checkout):

@@ -81,20 +81,36 @@ def test_a_tree_without_positions_has_none_at_any_depth() -> None:
 
 def test_a_long_text_is_parsed_in_another_process_to_the_same_tree() -> None:
     short = "select 'ä\U0001f600' as a"
-    assert parse_without_positions(short + " " * parser.IN_PROCESS_CHARACTERS) == parse_without_positions(short)
+    assert parse_without_positions(short + " " * 4_000) == parse_without_positions(short)
 
 
 def test_a_long_text_is_refused_with_its_place_too() -> None:
     with pytest.raises(HogQLSyntaxError) as caught:
-        parse(" " * parser.IN_PROCESS_CHARACTERS + "selet 1")
-    assert caught.value.offset == parser.IN_PROCESS_CHARACTERS
+        parse(" " * 4_000 + "selet 1")
+    assert caught.value.offset == 4_000
 
 
-def test_a_text_that_takes_minutes_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("sql", "is_trivial"),
+    [
+        ("select count() as n from events where timestamp > {variables.since}", True),
+        ("select a" + " " * 250, True),
+        ("select a" + " " * 300, False),
+        ("select '((((((((((('", True),
+        ("select " + "cast(" * 12, False),  # 67 characters, and double the time for each bracket
+        ("select " + "(" * 1_000, False),
+    ],
+)
+def test_only_what_cannot_take_long_is_parsed_in_this_process(sql: str, is_trivial: bool) -> None:
+    assert parser._is_trivial(sql) is is_trivial
+
+
+@pytest.mark.parametrize("sql", ["select " + "1+" * 20_000 + "1", "SELECT " + "CAST(" * 37])
+def test_a_text_that_takes_minutes_is_given_up(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
     monkeypatch.setattr(parser, "SECONDS", 0.5)
     begun = time.monotonic()
     with pytest.raises(ParserTimeout, match=r"^the query could not be parsed within 0\.5 seconds$"):
-        parse("select " + "1+" * 20_000 + "1")
+        parse(sql)
     assert time.monotonic() - begun < 5
 
 
@@ -103,14 +119,26 @@ def test_a_text_beyond_all_bounds_is_not_even_tried() -> None:
         parse(" " * (parser.MOST_CHARACTERS + 1))
 
 
-@pytest.mark.parametrize("nested", ["f(" * 900 + "1" + ")" * 900, "[" * 900 + "1" + "]" * 900])
+@pytest.mark.parametrize("nested", ["f(" * 401 + "1" + ")" * 401, "[" * 401 + "1" + "]" * 401, "{" * 100_000])
 def test_a_text_nested_too_deeply_is_one_clear_error(nested: str) -> None:
     for read in (parse, parse_without_positions):
-        with pytest.raises(ParserTimeout, match=r"^the query is nested too deeply to be analysed$"):
+        with pytest.raises(ParserTimeout, match=r"^the query is nested too deeply: 400 brackets inside of each other"):
             read("select " + nested)
 
 
-@pytest.mark.parametrize("length", [1, parser.IN_PROCESS_CHARACTERS + 1])
+def test_many_brackets_one_after_the_other_are_not_nested() -> None:
+    assert len(parse("select " + ",".join(["f(1)"] * 1_000))["select"]) == 1_000
+
+
+def test_a_tree_that_is_too_deep_without_brackets_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chain of operators makes a deep tree, which the parser alone takes seconds for."""
+    deep = '{"node":"Not","expr":' * 100_000 + "1" + "}" * 100_000
+    monkeypatch.setattr(parser, "_answer", lambda _: deep)
+    with pytest.raises(ParserTimeout, match=r"^the query is nested too deeply to be analysed$"):
+        parse("select 1 as a_chain_of_operators")
+
+
+@pytest.mark.parametrize("length", [1, 4_000])
 def test_without_the_parser_nothing_is_guessed(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     monkeypatch.setitem(sys.modules, "hogql_parser_rs", None)
     monkeypatch.setattr(parser, "find_spec", lambda _: None)

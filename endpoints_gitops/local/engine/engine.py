@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from endpoints_gitops.contract.clickhouse import type_word
-from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParseFailure, Tree, parse
+from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.local.engine.answers import converted
 from endpoints_gitops.local.engine.binding import bind
-from endpoints_gitops.local.engine.refusals import QueryRefused
+from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.engine.session import Raw, Session
 from endpoints_gitops.local.engine.storage import stored_tables
 from endpoints_gitops.local.engine.tables import Table
@@ -107,10 +107,8 @@ class Engine:
 def _parsed(sql: str) -> Tree:
     try:
         return parse(sql)
-    except HogQLSyntaxError as failure:
-        raise QueryRefused(failure.message, failure.code) from None
     except ParseFailure as failure:
-        raise QueryRefused(failure.message) from None
+        raise from_parser(failure) from None
 
 
 def _shown(raw: Raw, page: Page | None) -> Sequence[Sequence[Any]]:

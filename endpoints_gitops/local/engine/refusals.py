@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
+from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParseFailure
+
 ErrorType = Literal["validation_error", "server_error"]
 
 _SHAPE: Final = re.compile(r"Code: (\d+)\. DB::Exception: (.*?)(?:\s*\(([A-Z0-9_]+)\))?\s*", re.DOTALL)
@@ -46,6 +48,13 @@ class Unresolved(QueryRefused):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "invalid_input")
+
+
+def from_parser(failure: ParseFailure) -> QueryRefused:
+    """The refusal of a text that could not be parsed."""
+    if isinstance(failure, HogQLSyntaxError):
+        return QueryRefused(failure.message, failure.code)
+    return QueryRefused(failure.message)
 
 
 def too_large() -> QueryRefused:

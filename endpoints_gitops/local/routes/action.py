@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from endpoints_gitops.local.call import Answer, Call
@@ -17,6 +17,8 @@ type Handler = Callable[[Deployment, Call], Answer]
 class Action:
     """`scope` None: no key may. `interleaved`: takes the store's lock by itself, around what needs it.
 
+    `queries` are the texts that the handler will parse. They are parsed before it runs, without the lock: a query can
+    take the parser seconds, and the others are answered meanwhile.
     `draws_materialized` says whether a call counts against the budget of materialised runs.
     """
 
@@ -24,6 +26,7 @@ class Action:
     scope: str | None
     with_secret: bool = False
     interleaved: bool = False
+    queries: Callable[[Deployment, Call], Iterable[str]] | None = None
     draws_materialized: Callable[[Deployment, Call], bool] | None = None
 
 

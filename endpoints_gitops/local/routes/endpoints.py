@@ -58,6 +58,16 @@ def update_endpoint(deployment: Deployment, call: Call) -> Answer:
     return Answer(body=told)
 
 
+def query_sent(_deployment: Deployment, call: Call) -> tuple[str, ...]:
+    """The HogQL that a body brings; the handler refuses a body that is wrong."""
+    try:
+        query = endpoint_request(call.incoming.sent()).query
+    except Refused:
+        return ()
+    sql = (query or {}).get("query")
+    return (sql,) if isinstance(sql, str) else ()
+
+
 def delete_endpoint(deployment: Deployment, call: Call) -> Answer:
     writing.delete(deployment, call, endpoint_of(deployment, call))
     return Answer(status=204)
@@ -111,7 +121,7 @@ RESOURCES: Final = (
         path="/endpoints",
         actions={
             "GET": Action(handler=list_endpoints, scope="endpoint:read"),
-            "POST": Action(handler=create_endpoint, scope="endpoint:write"),
+            "POST": Action(handler=create_endpoint, scope="endpoint:write", queries=query_sent),
         },
     ),
     Resource(path="/endpoints/bulk_update_tags", actions={"POST": Action(handler=update_tags, scope=None)}),
@@ -119,8 +129,8 @@ RESOURCES: Final = (
         path="/endpoints/{name}",
         actions={
             "GET": Action(handler=retrieve_endpoint, scope="endpoint:read"),
-            "PUT": Action(handler=update_endpoint, scope="endpoint:write"),
-            "PATCH": Action(handler=update_endpoint, scope="endpoint:write"),
+            "PUT": Action(handler=update_endpoint, scope="endpoint:write", queries=query_sent),
+            "PATCH": Action(handler=update_endpoint, scope="endpoint:write", queries=query_sent),
             "DELETE": Action(handler=delete_endpoint, scope="endpoint:write"),
         },
     ),

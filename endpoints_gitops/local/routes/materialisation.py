@@ -9,7 +9,7 @@ from endpoints_gitops.local import materialisation, preview
 from endpoints_gitops.local.bodies import preview_request
 from endpoints_gitops.local.call import Answer, Call
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import bare
+from endpoints_gitops.local.errors import Refused, bare
 from endpoints_gitops.local.routes.action import Action, Resource, endpoint_of, version_asked
 
 _CONTRACT: Final = (
@@ -30,6 +30,16 @@ def show_preview(deployment: Deployment, call: Call) -> Answer:
     version = version_asked(deployment, endpoint, body.version)
     materialisation.check_overrides(body.bucket_overrides)
     return Answer(body=preview.of(endpoint.name, version, body.bucket_overrides or {}))
+
+
+def query_shown(deployment: Deployment, call: Call) -> tuple[str, ...]:
+    """The HogQL that a preview is about; the handler refuses what is wrong."""
+    try:
+        number = preview_request(call.incoming.sent()).version
+        version = version_asked(deployment, endpoint_of(deployment, call), number)
+    except Refused:
+        return ()
+    return (version.sql,) if version.sql else ()
 
 
 def suggest(deployment: Deployment, call: Call) -> Answer:
@@ -53,6 +63,10 @@ BEFORE_NAMES: Final = (
 )
 RESOURCES: Final = (
     _reading("/endpoints/{name}/materialization_status", "GET", Action(handler=show_status, scope="endpoint:read")),
-    _reading("/endpoints/{name}/materialization_preview", "POST", Action(handler=show_preview, scope="endpoint:read")),
+    _reading(
+        "/endpoints/{name}/materialization_preview",
+        "POST",
+        Action(handler=show_preview, scope="endpoint:read", queries=query_shown),
+    ),
     _reading("/endpoints/{name}/materialization_suggestion", "POST", Action(handler=suggest, scope="endpoint:read")),
 )

@@ -11,7 +11,7 @@ from endpoints_gitops.local.answers import zulu
 from endpoints_gitops.local.bodies import query_request
 from endpoints_gitops.local.call import Answer, Call
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.engine.refusals import QueryRefused
+from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.errors import Refused, envelope, invalid
 from endpoints_gitops.local.queries import Rows
 from endpoints_gitops.local.routes.action import Action, Resource
@@ -36,8 +36,8 @@ def run_query(deployment: Deployment, call: Call) -> Answer:
     sql = str(asked.query["query"])
     with deployment.store.lock:
         values = runs.declared_values(deployment.store, call.project, asked.query.get("variables") or {}, {})
-    paged = _is_paged(sql)
     try:
+        paged = _is_paged(sql)
         rows = deployment.engine.run(sql, values, limit=DEFAULT_LIMIT if paged else None, offset=None)
     except QueryRefused as refusal:
         raise Refused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
@@ -48,8 +48,8 @@ def _is_paged(sql: str) -> bool:
     """Whether the server cuts the rows into pages: those of one SELECT without a LIMIT. OFFSET is not for keys."""
     try:
         tree: Tree = parse(sql)
-    except ParseFailure:
-        return False  # the engine says what is wrong
+    except ParseFailure as failure:
+        raise from_parser(failure) from None
     if tree.get("offset") is not None:
         raise invalid(_NO_OFFSET, code="hogql_query_error")
     return tree["node"] == "SelectQuery" and tree.get("limit") is None
