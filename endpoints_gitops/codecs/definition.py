@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from endpoints_gitops.codecs.hogql_mistakes import QueryCheck, QueryMistake, check_query
 from endpoints_gitops.codecs.mistakes import model_problems
-from endpoints_gitops.codecs.places import Lines, Path, nearest, place_in_scalar
+from endpoints_gitops.codecs.places import Lines, Path, QueryPlaces, nearest, place_in_scalar
 from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, decode, line_and_column
 from endpoints_gitops.codecs.yaml_composer import compose
 from endpoints_gitops.codecs.yaml_nodes import Node, ScalarNode, Span, solid
@@ -19,7 +19,7 @@ from endpoints_gitops.codecs.yaml_values import LookCloser, Reading, quick_value
 from endpoints_gitops.errors import EndpointsError, InvalidInput, Problem
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 
-__all__ = ["LARGEST_FILE", "place_in_query", "read_definition"]
+__all__ = ["LARGEST_FILE", "read_definition"]
 
 type ReadBeside = Callable[[str], bytes]
 
@@ -43,22 +43,8 @@ def read_definition(path: str, content: bytes, read_beside: ReadBeside) -> Loade
         sql=query.sql if query and definition.query_definition is None else None,
         lines=Lines(path, content),
         unchecked=check.unchecked,
+        place=QueryPlaces(path, content, query.sql, key=query.key, sql_file=query.file) if query else None,
     )
-
-
-def place_in_query(loaded: LoadedDefinition, content: bytes, offset: int) -> str:
-    """`path:line:column` of a character of a definition's HogQL. `content` is that of its file."""
-    definition = loaded.definition
-    if definition.query_file is not None:
-        path = str(PurePosixPath(loaded.path).parent / definition.query_file)
-        line, column = line_and_column(loaded.sql or "", offset)
-        return f"{path}:{line}:{column}"
-    text = decode(loaded.path, content)
-    key: Path = ("query",) if definition.query is not None else ("query_definition", "query")
-    place = solid(nearest(compose(loaded.path, text), key)[2])
-    assert isinstance(place, ScalarNode), "only a scalar has text for a value"
-    line, column = place_in_scalar(text, place, offset)
-    return f"{loaded.path}:{line}:{column}"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from endpoints_gitops.codecs.text import BOM, decode
+from endpoints_gitops.codecs.text import BOM, decode, line_and_column
 from endpoints_gitops.codecs.yaml_composer import compose
 from endpoints_gitops.codecs.yaml_nodes import (
     MappingNode,
@@ -70,6 +70,38 @@ class Lines(Mapping[str, int]):
         return self._lines
 
 
+class QueryPlaces:
+    """The `path:line:column` of each character of a definition's HogQL; worked out when first asked.
+
+    `key` leads to the text in the YAML file; `sql_file` is the path of the file that holds it instead.
+    """
+
+    __slots__ = ("_content", "_key", "_offsets", "_path", "_sql", "_sql_file", "_text")
+
+    def __init__(self, path: str, content: bytes, sql: str, *, key: Path, sql_file: str | None = None) -> None:
+        self._path, self._content, self._sql = path, content, sql
+        self._key, self._sql_file = key, sql_file
+        self._text = ""
+        self._offsets: list[int] | None = None
+
+    def __call__(self, offset: int) -> str:
+        if self._sql_file is not None:
+            line, column = line_and_column(self._sql, offset)
+            return f"{self._sql_file}:{line}:{column}"
+        offsets = self._known()
+        at = offsets[min(offset, len(offsets) - 1)] + (offset >= len(offsets)) if offsets else 0
+        line, column = line_and_column(self._text, at)
+        return f"{self._path}:{line}:{column}"
+
+    def _known(self) -> list[int]:
+        if self._offsets is None:
+            self._text = decode(self._path, self._content).removeprefix(BOM)
+            node = solid(nearest(compose(self._path, self._text), self._key)[2])
+            assert isinstance(node, ScalarNode), "only a scalar has text for a value"
+            self._offsets = _offsets(self._text, node)
+        return self._offsets
+
+
 def _lines(node: Node, prefix: str) -> Iterator[tuple[str, int]]:
     place = solid(node)
     if isinstance(place, SequenceNode):
@@ -108,21 +140,22 @@ def place_in_scalar(text: str, node: ScalarNode, offset: int) -> tuple[int, int]
     Exact for every character that is not blank; a blank that stands for a folded line break is placed at that break.
     """
     seen = text.removeprefix(BOM)
-    place = _offset_in_file(list(_written(seen, node)), node, min(offset, len(node.text) - 1))
-    place += offset >= len(node.text)
-    before = seen[:place]
-    return before.count("\n") + 1, place - (before.rfind("\n") + 1) + 1
+    offsets = _offsets(seen, node) or [node.span.start]
+    place = offsets[min(offset, len(offsets) - 1)] + (offset >= len(node.text))
+    return line_and_column(seen, place)
 
 
-def _offset_in_file(written: list[tuple[int, str]], node: ScalarNode, offset: int) -> int:
-    place, position = node.span.start, 0
-    for character in node.text[: offset + 1]:
+def _offsets(text: str, node: ScalarNode) -> list[int]:
+    """The offset in the file of each character of a scalar's value."""
+    written = list(_written(text, node))
+    found, place, position = [], node.span.start, 0
+    for character in node.text:
         position = _next(written, position, character)
-        if position >= len(written):
-            return place
-        place = written[position][0]
-        position += 1
-    return place
+        if position < len(written):
+            place = written[position][0]
+            position += 1
+        found.append(place)
+    return found
 
 
 def _next(written: list[tuple[int, str]], position: int, character: str) -> int:

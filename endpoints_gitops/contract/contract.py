@@ -221,10 +221,14 @@ class Contract:
             }
         )
 
-    def where(self, key: str) -> str | None:
-        """`path:line` of a key in the file, in its environment's settings first; None without a file."""
+    def where(self, key: str, offset: int | None = None) -> str | None:
+        """`path:line` of a key in the file, in its environment's settings first; None without a file. With the offset
+        of a character of the query: `path:line:column` of that.
+        """
         if self.source is None:
             return None
+        if offset is not None and self.source.place is not None:
+            return self.source.place(offset)
         words = ("data_freshness", "materialization.schedule") if key == "data_freshness" else (key,)
         laid = (f"environments.{self.environment}.{word}" for word in words)
         said = next((place for place in (*laid, *words) if place in self.source.lines), key)

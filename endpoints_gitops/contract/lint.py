@@ -14,13 +14,25 @@ from endpoints_gitops.contract.rules.request import scopes, unproven
 from endpoints_gitops.contract.rules.serving import breakdown_limit_hits, refused, table_hits
 from endpoints_gitops.errors import Problem
 from endpoints_gitops.hogql.insight_shape import moving_dates
+from endpoints_gitops.hogql.parser import ParseFailure
+from endpoints_gitops.hogql.refusals import RefusalKind, refusals
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Severity, in_order
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import InsightVariable
 
-_RULES_OF_PROBLEMS: Final = {"definition.duplicate": "G107", "definition.unknown-key": "G108"}
+_RULES_OF_PROBLEMS: Final = {
+    "definition.duplicate": "G107",
+    "definition.unknown-key": "G108",
+    "definition.variable-disagrees": "G117",
+}
+_RULES_OF_REFUSALS: Final = {
+    RefusalKind.FUNCTION: "G113",
+    RefusalKind.CALL: "G114",
+    RefusalKind.PLACEHOLDER: "G115",
+    RefusalKind.CLAUSE: "G116",
+}
 
 
 def lint(
@@ -80,6 +92,20 @@ def _hits(contract: Contract) -> Iterator[tuple[str, Hit]]:
     for hit in breakdown_limit_hits(contract):
         yield "S117", hit
     yield from _variables(contract)
+    yield from _refusals(contract)
+
+
+def _refusals(contract: Contract) -> Iterator[tuple[str, Hit]]:
+    """What the server would refuse; nothing for a query that could not be parsed, which its reader says."""
+    try:
+        found = refusals(contract.query) if contract.sql is not None else ()
+    except ParseFailure:
+        return
+    for one in found:
+        severity = None if one.is_certain else Severity.WARN
+        said = one.message
+        hit = Hit(locus="query", message=said, after=said, severity=severity, fix=one.fix, offset=one.offset)
+        yield _RULES_OF_REFUSALS[one.kind], hit
 
 
 def _variables(contract: Contract) -> Iterator[tuple[str, Hit]]:
@@ -148,7 +174,7 @@ def _finding(code: str, hit: Hit, contract: Contract) -> Finding:
         hit.message,
         locus=hit.locus,
         severity=rule.capped(hit.severity or rule.severity, contract.stability),
-        where=contract.where(hit.key),
+        where=contract.where(hit.key, hit.offset),
         before=hit.before,
         after=hit.after,
         fix=hit.fix,

@@ -8,7 +8,7 @@ presence (`model_fields_set`) matters as much as the value.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -354,6 +354,7 @@ class LoadedDefinition:
     `path` is as the user would type it; `sql` is the HogQL text of `query` or of the file that `query_file` names, None
     for a query node; `lines` maps dotted keys (`variables.0.default`) to their line in the file, counted from 1;
     `unchecked` says why the syntax and the variables of its HogQL could not be checked, None where they were.
+    `place` gives the `path:line:column` of a character of its HogQL, None where the text of the file is not at hand.
     """
 
     path: str
@@ -361,6 +362,7 @@ class LoadedDefinition:
     sql: str | None
     lines: Mapping[str, int] = field(default_factory=dict)
     unchecked: str | None = None
+    place: Callable[[int], str] | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ from endpoints_gitops.contract.lint import duplicates, lint, of_problem
 from endpoints_gitops.errors import CouldNotFindOut, InvalidInput, Problem
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity
+from endpoints_gitops.plan.variables import disagreements, statements
 from endpoints_gitops.workspace.base import Location
 from endpoints_gitops.workspace.definitions import SUFFIXES, list_files, read_file
 from endpoints_gitops.workspace.plugins import installed
@@ -43,10 +44,12 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Result:
-    """One file; `name` is None where it could not be read as a definition."""
+    """One file; `name` is None where it could not be read as a definition. `shared` is what it says of the project's
+    variables, by code name."""
 
     file: File
     name: str | None
+    shared: tuple[tuple[str, str], ...] = ()
     findings: tuple[Finding, ...]
 
 
@@ -62,9 +65,9 @@ def check(
     """
     files, problems = chosen(Location(folder=folder, environment=environment, configuration=configuration), words)
     results = _results(files, environment)
-    others = _others(folder, files) if words else ()
+    others = tuple(_others(folder, files)) if words else ()
     found = [*map(finding_of, problems), *(one for result in results for one in result.findings)]
-    return Checked(files=files, findings=by_place([*found, *_doubled(results, others)]))
+    return Checked(files=files, findings=by_place([*found, *_doubled(results, others), *_disagreeing(results, others)]))
 
 
 def chosen(here: Location, words: Sequence[str]) -> tuple[tuple[File, ...], list[Problem]]:
@@ -199,7 +202,8 @@ def _checked(file: File, environment: str | None) -> _Result:
         loaded = read_file(file.path, file.folder)
     except InvalidInput as error:
         return _Result(file=file, name=None, findings=tuple(map(finding_of, error.problems)))
-    return _Result(file=file, name=loaded.name, findings=tuple(_judged(loaded, environment)))
+    findings = tuple(_judged(loaded, environment))
+    return _Result(file=file, name=loaded.name, shared=statements(loaded), findings=findings)
 
 
 def _judged(loaded: LoadedDefinition, environment: str | None) -> Iterator[Finding]:
@@ -249,6 +253,20 @@ def _doubled(results: Sequence[_Result], others: Iterable[File]) -> tuple[Findin
     loaded = [_loaded(result.file) for result in results if result.name in twice or (elsewhere and result.name)]
     beside = [one for one in map(_loaded, elsewhere) if one is not None and one.name in counted]
     return duplicates(one for one in (*loaded, *beside) if one is not None)
+
+
+def _disagreeing(results: Sequence[_Result], others: Iterable[File]) -> Iterator[Finding]:
+    """Where a file and another one of the folder disagree on a shared variable, which a push refuses."""
+    names = {name for result in results for name, _ in result.shared}
+    beside = [loaded for loaded in map(_loaded, (file for file in others if _mentions(file, names))) if loaded]
+    said = [(result.file, *statement) for result in results for statement in result.shared]
+    every = {(name, stated) for _, name, stated in said}
+    every |= {statement for loaded in beside for statement in statements(loaded)}
+    counted = Counter(name for name, _ in every)
+    disputed = {file.path: file for file, name, _ in said if counted[name] > 1}
+    mine = [loaded for loaded in map(_loaded, disputed.values()) if loaded]
+    asked = {loaded.path for loaded in mine}
+    yield from (finding_of(one) for one in disagreements([*mine, *beside]) if one.path in asked)
 
 
 def _mentions(file: File, names: Iterable[str]) -> bool:

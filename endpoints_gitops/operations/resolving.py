@@ -9,7 +9,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from endpoints_gitops.api.client import Client
@@ -21,7 +20,6 @@ from endpoints_gitops.api.errors import (
     QueryTooSlow,
     Refused,
 )
-from endpoints_gitops.codecs.definition import place_in_query
 from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput
 from endpoints_gitops.model.definition import QUERY_KEYS, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity
@@ -141,6 +139,6 @@ def _where(loaded: LoadedDefinition, sql: str, said: str) -> str:
     names = [next(filter(None, groups)) for groups in _QUOTED.findall(said)]
     found = (re.search(rf"\b{re.escape(name)}\b", sql) for name in names)
     offset = next((match.start() for match in found if match), None)
-    if offset is None:
+    if offset is None or loaded.place is None:
         return loaded.where(_key(loaded))
-    return place_in_query(loaded, Path(loaded.path).read_bytes(), offset)
+    return loaded.place(offset)

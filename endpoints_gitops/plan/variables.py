@@ -78,15 +78,24 @@ def needed(
     Raises InvalidInput where definitions disagree on one, with every place.
     """
     declared = _declared(definitions)
-    problems = tuple(problem for same in declared.values() for problem in _disagreements(same))
-    if problems:
-        raise InvalidInput(tuple(sorted(problems, key=lambda one: (one.path, one.line, one.message))))
+    if problems := _problems(declared):
+        raise InvalidInput(problems)
     there = {variable.code_name: variable for variable in variables}
     using = _using(endpoints, declared)
     changes = (
         _change(name, declared[name], there.get(name), using.get(name, frozenset())) for name in sorted(declared)
     )
     return tuple(change for change in changes if change is not None)
+
+
+def disagreements(definitions: Iterable[LoadedDefinition]) -> tuple[Problem, ...]:
+    """Every place that says something of a shared variable that another definition says differently."""
+    return _problems(_declared(definitions))
+
+
+def statements(loaded: LoadedDefinition) -> tuple[tuple[str, str], ...]:
+    """The shared variables that a definition declares, each with what it says of it: unequal where two may disagree."""
+    return tuple((name, canonical(one.stated())) for name, same in _declared([loaded]).items() for one in same)
 
 
 def create_body(change: VariableChange) -> JsonObject:
@@ -122,6 +131,11 @@ def _declared(definitions: Iterable[LoadedDefinition]) -> dict[str, list[_Declar
         for index, variable in enumerate(loaded.definition.variables or ()):
             found.setdefault(variable.name, []).append(_Declared(loaded=loaded, index=index, variable=variable))
     return found
+
+
+def _problems(declared: Mapping[str, list[_Declared]]) -> tuple[Problem, ...]:
+    problems = (problem for same in declared.values() for problem in _disagreements(same))
+    return tuple(sorted(problems, key=lambda one: (one.path, one.line, one.message)))
 
 
 def _disagreements(declared: list[_Declared]) -> Iterator[Problem]:

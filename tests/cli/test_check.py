@@ -278,3 +278,43 @@ def test_many_files_are_checked_in_several_processes_alike(tmp_path):
     places = {(item["where"], item["code"]) for item in told["items"] if item["severity"] == "error"}
     assert places == {("endpoints/e400.yaml:1", "G107"), ("endpoints/e449.yaml:2:1", "G108")}
     assert told["summary"]["definitions"] == 450
+
+
+CLASH = {
+    "one.yaml": "name: one\nquery: SELECT {variables.x} AS a\nvariables:\n  - {name: x, type: String}\n",
+    "two.yaml": "name: two\nquery: SELECT {variables.x} AS a\nvariables:\n  - name: x\n    type: Number\n",
+    "three.yaml": "name: three\nquery: SELECT {variables.y} AS a\nvariables:\n  - {name: y, type: Number}\n",
+}
+
+
+def test_definitions_that_disagree_on_a_shared_variable_are_found_offline(cli, checkout):
+    checkout.write(CLASH)
+    ran = cli("check", "--format", "json")
+    assert ran.code == 1
+    assert codes(ran) == {"endpoints/one.yaml:4:1": ["G117"], "endpoints/two.yaml:5:1": ["G117"]}
+
+
+def test_a_file_by_itself_is_compared_with_the_rest_of_the_folder(cli, checkout):
+    checkout.write(CLASH)
+    ran = cli("check", "endpoints/two.yaml", "--format", "json")
+    assert codes(ran) == {"endpoints/two.yaml:5:1": ["G117"]}
+    assert "endpoints/one.yaml:4" in ran.json["items"][0]["message"]
+
+
+def test_a_refusal_is_placed_inside_the_query(cli, checkout):
+    checkout.write(
+        {
+            "block.yaml": "name: block\nquery: |-\n  SELECT event,\n    cuont() AS n\n  FROM events\n",
+            "file.yaml": "name: file\nquery_file: file.sql\n",
+            "file.sql": "SELECT event,\n  dateDiff('day', now()) AS n\nFROM events\n",
+            "line.yaml": 'name: line\nquery: "SELECT event,\\n \\u0074oInt64(1) AS n FROM events"\n',
+        }
+    )
+    ran = cli("check", "--format", "json")
+    places = {place: one for place, one in codes(ran).items() if {"G113", "G114"} & {*one}}
+    assert ran.code == 1
+    assert places == {
+        "endpoints/block.yaml:4:5": ["G113"],
+        "endpoints/file.sql:2:3": ["G114"],
+        "endpoints/line.yaml:2:25": ["G113"],
+    }

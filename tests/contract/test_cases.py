@@ -4,7 +4,7 @@ A file has `queries` by name and `cases`. A side of a case is SQL, or a mapping 
 of the file's queries, `edit` replaces parts of its text); `live` makes it a version on a server. Without `before`, that
 is the file's first query as it stands. `both` are keys of both sides. `finds` is all that is found, each written
 `CODE severity SCOPE locus` and perhaps `> caller, caller`; `near` are rules that nearly fire. Other kinds of cases say
-what they judge: `lint`, `pin`, `uses`, `locks`, `definitions`, `mistake`, `base`, `folder`.
+what they judge: `lint`, `pin`, `uses`, `locks`, `definitions`, `disagree`, `mistake`, `base`, `folder`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable, Use
-from endpoints_gitops.operations.agreement import disagreements
+from endpoints_gitops.operations import agreement
+from endpoints_gitops.plan.variables import disagreements
 
 FOLDER = Path(__file__).parent / "cases"
 OWN_KEYS = frozenset(("of", "edit", "sql", "live", "env"))
 OF_A_CASE = frozenset(("case", "finds", "near", "context", "before", "after", "both"))
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 """`called: 31` of a `live` side means so many days before."""
-KINDS = ("lint", "pin", "uses", "locks", "definitions", "mistake", "base", "folder")
+KINDS = ("lint", "pin", "uses", "locks", "definitions", "disagree", "mistake", "base", "folder")
 FLAGS = {"move": "is_move", "strict": "is_unknown_error"}
 
 
@@ -207,6 +208,18 @@ def test_definitions_of_one_name(case: Case) -> None:
     _agree(case, duplicates(loaded))
 
 
+@of_kind("disagree")
+def test_definitions_of_one_variable(case: Case) -> None:
+    """`disagree` are the types that two definitions give the same variable."""
+    loaded = []
+    for name, kind in zip(("one", "two"), case.given["disagree"], strict=True):
+        variables = [{"name": "x", "type": kind}]
+        content = json.dumps({"name": name, "query": "SELECT {variables.x} AS a", "variables": variables})
+        loaded.append(read_definition(f"{name}.yaml", content.encode(), lambda _: b""))
+    found = [of_problem(problem) for problem in disagreements(loaded)]
+    _agree(case, tuple(one for one in found if one is not None))
+
+
 @of_kind("mistake")
 def test_a_mistake_in_a_file(case: Case) -> None:
     with pytest.raises(InvalidInput) as refused:
@@ -284,7 +297,7 @@ def test_a_manifest_and_a_lock(case: Case) -> None:
     pin = pin_of("SELECT 1 AS a", case)
     pins = [replace(pin, name=name, version=number) for name, number in case.given["locked"].items()]
     uses = [Use(name=name, version=number) for name, number in case.given["uses"].items()]
-    _agree(case, disagreements("prod", uses, Lock(pins=tuple(pins)), lambda _: None))
+    _agree(case, agreement.disagreements("prod", uses, Lock(pins=tuple(pins)), lambda _: None))
 
 
 @of_kind("locks")

@@ -108,6 +108,71 @@ declare(
     )
 )
 
+declare(
+    Rule(
+        code="G113",
+        slug="unknown-function",
+        severity=Severity.ERROR,
+        scope=_NEITHER,
+        summary="The query calls a function that HogQL does not have.",
+        why="The server refuses every run of it. A function that only ClickHouse has is a warning.",
+        fix="write a function of HogQL; `check --live` asks the server",
+        example=("SELECT count() AS n", "SELECT cuont() AS n"),
+    )
+)
+
+declare(
+    Rule(
+        code="G114",
+        slug="call-refused",
+        severity=Severity.ERROR,
+        scope=_NEITHER,
+        summary="A function is called in a way that the server refuses: number of arguments, parameters, nesting.",
+        why="The server refuses every run of it.",
+        fix="call it with the arguments that the message names",
+        example=("dateDiff('day', timestamp, now())", "dateDiff('day', timestamp)"),
+    )
+)
+
+declare(
+    Rule(
+        code="G115",
+        slug="placeholder-refused",
+        severity=Severity.ERROR,
+        scope=_NEITHER,
+        summary="The query has a placeholder that the server does not fill in.",
+        why="The server refuses the query.",
+        fix="use variables: `{variables.NAME}`, declared under `variables`",
+        example=("WHERE timestamp >= {variables.since}", "WHERE {filters}"),
+    )
+)
+
+declare(
+    Rule(
+        code="G116",
+        slug="clause-refused",
+        severity=Severity.ERROR,
+        scope=_NEITHER,
+        summary="The query parses, and has a clause, cast or index that the server refuses.",
+        why="The server refuses every run of it.",
+        fix="write it in another way; docs/server.md#hogql lists what is refused",
+        example=("SELECT x::int", "SELECT x::bigint"),
+    )
+)
+
+declare(
+    Rule(
+        code="G117",
+        slug="shared-variable-disagrees",
+        severity=Severity.ERROR,
+        scope=_NEITHER,
+        summary="Two definitions say different things of one shared variable.",
+        why="It is one variable of the project, so a push is refused.",
+        fix="say the same in all of them, or use two variables",
+        example=("month: {type: Date} in both files", "month: {type: Date} in one, {type: String} in the other"),
+    )
+)
+
 
 def mismatches(
     declared: tuple[ContractColumn, ...] | None, found: tuple[ContractColumn, ...], who: str

@@ -23,7 +23,8 @@ class Hit:
     """What a rule found.
 
     `key` is the key of the definition that causes it. `severity` is set where the rule's own does not count. `scope`
-    likewise. `column` is the one that callers have to read to be hit. `fix` goes over the rule's.
+    likewise. `column` is the one that callers have to read to be hit. `fix` goes over the rule's. `offset` is the
+    character of the HogQL that it is about.
     """
 
     locus: str
@@ -35,6 +36,7 @@ class Hit:
     scope: Scope | None = None
     column: str | None = None
     fix: str | None = None
+    offset: int | None = None
 
 
 type Judge = Callable[[Pair], Iterable[Hit]]

@@ -5,24 +5,26 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Final
 
-from endpoints_gitops.hogql.parser import Tree
-from endpoints_gitops.local.engine.expressions import any_nullable, expression, expressions, listed, translates
-from endpoints_gitops.local.engine.fields import untyped
-from endpoints_gitops.local.engine.function_table import (
+from endpoints_gitops.hogql import functions as catalogue
+from endpoints_gitops.hogql.functions import (
     AGGREGATES,
-    ANY_CASE,
+    CONVERTED,
     FUNCTIONS,
     NOT_HERE,
     PARAMETERS_OF,
     PARAMETRIC,
     Function,
+    arity_mistake,
 )
+from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.local.engine.expressions import any_nullable, expression, expressions, listed, translates
+from endpoints_gitops.local.engine.fields import untyped
 from endpoints_gitops.local.engine.kinds import Kind, Sql
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.operators import compare_call, is_comparison
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Scope, refuse_if, refuse_unknown
-from endpoints_gitops.local.engine.special_calls import SPECIAL, Special
+from endpoints_gitops.local.engine.special_calls import SPECIAL
 
 _NULLABLE: Final = """
 nullIf toNullable toModifiedJulianDay arrayElement arrayJoin arrayFirst arrayLast arrayFold arrayMin arrayMax
@@ -36,7 +38,6 @@ _OF_TEXT: Final = ("toFloatOrZero", "toIntOrZero", "toFloatOrDefault")
 _PARTS: Final = "node start end name args params distinct filter_expr order_by within_group"
 _KNOWN: Final = frozenset(_PARTS.split())
 _BRANCHES: Final = {"if": 1, "multiIf": 1, "coalesce": 0, "ifNull": 0}
-_BY_LOWER_CASE: Final = {name.lower(): name for name in (*AGGREGATES, *FUNCTIONS, *SPECIAL) if name.lower() in ANY_CASE}
 
 
 @translates("Call")
@@ -53,7 +54,8 @@ def call(node: Tree, scope: Scope) -> Sql:
     if is_comparison(name):
         return compare_call(name, arguments, scope)
     if name in SPECIAL:
-        return _special(name, SPECIAL[name], arguments, scope)
+        refuse_arity(name, len(arguments))
+        return SPECIAL[name](expressions(arguments, scope), scope.world)
     refuse_if(node.get("params"), f"Function '{name}' does not accept parameters")
     return _plain(FUNCTIONS[name], arguments, scope)
 
@@ -70,26 +72,20 @@ def anonymous(node: Tree, scope: Scope) -> Sql:
 
 def found_name(name: str) -> str:
     """The name as the tables of functions have it. Raises QueryRefused for a name that may not be called."""
-    if any(name in table for table in (AGGREGATES, PARAMETRIC, FUNCTIONS, SPECIAL)):
-        return name
-    if name.lower() in _BY_LOWER_CASE:
-        return _BY_LOWER_CASE[name.lower()]
+    found = catalogue.found_name(name)
+    if found is not None:
+        return found
     if name in NOT_HERE:
         raise QueryRefused(f"Function '{name}' exists in PostHog but not in the local server")
-    known = [each for each in (*AGGREGATES, *PARAMETRIC, *FUNCTIONS, *SPECIAL) if not each.startswith("_")]
+    known = [each for each in (*AGGREGATES, *PARAMETRIC, *FUNCTIONS, *CONVERTED) if not each.startswith("_")]
     close = get_close_matches(name, known, 1)
     hint = f" Perhaps you meant '{close[0]}(...)'?" if close else ""
     raise QueryRefused(f"Unsupported function call '{name}(...)'.{hint}")
 
 
-def refuse_arity(what: str, name: str, least: int, most: int | None, given: int) -> None:
-    """PostHog's words for too few or too many arguments."""
-    if least == most and given != least:
-        raise QueryRefused(f"{what} '{name}' expects {_arguments(least)}, found {given}")
-    if given < least:
-        raise QueryRefused(f"{what} '{name}' expects at least {_arguments(least)}, found {given}")
-    if most is not None and given > most:
-        raise QueryRefused(f"{what} '{name}' expects at most {_arguments(most)}, found {given}")
+def refuse_arity(name: str, given: int) -> None:
+    """Raise QueryRefused, in PostHog's words, for too few or too many arguments."""
+    refuse_if(mistake := arity_mistake(name, given), mistake or "")
 
 
 def aggregate_text(function: Function, node: Tree, arguments: list[Tree], scope: Scope) -> tuple[str, list[Sql]]:
@@ -121,7 +117,7 @@ def _aggregation(name: str, node: Tree, arguments: list[Tree], scope: Scope) -> 
     refuse_if(node.get("within_group"), "WITHIN GROUP is not supported")
     refuse_if(node.get("order_by"), f"ORDER BY inside of '{name}' is not supported")
     function = AGGREGATES.get(name) or PARAMETRIC[name]
-    refuse_arity("Aggregation", name, function.least, function.most, len(arguments))
+    refuse_arity(name, len(arguments))
     printed, values = aggregate_text(function, node, arguments, scope)
     element = values[0].kind if values and name in ("groupArray", "groupUniqArray", "array_agg") else Kind.UNKNOWN
     return Sql(
@@ -146,13 +142,8 @@ def _parameters(function: Function, node: Tree, scope: Scope) -> str:
     return f"({listed(expressions(given, scope))})"
 
 
-def _special(name: str, special: Special, arguments: list[Tree], scope: Scope) -> Sql:
-    refuse_arity("Function", name, special.least, special.most, len(arguments))
-    return special.translate(expressions(arguments, scope), scope.world)
-
-
 def _plain(function: Function, arguments: list[Tree], scope: Scope) -> Sql:
-    refuse_arity("Function", function.name, function.least, function.most, len(arguments))
+    refuse_arity(function.name, len(arguments))
     inside = scope.inside(bare=True) if function.name == "indexHint" else scope
     values = expressions(arguments, inside)
     if function.name in _OF_TEXT:
@@ -194,7 +185,3 @@ def _nullable(name: str, values: list[Sql]) -> bool:
 
 def _is_star(arguments: list[Tree]) -> bool:
     return len(arguments) == 1 and arguments[0].get("chain") == ["*"]
-
-
-def _arguments(count: int) -> str:
-    return f"{count} argument{'' if count == 1 else 's'}"

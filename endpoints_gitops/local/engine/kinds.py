@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from endpoints_gitops.hogql.types import Kind
 
-class Kind(StrEnum):
-    INTEGER = "integer"
-    FLOAT = "float"
-    DECIMAL = "decimal"
-    STRING = "string"
-    JSON = "json"
-    ARRAY = "array"
-    BOOLEAN = "boolean"
-    DATE = "date"
-    DATETIME = "datetime"
-    INTERVAL = "interval"
-    UUID = "uuid"
-    TUPLE = "tuple"
-    UNKNOWN = "unknown"
+__all__ = ["NULL", "Constant", "Kind", "Path", "Sql"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from endpoints_gitops.local.engine.expressions import any_nullable, listed
@@ -28,13 +27,6 @@ _REDUCERS: Final = frozenset(
 )
 _NUMBERS: Final = (Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN)
 _TIMES: Final = (Kind.DATE, Kind.DATETIME)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Special:
-    least: int
-    most: int | None
-    translate: Make
 
 
 def _made(kind: Kind, template: str, *, nullable: bool | None = None) -> Make:
@@ -170,7 +162,7 @@ def _array_reduce(values: list[Sql], _world: World) -> Sql:
 
 
 _CONVERSIONS: Final = {
-    name: Special(least=1, most=1, translate=_made(kind, f"accurateCastOrNull({{0}}, '{target}')", nullable=True))
+    name: _made(kind, f"accurateCastOrNull({{0}}, '{target}')", nullable=True)
     for name, kind, target in (
         ("toInt", Kind.INTEGER, "Int64"),
         ("toFloat", Kind.FLOAT, "Float64"),
@@ -178,7 +170,7 @@ _CONVERSIONS: Final = {
     )
 }
 _MOVES: Final = {
-    name: Special(least=2, most=3, translate=_moved(function))
+    name: _moved(function)
     for function, names in (
         ("plus", ("dateAdd", "date_add", "timeStampAdd")),
         ("minus", ("dateSub", "date_subtract", "timeStampSub")),
@@ -186,35 +178,31 @@ _MOVES: Final = {
     for name in names
 }
 _TRUNC: Final = _zoned("dateTrunc", Kind.DATETIME, 2)
-SPECIAL: Final[dict[str, Special]] = {
+SPECIAL: Final[dict[str, Make]] = {
     **_CONVERSIONS,
     **_MOVES,
-    "toDecimal": Special(least=2, most=2, translate=_to_decimal),
-    **dict.fromkeys(("toDate", "to_date"), Special(least=1, most=1, translate=_to_date)),
-    "toDateTime": Special(least=1, most=2, translate=_to_datetime),
-    "toDateTimeUS": Special(least=1, most=2, translate=_best_effort("parseDateTime64BestEffortUSOrNull")),
-    "parseDateTimeBestEffort": Special(least=1, most=2, translate=_best_effort("parseDateTime64BestEffortOrNull")),
-    "parseDateTime": Special(least=2, most=3, translate=_zoned("parseDateTimeOrNull", Kind.DATETIME, 2, nullable=True)),
-    **dict.fromkeys(("now", "current_timestamp"), Special(least=0, most=1, translate=_now)),
-    **dict.fromkeys(("today", "current_date"), Special(least=0, most=0, translate=_today(0))),
-    "yesterday": Special(least=0, most=0, translate=_today(1)),
-    "toStartOfWeek": Special(least=1, most=2, translate=_week),
-    "toTimeZone": Special(least=1, most=2, translate=_zoned("toTimeZone", Kind.DATETIME, 1)),
-    **dict.fromkeys(
-        ("formatDateTime", "to_char"), Special(least=2, most=3, translate=_zoned("formatDateTime", Kind.STRING, 2))
-    ),
-    **dict.fromkeys(("dateTrunc", "date_trunc"), Special(least=2, most=3, translate=_TRUNC)),
-    **dict.fromkeys(
-        ("dateDiff", "date_diff"), Special(least=3, most=3, translate=_made(Kind.INTEGER, "dateDiff({all})"))
-    ),
-    "concat": Special(least=2, most=None, translate=_concat),
-    **dict.fromkeys(("trim", "btrim"), Special(least=1, most=2, translate=_trim("BOTH"))),
-    **dict.fromkeys(("trimLeft", "ltrim"), Special(least=1, most=2, translate=_trim("LEADING"))),
-    **dict.fromkeys(("trimRight", "rtrim"), Special(least=1, most=2, translate=_trim("TRAILING"))),
-    "split_part": Special(least=3, most=3, translate=_made(Kind.STRING, "arrayElement(splitByString({1}, {0}), {2})")),
-    "make_date": Special(least=3, most=3, translate=_made(Kind.DATE, "makeDate({all})")),
-    "make_timestamp": Special(least=6, most=7, translate=_zoned("makeDateTime", Kind.DATETIME, 6)),
-    "md5": Special(least=1, most=1, translate=_made(Kind.STRING, "hex(MD5({0}))")),
-    "arrayReduce": Special(least=2, most=None, translate=_array_reduce),
-    "exists": Special(least=1, most=1, translate=_made(Kind.BOOLEAN, "exists({0})", nullable=False)),
+    "toDecimal": _to_decimal,
+    **dict.fromkeys(("toDate", "to_date"), _to_date),
+    "toDateTime": _to_datetime,
+    "toDateTimeUS": _best_effort("parseDateTime64BestEffortUSOrNull"),
+    "parseDateTimeBestEffort": _best_effort("parseDateTime64BestEffortOrNull"),
+    "parseDateTime": _zoned("parseDateTimeOrNull", Kind.DATETIME, 2, nullable=True),
+    **dict.fromkeys(("now", "current_timestamp"), _now),
+    **dict.fromkeys(("today", "current_date"), _today(0)),
+    "yesterday": _today(1),
+    "toStartOfWeek": _week,
+    "toTimeZone": _zoned("toTimeZone", Kind.DATETIME, 1),
+    **dict.fromkeys(("formatDateTime", "to_char"), _zoned("formatDateTime", Kind.STRING, 2)),
+    **dict.fromkeys(("dateTrunc", "date_trunc"), _TRUNC),
+    **dict.fromkeys(("dateDiff", "date_diff"), _made(Kind.INTEGER, "dateDiff({all})")),
+    "concat": _concat,
+    **dict.fromkeys(("trim", "btrim"), _trim("BOTH")),
+    **dict.fromkeys(("trimLeft", "ltrim"), _trim("LEADING")),
+    **dict.fromkeys(("trimRight", "rtrim"), _trim("TRAILING")),
+    "split_part": _made(Kind.STRING, "arrayElement(splitByString({1}, {0}), {2})"),
+    "make_date": _made(Kind.DATE, "makeDate({all})"),
+    "make_timestamp": _zoned("makeDateTime", Kind.DATETIME, 6),
+    "md5": _made(Kind.STRING, "hex(MD5({0}))"),
+    "arrayReduce": _array_reduce,
+    "exists": _made(Kind.BOOLEAN, "exists({0})", nullable=False),
 }

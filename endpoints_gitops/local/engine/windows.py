@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from endpoints_gitops.hogql.functions import AGGREGATES, PARAMETRIC, WINDOW, Function
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.local.engine.expressions import any_nullable, expression, expressions, listed, translates
-from endpoints_gitops.local.engine.function_table import AGGREGATES, PARAMETRIC, WINDOW, Function
 from endpoints_gitops.local.engine.functions import (
     aggregate_kind,
     aggregate_nullable,
@@ -36,11 +36,11 @@ def window_function(node: Tree, scope: Scope) -> Sql:
     over = _over(node, scope)
     if name in WINDOW:
         function = WINDOW[name]
-        refuse_arity("Function", name, function.least, function.most, len(arguments))
+        refuse_arity(name, len(arguments))
         values = expressions(arguments, scope)
         return _result(f"{function.clickhouse}({listed(values)}) OVER {over}", function, values)
     function = AGGREGATES.get(name) or PARAMETRIC[name]
-    refuse_arity("Aggregation", name, function.least, function.most, len(arguments))
+    refuse_arity(name, len(arguments))
     printed, values = aggregate_text(function, {**node, "params": parameters}, arguments, scope)
     return Sql(
         text=f"{printed} OVER {over}",
@@ -90,8 +90,7 @@ def _result(printed: str, function: Function, values: list[Sql]) -> Sql:
 
 
 def _shifted(name: str, arguments: list[Tree], node: Tree, scope: Scope) -> Sql:
-    function = WINDOW[name]
-    refuse_arity("Function", name, function.least, function.most, len(arguments))
+    refuse_arity(name, len(arguments))
     first, *others = expressions(arguments, scope)
     values = ", ".join([f"toNullable({first.text})", *(other.text for other in others)])
     if node.get("over_identifier"):

@@ -1,4 +1,4 @@
-"""The functions a query may call, as a table: name, number of arguments, what comes out (docs/server.md#hogql).
+"""The catalogue of functions that a query may call: name, number of arguments, result (docs/server.md#hogql).
 
 A row is `names: arity kind`. An arity is `2`, `1-3`, or `2+`; a kind is what the result is taken for where that
 changes the translation (dates, numbers), `same` for the kind of the first argument. `name=other` is ClickHouse's name
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from endpoints_gitops.local.engine.kinds import Kind
+from endpoints_gitops.hogql.types import Kind
 
 _ROWS: Final = """
 plus minus multiply divide intDiv intDivOrZero modulo moduloOrZero positiveModulo: 2
@@ -191,6 +191,26 @@ geohashEncode: 2-3 string
 geohashDecode: 1 tuple
 """
 
+_CONVERTED: Final = """
+toInt toFloat toUUID: 1
+toDecimal: 2
+toDate to_date: 1
+toDateTime toDateTimeUS parseDateTimeBestEffort: 1-2
+parseDateTime: 2-3
+now current_timestamp: 0-1
+today current_date yesterday: 0
+toStartOfWeek toTimeZone: 1-2
+dateAdd date_add timeStampAdd dateSub date_subtract timeStampSub: 2-3
+formatDateTime to_char dateTrunc date_trunc: 2-3
+dateDiff date_diff: 3
+concat: 2+
+trim btrim trimLeft ltrim trimRight rtrim: 1-2
+split_part make_date: 3
+make_timestamp: 6-7
+md5 exists: 1
+arrayReduce: 2+
+"""
+
 _AGGREGATES: Final = """
 count: 0-1 integer
 countDistinct=uniqExact: 1 integer
@@ -248,7 +268,8 @@ uniqueSurveySubmissionsFilter getTrafficType getTrafficCategory isLikelyBot getB
 uniqTheta generateSeries untuple tumble tumbleStart tumbleEnd hop hopStart hopEnd languageCodeToName date_part
 to_timestamp timezone date_bin json_agg every toNullableString UUIDv7ToDateTime geohashesInBox h3IsValid
 h3GetResolution geoToH3 h3ToGeo h3kRing h3GetBaseCell h3HexAreaM2 h3IndexesAreNeighbors h3ToChildren h3ToParent
-h3ToString stringToH3 percentile_cont percentile_disc cohort
+h3ToString stringToH3 percentile_cont percentile_disc cohort rowNumberInAllBlocks arrayRotateLeft arrayRotateRight
+string_agg ntile percent_rank cume_dist
 """
 NOT_HERE: Final = frozenset(_NOT_HERE.split())
 """Real names of PostHog's dialect that this server cannot answer for."""
@@ -310,14 +331,15 @@ def _kind(word: str) -> Kind | None:
 
 
 def _combined(base: Function, *suffixes: str) -> Function:
+    """A state takes the place of the arguments: `argMaxMerge` has one, though `argMax` has two."""
     more = sum(suffix in _ONE_MORE for suffix in suffixes)
-    most = None if base.most is None else base.most + more
+    least, most = (1, 1) if "Merge" in suffixes else (base.least, base.most)
     suffix = "".join(suffixes)
     return Function(
         name=base.name + suffix,
         clickhouse=base.clickhouse + suffix,
-        least=base.least + more,
-        most=most,
+        least=least + more,
+        most=None if most is None else most + more,
         kind=base.kind if set(suffixes) <= {"If", "OrDefault", "OrNull", "ArgMin", "ArgMax"} else Kind.UNKNOWN,
     )
 
@@ -345,6 +367,8 @@ def _parametric() -> dict[str, Function]:
 
 
 FUNCTIONS: Final = _functions(_ROWS)
+CONVERTED: Final = _functions(_CONVERTED)
+"""Functions whose ClickHouse form is more than another name."""
 AGGREGATES: Final = _aggregates() | {
     name: Function(name=name, clickhouse=f"{name}OrNull", least=1, most=1, kind=Kind.FLOAT)
     for name in ("avgArray", "medianArray")
@@ -352,3 +376,33 @@ AGGREGATES: Final = _aggregates() | {
 PARAMETRIC: Final = _parametric()
 WINDOW: Final = _functions(_WINDOW)
 PARAMETERS_OF: Final = PARAMETERS | {"quantileIf": PARAMETERS["quantile"], "quantilesIf": PARAMETERS["quantiles"]}
+
+SUFFIXES: Final = (*_FULL_COMBINATORS, "Distinct", "Resample", "SimpleState")
+_BY_LOWER_CASE: Final = {
+    name.lower(): name for name in (*AGGREGATES, *FUNCTIONS, *CONVERTED) if name.lower() in ANY_CASE
+}
+
+
+def found_name(name: str) -> str | None:
+    """The name as the catalogue has it, None for one that it lacks: of some functions, case does not count."""
+    if any(name in table for table in (AGGREGATES, PARAMETRIC, FUNCTIONS, CONVERTED)):
+        return name
+    return _BY_LOWER_CASE.get(name.lower())
+
+
+def arity_mistake(name: str, given: int) -> str | None:
+    """What is wrong with the number of arguments of a name of the catalogue, in the server's words."""
+    is_aggregation = name in AGGREGATES or name in PARAMETRIC
+    function = next(table[name] for table in (AGGREGATES, PARAMETRIC, FUNCTIONS, CONVERTED, WINDOW) if name in table)
+    what = f"{'Aggregation' if is_aggregation else 'Function'} '{name}' expects"
+    if function.least == function.most and given != function.least:
+        return f"{what} {_arguments(function.least)}, found {given}"
+    if given < function.least:
+        return f"{what} at least {_arguments(function.least)}, found {given}"
+    if function.most is not None and given > function.most:
+        return f"{what} at most {_arguments(function.most)}, found {given}"
+    return None
+
+
+def _arguments(count: int) -> str:
+    return f"{count} argument{'' if count == 1 else 's'}"

@@ -1,0 +1,327 @@
+"""What the server refuses in a query whatever the project holds, found without asking it (docs/server.md#hogql).
+
+Silence is no approval: tables, fields and types are the project's. A function that is in neither the catalogue nor
+ClickHouse is refused; one that ClickHouse alone has is uncertain, because PostHog keeps adding names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any, Final
+
+from endpoints_gitops.hogql.functions import (
+    AGGREGATES,
+    CONVERTED,
+    FUNCTIONS,
+    NOT_HERE,
+    PARAMETERS_OF,
+    PARAMETRIC,
+    SUFFIXES,
+    WINDOW,
+    arity_mistake,
+    found_name,
+)
+from endpoints_gitops.hogql.names import CASTS, COMPARISONS
+from endpoints_gitops.hogql.parser import Tree, parse
+from endpoints_gitops.hogql.printer import readable
+from endpoints_gitops.hogql.schema import TABLES
+from endpoints_gitops.hogql.selects import joins, selects
+from endpoints_gitops.hogql.tree import nodes, nodes_within, of_kind, offset
+from endpoints_gitops.hogql.variables import chain_of, variables_in
+from endpoints_gitops.model.json import Json
+
+_ABSENT: Final = (
+    "file",
+    "quantileExactIf",
+    "s3",
+    "toFloat32",
+    "toFloat64",
+    "topKIf",
+    "uniqCombined",
+    "uniqCombined64",
+    "url",
+)
+_ABSENT_PREFIXES: Final = ("toUInt", "toInt8", "toInt16", "toInt32", "toInt64", "toInt128", "toInt256")
+_CONVERSIONS: Final = {"toUInt": "toInt", "toInt": "toInt", "toFloat": "toFloat"}
+_FILTERED: Final = ("events", "sessions", "logs", "traces", "groups")
+_RANGES: Final = ("filters.dateRange.from", "filters.dateRange.to")
+_OPEN_FAMILIES: Final = ("_", "h3", "geohash", "bitmap", "reinterpretAs", "tuple")
+"""Families of functions of which the catalogue may lack some."""
+
+
+class RefusalKind(StrEnum):
+    FUNCTION = "function"
+    CALL = "call"
+    CLAUSE = "clause"
+    PLACEHOLDER = "placeholder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One thing that the server refuses. `offset` is its place in the text; `fix` is what to write, where known;
+    `is_certain` is false where a newer server may accept it."""
+
+    kind: RefusalKind
+    message: str
+    offset: int
+    fix: str | None = None
+    is_certain: bool = True
+
+
+def refusals(node: Mapping[str, Json]) -> tuple[Refusal, ...]:
+    """Every refusal in a HogQL query node, in the order of its text. Raises a ParseFailure."""
+    return _in_text(str(node.get("query") or ""), node.get("filters") is not None, _names(node.get("values")))
+
+
+def _names(values: Json) -> frozenset[str]:
+    return frozenset(values) if isinstance(values, Mapping) else frozenset()
+
+
+@lru_cache(maxsize=512)
+def _in_text(sql: str, has_filters: bool, values: frozenset[str]) -> tuple[Refusal, ...]:
+    tree = parse(sql)
+    found = [refusal for node in nodes(tree) for refusal in _of_node(node)]
+    found += [*_nested_aggregates(tree), *_sources(tree), *_placeholders(tree, has_filters, values)]
+    return tuple(sorted(dict.fromkeys(found), key=lambda one: (one.offset, one.message)))
+
+
+def _of_node(node: Tree) -> Iterator[Refusal]:
+    judge = _JUDGES.get(node["node"])
+    message = _CLAUSES.get(node["node"])
+    if message is not None:
+        yield _refusal(RefusalKind.CLAUSE, node, message)
+    if judge is not None:
+        yield from judge(node)
+
+
+def _refusal(kind: RefusalKind, node: Tree, message: str, fix: str | None = None) -> Refusal:
+    return Refusal(kind=kind, message=message, offset=offset(node), fix=fix)
+
+
+def _call(node: Tree) -> Iterator[Refusal]:
+    written, given = str(node["name"]), node.get("args") or []
+    if node.get("within_group"):
+        yield _refusal(RefusalKind.CALL, node, "WITHIN GROUP is not supported")
+    if written in COMPARISONS.values():
+        if len(given) != 2:
+            yield _refusal(RefusalKind.CALL, node, f"Comparison '{written}' requires exactly two arguments")
+        return
+    name = found_name(written)
+    if name is None:
+        yield from _unknown(written, node)
+        return
+    mistake = arity_mistake(name, len(given)) or _parameter_mistake(name, node.get("params"))
+    if mistake is not None:
+        yield _refusal(RefusalKind.CALL, node, mistake)
+
+
+def _parameter_mistake(name: str, params: list[Tree] | None) -> str | None:
+    least, _ = PARAMETERS_OF.get(name, (0, 0))
+    if least and not params:
+        return f"Aggregation '{name}' requires parameters in addition to arguments"
+    is_plain = name in FUNCTIONS or name in CONVERTED
+    return f"Function '{name}' does not accept parameters" if params and is_plain else None
+
+
+def _window(node: Tree) -> Iterator[Refusal]:
+    """The server does not check these names against its list: an unknown one is uncertain."""
+    name = str(node["name"])
+    if name not in WINDOW and found_name(name) is None and name not in _clickhouse_names():
+        yield from _unknown(name, node, is_certain=False)
+
+
+def _unknown(name: str, node: Tree, *, is_certain: bool = True) -> Iterator[Refusal]:
+    if name in NOT_HERE or name.startswith(_OPEN_FAMILIES):
+        return
+    is_absent = name in _ABSENT or name.startswith(_ABSENT_PREFIXES)
+    if not is_absent and _is_combined(name):
+        return
+    is_uncertain = not is_absent and name in _clickhouse_names() and _same_but_for_case(name) is None
+    near = None if is_uncertain else _suggested(name)
+    meant = f"; did you mean '{near}'?" if near else ""
+    why = "; ClickHouse has it, and a newer PostHog may allow it" if is_uncertain else meant
+    yield Refusal(
+        kind=RefusalKind.FUNCTION,
+        message=f"HogQL has no function '{name}'{why}",
+        offset=offset(node),
+        fix=f"write {near}(…)" if near else None,
+        is_certain=is_certain and not is_uncertain,
+    )
+
+
+def _is_combined(name: str) -> bool:
+    """An aggregation with suffixes, such as `groupUniqArrayArray`: PostHog allows more of these than are listed."""
+    bases = {name}
+    while bases:
+        bases = {base.removesuffix(suffix) for base in bases for suffix in SUFFIXES if base.endswith(suffix)}
+        if any(base in AGGREGATES or base in PARAMETRIC or base == "uniqTheta" for base in bases):
+            return True
+    return False
+
+
+def _suggested(name: str) -> str | None:
+    if name.startswith(tuple(_CONVERSIONS)) and (name in _ABSENT or name.startswith(_ABSENT_PREFIXES)):
+        return next(known for prefix, known in _CONVERSIONS.items() if name.startswith(prefix))
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, _suggestions(), 1, cutoff=0.7)
+    return _same_but_for_case(name) or (close[0] if close else None)
+
+
+def _same_but_for_case(name: str) -> str | None:
+    return next((known for known in _suggestions() if known.lower() == name.lower()), None)
+
+
+def _suggestions() -> list[str]:
+    known = (*AGGREGATES, *PARAMETRIC, *FUNCTIONS, *CONVERTED, *WINDOW, *NOT_HERE)
+    return [name for name in known if not name.startswith("_")]
+
+
+@lru_cache(maxsize=1)
+def _clickhouse_names() -> frozenset[str]:
+    lines = files(__package__).joinpath("clickhouse_functions.txt").read_text("utf-8").splitlines()
+    return frozenset(name for line in lines if not line.startswith("#") for name in line.split())
+
+
+def _cast(node: Tree) -> Iterator[Refusal]:
+    if node["type_name"] not in CASTS:
+        fix = f"cast to one of {', '.join(CASTS)}"
+        yield _refusal(RefusalKind.CLAUSE, node, f"Unsupported type cast to '{node['type_name']}'", fix)
+
+
+def _index(node: Tree) -> Iterator[Refusal]:
+    index = node.get("index", (node.get("property") or {}).get("value"))
+    if index == 0 and not isinstance(index, bool):
+        yield _refusal(RefusalKind.CLAUSE, node, "SQL indexes start from one, not from zero. E.g: array[1]")
+
+
+def _select(node: Tree) -> Iterator[Refusal]:
+    if node.get("qualify"):
+        message = "QUALIFY is not supported in the 'clickhouse' dialect"
+        yield _refusal(RefusalKind.CLAUSE, node["qualify"], message, "filter in a query around this one")
+    stars = [item for item in node["select"] if item["node"] == "Field" and item["chain"] == ["*"]]
+    count = len(list(joins(node)))
+    if stars and count != 1:
+        why = "when there are no tables in the query"
+        why = "without table name when there are multiple tables in the query" if count else why
+        yield _refusal(RefusalKind.CLAUSE, stars[0], f"Cannot use '*' {why}")
+
+
+def _set(node: Tree) -> Iterator[Refusal]:
+    for each in node["subsequent_select_queries"]:
+        if each["set_operator"] in ("INTERSECT ALL", "EXCEPT ALL"):
+            message = f"{each['set_operator']} is not supported in clickhouse dialect"
+            yield _refusal(RefusalKind.CLAUSE, each["select_query"], message)
+
+
+def _join(node: Tree) -> Iterator[Refusal]:
+    table = node["table"]
+    if node.get("table_final"):
+        message = "The FINAL keyword is not supported in HogQL as it causes slow queries"
+        yield _refusal(RefusalKind.CLAUSE, node, message, "remove FINAL")
+    name = ".".join(map(str, table.get("chain") or ()))
+    arguments = node.get("table_args")
+    if name == "numbers" and arguments is not None and not 1 <= len(arguments) <= 2:
+        bound = "at most 2 arguments" if arguments else "at least 1 argument"
+        yield _refusal(RefusalKind.CALL, node, f"Table function 'numbers' requires {bound}")
+    elif arguments is not None and name in TABLES and name != "numbers":
+        yield _refusal(RefusalKind.CALL, node, f"Table '{name}' does not accept arguments")
+
+
+def _cte(node: Tree) -> Iterator[Refusal]:
+    if node.get("recursive"):
+        yield _refusal(RefusalKind.CLAUSE, node, "Recursive CTEs are not supported")
+    if node.get("materialized") is not None:
+        yield _refusal(RefusalKind.CLAUSE, node, "MATERIALIZED is not supported in clickhouse dialect")
+
+
+def _nested_aggregates(tree: Tree) -> Iterator[Refusal]:
+    for outer in of_kind(tree, "Call"):
+        if not _is_aggregation(outer):
+            continue
+        for inner, around in nodes_within(outer.get("args")):
+            is_of_window = any(node["node"] == "WindowFunction" for node in around)
+            if inner["node"] == "Call" and _is_aggregation(inner) and not is_of_window:
+                message = (
+                    f"Aggregation '{inner['name']}' cannot be nested inside another aggregation '{outer['name']}'."
+                )
+                yield _refusal(RefusalKind.CALL, inner, message, "compute the inner one in a subquery")
+
+
+def _is_aggregation(call: Tree) -> bool:
+    name = found_name(str(call["name"]))
+    return name in AGGREGATES or name in PARAMETRIC
+
+
+def _sources(tree: Tree) -> Iterator[Refusal]:
+    for select in selects(tree):
+        seen: set[str] = set()
+        for join in joins(select.node):
+            name = str(join.get("alias") or ".".join(map(str, join["table"].get("chain") or ())))
+            if name in seen:
+                message = f'Already have joined a table called "{name}". Can\'t redefine.'
+                yield _refusal(RefusalKind.CLAUSE, join, message, "give one of them an alias")
+            seen |= {name} if name else set()
+
+
+def _placeholders(tree: Tree, has_filters: bool, values: frozenset[str]) -> Iterator[Refusal]:
+    for select in selects(tree):
+        sources = {".".join(map(str, join["table"].get("chain") or ())) for join in joins(select.node)}
+        for node, _ in _own_nodes(select.node):
+            if node["node"] == "Placeholder":
+                message = _placeholder_mistake(node, sources, has_filters, values)
+                if message is not None:
+                    fix = "use variables: {variables.NAME}, declared under `variables`"
+                    yield _refusal(RefusalKind.PLACEHOLDER, node, message, fix)
+
+
+def _own_nodes(select: Tree) -> Iterator[tuple[Tree, tuple[Tree, ...]]]:
+    """The nodes of a SELECT without those of its subqueries."""
+    parts = [value for key, value in select.items() if key not in ("start", "end")]
+    return nodes_within(*parts)
+
+
+def _placeholder_mistake(node: Tree, sources: set[str], has_filters: bool, values: frozenset[str]) -> str | None:
+    chain = chain_of(node)
+    if not chain:
+        return None
+    if variables_in(node) or chain[0] in values:
+        return None
+    name = ".".join(chain)
+    if chain[0] != "filters" or not has_filters:
+        return f"Unresolved placeholder: {{{readable(node['expr'])}}}"
+    if name not in ("filters", *_RANGES):
+        supported = ", ".join(f"`{{{each}}}`" for each in ("filters", *_RANGES))
+        return f"Unsupported filters placeholder `{{{name}}}`. Supported filters placeholders are: {supported}."
+    if name == "filters" and not sources & set(_FILTERED):
+        return (
+            "Cannot use 'filters' placeholder in a SELECT clause that does not select from the events, sessions, logs, "
+            "traces or groups table."
+        )
+    return None
+
+
+_CLAUSES: Final = {
+    "TryCast": "TRY_CAST is not allowed in clickhouse dialect",
+    "PositionalRef": "Positional references are not allowed in clickhouse dialect",
+    "ValuesQuery": "VALUES clause is not supported in ClickHouse dialect",
+    "PivotExpr": "PIVOT is not allowed in clickhouse dialect",
+    "UnpivotExpr": "UNPIVOT is not allowed in clickhouse dialect",
+    "ExprCall": "You can only call simple functions in HogQL, not expressions",
+    "Block": "You can not use blocks in HogQL",
+}
+_JUDGES: Final[dict[str, Callable[[Any], Iterator[Refusal]]]] = {
+    "Call": _call,
+    "WindowFunction": _window,
+    "TypeCast": _cast,
+    "ArrayAccess": _index,
+    "TupleAccess": _index,
+    "SelectQuery": _select,
+    "SelectSetQuery": _set,
+    "JoinExpr": _join,
+    "CTE": _cte,
+}
