@@ -10,6 +10,7 @@ from endpoints_gitops.cli.context import Context
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.endpoint import Endpoint
     from endpoints_gitops.operations.against import Against
     from endpoints_gitops.operations.callers import Callers
@@ -30,7 +31,7 @@ def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Aga
     path = lock_path(context.configuration)
     is_one = bool(context.arguments.env or context.configuration.overrides.get("ENV"))
     here = Here(
-        definitions=context.definitions,
+        definitions=_definitions(context),
         folder=context.folder,
         configuration=context.naming_configuration,
         environment=context.environment.name,
@@ -42,6 +43,22 @@ def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Aga
     )
     against = resolve(what, here, selectors)
     return against, known_callers(context, against.endpoints)
+
+
+def _definitions(context: Context) -> tuple[LoadedDefinition, ...]:
+    """Those on disk, and those that git tracks and a sparse checkout leaves out: not on disk is not deleted.
+
+    Raises BaseUnavailable where a submodule is missing, as what it defines is unknown.
+    """
+    from endpoints_gitops.workspace.base import BaseUnavailable
+    from endpoints_gitops.workspace.commits import not_on_disk
+
+    definitions, missing = context.definitions, not_on_disk(context.folder)
+    if missing.submodules:
+        message = f"the submodule {missing.submodules[0]} is not initialised, so what it defines is unknown"
+        raise BaseUnavailable(message, fix=missing.advice)
+    names = {loaded.name for loaded in definitions}
+    return (*definitions, *(loaded for loaded in missing.definitions if loaded.name not in names))
 
 
 def known_callers(context: Context, endpoints: Mapping[str, Endpoint] | None = None) -> Callers:

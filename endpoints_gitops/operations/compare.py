@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from endpoints_gitops.errors import UsageError
@@ -14,6 +14,7 @@ from endpoints_gitops.operations.prune import prunable
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.judging import Judged
 from endpoints_gitops.plan.variables import VariableChange, needed
+from endpoints_gitops.workspace.commits import NotOnDisk, not_on_disk
 from endpoints_gitops.workspace.selection import managed, select_names
 
 
@@ -23,7 +24,8 @@ class Comparison:
 
     `judged` has every name that is managed and selected, by name, also those without a difference. `endpoints` is the
     whole list of the server, and what every write of a push is checked against: it is not asked for a second time.
-    `outside` counts the names that `manage` leaves out; `prunable` is empty unless it was asked for.
+    `outside` counts the names that `manage` leaves out; `prunable` is empty unless it was asked for. `not_on_disk` has
+    the names of endpoints whose definition git tracks and the work tree does not have: they are not in `judged`.
     """
 
     judged: tuple[Judged, ...]
@@ -34,6 +36,8 @@ class Comparison:
     record: Record = field(default_factory=Record)
     prunable: frozenset[str] = frozenset()
     outside: int = 0
+    not_on_disk: frozenset[str] = frozenset()
+    submodules: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -63,8 +67,10 @@ def compare(
     scope = _Scope.of(work, definitions, endpoints, selectors)
     ours = {loaded.name: loaded for loaded in definitions if loaded.name in scope.names}
     variables, changes = _variables(work, definitions, ours, endpoints)
-    removable = prunable(work, definitions, endpoints) & scope.names if prune else frozenset()
-    pairs = [Pair(loaded=ours.get(name), endpoint=endpoints.get(name)) for name in scope.names]
+    missing = not_on_disk(work.folder) if endpoints.keys() - {loaded.name for loaded in definitions} else NotOnDisk()
+    names = scope.names - missing.names
+    removable = prunable(work, definitions, endpoints) & names if prune else frozenset()
+    pairs = [Pair(loaded=ours.get(name), endpoint=endpoints.get(name)) for name in names]
     record = read_record(work, pairs)
     return Comparison(
         judged=judge_all(work, pairs, record, prunable=removable),
@@ -75,8 +81,20 @@ def compare(
         record=record,
         prunable=removable,
         outside=scope.outside,
-        warnings=(record.warning,) if record.warning else (),
+        not_on_disk=scope.names & missing.names,
+        submodules=missing.submodules,
+        warnings=(*([record.warning] if record.warning else []), *_warnings(scope.names & missing.names, missing)),
     )
+
+
+def _warnings(names: frozenset[str], missing: NotOnDisk) -> Iterator[str]:
+    if names:
+        yield (
+            f"{len(names)} not compared: git tracks the definition, and the file is not on disk (git sparse-checkout, "
+            f"git status): {', '.join(sorted(names))}"
+        )
+    for path in missing.submodules:
+        yield f"the submodule {path} is not initialised, so what it defines is unknown: git submodule update --init"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

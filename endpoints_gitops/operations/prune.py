@@ -8,6 +8,7 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.workspace.commits import not_on_disk, tracked
 from endpoints_gitops.workspace.git import Repository, repository
 from endpoints_gitops.workspace.history import names_ever_defined
 from endpoints_gitops.workspace.selection import managed
@@ -19,9 +20,17 @@ def prunable(
     """The names of active endpoints that may be pruned.
 
     Never one that `protect` covers, never a stranger, and never what a definition was renamed from: its callers still
-    use it. Raises UsageError where there is no whole history, for then nobody knows what was ours.
+    use it. A definition that HEAD or git's index has counts, also where its file is not on disk. Raises UsageError
+    where there is no whole history, or a submodule is missing, for then nobody knows what was ours.
     """
-    kept = {loaded.name for loaded in definitions} | {loaded.definition.renamed_from for loaded in definitions}
+    found = _whole_history(work)
+    missing = not_on_disk(work.folder)
+    if missing.submodules:
+        message = f"--prune needs every definition, and the submodule {missing.submodules[0]} is not initialised"
+        fix = missing.advice
+        raise UsageError(message, fix=fix, code="prune.submodule")
+    there = (*definitions, *tracked(found, work.folder))
+    kept = {loaded.name for loaded in there} | {loaded.definition.renamed_from for loaded in there}
     protected = managed(
         work.environment.protect,
         definitions=definitions,
@@ -29,7 +38,7 @@ def prunable(
         environment=work.environment.name,
     )
     active = {name for name, endpoint in endpoints.items() if endpoint.is_active}
-    return (names_ever_defined(_whole_history(work), work.folder) & active) - kept - protected
+    return (names_ever_defined(found, work.folder) & active) - kept - protected
 
 
 def _whole_history(work: Workplace) -> Repository:

@@ -13,6 +13,7 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.base import Location, base_of
+from endpoints_gitops.workspace.commits import not_on_disk
 from endpoints_gitops.workspace.definitions import SUFFIXES
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.git import dirty, repository
@@ -137,6 +138,7 @@ class _Choice:
         if not then:
             base.refuse_moved(now, CHANGED)
         gone = (then - now) & self.tags.keys()
+        gone -= not_on_disk(self.here.folder).names if gone else frozenset()
         return gone | touching(self.definitions, dirty(base.found, self.here.folder, base.commit))
 
     def _by_name(self, selector: str) -> frozenset[str]:

@@ -1,0 +1,90 @@
+"""A definition that is not on disk is not deleted: sparse checkouts, folders that are not mounted, submodules."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+SQL = "SELECT count() AS n FROM events"
+
+
+def yaml(name: str, **keys: str) -> str:
+    return "".join(f"{key}: {value}\n" for key, value in {"name": name, "query": SQL, **keys}.items())
+
+
+@pytest.fixture
+def pushed(cli, checkout):
+    """`a` at the top, and in a folder of its own `c`, which was renamed from `old`; both endpoints are active."""
+    checkout.commit({"a.yaml": yaml("a"), "billing/old.yaml": yaml("old")})
+    assert cli("push", "--yes").code == 0
+    checkout.commit({"billing/old.yaml": None, "billing/c.yaml": yaml("c", renamed_from="old")})
+    assert cli("push", "--yes").code == 0
+    checkout.hours += 1
+
+
+def sparse(checkout):
+    checkout.git("sparse-checkout", "set", "--no-cone", "/*", "!/endpoints/billing/")
+
+
+def skipped(checkout):
+    checkout.git("update-index", "--skip-worktree", "endpoints/billing/c.yaml")
+    checkout.write({"billing/c.yaml": None})
+
+
+def empty(checkout):
+    """As where a volume is not mounted."""
+    checkout.write({"billing/c.yaml": None})
+
+
+def missing(checkout):
+    shutil.rmtree(checkout.folder / "billing")
+
+
+@pytest.mark.parametrize("leave_out", [sparse, skipped, empty, missing])
+def test_no_command_takes_it_for_deleted(cli, checkout, client, pushed, leave_out):  # noqa: ARG001 - a start
+    leave_out(checkout)
+    assert cli("push", "--prune", "--yes").code == 0
+    assert all(one.is_active for one in client.list_endpoints())
+    assert cli("breaking", "--against", "HEAD", "--format", "json").json["items"] == []
+    ran = cli("diff", "--format", "json")
+    assert (ran.code, [item["name"] for item in ran.json["items"]]) == (1, ["old"]), "not c"
+    assert "1 not compared: git tracks the definition, and the file is not on disk" in ran.err
+    cli("pull", "c", "--yes")
+    cli("pull", "--yes")
+    assert not (checkout.folder / "c.yaml").exists()
+
+
+def test_what_is_deleted_and_not_committed_is_not_pruned(cli, checkout, client, pushed):  # noqa: ARG001 - a start
+    checkout.write({"a.yaml": None, "other.yaml": yaml("other", query="SELECT 2 AS two")})
+    assert cli("push", "--prune", "--yes").code == 0
+    checkout.git("add", "--all")
+    assert cli("push", "--prune", "--yes").code == 0
+    assert client.get_endpoint("a").is_active
+    checkout.commit()
+    assert cli("push", "--prune", "--yes").code == 0
+    assert not client.get_endpoint("a").is_active
+
+
+def test_a_deleted_file_is_a_break_all_the_same(cli, checkout, pushed):  # noqa: ARG001 - a start
+    checkout.write({"a.yaml": None, "other.yaml": yaml("other", query="SELECT 2 AS two")})
+    ran = cli("breaking", "--against", "HEAD", "--format", "json")
+    assert "A101" in [item["code"] for item in ran.json["items"]]
+
+
+def test_a_submodule_that_is_not_initialised_hides_what_it_defines(cli, checkout, client, pushed):  # noqa: ARG001 - a start
+    """The definition moved into a submodule, which this clone does not have."""
+    head = checkout.commit({"billing/c.yaml": None})
+    checkout.git("update-index", "--add", "--cacheinfo", f"160000,{head},endpoints/billing")
+    checkout.git("commit", "--quiet", "--message", "a submodule")
+    (checkout.folder / "billing").mkdir(exist_ok=True)
+    fix = "git submodule update --init endpoints/billing"
+    for words, code in (
+        (("push", "--prune", "--yes"), 2),
+        (("pull", "--yes"), 2),
+        (("breaking", "--against", "HEAD"), 4),
+    ):
+        ran = cli(*words)
+        assert (ran.code, fix in ran.err) == (code, True), ran.err
+    assert client.get_endpoint("c").is_active
+    assert not (checkout.folder / "c.yaml").exists()
