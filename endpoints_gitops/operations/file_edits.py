@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
@@ -13,6 +14,12 @@ from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.plan.meaning import of_definition, of_endpoint, same
 from endpoints_gitops.workspace.definitions import path_for
 from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.git import dirty, repository
+
+if TYPE_CHECKING:
+    from endpoints_gitops.operations.workplace import Workplace
+
+_MOST_COPIES: Final = 100
 
 type NodePath = tuple[str | int, ...]
 type Changes = dict[NodePath, Any]
@@ -89,6 +96,25 @@ def write_edits(edits: Iterable[FileEdit], folder: Path) -> None:
                 code="files.changed",
             )
         write_atomically(edit.path, edit.after, folder=folder)
+
+
+def keep_uncommitted(edits: Iterable[FileEdit], work: Workplace) -> tuple[Path, ...]:
+    """Copy the files that no commit has as they are, before they are rewritten; the copies lie in the state folder."""
+    replaced = [edit for edit in edits if edit.before is not None]
+    if not replaced:
+        return ()
+    found = repository(work.folder)
+    uncommitted = dirty(found, work.folder) if found else None
+    folder, moment = work.state / "replaced", datetime.now(UTC)
+    copies: list[Path] = []
+    for edit in replaced:
+        path = edit.path.parent.resolve() / edit.path.name
+        if edit.before is not None and (uncommitted is None or not uncommitted.isdisjoint((path, path.resolve()))):
+            copies.append(folder / f"{moment:%Y%m%dT%H%M%S.%f}-{edit.path.name}")
+            write_atomically(copies[-1], edit.before)
+    for old in sorted(folder.glob("*"))[:-_MOST_COPIES] if copies else ():
+        old.unlink(missing_ok=True)
+    return tuple(copies)
 
 
 def content_of(path: Path) -> bytes | None:

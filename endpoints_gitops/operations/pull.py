@@ -16,14 +16,14 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.operations.deciding import Decision, How, State, decide
-from endpoints_gitops.operations.file_edits import FileEdit, create, write_edits
+from endpoints_gitops.operations.file_edits import FileEdit, create, keep_uncommitted, write_edits
 from endpoints_gitops.operations.recording import agreed, head_of, save_record
 from endpoints_gitops.operations.shared_settings import Settings, judge_settings
 from endpoints_gitops.operations.taking import Taking, take
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.evidence import Recorded
 from endpoints_gitops.plan.judging import Presence, Verdict
-from endpoints_gitops.plan.meaning import of_definition
+from endpoints_gitops.plan.meaning import Key, of_definition
 from endpoints_gitops.workspace.definitions import read_file
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.record import update_record
@@ -32,11 +32,15 @@ from endpoints_gitops.workspace.state import held
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pulled:
-    """What became of one name: where its file is, and why not, if not."""
+    """What became of one name: where its file is, and why not, if not.
+
+    `copies` are of the files whose uncommitted edit the server's value replaced.
+    """
 
     decision: Decision
     state: State
     path: str | None = None
+    copies: tuple[Path, ...] = ()
     error: EndpointsError | None = None
 
     @property
@@ -78,6 +82,12 @@ def pull(
     take the server's. A name that cannot be written does not keep the others from being written. With `dry` nothing is
     written, files and record both.
     """
+    new = [one.name for one in comparison.judged if one.presence is Presence.ONLY_THERE]
+    if comparison.submodules and new:
+        paths = " ".join(comparison.submodules)
+        message = f"cannot tell whether {', '.join(new)} is defined in a submodule that is not initialised: {paths}"
+        fix = f"git submodule update --init {paths}"
+        raise UsageError(message, fix=fix, code="pull.submodule")
     pulling = _Pulling.of(work, comparison, definitions)
     decisions = tuple(pulling.decisions(how))
     undecided = [one.name for one in decisions if one.state is State.UNDECIDED]
@@ -186,9 +196,11 @@ class _Pulling:
 
     def _write(self, one: _Prepared) -> _Prepared:
         try:
+            copies = keep_uncommitted(one.edits, self.work) if _replaces_edits(one.pulled.decision) else ()
             write_edits(one.edits, self.work.folder)
         except EndpointsError as error:
             return one.failed(error)
+        one = replace(one, pulled=replace(one.pulled, copies=copies))
         if one.edits:
             self.work.progress.advanced(one.pulled.decision.name, one.pulled.state.value)
         return one
@@ -234,6 +246,13 @@ class _Pulling:
         lost = {name: None for name in names if name not in self.comparison.endpoints}
         if lost:
             update_record(self.work.state, lost)
+
+
+def _replaces_edits(decision: Decision) -> bool:
+    """Whether the file may have said something else on purpose: also a comment in a query, which has no meaning."""
+    verdicts = {one.key: one.verdict for one in decision.judged.differences}
+    is_edited = any(verdicts.get(key) is not Verdict.DRIFTED for key in decision.taken)
+    return is_edited or Key.QUERY in decision.taken or decision.takes_settings
 
 
 _KNOWN = frozenset((State.CREATED, State.UPDATED, State.UNCHANGED, State.AHEAD, State.KEPT))

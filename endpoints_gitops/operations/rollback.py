@@ -9,9 +9,9 @@ from pathlib import Path
 from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
-from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.json import JsonObject, canonical
 from endpoints_gitops.operations.compare import Comparison, compare
-from endpoints_gitops.operations.file_edits import write_edits
+from endpoints_gitops.operations.file_edits import keep_uncommitted, write_edits
 from endpoints_gitops.operations.naming import missing
 from endpoints_gitops.operations.push import Ground
 from endpoints_gitops.operations.pushed import PushResult
@@ -23,13 +23,16 @@ from endpoints_gitops.plan.judging import Difference, Judged, Verdict
 from endpoints_gitops.plan.meaning import Key, line_of, of_definition, query_meaning, same, variables_of
 from endpoints_gitops.workspace.definitions import read_file
 from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.git import dirty, repository
+from endpoints_gitops.workspace.selection import files_of, touching
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback:
     """What a rollback will do. `plan` is empty where the newest version asks the same already.
 
-    `unpushed` says what of the file's query the server never had: it goes.
+    `unpushed` says what of the file's query the server never had: it goes. `is_uncommitted`: no commit has the query of
+    the file as it is written, nor has the server's current version.
     """
 
     judged: Judged
@@ -37,6 +40,8 @@ class Rollback:
     variables: tuple[InsightVariable, ...]
     comparison: Comparison
     plan: Plan
+    is_uncommitted: bool = False
+    own_sql_file: bool = True
 
     @property
     def ground(self) -> Ground:
@@ -72,6 +77,8 @@ def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], name: str,
         variables=variables,
         comparison=comparison,
         plan=_plan(work, judged, endpoint, wanted),
+        is_uncommitted=judged.loaded is not None and _is_uncommitted(work, judged.loaded, endpoint),
+        own_sql_file=judged.loaded is None or not _shares_sql_file(judged.loaded, definitions),
     )
 
 
@@ -82,6 +89,7 @@ class RolledBack:
     result: PushResult
     endpoint: Endpoint | None
     paths: tuple[str, ...] = ()
+    copies: tuple[Path, ...] = ()
     error: EndpointsError | None = None
 
 
@@ -97,21 +105,29 @@ def write_back(work: Workplace, rollback: Rollback, result: PushResult) -> Rolle
     if loaded is None or endpoint is None or (written is not None and not written.is_agreed):
         return RolledBack(result=result, endpoint=endpoint)
     try:
-        paths = _write_file(work, rollback, loaded, endpoint)
+        paths, copies = _write_file(work, rollback, loaded, endpoint)
     except EndpointsError as error:
         return RolledBack(result=result, endpoint=endpoint, error=error)
-    return RolledBack(result=result, endpoint=endpoint, paths=paths)
+    return RolledBack(result=result, endpoint=endpoint, paths=paths, copies=copies)
 
 
-def _write_file(work: Workplace, rollback: Rollback, loaded: LoadedDefinition, endpoint: Endpoint) -> tuple[str, ...]:
+def _write_file(
+    work: Workplace, rollback: Rollback, loaded: LoadedDefinition, endpoint: Endpoint
+) -> tuple[tuple[str, ...], tuple[Path, ...]]:
     from endpoints_gitops.codecs.pulled import definition_values
 
     environment = work.environment.name
     values = definition_values(endpoint, {variable.id: variable for variable in rollback.variables})
     taking = Taking(
-        loaded=loaded, endpoint=endpoint, values=values, keys=frozenset((Key.QUERY,)), environment=environment
+        loaded=loaded,
+        endpoint=endpoint,
+        values=values,
+        keys=frozenset((Key.QUERY,)),
+        environment=environment,
+        own_sql_file=rollback.own_sql_file,
     )
     edits = take(taking, work.folder)
+    copies = keep_uncommitted(edits, work)
     write_edits(edits, work.folder)
     entry = agreed(
         rollback.comparison.record.entries.get(loaded.name),
@@ -123,7 +139,22 @@ def _write_file(work: Workplace, rollback: Rollback, loaded: LoadedDefinition, e
         pushed=frozenset((Key.QUERY,)),
     )
     save_record(work, {loaded.name: entry})
-    return tuple(shown(edit.path) for edit in edits)
+    return tuple(shown(edit.path) for edit in edits), copies
+
+
+def _shares_sql_file(loaded: LoadedDefinition, definitions: Sequence[LoadedDefinition]) -> bool:
+    """Whether another definition has its query in the same file."""
+    ours = {path.resolve() for path in files_of(loaded)[1:]}
+    others = (one for one in definitions if one.name != loaded.name)
+    return any(path.resolve() in ours for one in others for path in files_of(one)[1:])
+
+
+def _is_uncommitted(work: Workplace, loaded: LoadedDefinition, endpoint: Endpoint) -> bool:
+    """Without git, everything that the server does not have."""
+    node = loaded.definition.query_definition
+    is_there = loaded.sql == endpoint.sql if node is None else canonical(node) == canonical(endpoint.query)
+    found = repository(work.folder)
+    return not is_there and (found is None or bool(touching((loaded,), dirty(found, work.folder))))
 
 
 def _plan(work: Workplace, judged: Judged, endpoint: Endpoint, wanted: JsonObject) -> Plan:

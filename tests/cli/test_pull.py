@@ -158,6 +158,16 @@ def test_asks_what_nobody_can_know(place, client, words, typed, code, state, tak
     assert place.path.read_text() == (edited(FILE, TAKEN_SQL) if takes else FILE)
 
 
+@pytest.mark.parametrize("place", [same_checkout, no_git], indirect=True)
+def test_an_uncommitted_edit_that_theirs_replaces_is_kept_as_a_copy(place, client, tmp_path):
+    place.path.write_text(edited(FILE, EDIT))
+    client.update_endpoint("signups", NEW_SQL)
+    ran = place.run("pull", "--theirs")
+    (copy,) = tmp_path.rglob("replaced/*")
+    assert copy.read_text() == edited(FILE, EDIT)
+    assert str(copy) in ran.out
+
+
 @unknown
 def test_where_nothing_differs_nobody_is_asked(place):
     assert place.run("pull").code == 0

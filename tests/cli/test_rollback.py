@@ -52,17 +52,44 @@ def test_without_a_file_the_server_alone_goes_back(cli, client, path):
     ("words", "typed", "code", "sql"),
     [
         ([], None, 6, TWO),
-        (["--yes"], None, 0, ONE),
+        (["--yes"], None, 6, TWO),
         ([], "n\n", 6, TWO),
         ([], "y\ny\n", 0, ONE),
         ([], "y\nn\n", 2, TWO),
     ],
 )
-def test_an_edit_that_was_never_pushed_goes_only_when_told(cli, client, path, words, typed, code, sql):
+def test_an_uncommitted_edit_is_never_lost(cli, client, path, tmp_path, words, typed, code, sql):
+    """Only a person may replace it, and a copy stays."""
     path.write_text(FILE.format(THREE))
     ran = cli("rollback", "signups@1", *words, input=typed)
     assert (ran.code, client.get_endpoint("signups").sql) == (code, sql), ran.err
     assert path.read_text() == FILE.format(ONE if code == 0 else THREE)
+    assert [copy.read_text() for copy in tmp_path.rglob("replaced/*")] == ([FILE.format(THREE)] if code == 0 else [])
+
+
+def test_an_uncommitted_comment_in_the_query_is_an_edit(cli, client, path):
+    path.write_text(FILE.format(f"{TWO} -- an hour of work"))
+    assert cli("rollback", "signups@1", "--yes").code == 6
+    assert (client.get_endpoint("signups").sql, "an hour of work" in path.read_text()) == (TWO, True)
+
+
+def test_a_committed_edit_that_was_never_pushed_goes_when_told(cli, checkout, client, path):
+    checkout.commit({"signups.yaml": FILE.format(THREE)})
+    assert cli("rollback", "signups@1").code == 6
+    assert cli("rollback", "signups@1", "--yes").code == 0
+    assert (client.get_endpoint("signups").sql, path.read_text()) == (ONE, FILE.format(ONE))
+
+
+def test_a_sql_file_of_two_definitions_stays_for_the_other(cli, checkout, client):
+    for name in ("one", "two"):
+        client.create_endpoint({"name": name, "query": hogql(ONE)})
+        client.update_endpoint(name, {"query": hogql(TWO)})
+    files = {f"{name}.yaml": f"name: {name}\nquery_file: shared.sql\n" for name in ("one", "two")}
+    checkout.commit({**files, "shared.sql": TWO + "\n"})
+    assert cli("pull").code == 0
+    assert cli("rollback", "one@1", "--yes").code == 0
+    assert (checkout.folder / "shared.sql").read_text() == TWO + "\n"
+    assert cli("diff").code == 0
 
 
 @pytest.mark.usefixtures("path")

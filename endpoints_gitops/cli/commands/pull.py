@@ -78,6 +78,8 @@ def _lines(result: PullResult) -> Iterator[Line | str]:
     for one in result.pulled:
         if one.state in _STYLES or one.state is State.KEPT:
             yield Line(_line(one, dry=result.dry), _STYLES.get(one.state, Style.PLAIN))
+        for copy in one.copies:
+            yield Line(f"  the file had an edit that no commit has; a copy is in {copy}", Style.WARN)
     for state, text in _COUNTED.items():
         count = sum(one.state is state for one in result.pulled)
         if count:
@@ -128,5 +130,6 @@ def _item(one: Pulled) -> JsonObject:
         "kept": sorted(decision.kept),
         "ahead": list(decision.ahead),
         "conflicts": against,
+        "copies": [str(copy) for copy in one.copies],
         "error": str(one.error) if one.error else None,
     }

@@ -45,15 +45,21 @@ def _target(text: str) -> tuple[str, int]:
 
 
 def _guard_the_file(rollback: Rollback, console: Console, *, yes: bool) -> None:
-    """What was never pushed is nowhere else: it goes only where somebody says so."""
+    """Refuse to replace an edit that no commit has; a person may go on, and a copy is kept.
+
+    What was committed and never pushed is replaced where the command line or a person says so.
+    """
     edit, loaded = rollback.unpushed, rollback.judged.loaded
-    if edit is None or loaded is None:
+    if loaded is None or (edit is None and not rollback.is_uncommitted):
         return
-    message = f"the query in the file was never pushed, and would be written over: {edit.reason}"
-    if yes:
+    message = "the file has an edit of the query that no commit has"
+    fix = f"commit or stash the edit first; endpoints-gitops diff {loaded.name} shows it"
+    if edit is not None:
+        message = f"the query in the file was never pushed: {edit.reason}"
+        fix += "" if rollback.is_uncommitted else "; --yes replaces it"
+    if yes and not rollback.is_uncommitted:
         console.warn(Line(f"{loaded.where('query')}: {message}", Style.WARN))
-    elif not console.interactive or not console.confirm(f"{loaded.path}: {message}. Go on?", yes=False):
-        fix = f"commit or undo the edit first; --yes writes over it, endpoints-gitops diff {loaded.name} shows it"
+    elif yes or not console.interactive or not console.confirm(f"{loaded.path}: {message}. Replace it?", yes=False):
         raise Conflict(message, where=loaded.where("query"), fix=fix, code="rollback.unpushed")
 
 
@@ -64,6 +70,8 @@ def _lines(name: str, version: int, done: RolledBack) -> Iterator[Line | str]:
         yield from pushes.lines(done.result)
     for path in done.paths:
         yield Line(f"{path}: has the query of version {version}", Style.GOOD)
+    for copy in done.copies:
+        yield Line(f"the file had an edit that no commit has; a copy is in {copy}", Style.WARN)
     if done.error is not None:
         yield Line(f"{name}: the file was not written", Style.BAD)
 
