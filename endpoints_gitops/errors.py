@@ -15,7 +15,8 @@ command that can be pasted). `code` is stable: machines may match it, and `endpo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 
@@ -65,6 +66,20 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"
+
+
+MOST_PROBLEMS = 20
+"""Mistakes of one file that are reported; whoever made more of them made the same one again."""
+
+
+def first_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The first mistakes of one file in the order of the file, each once, then how many more there are."""
+    found = sorted(dict.fromkeys(problems), key=lambda problem: (problem.path, problem.line, problem.column))
+    more = found[MOST_PROBLEMS:]
+    if not more:
+        return tuple(found)
+    message = f"and {len(more):,} more mistake{'s' if len(more) > 1 else ''} from here on"
+    return (*found[:MOST_PROBLEMS], replace(more[0], message=message, fix="correct those above first"))
 
 
 class EndpointsError(Exception):

@@ -16,7 +16,7 @@ from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, decode, line_and_col
 from endpoints_gitops.codecs.yaml_composer import compose
 from endpoints_gitops.codecs.yaml_nodes import Node, ScalarNode, Span, solid
 from endpoints_gitops.codecs.yaml_values import LookCloser, Reading, quick_value
-from endpoints_gitops.errors import EndpointsError, InvalidInput, Problem
+from endpoints_gitops.errors import EndpointsError, InvalidInput, Problem, first_problems
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 
 __all__ = ["LARGEST_FILE", "read_definition"]
@@ -36,7 +36,7 @@ def read_definition(path: str, content: bytes, read_beside: ReadBeside) -> Loade
     query = _query(file, value, read_beside)
     check = _checked(file, value, query) if query else QueryCheck()
     if definition is None or file.problems:
-        raise InvalidInput(_in_order(file.problems))
+        raise InvalidInput(first_problems(file.problems))
     return LoadedDefinition(
         path=path,
         definition=definition,
@@ -93,7 +93,7 @@ def _value(file: _File) -> dict[str, Any]:
         file.problems += reading.problems
     if not isinstance(value, dict):
         file.add(file.root.span, "not-a-mapping", "this file is no mapping of keys to values, as a definition is")
-        raise InvalidInput(_in_order(file.problems))
+        raise InvalidInput(first_problems(file.problems))
     return value
 
 
@@ -168,8 +168,3 @@ def _problem_in_sql(file: _File, query: _Query, mistake: QueryMistake, offset: i
         path, (line, column) = file.path, place_in_scalar(file.text, place, offset)
     code = f"definition.{mistake.code}"
     return Problem(path=path, line=line, column=column, message=mistake.message, code=code, fix=mistake.fix)
-
-
-def _in_order(problems: list[Problem]) -> tuple[Problem, ...]:
-    """Each once, in the order of the file."""
-    return tuple(sorted(dict.fromkeys(problems), key=lambda one: (one.path, one.line, one.column)))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from endpoints_gitops.codecs.mistakes import did_you_mean
+from endpoints_gitops.errors import MOST_PROBLEMS
 from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParserTimeout, ParserUnavailable, parse
 from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.model.definition import code_name_mistake
@@ -46,24 +47,29 @@ def check_query(sql: str, declared: Sequence[str]) -> QueryCheck:
 
 
 def _doubled(declared: Sequence[str]) -> Iterator[QueryMistake]:
+    seen: set[str] = set()
     for index, name in enumerate(declared):
-        if name and name in declared[:index]:
+        if name and name in seen:
             yield QueryMistake(
                 code="duplicate-variable",
                 message=f"the variable {name!r} is declared twice",
                 index=index,
                 fix="remove one of the two",
             )
+        seen.add(name)
 
 
 def _unused(declared: Sequence[str], used: Sequence[str]) -> Iterator[QueryMistake]:
-    """Names that the model refuses already are not told twice."""
-    undeclared = [name for name in used if name not in declared]
-    for index, name in enumerate(declared):
-        if code_name_mistake(name) is None and name not in used and name not in declared[:index]:
-            yield QueryMistake(
-                code="unused-variable",
-                message=f"the query does not use the variable {name!r}{did_you_mean(name, undeclared)}",
-                index=index,
-                fix=f"use {{variables.{name}}} in the query, or remove the variable from the list",
-            )
+    """Names that the model refuses already are not told twice. A likeness is looked for the first ones alone."""
+    positions = {name: index for index, name in reversed(list(enumerate(declared)))}
+    queried = frozenset(used)
+    undeclared = [name for name in used if name not in positions]
+    unused = [name for name in declared if name not in queried and code_name_mistake(name) is None]
+    for number, name in enumerate(dict.fromkeys(unused)):
+        meant = did_you_mean(name, undeclared) if number <= MOST_PROBLEMS else ""
+        yield QueryMistake(
+            code="unused-variable",
+            message=f"the query does not use the variable {name!r}{meant}",
+            index=positions[name],
+            fix=f"use {{variables.{name}}} in the query, or remove the variable from the list",
+        )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
-from endpoints_gitops.errors import InvalidInput, Problem
+from endpoints_gitops.errors import InvalidInput, Problem, first_problems
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, query_hash
 
@@ -79,7 +79,7 @@ def read_lock(content: bytes, path: str) -> Lock:
     pins = tuple(pin for pin in map(reader.pin, range(len(value["pins"])), value["pins"]) if pin)
     reader.doubled(pins)
     if reader.problems:
-        raise InvalidInput(tuple(reader.problems), message=f"{path} is not whole")
+        raise InvalidInput(first_problems(reader.problems), message=f"{path} is not whole")
     return Lock(pins=tuple(sorted(pins, key=lambda pin: (pin.environment, pin.name))))
 
 

@@ -6,6 +6,7 @@ An alias is a node of its own that points to what it stands for.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,8 +93,14 @@ def merged(value: Node) -> tuple[MappingNode, ...]:
 
 
 def _pair(mapping: MappingNode, key: str) -> tuple[Node, Node] | None:
-    for pair in mapping.pairs:
-        if key_text(pair[0]) == key and not is_merge(pair[0]):
-            return pair
+    own = _by_key(mapping).get(key)
+    if own is not None:
+        return own
     sources = (source for name, value in mapping.pairs if is_merge(name) for source in merged(value))
     return next((found for source in sources if (found := _pair(source, key))), None)
+
+
+@lru_cache(maxsize=32)
+def _by_key(mapping: MappingNode) -> dict[str, tuple[Node, Node]]:
+    """The first pair of each key: a file with many mistakes asks for each of them."""
+    return {key_text(pair[0]): pair for pair in reversed(mapping.pairs) if not is_merge(pair[0])}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
@@ -88,14 +89,18 @@ class Pin:
         return f"{self.name}@{self.version}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Lock:
     """All pins, ordered by environment and name."""
 
     pins: tuple[Pin, ...] = ()
 
     def pin(self, name: str, environment: str) -> Pin | None:
-        return next((pin for pin in self.pins if pin.name == name and pin.environment == environment), None)
+        return self._by_key.get((name, environment))
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, str], Pin]:
+        return {(pin.name, pin.environment): pin for pin in reversed(self.pins)}
 
     def of(self, environment: str) -> tuple[Pin, ...]:
         return tuple(pin for pin in self.pins if pin.environment == environment)

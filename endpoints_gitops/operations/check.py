@@ -6,8 +6,9 @@ Files are independent of each other, so many of them are checked in several proc
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from endpoints_gitops.workspace.plugins import installed
 
 _WORTH_PROCESSES: Final = 400
 _AT_ONCE: Final = 50
+_WORD: Final = re.compile(rb"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,12 +271,12 @@ def _disagreeing(results: Sequence[_Result], others: Iterable[File]) -> Iterator
     yield from (finding_of(one) for one in disagreements([*mine, *beside]) if one.path in asked)
 
 
-def _mentions(file: File, names: Iterable[str]) -> bool:
+def _mentions(file: File, names: Collection[str]) -> bool:
     try:
         content = file.path.read_bytes()
     except OSError:
         return False
-    return any(name.encode() in content for name in names)
+    return any(word.decode() in names for word in _WORD.findall(content))
 
 
 def _loaded(file: File) -> LoadedDefinition | None:

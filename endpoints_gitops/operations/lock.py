@@ -10,6 +10,7 @@ from functools import partial
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
 from endpoints_gitops.contract.contract import Contract
+from endpoints_gitops.errors import MOST_PROBLEMS
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.outcome import Failure
@@ -116,7 +117,11 @@ def _ask(client: Client, side: Side, uses: Sequence[Use]) -> tuple[dict[str, End
     there |= {use.name: version for use, version in versions if version is not None}
     lacking = [use for use in uses if use.name not in there]
     names = {endpoint.name: endpoint for endpoint in client.list_endpoints()} if lacking else {}
-    return there, [_failure(side, use, names) for use in lacking]
+    failures = [_failure(side, use, names) for use in lacking[:MOST_PROBLEMS]]
+    if more := len(lacking) - len(failures):
+        message = f"environment {side.environment} lacks {more:,} more of the endpoints that are used"
+        failures.append(Failure(code="lock.endpoint", message=message, fix=command("list", side.environment)))
+    return there, failures
 
 
 def _version(client: Client, use: Use) -> Endpoint | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from endpoints_gitops.errors import InvalidInput, Problem, UsageError
+from endpoints_gitops.errors import MOST_PROBLEMS, InvalidInput, Problem, UsageError, first_problems
 from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.workspace.files import shown
@@ -71,7 +71,7 @@ def read_table(table: Table) -> Configuration:
     if default is not None and default not in environments:
         reader.add(("default_environment",), f"there is no environment {default!r}", environments, default)
     if reader.problems:
-        raise InvalidInput(tuple(sorted(reader.problems)))
+        raise InvalidInput(first_problems(reader.problems))
     return Configuration(
         path=table.path,
         folder=table.path.parent,
@@ -103,7 +103,7 @@ class _Reader:
     def add(self, path: tuple[str, ...], message: str, known: Iterable[str] = (), word: str = "") -> None:
         from endpoints_gitops.codecs.mistakes import did_you_mean
 
-        near = did_you_mean(word, known) if word else ""
+        near = did_you_mean(word, known) if word and len(self.problems) <= MOST_PROBLEMS else ""
         line = line_of(self.table.text, (*self.table.prefix, *path))
         code = "configuration.invalid"
         self.problems.append(

@@ -16,6 +16,8 @@ from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.workspace.files import inside, shown
 
 SUFFIXES: Final = (".yaml", ".yml")
+_NAMED_TWINS: Final = 3
+"""Other files of the same name that a mistake names; there may be thousands."""
 
 
 def read_all(folder: Path) -> tuple[LoadedDefinition, ...]:
@@ -134,15 +136,14 @@ def doubled(definitions: Iterable[LoadedDefinition]) -> list[Problem]:
     places: dict[str, list[LoadedDefinition]] = {}
     for loaded in definitions:
         places.setdefault(loaded.name, []).append(loaded)
-    return [
-        _doubled_at(loaded, [other.where() for other in same if other is not loaded])
-        for same in places.values()
-        if len(same) > 1
-        for loaded in same
-    ]
+    return [_doubled_at(loaded, same) for same in places.values() if len(same) > 1 for loaded in same]
 
 
-def _doubled_at(loaded: LoadedDefinition, others: list[str]) -> Problem:
+def _doubled_at(loaded: LoadedDefinition, same: list[LoadedDefinition]) -> Problem:
+    others = [other.where() for other in same[: _NAMED_TWINS + 1] if other is not loaded][:_NAMED_TWINS]
+    more = len(same) - 1 - len(others)
+    if more:
+        others.append(f"{more:,} more file{'s' if more > 1 else ''}")
     return Problem(
         path=loaded.path,
         line=loaded.lines.get("name", 1),

@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -90,9 +91,15 @@ def place_of_use(configuration: Configuration, environment: str, name: str) -> s
     if configuration.path is None:
         return None
     text = configuration.path.read_text(encoding="utf-8-sig")
-    place = _place(configuration.path, tomllib.loads(text), environment, name)
+    place = _place(configuration.path, _document(text), environment, name)
     line = line_of(text, place)
     return f"{shown(configuration.path)}:{line}" if line else shown(configuration.path)
+
+
+@lru_cache(maxsize=4)
+def _document(text: str) -> dict[str, Any]:
+    """A TOML text as values, which are never changed: each use of a manifest is looked up in it."""
+    return tomllib.loads(text)
 
 
 def move_use(configuration: Configuration, environment: str, name: str, version: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 _KEY: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
@@ -13,11 +14,18 @@ _DOTTED: Final = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*")
 
 def line_of(text: str, path: tuple[str, ...]) -> int:
     """The line, counted from 1, of the key at `path`, else of its nearest parent that has one; 0 for none."""
+    lines = _lines(text)
+    return next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), 0)
+
+
+@lru_cache(maxsize=4)
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    """The line of every key and table; a file with many mistakes is asked for each of them."""
     lines: dict[tuple[str, ...], int] = {}
     for key, line in _keys(text):
         for length in range(1, len(key) + 1):
             lines.setdefault(key[:length], line)
-    return next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), 0)
+    return lines
 
 
 def _keys(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
