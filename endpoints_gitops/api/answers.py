@@ -12,7 +12,7 @@ from endpoints_gitops.api.flow import Line, lost, request_line
 from endpoints_gitops.api.refusals import excerpt
 from endpoints_gitops.api.wire import Answer, Request
 from endpoints_gitops.model.json import JsonObject
-from endpoints_gitops.model.printable import printable
+from endpoints_gitops.model.printable import one_line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ def read[T](line: Line, request: Request, answer: Answer, reader: Callable[[Mapp
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         wrong = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
-    told = f"expected {request.expects}, got {excerpt(answer, line.mask)} ({printable(line.mask(wrong))})"
+    told = f"expected {request.expects}, got {excerpt(answer, line.mask)} ({one_line(line.mask(wrong))})"
     if request.repeatable:
         raise errors.BadAnswer(told, request=request_line(request), status=answer.status)
     raise lost(request, told)

@@ -27,9 +27,15 @@ if TYPE_CHECKING:
 _MARGIN: Final = 1_000
 MINUTE: Final = 60_000 + _MARGIN
 HOUR: Final = 3_600_000 + _MARGIN
+LONGEST_WAIT: Final = HOUR / 1000
+"""Seconds. No window of the server lasts longer, so no wait does: whatever a header, a clock or a file says."""
 _PATIENCE_SECONDS: Final = 5.0
 _CLEAN_EVERY: Final = 200
-_PAUSE: Final = "INSERT INTO pauses VALUES (?, ?) ON CONFLICT (bucket) DO UPDATE SET until = max(until, excluded.until)"
+_PAUSE: Final = (
+    "INSERT INTO pauses VALUES (?, ?) ON CONFLICT (bucket) DO UPDATE "
+    "SET until = CASE WHEN until BETWEEN excluded.until AND ? THEN until ELSE excluded.until END"
+)
+"""A longer pause stays, unless it is longer than any can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,11 +119,12 @@ class Budget:
         if self._taken % _CLEAN_EVERY == 0:
             self._alone(lambda _: self._buckets[kind].leak(_now()), 0)
         self._taken += 1
-        return self._alone(lambda sqlite: self._paused(sqlite, kind) or self._put(kind), 0.0)
+        return self._alone(lambda sqlite: self._paused(sqlite, kind) or self._put(sqlite, kind), 0.0)
 
     def pause(self, seconds: float, *, materialized: bool) -> None:
-        """The server says that the budget is spent: nobody on this machine asks before that is over."""
-        row = (self._table(kind_of(materialized)), _now() + int(seconds * 1000))
+        """The server says that the budget is spent: no process on this machine asks before that is over."""
+        now = _now()
+        row = (self._table(kind_of(materialized)), now + milliseconds_of(seconds), now + HOUR)
         self._alone(lambda sqlite: sqlite.execute(_PAUSE, row), None)
 
     def left(self) -> Mapping[str, Left]:
@@ -162,24 +169,35 @@ class Budget:
             rates = [Rate(allowed.minute, MINUTE), Rate(allowed.hour, HOUR)]
             self._buckets[kind] = SQLiteBucket(rates, sqlite, table)
 
-    def _put(self, kind: str) -> float:
+    def _put(self, sqlite: sqlite3.Connection, kind: str) -> float:
         from pyrate_limiter import RateItem
 
         bucket, item = self._buckets[kind], RateItem("", _now())
-        if bucket.put(item):
+        if bucket.put(item) or (self._drop_future(sqlite, kind) and bucket.put(item)):
             return 0.0
         wait = bucket.waiting(item)
         assert isinstance(wait, int), "SQLite's bucket is not asynchronous"
-        return max(1, wait) / 1000
+        return min(max(1, wait), HOUR) / 1000
+
+    def _drop_future(self, sqlite: sqlite3.Connection, kind: str) -> bool:
+        """Whether requests were counted at times that are not here yet: a clock was ahead. They count no longer."""
+        table = self._table(kind)
+        dropped = sqlite.execute(f"DELETE FROM {table} WHERE item_timestamp > ?", (_now() + _MARGIN,))  # noqa: S608 - a hash
+        return dropped.rowcount > 0
 
     def _paused(self, sqlite: sqlite3.Connection, kind: str) -> float:
+        """A pause that would last longer than any window was written under another clock, and does not count."""
         row = sqlite.execute("SELECT until FROM pauses WHERE bucket = ?", (self._table(kind),)).fetchone()
-        return 0.0 if row is None else max(0, row[0] - _now()) / 1000
+        milliseconds = row[0] - _now() if row else 0
+        return milliseconds / 1000 if 0 < milliseconds <= HOUR else 0.0
 
     def _left(self, sqlite: sqlite3.Connection, kind: str) -> Left:
         allowed = self._allowances[kind]
-        counted = f"SELECT count(*) FROM {self._table(kind)} WHERE item_timestamp >= ?"  # noqa: S608 - a hash
-        minute, hour = (sqlite.execute(counted, (_now() - window,)).fetchone()[0] for window in (MINUTE, HOUR))
+        counted = f"SELECT count(*) FROM {self._table(kind)} WHERE item_timestamp BETWEEN ? AND ?"  # noqa: S608 - a hash
+        now = _now()
+        minute, hour = (
+            sqlite.execute(counted, (now - window, now + _MARGIN)).fetchone()[0] for window in (MINUTE, HOUR)
+        )
         return Left(
             minute=max(0, allowed.minute - minute),
             hour=max(0, allowed.hour - hour),
@@ -208,6 +226,11 @@ def owner_of(connection: Connection) -> str:
     key = connection.key
     who = f"project {connection.project_id}" if key.kind is KeyKind.PROJECT_SECRET else f"key {key.reveal()}"
     return hashlib.sha256(f"{connection.host.lower()}\n{who}".encode()).hexdigest()[:32]
+
+
+def milliseconds_of(seconds: float) -> int:
+    """A pause that the server asks for, no longer than the longest window."""
+    return int(min(max(0.001, seconds), LONGEST_WAIT) * 1000)
 
 
 def kind_of(materialized: bool) -> str:

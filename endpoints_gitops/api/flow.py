@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from endpoints_gitops.api import errors
-from endpoints_gitops.api.budget import Counting
+from endpoints_gitops.api.budget import LONGEST_WAIT, Counting
 from endpoints_gitops.api.connection import Connection, question
 from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.api.refusals import error_of
 from endpoints_gitops.api.wire import Answer, Flow, NoAnswer, NotSent, Request, Send, Sleep, Work
 from endpoints_gitops.errors import CredentialsError
-from endpoints_gitops.model.printable import printable
-from endpoints_gitops.model.secret import KeyKind, Secret
+from endpoints_gitops.model.printable import one_line
+from endpoints_gitops.model.secret import KeyKind
 
 _WORTH_A_WORD: Final = 2.0
 _LONGEST_READ: Final = 600.0
@@ -63,8 +63,7 @@ class Line:
     notice: Callable[[str], None] = nobody
 
     def mask(self, text: str) -> str:
-        key = self.connection.key.reveal()
-        return text.replace(key, Secret.MASK) if key else text
+        return self.connection.key.masked_in(text)
 
     def deadline(self) -> float:
         """When a call that begins now is given up."""
@@ -91,7 +90,7 @@ def exchange(line: Line, request: Request, deadline: float) -> Flow[Answer]:
 
 
 def request_line(request: Request) -> str:
-    return printable(f"{request.method} {request.path}{question(request.query)}")
+    return one_line(f"{request.method} {request.path}{question(request.query)}")
 
 
 def lost(request: Request, reason: str, cause: ApiError | None = None) -> ApiError:
@@ -189,13 +188,14 @@ def _unreachable(line: Line, reason: str) -> str:
 
 
 def _reason(line: Line, reason: str) -> str:
-    return printable(line.mask(reason))
+    return one_line(line.mask(reason))
 
 
 def _pause_before_next(line: Line, request: Request, error: ApiError, attempt: int) -> float | None:
     """How long to wait before the next try; None where there is none."""
-    if isinstance(error, errors.Throttled) and line.budget is not None and error.retry_after:
-        line.budget.pause(error.retry_after, materialized=request.draws_materialized)
+    wait = error.retry_after or 0.0
+    if isinstance(error, errors.Throttled) and line.budget is not None and 0 < wait < LONGEST_WAIT:
+        line.budget.pause(wait, materialized=request.draws_materialized)  # a longer one is a mistake, which is not kept
     if not _may_repeat(request, error):
         return None
     pause = line.pace.pause(attempt)

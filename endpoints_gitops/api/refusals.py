@@ -17,9 +17,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from endpoints_gitops.api import errors
+from endpoints_gitops.api.budget import LONGEST_WAIT
 from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.api.wire import Answer, Request
-from endpoints_gitops.model.printable import printable
+from endpoints_gitops.model.printable import one_line
 
 type Mask = Callable[[str], str]
 
@@ -79,23 +80,23 @@ def error_of(answer: Answer, request: Request, line: str, mask: Mask) -> ApiErro
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Seconds from now, from a number or a date; None where there is none that can be read."""
-    text = answer.headers.get("retry-after", "").strip()
+    """Seconds from now, from a number or a date, between 0 and LONGEST_WAIT; None where none can be read."""
+    text = answer.headers.get("retry-after", "").strip()[:_LONGEST]
     try:
         seconds = float(text)
     except ValueError:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+            zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            seconds = (zoned - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError):
             return None
-        zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        seconds = (zoned - datetime.now(UTC)).total_seconds()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), LONGEST_WAIT) if math.isfinite(seconds) else None
 
 
 def excerpt(answer: Answer, mask: Mask) -> str:
     """What kind of body it is, and its first characters on one line."""
-    text = mask(answer.body[:4096].decode("utf-8", "replace"))
+    text = mask(answer.body.decode("utf-8", "replace"))[:4096]
     title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)
     if title or text.lstrip()[:1] == "<":
         return f"a page of HTML: {_shortened(title[1] if title else text)}"
@@ -103,7 +104,7 @@ def excerpt(answer: Answer, mask: Mask) -> str:
 
 
 def _shortened(text: str) -> str:
-    flat = " ".join(printable(text).split())
+    flat = one_line(" ".join(text.split()))
     return flat if len(flat) <= _EXCERPT else f"{flat[:_EXCERPT]}…"
 
 
@@ -116,11 +117,11 @@ def _said(answer: Answer, mask: Mask) -> _Said | None:
         return None
     detail = body["detail"] if body.get("detail") is not None else body.get("error")
     text = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
-    return _Said(detail=mask(text), code=_text(body.get("code")), attr=_text(body.get("attr")))
+    return _Said(detail=mask(text), code=_text(body.get("code"), mask), attr=_text(body.get("attr"), mask))
 
 
-def _text(value: Any) -> str | None:  # noqa: ANN401 - JSON of any shape
-    return value if isinstance(value, str) else None
+def _text(value: Any, mask: Mask) -> str | None:  # noqa: ANN401 - JSON of any shape
+    return mask(value)[:_LONGEST] if isinstance(value, str) else None
 
 
 def _kind(answer: Answer, said: _Said, request: Request) -> type[ApiError]:
@@ -203,20 +204,20 @@ def _message(kind: type[ApiError], answer: Answer, said: _Said, request: Request
         missing = "there is no endpoint" if not request.path.endswith("/run/") else "there is no active endpoint"
         return f"{missing} {request.names!r} in this project"
     about = f" ({said.attr})" if said.attr else ""
-    return f"{answer.status} {printable(said.detail[:_LONGEST])}{about}"
+    return one_line(f"{answer.status} {said.detail[:_LONGEST]}{about}")
 
 
 def _fix(kind: type[ApiError], said: _Said) -> str | None:
     if kind is not errors.MissingScope:
         return None
     scope = re.search(r"'([^']+)'", said.detail)
-    return f"add the scope {scope[1]} to the key in PostHog: Settings, Personal API keys" if scope else None
+    return f"add the scope {one_line(scope[1])} to the key in PostHog: Settings, Personal API keys" if scope else None
 
 
 def _redirected(answer: Answer, line: str, mask: Mask) -> ApiError:
     try:
         parts = urlsplit(mask(answer.headers.get("location", "")))
-        place = printable(f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else parts.path)
+        place = one_line(f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else parts.path)
     except ValueError:
         place = ""
     told = f"{answer.status} sent us on to {place or 'nowhere'}; not followed, so that the key goes nowhere else"

@@ -11,7 +11,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from endpoints_gitops.api.budget import DIRECT, HOUR, MATERIALIZED, MINUTE, Allowance, Left, kind_of, owner_of
+from endpoints_gitops.api.budget import (
+    DIRECT,
+    HOUR,
+    MATERIALIZED,
+    MINUTE,
+    Allowance,
+    Left,
+    kind_of,
+    milliseconds_of,
+    owner_of,
+)
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.errors import UsageError
 
@@ -76,7 +86,7 @@ class SharedBudget:
 
     def pause(self, seconds: float, *, materialized: bool) -> None:
         """The server says that the budget is spent: nobody asks before that is over."""
-        key, milliseconds = self._pause(kind_of(materialized)), max(1, int(seconds * 1000))
+        key, milliseconds = self._pause(kind_of(materialized)), milliseconds_of(seconds)
         self._asked(lambda: self._redis.eval(_LONGER, 1, key, str(milliseconds)), None)
 
     def left(self) -> Mapping[str, Left]:
@@ -119,7 +129,7 @@ class SharedBudget:
         if not bucket.put(item):
             wait = bucket.waiting(item)
             assert isinstance(wait, int), "Redis is not asynchronous"
-            return max(1, wait) / 1000
+            return min(max(1, wait), HOUR) / 1000
         with self._lock:
             self._taken += 1
             is_time = self._taken % _CLEAN_EVERY == 0
@@ -138,7 +148,7 @@ class SharedBudget:
         pipeline.time()
         pipeline.pttl(self._pause(kind))
         (seconds, micros), pause = pipeline.execute()
-        return seconds * 1000 + micros // 1000, max(0, pause)
+        return seconds * 1000 + micros // 1000, pause if 0 < pause <= HOUR else 0
 
     def _left(self, kind: str) -> Left:
         now, paused = self._now(kind)

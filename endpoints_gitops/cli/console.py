@@ -1,7 +1,7 @@
 """What a person sees: results on stdout, progress and prose on stderr, and nothing that moves the cursor.
 
 Lines are values (`Line`), made by the renderers and printed here: in colour on a terminal, plain elsewhere and under
-NO_COLOR. Text that came from a server or a file passes through `printable` on the way out.
+NO_COLOR. Each is one line on the way out, whatever it holds (`one_line`): text comes from servers and files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from endpoints_gitops.cli.pasting import fixes_with_options, with_options
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.model.printable import printable, printable_json
+from endpoints_gitops.model.printable import one_line, printable, printable_json
+from endpoints_gitops.model.secret import Secret
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -59,8 +60,8 @@ class OutputFormat(StrEnum):
 class Console:
     """Where a command writes; one is made for each run of the program.
 
-    `repeated` holds the options that commands in advice need to mean what this command line meant, and `redaction` is
-    what plugins make of each text before anybody sees it.
+    `repeated` holds the options that commands in advice need to mean what this command line meant, `redaction` is what
+    plugins make of each text before it is shown, and `secrets` are the keys in use: each is masked wherever it appears.
     """
 
     format: OutputFormat = OutputFormat.TEXT
@@ -71,6 +72,7 @@ class Console:
     environment: Mapping[str, str]
     repeated: Mapping[str, str] = field(default_factory=dict)
     redaction: Callable[[str], str] | None = None
+    secrets: set[Secret] = field(default_factory=set)
 
     @classmethod
     def of_process(cls, *, format: str = "text", quiet: bool = False, verbose: bool = False) -> Console:  # noqa: A002 - named after the option
@@ -142,7 +144,7 @@ class Console:
                 fix="add --yes to say yes beforehand, or run it in a terminal",
                 code="usage.unconfirmed",
             )
-        self.stderr.write(f"{self.redacted(question)} [y/N] ")
+        self.stderr.write(f"{one_line(self.redacted(question))} [y/N] ")
         self.stderr.flush()
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -150,7 +152,7 @@ class Console:
         """Ask for a line of text; empty where nobody is there."""
         if not self.interactive:
             return ""
-        self.stderr.write(f"{self.redacted(question)} ")
+        self.stderr.write(f"{one_line(self.redacted(question))} ")
         self.stderr.flush()
         return sys.stdin.readline().strip()
 
@@ -165,15 +167,17 @@ class Console:
 
     def redacted(self, text: str) -> str:
         """The text as it may be seen."""
+        for secret in self.secrets:
+            text = secret.masked_in(text)
         return self.redaction(text) if self.redaction else text
 
     def _redacted_json(self, value: Json) -> Json:
-        if self.redaction is None:
+        if self.redaction is None and not self.secrets:
             return value
         if isinstance(value, str):
             return self.redacted(value)
         if isinstance(value, Mapping):
-            return {key: self._redacted_json(item) for key, item in value.items()}
+            return {self.redacted(key): self._redacted_json(item) for key, item in value.items()}
         if isinstance(value, Sequence):
             return [self._redacted_json(item) for item in value]
         return value
@@ -193,9 +197,9 @@ class Console:
             if self.coloured(stream):
                 rich = self.rich(stream)
                 for line in styled:
-                    rich.print(printable(line.text), style=line.style.value or None)
+                    rich.print(one_line(line.text), style=line.style.value or None)
             else:
-                stream.writelines(printable(line.text) + "\n" for line in styled)
+                stream.writelines(one_line(line.text) + "\n" for line in styled)
             stream.flush()
 
 

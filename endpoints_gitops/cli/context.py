@@ -86,7 +86,7 @@ class Context:
 
         env = self.console.environment
         try:
-            return resolve_connection(self.environment, env)
+            access = resolve_connection(self.environment, env)
         except NotTrusted as refused:
             needed = refused.needed
             if not self.console.interactive:
@@ -95,7 +95,9 @@ class Context:
             if not self.console.confirm(f"Trust {needed.folder} to send {needed.key} to {needed.host}?", yes=False):
                 raise
             TrustStore(env).add(needed)
-        return resolve_connection(self.environment, env)
+            access = resolve_connection(self.environment, env)
+        self.console.secrets.add(access.key)
+        return access
 
     @cached_property
     def client(self) -> Client:

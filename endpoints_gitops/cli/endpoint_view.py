@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint, MaterializationState
 
 _WIDTH = 16
-_CONTINUED = "\n" + " " * (_WIDTH + 2)
 
 
 def lines(endpoint: Endpoint, address: str) -> Iterator[Line | str]:
     """What there is to know, the query last; `address` is where people see it in the browser."""
     yield Line(endpoint.name, Style.HEAD)
     for title, text in _settings(endpoint):
-        if text:
-            yield f"  {title:{_WIDTH}}{text.rstrip().replace('\n', _CONTINUED)}"
+        for number, line in enumerate(text.rstrip().split("\n") if text else ()):
+            yield f"  {title if number == 0 else '':{_WIDTH}}{line.removesuffix('\r')}"
     yield f"  {'address':{_WIDTH}}{address}"
     yield ""
-    yield endpoint.sql if endpoint.sql is not None else json.dumps(endpoint.query, indent=2, ensure_ascii=False)
+    sql = endpoint.sql if endpoint.sql is not None else json.dumps(endpoint.query, indent=2, ensure_ascii=False)
+    yield from (line.removesuffix("\r") for line in sql.split("\n"))
 
 
 def materialisation_word(state: MaterializationState) -> str:

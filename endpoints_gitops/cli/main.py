@@ -189,7 +189,7 @@ def _refused_by_system(error: OSError) -> UsageError:
 def _defect(console: Console, error: Exception) -> EndpointsError:
     import traceback
 
-    console.warn("".join(traceback.format_exception(error)).rstrip())
+    console.warn(*"".join(traceback.format_exception(error)).rstrip().split("\n"))
     message = f"a defect of this tool: {type(error).__name__}: {error}"
     return EndpointsError(message, fix="please report it, with the lines above", code="defect")
 

@@ -6,7 +6,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.model.printable import printable
+from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.operations.progress import Progress, Silence
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class _Bar:
 
     def advanced(self, name: str, state: str) -> None:
         if self._bar is not None and self._task is not None:
-            seen = printable(self._console.redacted(f"{name}: {state}"))
+            seen = one_line(self._console.redacted(f"{name}: {state}"))
             self._bar.update(self._task, advance=1, description=seen)
 
     def finished(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from unicodedata import combining, east_asian_width
 
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.model.printable import printable, printable_json
+from endpoints_gitops.model.printable import one_line, printable_json
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> str:
@@ -20,7 +20,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> str:
     widths = [max([_width(name), *(_width(row[index]) for row in texts)]) for index, name in enumerate(header)]
     right = [bool(body) and all(_is_number(row[index]) for row in body) for index in range(len(columns))]
     lines = [header, ["-" * width for width in widths], *texts]
-    return "".join(_aligned(line, widths, right) + "\n" for line in lines)
+    return "".join(one_line(_aligned(line, widths, right)) + "\n" for line in lines)
 
 
 def comma_separated(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> str:
@@ -69,7 +69,7 @@ def _cell(value: Json) -> str:
     if value is None:
         return "∅"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+    return one_line(text).replace("\t", "\\t")
 
 
 def _field(value: Json) -> str:

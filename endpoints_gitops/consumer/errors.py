@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.pin import Pin, PinnedColumn
+from endpoints_gitops.model.printable import one_line
 
 
 class PinMissing(EndpointsError):
@@ -88,9 +89,8 @@ class ContractBroken(EndpointsError):
     exit_code = ExitCode.FINDINGS
 
     def __init__(self, pin: Pin, message: str, *, fix: str | None = None) -> None:
-        super().__init__(
-            f"{pin.label}: {message}", fix=fix or f"endpoints-gitops lock --verify --env {pin.environment}"
-        )
+        said = one_line(f"{pin.label}: {message}")
+        super().__init__(said, fix=fix or f"endpoints-gitops lock --verify --env {pin.environment}")
         self.pin = pin
 
 

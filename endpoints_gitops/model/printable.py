@@ -1,8 +1,15 @@
-"""Text from a server or a file, made safe for a terminal."""
+"""Text from a server or a file, made safe for a terminal and for the log of a CI system."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from typing import Final
+
+_COMMAND_IN_A_LINE: Final = re.compile(r"##(?=\w*\[)")
+"""GitHub's older workflow commands (`##[`), Azure's (`##vso[`) and TeamCity's (`##teamcity[`)."""
+
+_LINE_BREAKS: Final = {"\n": "\\n", "\r": "\\r"}
 
 
 def printable(text: str) -> str:
@@ -16,12 +23,28 @@ def printable(text: str) -> str:
     return "".join(char if _harmless(char) else f"\\u{{{ord(char):x}}}" for char in text)
 
 
+def one_line(text: str) -> str:
+    """The text as one line of output: as `printable`, line breaks spelled out too, and nothing that a CI system takes
+    for a command, such as GitHub's `::stop-commands::` at the start of a line.
+    """
+    if not text.isprintable():
+        text = printable("".join(_LINE_BREAKS.get(char, char) for char in text))
+    start = len(text) - len(text.lstrip())
+    if text.startswith("::", start):
+        text = f"{text[:start]}:\\u{{3a}}{text[start + 2 :]}"
+    return _COMMAND_IN_A_LINE.sub(r"#\\u{23}", text) if "##" in text else text
+
+
 def _harmless(char: str) -> bool:
     return char in "\n\t" or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def printable_json(document: str) -> str:
-    """The same JSON document with what `printable` spells out written as JSON escapes: no value changes."""
+    """The same JSON document with what `printable` spells out, and commands of CI systems, written as JSON escapes: no
+    value changes.
+    """
+    if "##" in document:
+        document = _COMMAND_IN_A_LINE.sub(r"#\\u0023", document)
     if document.isprintable():
         return document
     return "".join(char if _harmless(char) else _escapes(char) for char in document)

@@ -39,6 +39,10 @@ class Secret:
         """Whether it begins as every PostHog key of today does."""
         return self.__text[:4] in _PREFIXES
 
+    def masked_in(self, text: str) -> str:
+        """The text with a mask wherever the key appears."""
+        return text.replace(self.__text, self.MASK) if self.__text else text
+
     def __bool__(self) -> bool:
         return bool(self.__text)
 

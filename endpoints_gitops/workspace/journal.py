@@ -140,7 +140,7 @@ def _replayed(path: Path, records: list[dict[str, Any]]) -> Unfinished | None:
     plan, entries, head = first.get("plan"), first.get("entries"), first.get("head")
     if first.get("schema_version") != SCHEMA_VERSION:
         raise _unusable(path, "was written by another release of endpoints-gitops")
-    if not isinstance(plan, dict) or not isinstance(entries, list):
+    if not isinstance(plan, dict) or not isinstance(entries, list) or not all(isinstance(one, str) for one in entries):
         raise _unusable(path, "does not begin with a plan")
     if any(event.get("finished") for event in events):
         return None
@@ -158,9 +158,9 @@ def _replayed(path: Path, records: list[dict[str, Any]]) -> Unfinished | None:
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _unusable(path, f"is damaged in line {number}") from error
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not all(isinstance(value.get(key, ""), str) for key in ("done", "sending")):
         raise _unusable(path, f"is damaged in line {number}")
     return value
 

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, overload
 
 from endpoints_gitops.consumer.errors import ResultsBroken
+from endpoints_gitops.model.printable import one_line
 from pytest_endpoints_gitops.asking import Asker
 from pytest_endpoints_gitops.facts import CallFact
 from pytest_endpoints_gitops.failures import ColumnUnknown, ContractBroken, NotPinned
@@ -96,7 +97,7 @@ def _unknown(asker: Asker, call: Call, answer: Answer, name: str) -> ColumnUnkno
     return ColumnUnknown(
         f'{call.label}: column "{name}" is {"gone" if had else "not in the answer"}',
         ("expected", expected),
-        ("received", f"{', '.join(answer.run.columns or ())}     {answer.origin}"),
+        ("received", one_line(f"{', '.join(answer.run.columns or ())}     {answer.origin}")),
         ("read by", call.test),
         ("defined", app.place(pin)),
         command=against if had else f"endpoints-gitops get {pin.name} --version {pin.version}",

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from endpoints_gitops.model.printable import one_line
+
 if TYPE_CHECKING:
     import pytest
 
@@ -80,7 +82,7 @@ def show(reporter: pytest.TerminalReporter, report: Report) -> None:
     """At most ten lines, the sentence and what is left out included. Infos are counted only."""
     for number, (text, colour) in enumerate(_shown(report)):
         markup = {colour: True} if colour else {}
-        reporter.write_line(text if number == 0 else f"  {text}", **markup)
+        reporter.write_line(one_line(text if number == 0 else f"  {text}"), **markup)
 
 
 def _shown(report: Report) -> Iterator[tuple[str, str | None]]:

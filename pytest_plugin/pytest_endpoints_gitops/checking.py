@@ -11,6 +11,7 @@ from endpoints_gitops.consumer.checking import check_answer, check_variables
 from endpoints_gitops.contract.clickhouse import type_word
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Pin
+from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.workspace.files import shown
 from pytest_endpoints_gitops.failures import (
     ContractBroken,
@@ -45,7 +46,7 @@ def right_variables(app: App, pin: Pin, sent: Mapping[str, Any], log: TestLog) -
         details: tuple[Detail, ...] = (
             ("expected", f"{_signature(pin)}     {shown(app.session.lock_path)}"),
             ("received", " · ".join(f"{name}={value!r}" for name, value in sent.items()) or "no variables"),
-            ("also", "\n".join(other.message for other in others)),
+            ("also", "\n".join(one_line(other.message) for other in others)),
             ("read by", log.nodeid),
             ("defined", app.place(pin)),
             ("fix", "change the call, then"),
@@ -79,7 +80,7 @@ def _broken(app: App, call: Call, answer: Answer, error: errors.ContractBroken) 
         return EndpointRecreated(
             f"{call.label}: the endpoint was made anew; this is not the pinned version",
             ("expected", f"made {made}     {shown(app.session.lock_path)}"),
-            ("received", f"made {error.answered}     {answer.origin}"),
+            ("received", f"made {one_line(error.answered)}     {answer.origin}"),
             ("defined", app.place(call.pin)),
             command=f"endpoints-gitops upgrade {call.label} --env {call.pin.environment}",
         )
@@ -99,7 +100,7 @@ def _columns(app: App, call: Call, answer: Answer, error: errors.ColumnsBroken, 
     details: tuple[Detail, ...] = (
         ("expected", f"{_listed(expected)}     {shown(app.session.lock_path)}"),
         ("received", f"{_listed(received)}     {answer.origin}\n{changes}".rstrip()),
-        ("also", "\n".join(other.message for other in error.mistakes[1:] if other.kind != "gone")),
+        ("also", "\n".join(one_line(other.message) for other in error.mistakes[1:] if other.kind != "gone")),
         ("read by", readers(app, call, [mistake.column for mistake in error.mistakes])),
         ("defined", app.place(call.pin)),
     )
@@ -116,7 +117,7 @@ def _changes(expected: list[tuple[str, str]], received: list[tuple[str, str]]) -
         was = expected[place] if place < len(expected) else None
         guess = "       same type, same place: renamed?" if was in gone and was and was[1] == kind else ""
         lines.append(f"+ {name}: {kind}{guess}")
-    return lines
+    return list(map(one_line, lines))
 
 
 def readers(app: App, call: Call, columns: list[str] | tuple[str, ...]) -> str:
@@ -147,7 +148,7 @@ def _command(call: Call, answer: Answer) -> str:
 
 
 def _listed(columns: list[tuple[str, str]]) -> str:
-    return " · ".join(f"{name}: {kind}" for name, kind in columns) or "no columns"
+    return one_line(" · ".join(f"{name}: {kind}" for name, kind in columns)) or "no columns"
 
 
 def _signature(pin: Pin) -> str:

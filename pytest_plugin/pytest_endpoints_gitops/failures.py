@@ -23,11 +23,14 @@ from typing import Any, Final
 
 import pytest
 
+from endpoints_gitops.model.printable import one_line
+
 _WIDTH: Final = 80
 _LABEL: Final = 10
 
 type Detail = tuple[str, str]
-"""A label such as `expected`, and what stands behind it; further lines are set below the first."""
+"""A label such as `expected`, and what stands behind it; further lines are set below the first. Text of a server or a
+file goes through `one_line` first: only our own line breaks make lines."""
 
 
 class Failure(pytest.fail.Exception):  # type: ignore[name-defined, misc]  # a name that mypy cannot follow
@@ -48,9 +51,8 @@ class Failure(pytest.fail.Exception):  # type: ignore[name-defined, misc]  # a n
     def _lines(self) -> Iterable[str]:
         yield self.verdict
         for label, said in (*self.details, ("next", self.command)):
-            first, *rest = said.splitlines() or [""]
-            yield f"  {label:<{_LABEL}} {first}".rstrip()
-            yield from (f"  {'':<{_LABEL}} {line}".rstrip() for line in rest)
+            for number, line in enumerate(said.split("\n")):
+                yield f"  {label if number == 0 else '':<{_LABEL}} {one_line(line)}".rstrip()
 
     def as_plain(self) -> dict[str, Any]:
         """For the processes of the same run."""
@@ -174,5 +176,5 @@ class EndpointsWarning(UserWarning):
 
 def _fitting(verdict: str) -> str:
     """The verdict on one line of 80 columns."""
-    line = " ".join(verdict.split())
+    line = one_line(" ".join(verdict.split()))
     return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 from endpoints_gitops.codecs.recording import Recording, read_recording
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.json import canonical
+from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.workspace.files import shown, write_atomically
 from pytest_endpoints_gitops.failures import (
     DamagedRecording,
@@ -170,14 +171,15 @@ def _read(path: str, _version: tuple[int, ...]) -> _Kept:
 def _damaged(call: Call, path: Path, error: InvalidInput | ValueError) -> DamagedRecording:
     said = error.problems[0].message if isinstance(error, InvalidInput) else str(error)
     verdict = f"{call.label}: the recording cannot be read"
-    return DamagedRecording(verdict, ("received", said), ("defined", shown(path)), command=call.command("refresh"))
+    details = (("received", one_line(said)), ("defined", shown(path)))
+    return DamagedRecording(verdict, *details, command=call.command("refresh"))
 
 
 def _stale(call: Call, path: Path, recording: Recording) -> StaleRecording:
     pin = call.pin
     details: tuple[Detail, ...] = (
-        ("expected", f"query {call.query_hash[:12]}, version id {pin.version_id or 'unknown'}     the lock"),
-        ("received", f"query {recording.query_hash[:12]}, version id {recording.version_id or 'unknown'}"),
+        ("expected", one_line(f"query {call.query_hash[:12]}, version id {pin.version_id or 'unknown'}     the lock")),
+        ("received", one_line(f"query {recording.query_hash[:12]}, version id {recording.version_id or 'unknown'}")),
         ("defined", shown(path)),
     )
     return StaleRecording(f"{call.label}: the recording is of another query", *details, command=call.command("refresh"))

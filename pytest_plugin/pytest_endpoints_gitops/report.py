@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from endpoints_gitops.model.printable import printable_json
 from endpoints_gitops.workspace.files import write_atomically
 from pytest_endpoints_gitops.evidence import counts
 
@@ -30,7 +31,7 @@ def write(session: Session, canary: Report | None, exit_code: int) -> None:
         ],
         "errors": _errors(session, canary),
     }
-    content = json.dumps(value, indent=2, ensure_ascii=False)
+    content = printable_json(json.dumps(value, indent=2, ensure_ascii=False))
     write_atomically(Path(session.settings.report.value), f"{content}\n".encode("utf-8", "backslashreplace"))
 
 

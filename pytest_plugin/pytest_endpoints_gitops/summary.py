@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from endpoints_gitops.model.printable import one_line
 from pytest_endpoints_gitops.options import OPTIONS, Setting
 
 _TO_A_LINE: Final = 4
@@ -35,7 +36,7 @@ def summarize(session: Session, ending: Ending | None, reporter: pytest.Terminal
         reporter.ensure_newline()
         reporter.section("endpoints", "-")
         for line in lines:
-            reporter.write_line(line)
+            reporter.write_line(one_line(line))
     for section in session.sections:
         section(reporter)
 

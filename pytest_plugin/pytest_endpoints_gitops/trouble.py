@@ -18,6 +18,7 @@ from endpoints_gitops.api.errors import (
 )
 from endpoints_gitops.errors import CredentialsError, EndpointsError, InvalidInput
 from endpoints_gitops.model.pin import Lock
+from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.workspace.files import shown
 from pytest_endpoints_gitops import failures
 from pytest_endpoints_gitops.failures import Detail, Failure, NotSetUp
@@ -41,14 +42,14 @@ def set_up(verdict: str) -> Iterator[None]:
     try:
         yield
     except InvalidInput as error:
-        places = "\n".join(f"{problem.where}: {problem.message}" for problem in error.problems)
+        places = "\n".join(one_line(f"{problem.where}: {problem.message}") for problem in error.problems)
         command = error.fix or next((one.fix for one in error.problems if one.fix), None)
         raise NotSetUp(verdict, ("received", places), *_fix(command), command=_next(command)) from None
     except CredentialsError as error:
-        details = (("received", error.message), ("defined", error.where or ""), ("fix", f"{error.fix}, then"))
+        details = (("received", one_line(error.message)), ("defined", error.where or ""), ("fix", f"{error.fix}, then"))
         raise NotSetUp(verdict, *details, command="endpoints-gitops auth status") from None
     except EndpointsError as error:
-        said = (("received", error.message), ("defined", error.where or ""))
+        said = (("received", one_line(error.message)), ("defined", error.where or ""))
         raise NotSetUp(verdict, *said, *_fix(error.fix), command=_next(error.fix)) from None
 
 
@@ -96,7 +97,7 @@ def failure_of(call: Call, error: ApiError) -> Failure:
 
 def _variables(call: Call, error: VariablesRefused) -> Failure:
     """The server knows other variables than the lock: they changed in place, which no pin protects from."""
-    detail = error.detail or error.message
+    detail = one_line(error.detail or error.message)
     sent = ("expected", f"the lock: {signature(call)}")
     command = f"endpoints-gitops lock --verify --env {call.pin.environment}"
     is_missing = detail.startswith("Required")

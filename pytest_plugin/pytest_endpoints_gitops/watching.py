@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from endpoints_gitops.model.printable import one_line
 from pytest_endpoints_gitops.facts import LOG
 from pytest_endpoints_gitops.guard import GUARDED_MODES, Guard
 from pytest_endpoints_gitops.marks import mark_of
@@ -112,9 +113,10 @@ class Watching:
             show(reporter, self.report)
         if self.head is not None and self.head.changed:
             changed = ", ".join(sorted(self.head.changed)[:3])
-            reporter.write_line(f"evidence: the checkout is dirty, {len(self.head.changed)} changed: {changed}")
+            line = f"evidence: the checkout is dirty, {len(self.head.changed)} changed: {changed}"
+            reporter.write_line(one_line(line))
         for line in self.trouble:
-            reporter.write_line(line, red=True)
+            reporter.write_line(one_line(line), red=True)
 
 
 def hosts(session: Session) -> set[str]:

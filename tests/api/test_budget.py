@@ -76,6 +76,36 @@ def test_a_minute_and_an_hour(opened, clock):
     assert spend(ours)[0] == 30
 
 
+@pytest.mark.parametrize("seconds", [3600, 3700, 1e300, float("inf"), -5, 0])
+def test_no_pause_blocks_for_longer_than_the_longest_window(opened, clock, seconds):
+    ours = opened(direct=SMALL)
+    ours.pause(seconds, materialized=False)
+    assert ours.take(materialized=False) <= budget.LONGEST_WAIT
+    clock.now += budget.HOUR
+    assert ours.take(materialized=False) == 0
+
+
+def test_what_a_clock_that_was_ahead_left_behind_does_not_count(opened, clock):
+    """Requests and a pause of four years from now, as a suite that travels in time leaves them."""
+    ours = opened(direct=SMALL)
+    clock.now += 4 * 365 * 86_400_000
+    assert spend(ours)[0] == 30
+    ours.pause(600, materialized=False)
+    clock.now -= 4 * 365 * 86_400_000
+    assert ours.left()["direct"] == budget.Left(minute=30, hour=60)
+    assert spend(ours)[0] == 30
+    number, wait = spend(ours)
+    assert (number, wait <= 61.001) == (0, True)
+    ours.pause(7, materialized=False)
+    assert ours.take(materialized=False) == 7, "a pause of now replaces the one of then"
+
+
+def test_a_wait_that_an_older_release_stored_does_not_count(opened, clock):
+    ours = opened(direct=SMALL)
+    ours._sqlite.execute("INSERT INTO pauses VALUES (?, ?)", (ours._table("direct"), clock.now + 10**12))
+    assert ours.take(materialized=False) == 0
+
+
 def test_the_window_slides_request_by_request(opened, clock):
     ours = opened(direct=Allowance(minute=2, hour=100))
     waits = []

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from endpoints_gitops.api import errors
+from endpoints_gitops.api.budget import LONGEST_WAIT
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.flow import Line, Pace, exchange
+from endpoints_gitops.api.refusals import retry_after
 from endpoints_gitops.api.wire import Answer, NoAnswer, NotSent, Request, Sleep
 from endpoints_gitops.errors import CredentialsError
 from endpoints_gitops.model.secret import Secret
@@ -85,6 +87,40 @@ def test_retry_after_as_a_date(zone):
 )
 def test_retry_after_that_makes_no_sense_or_is_over(text, pause):
     assert Played(answered(503, **{"retry-after": text}), DONE).sleeps == [pause]
+
+
+class Pauses:
+    """A budget that notes what it is told to wait."""
+
+    is_remote = False
+
+    def __init__(self):
+        self.pauses = []
+
+    def take(self, **_):
+        return 0.0
+
+    def pause(self, seconds, **_):
+        self.pauses.append(seconds)
+
+
+ODD_WAITS = ["1e300", "1e9", "9" * 5000, "Wed, 21 Oct 2099 07:28:00 GMT", "Wed, 21 Oct 9999 07:28:00 GMT", "3601"]
+
+
+@pytest.mark.parametrize("text", ODD_WAITS)
+def test_a_retry_after_beyond_every_window_is_cut_and_not_remembered(text):
+    budget = Pauses()
+    played = Played(answered(429, **{"retry-after": text}), budget=budget, max_wait=10)
+    assert played.error.retry_after in (LONGEST_WAIT, None)
+    assert budget.pauses == []
+    assert Played(answered(429, **{"retry-after": "3600"}), budget=budget).error.retry_after == 3600
+    assert budget.pauses == [3600]
+
+
+@given(st.one_of(st.text(), st.floats().map(str), st.integers().map(str), st.datetimes().map(format_datetime)))
+def test_any_retry_after_is_a_wait_within_the_longest_window(text):
+    wait = retry_after(answered(429, **{"retry-after": text}))
+    assert wait is None or 0 <= wait <= LONGEST_WAIT
 
 
 def test_a_wait_that_is_too_long_is_not_begun():

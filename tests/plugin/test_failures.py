@@ -7,8 +7,13 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+from pytest_endpoints_gitops.failures import NotSetUp, from_plain
+from pytest_endpoints_gitops.trouble import failure_of
+from pytest_endpoints_gitops.values import Call
 
+from endpoints_gitops.api.errors import ApiError, EndpointNotFound, Throttled, VariablesRefused, VersionNotFound
 from endpoints_gitops.model.pin import PinnedColumn, PinnedVariable
+from endpoints_gitops.model.printable import one_line
 
 ASK = "def test_total(endpoints):\n    endpoints('revenue', month='2026-07')\n"
 FILE = "recordings/revenue/v1/month-2026-07-bf70f6defb4f.json"
@@ -344,3 +349,19 @@ def test_a_variable_that_is_required_by_the_lock(app_once):
     app.locks(replace(app.PIN, variables=(PinnedVariable(name="month", type="String", required=True),)))
     app.suite(asked("endpoints('revenue')"))
     assert app.failure(app.pytest()).startswith("revenue@1: variable 'month' is missing: it has no default")
+
+
+HOSTILE = "a\x1b[2J\u202e\x9b\u2028\n::stop-commands::t\r\n##[add-matcher]x"
+
+
+def test_text_of_the_server_is_only_text_in_every_failure(app_once):
+    """Terminal, short summary, JUnit and report all show what a failure says."""
+    pin = app_once.PIN
+    call = Call(pin, {}, "test_app.py::test_total", "test_app.py::test_total", pin.query_hash)
+    kinds = (ApiError, EndpointNotFound, VersionNotFound, VariablesRefused, Throttled)
+    failed = [failure_of(call, kind(HOSTILE, request="GET /x", detail=HOSTILE, fix=HOSTILE)) for kind in kinds]
+    failed.append(NotSetUp(HOSTILE, ("received", one_line(HOSTILE)), command=HOSTILE))
+    for failure in failed:
+        for text in (str(failure), failure.verdict, str(from_plain(failure.as_plain()))):
+            assert not {"\x1b", "\u202e", "\x9b", "\u2028", "\r"} & set(text)
+            assert not [line for line in text.split("\n") if line.lstrip().startswith("::") or "##[" in line]

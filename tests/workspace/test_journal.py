@@ -119,6 +119,11 @@ def test_threads_write_whole_lines(tmp_path):
         (b'{"schema_version": 1}\n', "does not begin with a plan"),
         (b"\xff\n", "is damaged in line 1"),
         (b'{"schema_version": 1, "plan": {}, "entries": []}\n[]\n', "is damaged in line 2"),
+        (b'{"schema_version": 1, "plan": {}, "entries": [[]]}\n', "does not begin with a plan"),
+        (b'{"schema_version": 1, "plan": {}, "entries": []}\n{"done": []}\n', "is damaged in line 2"),
+        (b'{"schema_version": 1, "plan": {}, "entries": []}\n{"sending": {}}\n', "is damaged in line 2"),
+        (b"[" * 100_000 + b"\n", "is damaged in line 1"),
+        (b'{"schema_version": ' + b"9" * 5000 + b"}\n", "is damaged in line 1"),
     ],
 )
 def test_a_journal_that_cannot_be_used_is_told(tmp_path, content, message):
