@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from endpoints_gitops.api.errors import (
         AccessDenied,
+        AnswerTooLarge,
         ApiError,
         AtCapacity,
         BadAnswer,
@@ -107,12 +108,13 @@ _ROOMS = {
         "OffsetRefused QueryTimeout QueryMemory QueryTooLarge QueryTooSlow Unauthenticated KeyNotSeen QuotaExceeded "
         "Forbidden MissingScope OtherProject KeyKindRefused AccessDenied NotFound EndpointNotFound EndpointInactive "
         "VersionNotFound ProjectNotFound Throttled TooManyAtOnce BudgetSpent ServerFault AtCapacity "
-        "DatabaseUnavailable GatewayFault Unreachable HostWrong BadAnswer Redirected"
+        "DatabaseUnavailable GatewayFault Unreachable HostWrong BadAnswer AnswerTooLarge Redirected"
     ),
 }
 
 __all__ = [
     "AccessDenied",
+    "AnswerTooLarge",
     "ApiError",
     "AsyncEndpoints",
     "AtCapacity",

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.model.secret import Secret
 
+MAX_ANSWER_VARIABLE: Final = "ENDPOINTS_GITOPS_MAX_ANSWER_BYTES"
+_MAX_ANSWER_BYTES: Final = 256 * 2**20
+
+
+def _max_answer_bytes() -> int:
+    text = os.environ.get(MAX_ANSWER_VARIABLE, "")
+    if not text:
+        return _MAX_ANSWER_BYTES
+    if text.isascii() and text.isdigit() and len(text) < 16 and int(text) > 0:
+        return int(text)
+    raise UsageError(f"{MAX_ANSWER_VARIABLE} is a number of bytes above 0", code="configuration.invalid")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
     """What a client needs. `host` may hold the path prefix of a proxy; `max_wait` bounds each call, waits included.
+
+    `max_answer_bytes` bounds one answer, unpacked: by default `ENDPOINTS_GITOPS_MAX_ANSWER_BYTES`, else 256 MiB.
 
     Raises UsageError for what cannot be an address, and for plain http to anything but this machine: whoever listens
     on the way would have the key.
@@ -26,6 +42,7 @@ class Connection:
     key: Secret
     allow_insecure: bool = False
     max_wait: float = 60.0
+    max_answer_bytes: int = field(default_factory=_max_answer_bytes)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "host", self.host.rstrip("/"))

@@ -365,6 +365,16 @@ class BadAnswer(ApiError):
     remedy = "check that the host is the address of PostHog itself, such as https://us.posthog.com"
 
 
+class AnswerTooLarge(BadAnswer):
+    """The answer is larger than may be kept in memory, so it was not read to its end.
+
+    A few megabytes of gzip can be gigabytes of answer, by mistake or on purpose.
+    """
+
+    code = "api.answer_too_large"
+    remedy = "ask for fewer rows (limit), or set ENDPOINTS_GITOPS_MAX_ANSWER_BYTES to a larger number"
+
+
 class Redirected(ApiError):
     """The server sent us elsewhere. That is not followed: the key goes to no other host than the configured one."""
 

@@ -175,6 +175,8 @@ def _error(line: Line, request: Request, happened: object) -> ApiError:
     told = _reason(line, happened.reason)
     if not request.repeatable:
         return lost(request, f"no whole answer came ({told})")
+    if happened.is_too_large:
+        return errors.AnswerTooLarge(told, request=request_line(request), status=happened.status)
     if happened.status is None:
         return errors.Unreachable(_unreachable(line, happened.reason), request=request_line(request))
     half = errors.GatewayFault if happened.status >= 500 else errors.BadAnswer
@@ -207,6 +209,8 @@ def _may_repeat(request: Request, error: ApiError) -> bool:
         return True
     if isinstance(error, errors.Unreachable):  # of a write this says that it was never sent, else it is a LostAnswer
         return not isinstance(error, errors.HostWrong)
+    if isinstance(error, errors.AnswerTooLarge):
+        return False
     cut = isinstance(error, errors.BadAnswer) and error.status is not None and error.status < 300
     return request.repeatable and (isinstance(error, errors.ServerFault) or cut)
 

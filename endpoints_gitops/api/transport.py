@@ -20,6 +20,9 @@ from endpoints_gitops import __version__
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.wire import Answer, NoAnswer, NotSent, Send
 
+_PACKINGS: Final = frozenset({"", "identity", "gzip", "deflate"})
+"""One part of these unpacks to at most a thousand times its size; others, and several at once, to any size."""
+
 type Outcome = Answer | NotSent | NoAnswer
 
 _NEVER_SENT: Final = (
@@ -60,9 +63,10 @@ class HttpTransport:
     def __init__(self, connection: Connection) -> None:
         self._client = httpx.Client(**_settings(connection))
         self._headers = self._client.headers.multi_items()
+        self._most_bytes = connection.max_answer_bytes
 
     def send(self, request: Send) -> Outcome:
-        body = _Body(request)
+        body = _Body(request, self._most_bytes)
         with body.guarded(), closing(self._client.send(_request(self._headers, request), stream=True)) as response:
             body.begins(response)
             for part in response.iter_bytes():
@@ -80,9 +84,10 @@ class AsyncHttpTransport:
     def __init__(self, connection: Connection) -> None:
         self._client = httpx.AsyncClient(**_settings(connection))
         self._headers = self._client.headers.multi_items()
+        self._most_bytes = connection.max_answer_bytes
 
     async def send(self, request: Send) -> Outcome:
-        body = _Body(request)
+        body = _Body(request, self._most_bytes)
         with body.guarded():
             response = await self._client.send(_request(self._headers, request), stream=True)
             async with aclosing(response):
@@ -100,15 +105,21 @@ class _TooLong(Exception):
     """All of the answer took longer than it may."""
 
 
+class _TooLarge(Exception):
+    """The answer is larger than it may be, or packed in a way that cannot be bounded."""
+
+
 class _Body:
     """An answer as it comes in, and what became of it."""
 
-    def __init__(self, request: Send) -> None:
+    def __init__(self, request: Send, most_bytes: int) -> None:
         self.outcome: Outcome = NoAnswer(reason="no answer")
         self._until = time.monotonic() + request.total_seconds
         self._seconds = request.total_seconds
         self._response: httpx.Response | None = None
         self._parts: list[bytes] = []
+        self._most_bytes = most_bytes
+        self._bytes = 0
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -120,14 +131,25 @@ class _Body:
             self._broken_off(f"no answer within {self._seconds:.0f} s")
         except _TooLong:
             self._broken_off(f"not all of the answer within {self._seconds:.0f} s")
+        except _TooLarge as error:
+            self._broken_off(str(error), is_too_large=True)
         except (httpx.HTTPError, httpx.StreamError) as error:
             self._broken_off(_reason(error))
 
     def begins(self, response: httpx.Response) -> None:
         self._response = response
+        packed = response.headers.get("content-encoding", "").strip().lower()
+        if packed not in _PACKINGS:
+            raise _TooLarge(f"it is packed as {packed}, which was not asked for and can be of any size")
+        length = response.headers.get("content-length", "")
+        if length.isdigit() and (len(length) > 15 or int(length) > self._most_bytes):
+            raise self._too_large()
 
     def add(self, part: bytes) -> None:
         self._parts.append(part)
+        self._bytes += len(part)
+        if self._bytes > self._most_bytes:
+            raise self._too_large()
         if time.monotonic() > self._until:
             raise _TooLong
 
@@ -136,8 +158,13 @@ class _Body:
         assert response is not None
         self.outcome = Answer(status=response.status_code, headers=response.headers, body=b"".join(self._parts))
 
-    def _broken_off(self, reason: str) -> None:
-        self.outcome = NoAnswer(reason=reason, status=self._response.status_code if self._response else None)
+    def _too_large(self) -> _TooLarge:
+        return _TooLarge(f"the answer has more than {self._most_bytes:,} bytes")
+
+    def _broken_off(self, reason: str, *, is_too_large: bool = False) -> None:
+        self._parts.clear()
+        status = self._response.status_code if self._response else None
+        self.outcome = NoAnswer(reason=reason, status=status, is_too_large=is_too_large)
 
 
 def _settings(connection: Connection) -> dict[str, Any]:
@@ -146,6 +173,7 @@ def _settings(connection: Connection) -> dict[str, Any]:
         "headers": {
             "Authorization": f"Bearer {connection.key.reveal()}",
             "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
             "User-Agent": f"endpoints-gitops/{__version__}",
         },
         "follow_redirects": False,

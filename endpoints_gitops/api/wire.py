@@ -75,10 +75,14 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoAnswer:
-    """The request may have arrived. `status` is there where the answer began and broke off."""
+    """The request may have arrived. `status` is there where the answer began and broke off.
+
+    `is_too_large`: it was broken off here, and the next one will be as large.
+    """
 
     reason: str
     status: int | None = None
+    is_too_large: bool = False
 
 
 type Step = Send | Sleep | Work
