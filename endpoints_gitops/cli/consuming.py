@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.finding import Finding
@@ -85,8 +85,16 @@ class Consumer:
 
     @cached_property
     def lock(self) -> Lock | None:
-        """The lock as it is, None where there is none."""
-        return read_lock_file(self.lock_path)
+        """The lock as it is, None where there is none. One of an older release is verified as far as it can be."""
+        lock = read_lock_file(self.lock_path)
+        if lock is not None and lock.old_hashes:
+            from endpoints_gitops.contract.pins import verify_old
+
+            path = shown(self.lock_path)
+            verify_old(lock, path)
+            message = f"{path} was written by an older release: `endpoints-gitops lock` writes what shows every edit"
+            self.console.warn(Advice(message, Style.WARN))
+        return lock
 
     @property
     def present_lock(self) -> Lock:

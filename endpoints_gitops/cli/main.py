@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from typing import NoReturn, Protocol, TypedDict, cast
@@ -13,7 +14,7 @@ from endpoints_gitops import __version__
 from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.pasting import options_to_repeat
-from endpoints_gitops.cli.registry import COMMANDS, GROUPS, Entry
+from endpoints_gitops.cli.registry import COMMANDS, EDITING, GROUPS, Entry
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError, worst
 from endpoints_gitops.model.outcome import Failure, Outcome, failed
 from endpoints_gitops.workspace.plugins import installed
@@ -67,7 +68,8 @@ def run(words: Sequence[str]) -> int:
         arguments = _parsed(name, words)
         console = Console.of_process(format=arguments.format, quiet=arguments.quiet, verbose=arguments.verbose)
         console = replace(console, repeated=options_to_repeat(arguments), redaction=installed().redaction)
-        outcome = load(arguments.command).execute(arguments, console)
+        with _editing(arguments, console):
+            outcome = load(arguments.command).execute(arguments, console)
     except SystemExit as done:  # argparse, which has printed the help
         return int(done.code or 0)
     except EndpointsError as error:
@@ -81,6 +83,27 @@ def run(words: Sequence[str]) -> int:
     except Exception as error:  # the interpreter would exit with 1, which is the code of findings
         outcome = failed(name, _defect(console, error))
     return _finished(console, outcome)
+
+
+@contextmanager
+def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
+    """Two commands that rewrite files of a checkout go one after the other: the second reads what the first wrote."""
+    only_reads = any(getattr(arguments, option, False) for option in ("check", "verify", "dry_run"))
+    if arguments.command not in EDITING or only_reads:
+        yield
+        return
+    from endpoints_gitops.cli.context import Context
+    from endpoints_gitops.workspace.state import editing
+
+    context = Context.of(arguments, console)
+    is_about_manifest = arguments.command in ("init", "lock", "upgrade")
+    folder = context.configuration.folder if is_about_manifest else context.folder
+
+    def waiting() -> None:
+        console.say("another command is rewriting files of this checkout: waiting for it")
+
+    with editing(console.environment, folder, wait_seconds=arguments.max_wait, waiting=waiting):
+        yield
 
 
 def load(name: str) -> Command:

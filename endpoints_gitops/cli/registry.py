@@ -85,4 +85,6 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
         completion=("print a completion script for your shell", "bash"),
     ),
 }
+EDITING: Final = frozenset(("init", "pull", "adopt", "rename", "rollback", "lock", "upgrade"))
+"""The commands that rewrite files of the checkout."""
 COMMANDS: Final[Mapping[str, Entry]] = dict(chain.from_iterable(group.items() for group in GROUPS.values()))

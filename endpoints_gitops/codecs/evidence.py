@@ -1,4 +1,7 @@
-"""The evidence file: what an app's test suite exercised, as the release gate reads it."""
+"""The evidence file: what an app's test suite exercised, as the release gate reads it.
+
+Its digest is over everything else in it, so that a damaged or edited file proves nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from endpoints_gitops.errors import InvalidInput, Problem
-from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.json import JsonObject, fingerprint
 
 SCHEMA_VERSION: Final = 1
 _FIX: Final = "make it anew: pytest --endpoints-evidence=FILE"
@@ -64,12 +67,13 @@ class Evidence:
 def write_evidence(evidence: Evidence) -> bytes:
     """Keys in reading order, pins sorted."""
     pins = sorted(evidence.pins, key=lambda pin: (pin.environment, pin.name))
-    value = {
+    value: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         **{key: getattr(evidence, key) for key in _EVIDENCE if key not in ("counts", "pins")},
         "counts": dict(sorted(evidence.counts.items())),
         "pins": [_pin_as_json(pin) for pin in pins],
     }
+    value["digest"] = fingerprint(value)
     return (json.dumps(value, indent=2, ensure_ascii=True) + "\n").encode("ascii")
 
 
@@ -81,6 +85,7 @@ def read_evidence(content: bytes, path: str) -> Evidence:
         _refuse(path, f"this is no JSON, as evidence is ({error})")
     if not isinstance(value, dict):
         _refuse(path, "evidence is an object")
+    digest, found = value.pop("digest", None), fingerprint(value)
     version = value.pop("schema_version", None)
     if isinstance(version, int) and version > SCHEMA_VERSION:
         message = (
@@ -91,6 +96,10 @@ def read_evidence(content: bytes, path: str) -> Evidence:
         _refuse(path, f"schema_version {SCHEMA_VERSION} is missing")
     _check(path, "", value, _EVIDENCE)
     pins = tuple(_pin(path, f"pins.{number}.", pin) for number, pin in enumerate(value["pins"]))
+    if digest is None:
+        _refuse(path, "it has no digest: an older release of pytest-endpoints-gitops wrote it")
+    if digest != found:
+        _refuse(path, "its digest is of something else: the file was damaged, or edited by hand")
     return Evidence(**{**value, "pins": pins})
 
 

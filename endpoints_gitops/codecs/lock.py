@@ -2,6 +2,9 @@
 
 Values that TOML has no words for (null, objects of any shape) stand as JSON text. Reading imports nothing heavy:
 `lock --check` and every start of a consumer's app come through here. Writing it is `codecs.lock_text`.
+
+Schema 2: `contract_hash` is over everything that the pin holds, and reading verifies it. In schema 1 it was over the
+contract alone, which only the analysis of the query can compute: reading keeps it, and `contract.pins` verifies it.
 """
 
 from __future__ import annotations
@@ -16,15 +19,19 @@ from typing import Any, Final, NoReturn
 
 from endpoints_gitops.errors import InvalidInput, Problem, first_problems
 from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, query_hash
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+_OLDEST_SCHEMA: Final = 1
 _WAY_OUT: Final = "git checkout --ours {0} && endpoints-gitops lock && git add {0}"
 _RESTORE: Final = "git checkout HEAD -- {0} && endpoints-gitops lock"
 _CONFLICTED: Final = (
     "a merge left its conflict markers here. The fix keeps the pins of this side and adds what the manifest uses; "
     "`outdated` then shows pins that the other side had moved"
 )
+_BEYOND_VERSIONS: Final = 2**31
+_BEYOND_SECONDS: Final = 2**31
 _MARKER: Final = re.compile(r"^(<{7} |>{7} |\|{7} )", re.MULTILINE)
 
 
@@ -70,17 +77,21 @@ def read_lock(content: bytes, path: str) -> Lock:
     """The lock that a file holds. `path` is what messages name.
 
     Raises InvalidInput: no TOML, conflict markers, a newer schema, keys that are unknown, missing or of another kind,
-    two pins of one endpoint and environment, a query that is not the one its hash names.
+    two pins of one endpoint and environment, a query or a pin that is not the one its hash names, numbers and names
+    that no server gives.
     """
     text = _text(content, path)
     value = _parsed(text, path)
-    _check_schema(value, path)
-    reader = _Reader(path=path, lines=_lines_of_blocks(text))
+    schema = _check_schema(value, path)
+    reader = _Reader(path=path, lines=_lines_of_blocks(text), is_verified=schema > _OLDEST_SCHEMA)
+    reader.doubled(value["pins"])
     pins = tuple(pin for pin in map(reader.pin, range(len(value["pins"])), value["pins"]) if pin)
-    reader.doubled(pins)
     if reader.problems:
         raise InvalidInput(first_problems(reader.problems), message=f"{path} is not whole")
-    return Lock(pins=tuple(sorted(pins, key=lambda pin: (pin.environment, pin.name))))
+    old = (
+        {} if reader.is_verified else {(one["environment"], one["name"]): one["contract_hash"] for one in value["pins"]}
+    )
+    return Lock(pins=tuple(sorted(pins, key=lambda pin: (pin.environment, pin.name))), old_hashes=old)
 
 
 def _unblocked(text: str) -> str:
@@ -107,12 +118,12 @@ def _parsed(text: str, path: str) -> dict[str, Any]:
         _refuse(path, int(place[1]) if place else 0, f"this is no TOML: {error}", _RESTORE)
 
 
-def _check_schema(value: dict[str, Any], path: str) -> None:
+def _check_schema(value: dict[str, Any], path: str) -> int:
     version = value.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         message = f"this lock has schema {version}, and this release of endpoints-gitops reads up to {SCHEMA_VERSION}"
         _refuse(path, 0, message, "pip install --upgrade endpoints-gitops", code="lock.newer")
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version < _OLDEST_SCHEMA:
         _refuse(path, 0, f"schema_version = {SCHEMA_VERSION} is missing", _RESTORE)
     unknown = sorted(value.keys() - {"schema_version", "pins"})
     if unknown:
@@ -120,6 +131,7 @@ def _check_schema(value: dict[str, Any], path: str) -> None:
     pins = value.setdefault("pins", [])
     if not isinstance(pins, list) or not all(isinstance(pin, dict) for pin in pins):
         _refuse(path, 0, "pins is a list of [[pins]] blocks")
+    return version
 
 
 def _lines_of_blocks(text: str) -> list[int]:
@@ -138,6 +150,7 @@ class _Reader:
 
     path: str
     lines: Sequence[int]
+    is_verified: bool
     problems: list[Problem] = field(default_factory=list)
 
     def pin(self, index: int, block: dict[str, Any]) -> Pin | None:
@@ -146,6 +159,8 @@ class _Reader:
         variables = self._items(index, block, "variables", _VARIABLE)
         columns = self._items(index, block, "columns", _COLUMN)
         examples = self._items(index, block, "examples", _EXAMPLE)
+        if len(self.problems) == before:
+            self._bounds(index, block)
         if len(self.problems) > before:
             return None
         try:
@@ -154,14 +169,13 @@ class _Reader:
             self._add(index, f"a value is no JSON: {error}")
             return None
 
-    def doubled(self, pins: Sequence[Pin]) -> None:
+    def doubled(self, blocks: Sequence[Mapping[str, Any]]) -> None:
         seen: set[tuple[str, str]] = set()
-        for index, pin in enumerate(pins):
-            if (pin.environment, pin.name) in seen:
-                self._add(
-                    index, f"{pin.name} is pinned twice in environment {pin.environment}", "remove one of the blocks"
-                )
-            seen.add((pin.environment, pin.name))
+        for index, block in enumerate(blocks):
+            environment, name = str(block.get("environment")), str(block.get("name"))
+            if (environment, name) in seen:
+                self._add(index, f"{name} is pinned twice in environment {environment}", "remove one of the blocks")
+            seen.add((environment, name))
 
     def _whole(
         self,
@@ -178,7 +192,7 @@ class _Reader:
             )
             self._add(index, message, _RESTORE)
             return None
-        return Pin(
+        pin = Pin(
             environment=block["environment"],
             name=block["name"],
             endpoint_id=block["endpoint_id"],
@@ -188,7 +202,6 @@ class _Reader:
             materialized=block["materialized"],
             freshness_seconds=block.get("freshness_seconds"),
             bucket_overrides=block.get("bucket_overrides"),
-            contract_hash=block["contract_hash"],
             query=query,
             optional_breakdown_properties=tuple(block.get("optional_breakdown_properties", ())),
             allowed=tuple(block.get("allowed", ())),
@@ -196,6 +209,27 @@ class _Reader:
             columns=tuple(PinnedColumn(**column) for column in columns) if "columns" in block else None,
             examples=tuple(map(_read_example, examples)),
         )
+        if self.is_verified and pin.contract_hash != block["contract_hash"]:
+            message = (
+                f"the pin of {pin.name} is not the one that its contract_hash names: the lock was edited by hand, or a "
+                "merge mixed two pins"
+            )
+            self._add(index, message, _RESTORE)
+            return None
+        return pin
+
+    def _bounds(self, index: int, block: dict[str, Any]) -> None:
+        """Refuse what no server and no manifest says; names become parts of paths."""
+        freshness = block.get("freshness_seconds", 1)
+        if not 1 <= block["version"] < _BEYOND_VERSIONS:
+            self._add(index, f"version is a number from 1 on, not {str(block['version'])[:20]}", _RESTORE)
+        if not 1 <= freshness < _BEYOND_SECONDS:
+            self._add(index, f"freshness_seconds is a number of seconds, not {str(freshness)[:20]}", _RESTORE)
+        if not is_endpoint_name(block["name"]):
+            self._add(index, f"{block['name'][:80]!r} is not the name of an endpoint", _RESTORE)
+        for key in ("environment", "endpoint_id", "kind"):
+            if not block[key].strip() or not block[key].isprintable():
+                self._add(index, f"{key} is {block[key][:80]!r}, which cannot be", _RESTORE)
 
     def _items(self, index: int, block: dict[str, Any], key: str, known: Mapping[str, _Key]) -> list[dict[str, Any]]:
         items = block.get(key, [])

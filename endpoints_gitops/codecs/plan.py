@@ -1,4 +1,6 @@
-"""The plan file: readable JSON, written by `plan -o` and read by `push --plan`."""
+"""The plan file: readable JSON, written by `plan -o` and read by `push --plan`. Its digest is over everything else in
+it: a damaged or edited plan is never pushed.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.errors import InvalidInput, Problem
+from endpoints_gitops.model.json import fingerprint
 from endpoints_gitops.plan.changes import Plan
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ def write_plan(plan: Plan) -> bytes:
 
     `read_plan` gives back the same plan.
     """
-    value = _as_json(plan)
+    value = _with_digest(_as_json(plan))
     try:
         return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
     except UnicodeEncodeError:  # half of a surrogate pair can only be spelled out
@@ -33,11 +36,22 @@ def write_plan(plan: Plan) -> bytes:
 def read_plan(content: bytes, path: str) -> Plan:
     """The plan that a file holds. Raises InvalidInput, naming `path` and the place in it."""
     value = _value(content, path)
+    digest = value.pop("digest", None)
     plan = _validated({key: item for key, item in value.items() if key != "schema_version"}, path)
-    where = _difference(json.loads(write_plan(plan)), value, "")
+    expected = json.loads(write_plan(plan))
+    expected_digest = expected.pop("digest")
+    where = _difference(expected, value, "")
     if where is not None:
         raise _invalid(path, f"{where or 'the file'} is not what a plan has there")
+    if digest is None:
+        raise _invalid(path, "it has no digest: an older release of endpoints-gitops wrote it")
+    if digest != expected_digest:
+        raise _invalid(path, "its digest is of something else: the file was damaged, or edited by hand")
     return plan
+
+
+def _with_digest(value: dict[str, Any]) -> dict[str, Any]:
+    return {**value, "digest": fingerprint(json.loads(json.dumps(value)))}
 
 
 def _as_json(plan: Plan) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 Its identity is its content: the file is named after endpoint, version and variables, so that renaming a test changes
 nothing, two tests share one, and two processes write the same bytes. JSON, a row a line: opening one runs nothing, and
-a review shows which rows changed. What may stand in it is a list of what is allowed, not of what is not.
+a review shows which rows changed. What may stand in it is a list of what is allowed, not of what is not. The digest at
+its end is over everything else: a file that was damaged or edited is refused. Files of releases that wrote none are
+read without it.
 """
 
 from __future__ import annotations
@@ -82,6 +84,9 @@ def read_recording(content: bytes, path: str) -> Recording:
     if not isinstance(value, dict):
         _refuse(path, "a recording is an object")
     _check_keys(value, path)
+    digest = value.pop("digest", None)
+    if digest is not None and digest != fingerprint(value):
+        _refuse(path, "its digest is of something else: the file was damaged, or edited by hand")
     return Recording(
         endpoint=value["endpoint"],
         version=value["version"],
@@ -107,13 +112,15 @@ def _lines(recording: Recording) -> Iterator[str]:
         "columns": recording.columns,
         "types": recording.types,
     }
+    digest = fingerprint({**head, "rows": recording.rows})
     yield "{\n"
     for key, value in head.items():
         yield f"  {json.dumps(key)}: {_text(value)},\n"
     yield '  "rows": ['
     for number, row in enumerate(recording.rows):
         yield f"{',' if number else ''}\n    {_text(row)}"
-    yield "\n  ]\n}\n" if recording.rows else "]\n}\n"
+    yield "\n  ]" if recording.rows else "]"
+    yield f',\n  "digest": {_text(digest)}\n}}\n'
 
 
 def _text(value: Json) -> str:
@@ -155,13 +162,15 @@ _KEYS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
 
 
 def _check_keys(value: Mapping[str, Any], path: str) -> None:
-    for key in value.keys() - _KEYS.keys():
+    for key in value.keys() - _KEYS.keys() - {"digest"}:
         _refuse(path, f"unknown key {key!r}")
     for key, (kind, said) in _KEYS.items():
         if key not in value:
             _refuse(path, f"the key {key!r} is missing")
         if not isinstance(value[key], kind) or isinstance(value[key], bool):
             _refuse(path, f"{key} is {said}")
+    if not isinstance(value.get("digest", ""), str):
+        _refuse(path, "digest is text")
     if not all(isinstance(name, str) for name in value["columns"] or ()):
         _refuse(path, "columns is a list of names")
 

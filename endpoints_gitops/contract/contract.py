@@ -300,7 +300,7 @@ def _rows_facts(contract: Contract) -> Json:
         return [contract.paging.ceiling, contract.paging.is_offered] if contract.paging else None
     shape = insight_shape(contract.query)
     facts = (shape.keys, [one.label for one in shape.series], shape.formulas, shape.breakdowns)
-    return [*map(list, facts), shape.is_compared, shape.interval, shape.is_total]
+    return [*map(list, facts), None, shape.is_compared, shape.interval, shape.is_total]
 
 
 def _key_in_file(key: str, source: LoadedDefinition) -> str:

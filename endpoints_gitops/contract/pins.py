@@ -12,6 +12,7 @@ from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, Context
 from endpoints_gitops.contract.idling import idling
 from endpoints_gitops.contract.rules import RULES
+from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.model.finding import Finding, Severity, in_order
 from endpoints_gitops.model.json import Json
@@ -42,6 +43,22 @@ def judge_pin(
         found += [idle] if idle is not None else []
         found += _drift(pin, endpoint, version, variables, types, use, has_idled=idle is not None and not idle.after)
     return in_order(found)
+
+
+def verify_old(lock: Lock, path: str) -> None:
+    """Verify the contracts in a lock of schema 1, whose hashes are of them alone. Raises InvalidInput."""
+    problems = [
+        Problem(
+            path=path,
+            message=f"the pin of {pin.name} is not the one that its contract_hash names: the lock was edited by hand",
+            code="lock.invalid",
+            fix=f"git checkout HEAD -- {path} && endpoints-gitops lock",
+        )
+        for pin in lock.pins
+        if lock.old_hashes and lock.old_hashes.get((pin.environment, pin.name)) != from_pin(pin).hash
+    ]
+    if problems:
+        raise InvalidInput(tuple(problems), message=f"{path} is not whole")
 
 
 def behind(pin: Pin, newest: int, findings: Iterable[Finding]) -> Finding | None:

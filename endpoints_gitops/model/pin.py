@@ -7,7 +7,7 @@ and the new one starts at version 1 (docs/server.md#versions).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Literal
@@ -72,7 +72,6 @@ class Pin:
     optional_breakdown_properties: tuple[str, ...] = ()
     bucket_overrides: Mapping[str, str] | None = None
     examples: tuple[PinnedExample, ...] = ()
-    contract_hash: str = ""
     allowed: tuple[str, ...] = ()
 
     @property
@@ -85,15 +84,26 @@ class Pin:
         return query_hash(self.query)
 
     @property
+    def contract_hash(self) -> str:
+        """The name of everything that the pin holds: another one in a lock says that the block was edited or mixed."""
+        created_at = None if self.created_at is None else self.created_at.isoformat()
+        return fingerprint({**asdict(self), "created_at": created_at})
+
+    @property
     def label(self) -> str:
         return f"{self.name}@{self.version}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """All pins, ordered by environment and name."""
+    """All pins, ordered by environment and name.
+
+    `old_hashes` are what a lock of schema 1 says of each pin, by environment and name: nothing but the contract can be
+    verified by them.
+    """
 
     pins: tuple[Pin, ...] = ()
+    old_hashes: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
 
     def pin(self, name: str, environment: str) -> Pin | None:
         return self._by_key.get((name, environment))

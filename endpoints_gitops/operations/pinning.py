@@ -123,7 +123,6 @@ def pin_of(
         optional_breakdown_properties=contract.serving.optional_breakdowns or (),
         bucket_overrides=contract.serving.bucket_overrides or None,
         examples=examples,
-        contract_hash=contract.hash,
         allowed=allowed,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from endpoints_gitops.errors import Conflict, UsageError
@@ -27,11 +27,30 @@ def project_folder(state: Path, *, host: str, project_id: int, definitions: Path
     A checkout is the top of the git work tree that the definitions are in, else their folder; what an environment is
     called does not count.
     """
-    found = repository(definitions)
-    checkout = found.top if found else definitions.resolve()
+    checkout = _checkout(definitions)
     address = host.lower().rstrip("/")
     readable = re.sub(r"[^a-z0-9.-]+", "_", re.sub(r"^[a-z]+://", "", address))[:60]
     return state / f"{readable}-{_name(address)[:8]}" / str(project_id) / _name(str(checkout))
+
+
+@contextlib.contextmanager
+def editing(
+    env: Mapping[str, str], folder: Path, *, wait_seconds: float, waiting: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Keep other commands from rewriting files of the checkout that `folder` is in, from the first read to the last
+    write.
+
+    The lock lies in the state folder, never in the checkout. `waiting` is called once where another command has it.
+    Raises Conflict where that one still has it after the wait.
+    """
+    place = state_folder(env) / "checkouts" / _name(str(_checkout(folder)))
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(held(place, "files"))
+        except Conflict:
+            waiting()
+            stack.enter_context(held(place, "files", wait_seconds=wait_seconds))
+        yield
 
 
 @contextlib.contextmanager
@@ -48,7 +67,7 @@ def held(folder: Path, what: str = "push", *, wait_seconds: float = 0) -> Iterat
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock.acquire()
     except Timeout as error:
-        message = f"another command is at the same ({what}) from this checkout"
+        message = f"another command of this checkout is still running ({what})"
         raise Conflict(message, fix="run the command again when that one is done", code="state.held") from error
     except OSError as error:
         message = f"cannot use the state folder {shown(folder)}: {error.strerror or error}"
@@ -58,6 +77,11 @@ def held(folder: Path, what: str = "push", *, wait_seconds: float = 0) -> Iterat
         yield
     finally:
         lock.release()
+
+
+def _checkout(folder: Path) -> Path:
+    found = repository(folder)
+    return found.top if found else folder.resolve()
 
 
 def _name(text: str) -> str:

@@ -42,7 +42,6 @@ def test_a_pin_holds_what_the_server_has(cli, uses, pins, create):
         PinnedColumn(name="plan", type="string", nullable=False),
         PinnedColumn(name="mrr", type="integer", nullable=False),
     )
-    assert pin.contract_hash == from_pin(pin).hash
 
 
 def test_an_insight_is_pinned_with_its_breakdown_as_variable(cli, uses, pins, client):
@@ -243,7 +242,7 @@ def test_check_without_a_lock_or_without_anything(cli, uses):
             lambda text: text.replace("\nversion = 1", "\n<<<<<<< HEAD\nversion = 1"),
             "a merge left its conflict markers",
         ),
-        (lambda text: text.replace("schema_version = 1", "schema_version = 9"), "this lock has schema 9"),
+        (lambda text: text.replace("schema_version = 2", "schema_version = 9"), "this lock has schema 9"),
         (lambda text: text + text[text.index("[[pins]]") :], "a is pinned twice in environment test"),
         (lambda text: text.replace("materialized", "materialised"), "unknown key materialised"),
         (lambda text: text[:-20], "this is no TOML"),
@@ -314,3 +313,48 @@ def test_a_server_that_does_not_answer_is_4_and_nothing_is_written(cli, uses, cr
     ran = cli(*words, "--max-wait", "0.1", "--format", "json")
     assert (ran.code, bool(ran.json["errors"])) == (4, True)
     assert (checkout.top / "endpoints.lock").read_bytes() == before
+
+
+EDITS = {
+    "the version": ("\nversion = 1", "\nversion = 2"),
+    "a type": ('type = "integer"', 'type = "string"'),
+    "the contract hash": ('contract_hash = "', 'contract_hash = "0'),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), EDITS.values(), ids=EDITS)
+@pytest.mark.parametrize("schema", [1, 2])
+def test_check_notices_an_edit(cli, uses, create, checkout, pins, old, new, schema):
+    create("revenue", "SELECT 1 AS mrr")
+    uses(revenue=NEWEST)
+    assert cli("lock").code == 0
+    path = checkout.top / "endpoints.lock"
+    (pin,) = pins().values()
+    text = path.read_text()
+    if schema == 1:  # as an older release wrote it
+        text = text.replace("schema_version = 2", "schema_version = 1").replace(pin.contract_hash, from_pin(pin).hash)
+        path.write_text(text)
+        ran = cli("lock", "--check")
+        assert (ran.code, "was written by an older release" in ran.err) == (0, True), ran.err
+        if old == "\nversion = 1":
+            return  # what an older release wrote says nothing of it
+    path.write_text(text.replace(old, new, 1))
+    for words in (["lock", "--check"], ["check"], ["outdated"]):
+        ran = cli(*words)
+        assert (ran.code, "the lock was edited by hand" in ran.err) == (2, True), (words, ran.err)
+
+
+def test_a_lock_of_an_older_release_is_rewritten_with_its_pins(cli, uses, create, edit, checkout, pins):
+    create("revenue", "SELECT 1 AS mrr")
+    uses(revenue=NEWEST)
+    assert cli("lock").code == 0
+    (pin,) = pins().values()
+    edit("revenue", "SELECT 2 AS mrr")
+    path = checkout.top / "endpoints.lock"
+    text = path.read_text()
+    path.write_text(
+        text.replace("schema_version = 2", "schema_version = 1").replace(pin.contract_hash, from_pin(pin).hash)
+    )
+    assert cli("lock").code == 0
+    assert path.read_text() == text, "the pins stay, and the file is of this release"
+    assert "older release" not in cli("lock", "--check").err

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from endpoints_gitops.codecs.lock import read_lock
 from endpoints_gitops.codecs.lock_text import write_lock
 from endpoints_gitops.errors import InvalidInput
+from endpoints_gitops.model.name import NAME_PATTERN
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, without_nulls
 
 PIN = Pin(
@@ -34,10 +35,10 @@ PIN = Pin(
     columns=(PinnedColumn(name="plan", type="string", nullable=True), PinnedColumn(name="mrr", type="decimal")),
     examples=(PinnedExample(variables={"month": "2026-07"}, rows=({"plan": "team"},)),),
     freshness_seconds=86400,
-    contract_hash="c0ffee",
 )
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
+_WORD = _TEXT.filter(lambda text: text.isprintable() and text.strip())
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
@@ -52,9 +53,9 @@ _VARIABLE = st.builds(
 ) | st.builds(PinnedVariable, name=_TEXT, type=_TEXT, required=st.booleans())
 _PIN = st.builds(
     Pin,
-    environment=_TEXT,
-    name=_TEXT,
-    endpoint_id=_TEXT,
+    environment=_WORD,
+    name=st.from_regex(NAME_PATTERN, fullmatch=True),
+    endpoint_id=_WORD,
     version=st.integers(1, 10_000),
     version_id=st.none() | _TEXT,
     created_at=st.none() | st.datetimes(timezones=st.just(UTC), min_value=datetime(1000, 1, 1)),  # noqa: DTZ001 - hypothesis adds the zone
@@ -77,7 +78,6 @@ _PIN = st.builds(
         ),
         max_size=2,
     ).map(tuple),
-    contract_hash=_TEXT,
     allowed=st.lists(_TEXT, max_size=2).map(tuple),
 )
 
@@ -95,7 +95,7 @@ def test_a_block_is_for_people() -> None:
         write_lock(Lock(pins=(PIN,))).decode()
         == """\
 # Written by `endpoints-gitops lock` and `upgrade`; review it, do not edit it.
-schema_version = 1
+schema_version = 2
 
 [[pins]]
 environment = "prod"
@@ -108,7 +108,7 @@ kind = "HogQLQuery"
 materialized = false
 freshness_seconds = 86400
 query_hash = "HASH"
-contract_hash = "c0ffee"
+contract_hash = "CONTRACT"
 sql = '''
 SELECT plan,
   sum(amount) AS mrr
@@ -137,19 +137,47 @@ columns = [
 examples = [
   { variables = '{"month": "2026-07"}', rows = '[{"plan": "team"}]' },
 ]
-""".replace("HASH", PIN.query_hash)
+""".replace("HASH", PIN.query_hash).replace("CONTRACT", PIN.contract_hash)
     )
 
 
-WHOLE = write_lock(Lock(pins=(PIN, replace(PIN, name="signups")))).decode()
+WHOLE_PINS = (PIN, replace(PIN, name="signups"))
+WHOLE = write_lock(Lock(pins=WHOLE_PINS)).decode()
 BROKEN = {
     "no TOML": (WHOLE.replace("version = 3", "version = ", 1), "no TOML"),
     "conflict markers": (
         WHOLE.replace("version = 3", "<<<<<<< HEAD\nversion = 3", 1),
         ":8:1: a merge left its conflict",
     ),
-    "a newer schema": (WHOLE.replace("schema_version = 1", "schema_version = 2"), "this lock has schema 2, and this"),
-    "no schema": (WHOLE.replace("schema_version = 1", ""), "schema_version = 1 is missing"),
+    "a newer schema": (WHOLE.replace("schema_version = 2", "schema_version = 3"), "this lock has schema 3, and this"),
+    "no schema": (WHOLE.replace("schema_version = 2", ""), "schema_version = 2 is missing"),
+    "a schema that never was": (
+        WHOLE.replace("schema_version = 2", "schema_version = 0"),
+        "schema_version = 2 is missing",
+    ),
+    "a schema that is no number": (
+        WHOLE.replace("schema_version = 2", "schema_version = true"),
+        "schema_version = 2 is missing",
+    ),
+    "version 0": (WHOLE.replace("version = 3", "version = 0", 1), ":4:1: version is a number from 1 on, not 0"),
+    "a negative version": (WHOLE.replace("version = 3", "version = -1", 1), "version is a number from 1 on"),
+    "a version of many digits": (
+        WHOLE.replace("version = 3", f"version = {'9' * 400}", 1),
+        "version is a number from 1",
+    ),
+    "no freshness": (
+        WHOLE.replace("freshness_seconds = 86400", "freshness_seconds = 0", 1),
+        "freshness_seconds is a number",
+    ),
+    "a name that is a path": (
+        WHOLE.replace('"revenue_by_plan"', '"../revenue"', 1),
+        "'../revenue' is not the name of an",
+    ),
+    "an environment that is a line break": (
+        WHOLE.replace('"prod"', '"a\\nb"', 1),
+        "environment is 'a\\nb', which cannot be",
+    ),
+    "no endpoint id": (WHOLE.replace(f'"{PIN.endpoint_id}"', '""', 1), "endpoint_id is '', which cannot be"),
     "an unknown table": ("extra = 1\n" + WHOLE, "unknown key 'extra'"),
     "an unknown key": (
         WHOLE.replace('kind = "HogQLQuery"', 'kind = "HogQLQuery"\ncolour = 1', 1),
@@ -167,7 +195,7 @@ BROKEN = {
         WHOLE.replace("default = '\"2026-07\"'", 'default = "2026 07"', 1),
         "a value is no JSON",
     ),
-    "pins that are none": ("schema_version = 1\npins = 3\n", "pins is a list"),
+    "pins that are none": ("schema_version = 2\npins = 3\n", "pins is a list"),
 }
 
 
@@ -176,6 +204,55 @@ def test_what_is_no_lock(text: str, message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_lock(text.encode(), "endpoints.lock")
     assert message in str(caught.value.problems[0])
+
+
+EDITS = {
+    "the version": ("version = 3", "version = 2"),
+    "the version's id": ("000000000003", "000000000004"),
+    "the endpoint's id": ("000000000001", "000000000002"),
+    "the environment": ('environment = "prod"', 'environment = "dev"'),
+    "the name": ('name = "revenue_by_plan"', 'name = "revenue"'),
+    "a column's name": ('name = "mrr"', 'name = "arr"'),
+    "a column's type": ('type = "decimal"', 'type = "string"'),
+    "a column's nullability": ("nullable = true", "nullable = false"),
+    "a column that goes": ('  { name = "mrr", type = "decimal" },\n', ""),
+    "a variable's type": ('type = "String"', 'type = "Number"'),
+    "whether a variable is required": ("required = false", "required = true"),
+    "a variable's default": ("'\"2026-07\"'", "'\"2026-08\"'"),
+    "whether it is materialised": ("materialized = false", "materialized = true"),
+    "the freshness": ("freshness_seconds = 86400", "freshness_seconds = 900"),
+    "when it was created": ("created_at = 2026-07-01", "created_at = 2026-07-02"),
+    "an example": ('rows = \'[{"plan": "team"}]\'', "rows = '[]'"),
+    "a reason that is added": ("sql = ", 'allowed = ["all is well"]\nsql = '),
+    "a buckets that is added": ("query_hash = ", 'bucket_overrides = { timestamp = "hour" }\nquery_hash = '),
+    "the contract hash": ('contract_hash = "', 'contract_hash = "0'),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), EDITS.values(), ids=EDITS)
+def test_every_edit_of_a_pin_is_noticed(old: str, new: str) -> None:
+    assert old in WHOLE
+    with pytest.raises(InvalidInput) as caught:
+        read_lock(WHOLE.replace(old, new, 1).encode(), "endpoints.lock")
+    (problem,) = caught.value.problems
+    assert problem.line == 4
+    assert "is not the one that its contract_hash names: the lock was edited by hand, or a merge" in problem.message
+    assert problem.fix == "git checkout HEAD -- endpoints.lock && endpoints-gitops lock"
+
+
+@given(st.data())
+def test_a_flipped_bit_never_makes_another_pin(data: st.DataObject) -> None:
+    content = bytearray(WHOLE.encode())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with contextlib.suppress(InvalidInput):
+        assert set(map(repr, read_lock(bytes(content), "endpoints.lock").pins)) <= set(map(repr, WHOLE_PINS))
+
+
+def test_a_lock_of_the_first_schema_is_read_and_its_hashes_are_kept() -> None:
+    old = WHOLE.replace("schema_version = 2", "schema_version = 1").replace(PIN.contract_hash, "c0ffee")
+    lock = read_lock(old.encode(), "endpoints.lock")
+    assert lock == read_lock(WHOLE.encode(), "endpoints.lock")
+    assert lock.old_hashes["prod", "revenue_by_plan"] == "c0ffee"
 
 
 def test_all_that_is_wrong_is_told() -> None:

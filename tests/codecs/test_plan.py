@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import fields
 
@@ -122,7 +123,7 @@ def test_what_is_written_is_read_back(plan):
 
 def test_it_reads_like_a_text():
     value = json.loads(write_plan(EXAMPLE))
-    assert list(value) == ["schema_version", *(one.name for one in fields(Plan))]
+    assert list(value) == ["schema_version", *(one.name for one in fields(Plan)), "digest"]
     (change,) = value["changes"]
     assert change["keys"][0]["before"]["query"] == "SELECT 1"
     assert change["keys"][0]["after"]["query"] == ["SELECT é", "FROM events", ""]
@@ -158,6 +159,9 @@ JUNK = [
     (damaged(host={"a": "\ud800"}), "host"),
     ({key: value for key, value in damaged().items() if key != "host"}, "host"),
     ({key: value for key, value in damaged().items() if key != "notes"}, "notes"),
+    ({key: value for key, value in damaged().items() if key != "digest"}, "it has no digest"),
+    (damaged(project_id=2), "its digest is of something else"),
+    (damaged(digest=1), "its digest is of something else"),
 ]
 
 
@@ -169,6 +173,15 @@ def test_what_is_no_plan_is_refused_at_its_place(content, told):
     assert all(problem.path == "plan.json" for problem in caught.value.problems)
     assert told in " ".join(problem.message for problem in caught.value.problems)
     assert all("endpoints-gitops plan -o FILE" in str(problem.fix) for problem in caught.value.problems)
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_a_flipped_bit_never_makes_another_plan(data):
+    content = bytearray(write_plan(EXAMPLE))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with contextlib.suppress(InvalidInput):
+        assert read_plan(bytes(content), "plan.json") == EXAMPLE
 
 
 @given(st.binary(max_size=20) | JSON.map(lambda value: json.dumps(value).encode()))

@@ -287,7 +287,6 @@ def pin_of(given: Any, case: Case, environment: str = "prod") -> Pin:
         freshness_seconds=contract.serving.freshness_seconds,
         optional_breakdown_properties=contract.serving.optional_breakdowns or (),
         bucket_overrides=contract.serving.bucket_overrides,
-        contract_hash=contract.hash,
     )
 
 

@@ -68,7 +68,6 @@ PIN = Pin(
         PinnedColumn(name=name, type=kind)
         for name, kind in (("plan", "string"), ("mrr", "integer"), ("month", "string"))
     ),
-    contract_hash="c" * 32,
 )
 
 _CLICKHOUSE = {"string": "String", "integer": "Int64", "decimal": "Decimal(10, 2)"}

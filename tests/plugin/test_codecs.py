@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from datetime import date
@@ -47,6 +48,25 @@ def test_a_recording_is_read_as_it_was_written(variables, rows):
     assert read_recording(content, "x") == recording
     assert write_recording(read_recording(content, "x")) == content
     assert content.count(b"\n    ") == len(rows), "a row a line"
+
+
+@given(st.data())
+def test_a_flipped_bit_never_makes_another_recording(data):
+    recording = replace(RECORDING, variables={"plan": "pro"}, rows=(["pro", 1], ["free", None]))
+    content = bytearray(write_recording(recording))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with contextlib.suppress(InvalidInput):
+        assert read_recording(bytes(content), "x") == recording
+
+
+def test_a_recording_of_an_older_release_has_no_digest_and_is_read():
+    value = json.loads(write_recording(RECORDING))
+    del value["digest"]
+    assert read_recording(json.dumps(value).encode(), "x") == RECORDING
+    for wrong in (None, 1, "0" * 32):
+        with pytest.raises(InvalidInput) as refused:
+            read_recording(json.dumps({**value, "digest": wrong}).encode(), "x")
+        assert "digest" in refused.value.problems[0].message
 
 
 @given(VARIABLES)
@@ -112,7 +132,18 @@ def test_evidence_is_read_as_it_was_written():
     assert write_evidence(replace(EVIDENCE, pins=EVIDENCE.pins[::-1])) == content
 
 
+@given(st.data())
+def test_a_flipped_bit_never_makes_other_evidence(data):
+    content = bytearray(write_evidence(EVIDENCE))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    with contextlib.suppress(InvalidInput):
+        assert read_evidence(bytes(content), "x") == EVIDENCE
+
+
 BROKEN = {
+    "no digest": ({"digest": ...}, "it has no digest"),
+    "another digest": ({"digest": "0" * 32}, "its digest is of something else"),
+    "an edit": ({"outcome": "failed"}, "its digest is of something else"),
     "no JSON": (b"{", "this is no JSON, as evidence is"),
     "no object": (b"[]", "evidence is an object"),
     "newer": ({"schema_version": 2}, "this evidence has schema 2, and this release"),
