@@ -1,22 +1,101 @@
-"""What a plan would do to callers, shown before anybody is asked."""
+"""The findings of a plan, shown before the question: what it does to callers, and what is wrong in the definitions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.bases import known_callers
 from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.cli.context import Context
-from endpoints_gitops.errors import InvalidInput, UsageError
+from endpoints_gitops.errors import ExitCode, InvalidInput, UsageError
 from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.outcome import Failure
 from endpoints_gitops.plan.changes import Plan
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
     from endpoints_gitops.operations.callers import Callers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A plan without what its findings stop, and these findings.
+
+    `fail_on` is what `--fail-on` says; nothing stops where `is_enforced` is False.
+    """
+
+    plan: Plan
+    for_callers: tuple[Finding, ...]
+    in_definitions: tuple[Finding, ...]
+    fail_on: Severity | None = None
+    is_enforced: bool = True
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        known = {one.fingerprint for one in self.for_callers}
+        return (*self.for_callers, *(one for one in self.in_definitions if one.fingerprint not in known))
+
+    @property
+    def stopping(self) -> tuple[Finding, ...]:
+        """The findings that stop their endpoint, or would if there were something to write."""
+        from endpoints_gitops.operations.consequences import stops
+
+        return tuple(one for one in self.findings if self.is_enforced and stops(one, self.fail_on))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return ExitCode.FINDINGS if self.stopping else ExitCode.DONE
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """An entry of `errors` for each finding that counts, of an endpoint that the plan does not write anyway."""
+        withheld = {one.name for one in self.plan.withheld}
+        return tuple(
+            Failure(code=one.code, message=f"{one.endpoint}: {one.message}", where=one.where, fix=one.fix)
+            for one in self.stopping
+            if one.endpoint not in withheld
+        )
+
+    def lines(self, *, verbose: bool) -> Iterator[Line]:
+        """Both kinds with their counts, of the definitions only those that are written.
+
+        What stops something is left out: the plan shows it with what is not written, and the errors name it.
+        """
+        written = {change.name for change in self.plan.changes}
+        relevant = [one for one in self.in_definitions if one.endpoint in written]
+        stopping = {one.fingerprint for one in self.stopping}
+        for title, found in (("for callers", self.for_callers), ("in the definitions", relevant)):
+            yield from lines([one for one in found if one.fingerprint not in stopping], title, verbose=verbose)
+
+
+def judged(
+    context: Context,
+    plan: Plan,
+    endpoints: Mapping[str, Endpoint],
+    definitions: Mapping[str, LoadedDefinition],
+    variables: Sequence[InsightVariable],
+    *,
+    names: Collection[str] = (),
+) -> Judgement:
+    """Find what the plan does, and take from it what must not be sent.
+
+    `names` are the definitions to judge also where nothing is to be written: by themselves, and for tables that go.
+    """
+    from endpoints_gitops.contract.idling import all_idling
+    from endpoints_gitops.operations.consequences import checked, withhold
+
+    said = getattr(context.arguments, "fail_on", None)
+    fail_on = Severity(said) if said else None
+    idle = all_idling((endpoints[name] for name in sorted(endpoints.keys() & set(names))), datetime.now(UTC))
+    for_callers = (*of_plan(context, plan, endpoints, definitions, variables), *idle)
+    in_definitions = checked(plan, definitions, names, plan.environment)
+    rest = withhold(plan, (*for_callers, *in_definitions), fail_on)
+    return Judgement(plan=rest, for_callers=for_callers, in_definitions=in_definitions, fail_on=fail_on)
 
 
 def of_plan(
@@ -34,13 +113,13 @@ def of_plan(
     return consequences(plan, endpoints, definitions, variables, _callers(context, endpoints))
 
 
-def lines(found: Sequence[Finding], *, verbose: bool) -> Iterator[Line]:
+def lines(found: Sequence[Finding], title: str = "for callers", *, verbose: bool) -> Iterator[Line]:
     """How many there are of each severity, then each; infos only when everything is asked for."""
     if not found:
         return
     hidden = 0 if verbose else sum(one.severity is Severity.INFO for one in found)
     more = " (--verbose shows the infos)" if hidden else ""
-    yield Line(f"for callers: {findings.counted(found)}{more}", Style.HEAD)
+    yield Line(f"{title}: {findings.counted(found)}{more}", Style.HEAD)
     yield from findings.lines((one for one in found if verbose or one.severity is not Severity.INFO), indent="  ")
 
 

@@ -11,7 +11,7 @@ from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure
-from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan
+from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan, Withheld
 from endpoints_gitops.plan.judging import Verdict
 from endpoints_gitops.plan.meaning import Key
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
@@ -29,7 +29,7 @@ _LEFT_STYLES = {
 def lines(plan: Plan, *, conflicts: bool = True) -> Iterator[Line | str]:
     """What would be written, each key with before and after; then what is left alone, with the way out.
 
-    `conflicts` is False where they follow as errors.
+    `conflicts` is False where they, and what findings stop, follow as errors.
     """
     for variable in plan.variables:
         yield from _variable_lines(variable)
@@ -37,6 +37,10 @@ def lines(plan: Plan, *, conflicts: bool = True) -> Iterator[Line | str]:
         yield from _change_lines(change)
     for left in plan.left_alone if conflicts else (*plan.drifted, *plan.idled):
         yield from _left_lines(left)
+    for one in plan.withheld if conflicts else ():
+        yield Line(f"= {one.name} is not sent: {one.code} {one.reason}", Style.BAD)
+        if one.fix:
+            yield Advice(f"    fix: {one.fix}", Style.FAINT)
     yield Line(counted(plan), Style.HEAD)
 
 
@@ -60,6 +64,8 @@ def counted(plan: Plan) -> str:
     ):
         count = len({left.name for left in plan.left_alone if left.verdict is verdict})
         words += [f"{count} {text} and left alone"] if count else []
+    if withheld := len({one.name for one in plan.withheld}):
+        words.append(f"{withheld} not sent because of findings")
     return ", ".join(words) or "nothing to do"
 
 
@@ -77,8 +83,9 @@ def items(plan: Plan, findings: Sequence[Finding] = ()) -> tuple[JsonObject, ...
     `findings` are what the plan does to callers, and which tables go by themselves.
     """
     changes = {change.name: change for change in plan.changes}
+    left_alone, withheld = [one.name for one in plan.left_alone], [one.name for one in plan.withheld]
     idling = (one.endpoint for one in findings if one.code == "S115")
-    names = dict.fromkeys([*changes, *(left.name for left in plan.left_alone), *idling])
+    names = dict.fromkeys([*changes, *left_alone, *withheld, *idling])
     endpoints = (_item(name, changes.get(name), plan, findings) for name in names)
     return (*(variable_item(variable, findings) for variable in plan.variables), *endpoints)
 
@@ -94,6 +101,7 @@ def summary(plan: Plan) -> dict[str, int]:
         "drifted": len({left.name for left in plan.drifted}),
         "conflicts": len({left.name for left in plan.conflicts}),
         "idled": len({left.name for left in plan.idled}),
+        "withheld": len({one.name for one in plan.withheld}),
         "cosmetic": len(plan.cosmetic),
     }
 
@@ -101,7 +109,7 @@ def summary(plan: Plan) -> dict[str, int]:
 def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
     """An entry of `errors` for each difference that the exit code tells of."""
     told = plan.conflicts + (plan.drifted if fail_on_drift else ())
-    return tuple(
+    left_alone = (
         Failure(
             code=str(left.verdict),
             message=f"{left.name}{f': {left.key}' if left.key else ''}: {left.reason}{_whose(left)}",
@@ -109,6 +117,11 @@ def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
         )
         for left in told
     )
+    withheld = (
+        Failure(code=one.code, message=f"{one.name} is not sent: {one.reason}", where=one.where, fix=one.fix)
+        for one in plan.withheld
+    )
+    return (*left_alone, *withheld)
 
 
 def warnings(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
@@ -123,6 +136,10 @@ def warnings(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
         if names and counts:
             message = f"{', '.join(names)}: {text}; a push does not write this, and exits with {ExitCode.CONFLICT:d}"
             found.append(Failure(code=str(verdict), message=message))
+    if names := sorted({one.name for one in plan.withheld}):
+        codes = ", ".join(sorted({one.code for one in plan.withheld}))
+        message = f"{', '.join(names)}: not sent because of {codes}; a push exits with {ExitCode.FINDINGS:d}"
+        found.append(Failure(code="withheld", message=message))
     return tuple(found)
 
 
@@ -166,6 +183,10 @@ def left_item(left: LeftAlone) -> JsonObject:
         "date": left.date,
         "fix": left.fix or None,
     }
+
+
+def _withheld_item(one: Withheld) -> JsonObject:
+    return {"code": one.code, "reason": one.reason, "where": one.where, "fix": one.fix}
 
 
 def shared_settings(change: VariableChange) -> Iterator[str]:
@@ -250,10 +271,13 @@ def _item(name: str, change: Change | None, plan: Plan, findings: Sequence[Findi
         "keys": key_items(change) if change else [],
         "notes": list(change.notes) if change else [],
         "left_alone": [left_item(one) for one in left],
+        "withheld": [_withheld_item(one) for one in plan.withheld if one.name == name],
         "findings": [one.as_json() for one in findings if one.endpoint == name],
     }
 
 
 def _state(name: str, plan: Plan) -> str:
+    if any(one.name == name for one in plan.withheld):
+        return "withheld"
     verdicts = {left.verdict for left in plan.left_alone if left.name == name}
     return next((str(one) for one in (Verdict.CONFLICT, Verdict.DRIFTED, Verdict.IDLED) if one in verdicts), "same")

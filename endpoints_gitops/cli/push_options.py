@@ -6,6 +6,7 @@ import argparse
 
 from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.operations.plan import Allowed
 from endpoints_gitops.plan.making import Overwrite
@@ -24,6 +25,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="write over drift and conflicts: of all that is selected, or of these while that version is current",
     )
     parser.add_argument("--fail-on-drift", action="store_true", help="exit with 6 where the server moved by itself")
+    parser.add_argument(
+        "--fail-on",
+        choices=[severity.value for severity in reversed(Severity)],
+        help="do not write an endpoint with a finding of this severity, about callers too, and exit with 1 "
+        "(without it: only what is wrong with the definition itself)",
+    )
     parser.add_argument("--allow-cosmetic", action="store_true", help="send queries that differ in formatting only")
     parser.add_argument(
         "--shared-variables", action="store_true", help="change shared variables too, for every endpoint that uses them"

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from endpoints_gitops.cli import plans
+from endpoints_gitops.cli.consequences import Judgement
 from endpoints_gitops.cli.console import Line, Style
-from endpoints_gitops.errors import EndpointsError, ExitCode
+from endpoints_gitops.errors import EndpointsError, ExitCode, worst
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure, Outcome, failures_of
 from endpoints_gitops.operations.pushed import PushResult
@@ -40,15 +41,27 @@ def lines(result: PushResult) -> Iterator[Line | str]:
 
 
 def outcome(
-    command: str, result: PushResult, *, same: int = 0, outside: int = 0, fail_on_drift: bool = False
+    command: str,
+    result: PushResult,
+    *,
+    same: int = 0,
+    outside: int = 0,
+    fail_on_drift: bool = False,
+    judgement: Judgement | None = None,
 ) -> Outcome:
-    """The outcome of a push; what was left alone is in it, item by item."""
+    """The outcome of a push; what was left alone is in it, item by item, and what `judgement` counts as a failure."""
+    code = result.exit_code(fail_on_drift=fail_on_drift)
     return Outcome(
         command=command,
-        exit_code=result.exit_code(fail_on_drift=fail_on_drift),
+        exit_code=worst(code, judgement.exit_code) if judgement else code,
         summary={**_summary(result), "same": same, "outside": outside},
         items=(*(_variable_item(one, result) for one in result.variables), *_items(result)),
-        errors=(*_failures(result), *plans.failures(result.plan, fail_on_drift=fail_on_drift), *_resumable(result)),
+        errors=(
+            *_failures(result),
+            *plans.failures(result.plan, fail_on_drift=fail_on_drift),
+            *(judgement.failures if judgement else ()),
+            *_resumable(result),
+        ),
     )
 
 
@@ -90,6 +103,7 @@ def _summary(result: PushResult) -> dict[str, int]:
         "drifted": planned["drifted"],
         "conflicts": planned["conflicts"],
         "idled": planned["idled"],
+        "withheld": planned["withheld"],
         "cosmetic": planned["cosmetic"],
     }
 

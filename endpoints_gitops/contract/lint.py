@@ -41,7 +41,11 @@ def lint(
     variables: Mapping[str, InsightVariable] | None = None,
 ) -> tuple[Finding, ...]:
     """The findings of one file, in a fixed order. `variables` are the project's shared ones by code name, if known."""
-    contract = from_definition(loaded, environment, variables)
+    return lint_contract(from_definition(loaded, environment, variables))
+
+
+def lint_contract(contract: Contract) -> tuple[Finding, ...]:
+    """The same for what is known only as a contract."""
     found = [_finding(code, hit, contract) for code, hit in _hits(contract)]
     return in_order(found)
 

@@ -204,11 +204,12 @@ def _checked(file: File, environment: str | None) -> _Result:
         loaded = read_file(file.path, file.folder)
     except InvalidInput as error:
         return _Result(file=file, name=None, findings=tuple(map(finding_of, error.problems)))
-    findings = tuple(_judged(loaded, environment))
+    findings = tuple(findings_of(loaded, environment))
     return _Result(file=file, name=loaded.name, shared=statements(loaded), findings=findings)
 
 
-def _judged(loaded: LoadedDefinition, environment: str | None) -> Iterator[Finding]:
+def findings_of(loaded: LoadedDefinition, environment: str | None) -> Iterator[Finding]:
+    """What one definition shows by itself, to the catalogue and to the rules of plugins. Raises PluginFailed."""
     if loaded.unchecked is not None:
         yield from _unparsed(loaded)
     every = (environment,) if environment else (None, *(loaded.definition.environments or {}))

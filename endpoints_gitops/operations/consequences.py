@@ -1,25 +1,29 @@
-"""What a plan would do to callers: each change as the endpoint before and after it."""
+"""What a plan would do to callers, what is wrong with what it sends, and what is not sent because of either."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 from endpoints_gitops.contract.build import from_definition, from_version
 from endpoints_gitops.contract.contract import HOGQL, Contract, Serving
+from endpoints_gitops.contract.lint import lint_contract
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
-from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.callers import Callers
+from endpoints_gitops.operations.check import findings_of
 from endpoints_gitops.operations.pairs import Pair, Side, judge
-from endpoints_gitops.plan.changes import Action, Change, Plan
+from endpoints_gitops.plan.changes import Action, Change, Plan, Withheld
 from endpoints_gitops.plan.meaning import Key, Meaning, of_definition, of_endpoint, same, variables_of
-from endpoints_gitops.plan.variables import VariableChange
+from endpoints_gitops.plan.variables import VariableAction, VariableChange
 
+_NOT_MATERIALISABLE: Final = "S109"
+_RETYPED: Final = "V109"
 _SERVING: Final = {
     Key.ACTIVE: "endpoint_active",
     Key.MATERIALIZATION: "materialized",
@@ -41,6 +45,71 @@ def consequences(
     retyped = [one for change in plan.variables for one in _retyped(change, plan.environment, callers)]
     known = {one.fingerprint for one in found}
     return (*found, *(one for one in retyped if one.fingerprint not in known))
+
+
+def checked(
+    plan: Plan, definitions: Mapping[str, LoadedDefinition], names: Collection[str], environment: str
+) -> tuple[Finding, ...]:
+    """What `check` finds in the definitions of these names, and in what the plan sends where no file says that (now).
+
+    Of the latter there are only the findings that stop it: a plan does not hold all that a file declares.
+    """
+    changes = {change.name: change for change in plan.changes if change.action is not Action.DEACTIVATE}
+    found: list[Finding] = []
+    for name in sorted({*names, *changes}):
+        change, loaded = changes.get(name), definitions.get(name)
+        if change is not None and (loaded is None or not _still_says(loaded, environment, change)):
+            sent = _pair(change, environment, None, None, ()).after
+            found += [one for one in lint_contract(sent.promise) if stops(one)] if sent else []
+        elif loaded is not None:
+            found += findings_of(loaded, environment)
+    return in_order({one.fingerprint: one for one in found}.values())
+
+
+def stops(finding: Finding, fail_on: Severity | None = None) -> bool:
+    """Whether the endpoint of a finding is not written, and the exit code is 1.
+
+    What callers notice is for them to judge, so it stops nothing unless `fail_on` says how grave is too grave.
+    """
+    if fail_on is not None and finding.severity.rank >= fail_on.rank:
+        return True
+    is_lint_error = finding.scope is Scope.NEITHER and finding.severity is Severity.ERROR
+    return is_lint_error or finding.code == _NOT_MATERIALISABLE
+
+
+def withhold(plan: Plan, findings: Sequence[Finding], fail_on: Severity | None = None) -> Plan:
+    """The plan without the changes that a finding stops, and without the shared variables that only those need."""
+    stopping = [one for one in findings if stops(one, fail_on)]
+    if not stopping:
+        return plan
+    retyped = {one.locus for one in stopping if one.code == _RETYPED}
+    frozen = {one.code_name for one in plan.variables if f"variables.{one.code_name}" in retyped}
+    names = {one.endpoint for one in stopping}
+    kept = tuple(change for change in plan.changes if change.name not in names)
+    sending = {change.name for change in kept if change.sends_query}
+    planned = {change.name for change in plan.changes}
+    reasons = [one for one in stopping if one.endpoint in planned or (frozen and one.code == _RETYPED)]
+    return replace(
+        plan,
+        changes=kept,
+        variables=tuple(
+            one for one in plan.variables if one.code_name not in frozen and _is_needed(one, sending, names)
+        ),
+        withheld=(
+            *plan.withheld,
+            *(
+                Withheld(name=one.endpoint, code=one.code, reason=one.message, where=one.where, fix=one.fix)
+                for one in reasons
+            ),
+        ),
+    )
+
+
+def _is_needed(variable: VariableChange, sending: Collection[str], stopped: Collection[str]) -> bool:
+    """A missing variable is created for a query that is sent, another changed unless every file that says so stops."""
+    if variable.action is VariableAction.CREATE:
+        return not set(variable.declared_by).isdisjoint(sending)
+    return not set(variable.declared_by).issubset(stopped)
 
 
 def of_plan(

@@ -81,7 +81,7 @@ def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], old: str, 
 
 def rename_in_file(renaming: Renaming, result: PushResult, folder: Path) -> bool:
     """Rename in the file once the new name is there. The file keeps its place. Whether anything was written."""
-    if result.errors or renaming.is_in_file:
+    if result.errors or result.plan.withheld or renaming.is_in_file:
         return False
     write_edits((renaming.edit,), folder)
     return True

@@ -33,6 +33,7 @@ def left_to_do(work: Workplace) -> Plan | None:
         variables=tuple(one for one in plan.variables if VARIABLE + one.code_name not in left.done),
         changes=tuple(change for change in plan.changes if change.name not in left.done),
         left_alone=(),
+        withheld=(),
     )
     return None if rest.is_empty else rest
 

@@ -94,10 +94,25 @@ class LeftAlone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Withheld:
+    """A reason why an endpoint is not written although its file is ahead: a finding that stops it.
+
+    `code` is that of the rule, `where` the `path:line` of the finding.
+    """
+
+    name: str
+    code: str
+    reason: str
+    where: str | None = None
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that a push does, and what it leaves alone. `variables` come before `changes`.
 
-    `cosmetic` names the definitions whose query differs in form only, which is not sent.
+    `withheld` says what is not sent because of findings; `cosmetic` names the definitions whose query differs in form
+    only, which is not sent.
     """
 
     host: str
@@ -106,6 +121,7 @@ class Plan:
     variables: tuple[VariableChange, ...] = ()
     changes: tuple[Change, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
+    withheld: tuple[Withheld, ...] = ()
     cosmetic: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -129,8 +145,9 @@ class Plan:
 
     def exit_codes(self, *, fail_on_drift: bool = False) -> tuple[ExitCode, ...]:
         """What the differences that are not written mean for the exit code, of `plan` and of `push` alike."""
-        is_failure = self.conflicts or (fail_on_drift and self.drifted)
-        return (ExitCode.CONFLICT,) if is_failure else ()
+        codes = [ExitCode.FINDINGS] if self.withheld else []
+        codes += [ExitCode.CONFLICT] if self.conflicts or (fail_on_drift and self.drifted) else []
+        return tuple(codes)
 
 
 _ON_VARIABLES: Final = (Key.MATERIALIZATION, Key.OPTIONAL_BREAKDOWNS)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
 from pathlib import Path
 
-from endpoints_gitops.cli import consequences, findings, plans, push_options
+from endpoints_gitops.cli import consequences, plans, push_options
 from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
-from endpoints_gitops.contract.idling import all_idling
 from endpoints_gitops.errors import ExitCode, worst
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.operations.compare import compare
@@ -32,22 +30,21 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         comparison = compare(context.workplace, context.definitions, arguments.selectors, prune=allowed.prune)
         plan = plan_of(context.workplace, comparison, allowed)
         there, ours = comparison.endpoints, comparison.definitions
-        found = consequences.of_plan(context, plan, there, ours, comparison.variables)
-        idle = all_idling((there[name] for name in there.keys() & ours.keys()), datetime.now(UTC))
+        judgement = consequences.judged(context, plan, there, ours, comparison.variables, names=ours)
+    plan = judgement.plan
     for warning in comparison.warnings:
         console.warn(Line(warning, Style.WARN))
     console.show(plans.lines(plan))
-    console.show(consequences.lines(found, verbose=console.verbose))
-    console.show(findings.lines(idle))
+    console.show(judgement.lines(verbose=console.verbose))
     console.say(*plans.notes(plan))
     if arguments.out is not None:
         _save(plan, Path(arguments.out), console)
     return Outcome(
         command="plan",
-        exit_code=_exit_code(plan, arguments),
+        exit_code=worst(_exit_code(plan, arguments), judgement.exit_code),
         summary={**plans.summary(plan), "same": comparison.unchanged, "outside": comparison.outside},
-        items=plans.items(plan, (*found, *idle)),
-        errors=plans.warnings(plan, fail_on_drift=arguments.fail_on_drift),
+        items=plans.items(plan, judgement.findings),
+        errors=(*plans.warnings(plan, fail_on_drift=arguments.fail_on_drift), *judgement.failures),
     )
 
 

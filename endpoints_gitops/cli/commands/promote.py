@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from endpoints_gitops.cli import push_options, pushes
-from endpoints_gitops.cli.commands.push import carried_out
+from endpoints_gitops.cli.commands.push import carried_out, judged
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.cli.pasting import with_options
@@ -55,9 +55,17 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         if promotion.outside:
             names = ", ".join(promotion.outside)
             console.say(Line(f"outside of what {arguments.target} manages: {names}", Style.FAINT))
-        result = carried_out(target, promotion.plan, Ground.of_comparison(promotion.comparison))
+        ground = Ground.of_comparison(promotion.comparison)
+        judgement = judged(target, promotion.plan, ground)
+        result = carried_out(target, judgement, ground)
     console.show(pushes.lines(result))
-    told = pushes.outcome("promote", result, same=promotion.comparison.unchanged, outside=len(promotion.outside))
+    told = pushes.outcome(
+        "promote",
+        result,
+        same=promotion.comparison.unchanged,
+        outside=len(promotion.outside),
+        judgement=judgement,
+    )
     same = [one for one in promotion.comparison.judged if one.endpoint and not one.differences]
     untouched = ({"name": one.name, "kind": "endpoint", "state": "unchanged", "error": None} for one in same)
     errors = tuple(_in_target(failure, arguments.target) for failure in told.errors)

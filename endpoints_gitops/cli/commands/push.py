@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,8 +61,9 @@ class _Definitions:
         comparison = compare(context.workplace, definitions, arguments.selectors, prune=allowed.prune)
         for warning in comparison.warnings:
             self.console.warn(Line(warning, Style.WARN))
-        plan = plan_of(context.workplace, comparison, allowed)
-        result = carried_out(context, plan, Ground.of_comparison(comparison))
+        plan, ground = plan_of(context.workplace, comparison, allowed), Ground.of_comparison(comparison)
+        judgement = judged(context, plan, ground, names=comparison.definitions)
+        result = carried_out(context, judgement, ground)
         refresh_record(context.workplace, comparison)
         result = waited_for(context, result, _materialised(context, comparison))
         self.console.show(pushes.lines(result))
@@ -72,6 +73,7 @@ class _Definitions:
             same=comparison.unchanged,
             outside=comparison.outside,
             fail_on_drift=arguments.fail_on_drift,
+            judgement=judgement,
         )
 
 
@@ -88,25 +90,31 @@ class _SavedPlan:
         check_target(context.workplace, self.plan)
         _say_interrupted(context)
         ground = Ground.look(context.workplace, self.plan, definitions_if_any(context))
-        result = waited_for(context, carried_out(context, self.plan, ground), ())
+        judgement = judged(context, self.plan, ground)
+        result = waited_for(context, carried_out(context, judgement, ground), ())
         self.console.show(pushes.lines(result))
-        return pushes.outcome("push", result, fail_on_drift=context.arguments.fail_on_drift)
+        fail_on_drift = context.arguments.fail_on_drift
+        return pushes.outcome("push", result, fail_on_drift=fail_on_drift, judgement=judgement)
 
 
-def carried_out(context: Context, plan: Plan, ground: Ground) -> PushResult:
-    """Show the plan, have it confirmed, and push it. Raises UsageError where nobody says yes."""
-    console = context.console
+def judged(context: Context, plan: Plan, ground: Ground, *, names: Collection[str] = ()) -> consequences.Judgement:
+    """The plan without what must not be sent; `names` are checked also where nothing is to be written."""
+    return consequences.judged(context, plan, ground.endpoints, ground.definitions, ground.variables, names=names)
+
+
+def carried_out(context: Context, judgement: consequences.Judgement, ground: Ground) -> PushResult:
+    """Show the plan, have it confirmed, and push it. Raises UsageError where it is not."""
+    console, plan = context.console, judgement.plan
     if not plan.is_empty or plan.drifted or plan.idled:
         console.say(*plans.lines(plan, conflicts=False))
     console.say(*plans.notes(plan))
-    found = consequences.of_plan(context, plan, ground.endpoints, ground.definitions, ground.variables)
-    console.say(*consequences.lines(found, verbose=console.verbose))
+    console.say(*judgement.lines(verbose=console.verbose))
     if not plan.is_empty:
         confirm(context, plan)
         if not context.arguments.yes:  # whoever was asked may have had lunch first
             ground = Ground.look(context.workplace, plan, ground.definitions.values())
     try:
-        return replace(push(context.workplace, plan, ground), findings=found)
+        return replace(push(context.workplace, plan, ground), findings=judgement.findings)
     except KeyboardInterrupt:
         console.warn(Advice("interrupted; endpoints-gitops resume does what is left, and nothing twice", Style.WARN))
         raise

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 
 from endpoints_gitops.cli import pushes
-from endpoints_gitops.cli.commands.push import carried_out
+from endpoints_gitops.cli.commands.push import carried_out, judged
 from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import UsageError
@@ -42,7 +42,9 @@ def _rename(context: Context) -> Outcome:
             f"{renaming.old} has on the server what the definition does not manage, and {renaming.new} will not: {keys}"
         )
         console.warn(Line(text, Style.WARN))
-    result = carried_out(context, renaming.plan, Ground.of_comparison(renaming.comparison))
+    ground = Ground.of_comparison(renaming.comparison)
+    judgement = judged(context, renaming.plan, ground)
+    result = carried_out(context, judgement, ground)
     is_renamed = rename_in_file(renaming, result, context.folder)
     if not renaming.plan.is_empty:
         console.show(pushes.lines(result))
@@ -52,18 +54,18 @@ def _rename(context: Context) -> Outcome:
             f"{renaming.old} stays for its callers; when none is left:",
             Advice(f"  endpoints-gitops rename {renaming.old} {renaming.new} --finish"),
         )
-    elif not result.errors:
+    elif not (result.errors or result.plan.withheld):
         console.show([f"{renaming.new} is there already, on the server and in {renaming.loaded.path}"])
-    return _outcome(renaming, result, is_renamed=is_renamed)
+    told = pushes.outcome("rename", result, judgement=judgement)
+    return _outcome(told, renaming, result, is_renamed=is_renamed)
 
 
-def _outcome(renaming: Renaming, result: PushResult, *, is_renamed: bool) -> Outcome:
-    told = pushes.outcome("rename", result)
+def _outcome(told: Outcome, renaming: Renaming, result: PushResult, *, is_renamed: bool) -> Outcome:
     item: JsonObject = {
         "name": renaming.new,
         "renamed_from": renaming.old,
         "path": renaming.loaded.path,
-        "state": "renamed" if is_renamed else "failed" if result.errors else "unchanged",
+        "state": "renamed" if is_renamed else "failed" if result.errors or result.plan.withheld else "unchanged",
         "version": next((one.version for one in result.written), None),
         "error": next((str(error) for error in result.errors), None),
     }

@@ -9,6 +9,7 @@ from dataclasses import replace
 from endpoints_gitops.cli import pushes
 from endpoints_gitops.cli.arguments import version_number
 from endpoints_gitops.cli.commands.push import carried_out
+from endpoints_gitops.cli.consequences import Judgement, of_plan
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import Conflict, ExitCode, worst
@@ -31,7 +32,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         rollback = prepare(context.workplace, definitions, name, version)
         context.announce()
         _guard_the_file(rollback, console, yes=arguments.yes)
-        result = carried_out(context, rollback.plan, rollback.ground)
+        result = carried_out(context, _judged(context, rollback), rollback.ground)
         done = write_back(context.workplace, rollback, result)
     console.show(_lines(name, version, done))
     return _outcome(name, version, done)
@@ -61,6 +62,13 @@ def _guard_the_file(rollback: Rollback, console: Console, *, yes: bool) -> None:
         console.warn(Line(f"{loaded.where('query')}: {message}", Style.WARN))
     elif yes or not console.interactive or not console.confirm(f"{loaded.path}: {message}. Replace it?", yes=False):
         raise Conflict(message, where=loaded.where("query"), fix=fix, code="rollback.unpushed")
+
+
+def _judged(context: Context, rollback: Rollback) -> Judgement:
+    """A version that served callers is sent whatever is found in it: whoever rolls back needs it now."""
+    plan, ground = rollback.plan, rollback.ground
+    found = of_plan(context, plan, ground.endpoints, ground.definitions, ground.variables)
+    return Judgement(plan=plan, for_callers=found, in_definitions=(), is_enforced=False)
 
 
 def _lines(name: str, version: int, done: RolledBack) -> Iterator[Line | str]:
