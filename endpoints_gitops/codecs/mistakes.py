@@ -36,6 +36,8 @@ _OTHER_NAMES: Final = {
     "default_value": "default",
     "is_multi": "multi",
 }
+# Keys of a definition that a later release will read. Until then a file that has one would promise what nothing does.
+_NOT_YET: Final = ("assertions", "budget", "key", "tests")
 _KINDS: Final = (
     (bool, "true or false"),
     (str, "text"),
@@ -138,6 +140,8 @@ def _words(place: Path, detail: ErrorDetails) -> tuple[str, str, str | None]:
 
 def _unknown_key(place: Path, detail: ErrorDetails) -> tuple[str, str, str | None]:
     name = str(place[-1])
+    if len(place) == 1 and name in _NOT_YET:
+        return "unknown-key", f"unknown key {name!r}: this release does not support it yet", "remove it"
     near = suggested(detail)
     if near:
         return "unknown-key", f"unknown key {name!r}; did you mean {near!r}?", f"write {near}"

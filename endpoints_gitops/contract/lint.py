@@ -97,6 +97,10 @@ def _hits(contract: Contract) -> Iterator[tuple[str, Hit]]:
         yield "S117", hit
     yield from _variables(contract)
     yield from _refusals(contract)
+    if contract.deprecation is not None:
+        sunset = contract.deprecation.sunset.isoformat()
+        message = f"deprecation is not used yet: no command heeds the sunset of {sunset}, and callers do not see it"
+        yield "G120", Hit(locus="deprecation", message=message, after=sunset, key="deprecation")
 
 
 def _refusals(contract: Contract) -> Iterator[tuple[str, Hit]]:

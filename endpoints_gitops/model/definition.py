@@ -216,17 +216,6 @@ class Example(_Model):
     """The answer's rows, in the order and shape of the server's `results`."""
 
 
-class UnitTest(_Model):
-    """A test of the query over given rows."""
-
-    name: str
-    variables: Mapping[str, Any] = Field(default_factory=dict)
-    given: Mapping[str, tuple[Mapping[str, Any], ...]] = Field(default_factory=dict)
-    """Rows of each table that the query reads, by the table's name."""
-    expect: tuple[Any, ...]
-    """The rows that the query answers then."""
-
-
 class Definition(_Model):
     """One endpoint, as it should be."""
 
@@ -265,11 +254,9 @@ class Definition(_Model):
     owner: str | None = None
     """Who answers for this endpoint: a team or a person."""
     deprecation: Deprecation | None = None
-    """Announces that this endpoint will go."""
+    """Announces that this endpoint will go. No command uses it yet, and `check` says so (rule G120)."""
     examples: tuple[Example, ...] | None = None
     """Calls worth showing and testing."""
-    tests: tuple[UnitTest, ...] | None = None
-    """Tests of the query over given rows."""
     stability: Literal["draft", "beta", "stable"] | None = None
     """How much callers should build on it."""
 

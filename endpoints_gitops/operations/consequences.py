@@ -62,7 +62,7 @@ def checked(
             sent = _pair(change, environment, None, None, ()).after
             found += [one for one in lint_contract(sent.promise) if stops(one)] if sent else []
         elif loaded is not None:
-            found += findings_of(loaded, environment)
+            found += (one if one.endpoint else replace(one, endpoint=name) for one in findings_of(loaded, environment))
     return in_order({one.fingerprint: one for one in found}.values())
 
 

@@ -318,3 +318,15 @@ def test_a_refusal_is_placed_inside_the_query(cli, checkout):
         "endpoints/file.sql:2:3": ["G114"],
         "endpoints/line.yaml:2:25": ["G113"],
     }
+
+
+def test_a_key_that_nothing_uses_is_refused_or_said(cli, checkout):
+    checkout.commit(
+        {"one.yaml": "name: one\nquery: SELECT 1 AS n\ndeprecation: {since: 2026-01-01, sunset: 2026-06-01}\n"}
+    )
+    ran = cli("check")
+    assert (ran.code, "endpoints/one.yaml:3:1: G120 deprecation is not used yet: " in ran.out) == (0, True)
+    checkout.write({"one.yaml": "name: one\nquery: SELECT 1 AS n\ntests: []\n"})
+    ran = cli("check", "--format", "json")
+    assert (ran.code, [item["where"] for item in ran.json["items"]]) == (1, ["endpoints/one.yaml:3:1"])
+    assert cli("push", "--yes").code == 2

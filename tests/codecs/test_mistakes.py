@@ -45,6 +45,10 @@ KINDS = {
     GOOD + "tags: [a, 1]\n": ["3:11: tags.1 is text, and this is 1"],
     GOOD + "active: yes\n": ["3:9: active is true or false, and this is 'yes'"],
     GOOD + "active: 'true'\n": ["3:9: active is true or false, and this is 'true'"],
+    GOOD + "tests: []\n": ["3:1: unknown key 'tests': this release does not support it yet"],
+    GOOD + "assertions: []\n": ["3:1: unknown key 'assertions': this release does not support it yet"],
+    GOOD + "budget: 1\n": ["3:1: unknown key 'budget': this release does not support it yet"],
+    GOOD + "key: a\n": ["3:1: unknown key 'key': this release does not support it yet"],
     GOOD + "examples: {}\n": ["3:11: examples is a list, and this is a mapping"],
     GOOD + "description: {{ text }}\n": [
         "3:14: description is text, and this is a mapping",

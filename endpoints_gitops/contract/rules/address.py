@@ -16,7 +16,7 @@ declare(
         scope=Scope.IN_PLACE,
         summary="An endpoint is deleted, or its file is removed under prune.",
         why="Every call is a 404 from then on, pinned or not.",
-        fix="announce a deprecation, wait for its sunset, deactivate, and only then delete",
+        fix="tell its callers, deactivate it when they have moved, and only then delete it",
         example=("monthly_users.yaml is there", "the file is gone, and push runs with --prune"),
     )
 )

@@ -173,6 +173,19 @@ declare(
     )
 )
 
+declare(
+    Rule(
+        code="G120",
+        slug="key-without-effect",
+        severity=Severity.WARN,
+        scope=_NEITHER,
+        summary="A definition has a key that no command uses yet.",
+        why="Whoever wrote it relies on something that does not happen.",
+        fix="keep it as a note to people, and tell the callers in another way",
+        example=("description: goes away in June", "deprecation: {since: 2026-01-01, sunset: 2026-06-01}"),
+    )
+)
+
 
 def mismatches(
     declared: tuple[ContractColumn, ...] | None, found: tuple[ContractColumn, ...], who: str
