@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from endpoints_gitops.api.answers import RunAnswer, Unexpected, read, run_answer
-from endpoints_gitops.api.flow import Line, exchange
+from endpoints_gitops.api.flow import Line, exchange, lost
 from endpoints_gitops.api.paging import PAGE, whole_list
 from endpoints_gitops.api.wire import Flow, Request
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable, MaterializationState
@@ -76,9 +76,13 @@ class Calls:
         return self._ask(request, kind.model_validate)
 
     def delete_endpoint(self, name: str) -> Flow[None]:
-        """Delete it for good. Raises LostAnswer, and is not repeated: the name is free at once, for anybody."""
+        """Delete it for good. Raises LostAnswer, also for an answer other than 204 that says it went well, and is not
+        repeated: the name is free at once, for anybody.
+        """
         request = self._about(name, method="DELETE", repeatable=False)
-        yield from exchange(self.line, request, self.line.deadline())
+        answer = yield from exchange(self.line, request, self.line.deadline())
+        if answer.status != 204:
+            raise lost(request, f"the answer is {answer.status}, where the server says 204")
 
     def materialization_status(self, name: str, *, version: int | None = None) -> Flow[MaterializationState]:
         """How far the table of a version is."""

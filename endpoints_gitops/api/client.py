@@ -78,6 +78,11 @@ class Client:
     def budget(self) -> Counting | None:
         return self.calls.line.budget
 
+    @property
+    def has_written(self) -> bool:
+        """Whether a write of this client has landed, or may have."""
+        return self.calls.line.written.is_set()
+
     def drive[T](self, flow: Flow[T]) -> T:
         """Do what the flow says until it returns."""
         happened: Happened = None

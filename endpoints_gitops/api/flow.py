@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Event
 from typing import Final
 
 from endpoints_gitops.api import errors
@@ -53,7 +54,8 @@ def nobody(_: str) -> None:
 class Line:
     """A connection with all that an exchange needs: the budget, the pace, and who is told what.
 
-    `trace` gets a line for each request, `notice` one for each long wait.
+    `trace` gets a line for each request, `notice` one for each long wait. `written` is set once a write has landed, or
+    may have.
     """
 
     connection: Connection
@@ -61,6 +63,7 @@ class Line:
     pace: Pace = field(default_factory=Pace)
     trace: Callable[[str], None] = nobody
     notice: Callable[[str], None] = nobody
+    written: Event = field(default_factory=Event)
 
     def mask(self, text: str) -> str:
         return self.connection.key.masked_in(text)
@@ -80,6 +83,8 @@ def exchange(line: Line, request: Request, deadline: float) -> Flow[Answer]:
         attempt += 1
         yield from _wait_for_budget(line, request, deadline)
         ended = yield from _attempt(line, request, deadline, attempt)
+        if not request.repeatable and isinstance(ended, Answer | errors.LostAnswer):
+            line.written.set()
         if isinstance(ended, Answer):
             return ended
         pause = _pause_before_next(line, request, ended, attempt)

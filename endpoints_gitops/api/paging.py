@@ -31,26 +31,28 @@ def whole_list[T](
 ) -> Flow[tuple[T, ...]]:
     """Every item once, in the server's order.
 
-    No order is declared for endpoints, and somebody may delete one between two pages: then an item comes twice, or
-    fewer come than the server counts. The list is then read again.
+    No order is declared for endpoints, and one may be deleted between two pages: then an item comes twice, fewer come
+    than the server counts, or the pages differ in that count. The list is then read again.
     """
     deadline = line.deadline()
     for _ in range(_TRIES):
-        items, count = yield from _pages(line, request, reader, deadline)
+        items, counts = yield from _pages(line, request, reader, deadline)
         once = {identity(item): item for item in items}
-        if count is None or len(once) >= count:
+        if len(counts) < 2 and all(count is None or len(once) >= count for count in counts):
             return tuple(once.values())
-    told = f"the list changed each time while it was read: {len(once)} of {count} came"
+    counted = " or ".join(str(count) for count in sorted(count for count in counts if count is not None))
+    told = f"the list changed each time while it was read: {len(once)} of {counted} came"
     raise errors.BadAnswer(told, request=request_line(request), fix="run the command again")
 
 
 def _pages[T](
     line: Line, request: Request, reader: Callable[[Mapping[str, Any]], T], deadline: float
-) -> Flow[tuple[list[T], int | None]]:
+) -> Flow[tuple[list[T], set[int | None]]]:
+    """The items of all pages, and what the pages say is their number."""
     items: list[T] = []
     asked: set[str] = set()
     following: Request | None = request
-    count = None
+    counts: set[int | None] = set()
     while following is not None:
         try:
             answer = yield from exchange(line, following, deadline)
@@ -60,12 +62,12 @@ def _pages[T](
             break  # numbered pages end in a 404 where something was deleted meanwhile: fewer than counted came
         page = read(line, following, answer, lambda body: _page(body, reader))
         items += page.items
-        count = page.count
+        counts.add(page.count)
         asked.add(request_line(following))
         following = _following(line, request, page.following)
         if following is not None and request_line(following) in asked:
             raise _astray(request, "goes round in a circle")
-    return items, count
+    return items, counts
 
 
 def _page[T](body: Mapping[str, Any], reader: Callable[[Mapping[str, Any]], T]) -> _Page[T]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.errors import EndpointsError, PartlyApplied, UsageError
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Context:
     """The configuration, the definitions and the server that one command line means.
 
-    A context manager: leaving it closes the client, if there is one by then.
+    A context manager: leaving it closes the client, if there is one by then. Where an error leaves it after something
+    was written, that error is PartlyApplied: only before it may an exit code say that nothing was changed.
     """
 
     def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
@@ -40,9 +41,23 @@ class Context:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if "client" in self.__dict__:
-            self.client.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if "client" not in self.__dict__:
+            return
+        self.client.close()
+        if isinstance(error, Exception) and not isinstance(error, PartlyApplied) and self.client.has_written:
+            raise self._partly_applied(error) from error
+
+    def _partly_applied(self, error: Exception) -> PartlyApplied:
+        fix = "endpoints-gitops resume finishes an interrupted push; endpoints-gitops diff shows what differs"
+        if isinstance(error, EndpointsError):
+            message = f"{error.message}; something was written before that"
+            return PartlyApplied(message, where=error.where, fix=error.fix or fix, code=error.code)
+        import traceback
+
+        self.console.warn("".join(traceback.format_exception(error)).rstrip())
+        message = f"a defect of this tool: {type(error).__name__}: {error}; something was written before that"
+        return PartlyApplied(message, fix=fix, code="defect")
 
     @cached_property
     def configuration(self) -> Configuration:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, LostAnswer
-from endpoints_gitops.errors import EndpointsError, PartlyApplied
+from endpoints_gitops.errors import Conflict, EndpointsError, PartlyApplied
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.naming import missing
 from endpoints_gitops.operations.progress import Progress
@@ -36,10 +36,12 @@ def set_active(
 ) -> tuple[Done, ...]:
     """Switch endpoints, or one version of each, on or off. A refusal for one does not keep the others from being done.
 
-    An endpoint that is as it should be is not written to.
+    An endpoint that is as it should be is not written to, nor one that is another by now than it was in `endpoints`.
     """
+    now = _read_again(client, endpoints)
 
     def switched(endpoint: Endpoint) -> str:
+        endpoint = _unmoved(endpoint, now)
         if version is None and endpoint.is_active is active:
             return f"was {_word(active)} already"
         _switch(client, endpoint.name, active, version)
@@ -49,9 +51,14 @@ def set_active(
 
 
 def delete(client: Client, endpoints: Sequence[Endpoint], *, progress: Progress) -> tuple[Done, ...]:
-    """Delete endpoints for good: the server has no way back, and a new endpoint of that name starts at version 1."""
+    """Delete endpoints for good: the server has no way back, and a new endpoint of that name starts at version 1.
+
+    One that is another by now than it was in `endpoints`, when it was confirmed, stays.
+    """
+    now = _read_again(client, endpoints)
 
     def deleted(endpoint: Endpoint) -> str:
+        _unmoved(endpoint, now)
         try:
             client.delete_endpoint(endpoint.name)
         except LostAnswer as error:
@@ -60,6 +67,29 @@ def delete(client: Client, endpoints: Sequence[Endpoint], *, progress: Progress)
         return "deleted"
 
     return _each(endpoints, "deleting", deleted, progress)
+
+
+def _read_again(client: Client, endpoints: Sequence[Endpoint]) -> Mapping[str, Endpoint]:
+    """The endpoints as they are now: minutes may have passed while a person read the question."""
+    return {endpoint.name: endpoint for endpoint in client.list_endpoints()} if endpoints else {}
+
+
+def _unmoved(endpoint: Endpoint, now: Mapping[str, Endpoint]) -> Endpoint:
+    """The endpoint as it is now. Raises Conflict where that is another endpoint or another version."""
+    name, current = endpoint.name, now.get(endpoint.name)
+    if current is None:
+        what = f"{name} was deleted on the server meanwhile"
+    elif current.id != endpoint.id:
+        what = f"{name} was deleted and recreated on the server meanwhile"
+    elif current.current_version != endpoint.current_version:
+        what = f"{name} was edited on the server meanwhile: version {current.current_version} is current"
+    else:
+        return current
+    raise Conflict(
+        f"{what}; this command read version {endpoint.current_version}, and wrote nothing to it",
+        fix=f"endpoints-gitops get {name} shows it; run the command again",
+        code="push.moved",
+    )
 
 
 def _switch(client: Client, name: str, active: bool, version: int | None) -> None:

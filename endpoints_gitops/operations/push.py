@@ -151,6 +151,8 @@ class _Push:
             self._take_in(shared)
             written = each(self._change, self.plan.changes)
         except UsageError as error:  # the journal, which nothing goes on without: the disk is full, say
+            if not self.work.client.has_written:
+                raise
             message = f"{error.message}; the push stopped, and some of it is written"
             raise PartlyApplied(message, fix="mend that, and push again", code=error.code) from error
         finally:

@@ -7,6 +7,7 @@ number of the version that the answer names.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from endpoints_gitops.api.client import Client
@@ -23,9 +24,21 @@ from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.operations.standing import Standing, cuts_a_version, not_applied, standing
-from endpoints_gitops.operations.written import Written, moved, not_landed, overtaken, refused, uncertain, verified
-from endpoints_gitops.plan.changes import Action, Change, body
-from endpoints_gitops.plan.meaning import Key
+from endpoints_gitops.operations.written import (
+    Written,
+    already,
+    moved,
+    not_landed,
+    overtaken,
+    refused,
+    refused_in_part,
+    settings_replaced,
+    uncertain,
+    unverified,
+    verified,
+)
+from endpoints_gitops.plan.changes import Action, Change, KeyChange, body
+from endpoints_gitops.plan.meaning import Key, of_endpoint, same
 
 TRIES: Final = 3
 """How often a write is sent whose answers are lost and that, read again, has not landed."""
@@ -35,7 +48,24 @@ _RACE_LOST: Final = "Failed to update endpoint."  # two cut the same version num
 def write(
     client: Client, change: Change, variables: Mapping[str, InsightVariable], there: Endpoint | None = None
 ) -> Written:
-    """Send one change of which `standing` says that it is to do; `there` is the endpoint as it was listed."""
+    """Send one change of which `standing` says that it is to do; `there` is the endpoint as it was listed.
+
+    Where no version shows an edit between the list and the write, the endpoint is read once more right before. Where
+    the write cuts a version, the one before it still has the settings that were its own, and is read afterwards.
+    """
+    if change.action is Action.CREATE or not _needs_reading(change):
+        return _with_previous_version(client, change, _sent(client, change, variables, there))
+    try:
+        now = _read_again(client, change)
+    except ApiError as error:
+        return refused(change, error)
+    stand = standing(change, now)
+    if now is None or stand is Standing.MOVED:
+        return moved(change, now)
+    return already(change, now) if stand is Standing.DONE else _sent(client, change, variables, now)
+
+
+def _sent(client: Client, change: Change, variables: Mapping[str, InsightVariable], there: Endpoint | None) -> Written:
     for _ in range(TRIES):
         try:
             return verified(change, _send(client, change, variables, there))
@@ -43,7 +73,7 @@ def write(
             return moved(change, None)
         except ApiError as error:
             if not _may_have_landed(error):
-                return refused(change, error)
+                return _refused(client, change, error)
             lost = error
         except EndpointsError as error:
             return refused(change, error)
@@ -59,6 +89,57 @@ def write(
         if isinstance(lost, NameTaken):
             break  # taken by one that this key may not see
     return refused(change, lost) if isinstance(lost, NameTaken) else not_landed(change, lost, there)
+
+
+_OF_A_VERSION: Final = frozenset((Key.DESCRIPTION, Key.FRESHNESS, Key.OPTIONAL_BREAKDOWNS))
+"""Settings that a version keeps when a newer one is cut (docs/server.md#versions)."""
+
+
+def _needs_reading(change: Change) -> bool:
+    """Whether it sends a setting that no version keeps; a table's bucket overrides are repeated with any change."""
+    settings = {one.key for one in change.keys} - {Key.QUERY}
+    depended = change.precondition.settings
+    repeats = depended.get(Key.MATERIALIZATION) is True and bool(depended.get(Key.BUCKET_OVERRIDES))
+    return repeats or not settings <= _OF_A_VERSION or bool(settings and not cuts_a_version(change))
+
+
+def _with_previous_version(client: Client, change: Change, written: Written) -> Written:
+    """The same, with an error where a setting was edited on the server before ours replaced it."""
+    number, known = change.precondition.version, change.precondition.settings
+    keys = [one.key for one in change.keys if one.key in _OF_A_VERSION and one.key in known]
+    if not keys or number is None or not cuts_a_version(change) or not written.landed or written.errors:
+        return written
+    try:
+        before = of_endpoint(client.get_version(change.name, number))
+    except ApiError as error:
+        return replace(written, errors=(unverified(change, error),))
+    moved_keys = [key for key in keys if key in before and not same(key, known[key], before[key])]
+    return replace(written, errors=(settings_replaced(change, moved_keys),)) if moved_keys else written
+
+
+def _refused(client: Client, change: Change, error: ApiError) -> Written:
+    """A write that is refused (400) may have landed in part: a new version without its table, an endpoint without tags
+    (docs/server.md#versions). So the endpoint is read back.
+    """
+    if not isinstance(error, Refused):
+        return refused(change, error)
+    try:
+        now = _read_again(client, change)
+    except ApiError:
+        return uncertain(change, error)
+    if now is None:
+        return refused(change, error)
+    left = not_applied(change, now)
+    is_new = change.action is Action.CREATE or now.current_version > (change.precondition.version or 0)
+    landed = [one.key for one in change.keys if one.key not in left and not _was_so(change, one)]
+    has_query = cuts_a_version(change) or change.action is Action.CREATE
+    if not landed or (has_query and (Key.QUERY in left or not is_new)):
+        return refused(change, error)
+    return refused_in_part(change, error, now, left)
+
+
+def _was_so(change: Change, one: KeyChange) -> bool:
+    return change.action is not Action.CREATE and same(one.key, one.after, one.before)
 
 
 def _send(client: Client, change: Change, variables: Mapping[str, InsightVariable], there: Endpoint | None) -> Endpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -107,6 +107,37 @@ def uncertain(change: Change, lost: EndpointsError) -> Written:
 def refused(change: Change, why: EndpointsError) -> Written:
     """The server did not do it, and said so."""
     return Written(change=change, state=State.FAILED, errors=(why,))
+
+
+def refused_in_part(change: Change, why: EndpointsError, now: Endpoint, left: Collection[Key]) -> Written:
+    """The server refused it, and some of it is there all the same; `left` are the keys that are not."""
+    lacking = f" without {', '.join(left)}" if left else ""
+    error = PartlyApplied(
+        f"{change.name} landed in part{lacking}, although the server refused the write: {why.message}",
+        where=_where(change),
+        fix=f"endpoints-gitops diff {change.name} shows it; correct what the server names, and push again",
+        code="push.refused_in_part",
+    )
+    return Written(change=change, state=State.FAILED, endpoint=now, landed=True, errors=(error,))
+
+
+def unverified(change: Change, why: ApiError) -> PartlyApplied:
+    """The error of a write that landed, where the version before it could not be read."""
+    message = f"{change.name} was written; cannot tell whether its settings were edited meanwhile: {why.message}"
+    fix = f"endpoints-gitops versions {change.name}"
+    return PartlyApplied(message, where=why.where, fix=fix, code="push.unverified")
+
+
+def settings_replaced(change: Change, keys: Collection[Key]) -> Conflict:
+    """The error of a write that replaced settings which were edited on the server while the push ran."""
+    name, before = change.name, change.precondition.version
+    what, ours = ", ".join(keys), expected_version(change)
+    return Conflict(
+        f"{what} of {name} was edited on the server while this push ran, and version {ours} has ours",
+        where=_where(change),
+        fix=f"endpoints-gitops get {name} --version {before} shows theirs",
+        code="push.came_between",
+    )
 
 
 def not_landed(change: Change, lost: ApiError, now: Endpoint | None) -> Written:

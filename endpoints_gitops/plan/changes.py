@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Final, get_args
 
 from endpoints_gitops.errors import ExitCode, UsageError
+from endpoints_gitops.model.definition import BucketFunction
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.plan.judging import Verdict
@@ -168,7 +169,8 @@ def body(change: Change, variables: Mapping[str, InsightVariable]) -> JsonObject
     """The request body of a change: what changes and nothing else. `variables` are the project's, by code name.
 
     A version that is or stays materialised repeats its bucket overrides, else the server clears them
-    (docs/server.md#versions). Raises UsageError where the project lacks a variable that the query says a value for.
+    (docs/server.md#versions). Raises UsageError where the project lacks a variable that the query says a value for, and
+    for a bucket override that the server would refuse after it cut a version.
     """
     sent: dict[str, Json] = {"name": change.name} if change.action is Action.CREATE else {}
     for one in change.keys:
@@ -177,7 +179,24 @@ def body(change: Change, variables: Mapping[str, InsightVariable]) -> JsonObject
     overrides = after.get(Key.BUCKET_OVERRIDES)
     if after.get(Key.ACTIVE) is not False and after.get(Key.MATERIALIZATION) is True and overrides:
         sent[_WIRE[Key.BUCKET_OVERRIDES]] = overrides
+    _check_buckets(change, sent.get(_WIRE[Key.BUCKET_OVERRIDES]))
     return sent
+
+
+def _check_buckets(change: Change, overrides: Json) -> None:
+    allowed = get_args(BucketFunction)
+    wrong = [f"{column}: {value}" for column, value in _items(overrides) if value not in allowed]
+    if wrong:
+        raise UsageError(
+            f"{change.name} has bucket_overrides that the server refuses: {', '.join(wrong)}",
+            where=change.path,
+            fix=f"the server takes {', '.join(allowed)}",
+            code="plan.buckets",
+        )
+
+
+def _items(value: Json) -> Iterable[tuple[str, Json]]:
+    return value.items() if isinstance(value, Mapping) else ()
 
 
 def holds(precondition: Precondition, endpoint: Endpoint | None) -> tuple[Key, ...]:

@@ -120,6 +120,14 @@ def test_a_list_that_changes_while_it_is_read_is_read_again():
     assert len(server.asked) == 3
 
 
+def test_pages_that_differ_in_their_count_are_read_again():
+    """One item went and another one is hidden: what came is as many as the last page counts."""
+    second = f"{HERE}?page=2"
+    server, client = listed(page(1, 2, count=4, following=second), page(4, count=3), page(2, 3, 4, count=3))
+    assert [each.id for each in client.list_variables()] == ["2", "3", "4"]
+    assert len(server.asked) == 3
+
+
 def test_a_page_that_is_gone_by_the_time_it_is_asked_for():
     server, client = listed(page(1, count=2, following=f"{HERE}?page=2"), "Invalid page.", page(1, count=1))
     assert [each.id for each in client.list_variables()] == ["1"]

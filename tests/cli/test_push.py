@@ -109,7 +109,7 @@ def test_requests_are_as_few_as_promised(cli, make_cli, checkout, server):
 
     assert asked(cli, "diff") == (2, 0)
     assert asked(fresh, "diff") == (2, 0)
-    assert asked(fresh, "push", "--yes") == (3, 1)
+    assert asked(fresh, "push", "--yes") == (4, 1), "a setting is read again before it is written"
     assert asked(cli, "push", "--yes") == (2, 0)
     checkout.commit(
         {"7.yaml": yaml("e7", **(KINDS["with_variable"] | {"query": KINDS["with_variable"]["query"] + " "}))}

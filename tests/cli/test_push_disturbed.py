@@ -69,6 +69,74 @@ def test_an_edit_before_a_setting_is_written_is_told_too(cli, checkout, client, 
     assert queries(client) == [SQL, THEIRS]
 
 
+@pytest.mark.parametrize(
+    ("body", "changed"),
+    [
+        ({"description": "Theirs"}, {"description": "Ours"}),
+        ({"tags": ["theirs"]}, {"tags": ["ours"]}),
+        ({"is_active": False}, {"active": True, "tags": ["ours"]}),
+    ],
+)
+def test_a_setting_edited_between_the_list_and_the_write_is_not_replaced(cli, checkout, client, server, body, changed):
+    keys = {"description": "Old", "tags": ["old"]}
+    checkout.commit({"one.yaml": yaml("one", query=SQL, active=True, **keys)})
+    assert cli("push", "--yes").code == 0
+    checkout.commit({"one.yaml": yaml("one", query=SQL, **{"active": True, **keys, **changed})})
+    theirs = Edit(path="endpoints/one/", body=body)
+    server.faults.add(Fault(effect=Effect.EDIT, method="GET", path="*/endpoints", nth=1, when=When.AFTER, edit=theirs))
+    ran = cli("push", "--yes")
+    assert ran.code == 6, ran.err
+    (key,) = body
+    assert client.get_endpoint("one").model_dump(mode="json")[key] == body[key]
+
+
+def test_a_description_that_a_new_version_replaces_is_told(cli, checkout, client, server):
+    """The version before still has it."""
+    checkout.commit({"one.yaml": yaml("one", query=SQL, description="Old")})
+    assert cli("push", "--yes").code == 0
+    checkout.commit({"one.yaml": yaml("one", query=f"{SQL} LIMIT 2", description="New")})
+    theirs = Edit(path="endpoints/one/", body={"description": "Theirs"})
+    server.faults.add(Fault(effect=Effect.EDIT, method="GET", path="*/endpoints", nth=1, when=When.AFTER, edit=theirs))
+    ran = cli("push", "--yes")
+    assert ran.code == 6, ran.err
+    assert "description of one was edited on the server while this push ran" in ran.err
+    assert "get one --version 1" in ran.err
+    assert client.get_version("one", 1).description == "Theirs"
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_after_a_refusal_the_endpoint_is_read_back(cli, checkout, client, server, is_new):
+    """A write that is refused (400) can have landed in part."""
+    if not is_new:
+        checkout.commit({"one.yaml": yaml("one", query=SQL)})
+        assert cli("push", "--yes").code == 0
+    checkout.commit({"one.yaml": yaml("one", query=f"{SQL} LIMIT 2")})
+    server.faults.add(Fault(effect=Effect.ERROR, status=400, method="P*", path="*/endpoints*", nth=1, when=When.AFTER))
+    ran = cli("push", "--yes", "--format", "json")
+    assert ran.code == 5, ran.err
+    assert "although the server refused the write" in ran.err
+    assert queries(client)[-1] == f"{SQL} LIMIT 2"
+    server.faults.add(Fault(effect=Effect.ERROR, status=400, method="PATCH", nth=1))
+    checkout.commit({"one.yaml": yaml("one", query=f"{SQL} LIMIT 3")})
+    assert cli("push", "--yes").code == 2, "nothing of it landed"
+
+
+@pytest.mark.parametrize(("begun", "code"), [(False, 4), (True, 5)])
+def test_a_defect_says_nothing_was_changed_only_where_that_is_so(cli, checkout, monkeypatch, begun, code):
+    from endpoints_gitops.operations import push
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    with monkeypatch.context() as patch:
+        patch.setattr(push.Keeper, "keep", broken) if begun else patch.setattr(push, "write", broken)
+        ran = cli("push", "--yes", "--format", "json")
+    assert (ran.code, "RuntimeError: unforeseen" in ran.err) == (code, True)
+    if begun:
+        assert "interrupted push" in cli("resume", "--yes").err
+
+
 @pytest.mark.usefixtures("edited")
 def test_what_somebody_does_while_we_are_asked_is_seen(cli, client, server):
     """A setting leaves no version behind: only a look after the answer can tell."""

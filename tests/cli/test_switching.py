@@ -96,6 +96,40 @@ def test_a_new_endpoint_of_the_name_is_not_the_old_one(cli, server, client):
     assert client.get_endpoint("one").query["query"] == "SELECT 2 AS two"
 
 
+@pytest.mark.parametrize("command", ["delete", "deactivate"])
+@pytest.mark.parametrize(
+    ("edits", "said"),
+    [
+        ([Edit(path="endpoints/one/", body={"query": QUERY})], "version 2 is current"),
+        ([Edit(method="DELETE", path="endpoints/one/")], "deleted on the server"),
+        (
+            [
+                Edit(method="DELETE", path="endpoints/one/"),
+                Edit(method="POST", path="endpoints/", body={"name": "one", "query": QUERY}),
+            ],
+            "deleted and recreated",
+        ),
+    ],
+)
+def test_what_moved_since_it_was_shown_is_left_alone(cli, server, client, command, edits, said):
+    server.faults.add(
+        *(
+            Fault(effect=Effect.EDIT, method="GET", path="*/endpoints", nth=1, when=When.AFTER, edit=edit)
+            for edit in edits
+        )
+    )
+    ran = cli(command, "one", "two", "--yes")
+    assert (ran.code, said in ran.err) == (5, True), ran.err
+    one = next((endpoint for endpoint in client.list_endpoints() if endpoint.name == "one"), None)
+    assert one is None if len(edits) == 1 and edits[0].method == "DELETE" else one is not None and one.is_active
+
+
+def test_a_deletion_is_believed_for_204_alone(cli, server, client):
+    server.faults.add(Fault(effect=Effect.HTML, status=200, method="DELETE", nth=1))
+    ran = cli("delete", "one", "--yes")
+    assert (ran.code, "one" in names(client)) == (4, True), ran.err
+
+
 @pytest.mark.parametrize(("typed", "gone"), [("one\ntwo\n", True), ("one\none\n", False), ("y\n", False), ("", False)])
 def test_delete_asks_for_each_name(cli, client, typed, gone):
     ran = cli("delete", "one", "two", input=typed)
