@@ -7,6 +7,7 @@ from typing import Final
 from endpoints_gitops.hogql.result_types import AGGREGATES, FUNCTIONS, WINDOW_ONLY, Result, known_name
 from endpoints_gitops.hogql.special_types import SPECIAL
 from endpoints_gitops.hogql.types import (
+    NULL,
     NUMBERS,
     TIMES,
     Kind,
@@ -17,6 +18,14 @@ from endpoints_gitops.hogql.types import (
     unknown,
 )
 
+_TAKES_NULL: Final = frozenset(
+    (
+        *("isNull", "isNotNull", "in", "notIn", "nullIf", "toBool", "toTypeName", "toInt", "toFloat", "toUUID"),
+        *("toDecimal", "concat", "tuple", "map", "exists"),
+    )
+)
+"""Functions that have a type of their own for the constant NULL. Of any other, NULL makes NULL, which has no type."""
+_TAKES_NULL_IN_ARRAY: Final = ("has", "indexOf", "countEqual", "arrayPushBack", "arrayPushFront", "arraySlice")
 _COUNTS_OF_SUFFIX: Final = {"If": 1, "OrNull": 0, "OrDefault": 0}
 
 
@@ -26,10 +35,22 @@ def call_type(name: str, arguments: list[Typed]) -> Typed:
     if known in SPECIAL:
         return SPECIAL[known](arguments) if arguments else nothing_given(known)
     if known in AGGREGATES and known not in WINDOW_ONLY:
-        return _given(AGGREGATES[known], arguments)
+        return _aggregate(known, arguments)
     if known in FUNCTIONS:
-        return _given(FUNCTIONS[known], arguments)
+        return NULL if _is_null(known, arguments) else _given(FUNCTIONS[known], arguments)
     return _combined(known, arguments)
+
+
+def _aggregate(name: str, arguments: list[Typed]) -> Typed:
+    """Counting takes NULL; any other aggregation of the constant NULL is NULL."""
+    counts = AGGREGATES[name].nullable is False and not AGGREGATES[name].is_array
+    is_null = not counts and any(argument.kind is Kind.NOTHING for argument in arguments)
+    return NULL if is_null else _given(AGGREGATES[name], arguments)
+
+
+def _is_null(name: str, arguments: list[Typed]) -> bool:
+    counted = arguments[:1] if name in _TAKES_NULL_IN_ARRAY else arguments
+    return name not in _TAKES_NULL and any(argument.kind is Kind.NOTHING for argument in counted)
 
 
 def window_type(name: str, arguments: list[Typed]) -> Typed:
@@ -49,7 +70,7 @@ def _combined(name: str, arguments: list[Typed]) -> Typed:
         base = name.removesuffix(suffix)
         if base == name or known_name(base) not in AGGREGATES or len(arguments) < more:
             continue
-        found = _given(AGGREGATES[known_name(base)], arguments[: len(arguments) - more])
+        found = _aggregate(known_name(base), arguments[: len(arguments) - more])
         return found.as_nullable(_or_null(found, arguments)) if suffix == "OrNull" else found
     return unknown(f"what {name} gives is not known here")
 
@@ -57,7 +78,7 @@ def _combined(name: str, arguments: list[Typed]) -> Typed:
 def _or_null(found: Typed, arguments: list[Typed]) -> bool | None:
     if any(each.kind is Kind.NOTHING for each in arguments):
         return None
-    return found.kind not in (Kind.ARRAY, Kind.TUPLE)
+    return None if found.kind is Kind.TUPLE else found.kind is not Kind.ARRAY
 
 
 def _given(result: Result, arguments: list[Typed]) -> Typed:
@@ -77,7 +98,9 @@ def _kind_of(result: Result, arguments: list[Typed], nullable: bool | None) -> T
         return first.as_nullable(False)
     give = _BY_FIRST.get(result.kind)
     found = give(first) if give else first
-    return found.as_nullable(False if found.kind in (Kind.ARRAY, Kind.TUPLE) else nullable)
+    if found.kind is Kind.TUPLE:
+        return found.as_nullable(None if nullable else False)  # newer versions of ClickHouse have nullable tuples
+    return found.as_nullable(False if found.kind is Kind.ARRAY else nullable)
 
 
 def _number_of(first: Typed) -> Typed:

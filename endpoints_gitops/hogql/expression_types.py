@@ -9,7 +9,7 @@ from endpoints_gitops.hogql.call_types import arithmetic_type, call_type, window
 from endpoints_gitops.hogql.names import ARITHMETIC, CASTS
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.scope import Scope, property_of, resolve
-from endpoints_gitops.hogql.special_types import logic_type
+from endpoints_gitops.hogql.special_types import comparison_type, logic_type
 from endpoints_gitops.hogql.tree import fold
 from endpoints_gitops.hogql.types import (
     FLOAT,
@@ -17,6 +17,7 @@ from endpoints_gitops.hogql.types import (
     NULL,
     Kind,
     Typed,
+    any_nullable,
     common,
     unknown,
 )
@@ -88,9 +89,16 @@ def _window(node: dict[str, Any], _scope: Scope) -> Typed:
     return window_type(str(node["name"]), arguments)
 
 
-def _truth(_node: dict[str, Any], _scope: Scope) -> Typed:
-    """Comparisons know two values only: NULL is compared like any other value."""
-    return INTEGER
+def _comparison(node: dict[str, Any], _scope: Scope) -> Typed:
+    if node["op"] in ("in", "not in", "in cohort", "not in cohort"):
+        return INTEGER
+    return comparison_type([node["left"], node["right"]])
+
+
+def _between(node: dict[str, Any], _scope: Scope) -> Typed:
+    """Of a timestamp as it is; anything else knows two values only."""
+    parts = [node["expr"], node["low"], node["high"]]
+    return comparison_type(parts) if parts[0].is_timestamp else INTEGER
 
 
 def _logic(node: dict[str, Any], _scope: Scope) -> Typed:
@@ -105,6 +113,8 @@ def _cast(node: dict[str, Any], _scope: Scope) -> Typed:
     value, kind = node["expr"], _CAST_KINDS.get(CASTS.get(node["type_name"], ""))
     if kind is None:
         return unknown(f"the server has no cast to {node['type_name']}")
+    if value.kind is Kind.NOTHING:
+        return NULL
     return Typed(kind, value.nullable)
 
 
@@ -122,7 +132,8 @@ def _array_access(node: dict[str, Any], _scope: Scope) -> Typed:
         return property_of((*container.keys, str(key.constant)))
     if container.kind is Kind.ARRAY and container.item is not None:
         item: Typed = container.item
-        return item
+        is_nested = item.kind in (Kind.ARRAY, Kind.TUPLE)
+        return item.as_nullable(False if is_nested else any_nullable([item, key]))
     return unknown(container.why or "what stands under a key is not known")
 
 
@@ -147,13 +158,13 @@ _GIVES: Final[dict[str, _Give]] = {
     "Array": _array,
     "ArrayAccess": _array_access,
     "ArraySlice": _slice,
-    "BetweenExpr": _truth,
+    "BetweenExpr": _between,
     "Call": _call,
-    "CompareOperation": _truth,
+    "CompareOperation": _comparison,
     "Constant": _constant,
     "Dict": _tuple,
     "Field": _field,
-    "IsDistinctFrom": _truth,
+    "IsDistinctFrom": lambda _node, _scope: INTEGER,
     "Lambda": lambda _node, _scope: unknown("a function is no value"),
     "Not": _logic,
     "Or": _logic,

@@ -41,7 +41,7 @@ class Found:
         columns: dict[str, Column] = {}
         for place, column in enumerate(self.columns):
             name = names[place] if names and place < len(names) else column.name
-            columns[name] = Column(name, column.typed.named())
+            columns[name] = Column(name, replace(column.typed.named(), is_timestamp=False))
         return Source(columns, why=self.why)
 
 

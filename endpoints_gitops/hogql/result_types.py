@@ -22,7 +22,7 @@ integer: countSubstringsCaseInsensitiveUTF8 endsWith startsWith match countMatch
 integer: hasToken hasTokenCaseInsensitive isEmpty isNotEmpty empty notEmpty length isValidJSON JSONHas JSONLength
 integer: port bitCount isFinite isInfinite isNaN toIntOrZero cityHash64 _toInt8 _toInt16 _toInt32
 integer: _toInt64 _toUInt8 _toUInt16 _toUInt32 _toUInt64
-integer!: isNull isNotNull equals notEquals less greater lessOrEquals greaterOrEquals like ilike notLike notILike rand
+integer!: isNull isNotNull in notIn rand
 integer!: has hasAll hasAny hasSubstr indexOf countEqual arrayCount arrayUniq arrayExists arrayAll arrayFirstIndex
 integer!: arrayLastIndex exists
 integer?: toInt

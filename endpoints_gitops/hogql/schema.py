@@ -1,19 +1,19 @@
 """The tables that every project has: their columns in order, and what is reached through them (docs/server.md#hogql).
 
 A column is `name:kind`, of kind string where none is said. `?` marks one that may be NULL, `-` one that `*` leaves
-out, `~` one that `*` has in some projects only.
+out, `~` one that `*` has in some projects only, `^` a timestamp whose comparisons the server leaves as they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from endpoints_gitops.hogql.types import Kind, Typed
 
 _EVENTS: Final = """
-uuid:uuid event properties:json timestamp:datetime64 distinct_id elements_chain created_at:datetime64 $session_id
+uuid:uuid event properties:json timestamp:datetime64^ distinct_id elements_chain created_at:datetime64^ $session_id
 $window_id person_mode person_id:uuid~ $group_0 $group_1 $group_2 $group_3 $group_4 elements_chain_href
 elements_chain_texts:[string] elements_chain_ids:[string] elements_chain_elements:[string] event_person_id:uuid~
 event_issue_id:unknown issue_id:unknown $session_id_uuid:unknown- team_id:integer-
@@ -26,7 +26,7 @@ _GROUPS: Final = "index:integer key created_at:datetime64 updated_at:datetime64 
 _DISTINCT_IDS: Final = "distinct_id person_id:uuid team_id:integer-"
 _COHORTS: Final = "person_id:uuid cohort_id:integer team_id:integer-"
 _SESSIONS: Final = """
-session_id id- session_id_v7:unknown- distinct_id $start_timestamp:datetime64 $end_timestamp:datetime64
+session_id id- session_id_v7:unknown- distinct_id $start_timestamp:datetime64^ $end_timestamp:datetime64^
 max_inserted_at:unknown $urls:[string] $num_uniq_urls:integer $entry_current_url? $entry_pathname? $entry_hostname?
 $end_current_url? $end_pathname? $end_hostname? $entry_referring_domain? $entry_referrer? $entry_utm_source?
 $entry_utm_campaign? $entry_utm_medium? $entry_utm_term? $entry_utm_content? $entry_gclid? $entry_gad_source?
@@ -36,7 +36,7 @@ $autocapture_count:integer $screen_count:integer $channel_type:unknown $session_
 $is_bounce:unknown $last_external_click_url:unknown $page_screen_autocapture_count_up_to:unknown $exit_current_url?-
 $exit_pathname?- $vitals_lcp:unknown team_id:integer-
 """
-_MARKS: Final = "?-~"
+_MARKS: Final = "?-~^"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ def _column(written: str) -> Column:
     marks = written[len(bare) :]
     name, _, kind = bare.partition(":")
     starred = None if "~" in marks else "-" not in marks
-    return Column(name, _typed(kind or "string", name, nullable="?" in marks), starred)
+    typed = replace(_typed(kind or "string", name, nullable="?" in marks), is_timestamp="^" in marks)
+    return Column(name, typed, starred)
 
 
 def _typed(kind: str, name: str, *, nullable: bool) -> Typed:

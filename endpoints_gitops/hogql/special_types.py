@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from endpoints_gitops.hogql.types import (
+    INTEGER,
     NULL,
     NUMBERS,
     TIMES,
@@ -22,6 +24,10 @@ from endpoints_gitops.hogql.types import (
 
 type Give = Callable[[list[Typed]], Typed]
 
+_COMPARISONS: Final = (
+    *("equals", "notEquals", "less", "greater", "lessOrEquals", "greaterOrEquals"),
+    *("like", "ilike", "notLike", "notILike"),
+)
 _DATE_UNITS: Final = ("day", "week", "month", "quarter", "year")
 _ROUGH_UNITS: Final = ("week", "month", "quarter", "year")
 
@@ -109,15 +115,34 @@ def _case(arguments: list[Typed]) -> Typed:
 
 
 def _extreme(arguments: list[Typed]) -> Typed:
-    return common(arguments)
+    """Of truth values it is a number; beside NULL alone one stays what it is."""
+    found = common(arguments)
+    is_compared = all(argument.kind is Kind.BOOLEAN for argument in arguments)
+    return replace(found, kind=Kind.INTEGER) if is_compared else found
+
+
+def _unless_null(give: Give) -> Give:
+    """NULL makes NULL, which has no type."""
+    return lambda arguments: NULL if any(each.kind is Kind.NOTHING for each in arguments) else give(arguments)
 
 
 def logic_type(arguments: list[Typed]) -> Typed:
     """`and`, `or`, `not`: a number, unless a truth value takes part."""
     kinds = {argument.kind for argument in arguments}
+    if kinds == {Kind.NOTHING}:
+        return NULL
     if Kind.UNKNOWN in kinds and Kind.BOOLEAN not in kinds:
         return unknown(first_reason(arguments) or "a part of the condition is not known", any_nullable(arguments))
     return Typed(Kind.BOOLEAN if Kind.BOOLEAN in kinds else Kind.INTEGER, any_nullable(arguments))
+
+
+def comparison_type(arguments: list[Typed]) -> Typed:
+    """A comparison knows two values only, unless a timestamp of events or sessions takes part."""
+    if not any(argument.is_timestamp for argument in arguments):
+        return INTEGER
+    if any(argument.kind is Kind.NOTHING for argument in arguments):
+        return unknown("what a timestamp compared with NULL gives depends on the server")
+    return Typed(Kind.INTEGER, any_nullable(arguments))
 
 
 def _to_date(arguments: list[Typed]) -> Typed:
@@ -156,7 +181,7 @@ def _start_of_interval(arguments: list[Typed]) -> Typed:
     value, interval = arguments[0], arguments[-1]
     if interval.kind is not Kind.INTERVAL or interval.constant is None:
         return unknown("the length of the interval is not written in the query", value.nullable)
-    return Typed(Kind.DATE if interval.constant in _ROUGH_UNITS else Kind.DATETIME, value.nullable)
+    return Typed(Kind.DATE if interval.constant in _ROUGH_UNITS else Kind.DATETIME, any_nullable(arguments))
 
 
 def _added(unit: str) -> Give:
@@ -186,7 +211,8 @@ def _element(arguments: list[Typed]) -> Typed:
     if len(arguments) < 2 or arguments[1].kind in (Kind.ARRAY, Kind.UNKNOWN, Kind.TUPLE):
         return unknown(first_reason(arguments) or "what is looked up in the array is not known")
     found = _item(arguments)
-    return found.as_nullable(any_nullable([found, arguments[1]]))
+    is_nested = found.kind in (Kind.ARRAY, Kind.TUPLE)
+    return found.as_nullable(False if is_nested else any_nullable([found, arguments[1]]))
 
 
 def _item(arguments: list[Typed]) -> Typed:
@@ -231,23 +257,25 @@ SPECIAL: Final[dict[str, Give]] = {
     **dict.fromkeys(("if", "multiIf"), _branches),
     **dict.fromkeys(("coalesce", "ifNull"), _coalesce),
     **dict.fromkeys(("least", "greatest"), _extreme),
-    **dict.fromkeys(("and", "or", "not", "xor"), logic_type),
-    **dict.fromkeys(("toDate", "to_date"), _to_date),
-    **dict.fromkeys(("dateTrunc", "date_trunc"), _trunc),
+    **dict.fromkeys(("and", "or", "not"), logic_type),
+    **dict.fromkeys(_COMPARISONS, comparison_type),
+    **dict.fromkeys(("toDate", "to_date"), _unless_null(_to_date)),
+    **dict.fromkeys(("dateTrunc", "date_trunc"), _unless_null(_trunc)),
     **dict.fromkeys(("dateAdd", "date_add", "dateSub", "date_subtract", "timeStampAdd", "timeStampSub"), _date_add),
     **dict.fromkeys(("arrayJoin", "arrayFirst", "arrayLast"), _item),
     **dict.fromkeys(("modulo", "moduloOrZero", "positiveModulo"), _multiply),
     **dict.fromkeys(("intDiv", "intDivOrZero"), _whole),
-    "arrayElement": _element,
+    "arrayElement": _unless_null(_element),
     "plus": _plus,
     "minus": _minus,
     "multiply": _multiply,
     "divide": _divide,
     "_caseWithExpression": _case,
-    "toDateTime": _to_datetime,
+    "toDateTime": _unless_null(_to_datetime),
     "toTimeZone": _same_moment,
-    "toStartOfInterval": _start_of_interval,
+    "toStartOfInterval": _unless_null(_start_of_interval),
+    "xor": _unless_null(logic_type),
     "array": _array,
-    "arrayFilter": _filtered,
+    "arrayFilter": _unless_null(_filtered),
     "arraySum": _array_sum,
 }

@@ -44,7 +44,8 @@ class Typed:
     of what.
 
     `item` is the type of an array's items. `keys` is set for a place inside a column of JSON: the keys that lead to it.
-    `constant` is the value of a constant, and the unit of an interval.
+    `constant` is the value of a constant, and the unit of an interval. `is_timestamp` marks the timestamps of events
+    and sessions: a comparison with one of them can be NULL, unlike any other (docs/server.md#hogql).
     """
 
     kind: Kind
@@ -53,6 +54,7 @@ class Typed:
     item: Typed | None = None
     keys: tuple[str, ...] | None = None
     constant: str | int | None = None
+    is_timestamp: bool = False
 
     @property
     def word(self) -> str:

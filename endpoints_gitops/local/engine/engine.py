@@ -14,6 +14,7 @@ from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.local.engine.answers import converted
 from endpoints_gitops.local.engine.binding import bind
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
+from endpoints_gitops.local.engine.select import Printed
 from endpoints_gitops.local.engine.session import Raw, Session
 from endpoints_gitops.local.engine.storage import stored_tables
 from endpoints_gitops.local.engine.tables import Table
@@ -66,8 +67,7 @@ class Engine:
         Raises QueryRefused for what cannot be translated. What only ClickHouse refuses has no columns, as on the
         server: '' may stand where only a number would do.
         """
-        tree = _parsed(str(query_node["query"]))
-        printed = translate(bind(tree, dict.fromkeys(variables_used(tree), "")), self._tables, self._now)
+        printed = self._described(str(query_node["query"]))
         try:
             types = self._session.types_of(printed.text)
         except QueryRefused:
@@ -75,6 +75,16 @@ class Engine:
         return [
             Column(name=item.name, type=type_word(written)) for item, written in zip(printed.items, types, strict=True)
         ]
+
+    def types(self, sql: str) -> Sequence[tuple[str, str]]:
+        """The names of a query's columns and ClickHouse's types, without running it. Raises QueryRefused."""
+        printed = self._described(sql)
+        types = self._session.types_of(printed.text)
+        return [(item.name, written) for item, written in zip(printed.items, types, strict=True)]
+
+    def _described(self, sql: str) -> Printed:
+        tree = _parsed(sql)
+        return translate(bind(tree, dict.fromkeys(variables_used(tree), "")), self._tables, self._now)
 
     def run(
         self, sql: str, values: Mapping[str, Any], *, limit: int | None = None, offset: int | None = None
