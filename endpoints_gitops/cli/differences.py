@@ -15,7 +15,7 @@ from typing import Final, TypedDict
 from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.plan.meaning import Key, variables_of
-from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.files import read_regular_file, shown
 
 _CONTEXT_LINES: Final = 3
 _ABSENT: Final = "(nothing)"
@@ -169,7 +169,7 @@ def _moved(header: str, lines_before: int) -> str:
 def _written(path: str, line: int) -> tuple[str, str]:
     """Key and value as they stand in a line of a file."""
     try:
-        text = Path(path).read_text(encoding="utf-8-sig", errors="replace").splitlines()[line - 1]
+        text = read_regular_file(Path(path)).decode("utf-8-sig", "replace").splitlines()[line - 1]
     except (OSError, IndexError):
         return "", ""
     key, _, value = text.partition(":")

@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 
 from endpoints_gitops.errors import InvalidInput, Problem, first_problems
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.model.name import is_endpoint_name
+from endpoints_gitops.model.name import is_endpoint_name, is_environment_name
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, query_hash
 
 SCHEMA_VERSION: Final = 2
@@ -227,7 +227,9 @@ class _Reader:
             self._add(index, f"freshness_seconds is a number of seconds, not {str(freshness)[:20]}", _RESTORE)
         if not is_endpoint_name(block["name"]):
             self._add(index, f"{block['name'][:80]!r} is not the name of an endpoint", _RESTORE)
-        for key in ("environment", "endpoint_id", "kind"):
+        if not is_environment_name(block["environment"]):
+            self._add(index, f"{block['environment'][:80]!r} is not the name of an environment", _RESTORE)
+        for key in ("endpoint_id", "kind"):
             if not block[key].strip() or not block[key].isprintable():
                 self._add(index, f"{key} is {block[key][:80]!r}, which cannot be", _RESTORE)
 

@@ -9,6 +9,14 @@ NAME_PATTERN: Final = r"^[a-zA-Z][a-zA-Z0-9_-]{0,127}$"  # docs/server.md#bodies
 _NAME: Final = re.compile(NAME_PATTERN)
 
 
+_ENVIRONMENT: Final = re.compile(r"[^\x00-\x1f\x7f/\\:.][^\x00-\x1f\x7f/\\:]{0,127}")
+
+
+def is_environment_name(text: str) -> bool:
+    """Whether an environment can be called this: it names folders too, so it may not lead anywhere else."""
+    return _ENVIRONMENT.fullmatch(text) is not None and text.isprintable() and bool(text.strip())
+
+
 def is_endpoint_name(text: str) -> bool:
     """Whether the server takes this as the name of an endpoint (docs/server.md#bodies)."""
     return _NAME.fullmatch(text) is not None

@@ -38,7 +38,7 @@ from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint, query
 from endpoints_gitops.workspace.base import BaseUnavailable, Location, base_of
 from endpoints_gitops.workspace.commits import definitions_at
 from endpoints_gitops.workspace.definitions import read_all
-from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.files import read_regular_file, shown
 from endpoints_gitops.workspace.git import Repository, repository, resolved
 from endpoints_gitops.workspace.selection import managed, select_names
 
@@ -209,7 +209,7 @@ def _plan(what: str, here: Here) -> Against:
     from endpoints_gitops.codecs.plan import read_plan
 
     try:
-        content = Path(what).read_bytes()
+        content = read_regular_file(Path(what))
     except OSError as error:
         message = f"the plan {shown(Path(what))} cannot be read: {error.strerror or error}"
         raise BaseUnavailable(message, fix=f"endpoints-gitops plan -o {what}") from error

@@ -20,7 +20,8 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.plan.variables import disagreements, statements
 from endpoints_gitops.workspace.base import Location
-from endpoints_gitops.workspace.definitions import SUFFIXES, list_files, read_file
+from endpoints_gitops.workspace.definitions import SUFFIXES, bounding_folder, list_files, read_file
+from endpoints_gitops.workspace.files import read_regular_file
 from endpoints_gitops.workspace.plugins import installed
 
 _WORTH_PROCESSES: Final = 400
@@ -118,17 +119,18 @@ def _place(finding: Finding) -> tuple[str, int, int, str, str, str]:
 def _meant(here: Location, word: str) -> tuple[list[File], list[Problem]]:
     folder = here.folder
     path = Path(word).expanduser()
-    if word and path.is_dir():
+    is_definition = path.name.lower().endswith(SUFFIXES)
+    if word and path.is_dir() and not is_definition:
+        bounding_folder(path, folder)
         found, problems = list_files(path)
         return [_file(one, folder, path) for one in found], problems
-    if path.is_file() and path.name.lower().endswith(SUFFIXES):
+    if is_definition and os.path.lexists(path):
         return [_file(path, folder, path.parent)], []
     return _selected(here, word)
 
 
 def _file(path: Path, folder: Path, otherwise: Path) -> File:
-    is_inside = path.resolve().is_relative_to(folder.resolve())
-    return File(path=path, folder=folder if is_inside else otherwise)
+    return File(path=path, folder=bounding_folder(path, folder) or otherwise)
 
 
 def _selected(here: Location, selector: str) -> tuple[list[File], list[Problem]]:
@@ -274,7 +276,7 @@ def _disagreeing(results: Sequence[_Result], others: Iterable[File]) -> Iterator
 
 def _mentions(file: File, names: Collection[str]) -> bool:
     try:
-        content = file.path.read_bytes()
+        content = read_regular_file(file.path)
     except OSError:
         return False
     return any(word.decode() in names for word in _WORD.findall(content))

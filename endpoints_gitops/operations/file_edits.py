@@ -13,7 +13,7 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.plan.meaning import of_definition, of_endpoint, same
 from endpoints_gitops.workspace.definitions import path_for
-from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
 from endpoints_gitops.workspace.git import dirty, repository
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def keep_uncommitted(edits: Iterable[FileEdit], work: Workplace) -> tuple[Path, 
 def content_of(path: Path) -> bytes | None:
     """The bytes of a file, None where there is none. Raises UsageError for one that cannot be read."""
     try:
-        return path.read_bytes()
+        return read_regular_file(path)
     except FileNotFoundError:
         return None
     except OSError as error:

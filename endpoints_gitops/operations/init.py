@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Final
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.workspace.credentials import DEFAULT_HOST
-from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
 from endpoints_gitops.workspace.settings import POSTHOG_CLI
 
 OWN_FILE: Final = "endpoints.toml"
@@ -54,11 +55,11 @@ def write_configuration(here: Path, *, folder: str, environment: NewEnvironment)
     new `endpoints.toml`. Raises UsageError for a `pyproject.toml` that is no TOML.
     """
     project = here / _PYPROJECT
-    if project.is_file() and (content := _appended(project, folder, environment)) is not None:
+    if os.path.lexists(project) and (content := _appended(project, folder, environment)) is not None:
         write_atomically(project, content)
         return project
     own = here / OWN_FILE
-    if own.exists():
+    if os.path.lexists(own):
         raise UsageError(f"{shown(own)} is there already", code="init.taken")
     write_atomically(own, _table("", folder, environment).encode("utf-8"))
     return own
@@ -77,7 +78,11 @@ def write_example(folder: Path) -> Path | None:
 
 def _appended(project: Path, folder: str, environment: NewEnvironment) -> bytes | None:
     """The file with our table behind what it has; None where no table can follow (`tool` is written inline)."""
-    before = project.read_bytes()
+    try:
+        before = read_regular_file(project)
+    except OSError as error:
+        message = f"cannot be read: {error.strerror or error}"
+        raise UsageError(message, where=shown(project), code="configuration.unreadable") from error
     text = _toml_text(project, before)
     newline = "\r\n" if "\r\n" in text else "\n"
     table = _table(_TABLE, folder, environment).replace("\n", newline)

@@ -20,7 +20,7 @@ from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.operations.file_edits import Changes, FileEdit, NodePath, Unprovable, content_of, edit_of
 from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint, same
-from endpoints_gitops.workspace.files import inside, shown
+from endpoints_gitops.workspace.files import inside, read_regular_file, shown
 
 _SHARED: Final = ("type", "label", "values", "multi")
 _SIMPLE: Final = {
@@ -230,7 +230,7 @@ def _prove(taking: Taking, content: bytes, sql: str | None) -> None:
     def read_beside(name: str) -> bytes:
         if sql is not None:
             return sql.encode("utf-8")
-        return (Path(taking.loaded.path).parent / name).read_bytes()
+        return read_regular_file(Path(taking.loaded.path).parent / name)
 
     after = of_definition(read_definition(taking.loaded.path, content, read_beside), taking.environment)
     before, server = of_definition(taking.loaded, taking.environment), of_endpoint(taking.endpoint)

@@ -15,7 +15,7 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.configuration_file import find_table, key_mistake, read_table
-from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.files import is_other_repository, leads_out, shown
 from endpoints_gitops.workspace.settings import POSTHOG_CLI, Configuration, EnvironmentSettings
 
 DEFAULT_DIR: Final = "endpoints"
@@ -24,11 +24,12 @@ PREFIX: Final = "ENDPOINTS_GITOPS_"
 
 
 def load_configuration(start: Path, env: Mapping[str, str]) -> Configuration:
-    """Read the nearest configuration, from `start` upward.
+    """Read the nearest configuration, from `start` up to the top of its git work tree; outside one, in `start` alone.
 
-    Raises InvalidInput with every mistake in it, UsageError where one folder holds two configurations.
+    Raises InvalidInput with every mistake in it, UsageError where one folder holds two configurations, and for one that
+    belongs to another user.
     """
-    found = find_table(start.resolve())
+    found = find_table(start.resolve(), env)
     overrides = {
         name.removeprefix(PREFIX): value for name, value in env.items() if name.startswith(PREFIX) and value.strip()
     }
@@ -68,12 +69,24 @@ def named_environment(configuration: Configuration, name: str) -> EnvironmentSet
 def definitions_folder(configuration: Configuration, environment: EnvironmentSettings, option: str | None) -> Path:
     """The definitions folder: `--dir`, else `ENDPOINTS_GITOPS_DIR`, else the configuration's, else `endpoints`.
 
-    The first two are relative to the current folder, the others to the one that holds the configuration.
+    The first two are relative to the current folder, and may be anywhere. The others are relative to the folder of the
+    configuration. Raises UsageError where they lead out of its repository, or into another one.
     """
     said = option or configuration.overrides.get("DIR")
     if said:
         return Path(said).expanduser()
-    return configuration.folder / (environment.dir or DEFAULT_DIR)
+    folder = configuration.folder / (environment.dir or DEFAULT_DIR)
+    if leads_out(folder, configuration.folder):
+        message = f"the definitions folder {shown(folder)} leads out of the repository, to {folder.resolve()}"
+        fix = "use a folder inside it, or name the folder with --dir"
+        raise UsageError(message, where=_place(configuration), fix=fix, code="files.outside")
+    if is_other_repository(folder, configuration.folder):
+        message = (
+            f"the definitions folder {shown(folder)} is in a git repository of its own, not in the configuration's"
+        )
+        fix = "put the configuration into that repository, or name the folder with --dir"
+        raise UsageError(message, where=_place(configuration), fix=fix, code="files.outside")
+    return folder
 
 
 def _unknown_environment(configuration: Configuration, name: str) -> UsageError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from endpoints_gitops.errors import MOST_PROBLEMS, InvalidInput, Problem, UsageError, first_problems
-from endpoints_gitops.model.name import is_endpoint_name
+from endpoints_gitops.model.name import is_endpoint_name, is_environment_name
 from endpoints_gitops.model.origin import host_mistake
-from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.files import read_regular_file, shown, work_tree
 from endpoints_gitops.workspace.settings import POSTHOG_CLI, Configuration, EnvironmentSettings
 from endpoints_gitops.workspace.toml_places import line_of
 
@@ -21,7 +23,7 @@ ENVIRONMENT_KEYS: Final = ("host", "project_id", "key", "allow_insecure", "dir",
 USE_KEYS: Final = ("version", "reads", "columns", "examples")
 READS: Final = ("position", "name", "call")
 _TABLE: Final = "endpoints-gitops"
-_SOURCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|dotenv:.+:[A-Za-z_][A-Za-z0-9_.]*|posthog-cli")
+_SOURCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|dotenv:[^\0\n]+:[A-Za-z_][A-Za-z0-9_.]*|posthog-cli")
 _A_KEY: Final = re.compile(r"ph[a-z]_")
 
 
@@ -35,12 +37,18 @@ class Table:
     value: Mapping[str, Any]
 
 
-def find_table(start: Path) -> Table | None:
-    """The nearest table from `start` upward, None where there is none.
+def find_table(start: Path, env: Mapping[str, str]) -> Table | None:
+    """The nearest table from `start` up to the top of its git work tree, None where there is none.
 
-    A `pyproject.toml` without the table is somebody else's and passed over.
+    Outside a work tree, only `start` is searched. A `pyproject.toml` without the table is passed over. Raises
+    UsageError for a file that belongs to another user.
     """
-    return next(filter(None, (table_in(folder, _text) for folder in (start, *start.parents))), None)
+    top = work_tree(start) or start
+    folders = (folder for folder in (start, *start.parents) if folder.is_relative_to(top))
+    table = next(filter(None, (table_in(folder, _text) for folder in folders)), None)
+    if table is not None:
+        _refuse_other_owner(table.path, top, env)
+    return table
 
 
 def table_in(folder: Path, read: Callable[[Path], str | None]) -> Table | None:
@@ -116,7 +124,11 @@ class _Reader:
                 self.add((*path, key), f"unknown key {key!r}", known, key)
 
     def text(self, value: Mapping[str, Any], path: tuple[str, ...], key: str) -> str | None:
-        return self._typed(value, path, key, str, "text")
+        text = self._typed(value, path, key, str, "text")
+        if text is not None and "\0" in text:
+            self.add((*path, key), f"{key} contains NUL")
+            return None
+        return text
 
     def flag(self, value: Mapping[str, Any], path: tuple[str, ...], key: str) -> bool | None:
         return self._typed(value, path, key, bool, "true or false")
@@ -183,6 +195,8 @@ def _environment(
     reader: _Reader, name: str, value: Mapping[str, Any], common: EnvironmentSettings
 ) -> EnvironmentSettings:
     path = ("environments", name)
+    if not is_environment_name(name):
+        reader.add(path, "an environment's name has no /, \\, : or control character, and does not begin with a dot")
     reader.only(ENVIRONMENT_KEYS, value, path)
     settings = _settings(reader, value, path, common)
     host, key = reader.text(value, path, "host"), reader.text(value, path, "key")
@@ -261,7 +275,7 @@ def _from_endpoints_toml(path: Path, text: str | None) -> Table | None:
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_regular_file(path).decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -270,6 +284,23 @@ def _text(path: Path) -> str | None:
     except UnicodeDecodeError as error:
         message = "this file is not UTF-8"
         raise UsageError(message, where=shown(path), fix="save it as UTF-8", code="configuration.unreadable") from error
+
+
+def _refuse_other_owner(path: Path, top: Path, env: Mapping[str, str]) -> None:
+    """Accept what git accepts: the user's own files, root's, those of the user of sudo, and folders that git trusts."""
+    if not hasattr(os, "geteuid"):
+        return
+    sudo = env.get("SUDO_UID", "")
+    accepted = {os.geteuid(), 0, int(sudo) if sudo.isascii() and sudo.isdigit() else 0}
+    strangers = {found.st_uid for found in (path.lstat(), path.stat())} - accepted
+    if not strangers:
+        return
+    from endpoints_gitops.workspace.git import is_safe_directory
+
+    if not is_safe_directory(top):
+        message = f"this file belongs to another user (uid {min(strangers)}), and is not used"
+        fix = f"if you trust it: git config --global --add safe.directory {shlex.quote(str(top))}"
+        raise UsageError(message, where=shown(path), fix=fix, code="configuration.owner")
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:

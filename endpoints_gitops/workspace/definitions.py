@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,16 @@ from typing import Final
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.name import is_endpoint_name
-from endpoints_gitops.workspace.files import inside, shown
+from endpoints_gitops.model.printable import printable
+from endpoints_gitops.workspace.files import (
+    inside,
+    leads_out,
+    read_regular_file,
+    real_path,
+    remove_leftovers,
+    shown,
+    work_tree,
+)
 
 SUFFIXES: Final = (".yaml", ".yml")
 _NAMED_TWINS: Final = 3
@@ -47,19 +55,35 @@ def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
         there = "is no folder" if folder.exists() else "is not there"
         message = f"the definitions folder {shown(folder)} {there}"
         raise UsageError(message, fix="endpoints-gitops init, or name the folder with --dir", code="definitions.folder")
-    walk = _Walk()
+    walk = _Walk(boundary=work_tree(folder) or real_path(folder))
     return sorted(walk.files(folder), key=lambda path: path.parts), walk.problems
 
 
 def read_file(path: Path, folder: Path) -> LoadedDefinition:
-    """One definition, whose `query_file` may not lead out of `folder`. Raises InvalidInput with all that is wrong."""
+    """One definition, whose `query_file` may not lead out of `folder`. Raises InvalidInput with all that is wrong.
+
+    The path may not be a link that leads out of the repository.
+    """
     from endpoints_gitops.codecs.definition import read_definition
 
+    if path.is_symlink() and leads_out(path, folder):
+        raise InvalidInput((_outside(path),))
     try:
         content = _content(path)
     except OSError as error:
         raise InvalidInput((_unreadable(path, error),)) from error
     return read_definition(shown(path), content, _reader_beside(path, folder))
+
+
+def bounding_folder(path: Path, folder: Path) -> Path | None:
+    """The definitions folder, if a path that a command line names is in it, else None.
+
+    Raises UsageError for a path in the definitions folder that links lead out of the repository.
+    """
+    is_below = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))  # noqa: PTH100 - links are not followed
+    if is_below and leads_out(path, folder):
+        raise UsageError(f"{shown(path)} leads out of the repository, to {real_path(path)}", code="files.outside")
+    return folder if real_path(path).is_relative_to(real_path(folder)) else None
 
 
 def path_for(name: str, folder: Path, definitions: Iterable[LoadedDefinition]) -> Path:
@@ -84,13 +108,14 @@ def path_for(name: str, folder: Path, definitions: Iterable[LoadedDefinition]) -
 
 @dataclass(slots=True)
 class _Walk:
-    """Folders that symbolic links reach twice are read once, so a circle of links ends."""
+    """Links lead nowhere out of `boundary`, and what they reach twice is read once, so a circle of links ends."""
 
+    boundary: Path
     problems: list[Problem] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
 
     def files(self, folder: Path) -> Iterator[Path]:
-        real = folder.resolve()
+        real = real_path(folder)
         if real in self.seen:
             return
         self.seen.add(real)
@@ -99,33 +124,47 @@ class _Walk:
         except OSError as error:
             self.problems.append(_unreadable(folder, error))
             return
+        remove_leftovers(folder, (entry.name for entry in entries if entry.name.startswith(".")))
         for entry in entries:
-            if entry.name.startswith("."):
+            path, is_definition = folder / entry.name, entry.name.lower().endswith(SUFFIXES)
+            is_folder = _is_folder(entry)
+            if entry.name.startswith(".") or not (is_folder or is_definition):
                 continue
-            if entry.is_dir():
-                yield from self.files(folder / entry.name)
-            elif entry.name.lower().endswith(SUFFIXES):
-                yield folder / entry.name
+            if entry.is_symlink() and not real_path(path).is_relative_to(self.boundary):
+                self.problems.append(_outside(path))
+            elif is_folder and is_definition:
+                self.problems.append(_unreadable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))))
+            elif is_folder:
+                yield from self.files(path)
+            else:
+                yield path
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _content(path: Path, what: str = "a definition") -> bytes:
     """The bytes of a file; what is no file (a pipe would never end) or too large is refused before it is read."""
     from endpoints_gitops.codecs.text import LARGEST_FILE, refuse_size
 
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is no regular file")
-    if found.st_size > LARGEST_FILE:
-        refuse_size(shown(path), found.st_size, what=what)
-    return path.read_bytes()
+    content = read_regular_file(path, largest=LARGEST_FILE)
+    if len(content) > LARGEST_FILE:
+        refuse_size(shown(path), path.stat().st_size, what=what)
+    return content
 
 
 def _reader_beside(path: Path, folder: Path) -> Callable[[str], bytes]:
     def read_beside(name: str) -> bytes:
         place = path.parent / name
-        if not place.resolve().is_relative_to(folder.resolve()):
+        if "\0" in name or not real_path(place).is_relative_to(real_path(folder)):
             fix = f"move the file into {shown(folder)}"
-            raise UsageError(f"query_file {name} is outside the definitions folder", fix=fix, code="files.outside")
+            raise UsageError(
+                f"query_file {printable(name)} is outside the definitions folder", fix=fix, code="files.outside"
+            )
         return _content(place, "a query")
 
     return read_beside
@@ -152,6 +191,11 @@ def _doubled_at(loaded: LoadedDefinition, same: list[LoadedDefinition]) -> Probl
         code="definition.duplicate",
         fix="keep one of the files, or give the other a name of its own",
     )
+
+
+def _outside(path: Path) -> Problem:
+    message = "this link leads out of the repository, and is not followed"
+    return Problem(path=shown(path), message=message, code="definition.outside", fix="copy what it leads to")
 
 
 def _unreadable(path: Path, error: OSError) -> Problem:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import stat
+import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 from endpoints_gitops.errors import UsageError
+
+_LEFTOVER: Final = re.compile(r"\..*\.[0-9a-f]{12}\.tmp")
+_IGNORE, _NEW = ".gitignore", "new"
+_OLD_SECONDS: Final = 3600.0
 
 
 def inside(folder: Path, path: Path) -> Path:
     """The real place of `path`, every symbolic link followed. Raises UsageError where that is not inside `folder`."""
-    real = path.resolve()
-    if not real.is_relative_to(folder.resolve()):
+    real = real_path(path)
+    if not real.is_relative_to(real_path(folder)):
         leads = f" (it leads to {real})" if path.is_symlink() or real != Path(os.path.normpath(path.absolute())) else ""
         message = f"{shown(path)} is outside {shown(folder)}{leads}: nothing is written there"
         raise UsageError(message, fix="use a file inside that folder", code="files.outside")
@@ -27,18 +36,44 @@ def write_atomically(path: Path, content: bytes, *, folder: Path | None = None) 
     Nothing is written outside `folder` (default: the one that `path` is in), whatever symbolic links say; a link to a
     file inside is written through. The mode of a file that was there is kept. Raises UsageError where the file cannot
     be written, and then the old one is whole.
+
+    What a killed command leaves is ignored by git, and removed by the next command that lists or writes the folder.
     """
     real = inside(folder or path.parent, path)
     with _told(path):
         real.parent.mkdir(parents=True, exist_ok=True)
         mode = _mode_of(real)
-        temporary = real.with_name(f".{real.name[:80]}.{os.urandom(6).hex()}.tmp")
-        try:
-            _write_new(temporary, content, mode)
-            temporary.replace(real)
-        finally:
-            temporary.unlink(missing_ok=True)
+        _remove_leftovers_once(str(real.parent))
+        with _scratch_folder(real) as scratch:
+            _write_new(scratch / _NEW, content, mode)
+            (scratch / _NEW).replace(real)
         sync_folder(real.parent)
+
+
+def read_regular_file(path: Path, *, largest: int | None = None) -> bytes:
+    """The content of a file, at most `largest` + 1 bytes of it.
+
+    Raises OSError, without waiting, for what is not a regular file (a FIFO, a device, a folder) and for a path that no
+    system takes.
+    """
+    try:
+        _refuse_special(os.stat(path))  # noqa: PTH116 - before it is opened: opening some devices does something
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "a path cannot contain NUL") from error
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        _refuse_special(os.fstat(handle))
+        return file.read() if largest is None else file.read(largest + 1)
+
+
+def leads_out(path: Path, folder: Path) -> bool:
+    """Whether a path, links followed, is outside of the repository that `folder` is in; without one, of `folder`."""
+    return not real_path(path).is_relative_to(work_tree(folder) or real_path(folder))
+
+
+def real_path(path: Path) -> Path:
+    """The path with every link followed; a circle of links stays as it is."""
+    return Path(os.path.realpath(path))
 
 
 def work_tree(start: Path) -> Path | None:
@@ -46,10 +81,27 @@ def work_tree(start: Path) -> Path | None:
 
     The top is the nearest folder with a `.git`, which no commit can contain. A bare repository is no work tree.
     """
-    real = start.resolve()
+    real = real_path(start)
     if ".git" in real.parts:
         return None
     return next((folder for folder in (real, *real.parents) if _has_git(folder)), None)
+
+
+def is_other_repository(folder: Path, within: Path) -> bool:
+    """Whether a folder is in a work tree that lies inside of the one of `within`, and is not a submodule of it."""
+    top, inner = work_tree(within), work_tree(folder)
+    if top is None or inner is None or inner == top:
+        return inner != top
+    outer_git, inner_git = _git_folder(top), _git_folder(inner)
+    return inner_git == inner / ".git" or not inner_git.is_relative_to(outer_git)
+
+
+def remove_leftovers(folder: Path, names: Iterator[str] | None = None) -> None:
+    """Remove what killed commands left in a folder. What another process is writing stays."""
+    for name in os.listdir(folder) if names is None else names:  # noqa: PTH208 - only names are needed
+        if name.endswith(".tmp") and _LEFTOVER.fullmatch(name):
+            with contextlib.suppress(OSError):
+                _remove_leftover(folder / name)
 
 
 def sync_folder(folder: Path) -> None:
@@ -68,6 +120,96 @@ def shown(path: Path) -> str:
     absolute = os.path.abspath(path)  # noqa: PTH100 - likewise
     below = absolute.removeprefix(here.rstrip(os.sep) + os.sep) if absolute != here else "."
     return below.replace(os.sep, "/")
+
+
+@cache
+def _remove_leftovers_once(folder: str) -> None:
+    """Once in a process: writing a thousand files must not list their folder a thousand times."""
+    remove_leftovers(Path(folder))
+
+
+@contextlib.contextmanager
+def _scratch_folder(path: Path) -> Iterator[Path]:
+    """A folder beside a file, for its new content. Git ignores it from the moment in which it holds anything.
+
+    It is locked while it is used, so that a folder that nobody locks is known to be left over.
+    """
+    while True:
+        scratch = path.with_name(f".{path.name[:80]}.{os.urandom(6).hex()}.tmp")
+        scratch.mkdir(mode=0o700)
+        handle = None
+        try:
+            handle = _locked(scratch)
+            (scratch / _IGNORE).write_bytes(b"*\n")
+        except (FileNotFoundError, BlockingIOError):  # another process took the unlocked folder for a leftover
+            _close(handle)
+            continue
+        break
+    try:
+        yield scratch
+    finally:
+        _empty(scratch)
+        _close(handle)
+
+
+def _remove_leftover(scratch: Path) -> None:
+    """Raises OSError where it is in use, or something else than what `_scratch_folder` makes."""
+    if not stat.S_ISDIR(scratch.lstat().st_mode):
+        return
+    handle = _locked(scratch)
+    try:
+        if handle is not None or time.time() - scratch.stat().st_mtime > _OLD_SECONDS:
+            _empty(scratch)
+    finally:
+        _close(handle)
+
+
+def _empty(scratch: Path) -> None:
+    (scratch / _NEW).unlink(missing_ok=True)
+    (scratch / _IGNORE).unlink(missing_ok=True)
+    scratch.rmdir()
+
+
+def _locked(folder: Path) -> int | None:
+    """A handle that locks a folder until it is closed; None where the system has no such locks.
+
+    Raises BlockingIOError where another process holds the lock.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise
+    except OSError:  # a file system without locks
+        os.close(handle)
+        return None
+    return handle
+
+
+def _close(handle: int | None) -> None:
+    if handle is not None:
+        os.close(handle)
+
+
+def _refuse_special(found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
+
+
+def _git_folder(top: Path) -> Path:
+    """The folder that `.git` is, or names: that of a submodule lies inside the one of the repository around it."""
+    entry = top / ".git"
+    if entry.is_dir():
+        return entry.resolve()
+    word, _, path = read_regular_file(entry).decode("utf-8", "surrogateescape").strip().partition(": ")
+    return (top / path).resolve() if word == "gitdir" else entry
 
 
 def _has_git(folder: Path) -> bool:

@@ -134,6 +134,25 @@ def tracked_changes(found: Repository, folder: Path, commit: str | None = None) 
     return frozenset(found.top / name for name in _names(git(found.top, *words, settings=_without_filters(found))))
 
 
+def is_safe_directory(folder: Path) -> bool:
+    """Whether `safe.directory` of git's global or system configuration, or of GIT_CONFIG_COUNT, names this folder.
+
+    What the repository itself says does not count.
+    """
+    import subprocess
+
+    root = Path(folder.anchor)
+    try:
+        words = command(root, "config", "--type=path", "-z", "--get-all", "safe.directory")
+    except FileNotFoundError:
+        return False
+    env = environment(root) | {"GIT_DIR": os.devnull}
+    answer = subprocess.run(words, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    values = os.fsdecode(answer.stdout).split("\0")[:-1]
+    after_reset = values[len(values) - values[::-1].index("") :] if "" in values else values
+    return any(_is_named(folder, value) for value in after_reset)
+
+
 def git(folder: Path, *words: str, given: bytes | None = None, settings: Mapping[str, str] | None = None) -> bytes:
     """What a git command prints; `folder` is the top of a work tree, `settings` go over git's configuration.
 
@@ -200,6 +219,14 @@ def _safe_directories() -> dict[str, str]:
         | {f"GIT_CONFIG_VALUE_{n}": value for n, value in enumerate(values)}
         | {"GIT_CONFIG_COUNT": str(len(values))}
     )
+
+
+def _is_named(folder: Path, value: str) -> bool:
+    if value == "*":
+        return True
+    if value.endswith("/*"):
+        return folder.is_relative_to(Path(value[:-2]).resolve())
+    return os.path.isabs(value) and Path(value).resolve() == folder  # noqa: PTH117 - as git has it: `.` names none
 
 
 def _without_filters(found: Repository) -> dict[str, str]:

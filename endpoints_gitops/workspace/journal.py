@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
 
 SCHEMA_VERSION: Final = 1
 _NAME: Final = "journal.jsonl"
@@ -120,7 +120,7 @@ def unfinished(folder: Path) -> Unfinished | None:
     """
     path = folder / _NAME
     try:
-        content = path.read_bytes()
+        content = read_regular_file(path)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from endpoints_gitops.errors import CredentialsError
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.files import read_regular_file, shown
 
 
 def dotenv_values(path: Path) -> Mapping[str, str]:
@@ -46,7 +46,7 @@ def credentials_json(path: Path) -> Mapping[str, Json] | None:
 
 def _text(path: Path, *, must_exist: bool = True) -> str | None:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_regular_file(path).decode("utf-8-sig")
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not must_exist:
             return None

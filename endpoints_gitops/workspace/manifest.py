@@ -14,7 +14,7 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, PinnedExample, Use
 from endpoints_gitops.workspace.configuration import PREFIX, choose_environment, named_environment
-from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
 from endpoints_gitops.workspace.settings import Configuration, EnvironmentSettings
 from endpoints_gitops.workspace.toml_places import line_of
 
@@ -66,7 +66,7 @@ def read_lock_file(path: Path) -> Lock | None:
     from endpoints_gitops.codecs.lock import read_lock
 
     try:
-        content = path.read_bytes()
+        content = read_regular_file(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -80,7 +80,7 @@ def write_lock_file(path: Path, lock: Lock) -> bool:
     from endpoints_gitops.codecs.lock_text import write_lock
 
     content = write_lock(lock)
-    if path.is_file() and path.read_bytes() == content:
+    if path.is_file() and read_regular_file(path) == content:
         return False
     write_atomically(path, content)
     return True
@@ -109,7 +109,7 @@ def move_use(configuration: Configuration, environment: str, name: str, version:
     """
     path = configuration.path
     assert path is not None, "a use stands in a file"
-    content = path.read_bytes()
+    content = read_regular_file(path)
     write_atomically(path, _moved(path, content, environment, name, version))
 
 

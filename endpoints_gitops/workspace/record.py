@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import JsonObject
-from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
 from endpoints_gitops.workspace.state import held
 
 SCHEMA_VERSION: Final = 1
@@ -33,7 +33,7 @@ def load_record(folder: Path) -> StoredRecord:
     """The record in a state folder; empty where there is none, and with a warning where it cannot be used."""
     path = folder / _NAME
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_regular_file(path))
     except FileNotFoundError:
         return StoredRecord()
     except OSError as error:

@@ -194,9 +194,11 @@ def _in(path: Path) -> Iterable[Path]:
 def definitions_of(app: App) -> Path | None:
     """The definitions folder, where this checkout has one."""
     from endpoints_gitops.workspace.configuration import definitions_folder
+    from pytest_endpoints_gitops.trouble import set_up
 
     settings = app.configuration.environments.get(app.environment, app.configuration.common)
-    folder = definitions_folder(app.configuration, settings, None)
+    with set_up("the configuration cannot be used"):
+        folder = definitions_folder(app.configuration, settings, None)
     return folder if folder.is_dir() else None
 
 

@@ -200,12 +200,15 @@ def _near(option: Option, setting: Setting) -> str:
 
 
 def _lock(config: pytest.Config, said: Setting) -> Setting:
-    """From the rootdir upward, so the same from whichever folder pytest was started; not above the checkout."""
+    """From the rootdir upward, so the same from whichever folder pytest was started; not above the checkout.
+
+    Outside a git work tree, only the rootdir is searched, as for the configuration.
+    """
     if said.value:
         return said
-    for folder in (config.rootpath, *config.rootpath.parents):
-        if (folder / _LOCK).is_file():
+    folders = (config.rootpath, *config.rootpath.parents)
+    top = next((index for index, folder in enumerate(folders) if (folder / ".git").exists()), 0)
+    for folder in folders[: top + 1]:
+        if (folder / _LOCK).exists():
             return Setting(str(folder / _LOCK), "found")
-        if (folder / ".git").exists():
-            break
     return said

@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.pin import Pin
 from endpoints_gitops.workspace.configuration import definitions_folder
-from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.definitions import list_files
+from endpoints_gitops.workspace.files import read_regular_file, shown
 from endpoints_gitops.workspace.settings import Configuration
 
 
 def place_of_definition(configuration: Configuration, environment: str, name: str) -> str | None:
     """`path:line` of the definition of this name; None where no folder of definitions is at hand."""
     settings = configuration.environments.get(environment, configuration.common)
-    folder = definitions_folder(configuration, settings, None)
+    try:
+        paths, _ = list_files(definitions_folder(configuration, settings, None))
+    except UsageError:
+        return None
     named = re.compile(rf"^name:\s*[\"']?{re.escape(name)}[\"']?\s*(?:#.*)?$", re.MULTILINE)
-    for path in sorted((*folder.rglob("*.yaml"), *folder.rglob("*.yml"))):
+    for path in paths:
         place = _place(path, named)
         if place:
             return place
@@ -31,7 +36,7 @@ def place_of_pin(lock: Path, pin: Pin) -> str:
 
 def _place(path: Path, pattern: re.Pattern[str]) -> str | None:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular_file(path).decode("utf-8")
     except (OSError, UnicodeDecodeError):
         return None
     found = pattern.search(text)

@@ -16,7 +16,7 @@ from endpoints_gitops.codecs.recording import Recording, read_recording
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.json import canonical
 from endpoints_gitops.model.printable import one_line
-from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
 from pytest_endpoints_gitops.failures import (
     DamagedRecording,
     Detail,
@@ -55,7 +55,7 @@ class Recordings:
             kept = _kept(path)
         except FileNotFoundError:
             raise self._missing(call) from None
-        except (InvalidInput, ValueError) as error:  # ValueError: nested more deeply than can be packed
+        except (InvalidInput, OSError, ValueError) as error:  # ValueError: nested more deeply than can be packed
             raise _damaged(call, path, error) from None
         self._check(call, path, kept)
         return replace(kept.recording, rows=marshal.loads(kept.rows))  # noqa: S302 - packed by this process
@@ -163,13 +163,15 @@ def _kept(path: Path) -> _Kept:
 
 @lru_cache(maxsize=128)
 def _read(path: str, _version: tuple[int, ...]) -> _Kept:
-    recording = read_recording(Path(path).read_bytes(), path)
+    recording = read_recording(read_regular_file(Path(path)), path)
     rows: Any = recording.rows
     return _Kept(replace(recording, rows=()), marshal.dumps(rows), canonical(recording.variables))
 
 
-def _damaged(call: Call, path: Path, error: InvalidInput | ValueError) -> DamagedRecording:
+def _damaged(call: Call, path: Path, error: InvalidInput | OSError | ValueError) -> DamagedRecording:
     said = error.problems[0].message if isinstance(error, InvalidInput) else str(error)
+    if isinstance(error, OSError):
+        said = error.strerror or str(error)
     verdict = f"{call.label}: the recording cannot be read"
     details = (("received", one_line(said)), ("defined", shown(path)))
     return DamagedRecording(verdict, *details, command=call.command("refresh"))
@@ -188,7 +190,7 @@ def _stale(call: Call, path: Path, recording: Recording) -> StaleRecording:
 def _readable(path: Path) -> Recording | None:
     """For looking around: a file that is damaged is told to the test that asks for it."""
     try:
-        return read_recording(path.read_bytes(), str(path))
+        return read_recording(read_regular_file(path), str(path))
     except (InvalidInput, OSError):
         return None
 

@@ -299,7 +299,8 @@ def test_no_link_leads_out_of_the_folder(cli, client, create, checkout, tmp_path
         outside.write_text("name: visits\nquery: SELECT 1 AS n\n")
     (checkout.folder / "visits.yaml").symlink_to(outside)
     if is_there:
-        assert cli("pull").code == 0
+        ran = cli("pull")
+        assert (ran.code, "leads out of the repository" in ran.err) == (2, True)
         client.update_endpoint("visits", {"query": hogql("SELECT 2 AS n")})
     ran = cli("pull", "--theirs")
     assert ran.code == 2, ran.err

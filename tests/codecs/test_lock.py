@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from endpoints_gitops.codecs.lock import read_lock
 from endpoints_gitops.codecs.lock_text import write_lock
 from endpoints_gitops.errors import InvalidInput
-from endpoints_gitops.model.name import NAME_PATTERN
+from endpoints_gitops.model.name import NAME_PATTERN, is_environment_name
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, without_nulls
 
 PIN = Pin(
@@ -53,7 +54,7 @@ _VARIABLE = st.builds(
 ) | st.builds(PinnedVariable, name=_TEXT, type=_TEXT, required=st.booleans())
 _PIN = st.builds(
     Pin,
-    environment=_WORD,
+    environment=_WORD.filter(is_environment_name),
     name=st.from_regex(NAME_PATTERN, fullmatch=True),
     endpoint_id=_WORD,
     version=st.integers(1, 10_000),
@@ -175,7 +176,7 @@ BROKEN = {
     ),
     "an environment that is a line break": (
         WHOLE.replace('"prod"', '"a\\nb"', 1),
-        "environment is 'a\\nb', which cannot be",
+        "'a\\nb' is not the name of an environment",
     ),
     "no endpoint id": (WHOLE.replace(f'"{PIN.endpoint_id}"', '""', 1), "endpoint_id is '', which cannot be"),
     "an unknown table": ("extra = 1\n" + WHOLE, "unknown key 'extra'"),
@@ -195,6 +196,20 @@ BROKEN = {
         WHOLE.replace("default = '\"2026-07\"'", 'default = "2026 07"', 1),
         "a value is no JSON",
     ),
+    **{
+        f"a name that leads elsewhere: {name!r}": (
+            WHOLE.replace('"signups"', json.dumps(name)),
+            "is not the name of an endpoint",
+        )
+        for name in ("../../evil", "/etc/evil", "a/b", "..", ".", "", "nul\0", "a\nb", "-x", "x" * 129, "C:\\x")
+    },
+    **{
+        f"an environment that leads elsewhere: {name!r}": (
+            WHOLE.replace('environment = "prod"', f"environment = {json.dumps(name)}", 1),
+            "is not the name of an environment",
+        )
+        for name in ("../../evil", "/etc/evil", "a/b", "..", ".hidden", "", "nul\0", "a\nb", "x" * 129, "a\\b", "C:")
+    },
     "pins that are none": ("schema_version = 2\npins = 3\n", "pins is a list"),
 }
 

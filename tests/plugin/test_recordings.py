@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -46,6 +47,29 @@ def test_a_recording_of_another_query_is_stale(recorded):
 revenue@1: the recording is of another query
   expected   query {pin.query_hash[:12]}, version id {pin.version_id}     the lock
   received   query 000000000000, version id {pin.version_id}
+  defined    recordings/{FILE}
+  next       pytest --endpoints=refresh test_app.py::test_total"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "it is not a regular file"),
+        (os.mkdir, "Is a directory"),
+        (lambda path: path.symlink_to("/dev/zero"), "it is not a regular file"),
+    ],
+    ids=["fifo", "folder", "device"],
+)
+def test_what_is_no_file_in_place_of_a_recording_fails_at_once(recorded_once, make, said):
+    path = recorded_once.folder / "recordings" / FILE
+    path.unlink()
+    make(path)
+    assert (
+        recorded_once.failure(recorded_once.pytest())
+        == f"""\
+revenue@1: the recording cannot be read
+  received   {said}
   defined    recordings/{FILE}
   next       pytest --endpoints=refresh test_app.py::test_total"""
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -69,12 +71,173 @@ def test_an_environment_has_the_common_settings_under_its_own(load):
 def test_the_nearest_table_counts_and_other_peoples_projects_are_passed_over(tmp_path):
     near, far = tmp_path / "a" / "b" / "c", tmp_path
     near.mkdir(parents=True)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     (far / "pyproject.toml").write_text('[tool.endpoints-gitops]\ndir = "far"\n')
     (tmp_path / "a" / "pyproject.toml").write_text('[project]\nname = "other"\n')
     (tmp_path / "a" / "b" / "pyproject.toml").write_text("this is = = no toml, and not ours\n")
     assert load_configuration(near, {}).path == far / "pyproject.toml"
     (near / "endpoints.toml").write_text('dir = "near"\n')
     assert load_configuration(near, {}).common.dir == "near"
+
+
+def test_nothing_above_the_work_tree_is_searched(tmp_path):
+    (tmp_path / "endpoints.toml").write_text('dir = "above"\n')
+    (tmp_path / "pyproject.toml").mkdir()
+    top, here = tmp_path / "checkout", tmp_path / "checkout" / "a" / "b"
+    here.mkdir(parents=True)
+    assert load_configuration(here, {}).path is None, "outside a work tree, only the working folder is searched"
+    (top / "endpoints.toml").write_text('dir = "top"\n')
+    assert load_configuration(here, {}).path is None
+    subprocess.run(["git", "init", "--quiet", top], check=True)
+    assert load_configuration(here, {}).common.dir == "top"
+    (top / "endpoints.toml").unlink()
+    assert load_configuration(here, {}).path is None
+
+
+def test_a_git_that_is_none_is_not_the_top(tmp_path):
+    """What makes a work tree is a `.git` with a HEAD, or the file of a worktree or submodule."""
+    (tmp_path / "a" / ".git").mkdir(parents=True)
+    (tmp_path / "endpoints.toml").write_text('dir = "top"\n')
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    assert load_configuration(tmp_path / "a", {}).common.dir == "top"
+    (tmp_path / "a" / ".git").rmdir()
+    (tmp_path / "a" / ".git").write_text("gitdir: ../.git/modules/a\n")
+    assert load_configuration(tmp_path / "a", {}).path is None
+
+
+STRANGER = 4242
+
+
+@pytest.fixture
+def owned_by(monkeypatch):
+    """Files called `endpoints.toml` seem to belong to this user, whoever runs the tests."""
+
+    def owned(uid, *, link_only=False):
+        def of(result, path):
+            values = list(result)
+            values[4] = uid
+            return os.stat_result(values) if Path(path).name == "endpoints.toml" else result
+
+        for name in ("lstat",) if link_only else ("stat", "lstat"):
+            real = getattr(Path, name)
+            monkeypatch.setattr(Path, name, lambda path, *, real=real, **more: of(real(path, **more), path))
+
+    return owned
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_the_configuration_of_another_user_is_refused(load, tmp_path, owned_by, is_link):
+    load("")
+    owned_by(STRANGER, link_only=is_link)
+    with pytest.raises(UsageError, match=rf"belongs to another user \(uid {STRANGER}\), and is not used") as caught:
+        load("")
+    assert caught.value.code == "configuration.owner"
+    assert caught.value.fix.endswith(f"git config --global --add safe.directory {tmp_path}")
+
+
+@pytest.mark.parametrize("uid", [os.geteuid(), 0, 777])
+def test_the_user_root_and_the_user_of_sudo_are_accepted(tmp_path, owned_by, uid):
+    (tmp_path / "endpoints.toml").write_text('dir = "x"\n')
+    owned_by(uid)
+    assert load_configuration(tmp_path, {"SUDO_UID": "777"}).common.dir == "x"
+    if uid not in (0, os.geteuid()):
+        with pytest.raises(UsageError, match="belongs to another user"):
+            load_configuration(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("values", "is_accepted"),
+    [
+        (["{top}"], True),
+        (["*"], True),
+        (["{parent}/*"], True),
+        (["/elsewhere", "{top}"], True),
+        (["/elsewhere"], False),
+        (["{parent}"], False),
+        (["."], False),
+        (["{top}", ""], False),
+        (["", "{top}"], True),
+    ],
+)
+@pytest.mark.parametrize("source", ["global", "variables", "checkout"])
+def test_folders_that_git_trusts_are_accepted(tmp_path, owned_by, monkeypatch, values, is_accepted, source):
+    top = tmp_path / "checkout"
+    subprocess.run(["git", "init", "--quiet", top], check=True)
+    (top / "endpoints.toml").write_text('dir = "x"\n')
+    (top / "sub").mkdir()
+    filled = [value.format(top=top, parent=tmp_path) for value in values]
+    if source == "variables":
+        monkeypatch.setenv("GIT_CONFIG_COUNT", str(len(filled)))
+        for number, value in enumerate(filled):
+            monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", "safe.directory")
+            monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
+    else:
+        file = tmp_path / "global" if source == "global" else top / ".git" / "config"
+        if source == "global":
+            monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(file))
+        for value in filled:
+            subprocess.run(["git", "config", "--file", file, "--add", "safe.directory", value], check=True)
+    owned_by(STRANGER)
+    if is_accepted and source != "checkout":
+        assert load_configuration(top / "sub", {}).common.dir == "x"
+    else:
+        with pytest.raises(UsageError, match="belongs to another user"):
+            load_configuration(top / "sub", {})
+
+
+def test_special_files_in_place_of_the_configuration_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "endpoints.toml")
+    with pytest.raises(UsageError, match="it is not a regular file"):
+        load_configuration(tmp_path, {})
+    (tmp_path / "endpoints.toml").unlink()
+    (tmp_path / "endpoints.toml").symlink_to("/dev/zero")
+    with pytest.raises(UsageError, match="it is not a regular file"):
+        load_configuration(tmp_path, {})
+    (tmp_path / "endpoints.toml").unlink()
+    (tmp_path / "endpoints.toml").mkdir()
+    with pytest.raises(UsageError, match="Is a directory"):
+        load_configuration(tmp_path, {})
+
+
+@pytest.mark.parametrize("is_git", [True, False])
+@pytest.mark.parametrize("way", ["../outside", "{outside}", "link", "link/sub", "inside/../../outside"])
+def test_a_definitions_folder_outside_the_repository_is_refused(tmp_path, way, is_git):
+    top, outside = tmp_path / "checkout", tmp_path / "outside"
+    (outside / "sub").mkdir(parents=True)
+    (top / "inside").mkdir(parents=True)
+    (top / "link").symlink_to(outside)
+    if is_git:
+        subprocess.run(["git", "init", "--quiet", top], check=True)
+    (top / "endpoints.toml").write_text(f'dir = "{way.format(outside=outside)}"\n')
+    configuration = load_configuration(top, {})
+    with pytest.raises(UsageError, match="leads out of the repository") as caught:
+        definitions_folder(configuration, configuration.common, None)
+    assert caught.value.code == "files.outside"
+    assert definitions_folder(configuration, configuration.common, str(outside)) == outside
+
+
+def test_a_definitions_folder_in_a_repository_inside_of_the_repository(tmp_path):
+    """A submodule belongs to the checkout; a clone that lies inside of it does not."""
+    inner, top = tmp_path / "inner", tmp_path / "checkout"
+    for folder in (inner, top):
+        subprocess.run(["git", "init", "--quiet", folder], check=True)
+        words = ("-c", "user.name=a", "-c", "user.email=a", "commit", "--quiet", "--allow-empty", "--message", "x")
+        subprocess.run(["git", "-C", folder, *words], check=True)
+    subprocess.run(["git", "clone", "--quiet", inner, top / "clone"], check=True, stderr=subprocess.DEVNULL)
+    words = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", inner, "submodule")
+    subprocess.run(["git", "-C", top, *words], check=True)
+    (top / "endpoints.toml").write_text('dir = "submodule/x"\n')
+    configuration = load_configuration(top, {})
+    assert definitions_folder(configuration, configuration.common, None) == top / "submodule" / "x"
+    (top / "endpoints.toml").write_text('dir = "clone/x"\n')
+    configuration = load_configuration(top, {})
+    with pytest.raises(UsageError, match="in a git repository of its own"):
+        definitions_folder(configuration, configuration.common, None)
+    (top / "submodule" / ".git").write_text("gitdir: ../clone/.git\n")
+    (top / "endpoints.toml").write_text('dir = "submodule/x"\n')
+    configuration = load_configuration(top, {})
+    with pytest.raises(UsageError, match="in a git repository of its own"):
+        definitions_folder(configuration, configuration.common, None)
 
 
 def test_nothing_configured_makes_one_environment_called_default(tmp_path):

@@ -251,7 +251,7 @@ def test_a_file_that_may_not_be_read_is_told_and_not_passed_over(monkeypatch):
     def refused(*_path, **_options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refused)
+    monkeypatch.setattr("endpoints_gitops.workspace.key_files.read_regular_file", refused)
     with pytest.raises(EndpointsError) as caught:
         _resolve(_environment(), {})
     assert str(caught.value) == "home/credentials.json: cannot be read: Permission denied"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from endpoints_gitops.errors import InvalidInput, UsageError
-from endpoints_gitops.workspace.definitions import path_for, read_all
+from endpoints_gitops.workspace.definitions import path_for, read_all, read_file
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_a_query_file_is_read_beside_the_definition(folder):
         ("gone.sql", "the file endpoints/gone.sql cannot be read: No such file or directory"),
         ("../outside.sql", "query_file ../outside.sql is outside the definitions folder"),
         ("link.sql", "query_file link.sql is outside the definitions folder"),
-        ("pipe.sql", "the file endpoints/pipe.sql cannot be read: it is no regular file"),
+        ("pipe.sql", "the file endpoints/pipe.sql cannot be read: it is not a regular file"),
         ("large.sql", "endpoints/large.sql: this file has 52,428,800 bytes; a query has at most 1,048,576"),
     ],
 )
@@ -116,7 +117,7 @@ def test_a_query_file_that_cannot_be_used(folder, name, message):
     (folder / "link.sql").symlink_to("../outside.sql")
     os.mkfifo(folder / "pipe.sql")
     os.truncate(_touched(folder / "large.sql"), 50 * 1024 * 1024)
-    fill(folder, {"x.yaml": definition("x", f"query_file: {name}\n")})
+    fill(folder, {"x.yaml": definition("x", f'query_file: "{name}"\n')})
     (problem,) = _problems(folder)
     assert problem.endswith(message)
 
@@ -135,7 +136,7 @@ def test_files_that_cannot_be_read_are_problems_and_the_others_are_still_judged(
     assert problems[:3] == [
         "endpoints/dangling.yaml: cannot be read: No such file or directory",
         "endpoints/large.yaml: this file has 52,428,800 bytes; a definition has at most 1,048,576",
-        "endpoints/pipe.yaml: cannot be read: it is no regular file",
+        "endpoints/pipe.yaml: cannot be read: it is not a regular file",
     ]
     assert len(problems) > 3
 
@@ -153,7 +154,48 @@ def test_a_folder_that_may_not_be_read_is_a_problem(folder, monkeypatch):
     assert _problems(folder) == ["endpoints/closed: cannot be read: Permission denied"]
 
 
+WAYS_OUT = {
+    "a link to a file": lambda folder: (folder / "x.yaml").symlink_to("../../outside/x.yaml"),
+    "a link to a folder": lambda folder: (folder / "x").symlink_to("../../outside"),
+    "a link to a link": lambda folder: (
+        (folder.parent / "y").symlink_to("../outside"),
+        (folder / "x").symlink_to("../y"),
+    ),
+    "a link to the system": lambda folder: (folder / "x.yaml").symlink_to("/etc/hostname"),
+    "a link to nothing": lambda folder: (folder / "x.yaml").symlink_to("/nowhere/x.yaml"),
+}
+
+
+@pytest.mark.parametrize("is_git", [True, False])
+@pytest.mark.parametrize("way", WAYS_OUT.values(), ids=WAYS_OUT)
+def test_a_link_does_not_lead_out_of_the_repository(tmp_path, monkeypatch, way, is_git):
+    checkout = tmp_path / "checkout"
+    fill(tmp_path / "outside", {"x.yaml": definition("x")})
+    fill(checkout / "endpoints", {"mine.yaml": definition("mine")})
+    if is_git:
+        subprocess.run(["git", "init", "--quiet", checkout], check=True)
+    way(checkout / "endpoints")
+    monkeypatch.chdir(checkout)
+    (problem,) = _problems(Path("endpoints"))
+    assert problem in {
+        f"endpoints/{name}: this link leads out of the repository, and is not followed" for name in ("x", "x.yaml")
+    }
+    if (checkout / "endpoints" / "x.yaml").is_symlink():
+        with pytest.raises(InvalidInput, match="1 mistake") as caught:
+            read_file(Path("endpoints/x.yaml"), Path("endpoints"))
+        assert str(caught.value.problems[0]) == problem
+
+
+def test_a_link_to_itself_and_a_folder_in_place_of_a_definition_are_problems(folder):
+    (folder / "circle.yaml").symlink_to("circle.yaml")
+    (folder / "folder.yaml").mkdir()
+    circle, place = _problems(folder)
+    assert circle.startswith("endpoints/circle.yaml: cannot be read: ")
+    assert place == "endpoints/folder.yaml: cannot be read: Is a directory"
+
+
 def test_links_are_followed_and_circles_end(folder):
+    subprocess.run(["git", "init", "--quiet", "."], check=True)
     fill(Path("elsewhere"), {"y.yaml": definition("y")})
     fill(folder, {"x.yaml": definition("x")})
     (folder / "circle").symlink_to(".")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.workspace.files import inside, shown, write_atomically
+from endpoints_gitops.workspace.definitions import list_files
+from endpoints_gitops.workspace.files import inside, read_regular_file, remove_leftovers, shown, write_atomically
 
 
 def test_a_new_file_and_its_folders_are_made_and_nothing_else_is_left(tmp_path):
@@ -93,6 +98,109 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path, monkeypatch):
         write_atomically(path, b"new")
     assert [one.name for one in tmp_path.iterdir()] == ["x.yaml"]
     assert path.read_bytes() == b"old"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from endpoints_gitops.workspace.files import write_atomically
+left = int(sys.argv[1])
+def counted(name):
+    real = getattr(os, name)
+    def call(*words, **more):
+        global left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        return real(*words, **more)
+    setattr(os, name, call)
+for name in ("mkdir", "open", "write", "fsync", "chmod", "replace", "unlink", "rmdir", "close"):
+    counted(name)
+write_atomically(Path("x.yaml"), b"new")
+"""
+
+
+@pytest.mark.slow
+def test_what_a_killed_command_leaves_is_not_seen_by_git_and_is_removed(tmp_path):
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    git = ("git", "-C", str(tmp_path))
+    (tmp_path / "x.yaml").write_bytes(b"old")
+    subprocess.run([*git, "add", "--all"], check=True)
+    kills, leftovers = 0, 0
+    for calls in range(40):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(calls)], cwd=tmp_path, check=False)
+        assert (tmp_path / "x.yaml").read_bytes() in (b"old", b"new")
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL
+        kills += 1
+        leftovers += len(list(tmp_path.glob(".*.tmp")))
+        subprocess.run([*git, "add", "--all"], check=True)
+        listed = subprocess.run([*git, "ls-files"], capture_output=True, text=True, check=True).stdout.split()
+        untracked = subprocess.run([*git, "status", "--porcelain", "-uall"], capture_output=True, text=True, check=True)
+        assert listed == ["x.yaml"]
+        assert ".tmp" not in untracked.stdout
+        remove_leftovers(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".git", "x.yaml"]
+        (tmp_path / "x.yaml").write_bytes(b"old")
+    assert done.returncode == 0
+    assert kills > 5
+    assert leftovers > 3
+
+
+def _leftover(folder: Path) -> Path:
+    scratch = folder / ".x.yaml.0123456789ab.tmp"
+    scratch.mkdir()
+    (scratch / ".gitignore").write_bytes(b"*\n")
+    (scratch / "new").write_bytes(b"half")
+    return scratch
+
+
+def test_the_next_write_and_the_next_listing_remove_what_was_left(tmp_path):
+    for folder, clean in (
+        (tmp_path / "a", lambda folder: write_atomically(folder / "y", b"")),
+        (tmp_path / "b", list_files),
+    ):
+        folder.mkdir()
+        left = _leftover(folder)
+        clean(folder)
+        assert not left.exists()
+
+
+def test_what_another_process_writes_and_what_is_not_ours_stays(tmp_path):
+    left = _leftover(tmp_path)
+    handle = os.open(left, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "new").write_bytes(b"mine")
+    (tmp_path / ".link.0123456789ab.tmp").symlink_to(elsewhere)
+    (tmp_path / ".file.0123456789ab.tmp").write_bytes(b"mine")
+    more = tmp_path / ".more.0123456789ab.tmp"
+    more.mkdir()
+    (more / "mine").write_bytes(b"mine")
+    remove_leftovers(tmp_path)
+    assert (left / "new").exists()
+    assert (elsewhere / "new").exists()
+    assert (tmp_path / ".file.0123456789ab.tmp").exists()
+    assert (more / "mine").exists()
+    os.close(handle)
+    remove_leftovers(tmp_path)
+    assert not left.exists()
+
+
+def test_only_regular_files_are_read(tmp_path):
+    (tmp_path / "x").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("x")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    assert read_regular_file(tmp_path / "link") == b"content"
+    assert read_regular_file(tmp_path / "x", largest=3) == b"cont"
+    for name, message in (("pipe", "not a regular file"), ("device", "not a regular file"), (".", "Is a directory")):
+        with pytest.raises(OSError, match=message):
+            read_regular_file(tmp_path / name)
+    with pytest.raises(OSError, match="NUL"):
+        read_regular_file(tmp_path / "a\0b")
 
 
 def test_a_folder_in_the_way_is_told(tmp_path):

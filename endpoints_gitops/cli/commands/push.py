@@ -176,10 +176,10 @@ def _say_interrupted(context: Context) -> None:
 
 def _read(path: Path) -> Plan:
     from endpoints_gitops.codecs.plan import read_plan
-    from endpoints_gitops.workspace.files import shown
+    from endpoints_gitops.workspace.files import read_regular_file, shown
 
     try:
-        content = path.read_bytes()
+        content = read_regular_file(path)
     except OSError as error:
         message = f"the plan {shown(path)} cannot be read: {error.strerror or error}"
         raise UsageError(message, fix=f"endpoints-gitops plan -o {shown(path)}", code="plan.unreadable") from error

@@ -96,11 +96,10 @@ def _run_endpoint(context: Context, assignments: tuple[Assignment, ...]) -> Rows
 def _run_file(context: Context, assignments: tuple[Assignment, ...]) -> Rows:
     from endpoints_gitops.operations.assignments import inputs_of_definition
     from endpoints_gitops.operations.running_files import run_definition
-    from endpoints_gitops.workspace.definitions import read_file
+    from endpoints_gitops.workspace.definitions import bounding_folder, read_file
 
     path: Path = context.arguments.file
-    inside = path.resolve().is_relative_to(context.folder.resolve())
-    loaded = read_file(path, context.folder if inside else path.parent)
+    loaded = read_file(path, bounding_folder(path, context.folder) or path.parent)
     values = _values(context, assignments, inputs_of_definition(loaded))
     return run_definition(context.client, loaded, values, context.arguments.limit)
 
