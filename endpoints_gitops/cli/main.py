@@ -17,6 +17,7 @@ from endpoints_gitops.cli.pasting import options_to_repeat
 from endpoints_gitops.cli.registry import COMMANDS, EDITING, GROUPS, Entry
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError, worst
 from endpoints_gitops.model.outcome import Failure, Outcome, failed
+from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.plugins import installed
 
 PROGRAM = "endpoints-gitops"
@@ -64,6 +65,7 @@ def run(words: Sequence[str]) -> int:
     console = Console.of_process(format="json" if _asks_for_json(words) else "text")
     name = words[0] if words and not words[0].startswith("-") else ""
     try:
+        _refuse_what_no_name_holds(words)
         _refuse_options_alone(words)
         arguments = _parsed(name, words)
         console = Console.of_process(format=arguments.format, quiet=arguments.quiet, verbose=arguments.verbose)
@@ -189,6 +191,14 @@ def _refuse_unknown(name: str) -> NoReturn:
     near = difflib.get_close_matches(name, COMMANDS, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
     raise UsageError(f"there is no command {name!r}{meant}", fix=f"{PROGRAM} --help", code="usage.command")
+
+
+def _refuse_what_no_name_holds(words: Sequence[str]) -> None:
+    """No file, endpoint or value holds a NUL or half of a surrogate pair; a shell cannot pass them, code can."""
+    for word in words:
+        if "\0" in word or any("\ud800" <= character < "\udc80" for character in word):
+            message = f"the argument '{printable(word)}' holds a character that no name and no value can hold"
+            raise UsageError(message, fix="remove it", code="usage.arguments")
 
 
 def _refuse_options_alone(words: Sequence[str]) -> None:

@@ -55,7 +55,7 @@ def _overwrite(said: list[str]) -> Overwrite:
 
 def _named_version(text: str) -> tuple[str, int]:
     name, at, number = text.rpartition("@")
-    if not (at and is_endpoint_name(name) and number.isascii() and number.isdigit()):
+    if not (at and is_endpoint_name(name) and number.isascii() and number.isdigit() and len(number) < 10):
         raise UsageError(
             f"--overwrite takes NAME@VERSION, not {text!r}",
             fix="name the version that may be written over, as in --overwrite=revenue@3; diff shows it",

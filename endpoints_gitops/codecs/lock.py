@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
+from endpoints_gitops.codecs.text import NotToml, load_toml
 from endpoints_gitops.errors import InvalidInput, Problem, first_problems
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.name import is_endpoint_name, is_environment_name
@@ -112,10 +112,9 @@ def _text(content: bytes, path: str) -> str:
 
 def _parsed(text: str, path: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        place = re.search(r"at line (\d+)", str(error))
-        _refuse(path, int(place[1]) if place else 0, f"this is no TOML: {error}", _RESTORE)
+        return load_toml(text)
+    except NotToml as error:
+        _refuse(path, error.line, f"this is no TOML: {error.message}", _RESTORE)
 
 
 def _check_schema(value: dict[str, Any], path: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence, Set
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -13,6 +13,8 @@ from uuid import UUID
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import PinnedVariable
 
+_LARGEST: Final = sys.float_info.max
+
 
 class _Unsendable(Exception):
     """A value that JSON has no word for."""
@@ -20,6 +22,8 @@ class _Unsendable(Exception):
 
 def as_json(value: object) -> Json:
     """A value that `mistake_of` lets pass, as it is sent: dates in ISO's form, decimals as the number they are."""
+    if isinstance(value, int) and not isinstance(value, bool) and not abs(value) <= _LARGEST:
+        raise _Unsendable("a whole number of more than 308 digits is no number that JSON has")
     if value is None or isinstance(value, str | bool | int):
         return value.value if isinstance(value, Enum) else value
     for kind, write in _WRITERS:
@@ -84,14 +88,14 @@ def _is_date(text: str) -> bool:
 
 
 def _number(value: float) -> Json:
-    if not math.isfinite(value):
+    if not abs(value) <= _LARGEST:
         raise _Unsendable(f"{value} is no number that JSON has")
     return value
 
 
 def _exact(value: Decimal) -> Json:
     """JSON's numbers arrive as floats there, so only a decimal that is the shortest text of one is the same there."""
-    if not value.is_finite():
+    if not (value.is_finite() and abs(value) <= _LARGEST):
         raise _Unsendable(f"{value} is no number that JSON has")
     if value == value.to_integral_value():
         return int(value)

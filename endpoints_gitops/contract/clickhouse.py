@@ -64,7 +64,7 @@ def is_nullable(written: str) -> bool:
 def bits(written: str) -> int | None:
     """The width of a whole number, None for any other type."""
     digits = unwrapped(written).removeprefix("U").removeprefix("Int")
-    return int(digits) if type_word(written) == "integer" and digits.isdigit() else None
+    return int(digits) if type_word(written) == "integer" and digits.isdigit() and len(digits) < 5 else None
 
 
 def _unnamed(argument: str) -> str:

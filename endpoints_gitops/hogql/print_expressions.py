@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from endpoints_gitops.hogql.binding import literal
+from endpoints_gitops.hogql.binding import UnboundVariable, literal
 from endpoints_gitops.hogql.words import KEYWORDS, NOT_AFTER_DOT, NOT_CALLED, is_plain
 
 
@@ -84,7 +84,10 @@ def piece_of(node: dict[str, Any]) -> Any:  # noqa: ANN401 - a Piece; dicts that
         return node
     if kind not in _PRINTERS:
         raise Unprintable(kind)
-    return _PRINTERS[kind](node)
+    try:
+        return _PRINTERS[kind](node)
+    except UnboundVariable as error:
+        raise Unprintable(f"{kind} ({error.message})") from None
 
 
 @prints("Constant")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from endpoints_gitops.hogql.binding import UnboundVariable
 from endpoints_gitops.hogql.expression_types import expression_type
 from endpoints_gitops.hogql.names import expression_name, field_name
 from endpoints_gitops.hogql.parser import Tree
@@ -139,8 +140,15 @@ def _add(item: Tree, scope: Scope, found: Found) -> None:
     elif kind == "Field":
         found.columns.append(_field_column(item, typed, scope))
     else:
+        found.columns.append(_unnamed_column(item, typed))
+
+
+def _unnamed_column(item: Tree, typed: Typed) -> FoundColumn:
+    try:
         name = expression_name(item)
-        found.columns.append(FoundColumn(name.text, typed, item, name.guessed))
+    except UnboundVariable as unprintable:
+        return FoundColumn("expression", typed, item, unprintable.message)
+    return FoundColumn(name.text, typed, item, name.guessed)
 
 
 def _field_column(item: Tree, typed: Typed, scope: Scope) -> FoundColumn:

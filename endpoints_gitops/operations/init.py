@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from endpoints_gitops.codecs.text import NotToml, load_toml
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.workspace.credentials import DEFAULT_HOST
 from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
@@ -88,8 +88,8 @@ def _appended(project: Path, folder: str, environment: NewEnvironment) -> bytes 
     table = _table(_TABLE, folder, environment).replace("\n", newline)
     gap = "" if not text.strip() else newline if text.endswith("\n") else newline * 2
     try:
-        tomllib.loads((text + gap + table).replace("\r\n", "\n"))
-    except tomllib.TOMLDecodeError:
+        load_toml((text + gap + table).replace("\r\n", "\n"))
+    except NotToml:
         return None
     return before + (gap + table).encode("utf-8")
 
@@ -97,8 +97,8 @@ def _appended(project: Path, folder: str, environment: NewEnvironment) -> bytes 
 def _toml_text(path: Path, content: bytes) -> str:
     try:
         text = content.removeprefix(_BOM).decode("utf-8")
-        tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        load_toml(text)
+    except (UnicodeDecodeError, NotToml) as error:
         fix = f"mend it, or write the configuration into {OWN_FILE} by hand"
         raise UsageError(
             f"this is no TOML: {error}", where=shown(path), fix=fix, code="configuration.invalid"

@@ -112,7 +112,7 @@ def _laid_over(environment: EnvironmentSettings, overrides: Mapping[str, str]) -
 
 def project_number(text: str, where: str) -> int:
     """The number of a project. Raises UsageError, which does not repeat the text: it may be a misplaced key."""
-    if not (text.strip().isascii() and text.strip().isdigit()):
+    if not (text.strip().isascii() and text.strip().isdigit() and len(text.strip()) < 16):
         raise UsageError("the project is a number", where=where, fix="it stands in the address of your project")
     return int(text)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,7 +134,7 @@ class _Reader:
 
     def number(self, value: Mapping[str, Any], path: tuple[str, ...], key: str) -> int | None:
         found = value.get(key)
-        if isinstance(found, str) and found.isascii() and found.isdigit():
+        if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 16:
             return int(found)
         return self._typed(value, path, key, int, "a number")
 
@@ -291,7 +290,7 @@ def _refuse_other_owner(path: Path, top: Path, env: Mapping[str, str]) -> None:
     if not hasattr(os, "geteuid"):
         return
     sudo = env.get("SUDO_UID", "")
-    accepted = {os.geteuid(), 0, int(sudo) if sudo.isascii() and sudo.isdigit() else 0}
+    accepted = {os.geteuid(), 0, int(sudo) if sudo.isascii() and sudo.isdigit() and len(sudo) < 16 else 0}
     strangers = {found.st_uid for found in (path.lstat(), path.stat())} - accepted
     if not strangers:
         return
@@ -304,17 +303,13 @@ def _refuse_other_owner(path: Path, top: Path, env: Mapping[str, str]) -> None:
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:
+    from endpoints_gitops.codecs.text import NotToml, load_toml
+
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message, line, column = _told(str(error))
-        problem = Problem(path=shown(path), line=line, column=column, message=message, code="configuration.invalid")
+        return load_toml(text)
+    except NotToml as error:
+        message = f"this is no TOML: {error.message}"
+        problem = Problem(
+            path=shown(path), line=error.line, column=error.column, message=message, code="configuration.invalid"
+        )
         raise InvalidInput((problem,)) from error
-
-
-def _told(message: str) -> tuple[str, int, int]:
-    """Message, line and column out of what tomllib says: "Invalid value (at line 3, column 5)"."""
-    place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-    if not place:
-        return f"this is no TOML: {message}", 0, 0
-    return f"this is no TOML: {message[: place.start()]}", int(place[1]), int(place[2])

@@ -37,8 +37,10 @@ def credentials_json(path: Path) -> Mapping[str, Json] | None:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise _unusable(f"{shown(path)}:{error.lineno}:{error.colno}", f"this is no JSON: {error.msg}") from None
-    except RecursionError:
-        raise _unusable(shown(path), "this is nested too deeply to be credentials") from None
+    except (RecursionError, ValueError):
+        raise _unusable(
+            shown(path), "this is nested too deeply, or holds a number too large, to be credentials"
+        ) from None
     if not isinstance(value, dict):
         raise _unusable(shown(path), "this is no object with host, token and env_id")
     return value

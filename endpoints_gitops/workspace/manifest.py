@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
@@ -10,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from endpoints_gitops.codecs.text import load_toml
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, PinnedExample, Use
@@ -99,7 +99,7 @@ def place_of_use(configuration: Configuration, environment: str, name: str) -> s
 @lru_cache(maxsize=4)
 def _document(text: str) -> dict[str, Any]:
     """A TOML text as values, which are never changed: each use of a manifest is looked up in it."""
-    return tomllib.loads(text)
+    return load_toml(text)
 
 
 def move_use(configuration: Configuration, environment: str, name: str, version: int) -> None:
@@ -163,7 +163,7 @@ def _moved(path: Path, content: bytes, environment: str, name: str, version: int
     import tomlkit
 
     text = content.decode("utf-8-sig")
-    place = _place(path, tomllib.loads(text), environment, name)
+    place = _place(path, _document(text), environment, name)
     document = tomlkit.parse(text)
     use: Any = document
     for key in place:

@@ -48,7 +48,7 @@ def _dotted(text: str, ending: str) -> tuple[str, ...]:
         return ()
     try:
         value: Any = tomllib.loads(f"{found[1]} = 1")
-    except tomllib.TOMLDecodeError:  # a line of a longer string that only looks like a key
+    except (ValueError, RecursionError):  # a line of a longer string that only looks like a key
         return ()
     parts: list[str] = []
     while isinstance(value, dict):

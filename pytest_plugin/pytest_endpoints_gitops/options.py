@@ -189,7 +189,9 @@ def _checked(option: Option, setting: Setting, folder: Path) -> Setting:
 
 def is_candidate(word: str) -> bool:
     """Whether this names what a canary can call, or none."""
-    return word in {"latest", "worktree", "off"} or (word.isascii() and word.isdigit() and int(word) > 0)
+    return word in {"latest", "worktree", "off"} or (
+        word.isascii() and word.isdigit() and len(word) < 10 and int(word) > 0
+    )
 
 
 def _near(option: Option, setting: Setting) -> str:

@@ -55,6 +55,21 @@ def test_queries_inside_of_queries(one: str, other: str, third: str) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
+        "SELECT '\0'",
+        "SELECT 'a\0b' AS n, 1 AS x FROM events WHERE event = '\0' ORDER BY concat('\0', event) LIMIT 1",
+        "SELECT count() FROM events GROUP BY '\0'",
+        "SELECT (SELECT '\0')",
+        "SELECT `a\0b` AS n FROM events",
+    ],
+)
+def test_a_zero_byte_in_a_query(sql: str) -> None:
+    ask_everything(sql)
+    ask_everything(sql.replace("\0", "\\0"))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
         "select " + "1+" * 300 + "{variables.x} as x",
         "select 1 from t where " + "a = 1 and " * 150 + "b = {variables.x}",
         "select " + "f(" * 250 + "{variables.x}" + ")" * 250,

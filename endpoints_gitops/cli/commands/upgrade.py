@@ -73,7 +73,7 @@ def _targets(words: Sequence[str]) -> Targets:
     targets: dict[str, int | None] = {}
     for word in words:
         name, at, number = word.partition("@")
-        is_number = number.isascii() and number.isdigit() and 0 < int(number) < 2**31
+        is_number = number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0
         if not is_endpoint_name(name) or (at and not is_number):
             raise UsageError(f"{word!r} is no NAME or NAME@VERSION", fix="endpoints-gitops upgrade revenue_by_plan@3")
         if name in targets:

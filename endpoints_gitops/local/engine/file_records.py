@@ -68,5 +68,7 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON of any shape
         value = json.loads(text, parse_constant=no_constant)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at character {error.pos + 1}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text for ClickHouse
     return value
