@@ -141,6 +141,15 @@ class PartlyApplied(EndpointsError):
     exit_code = ExitCode.PARTLY_APPLIED
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while something was written: `message` says how much was, and `fix` how to go on."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+
 class Conflict(EndpointsError):
     """The server moved; nothing of it was overwritten."""
 

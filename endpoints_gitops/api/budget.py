@@ -78,6 +78,9 @@ class Counting(Protocol):
     def left(self) -> Mapping[str, Left]:
         """What is left, for `direct` and `materialized` requests."""
 
+    def reset(self) -> None:
+        """Forget what was counted for the key, and every pause."""
+
     def close(self) -> None:
         """Nothing is counted any more."""
 
@@ -131,6 +134,10 @@ class Budget:
         """For `direct` and `materialized` requests; empty where the file cannot be used."""
         return self._alone(lambda sqlite: {kind: self._left(sqlite, kind) for kind in self._allowances}, {})
 
+    def reset(self) -> None:
+        """Forget what was counted for the key, and every pause."""
+        self._alone(self._forget, None)
+
     def close(self) -> None:
         """Nothing is counted any more."""
         with self._lock:
@@ -178,6 +185,11 @@ class Budget:
         wait = bucket.waiting(item)
         assert isinstance(wait, int), "SQLite's bucket is not asynchronous"
         return min(max(1, wait), HOUR) / 1000
+
+    def _forget(self, sqlite: sqlite3.Connection) -> None:
+        for table in map(self._table, self._allowances):
+            sqlite.execute(f"DELETE FROM {table}")  # noqa: S608 - a hash
+            sqlite.execute("DELETE FROM pauses WHERE bucket = ?", (table,))
 
     def _drop_future(self, sqlite: sqlite3.Connection, kind: str) -> bool:
         """Whether requests were counted at times that are not here yet: a clock was ahead. They count no longer."""

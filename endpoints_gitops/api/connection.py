@@ -14,6 +14,9 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.model.secret import Secret
 
+READ_TIMEOUT: Final = 60.0
+"""Seconds: as long as a gateway in front of PostHog waits."""
+
 MAX_ANSWER_VARIABLE: Final = "ENDPOINTS_GITOPS_MAX_ANSWER_BYTES"
 _MAX_ANSWER_BYTES: Final = 256 * 2**20
 
@@ -29,7 +32,8 @@ def _max_answer_bytes() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """What a client needs. `host` may hold the path prefix of a proxy; `max_wait` bounds each call, waits included.
+    """What a client needs. `host` may hold the path prefix of a proxy; `max_wait` bounds each call in seconds, waits
+    and repetitions included, and `read_timeout` each try of what may be repeated.
 
     `max_answer_bytes` bounds one answer, unpacked: by default `ENDPOINTS_GITOPS_MAX_ANSWER_BYTES`, else 256 MiB.
 
@@ -43,6 +47,7 @@ class Connection:
     allow_insecure: bool = False
     max_wait: float = 60.0
     max_answer_bytes: int = field(default_factory=_max_answer_bytes)
+    read_timeout: float = READ_TIMEOUT
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "host", self.host.rstrip("/"))
@@ -56,8 +61,9 @@ class Connection:
                 fix="use https://, or name the host in ENDPOINTS_GITOPS_ALLOWED_HOSTS",
                 code="configuration.insecure",
             )
-        if not (self.max_wait > 0 and math.isfinite(self.max_wait)):
-            raise UsageError("--max-wait is a number of seconds above 0", code="usage.arguments")
+        for name, seconds in (("--max-wait", self.max_wait), ("--read-timeout", self.read_timeout)):
+            if not (seconds > 0 and math.isfinite(seconds)):
+                raise UsageError(f"{name} is a number of seconds above 0", code="usage.arguments")
 
     @property
     def is_plain(self) -> bool:

@@ -308,9 +308,16 @@ class TooManyAtOnce(Throttled):
 
 
 class BudgetSpent(Throttled):
-    """This machine has used up what the key may ask in a minute or an hour, so nothing more was sent."""
+    """This machine has used up what the key may ask in a minute or an hour, so nothing more was sent.
+
+    `endpoints-gitops auth status` shows what is left. What this machine remembers can be wrong, after a mistake of a
+    proxy or of a clock; `endpoints-gitops auth reset-budget` forgets it.
+    """
 
     code = "api.budget_spent"
+    remedy = (
+        "run the command again later, wait for longer with --max-wait SECONDS, or endpoints-gitops auth reset-budget"
+    )
 
 
 class ServerFault(ApiError):

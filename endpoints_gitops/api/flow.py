@@ -6,7 +6,9 @@ sent, and, where repeating is safe, server faults and lost answers. A write whos
 
 from __future__ import annotations
 
+import math
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,16 +27,17 @@ from endpoints_gitops.model.secret import KeyKind
 
 _WORTH_A_WORD: Final = 2.0
 _LONGEST_READ: Final = 600.0
+_COUNTDOWN: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How patient one try is, and how fast the next one follows. `read` is for what may be repeated; a write may take
-    all the time there is, since its answer cannot be asked for again.
+    """How patient one try is, and how fast the next one follows. `read`, else the connection's `read_timeout`, is for
+    what may be repeated; a write may take all the time there is, since its answer cannot be asked for again.
     """
 
     connect: float = 10.0
-    read: float = 30.0
+    read: float | None = None
     first_pause: float = 0.5
     longest_pause: float = 10.0
     now: Callable[[], float] = time.monotonic
@@ -44,6 +47,42 @@ class Pace:
         """The wait after a try, doubled each time, of random length so that clients do not come back together."""
         most = min(self.longest_pause, self.first_pause * 2.0 ** min(attempt - 1, 20))
         return self.jitter(most / 2, most)
+
+
+class Deadline:
+    """When a call is given up. Waits count by themselves too: some tests stop the clock."""
+
+    def __init__(self, now: Callable[[], float], seconds: float) -> None:
+        self._now = now
+        self._began = now()
+        self._seconds = seconds
+        self._waited = 0.0
+
+    @property
+    def left(self) -> float:
+        return self.left_at(self._now())
+
+    def left_at(self, now: float) -> float:
+        return self._seconds - max(now - self._began, self._waited)
+
+    def sleep(self, seconds: float) -> Sleep:
+        self._waited += seconds
+        return Sleep(seconds)
+
+
+class Waits:
+    """The longest wait that was announced: all who wait with one client share one announcement and one countdown."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until = -math.inf
+
+    def announces(self, until: float) -> bool:
+        """Whether a wait until then is news."""
+        with self._lock:
+            is_news = until > self._until + _WORTH_A_WORD
+            self._until = max(until, self._until)
+            return is_news
 
 
 def nobody(_: str) -> None:
@@ -64,16 +103,17 @@ class Line:
     trace: Callable[[str], None] = nobody
     notice: Callable[[str], None] = nobody
     written: Event = field(default_factory=Event)
+    waits: Waits = field(default_factory=Waits)
 
     def mask(self, text: str) -> str:
         return self.connection.key.masked_in(text)
 
-    def deadline(self) -> float:
+    def deadline(self) -> Deadline:
         """When a call that begins now is given up."""
-        return self.pace.now() + self.connection.max_wait
+        return Deadline(self.pace.now, self.connection.max_wait)
 
 
-def exchange(line: Line, request: Request, deadline: float) -> Flow[Answer]:
+def exchange(line: Line, request: Request, deadline: Deadline) -> Flow[Answer]:
     """Ask until there is an answer, 2xx, or it is given up. Raises the ApiError that it ended in, and CredentialsError,
     before anything is sent, where a key of this kind cannot do this.
     """
@@ -88,10 +128,9 @@ def exchange(line: Line, request: Request, deadline: float) -> Flow[Answer]:
         if isinstance(ended, Answer):
             return ended
         pause = _pause_before_next(line, request, ended, attempt)
-        if pause is None or line.pace.now() + pause >= deadline:
+        if pause is None or pause >= deadline.left:
             raise _told(ended, attempt, line.pace.now() - started)
-        _say_wait(line, pause, f"{request_line(request)}: {ended.message}")
-        yield Sleep(pause)
+        yield from _wait(line, deadline, pause, f"{request_line(request)}: {ended.message}")
 
 
 def request_line(request: Request) -> str:
@@ -125,16 +164,15 @@ def _check_kind_of_key(line: Line, request: Request) -> None:
         )
 
 
-def _wait_for_budget(line: Line, request: Request, deadline: float) -> Flow[None]:
+def _wait_for_budget(line: Line, request: Request, deadline: Deadline) -> Flow[None]:
     while line.budget is not None:
         wait = yield from _take(line.budget, materialized=request.draws_materialized)
         if wait <= 0:
             return
-        if line.pace.now() + wait >= deadline:
+        if wait >= deadline.left:
             told = f"this key's budget of requests is spent, and frees up in {wait:.0f} s at the earliest"
             raise errors.BudgetSpent(told, request=request_line(request), retry_after=wait)
-        _say_wait(line, wait, "this key's budget of requests is spent")
-        yield Sleep(wait + line.pace.jitter(0.0, 0.05))
+        yield from _wait(line, deadline, wait + line.pace.jitter(0.0, 0.05), "this key's budget of requests is spent")
 
 
 def _take(budget: Counting, *, materialized: bool) -> Flow[float]:
@@ -145,9 +183,9 @@ def _take(budget: Counting, *, materialized: bool) -> Flow[float]:
     return wait
 
 
-def _attempt(line: Line, request: Request, deadline: float, attempt: int) -> Flow[Answer | ApiError]:
+def _attempt(line: Line, request: Request, deadline: Deadline, attempt: int) -> Flow[Answer | ApiError]:
     began = line.pace.now()
-    happened = yield _send(line, request, max(0.05, deadline - began))
+    happened = yield _send(line, request, max(0.05, deadline.left_at(began)))
     milliseconds = (line.pace.now() - began) * 1000
     _trace(line, request, happened, milliseconds, attempt)
     if isinstance(happened, Answer) and 200 <= happened.status < 300:
@@ -156,7 +194,7 @@ def _attempt(line: Line, request: Request, deadline: float, attempt: int) -> Flo
 
 
 def _send(line: Line, request: Request, remaining: float) -> Send:
-    most = line.pace.read if request.repeatable else _LONGEST_READ
+    most = (line.pace.read or line.connection.read_timeout) if request.repeatable else _LONGEST_READ
     return Send(
         method=request.method,
         url=line.connection.url(request.path, request.query),
@@ -226,9 +264,16 @@ def _told(error: ApiError, attempts: int, seconds: float) -> ApiError:
     return error
 
 
-def _say_wait(line: Line, seconds: float, why: str) -> None:
-    if seconds >= _WORTH_A_WORD:
+def _wait(line: Line, deadline: Deadline, seconds: float, why: str) -> Flow[None]:
+    """Wait, and say so once for all that wait; a long wait is counted down."""
+    is_said = seconds >= _WORTH_A_WORD and line.waits.announces(line.pace.now() + seconds)
+    if is_said:
         line.notice(f"waiting {seconds:.0f} s: {why}")
+    while is_said and seconds >= _COUNTDOWN + _WORTH_A_WORD:
+        yield deadline.sleep(_COUNTDOWN)
+        seconds -= _COUNTDOWN
+        line.notice(f"waiting {seconds:.0f} s more")
+    yield deadline.sleep(seconds)
 
 
 def _trace(line: Line, request: Request, happened: object, milliseconds: float, attempt: int) -> None:

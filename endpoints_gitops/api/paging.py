@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from endpoints_gitops.api import errors
 from endpoints_gitops.api.answers import Unexpected, read
-from endpoints_gitops.api.flow import Line, exchange, request_line
+from endpoints_gitops.api.flow import Deadline, Line, exchange, request_line
 from endpoints_gitops.api.wire import Flow, Request
 
 PAGE: Final = 500
@@ -46,7 +46,7 @@ def whole_list[T](
 
 
 def _pages[T](
-    line: Line, request: Request, reader: Callable[[Mapping[str, Any]], T], deadline: float
+    line: Line, request: Request, reader: Callable[[Mapping[str, Any]], T], deadline: Deadline
 ) -> Flow[tuple[list[T], set[int | None]]]:
     """The items of all pages, and what the pages say is their number."""
     items: list[T] = []

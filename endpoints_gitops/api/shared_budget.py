@@ -93,6 +93,11 @@ class SharedBudget:
         """For `direct` and `materialized` requests; empty where Redis cannot be used."""
         return self._asked(lambda: {kind: self._left(kind) for kind in self._allowances}, {})
 
+    def reset(self) -> None:
+        """Forget what was counted for the key, and every pause."""
+        keys = [name(kind) for kind in self._allowances for name in (self._key, self._pause)]
+        self._asked(lambda: self._redis.delete(*keys), None)
+
     def close(self) -> None:
         self._redis.close()
 

@@ -6,19 +6,26 @@ No redirect is followed. Plain http is asked without the proxies of the environm
 from __future__ import annotations
 
 import json
+import os
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing, contextmanager
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+from urllib.request import proxy_bypass
 
 import httpx
 
 from endpoints_gitops import __version__
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.wire import Answer, NoAnswer, NotSent, Send
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.origin import host_mistake
 
 _PACKINGS: Final = frozenset({"", "identity", "gzip", "deflate"})
 """One part of these unpacks to at most a thousand times its size; others, and several at once, to any size."""
@@ -33,7 +40,9 @@ _NEVER_SENT: Final = (
     httpx.LocalProtocolError,
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
+    UnicodeError,  # of names that the system's resolver cannot write
 )
+_PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 _PASSING: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
@@ -61,12 +70,13 @@ class HttpTransport:
     """Over httpx's client."""
 
     def __init__(self, connection: Connection) -> None:
-        self._client = httpx.Client(**_settings(connection))
+        self._client = _made(httpx.Client, connection)
+        self._proxy = _proxy_of(connection)
         self._headers = self._client.headers.multi_items()
         self._most_bytes = connection.max_answer_bytes
 
     def send(self, request: Send) -> Outcome:
-        body = _Body(request, self._most_bytes)
+        body = _Body(request, self._most_bytes, self._proxy)
         with body.guarded(), closing(self._client.send(_request(self._headers, request), stream=True)) as response:
             body.begins(response)
             for part in response.iter_bytes():
@@ -82,12 +92,13 @@ class AsyncHttpTransport:
     """Over httpx's async client."""
 
     def __init__(self, connection: Connection) -> None:
-        self._client = httpx.AsyncClient(**_settings(connection))
+        self._client = _made(httpx.AsyncClient, connection)
+        self._proxy = _proxy_of(connection)
         self._headers = self._client.headers.multi_items()
         self._most_bytes = connection.max_answer_bytes
 
     async def send(self, request: Send) -> Outcome:
-        body = _Body(request, self._most_bytes)
+        body = _Body(request, self._most_bytes, self._proxy)
         with body.guarded():
             response = await self._client.send(_request(self._headers, request), stream=True)
             async with aclosing(response):
@@ -112,7 +123,8 @@ class _TooLarge(Exception):
 class _Body:
     """An answer as it comes in, and what became of it."""
 
-    def __init__(self, request: Send, most_bytes: int) -> None:
+    def __init__(self, request: Send, most_bytes: int, proxy: str | None) -> None:
+        self._proxy = proxy
         self.outcome: Outcome = NoAnswer(reason="no answer")
         self._until = time.monotonic() + request.total_seconds
         self._seconds = request.total_seconds
@@ -126,7 +138,7 @@ class _Body:
         try:
             yield
         except _NEVER_SENT as error:
-            self.outcome = NotSent(_reason(error), is_final=_is_final(error))
+            self.outcome = NotSent(_reason_of_connecting(error, self._proxy), is_final=_is_final(error))
         except httpx.TimeoutException:
             self._broken_off(f"no answer within {self._seconds:.0f} s")
         except _TooLong:
@@ -167,6 +179,82 @@ class _Body:
         self.outcome = NoAnswer(reason=reason, status=status, is_too_large=is_too_large)
 
 
+def _made[C](client: Callable[..., C], connection: Connection) -> C:
+    """An HTTP client. Raises UsageError for what the environment says wrongly, with the name of the variable."""
+    if connection.is_plain:  # the environment does not count: proxies would see the key
+        return client(**_settings(connection))
+    for _, variable in _proxy_variables():
+        _check_proxy(variable, os.environ[variable])
+    certificates = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)
+    if certificates is not None:
+        _check_certificates(certificates, os.environ[certificates])
+    try:
+        return client(**_settings(connection))
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        if certificates is None:
+            raise
+        raise _wrong(certificates, f"names certificates that cannot be read: {error}") from error
+    except httpx.InvalidURL as error:
+        variable = next((name for name in ("no_proxy", "NO_PROXY") if name in os.environ), "NO_PROXY")
+        raise _wrong(variable, f"is not a list of host names and addresses: {error}") from error
+
+
+def _proxy_variables() -> Iterator[tuple[str, str]]:
+    """The variables that name proxies, with what for; the spelling that counts, as urllib chooses it."""
+    for scheme in ("http", "https", "all"):
+        for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper()):
+            if os.environ.get(name):
+                yield scheme, name
+                break
+
+
+def _check_proxy(variable: str, address: str) -> None:
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        mistake = host_mistake(f"http://{parts.netloc.rpartition('@')[2]}")
+    except ValueError as error:
+        raise _wrong(variable, f"is not the address of a proxy: {error}") from error
+    if mistake is not None:
+        raise _wrong(variable, f"is not the address of a proxy: {mistake}")
+    if parts.scheme.lower() not in _PROXY_SCHEMES:
+        raise _wrong(variable, f"names a proxy that is none of {', '.join(_PROXY_SCHEMES)}")
+    if parts.scheme.lower().startswith("socks") and find_spec("socksio") is None:
+        message = f"{variable} names a SOCKS proxy, which needs the package socksio"
+        raise UsageError(message, fix="pip install 'endpoints-gitops[socks]'", code="usage.extra")
+
+
+def _check_certificates(variable: str, value: str) -> None:
+    if variable == "SSL_CERT_FILE" and not Path(value).is_file():
+        raise _wrong(variable, f"names {value}, which is not a file")
+    if variable == "SSL_CERT_DIR" and not all(Path(part).is_dir() for part in value.split(os.pathsep)):
+        raise _wrong(variable, f"names {value}, which is not a folder")
+
+
+def _wrong(variable: str, how: str) -> UsageError:
+    return UsageError(f"the environment variable {variable} {how}", fix=f"unset {variable}", code="usage.environment")
+
+
+def _proxy_of(connection: Connection) -> str | None:
+    """The proxy that requests go through, with the variable that names it; without user and password."""
+    name = urlsplit(connection.host).hostname or ""
+    if connection.is_plain or proxy_bypass(name):
+        return None
+    found = {scheme: variable for scheme, variable in _proxy_variables() if scheme != "http"}
+    variable = found.get("https") or found.get("all")
+    if variable is None:
+        return None
+    address = os.environ[variable]
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]} ({variable})"
+
+
+def _reason_of_connecting(error: Exception, proxy: str | None) -> str:
+    """A server behind a proxy is reached by the proxy: only TLS can fail on the way beyond it."""
+    if proxy is None or any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+        return _reason(error)
+    return f"the proxy {proxy} cannot be used: {_reason(error)}"
+
+
 def _settings(connection: Connection) -> dict[str, Any]:
     plain = connection.is_plain
     return {
@@ -198,14 +286,18 @@ def _request(headers: list[tuple[str, str]], request: Send) -> httpx.Request:
 
 def _is_final(error: BaseException) -> bool:
     """Whether the next try can end no other way: nobody knows the host, its certificate is wrong, it speaks no TLS."""
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return cause.errno == socket.EAI_NONAME
         if isinstance(cause, ssl.SSLError):
             return not isinstance(cause, _PASSING)
-        cause = cause.__cause__ or cause.__context__
-    return isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError)
+    return isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError | UnicodeError)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _reason(error: Exception) -> str:

@@ -129,6 +129,7 @@ class Context:
             key=access.key,
             allow_insecure=True,
             max_wait=self.arguments.max_wait,
+            read_timeout=self.arguments.read_timeout,
         )
         return Client(
             connection, budget=self._state_of_user / "budgets.sqlite", trace=self.console.trace, notice=self.console.say

@@ -15,7 +15,7 @@ from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.pasting import options_to_repeat
 from endpoints_gitops.cli.registry import COMMANDS, EDITING, GROUPS, Entry
-from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError, worst
+from endpoints_gitops.errors import EndpointsError, ExitCode, Interrupted, UsageError, worst
 from endpoints_gitops.model.outcome import Failure, Outcome, failed
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.plugins import installed
@@ -76,8 +76,8 @@ def run(words: Sequence[str]) -> int:
         return int(done.code or 0)
     except EndpointsError as error:
         outcome = failed(name, error)
-    except KeyboardInterrupt:
-        outcome = _interrupted(name)
+    except KeyboardInterrupt as error:
+        outcome = _interrupted(name, error)
     except RecursionError:
         outcome = failed(name, UsageError("something in the input is nested too deeply to be read"))
     except OSError as error:
@@ -183,6 +183,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         default=60.0,
         help="give up retrying after this long (default: 60)",
     )
+    common.add_argument(
+        "--read-timeout",
+        metavar="SECONDS",
+        type=seconds,
+        default=60.0,
+        help="wait this long for one answer before asking again (default: 60)",
+    )
 
 
 def _refuse_unknown(name: str) -> NoReturn:
@@ -236,6 +243,7 @@ def _finished(console: Console, outcome: Outcome) -> int:
         return int(worst(outcome.exit_code, ExitCode.USAGE))
 
 
-def _interrupted(name: str) -> Outcome:
-    failure = Failure(code="interrupted", message="interrupted")
+def _interrupted(name: str, error: KeyboardInterrupt) -> Outcome:
+    said = (error.message, error.fix) if isinstance(error, Interrupted) else ("interrupted", None)
+    failure = Failure(code="interrupted", message=said[0], fix=said[1])
     return Outcome(command=name, exit_code=ExitCode.INTERRUPTED, errors=(failure,))

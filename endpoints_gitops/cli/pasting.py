@@ -15,7 +15,7 @@ from endpoints_gitops.model.json import Json
 
 type Options = Mapping[str, str]
 
-_NAMES: Final = "|".join(("auth status", "auth trust", *COMMANDS))
+_NAMES: Final = "|".join(("auth status", "auth trust", "auth reset-budget", *COMMANDS))
 
 
 def options_to_repeat(arguments: argparse.Namespace) -> Options:

@@ -54,7 +54,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
         pull=("bring what changed on the server into the definitions", "", "revenue_by_plan --theirs"),
         plan=("show, and save, what a push would do", "-o plan.json", "revenue_by_plan"),
         push=("make the server as the definitions say, overwriting nobody", "--plan plan.json", "tag:billing --yes"),
-        resume=("finish a push that was interrupted", ""),
+        resume=("finish a push that was interrupted or failed", ""),
         adopt=("say in the definition that it answers the server's present version", "revenue_by_plan"),
         promote=("bring endpoints from one environment to another", "--from staging --to prod 'revenue_*'"),
     ),
@@ -75,11 +75,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
         ),
     ),
     "about": _entries(
-        auth=(
-            "which key goes where, what it may do, what is left of its budget; which hosts are trusted",
-            "status",
-            "trust",
-        ),
+        auth=("show which key goes where and what it may do; trust hosts", "status", "trust", "reset-budget"),
         schema=("print the JSON Schema of the definition file", ""),
         explain=("explain an error code, an exit code, or a word of this tool", "drifted", "6"),
         completion=("print a completion script for your shell", "bash"),

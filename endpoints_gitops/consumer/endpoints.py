@@ -40,6 +40,7 @@ class _Pinned:
         cache: float | Cache | None,
         budget_url: str | None,
         max_wait: float,
+        read_timeout: float,
         transport: Any,  # noqa: ANN401 - one of two protocols
     ) -> None:
         from endpoints_gitops.errors import UsageError
@@ -51,6 +52,7 @@ class _Pinned:
         self._cache = _cache(cache)
         self._budget_url = budget_url
         self._max_wait = max_wait
+        self._read_timeout = read_timeout
         self._transport = transport
         self._lock = threading.Lock()
         self._made: Caller | None = None
@@ -91,7 +93,7 @@ class _Pinned:
         return Caller(host=where, contract=self._contract, uses=self._locked.uses, cache=self._cache)
 
     def _connection(self) -> Connection:
-        return self._locked.connection(self._max_wait)
+        return self._locked.connection(self._max_wait, self._read_timeout)
 
     def _settings(self, connection: Connection) -> dict[str, Any]:
         return {
@@ -124,6 +126,7 @@ class Endpoints(_Pinned):
         cache: float | Cache | None = None,
         budget_url: str | None = None,
         max_wait: float = 60.0,
+        read_timeout: float = 60.0,
         host: str | None = None,
         project_id: int | None = None,
         key: str | None = None,
@@ -135,7 +138,8 @@ class Endpoints(_Pinned):
         `host`, `project_id` and `key` go before both. `contract`: an answer that is not what was pinned is an error
         (strict), a ContractWarning (warn), or nothing (off). `cache`: seconds, or a Cache. `budget_url`: a Redis in
         which several machines count their requests; else those of this machine do in one file. `max_wait`: the most
-        seconds that one call takes, waits and repetitions included.
+        seconds that one call takes, waits and repetitions included. `read_timeout`: the seconds to wait for one answer
+        before the server is asked again; a slow answer needs both to be long enough.
 
         Raises UsageError, and InvalidInput with every mistake in lock or configuration.
         """
@@ -143,7 +147,13 @@ class Endpoints(_Pinned):
 
         locked = find(path, environment=environment, host=host, project_id=project_id, key=key)
         return cls(
-            locked, contract=contract, cache=cache, budget_url=budget_url, max_wait=max_wait, transport=transport
+            locked,
+            contract=contract,
+            cache=cache,
+            budget_url=budget_url,
+            max_wait=max_wait,
+            read_timeout=read_timeout,
+            transport=transport,
         )
 
     def run(
@@ -243,6 +253,7 @@ class AsyncEndpoints(_Pinned):
         cache: float | Cache | None = None,
         budget_url: str | None = None,
         max_wait: float = 60.0,
+        read_timeout: float = 60.0,
         host: str | None = None,
         project_id: int | None = None,
         key: str | None = None,
@@ -253,7 +264,13 @@ class AsyncEndpoints(_Pinned):
 
         locked = find(path, environment=environment, host=host, project_id=project_id, key=key)
         return cls(
-            locked, contract=contract, cache=cache, budget_url=budget_url, max_wait=max_wait, transport=transport
+            locked,
+            contract=contract,
+            cache=cache,
+            budget_url=budget_url,
+            max_wait=max_wait,
+            read_timeout=read_timeout,
+            transport=transport,
         )
 
     async def run(

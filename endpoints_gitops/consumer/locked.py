@@ -39,7 +39,7 @@ class Locked:
             raise self._missing(name)
         return pin
 
-    def connection(self, max_wait: float) -> Connection:
+    def connection(self, max_wait: float, read_timeout: float) -> Connection:
         """Raises CredentialsError where there is no key or it may not go to the host, UsageError without a project."""
         from endpoints_gitops.api.connection import Connection
         from endpoints_gitops.workspace.credentials import resolve_connection
@@ -53,6 +53,7 @@ class Locked:
             key=access.key,
             allow_insecure=True,
             max_wait=max_wait,
+            read_timeout=read_timeout,
         )
 
     def _refuse_half_an_address(self) -> None:

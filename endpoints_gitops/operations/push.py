@@ -22,7 +22,14 @@ from endpoints_gitops.api.errors import (
     Unreachable,
 )
 from endpoints_gitops.codecs.plan import write_plan
-from endpoints_gitops.errors import CouldNotFindOut, CredentialsError, EndpointsError, PartlyApplied, UsageError
+from endpoints_gitops.errors import (
+    CouldNotFindOut,
+    CredentialsError,
+    EndpointsError,
+    Interrupted,
+    PartlyApplied,
+    UsageError,
+)
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.operations.compare import Comparison
@@ -41,6 +48,7 @@ from endpoints_gitops.plan.variables import VariableChange
 from endpoints_gitops.workspace.journal import Journal, begin
 from endpoints_gitops.workspace.state import held
 
+NOT_BEGUN: Final = "push.not_begun"
 VARIABLE = "variable "
 """Before the code name in a journal: no endpoint's name has a space."""
 
@@ -134,6 +142,7 @@ class _Push:
     keeper: Keeper = field(init=False)
     variables: dict[str, InsightVariable] = field(init=False)
     lacking: dict[str, VariableWritten] = field(default_factory=dict)
+    landed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.keeper = Keeper(
@@ -155,6 +164,9 @@ class _Push:
                 raise
             message = f"{error.message}; the push stopped, and some of it is written"
             raise PartlyApplied(message, fix="mend that, and push again", code=error.code) from error
+        except KeyboardInterrupt as error:
+            message = f"interrupted: {len(self.landed)} of {len(entries_of(self.plan))} written"
+            raise Interrupted(message, "endpoints-gitops resume does what is left, and nothing twice") from error
         finally:
             self.keeper.save()
             self.work.progress.finished()
@@ -177,6 +189,8 @@ class _Push:
         entry = VARIABLE + change.code_name
         self.journal.sending(entry)
         written = write_variable(self.work.client, change, self.variables.get(change.code_name))
+        if written.landed:
+            self.landed.append(entry)
         if written.error is None:
             self.journal.done(entry)
             self._heard(entry, "written")
@@ -186,6 +200,8 @@ class _Push:
 
     def _change(self, change: Change) -> Written:
         written = self._written(change)
+        if written.landed:
+            self.landed.append(change.name)
         if written.state is State.UNCERTAIN:
             self.stopped.set()
         self._heard(change.name, written.state, *written.errors)
@@ -234,7 +250,7 @@ _FOR_ALL: Final = (
 
 def _not_begun() -> EndpointsError:
     fix = "endpoints-gitops resume, when the cause is mended"
-    return CouldNotFindOut("not begun: what went wrong before concerns this too", fix=fix, code="push.not_begun")
+    return CouldNotFindOut("not begun: what went wrong before concerns this too", fix=fix, code=NOT_BEGUN)
 
 
 def _without_variable(lacking: VariableWritten) -> EndpointsError:

@@ -226,6 +226,15 @@ def test_threads_together_never_exceed_it(opened):
     assert waits.count(0) == 30
 
 
+def test_a_reset_forgets_what_was_counted_and_every_pause(opened):
+    ours, others = opened(direct=SMALL), opened(to("phx_other"), direct=SMALL)
+    spend(ours)
+    spend(others)
+    ours.pause(600, materialized=True)
+    ours.reset()
+    assert (ours.take(materialized=True), spend(ours)[0], spend(others)[0]) == (0, 30, 0)
+
+
 def test_the_key_is_not_in_the_file(opened, tmp_path):
     opened(to("phx_sentinel")).take(materialized=False)
     assert all(b"sentinel" not in path.read_bytes() for path in (tmp_path / "state").iterdir())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from endpoints_gitops.api import errors
 from endpoints_gitops.api.budget import LONGEST_WAIT
 from endpoints_gitops.api.connection import Connection
-from endpoints_gitops.api.flow import Line, Pace, exchange
+from endpoints_gitops.api.flow import Line, Pace, Waits, exchange
 from endpoints_gitops.api.refusals import retry_after
 from endpoints_gitops.api.wire import Answer, NoAnswer, NotSent, Request, Sleep
 from endpoints_gitops.errors import CredentialsError
@@ -26,11 +26,12 @@ DONE = Answer(status=200, headers={}, body=b"{}")
 class Played:
     """An exchange played to its end, and what it did on the way."""
 
-    def __init__(self, *answers, request=GET, max_wait=60.0, key="phx_k", seconds_each=0.0, budget=None):
+    def __init__(self, *answers, request=GET, max_wait=60.0, key="phx_k", seconds_each=0.0, budget=None, **more):
         self.clock = 0.0
+        self.is_stopped = more.pop("is_stopped", False)
         self.sleeps, self.sends, self.notices = [], [], []
         pace = Pace(now=lambda: self.clock, jitter=lambda _, most: most)
-        connection = Connection(host="https://h.test", project_id=1, key=Secret(key), max_wait=max_wait)
+        connection = Connection(host="https://h.test", project_id=1, key=Secret(key), max_wait=max_wait, **more)
         line = Line(connection=connection, pace=pace, notice=self.notices.append, budget=budget)
         self.result = self.error = None
         try:
@@ -46,7 +47,7 @@ class Played:
                 step = flow.send(happened)
                 if isinstance(step, Sleep):
                     self.sleeps.append(step.seconds)
-                    self.clock += step.seconds
+                    self.clock += 0.0 if self.is_stopped else step.seconds
                     happened = None
                 else:
                     happened = answers[min(len(self.sends), len(answers) - 1)]
@@ -123,6 +124,48 @@ def test_any_retry_after_is_a_wait_within_the_longest_window(text):
     assert wait is None or 0 <= wait <= LONGEST_WAIT
 
 
+@pytest.mark.parametrize("headers", [{}, {"retry-after": "1"}, {"retry-after": "0"}])
+def test_a_refusal_ends_under_a_stopped_clock(headers):
+    """As in a test that stops time: nothing moves the clock, and sleeping counts."""
+    played = Played(answered(429, **headers), is_stopped=True)
+    assert isinstance(played.error, errors.Throttled)
+    assert 50 < sum(played.sleeps) <= 60
+
+
+def test_a_spent_budget_ends_under_a_stopped_clock():
+    budget = Pauses()
+    budget.take = lambda **_: 7.0
+    played = Played(DONE, budget=budget, is_stopped=True)
+    assert isinstance(played.error, errors.BudgetSpent)
+    assert 50 < sum(played.sleeps) <= 60
+
+
+def test_one_answer_is_waited_for_as_long_as_the_read_timeout_says():
+    assert Played(DONE, max_wait=100).sends[0].read_seconds == 60
+    assert Played(DONE, max_wait=100, read_timeout=90).sends[0].total_seconds == 90
+    assert Played(DONE, max_wait=50, read_timeout=90).sends[0].total_seconds == 50
+    assert Played(DONE, max_wait=100, read_timeout=5, request=PATCH).sends[0].total_seconds == 100
+
+
+def test_a_long_wait_is_counted_down():
+    budget = Pauses()
+    waits = iter([70.0, 0.0])
+    budget.take = lambda **_: next(waits)
+    played = Played(DONE, budget=budget, max_wait=100)
+    assert played.sleeps[:2] == [30, 30]
+    assert sum(played.sleeps) == pytest.approx(70.05)
+    assert [notice.partition(":")[0] for notice in played.notices] == [
+        "waiting 70 s",
+        "waiting 40 s more",
+        "waiting 10 s more",
+    ]
+
+
+def test_all_who_wait_share_one_announcement():
+    waits = Waits()
+    assert [waits.announces(until) for until in (40.0, 41.0, 39.0, 45.0, 46.5)] == [True, False, False, True, False]
+
+
 def test_a_wait_that_is_too_long_is_not_begun():
     played = Played(answered(429, **{"retry-after": "3000"}))
     assert (played.sleeps, len(played.sends)) == ([], 1)
@@ -171,7 +214,7 @@ def test_a_400_of_type_server_error_is_final(code):
 
 
 def test_a_write_is_waited_for_as_long_as_there_is_time():
-    assert (Played(DONE).sends[0].read_seconds, Played(DONE, request=PATCH).sends[0].read_seconds) == (30, 60)
+    assert (Played(DONE).sends[0].read_seconds, Played(DONE, request=PATCH).sends[0].read_seconds) == (60, 60)
 
 
 class Spent:

@@ -203,7 +203,7 @@ class TestSharedVariables:
         server.faults.clear()
         assert cli("resume", "--yes").code == 0
         assert {one.name for one in client.list_endpoints()} == {"one", "two"}
-        assert cli("resume").out == "nothing to resume: no push of this checkout was interrupted\n"
+        assert cli("resume").out == "nothing to resume: no push of this checkout left anything to do\n"
 
 
 class TestPrune:

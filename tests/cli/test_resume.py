@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -120,7 +121,7 @@ def test_a_new_push_takes_the_place_of_one_that_was_killed(cli, checkout, client
     ran = cli("push", "--yes")
     assert ran.code == 0, ran.err
     # an answer that the server gave and the killed push had not heard yet is left, too
-    assert re.search(r"an earlier push was interrupted with [1-3] left to do", ran.err)
+    assert re.search(r"an earlier push left [1-3] to do", ran.err)
     assert versions(client) == DONE_ONCE | {
         "one": [" LIMIT 1", " LIMIT 3"],
         "two": [" LIMIT 1", " LIMIT 2", " LIMIT 3"],
@@ -188,6 +189,44 @@ def test_an_interruption_is_130_and_what_was_begun_comes_to_its_end(cli, checkou
     assert cli("resume").out.startswith("nothing to resume")
 
 
+def test_an_interruption_says_how_many_of_how_many_were_written(cli, checkout, monkeypatch):
+    """The two that are under way come to their end, and the count is of then."""
+    from endpoints_gitops.api.client import Client
+
+    checkout.commit(files(1))
+    written, others = Client.create_endpoint, threading.Barrier(2, timeout=20)
+
+    def interrupted(self, body):
+        if body["name"] == "one":
+            raise KeyboardInterrupt
+        others.wait()
+        return written(self, body)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "create_endpoint", interrupted)
+        ran = cli("push", "--yes")
+    assert ran.code == 130
+    assert "error: interrupted: 2 of 3 written\n  fix: endpoints-gitops resume does what is left" in ran.err
+    assert ran.err.count("interrupted") == 1
+    again = cli("resume", "--yes")
+    assert again.code == 0
+    assert "left to do by the earlier push:" in again.err
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_the_same_refusal_is_printed_once(cli, checkout, server, status):
+    checkout.commit(files(1))
+    server.faults.add(Fault(effect=Effect.ERROR, status=status, method="POST", path="*/endpoints"))
+    ran = cli("push", "--yes")
+    assert ran.code == 3
+    assert ran.err.count(f": {status} ") == 1
+    server.faults.clear()
+    again = cli("push", "--yes")
+    assert again.code == 0
+    assert "an earlier push left 3 to do; this push takes its place" in again.err
+    assert "interrupted" not in again.err
+
+
 def test_an_interruption_is_130_and_can_be_resumed(cli, checkout, client, server, monkeypatch):
     from endpoints_gitops.api.client import Client
 
@@ -201,7 +240,9 @@ def test_an_interruption_is_130_and_can_be_resumed(cli, checkout, client, server
     with monkeypatch.context() as patch:
         patch.setattr(Client, "create_endpoint", interrupted)
         ran = cli("push", "--yes", "--format", "json", "one")
-    assert (ran.code, ran.json["errors"][0]["code"]) == (130, "interrupted")
+    (error,) = ran.json["errors"]
+    assert (ran.code, error["code"]) == (130, "interrupted")
+    assert error["message"] == "interrupted: 0 of 1 written", "the answer of the one that was sent never came"
     assert "endpoints-gitops resume" in ran.err
     server.requests.clear()
     assert cli("resume", "--yes").code == 0

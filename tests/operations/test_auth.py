@@ -89,6 +89,30 @@ def test_a_refused_key_is_3(make_cli, checkout, server, key):
     assert len(server.requests.entries()) == 1
 
 
+def test_a_budget_is_reset(cli, server, tmp_path):
+    from endpoints_gitops.api.budget import Budget
+    from endpoints_gitops.api.connection import Connection
+    from endpoints_gitops.model.secret import Secret
+
+    connection = Connection(host=server.url, project_id=server.project_id, key=Secret(server.key))
+    budget = Budget(tmp_path / "state" / "budgets.sqlite", connection, notice=pytest.fail)
+    budget.pause(3000, materialized=False)
+    budget.close()
+    refused = cli("list", "--max-wait", "1")
+    assert refused.code == 4
+    assert "endpoints-gitops auth reset-budget" in refused.err
+    reset = cli("auth", "reset-budget")
+    assert (
+        reset.code,
+        reset.out.startswith("forgot the requests that were counted for the key of test, and a wait of "),
+    ) == (
+        0,
+        True,
+    )
+    assert server.requests.entries() == ()
+    assert cli("list").code == 0
+
+
 def test_no_key_is_3(make_cli, checkout):
     assert make_cli(checkout.top, key="")("auth", "status").code == 3
 

@@ -26,7 +26,9 @@ _OF_PROJECT_SECRET: Final = {"endpoint:read": "run; every other command needs a 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """`status` can be left out."""
-    parser.add_argument("topic", nargs="?", choices=["status", "trust"], default="status", help="default: status")
+    parser.add_argument(
+        "topic", nargs="?", choices=["status", "trust", "reset-budget"], default="status", help="default: status"
+    )
     parser.add_argument(
         "target", nargs="*", metavar="HOST KEY",
         help="with trust: the host and the key source, such as https://posthog.example.com env:POSTHOG_API_KEY",
@@ -35,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--remove", action="store_true", help="with trust: forget it for this folder")
     parser.add_argument("--all", action="store_true", help="with trust --remove: forget it for all folders")
     parser.epilog = (
+        "`auth reset-budget` forgets what this machine counted for the key, and every wait that it remembers. "
         "A key goes to posthog.com, to this machine, and to the host that it is stored for. `auth trust` lets the "
         "configuration of this folder send one key to one other host; without HOST and KEY it takes those of the "
         "environment. In CI and containers set ENDPOINTS_GITOPS_ALLOWED_HOSTS=https://…,http://…:PORT instead."
@@ -45,7 +48,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show what is known of the key, or change what is trusted."""
     _refuse_combinations(arguments)
     with Context.of(arguments, console) as context:
-        return _trust(context) if arguments.topic == "trust" else _status(context)
+        return {"status": _status, "trust": _trust, "reset-budget": _reset_budget}[arguments.topic](context)
 
 
 def _refuse_combinations(arguments: argparse.Namespace) -> None:
@@ -81,6 +84,23 @@ def _status(context: Context) -> Outcome:
         items=(_item(access, status),),
         errors=failures_of(problem) if problem else (),
     )
+
+
+def _reset_budget(context: Context) -> Outcome:
+    """Forget what this machine counted for the key, and every wait that it remembers. No server is asked."""
+    budget, access = context.client.budget, context.access
+    before = budget.left() if budget else {}
+    if budget is None or not before:
+        message = "the file of budgets cannot be used, so nothing is counted and nothing waits"
+        raise UsageError(
+            message, fix="set ENDPOINTS_GITOPS_STATE to a folder that can be written", code="state.unwritable"
+        )
+    budget.reset()
+    pause = max(left.paused_seconds for left in before.values())
+    waited = f", and a wait of {pause:.0f} s" if pause else ""
+    context.console.show([f"forgot the requests that were counted for the key of {access.environment}{waited}"])
+    context.console.say("the server counts for itself: it may still refuse")
+    return Outcome(command="auth", items=({"environment": access.environment, "paused_seconds": pause},))
 
 
 def _refused(console: Console, found: FoundKey, refusal: CredentialsError) -> Outcome:

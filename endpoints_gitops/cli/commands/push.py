@@ -9,7 +9,7 @@ from pathlib import Path
 
 from endpoints_gitops.cli import consequences, plans, push_options, pushes
 from endpoints_gitops.cli.arguments import seconds
-from endpoints_gitops.cli.console import Advice, Console, Line, Style
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
@@ -113,11 +113,7 @@ def carried_out(context: Context, judgement: consequences.Judgement, ground: Gro
         confirm(context, plan)
         if not context.arguments.yes:  # whoever was asked may have had lunch first
             ground = Ground.look(context.workplace, plan, ground.definitions.values())
-    try:
-        return replace(push(context.workplace, plan, ground), findings=judgement.findings)
-    except KeyboardInterrupt:
-        console.warn(Advice("interrupted; endpoints-gitops resume does what is left, and nothing twice", Style.WARN))
-        raise
+    return replace(push(context.workplace, plan, ground), findings=judgement.findings)
 
 
 def confirm(context: Context, plan: Plan) -> None:
@@ -171,7 +167,7 @@ def _say_interrupted(context: Context) -> None:
         return
     if left is not None and not left.is_over:
         count = len(left.uncertain) + len(left.left)
-        context.console.say(f"an earlier push was interrupted with {count} left to do; this push takes its place")
+        context.console.say(f"an earlier push left {count} to do; this push takes its place")
 
 
 def _read(path: Path) -> Plan:

@@ -1,4 +1,4 @@
-"""`resume`: finish a push that was interrupted, without doing anything twice."""
+"""`resume`: finish a push that was interrupted or failed, without doing anything twice."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         left = left_to_do(context.workplace)
         if left is not None:
             context.announce()
-            console.say("left of the interrupted push:", *plans.lines(left))
+            console.say("left to do by the earlier push:", *plans.lines(left))
             confirm(context, left)
         result = resume(context.workplace, definitions_if_any(context))
     if result is None:
-        console.show(["nothing to resume: no push of this checkout was interrupted"])
+        console.show(["nothing to resume: no push of this checkout left anything to do"])
         return Outcome(command="resume")
     console.show(pushes.lines(result))
     return pushes.outcome("resume", result)
