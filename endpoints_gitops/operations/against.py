@@ -39,7 +39,7 @@ from endpoints_gitops.workspace.base import BaseUnavailable, Location, base_of
 from endpoints_gitops.workspace.commits import definitions_at
 from endpoints_gitops.workspace.definitions import read_all
 from endpoints_gitops.workspace.files import read_regular_file, shown
-from endpoints_gitops.workspace.git import Repository, repository, resolved
+from endpoints_gitops.workspace.git import Repository, explain_missing, repository, resolved
 from endpoints_gitops.workspace.selection import managed, select_names
 
 _VERSION: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,127})@([1-9][0-9]{0,8})")
@@ -293,8 +293,9 @@ def _pinned(pin: Pin) -> Side:
 
 def _no_commit(what: str, here: Here, found: Repository | None) -> BaseUnavailable:
     if found is None:
-        message = f"{what!r} is no file or folder, and {shown(here.folder)} is in no git repository with a commit"
-        return BaseUnavailable(message, fix="--against takes live, lock, NAME@N, a folder, a plan, or a git ref")
+        cause = explain_missing(here.folder)
+        message = f"there is no file or folder {what!r} here, and no commit to look for: {cause.message}"
+        return BaseUnavailable(message, fix=cause.fix)
     return BaseUnavailable(f"there is no commit, file or folder {what!r} here", fix=_fetch(what, found))
 
 

@@ -16,17 +16,20 @@ from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.interrupted import Pair, unheard
 from endpoints_gitops.operations.together import each
 from endpoints_gitops.operations.workplace import Workplace
-from endpoints_gitops.plan.evidence import Evidence, Past, Recorded
+from endpoints_gitops.plan.evidence import Evidence, NoHistory, Past, Recorded
 from endpoints_gitops.plan.judging import Judged, Presence, judge, needs_versions
 from endpoints_gitops.plan.meaning import Key, Meaning, of_definition
-from endpoints_gitops.workspace.git import dirty, repository
+from endpoints_gitops.workspace.git import (
+    HistoryUnavailable,
+    dirty,
+    explain_missing,
+    explain_shallow,
+    repository,
+)
 from endpoints_gitops.workspace.history import PastState, history
 from endpoints_gitops.workspace.journal import Unfinished, unfinished
 from endpoints_gitops.workspace.record import load_record
 from endpoints_gitops.workspace.selection import touching
-
-NO_GIT = "this folder is in no git repository, or in one without a commit"
-SHALLOW = "this clone is shallow, so the history of the definition is not in it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +102,15 @@ def _with_history(work: Workplace, known: _Known) -> _Known:
         return known
     found = repository(work.folder)
     if found is None:
-        return {name: (pair, replace(evidence, without_history=NO_GIT)) for name, (pair, evidence) in known.items()}
+        return _without_history(known, explain_missing(work.folder))
 
     def meaning_of(loaded: LoadedDefinition) -> Meaning:
         return of_definition(loaded, work.environment.name)
 
-    past = history(found, work.folder, known.keys(), meaning_of)
+    try:
+        past = history(found, work.folder, known.keys(), meaning_of)
+    except HistoryUnavailable as error:
+        return _without_history(known, error)
     loaded = [pair.loaded for pair, _ in known.values() if pair.loaded is not None]
     edited = touching(loaded, dirty(found, work.folder))
     told = {
@@ -113,11 +119,22 @@ def _with_history(work: Workplace, known: _Known) -> _Known:
     }
     states = {name: tuple(map(_past, past[name])) for name in known}
     if found.is_shallow:
+        shallow = _cause(explain_shallow(found))
         return {
-            name: (pair, replace(evidence, without_history=SHALLOW, visible=states[name]))
+            name: (pair, replace(evidence, without_history=shallow, visible=states[name]))
             for name, (pair, evidence) in told.items()
         }
     return {name: (pair, replace(evidence, history=states[name])) for name, (pair, evidence) in told.items()}
+
+
+def _without_history(known: _Known, error: HistoryUnavailable) -> _Known:
+    cause = _cause(error)
+    return {name: (pair, replace(evidence, without_history=cause)) for name, (pair, evidence) in known.items()}
+
+
+def _cause(error: HistoryUnavailable) -> NoHistory:
+    assert error.fix is not None, "every cause has its advice"
+    return NoHistory(reason=error.message, fix=error.fix)
 
 
 def _past(state: PastState[Key]) -> Past:

@@ -9,7 +9,13 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.workspace.commits import not_on_disk, tracked
-from endpoints_gitops.workspace.git import Repository, repository
+from endpoints_gitops.workspace.git import (
+    HistoryUnavailable,
+    Repository,
+    explain_missing,
+    explain_shallow,
+    repository,
+)
 from endpoints_gitops.workspace.history import names_ever_defined
 from endpoints_gitops.workspace.selection import managed
 
@@ -38,16 +44,22 @@ def prunable(
         environment=work.environment.name,
     )
     active = {name for name, endpoint in endpoints.items() if endpoint.is_active}
-    return (names_ever_defined(found, work.folder) & active) - kept - protected
+    try:
+        ever_defined = names_ever_defined(found, work.folder)
+    except HistoryUnavailable as error:
+        raise _refused(error, "prune.partial") from error
+    return (ever_defined & active) - kept - protected
 
 
 def _whole_history(work: Workplace) -> Repository:
     found = repository(work.folder)
     if found is None:
-        message = "--prune needs git's history to know which endpoints were defined here, and there is none"
-        raise UsageError(message, fix="deactivate them by name: endpoints-gitops deactivate NAME", code="prune.no_git")
+        raise _refused(explain_missing(work.folder), "prune.no_git")
     if found.is_shallow:
-        message = "--prune needs the whole history to know which endpoints were defined here, and this clone is shallow"
-        fix = "git fetch --unshallow; in CI, check out with fetch-depth: 0"
-        raise UsageError(message, fix=fix, code="prune.shallow")
+        raise _refused(explain_shallow(found), "prune.shallow")
     return found
+
+
+def _refused(error: HistoryUnavailable, code: str) -> UsageError:
+    message = f"--prune needs the whole history to know which endpoints were defined here: {error.message}"
+    return UsageError(message, fix=error.fix, code=code)

@@ -14,7 +14,7 @@ from endpoints_gitops.model.endpoint import InsightVariable
 from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.judging import Verdict
-from endpoints_gitops.workspace.git import repository
+from endpoints_gitops.workspace.git import HistoryUnavailable, repository
 from endpoints_gitops.workspace.history import history
 
 _STATED = ("type", "label", "values", "multi")
@@ -78,7 +78,10 @@ def _past(work: Workplace, definitions: Mapping[str, LoadedDefinition]) -> Mappi
     found = repository(work.folder) if definitions else None
     if found is None or found.is_shallow:
         return {}
-    past = history(found, work.folder, definitions.keys(), _of_file)
+    try:
+        past = history(found, work.folder, definitions.keys(), _of_file)
+    except HistoryUnavailable:
+        return {}
     return {name: [one.meaning for one in states if one.meaning is not None] for name, states in past.items()}
 
 

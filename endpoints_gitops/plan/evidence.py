@@ -188,6 +188,14 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoHistory:
+    """Why the history of a definition is unavailable, and what to do against that cause."""
+
+    reason: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Everything that says whose change a difference is.
 
@@ -199,7 +207,7 @@ class Evidence:
 
     record: Recorded | None = None
     history: tuple[Past, ...] | None = None
-    without_history: str | None = None
+    without_history: NoHistory | None = None
     visible: tuple[Past, ...] = ()
     head: str | None = None
     versions: tuple[EndpointVersion, ...] | None = None

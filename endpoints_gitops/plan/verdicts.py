@@ -13,11 +13,11 @@ from typing import Final
 
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.plan.alignment import align
-from endpoints_gitops.plan.evidence import Evidence, OwnWrites, Recorded
+from endpoints_gitops.plan.evidence import Evidence, NoHistory, OwnWrites, Recorded
 from endpoints_gitops.plan.lineage import Lineage, State, is_default
 from endpoints_gitops.plan.meaning import Key, Meaning, contains, same
 
-CURE: Final = "git fetch --unshallow (in CI: fetch-depth: 0)"
+UNREAD: Final = NoHistory(reason="the history of the definition cannot be read", fix="git fsck")
 
 
 class Verdict(StrEnum):
@@ -159,9 +159,9 @@ class Case:
         return _ahead(f"the file supersedes version {self.supersedes}, which is current")
 
     def _unknown(self, key: Key) -> Finding:
-        why = self.evidence.without_history or "the history of the definition cannot be read"
-        reason = f"cannot tell whether the file or the server changed {key}: {why}"
-        return Finding(verdict=Verdict.CONFLICT, reason=reason, fix=CURE, is_known=False)
+        why = self.evidence.without_history or UNREAD
+        reason = f"cannot tell whether the file or the server changed {key}: {why.reason}"
+        return Finding(verdict=Verdict.CONFLICT, reason=reason, fix=why.fix, is_known=False)
 
 
 def _by_record(case: Case, key: Key) -> Finding | None:

@@ -8,6 +8,7 @@ git says. Git gets neither the keys of the caller's environment nor the variable
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,12 @@ class GitFailed(CouldNotFindOut):
     code = "git.failed"
 
 
+class HistoryUnavailable(GitFailed):
+    """Git cannot tell what was committed: `message` says why, and `fix` what helps against that cause."""
+
+    code = "git.no-history"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
     """A work tree with at least one commit. `head` is the full id of HEAD's commit."""
@@ -84,15 +91,54 @@ def repository(folder: Path) -> Repository | None:
     if top is None:
         return None
     try:
-        answer = git(top, "rev-parse", "--show-toplevel", "--is-shallow-repository")
+        answer = _run(top, ("rev-parse", "--show-toplevel", "--is-shallow-repository"))
     except FileNotFoundError:
         return None
-    told, shallow = os.fsdecode(answer).splitlines()[-2:]
+    if answer.returncode != 0:
+        raise _unreadable(top, printable(os.fsdecode(answer.stderr).strip()))
+    told, shallow = os.fsdecode(answer.stdout).splitlines()[-2:]
     if Path(told).resolve() != top:
         message = f"the work tree of this repository is {printable(told)}: its core.worktree leads there"
         raise GitFailed(message, where=shown(top), fix="git config --unset core.worktree")
     head = resolved(top, "HEAD")
     return Repository(top=top, head=head, is_shallow=shallow == "true") if head else None
+
+
+def explain_missing(folder: Path) -> HistoryUnavailable:
+    """Why `repository` gives None for a folder, and what helps."""
+    top = work_tree(folder)
+    if top is None:
+        fix = "work in a clone of the repository, or git init and commit the definitions"
+        return HistoryUnavailable(f"{shown(folder)} is in no git repository", fix=fix)
+    try:
+        refs = git(top, "for-each-ref", "--count=1")
+    except FileNotFoundError:
+        return HistoryUnavailable("git is not installed, or not on PATH", fix="install git")
+    if refs:
+        message = f"HEAD of {shown(top)} names no commit, though the repository has commits"
+        return HistoryUnavailable(message, fix="git switch BRANCH; git branch --all lists the branches")
+    fix = "git add --all && git commit"
+    return HistoryUnavailable(f"the git repository {shown(top)} has no commit yet", fix=fix)
+
+
+def explain_shallow(found: Repository) -> HistoryUnavailable:
+    """Why the history of a shallow clone is not the whole one, and what helps."""
+    message = "this clone is shallow, so the history of the definition is not in it"
+    return HistoryUnavailable(message, where=shown(found.top), fix="git fetch --unshallow (in CI: fetch-depth: 0)")
+
+
+def explain_missing_object(top: Path, said: str) -> GitFailed:
+    """The error for an object that is not there: a partial clone leaves them to its remote, else the repository is
+    damaged. Nothing is fetched: a remote's configuration names programs.
+    """
+    answer = _run(top, ("config", "-z", "--get-regexp", r"^remote\..*\.(promisor|partialclonefilter)$"))
+    settings = [entry.partition("\n")[0] for entry in os.fsdecode(answer.stdout).split("\0") if entry]
+    remotes = sorted({name.removeprefix("remote.").rpartition(".")[0] for name in settings})
+    if not remotes:
+        return GitFailed(said, where=shown(top), fix="git fsck shows what is missing")
+    message = "this clone is partial: it lacks old versions of the definitions, and nothing is fetched here"
+    fix = f"git fetch --refetch --no-filter {shlex.quote(remotes[0])}"
+    return HistoryUnavailable(message, where=shown(top), fix=fix)
 
 
 def resolved(folder: Path, ref: str) -> str | None:
@@ -161,13 +207,13 @@ def git(folder: Path, *words: str, given: bytes | None = None, settings: Mapping
     answer = _run(folder, words, given, settings or {})
     if answer.returncode != 0:
         said = printable(os.fsdecode(answer.stderr).strip()) or f"exit code {answer.returncode}"
-        raise GitFailed(f"git {words[0]} failed: {said}", where=shown(folder))
+        raise explain_missing_object(folder, f"git {words[0]} failed: {said}")
     return answer.stdout
 
 
 def environment(top: Path) -> dict[str, str]:
     """The variables that git runs with. No discovery goes above `top`."""
-    kept = {name: value for name, value in os.environ.items() if name in _INHERITED}
+    kept = {name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("GIT_TRACE")}
     path = os.pathsep.join(_program_folders())
     return kept | _safe_directories() | _VARIABLES | {"PATH": path, "GIT_CEILING_DIRECTORIES": str(top.parent)}
 
@@ -176,6 +222,17 @@ def command(top: Path, *words: str, settings: Mapping[str, str] | None = None) -
     """The argument list of a git command. Raises FileNotFoundError where there is no git."""
     more = [word for name, value in (settings or {}).items() for word in ("-c", f"{name}={value}")]
     return [_program(), "-C", str(top), *_OPTIONS, *more, *words]
+
+
+def _unreadable(top: Path, said: str) -> HistoryUnavailable:
+    """The error for a repository that git does not read; git has no other sign for the cause than its words."""
+    if "dubious ownership" in said:
+        message = f"git does not read {shown(top)}: it belongs to another user (dubious ownership)"
+        fix = f"if you trust it: git config --global --add safe.directory {shlex.quote(str(top))}"
+    else:
+        message = f"git cannot read the repository {shown(top)}: {said}"
+        fix = "git status and git fsck show what is wrong; else clone it again"
+    return HistoryUnavailable(message, where=shown(top), fix=fix)
 
 
 def _run(

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from endpoints_gitops.workspace.git import GitFailed, Repository, command, environment
+from endpoints_gitops.model.printable import printable
+from endpoints_gitops.workspace.git import Repository, command, environment, explain_missing_object, git
 
 _AT_ONCE: Final = 400  # so many ids fit into a pipe: git can wait for us to read while it has all our questions
 
@@ -16,6 +17,7 @@ class Blobs:
     """Open while it is used as a context manager; not for several threads at once."""
 
     def __init__(self, found: Repository) -> None:
+        self._top = found.top
         self._process = subprocess.Popen(
             command(found.top, "cat-file", "--batch"),
             env=environment(found.top),
@@ -43,7 +45,7 @@ class Blobs:
             for blob in asked:
                 answer = self._answer()
                 if answer is None:
-                    raise GitFailed(f"the object {blob} is missing from the repository", fix="git fsck")
+                    raise explain_missing_object(self._top, f"the object {blob} is missing from the repository")
                 yield blob, answer[1]
 
     def at(self, commit: str, path: str) -> tuple[str, bytes] | None:
@@ -51,7 +53,17 @@ class Blobs:
         if "\n" in path:
             return None
         self._ask(f"{commit}:{path}\n".encode("utf-8", "surrogateescape"))
-        return self._answer()
+        answer = self._answer()
+        if answer is None and self._is_listed(commit, path):
+            raise explain_missing_object(
+                self._top, f"{printable(path)} of {commit[:12]} is missing from the repository"
+            )
+        return answer
+
+    def _is_listed(self, commit: str, path: str) -> bool:
+        """Whether the commit has this file, though its content is missing: that is not the same as no file."""
+        entry = git(self._top, "ls-tree", "-z", "--full-tree", commit, "--", path)
+        return entry.split(b" ")[:2][-1:] == [b"blob"]
 
     def _ask(self, question: bytes) -> None:
         assert self._process.stdin is not None, "it was asked for"
@@ -59,14 +71,14 @@ class Blobs:
             self._process.stdin.write(question)
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise GitFailed("git cat-file ended early") from error
+            raise explain_missing_object(self._top, "git cat-file ended early") from error
 
     def _answer(self) -> tuple[str, bytes] | None:
         output = self._process.stdout
         assert output is not None, "it was asked for"
         header = output.readline()
         if not header:
-            raise GitFailed("git cat-file ended early")
+            raise explain_missing_object(self._top, "git cat-file ended early")
         words = header.split()
         if len(words) != 3 or not words[2].isdigit():
             return None

@@ -15,8 +15,7 @@ from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.base import Location, base_of
 from endpoints_gitops.workspace.commits import not_on_disk
 from endpoints_gitops.workspace.definitions import SUFFIXES
-from endpoints_gitops.workspace.files import shown
-from endpoints_gitops.workspace.git import dirty, repository
+from endpoints_gitops.workspace.git import dirty, explain_missing, repository
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint
@@ -125,14 +124,11 @@ class _Choice:
         """What has a file that differs from the commit, and what only the commit defines."""
         base = base_of(what, self.here, spelled=CHANGED)
         if base is None:
-            is_in_git = repository(self.here.folder) is not None
-            message = (
-                f"there is no commit {printable(what)!r}"
-                if is_in_git
-                else f"{shown(self.here.folder)} is in no git repository"
-            )
-            fix = "git fetch, if the ref is on the server alone" if is_in_git else None
-            raise UsageError(message, fix=fix, code="git.no-commit")
+            if repository(self.here.folder) is None:
+                cause = explain_missing(self.here.folder)
+                raise UsageError(cause.message, fix=cause.fix, code="git.no-commit")
+            fix = "git fetch, if the ref is on the server alone"
+            raise UsageError(f"there is no commit {printable(what)!r}", fix=fix, code="git.no-commit")
         now = frozenset(loaded.name for loaded in self.definitions)
         then = base.names()
         if not then:

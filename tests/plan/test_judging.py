@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from endpoints_gitops.plan.evidence import Evidence, Past, recorded
+from endpoints_gitops.plan.evidence import Evidence, NoHistory, Past, recorded
 from endpoints_gitops.plan.judging import Presence, Verdict, judge, needs_versions
 from endpoints_gitops.plan.meaning import Key, of_definition
 
@@ -147,7 +147,7 @@ def test_a_query_from_the_same_checkout(make, history, versions, file, memory, e
 
 
 def test_a_record_settles_it_without_git_and_without_versions(make):
-    evidence = Evidence(record=remembered(make, "A"), without_history="no git")
+    evidence = Evidence(record=remembered(make, "A"), without_history=NoHistory(reason="no git", fix="git init"))
     loaded, endpoint = make.loaded(query="B"), make.endpoint(query="A")
     assert verdicts(judge(loaded, endpoint, evidence, None)) == {"query": AHEAD}
     assert not needs_versions(judge(loaded, endpoint, evidence, None))
@@ -158,7 +158,7 @@ def test_a_record_settles_it_without_git_and_without_versions(make):
 
 
 def test_without_history_and_record_every_difference_is_a_conflict_with_a_cure(make):
-    evidence = Evidence(without_history="this clone is shallow")
+    evidence = Evidence(without_history=NoHistory(reason="this clone is shallow", fix="fetch-depth: 0"))
     endpoint = make.endpoint(query="A", description="x")
     judged = judge(make.loaded(query="B", description="y"), endpoint, evidence, None)
     assert verdicts(judged) == {"query": CONFLICT, "description": CONFLICT}

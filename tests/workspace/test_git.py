@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from endpoints_gitops.workspace.git import GitFailed, dirty, repository, resolved
+from endpoints_gitops.workspace.git import GitFailed, HistoryUnavailable, dirty, repository, resolved
 from endpoints_gitops.workspace.history import history
 
 
@@ -30,9 +30,9 @@ def test_git_is_not_installed(checkout, monkeypatch, tmp_path):
 def test_a_repository_that_git_refuses_to_read_is_told(checkout, monkeypatch):
     checkout.commit()
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
-    with pytest.raises(GitFailed, match="dubious ownership") as caught:
+    with pytest.raises(HistoryUnavailable, match="dubious ownership") as caught:
         repository(checkout.top)
-    assert "safe.directory" in caught.value.message
+    assert caught.value.fix.endswith(f"git config --global --add safe.directory {checkout.top}")
 
 
 def test_dirty(checkout):
