@@ -37,7 +37,7 @@ def judge_pin(
     `variables` and `types` are as for `from_version`, `use` is what the manifest says of how the app reads. With `now`,
     a table that the server switched off, or soon will, because nothing called it is said (S115).
     """
-    found = [*_identity(pin, endpoint, version), *_activity(pin, endpoint, version)]
+    found = [*_identity(pin, endpoint, version), *activity(pin, endpoint, version)]
     if endpoint is not None and version is not None and not any(one.code == "P103" for one in found):
         idle = idling(version, now, is_wanted=pin.materialized, callers=(CONSUMER,)) if now is not None else None
         found += [idle] if idle is not None else []
@@ -89,13 +89,19 @@ def _identity(pin: Pin, endpoint: Endpoint | None, version: EndpointVersion | No
         what = f"no endpoint {pin.name}" if endpoint is None else f"no version {pin.version} of {pin.name}"
         yield _finding("P102", pin, f"the server has {what}", "version", before=pin.version)
     if endpoint is not None and endpoint.id != pin.endpoint_id:
-        message = f"{pin.name} was deleted and created again: version {pin.version} means another query now"
-        yield _finding("A105", pin, message, "endpoint", before=pin.endpoint_id, after=endpoint.id)
+        yield from recreated(pin, endpoint)
         if version is not None:
             message = f"{pin.label} belongs to another endpoint than the one that was locked"
             yield _finding("P103", pin, message, "endpoint", before=pin.endpoint_id, after=endpoint.id)
     elif version is not None:
         yield from _other_version(pin, version)
+
+
+def recreated(pin: Pin, endpoint: Endpoint) -> Iterator[Finding]:
+    """That the endpoint of that name is another one (A105)."""
+    if endpoint.id != pin.endpoint_id:
+        message = f"{pin.name} was deleted and created again: version {pin.version} means another query now"
+        yield _finding("A105", pin, message, "endpoint", before=pin.endpoint_id, after=endpoint.id)
 
 
 def _other_version(pin: Pin, version: EndpointVersion) -> Iterator[Finding]:
@@ -108,14 +114,15 @@ def _other_version(pin: Pin, version: EndpointVersion) -> Iterator[Finding]:
         yield _finding("P103", pin, message, "query", before=pin.query_hash, after=present)
 
 
-def _activity(pin: Pin, endpoint: Endpoint | None, version: EndpointVersion | None) -> Iterator[Finding]:
+def activity(pin: Pin, endpoint: Endpoint | None, version: EndpointVersion | None) -> Iterator[Finding]:
+    """What keeps the server from running the version: the endpoint is switched off (A103), or the version is (P104)."""
     is_active = version.endpoint_is_active if version is not None else endpoint is None or endpoint.is_active
     if not is_active:
         message = f"{pin.name} is not active: every call of it is a 404"
         fix = f"have it activated again: endpoints-gitops activate {pin.name}"
         yield replace(_finding("A103", pin, message, "active", before=True, after=False), fix=fix)
     if version is not None and not version.is_active:
-        message = f"{pin.label} is not active: calls of it are refused (400)"
+        message = f"{pin.name}@{version.version} is not active: calls of it are refused (400)"
         yield _finding("P104", pin, message, "version.active", before=True, after=False)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from endpoints_gitops.workspace.commits import definitions_at
 from endpoints_gitops.workspace.definitions import read_all
 from endpoints_gitops.workspace.files import read_regular_file, shown
 from endpoints_gitops.workspace.git import Repository, explain_missing, repository, resolved
+from endpoints_gitops.workspace.history import names_ever_defined
 from endpoints_gitops.workspace.selection import managed, select_names
 
 _VERSION: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,127})@([1-9][0-9]{0,8})")
@@ -153,14 +154,38 @@ def _lock(_: str, here: Here) -> Against:
     wanted = here.environments
     pins = [pin for pin in lock.pins if wanted is None or pin.environment in wanted]
     names = {one.name for one in here.definitions}
-    ours = [pin for pin in pins if pin.name in names]
-    strange = sorted({pin.name for pin in pins} - names)
+    gone = _once_defined(here, {pin.name for pin in pins} - names)
+    ours = [pin for pin in pins if pin.name in names | gone]
+    strange = sorted({pin.name for pin in pins} - names - gone)
     if pins and not ours:
         message = f"nothing that is pinned in {shown(here.lock_path)} is defined in {shown(here.folder)}"
         raise BaseUnavailable(message, fix="name the folder of their definitions with --dir")
     notes = (f"pinned and not defined here, so not compared: {', '.join(strange)}",) if strange else ()
-    pairs = (_pair(pin.name, here, _pinned(pin), environment=pin.environment) for pin in ours)
+    if strange and ((found := repository(here.folder)) is None or found.is_shallow):
+        notes += ("whether they were ever defined here is unknown, as the history is not here",)
+    pairs = [_pair(pin.name, here, _pinned(pin), environment=pin.environment) for pin in ours]
+    # what took the place of a definition that is gone has no pin, and says whether it was renamed
+    environments = {pin.environment for pin in ours if pin.name in gone}
+    pinned = {(pin.environment, pin.name) for pin in ours}
+    others = ((environment, name) for environment in sorted(environments) for name in sorted(names))
+    pairs += [
+        _pair(name, here, None, environment=environment)
+        for environment, name in others
+        if (environment, name) not in pinned
+    ]
     return Against(what=shown(here.lock_path), pairs=tuple(pairs), notes=notes, is_move=True)
+
+
+def _once_defined(here: Here, names: Set[str]) -> frozenset[str]:
+    """Those of the names that a definition here was renamed from, or that git's history says this folder defined. Of
+    others nobody can tell whether they were ever defined here.
+    """
+    if not names:
+        return frozenset()
+    renamed = {one.definition.renamed_from for one in here.definitions if one.definition.renamed_from}
+    found = repository(here.folder)
+    defined = names_ever_defined(found, here.folder) if found is not None else frozenset()
+    return frozenset(names & (renamed | defined))
 
 
 def _folder(what: str, here: Here) -> Against:

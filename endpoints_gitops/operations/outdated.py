@@ -1,58 +1,68 @@
-"""`outdated`: which pins are behind, and what would break on the way to the newest version."""
+"""`outdated`: which pins are behind or changed in place, and what would break on the way to the newest version."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from endpoints_gitops.contract.pins import behind
-from endpoints_gitops.contract.rules import RULES
+from endpoints_gitops.contract.pins import behind, judge_pin, recreated
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.pin import Lock, Pin, Use
-from endpoints_gitops.operations.pinning import Side, Types, read_named, read_types
+from endpoints_gitops.operations.pinning import Lookup, Side, Types, look_up, read_named, read_types
 from endpoints_gitops.operations.upgrade import findings_of, gone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """One pin and the newest version: `finding` says that it is behind, or gone; None where it is neither."""
+    """One pin and the newest version: `finding` says that it is behind, or gone; None where it is neither.
+
+    `in_place` is what changed of the pinned version itself, and `moves` what the way to the newest would change.
+    """
 
     use: Use
     pin: Pin
     newest: int | None = None
     finding: Finding | None = None
+    in_place: tuple[Finding, ...] = ()
     moves: tuple[Finding, ...] = ()
 
 
 def outdated(side: Side, lock: Lock) -> tuple[Standing, ...]:
-    """How the pins of one environment stand: one request for all, one more where variables' types are needed."""
+    """How the pins of one environment stand: one request for each pin, one for those that are behind, and one more
+    where variables' types are needed.
+    """
     pinned = side.pinned(lock)
     if not pinned:
         return ()
     client = side.client()
-    there = read_named(client, [use.name for use, _ in pinned])
-    moved = [there[use.name] for use, pin in pinned if use.name in there and _is_moved(pin, there[use.name])]
-    types = read_types(client, moved)
-    return tuple(_standing(use, pin, there.get(use.name), types) for use, pin in pinned)
-
-
-def _is_moved(pin: Pin, endpoint: Endpoint) -> bool:
-    return endpoint.id != pin.endpoint_id or endpoint.current_version > pin.version
-
-
-def _standing(use: Use, pin: Pin, endpoint: Endpoint | None, types: Types) -> Standing:
-    if endpoint is None:
-        return Standing(use=use, pin=pin, finding=gone(pin))
-    newest = endpoint.current_version
-    if not _is_moved(pin, endpoint):
-        return Standing(use=use, pin=pin, newest=newest)
-    moves = findings_of(use, pin, types.contract(endpoint))
-    finding = _recreated(pin, endpoint) if endpoint.id != pin.endpoint_id else behind(pin, newest, moves)
-    return Standing(use=use, pin=pin, newest=newest, finding=finding, moves=moves)
-
-
-def _recreated(pin: Pin, endpoint: Endpoint) -> Finding:
-    message = f"{pin.name} was deleted and created again: version {pin.version} means another query now"
-    return RULES["A105"].finding(
-        pin.name, message, locus="endpoint", version=pin.version, before=pin.endpoint_id, after=endpoint.id
+    found = look_up(client, [pin for _, pin in pinned])
+    if (error := next((one.error for one in found if one.error is not None), None)) is not None:
+        raise error
+    moved = [pin.name for (_, pin), one in zip(pinned, found, strict=True) if _is_moved(pin, one.endpoint)]
+    newest = read_named(client, moved)
+    types = read_types(client, [*(one.version for one in found if one.version), *newest.values()])
+    return tuple(
+        _standing(use, pin, one, newest.get(use.name), types) for (use, pin), one in zip(pinned, found, strict=True)
     )
+
+
+def _is_moved(pin: Pin, endpoint: Endpoint | None) -> bool:
+    return endpoint is not None and (endpoint.id != pin.endpoint_id or endpoint.current_version > pin.version)
+
+
+def _standing(use: Use, pin: Pin, found: Lookup, newest: Endpoint | None, types: Types) -> Standing:
+    """`newest` is asked for where the pin is behind."""
+    if found.endpoint is None:
+        return Standing(use=use, pin=pin, finding=gone(pin))
+    if found.endpoint.id != pin.endpoint_id:
+        moves = findings_of(use, pin, types.contract(newest)) if newest is not None else ()
+        number = found.endpoint.current_version
+        return Standing(use=use, pin=pin, newest=number, finding=next(recreated(pin, found.endpoint)), moves=moves)
+    named = types.of(found.version) if found.version is not None else None
+    in_place = judge_pin(pin, found.endpoint, found.version, types.shared, named, use, datetime.now(UTC))
+    if newest is None:
+        return Standing(use=use, pin=pin, newest=found.endpoint.current_version, in_place=in_place)
+    moves = findings_of(use, pin, types.contract(newest))
+    number = newest.current_version
+    return Standing(use=use, pin=pin, newest=number, finding=behind(pin, number, moves), in_place=in_place, moves=moves)

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any, Final
 
 from endpoints_gitops.api.client import Client
-from endpoints_gitops.api.errors import EndpointNotFound, Forbidden
+from endpoints_gitops.api.errors import EndpointNotFound, Forbidden, VersionNotFound
 from endpoints_gitops.contract.build import from_version
 from endpoints_gitops.contract.contract import Contract
+from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, Use, without_nulls
 from endpoints_gitops.operations.agreement import PlaceOf
@@ -53,6 +54,35 @@ class Types:
 
     def contract(self, endpoint: Endpoint) -> Contract:
         return from_version(endpoint, self.shared, self.of(endpoint))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookup:
+    """What the server has of a pin: None where it has none. `error` is why it could not be asked."""
+
+    endpoint: Endpoint | None = None
+    version: EndpointVersion | None = None
+    error: EndpointsError | None = None
+
+
+def look_up(client: Client, pins: Sequence[Pin]) -> tuple[Lookup, ...]:
+    """Ask for each pinned version: the answer says all that there is to know of its endpoint too. A pin costs one
+    request, and one more where the version is missing.
+    """
+    return each(partial(_look_up, client), pins)
+
+
+def _look_up(client: Client, pin: Pin) -> Lookup:
+    try:
+        try:
+            version = client.get_version(pin.name, pin.version)
+        except VersionNotFound:
+            return Lookup(endpoint=client.get_endpoint(pin.name))
+        return Lookup(endpoint=version, version=version)
+    except EndpointNotFound:
+        return Lookup()
+    except EndpointsError as error:
+        return Lookup(error=error)
 
 
 def read_types(client: Client, endpoints: Sequence[Endpoint]) -> Types:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from endpoints_gitops.api.client import Client
@@ -12,14 +13,14 @@ from endpoints_gitops.contract.build import from_pin
 from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, Context
 from endpoints_gitops.contract.contract import Contract
-from endpoints_gitops.contract.pins import CONSUMER
+from endpoints_gitops.contract.pins import CONSUMER, activity, judge_pin
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
+from endpoints_gitops.model.endpoint import EndpointVersion
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.operations.agreement import command
-from endpoints_gitops.operations.pinning import Side, Types, inactive, pin_of, read_named, read_types
+from endpoints_gitops.operations.pinning import Lookup, Side, Types, look_up, pin_of, read_types
 from endpoints_gitops.operations.together import each
 
 
@@ -31,6 +32,8 @@ class Result(StrEnum):
     CURRENT = "current"
     EXACT = "exact"
     """A newer version is there, and the manifest states this one."""
+    CHANGED = "changed"
+    """The pinned version itself changed; naming its number locks it again."""
     HELD = "held"
     """Newer versions are there, and under `--compatible-only` none of them will do."""
 
@@ -46,7 +49,10 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """What becomes of one pin, with all that the move would change for the app. `newest` is what the server has."""
+    """What becomes of one pin, with all that the move would change for the app. `newest` is what the server has.
+
+    `in_place` is what changed of the pinned version itself, where the pin stays there and was to move elsewhere.
+    """
 
     use: Use
     before: Pin
@@ -54,15 +60,19 @@ class Move:
     after: Pin | None = None
     newest: int | None = None
     findings: tuple[Finding, ...] = ()
+    in_place: tuple[Finding, ...] = ()
 
     @property
     def is_breaking(self) -> bool:
-        return any(finding.severity is Severity.ERROR for finding in self.findings)
+        """P111 says that something moved, and its cause says how grave that is."""
+        return any(finding.severity is Severity.ERROR for finding in self.findings if finding.code != "P111")
 
     @property
     def is_undecided(self) -> bool:
         """Whether all that speaks against the move is that nobody can tell."""
-        against = [finding.code for finding in self.findings if finding.severity is Severity.ERROR]
+        against = [
+            finding.code for finding in self.findings if finding.severity is Severity.ERROR and finding.code != "P111"
+        ]
         return bool(against) and all(RULES[code].is_undecidable for code in against)
 
     @property
@@ -77,25 +87,31 @@ def plan_moves(side: Side, lock: Lock, targets: Mapping[str, int | None], allowe
     """What would become of the pins of one environment. `targets` are the names to move with the version to move to,
     None for the newest; no targets at all are all pins.
 
-    One request for what is there, and one for each version that a pin would move to. Raises UsageError for a version
-    that was asked for and is not there.
+    One request for each pin, and one for each version that a pin would move to. Raises UsageError for a version that
+    was asked for and is not there.
     """
     pinned = [(use, pin) for use, pin in side.pinned(lock) if not targets or use.name in targets]
     if not pinned:
         return ()
     client = side.client()
-    stated = {use.name: _stated(use, pin, targets) for use, pin in pinned}
-    listed = read_named(client, [name for name, version in stated.items() if version is None])
-    goals = {
-        use.name: stated[use.name] or _goal(use, pin, listed.get(use.name), is_named=use.name in targets)
-        for use, pin in pinned
-    }
-    moving = [(name, goal) for name, goal in goals.items() if not isinstance(goal, Result)]
-    answers = each(lambda one: _version(client, side, *one), moving)
-    found = {name: answer for (name, _), answer in zip(moving, answers, strict=True) if answer is not None}
-    judge = _Judge(side=side, client=client, types=read_types(client, tuple(found.values())), allowed=allowed)
+    found = look_up(client, [pin for _, pin in pinned])
+    if (error := next((one.error for one in found if one.error is not None), None)) is not None:
+        raise error
+    goals = [_goal(use, pin, one, targets) for (use, pin), one in zip(pinned, found, strict=True)]
+    moving = [
+        (pin.name, goal)
+        for (_, pin), goal in zip(pinned, goals, strict=True)
+        if goal is not None and goal != pin.version
+    ]
+    answers = dict(zip(moving, each(lambda one: _version(client, side, *one), moving), strict=True))
+    there = [*(one.version for one in found), *answers.values()]
+    types = read_types(client, [one for one in there if one is not None])
+    judge = _Judge(side=side, client=client, types=types, allowed=allowed)
     return tuple(
-        judge.result(use, pin, goals[use.name], found.get(use.name), listed.get(use.name)) for use, pin in pinned
+        judge.in_place(use, pin, one, is_stated=_stated(use, pin, targets) is not None, is_named=use.name in targets)
+        if goal == pin.version
+        else judge.to(use, pin, one, answers.get((pin.name, goal or 0)), is_newest=_stated(use, pin, targets) is None)
+        for (use, pin), one, goal in zip(pinned, found, goals, strict=True)
     )
 
 
@@ -127,40 +143,80 @@ class _Judge:
     types: Types
     allowed: Allowed
 
-    def result(
-        self, use: Use, pin: Pin, goal: int | Result, target: EndpointVersion | None, listed: Endpoint | None
-    ) -> Move:
-        """`target` is the version that the pin would move to, `listed` the endpoint where the newest was asked for."""
-        if isinstance(goal, Result) and goal is not Result.REFUSED:
-            newest = listed.current_version if listed else None
-            return Move(use=use, before=pin, result=goal, newest=newest)
+    def in_place(self, use: Use, pin: Pin, found: Lookup, *, is_stated: bool, is_named: bool) -> Move:
+        """What becomes of a pin that stays at its number. What changed there is said, and locked only where the number
+        itself is stated: by itself nothing moves.
+        """
+        now = datetime.now(UTC)
+        newest = found.endpoint.current_version if found.endpoint else None
+        if found.version is not None and found.version.id != pin.endpoint_id:
+            move = self._to(use, pin, found.version)
+            is_held = move.result is Result.REFUSED and self.allowed.compatible_only and not is_stated
+            return replace(move, result=Result.HELD, after=None) if is_held else move
+        named = self.types.of(found.version) if found.version is not None else None
+        findings = judge_pin(pin, found.endpoint, found.version, self.types.shared, named, use, now)
+        move = Move(use=use, before=pin, result=Result.CURRENT, newest=newest, findings=findings)
+        if found.version is None:
+            return replace(move, result=Result.REFUSED)
+        contract = self.types.contract(found.version)
+        if pin.materialized and found.version.has_idled(now):
+            contract = replace(contract, serving=replace(contract.serving, materialized=True))
+        after = pin_of(pin.environment, found.version, contract, examples=pin.examples, allowed=pin.allowed)
+        if after != pin:
+            after = replace(after, examples=self.side.examples(use))
+            result = Result.MOVES if is_stated else Result.CHANGED
+            move = replace(move, result=result, after=after)
+            return self._allowed(move) if is_stated else move
+        if move.is_breaking:  # a version that was switched off: there is nothing to lock again
+            return replace(move, result=Result.CHANGED)
+        is_exact = use.version is not None and newest is not None and newest > pin.version and not is_named
+        return replace(move, result=Result.EXACT) if is_exact else move
+
+    def to(self, use: Use, pin: Pin, found: Lookup, target: EndpointVersion | None, *, is_newest: bool) -> Move:
+        """What becomes of a pin that is to move to another version; None where there is none.
+
+        `is_newest`: the newest was asked for, and not a number.
+        """
         if target is None:
             return Move(use=use, before=pin, result=Result.REFUSED, findings=(gone(pin),))
-        move = self._move(use, pin, target)
-        is_held = move.result is Result.REFUSED and self.allowed.compatible_only and listed is not None
-        return self._newest_compatible(move) if is_held else move
+        move = self._to(use, pin, target)
+        if move.result is Result.REFUSED and self.allowed.compatible_only and is_newest:
+            move = self._newest_compatible(move)
+        if move.result is Result.MOVES or found.endpoint is None or found.endpoint.id != pin.endpoint_id:
+            return move
+        return replace(move, in_place=self.in_place(use, pin, found, is_stated=False, is_named=False).findings)
 
-    def _move(self, use: Use, pin: Pin, target: EndpointVersion) -> Move:
+    def _to(self, use: Use, pin: Pin, target: EndpointVersion) -> Move:
         contract = self.types.contract(target)
         examples = self.side.examples(use)
         after = pin_of(self.side.environment, target, contract, examples=examples, allowed=pin.allowed)
-        move = Move(use=use, before=pin, result=Result.CURRENT, newest=target.current_version)
-        if replace(after, examples=pin.examples) == pin:
-            return move
         found = findings_of(use, pin, contract, is_unknown_error=not self.allowed.unknown)
-        move = replace(move, result=Result.MOVES, after=after, findings=(*found, *_off(pin, target)))
-        if not move.is_breaking:
+        findings = (*found, *activity(pin, target, target))
+        return self._allowed(
+            Move(
+                use=use,
+                before=pin,
+                result=Result.MOVES,
+                after=after,
+                newest=target.current_version,
+                findings=findings,
+            )
+        )
+
+    def _allowed(self, move: Move) -> Move:
+        """The move, refused where it breaks the app and no reason was given; else with the reason."""
+        if not move.is_breaking or move.after is None:
             return move
         if self.allowed.reason is None:
             return replace(move, result=Result.REFUSED)
-        return replace(move, after=replace(after, allowed=(*pin.allowed, self.allowed.reason)))
+        return replace(move, after=replace(move.after, allowed=(*move.before.allowed, self.allowed.reason)))
 
     def _newest_compatible(self, move: Move) -> Move:
         """The move to the newest of the versions in between that breaks nothing."""
         pin, newest = move.before, move.newest or 0
         between = [one for one in self.client.list_versions(pin.name) if pin.version < one.version < newest]
         types = self.types if self.types.shared is not None else read_types(self.client, between)
-        moves = (replace(self, types=types)._move(move.use, pin, one) for one in between)
+        moves = (replace(self, types=types)._to(move.use, pin, one) for one in between)
         held = replace(move, result=Result.HELD, after=None)
         return next((one for one in moves if one.result is Result.MOVES), held)
 
@@ -173,13 +229,18 @@ def _stated(use: Use, pin: Pin, targets: Mapping[str, int | None]) -> int | None
     return said
 
 
-def _goal(use: Use, pin: Pin, endpoint: Endpoint | None, *, is_named: bool) -> int | Result:
-    """The newest version, for a pin that has to move to be there. An exact use moves only where it is named."""
-    if endpoint is None:
-        return Result.REFUSED
-    if endpoint.id == pin.endpoint_id and endpoint.current_version <= pin.version:
-        return Result.CURRENT
-    return Result.EXACT if use.version is not None and not is_named else endpoint.current_version
+def _goal(use: Use, pin: Pin, found: Lookup, targets: Mapping[str, int | None]) -> int | None:
+    """The version to be at: the newest, where the pin may move to it; None where the endpoint is gone. An exact use
+    moves only where it is named.
+    """
+    stated = _stated(use, pin, targets)
+    if stated is not None or found.endpoint is None:
+        return stated
+    newest = found.endpoint.current_version
+    if found.endpoint.id != pin.endpoint_id:
+        return newest
+    may_move = use.version is None or use.name in targets
+    return newest if newest > pin.version and may_move else pin.version
 
 
 def _version(client: Client, side: Side, name: str, number: int) -> EndpointVersion | None:
@@ -196,11 +257,3 @@ def _version(client: Client, side: Side, name: str, number: int) -> EndpointVers
 def _said_in(side: Side, name: str, number: int) -> str | None:
     """The place in the manifest, where it is the one that says so."""
     return side.place_of(name) if side.use(name).version == number else None
-
-
-def _off(pin: Pin, target: EndpointVersion) -> Iterator[Finding]:
-    said = inactive(target)
-    if said is not None:
-        yield RULES["P104"].finding(
-            pin.name, said, locus="version.active", version=target.version, before=True, after=False
-        )

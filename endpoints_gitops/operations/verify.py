@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
-from endpoints_gitops.api.client import Client
-from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
 from endpoints_gitops.contract.pins import judge_pin
 from endpoints_gitops.errors import EndpointsError
-from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.pin import Lock, Pin, Use
-from endpoints_gitops.operations.pinning import Side, Types, read_types
-from endpoints_gitops.operations.together import each
+from endpoints_gitops.operations.pinning import Lookup, Side, Types, look_up, read_types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +22,6 @@ class Judged:
     error: EndpointsError | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _There:
-    """What the server has of a pin: None where it has none."""
-
-    endpoint: Endpoint | None = None
-    version: EndpointVersion | None = None
-    error: EndpointsError | None = None
-
-
 def verify(side: Side, lock: Lock) -> tuple[Judged, ...]:
     """Judge the pins of one environment: a request for each, and one for the variables of all.
 
@@ -45,31 +31,15 @@ def verify(side: Side, lock: Lock) -> tuple[Judged, ...]:
     if not pinned:
         return ()
     client = side.client()
-    there = each(partial(_look_up, client), [pin for _, pin in pinned])
+    there = look_up(client, [pin for _, pin in pinned])
     versions = [one.version for one in there if one.version is not None]
     types = read_types(client, versions)
     return tuple(_judged(side, use, pin, one, types) for (use, pin), one in zip(pinned, there, strict=True))
 
 
-def _judged(side: Side, use: Use, pin: Pin, there: _There, types: Types) -> Judged:
+def _judged(side: Side, use: Use, pin: Pin, there: Lookup, types: Types) -> Judged:
     if there.error is not None:
         return Judged(environment=side.environment, pin=pin, error=there.error)
     named = types.of(there.version) if there.version is not None else None
     findings = judge_pin(pin, there.endpoint, there.version, types.shared, named, use, datetime.now(UTC))
     return Judged(environment=side.environment, pin=pin, findings=findings)
-
-
-def _look_up(client: Client, pin: Pin) -> _There:
-    """An answer about a version says all that there is to know of its endpoint; without the version the endpoint is
-    asked for.
-    """
-    try:
-        try:
-            version = client.get_version(pin.name, pin.version)
-        except VersionNotFound:
-            return _There(endpoint=client.get_endpoint(pin.name))
-        return _There(endpoint=version, version=version)
-    except EndpointNotFound:
-        return _There()
-    except EndpointsError as error:
-        return _There(error=error)

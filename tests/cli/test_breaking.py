@@ -270,13 +270,37 @@ def test_a_caller_that_does_not_read_the_column_is_not_hit(cli, uses, use, sever
 
 
 @pytest.mark.usefixtures("pushed")
-def test_a_pinned_endpoint_that_is_not_defined_here_is_said(cli, checkout, uses, create):
+def test_a_pinned_endpoint_that_is_not_defined_here_is_said(cli, uses, create):
     create("theirs")
     uses(one='"*"', theirs='"*"')
     cli("lock")
     assert "pinned and not defined here, so not compared: theirs" in cli("breaking", "--against", "lock").err
-    checkout.write({"one.yaml": None, "other.yaml": yaml("other", BEFORE)})
+    uses(theirs='"*"')
+    cli("lock")
     assert cli("breaking", "--against", "lock").code == 4
+
+
+GONE = {
+    "no file defines it": ({"other.yaml": "name: other\nquery: SELECT 'another' AS query\n"}, "A101 error one"),
+    "another name has its query": ({"other.yaml": "BEFORE"}, "A102 error one"),
+    "a file says that it was renamed": (
+        {"other.yaml": "name: other\nquery: SELECT 'another' AS query\nrenamed_from: one\n"},
+        "A102 warn one",
+    ),
+}
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+@pytest.mark.parametrize(("files", "expected"), GONE.values(), ids=GONE)
+@pytest.mark.usefixtures("pushed")
+def test_a_pinned_endpoint_that_no_file_defines_any_more(cli, checkout, uses, files, expected, is_committed):
+    uses(one='"*"')
+    assert cli("lock").code == 0
+    after = {name: yaml("other", BEFORE) if text == "BEFORE" else text for name, text in files.items()}
+    (checkout.commit if is_committed else checkout.write)({"one.yaml": None, **after})
+    ran = cli("breaking", "--against", "lock", "--format", "json")
+    told = [f"{one['code']} {one['severity']} {one['endpoint']}" for one in ran.json["items"] if one["code"] != "A112"]
+    assert (told, ran.code) == ([expected], 1 if "error" in expected else 0), ran.out
 
 
 @pytest.mark.usefixtures("pushed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 NEWEST = '"*"'
@@ -234,7 +236,7 @@ def test_a_version_that_cannot_be_run_is_not_moved_to(cli, pinned, client, lock_
     before = pinned({"a": [SAME, APPENDED]})
     client.update_endpoint("a", {"is_active": False}, version=2)
     ran = cli("upgrade")
-    assert (ran.code, "P104 version 2 of a is inactive" in ran.out) == (1, True)
+    assert (ran.code, "P104 a@2 is not active: calls of it are refused (400)" in ran.out) == (1, True)
     assert lock_bytes() == before
 
 
@@ -279,9 +281,81 @@ def test_asks_where_somebody_is_there(cli, pinned, pins, answer, code, version):
 def test_few_requests(cli, pinned, server):
     pinned({"a": [SAME, APPENDED], "b": [SAME], "c": [SAME]})
     for command, paths in (
-        ("outdated", ["endpoints/?limit=500"]),
-        ("upgrade", ["endpoints/?limit=500", "endpoints/a/?version=2"]),
+        ("outdated", [*(f"endpoints/{name}/?version=1" for name in "abc"), "endpoints/a/"]),
+        ("upgrade", [*(f"endpoints/{name}/?version=1" for name in "abc"), "endpoints/a/?version=2"]),
     ):
         server.requests.clear()
         assert cli(command).code == 0
-        assert [one.path.partition("/api/projects/1/")[2] for one in server.requests.entries()] == paths
+        asked = [one.path.partition("/api/projects/1/")[2] for one in server.requests.entries()]
+        assert (sorted(asked[:3]), asked[3:]) == (paths[:3], paths[3:])
+
+
+IN_PLACE = {
+    "materialised": ({"is_materialized": True}, {"S101"}, 1),
+    "deactivated": ({"is_active": False}, {"A103"}, 1),
+    "the version deactivated": ({"is_active": False, "version": 1}, {"P104"}, 1),
+    "fresher": ({"data_freshness_seconds": 900}, {"S107"}, 0),
+}
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+@pytest.mark.parametrize(("change", "codes", "code"), IN_PLACE.values(), ids=IN_PLACE)
+def test_what_changed_in_place_is_said_with_its_rule(
+    cli, create, uses, client, edit, lock_bytes, change, codes, code, is_behind
+):
+    text = "SELECT 1 AS mrr WHERE 'x' = {variables.v}"
+    create("a", text, variables={"v": ("String", "x")})
+    uses(a=NEWEST)
+    assert cli("lock").code == 0
+    before = lock_bytes()
+    client.update_endpoint("a", {key: value for key, value in change.items() if key != "version"}, version=1)
+    if "is_active" in change and "version" not in change:
+        client.update_endpoint("a", {"is_active": True}, version=1)
+        client.update_endpoint("a", {"is_active": False})
+    if is_behind:
+        edit("a", text.replace("mrr", "arr"))
+    told = {item["code"] for item in cli("outdated", "--format", "json").json["items"]}
+    assert codes <= told
+    ran = cli("upgrade", "--format", "json")
+    (item,) = ran.json["items"]
+    told = {one["code"] for one in (*item["findings"], *item["in_place"])}
+    assert codes <= told, ran.out
+    assert lock_bytes() == before, "by itself nothing moves"
+    shown = cli("upgrade")
+    assert "as locked" not in shown.out
+    assert "changed in place" in shown.out
+    if not is_behind:
+        assert (ran.code, item["result"]) == (code, "changed"), ran.out
+
+
+def test_what_changed_in_place_is_locked_where_its_number_is_named(cli, create, uses, client, pins):
+    create("a", SAME)
+    uses(a=NEWEST)
+    assert cli("lock").code == 0
+    client.update_endpoint("a", {"data_freshness_seconds": 900})
+    ran = cli("outdated")
+    assert "a@1 (test)  changed in place" in ran.out
+    assert "to lock what changed in place as it is now: endpoints-gitops upgrade a@1" in ran.err
+    assert "to lock it as it is now: endpoints-gitops upgrade a@1 --env test" in cli("upgrade").out
+    assert cli("upgrade", "a@1", "--env", "test").code == 0
+    assert (pins()["a"].freshness_seconds, cli("outdated").out) == (900, "")
+
+
+def test_a_table_that_idles_out_is_said_and_is_no_change(cli, create, uses, client, server, lock_bytes):
+    create("a", SAME)
+    client.update_endpoint("a", {"is_materialized": True})
+    client.get_endpoint("a")
+    uses(a=NEWEST)
+    assert cli("lock").code == 0
+    before = lock_bytes()
+    client.run("a")
+    server.age(timedelta(days=26))
+    for days, words in (
+        (0, "the server switches off the table of a@1 on"),
+        (6, "the server switched off the table of"),
+    ):
+        server.age(timedelta(days=days))
+        for command in (["outdated"], ["upgrade"], ["lock", "--verify"]):
+            ran = cli(*command)
+            assert (ran.code, f"S115 {words}" in ran.out, "P111" in ran.out) == (0, True, False), (command, ran.out)
+    assert lock_bytes() == before

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli import findings
-from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.consuming import Consumer, pins
+from endpoints_gitops.cli.console import Advice, Console, Line, Style
+from endpoints_gitops.cli.consuming import Consumer, items_of, pins
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Print a line for each pin that is behind. That a pin is behind is no mistake: exit 0."""
+    """Print a line for each pin that is behind, which is no mistake (exit 0), and what changed in place."""
     from endpoints_gitops.operations.outdated import outdated
 
     with Consumer(arguments, console) as consumer:
@@ -33,14 +33,30 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         consumer.say_unpinned()
     found = [(one, one.finding) for one in standings if one.finding is not None]
     behind = [finding for _, finding in found]
+    changed = [one for one in standings if one.in_place]
+    in_place = [finding for one in changed for finding in one.in_place]
     console.show(_line(one, finding) for one, finding in found)
+    for one in changed:
+        console.show([Line(f"{one.pin.label} ({one.pin.environment})  changed in place", Style.HEAD)])
+        console.show(findings.lines(one.in_place, indent="  "))
     console.say(f"{len(standings) - len(behind)} of {pins(len(standings))} at the newest version")
     console.say(*_ways(found))
+    if changed:
+        labels = " ".join(sorted({one.pin.label for one in changed}))
+        console.say(Advice(f"to lock what changed in place as it is now: endpoints-gitops upgrade {labels}"))
     return Outcome(
         command="outdated",
-        exit_code=findings.exit_code(behind, Severity.ERROR),
-        summary={"pins": len(standings), "behind": len(behind), **findings.summary(behind)},
-        items=tuple(_item(one, finding) for one, finding in found),
+        exit_code=findings.exit_code([*behind, *in_place], Severity.ERROR),
+        summary={
+            "pins": len(standings),
+            "behind": len(behind),
+            "in_place": len(changed),
+            **findings.summary([*behind, *in_place]),
+        },
+        items=(
+            *(_item(one, finding) for one, finding in found),
+            *items_of((one.pin.environment, finding) for one in changed for finding in one.in_place),
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.consuming import Consumer, pins
 from endpoints_gitops.errors import Conflict, ExitCode, UsageError
+from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.model.outcome import Outcome
@@ -140,18 +141,42 @@ def _lines(move: Move) -> Iterator[Line]:
     if move.result is Result.CURRENT:
         newest = ", and nothing is newer" if move.newest == pin.version else ""
         yield Line(f"{pin.label} {place}: as locked{newest}", Style.FAINT)
+        yield from findings.lines(move.findings, indent="  ")
     elif move.result is Result.EXACT:
         fix = f"endpoints-gitops upgrade {pin.name} --env {pin.environment}"
         yield Line(f"{pin.label} {place}: stays, as the manifest says so; {move.newest} is there: {fix}", Style.FAINT)
-    else:
-        to = move.after.version if move.after else move.newest
-        yield Line(f"{pin.label} → {to} {place}: {_said(move)}" if to else f"{pin.label} {place}: gone", Style.HEAD)
         yield from findings.lines(move.findings, indent="  ")
+    elif move.result is Result.CHANGED:
+        breaks = ", and it breaks this app" if move.is_breaking else ""
+        yield Line(f"{pin.label} {place}: changed in place{breaks}", Style.HEAD)
+        yield from findings.lines(move.findings, indent="  ")
+        if move.after is not None:
+            yield Line(f"  to lock it as it is now: {_insisting(move)}")
+    else:
+        said = f"{_title(move)} {place}: {_said(move)}" if move.newest else f"{pin.label} {place}: gone"
+        yield Line(said, Style.HEAD)
+        yield from findings.lines(move.findings, indent="  ")
+        if move.in_place:
+            yield Line(f"  {pin.label} itself changed in place:", Style.WARN)
+            yield from findings.lines(move.in_place, indent="    ")
         if move.result is Result.REFUSED and move.after is not None:
             yield Line(f"  to move all the same: {_insisting(move)}")
 
 
+def _title(move: Move) -> str:
+    pin, to = move.before, move.after.version if move.after else None
+    if to == pin.version or (to is None and move.newest == pin.version):
+        return pin.label
+    return f"{pin.label} → {to or move.newest}"
+
+
 def _said(move: Move) -> str:
+    if move.after is not None and move.after.version == move.before.version:
+        return f"changed in place; {_judged(move)}"
+    return _judged(move)
+
+
+def _judged(move: Move) -> str:
     from endpoints_gitops.operations.upgrade import Result
 
     if move.result is Result.HELD:
@@ -166,20 +191,30 @@ def _said(move: Move) -> str:
 def _insisting(move: Move) -> str:
     assert move.after is not None, "only a move that leads somewhere can be insisted on"
     target = f"{move.before.name}@{move.after.version} --env {move.before.environment}"
+    if not move.is_breaking:
+        return f"endpoints-gitops upgrade {target}"
     option = "--allow-unknown" if move.is_undecided else "--allow-breaking 'the reason'"
     return f"endpoints-gitops upgrade {target} {option}"
 
 
 def _outcome(moves: Sequence[Move]) -> Outcome:
-    from endpoints_gitops.operations.upgrade import Result
 
     results = [_word(move) for move in moves]
     return Outcome(
         command="upgrade",
-        exit_code=ExitCode.FINDINGS if any(move.result is Result.REFUSED for move in moves) else ExitCode.DONE,
+        exit_code=ExitCode.FINDINGS if any(map(_is_refused, moves)) else ExitCode.DONE,
         summary={"pins": len(moves)} | {word: results.count(word) for word in sorted({*results})},
         items=tuple(map(_item, moves)),
     )
+
+
+def _is_refused(move: Move) -> bool:
+    """Whether the pin stays where the app breaks, or would go where it breaks."""
+    from endpoints_gitops.operations.upgrade import Result
+
+    if move.result is Result.REFUSED or (move.result is Result.CHANGED and move.is_breaking):
+        return True
+    return findings.exit_code(move.in_place, Severity.ERROR) is ExitCode.FINDINGS
 
 
 def _item(move: Move) -> JsonObject:
@@ -193,6 +228,7 @@ def _item(move: Move) -> JsonObject:
         "breaking": move.is_breaking,
         "allowed": list(move.after.allowed) if move.after else [],
         "findings": [finding.as_json() for finding in move.findings],
+        "in_place": [finding.as_json() for finding in move.in_place],
     }
 
 
