@@ -160,7 +160,7 @@ def _lock(_: str, here: Here) -> Against:
     if pins and not ours:
         message = f"nothing that is pinned in {shown(here.lock_path)} is defined in {shown(here.folder)}"
         raise BaseUnavailable(message, fix="name the folder of their definitions with --dir")
-    notes = (f"pinned and not defined here, so not compared: {', '.join(strange)}",) if strange else ()
+    notes: tuple[str, ...] = (f"pinned and not defined here, so not compared: {', '.join(strange)}",) if strange else ()
     if strange and ((found := repository(here.folder)) is None or found.is_shallow):
         notes += ("whether they were ever defined here is unknown, as the history is not here",)
     pairs = [_pair(pin.name, here, _pinned(pin), environment=pin.environment) for pin in ours]
