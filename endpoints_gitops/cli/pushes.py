@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Final
 
-from endpoints_gitops.api.errors import Forbidden, Unauthenticated
 from endpoints_gitops.cli import plans
 from endpoints_gitops.cli.consequences import Judgement
 from endpoints_gitops.cli.console import Line, Style
-from endpoints_gitops.errors import CredentialsError, EndpointsError, ExitCode, worst
+from endpoints_gitops.errors import EndpointsError, ExitCode, worst
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.model.outcome import Failure, Outcome, failures_of
+from endpoints_gitops.model.outcome import Failure, Outcome, failures_of_all
 from endpoints_gitops.operations.push import NOT_BEGUN
 from endpoints_gitops.operations.pushed import PushResult
 from endpoints_gitops.operations.variables import VariableWritten
@@ -69,27 +66,11 @@ def outcome(
 
 
 def _failures(result: PushResult) -> Iterator[Failure]:
-    """Each with the name that it is about: what the server says of a POST has none. A refusal of the key, and what was
-    not begun because of it, is one failure for all.
-    """
-    named: list[tuple[str, EndpointsError | None]] = [(one.change.code_name, one.error) for one in result.variables]
+    """Each with the name that it is about: what the server says of a POST has none."""
+    named = [(one.change.code_name, one.error) for one in result.variables if one.error]
     named += [(one.name, error) for one in result.written for error in one.errors]
-    named += [(one.name, one.error) for one in result.waited]
-    refused: dict[tuple[str, str], list[str]] = {}
-    for name, error in named:
-        if isinstance(error, _REFUSALS) or (error is not None and error.code == NOT_BEGUN):
-            refused.setdefault((error.code, error.message), []).append(name)
-    for name, error in named:
-        names = refused.get((error.code, error.message), [name]) if error else [name]
-        if names[0] != name:
-            continue  # the same refusal as for the first of them
-        also = f" (the same for {', '.join(names[1:])})" if names[1:] else ""
-        for failure in failures_of(error) if error else ():
-            about = "" if name in failure.message else f"{name}: "
-            yield replace(failure, message=f"{about}{failure.message}{also}")
-
-
-_REFUSALS: Final = (CredentialsError, Unauthenticated, Forbidden)
+    named += [(one.name, one.error) for one in result.waited if one.error]
+    return failures_of_all(named, NOT_BEGUN)
 
 
 def _resumable(result: PushResult) -> tuple[Failure, ...]:

@@ -10,7 +10,7 @@ from endpoints_gitops.cli.arguments import version_number
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import ExitCode, UsageError, worst
-from endpoints_gitops.model.outcome import Outcome, failures_of
+from endpoints_gitops.model.outcome import Outcome, failures_of_all
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint
@@ -50,8 +50,8 @@ def told(command: str, done: Sequence[Done], console: Console, version: int | No
     """Print what became of each. Where some were done and others were not, the command is partly applied."""
     at = "" if version is None else f"@{version}"
     console.show(Line(f"{one.name}{at} {one.state}", Style.GOOD) for one in done if not one.error)
-    errors = tuple(one.error for one in done if one.error)
-    codes = [error.exit_code for error in errors]
+    errors = [(one.name, one.error) for one in done if one.error]
+    codes = [error.exit_code for _, error in errors]
     if errors and len(errors) < len(done):
         codes.append(ExitCode.PARTLY_APPLIED)
     return Outcome(
@@ -59,5 +59,5 @@ def told(command: str, done: Sequence[Done], console: Console, version: int | No
         exit_code=worst(*codes),
         summary={"done": len(done) - len(errors), "failed": len(errors)},
         items=tuple({"name": one.name, "version": version, "state": one.state} for one in done),
-        errors=tuple(failure for error in errors for failure in failures_of(error)),
+        errors=tuple(failures_of_all(errors)),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput, worst
@@ -58,6 +58,25 @@ def failures_of(error: EndpointsError) -> tuple[Failure, ...]:
             for problem in error.problems
         )
     return (Failure(code=error.code, message=error.message, where=error.where, fix=error.fix),)
+
+
+def failures_of_all(named: Sequence[tuple[str, EndpointsError]], *alike: str) -> Iterator[Failure]:
+    """The entries of `errors` of several things that are done, each error with the name of what it is about.
+
+    A refusal of the key is the same for all: it is one entry with all names. So are errors whose code is in `alike`.
+    """
+    names: dict[tuple[str, str], list[str]] = {}
+    for name, error in named:
+        if error.exit_code is ExitCode.CREDENTIALS or error.code in alike:
+            names.setdefault((error.code, error.message), []).append(name)
+    for name, error in named:
+        first, *others = names.get((error.code, error.message), [name])
+        if first != name:
+            continue
+        also = f" (the same for {', '.join(others)})" if others else ""
+        for failure in failures_of(error):
+            about = "" if name in failure.message else f"{name}: "
+            yield replace(failure, message=f"{about}{failure.message}{also}")
 
 
 def failed(command: str, *errors: EndpointsError) -> Outcome:

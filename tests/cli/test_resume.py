@@ -227,6 +227,17 @@ def test_the_same_refusal_is_printed_once(cli, checkout, server, status):
     assert "interrupted" not in again.err
 
 
+def test_a_refusal_of_the_key_is_printed_once_where_endpoints_are_switched(cli, create, server):
+    create("one")
+    create("two")
+    server.faults.add(Fault(effect=Effect.ERROR, status=403, method="PATCH"))
+    ran = cli("deactivate", "one", "two", "--format", "json")
+    assert ran.code == 3
+    (error,) = ran.json["errors"]
+    assert error["message"].startswith("one: 403 ")
+    assert error["message"].endswith(" (the same for two)")
+
+
 def test_an_interruption_is_130_and_can_be_resumed(cli, checkout, client, server, monkeypatch):
     from endpoints_gitops.api.client import Client
 
