@@ -119,6 +119,14 @@ class InvalidInput(UsageError):
         super().__init__(message or f"{count} mistake{'s' if count != 1 else ''} in the files", fix=fix)
         self.problems = problems
 
+    def __str__(self) -> str:
+        """The first mistake with its place, and how many more there are."""
+        if not self.problems:
+            return self.message
+        more = len(self.problems) - 1
+        others = f" (and {more} more mistake{'s' if more > 1 else ''})" if more else ""
+        return f"{self.problems[0]}{others}"
+
 
 class CredentialsError(EndpointsError):
     """A key is missing, malformed, refused, or not allowed to do this."""
