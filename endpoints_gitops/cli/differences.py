@@ -97,6 +97,15 @@ def sql_lines(before: Json, after: Json, *, version: int | None, place: Place) -
             yield Line(line, _STYLES.get(line[:1], Style.PLAIN))
 
 
+def query_text(query: Json) -> str:
+    """A query by itself: SQL as it is, a node of an insight as JSON, both without the values of variables."""
+    sql = _sql(query)
+    if sql is not None:
+        return sql
+    node = {key: value for key, value in query.items() if key != "variables"} if isinstance(query, Mapping) else query
+    return json.dumps(node, indent=2, ensure_ascii=False)
+
+
 def path_changes(before: Json, after: Json) -> tuple[PathChange, ...]:
     """Where two queries differ beside the text of their SQL, in the order of the paths."""
     one, other = _without_sql(before, after)

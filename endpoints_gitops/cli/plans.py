@@ -9,11 +9,12 @@ from endpoints_gitops.cli import differences
 from endpoints_gitops.cli.console import Advice, Line, Style
 from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan, Withheld
 from endpoints_gitops.plan.judging import Verdict
-from endpoints_gitops.plan.meaning import Key
+from endpoints_gitops.plan.meaning import Key, variables_of
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
 
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DEACTIVATE: "!"}
@@ -205,6 +206,11 @@ def _variable_lines(change: VariableChange) -> Iterator[Line | str]:
     users = ", ".join(change.used_by)
     if change.action is VariableAction.CREATE:
         yield Line(f"+ create shared variable {change.code_name} ({change.type}), for {users}", Style.GOOD)
+        values = list(change.values) if change.values is not None else None
+        stated = {"default": change.default, "label": change.label, "values": values, "multi": change.multi}
+        for key, value in stated.items():
+            if value is not None:
+                yield Line(f"    {key}: {differences.as_text(value)}", Style.ADDED)
         return
     yield Line(f"! CHANGE the shared variable {change.code_name}, for every endpoint that uses it: {users}", Style.WARN)
     for text in shared_settings(change):
@@ -217,9 +223,8 @@ def _change_lines(change: Change) -> Iterator[Line | str]:
     for note in change.notes:
         is_loud = note.startswith("overwrites") or change.action is Action.DEACTIVATE
         yield Line(f"    {note}", Style.WARN if is_loud else Style.FAINT)
-    if change.action is not Action.CREATE:
-        for each in change.keys:
-            yield from _key_lines(change, each)
+    for each in change.keys:
+        yield from _created_lines(each) if change.action is Action.CREATE else _key_lines(change, each)
 
 
 def _what(change: Change) -> str:
@@ -229,6 +234,18 @@ def _what(change: Change) -> str:
         return f"DEACTIVATE {change.name}: no file defines it any more"
     in_place = "" if change.sends_query else ", in place"
     return f"update {change.name} (version {change.precondition.version}{in_place})"
+
+
+def _created_lines(each: KeyChange) -> Iterator[Line | str]:
+    """A key of a new endpoint: there is nothing to compare it with, so it is shown as it will be."""
+    if each.key is not Key.QUERY:
+        word = schedule_word(each.after) if each.key is Key.FRESHNESS and isinstance(each.after, int) else None
+        yield Line(f"    {each.key}: {differences.as_text(each.after)}{f' ({word})' if word else ''}", Style.ADDED)
+        return
+    yield f"    {each.key}:"
+    yield from (Line(f"      +{text}", Style.ADDED) for text in differences.query_text(each.after).splitlines())
+    for name, entry in variables_of(each.after).items():
+        yield Line(f"      variables.{name}: {differences.as_text(entry['value'])}", Style.ADDED)
 
 
 def _key_lines(change: Change, each: KeyChange) -> Iterator[Line | str]:

@@ -159,3 +159,31 @@ def test_a_plan_of_a_conflict_shows_it(cli, checkout, create):
     assert ran.code == 6
     assert "= one: query is left alone, conflict: " in ran.out
     assert "1 in conflict and left alone" in ran.out
+
+
+def test_a_plan_shows_what_a_create_contains(cli, checkout):
+    sql = "SELECT count() AS c\nFROM events\nWHERE event = {variables.kind}"
+    kind = {"name": "kind", "type": "List", "default": "a", "values": ["a", "b"], "label": "Kind"}
+    more = {"tags": ["billing"], "description": "D", "materialization": {"enabled": True, "schedule": "15min"}}
+    checkout.commit({"one.yaml": yaml("one", query=sql, variables=[kind], **more)})
+    out = cli("plan").out
+    assert (
+        "    query:\n      +SELECT count() AS c\n      +FROM events\n      +WHERE event = {variables.kind}\n"
+        '      variables.kind: "a"\n'
+        '    description: "D"\n    tags: ["billing"]\n    materialization: true\n    data_freshness: 900 (15min)\n'
+    ) in out
+    assert (
+        '+ create shared variable kind (List), for one\n    default: "a"\n    label: "Kind"\n    values: ["a", "b"]\n'
+        in out
+    )
+    keys = {one["key"]: one["after"] for one in cli("plan", "--format", "json").json["items"][1]["keys"]}
+    assert keys["query"]["query"] == sql
+    assert (keys["tags"], keys["data_freshness"]) == (["billing"], 900)
+
+
+def test_a_plan_shows_the_node_of_an_insight_that_is_created(cli, checkout):
+    checkout.commit({"one.yaml": yaml("one", query_definition=TRENDS, active=False)})
+    out = cli("plan").out
+    assert '      +  "kind": "TrendsQuery",\n' in out
+    assert '          "event": "$pageview"' in out.replace("+", " ")
+    assert "    active: false\n" in out
