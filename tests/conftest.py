@@ -215,12 +215,17 @@ def make_cli(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Callable
             f'key = "env:{KEY_VARIABLE}"\n'
         )
 
-        def run(*words: str, env: Mapping[str, str] | None = None, input: str | None = None) -> Ran:  # noqa: A002 - named after what it plays
+        def run(
+            *words: str,
+            env: Mapping[str, str] | None = None,
+            input: str | None = None,  # noqa: A002 - named after what it plays
+            cwd: Path | None = None,
+        ) -> Ran:
             """`input` is what somebody at a terminal types; without it nobody is there."""
             person = input is not None
             streams = (_Terminal(input), io.StringIO(), _Terminal()) if person else [io.StringIO() for _ in range(3)]
             with monkeypatch.context() as patch:
-                patch.chdir(top)
+                patch.chdir(cwd or top)
                 colour = {"NO_COLOR": "1"} if person else {}
                 for name, value in ({KEY_VARIABLE: secret} | colour | dict(env or {})).items():
                     patch.setenv(name, value)

@@ -56,9 +56,11 @@ class Consumer:
     @cached_property
     def configuration(self) -> Configuration:
         """Raises UsageError without a file: the manifest stands in it."""
-        from endpoints_gitops.workspace.configuration import load_configuration
+        from endpoints_gitops.workspace.configuration import configuration_for
 
-        found = load_configuration(Path.cwd(), self.console.environment)
+        found = configuration_for(
+            Path.cwd(), self.console.environment, file=self.arguments.config, folder=self.arguments.dir
+        )
         if found.path is None:
             message = "no configuration is here that says which endpoints are used"
             fix = "add a table `uses` to endpoints.toml, or [tool.endpoints-gitops.uses] to pyproject.toml"

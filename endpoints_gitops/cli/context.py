@@ -61,9 +61,10 @@ class Context:
 
     @cached_property
     def configuration(self) -> Configuration:
-        from endpoints_gitops.workspace.configuration import load_configuration
+        from endpoints_gitops.workspace.configuration import configuration_for
 
-        return load_configuration(Path.cwd(), self.console.environment)
+        arguments = self.arguments
+        return configuration_for(Path.cwd(), self.console.environment, file=arguments.config, folder=arguments.dir)
 
     @cached_property
     def environment(self) -> EnvironmentSettings:
@@ -73,10 +74,12 @@ class Context:
 
     @cached_property
     def folder(self) -> Path:
-        """The definitions folder; it may not be there."""
-        from endpoints_gitops.workspace.configuration import definitions_folder
+        """The definitions folder, which need not exist. Raises UsageError for that of another configuration."""
+        from endpoints_gitops.workspace.configuration import definitions_folder, refuse_other_project
 
-        return definitions_folder(self.configuration, self.environment, self.arguments.dir)
+        folder = definitions_folder(self.configuration, self.environment, self.arguments.dir)
+        refuse_other_project(self.configuration, folder, self.console.environment)
+        return folder
 
     @property
     def naming_configuration(self) -> Path | None:

@@ -171,6 +171,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     common.add_argument(
         "--dir", metavar="PATH", help="definitions folder (default: from the configuration, else endpoints)"
     )
+    common.add_argument(
+        "--config",
+        metavar="PATH",
+        help="the configuration (default: the nearest one to the folder that --dir names, else to this folder)",
+    )
     common.add_argument("--env", metavar="NAME", help="the environment to work on")
     common.add_argument("--format", choices=["text", "json"], default="text", help="what stdout holds (default: text)")
     common.add_argument("--quiet", action="store_true", help="no progress and no prose on stderr")

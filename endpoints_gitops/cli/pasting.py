@@ -20,7 +20,7 @@ _NAMES: Final = "|".join(("auth status", "auth trust", "auth reset-budget", *COM
 
 def options_to_repeat(arguments: argparse.Namespace) -> Options:
     """The options of a command line without which another command would work on something else."""
-    said = {"--env": arguments.env, "--dir": arguments.dir}
+    said = {"--config": arguments.config, "--env": arguments.env, "--dir": arguments.dir}
     return {option: value for option, value in said.items() if value is not None}
 
 

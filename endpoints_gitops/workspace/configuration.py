@@ -14,7 +14,7 @@ from typing import Any, Final
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.printable import printable
-from endpoints_gitops.workspace.configuration_file import find_table, key_mistake, read_table
+from endpoints_gitops.workspace.configuration_file import find_table, key_mistake, read_table, table_at
 from endpoints_gitops.workspace.files import is_other_repository, leads_out, shown
 from endpoints_gitops.workspace.settings import POSTHOG_CLI, Configuration, EnvironmentSettings
 
@@ -30,15 +30,53 @@ def load_configuration(start: Path, env: Mapping[str, str]) -> Configuration:
     belongs to another user.
     """
     found = find_table(start.resolve(), env)
-    overrides = {
-        name.removeprefix(PREFIX): value for name, value in env.items() if name.startswith(PREFIX) and value.strip()
-    }
+    overrides = _overrides(env)
     if found is None:
         empty = Configuration(
             path=None, folder=start.resolve(), common=EnvironmentSettings(name="", folder=start.resolve())
         )
         return replace(empty, overrides=MappingProxyType(overrides))
     return replace(read_table(found), overrides=MappingProxyType(overrides))
+
+
+def configuration_for(start: Path, env: Mapping[str, str], *, file: str | None, folder: str | None) -> Configuration:
+    """The configuration that a command line means.
+
+    It is the one that `file` (`--config`) or `ENDPOINTS_GITOPS_CONFIG` names; else the nearest one to the definitions
+    folder that `folder` (`--dir`) or `ENDPOINTS_GITOPS_DIR` names; else the nearest one from `start` upward. Raises
+    UsageError where the nearest one to the folder does not name it, and is not the one of `start` either.
+    """
+    overrides = _overrides(env)
+    named, said = file or overrides.get("CONFIG"), folder or overrides.get("DIR")
+    if named:
+        return replace(read_table(table_at(Path(named).expanduser())), overrides=MappingProxyType(overrides))
+    here = load_configuration(start, env)
+    if not said:
+        return here
+    beside = _nearest(Path(said).expanduser(), env)
+    if beside.path is None or beside.path == here.path:
+        return here
+    if here.path is None or _names(beside, Path(said).expanduser()):
+        return beside
+    message = f"{shown(beside.path)} or {shown(here.path)} could be meant: neither names the folder {said}"
+    raise UsageError(message, fix=f"add --config {shown(beside.path)}, or the other", code="configuration.ambiguous")
+
+
+def refuse_other_project(configuration: Configuration, folder: Path, env: Mapping[str, str]) -> None:
+    """Raises UsageError where a definitions folder has a configuration of its own, and this is another one."""
+    real = folder.resolve()
+    for one in (real, *real.parents):
+        if one == configuration.folder:
+            return
+        if any((one / name).is_file() for name in ("pyproject.toml", "endpoints.toml")):
+            break
+    own = _nearest(real, env)
+    if own.path is None or own.path == configuration.path or not _names(own, folder):
+        return
+    used = shown(configuration.path) if configuration.path else "the variables of posthog-cli"
+    message = f"the definitions in {shown(folder)} belong to {shown(own.path)}, and this command would use {used}"
+    fix = f"add --config {shown(own.path)}, or name another folder with --dir"
+    raise UsageError(message, fix=fix, code="configuration.other-project")
 
 
 def choose_environment(configuration: Configuration, name: str | None) -> EnvironmentSettings:
@@ -87,6 +125,26 @@ def definitions_folder(configuration: Configuration, environment: EnvironmentSet
         fix = "put the configuration into that repository, or name the folder with --dir"
         raise UsageError(message, where=_place(configuration), fix=fix, code="files.outside")
     return folder
+
+
+def _nearest(folder: Path, env: Mapping[str, str]) -> Configuration:
+    """The nearest configuration to a definitions folder; beside it also where no git work tree is searched upward."""
+    own = load_configuration(folder, env)
+    return own if own.path is not None else load_configuration(folder.resolve().parent, env)
+
+
+def _names(configuration: Configuration, folder: Path) -> bool:
+    """Whether a configuration is beside a definitions folder, in it, or says its path."""
+    real = folder.resolve()
+    settings = (configuration.common, *configuration.environments.values())
+    said = ((configuration.folder / (one.dir or DEFAULT_DIR)).resolve() for one in settings)
+    return configuration.folder in (real, real.parent) or real in said
+
+
+def _overrides(env: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(PREFIX): value for name, value in env.items() if name.startswith(PREFIX) and value.strip()
+    }
 
 
 def _unknown_environment(configuration: Configuration, name: str) -> UsageError:

@@ -50,6 +50,22 @@ def find_table(start: Path, env: Mapping[str, str]) -> Table | None:
     return table
 
 
+def table_at(path: Path) -> Table:
+    """The table of a file, or folder, that a person names. Raises UsageError where there is none."""
+    named = path.parent.resolve() / path.name
+    if path.is_dir():
+        table = table_in(path.resolve(), _text)
+    elif path.name == "pyproject.toml":
+        table = _from_pyproject(named, _text(named))
+    else:
+        table = _from_endpoints_toml(named, _text(named))
+    if table is None:
+        what = "has no configuration" if path.exists() else "does not exist"
+        fix = "--config takes an endpoints.toml, a pyproject.toml with [tool.endpoints-gitops], or the folder of one"
+        raise UsageError(f"{shown(path)} {what}", fix=fix, code="configuration.missing")
+    return table
+
+
 def table_in(folder: Path, read: Callable[[Path], str | None]) -> Table | None:
     """The table of one folder. `read` gives the text of a file, None where there is no such file."""
     project_path, own_path = folder / "pyproject.toml", folder / "endpoints.toml"
