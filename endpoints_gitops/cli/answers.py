@@ -8,23 +8,32 @@ from typing import TYPE_CHECKING, Any
 
 from endpoints_gitops.cli import rows as printed
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.printable import printable_json
 
 if TYPE_CHECKING:
     from endpoints_gitops.operations.running import Rows
 
 
-def document(rows: Rows, output: str) -> str:
-    """The answer as `table`, `csv` or `json`. Raises UsageError for CSV of what is no table; as a table it is JSON."""
+def document(rows: Rows, output: str, width: int | None = None) -> str:
+    """The answer as `table`, `csv` or `json`; `width` is the terminal's, for a table.
+
+    Raises UsageError for CSV of what is no table; as a table it is JSON.
+    """
     if rows.columns is not None:
-        return _WRITERS[output](rows.columns, rows.rows)
+        return _written(rows.columns, rows.rows, output, width)
     found = _series(rows.rows) or _records(rows.rows)
     if output == "json" or (found is None and output == "table"):
         return printable_json(json.dumps(list(rows.rows), indent=2, ensure_ascii=False)) + "\n"
     if found is None:
         raise UsageError("this answer is no table", fix="add --output json", code="run.no-table")
-    return _WRITERS[output](*found)
+    return _written(*found, output, width)
+
+
+def _written(columns: Sequence[str], rows: Sequence[Sequence[Json]], output: str, width: int | None) -> str:
+    if output == "table":
+        return printed.table(columns, rows, width)
+    return printed.comma_separated(columns, rows) if output == "csv" else printed.as_json(columns, rows)
 
 
 def items(rows: Rows) -> tuple[JsonObject, ...]:
@@ -65,6 +74,3 @@ def _records(results: Sequence[Any]) -> tuple[list[str], list[list[Any]]] | None
 
 def _plain(value: object) -> bool:
     return value is None or isinstance(value, str | int | float)
-
-
-_WRITERS = {"table": printed.table, "csv": printed.comma_separated, "json": printed.as_json}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from endpoints_gitops.cli.pasting import fixes_with_options, with_options
 from endpoints_gitops.errors import UsageError
@@ -157,13 +157,33 @@ class Console:
         return sys.stdin.readline().strip()
 
     def coloured(self, stream: TextIO) -> bool:
-        return stream.isatty() and not self.environment.get("NO_COLOR") and self.environment.get("TERM") != "dumb"
+        """Whether text on this stream has colours: NO_COLOR wins over FORCE_COLOR and CLICOLOR_FORCE."""
+        if self.environment.get("NO_COLOR"):
+            return False
+        return self._colours_are_forced() or (stream.isatty() and self.environment.get("TERM") != "dumb")
+
+    def width(self) -> int | None:
+        """The columns of the terminal that stdout is; None where it is a file or a pipe."""
+        if not self.stdout.isatty():
+            return None
+        said = self.environment.get("COLUMNS", "")
+        if said.isascii() and said.isdigit() and int(said) > 0:
+            return int(said)
+        try:
+            return os.get_terminal_size(self.stdout.fileno()).columns or None
+        except (OSError, ValueError):  # a terminal without a size, or one that is played
+            return None
 
     def rich(self, stream: TextIO) -> RichConsole:
         """A rich console on one of our streams, for progress bars and tables on a terminal."""
         from rich.console import Console as RichConsole
 
-        return RichConsole(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        forced: dict[str, Any] = {"force_terminal": True, "color_system": "standard"}
+        options = forced if self._colours_are_forced() else {}
+        return RichConsole(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True, **options)
+
+    def _colours_are_forced(self) -> bool:
+        return any(self.environment.get(name, "") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE"))
 
     def redacted(self, text: str) -> str:
         """The text as it may be seen."""

@@ -16,7 +16,7 @@ there.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit code. Without `argv` the process is this command's alone."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if words == ["--version"]:
+    if words in (["--version"], ["-V"]):
         from endpoints_gitops import __version__
 
         sys.stdout.write(f"endpoints-gitops {__version__}\n")

@@ -23,6 +23,37 @@ from endpoints_gitops.workspace.plugins import installed
 PROGRAM = "endpoints-gitops"
 # Options whose value can be left away take it behind `=` alone, so that the word behind them stays a word.
 _BARE = {"--overwrite": "--overwrite=", "--wait": "--wait=", "--refresh": "--refresh=force"}
+# What people type who know other tools, and what says or does it here. Nothing here writes more than they asked for.
+_OTHER_WORDS = {
+    "apply": "plan, then push",
+    "deploy": "plan, then push",
+    "describe": "get",
+    "fetch": "pull",
+    "info": "auth status",
+    "lint": "check",
+    "login": "auth status",
+    "ls": "list",
+    "preview": "plan",
+    "prune": "plan --prune",
+    "revert": "versions",
+    "server": "serve",
+    "show": "get",
+    "status": "diff",
+    "sync": "diff",
+    "validate": "check",
+    "verify": "lock --verify",
+    "whoami": "auth status",
+}
+_OTHER_OPTIONS = {
+    ("push", "--dry-run"): "plan",
+    ("push", "--check"): "plan --detailed-exitcode",
+    ("promote", "--dry-run"): "diff",
+    ("lock", "--dry-run"): "lock --check",
+    ("upgrade", "--dry-run"): "outdated",
+}
+# Of these, the first are suggested only where a key slipped, and the others never.
+_WRITING = frozenset({"activate", "promote", "push", "rename", "resume"})
+_DESTRUCTIVE = frozenset({"deactivate", "delete", "rollback"})
 
 
 class _Spelling(TypedDict):
@@ -62,6 +93,7 @@ class _Commands(_Parser):
 
 def run(words: Sequence[str]) -> int:
     """Run one command from its words; nothing but an exit code comes back, whatever happens."""
+    words = _as_help(words)
     console = Console.of_process(format="json" if _asks_for_json(words) else "text")
     name = words[0] if words and not words[0].startswith("-") else ""
     try:
@@ -128,6 +160,7 @@ def _parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
         return _program().parse_args(words)
     if name not in COMMANDS:
         _refuse_unknown(name)
+    _refuse_other_options(name, words)
     parser = _Parser(prog=f"{PROGRAM} {name}", **_SPELLING)
     _furnish(parser, name)
     _refuse_dashes(words)
@@ -148,7 +181,7 @@ def _refuse_dashes(words: Sequence[str]) -> None:
 
 def _program() -> argparse.ArgumentParser:
     parser = _Commands(prog=PROGRAM, description="PostHog Endpoints as code.", **_SPELLING)
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"{PROGRAM} {__version__}")
     return parser
 
 
@@ -178,9 +211,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     common.add_argument("--env", metavar="NAME", help="the environment to work on")
     common.add_argument("--format", choices=["text", "json"], default="text", help="what stdout holds (default: text)")
-    common.add_argument("--quiet", action="store_true", help="no progress and no prose on stderr")
-    common.add_argument("--verbose", action="store_true", help="show each request on stderr, the key masked")
-    common.add_argument("--yes", action="store_true", help="answer yes to what would be asked")
+    common.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    common.add_argument("-q", "--quiet", action="store_true", help="no progress and no prose on stderr")
+    common.add_argument("-v", "--verbose", action="store_true", help="show each request on stderr, the key masked")
+    common.add_argument("-y", "--yes", action="store_true", help="answer yes to what would be asked")
     common.add_argument(
         "--max-wait",
         metavar="SECONDS",
@@ -197,12 +231,35 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _as_help(words: Sequence[str]) -> Sequence[str]:
+    """The bare program and `help` as what they mean: the help of the program, or of the command that follows."""
+    if not words or list(words) == ["help"]:
+        return ["--help"]
+    return [*words[1:], "--help"] if words[0] == "help" else words
+
+
 def _refuse_unknown(name: str) -> NoReturn:
+    if name == "version":
+        raise UsageError("there is no command 'version'", fix=f"{PROGRAM} --version", code="usage.command")
+    meant = _OTHER_WORDS.get(name) or _near(name)
+    said = f"; did you mean {meant}?" if meant else ""
+    raise UsageError(f"there is no command {name!r}{said}", fix=f"{PROGRAM} --help", code="usage.command")
+
+
+def _near(name: str) -> str | None:
+    """The command that was probably meant, the one that writes less where two are near."""
     import difflib
 
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    raise UsageError(f"there is no command {name!r}{meant}", fix=f"{PROGRAM} --help", code="usage.command")
+    safe = difflib.get_close_matches(name, COMMANDS.keys() - _DESTRUCTIVE - _WRITING, n=1, cutoff=0.7)
+    begun_alike = [one for one in _WRITING if one[0] == name[:1]]
+    slips = difflib.get_close_matches(name, begun_alike, n=1, cutoff=0.85)
+    return next(iter((*safe, *slips)), None)
+
+
+def _refuse_other_options(name: str, words: Sequence[str]) -> None:
+    for word in words:
+        if other := _OTHER_OPTIONS.get((name, word)):
+            raise UsageError(f"{name} has no {word}", fix=f"{PROGRAM} {other}", code="usage.arguments")
 
 
 def _refuse_what_no_name_holds(words: Sequence[str]) -> None:
@@ -215,15 +272,15 @@ def _refuse_what_no_name_holds(words: Sequence[str]) -> None:
 
 def _refuse_options_alone(words: Sequence[str]) -> None:
     """Only help and version stand without a command; argparse would name the wrong word."""
-    first = words[0] if words else "-"
-    if first.startswith("-") and first not in {"-h", "--help", "--version"}:
+    first = words[0]
+    if first.startswith("-") and first not in {"-h", "--help", "-V", "--version"}:
         fix = f"write {PROGRAM} COMMAND [OPTION…]; {PROGRAM} --help lists the commands"
         raise UsageError("a command is missing before the options", fix=fix, code="usage.command")
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:
     """Known before parsing, so that a mistake on the command line is told in JSON too."""
-    return "--format=json" in words or ("--format", "json") in pairwise(words)
+    return "--json" in words or "--format=json" in words or ("--format", "json") in pairwise(words)
 
 
 def _refused_by_system(error: OSError) -> UsageError:

@@ -18,7 +18,8 @@ def progress_on(console: Console) -> Progress:
     """The right kind for where the console writes."""
     if console.quiet:
         return Silence()
-    return _Bar(console) if console.coloured(console.stderr) else _Lines(console)
+    can_move = console.stderr.isatty() and console.coloured(console.stderr)
+    return _Bar(console) if can_move else _Lines(console)
 
 
 class _Lines:

@@ -115,9 +115,11 @@ def test_help_of_a_command(cli, name):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "a command is missing"),
         (["--env", "prod", "list"], "a command is missing before the options"),
         (["lst"], "there is no command 'lst'; did you mean list?"),
+        (["help", "lst"], "there is no command 'lst'; did you mean list?"),
+        (["push", "--dry-run"], "push has no --dry-run\n  fix: endpoints-gitops plan\n"),
+        (["version"], "there is no command 'version'\n  fix: endpoints-gitops --version\n"),
         (["list", "--formt", "json"], "unrecognized arguments: --formt"),
         (["list", "--format", "xml"], "invalid choice: 'xml'"),
         (["list", "--max-wait", "soon"], "'soon' is no number of seconds"),
@@ -287,3 +289,47 @@ def test_no_demo_is_begun_without_what_it_needs(cli, monkeypatch, package):
     assert (ran.code, ran.out) == (2, "")
     assert f"needs {package}, which is not installed" in ran.err
     assert "pip install 'endpoints-gitops[local]'" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("psh", "push"),
+        ("prmote", "promote"),
+        ("actvate", "activate"),
+        ("pusl", "pull"),
+        ("ls", "list"),
+        ("status", "diff"),
+        ("prune", "plan --prune"),
+        ("apply", "plan, then push"),
+        ("versionss", "versions"),
+        *((word, None) for word in ("delte", "deletee", "undelete", "remove", "rm", "destroy", "rolback", "deactivat")),
+        *((word, None) for word in ("inactivate", "reactivate", "unpush", "crash", "restore", "presume")),
+    ],
+)
+def test_no_suggestion_writes_more_than_was_asked_for(cli, typed, meant):
+    ran = cli(typed)
+    assert ran.code == 2
+    said = f"; did you mean {meant}?" if meant else ""
+    assert ran.err.splitlines()[0] == f"error: there is no command {typed!r}{said}"
+
+
+@pytest.mark.parametrize("words", [(), ("help",)])
+def test_the_bare_program_prints_its_help(cli, words):
+    ran = cli(*words)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == cli("--help").out
+
+
+def test_help_of_a_command_in_other_words(cli):
+    assert cli("help", "push") == cli("push", "--help")
+
+
+def test_short_options(cli, monkeypatch):
+    assert cli("-V").out == cli("--version").out == f"endpoints-gitops {__version__}\n"
+    seen = []
+    monkeypatch.setattr(main.load("push"), "execute", lambda given, _: seen.append(given) or Outcome(command="push"))
+    assert cli("push", "-y", "-q", "-v", "--json").code == 0
+    (given,) = seen
+    assert (given.yes, given.quiet, given.verbose, given.format) == (True, True, True, "json")
+    assert cli("list", "--json", "--nonsense").json["exit_code"] == 2, "told in JSON too"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 
 import pytest
@@ -187,3 +188,30 @@ def test_commands_in_advice_mean_what_this_command_meant(options, commands):
     machine.finish(Outcome(command="plan", items=({"left": [{"key": "query", "fix": WAYS_OUT}]},)))
     fix = json.loads(machine.stdout.getvalue())["items"][0]["left"][0]["fix"]
     assert all(f"endpoints-gitops {command}" in fix for command in commands)
+
+
+@pytest.mark.parametrize("name", ["FORCE_COLOR", "CLICOLOR_FORCE"])
+@pytest.mark.parametrize(
+    ("more", "value", "coloured"),
+    [
+        ({}, "1", True),
+        ({"TERM": "dumb"}, "1", True),
+        ({}, "0", False),
+        ({}, "", False),
+        ({"NO_COLOR": "1"}, "1", False),
+    ],
+)
+def test_colour_can_be_forced_where_no_terminal_is(name, value, more, coloured):
+    made = console(io.StringIO, {name: value, **more})
+    made.show([Line("fine", Style.GOOD)])
+    assert (said(made)[0] != "fine\n") is coloured
+    assert ("\x1b[" in said(made)[0]) is coloured
+    progress = told(made, 2)
+    assert "[1/2]" in progress, "no bar, which moves the cursor"
+    assert not re.search("\x1b\\[[^m]*[A-Za-ln-z]", progress)
+
+
+@pytest.mark.parametrize(("columns", "width"), [("40", 40), ("0", None), ("x", None), ("", None)])
+def test_the_width_of_a_terminal(columns, width):
+    assert console(Screen, {"COLUMNS": columns}).width() == width
+    assert console(io.StringIO, {"COLUMNS": "40"}).width() is None, "a file is as wide as it has to be"

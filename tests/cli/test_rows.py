@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import unicodedata
 
 import pytest
@@ -102,3 +103,34 @@ def test_insights_as_json_are_what_the_server_said(results):
 def test_csv_of_what_is_no_table_is_refused(results):
     with pytest.raises(UsageError, match="no table"):
         document(Rows(columns=None, rows=tuple(results)), "csv")
+
+
+WIDE = (
+    ["name", "version", "description"],
+    [["signups_by_source", 3, "every signup of the last month, by source, 日本語" * 3], ["x", 12345678, "s"]],
+)
+
+
+@pytest.mark.parametrize("width", [120, 80, 60, 40, 31])
+def test_a_table_fits_the_terminal(width):
+    lines = table(*WIDE, width).splitlines()
+    assert max(map(_columns, lines)) <= width
+    assert "12345678" in lines[3], "a number is never cut"
+    assert lines[2].endswith("…")
+    assert all(len(line.split()) >= 3 for line in lines)
+
+
+@pytest.mark.parametrize("width", [27, 20])
+def test_columns_without_room_are_counted(width):
+    lines = table(*WIDE, width).splitlines()
+    assert max(map(_columns, lines)) <= width
+    assert re.search(r"… [12] more$", lines[0])
+
+
+def test_a_table_that_fits_is_not_touched_and_a_file_has_everything():
+    assert table(*WIDE, 1000) == table(*WIDE) == table(*WIDE, None)
+    assert "…" not in table(*WIDE)
+
+
+def _columns(line: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in line)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
+
+from endpoints_gitops.codecs.plan import read_plan, write_plan
+from endpoints_gitops.plan.changes import KeyChange
+from endpoints_gitops.plan.meaning import Key
 
 SQL = "SELECT event, count() AS c FROM events GROUP BY event"
 ONE_EACH = "SELECT count() AS c FROM events WHERE event = {variables.kind}"
@@ -84,10 +89,10 @@ def test_a_plan_that_did_not_know_is_judged_again(cli, checkout, client):
     checkout.commit({**GOOD, "bad.yaml": yaml("bad", UNFIT, **KIND)})
     cli("plan", "-o", "plan.json")
     path = checkout.top / "plan.json"
-    plan = json.loads(path.read_text())
-    (bad,) = (change for change in plan["changes"] if change["name"] == "bad")
-    bad["keys"].append({"key": "materialization", "before": None, "after": True})
-    path.write_text(json.dumps(plan))
+    plan = read_plan(path.read_bytes(), "plan.json")
+    table = KeyChange(key=Key.MATERIALIZATION, before=None, after=True)
+    changes = (replace(one, keys=(*one.keys, table)) if one.name == "bad" else one for one in plan.changes)
+    path.write_bytes(write_plan(replace(plan, changes=tuple(changes))))
     ran = cli("push", "--yes", "--plan", "plan.json", "--format", "json")
     assert (ran.code, [one.name for one in client.list_endpoints()]) == (1, ["good"])
 

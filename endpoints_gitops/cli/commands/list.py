@@ -36,7 +36,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     items = tuple(_item(endpoint, idle) for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.name))
     if not items:
         console.say("the project has no endpoints")
-    console.show_document(table(COLUMNS, [[_shown(item[column]) for column in COLUMNS] for item in items]))
+    rows = [[_shown(item[column]) for column in COLUMNS] for item in items]
+    console.show_document(table(COLUMNS, rows, console.width()))
     console.warn(*findings.lines(idle))
     return Outcome(command="list", summary={"endpoints": len(items)}, items=items)
 
@@ -61,4 +62,4 @@ def _shown(value: object) -> str | int:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return value if isinstance(value, int) else str(value).partition("\n")[0][:60]
+    return value if isinstance(value, int) else str(value).partition("\n")[0]

@@ -58,7 +58,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     with Context.of(arguments, console) as context:
         by_file = arguments.file is not None
         rows = _run_file(context, assignments) if by_file else _run_endpoint(context, assignments)
-    console.show_document(document(rows, arguments.output))
+    console.show_document(document(rows, arguments.output, console.width()))
     console.say(*(f"note: {note}" for note in rows.notes))
     return Outcome(command="run", summary={"rows": len(rows.rows)}, items=items(rows))
 

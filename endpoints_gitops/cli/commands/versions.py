@@ -26,7 +26,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print a table, one line for each version."""
     with Context.of(arguments, console) as context, context.naming(arguments.name):
         versions = context.client.list_versions(arguments.name)
-    console.show_document(table(_COLUMNS, [_row(version) for version in versions]))
+    console.show_document(table(_COLUMNS, [_row(version) for version in versions], console.width()))
     return Outcome(command="versions", summary={"versions": len(versions)}, items=tuple(map(_item, versions)))
 
 
