@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -180,6 +180,13 @@ class Context:
 
         return f"{self.access.host}/project/{self.access.project_id}/endpoints/{quote(name, safe='')}"
 
+    def run_url(self, name: str, version: int | None = None) -> str:
+        """Where programs call an endpoint, or one version of it."""
+        from urllib.parse import quote
+
+        url = f"{self.access.host}/api/projects/{self.access.project_id}/endpoints/{quote(name, safe='')}/run"
+        return url if version is None else f"{url}?version={version}"
+
     def managed(self, endpoints: Iterable[Endpoint], selectors: Sequence[str] = ()) -> tuple[Endpoint, ...]:
         """The endpoints that the selectors mean and the configuration manages; what is outside is counted on stderr.
 
@@ -211,15 +218,24 @@ class Context:
 
     @contextmanager
     def naming(self, name: str) -> Iterator[None]:
-        """Inside, "there is no such endpoint" grows what was probably meant."""
+        """Inside, "there is no such endpoint" grows what was probably meant, or that a file here was never pushed."""
         from endpoints_gitops.api.errors import EndpointNotFound
         from endpoints_gitops.operations.naming import explain_missing
 
         try:
             yield
         except EndpointNotFound as error:
-            explain_missing(self.client, name, error)
+            if explain_missing(self.client, name, error) and (loaded := self.definition_of(name)):
+                error.message = f"{loaded.path} defines {name}, and the server does not have it"
+                run, push = f"endpoints-gitops run --file {loaded.path}", f"endpoints-gitops push {name}"
+                error.fix = f"{run} runs the file as it stands; {push} creates the endpoint"
             raise
+
+    def definition_of(self, name: str) -> LoadedDefinition | None:
+        """The definition of that name, where the folder is there and can be read; for what does not need it right."""
+        with suppress(UsageError):
+            return next((one for one in self.definitions if one.name == name), None)
+        return None
 
     @property
     def _state_of_user(self) -> Path:

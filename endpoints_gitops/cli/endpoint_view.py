@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 _WIDTH = 16
 
 
-def lines(endpoint: Endpoint, address: str) -> Iterator[Line | str]:
-    """What there is to know, the query last; `address` is where people see it in the browser."""
+def lines(endpoint: Endpoint, address: str, run_url: str) -> Iterator[Line | str]:
+    """What there is to know, the query last; `address` is for the browser, `run_url` for programs that call it."""
     yield Line(endpoint.name, Style.HEAD)
     for title, text in _settings(endpoint):
         for number, line in enumerate(text.rstrip().split("\n") if text else ()):
             yield f"  {title if number == 0 else '':{_WIDTH}}{line.removesuffix('\r')}"
     yield f"  {'address':{_WIDTH}}{address}"
+    yield f"  {'run':{_WIDTH}}POST {run_url}"
     yield ""
     sql = endpoint.sql if endpoint.sql is not None else json.dumps(endpoint.query, indent=2, ensure_ascii=False)
     yield from (line.removesuffix("\r") for line in sql.split("\n"))
@@ -47,11 +48,18 @@ def _settings(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
     yield "variables", ", ".join(_variables(endpoint))
     yield "columns", ", ".join(f"{column.name} {column.type}" for column in endpoint.columns or ())
     yield "tags", ", ".join(endpoint.tags)
-    yield "materialised", materialisation_word(endpoint.materialization)
+    yield "materialised", materialisation_word(endpoint.materialization) + _refusal(endpoint.materialization)
     yield "freshness", _freshness(endpoint.data_freshness_seconds)
     yield "breakdowns", ", ".join(f"{name} may be left out" for name in endpoint.optional_breakdown_properties)
     yield "created", " by ".join(filter(None, (day(endpoint.created_at), _author(endpoint))))
     yield "last run", day(endpoint.last_executed_at)
+
+
+def _refusal(state: MaterializationState) -> str:
+    """Why there can be no table, where the server says so."""
+    if state.is_on or state.can_materialize is not False:
+        return ""
+    return f", and it cannot be: {state.reason or 'the server does not say why'}"
 
 
 def _version(endpoint: Endpoint) -> str:

@@ -11,20 +11,22 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
 
 
-def explain_missing(client: Client, name: str, error: EndpointsError) -> None:
+def explain_missing(client: Client, name: str, error: EndpointsError) -> bool:
     """Say in the error what was probably meant: a similar name, or that the endpoint is there and switched off.
 
+    Returns whether the server has no endpoint of that name.
     A run answers `Not found.` to both (docs/server.md#running). Where we may not list, the error stays as it is.
     """
     try:
         endpoints = {endpoint.name: endpoint for endpoint in client.list_endpoints()}
     except EndpointsError:
-        return
+        return False
     if name not in endpoints:
         error.message = missing(name, endpoints).message
     elif not endpoints[name].is_active:
         error.message = f"the endpoint {name} is inactive"
         error.fix = f"endpoints-gitops activate {name}"
+    return name not in endpoints
 
 
 def missing(name: str, there: Collection[str]) -> UsageError:

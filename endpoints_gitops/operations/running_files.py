@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import BadAnswer
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.operations.running import Rows
+from endpoints_gitops.workspace.files import shown
 
 _DATES: Final = ("date_from", "date_to")
 
@@ -28,6 +30,23 @@ def run_definition(client: Client, loaded: LoadedDefinition, values: Mapping[str
     more = answer.get("hasMore") is True and (limit is None or limit > len(rows))
     notes = (f"the server stopped after {len(rows)} rows; a LIMIT in the query sets another number",) if more else ()
     return Rows(columns=names, rows=rows[:limit], notes=notes)
+
+
+def sql_file(path: Path) -> LoadedDefinition:
+    """A definition of nothing but the SQL of a file. Raises InvalidInput and UsageError for what is no query."""
+    from endpoints_gitops.workspace.definitions import read_sql
+
+    return sql_text(shown(path), read_sql(path))
+
+
+def sql_text(label: str, content: bytes) -> LoadedDefinition:
+    """The same for bytes; `label` names them. Variables are whatever the query uses, and have no type."""
+    from endpoints_gitops.codecs.text import BOM, decode
+
+    sql = decode(label, content, what="a query").removeprefix(BOM).replace("\r\n", "\n").strip()
+    if not sql:
+        raise UsageError("there is no query to run", where=label, code="run.no-query")
+    return LoadedDefinition(path=label, definition=Definition(name="query", query=sql), sql=sql, lines={"query": 1})
 
 
 def bound_node(loaded: LoadedDefinition, values: Mapping[str, Json]) -> JsonObject:

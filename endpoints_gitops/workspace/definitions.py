@@ -86,6 +86,14 @@ def bounding_folder(path: Path, folder: Path) -> Path | None:
     return folder if real_path(path).is_relative_to(real_path(folder)) else None
 
 
+def read_sql(path: Path) -> bytes:
+    """The bytes of a `.sql` file. Raises InvalidInput where it cannot be read, or is larger than a query may be."""
+    try:
+        return _content(path, "a query")
+    except OSError as error:
+        raise InvalidInput((_unreadable(path, error),)) from error
+
+
 def path_for(name: str, folder: Path, definitions: Iterable[LoadedDefinition]) -> Path:
     """The file to write a definition to: the one that defines the name, else `NAME.yaml`.
 

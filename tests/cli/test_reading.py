@@ -7,6 +7,7 @@ import webbrowser
 
 import pytest
 
+from endpoints_gitops.cli.console import Console
 from endpoints_gitops.local.faults import Effect, Fault
 
 pytestmark = pytest.mark.usefixtures("three")
@@ -179,3 +180,28 @@ def test_what_cannot_be_reached_is_named(cli, checkout):
     ran = cli("list", "--max-wait", "0.1")
     assert ran.code == 4
     assert f"{nobody}: " in ran.err
+
+
+def test_get_says_why_there_can_be_no_table_and_where_to_call(cli, create, server):
+    unfit = "SELECT count() AS n FROM events WHERE event IN {variables.kind}"
+    create("unfit", unfit, variables={"kind": ("String", "a")})
+    create("fit", "SELECT count() AS n FROM events")
+    url = f"{server.url}/api/projects/1/endpoints/unfit/run"
+    out = cli("get", "unfit").out
+    assert "  materialised    no, and it cannot be: Variables not supported: " in out
+    assert f"  run             POST {url}\n" in out
+    assert f"  run             POST {url}?version=1\n" in cli("get", "unfit", "--version", "1").out
+    assert "  materialised    no\n" in cli("get", "fit").out
+    (item,) = cli("get", "unfit", "--format", "json").json["items"]
+    assert (item["run_url"], item["materialization"]["can_materialize"]) == (url, False)
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_a_list_fits_the_terminal(cli, create, monkeypatch, width):
+    text = "every sign-up of the last month, and where it came from, with the plan that was chosen"
+    create("a_name_of_some_length", description=text)
+    assert text in cli("list").out, "a file or a pipe gets all of it"
+    monkeypatch.setattr(Console, "width", lambda _: width)
+    shown = cli("list").out
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" in shown

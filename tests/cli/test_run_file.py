@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -122,7 +123,8 @@ def test_a_query_beside_it_and_a_file_anywhere(run, checkout, tmp_path):
 def test_a_limit_of_ours(run, checkout):
     checkout.write({"b.yaml": "name: b\nquery: SELECT number AS n FROM numbers(9) ORDER BY n\n"})
     ran = run("--limit", "2", file="endpoints/b.yaml")
-    assert (ran.out, ran.err) == ("n\n-\n0\n1\n", "")
+    assert ran.out == "n\n-\n0\n1\n"
+    assert re.fullmatch(r"2 rows in \d+ ms\n", ran.err)
 
 
 @pytest.mark.parametrize(("words", "is_said"), [([], True), (["--limit", "500"], True), (["--limit", "100"], False)])
@@ -211,3 +213,50 @@ def test_a_list_said_item_by_item():
 )
 def test_a_document_of_another_shape_says_nothing(document):
     assert inputs_of_document(document) == {}
+
+
+@pytest.mark.parametrize("words", [["--file", "q.sql"], ["q.sql"], ["./q.sql"]])
+def test_a_file_of_sql_is_run(cli, checkout, server, words):
+    (checkout.top / "q.sql").write_text("\ufeffSELECT {variables.a} AS a,\r\n  2 AS b\n")
+    ran = cli("run", *words, "--var", "a:=1", "--output", "csv")
+    assert (ran.code, ran.out) == (0, "a,b\r\n1,2\r\n"), ran.err
+    assert [entry.path for entry in server.requests.entries()] == ["/api/projects/1/query/"]
+
+
+@pytest.mark.parametrize("words", [["--file", "-"], ["-"]])
+def test_sql_on_stdin_is_run(cli, words):
+    ran = cli("run", *words, "--output", "csv", input="SELECT 1 AS a\n")
+    assert (ran.code, ran.out) == (0, "a\r\n1\r\n"), ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "message"),
+    [
+        (["-"], "", "stdin: there is no query to run"),
+        (["-"], "SELEC 1", "stdin:1: "),
+        (["-"], "SELECT {variables.x} AS x", "stdin: variable x has no default\n  fix: add --var x=…"),
+        (["nowhere.sql"], "", "nowhere.sql: cannot be read: No such file or directory"),
+        (["endpoints"], "", "there is no endpoint 'endpoints'"),
+        (["-", "--all"], "", "--all: only for an endpoint of the server"),
+    ],
+)
+def test_what_is_no_query_is_said(cli, words, text, message):
+    ran = cli("run", *words, input=text)
+    assert (ran.code, ran.out, message in ran.err) == (2, "", True), ran.err
+
+
+def test_a_definition_that_was_never_pushed_names_the_option(cli, checkout):
+    checkout.write({"sub/never.yaml": DEFINITION})
+    for command in ("run", "get"):
+        ran = cli(command, "never_pushed")
+        assert ran.code == 2
+        assert "endpoints/sub/never.yaml defines never_pushed, and the server does not have it" in ran.err
+        assert "fix: endpoints-gitops run --file endpoints/sub/never.yaml runs the file as it stands" in ran.err
+
+
+def test_the_number_of_rows_and_the_time_are_on_stderr(cli, checkout):
+    checkout.write({"never.yaml": DEFINITION})
+    ran = cli("run", "--file", "endpoints/never.yaml", "--var", "word=a")
+    assert re.search(r"^1 row in \d+ ms$", ran.err, flags=re.MULTILINE)
+    assert "ms" not in ran.out
+    assert cli("run", "--file", "endpoints/never.yaml", "--var", "word=a", "--quiet").err == ""

@@ -27,9 +27,14 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     with Context.of(arguments, console) as context, context.naming(name):
         client = context.client
         endpoint = client.get_endpoint(name) if number is None else client.get_version(name, number)
-        address = context.address(name)
-    console.show(lines(endpoint, address))
+        address, run_url = context.address(name), context.run_url(name, number)
+    console.show(lines(endpoint, address, run_url))
     idle = all_idling([endpoint], datetime.now(UTC))
     console.warn(*findings.lines(idle))
-    item = {**endpoint.model_dump(mode="json"), "address": address, "findings": list(findings.items(idle))}
+    item = {
+        **endpoint.model_dump(mode="json"),
+        "address": address,
+        "run_url": run_url,
+        "findings": list(findings.items(idle)),
+    }
     return Outcome(command="get", summary={"endpoints": 1}, items=(item,))

@@ -1,15 +1,16 @@
-"""`run NAME` or `run --file PATH`: the rows on stdout and nothing else, whatever else there is to say on stderr."""
+"""`run NAME` or `run --file PATH`: the rows on stdout and nothing else; their number and all else on stderr."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli.arguments import row_count, row_offset, version_number
-from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.outcome import Outcome
@@ -27,8 +28,10 @@ _ONLY_BY_NAME = ("version", "offset", "all", "refresh")
 def configure(parser: argparse.ArgumentParser) -> None:
     """What to run, with which values, and how the rows are printed."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("name", nargs="?", metavar="NAME", help="an endpoint of the server")
-    what.add_argument("--file", type=Path, metavar="PATH", help="a definition, run as it stands, pushed or not")
+    what.add_argument("name", nargs="?", metavar="NAME", help="an endpoint of the server, or PATH as for --file")
+    what.add_argument(
+        "--file", metavar="PATH", help="a definition or a .sql file, run as it stands, pushed or not; - is SQL on stdin"
+    )
     parser.add_argument(
         "--var", action="append", default=[], metavar="K=V",
         help="a variable: K=TEXT, typed by the variable, or K:=JSON; may be repeated",
@@ -53,12 +56,18 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     from endpoints_gitops.cli.answers import document, items
     from endpoints_gitops.operations.assignments import parsed
 
+    if arguments.name is not None and _is_path(arguments.name):
+        arguments.file = arguments.name
     _refuse_combinations(arguments)
     assignments = parsed(arguments.var)
     with Context.of(arguments, console) as context:
         by_file = arguments.file is not None
+        started = perf_counter()
         rows = _run_file(context, assignments) if by_file else _run_endpoint(context, assignments)
     console.show_document(document(rows, arguments.output, console.width()))
+    count = len(rows.rows)
+    milliseconds = (perf_counter() - started) * 1000
+    console.say(Line(f"{count} row{'s' if count != 1 else ''} in {milliseconds:.0f} ms", Style.FAINT))
     console.say(*(f"note: {note}" for note in rows.notes))
     return Outcome(command="run", summary={"rows": len(rows.rows)}, items=items(rows))
 
@@ -96,12 +105,38 @@ def _run_endpoint(context: Context, assignments: tuple[Assignment, ...]) -> Rows
 def _run_file(context: Context, assignments: tuple[Assignment, ...]) -> Rows:
     from endpoints_gitops.operations.assignments import inputs_of_definition
     from endpoints_gitops.operations.running_files import run_definition
-    from endpoints_gitops.workspace.definitions import bounding_folder, read_file
 
-    path: Path = context.arguments.file
-    loaded = read_file(path, bounding_folder(path, context.folder) or path.parent)
+    loaded = _loaded(context, context.arguments.file)
     values = _values(context, assignments, inputs_of_definition(loaded))
     return run_definition(context.client, loaded, values, context.arguments.limit)
+
+
+def _loaded(context: Context, word: str) -> LoadedDefinition:
+    """The definition of a file, or one made of SQL alone."""
+    from endpoints_gitops.operations.running_files import sql_file, sql_text
+    from endpoints_gitops.workspace.definitions import bounding_folder, read_file
+
+    if word == "-":
+        return sql_text("stdin", _stdin())
+    path = Path(word)
+    folder = bounding_folder(path, context.folder) or path.parent
+    return sql_file(path) if path.suffix.lower() == ".sql" else read_file(path, folder)
+
+
+def _stdin() -> bytes:
+    """At most one byte more than a query may have."""
+    from endpoints_gitops.codecs.text import LARGEST_FILE
+
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is not None:
+        content: bytes = stream.read(LARGEST_FILE + 1)
+        return content
+    return (sys.stdin.read(LARGEST_FILE + 1) if sys.stdin else "").encode("utf-8", "surrogateescape")
+
+
+def _is_path(name: str) -> bool:
+    """Whether a word is the path of a file rather than a name, which has neither dots nor slashes."""
+    return name == "-" or name.lower().endswith((".sql", ".yaml", ".yml"))
 
 
 def _values(context: Context, assignments: tuple[Assignment, ...], inputs: Mapping[str, Input]) -> Mapping[str, Json]:
@@ -134,7 +169,7 @@ def _inputs_of_endpoint(context: Context, assignments: tuple[Assignment, ...], p
 
     texts = {one.name for one in assignments if one.text is not None}
     inputs = inputs_of_pin(pin) if pin else {}
-    if not texts <= inputs.keys() and (loaded := _definition(context)):
+    if not texts <= inputs.keys() and (loaded := context.definition_of(context.arguments.name)):
         inputs = {**inputs_of_definition(loaded), **inputs}
     if texts <= inputs.keys():
         return inputs
@@ -147,10 +182,3 @@ def _inputs_of_endpoint(context: Context, assignments: tuple[Assignment, ...], p
         context.console.say("note: this key may not ask for the types of variables: values are sent as text")
         return inputs
     return {**inputs_of_document(document), **inputs}
-
-
-def _definition(context: Context) -> LoadedDefinition | None:
-    """The definition of that name, where the folder is there and can be read: a run does not need it right."""
-    with contextlib.suppress(UsageError):
-        return next((one for one in context.definitions if one.name == context.arguments.name), None)
-    return None
