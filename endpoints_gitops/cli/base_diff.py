@@ -34,10 +34,11 @@ def outcome(arguments: argparse.Namespace, console: Console) -> Outcome:
         by_name.setdefault(one.endpoint, []).append(one)
     differing = [pair for pair in against.pairs if _differs(pair, by_name.get(pair.name, []))]
     for pair in differing:
-        console.show(_lines(pair, by_name.get(pair.name, [])))
+        console.show(_lines(pair, findings.shown(by_name.get(pair.name, []), verbose=console.verbose)))
     console.say(*against.notes)
     summary = {**_summary(differing), "same": len(against.pairs) - len(differing), **findings.summary(found)}
-    console.show([Line(_counted(summary, against.what), Style.HEAD)])
+    infos = "" if console.verbose or not summary["infos"] else f"; {summary['infos']} infos (--verbose shows them)"
+    console.show([Line(f"{_counted(summary, against.what)}{infos}", Style.HEAD)])
     return Outcome(
         command="diff",
         exit_code=worst(

@@ -117,10 +117,8 @@ def lines(found: Sequence[Finding], title: str = "for callers", *, verbose: bool
     """How many there are of each severity, then each; infos only when everything is asked for."""
     if not found:
         return
-    hidden = 0 if verbose else sum(one.severity is Severity.INFO for one in found)
-    more = " (--verbose shows the infos)" if hidden else ""
-    yield Line(f"{title}: {findings.counted(found)}{more}", Style.HEAD)
-    yield from findings.lines((one for one in found if verbose or one.severity is not Severity.INFO), indent="  ")
+    yield Line(f"{title}: {findings.counted(found, verbose=verbose)}", Style.HEAD)
+    yield from findings.lines(findings.shown(found, verbose=verbose), indent="  ")
 
 
 def _callers(context: Context, endpoints: Mapping[str, Endpoint]) -> Callers:

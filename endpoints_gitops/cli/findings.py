@@ -48,17 +48,24 @@ def lines(findings: Iterable[Finding], *, indent: str = "") -> Iterator[Line]:
             yield Line(f"{indent}  fix: {one.fix}", Style.FAINT)
 
 
+def shown(findings: Iterable[Finding], *, verbose: bool) -> list[Finding]:
+    """Those that a person is shown: infos are counted, and shown with --verbose."""
+    return [one for one in findings if verbose or one.severity is not Severity.INFO]
+
+
 def summary(findings: Iterable[Finding]) -> dict[str, int]:
     """How many there are of each severity."""
     severities = [one.severity for one in findings]
     return {f"{word}s": severities.count(severity) for severity, word in _COUNTED.items()}
 
 
-def counted(findings: Iterable[Finding]) -> str:
-    """The same in words; empty where there are none."""
+def counted(findings: Iterable[Finding], *, verbose: bool = True) -> str:
+    """The same in words, and how to see infos that are not shown; empty where there are none."""
     severities = [one.severity for one in findings]
     counts = ((severities.count(severity), word) for severity, word in _COUNTED.items())
-    return ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count)
+    said = ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count)
+    is_hidden = not verbose and Severity.INFO in severities
+    return f"{said} (--verbose shows the infos)" if is_hidden else said
 
 
 def items(findings: Iterable[Finding]) -> tuple[JsonObject, ...]:

@@ -45,11 +45,18 @@ def lines(plan: Plan, *, conflicts: bool = True) -> Iterator[Line | str]:
     yield Line(counted(plan), Style.HEAD)
 
 
-def notes(plan: Plan) -> Iterator[str]:
+def notes(plan: Plan, *, verbose: bool) -> Iterator[str]:
     """What is no difference and may be wondered about."""
-    if plan.cosmetic:
-        yield f"formatting alone is no difference (--allow-cosmetic sends it): {', '.join(plan.cosmetic)}"
+    yield from formatting_note(plan.cosmetic, verbose=verbose)
     yield from plan.notes
+
+
+def formatting_note(names: Sequence[str], *, verbose: bool) -> Iterator[str]:
+    """How many queries differ in formatting only, and which ones where everything is asked for."""
+    if names:
+        which = f": {', '.join(names)}" if verbose else " (--verbose names them)"
+        count = f"{len(names)} quer{'ies differ' if len(names) != 1 else 'y differs'}"
+        yield f"{count} in formatting only, which push does not send without --allow-cosmetic{which}"
 
 
 def counted(plan: Plan) -> str:

@@ -16,6 +16,7 @@ from endpoints_gitops.errors import Problem
 from endpoints_gitops.hogql.insight_shape import moving_dates
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.hogql.refusals import RefusalKind, refusals
+from endpoints_gitops.hogql.scope import UntypedProperty
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Severity, in_order
 
@@ -138,7 +139,8 @@ def _columns(contract: Contract) -> Iterator[tuple[str, Hit]]:
         if one.type == UNKNOWN and one.name not in declared:
             reason = f": {one.why}" if one.why else ""
             message = f"the type of column {one.name!r} cannot be told{reason}"
-            yield "C112", Hit(locus=f"columns.{one.name}", message=message, after=UNKNOWN)
+            severity = Severity.INFO if isinstance(one.why, UntypedProperty) else None
+            yield "C112", Hit(locus=f"columns.{one.name}", message=message, after=UNKNOWN, severity=severity)
     for hit in mismatches(contract.declared, found, "the query has") if found is not None else ():
         yield "G105", hit
 

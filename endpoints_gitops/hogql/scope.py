@@ -36,6 +36,15 @@ class Scope:
         return Scope(self.ctes, self.values, depth=self.depth + 1)
 
 
+class UntypedProperty(str):
+    """Why a type is unknown: it is computed from a property whose type only the project knows.
+
+    A kind of text, so that it stays what it is wherever the reason of an expression is that of its part.
+    """
+
+    __slots__ = ()
+
+
 def resolve(chain: list[str], scope: Scope) -> Typed:
     """What a field is: in the order in which the server looks for it."""
     head, *rest = chain
@@ -58,7 +67,7 @@ def property_of(keys: tuple[str, ...]) -> Typed:
     """What is stored under the keys: text, unless the project defines the property otherwise."""
     if len(keys) > 1 or (keys[0].startswith(_AI_IDS[0]) and keys[0].endswith(_AI_IDS[1])):
         return Typed(STRING.kind, nullable=True, keys=keys)
-    why = f"the type of the property {keys[0]} is what the project defines it to be"
+    why = UntypedProperty(f"the type of the property {keys[0]} is what the project defines it to be")
     return Typed(Kind.UNKNOWN, nullable=True, why=why, keys=keys)
 
 

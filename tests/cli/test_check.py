@@ -330,3 +330,21 @@ def test_a_key_that_nothing_uses_is_refused_or_said(cli, checkout):
     ran = cli("check", "--format", "json")
     assert (ran.code, [item["where"] for item in ran.json["items"]]) == (1, ["endpoints/one.yaml:3:1"])
     assert cli("push", "--yes").code == 2
+
+
+def test_infos_are_counted_and_shown_on_request(cli, checkout):
+    where = "timestamp > now() - INTERVAL 1 DAY"
+    moving = f"SELECT properties.plan AS plan, count() AS n FROM events WHERE {where} GROUP BY plan"
+    checkout.commit({"one.yaml": f"name: one\nquery: {moving}\n"})
+    ran = cli("check")
+    assert (ran.code, ran.out) == (0, "2 infos (--verbose shows the infos) in 1 definition\n")
+    shown = cli("check", "--verbose").out
+    assert " C112 " in shown
+    assert " G112 " in shown
+    assert shown.endswith("2 infos in 1 definition\n")
+    assert {item["code"] for item in cli("check", "--format", "json").json["items"]} == {"C112", "G112"}
+    assert cli("check", "--fail-on", "info").code == 1
+    checkout.write({"one.yaml": f"name: one\nquery: {moving}\n".replace("GROUP", " GROUP")})
+    against = ("--against", "HEAD")
+    assert cli("breaking", *against).out.startswith("1 info (--verbose shows the infos); 1 endpoint compared with HEAD")
+    assert " M108 " in cli("breaking", *against, "--verbose").out

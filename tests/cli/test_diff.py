@@ -123,7 +123,9 @@ def test_only_here_and_only_there(cli, checkout, create):
     ran = cli("diff")
     assert ran.code == 1
     assert "ours: only here, endpoints/ours.yaml:1; " in ran.out
-    assert "theirs: only there, version 1; pull brings it\n" in ran.out
+    assert "theirs" not in ran.out
+    assert "\n1 only on the server: pull brings them, --verbose lists them\n" in ran.out
+    assert "theirs: only there, version 1; pull brings it\n" in cli("diff", "--verbose").out
     states = {item["name"]: item["state"] for item in cli("diff", "--format", "json").json["items"]}
     assert states == {"ours": "only_here", "theirs": "only_there"}
 
@@ -187,3 +189,31 @@ def test_a_plan_shows_the_node_of_an_insight_that_is_created(cli, checkout):
     assert '      +  "kind": "TrendsQuery",\n' in out
     assert '          "event": "$pageview"' in out.replace("+", " ")
     assert "    active: false\n" in out
+
+
+def test_changes_come_first_and_what_only_the_server_has_is_counted(cli, checkout, create):
+    checkout.commit({"z.yaml": yaml("z", query=SQL)})
+    cli("push", "--yes")
+    for name in ("a", "b"):
+        create(name)
+    checkout.commit({"m.yaml": yaml("m", query=SQL), "z.yaml": yaml("z", query=SQL, description="D")})
+    out = cli("diff").out
+    assert [line.partition(":")[0] for line in out.splitlines() if not line.startswith(" ")][:3] == [
+        "z",
+        "m",
+        "2 only on the server",
+    ]
+    assert [item["name"] for item in cli("diff", "--format", "json").json["items"]] == ["z", "m", "a", "b"]
+    assert "a: only there, version 1; pull brings it" in cli("diff", "--verbose").out
+
+
+@pytest.mark.parametrize("command", ["diff", "plan", "push"])
+def test_a_file_with_other_line_endings_is_counted_and_named_on_request(cli, checkout, client, command):
+    checkout.commit({"one.yaml": yaml("one", query="SELECT 1 AS a\nFROM events")})
+    cli("push", "--yes")
+    query = {"kind": "HogQLQuery", "query": "SELECT 1 AS a\r\nFROM events"}
+    client.update_endpoint("one", {"query": query})
+    ran = cli(command)
+    assert (ran.code, "1 query differs in formatting only" in ran.err) == (0, True), ran.err
+    assert "one" not in ran.out + ran.err.replace("(--verbose names them)", "").replace("environment", "")
+    assert "without --allow-cosmetic: one\n" in cli(command, "--verbose").err

@@ -32,10 +32,10 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     with Context.of(arguments, console) as context:
         against, callers = resolved(context, arguments.against, arguments.selectors)
     found = judge(against.pairs, callers, is_move=against.is_move, is_unknown_error=not arguments.allow_unknown)
-    console.show(findings.lines(found))
+    console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
     console.say(*against.notes)
     compared = len(against.pairs)
-    console.show([Line(_counted(found, compared, against.what), Style.HEAD)])
+    console.show([Line(_counted(found, compared, against.what, verbose=console.verbose), Style.HEAD)])
     outcome = Outcome(
         command="breaking",
         exit_code=worst(findings.exit_code(found, arguments.fail_on), *(error.exit_code for error in against.failures)),
@@ -47,6 +47,6 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     return outcome
 
 
-def _counted(found: tuple[Finding, ...], compared: int, what: str) -> str:
+def _counted(found: tuple[Finding, ...], compared: int, what: str, *, verbose: bool) -> str:
     said = f"{compared} endpoint{'s' if compared != 1 else ''} compared with {what}"
-    return f"{findings.counted(found) or 'no findings'}; {said}"
+    return f"{findings.counted(found, verbose=verbose) or 'no findings'}; {said}"

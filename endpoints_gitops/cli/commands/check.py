@@ -47,8 +47,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     if is_alone:
         console.say("nothing is defined here: what is checked is the lock, against what the manifest uses")
     found = by_place([*checked.findings, *lock, *(answers.findings if answers else ())])
-    console.show(findings.lines(found))
-    console.show([Line(_counted(found, len(checked.files)), Style.HEAD)])
+    console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
+    console.show([Line(_counted(found, len(checked.files), verbose=console.verbose), Style.HEAD)])
     outcome = _outcome(found, checked, answers, arguments.fail_on)
     reports.write(outcome, found)
     return outcome
@@ -121,6 +121,6 @@ def _outcome(found: tuple[Finding, ...], checked: Checked, answers: Answers | No
     )
 
 
-def _counted(found: tuple[Finding, ...], files: int) -> str:
+def _counted(found: tuple[Finding, ...], files: int, *, verbose: bool) -> str:
     where = f"{files} definition{'s' if files != 1 else ''}"
-    return f"{findings.counted(found) or 'nothing found'} in {where}"
+    return f"{findings.counted(found, verbose=verbose) or 'nothing found'} in {where}"

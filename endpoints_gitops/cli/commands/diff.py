@@ -42,13 +42,16 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         return base_diff.outcome(arguments, console)
     with Context.of(arguments, console) as context:
         comparison = compare(context.workplace, context.definitions, arguments.selectors)
-    differing = tuple(one for one in comparison.judged if _differs(one, comparison))
-    console.show(line for one in differing for line in _lines(one))
+    differing = sorted((one for one in comparison.judged if _differs(one, comparison)), key=_order)
+    strangers = [one for one in differing if one.presence is Presence.ONLY_THERE]
+    console.show(line for one in differing if console.verbose or one not in strangers for line in _lines(one))
     console.show(_variable_lines(comparison))
     idle = all_idling((one.endpoint for one in comparison.judged if one.loaded and one.endpoint), datetime.now(UTC))
     console.show(findings.lines(idle))
     _say_notes(console, comparison)
     summary = _summary(comparison, differing)
+    if strangers and not console.verbose:
+        console.show([Line(f"{len(strangers)} only on the server: pull brings them, --verbose lists them")])
     console.show([Line(_counted(summary), Style.HEAD)])
     changed = bool(comparison.variable_changes) or not all(map(_is_idled, differing))
     return Outcome(
@@ -56,7 +59,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         exit_code=ExitCode.FINDINGS if changed else ExitCode.DONE,
         summary=summary,
         items=(
-            *(_item(one, idle) for one in comparison.judged if _differs(one, comparison) or _is_idling(one, idle)),
+            *(_item(one, idle) for one in differing),
+            *(_item(one, idle) for one in comparison.judged if one not in differing and _is_idling(one, idle)),
             *map(plans.variable_item, comparison.variable_changes),
         ),
     )
@@ -67,6 +71,11 @@ def _differs(judged: Judged, comparison: Comparison) -> bool:
     return bool(judged.differences) or (
         judged.presence is not Presence.BOTH and judged.name not in comparison.predecessors
     )
+
+
+def _order(judged: Judged) -> int:
+    """Changes first, then what only this side has, then what only the server has."""
+    return (Presence.BOTH, Presence.ONLY_HERE, Presence.ONLY_THERE).index(judged.presence)
 
 
 def _is_idled(judged: Judged) -> bool:
@@ -135,15 +144,14 @@ def _say_notes(console: Console, comparison: Comparison) -> None:
     for warning in comparison.warnings:
         console.warn(Line(warning, Style.WARN))
     cosmetic = [judged.name for judged in comparison.judged if judged.cosmetic]
-    if cosmetic:
-        console.say(f"differs in formatting only, which is no difference: {', '.join(cosmetic)}")
+    console.say(*plans.formatting_note(cosmetic, verbose=console.verbose))
     if comparison.predecessors:
         console.say(f"kept on the server for callers of an older name: {', '.join(sorted(comparison.predecessors))}")
     if comparison.outside:
         console.say(Line(f"{comparison.outside} outside of `manage`", Style.FAINT))
 
 
-def _summary(comparison: Comparison, differing: tuple[Judged, ...]) -> dict[str, int]:
+def _summary(comparison: Comparison, differing: Sequence[Judged]) -> dict[str, int]:
     presences = Counter(judged.presence for judged in differing if not _is_idled(judged))
     return {
         "changed": presences[Presence.BOTH],

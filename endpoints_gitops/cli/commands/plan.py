@@ -36,7 +36,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         console.warn(Line(warning, Style.WARN))
     console.show(plans.lines(plan))
     console.show(judgement.lines(verbose=console.verbose))
-    console.say(*plans.notes(plan))
+    console.say(*plans.notes(plan, verbose=console.verbose))
     if arguments.out is not None:
         _save(plan, Path(arguments.out), console)
     return Outcome(

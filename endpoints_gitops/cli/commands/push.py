@@ -107,7 +107,7 @@ def carried_out(context: Context, judgement: consequences.Judgement, ground: Gro
     console, plan = context.console, judgement.plan
     if not plan.is_empty or plan.drifted or plan.idled:
         console.say(*plans.lines(plan, conflicts=False))
-    console.say(*plans.notes(plan))
+    console.say(*plans.notes(plan, verbose=console.verbose))
     console.say(*judgement.lines(verbose=console.verbose))
     if not plan.is_empty:
         confirm(context, plan)
