@@ -73,10 +73,13 @@ def rewrite(content: bytes, changes: Changes, *, path: str) -> bytes:
     return _proven(path, mark, _endings(text, spliced), wanted)
 
 
-def new_file(values: Mapping[str, Json]) -> bytes:
-    """A new definition: the editor's schema line, then the keys in the order of the model, SQL as readable text."""
+def new_file(values: Mapping[str, Json], *, schema: str = SCHEMA_URL) -> bytes:
+    """A new definition: the editor's schema line, then the keys in the order of the model, SQL as readable text.
+
+    `schema` is where an editor finds the schema: an address, or a path from the new file.
+    """
     ordered = {key: values[key] for key in Definition.model_fields if key in values} | dict(values)
-    lines = [f"# yaml-language-server: $schema={SCHEMA_URL}"]
+    lines = [f"# yaml-language-server: $schema={schema}"]
     for key, value in ordered.items():
         style = "|" if key == "query" and isinstance(value, str) and not is_plain(value) else ""
         lines += mapping_lines({key: value}, column=0, layout=Layout(), style=style)

@@ -13,13 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from endpoints_gitops import __version__
 from endpoints_gitops.model import definition
 from endpoints_gitops.model.definition import QUERY_KEYS, Definition
 
 SCHEMA_URL: Final = (
-    "https://raw.githubusercontent.com/endpoints-gitops/endpoints-gitops/main/endpoints_gitops/codecs/"
+    f"https://raw.githubusercontent.com/endpoints-gitops/endpoints-gitops/v{__version__}/endpoints_gitops/codecs/"
     "definition.schema.json"
 )
+SCHEMA_FILE: Final = "endpoints.schema.json"
+"""A copy of the schema beside the definitions (`schema --out`): editors that are offline read it too."""
 SHIPPED: Final = Path(__file__).with_name("definition.schema.json")
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

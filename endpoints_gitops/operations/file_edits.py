@@ -54,9 +54,10 @@ def create(
     """
     from endpoints_gitops.codecs.definition import read_definition
     from endpoints_gitops.codecs.rewriting import new_file
+    from endpoints_gitops.codecs.schema import SCHEMA_FILE, SCHEMA_URL
 
     path = path_for(endpoint.name, folder, definitions)
-    content = new_file(values)
+    content = new_file(values, schema=SCHEMA_FILE if (path.parent / SCHEMA_FILE).is_file() else SCHEMA_URL)
     try:
         loaded = read_definition(shown(path), content, nothing_beside)
     except InvalidInput as error:

@@ -68,11 +68,23 @@ def write_configuration(here: Path, *, folder: str, environment: NewEnvironment)
 def write_example(folder: Path) -> Path | None:
     """Write an example definition into a folder that has no file of that name; None where it has."""
     from endpoints_gitops.codecs.rewriting import new_file
+    from endpoints_gitops.codecs.schema import SCHEMA_FILE
 
     path = folder / f"{EXAMPLE_NAME}.yaml"
     if path.exists() or path.is_symlink():
         return None
-    write_atomically(path, new_file(_EXAMPLE), folder=folder)
+    write_atomically(path, new_file(_EXAMPLE, schema=SCHEMA_FILE), folder=folder)
+    return path
+
+
+def write_schema(folder: Path) -> Path | None:
+    """Write the schema for editors beside the definitions; None where a file of that name is there."""
+    from endpoints_gitops.codecs.schema import SCHEMA_FILE, text
+
+    path = folder / SCHEMA_FILE
+    if path.exists() or path.is_symlink():
+        return None
+    write_atomically(path, text().encode("utf-8"), folder=folder)
     return path
 
 

@@ -40,7 +40,8 @@ def test_writes_a_configuration_and_an_example_without_terminal_or_key(bare, che
     assert b"\r\n" not in written or written.count(b"\n") == written.count(b"\r\n"), "one kind of line end"
     tomllib.loads(written.decode("utf-8-sig"))
     example = (checkout.folder / "daily_active_users.yaml").read_text()
-    assert example.startswith("# yaml-language-server: $schema=")
+    assert example.startswith("# yaml-language-server: $schema=endpoints.schema.json\n")
+    assert (checkout.folder / "endpoints.schema.json").read_bytes() == SHIPPED.read_bytes()
     assert {item["state"] for item in ran.json["items"]} == {"written"}
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from endpoints_gitops.codecs.schema import SCHEMA_FILE, SCHEMA_URL, SHIPPED
 from endpoints_gitops.local.faults import Effect, Fault
 
 
@@ -337,3 +338,25 @@ def test_without_a_folder_the_first_pull_makes_it(cli, create, checkout):
     checkout.folder.rmdir()
     assert cli("pull").code == 0
     assert [path.name for path in checkout.folder.iterdir()] == ["visits.yaml"]
+
+
+def test_a_new_file_points_editors_to_the_schema_of_this_release_or_to_the_one_beside_it(cli, create, checkout):
+    create("signups")
+    create("revenue")
+    assert cli("pull", "signups", "--yes").code == 0
+    first = (checkout.folder / "signups.yaml").read_text().partition("\n")[0]
+    assert first == f"# yaml-language-server: $schema={SCHEMA_URL}"
+    ran = cli("schema", "--out", "endpoints/endpoints.schema.json")
+    assert (ran.code, ran.out, "wrote endpoints/endpoints.schema.json" in ran.err) == (0, "", True), ran.err
+    assert (checkout.folder / SCHEMA_FILE).read_bytes() == SHIPPED.read_bytes()
+    assert cli("pull", "revenue", "--yes").code == 0
+    assert (checkout.folder / "revenue.yaml").read_text().startswith(f"# yaml-language-server: $schema={SCHEMA_FILE}\n")
+    assert cli("check").code == 0
+    assert cli("pull", "--yes").code == 0
+    assert (checkout.folder / "signups.yaml").read_text().startswith(first), "what is there is not touched"
+
+
+def test_a_schema_that_cannot_be_written_is_said(cli, checkout):
+    (checkout.top / "folder").mkdir()
+    ran = cli("schema", "--out", "folder")
+    assert (ran.code, "folder" in ran.err) == (2, True), ran.err

@@ -6,8 +6,10 @@ from difflib import ndiff
 
 import pytest
 
+from endpoints_gitops import __version__
 from endpoints_gitops.codecs.definition import read_definition
 from endpoints_gitops.codecs.rewriting import REMOVED, CannotRewrite, new_file, rewrite
+from endpoints_gitops.codecs.schema import SCHEMA_URL
 from endpoints_gitops.errors import ExitCode, InvalidInput
 
 FILE = """\
@@ -217,7 +219,9 @@ def test_a_new_file():
     }
     content = new_file(values)
     schema, rest = content.decode().split("\n", 1)
-    assert schema.startswith("# yaml-language-server: $schema=https://")
+    assert schema == f"# yaml-language-server: $schema={SCHEMA_URL}"
+    assert f"/v{__version__}/" in SCHEMA_URL, "the schema of this release, whatever comes later"
+    assert new_file(values, schema="a.json").startswith(b"# yaml-language-server: $schema=a.json\n")
     assert rest == (
         'name: x\ndescription: "what: it says"\ntags: [a, "on"]\nquery: |-\n  SELECT {variables.v}\n  FROM events\n'
         'variables:\n  - name: v\n    type: Date\n    default: "2026-01-01"\n'

@@ -13,7 +13,7 @@ from endpoints_gitops.errors import CredentialsError, EndpointsError, UsageError
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.operations.init import NewEnvironment, write_configuration, write_example
+from endpoints_gitops.operations.init import NewEnvironment, write_configuration, write_example, write_schema
 from endpoints_gitops.workspace.configuration import DEFAULT_DIR, PREFIX, project_number
 from endpoints_gitops.workspace.configuration_file import key_mistake
 from endpoints_gitops.workspace.credentials import resolve_connection
@@ -108,6 +108,8 @@ def _fill(context: Context, done: _Done) -> Outcome | None:
         done.next += ["endpoints-gitops diff"]
         return None
     count = _endpoints_there(context, done)
+    if (schema := write_schema(folder)) is not None:
+        done.wrote(schema)
     if not count:
         _example(folder, done)
         return None
