@@ -6,6 +6,8 @@ import tomllib
 
 import pytest
 
+from endpoints_gitops.codecs.schema import SHIPPED
+
 PROJECT = '# mine\n[project]\nname = "shop"   # keep\n'
 LOGIN = {"POSTHOG_CLI_API_KEY": "phx_example", "POSTHOG_CLI_PROJECT_ID": "7", "POSTHOG_CLI_HOST": "http://127.0.0.1:9"}
 
