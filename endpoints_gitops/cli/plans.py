@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from endpoints_gitops.cli import differences
 from endpoints_gitops.cli.console import Advice, Line, Style
@@ -12,11 +12,13 @@ from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure
+from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan, Withheld
 from endpoints_gitops.plan.judging import Verdict
 from endpoints_gitops.plan.meaning import Key, variables_of
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
 
+_MOST_LISTED = 10
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DEACTIVATE: "!"}
 _STYLES = {Action.CREATE: Style.GOOD, Action.UPDATE: Style.HEAD, Action.DEACTIVATE: Style.WARN}
 _LEFT_STYLES = {
@@ -57,6 +59,67 @@ def formatting_note(names: Sequence[str], *, verbose: bool) -> Iterator[str]:
         which = f": {', '.join(names)}" if verbose else " (--verbose names them)"
         count = f"{len(names)} quer{'ies differ' if len(names) != 1 else 'y differs'}"
         yield f"{count} in formatting only, which push does not send without --allow-cosmetic{which}"
+
+
+def reminders(comparison: Comparison) -> Iterator[str]:
+    """What a push leaves alone by itself, each with the command that deals with it."""
+    for judged in comparison.judged:
+        for dropped in judged.dropped:
+            yield f"{judged.name}: {dropped.message}"
+    found = comparison.orphans
+    active = found.active - comparison.prunable
+    if active:
+        fix = "endpoints-gitops push --prune deactivates what no file defines, once the deletion is committed"
+        yield f"{_endpoints(active)} active and defined by no file any more: {_listed(active)}; {fix}"
+    if found.protected:
+        fix = "endpoints-gitops deactivate NAME, or take them out of `protect`"
+        names = _listed(found.protected)
+        yield f"{_endpoints(found.protected)} protected and defined by no file any more: {names}; {fix}"
+    if comparison.outside_definitions:
+        names = _listed(comparison.outside_definitions)
+        count = len(comparison.outside_definitions)
+        yield (
+            f"{count} definition{'s are' if count != 1 else ' is'} outside of `manage` and never pushed: {names}; "
+            "change `manage` in the configuration"
+        )
+
+
+def reminder_counts(comparison: Comparison) -> dict[str, int]:
+    """The same for the summary in JSON."""
+    found = comparison.orphans
+    return {
+        "dropped_keys": sum(len(judged.dropped) for judged in comparison.judged),
+        "orphans": len(found.active - comparison.prunable),
+        "protected_orphans": len(found.protected),
+        "pruned": len(found.pruned),
+        "outside_definitions": len(comparison.outside_definitions),
+    }
+
+
+def dropped_items(comparison: Comparison) -> tuple[JsonObject, ...]:
+    """One object for each key that a file managed once and leaves alone now."""
+    return tuple(
+        {
+            "kind": "dropped_key",
+            "name": judged.name,
+            "key": dropped.key,
+            "server": dropped.server,
+            "commit": dropped.commit,
+            "message": dropped.message,
+        }
+        for judged in comparison.judged
+        for dropped in judged.dropped
+    )
+
+
+def _endpoints(names: Collection[str]) -> str:
+    return f"{len(names)} endpoints are" if len(names) != 1 else "1 endpoint is"
+
+
+def _listed(names: Collection[str]) -> str:
+    shown = sorted(names)
+    more = f" and {len(shown) - _MOST_LISTED} more" if len(shown) > _MOST_LISTED else ""
+    return ", ".join(shown[:_MOST_LISTED]) + more
 
 
 def counted(plan: Plan) -> str:

@@ -34,13 +34,14 @@ from endpoints_gitops.model.pin import Lock, Pin
 from endpoints_gitops.operations.consequences import of_plan
 from endpoints_gitops.operations.pairs import Pair, Side
 from endpoints_gitops.operations.pinning import read_types
+from endpoints_gitops.plan.judging import DroppedKey, unmanaged
 from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint, query_meaning
 from endpoints_gitops.workspace.base import BaseUnavailable, Location, base_of
 from endpoints_gitops.workspace.commits import definitions_at
 from endpoints_gitops.workspace.definitions import read_all
 from endpoints_gitops.workspace.files import read_regular_file, shown
-from endpoints_gitops.workspace.git import Repository, explain_missing, repository, resolved
-from endpoints_gitops.workspace.history import names_ever_defined
+from endpoints_gitops.workspace.git import HistoryUnavailable, Repository, explain_missing, repository, resolved
+from endpoints_gitops.workspace.history import history, names_ever_defined
 from endpoints_gitops.workspace.selection import managed, select_names
 
 _VERSION: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,127})@([1-9][0-9]{0,8})")
@@ -101,6 +102,36 @@ def resolve(what: str, here: Here, selectors: Sequence[str] = ()) -> Against:
     plan.
     """
     return _narrowed(_resolver(what, here)(what, here), here, selectors)
+
+
+def dropped_keys(against: Against, folder: Path, environment: str) -> tuple[tuple[str, DroppedKey], ...]:
+    """The keys that a definition managed until a commit and leaves alone now, each with its endpoint.
+
+    They break no caller, but what they said stays on the server.
+    """
+    keys = {pair.name: _left_alone(pair) for pair in against.pairs}
+    names = [name for name, some in keys.items() if some]
+    found = repository(folder) if names else None
+    if found is None:
+        return ()
+    try:
+        past = history(found, folder, names, lambda loaded: of_definition(loaded, environment))
+    except HistoryUnavailable:  # a partial clone: the commit is unknown
+        return ()
+    return tuple(
+        (name, DroppedKey(key=key, server=value, commit=last.commit))
+        for name in names
+        for key, value in keys[name].items()
+        if (last := next((one for one in past[name] if one.meaning is not None and key in one.meaning), None))
+    )
+
+
+def _left_alone(pair: Pair) -> Mapping[Key, Json]:
+    """What the side before says of keys that the file leaves alone, apart from defaults."""
+    if pair.before is None or pair.after is None or pair.after.loaded is None:
+        return {}
+    before = pair.before.meaning
+    return {key: before[key] for key in unmanaged(pair.after.meaning, before)}
 
 
 def _resolver(what: str, here: Here) -> Callable[[str, Here], Against]:

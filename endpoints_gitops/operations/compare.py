@@ -10,7 +10,7 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.operations.evidence import Record, judge_all, read_record
 from endpoints_gitops.operations.interrupted import Pair
-from endpoints_gitops.operations.prune import prunable
+from endpoints_gitops.operations.prune import Orphans, orphans, prunable
 from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.judging import Judged
 from endpoints_gitops.plan.variables import VariableChange, needed
@@ -26,6 +26,7 @@ class Comparison:
     whole list of the server, and what every write of a push is checked against: it is not asked for a second time.
     `outside` counts the names that `manage` leaves out; `prunable` is empty unless it was asked for. `not_on_disk` has
     the names of endpoints whose definition git tracks and the work tree does not have: they are not in `judged`.
+    `orphans` are endpoints whose file is gone, `outside_definitions` the names of definitions that `manage` leaves out.
     """
 
     judged: tuple[Judged, ...]
@@ -38,6 +39,9 @@ class Comparison:
     outside: int = 0
     not_on_disk: frozenset[str] = frozenset()
     submodules: tuple[str, ...] = ()
+    orphans: Orphans = field(default_factory=Orphans)
+    outside_definitions: frozenset[str] = frozenset()
+    selectors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -72,6 +76,7 @@ def compare(
     removable = prunable(work, definitions, endpoints) & names if prune else frozenset()
     pairs = [Pair(loaded=ours.get(name), endpoint=endpoints.get(name)) for name in names]
     record = read_record(work, pairs)
+    strangers = (names & endpoints.keys()) - {loaded.name for loaded in definitions}
     return Comparison(
         judged=judge_all(work, pairs, record, prunable=removable),
         endpoints=endpoints,
@@ -83,6 +88,9 @@ def compare(
         outside=scope.outside,
         not_on_disk=scope.names & missing.names,
         submodules=missing.submodules,
+        orphans=orphans(work, definitions, endpoints, strangers),
+        outside_definitions=scope.outside_definitions,
+        selectors=tuple(selectors),
         warnings=(*([record.warning] if record.warning else []), *_warnings(scope.names & missing.names, missing)),
     )
 
@@ -101,6 +109,7 @@ def _warnings(names: frozenset[str], missing: NotOnDisk) -> Iterator[str]:
 class _Scope:
     names: frozenset[str]
     outside: int
+    outside_definitions: frozenset[str]
 
     @classmethod
     def of(
@@ -126,8 +135,9 @@ class _Scope:
         for selector in selectors:
             if (names := meant((selector,))) and not names & ours:
                 raise _outside(selector, patterns)
-        everything = {loaded.name for loaded in definitions} | endpoints.keys()
-        return cls(names=meant(selectors) & ours, outside=len(everything - ours))
+        defined = frozenset(loaded.name for loaded in definitions)
+        outside = (defined | endpoints.keys()) - ours
+        return cls(names=meant(selectors) & ours, outside=len(outside), outside_definitions=outside & defined)
 
 
 def _outside(selector: str, patterns: Sequence[str]) -> UsageError:

@@ -38,6 +38,7 @@ class State(StrEnum):
     GONE = "gone"
     ONLY_HERE = "only here"
     PREDECESSOR = "kept for its callers"
+    PRUNED = "pruned"
     FAILED = "failed"
 
 

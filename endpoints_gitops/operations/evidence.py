@@ -110,7 +110,7 @@ def _with_history(work: Workplace, known: _Known) -> _Known:
     try:
         past = history(found, work.folder, known.keys(), meaning_of)
     except HistoryUnavailable as error:
-        return _without_history(known, error)
+        return _without_history(known, error, found.head)
     loaded = [pair.loaded for pair, _ in known.values() if pair.loaded is not None]
     edited = touching(loaded, dirty(found, work.folder))
     told = {
@@ -127,9 +127,11 @@ def _with_history(work: Workplace, known: _Known) -> _Known:
     return {name: (pair, replace(evidence, history=states[name])) for name, (pair, evidence) in told.items()}
 
 
-def _without_history(known: _Known, error: HistoryUnavailable) -> _Known:
+def _without_history(known: _Known, error: HistoryUnavailable, head: str | None = None) -> _Known:
     cause = _cause(error)
-    return {name: (pair, replace(evidence, without_history=cause)) for name, (pair, evidence) in known.items()}
+    return {
+        name: (pair, replace(evidence, without_history=cause, head=head)) for name, (pair, evidence) in known.items()
+    }
 
 
 def _cause(error: HistoryUnavailable) -> NoHistory:
@@ -154,4 +156,6 @@ def _with_versions(work: Workplace, known: _Known) -> _Known:
 
 
 def _is_open_to_history(judged: Judged, prunable: frozenset[str]) -> bool:
-    return judged.name in prunable or (judged.presence is Presence.BOTH and bool(judged.differences))
+    return judged.name in prunable or (
+        judged.presence is Presence.BOTH and bool(judged.differences or judged.unmanaged)
+    )

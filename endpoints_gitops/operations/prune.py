@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
@@ -63,3 +64,41 @@ def _whole_history(work: Workplace) -> Repository:
 def _refused(error: HistoryUnavailable, code: str) -> UsageError:
     message = f"--prune needs the whole history to know which endpoints were defined here: {error.message}"
     return UsageError(message, fix=error.fix, code=code)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphans:
+    """Endpoints that this folder once defined and no file defines now.
+
+    `active` can be pruned, `protected` are active and never pruned, `pruned` are inactive.
+    """
+
+    active: frozenset[str] = frozenset()
+    protected: frozenset[str] = frozenset()
+    pruned: frozenset[str] = frozenset()
+
+
+def orphans(
+    work: Workplace,
+    definitions: Sequence[LoadedDefinition],
+    endpoints: Mapping[str, Endpoint],
+    strangers: Collection[str],
+) -> Orphans:
+    """Which of the endpoints without a file are orphans; none where git does not have the whole history."""
+    renamed = {loaded.definition.renamed_from for loaded in definitions}
+    candidates = frozenset(strangers) - renamed
+    found = repository(work.folder) if candidates else None
+    if found is None or found.is_shallow:
+        return Orphans()
+    try:
+        names = names_ever_defined(found, work.folder) & candidates
+    except HistoryUnavailable:  # a partial clone; --prune says so
+        return Orphans()
+    active = frozenset(name for name in names if endpoints[name].is_active)
+    protected = active & managed(
+        work.environment.protect,
+        definitions=definitions,
+        endpoints=[endpoints[name] for name in names],
+        environment=work.environment.name,
+    )
+    return Orphans(active=active - protected, protected=protected, pruned=names - active)

@@ -142,8 +142,16 @@ class _Pulling:
     def decisions(self, how: How) -> Iterator[Decision]:
         for judged in self.comparison.judged:
             decision = decide(judged, how, self.settings.get(judged.name))
-            is_predecessor = decision.state is State.CREATED and judged.name in self.comparison.predecessors
-            yield replace(decision, state=State.PREDECESSOR) if is_predecessor else decision
+            yield replace(decision, state=self._state_without_file(decision.state, judged.name))
+
+    def _state_without_file(self, state: State, name: str) -> State:
+        """What was pruned comes back only where it is named."""
+        if state is not State.CREATED:
+            return state
+        if name in self.comparison.predecessors:
+            return State.PREDECESSOR
+        is_pruned = name in self.comparison.orphans.pruned and name not in self.comparison.selectors
+        return State.PRUNED if is_pruned else state
 
     def prepared(self, decision: Decision) -> _Prepared:
         loaded = decision.judged.loaded

@@ -208,7 +208,7 @@ class Evidence:
     record: Recorded | None = None
     history: tuple[Past, ...] | None = None
     without_history: NoHistory | None = None
-    visible: tuple[Past, ...] = ()
+    visible: tuple[Past, ...] | None = None
     head: str | None = None
     versions: tuple[EndpointVersion, ...] | None = None
     is_dirty: bool = False
@@ -218,12 +218,15 @@ class Evidence:
     @property
     def commits(self) -> tuple[Past, ...]:
         """The states of the definition in the commits that are there, newest first."""
-        return self.visible if self.history is None else self.history
+        return (self.visible or ()) if self.history is None else self.history
 
     @property
     def is_tracked(self) -> bool:
-        """Whether a commit behind HEAD holds the definition, as far as the commits are there."""
-        return any(past.meaning is not None or not past.readable for past in self.commits)
+        """Whether a commit behind HEAD holds the definition, as far as the commits are there; True where git has commits
+        and cannot read them.
+        """
+        is_unreadable = self.head is not None and self.history is None and self.visible is None
+        return is_unreadable or any(past.meaning is not None or not past.readable for past in self.commits)
 
     @classmethod
     def of_record(cls, record: Recorded | None, now: datetime | None = None) -> Self:

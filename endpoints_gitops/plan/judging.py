@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -58,13 +59,31 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DroppedKey:
+    """A key that the file managed until a commit and leaves alone now, where the server still has a value of its own.
+
+    `commit` is the last one that managed it, `server` the value that stays.
+    """
+
+    key: Key
+    server: Json
+    commit: str
+
+    @property
+    def message(self) -> str:
+        kept = json.dumps(self.server, ensure_ascii=False)
+        return f"{self.key} was managed until {self.commit[:7]}; the server keeps {kept}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """One name, judged.
 
     `differences` are in the order of `Key`. `cosmetic`: the queries differ in form only. `gone`: there is proof that
     the endpoint was ours and the server has it no more, a conflict. `removal` is what `--prune` would do to an active
     endpoint that this folder once defined. `reason` says in a line what is special: new, gone, made anew.
-    `version`, `author` and `date` are of what the server has now, as far as they are known.
+    `version`, `author` and `date` are of what the server has now, as far as they are known. `unmanaged` are the keys
+    that the file leaves alone and in which the server has no default; `dropped` are those that it once managed.
     """
 
     name: str
@@ -79,6 +98,8 @@ class Judged:
     version: int | None = None
     author: str | None = None
     date: datetime | None = None
+    unmanaged: tuple[Key, ...] = ()
+    dropped: tuple[DroppedKey, ...] = ()
 
 
 def needs_versions(judged: Judged) -> bool:
@@ -136,7 +157,25 @@ def _both(loaded: LoadedDefinition, endpoint: Endpoint, evidence: Evidence, envi
         version=endpoint.current_version,
         author=_author(made),
         date=(made.version_created_at if made else None) or endpoint.updated_at,
+        unmanaged=unmanaged(case.file, case.server),
+        dropped=tuple(_dropped(case)),
     )
+
+
+def unmanaged(file: Meaning, server: Meaning) -> tuple[Key, ...]:
+    """The keys that the file leaves alone and in which the server has another value than its default."""
+    defaults = SERVER_DEFAULTS.items()
+    return tuple(
+        key for key, default in defaults if key not in file and not same(key, server.get(key, default), default)
+    )
+
+
+def _dropped(case: Case) -> Iterator[DroppedKey]:
+    states = [past for past in case.evidence.commits if past.meaning is not None]
+    for key in unmanaged(case.file, case.server):
+        last = next((past for past in states if past.meaning is not None and key in past.meaning), None)
+        if last is not None:
+            yield DroppedKey(key=key, server=case.server[key], commit=last.commit)
 
 
 def _differing(case: Case) -> Iterator[Key]:

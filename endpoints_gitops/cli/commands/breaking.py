@@ -11,7 +11,9 @@ from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import worst
 from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
+from endpoints_gitops.plan.judging import DroppedKey
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,25 +28,45 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print the findings; exit code 1 from severity error on, and 4 where something could not be compared."""
+    from endpoints_gitops.operations.against import dropped_keys
     from endpoints_gitops.operations.pairs import judge
 
     reports = findings.Reports(console, arguments.report)
     with Context.of(arguments, console) as context:
         against, callers = resolved(context, arguments.against, arguments.selectors)
+        dropped = dropped_keys(against, context.folder, context.environment.name)
     found = judge(against.pairs, callers, is_move=against.is_move, is_unknown_error=not arguments.allow_unknown)
     console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
-    console.say(*against.notes)
+    console.say(*against.notes, *(f"{name}: {one.message}" for name, one in dropped))
     compared = len(against.pairs)
     console.show([Line(_counted(found, compared, against.what, verbose=console.verbose), Style.HEAD)])
     outcome = Outcome(
         command="breaking",
         exit_code=worst(findings.exit_code(found, arguments.fail_on), *(error.exit_code for error in against.failures)),
-        summary={"compared": compared, "unreadable": len(against.unreadable), **findings.summary(found)},
-        items=findings.items(found),
+        summary={
+            "compared": compared,
+            "unreadable": len(against.unreadable),
+            "dropped_keys": len(dropped),
+            **findings.summary(found),
+        },
+        items=(*findings.items(found), *(_dropped_item(name, one) for name, one in dropped)),
         errors=tuple(failure for error in against.failures for failure in failures_of(error)),
     )
     reports.write(outcome, found)
     return outcome
+
+
+def _dropped_item(name: str, dropped: DroppedKey) -> JsonObject:
+    """Beside the findings: it breaks no caller."""
+    return {
+        "code": "dropped_key",
+        "severity": "info",
+        "endpoint": name,
+        "key": dropped.key,
+        "server": dropped.server,
+        "commit": dropped.commit,
+        "message": dropped.message,
+    }
 
 
 def _counted(found: tuple[Finding, ...], compared: int, what: str, *, verbose: bool) -> str:

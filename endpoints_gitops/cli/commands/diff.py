@@ -44,7 +44,9 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         comparison = compare(context.workplace, context.definitions, arguments.selectors)
     differing = sorted((one for one in comparison.judged if _differs(one, comparison)), key=_order)
     strangers = [one for one in differing if one.presence is Presence.ONLY_THERE]
-    console.show(line for one in differing if console.verbose or one not in strangers for line in _lines(one))
+    orphans = comparison.orphans.active | comparison.orphans.protected
+    shown = [one for one in differing if console.verbose or one not in strangers]
+    console.show(line for one in shown for line in _lines(one, is_orphan=one.name in orphans))
     console.show(_variable_lines(comparison))
     idle = all_idling((one.endpoint for one in comparison.judged if one.loaded and one.endpoint), datetime.now(UTC))
     console.show(findings.lines(idle))
@@ -62,15 +64,17 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             *(_item(one, idle) for one in differing),
             *(_item(one, idle) for one in comparison.judged if one not in differing and _is_idling(one, idle)),
             *map(plans.variable_item, comparison.variable_changes),
+            *plans.dropped_items(comparison),
         ),
     )
 
 
 def _differs(judged: Judged, comparison: Comparison) -> bool:
-    """An old name that a definition was renamed from stays on the server for its callers: that is no difference."""
-    return bool(judged.differences) or (
-        judged.presence is not Presence.BOTH and judged.name not in comparison.predecessors
-    )
+    """An old name that a definition was renamed from stays on the server for its callers, and what was pruned stays
+    inactive: those are no difference.
+    """
+    kept = comparison.predecessors | comparison.orphans.pruned
+    return bool(judged.differences) or (judged.presence is not Presence.BOTH and judged.name not in kept)
 
 
 def _order(judged: Judged) -> int:
@@ -87,16 +91,17 @@ def _is_idling(judged: Judged, idle: Sequence[Finding]) -> bool:
     return any(one.endpoint == judged.name for one in idle)
 
 
-def _lines(judged: Judged) -> Iterator[Line | str]:
-    yield Line(_title(judged), Style.HEAD)
+def _lines(judged: Judged, *, is_orphan: bool) -> Iterator[Line | str]:
+    yield Line(_title(judged, is_orphan=is_orphan), Style.HEAD)
     for one in judged.differences:
         yield from _difference_lines(judged, one)
 
 
-def _title(judged: Judged) -> str:
+def _title(judged: Judged, *, is_orphan: bool) -> str:
     version = judged.endpoint.current_version if judged.endpoint else None
     if judged.presence is Presence.ONLY_THERE:
-        return f"{judged.name}: only there, version {version}; pull brings it"
+        next_step = "its file is gone" if is_orphan else "pull brings it"
+        return f"{judged.name}: only there, version {version}; {next_step}"
     where = judged.loaded.where() if judged.loaded else ""
     if judged.presence is Presence.ONLY_HERE:
         reason = judged.reason or "push creates it"
@@ -147,6 +152,9 @@ def _say_notes(console: Console, comparison: Comparison) -> None:
     console.say(*plans.formatting_note(cosmetic, verbose=console.verbose))
     if comparison.predecessors:
         console.say(f"kept on the server for callers of an older name: {', '.join(sorted(comparison.predecessors))}")
+    if comparison.orphans.pruned:
+        console.say(f"{len(comparison.orphans.pruned)} inactive, and their file is gone: pull NAME brings one back")
+    console.say(*plans.reminders(comparison))
     if comparison.outside:
         console.say(Line(f"{comparison.outside} outside of `manage`", Style.FAINT))
 
@@ -161,6 +169,7 @@ def _summary(comparison: Comparison, differing: Sequence[Judged]) -> dict[str, i
         "variables": len(comparison.variable_changes),
         "same": comparison.unchanged,
         "outside": comparison.outside,
+        **plans.reminder_counts(comparison),
     }
 
 

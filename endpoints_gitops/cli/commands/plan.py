@@ -36,14 +36,19 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         console.warn(Line(warning, Style.WARN))
     console.show(plans.lines(plan))
     console.show(judgement.lines(verbose=console.verbose))
-    console.say(*plans.notes(plan, verbose=console.verbose))
+    console.say(*plans.notes(plan, verbose=console.verbose), *plans.reminders(comparison))
     if arguments.out is not None:
         _save(plan, Path(arguments.out), console)
     return Outcome(
         command="plan",
         exit_code=worst(_exit_code(plan, arguments), judgement.exit_code),
-        summary={**plans.summary(plan), "same": comparison.unchanged, "outside": comparison.outside},
-        items=plans.items(plan, judgement.findings),
+        summary={
+            **plans.summary(plan),
+            "same": comparison.unchanged,
+            "outside": comparison.outside,
+            **plans.reminder_counts(comparison),
+        },
+        items=(*plans.items(plan, judgement.findings), *plans.dropped_items(comparison)),
         errors=(*plans.warnings(plan, fail_on_drift=arguments.fail_on_drift), *judgement.failures),
     )
 

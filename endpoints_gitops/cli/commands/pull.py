@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 
+from endpoints_gitops.cli import plans
 from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
@@ -26,6 +27,7 @@ _COUNTED = {
     State.UNCHANGED: "as the server has them",
     State.AHEAD: "ahead of the server: left as they are",
     State.ONLY_HERE: "only here: push creates them",
+    State.PRUNED: "inactive, and their file is gone: pull NAME brings one back",
     State.PREDECESSOR: "kept on the server for callers of an older name: no file for them",
 }
 
@@ -56,6 +58,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     for warning in result.warnings:
         console.warn(Line(warning, Style.WARN))
     console.show(_lines(result))
+    console.say(*plans.reminders(comparison))
     if result.cosmetic:
         console.say(f"differs in formatting only, which is no difference: {', '.join(result.cosmetic)}")
     return _outcome(result)

@@ -67,13 +67,19 @@ class _Definitions:
         refresh_record(context.workplace, comparison)
         result = waited_for(context, result, _materialised(context, comparison))
         self.console.show(pushes.lines(result))
-        return pushes.outcome(
+        self.console.say(*plans.reminders(comparison))
+        outcome = pushes.outcome(
             "push",
             result,
             same=comparison.unchanged,
             outside=comparison.outside,
             fail_on_drift=arguments.fail_on_drift,
             judgement=judgement,
+        )
+        return replace(
+            outcome,
+            summary={**outcome.summary, **plans.reminder_counts(comparison)},
+            items=(*outcome.items, *plans.dropped_items(comparison)),
         )
 
 
