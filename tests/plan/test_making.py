@@ -137,6 +137,16 @@ def test_a_materialised_version_repeats_its_bucket_overrides(make, keys, sent):
     assert body(only(planned(judged)), {}).get("bucket_overrides") == sent
 
 
+def test_a_bucket_override_that_the_server_refuses_is_not_sent(make):
+    """It would cut a version and then answer 400: the values that a version has are repeated with every change."""
+    buckets = {"timestamp": "fortnight", "created_at": "day"}
+    endpoint = make.endpoint(materialized=True, bucket_overrides=buckets)
+    change = only(planned(ahead(make, endpoint, before={"description": ""}, description="d", query="B")))
+    with pytest.raises(UsageError, match="timestamp: fortnight$") as refused:
+        body(change, {})
+    assert refused.value.fix == "the server takes minute, fifteen_minutes, hour, day, week, month"
+
+
 def test_drift_is_left_alone_and_said(make):
     plan = planned(drifted(make))
     (left,) = plan.drifted
