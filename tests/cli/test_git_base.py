@@ -97,7 +97,7 @@ def test_changed_selects_what_is_deleted_and_renamed_too(cli, checkout, files, n
     assert shown("diff", "--against", "base") == names
     assert shown("diff") == names
     planned = cli("plan", "changed:base", "--prune", "--format", "json").json["items"]
-    defined = {path.read_text().split()[1] for path in checkout.folder.glob("*.yaml")}
+    defined = {path.read_text().split()[1].strip('"') for path in checkout.folder.glob("*.yaml")}
     assert {item["name"] for item in planned} == (names if committed else names & defined), (
         "a deletion is committed first"
     )

@@ -142,7 +142,7 @@ def test_a_bucket_override_that_the_server_refuses_is_not_sent(make):
     buckets = {"timestamp": "fortnight", "created_at": "day"}
     endpoint = make.endpoint(materialized=True, bucket_overrides=buckets)
     change = only(planned(ahead(make, endpoint, before={"description": ""}, description="d", query="B")))
-    with pytest.raises(UsageError, match="timestamp: fortnight$") as refused:
+    with pytest.raises(UsageError, match=r"timestamp: fortnight$") as refused:
         body(change, {})
     assert refused.value.fix == "the server takes minute, fifteen_minutes, hour, day, week, month"
 
