@@ -222,7 +222,7 @@ class Evidence:
 
     @property
     def is_tracked(self) -> bool:
-        """Whether a commit behind HEAD holds the definition, as far as the commits are there; True where git has commits
+        """Whether a commit behind HEAD holds the definition, as far as they are there; True where git has commits
         and cannot read them.
         """
         is_unreadable = self.head is not None and self.history is None and self.visible is None
