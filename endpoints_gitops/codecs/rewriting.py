@@ -6,7 +6,7 @@ returned.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from enum import Enum
 from typing import Any, Final
@@ -40,6 +40,7 @@ REMOVED: Final = Removed.REMOVED
 """In changes: the key or item is to go."""
 
 type Changes = Mapping[Path, Json | Removed]
+type Reader = Callable[[str, str], Node]
 
 
 class CannotRewrite(EndpointsError):
@@ -58,6 +59,8 @@ def rewrite(content: bytes, changes: Changes, *, path: str) -> bytes:
     what was wanted.
     """
     text = decode(path, content)
+    if "\r" in text and "\n" not in text:  # the line breaks of old Macs: read and written as lines all the same
+        return rewrite(text.replace("\r", "\n").encode(), changes, path=path).replace(b"\n", b"\r")
     mark = BOM if text.startswith(BOM) else ""
     source = Source.of(path, text.removeprefix(BOM))
     before = _value(path, source.root)
@@ -70,7 +73,8 @@ def rewrite(content: bytes, changes: Changes, *, path: str) -> bytes:
         spliced = _respelled(source, (), before, wanted).text
     except InvalidInput as error:
         raise _cannot(path) from error
-    return _proven(path, mark, _endings(text, spliced), wanted)
+    readers = _readers(path, source.text, before)
+    return _proven(path, mark, _endings(text, spliced), wanted, readers)
 
 
 def new_file(values: Mapping[str, Json], *, schema: str = SCHEMA_URL) -> bytes:
@@ -253,22 +257,28 @@ def _endings(before: str, after: str) -> list[str]:
     return [bare, after, after + newline]
 
 
-def _proven(path: str, mark: str, texts: Sequence[str], wanted: Json) -> bytes:
+def _readers(path: str, text: str, value: Json) -> tuple[Reader, ...]:
+    """The readers that take a text for this value. The second one refuses some valid texts: a tab before a value."""
+    return tuple(read for read in (compose, compose_purely) if read is compose or _reads_as(path, read, text, value))
+
+
+def _proven(path: str, mark: str, texts: Sequence[str], wanted: Json, readers: Sequence[Reader]) -> bytes:
     """The first of these texts that is read as the wanted value."""
     for text in texts:
-        content = _read_back(path, text, wanted)
+        content = _read_back(path, text, wanted, readers)
         if content is not None:
             return mark.encode() + content
     raise _cannot(path)
 
 
-def _read_back(path: str, text: str, wanted: Json) -> bytes | None:
-    """The text as bytes if both readers take it for the wanted value."""
-    readers = (compose, compose_purely)
+def _read_back(
+    path: str, text: str, wanted: Json, readers: Sequence[Reader] = (compose, compose_purely)
+) -> bytes | None:
+    """The text as bytes if all readers take it for the wanted value."""
     return text.encode() if all(_reads_as(path, read, text, wanted) for read in readers) else None
 
 
-def _reads_as(path: str, read: Any, text: str, wanted: Json) -> bool:  # noqa: ANN401 - one of two functions
+def _reads_as(path: str, read: Reader, text: str, wanted: Json) -> bool:
     try:
         root: SolidNode = solid(read(path, text))
         return _same(_value(path, root), wanted)

@@ -122,9 +122,11 @@ def start_of(text: str, container: Collection, index: int) -> int:
 
 
 def column_of(text: str, container: Collection) -> int:
-    """The column of a collection's keys or dashes, counted from 0."""
+    """The column of a collection's keys, dashes or question marks, counted from 0."""
     start = start_of(text, container, 0) if children(container) else container.span.start
-    return start - (text.rfind("\n", 0, start) + 1)
+    before = text[text.rfind("\n", 0, start) + 1 : start]
+    is_explicit = isinstance(container, MappingNode) and not container.flow and before.rstrip().endswith("?")
+    return len(before.rstrip()) - 1 if is_explicit else len(before)
 
 
 def end_with_comments(text: str, container: Collection, index: int) -> int:

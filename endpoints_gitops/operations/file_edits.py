@@ -96,7 +96,8 @@ def write_edits(edits: Iterable[FileEdit], folder: Path) -> None:
                 fix="run the command again",
                 code="files.changed",
             )
-        write_atomically(edit.path, edit.after, folder=folder)
+        if edit.after != edit.before:
+            write_atomically(edit.path, edit.after, folder=folder)
 
 
 def keep_uncommitted(edits: Iterable[FileEdit], work: Workplace) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import os
@@ -48,6 +49,27 @@ def write_atomically(path: Path, content: bytes, *, folder: Path | None = None) 
             _write_new(scratch / _NEW, content, mode)
             (scratch / _NEW).replace(real)
         sync_folder(real.parent)
+
+
+def rewrite_file(path: Path, content: bytes, *, folder: Path | None = None) -> bool:
+    """Replace a text file, with the line endings and the byte order mark that it has, as `write_atomically` does.
+
+    False, and nothing is written, where the file would not change otherwise. Raises UsageError for a file that cannot
+    be read or written.
+    """
+    try:
+        before = read_regular_file(path)
+    except FileNotFoundError:
+        write_atomically(path, content, folder=folder)
+        return True
+    except OSError as error:
+        raise UsageError(f"cannot read {shown(path)}: {error.strerror or error}", code="files.unwritable") from error
+    mark = codecs.BOM_UTF8 if before.startswith(codecs.BOM_UTF8) else b""
+    if before.removeprefix(mark).replace(b"\r\n", b"\n") == content:
+        return False
+    is_crlf = before.count(b"\r\n") * 2 > before.count(b"\n")
+    write_atomically(path, mark + (content.replace(b"\n", b"\r\n") if is_crlf else content), folder=folder)
+    return True
 
 
 def read_regular_file(path: Path, *, largest: int | None = None) -> bytes:

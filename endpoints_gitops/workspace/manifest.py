@@ -14,7 +14,7 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, PinnedExample, Use
 from endpoints_gitops.workspace.configuration import PREFIX, choose_environment, named_environment
-from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
+from endpoints_gitops.workspace.files import read_regular_file, rewrite_file, shown, write_atomically
 from endpoints_gitops.workspace.settings import Configuration, EnvironmentSettings
 from endpoints_gitops.workspace.toml_places import line_of
 
@@ -80,17 +80,14 @@ def write_lock_file(path: Path, lock: Lock) -> bool:
     from endpoints_gitops.codecs.lock_text import write_lock
 
     content = write_lock(lock)
-    if path.is_file() and read_regular_file(path) == content:
-        return False
-    write_atomically(path, content)
-    return True
+    return rewrite_file(path, content)
 
 
 def place_of_use(configuration: Configuration, environment: str, name: str) -> str | None:
     """`path:line` of a use, else of the table that it would stand in, else the file; None without a file."""
     if configuration.path is None:
         return None
-    text = configuration.path.read_text(encoding="utf-8-sig")
+    text = read_regular_file(configuration.path).decode("utf-8-sig")
     place = _place(configuration.path, _document(text), environment, name)
     line = line_of(text, place)
     return f"{shown(configuration.path)}:{line}" if line else shown(configuration.path)
@@ -110,7 +107,9 @@ def move_use(configuration: Configuration, environment: str, name: str, version:
     path = configuration.path
     assert path is not None, "a use stands in a file"
     content = read_regular_file(path)
-    write_atomically(path, _moved(path, content, environment, name, version))
+    moved = _moved(path, content, environment, name, version)
+    if moved != content:
+        write_atomically(path, moved)
 
 
 def _use(name: str, said: str | Mapping[str, Any]) -> Use:

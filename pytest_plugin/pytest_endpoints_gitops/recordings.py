@@ -16,7 +16,7 @@ from endpoints_gitops.codecs.recording import Recording, read_recording
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.json import canonical
 from endpoints_gitops.model.printable import one_line
-from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
+from endpoints_gitops.workspace.files import read_regular_file, rewrite_file, shown
 from pytest_endpoints_gitops.failures import (
     DamagedRecording,
     Detail,
@@ -61,7 +61,7 @@ class Recordings:
         return replace(kept.recording, rows=marshal.loads(kept.rows))  # noqa: S302 - packed by this process
 
     def store(self, file: str, content: bytes) -> None:
-        write_atomically(self.path(file), content, folder=self.folder.parent)
+        rewrite_file(self.path(file), content, folder=self.folder.parent)
 
     def files(self) -> Iterator[str]:
         """Every recording that is there, as `name/v3/…json`; other files in the folder are somebody's."""

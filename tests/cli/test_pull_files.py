@@ -360,3 +360,17 @@ def test_a_schema_that_cannot_be_written_is_said(cli, checkout):
     (checkout.top / "folder").mkdir()
     ran = cli("schema", "--out", "folder")
     assert (ran.code, "folder" in ran.err) == (2, True), ran.err
+
+
+@pytest.mark.parametrize("text", ["name:\tvisits\nquery:\tSELECT 1 AS n\n", "name: visits\r\nquery: SELECT 1 AS n\r\n"])
+def test_what_check_accepts_pull_rewrites_and_writes_only_what_changes(cli, client, create, checkout, text):
+    for name in ("visits", "still"):
+        create(name, "SELECT 1 AS n")
+        (checkout.folder / f"{name}.yaml").write_bytes(text.replace("visits", name).encode())
+    assert cli("check").code == 0
+    inode = (checkout.folder / "still.yaml").stat().st_ino
+    client.update_endpoint("visits", {"query": hogql("SELECT 2 AS n")})
+    ran = cli("pull", "--theirs")
+    assert ran.code == 0, ran.err
+    assert (checkout.folder / "visits.yaml").read_bytes() == text.replace("SELECT 1", "SELECT 2").encode()
+    assert (checkout.folder / "still.yaml").stat().st_ino == inode

@@ -359,3 +359,23 @@ def test_a_table_that_idles_out_is_said_and_is_no_change(cli, create, uses, clie
             ran = cli(*command)
             assert (ran.code, f"S115 {words}" in ran.out, "P111" in ran.out) == (0, True, False), (command, ran.out)
     assert lock_bytes() == before
+
+
+def test_the_line_ends_of_lock_and_manifest_stay_and_nothing_is_written_without_need(cli, pinned, checkout, uses):
+    pinned({"a": [SAME, APPENDED], "b": [SAME]})
+    uses(a="{ version = 1 }", b=NEWEST)
+    lock, manifest = checkout.top / "endpoints.lock", checkout.top / "endpoints.toml"
+    for path in (lock, manifest):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    before = {path: (path.stat().st_ino, path.read_bytes()) for path in (lock, manifest)}
+    assert cli("lock", "--check").code == 0
+    assert cli("lock").code == 0
+    assert cli("upgrade", "b").code == 0
+    assert {path: (path.stat().st_ino, path.read_bytes()) for path in (lock, manifest)} == before
+    assert cli("upgrade", "a@2").code == 0
+    for path in (lock, manifest):
+        content = path.read_bytes()
+        assert content != before[path][1]
+        assert content.startswith(b"\xef\xbb\xbf")
+        assert b"\n" not in content.replace(b"\r\n", b"")
+    assert cli("lock", "--check").code == 0

@@ -243,3 +243,49 @@ def test_long_lists():
     changes = {("tags", 2_999): "b", ("tags", 3_000): REMOVED}
     after = b"tags:\n" + b"-\n" * 2_999 + b"- b\nname: x\n"
     assert rewrite(content, changes, path="f.yaml") == after
+
+
+ACCEPTED = {
+    "a tab behind the colon": "name:\tone\nquery: SELECT 1 AS one\n",
+    "a tab before the value that changes": "name: one\nquery: SELECT 1 AS one\ndescription:\told\n",
+    "a tab before a comment": "name: one\t# x\nquery: SELECT 1 AS one\ndescription: old\t# why\n",
+    "tabs at the ends of lines": "name: one\t\nquery: SELECT 1 AS one\t\ndescription: old\t\n",
+    "tabs in a block": "name: one\nquery: |\n  SELECT\n  \t1 AS one\ndescription: old\n",
+    "tabs in braces": "{\tname: one,\tquery: SELECT 1 AS one,\tdescription: old}\n",
+    "tabs in quotes": 'name: one\nquery: "SELECT 1\n\tAS one"\ndescription: "old\tx"\n',
+    "CRLF": "name: one\r\nquery: |\r\n  SELECT\r\n  1 AS one\r\ndescription: old\r\n",
+    "CRLF and a tab": "name:\tone\r\nquery: SELECT 1 AS one\r\n",
+    "CRLF and a mark": "\ufeffname: one\r\nquery: SELECT 1 AS one\r\ndescription: old\r\n",
+    "CR": "name: one\rquery: SELECT 1 AS one\rdescription: old\r",
+    "both ends of lines": "name: one\r\nquery: SELECT 1 AS one\ndescription: old\r\n",
+    "no end of the last line": "name: one\r\nquery: SELECT 1 AS one\r\ndescription: old",
+    "explicit keys": "? name\n: one\n? query\n: SELECT 1 AS one\n? description\n: old\n",
+    "an anchor": "name: &n one\nquery: SELECT 1 AS one\ndescription: *n\n",
+    "a tag": "name: !!str one\nquery: SELECT 1 AS one\ndescription: old\n",
+    "a directive": "%YAML 1.2\n---\nname: one\nquery: SELECT 1 AS one\ndescription: old\n...\n",
+    "kept blank lines": "name: one\nquery: |+\n  SELECT 1 AS one\n\n\ndescription: old\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("description", "new"),
+        ("query", "SELECT 2 AS one\nFROM events"),
+        ("tags", ("x", "y")),
+        ("data_freshness", "1hour"),
+    ],
+)
+@pytest.mark.parametrize("text", ACCEPTED.values(), ids=ACCEPTED)
+def test_what_is_accepted_can_be_rewritten_and_keeps_its_line_ends(text, key, value):
+    content = text.encode()
+    before = read_definition("x.yaml", content, lambda _: b"")
+    assert rewrite(content, {("name",): before.name}, path="x.yaml") == content
+    after = rewrite(content, {(key,): list(value) if isinstance(value, tuple) else value}, path="x.yaml")
+    read = read_definition("x.yaml", after, lambda _: b"")
+    assert (read.sql if key == "query" else getattr(read.definition, key)) == value
+    assert read.name == before.name
+    assert "\n" in text or b"\n" not in after, "CR alone"
+    if "\n" not in text.replace("\r\n", ""):
+        assert b"\n" not in after.replace(b"\r\n", b"")
+    assert after.startswith(b"\xef\xbb\xbf") == content.startswith(b"\xef\xbb\xbf")

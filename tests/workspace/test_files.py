@@ -13,7 +13,14 @@ import pytest
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.workspace.definitions import list_files
-from endpoints_gitops.workspace.files import inside, read_regular_file, remove_leftovers, shown, write_atomically
+from endpoints_gitops.workspace.files import (
+    inside,
+    read_regular_file,
+    remove_leftovers,
+    rewrite_file,
+    shown,
+    write_atomically,
+)
 
 
 def test_a_new_file_and_its_folders_are_made_and_nothing_else_is_left(tmp_path):
@@ -187,6 +194,30 @@ def test_what_another_process_writes_and_what_is_not_ours_stays(tmp_path):
     os.close(handle)
     remove_leftovers(tmp_path)
     assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_written"),
+    [
+        (None, b"a\nb\n", True),
+        (b"a\nb\n", b"a\nb\n", False),
+        (b"a\r\nb\r\n", b"a\r\nb\r\n", False),
+        (b"\xef\xbb\xbfa\r\nb\r\n", b"\xef\xbb\xbfa\r\nb\r\n", False),
+        (b"a\r\nb\n", b"a\r\nb\n", False),
+        (b"x\n", b"a\nb\n", True),
+        (b"x\r\n", b"a\r\nb\r\n", True),
+        (b"\xef\xbb\xbfx\r\n", b"\xef\xbb\xbfa\r\nb\r\n", True),
+        (b"x\r\ny\n", b"a\nb\n", True),
+    ],
+)
+def test_a_rewritten_file_keeps_its_line_ends_and_is_not_touched_without_need(tmp_path, before, after, is_written):
+    path = tmp_path / "x"
+    if before is not None:
+        path.write_bytes(before)
+    inode = path.stat().st_ino if before is not None else None
+    assert rewrite_file(path, b"a\nb\n") == is_written
+    assert path.read_bytes() == after
+    assert (path.stat().st_ino != inode) == is_written
 
 
 def test_only_regular_files_are_read(tmp_path):
