@@ -39,13 +39,11 @@ def pytest_configure(config: pytest.Config) -> None:
     start(config)
     session = session_of(config)
     if session.settings.concerns_this_run:
-        from pytest_endpoints_gitops import watching
         from pytest_endpoints_gitops.collection import Collection
-        from pytest_endpoints_gitops.hooks import Hooks
+        from pytest_endpoints_gitops.hooks import watch
 
         config.pluginmanager.register(Collection(session), "endpoints_collection")
-        config.pluginmanager.register(Hooks(session), "endpoints_hooks")
-        watching.install(session)
+        watch(session)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -69,10 +67,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses a fixture has the marker, so that `-m endpoints` finds it."""
-    for item in items:
-        if not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
-            item.add_marker(MARKER)
+    """Whatever uses a fixture has the marker, so that `-m endpoints` finds it, and is watched, also without a lock."""
+    users = [item for item in items if not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))]
+    for item in users:
+        item.add_marker(MARKER)
+    if users and not users[0].config.pluginmanager.has_plugin("endpoints_hooks"):
+        from pytest_endpoints_gitops.hooks import watch
+        from pytest_endpoints_gitops.session import session_of
+
+        watch(session_of(users[0].config))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from endpoints_gitops.model.pin import Lock, Pin, Use
-from endpoints_gitops.workspace.configuration import choose_environment, load_configuration
+from endpoints_gitops.workspace.configuration import choose_environment
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.settings import Configuration
 from pytest_endpoints_gitops.config import EndpointsConfig
@@ -42,8 +42,7 @@ class App:
 
     @cached_property
     def configuration(self) -> Configuration:
-        with set_up("the configuration cannot be used"):
-            return load_configuration(self.session.lock_path.parent, os.environ)
+        return self.session.configuration
 
     @cached_property
     def environment(self) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pytest_endpoints_gitops.attribution import noting
 from pytest_endpoints_gitops.checking import hold_to_contract, right_variables
 from pytest_endpoints_gitops.facts import CallFact, TestLog
 from pytest_endpoints_gitops.marks import Mark
+from pytest_endpoints_gitops.real import real_files
 from pytest_endpoints_gitops.values import Answer, Call
 
 if TYPE_CHECKING:
@@ -31,9 +33,10 @@ class Asker:
 
     def prepared(self, name: str, said: Mapping[str, Any]) -> tuple[Call, CallFact]:
         """The call, noted before it is made: a call that fails was asked for all the same."""
-        pin = self.app.pin(name)
-        self.log.note_endpoint(pin.label)
-        variables = right_variables(self.app, pin, self.app.variables(pin, said), self.log)
+        with noting(self.log), real_files():
+            pin = self.app.pin(name)
+            self.log.note_endpoint(pin.label)
+            variables = right_variables(self.app, pin, self.app.variables(pin, said), self.log)
         call = Call(pin, variables, self.log.nodeid, self.log.target, self.app.query_hashes[name])
         fact = CallFact(
             environment=pin.environment,
@@ -49,12 +52,13 @@ class Asker:
 
     def answered(self, call: Call) -> Answer:
         """The answer, held to the contract, and compared with the candidate's where there is a canary."""
-        answer = self.mode.answer(call)
-        hold_to_contract(self.app, call, answer)
-        canary = self.app.session.canary
-        if canary is not None:
-            canary.compare(self.app, call, answer, self.log, self.mark)
-        return answer
+        with noting(self.log), real_files():
+            answer = self.mode.answer(call)
+            hold_to_contract(self.app, call, answer)
+            canary = self.app.session.canary
+            if canary is not None:
+                canary.compare(self.app, call, answer, self.log, self.mark)
+            return answer
 
     def ask(self, name: str, said: Mapping[str, Any]) -> tuple[Call, Answer, CallFact]:
         call, fact = self.prepared(name, said)

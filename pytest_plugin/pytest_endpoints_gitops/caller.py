@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, overload
 from endpoints_gitops.consumer.errors import ResultsBroken
 from endpoints_gitops.model.printable import one_line
 from pytest_endpoints_gitops.asking import Asker
+from pytest_endpoints_gitops.attribution import noting
 from pytest_endpoints_gitops.facts import CallFact
 from pytest_endpoints_gitops.failures import ColumnUnknown, ContractBroken, NotPinned
+from pytest_endpoints_gitops.real import real_files
 from pytest_endpoints_gitops.rows import Reading, TestedRows
 from pytest_endpoints_gitops.values import Answer, Call
 
@@ -56,8 +58,9 @@ class Endpoints(_Caller):
     @overload
     def __call__[Row](self, what: type[Row], /, *, variables: Variables = None, **values: object) -> list[Row]: ...
     def __call__(self, what: str | type, /, *, variables: Variables = None, **values: object) -> Any:
-        call, answer, fact = self._asker.ask(self._name(what), {**(variables or {}), **values})
-        return self._given(what, rows_for(self._asker, call, answer, fact))
+        with noting(self._asker.log):
+            call, answer, fact = self._asker.ask(self._name(what), {**(variables or {}), **values})
+            return self._given(what, rows_for(self._asker, call, answer, fact))
 
 
 class AsyncEndpoints(_Caller):
@@ -66,14 +69,15 @@ class AsyncEndpoints(_Caller):
     """
 
     async def __call__(self, what: str | type, /, *, variables: Variables = None, **values: object) -> Any:  # noqa: ANN401 - as Endpoints
-        call, fact = self._asker.prepared(self._name(what), {**(variables or {}), **values})
-        if self._asker.mode.is_immediate and self._asker.app.session.canary is None:
-            answer = self._asker.answered(call)
-        else:
-            from anyio import to_thread
+        with noting(self._asker.log):
+            call, fact = self._asker.prepared(self._name(what), {**(variables or {}), **values})
+            if self._asker.mode.is_immediate and self._asker.app.session.canary is None:
+                answer = self._asker.answered(call)
+            else:
+                from anyio import to_thread
 
-            answer = await to_thread.run_sync(self._asker.answered, call)
-        return self._given(what, rows_for(self._asker, call, answer, fact))
+                answer = await to_thread.run_sync(self._asker.answered, call)
+            return self._given(what, rows_for(self._asker, call, answer, fact))
 
 
 def rows_for(asker: Asker, call: Call, answer: Answer, fact: CallFact) -> TestedRows:
@@ -82,14 +86,17 @@ def rows_for(asker: Asker, call: Call, answer: Answer, fact: CallFact) -> Tested
     try:
         return TestedRows.of_answer(call, answer, reading)
     except ResultsBroken as error:
-        details = (("received", answer.origin), ("defined", asker.app.place(call.pin)))
+        with real_files():
+            details = (("received", answer.origin), ("defined", asker.app.place(call.pin)))
         raise ContractBroken(error.message, *details, command=call.command("refresh")) from None
 
 
 def _unknown(asker: Asker, call: Call, answer: Answer, name: str) -> ColumnUnknown:
     """A read of a column that is not there; where another version that was recorded has it, this is what changed."""
     app, pin = asker.app, call.pin
-    had = app.recordings.version_with(pin.name, name, other_than=pin.version)
+    with real_files():
+        had = app.recordings.version_with(pin.name, name, other_than=pin.version)
+        place = app.place(pin)
     near = get_close_matches(name, answer.run.columns or (), n=1)
     meant = f"; did you mean {near[0]!r}?" if near else ""
     expected = f'"{name}", which {pin.name}@{had} has' if had else f'"{name}"{meant}'
@@ -99,7 +106,7 @@ def _unknown(asker: Asker, call: Call, answer: Answer, name: str) -> ColumnUnkno
         ("expected", expected),
         ("received", one_line(f"{', '.join(answer.run.columns or ())}     {answer.origin}")),
         ("read by", call.test),
-        ("defined", app.place(pin)),
+        ("defined", place),
         command=against if had else f"endpoints-gitops get {pin.name} --version {pin.version}",
     )
 

@@ -12,10 +12,12 @@ from endpoints_gitops.codecs.recording import file_of
 from endpoints_gitops.model.json import canonical
 from endpoints_gitops.model.pin import Pin, PinnedExample
 from pytest_endpoints_gitops.asking import Asker
+from pytest_endpoints_gitops.attribution import noting
 from pytest_endpoints_gitops.caller import rows_for
 from pytest_endpoints_gitops.comparing import difference
 from pytest_endpoints_gitops.config import DEFAULT
 from pytest_endpoints_gitops.failures import ExampleMissing, Failure, NotPinned, RowsDiffer
+from pytest_endpoints_gitops.real import real_files
 from pytest_endpoints_gitops.session import session_of
 
 if TYPE_CHECKING:
@@ -49,11 +51,12 @@ class EndpointCase:
 
     def check(self) -> TestedRows:
         """Call it, hold the answer to the contract, and the rows to those of the example where it has any."""
-        self._must_be_callable()
-        call, answer, fact = self.asker.ask(self.pin.name, self.variables)
-        if self.example is not None and self.example.rows is not None:
-            self._must_be(self.example.rows, answer.run.results, answer.run.columns, answer.origin)
-        return rows_for(self.asker, call, answer, fact)
+        with noting(self.asker.log), real_files():
+            self._must_be_callable()
+            call, answer, fact = self.asker.ask(self.pin.name, self.variables)
+            if self.example is not None and self.example.rows is not None:
+                self._must_be(self.example.rows, answer.run.results, answer.run.columns, answer.origin)
+            return rows_for(self.asker, call, answer, fact)
 
     def _must_be_callable(self) -> None:
         given = {**self.asker.app.variables(self.pin, self.variables)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import threading
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -61,27 +62,57 @@ class CallFact:
         return cls(**{**plain, "read": set(plain["read"])})
 
 
-@dataclass(slots=True)
 class TestLog:
-    """What one test has done so far. `swallowed` are failures that nobody raised yet, of other threads: the test fails
-    with the first of them at its end. `canary` is the canary's; `findings` are of what the plugin's server saw.
+    """What one attempt of one test has done so far.
+
+    `born` are its failures, whether or not anyone saw them: one that was neither raised nor expected fails the test at
+    its end. One that comes later is added to `late`. `failures` are those that were raised. `canary` is the canary's;
+    `findings` are of what the plugin's server saw.
     """
 
     __test__ = False
 
-    nodeid: str
-    target: str
-    properties: list[tuple[str, object]] = field(default_factory=list)
-    calls: list[CallFact] = field(default_factory=list)
-    canary: list[dict[str, Any]] = field(default_factory=list)
-    findings: list[dict[str, Any]] = field(default_factory=list)
-    swallowed: list[Failure] = field(default_factory=list)
-    failures: list[dict[str, Any]] = field(default_factory=list)
+    def __init__(self, item: pytest.Item, late: list[tuple[TestLog, Failure]]) -> None:
+        self.item = item
+        self.nodeid = item.nodeid
+        self.target = _target(item)
+        self.properties = item.user_properties
+        self.calls: list[CallFact] = []
+        self.canary: list[dict[str, Any]] = []
+        self.findings: list[dict[str, Any]] = []
+        self.failures: list[dict[str, Any]] = []
+        self.is_used = False
+        self._late = late
+        self._born: list[Failure] = []
+        self._has_ended = False
+        self._lock = threading.Lock()
+
+    def next_attempt(self) -> TestLog:
+        """The log of the same test that is run again: its calls add up, its failures do not."""
+        log = TestLog(self.item, self._late)
+        log.calls, log.canary, log.findings, log.is_used = self.calls, self.canary, self.findings, self.is_used
+        return log
 
     def note_endpoint(self, label: str) -> None:
         """For JUnit's and other reports of properties: each version that the test asked for."""
         if ("endpoint", label) not in self.properties:
             self.properties.append(("endpoint", label))
+
+    def note(self, failure: Failure) -> None:
+        """A failure of this attempt, where it is born."""
+        self.is_used = True
+        with self._lock:
+            if self._has_ended:
+                self._late.append((self, failure))
+            elif all(known is not failure for known in self._born):
+                self._born.append(failure)
+
+    def end(self) -> Failure | None:
+        """The first failure that was neither raised nor expected. What comes after this is late."""
+        with self._lock:
+            self._has_ended = True
+            left = (one for one in self._born if not one.is_expected and one.as_plain() not in self.failures)
+            return next(left, None)
 
     def as_plain(self) -> dict[str, Any]:
         return {
@@ -95,11 +126,18 @@ class TestLog:
 LOG: Final = pytest.StashKey[TestLog]()
 
 
-def log_of(item: pytest.Item) -> TestLog:
-    """The log of a test; it begins with the first fixture that asks for it."""
-    if LOG not in item.stash:
-        item.stash[LOG] = TestLog(item.nodeid, _target(item), item.user_properties)
+def begin_attempt(item: pytest.Item, late: list[tuple[TestLog, Failure]]) -> TestLog:
+    """To be called each time that a test is run."""
+    known = item.stash.get(LOG, None)
+    item.stash[LOG] = TestLog(item, late) if known is None else known.next_attempt()
     return item.stash[LOG]
+
+
+def log_of(item: pytest.Item) -> TestLog:
+    """The log of the attempt that runs; what a test's reports carry begins with the first fixture that asks for it."""
+    log = item.stash[LOG] if LOG in item.stash else begin_attempt(item, [])
+    log.is_used = True
+    return log
 
 
 def _target(item: pytest.Item) -> str:

@@ -34,13 +34,17 @@ file goes through `one_line` first: only our own line breaks make lines."""
 
 
 class Failure(pytest.fail.Exception):  # type: ignore[name-defined, misc]  # a name that mypy cannot follow
-    """`verdict` is the first line: `name@version: what happened`. `command` is what to type next."""
+    """`verdict` is the first line: `name@version: what happened`. `command` is what to type next.
+
+    `is_expected` once `pytest.raises` has caught it.
+    """
 
     def __init__(self, verdict: str, *details: Detail, command: str) -> None:
         self.verdict = _fitting(verdict)
         whole = () if self.verdict == verdict else (("in full", verdict),)
         self.details = tuple((label, said) for label, said in (*whole, *details) if said)
         self.command = command
+        self.is_expected = False
         super().__init__("\n".join(self._lines()), pytrace=False)
 
     @property

@@ -42,7 +42,9 @@ _INSTALLED: Final = threading.Event()
 
 
 class Guard:
-    """Refuses `hosts` while `is_replaying` says so. `running` is the log of the test that runs, None between tests."""
+    """Refuses `hosts` while `is_replaying` says so. `running` is the log of the test that the code runs for, None where
+    no test started it; `note` is told of each refusal.
+    """
 
     def __init__(
         self,
@@ -50,11 +52,13 @@ class Guard:
         *,
         is_replaying: Callable[[], bool],
         running: Callable[[], TestLog | None],
+        note: Callable[[NetworkUsed, TestLog | None], None],
     ) -> None:
         self._hosts_of_run = hosts
         self._hosts: frozenset[str] | None = None
         self._is_replaying = is_replaying
         self._running = running
+        self._note = note
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -113,8 +117,7 @@ class Guard:
     def _refuse(self, host: str, why: str) -> NoReturn:
         log = self._running()
         failure = _failure(host, why, log)
-        if log is not None:
-            log.swallowed.append(failure)
+        self._note(failure, log)
         raise failure
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_endpoints_gitops.attribution import BACKGROUND, owned_by, set_owner
 from pytest_endpoints_gitops.collection import note_partial
-from pytest_endpoints_gitops.facts import LOG, REPORTED, TestFacts, log_of
+from pytest_endpoints_gitops.facts import LOG, REPORTED, TestFacts, begin_attempt, log_of
+from pytest_endpoints_gitops.failures import Failure, from_plain
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.finishing import Ending
@@ -41,37 +44,63 @@ class Hooks:
     def pytest_testnodedown(self, node: Any, error: object) -> None:  # noqa: ANN401 - xdist's
         if error:
             self.session.run.partial_because("a worker crashed")
-        self.session.run.take_worker(getattr(node, "workeroutput", {}).get("endpoints"))
+        output = getattr(node, "workeroutput", {}).get("endpoints", {})
+        self.session.run.take_worker(output.get("run"))
+        for plain in output.get("outside", ()):
+            self.session.note(from_plain(plain), None)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        self.session.current = item
-        try:
-            return (yield)
-        finally:
-            self.session.current = None
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        from pytest_endpoints_gitops.real import prepare
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
-        """What other threads could not raise fails the test at its end."""
+        prepare(self.session, session.items)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        """What tests left running may still fail them, so it is waited for."""
         result = yield
-        log = item.stash.get(LOG, None)
-        swallowed = [one for one in log.swallowed if one.as_plain() not in log.failures] if log else []
-        if swallowed:
-            raise swallowed[0]
+        BACKGROUND.wait()
+        self._report_late_failures()
+        return result
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        self._report_late_failures()
+        self.session.current = item
+        with owned_by(None):
+            try:
+                return (yield)
+            finally:
+                self.session.current = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Each attempt of a test that is run again has its own failures."""
+        set_owner(begin_attempt(item, self.session.late))
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        """A failure that was neither raised nor expected fails the test at its end."""
+        failure = None
+        try:
+            result = yield
+        finally:
+            if LOG in item.stash:
+                failure = item.stash[LOG].end()
+        if failure is not None:
+            raise failure
         return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        from pytest_endpoints_gitops.failures import Failure
-
         report = yield
         if call.excinfo is not None and isinstance(call.excinfo.value, Failure):
             log_of(item).failures.append(call.excinfo.value.as_plain())
             _without_class(report, str(call.excinfo.value))
-        if LOG in item.stash:
+        if LOG in item.stash and item.stash[LOG].is_used:
             report.__dict__[REPORTED] = item.stash[LOG].as_plain()
         return report
 
@@ -94,8 +123,12 @@ class Hooks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, exitstatus: int) -> None:
+        for _, failure in self.session.late:
+            self.session.note(failure, None)
         if self.session.is_worker:
-            self.session.config.workeroutput["endpoints"] = self.session.run.for_the_controller()  # type: ignore[attr-defined]  # xdist's
+            output: dict[str, Any] = {"run": self.session.run.for_the_controller()}
+            output["outside"] = [failure.as_plain() for failure in self.session.outside]
+            self.session.config.workeroutput["endpoints"] = output  # type: ignore[attr-defined]  # xdist's
             return
         lock = self.session.settings.lock.value
         note_partial(self.session.run, self.session.config, exitstatus, Path(lock) if lock else None)
@@ -111,6 +144,16 @@ class Hooks:
         if not self.session.is_worker:
             summarize(self.session, self.ending, terminalreporter)
 
+    def _report_late_failures(self) -> None:
+        """Of tests that have ended: each fails its own test, whichever runs by now."""
+        while self.session.late:
+            log, failure = self.session.late.pop(0)
+            if failure.is_expected or failure.as_plain() in log.failures:
+                continue
+            call = pytest.CallInfo.from_call(partial(_raise, failure), when="teardown")
+            report = log.item.ihook.pytest_runtest_makereport(item=log.item, call=call)
+            log.item.ihook.pytest_runtest_logreport(report=report)
+
     def _gather(self, report: pytest.TestReport, plain: dict[str, Any]) -> None:
         facts = self.session.facts.setdefault(report.nodeid, TestFacts())
         facts.take(plain)
@@ -119,6 +162,20 @@ class Hooks:
         said = self.session.config.hook.pytest_report_teststatus(report=report, config=self.session.config)
         if said and said[0] and facts.outcome not in _FAILED:
             facts.outcome = said[0]
+
+
+def watch(session: Session) -> None:
+    """Register everything that watches tests."""
+    from pytest_endpoints_gitops import watching
+
+    session.config.pluginmanager.register(Hooks(session), "endpoints_hooks")
+    BACKGROUND.watch()
+    session.closing.callback(BACKGROUND.unwatch)
+    watching.install(session)
+
+
+def _raise(failure: Failure) -> None:
+    raise failure
 
 
 def _without_class(report: pytest.TestReport, text: str) -> None:

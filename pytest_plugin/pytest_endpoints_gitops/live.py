@@ -15,6 +15,7 @@ from endpoints_gitops.api.run_pages import may_be_cut
 from endpoints_gitops.codecs.recording import KeyInside, read_recording, write_recording
 from pytest_endpoints_gitops.config import redacted
 from pytest_endpoints_gitops.failures import CeilingReached, Failure, RowsCut, UnsafeRecording, from_plain
+from pytest_endpoints_gitops.real import now
 from pytest_endpoints_gitops.trouble import failure_of
 from pytest_endpoints_gitops.values import Answer, Call, answer_of, recording_of
 
@@ -101,11 +102,11 @@ class LiveCalls:
             raise failure_of(call, error) from None
         if run.has_more or _is_cut_silently(call, run):
             raise _cut(call, len(run.results))
-        now = datetime.now(UTC)
-        hold_to_contract(self._app, call, Answer(run, f"live, {now:%H:%M} UTC"), is_quiet=True)
+        answered = now()
+        hold_to_contract(self._app, call, Answer(run, f"live, {answered:%H:%M} UTC"), is_quiet=True)
         rows = redacted(run.results, run.columns, self._app.config.redact)
         try:
-            return write_recording(recording_of(call, run, rows, now.date()), keys=[connection.key.reveal()])
+            return write_recording(recording_of(call, run, rows, answered.date()), keys=[connection.key.reveal()])
         except KeyInside as error:
             fix = ("fix", f"{error.fix}, then")
             raise UnsafeRecording(f"{call.label}: {error.message}", fix, command=call.command("record")) from None

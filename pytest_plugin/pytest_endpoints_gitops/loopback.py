@@ -23,13 +23,17 @@ _LARGEST_BODY: Final = 20_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request as it came. `query` is the part behind the question mark; names of headers are in lower case."""
+    """One request as it came. `query` is the part behind the question mark; names of headers are in lower case.
+
+    `client` is the port that it came from.
+    """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: bytes
+    client: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +119,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         asked = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(method=self.command, path=asked.path, query=asked.query, headers=headers, body=body)
+        request = Request(
+            method=self.command,
+            path=asked.path,
+            query=asked.query,
+            headers=headers,
+            body=body,
+            client=self.client_address[1],
+        )
         reply = self.server.answering(request)
         if reply.silence is not None:
             self.server.stopping.wait(reply.silence)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from pytest_endpoints_gitops.attribution import Replacements
+
 _HEAD: Final = 16_384
 """As much of a packet as is read: headers of a request are shorter."""
 
@@ -32,7 +34,7 @@ class Watcher(Protocol):
 
 _WATCHERS: Final[list[Watcher]] = []
 _LOOKED_UP: Final[dict[str, set[str]]] = {}
-_ORIGINALS: Final[list[tuple[Any, str, object, object]]] = []
+_REPLACEMENTS: Final = Replacements()
 
 
 def watch(watcher: Watcher) -> None:
@@ -46,7 +48,7 @@ def unwatch(watcher: Watcher) -> None:
     if watcher in _WATCHERS:
         _WATCHERS.remove(watcher)
     if not _WATCHERS:
-        _restore_methods()
+        _REPLACEMENTS.undo()
         _LOOKED_UP.clear()
 
 
@@ -88,6 +90,15 @@ def peer_of(sock: Any) -> str | None:  # noqa: ANN401 - a socket of any library
     except (OSError, AttributeError):
         return None
     return str(peer[0]) if isinstance(peer, tuple) else None
+
+
+def port_of_peer(sock: Any) -> int | None:  # noqa: ANN401 - a socket of any library
+    """The port at the other end, where that is loopback."""
+    try:
+        peer = sock.getpeername()
+    except (OSError, AttributeError):
+        return None
+    return peer[1] if isinstance(peer, tuple) and peer[0] == "127.0.0.1" else None
 
 
 def is_loopback(host: str) -> bool:
@@ -151,32 +162,16 @@ def _ask_data(sock: Any, data: Any) -> None:  # noqa: ANN401 - a socket, and a b
 
 
 def _replace_methods() -> None:
-    for owner, names in ((socket.socket, ("send", "sendall")), (ssl.SSLSocket, ("send", "write"))):
-        for name in names:
-            _replace(owner, name, _sending(getattr(owner, name)))
+    for name in ("send", "sendall"):
+        _REPLACEMENTS.put(socket.socket, name, _sending)
     for name in ("connect", "connect_ex"):
-        _replace(socket.socket, name, _connecting(getattr(socket.socket, name)))
-    _replace(socket.socket, "sendto", _sending_to(socket.socket.sendto))
-    _replace(socket.socket, "sendmsg", _sending_several(socket.socket.sendmsg))
-    _replace(ssl.SSLObject, "write", _encrypting(ssl.SSLObject.write))
-    _replace(socket, "getaddrinfo", _remembering(socket.getaddrinfo))
-
-
-def _replace(owner: Any, name: str, method: object) -> None:  # noqa: ANN401 - a class or a module
-    _ORIGINALS.append((owner, name, vars(owner).get(name), method))
-    setattr(owner, name, method)
-
-
-def _restore_methods() -> None:
-    """What another library replaced meanwhile stays: ours below it does nothing without a watcher."""
-    while _ORIGINALS:
-        owner, name, original, method = _ORIGINALS.pop()
-        if vars(owner).get(name) is not method:
-            continue
-        if original is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, original)
+        _REPLACEMENTS.put(socket.socket, name, _connecting)
+    _REPLACEMENTS.put(socket.socket, "sendto", _sending_to)
+    _REPLACEMENTS.put(socket.socket, "sendmsg", _sending_several)
+    for name in ("send", "write"):
+        _REPLACEMENTS.put(ssl.SSLSocket, name, _sending)
+    _REPLACEMENTS.put(ssl.SSLObject, "write", _encrypting)
+    _REPLACEMENTS.put(socket, "getaddrinfo", _remembering)
 
 
 def _connecting(method: Callable[..., Any]) -> Callable[..., Any]:

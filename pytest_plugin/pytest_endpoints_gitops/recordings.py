@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -24,6 +24,7 @@ from pytest_endpoints_gitops.failures import (
     NoRecording,
     StaleRecording,
 )
+from pytest_endpoints_gitops.real import now
 from pytest_endpoints_gitops.values import Call
 
 _NEAREST: Final = 3
@@ -200,4 +201,4 @@ def _is_another(one: str | None, other: str | None) -> bool:
 
 
 def _today() -> date:
-    return datetime.now(UTC).date()
+    return now().date()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote
@@ -34,6 +35,7 @@ class Desk(Protocol):
 
     @property
     def test(self) -> str: ...
+    def running(self) -> AbstractContextManager[None]: ...
     def pin(self, name: str) -> Pin: ...
     def answer(self, name: str, variables: Mapping[str, Any]) -> Answer: ...
     def failed(self, failure: Failure) -> None: ...
@@ -68,14 +70,16 @@ class EndpointsServer:
 
     key: str = KEY
 
-    def __init__(self, project_id: int, desk: Callable[[], Desk | None]) -> None:
+    def __init__(self, project_id: int, desk: Callable[[int], Desk | None]) -> None:
         self.project_id = project_id
         self._desk = desk
         self._lock = threading.Lock()
         self._requests: list[Asked] = []
         self._rehearsals: dict[str, _Rehearsal] = {}
+        self._test = ""
         self._server = LoopbackServer(self._reply)
         self.url = self._server.url
+        self.port: int = self._server.server_address[1]
 
     def __repr__(self) -> str:
         return f"<endpoints_server at {self.url}>"
@@ -84,7 +88,7 @@ class EndpointsServer:
     def requests(self) -> tuple[Asked, ...]:
         """What was asked of it since the test that runs began, in order."""
         with self._lock:
-            return tuple(self._requests)
+            return tuple(asked for asked in self._requests if asked.test in (None, self._test))
 
     def fail(
         self,
@@ -104,9 +108,10 @@ class EndpointsServer:
         with self._lock:
             self._rehearsals[name] = _Rehearsal(reply, times)
 
-    def begin_test(self) -> None:
+    def begin_test(self, test: str) -> None:
         """Forget what the test before asked for and rehearsed."""
         with self._lock:
+            self._test = test
             self._requests.clear()
             self._rehearsals.clear()
 
@@ -115,8 +120,9 @@ class EndpointsServer:
 
     def _reply(self, request: Request) -> Reply:
         incoming = _incoming(request, self.url)
-        reply, asked = self._answered(incoming)
-        desk = self._desk()
+        desk = self._desk(request.client)
+        with desk.running() if desk else nullcontext():
+            reply, asked = self._answered(incoming, desk)
         entry = Asked(
             method=request.method,
             path=request.path,
@@ -128,7 +134,7 @@ class EndpointsServer:
             self._requests.append(entry)
         return reply
 
-    def _answered(self, incoming: Incoming) -> tuple[Reply, dict[str, Any]]:
+    def _answered(self, incoming: Incoming, desk: Desk | None) -> tuple[Reply, dict[str, Any]]:
         """The reply, and what was asked as far as it could be read."""
         asked: dict[str, Any] = {}
         try:
@@ -137,7 +143,9 @@ class EndpointsServer:
             asked["name"] = name
             run = run_route.asked(incoming, name)
             asked |= {"version": run.version, "variables": dict(run.variables)}
-            return self._rehearsed(name) or Reply(body=self._run(run)), asked
+            is_late = desk is not None and desk.test != self._test != ""
+            rehearsed = None if is_late else self._rehearsed(name)
+            return rehearsed or Reply(body=self._run(run, desk)), asked
         except Refused as refusal:
             return _refused(refusal), asked
         except Exception as error:  # the app sees a 500, as from PostHog, and its test goes on
@@ -179,8 +187,7 @@ class EndpointsServer:
                     del self._rehearsals[name]
             return rehearsal.reply
 
-    def _run(self, run: run_route.Run) -> dict[str, Any]:
-        desk = self._desk()
+    def _run(self, run: run_route.Run, desk: Desk | None) -> dict[str, Any]:
         if desk is None:
             raise broken("endpoints_server answers while a test runs that uses it, and none does.")
         try:

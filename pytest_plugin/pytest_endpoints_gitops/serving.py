@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.pin import Pin
+from pytest_endpoints_gitops import outgoing
 from pytest_endpoints_gitops.asking import Asker
+from pytest_endpoints_gitops.attribution import current_owner, owned_by
 from pytest_endpoints_gitops.facts import TestLog, log_of
 from pytest_endpoints_gitops.failures import Failure, NotPinned
 from pytest_endpoints_gitops.guard import GUARDED_MODES
 from pytest_endpoints_gitops.marks import mark_of
+from pytest_endpoints_gitops.real import real_files
 from pytest_endpoints_gitops.server import EndpointsServer, settings
 
 if TYPE_CHECKING:
-    import pytest
-
     from endpoints_gitops.workspace.settings import EnvironmentSettings
     from pytest_endpoints_gitops.app import App
     from pytest_endpoints_gitops.config import EndpointsConfig
@@ -31,11 +32,17 @@ if TYPE_CHECKING:
 def started(session: Session, config: EndpointsConfig) -> Iterator[EndpointsServer]:
     """A server for the tests of this process."""
     app = session.app(config)
-    server = EndpointsServer(_environment(app).project_id or 1, lambda: _desk(session, app))
+    with real_files():
+        project_id = _environment(app).project_id or 1
+    server = EndpointsServer(project_id, lambda client: _desk(session, app, senders.get(client)))
+    senders = Senders(server)
     session.server = server
+    server.begin_test("" if session.current is None else session.current.nodeid)
+    outgoing.watch(senders)
     try:
         yield server
     finally:
+        outgoing.unwatch(senders)
         session.server = None
         server.close()
 
@@ -46,6 +53,11 @@ def pointing_at(server: EndpointsServer, session: Session, config: EndpointsConf
     The plugin's own way to PostHog is looked up before they are set: they would lead it to itself.
     """
     app = session.app(config)
+    with real_files():
+        return _pointing_at(server, session, app)
+
+
+def _pointing_at(server: EndpointsServer, session: Session, app: App) -> dict[str, str]:
     environment = _environment(app)
     if session.settings.mode.value not in GUARDED_MODES or session.settings.canary.value != "off":
         with suppress(Failure):  # said by the call that needs it
@@ -69,6 +81,9 @@ class _Desk:
     def test(self) -> str:
         return self.asker.log.nodeid
 
+    def running(self) -> AbstractContextManager[None]:
+        return owned_by(self.asker.log)
+
     def pin(self, name: str) -> Pin:
         return self.asker.app.pin(name)
 
@@ -83,8 +98,7 @@ class _Desk:
         log = self.asker.log
         if isinstance(failure, NotPinned):
             log.findings.append(_finding("P101", "pin-missing", Severity.ERROR, _named(failure), None, failure.verdict))
-        if all(failure.as_plain() != known.as_plain() for known in log.swallowed):
-            log.swallowed.append(failure)
+        log.note(failure)
 
     def unpinned(self, pin: Pin) -> None:
         message = f"{pin.name} was called without a version: the app gets whatever is newest"
@@ -123,9 +137,30 @@ def _named(failure: Failure) -> str:
     return failure.verdict.partition(":")[0].partition("@")[0]
 
 
-def _desk(session: Session, app: App) -> _Desk | None:
-    item: pytest.Item | None = session.current
-    return None if item is None else _Desk(Asker(app, log_of(item), mark_of(item)))
+def _desk(session: Session, app: App, sender: TestLog | None) -> _Desk | None:
+    """For the test that sent the request; where that cannot be known, as of another process, for the one that runs."""
+    log = sender or (None if session.current is None else log_of(session.current))
+    return None if log is None else _Desk(Asker(app, log, mark_of(log.item)))
+
+
+class Senders:
+    """Which test a connection to the server was last used by: a client that all tests share keeps its connections."""
+
+    def __init__(self, server: EndpointsServer) -> None:
+        self._server = server
+        self._logs: dict[int, TestLog] = {}
+
+    def get(self, client: int) -> TestLog | None:
+        """By the client's port."""
+        return self._logs.get(client)
+
+    def connecting(self, address: object) -> None:
+        """Connections are told apart by what is sent."""
+
+    def sending(self, sock: Any, data: bytes) -> None:  # noqa: ANN401, ARG002 - as a Watcher's
+        owner = current_owner()
+        if owner is not None and outgoing.port_of_peer(sock) == self._server.port:
+            self._logs[sock.getsockname()[1]] = owner
 
 
 def _environment(app: App) -> EnvironmentSettings:

@@ -17,9 +17,11 @@ from pytest_endpoints_gitops.options import Settings
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.pin import Lock
+    from endpoints_gitops.workspace.settings import Configuration
     from pytest_endpoints_gitops.app import App
     from pytest_endpoints_gitops.config import EndpointsConfig
     from pytest_endpoints_gitops.facts import TestFacts, TestLog
+    from pytest_endpoints_gitops.failures import Failure
     from pytest_endpoints_gitops.marks import Mark
     from pytest_endpoints_gitops.server import EndpointsServer
     from pytest_endpoints_gitops.values import Answer, Call
@@ -93,6 +95,8 @@ class Session:
         self.canary: Canary | None = None
         self.current: pytest.Item | None = None
         self.server: EndpointsServer | None = None
+        self.late: list[tuple[TestLog, Failure]] = []
+        self._outside: list[Failure] = []
         self.closing = ExitStack()
         self._apps: list[tuple[EndpointsConfig, App]] = []
         self._directory: Path | None = None
@@ -151,6 +155,17 @@ class Session:
 
         return reading_lock(self.lock_path)
 
+    @cached_property
+    def configuration(self) -> Configuration:
+        """Raises NotSetUp where it cannot be used."""
+        import os
+
+        from endpoints_gitops.workspace.configuration import load_configuration
+        from pytest_endpoints_gitops.trouble import set_up
+
+        with set_up("the configuration cannot be used"):
+            return load_configuration(self.lock_path.parent, os.environ)
+
     def app(self, config: EndpointsConfig) -> App:
         """The app under this configuration; one for each that a suite has."""
         from pytest_endpoints_gitops.app import App
@@ -163,10 +178,29 @@ class Session:
         return known
 
     def running_log(self) -> TestLog | None:
-        """Of the test that runs, whether it uses a fixture of ours or not; None between tests."""
-        from pytest_endpoints_gitops.facts import log_of
+        """Of the test that this code runs for, whether it uses a fixture of ours or not; None where no test started it.
 
-        return None if self.current is None else log_of(self.current)
+        A thread that nobody saw starting is taken for one of the test that runs.
+        """
+        from pytest_endpoints_gitops.attribution import current_owner, is_known_thread
+        from pytest_endpoints_gitops.facts import LOG
+
+        owner = current_owner()
+        if owner is None and self.current is not None and not is_known_thread():
+            return self.current.stash.get(LOG, None)
+        return owner
+
+    def note(self, failure: Failure, log: TestLog | None) -> None:
+        """A failure, where it is born; without a test it fails the run."""
+        if log is None:
+            self._outside.append(failure)
+        else:
+            log.note(failure)
+
+    @property
+    def outside(self) -> list[Failure]:
+        """Failures of code that no test started."""
+        return [failure for failure in self._outside if not failure.is_expected]
 
     def readers(self) -> dict[str, dict[str, list[str]]]:
         """Which tests read which columns of which endpoint, as far as the last runs and this process know."""

@@ -29,7 +29,12 @@ def install(session: Session) -> None:
     session.config.pluginmanager.register(watching, "endpoints_watching")
     session.sections.append(watching.show)
     if session.settings.lock.value:
-        guard = Guard(lambda: hosts(session), is_replaying=lambda: _is_replaying(session), running=session.running_log)
+        guard = Guard(
+            lambda: hosts(session),
+            is_replaying=lambda: _is_replaying(session),
+            running=session.running_log,
+            note=session.note,
+        )
         guard.stand()
         session.closing.callback(guard.leave)
     if session.settings.canary.value != "off":
@@ -48,7 +53,7 @@ class Watching:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         if self.session.server is not None:
-            self.session.server.begin_test()
+            self.session.server.begin_test(item.nodeid)
         if self.session.canary is None and mark_of(item).canary not in (None, "off"):
             _start_canary(self.session)
 
@@ -83,6 +88,8 @@ class Watching:
             self.report = gathered(self.session.facts)
             if self.report.has_errors:
                 _fail(session)
+        if self.session.outside:
+            _fail(session)
         if self.head is None and not self.session.settings.report.value:
             return
         from endpoints_gitops.errors import EndpointsError
@@ -107,6 +114,8 @@ class Watching:
             write(self.session, self.report, exit_code)
 
     def show(self, reporter: pytest.TerminalReporter) -> None:
+        for failure in self.session.outside:
+            reporter.write_line(str(failure), red=True)
         if self.report is not None:
             from pytest_endpoints_gitops.canary_report import show
 
@@ -150,5 +159,6 @@ def _start_canary(session: Session) -> None:
 
 
 def _is_replaying(session: Session) -> bool:
-    said = mark_of(session.current).mode if session.current is not None else None
+    log = session.running_log()
+    said = None if log is None else mark_of(log.item).mode
     return (said or session.settings.mode.value) in GUARDED_MODES

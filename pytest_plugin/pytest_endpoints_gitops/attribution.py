@@ -1,0 +1,180 @@
+"""Which attempt of which test caused something, whatever thread, future or task it happens in.
+
+Tasks inherit a context variable. Threads and futures do not, so `Thread.start` and the `submit` of thread pools are
+replaced while a run is watched: each remembers the test in which it was called. `pytest.raises` is replaced as well,
+because a failure that it catches was expected.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
+
+import pytest
+
+from pytest_endpoints_gitops.failures import Failure
+
+if TYPE_CHECKING:
+    from pytest_endpoints_gitops.facts import TestLog
+
+_OWNER: Final[ContextVar[TestLog | None]] = ContextVar("endpoints_owner", default=None)
+_THREAD_OWNER: Final = "_endpoints_owner"
+_LEFT_RUNNING_SECONDS: Final = 5.0
+_SUBMITTING: Final = threading.local()
+
+
+class Replacements:
+    """Methods of other libraries that are replaced for a while."""
+
+    def __init__(self) -> None:
+        self._originals: list[tuple[Any, str, object, object]] = []
+
+    def put(self, owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:  # noqa: ANN401 - a class or a module
+        method = wrap(getattr(owner, name))
+        self._originals.append((owner, name, vars(owner).get(name), method))
+        setattr(owner, name, method)
+
+    def undo(self) -> None:
+        """Put the originals back. What another library replaced in the meantime stays as that library left it."""
+        while self._originals:
+            owner, name, original, method = self._originals.pop()
+            if vars(owner).get(name) is not method:
+                continue
+            if original is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, original)
+
+
+class Background:
+    """What tests started in threads and pools, while at least one run is watched."""
+
+    def __init__(self) -> None:
+        self._replacements = Replacements()
+        self._runs = 0
+        self._threads: WeakSet[threading.Thread] = WeakSet()
+        self._futures: WeakSet[concurrent.futures.Future[Any]] = WeakSet()
+        self._lock = threading.Lock()
+
+    def watch(self) -> None:
+        self._runs += 1
+        if self._runs == 1:
+            pool = concurrent.futures.ThreadPoolExecutor
+            self._replacements.put(threading.Thread, "start", self._starting)
+            self._replacements.put(pool, "submit", self._submitting)
+            self._replacements.put(pytest.RaisesExc, "__exit__", _expecting)
+            self._replacements.put(pytest.RaisesGroup, "__exit__", _expecting)
+
+    def unwatch(self) -> None:
+        self._runs -= 1
+        if self._runs == 0:
+            self._replacements.undo()
+
+    def wait(self) -> None:
+        """Wait, for a few seconds at most, for what tests left running: Python itself waits for it without end."""
+        with self._lock:
+            futures, threads = tuple(self._futures), tuple(self._threads)
+        end = time.monotonic() + _LEFT_RUNNING_SECONDS
+        concurrent.futures.wait(futures, timeout=_LEFT_RUNNING_SECONDS)
+        for thread in threads:
+            if thread is not threading.current_thread() and thread.is_alive():
+                thread.join(max(0.0, end - time.monotonic()))
+
+    def _starting(self, start: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(start)
+        def started(thread: threading.Thread) -> None:
+            owner = current_owner()
+            thread.__dict__[_THREAD_OWNER] = owner
+            if owner is not None and not thread.daemon and not getattr(_SUBMITTING, "is_on", False):
+                with self._lock:
+                    self._threads.add(thread)
+            start(thread)
+
+        return started
+
+    def _submitting(self, submit: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(submit)
+        def submitted(pool: Any, function: Callable[..., Any], /, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - as the method
+            owner = current_owner()
+            _SUBMITTING.is_on = True
+            try:
+                if owner is None:
+                    return submit(pool, function, *args, **named)
+                future = submit(pool, functools.partial(_run_owned, owner, function), *args, **named)
+            finally:
+                _SUBMITTING.is_on = False
+            with self._lock:
+                self._futures.add(future)
+            return future
+
+        return submitted
+
+
+BACKGROUND: Final = Background()
+
+
+def current_owner() -> TestLog | None:
+    """The attempt that this code runs for; None where no test started it."""
+    owner = _OWNER.get()
+    return owner if owner is not None else threading.current_thread().__dict__.get(_THREAD_OWNER)
+
+
+def is_known_thread() -> bool:
+    """Whether this thread's start was seen, so that no owner means: no test started it."""
+    thread = threading.current_thread()
+    return thread is threading.main_thread() or _THREAD_OWNER in thread.__dict__
+
+
+def set_owner(log: TestLog | None) -> None:
+    """From here on in this context."""
+    _OWNER.set(log)
+
+
+@contextmanager
+def owned_by(log: TestLog | None) -> Iterator[None]:
+    token = _OWNER.set(log)
+    try:
+        yield
+    finally:
+        _OWNER.reset(token)
+
+
+@contextmanager
+def noting(log: TestLog) -> Iterator[None]:
+    """Note each failure that leaves this block as one of that attempt, whatever the caller makes of it."""
+    try:
+        yield
+    except Failure as failure:
+        log.note(failure)
+        raise
+
+
+def _run_owned(owner: TestLog, function: Callable[..., Any], /, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - as the function
+    with owned_by(owner):
+        return function(*args, **named)
+
+
+def _expecting(leave: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(leave)
+    def left(self: Any, kind: Any, error: Any, traceback: Any) -> Any:  # noqa: ANN401 - as the method
+        is_caught = leave(self, kind, error, traceback)
+        if is_caught and error is not None:
+            _expect(error)
+        return is_caught
+
+    return left
+
+
+def _expect(error: BaseException) -> None:
+    if isinstance(error, Failure):
+        error.is_expected = True
+    elif isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            _expect(inner)

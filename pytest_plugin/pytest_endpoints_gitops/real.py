@@ -1,0 +1,113 @@
+"""The real clock and the real files, whatever a test puts in their place.
+
+Tests stop the clock (freezegun, time-machine) and fake the file system (pyfakefs). The plugin must not notice: modules
+that build types from dates are imported before a clock stops, and lock and configuration are read while files are real.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_endpoints_gitops.session import Session
+
+_ALWAYS: Final = (
+    "encodings.utf_8_sig",
+    "endpoints_gitops.codecs.mistakes",
+    "endpoints_gitops.consumer.insights",
+    "pytest_endpoints_gitops.app",
+    "pytest_endpoints_gitops.caller",
+    "pytest_endpoints_gitops.modes",
+    "pytest_endpoints_gitops.places",
+    "pytest_endpoints_gitops.recordings",
+)
+_FOR_CLIENTS: Final = (
+    "encodings.idna",
+    "endpoints_gitops.api.client",
+    "endpoints_gitops.consumer.cache",
+    "endpoints_gitops.consumer.endpoints",
+    "endpoints_gitops.consumer.locked",
+    "endpoints_gitops.consumer.pinned",
+    "endpoints_gitops.model.endpoint",
+    "endpoints_gitops.workspace.credentials",
+    "endpoints_gitops.workspace.state",
+    "filelock",
+    "httpx",
+    "pyrate_limiter.buckets.sqlite_bucket",
+    "pytest_endpoints_gitops.live",
+    "pytest_endpoints_gitops.serving",
+)
+_SERVERS: Final = frozenset({"endpoints_server", "endpoints_env"})
+
+
+def prepare(session: Session, items: Iterable[pytest.Item]) -> None:
+    """Import and read what the tests of this run need, before the first of them starts."""
+    from pytest_endpoints_gitops.failures import Failure
+    from pytest_endpoints_gitops.marks import mark_of
+    from pytest_endpoints_gitops.names import FIXTURES
+
+    used = [({*getattr(item, "fixturenames", ())} & FIXTURES, mark_of(item).mode) for item in items]
+    if not any(fixtures for fixtures, _ in used):
+        return
+    modes = {mode or session.settings.mode.value for fixtures, mode in used if fixtures}
+    needs_client = modes != {"replay"} or session.settings.canary.value != "off"
+    needs_client = needs_client or any(fixtures & _SERVERS for fixtures, _ in used)
+    for name in (*_ALWAYS, *(_FOR_CLIENTS if needs_client else ())):
+        import_module(name)
+    with suppress(Failure):  # raised by the test that asks
+        session.lock.pins  # noqa: B018 - read now, and kept
+        session.configuration  # noqa: B018 - the same
+
+
+def now() -> datetime:
+    """The real time: the operating system stamps files by its own clock."""
+    with tempfile.TemporaryFile() as file:
+        return datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
+
+
+class _FakeFiles:
+    """pyfakefs, while a test has it. It is paused for as long as anything here needs real files."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._paused: Any = None
+
+    def pause(self) -> None:
+        with self._lock:
+            self._users += 1
+            module = sys.modules.get("pyfakefs.fake_filesystem_unittest")
+            patcher = module.Patcher.PATCHER if module else None
+            if self._users == 1 and patcher is not None and not getattr(patcher, "_paused", False):
+                patcher.pause()
+                self._paused = patcher
+
+    def resume(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0 and self._paused is not None:
+                self._paused.resume()
+                self._paused = None
+
+
+_FAKE_FILES: Final = _FakeFiles()
+
+
+@contextmanager
+def real_files() -> Iterator[None]:
+    """Within this block files are the real ones, also in a test that fakes them."""
+    _FAKE_FILES.pause()
+    try:
+        yield
+    finally:
+        _FAKE_FILES.resume()
