@@ -31,6 +31,7 @@ class Recording:
     """`columns` is None for insights. `types` pairs columns with ClickHouse's types, as the answer had them.
 
     `query_hash` is that of the pin that was called: another one in the lock says that this answer is of another query.
+    `limit` and `offset` are those of the call, None where it asked for no page; `has_more` is what a page was answered.
     """
 
     endpoint: str
@@ -42,6 +43,9 @@ class Recording:
     columns: tuple[str, ...] | None
     types: tuple[tuple[str, str], ...]
     rows: tuple[Json, ...]
+    limit: int | None = None
+    offset: int | None = None
+    has_more: bool = False
 
 
 class KeyInside(UsageError):
@@ -55,9 +59,23 @@ def identity(variables: JsonObject) -> str:
     return fingerprint(variables)[:12]
 
 
-def file_of(endpoint: str, version: int, variables: JsonObject) -> str:
-    """Where the recording of a call stands, below the folder of recordings."""
-    return f"{endpoint}/v{version}/{_slug(variables)}-{identity(variables)}.json"
+def file_of(
+    endpoint: str,
+    version: int,
+    variables: JsonObject,
+    *,
+    limit: int | None = None,
+    offset: int | None = None,
+    shown: JsonObject | None = None,
+) -> str:
+    """Where the recording of a call is, below the folder of recordings. `limit` and `offset` belong to the call.
+
+    `shown` are the variables as the name of the file may show them; the same as `variables` if not given.
+    """
+    page: JsonObject = {} if limit is None else {"limit": limit, "offset": offset or 0}
+    same = identity(variables) if not page else fingerprint({"variables": variables, **page})[:12]
+    words = "-".join([_slug(variables if shown is None else shown), *(f"{name}-{page[name]}" for name in page)])
+    return f"{endpoint}/v{version}/{words}-{same}.json"
 
 
 def write_recording(recording: Recording, *, keys: Iterable[str] = ()) -> bytes:
@@ -97,6 +115,9 @@ def read_recording(content: bytes, path: str) -> Recording:
         columns=None if value["columns"] is None else tuple(value["columns"]),
         types=_pairs(value["types"], path),
         rows=tuple(value["rows"]),
+        limit=value.get("limit"),
+        offset=value.get("offset"),
+        has_more=value.get("has_more", False),
     )
 
 
@@ -109,6 +130,7 @@ def _lines(recording: Recording) -> Iterator[str]:
         "variables": {name: recording.variables[name] for name in sorted(recording.variables)},
         "recorded_on": recording.recorded_on.isoformat(),
         "query_hash": recording.query_hash,
+        **_page(recording),
         "columns": recording.columns,
         "types": recording.types,
     }
@@ -121,6 +143,13 @@ def _lines(recording: Recording) -> Iterator[str]:
         yield f"{',' if number else ''}\n    {_text(row)}"
     yield "\n  ]" if recording.rows else "]"
     yield f',\n  "digest": {_text(digest)}\n}}\n'
+
+
+def _page(recording: Recording) -> Mapping[str, Json]:
+    """Nothing for an answer that is whole."""
+    if recording.limit is None:
+        return {}
+    return {"limit": recording.limit, "offset": recording.offset, "has_more": recording.has_more}
 
 
 def _text(value: Json) -> str:
@@ -161,13 +190,22 @@ _KEYS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
 }
 
 
+_PAGE_KEYS: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
+    "limit": (int, "a whole number"),
+    "offset": ((int, type(None)), "a whole number or null"),
+    "has_more": (bool, "true or false"),
+}
+"""Keys of a page; an answer that is whole has none of them."""
+
+
 def _check_keys(value: Mapping[str, Any], path: str) -> None:
-    for key in value.keys() - _KEYS.keys() - {"digest"}:
+    keys = {**_KEYS, **_PAGE_KEYS} if "limit" in value else _KEYS
+    for key in value.keys() - keys.keys() - {"digest"}:
         _refuse(path, f"unknown key {key!r}")
-    for key, (kind, said) in _KEYS.items():
+    for key, (kind, said) in keys.items():
         if key not in value:
             _refuse(path, f"the key {key!r} is missing")
-        if not isinstance(value[key], kind) or isinstance(value[key], bool):
+        if not isinstance(value[key], kind) or (isinstance(value[key], bool) and kind is not bool):
             _refuse(path, f"{key} is {said}")
     if not isinstance(value.get("digest", ""), str):
         _refuse(path, "digest is text")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
@@ -27,6 +29,32 @@ if TYPE_CHECKING:
 
 type Contract = Literal["strict", "warn", "off"]
 type Refresh = Literal["cache", "force", "direct"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirection:
+    """Where all clients of this process call while it holds, in place of their own host."""
+
+    host: str
+    project_id: int
+    key: str
+
+
+_REDIRECTIONS: list[Redirection] = []
+
+
+@contextmanager
+def redirected(host: str, project_id: int, key: str) -> Iterator[None]:
+    """Let clients call this server for the length of the block, those too that were made before: for tests.
+
+    Clients that were given `host=` or `transport=` in code are left alone.
+    """
+    redirection = Redirection(host=host, project_id=project_id, key=key)
+    _REDIRECTIONS.append(redirection)
+    try:
+        yield
+    finally:
+        _REDIRECTIONS[:] = [one for one in _REDIRECTIONS if one is not redirection]
 
 
 class _Pinned:
@@ -57,6 +85,36 @@ class _Pinned:
         self._lock = threading.Lock()
         self._made: Caller | None = None
         self._at_end: Callable[[], object] | None = None
+        self._redirected: tuple[Redirection, Self] | None = None
+
+    def _elsewhere(self) -> Self:
+        """This client, or what stands for it while calls are redirected. Its cache is its own."""
+        if not _REDIRECTIONS or self._transport is not None or self._locked.host_in_code is not None:
+            return self
+        redirection = _REDIRECTIONS[-1]
+        with self._lock:
+            if self._redirected is None or self._redirected[0] is not redirection:
+                self._redirected = (redirection, self._redirect(redirection))
+            return self._redirected[1]
+
+    def _redirect(self, to: Redirection) -> Self:
+        from endpoints_gitops.model.secret import Secret
+
+        locked = replace(
+            self._locked,
+            settings=replace(self._locked.settings, host=to.host, project_id=to.project_id),
+            key=Secret(to.key),
+            host_in_code=to.host,
+        )
+        cache = None if self._cache is None else replace(self._cache)
+        return type(self)(
+            locked,
+            contract=self._contract,
+            cache=cache,
+            budget_url=self._budget_url,
+            max_wait=self._max_wait,
+            transport=None,
+        )
 
     @property
     def environment(self) -> str:
@@ -177,7 +235,7 @@ class Endpoints(_Pinned):
         After: ApiError (one class for each cause) and ContractBroken (one class for each way).
         """
         call = self._prepare(name, variables, values, limit=_limit, offset=_offset, refresh=_refresh)
-        client, caller = self._ready()
+        client, caller = self._elsewhere()._ready()
         return client.drive(caller.run(client.calls, call))
 
     def iterate(
@@ -195,13 +253,16 @@ class Endpoints(_Pinned):
         insight every result: those have no pages.
         """
         call = self._prepare(name, variables, values)
-        client, caller = self._ready()
+        client, caller = self._elsewhere()._ready()
         return self._pages(client, caller, call, page_size)
 
     def close(self) -> None:
         """Close every connection. The next call opens new ones."""
         with self._lock:
             client, self._client = self._client, None
+            redirected, self._redirected = self._redirected, None
+        if redirected is not None:
+            redirected[1].close()
         if client is not None and self._at_end is not None:
             self._at_end()
 
@@ -286,7 +347,7 @@ class AsyncEndpoints(_Pinned):
     ) -> Rows:
         """As `Endpoints.run`."""
         call = self._prepare(name, variables, values, limit=_limit, offset=_offset, refresh=_refresh)
-        client, caller = self._ready()
+        client, caller = self._elsewhere()._ready()
         return await client.drive(caller.run(client.calls, call))
 
     def iterate(
@@ -300,12 +361,15 @@ class AsyncEndpoints(_Pinned):
     ) -> AsyncIterator[Any]:
         """As `Endpoints.iterate`, for `async for`."""
         call = self._prepare(name, variables, values)
-        client, caller = self._ready()
+        client, caller = self._elsewhere()._ready()
         return self._pages(client, caller, call, page_size)
 
     async def close(self) -> None:
         """Close every connection. The next call opens new ones, in whichever loop it is made."""
         client, self._client = self._client, None
+        redirected, self._redirected = self._redirected, None
+        if redirected is not None:
+            await redirected[1].close()
         if client is not None:
             await client.close()
 

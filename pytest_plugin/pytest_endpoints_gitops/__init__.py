@@ -146,14 +146,11 @@ def endpoints_env(
     pytestconfig: pytest.Config, endpoints_server: EndpointsServer, endpoints_config: EndpointsConfig
 ) -> Iterator[Mapping[str, str]]:
     """Points the app's own settings at `endpoints_server`; gives the environment variables that it set."""
-    from pytest_endpoints_gitops.serving import pointing_at
+    from pytest_endpoints_gitops.serving import pointed_at
     from pytest_endpoints_gitops.session import session_of
 
-    found = pointing_at(endpoints_server, session_of(pytestconfig), endpoints_config)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in found.items():
-            patch.setenv(name, value)
-        yield found
+    with pointed_at(endpoints_server, session_of(pytestconfig), endpoints_config) as variables:
+        yield variables
 
 
 def _asker(request: pytest.FixtureRequest, config: EndpointsConfig) -> Asker:

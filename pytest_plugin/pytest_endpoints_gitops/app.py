@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -15,7 +14,7 @@ from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.settings import Configuration
 from pytest_endpoints_gitops.config import EndpointsConfig
 from pytest_endpoints_gitops.failures import NotPinned
-from pytest_endpoints_gitops.recordings import Recordings
+from pytest_endpoints_gitops.recordings import Recordings, folder_of
 from pytest_endpoints_gitops.trouble import set_up
 
 if TYPE_CHECKING:
@@ -93,6 +92,13 @@ class App:
         settings = self.session.settings
         return Recordings(self.session.recordings_folder, int(settings.max_age.value))
 
+    @cached_property
+    def folder_of_recordings(self) -> str:
+        """Below the folder of recordings: where the lock pins several environments, each has its own."""
+        if len({pin.environment for pin in self.lock.pins}) < 2:
+            return ""
+        return folder_of(self.environment)
+
     def variables(self, pin: Pin, said: Mapping[str, Any]) -> dict[str, Any]:
         """What is sent: the suite's defaults for what the version declares, under what the call says."""
         declared = {variable.name for variable in pin.variables}
@@ -110,10 +116,17 @@ class App:
     def connection(self) -> Connection:
         """Raises NotSetUp, which says every place that was looked at for a key."""
         from endpoints_gitops.api.connection import Connection
+        from endpoints_gitops.errors import CredentialsError
         from endpoints_gitops.workspace.credentials import resolve_connection
+        from pytest_endpoints_gitops.names import KEY
 
         with set_up(f"environment {self.environment}: no way to call the server"):
-            access = resolve_connection(choose_environment(self.configuration, self.environment), os.environ)
+            access = resolve_connection(
+                choose_environment(self.configuration, self.environment), self.session.environ()
+            )
+            if access.key.reveal() == KEY:
+                message = "the key is the one that the fixture endpoints_env gives to the app; PostHog does not know it"
+                raise CredentialsError(message, where=access.source, fix="set the variable to your own key")
             return Connection(
                 host=access.host,
                 project_id=access.project_id,
@@ -129,7 +142,7 @@ class App:
 
         with self._making:
             if self._client is None:
-                self._client = Client(self.connection, budget=state_folder(os.environ) / "budgets.sqlite")
+                self._client = Client(self.connection, budget=state_folder(self.session.environ()) / "budgets.sqlite")
             return self._client
 
     @cached_property

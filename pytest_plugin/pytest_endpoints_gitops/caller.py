@@ -49,17 +49,45 @@ class _Caller:
 class Endpoints(_Caller):
     """Calls what the lock pins: `endpoints("revenue_by_plan", month="2026-07")`.
 
-    `variables` takes those whose names are no Python words, or clash. With a class (pydantic's model or a dataclass) in
+    `variables` takes those whose names are no Python words, or clash. `_limit` and `_offset` ask for a page (HogQL
+    only), which belongs to the call: it has a recording of its own. With a class (pydantic's model or a dataclass) in
     place of the name, the rows are of that class.
     """
 
     @overload
-    def __call__(self, what: str, /, *, variables: Variables = None, **values: object) -> TestedRows: ...
+    def __call__(
+        self,
+        what: str,
+        /,
+        *,
+        variables: Variables = None,
+        _limit: int | None = None,
+        _offset: int | None = None,
+        **values: object,
+    ) -> TestedRows: ...
     @overload
-    def __call__[Row](self, what: type[Row], /, *, variables: Variables = None, **values: object) -> list[Row]: ...
-    def __call__(self, what: str | type, /, *, variables: Variables = None, **values: object) -> Any:
+    def __call__[Row](
+        self,
+        what: type[Row],
+        /,
+        *,
+        variables: Variables = None,
+        _limit: int | None = None,
+        _offset: int | None = None,
+        **values: object,
+    ) -> list[Row]: ...
+    def __call__(
+        self,
+        what: str | type,
+        /,
+        *,
+        variables: Variables = None,
+        _limit: int | None = None,
+        _offset: int | None = None,
+        **values: object,
+    ) -> Any:
         with noting(self._asker.log):
-            call, answer, fact = self._asker.ask(self._name(what), {**(variables or {}), **values})
+            call, answer, fact = self._asker.ask(self._name(what), {**(variables or {}), **values}, (_limit, _offset))
             return self._given(what, rows_for(self._asker, call, answer, fact))
 
 
@@ -68,9 +96,18 @@ class AsyncEndpoints(_Caller):
     in a thread.
     """
 
-    async def __call__(self, what: str | type, /, *, variables: Variables = None, **values: object) -> Any:  # noqa: ANN401 - as Endpoints
+    async def __call__(
+        self,
+        what: str | type,
+        /,
+        *,
+        variables: Variables = None,
+        _limit: int | None = None,
+        _offset: int | None = None,
+        **values: object,
+    ) -> Any:  # noqa: ANN401 - as Endpoints
         with noting(self._asker.log):
-            call, fact = self._asker.prepared(self._name(what), {**(variables or {}), **values})
+            call, fact = self._asker.prepared(self._name(what), {**(variables or {}), **values}, (_limit, _offset))
             if self._asker.mode.is_immediate and self._asker.app.session.canary is None:
                 answer = self._asker.answered(call)
             else:

@@ -47,11 +47,12 @@ class Canary(sessions.Canary):
     def compare(self, app: App, call: Call, answer: Answer, log: TestLog, mark: Mark) -> None:
         what = mark.canary or self._what
         if what == "off":
+            log.is_canary_off = True
             return
         entry: dict[str, Any] = {"endpoint": call.pin.name, "version": call.pin.version, "what": what}
         use = app.uses.get(call.pin.name)
         entry |= {"reads": use.reads if use else "name"}
-        entry |= {"test": log.nodeid, "variables": dict(call.variables), "candidate": what, "findings": []}
+        entry |= {"test": log.nodeid, "variables": dict(call.shown), "candidate": what, "findings": []}
         try:
             entry |= self._judged(app, call, answer, mark, what)
         except Failure as failure:
@@ -121,7 +122,7 @@ def _rows(
     )
     if found is None:
         return []
-    said = ", ".join(f"{name}={value!r}" for name, value in call.variables.items()) or "no variables"
+    said = ", ".join(f"{name}={value!r}" for name, value in call.shown.items()) or "no variables"
     promised = mark.tolerance is not None
     return [
         Finding(

@@ -37,13 +37,18 @@ class Line:
 
 @dataclass(slots=True)
 class Report:
-    """`findings` are those of all candidates, each once, as JSON has them; `lines` the gravest first."""
+    """`findings` are those of all candidates, each once, as JSON has them; `lines` the gravest first.
+
+    `has_compared` is false where every call is still pending and where none was made, unless each test that made one
+    has the canary switched off.
+    """
 
     findings: list[dict[str, Any]] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
     candidates: dict[tuple[str, str], str] = field(default_factory=dict)
     pending: dict[str, str] = field(default_factory=dict)
     calls: int = 0
+    has_compared: bool = False
 
     def count(self, severity: str) -> int:
         return sum(line.severity == severity for line in self.lines)
@@ -56,6 +61,7 @@ class Report:
         moved = sum(state not in ("same", "pending") for state in self.candidates.values())
         said = [_counted(self.calls, "call"), _counted(len(self.candidates), "candidate"), f"{moved} differ"]
         said += [f"{len(self.pending)} pending"] if self.pending else []
+        said += [] if self.has_compared else ["nothing was compared, which proves nothing"]
         said += [_counted(self.count(one), word) for one, word in _WORDS.items() if self.count(one)]
         return f"canary: {', '.join(said)}"
 
@@ -68,9 +74,12 @@ def gathered(facts: Mapping[str, TestFacts]) -> Report:
     report = Report()
     read = _columns_read(facts)
     merged: dict[tuple[str, str], dict[str, Any]] = {}
+    calling = [test for test in facts.values() if test.calls]
+    report.has_compared = bool(calling) and all(test.is_canary_off for test in calling)
     for nodeid, test in facts.items():
         for entry in test.canary:
             report.calls += 1
+            report.has_compared = report.has_compared or entry["state"] != "pending"
             _note(report, entry)
             _merge(merged, entry, nodeid, read)
     report.findings = [one for _, one in sorted(merged.items(), key=lambda pair: _order(pair[1]))]

@@ -98,10 +98,16 @@ class Served:
     def _answer(self, call: Call, candidate: Candidate) -> bytes:
         """Redacted as every answer is. What the candidate refuses is an answer too."""
         try:
-            run = self._app.client.run(call.pin.name, variables=call.variables, version=candidate.version)
+            run = self._app.client.run(
+                call.pin.name,
+                variables=call.variables,
+                version=candidate.version,
+                limit=call.limit,
+                offset=call.offset,
+            )
         except (api.Refused, api.EndpointNotFound, api.VersionNotFound) as error:
             return json.dumps({"refused": error.detail or error.message}).encode()
-        if run.has_more:
+        if run.has_more and call.limit is None:
             cut = f"{candidate.label}: the answer is cut after {len(run.results)} rows"
             raise RowsCut(cut, command=f"endpoints-gitops run {call.pin.name} --version {candidate.version} --all")
         rows = redacted(run.results, run.columns, self._app.config.redact)
@@ -154,7 +160,7 @@ class Worktree:
     def of(self, pin: Pin) -> Candidate:
         loaded = self._definitions().get(pin.name)
         if loaded is None:
-            return Candidate(label="worktree", pending=f"no definition here is called {pin.name}")
+            return Candidate(label="worktree", found=self._gone(pin))
         contract = from_definition(loaded, self._app.environment)
         return Candidate(label=_shown(loaded.path), contract=contract)
 
@@ -169,11 +175,23 @@ class Worktree:
         _refuse_variables(after, call)
         values = {one.name: one.default for one in after.inputs} | dict(call.variables)
         try:
-            mine = self._tables.answer_of_pin(call.pin, call.variables)
-            rows = self._tables.rows(after.sql or "", values, is_from_table=after.is_from_table)
+            page = {"limit": call.limit, "offset": call.offset}
+            mine = self._tables.answer_of_pin(call.pin, call.variables, **page)
+            rows = self._tables.rows(after.sql or "", values, is_from_table=after.is_from_table, **page)
         except Refusal as refusal:
             raise Refused(str(refusal)) from None
-        return mine, run_of(call.pin, *rows)
+        redact = self._app.config.redact
+        mine = replace(mine, results=redacted(mine.results, mine.columns, redact))
+        return mine, run_of(call.pin, rows[0], rows[1], redacted(rows[2], rows[0], redact))
+
+    def _gone(self, pin: Pin) -> tuple[Finding, ...]:
+        """That the definition was deleted (A101), or has another name by now (A102)."""
+        from endpoints_gitops.contract.build import from_pin
+        from endpoints_gitops.contract.compare import compare_all
+
+        here = {name: from_definition(one, self._app.environment) for name, one in self._definitions().items()}
+        found = compare_all({pin.name: from_pin(pin)}, here)
+        return tuple(finding for finding in found if finding.endpoint == pin.name)
 
     def _definitions(self) -> dict[str, LoadedDefinition]:
         if self._loaded is None:

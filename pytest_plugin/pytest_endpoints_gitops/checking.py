@@ -13,6 +13,7 @@ from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Pin
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.workspace.files import shown
+from pytest_endpoints_gitops.config import redacted_variables
 from pytest_endpoints_gitops.failures import (
     ContractBroken,
     Detail,
@@ -43,9 +44,10 @@ def right_variables(app: App, pin: Pin, sent: Mapping[str, Any], log: TestLog) -
         return check_variables(pin, sent)
     except errors.VariablesWrong as error:
         first, *others = error.mistakes
+        shown_variables = redacted_variables(sent, app.config.redact)
         details: tuple[Detail, ...] = (
             ("expected", f"{_signature(pin)}     {shown(app.session.lock_path)}"),
-            ("received", " · ".join(f"{name}={value!r}" for name, value in sent.items()) or "no variables"),
+            ("received", " · ".join(f"{name}={value!r}" for name, value in shown_variables.items()) or "no variables"),
             ("also", "\n".join(one_line(other.message) for other in others)),
             ("read by", log.nodeid),
             ("defined", app.place(pin)),

@@ -82,6 +82,8 @@ class TestLog:
         self.findings: list[dict[str, Any]] = []
         self.failures: list[dict[str, Any]] = []
         self.is_used = False
+        self.is_canary_off = False
+        self.has_failed = False
         self._late = late
         self._born: list[Failure] = []
         self._has_ended = False
@@ -120,6 +122,7 @@ class TestLog:
             "canary": self.canary,
             "findings": self.findings,
             "failures": self.failures,
+            "is_canary_off": self.is_canary_off,
         }
 
 
@@ -164,8 +167,9 @@ class TestFacts:
     canary: list[dict[str, Any]] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
+    is_canary_off: bool = False
 
     def take(self, plain: dict[str, Any]) -> None:
         self.calls = [CallFact.from_plain(call) for call in plain["calls"]]
         self.canary, self.failures = plain["canary"], plain["failures"]
-        self.findings = plain["findings"]
+        self.findings, self.is_canary_off = plain["findings"], plain["is_canary_off"]

@@ -9,6 +9,7 @@
     │   └── ColumnUnknown                    the test reads a column that the answer has not
     ├── VersionInactive, EndpointInactive, EndpointRecreated
     ├── BudgetSpent, CeilingReached, RowsCut, NetworkUsed
+    ├── RehearsalUnmet                       an error was rehearsed that no call met
     ├── CallRefused                          anything else that the server answers, or that keeps it from answering
     └── ExampleMissing, RowsDiffer           of `endpoint_case`
 
@@ -149,6 +150,10 @@ class CallRefused(Failure):
     """The call came to nothing; the message is the server's, or says why there is none."""
 
 
+class RehearsalUnmet(Failure):
+    """`endpoints_server.fail` rehearsed an error, and no call of the test met it."""
+
+
 class ExampleMissing(Failure):
     """A version cannot be called without an example: it requires a variable."""
 
@@ -163,7 +168,7 @@ KINDS: Final[dict[str, type[Failure]]] = {
         *(NotSetUp, NotPinned, UndeclaredVariable, WrongVariableType, MissingVariable),
         *(NoRecording, StaleRecording, ExpiredRecording, DamagedRecording, UnsafeRecording),
         *(ContractBroken, ColumnUnknown, VersionInactive, EndpointInactive, EndpointRecreated),
-        *(BudgetSpent, CeilingReached, RowsCut, NetworkUsed, CallRefused, ExampleMissing, RowsDiffer),
+        *(BudgetSpent, CeilingReached, RowsCut, NetworkUsed, RehearsalUnmet, CallRefused, ExampleMissing, RowsDiffer),
     )
 }
 

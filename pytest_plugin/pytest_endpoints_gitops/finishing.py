@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from endpoints_gitops.errors import EndpointsError
 from pytest_endpoints_gitops.failures import NotSetUp
 from pytest_endpoints_gitops.options import WITHOUT_RECORDINGS
-from pytest_endpoints_gitops.recordings import Recordings
+from pytest_endpoints_gitops.recordings import Recordings, folder_of
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.session import Session
@@ -77,14 +77,14 @@ def _judge(session: Session, recordings: Recordings, ending: Ending) -> None:
     calls = [call for facts in session.facts.values() for call in facts.calls]
     asked = {call.file for call in calls if call.file is not None}
     ran = {call.environment for call in calls}
-    pinned = {(pin.name, pin.version): pin.environment for pin in session.lock.pins}
-    here = {(pin.name, pin.version) for pin in session.lock.pins if pin.environment in ran}
+    pins = session.lock.pins
+    several = len({pin.environment for pin in pins}) > 1
+    pinned = {f"{folder_of(pin.environment) if several else ''}{pin.name}/v{pin.version}": pin for pin in pins}
     for file in recordings.files():
-        name, version, _ = file.split("/")
-        identity = (name, int(version[1:]))
-        if identity not in pinned:
+        pin = pinned.get(file.rpartition("/")[0])
+        if pin is None:
             ending.orphaned.append(file)
-        elif file not in asked and identity in here:
+        elif file not in asked and pin.environment in ran:
             ending.unused.append(file)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from pytest_endpoints_gitops import outgoing
 from pytest_endpoints_gitops.failures import NetworkUsed
+from pytest_endpoints_gitops.names import KEY
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.facts import TestLog
@@ -35,6 +36,7 @@ GUARDED_MODES: Final = ("replay", "local")
 _NAMES: Final = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
 _ADDRESSES: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _EVENTS: Final = _NAMES | _ADDRESSES
+_KEY: Final = KEY.encode()
 _LOOK_UP_SECONDS: Final = 2.0
 _STANDING: list[Guard] = []
 _PASSING: Final = _Passing()
@@ -106,6 +108,8 @@ class Guard:
         if _PASSING.depth or not data:
             return
         target, peer = outgoing.target_of(data), outgoing.peer_of(sock)
+        if _KEY in data:
+            self._refuse_key(comparable(target or outgoing.host_header(data) or peer))
         if target is not None:
             name = comparable(target)
             if not outgoing.is_loopback(name) and self._is_replaying() and name in self.hosts:
@@ -113,6 +117,21 @@ class Guard:
                 self._refuse(name, f"the app asked PostHog itself, {through}, past the recordings")
         elif peer is None or not outgoing.is_loopback(peer):
             self.see(outgoing.host_header(data))
+
+    def _refuse_key(self, host: str) -> None:
+        """In every mode: an app that read its host before the test would send the new key to the old host."""
+        if not host or outgoing.is_loopback(host):
+            return
+        log = self._running()
+        failure = NetworkUsed(
+            f"{host}: the key of endpoints_server was about to be sent there",
+            ("by", log.nodeid if log else "code outside of the tests"),
+            ("why", "the app read its host before the fixture endpoints_env set it, and its key after that"),
+            ("instead", "read both when a call is made, or when the app starts in the test"),
+            command=f"pytest {log.target}" if log else "pytest",
+        )
+        self._note(failure, log)
+        raise failure
 
     def _refuse(self, host: str, why: str) -> NoReturn:
         log = self._running()

@@ -11,8 +11,8 @@ import pytest
 
 from pytest_endpoints_gitops.attribution import BACKGROUND, owned_by, set_owner
 from pytest_endpoints_gitops.collection import note_partial
-from pytest_endpoints_gitops.facts import LOG, REPORTED, TestFacts, begin_attempt, log_of
-from pytest_endpoints_gitops.failures import Failure, from_plain
+from pytest_endpoints_gitops.facts import LOG, REPORTED, TestFacts, TestLog, begin_attempt, log_of
+from pytest_endpoints_gitops.failures import Failure, RehearsalUnmet, from_plain
 
 if TYPE_CHECKING:
     from pytest_endpoints_gitops.finishing import Ending
@@ -82,12 +82,16 @@ class Hooks:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
         """A failure that was neither raised nor expected fails the test at its end."""
-        failure = None
+        failure, server = None, self.session.server
         try:
             result = yield
         finally:
             if LOG in item.stash:
-                failure = item.stash[LOG].end()
+                log = item.stash[LOG]
+                if server is not None and not log.has_failed:
+                    for name in server.unmet():
+                        log.note(_unmet(name, log))
+                failure = log.end()
         if failure is not None:
             raise failure
         return result
@@ -97,6 +101,8 @@ class Hooks:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
+        if report.failed and LOG in item.stash:
+            item.stash[LOG].has_failed = True
         if call.excinfo is not None and isinstance(call.excinfo.value, Failure):
             log_of(item).failures.append(call.excinfo.value.as_plain())
             _without_class(report, str(call.excinfo.value))
@@ -172,6 +178,16 @@ def watch(session: Session) -> None:
     BACKGROUND.watch()
     session.closing.callback(BACKGROUND.unwatch)
     watching.install(session)
+
+
+def _unmet(name: str, log: TestLog) -> RehearsalUnmet:
+    return RehearsalUnmet(
+        f"{name}: an error was rehearsed, and no call met it",
+        ("by", log.nodeid),
+        ("expected", f'a call of {name} after endpoints_server.fail("{name}")'),
+        ("received", "no such call"),
+        command=f"pytest {log.target}",
+    )
 
 
 def _raise(failure: Failure) -> None:

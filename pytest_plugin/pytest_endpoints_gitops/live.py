@@ -96,12 +96,13 @@ class LiveCalls:
                 call.pin.name,
                 variables=call.variables,
                 version=call.pin.version,
+                limit=call.limit,
+                offset=call.offset,
                 draws_materialized=call.pin.materialized,
             )
         except ApiError as error:
             raise failure_of(call, error) from None
-        if run.has_more or _is_cut_silently(call, run):
-            raise _cut(call, len(run.results))
+        refuse_cut(call, run)
         answered = now()
         hold_to_contract(self._app, call, Answer(run, f"live, {answered:%H:%M} UTC"), is_quiet=True)
         rows = redacted(run.results, run.columns, self._app.config.redact)
@@ -122,6 +123,12 @@ def _ceiling(label: str, settings: Settings) -> CeilingReached:
     )
 
 
+def refuse_cut(call: Call, run: RunAnswer) -> None:
+    """Raise RowsCut where a call of all rows was answered with a part of them."""
+    if call.limit is None and (run.has_more or _is_cut_silently(call, run)):
+        raise _cut(call, len(run.results))
+
+
 def _is_cut_silently(call: Call, run: RunAnswer) -> bool:
     """Without a LIMIT in the query the server stops at 100 rows, and does not say so."""
     if not may_be_cut(run, None):
@@ -136,6 +143,6 @@ def _cut(call: Call, rows: int) -> RowsCut:
         f"{call.label}: the answer is cut after {rows} rows",
         ("expected", "all rows: what a test sees of a part changes with every new row"),
         ("received", f"{rows} rows, and the server has, or may have, more"),
-        ("fix", "give the query a LIMIT that its rows fit in, or variables that narrow it"),
+        ("fix", "ask for a page (_limit=…), or give the query a LIMIT that its rows fit in"),
         command=f"endpoints-gitops run {call.pin.name} --version {call.pin.version} --all",
     )

@@ -21,6 +21,7 @@ from endpoints_gitops.model.json import Json, JsonObject, canonical
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops.config import redacted
 from pytest_endpoints_gitops.failures import CallRefused, NotSetUp
+from pytest_endpoints_gitops.live import refuse_cut
 from pytest_endpoints_gitops.values import Answer, Call
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Local:
 
     def answer(self, call: Call) -> Answer:
         try:
-            run = self._tables.answer_of_pin(call.pin, call.variables)
+            run = self._tables.answer_of_pin(call.pin, call.variables, limit=call.limit, offset=call.offset)
+            refuse_cut(call, run)
             rows = redacted(run.results, run.columns, self._app.config.redact)
             return Answer(replace(run, results=rows), ORIGIN)
         except Refusal as refusal:
@@ -69,24 +71,37 @@ class Tables:
         self._engine: Engine | None = None
         self._lock = threading.Lock()
 
-    def answer_of_pin(self, pin: Pin, variables: JsonObject) -> RunAnswer:
+    def answer_of_pin(
+        self, pin: Pin, variables: JsonObject, *, limit: int | None = None, offset: int | None = None
+    ) -> RunAnswer:
         """The answer of the pinned version. Raises Refusal."""
         if pin.kind != HOGQL:
-            return run_of(pin, None, (), self._insight(pin, variables))
+            rows = self._insight(pin, variables)
+            start, end = (0, len(rows)) if limit is None else (offset or 0, (offset or 0) + limit)
+            return run_of(pin, None, (), rows[start:end], has_more=end < len(rows))
         values = {one.name: one.default if one.has_default else None for one in pin.variables}
-        rows = self.rows(str(pin.query.get("query")), values | dict(variables), is_from_table=pin.materialized)
-        return run_of(pin, *rows)
+        sql, values = str(pin.query.get("query")), values | dict(variables)
+        columns, types, found, has_more = self.rows(
+            sql, values, is_from_table=pin.materialized, limit=limit, offset=offset
+        )
+        return run_of(pin, columns, types, found, has_more=has_more)
 
     def rows(
-        self, sql: str, values: Mapping[str, Json], *, is_from_table: bool
-    ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], list[Any]]:
-        """Columns, types and rows of a query with these values. A table that is read without variables has its columns
-        in alphabetical order (docs/server.md#materialisation). Raises Refusal.
+        self,
+        sql: str,
+        values: Mapping[str, Json],
+        *,
+        is_from_table: bool,
+        limit: int | None = None,
+        offset: int | None = None,
+    ) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...], list[Any], bool]:
+        """Columns, types and rows of a query with these values, and whether there are more. A table that is read
+        without variables has its columns in alphabetical order (docs/server.md#materialisation). Raises Refusal.
         """
         from endpoints_gitops.local.engine.refusals import QueryRefused
 
         try:
-            found = self._opened().run(sql, values)
+            found = self._opened().run(sql, values, limit=limit, offset=offset)
         except QueryRefused as refused:
             raise Refusal(refused.message) from None
         order = list(range(len(found.columns)))
@@ -96,6 +111,7 @@ class Tables:
             tuple(found.columns[place] for place in order),
             tuple(found.types[place] for place in order),
             [[row[place] for place in order] for row in found.results],
+            found.has_more,
         )
 
     def close(self) -> None:
@@ -118,16 +134,23 @@ class Tables:
         return _declared(self._folder, pin, variables)
 
 
-def run_of(pin: Pin, columns: tuple[str, ...] | None, types: tuple[tuple[str, str], ...], rows: list[Any]) -> RunAnswer:
+def run_of(
+    pin: Pin,
+    columns: tuple[str, ...] | None,
+    types: tuple[tuple[str, str], ...],
+    rows: list[Any],
+    *,
+    has_more: bool = False,
+) -> RunAnswer:
     """Rows as the answer of a pinned version."""
-    raw: dict[str, Any] = {"results": rows, "name": pin.name, "endpoint_version": pin.version, "hasMore": False}
+    raw: dict[str, Any] = {"results": rows, "name": pin.name, "endpoint_version": pin.version, "hasMore": has_more}
     if columns is not None:
         raw |= {"columns": list(columns), "types": [list(pair) for pair in types]}
     return RunAnswer(
         columns=columns,
         types=types,
         results=rows,
-        has_more=False,
+        has_more=has_more,
         version=pin.version,
         execution_id=None,
         materialized=pin.materialized,

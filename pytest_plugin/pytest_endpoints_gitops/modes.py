@@ -47,8 +47,9 @@ class Replay:
 
     def answer(self, call: Call) -> Answer:
         recordings = self.app.recordings
-        recording = recordings.find(call)
-        path, day = recordings.path(call.file), recording.recorded_on
+        chosen = recordings.choose(call)
+        recording = recordings.find(chosen)
+        path, day = recordings.path(chosen.file), recording.recorded_on
         return answer_of(call, recording, lambda: f"{shown(path)}, {day}")
 
 
@@ -63,7 +64,7 @@ class Record:
 
     def answer(self, call: Call) -> Answer:
         recordings = self.app.recordings
-        if not recordings.holds(call):
+        if not recordings.holds(recordings.choose(call)):
             recordings.store(call.file, self.app.live.recorded(call))
         return self.app.mode("replay").answer(call)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 MARKER: Final = "endpoints"
+KEY: Final = "phx_made_up_for_tests"
+"""What `endpoints_server` takes for a key. It is shaped like one because apps may check that, and never leaves."""
+
 FIXTURES: Final = frozenset(
     {"endpoints", "async_endpoints", "endpoint_case", "endpoints_server", "endpoints_env", "endpoints_lock"}
 )

@@ -5,16 +5,17 @@ from __future__ import annotations
 import marshal
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from endpoints_gitops.codecs.recording import Recording, read_recording
 from endpoints_gitops.errors import InvalidInput
-from endpoints_gitops.model.json import canonical
+from endpoints_gitops.model.json import JsonObject, canonical
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.workspace.files import read_regular_file, rewrite_file, shown
 from pytest_endpoints_gitops.failures import (
@@ -30,7 +31,12 @@ from pytest_endpoints_gitops.values import Call
 _NEAREST: Final = 3
 _SETTLED: Final = 1_000_000_000
 """Nanoseconds after which a file's times tell its next change from its last."""
-_FILE: Final = re.compile(r"[^/]+/v[0-9]+/[a-z0-9-]+-[0-9a-f]{12}\.json")
+_FILE: Final = re.compile(r"([^/]+/)?[^/]+/v[0-9]+/[a-z0-9-]+-[0-9a-f]{12}\.json")
+
+
+def folder_of(environment: str) -> str:
+    """Where the recordings of an environment are, where the lock pins several."""
+    return f"{quote(environment, safe='').replace('.', '%2E')}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,11 @@ class Recordings:
 
     def holds(self, call: Call) -> bool:
         return self.path(call.file).is_file()
+
+    def choose(self, call: Call) -> Call:
+        """The call whose recording answers this one: a page without its own is cut out of the recording of all rows."""
+        is_in_whole = call.limit is not None and not self.holds(call) and self.holds(call.whole)
+        return call.whole if is_in_whole else call
 
     def find(self, call: Call) -> Recording:
         """The recording of a call.
@@ -65,8 +76,8 @@ class Recordings:
         rewrite_file(self.path(file), content, folder=self.folder.parent)
 
     def files(self) -> Iterator[str]:
-        """Every recording that is there, as `name/v3/…json`; other files in the folder are somebody's."""
-        for path in sorted(self.folder.glob("*/v*/*.json")):
+        """Every recording in the folder, as `name/v3/…json` or `environment/name/v3/…json`, and no other file."""
+        for path in sorted((*self.folder.glob("*/v*/*.json"), *self.folder.glob("*/*/v*/*.json"))):
             file = path.relative_to(self.folder).as_posix()
             if _FILE.fullmatch(file):
                 yield file
@@ -75,7 +86,8 @@ class Recordings:
         """Delete one, and the folders that it leaves empty."""
         path = self.path(file)
         path.unlink()
-        for folder in (path.parent, path.parent.parent):
+        for folder in path.relative_to(self.folder).parents[:-1]:
+            folder = self.folder / folder
             if any(folder.iterdir()):
                 return
             folder.rmdir()
@@ -84,7 +96,7 @@ class Recordings:
         """The newest other version of which an answer with this column was recorded."""
         found = set()
         for file in self.files():
-            endpoint, version, _ = file.split("/")
+            endpoint, version, _ = file.split("/")[-3:]
             if endpoint == name and int(version[1:]) != other_than:
                 recording = _readable(self.path(file))
                 if recording and column in (recording.columns or ()):
@@ -93,10 +105,11 @@ class Recordings:
 
     def _check(self, call: Call, path: Path, kept: _Kept) -> None:
         recording = kept.recording
-        said = (recording.endpoint, recording.version, kept.variables)
-        if said != (call.pin.name, call.pin.version, canonical(call.variables)):
+        is_same = kept.variables == canonical(call.shown) or _is_same(recording.variables, call.shown, call.redacted)
+        said = (recording.endpoint, recording.version, recording.limit, recording.offset)
+        if not is_same or said != (call.pin.name, call.pin.version, call.limit, call.offset):
             verdict = f"{call.label}: the recording is of another call than its name says"
-            expected = f"{call.label} {canonical(call.variables)}"
+            expected = f"{call.label} {canonical(call.shown)}"
             received = f"{recording.endpoint}@{recording.version} {kept.variables}"
             details = (("expected", expected), ("received", received), ("defined", shown(path)))
             raise DamagedRecording(verdict, *details, command=call.command("refresh"))
@@ -119,7 +132,7 @@ class Recordings:
         verdict = f"{call.label}: no recording" + (" since the pin moved" if moved else " of this call")
         return NoRecording(
             verdict,
-            ("expected", f"{canonical(call.variables)}     {shown(self.path(call.file))}"),
+            ("expected", f"{canonical(call.shown)}     {shown(self.path(call.file))}"),
             ("received", moved or "\n".join(self._nearest(call)) or "nothing is recorded of this version"),
             command=call.command("record"),
         )
@@ -127,7 +140,7 @@ class Recordings:
     def _only_moved(self, call: Call) -> str:
         """The same call recorded of another version: only the pin is new."""
         name = Path(call.file).name
-        others = sorted(self.folder.glob(f"{call.pin.name}/v*/{name}"))
+        others = sorted(self.folder.glob(f"{call.folder}{call.pin.name}/v*/{name}"))
         return "\n".join(f"the same call of {path.parent.name}     {shown(path)}" for path in others)
 
     def _nearest(self, call: Call) -> Iterator[str]:
@@ -137,7 +150,7 @@ class Recordings:
             recording = _readable(path)
             if recording:
                 variables = recording.variables
-                shared = sum(call.variables.get(name) == value for name, value in variables.items())
+                shared = sum(call.shown.get(name) == value for name, value in variables.items())
                 found.append((-shared, f"{canonical(variables)}     {shown(path)}"))
         yield from (text for _, text in sorted(found)[:_NEAREST])
 
@@ -194,6 +207,12 @@ def _readable(path: Path) -> Recording | None:
         return read_recording(read_regular_file(path), str(path))
     except (InvalidInput, OSError):
         return None
+
+
+def _is_same(recorded: JsonObject, sent: JsonObject, redacted: Collection[str]) -> bool:
+    """Whether two sets of variables differ in redacted values alone: a function may redact differently each time."""
+    kept = [{name: None if name in redacted else value for name, value in each.items()} for each in (recorded, sent)]
+    return canonical(kept[0]) == canonical(kept[1])
 
 
 def _is_another(one: str | None, other: str | None) -> bool:

@@ -86,7 +86,7 @@ class TestedRows(Rows):
 
     @classmethod
     def of_answer(cls, call: Call, answer: Answer, reading: Reading) -> Self:
-        made = cls._restored(rows_of(call.pin, answer.run).__dict__)
+        made = cls._restored(rows_of(call.pin, answer.run, has_more=answer.run.has_more).__dict__)
         made._reading = reading
         return made
 

@@ -64,13 +64,10 @@ def check(run: Run, pin: Pin) -> None:
 
 
 def answer_body(run: Run, pin: Pin, answer: Answer) -> dict[str, Any]:
-    """A 200 with the keys of the server's, in its order. Paging cuts the rows that are there."""
+    """A 200 with the keys of the server's, in its order."""
     now = datetime.now(UTC)
-    start = run.offset or 0
-    rows, columns = answer.run.results, answer.run.columns
-    shown = rows if run.limit is None else rows[start : start + run.limit]
-    has_more = run.limit is not None and start + run.limit < len(rows)
-    body: dict[str, Any] = {"results": shown, "cache_target_age": _z(now + _fresh(pin))}
+    columns, has_more = answer.run.columns, answer.run.has_more
+    body: dict[str, Any] = {"results": answer.run.results, "cache_target_age": _z(now + _fresh(pin))}
     if columns is not None:
         body |= {"clickhouse": None, "columns": list(columns)}
     body |= {"error": None, "hasMore": has_more, "is_cached": False, "last_refresh": _z(now)}
@@ -78,7 +75,7 @@ def answer_body(run: Run, pin: Pin, answer: Answer) -> dict[str, Any]:
         body |= {"limit": run.limit or _UNPAGED_LIMIT}
     body |= {"metadata": None, "next_allowed_client_refresh": _z(now + _SOON)}
     if columns is not None:
-        body |= {"offset": start, "query": pin.query.get("query")}
+        body |= {"offset": run.offset or 0, "query": pin.query.get("query")}
     body |= {"query_metadata": None, "query_status": None, "timezone": "UTC"}
     if columns is not None:
         body |= {"types": [list(pair) for pair in answer.run.types]}
@@ -86,7 +83,10 @@ def answer_body(run: Run, pin: Pin, answer: Answer) -> dict[str, Any]:
 
 
 def refusal(failure: failures.Failure, name: str) -> Refused:
-    """What the app gets where its test fails: the server's own answer where the server would refuse, else a 500."""
+    """What the app gets where its test fails: the server's own answer where the server would refuse, else a 400.
+
+    Clients repeat what is temporary (429, 5xx). None of these is, so none of them may look as if it were.
+    """
     said = failure.verdict.partition(": ")[2] or failure.verdict
     if isinstance(failure, failures.UndeclaredVariable | failures.MissingVariable | failures.WrongVariableType):
         return invalid(said, "variables")
@@ -94,9 +94,7 @@ def refusal(failure: failures.Failure, name: str) -> Refused:
         return invalid(said)
     if isinstance(failure, failures.NotPinned | failures.EndpointInactive):
         return not_found()
-    if isinstance(failure, failures.BudgetSpent | failures.CeilingReached):
-        return throttled(60)
-    return Refused(500, envelope("server_error", "error", f"{name}: {said}"))
+    return Refused(400, envelope("validation_error", "invalid_input", f"{name}: {said}"))
 
 
 def rehearsed(status: int, retry_after: int | None) -> Refused:

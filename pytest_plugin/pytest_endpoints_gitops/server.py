@@ -19,12 +19,11 @@ from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops import run_route
 from pytest_endpoints_gitops.failures import Failure, NotPinned
 from pytest_endpoints_gitops.loopback import LoopbackServer, Reply, Request
+from pytest_endpoints_gitops.names import KEY
 
 if TYPE_CHECKING:
+    from pytest_endpoints_gitops.asking import Page
     from pytest_endpoints_gitops.values import Answer
-
-KEY: Final = "phx_made_up_for_tests"
-"""No key of anybody: it is shaped like one because apps may look at that."""
 
 _FOREVER: Final = 3600.0
 _PARENTS: Final = ("projects", "environments")
@@ -37,7 +36,7 @@ class Desk(Protocol):
     def test(self) -> str: ...
     def running(self) -> AbstractContextManager[None]: ...
     def pin(self, name: str) -> Pin: ...
-    def answer(self, name: str, variables: Mapping[str, Any]) -> Answer: ...
+    def answer(self, name: str, variables: Mapping[str, Any], page: Page) -> Answer: ...
     def failed(self, failure: Failure) -> None: ...
     def unpinned(self, pin: Pin) -> None: ...
 
@@ -59,8 +58,12 @@ class Asked:
 
 @dataclass(slots=True)
 class _Rehearsal:
+    """`left` None: until the test ends."""
+
+    name: str
     reply: Reply
     left: int | None
+    is_met: bool = False
 
 
 class EndpointsServer:
@@ -75,7 +78,7 @@ class EndpointsServer:
         self._desk = desk
         self._lock = threading.Lock()
         self._requests: list[Asked] = []
-        self._rehearsals: dict[str, _Rehearsal] = {}
+        self._rehearsals: list[_Rehearsal] = []
         self._test = ""
         self._server = LoopbackServer(self._reply)
         self.url = self._server.url
@@ -102,11 +105,21 @@ class EndpointsServer:
         """Let calls of an endpoint fail until the test ends, or the next `times` of them.
 
         `retry_after` are the seconds of that header. With `timeout` no answer comes: the connection stays open until
-        the client gives up.
+        the client gives up. Of several rehearsals of one endpoint the last holds. Raises NotPinned for a name that is
+        not pinned. A rehearsal that no call met fails the test at its end.
         """
+        desk = self._desk(0)
+        if desk is not None:
+            with desk.running():
+                desk.pin(name)
         reply = Reply(silence=_FOREVER) if timeout else _refused(run_route.rehearsed(status, retry_after))
         with self._lock:
-            self._rehearsals[name] = _Rehearsal(reply, times)
+            self._rehearsals.append(_Rehearsal(name, reply, times))
+
+    def unmet(self) -> list[str]:
+        """The endpoints whose rehearsed errors no call met."""
+        with self._lock:
+            return [rehearsal.name for rehearsal in self._rehearsals if not rehearsal.is_met]
 
     def begin_test(self, test: str) -> None:
         """Forget what the test before asked for and rehearsed."""
@@ -178,13 +191,12 @@ class EndpointsServer:
 
     def _rehearsed(self, name: str) -> Reply | None:
         with self._lock:
-            rehearsal = self._rehearsals.get(name)
-            if rehearsal is None:
+            rehearsal = next((one for one in reversed(self._rehearsals) if one.name == name), None)
+            if rehearsal is None or rehearsal.left == 0:
                 return None
+            rehearsal.is_met = True
             if rehearsal.left is not None:
                 rehearsal.left -= 1
-                if rehearsal.left <= 0:
-                    del self._rehearsals[name]
             return rehearsal.reply
 
     def _run(self, run: run_route.Run, desk: Desk | None) -> dict[str, Any]:
@@ -196,7 +208,7 @@ class EndpointsServer:
             _of_version(run, pin)
             if run.version is None:
                 desk.unpinned(pin)
-            return run_route.answer_body(run, pin, desk.answer(run.name, run.variables))
+            return run_route.answer_body(run, pin, desk.answer(run.name, run.variables, (run.limit, run.offset)))
         except Failure as failure:
             desk.failed(failure)
             raise _told(failure, run) from None

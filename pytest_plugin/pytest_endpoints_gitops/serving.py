@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from endpoints_gitops.consumer.endpoints import redirected
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops import outgoing
-from pytest_endpoints_gitops.asking import Asker
+from pytest_endpoints_gitops.asking import Asker, Page
 from pytest_endpoints_gitops.attribution import current_owner, owned_by
 from pytest_endpoints_gitops.facts import TestLog, log_of
 from pytest_endpoints_gitops.failures import Failure, NotPinned
-from pytest_endpoints_gitops.guard import GUARDED_MODES
 from pytest_endpoints_gitops.marks import mark_of
 from pytest_endpoints_gitops.real import real_files
 from pytest_endpoints_gitops.server import EndpointsServer, settings
@@ -47,21 +47,29 @@ def started(session: Session, config: EndpointsConfig) -> Iterator[EndpointsServ
         server.close()
 
 
-def pointing_at(server: EndpointsServer, session: Session, config: EndpointsConfig) -> dict[str, str]:
-    """The environment variables that point the app at the server.
-
-    The plugin's own way to PostHog is looked up before they are set: they would lead it to itself.
-    """
+@contextmanager
+def pointed_at(server: EndpointsServer, session: Session, config: EndpointsConfig) -> Iterator[dict[str, str]]:
+    """The app calls the server: by its environment variables, which this gives, and by clients made at import."""
     app = session.app(config)
     with real_files():
-        return _pointing_at(server, session, app)
+        variables = _variables(server, session, app)
+    before = {name: os.environ.get(name) for name in variables}
+    with redirected(server.url, server.project_id, server.key):
+        os.environ.update(variables)
+        session.replaced.append((before, variables))
+        try:
+            yield variables
+        finally:
+            session.replaced.pop()
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
 
 
-def _pointing_at(server: EndpointsServer, session: Session, app: App) -> dict[str, str]:
+def _variables(server: EndpointsServer, session: Session, app: App) -> dict[str, str]:
     environment = _environment(app)
-    if session.settings.mode.value not in GUARDED_MODES or session.settings.canary.value != "off":
-        with suppress(Failure):  # said by the call that needs it
-            app.connection  # noqa: B018 - kept from here on
     kind, _, name = (environment.key or "").partition(":")
     variable = name if kind == "env" else None
     own = (line.partition("=") for line in session.config.getini("endpoints_env"))
@@ -87,9 +95,9 @@ class _Desk:
     def pin(self, name: str) -> Pin:
         return self.asker.app.pin(name)
 
-    def answer(self, name: str, variables: Mapping[str, Any]) -> Answer:
+    def answer(self, name: str, variables: Mapping[str, Any], page: Page) -> Answer:
         """The app has the rows whole, so all columns count as read."""
-        call, fact = self.asker.prepared(name, variables)
+        call, fact = self.asker.prepared(name, variables, page)
         fact.is_whole = True
         return self.asker.answered(call)
 

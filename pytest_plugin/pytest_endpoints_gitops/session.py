@@ -95,6 +95,7 @@ class Session:
         self.canary: Canary | None = None
         self.current: pytest.Item | None = None
         self.server: EndpointsServer | None = None
+        self.replaced: list[tuple[dict[str, str | None], dict[str, str]]] = []
         self.late: list[tuple[TestLog, Failure]] = []
         self._outside: list[Failure] = []
         self.closing = ExitStack()
@@ -155,16 +156,30 @@ class Session:
 
         return reading_lock(self.lock_path)
 
+    def environ(self) -> dict[str, str]:
+        """The environment variables without what `endpoints_env` put there: that is for the app, and leads to us."""
+        import os
+
+        variables = dict(os.environ)
+        for before, ours in reversed(self.replaced):
+            for name, value in ours.items():
+                if variables.get(name) != value:
+                    continue  # the test set it to something else
+                original = before[name]
+                if original is None:
+                    del variables[name]
+                else:
+                    variables[name] = original
+        return variables
+
     @cached_property
     def configuration(self) -> Configuration:
         """Raises NotSetUp where it cannot be used."""
-        import os
-
         from endpoints_gitops.workspace.configuration import load_configuration
         from pytest_endpoints_gitops.trouble import set_up
 
         with set_up("the configuration cannot be used"):
-            return load_configuration(self.lock_path.parent, os.environ)
+            return load_configuration(self.lock_path.parent, self.environ())
 
     def app(self, config: EndpointsConfig) -> App:
         """The app under this configuration; one for each that a suite has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,9 @@ from endpoints_gitops.model.pin import Pin
 @dataclass(frozen=True)
 class Call:
     """One pinned version with the variables that are sent. `test` is the node id of who asks, `target` what to give to
-    pytest to run that test alone. `query_hash` is the pin's, which takes longer to make than to look up.
+    pytest to run that test alone. `query_hash` is the pin's, which takes longer to make than to look up. `shown` are
+    the variables as they may be written down, and `redacted` the names that are replaced there. `limit` and `offset`
+    are None where all rows are asked for. `folder` is the environment's, where the lock has several.
     """
 
     pin: Pin
@@ -25,6 +27,11 @@ class Call:
     test: str
     target: str
     query_hash: str
+    shown: JsonObject
+    redacted: frozenset[str] = frozenset()
+    limit: int | None = None
+    offset: int | None = None
+    folder: str = ""
 
     @property
     def label(self) -> str:
@@ -36,8 +43,15 @@ class Call:
 
     @cached_property
     def file(self) -> str:
-        """The recording's place below the folder; within an environment, the name of this very call."""
-        return file_of(self.pin.name, self.pin.version, self.variables)
+        """The recording's place below the folder of recordings, which no other call has."""
+        pin, page = self.pin, (self.limit, self.offset)
+        name = file_of(pin.name, pin.version, self.variables, limit=page[0], offset=page[1], shown=self.shown)
+        return f"{self.folder}{name}"
+
+    @property
+    def whole(self) -> Call:
+        """The same call of all rows, of which this one asks for a page."""
+        return self if self.limit is None else replace(self, limit=None, offset=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +74,24 @@ def recording_of(call: Call, answer: RunAnswer, rows: list[Any], recorded_on: da
         endpoint=call.pin.name,
         version=call.pin.version,
         version_id=call.pin.version_id,
-        variables=call.variables,
+        variables=call.shown,
         recorded_on=recorded_on,
         query_hash=call.query_hash,
         columns=answer.columns,
         types=answer.types,
         rows=tuple(rows),
+        limit=call.limit,
+        offset=call.offset,
+        has_more=answer.has_more,
     )
 
 
 def answer_of(call: Call, recording: Recording, origin: str | Callable[[], str]) -> Answer:
-    """The answer as a test sees it: the same from a recording as live."""
-    rows = list(recording.rows)
+    """The answer as a test sees it: the same from a recording as live. A page is cut out of a recording of all rows."""
+    rows, has_more = list(recording.rows), recording.has_more
+    if call.limit is not None and recording.limit is None:
+        start = call.offset or 0
+        rows, has_more = rows[start : start + call.limit], start + call.limit < len(rows)
     raw: dict[str, Any] = {"results": rows, "name": call.pin.name, "endpoint_version": call.pin.version}
     if recording.columns is not None:
         raw |= {"columns": list(recording.columns), "types": [list(pair) for pair in recording.types]}
@@ -79,10 +99,10 @@ def answer_of(call: Call, recording: Recording, origin: str | Callable[[], str])
         columns=recording.columns,
         types=recording.types,
         results=rows,
-        has_more=False,
+        has_more=has_more,
         version=call.pin.version,
         execution_id=None,
         materialized=call.pin.materialized,
-        raw={**raw, "hasMore": False},
+        raw={**raw, "hasMore": has_more},
     )
     return Answer(run, origin)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from pytest_endpoints_gitops.evidence import Head
     from pytest_endpoints_gitops.session import Session
 
-_NO_TESTS: tuple[int, ...] = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-
 
 def install(session: Session) -> None:
     """To be called once, where a run concerns endpoints at all."""
@@ -82,11 +80,12 @@ class Watching:
         """Errors of the canary fail a run whose tests passed; evidence and report are written whatever happened."""
         if self.session.is_worker:
             return
-        if any(facts.canary for facts in self.session.facts.values()):
+        is_asked = self.session.settings.canary.value != "off"
+        if is_asked or any(facts.canary for facts in self.session.facts.values()):
             from pytest_endpoints_gitops.canary_report import gathered
 
             self.report = gathered(self.session.facts)
-            if self.report.has_errors:
+            if self.report.has_errors or not self.report.has_compared:
                 _fail(session)
         if self.session.outside:
             _fail(session)
@@ -148,7 +147,7 @@ def hosts(session: Session) -> set[str]:
 
 def _fail(session: pytest.Session) -> None:
     """A worse ending stays."""
-    if session.exitstatus in _NO_TESTS:
+    if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

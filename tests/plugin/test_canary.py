@@ -134,9 +134,9 @@ def test_what_is_newest_already_asks_for_no_rows(watched_once):
 def test_a_number_that_is_not_there_yet_is_pending(watched_once):
     result = watched_once.pytest("--endpoints-canary=4", key=watched_once.server.key)
     assert (result.ret, canary(result)) == (
-        0,
+        1,
         [
-            "canary: 1 call, 1 candidate, 0 differ, 1 pending",
+            "canary: 1 call, 1 candidate, 0 differ, 1 pending, nothing was compared, which proves nothing",
             "  pending  revenue@1 → revenue@4: there is no version 4",
         ],
     )
@@ -200,3 +200,26 @@ def test_the_table_has_ten_lines_at_most_and_the_report_all(app_once):
     errors = [item for item in report["items"] if item["severity"] == "error"]
     assert len(errors) >= 14
     assert errors[0]["callers"] == ["test_app.py::test_it"]
+
+
+def test_a_canary_that_compared_nothing_is_not_green(app_once):
+    app = app_once
+    app.locks(app.PIN)
+    app.suite("def test_it():\n    pass\n")
+    result = app.pytest("--endpoints-canary=latest")
+    result.assert_outcomes(passed=1)
+    assert result.ret == 1
+    assert canary(result) == ["canary: 0 calls, 0 candidates, 0 differ, nothing was compared, which proves nothing"]
+
+
+def test_a_definition_that_was_deleted_or_renamed_is_told_by_its_rule(app_once):
+    app = app_once
+    app.locks(app.PIN)
+    app.has_recorded(app.PIN)
+    app.suite("def test_it(endpoints):\n    endpoints('revenue')\n")
+    app.write("endpoints/other.yaml", "name: other\nquery: SELECT 1 AS n\n")
+    result = app.pytest("--endpoints-canary=worktree")
+    assert result.ret == 1
+    assert canary(result)[1].startswith("  error  A101     revenue@1 → worktree: revenue goes away")
+    app.write("endpoints/other.yaml", app.REVENUE.replace("name: revenue", "name: income\nrenamed_from: revenue"))
+    assert "A102" in canary(app.pytest("--endpoints-canary=worktree"))[1]

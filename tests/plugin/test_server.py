@@ -165,7 +165,7 @@ MISTAKES = {
     "NotPinned": ("ask(address('revenues'))", 404, "revenues: not pinned in environment test; did you mean 'revenue'?"),
     "another version": ("ask(address(rest='/run?version=4'))", 404, "revenue@4: not what the lock pins"),
     "UndeclaredVariable": ("ask(address(), {'variables': {'moth': 1}})", 400, "revenue@1: it takes no variable 'moth'"),
-    "NoRecording": ("ask(address(), {'variables': {'month': '2020-01'}})", 500, "revenue@1: "),
+    "NoRecording": ("ask(address(), {'variables': {'month': '2020-01'}})", 400, "revenue@1: "),
 }
 
 
