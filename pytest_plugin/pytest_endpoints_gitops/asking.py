@@ -56,7 +56,6 @@ class Asker:
                 target=self.log.target,
                 query_hash=query_hash,
                 shown=redacted_variables(variables, self.app.config.redact),
-                redacted=frozenset(self.app.config.redact),
                 limit=limit,
                 offset=offset or None,
                 folder=self.app.folder_of_recordings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshal
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
@@ -105,7 +105,7 @@ class Recordings:
 
     def _check(self, call: Call, path: Path, kept: _Kept) -> None:
         recording = kept.recording
-        is_same = kept.variables == canonical(call.shown) or _is_same(recording.variables, call.shown, call.redacted)
+        is_same = kept.variables == canonical(call.shown) or _is_same(recording.variables, call)
         said = (recording.endpoint, recording.version, recording.limit, recording.offset)
         if not is_same or said != (call.pin.name, call.pin.version, call.limit, call.offset):
             verdict = f"{call.label}: the recording is of another call than its name says"
@@ -209,10 +209,13 @@ def _readable(path: Path) -> Recording | None:
         return None
 
 
-def _is_same(recorded: JsonObject, sent: JsonObject, redacted: Collection[str]) -> bool:
-    """Whether two sets of variables differ in redacted values alone: a function may redact differently each time."""
-    kept = [{name: None if name in redacted else value for name, value in each.items()} for each in (recorded, sent)]
-    return canonical(kept[0]) == canonical(kept[1])
+def _is_same(recorded: JsonObject, call: Call) -> bool:
+    """Whether the variables of a recording differ from those of a call in redacted values alone."""
+    known, sent = (
+        {name: None if name in call.hidden else value for name, value in variables.items()}
+        for variables in (recorded, call.shown)
+    )
+    return canonical(known) == canonical(sent)
 
 
 def _is_another(one: str | None, other: str | None) -> bool:

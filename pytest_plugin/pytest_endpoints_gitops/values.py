@@ -18,8 +18,8 @@ from endpoints_gitops.model.pin import Pin
 class Call:
     """One pinned version with the variables that are sent. `test` is the node id of who asks, `target` what to give to
     pytest to run that test alone. `query_hash` is the pin's, which takes longer to make than to look up. `shown` are
-    the variables as they may be written down, and `redacted` the names that are replaced there. `limit` and `offset`
-    are None where all rows are asked for. `folder` is the environment's, where the lock has several.
+    the variables as they may be written down. `limit` and `offset` are None where all rows are asked for. `folder` is
+    the environment's, where the lock has several.
     """
 
     pin: Pin
@@ -28,7 +28,6 @@ class Call:
     target: str
     query_hash: str
     shown: JsonObject
-    redacted: frozenset[str] = frozenset()
     limit: int | None = None
     offset: int | None = None
     folder: str = ""
@@ -45,8 +44,14 @@ class Call:
     def file(self) -> str:
         """The recording's place below the folder of recordings, which no other call has."""
         pin, page = self.pin, (self.limit, self.offset)
-        name = file_of(pin.name, pin.version, self.variables, limit=page[0], offset=page[1], shown=self.shown)
+        shown = {name: "" if name in self.hidden else value for name, value in self.variables.items()}
+        name = file_of(pin.name, pin.version, self.variables, limit=page[0], offset=page[1], shown=shown)
         return f"{self.folder}{name}"
+
+    @cached_property
+    def hidden(self) -> frozenset[str]:
+        """The variables whose values may not be written down; a function may redact them differently each time."""
+        return frozenset(name for name, value in self.variables.items() if self.shown[name] != value)
 
     @property
     def whole(self) -> Call:

@@ -16,8 +16,11 @@ OTHER = "revenue/v1/month-2026-06-04ede9a23507.json"
 
 
 def change(app, **keys):
+    """As an editor does that knows of no digest."""
     path = app.folder / "recordings" / FILE
-    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+    known = json.loads(path.read_text())
+    known.pop("digest", None)
+    path.write_text(json.dumps({**known, **keys}))
 
 
 def with_two_recordings(app):
@@ -133,6 +136,22 @@ revenue@1: the recording cannot be read
   defined    recordings/{FILE}
   next       pytest --endpoints=refresh test_app.py::test_total"""
     )
+
+
+def test_a_damaged_recording_fails_the_test_that_asks(recorded):
+    """One digit of a row: still JSON, and still of this call."""
+    app, _ = recorded
+    path = app.folder / "recordings" / FILE
+    path.write_text(path.read_text().replace("120", "121"))
+    result = app.pytest()
+    assert result.ret == 1
+    result.assert_outcomes(failed=1)
+    assert app.failure(result).splitlines() == [
+        "revenue@1: the recording cannot be read",
+        "  received   its digest is of something else: the file was damaged, or edited by hand",
+        f"  defined    recordings/{FILE}",
+        "  next       pytest --endpoints=refresh test_app.py::test_total",
+    ]
 
 
 def test_a_recording_under_another_name_is_not_taken(recorded_once):
