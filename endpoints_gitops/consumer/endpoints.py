@@ -113,6 +113,7 @@ class _Pinned:
             cache=cache,
             budget_url=self._budget_url,
             max_wait=self._max_wait,
+            read_timeout=self._read_timeout,
             transport=None,
         )
 
