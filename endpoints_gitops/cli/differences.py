@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypedDict
 
 from endpoints_gitops.cli.console import Line, Style
+from endpoints_gitops.cli.long_lines import shortened
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.plan.meaning import Key, variables_of
 from endpoints_gitops.workspace.files import read_regular_file, shown
@@ -84,17 +85,24 @@ def lines(key: Key, before: Json, after: Json, *, version: int | None, place: Pl
 
 
 def sql_lines(before: Json, after: Json, *, version: int | None, place: Place) -> Iterator[Line]:
-    """A unified diff where both are SQL, its numbers on the side of the file being those of the file."""
+    """A unified diff where both are SQL, its numbers on the side of the file being those of the file. Long lines are
+    cut to what changed in them."""
+    diff = _unified(before, after, version=version, place=place)
+    for number, line in enumerate((*diff[:2], *shortened(diff[2:]))):
+        is_header = number >= 2 and line.startswith("@@")
+        yield Line(line, Style.FAINT if is_header else _STYLES.get(line[:1], Style.PLAIN))
+
+
+def _unified(before: Json, after: Json, *, version: int | None, place: Place) -> list[str]:
     old, new = _sql(before), _sql(after)
     if old is None or new is None or old == new:
-        return
+        return []
     there = place.other or (f"server, version {version}" if version else "server")
     diff = difflib.unified_diff(old.splitlines(), new.splitlines(), there, place.path, lineterm="", n=_CONTEXT_LINES)
-    for number, line in enumerate(diff):
-        if number >= 2 and line.startswith("@@"):
-            yield Line(_moved(line, place.line - 1), Style.FAINT)
-        else:
-            yield Line(line, _STYLES.get(line[:1], Style.PLAIN))
+    return [
+        _moved(line, place.line - 1) if number >= 2 and line.startswith("@@") else line
+        for number, line in enumerate(diff)
+    ]
 
 
 def query_text(query: Json) -> str:
@@ -122,7 +130,7 @@ def as_json(key: Key, before: Json, after: Json, *, version: int | None, place: 
     """The same facts for machines."""
     if key is not Key.QUERY:
         return {"before": before, "after": after}
-    sql: list[Json] = [line.text for line in sql_lines(before, after, version=version, place=place)]
+    sql: list[Json] = [*_unified(before, after, version=version, place=place)]
     changes: list[Json] = [change.as_json() for change in path_changes(before, after)]
     return {"before": before, "after": after, "diff": sql, "changes": changes}
 

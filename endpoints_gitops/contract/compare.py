@@ -97,7 +97,7 @@ def _judged(rule: Rule, hit: Hit, pair: Pair) -> Finding:
         hit.message,
         locus=hit.locus,
         version=pair.version,
-        where=pair.after.where(hit.key, hit.offset),
+        where=pair.after.where(hit.key, hit.offset, hit.at or hit.locus),
         before=hit.before,
         after=hit.after,
         callers=tuple(caller.name for caller in _hit(rule, hit, scope, pair)),

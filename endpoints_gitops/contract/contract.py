@@ -15,6 +15,7 @@ from typing import Final, Literal
 from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.eligibility import reason
 from endpoints_gitops.hogql.insight_shape import insight_shape
+from endpoints_gitops.hogql.locations import offset_of
 from endpoints_gitops.hogql.parser import ParseFailure, parse
 from endpoints_gitops.hogql.printer import readable
 from endpoints_gitops.hogql.shape import QueryShape, shape
@@ -58,6 +59,7 @@ class ContractColumn:
     """`type` is the server's word. `nullable` is None where it cannot be told, and `why` says why something cannot.
 
     `expression` is what it is computed from, as HogQL; `clickhouse` is ClickHouse's own type, from an answer.
+    `full` is the type of an array, tuple or map with those of its items (`Array(Nullable(integer))`), where known.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ContractColumn:
     nullable: bool | None = None
     expression: str | None = None
     clickhouse: str | None = None
+    full: str | None = None
     why: str | None = None
 
 
@@ -221,14 +224,19 @@ class Contract:
             }
         )
 
-    def where(self, key: str, offset: int | None = None) -> str | None:
-        """`path:line` of a key in the file, in its environment's settings first; None without a file. With the offset
-        of a character of the query: `path:line:column` of that.
+    def where(self, key: str, offset: int | None = None, locus: str = "") -> str | None:
+        """`path:line` of a key in the file, in its environment's settings first; None without a file.
+
+        For the query it is `path:line:column` of the character at `offset`, else of what the locus names in it.
         """
         if self.source is None:
             return None
+        if key == "query" and offset is None:
+            offset = offset_of(self.sql, locus) if self.sql is not None else None
         if offset is not None and self.source.place is not None:
             return self.source.place(offset)
+        if key == "query" and self.sql is None:
+            return self.source.where(f"query_definition.{locus.removeprefix('query.')}")
         words = ("data_freshness", "materialization.schedule") if key == "data_freshness" else (key,)
         laid = (f"environments.{self.environment}.{word}" for word in words)
         said = next((place for place in (*laid, *words) if place in self.source.lines), key)

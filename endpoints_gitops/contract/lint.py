@@ -14,6 +14,7 @@ from endpoints_gitops.contract.rules.request import scopes, unproven
 from endpoints_gitops.contract.rules.serving import breakdown_limit_hits, refused, table_hits
 from endpoints_gitops.errors import Problem
 from endpoints_gitops.hogql.insight_shape import moving_dates
+from endpoints_gitops.hogql.locations import offset_of_call
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.hogql.refusals import RefusalKind, refusals
 from endpoints_gitops.hogql.scope import UntypedProperty
@@ -152,17 +153,16 @@ def _rows(contract: Contract) -> Iterator[tuple[str, Hit]]:
             yield "G112", Hit(locus="query.dateRange", message=f"the answer changes by itself: {moving}", after=moving)
         return
     for star in rows.stars:
-        yield (
-            "C113",
-            Hit(locus="columns", message=f"the query selects {star}: its columns follow the table", after=star),
-        )
+        message = f"the query selects {star}: its columns follow the table"
+        yield "C113", Hit(locus="columns", message=message, after=star, at=f"columns.{star}")
     if rows.limit_text and not rows.order_by and rows.order_is_total is not True:
         message = f"LIMIT {rows.limit_text} without ORDER BY: which rows come back is chance"
         yield "G110", Hit(locus="query.limit", message=message, after=rows.limit_text)
     if rows.order_by and rows.order_is_total is False:
         yield "G111", _ties(rows.order_by, rows.order_missing, is_limited=rows.limit_text is not None)
     for call in rows.moving:
-        yield "G112", Hit(locus="query", message=f"the answer changes by itself: {call}", after=call)
+        offset = offset_of_call(contract.sql or "", call)
+        yield "G112", Hit(locus="query", message=f"the answer changes by itself: {call}", after=call, offset=offset)
 
 
 def _ties(order: tuple[str, ...], missing: tuple[str, ...], *, is_limited: bool) -> Hit:
@@ -184,7 +184,7 @@ def _finding(code: str, hit: Hit, contract: Contract) -> Finding:
         hit.message,
         locus=hit.locus,
         severity=rule.capped(hit.severity or rule.severity, contract.stability),
-        where=contract.where(hit.key, hit.offset),
+        where=contract.where(hit.key, hit.offset, hit.at or hit.locus),
         before=hit.before,
         after=hit.after,
         fix=hit.fix,

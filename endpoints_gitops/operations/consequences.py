@@ -208,9 +208,15 @@ def _as_planned(change: Change, values: Meaning, loaded: LoadedDefinition | None
         definition=definition,
         sql=None,
         lines=loaded.lines if loaded else {"name": change.line} if change.line else {},
+        place=loaded.place if loaded and _is_of_file(loaded, node) else None,
     )
     serving: dict[str, Any] = {field: values[key] for key, field in _SERVING.items() if key in values}
     return replace(from_definition(made), serving=Serving(**serving))
+
+
+def _is_of_file(loaded: LoadedDefinition, node: Json) -> bool:
+    """Whether the planned query is the text of the file, whose places are known."""
+    return isinstance(node, Mapping) and loaded.sql is not None and node.get("query") == loaded.sql
 
 
 def _node(meaning: Mapping[str, Json]) -> dict[str, Any]:

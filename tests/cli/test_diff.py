@@ -6,6 +6,10 @@ import json
 
 import pytest
 
+from endpoints_gitops.cli.differences import Place, as_json, sql_lines
+from endpoints_gitops.cli.long_lines import shortened
+from endpoints_gitops.plan.meaning import Key
+
 SQL = "SELECT event\nFROM events\nGROUP BY event"
 TRENDS = {"kind": "TrendsQuery", "series": [{"kind": "EventsNode", "event": "$pageview", "math": "total"}]}
 OVERLAID = "name: one\n{more}query: |\n  SELECT event\n  FROM events\n  GROUP BY event\n"
@@ -217,3 +221,26 @@ def test_a_file_with_other_line_endings_is_counted_and_named_on_request(cli, che
     assert (ran.code, "1 query differs in formatting only" in ran.err) == (0, True), ran.err
     assert "one" not in ran.out + ran.err.replace("(--verbose names them)", "").replace("environment", "")
     assert "without --allow-cosmetic: one\n" in cli(command, "--verbose").err
+
+
+def long_query(column: str, name: str) -> str:
+    items = [f"count(properties.a{number}) AS a{number}" for number in range(3_000)]
+    items[5], items[2_900] = f"{column} AS a5", f"count() AS {name}"
+    return f"SELECT {', '.join(items)} FROM events"
+
+
+def test_a_long_line_is_cut_to_what_changed_in_it():
+    before, after = (long_query(*each) for each in (("count()", "last"), ("sum(1)", "newest")))
+    sides = [{"kind": "HogQLQuery", "query": sql} for sql in (before, after)]
+    shown = [line.text for line in sql_lines(*sides, version=1, place=Place(path="a.yaml"))]
+    assert len(before) > 90_000
+    assert all(len(line) < 500 for line in shown)
+    assert "[-last-]" in shown[3]
+    assert "{+newest+}" in shown[4]
+    assert as_json(Key.QUERY, *sides, version=1, place=Place(path="a.yaml"))["diff"][3] == f"-{before}"
+
+
+def test_short_lines_and_lines_without_a_counterpart_are_printed_whole():
+    line = "SELECT " + "a, " * 70
+    diff = ["@@ -1 +1,2 @@", "-b", "+c", f"+{line}", f" {line}"]
+    assert list(shortened(diff)) == [*diff[:4], f" {line[:159]}… ({len(line) + 1} characters)"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
 from endpoints_gitops.contract.pair import Pair
@@ -27,7 +28,7 @@ from endpoints_gitops.model.finding import Scope, Severity
 def column_removed(pair: Pair) -> Iterator[Hit]:
     for one in pair.removed_columns if pair.knows_columns else ():
         if one.name not in pair.renamed_columns:
-            yield column_hit(one.name, f"column {one.name!r} is gone", one.type, None)
+            yield replace(column_hit(one.name, f"column {one.name!r} is gone", one.type, None), at="columns")
 
 
 @judged_by(
@@ -45,7 +46,8 @@ def column_removed(pair: Pair) -> Iterator[Hit]:
 )
 def column_renamed(pair: Pair) -> Iterator[Hit]:
     for old, new in pair.renamed_columns.items() if pair.knows_columns else ():
-        yield column_hit(old, f"column {old!r} is now called {new.name!r}", old, new.name)
+        hit = column_hit(old, f"column {old!r} is now called {new.name!r}", old, new.name)
+        yield replace(hit, at=f"alias {new.name}")
 
 
 @judged_by(
@@ -148,7 +150,7 @@ def columns_unknown(pair: Pair) -> Iterator[Hit]:
         why = _why_unknown(side)
         if why is not None:
             message = f"the columns {word} the change are not known: {why}"
-            yield Hit(locus=f"columns ({word})", message=message, after=why)
+            yield Hit(locus=f"columns ({word})", message=message, after=why, at="columns")
     if pair.knows_columns:
         yield from _unknown_types(pair)
 

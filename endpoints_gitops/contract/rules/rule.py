@@ -24,7 +24,7 @@ class Hit:
 
     `key` is the key of the definition that causes it. `severity` is set where the rule's own does not count. `scope`
     likewise. `column` is the one that callers have to read to be hit. `fix` goes over the rule's. `offset` is the
-    character of the HogQL that it is about.
+    character of the HogQL that it is about, and `at` the locus to point at where that is not `locus`.
     """
 
     locus: str
@@ -37,6 +37,7 @@ class Hit:
     column: str | None = None
     fix: str | None = None
     offset: int | None = None
+    at: str | None = None
 
 
 type Judge = Callable[[Pair], Iterable[Hit]]

@@ -1,0 +1,131 @@
+"""Where in a query's text the thing stands that a finding is about, by the finding's locus.
+
+A locus is `columns.users`, `query.where`, `query.cte recent/group by` or `variables.month`. `alias users` is the name
+of a column rather than its expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from endpoints_gitops.hogql.binding import UnboundVariable
+from endpoints_gitops.hogql.names import expression_name
+from endpoints_gitops.hogql.normal import sources_of
+from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
+from endpoints_gitops.hogql.printer import readable
+from endpoints_gitops.hogql.selects import Select, joins, selects_of
+from endpoints_gitops.hogql.tree import nodes, of_kind, offset
+from endpoints_gitops.hogql.usage import usages
+
+_KEYS: Final = {
+    "prewhere": "prewhere",
+    "where": "where",
+    "group by": "group_by",
+    "having": "having",
+    "qualify": "qualify",
+    "window": "window_exprs",
+    "order by": "order_by",
+    "order": "order_by",
+    "limit by": "limit_by",
+    "limit": "limit",
+    "with ties": "limit",
+    "offset": "offset",
+    "array join": "array_join_list",
+}
+
+
+def offset_of(sql: str, locus: str) -> int | None:
+    """The offset of what a locus names, else of the query; None where the text cannot be parsed."""
+    try:
+        if locus.startswith("variables."):
+            found = (use.start for use in usages(sql) if use.variable == locus.removeprefix("variables."))
+            found_at = next(found, None)
+        else:
+            found_at = _in_selects(sql, locus.removeprefix("query."))
+        return _start(parse(sql)) if found_at is None else found_at
+    except ParseFailure:
+        return None
+
+
+def offset_of_call(sql: str, call: str) -> int | None:
+    """The offset of the first call that prints like this; None where the text cannot be parsed."""
+    try:
+        printed = (node for node in of_kind(parse(sql), "Call") if readable(node) == call)
+        return min(map(offset, printed), default=None)
+    except ParseFailure:
+        return None
+
+
+def _in_selects(sql: str, locus: str) -> int | None:
+    by_path = _by_path(sql)
+    if locus in by_path:
+        return _start(by_path[locus].node)
+    path, _, place = locus.rpartition("/") if not locus.startswith(("columns.", "alias ")) else ("", "", locus)
+    select = by_path.get(path) or by_path.get(f"{path}/union 1".lstrip("/"))
+    return _in_select(sql, select, place) if select is not None else None
+
+
+def _by_path(sql: str) -> dict[str, Select]:
+    """Every SELECT by its path, under both names of a subquery: by its alias and by its position."""
+    found = {select.path: select for select in selects_of(sql)}
+    waiting = [("", parse(sql))]
+    while waiting:
+        path, node = waiting.pop()
+        if node["node"] == "SelectQuery":
+            found.setdefault(path, Select(path, node))
+        waiting += [(f"{path}/{step}".lstrip("/"), query) for step, query in sources_of(node)]
+    return found
+
+
+def _in_select(sql: str, select: Select, place: str) -> int | None:
+    word, _, name = place.partition("." if place.startswith("columns.") else " ")
+    if word in ("columns", "alias"):
+        return _column(sql, select, name, is_alias=word == "alias")
+    if place in _KEYS:
+        return _start(select.node.get(_KEYS[place]))
+    if place == "from":
+        return _start(select.node.get("select_from"))
+    if word == "join":
+        return _join(select, name)
+    if word == "with":
+        named = (cte for cte in select.node.get("ctes") or () if cte["name"] == name)
+        return next(map(_start, named), None)
+    return _start(select.node["select"]) if place == "distinct" else None
+
+
+def _column(sql: str, select: Select, name: str, *, is_alias: bool) -> int | None:
+    items = select.node["select"]
+    if not name:
+        return _start(items)
+    item = next((each for each in items if _is_called(each, name)), None)
+    if item is None:
+        return None
+    if is_alias and item["node"] == "Alias" and item.get("end"):
+        end = int(item["end"]["offset"])
+        return sql.rindex(name, 0, end) if name in sql[_start(item) or 0 : end] else _start(item)
+    return _start(item)
+
+
+def _is_called(item: Tree, name: str) -> bool:
+    if item["node"] == "Alias":
+        return bool(item["alias"] == name)
+    if item["node"] == "Field" and item["chain"][-1] == name:
+        return True
+    try:
+        return name in (readable(item), expression_name(item).text)
+    except UnboundVariable:  # a text that no name can hold
+        return False
+
+
+def _join(select: Select, table: str) -> int | None:
+    """The join of a table, else the first one."""
+    joined = list(joins(select.node))[1:]
+    named = [join for join in joined if ".".join(map(str, join["table"].get("chain") or ())) == table]
+    return next(map(_start, [*named, *joined]), None)
+
+
+def _start(value: object) -> int | None:
+    """Where the first node of a part of the tree starts that the parser gives a place."""
+    placed = [offset(node) for node in nodes(value) if isinstance(node.get("start"), Mapping)]
+    return min(placed, default=None)
