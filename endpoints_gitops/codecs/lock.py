@@ -68,7 +68,12 @@ _VARIABLE: Final = {
     "required": _Key(bool),
     "default": _Key(str, needed=False),
 }
-_COLUMN: Final = {"name": _Key(str), "type": _Key(str), "nullable": _Key(bool, needed=False)}
+_COLUMN: Final = {
+    "name": _Key(str),
+    "type": _Key(str),
+    "nullable": _Key(bool, needed=False),
+    "full": _Key(str, needed=False),
+}
 _EXAMPLE: Final = {"name": _Key(str, needed=False), "variables": _Key(str), "rows": _Key(str, needed=False)}
 _SAID: Final = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "a table"}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from endpoints_gitops.contract.clickhouse import is_nullable, type_word
+from endpoints_gitops.contract.clickhouse import full_type, is_nullable, type_word
 from endpoints_gitops.contract.contract import (
     HOGQL,
     UNKNOWN,
@@ -20,7 +20,7 @@ from endpoints_gitops.contract.inputs import declared_inputs, stored_inputs, typ
 from endpoints_gitops.hogql.columns import Output, OutputColumn, output
 from endpoints_gitops.hogql.insights import strip
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
-from endpoints_gitops.model.pin import Pin, query_hash
+from endpoints_gitops.model.pin import Pin, PinnedColumn, query_hash
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
@@ -107,7 +107,7 @@ def from_pin(pin: Pin) -> Contract:
         if is_hogql
         else stored_inputs(node, {})
     )
-    given = tuple(ContractColumn(name=one.name, type=one.type, nullable=one.nullable) for one in pin.columns or ())
+    given = tuple(map(_pinned_column, pin.columns or ()))
     columns, why = _listed(given, node, _NOT_IN_PIN)
     return Contract(
         name=pin.name,
@@ -137,10 +137,20 @@ def columns_of_answer(columns: Iterable[str], types: Iterable[tuple[str, str]]) 
     return tuple(_answered(name, kind) for name, kind in zip(names, padded, strict=False))
 
 
+def _pinned_column(column: PinnedColumn) -> ContractColumn:
+    return ContractColumn(name=column.name, type=column.type, nullable=column.nullable, full=column.full)
+
+
 def _answered(name: str, written: str) -> ContractColumn:
     if not written:
         return ContractColumn(name=name, type=UNKNOWN, why="the answer does not say its type")
-    return ContractColumn(name=name, type=type_word(written), nullable=is_nullable(written), clickhouse=written)
+    return ContractColumn(
+        name=name,
+        type=type_word(written),
+        nullable=is_nullable(written),
+        clickhouse=written,
+        full=full_type(written),
+    )
 
 
 def _tags(tags: Iterable[str]) -> tuple[str, ...]:
@@ -180,7 +190,12 @@ def _analysed(node: Mapping[str, Any]) -> tuple[tuple[ContractColumn, ...] | Non
 
 def _column(found: OutputColumn) -> ContractColumn:
     return ContractColumn(
-        name=found.name, type=found.type, nullable=found.nullable, expression=found.expression, why=found.why
+        name=found.name,
+        type=found.type,
+        nullable=found.nullable,
+        expression=found.expression,
+        full=found.full,
+        why=found.why,
     )
 
 
@@ -234,8 +249,13 @@ def _explained(given: tuple[ContractColumn, ...], found: Output) -> tuple[Contra
 def _agreed(mine: ContractColumn, told: OutputColumn) -> ContractColumn:
     if mine.name != told.name:
         return mine
-    is_same = told.type == mine.type and mine.nullable is None
-    return replace(mine, expression=told.expression, nullable=told.nullable if is_same else mine.nullable)
+    is_same = told.type == mine.type
+    return replace(
+        mine,
+        expression=told.expression,
+        nullable=told.nullable if is_same and mine.nullable is None else mine.nullable,
+        full=told.full if is_same and mine.full is None else mine.full,
+    )
 
 
 def _asked_serving(definition: Definition) -> Serving:

@@ -57,6 +57,18 @@ def type_word(written: str) -> str:
     return next((word for prefixes, word in _WORDS if name.startswith(prefixes)), "unknown")
 
 
+def full_type(written: str) -> str | None:
+    """An array, tuple or map with the server's words for what is inside, such as `Array(Nullable(integer))`; None for
+    any other type.
+    """
+    of = parse_type(written)
+    if of.name not in ("Array", "Tuple", "Map") or not of.arguments:
+        return None
+    inside = ((each, full_type(each) or type_word(each)) for each in of.inner)
+    marked = (f"Nullable({text})" if is_nullable(each) else text for each, text in inside)
+    return f"{of.name}({', '.join(marked)})"
+
+
 def is_nullable(written: str) -> bool:
     return written.removeprefix("LowCardinality(").startswith("Nullable(")
 

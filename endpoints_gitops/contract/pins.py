@@ -149,7 +149,8 @@ def _drift(
     codes = sorted({one.code for one in moved})
     message = f"the contract of {pin.label} moved in place, with no new version: {', '.join(codes)}"
     drift = _finding("P111", pin, message, "contract", before=before.hash, after=after.hash)
-    return [drift, *moved]
+    gravest = max((one.severity for one in moved), key=lambda severity: severity.rank)
+    return [replace(drift, severity=gravest), *moved]
 
 
 def _counts(finding: Finding) -> bool:

@@ -25,7 +25,7 @@ _TAKES_NULL: Final = frozenset(
     )
 )
 """Functions that have a type of their own for the constant NULL. Of any other, NULL makes NULL, which has no type."""
-_TAKES_NULL_IN_ARRAY: Final = ("has", "indexOf", "countEqual", "arrayPushBack", "arrayPushFront", "arraySlice")
+_TAKES_NULL_IN_ARRAY: Final = ("has", "indexOf", "countEqual", "arraySlice")
 _COUNTS_OF_SUFFIX: Final = {"If": 1, "OrNull": 0, "OrDefault": 0}
 
 
@@ -94,10 +94,10 @@ def _kind_of(result: Result, arguments: list[Typed], nullable: bool | None) -> T
     if not arguments:
         return unknown("the function needs an argument")
     first = arguments[0]
-    if result.is_array:
-        return first.as_nullable(False)
     give = _BY_FIRST.get(result.kind)
     found = give(first) if give else first
+    if result.is_array:
+        return found.as_nullable(False)
     if found.kind is Kind.TUPLE:
         return found.as_nullable(None if nullable else False)  # newer versions of ClickHouse have nullable tuples
     return found.as_nullable(False if found.kind is Kind.ARRAY else nullable)

@@ -21,8 +21,8 @@ class OutputColumn:
     """`type` is the server's word. `nullable` is None where it cannot be told.
 
     `known` says that name, type and nullability are certain; else `why` has the reason. `is_named` says that of the
-    name alone. `expression` is what the column is computed from, printed without its alias: equal for two columns that
-    are computed alike.
+    name alone. `full` is the type of an array or tuple with those of its items, where it is known. `expression` is what
+    the column is computed from, printed without its alias: equal for two columns that are computed alike.
     """
 
     name: str
@@ -30,6 +30,7 @@ class OutputColumn:
     nullable: bool | None
     expression: str
     known: bool
+    full: str | None = None
     is_named: bool = True
     why: str | None = None
 
@@ -85,6 +86,7 @@ def _column(found: FoundColumn) -> OutputColumn:
         name=found.name,
         type=typed.word,
         nullable=typed.nullable,
+        full=typed.full,
         expression=found.expression if isinstance(found.expression, str) else readable(found.expression),
         known=known,
         is_named=found.guessed is None,

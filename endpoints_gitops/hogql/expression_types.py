@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from endpoints_gitops.hogql.call_types import arithmetic_type, call_type, window_type
@@ -45,10 +46,17 @@ def expression_type(node: Tree, scope: Scope, of_query: TypeOfQuery) -> Typed:
         if kind in ("SelectQuery", "SelectSetQuery"):
             return of_query(part, scope)
         give = _GIVES.get(kind)
-        return give(part, scope) if give else unknown(f"what {kind} gives is not known here")
+        found = give(part, scope) if give else unknown(f"what {kind} gives is not known here")
+        return replace(found, is_null_unseen=True) if found.nullable is not False and _hides_null(part) else found
 
     found: Typed = fold(node, combine, whole=_WHOLE)
     return found
+
+
+def _hides_null(part: dict[str, Any]) -> bool:
+    """Whether something that it is made of can be NULL without the server knowing."""
+    values = (each for value in part.values() for each in (value if isinstance(value, list) else (value,)))
+    return any(isinstance(each, Typed) and each.is_null_unseen for each in values)
 
 
 def _constant(node: dict[str, Any], _scope: Scope) -> Typed:
@@ -98,7 +106,7 @@ def _comparison(node: dict[str, Any], _scope: Scope) -> Typed:
 def _between(node: dict[str, Any], _scope: Scope) -> Typed:
     """Of a timestamp as it is; anything else knows two values only."""
     parts = [node["expr"], node["low"], node["high"]]
-    return comparison_type(parts) if parts[0].is_timestamp else INTEGER
+    return comparison_type(parts) if parts[0].is_timestamp or _hides_null(node) else INTEGER
 
 
 def _logic(node: dict[str, Any], _scope: Scope) -> Typed:
@@ -122,7 +130,11 @@ def _array(node: dict[str, Any], _scope: Scope) -> Typed:
     return Typed(Kind.ARRAY, item=common(node["exprs"]))
 
 
-def _tuple(_node: dict[str, Any], _scope: Scope) -> Typed:
+def _tuple(node: dict[str, Any], _scope: Scope) -> Typed:
+    return Typed(Kind.TUPLE, parts=tuple(each.named() for each in node["exprs"]))
+
+
+def _dictionary(_node: dict[str, Any], _scope: Scope) -> Typed:
     return Typed(Kind.TUPLE)
 
 
@@ -141,6 +153,9 @@ def _tuple_access(node: dict[str, Any], _scope: Scope) -> Typed:
     container = node["tuple"]
     if container.keys is not None:
         return property_of((*container.keys, str(node["index"])))
+    if container.parts is not None and 0 < int(node["index"]) <= len(container.parts):
+        part: Typed = container.parts[int(node["index"]) - 1]
+        return part.named()
     return unknown(container.why or "what the parts of a tuple are is not known")
 
 
@@ -162,7 +177,7 @@ _GIVES: Final[dict[str, _Give]] = {
     "Call": _call,
     "CompareOperation": _comparison,
     "Constant": _constant,
-    "Dict": _tuple,
+    "Dict": _dictionary,
     "Field": _field,
     "IsDistinctFrom": lambda _node, _scope: INTEGER,
     "Lambda": lambda _node, _scope: unknown("a function is no value"),

@@ -59,13 +59,14 @@ interval: toIntervalSecond toIntervalMinute toIntervalHour toIntervalDay toInter
 interval: toIntervalQuarter toIntervalYear
 [string]!: splitByChar splitByString splitByRegexp splitByWhitespace splitByNonAlpha alphaTokens tokens extractAll
 [string]!: extractURLParameters extractURLParameterNames URLHierarchy JSONExtractKeys JSONExtractArrayRaw
-[integer]!: range arrayEnumerate arrayEnumerateDense arrayEnumerateUniq
+[integer]!: arrayEnumerate arrayEnumerateDense arrayEnumerateUniq
 [unknown]!: arrayConcat arrayMap arrayZip arrayCumSum arraySplit arrayFill arrayDifference arrayFlatten mapKeys
 [unknown]!: mapValues extractAllGroups extractAllGroupsHorizontal extractAllGroupsVertical timeSlots arrayWithConstant
 number: negate abs roundToExp2
 same: floor ceil trunc round roundBankers reverse
-same!: arrayPushBack arrayPushFront arraySort arrayReverseSort arrayResize arraySlice arrayPopBack arrayPopFront
-same!: arrayDistinct arrayReverse arrayCompact arrayIntersect
+same!: arraySort arrayReverseSort arrayResize arraySlice arrayPopBack arrayPopFront
+same!: arrayReverse arrayCompact
+[unknown]!: arrayIntersect
 same!: assumeNotNull
 same?: toNullable nullIf
 tuple!: tuple map

@@ -138,11 +138,15 @@ def logic_type(arguments: list[Typed]) -> Typed:
 
 def comparison_type(arguments: list[Typed]) -> Typed:
     """A comparison knows two values only, unless a timestamp of events or sessions takes part."""
+    if any(argument.is_null_unseen for argument in arguments):
+        why = "whether a comparison with the comparison of a timestamp can be NULL is not known"
+        return Typed(Kind.INTEGER, None, why, is_null_unseen=True)
     if not any(argument.is_timestamp for argument in arguments):
         return INTEGER
     if any(argument.kind is Kind.NOTHING for argument in arguments):
         return unknown("what a timestamp compared with NULL gives depends on the server")
-    return Typed(Kind.INTEGER, any_nullable(arguments))
+    nullable = any_nullable(arguments)
+    return Typed(Kind.INTEGER, nullable, is_null_unseen=nullable is not False)
 
 
 def _to_date(arguments: list[Typed]) -> Typed:
@@ -175,6 +179,10 @@ def _trunc(arguments: list[Typed]) -> Typed:
     if arguments[0].constant is None or len(arguments) < 2:
         return unknown("the unit is not written in the query", value.nullable)
     return Typed(Kind.DATE if unit in _ROUGH_UNITS else Kind.DATETIME, any_nullable(arguments[1:2]))
+
+
+def _unless_array_null(give: Give) -> Give:
+    return lambda arguments: NULL if arguments[0].kind is Kind.NOTHING else give(arguments)
 
 
 def _start_of_interval(arguments: list[Typed]) -> Typed:
@@ -228,6 +236,26 @@ def _filtered(arguments: list[Typed]) -> Typed:
     return Typed(Kind.ARRAY, item=array.item)
 
 
+def _pushed(arguments: list[Typed]) -> Typed:
+    array = arguments[0]
+    if array.kind is not Kind.ARRAY or array.item is None:
+        return odd(array)
+    return Typed(Kind.ARRAY, item=common([array.item, *arguments[1:]]))
+
+
+def _distinct(arguments: list[Typed]) -> Typed:
+    """NULL is no value among others."""
+    array = arguments[0]
+    if array.kind is not Kind.ARRAY or array.item is None:
+        return odd(array)
+    return Typed(Kind.ARRAY, item=array.item.as_nullable(False))
+
+
+def _range(arguments: list[Typed]) -> Typed:
+    is_whole = all(argument.kind is Kind.INTEGER for argument in arguments)
+    return Typed(Kind.ARRAY, item=INTEGER if is_whole else unknown("the numbers of the range are of another type"))
+
+
 def _array_sum(arguments: list[Typed]) -> Typed:
     if len(arguments) > 1:
         return unknown("what the function gives for an item is not known")
@@ -278,4 +306,7 @@ SPECIAL: Final[dict[str, Give]] = {
     "array": _array,
     "arrayFilter": _unless_null(_filtered),
     "arraySum": _array_sum,
+    **dict.fromkeys(("arrayPushBack", "arrayPushFront"), _unless_array_null(_pushed)),
+    "arrayDistinct": _unless_null(_distinct),
+    "range": _unless_null(_range),
 }

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
+_NESTED: Final = (Kind.ARRAY, Kind.TUPLE)
 _WORDS: Final = {
     Kind.UUID: "string",
     Kind.JSON: "string",
@@ -43,9 +44,12 @@ class Typed:
     """The type of a value. `nullable` is None where it cannot be told, `why` says what could not be told and because
     of what.
 
-    `item` is the type of an array's items. `keys` is set for a place inside a column of JSON: the keys that lead to it.
-    `constant` is the value of a constant, and the unit of an interval. `is_timestamp` marks the timestamps of events
-    and sessions: a comparison with one of them can be NULL, unlike any other (docs/server.md#hogql).
+    `item` is the type of an array's items, `parts` are those of a tuple's. `keys` is set for a place inside a column of
+    JSON: the keys that lead to it. `constant` is the value of a constant, and the unit of an interval.
+
+    `is_timestamp` marks the timestamps of events and sessions: a comparison with one of them can be NULL, unlike any
+    other (docs/server.md#hogql). `is_null_unseen` marks what is made of such a comparison: the server takes it for
+    never NULL, and leaves comparisons with it as they are too.
     """
 
     kind: Kind
@@ -55,6 +59,8 @@ class Typed:
     keys: tuple[str, ...] | None = None
     constant: str | int | None = None
     is_timestamp: bool = False
+    is_null_unseen: bool = False
+    parts: tuple[Typed, ...] | None = None
 
     @property
     def word(self) -> str:
@@ -62,12 +68,29 @@ class Typed:
         return _WORDS.get(self.kind, str(self.kind))
 
     @property
+    def full(self) -> str | None:
+        """The type of an array or tuple with that of its items, such as `Array(Nullable(integer))`; None for any other
+        kind and where an item is not known.
+        """
+        inside = (self.item,) if self.kind is Kind.ARRAY else self.parts if self.kind is Kind.TUPLE else None
+        if inside is None or not all(each is not None and each.is_known for each in inside):
+            return None
+        written = [each.full or ("" if each.kind in _NESTED else each.word) for each in inside if each is not None]
+        if not all(written):
+            return None
+        marked = (
+            f"Nullable({text})" if each is not None and each.nullable else text
+            for each, text in zip(inside, written, strict=True)
+        )
+        return f"{'Array' if self.kind is Kind.ARRAY else 'Tuple'}({', '.join(marked)})"
+
+    @property
     def is_known(self) -> bool:
         return self.word != "unknown" and self.nullable is not None
 
     def as_nullable(self, nullable: bool | None) -> Typed:
         """What a function makes of it that keeps its kind."""
-        return Typed(self.kind, nullable, self.why, self.item)
+        return Typed(self.kind, nullable, self.why, self.item, parts=self.parts)
 
     def named(self) -> Typed:
         """The same under another name: only a whole column of JSON can still be entered."""
@@ -119,7 +142,8 @@ def common(values: list[Typed]) -> Typed:
         return Typed(Kind.NOTHING, nullable)
     kinds = {value.kind for value in given}
     if len(kinds) == 1:
-        return Typed(given[0].kind, nullable, first_reason(given), _common_item(given))
+        parts = given[0].parts if all(value.parts == given[0].parts for value in given) else None
+        return Typed(given[0].kind, nullable, first_reason(given), _common_item(given), parts=parts)
     if kinds <= {Kind.UNKNOWN, Kind.STRING, Kind.JSON}:  # a text has a type in common with texts only
         return Typed(Kind.STRING, nullable, first_reason(value for value in given if value.kind is not Kind.UNKNOWN))
     if Kind.UNKNOWN in kinds:

@@ -34,11 +34,13 @@ class PinnedVariable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedColumn:
-    """`nullable` is None where it is not known: the server's list of columns does not say."""
+    """`nullable` is None where it is not known: the server's list of columns does not say. `full` is the type of an
+    array, tuple or map with those of its items (`Array(Nullable(integer))`), where it is known."""
 
     name: str
     type: str
     nullable: bool | None = None
+    full: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,11 @@ class Pin:
     def contract_hash(self) -> str:
         """The name of everything that the pin holds: another one in a lock says that the block was edited or mixed."""
         created_at = None if self.created_at is None else self.created_at.isoformat()
-        return fingerprint({**asdict(self), "created_at": created_at})
+        facts = asdict(self)
+        for column in facts["columns"] or ():
+            if column["full"] is None:  # as locks hold it that were written before there were full types
+                del column["full"]
+        return fingerprint({**facts, "created_at": created_at})
 
     @property
     def label(self) -> str:

@@ -147,7 +147,7 @@ def pin_of(
         ),
         columns=None
         if columns is None
-        else tuple(PinnedColumn(name=one.name, type=one.type, nullable=one.nullable) for one in columns),
+        else tuple(PinnedColumn(name=one.name, type=one.type, nullable=one.nullable, full=one.full) for one in columns),
         materialized=contract.serving.materialized is True,
         freshness_seconds=contract.serving.freshness_seconds,
         optional_breakdown_properties=contract.serving.optional_breakdowns or (),

@@ -72,7 +72,7 @@ FOUND = {
     "version inactive": (version_off, 1, {"P104"}),
     "endpoint inactive": (endpoint_off, 1, {"A103"}),
     "materialised, so variables are required": (materialised, 1, {"P111", "S101"}),
-    "freshness relaxed": (relaxed, 1, {"P111", "S106"}),
+    "freshness relaxed": (relaxed, 0, {"P111", "S106"}),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from endpoints_gitops.codecs.lock import read_lock
 from endpoints_gitops.codecs.lock_text import write_lock
 from endpoints_gitops.errors import InvalidInput
+from endpoints_gitops.model.json import fingerprint
 from endpoints_gitops.model.name import NAME_PATTERN, is_environment_name
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, without_nulls
 
@@ -63,9 +64,10 @@ _PIN = st.builds(
     query=_QUERY,
     variables=st.lists(_VARIABLE, max_size=3).map(tuple),
     columns=st.none()
-    | st.lists(st.builds(PinnedColumn, name=_TEXT, type=_TEXT, nullable=st.none() | st.booleans()), max_size=3).map(
-        tuple
-    ),
+    | st.lists(
+        st.builds(PinnedColumn, name=_TEXT, type=_TEXT, nullable=st.none() | st.booleans(), full=st.none() | _TEXT),
+        max_size=3,
+    ).map(tuple),
     materialized=st.booleans(),
     freshness_seconds=st.none() | st.just(900),
     optional_breakdown_properties=st.lists(_TEXT, max_size=2).map(tuple),
@@ -321,3 +323,12 @@ def test_moves_of_different_pins_merge(data: st.DataObject) -> None:
             path.write_bytes(text)
         merged = subprocess.run(["git", "merge-file", "-p", *paths], capture_output=True, check=False)
     assert (merged.returncode, merged.stdout) == (0, texts[3])
+
+
+def test_the_hash_of_a_pin_without_full_types_is_that_of_older_locks() -> None:
+    columns = (PinnedColumn(name="tags", type="array"),)
+    old, full = (replace(PIN, columns=each) for each in (columns, (replace(columns[0], full="Array(string)"),)))
+    facts = asdict(old)
+    del facts["columns"][0]["full"]
+    assert old.contract_hash == fingerprint({**facts, "created_at": old.created_at and old.created_at.isoformat()})
+    assert full.contract_hash != old.contract_hash

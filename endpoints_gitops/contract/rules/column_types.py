@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from endpoints_gitops.contract.clickhouse import bits, unwrapped
+from endpoints_gitops.contract.clickhouse import bits, is_nullable, parse_type, unwrapped
 from endpoints_gitops.contract.contract import UNKNOWN, ContractColumn
 from endpoints_gitops.contract.pair import Pair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
-from endpoints_gitops.hogql.changes import ChangeKind
+from endpoints_gitops.hogql.changes import ChangeKind, QueryChange
 from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json
 
-_WIDER: Final = (("integer", "float"), ("date", "datetime"))
+_WIDER: Final = (("integer", "float"),)
 _NUMBERS: Final = ("integer", "float", "decimal")
 _NESTED: Final = ("array", "json")
+_GRAVEST_FIRST: Final = ("C103", "C117", "C106", "C104", "C105")
+_FILTERS: Final = ("prewhere", "where", "having", "qualify")
+_OF_ROWS: Final = (ChangeKind.FILTER, ChangeKind.LIMIT, ChangeKind.ORDERING, ChangeKind.DISTINCT)
 
 
 @judged_by(
@@ -104,6 +107,7 @@ def became_nullable(pair: Pair) -> Iterator[Hit]:
     for old, new in compared(pair):
         if old.nullable is False and new.nullable is True:
             yield column_hit(new.name, f"column {new.name!r} can be null now", False, True)
+    yield from _retyped(pair, "C106", "holds nulls now: it is {after} and was {before}")
 
 
 @judged_by(
@@ -149,7 +153,18 @@ def is_computed_alike(old: ContractColumn, new: ContractColumn, pair: Pair) -> b
 
 
 def _moves_source(pair: Pair) -> bool:
-    return any(change.kind is ChangeKind.SOURCE or "/" in change.locus for change in pair.changes)
+    return any(map(_changes_types, pair.changes))
+
+
+def _changes_types(change: QueryChange) -> bool:
+    """Whether an expression can have another type though it reads the same. Which rows come, how many and in which
+    order changes no type; another table does, and whatever a query below computes in another way."""
+    path, _, clause = change.locus.rpartition("/")
+    if clause in _FILTERS:
+        return False
+    if change.kind in (ChangeKind.SOURCE, ChangeKind.OPAQUE) or (change.kind is ChangeKind.JOIN and clause == "from"):
+        return True
+    return bool(path) and change.kind not in _OF_ROWS
 
 
 def _retyped(pair: Pair, code: str, words: str) -> Iterator[Hit]:
@@ -161,14 +176,37 @@ def _retyped(pair: Pair, code: str, words: str) -> Iterator[Hit]:
 
 
 def _shown(one: ContractColumn, other: ContractColumn) -> str:
-    """The word, or ClickHouse's own type where the words are the same."""
-    return one.clickhouse if one.clickhouse and one.type == other.type else one.type
+    """The word, or what says more where the words are the same."""
+    if one.type != other.type:
+        return one.type
+    if one.full and other.full and one.full != other.full:
+        return one.full
+    return one.clickhouse or one.type
 
 
 def _rule_of(old: ContractColumn, new: ContractColumn) -> str | None:
-    types = (old.type, new.type)
     if old.type == new.type:
-        return _rule_of_clickhouse(old.clickhouse or "", new.clickhouse or "")
+        nested = _rule_of_nested(old.full, new.full) if old.full and new.full else None
+        return nested or _rule_of_clickhouse(old.clickhouse or "", new.clickhouse or "")
+    return _rule_of_words(old.type, new.type)
+
+
+def _rule_of_nested(old: str, new: str) -> str | None:
+    """The worst rule of what is inside: types, nullability, the number of parts. What is not known is no difference."""
+    before, after = parse_type(old), parse_type(new)
+    if not before.arguments and not after.arguments:
+        is_known = UNKNOWN not in (old, new) and before.name != after.name
+        return _rule_of_words(before.name, after.name) if is_known else None
+    if before.name != after.name or len(before.inner) != len(after.inner):
+        return None if UNKNOWN in (before.name, after.name) else "C117"
+    found: set[str | None] = set()
+    for one, other in zip(before.inner, after.inner, strict=True):
+        found |= {"C106"} if is_nullable(other) and not is_nullable(one) else set()
+        found.add(_rule_of_nested(one, other))
+    return next((code for code in _GRAVEST_FIRST if code in found), None)
+
+
+def _rule_of_words(*types: str) -> str:
     if types in _WIDER:
         return "C104"
     if types[::-1] in _WIDER:
@@ -188,4 +226,4 @@ def _rule_of_clickhouse(old: str, new: str) -> str | None:
         return "C104" if widths[1] > widths[0] else "C105" if widths[1] < widths[0] else None
     if after == "UUID":
         return "C105"
-    return "C117" if before.startswith(("Array", "Tuple", "Map")) else None
+    return None

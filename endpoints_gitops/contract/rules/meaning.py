@@ -226,7 +226,8 @@ def expression_changed(pair: Pair) -> Iterator[Hit]:
 def _differ(old: ContractColumn, new: ContractColumn) -> bool:
     """Whether a rule on columns tells of it: type or nullability are known on both sides, and differ."""
     types, nullables = {old.type, new.type}, {old.nullable, new.nullable}
-    return (len(types) == 2 and UNKNOWN not in types) or nullables == {True, False}
+    is_nested = old.full is not None and new.full is not None and old.full != new.full
+    return (len(types) == 2 and UNKNOWN not in types) or nullables == {True, False} or is_nested
 
 
 def _hit(change: QueryChange, words: str, severity: Severity | None = None) -> Hit:

@@ -105,7 +105,7 @@ declare(
         severity=Severity.ERROR,
         scope=Scope.IN_PLACE,
         summary="The contract of the locked version is another one, with no new version.",
-        why="Settings change in place, and a pin does not protect from them.",
+        why="Settings change in place, and no pin protects from them. It is as grave as the worst change behind it.",
         fix="look at the findings beside this one, agree with the author, then `endpoints-gitops upgrade NAME@N`",
         example=("locked: lookback can be left out", "the version was materialised: lookback must be sent"),
     )
