@@ -89,6 +89,7 @@ class Budget:
     """The budget of one key on one host; of all project secret keys of a project together.
 
     A file that cannot be used is no reason to stop: the server has the last word. `notice` is told, once.
+    `opens_later`: with the first count, which an event loop leaves to a thread, as another process may hold the file.
     """
 
     is_remote: Final = False
@@ -101,6 +102,7 @@ class Budget:
         notice: Callable[[str], None],
         direct: Allowance = DIRECT,
         materialized: Allowance = MATERIALIZED,
+        opens_later: bool = False,
     ) -> None:
         self._path = path
         self._notice = notice
@@ -110,11 +112,9 @@ class Budget:
         self._allowances = {"direct": direct, "materialized": materialized}
         self._buckets: dict[str, SQLiteBucket] = {}
         self._sqlite: sqlite3.Connection | None = None
-        try:
-            self._sqlite = _opened(path)
-        except (sqlite3.Error, OSError) as error:
-            self._give_up(error)
-        self._alone(self._make_tables, None)
+        self._is_opened = False
+        if not opens_later:
+            self._open()
 
     def take(self, *, materialized: bool) -> float:
         """Count one request that is about to be sent, and return 0; or count none, and return the seconds to wait."""
@@ -141,13 +141,25 @@ class Budget:
     def close(self) -> None:
         """Nothing is counted any more."""
         with self._lock:
+            self._is_opened = True
             if self._sqlite is not None:
                 self._sqlite.close()
             self._sqlite = None
 
+    def _open(self) -> None:
+        if self._is_opened:
+            return
+        self._is_opened = True
+        try:
+            self._sqlite = _opened(self._path)
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+        self._alone(self._make_tables, None)
+
     def _alone[T](self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
         """What `work` returns, done while no other process counts; `otherwise` where the file cannot be used."""
         with self._lock:
+            self._open()
             if self._sqlite is None:
                 return otherwise
             try:

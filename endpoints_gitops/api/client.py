@@ -5,20 +5,24 @@ Each only drives the flows of `calls`: it sends, it sleeps, and knows nothing of
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, Self
+from typing import TYPE_CHECKING, Any, Concatenate, Self
 
 from endpoints_gitops.api.budget import Budget, Counting
 from endpoints_gitops.api.calls import Calls
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.flow import Line, Pace, nobody
-from endpoints_gitops.api.wire import Flow, Happened, Sleep, Work
+from endpoints_gitops.api.wire import Answer, Flow, Happened, Join, NoAnswer, NotSent, Sleep, Work
+from endpoints_gitops.errors import UsageError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    import httpx
+
     from endpoints_gitops.api.transport import AsyncTransport, Transport
 
 type Tell = Callable[[str], None]
@@ -43,11 +47,32 @@ def _awaited[**P, T](
 
 
 def _line(
-    connection: Connection, budget: Path | Counting | None, trace: Tell | None, notice: Tell | None, pace: Pace | None
+    connection: Connection,
+    budget: Path | Counting | None,
+    trace: Tell | None,
+    notice: Tell | None,
+    pace: Pace | None,
+    *,
+    is_in_loop: bool = False,
 ) -> Line:
     tell = notice or trace or nobody
-    kept = Budget(budget, connection, notice=tell) if isinstance(budget, Path) else budget
-    return Line(connection=connection, budget=kept, pace=pace or Pace(), trace=trace or nobody, notice=tell)
+    kept = Budget(budget, connection, notice=tell, opens_later=is_in_loop) if isinstance(budget, Path) else budget
+    return Line(
+        connection=connection,
+        budget=kept,
+        pace=pace or Pace(),
+        trace=trace or nobody,
+        notice=tell,
+        is_in_loop=is_in_loop,
+    )
+
+
+def _outcome(outcome: Any) -> Answer | NotSent | NoAnswer:  # noqa: ANN401 - an app's own transport gives anything
+    if isinstance(outcome, Answer | NotSent | NoAnswer):
+        return outcome
+    message = f"the transport's `send` gave a {type(outcome).__name__}; it gives an Answer, a NotSent or a NoAnswer"
+    fix = "pass a transport of httpx instead, such as httpx.MockTransport"
+    raise UsageError(message, fix=fix, code="usage.transport")
 
 
 class Client:
@@ -63,14 +88,12 @@ class Client:
         budget: Path | Counting | None = None,
         trace: Tell | None = None,
         notice: Tell | None = None,
-        transport: Transport | None = None,
+        transport: Transport | httpx.BaseTransport | None = None,
         pace: Pace | None = None,
     ) -> None:
-        if transport is None:
-            from endpoints_gitops.api.transport import HttpTransport
+        from endpoints_gitops.api.transport import transport_of
 
-            transport = HttpTransport(connection)
-        self._transport = transport
+        self._transport = transport_of(connection, transport)
         self.connection = connection
         self.calls = Calls(_line(connection, budget, trace, notice, pace))
 
@@ -94,11 +117,15 @@ class Client:
                     happened = None
                 elif isinstance(step, Work):
                     happened = step.do()
+                elif isinstance(step, Join):
+                    happened = step.future.result()
                 else:
-                    happened = self._transport.send(step)
+                    happened = _outcome(self._transport.send(step))
         except StopIteration as returned:
             result: T = returned.value
             return result
+        finally:
+            flow.close()
 
     def close(self) -> None:
         self._transport.close()
@@ -135,8 +162,22 @@ class Client:
     projects = _driven(Calls.projects)
 
 
+async def _joined(future: Future[Any]) -> Any:  # noqa: ANN401 - the result of any flow
+    """Wait for a future of another thread or of another loop. Who is cancelled meanwhile cancels nobody else."""
+    import asyncio
+
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # trio
+        import anyio
+
+        every = anyio.CapacityLimiter(float("inf"))
+        return await anyio.to_thread.run_sync(future.result, abandon_on_cancel=True, limiter=every)
+    return await asyncio.shield(asyncio.wrap_future(future, loop=loop))
+
+
 class AsyncClient:
-    """For one event loop; else as `Client`."""
+    """For one event loop, of asyncio or trio; else as `Client`."""
 
     def __init__(
         self,
@@ -145,16 +186,14 @@ class AsyncClient:
         budget: Path | Counting | None = None,
         trace: Tell | None = None,
         notice: Tell | None = None,
-        transport: AsyncTransport | None = None,
+        transport: AsyncTransport | httpx.AsyncBaseTransport | None = None,
         pace: Pace | None = None,
     ) -> None:
-        if transport is None:
-            from endpoints_gitops.api.transport import AsyncHttpTransport
+        from endpoints_gitops.api.transport import async_transport_of
 
-            transport = AsyncHttpTransport(connection)
-        self._transport = transport
+        self._transport = async_transport_of(connection, transport)
         self.connection = connection
-        self.calls = Calls(_line(connection, budget, trace, notice, pace))
+        self.calls = Calls(_line(connection, budget, trace, notice, pace, is_in_loop=True))
 
     @property
     def budget(self) -> Counting | None:
@@ -162,20 +201,26 @@ class AsyncClient:
 
     async def drive[T](self, flow: Flow[T]) -> T:
         """Do what the flow says until it returns."""
+        import anyio
+
         happened: Happened = None
         try:
             while True:
                 step = flow.send(happened)
                 if isinstance(step, Sleep):
-                    await asyncio.sleep(step.seconds)
+                    await anyio.sleep(step.seconds)
                     happened = None
                 elif isinstance(step, Work):
-                    happened = await asyncio.to_thread(step.do)
+                    happened = await anyio.to_thread.run_sync(step.do)
+                elif isinstance(step, Join):
+                    happened = await _joined(step.future)
                 else:
-                    happened = await self._transport.send(step)
+                    happened = _outcome(await self._transport.send(step))
         except StopIteration as returned:
             result: T = returned.value
             return result
+        finally:
+            flow.close()
 
     async def close(self) -> None:
         await self._transport.close()

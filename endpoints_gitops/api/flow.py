@@ -94,7 +94,7 @@ class Line:
     """A connection with all that an exchange needs: the budget, the pace, and who is told what.
 
     `trace` gets a line for each request, `notice` one for each long wait. `written` is set once a write has landed, or
-    may have.
+    may have. `is_in_loop`: an event loop drives the exchanges, and must not wait for anything else.
     """
 
     connection: Connection
@@ -104,6 +104,7 @@ class Line:
     notice: Callable[[str], None] = nobody
     written: Event = field(default_factory=Event)
     waits: Waits = field(default_factory=Waits)
+    is_in_loop: bool = False
 
     def mask(self, text: str) -> str:
         return self.connection.key.masked_in(text)
@@ -127,6 +128,7 @@ def exchange(line: Line, request: Request, deadline: Deadline) -> Flow[Answer]:
             line.written.set()
         if isinstance(ended, Answer):
             return ended
+        yield from _pause_budget(line, request, ended)
         pause = _pause_before_next(line, request, ended, attempt)
         if pause is None or pause >= deadline.left:
             raise _told(ended, attempt, line.pace.now() - started)
@@ -166,7 +168,7 @@ def _check_kind_of_key(line: Line, request: Request) -> None:
 
 def _wait_for_budget(line: Line, request: Request, deadline: Deadline) -> Flow[None]:
     while line.budget is not None:
-        wait = yield from _take(line.budget, materialized=request.draws_materialized)
+        wait = yield from _take(line, line.budget, materialized=request.draws_materialized)
         if wait <= 0:
             return
         if wait >= deadline.left:
@@ -175,8 +177,9 @@ def _wait_for_budget(line: Line, request: Request, deadline: Deadline) -> Flow[N
         yield from _wait(line, deadline, wait + line.pace.jitter(0.0, 0.05), "this key's budget of requests is spent")
 
 
-def _take(budget: Counting, *, materialized: bool) -> Flow[float]:
-    if not budget.is_remote:
+def _take(line: Line, budget: Counting, *, materialized: bool) -> Flow[float]:
+    """Another process can hold the file that requests are counted in, for seconds: no event loop waits for it."""
+    if not (budget.is_remote or line.is_in_loop):
         return budget.take(materialized=materialized)
     wait = yield Work(lambda: budget.take(materialized=materialized))
     assert isinstance(wait, float), "what the work gives"
@@ -236,11 +239,24 @@ def _reason(line: Line, reason: str) -> str:
     return one_line(line.mask(reason))
 
 
+def _pause_budget(line: Line, request: Request, error: ApiError) -> Flow[None]:
+    """Let every process of this key wait as long as the server says; a longer wait is a mistake, which is not kept."""
+    budget, wait = line.budget, error.retry_after or 0.0
+    if not isinstance(error, errors.Throttled) or budget is None or not 0 < wait < LONGEST_WAIT:
+        return
+
+    def pause() -> float:
+        budget.pause(wait, materialized=request.draws_materialized)
+        return wait
+
+    if budget.is_remote or line.is_in_loop:
+        yield Work(pause)
+    else:
+        pause()
+
+
 def _pause_before_next(line: Line, request: Request, error: ApiError, attempt: int) -> float | None:
     """How long to wait before the next try; None where there is none."""
-    wait = error.retry_after or 0.0
-    if isinstance(error, errors.Throttled) and line.budget is not None and 0 < wait < LONGEST_WAIT:
-        line.budget.pause(wait, materialized=request.draws_materialized)  # a longer one is a mistake, which is not kept
     if not _may_repeat(request, error):
         return None
     pause = line.pace.pause(attempt)

@@ -69,9 +69,9 @@ class AsyncTransport(Protocol):
 class HttpTransport:
     """Over httpx's client."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._client = _made(httpx.Client, connection)
-        self._proxy = _proxy_of(connection)
+    def __init__(self, connection: Connection, transport: httpx.BaseTransport | None = None) -> None:
+        self._client = _made(httpx.Client, connection, transport)
+        self._proxy = _proxy_of(connection) if transport is None else None
         self._headers = self._client.headers.multi_items()
         self._most_bytes = connection.max_answer_bytes
 
@@ -91,9 +91,9 @@ class HttpTransport:
 class AsyncHttpTransport:
     """Over httpx's async client."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._client = _made(httpx.AsyncClient, connection)
-        self._proxy = _proxy_of(connection)
+    def __init__(self, connection: Connection, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._client = _made(httpx.AsyncClient, connection, transport)
+        self._proxy = _proxy_of(connection) if transport is None else None
         self._headers = self._client.headers.multi_items()
         self._most_bytes = connection.max_answer_bytes
 
@@ -110,6 +110,31 @@ class AsyncHttpTransport:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+def transport_of(connection: Connection, given: Transport | httpx.BaseTransport | None) -> Transport:
+    """What carries requests: HTTP, a transport of httpx, or an app's own. Raises UsageError for an async one."""
+    if given is None or isinstance(given, httpx.BaseTransport):
+        return HttpTransport(connection, given)
+    if isinstance(given, httpx.AsyncBaseTransport):
+        raise _wrong_transport(given, "AsyncEndpoints takes it")
+    return given
+
+
+def async_transport_of(
+    connection: Connection, given: AsyncTransport | httpx.AsyncBaseTransport | None
+) -> AsyncTransport:
+    """The same for an event loop."""
+    if given is None or isinstance(given, httpx.AsyncBaseTransport):
+        return AsyncHttpTransport(connection, given)
+    if isinstance(given, httpx.BaseTransport):
+        raise _wrong_transport(given, "Endpoints takes it")
+    return given
+
+
+def _wrong_transport(given: object, who: str) -> UsageError:
+    kind = "an async transport" if isinstance(given, httpx.AsyncBaseTransport) else "a transport without async"
+    return UsageError(f"{type(given).__name__} is {kind}: {who}", code="usage.transport")
 
 
 class _TooLong(Exception):
@@ -179,10 +204,10 @@ class _Body:
         self.outcome = NoAnswer(reason=reason, status=status, is_too_large=is_too_large)
 
 
-def _made[C](client: Callable[..., C], connection: Connection) -> C:
+def _made[C](client: Callable[..., C], connection: Connection, transport: object) -> C:
     """An HTTP client. Raises UsageError for what the environment says wrongly, with the name of the variable."""
-    if connection.is_plain:  # the environment does not count: proxies would see the key
-        return client(**_settings(connection))
+    if transport is not None or connection.is_plain:  # the environment does not count: proxies would see the key
+        return client(**_settings(connection), transport=transport)
     for _, variable in _proxy_variables():
         _check_proxy(variable, os.environ[variable])
     certificates = next((name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)), None)

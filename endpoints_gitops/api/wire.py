@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from endpoints_gitops.model.json import JsonObject
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +55,16 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Do this, which may wait for another machine."""
+    """Do this, which may wait for another machine or another process."""
 
     do: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Wait for what another flow is asking; its result is what happened, and its exception is raised."""
+
+    future: Future[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +96,6 @@ class NoAnswer:
     is_too_large: bool = False
 
 
-type Step = Send | Sleep | Work
-type Happened = Answer | NotSent | NoAnswer | float | None
+type Step = Send | Sleep | Work | Join
+type Happened = Any  # an Answer, a NotSent or a NoAnswer; of a Work and a Join what they give; of a Sleep None
 type Flow[T] = Generator[Step, Happened, T]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,9 +18,10 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.answers import RunAnswer
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Cache:
-    """Answers by pin and variables. One may be handed to several `Endpoints`.
+    """Answers by pin and variables. One may be handed to several `Endpoints`. Callers that ask for the same at the same
+    time share one request.
 
     An answer that is given again is up to `seconds` older than what the server would say now, on top of the server's
     own cache and of the freshness of a materialised table; `rows.age` says by how much. `most` answers are kept; the
@@ -28,25 +32,61 @@ class Cache:
     most: int = 1_000
     now: Callable[[], float] = time.monotonic
     _kept: OrderedDict[str, tuple[float, RunAnswer]] = field(default_factory=OrderedDict, init=False, repr=False)
+    _asked: dict[str, Future[RunAnswer | None]] = field(default_factory=dict, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not (0 < self.seconds < float("inf") and self.most > 0):
             fix = "cache=30 keeps answers for 30 seconds; leave it away for none"
             raise UsageError("a cache keeps answers for some seconds", fix=fix, code="usage.cache")
+        _CACHES.add(self)
 
     def get(self, key: str) -> tuple[float, RunAnswer] | None:
         """The age of an answer in seconds, and the answer; None where there is none that is young enough."""
         with self._lock:
-            found = self._kept.get(key)
-            if found is None:
-                return None
-            age = self.now() - found[0]
-            if age > self.seconds:
-                del self._kept[key]
-                return None
-            self._kept.move_to_end(key)
-            return age, found[1]
+            return self._young(key)
+
+    def _young(self, key: str) -> tuple[float, RunAnswer] | None:
+        found = self._kept.get(key)
+        if found is None:
+            return None
+        age = self.now() - found[0]
+        if age > self.seconds:
+            del self._kept[key]
+            return None
+        self._kept.move_to_end(key)
+        return age, found[1]
+
+    def _after_fork(self) -> None:
+        """Whoever held the lock, and whoever asked, is not in this process."""
+        self._lock = threading.Lock()
+        self._asked = {}
+
+    def claim(self, key: str) -> tuple[float, RunAnswer] | Future[RunAnswer | None] | None:
+        """The age and the answer; else what a caller who asks already will get; else None: the claim is this caller's,
+        who asks and then settles.
+        """
+        with self._lock:
+            kept = self._young(key)
+            if kept is not None:
+                return kept
+            asked = self._asked.get(key)
+            if asked is None:
+                self._asked[key] = Future()
+            return asked
+
+    def settle(self, key: str, answer: RunAnswer | None = None, error: Exception | None = None) -> None:
+        """End a claim: with an answer, which is kept; with the error of every caller; or with neither, and the next
+        caller asks.
+        """
+        if answer is not None:
+            self.put(key, answer)
+        with self._lock:
+            asked = self._asked.pop(key, None)
+        if asked is not None and error is not None:
+            asked.set_exception(error)
+        elif asked is not None:
+            asked.set_result(answer)
 
     def put(self, key: str, answer: RunAnswer) -> None:
         with self._lock:
@@ -59,3 +99,15 @@ class Cache:
         """Forget every answer."""
         with self._lock:
             self._kept.clear()
+
+
+_CACHES: weakref.WeakSet[Cache] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for cache in tuple(_CACHES):
+        cache._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

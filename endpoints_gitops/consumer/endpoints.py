@@ -5,16 +5,19 @@ Importing this imports next to nothing; the lock is read by `from_lock`, and wha
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 if TYPE_CHECKING:
-    import os
     from pathlib import Path
+
+    import httpx
 
     from endpoints_gitops.api.budget import Counting
     from endpoints_gitops.api.client import AsyncClient, Client
@@ -84,7 +87,8 @@ class _Pinned:
         self._transport = transport
         self._lock = threading.Lock()
         self._made: Caller | None = None
-        self._at_end: Callable[[], object] | None = None
+        self._opened: weakref.WeakKeyDictionary[Any, _Open[AsyncClient]] = weakref.WeakKeyDictionary()
+        _EVERY.add(self)
         self._redirected: tuple[Redirection, Self] | None = None
 
     def _elsewhere(self) -> Self:
@@ -162,6 +166,35 @@ class _Pinned:
             "transport": self._transport,
         }
 
+    def _after_fork(self) -> None:
+        """In a forked child: the parent's connections and files are not used, and not closed either."""
+        raise NotImplementedError
+
+
+class _Open[AnyClient]:
+    """A client that calls share. Who closes it while calls run leaves that to the last of them."""
+
+    def __init__(self, client: AnyClient, close: Callable[[], object]) -> None:
+        self.client = client
+        self.calls = 0
+        self.is_closing = False
+        self.close = weakref.finalize(self, close)
+
+
+_EVERY: Final[weakref.WeakSet[_Pinned]] = weakref.WeakSet()
+_INHERITED: Final[list[object]] = []
+"""Clients of the process that forked this one: nothing of them is closed here, or the parent would lose it."""
+
+
+def _after_fork() -> None:
+    for pinned in tuple(_EVERY):
+        pinned._lock = threading.Lock()
+        pinned._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 
 class Endpoints(_Pinned):
     """Calls pinned endpoints, from any number of threads.
@@ -173,7 +206,7 @@ class Endpoints(_Pinned):
     Make one for the whole app; `close()` it, or use it in a `with`, where the app ends earlier than the process.
     """
 
-    _client: Client | None = None
+    _open: _Open[Client] | None = None
 
     @classmethod
     def from_lock(
@@ -189,7 +222,7 @@ class Endpoints(_Pinned):
         host: str | None = None,
         project_id: int | None = None,
         key: str | None = None,
-        transport: Transport | None = None,
+        transport: Transport | httpx.BaseTransport | None = None,
     ) -> Self:
         """The pins of a lock. No server is asked and no key is looked for before the first call.
 
@@ -236,8 +269,8 @@ class Endpoints(_Pinned):
         After: ApiError (one class for each cause) and ContractBroken (one class for each way).
         """
         call = self._prepare(name, variables, values, limit=_limit, offset=_offset, refresh=_refresh)
-        client, caller = self._elsewhere()._ready()
-        return client.drive(caller.run(client.calls, call))
+        with self._elsewhere()._using() as (client, caller):
+            return client.drive(caller.run(client.calls, call))
 
     def iterate(
         self,
@@ -253,19 +286,20 @@ class Endpoints(_Pinned):
         Rows are only sure to come once each where the query orders them: else a PagingWarning says so, once. Of an
         insight every result: those have no pages.
         """
-        call = self._prepare(name, variables, values)
-        client, caller = self._elsewhere()._ready()
-        return self._pages(client, caller, call, page_size)
+        return self._elsewhere()._pages(self._prepare(name, variables, values), page_size)
 
     def close(self) -> None:
-        """Close every connection. The next call opens new ones."""
+        """Close every connection, when the calls that run in other threads have ended. The next call opens new ones."""
         with self._lock:
-            client, self._client = self._client, None
+            opened, self._open = self._open, None
             redirected, self._redirected = self._redirected, None
+            is_idle = opened is not None and not opened.calls
+            if opened is not None:
+                opened.is_closing = True
         if redirected is not None:
             redirected[1].close()
-        if client is not None and self._at_end is not None:
-            self._at_end()
+        if opened is not None and is_idle:
+            opened.close()
 
     def __enter__(self) -> Self:
         return self
@@ -273,37 +307,59 @@ class Endpoints(_Pinned):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _pages(self, client: Client, caller: Caller, call: Call, size: int | None) -> Iterator[Any]:
-        first = caller.first_page(call, size)
+    def _pages(self, call: Call, size: int | None) -> Iterator[Any]:
+        with self._using() as (_, caller):
+            first = caller.first_page(call, size)
 
         def rows() -> Iterator[Any]:
             page: Page | None = first
             while page is not None:
-                found, page = client.drive(caller.page(client.calls, call, page))
+                with self._using() as (client, caller):
+                    found, page = client.drive(caller.page(client.calls, call, page))
                 yield from found
 
         return rows()
 
-    def _ready(self) -> tuple[Client, Caller]:
+    @contextmanager
+    def _using(self) -> Iterator[tuple[Client, Caller]]:
         with self._lock:
-            if self._client is None or self._made is None:
-                from endpoints_gitops.api.client import Client
+            opened, caller = self._ready()
+            opened.calls += 1
+        try:
+            yield opened.client, caller
+        finally:
+            with self._lock:
+                opened.calls -= 1
+                is_last = opened.is_closing and not opened.calls
+            if is_last:
+                opened.close()
 
-                connection = self._connection()
-                self._client = Client(connection, **self._settings(connection))
-                self._at_end = weakref.finalize(self, self._client.close)
-                self._made = self._made or self._caller(connection)
-            return self._client, self._made
+    def _ready(self) -> tuple[_Open[Client], Caller]:
+        if self._open is None or self._made is None:
+            from endpoints_gitops.api.client import Client
+
+            connection = self._connection()
+            client = Client(connection, **self._settings(connection))
+            self._open = _Open(client, client.close)
+            self._made = self._made or self._caller(connection)
+        return self._open, self._made
+
+    def _after_fork(self) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            opened.close.detach()
+            _INHERITED.append(opened)
 
 
 class AsyncEndpoints(_Pinned):
-    """As `Endpoints`, awaited, in one event loop:
+    """As `Endpoints`, awaited:
 
     async with AsyncEndpoints.from_lock() as endpoints:
         rows = await endpoints.run("monthly_active_users", lookback_days=30)
-    """
 
-    _client: AsyncClient | None = None
+    One serves any number of event loops, of asyncio and trio, one after the other or in threads: each has connections
+    of its own.
+    """
 
     @classmethod
     def from_lock(
@@ -319,7 +375,7 @@ class AsyncEndpoints(_Pinned):
         host: str | None = None,
         project_id: int | None = None,
         key: str | None = None,
-        transport: AsyncTransport | None = None,
+        transport: AsyncTransport | httpx.AsyncBaseTransport | None = None,
     ) -> Self:
         """As `Endpoints.from_lock`."""
         from endpoints_gitops.consumer.locked import find
@@ -348,8 +404,9 @@ class AsyncEndpoints(_Pinned):
     ) -> Rows:
         """As `Endpoints.run`."""
         call = self._prepare(name, variables, values, limit=_limit, offset=_offset, refresh=_refresh)
-        client, caller = self._elsewhere()._ready()
-        return await client.drive(caller.run(client.calls, call))
+        opened, caller = self._elsewhere()._ready()
+        async with _counted(opened) as client:
+            return await client.drive(caller.run(client.calls, call))
 
     def iterate(
         self,
@@ -361,18 +418,21 @@ class AsyncEndpoints(_Pinned):
         **values: object,
     ) -> AsyncIterator[Any]:
         """As `Endpoints.iterate`, for `async for`."""
-        call = self._prepare(name, variables, values)
-        client, caller = self._elsewhere()._ready()
-        return self._pages(client, caller, call, page_size)
+        return self._elsewhere()._pages(self._prepare(name, variables, values), page_size)
 
     async def close(self) -> None:
-        """Close every connection. The next call opens new ones, in whichever loop it is made."""
-        client, self._client = self._client, None
-        redirected, self._redirected = self._redirected, None
+        """Close the connections of this event loop, when the calls that run in it have ended. The next call opens new
+        ones.
+        """
+        with self._lock:
+            opened = self._opened.pop(_running_loop(), None)
+            redirected, self._redirected = self._redirected, None
         if redirected is not None:
             await redirected[1].close()
-        if client is not None:
-            await client.close()
+        if opened is not None:
+            opened.is_closing = True
+            if not opened.calls:
+                await opened.client.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -380,28 +440,69 @@ class AsyncEndpoints(_Pinned):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _pages(self, client: AsyncClient, caller: Caller, call: Call, size: int | None) -> AsyncIterator[Any]:
-        first = caller.first_page(call, size)
+    def _pages(self, call: Call, size: int | None) -> AsyncIterator[Any]:
+        first = self._calls(self._connection).first_page(call, size)
 
         async def rows() -> AsyncIterator[Any]:
             page: Page | None = first
             while page is not None:
-                found, page = await client.drive(caller.page(client.calls, call, page))
+                opened, caller = self._ready()
+                async with _counted(opened) as client:
+                    found, page = await client.drive(caller.page(client.calls, call, page))
                 for each in found:
                     yield each
 
         return rows()
 
-    def _ready(self) -> tuple[AsyncClient, Caller]:
-        if self._client is None or self._made is None:
+    def _ready(self) -> tuple[_Open[AsyncClient], Caller]:
+        loop = _running_loop()
+        with self._lock:
+            opened = self._opened.get(loop)
+            if opened is not None and self._made is not None:
+                return opened, self._made
             from endpoints_gitops.api.client import AsyncClient
 
             connection = self._connection()
-            self._client = AsyncClient(connection, **self._settings(connection))
-            if self._client.budget is not None:
-                self._at_end = weakref.finalize(self, self._client.budget.close)  # the rest needs the loop
-            self._made = self._made or self._caller(connection)
-        return self._client, self._made
+            client = AsyncClient(connection, **self._settings(connection))
+            opened = _Open(client, client.budget.close if client.budget is not None else int)  # the rest needs the loop
+            self._opened[loop] = opened
+        return opened, self._calls(lambda: connection)
+
+    def _calls(self, connection: Callable[[], Connection]) -> Caller:
+        if self._made is None:
+            self._made = self._caller(connection())
+        return self._made
+
+    def _after_fork(self) -> None:
+        inherited, self._opened = self._opened, weakref.WeakKeyDictionary()
+        for opened in tuple(inherited.values()):
+            opened.close.detach()
+            _INHERITED.append(opened)
+
+
+def _running_loop() -> object:
+    """The event loop of asyncio or of trio that is running. Raises RuntimeError outside of both."""
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio")
+        if trio is None:
+            raise
+        return trio.lowlevel.current_trio_token()
+
+
+@asynccontextmanager
+async def _counted(opened: _Open[AsyncClient]) -> AsyncIterator[AsyncClient]:
+    """The client for one call; the last one closes a client that was closed meanwhile."""
+    opened.calls += 1
+    try:
+        yield opened.client
+    finally:
+        opened.calls -= 1
+        if opened.is_closing and not opened.calls:
+            await opened.client.close()
 
 
 def _cache(said: float | Cache | None) -> Cache | None:
@@ -413,8 +514,6 @@ def _cache(said: float | Cache | None) -> Cache | None:
 
 
 def _budget(connection: Connection, url: str | None) -> Path | Counting:
-    import os
-
     from endpoints_gitops.workspace.state import state_folder
 
     if url is None:

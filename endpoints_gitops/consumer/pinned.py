@@ -19,7 +19,7 @@ from endpoints_gitops.api.errors import (
     VersionNotFound,
 )
 from endpoints_gitops.api.run_pages import PAGE_ROWS, UNSTABLE_ORDER, Page, may_be_cut
-from endpoints_gitops.api.wire import Flow
+from endpoints_gitops.api.wire import Flow, Join
 from endpoints_gitops.consumer.cache import Cache
 from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
 from endpoints_gitops.consumer.errors import ContractBroken, ContractWarning, PagingWarning
@@ -100,13 +100,33 @@ class Caller:
 
     def run(self, calls: Calls, call: Call) -> Flow[Rows]:
         """The rows of one answer. Raises ApiError, ContractBroken."""
-        kept = self._kept(call)
-        if kept is not None:
-            return self._rows(call, kept[1], age=kept[0])
-        answer = yield from self._asked(calls, call)
-        rows = self._rows(call, answer)
-        if self.cache is not None:
-            self.cache.put(self._key(call), answer)
+        cache, key = self.cache, self._key(call)
+        if cache is None or call.refresh in ("force", "direct"):
+            answer = yield from self._asked(calls, call)
+            rows = self._rows(call, answer)
+            if cache is not None:
+                cache.put(key, answer)
+            return rows
+        while (claimed := cache.claim(key)) is not None:
+            if isinstance(claimed, tuple):
+                return self._rows(call, claimed[1], age=claimed[0])
+            shared = yield Join(claimed)
+            if shared is not None:
+                return self._rows(call, shared)
+        return (yield from self._ask_for_all(calls, call, cache, key))
+
+    def _ask_for_all(self, calls: Calls, call: Call, cache: Cache, key: str) -> Flow[Rows]:
+        """Ask for every caller who waits for the same. Who gives up leaves it to the next one."""
+        try:
+            answer = yield from self._asked(calls, call)
+            rows = self._rows(call, answer)
+        except EndpointsError as error:
+            cache.settle(key, error=error)
+            raise
+        except BaseException:
+            cache.settle(key)
+            raise
+        cache.settle(key, answer)
         return rows
 
     def page(self, calls: Calls, call: Call, page: Page) -> Flow[tuple[Rows, Page | None]]:
@@ -157,11 +177,7 @@ class Caller:
                 "it stopped at 100 rows, where the server stops if the query has no LIMIT: "
                 "`_limit` asks for more, `iterate` for all",
             )
-        return rows_of(call.pin, answer, has_more=has_more, age=age)
-
-    def _kept(self, call: Call) -> tuple[float, RunAnswer] | None:
-        asks_anew = call.refresh in ("force", "direct")
-        return None if self.cache is None or asks_anew else self.cache.get(self._key(call))
+        return rows_of(call.pin, answer, has_more=has_more, age=age, is_shared=self.cache is not None)
 
     def _key(self, call: Call) -> str:
         return f"{self.host} {call.key}"

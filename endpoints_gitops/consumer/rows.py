@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
 from endpoints_gitops.consumer.checking import HOGQL, typed_columns
 from endpoints_gitops.consumer.errors import ResultsBroken, UnreadableValue
 from endpoints_gitops.consumer.insights import records
-from endpoints_gitops.consumer.values import Reader, nullable, reader
+from endpoints_gitops.consumer.values import Reader, holds_containers, nullable, own, reader
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.pin import Pin
@@ -116,13 +116,18 @@ class Shape:
 
 @lru_cache(maxsize=1024)
 def shape_of(columns: tuple[str, ...], types: tuple[str, ...]) -> Shape:
-    readers = ((place, nullable(reader(written))) for place, written in enumerate(types))
+    readers = ((place, nullable(reader(written)) or _owner(written)) for place, written in enumerate(types))
     return Shape(
         columns=columns,
         types=types,
         places={name: place for place, name in enumerate(columns) if columns.count(name) == 1},
         readers=tuple((place, read) for place, read in readers if read is not None),
     )
+
+
+def _owner(written: str) -> Reader | None:
+    """What makes lists and objects the caller's own: those of an answer may be in a cache."""
+    return own if holds_containers(written) else None
 
 
 class Rows(Sequence[Any]):
@@ -133,7 +138,14 @@ class Rows(Sequence[Any]):
     """
 
     def __init__(
-        self, pin: Pin, answer: RunAnswer, *, results: Sequence[Any], has_more: bool | None = False, age: float = 0.0
+        self,
+        pin: Pin,
+        answer: RunAnswer,
+        *,
+        results: Sequence[Any],
+        has_more: bool | None = False,
+        age: float = 0.0,
+        is_shared: bool = False,
     ) -> None:
         self.pin = pin
         self.columns: tuple[str, ...] = answer.columns or ()
@@ -146,11 +158,18 @@ class Rows(Sequence[Any]):
         """Seconds that this answer has lain in the cache of this process: what the cache adds to staleness."""
         self.is_from_table = answer.materialized
         """Whether the server read a materialised table."""
-        self.raw: JsonObject = answer.raw
-        """The whole answer as it came. Change nothing in it: the cache may hold it too."""
+        self._raw: JsonObject = answer.raw
+        self._is_shared = is_shared
         self._results = results
         self._shape = shape_of(self.columns, self.types)
         self._is_insight = answer.columns is None
+
+    @property
+    def raw(self) -> JsonObject:
+        """The whole answer as it came."""
+        if self._is_shared:
+            self._raw, self._is_shared = own(self._raw), False
+        return self._raw
 
     @property
     def version(self) -> int:
@@ -277,17 +296,29 @@ def _unpickled(kind: type[Rows], state: dict[str, Any]) -> Rows:
 
 
 def rows_of(
-    pin: Pin, answer: RunAnswer, *, results: list[Any] | None = None, has_more: bool | None = False, age: float = 0.0
+    pin: Pin,
+    answer: RunAnswer,
+    *,
+    results: list[Any] | None = None,
+    has_more: bool | None = False,
+    age: float = 0.0,
+    is_shared: bool = False,
 ) -> Rows:
-    """What an app gets for an answer; `results` are those of its rows that count. Raises ResultsBroken for an insight
-    whose results are not of its kind.
+    """What an app gets for an answer; `results` are those of its rows that count. `is_shared`: a cache gives the same
+    answer to others, who see no change that is made to these rows. Raises ResultsBroken for an insight whose results
+    are not of its kind.
     """
+    if is_shared and answer.columns is None:
+        raw = own(answer.raw)
+        sent = raw["results"]
+        answer = replace(answer, raw=raw, results=sent if isinstance(sent, list) else [sent])
+        is_shared = False
     found: Sequence[Any] = answer.results if results is None else results
     if answer.columns is None:
         if pin.kind == HOGQL:
             raise ResultsBroken(pin, "there are no columns in the answer")
         found = records(pin, found)
-    return Rows(pin, answer, results=found, has_more=has_more, age=age)
+    return Rows(pin, answer, results=found, has_more=has_more, age=age, is_shared=is_shared)
 
 
 def _types(pin: Pin, answer: RunAnswer) -> tuple[str, ...]:

@@ -36,6 +36,23 @@ def nullable(read: Reader | None) -> Reader | None:
     return None if read is None else lambda value: None if value is None else read(value)
 
 
+def own(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
+    """The same value, with lists and objects that nobody else holds."""
+    if isinstance(value, list):
+        return [own(item) for item in value]
+    if isinstance(value, dict):
+        return {key: own(item) for key, item in value.items()}
+    return value
+
+
+def holds_containers(written: str) -> bool:
+    """Whether values of a type can be lists or objects in JSON."""
+    return not parse_type(written).name.startswith(_TEXTS)
+
+
+_TEXTS: Final = ("String", "FixedString", "UUID", "Enum", "IPv", "string")
+
+
 def _array(arguments: Sequence[str]) -> Reader | None:
     item = nullable(reader(arguments[0])) if arguments else None
     return None if item is None else lambda value: [item(each) for each in _list(value)]
@@ -52,13 +69,13 @@ def _read_tuple(items: list[Reader | None], value: Any) -> Any:  # noqa: ANN401 
     """Tuples whose elements have names can come as objects."""
     if isinstance(value, Mapping):
         pairs = zip(items, value.items(), strict=True)
-        return {key: read(each) if read else each for read, (key, each) in pairs}
-    return [read(each) if read else each for read, each in zip(items, _list(value), strict=True)]
+        return {key: read(each) if read else own(each) for read, (key, each) in pairs}
+    return [read(each) if read else own(each) for read, each in zip(items, _list(value), strict=True)]
 
 
 def _map(arguments: Sequence[str]) -> Reader | None:
-    key, item = (nullable(reader(each)) or _same for each in arguments) if len(arguments) == 2 else (_same, _same)
-    if key is _same and item is _same:
+    key, item = (nullable(reader(each)) or own for each in arguments) if len(arguments) == 2 else (own, own)
+    if key is own and item is own:
         return None
     return lambda value: {key(name): item(each) for name, each in _mapping(value).items()}
 

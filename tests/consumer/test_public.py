@@ -74,7 +74,7 @@ def test_a_script_need_not_close_anything(create, server, lock):
     """From Python 3.13 on, what is left open is a warning."""
     endpoints = library.Endpoints.from_lock(lock(create("one")), host=server.url, project_id=1, key=server.key)
     endpoints.run("one")
-    budget = endpoints._client.budget
+    budget = endpoints._open.client.budget
     assert budget.left()
     del endpoints
     gc.collect()

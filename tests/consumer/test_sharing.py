@@ -1,0 +1,299 @@
+"""One client for many: forked processes, event loops, threads that close, and callers who ask for the same."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from endpoints_gitops import AsyncEndpoints, Cache, Endpoints, Throttled, UsageError
+from endpoints_gitops.api.connection import Connection
+from endpoints_gitops.api.transport import transport_of
+from endpoints_gitops.model.secret import Secret
+
+CONNECTION = Connection(host="https://h.test", project_id=1, key=Secret("phx_k"))
+COLUMNS = {"columns": ["n"], "types": [["n", "UInt64"]], "hasMore": False, "endpoint_version": 1}
+
+
+class Canned(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Answers with the number of the request; holds each until it is let go."""
+
+    def __init__(self, *, holds: bool = False, status: int = 200, results=None) -> None:
+        self.requests = 0
+        self.begun, self.released = threading.Event(), threading.Event()
+        self.status, self.results = status, results
+        if not holds:
+            self.released.set()
+
+    def _answer(self) -> httpx.Response:
+        self.requests += 1
+        self.begun.set()
+        assert self.released.wait(30)
+        if self.status != 200:
+            return httpx.Response(self.status, json={"detail": "no"}, headers={"Retry-After": "90"})
+        return httpx.Response(200, json={**COLUMNS, "results": self.results or [[self.requests]]})
+
+    def handle_request(self, _request: httpx.Request) -> httpx.Response:
+        return self._answer()
+
+    async def handle_async_request(self, _request: httpx.Request) -> httpx.Response:
+        return await asyncio.to_thread(self._answer)
+
+
+@pytest.fixture
+def make(lock, create, server):
+    """Makes clients of one pinned endpoint: `make(AsyncEndpoints, transport=…)`."""
+    path = lock(create("one", "SELECT 1 AS n"))
+
+    def made(kind=Endpoints, **more):
+        more = {"host": server.url, "project_id": 1, "key": server.key, "contract": "off", **more}
+        return kind.from_lock(path, **more)
+
+    return made
+
+
+def in_child(work) -> int:
+    """The exit status of a forked child that did this."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1]
+
+
+def test_a_forked_child_has_connections_and_files_of_its_own(make, server):
+    with make() as endpoints:
+        endpoints.run("one")
+        parent = endpoints._open
+
+        def call() -> None:
+            assert endpoints._open is None
+            assert endpoints.run("one")[0].n == 1
+            mine = endpoints._open
+            assert mine.client._transport is not parent.client._transport
+            assert mine.client.budget is not parent.client.budget
+            endpoints.close()
+
+        assert in_child(call) == 0
+        assert endpoints._open is parent
+        assert endpoints.run("one")[0].n == 1, "the child closed a connection of its parent"
+    assert len(server.requests) == 3
+
+
+def test_a_fork_while_a_lock_is_held_leaves_no_child_waiting(make):
+    endpoints = make(cache=60)
+    cache = endpoints._cache
+    assert cache.claim("another thread asks for this") is None
+    with endpoints._lock, cache._lock:
+
+        def call() -> None:
+            assert endpoints.run("one")[0].n == 1
+            assert cache.claim("another thread asks for this") is None, "whoever asks is not in this process"
+
+        assert in_child(call) == 0
+    endpoints.close()
+
+
+def test_rows_of_an_iterator_go_on_in_a_child(make):
+    endpoints = make()
+    rows = endpoints.iterate("one", page_size=1)
+
+    def call() -> None:
+        assert [row.n for row in rows] == [1]
+
+    assert in_child(call) == 0
+    assert [row.n for row in rows] == [1]
+    endpoints.close()
+
+
+def test_an_iterator_holds_its_client(make):
+    rows = make().iterate("one")
+    gc.collect()
+    assert [row.n for row in rows] == [1]
+
+
+def test_closing_waits_for_the_calls_that_run(make):
+    canned = Canned(holds=True)
+    endpoints = make(transport=canned)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(endpoints.run, "one")
+        assert canned.begun.wait(30)
+        held = endpoints._open
+        endpoints.close()
+        assert held.close.alive
+        canned.released.set()
+        assert running.result(30)[0].n == 1
+    assert not held.close.alive
+    assert endpoints.run("one")[0].n == 2, "the next call opens new connections"
+    endpoints.close()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_one_async_client_in_several_loops(make):
+    def calls() -> list[int]:
+        endpoints = make(AsyncEndpoints)
+
+        async def call() -> int:
+            return (await endpoints.run("one"))[0].n
+
+        with ThreadPoolExecutor(3) as threads:
+            return [asyncio.run(call()), asyncio.run(call()), *threads.map(lambda _: asyncio.run(call()), range(3))]
+
+    assert calls() == [1] * 5
+    gc.collect()  # connections that nobody closed before their loop ended
+
+
+def test_an_async_client_waits_under_trio(make):
+    trio = pytest.importorskip("trio")
+    statuses = [429, 200]
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        status = statuses.pop(0)
+        return httpx.Response(status, json={**COLUMNS, "results": [[1]]}, headers={"Retry-After": "0.01"})
+
+    endpoints = make(AsyncEndpoints, transport=httpx.MockTransport(answer))
+    rows = trio.run(endpoints.run, "one")
+    assert (rows[0].n, statuses) == (1, [])
+
+
+def test_closing_in_a_loop_waits_for_the_calls_of_that_loop(make):
+    canned = Canned(holds=True)
+    endpoints = make(AsyncEndpoints, transport=canned)
+
+    async def play() -> int:
+        call = asyncio.create_task(endpoints.run("one"))
+        await asyncio.to_thread(canned.begun.wait, 30)
+        await endpoints.close()
+        canned.released.set()
+        return (await call)[0].n
+
+    assert asyncio.run(play()) == 1
+
+
+def test_no_event_loop_waits_for_the_file_that_requests_are_counted_in(make):
+    endpoints = make(AsyncEndpoints, transport=Canned())
+    path = os.path.join(os.environ["ENDPOINTS_GITOPS_STATE"], "budgets.sqlite")  # noqa: PTH118 - a text
+
+    async def play() -> None:
+        await endpoints.run("one")
+        holder = sqlite3.connect(path, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        call = asyncio.create_task(endpoints.run("one"))
+        for _ in range(100):  # the loop turns while the file is held
+            await asyncio.sleep(0)
+        assert not call.done()
+        holder.execute("COMMIT")
+        holder.close()
+        assert (await call)[0].n == 2
+        await endpoints.close()
+
+    asyncio.run(play())
+
+
+def test_callers_of_the_same_share_one_request(make):
+    canned = Canned(holds=True)
+    endpoints = make(transport=canned, cache=60)
+    with ThreadPoolExecutor(20) as threads:
+        calls = [threads.submit(endpoints.run, "one") for _ in range(20)]
+        assert canned.begun.wait(30)
+        canned.released.set()
+        assert {call.result(30)[0].n for call in calls} == {1}
+    assert canned.requests == 1
+    endpoints.close()
+
+
+def test_tasks_and_loops_share_one_request(make):
+    canned = Canned(holds=True)
+    cache = Cache(seconds=60)
+    endpoints = make(AsyncEndpoints, transport=canned, cache=cache)
+
+    async def play(count: int) -> set[int]:
+        calls = [asyncio.create_task(endpoints.run("one")) for _ in range(count)]
+        await asyncio.to_thread(canned.begun.wait, 30)
+        canned.released.set()
+        found = {(await call)[0].n for call in calls}
+        await endpoints.close()
+        return found
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(lambda _: asyncio.run(play(10)), range(2))) == [{1}, {1}]
+    assert canned.requests == 1
+
+
+def test_who_waits_for_a_failed_request_gets_its_error(make):
+    canned = Canned(holds=True, status=429)
+    endpoints = make(transport=canned, cache=60, max_wait=1)
+    with ThreadPoolExecutor(5) as threads:
+        calls = [threads.submit(endpoints.run, "one") for _ in range(5)]
+        assert canned.begun.wait(30)
+        canned.released.set()
+        for call in calls:
+            with pytest.raises(Throttled):
+                call.result(30)
+    assert endpoints._cache._asked == {}
+    endpoints.close()
+
+
+def test_a_caller_who_is_cancelled_cancels_nobody_else(make):
+    canned = Canned(holds=True)
+    endpoints = make(AsyncEndpoints, transport=canned, cache=60)
+
+    async def play() -> int:
+        first = asyncio.create_task(endpoints.run("one"))
+        await asyncio.to_thread(canned.begun.wait, 30)
+        waiting = [asyncio.create_task(endpoints.run("one")) for _ in range(3)]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        waiting[0].cancel()
+        first.cancel()
+        await asyncio.gather(first, waiting[0], return_exceptions=True)
+        canned.released.set()
+        found = [(await call)[0].n for call in waiting[1:]]
+        await endpoints.close()
+        return len(set(found))
+
+    assert asyncio.run(play()) == 1
+    assert canned.requests == 2, "the next one asks, for both"
+
+
+def test_what_one_caller_changes_no_other_sees(make):
+    body = {**COLUMNS, "types": [["n", "Array(String)"]], "results": [[["a"]]]}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
+    endpoints = make(transport=transport, cache=60)
+    rows = endpoints.run("one")
+    rows[0].n.append("b")
+    rows.as_dicts()[0]["n"].append("b")
+    rows.column("n")[0].append("b")
+    rows.raw["results"][0][0].append("b")
+    for _ in range(2):
+        again = endpoints.run("one")
+        assert (again[0].n, again.column("n"), again.raw["results"]) == (["a"], [["a"]], [[["a"]]])
+    endpoints.close()
+
+
+def test_an_async_transport_is_for_async_endpoints():
+    with pytest.raises(UsageError, match=r"^ASGITransport is an async transport: AsyncEndpoints takes it$"):
+        transport_of(CONNECTION, httpx.ASGITransport(app=lambda *_: None))
+
+
+def test_a_transport_that_answers_with_something_else_is_named(make):
+    class Other:
+        def send(self, _request):
+            return httpx.Response(200)
+
+        def close(self):
+            pass
+
+    with pytest.raises(UsageError, match="`send` gave a Response; it gives an Answer, a NotSent or a NoAnswer"):
+        make(transport=Other()).run("one")
