@@ -21,9 +21,7 @@ from endpoints_gitops.errors import UsageError
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    import httpx
-
-    from endpoints_gitops.api.transport import AsyncTransport, Transport
+    from endpoints_gitops.api.transport import AnyAsyncTransport, AnyTransport
 
 type Tell = Callable[[str], None]
 
@@ -88,7 +86,7 @@ class Client:
         budget: Path | Counting | None = None,
         trace: Tell | None = None,
         notice: Tell | None = None,
-        transport: Transport | httpx.BaseTransport | None = None,
+        transport: AnyTransport | None = None,
         pace: Pace | None = None,
     ) -> None:
         from endpoints_gitops.api.transport import transport_of
@@ -186,7 +184,7 @@ class AsyncClient:
         budget: Path | Counting | None = None,
         trace: Tell | None = None,
         notice: Tell | None = None,
-        transport: AsyncTransport | httpx.AsyncBaseTransport | None = None,
+        transport: AnyAsyncTransport | None = None,
         pace: Pace | None = None,
     ) -> None:
         from endpoints_gitops.api.transport import async_transport_of

@@ -66,6 +66,10 @@ class AsyncTransport(Protocol):
         """Close every connection."""
 
 
+type AnyTransport = Transport | httpx.BaseTransport
+type AnyAsyncTransport = AsyncTransport | httpx.AsyncBaseTransport
+
+
 class HttpTransport:
     """Over httpx's client."""
 
@@ -112,7 +116,7 @@ class AsyncHttpTransport:
         await self._client.aclose()
 
 
-def transport_of(connection: Connection, given: Transport | httpx.BaseTransport | None) -> Transport:
+def transport_of(connection: Connection, given: AnyTransport | None) -> Transport:
     """What carries requests: HTTP, a transport of httpx, or an app's own. Raises UsageError for an async one."""
     if given is None or isinstance(given, httpx.BaseTransport):
         return HttpTransport(connection, given)
@@ -121,9 +125,7 @@ def transport_of(connection: Connection, given: Transport | httpx.BaseTransport 
     return given
 
 
-def async_transport_of(
-    connection: Connection, given: AsyncTransport | httpx.AsyncBaseTransport | None
-) -> AsyncTransport:
+def async_transport_of(connection: Connection, given: AnyAsyncTransport | None) -> AsyncTransport:
     """The same for an event loop."""
     if given is None or isinstance(given, httpx.AsyncBaseTransport):
         return AsyncHttpTransport(connection, given)

@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import httpx
-
     from endpoints_gitops.api.budget import Counting
     from endpoints_gitops.api.client import AsyncClient, Client
     from endpoints_gitops.api.connection import Connection
     from endpoints_gitops.api.run_pages import Page
-    from endpoints_gitops.api.transport import AsyncTransport, Transport
+    from endpoints_gitops.api.transport import AnyAsyncTransport, AnyTransport
     from endpoints_gitops.consumer.cache import Cache
     from endpoints_gitops.consumer.locked import Locked
     from endpoints_gitops.consumer.pinned import Call, Caller
@@ -222,7 +220,7 @@ class Endpoints(_Pinned):
         host: str | None = None,
         project_id: int | None = None,
         key: str | None = None,
-        transport: Transport | httpx.BaseTransport | None = None,
+        transport: AnyTransport | None = None,
     ) -> Self:
         """The pins of a lock. No server is asked and no key is looked for before the first call.
 
@@ -375,7 +373,7 @@ class AsyncEndpoints(_Pinned):
         host: str | None = None,
         project_id: int | None = None,
         key: str | None = None,
-        transport: AsyncTransport | httpx.AsyncBaseTransport | None = None,
+        transport: AnyAsyncTransport | None = None,
     ) -> Self:
         """As `Endpoints.from_lock`."""
         from endpoints_gitops.consumer.locked import find
