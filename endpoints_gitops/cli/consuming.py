@@ -184,4 +184,4 @@ def pins(count: int) -> str:
 def _by_name(folder: Path) -> dict[str, LoadedDefinition]:
     from endpoints_gitops.workspace.definitions import read_all
 
-    return {loaded.name: loaded for loaded in read_all(folder)} if folder.is_dir() else {}
+    return {loaded.name: loaded for loaded in read_all(folder, is_parsed=False)} if folder.is_dir() else {}

@@ -77,6 +77,7 @@ class Context:
         """The definitions folder, which need not exist. Raises UsageError for that of another configuration."""
         from endpoints_gitops.workspace.configuration import definitions_folder, refuse_other_project
 
+        surround_parser(self.console)
         folder = definitions_folder(self.configuration, self.environment, self.arguments.dir)
         refuse_other_project(self.configuration, folder, self.console.environment)
         return folder
@@ -89,10 +90,20 @@ class Context:
 
     @cached_property
     def definitions(self) -> tuple[LoadedDefinition, ...]:
-        """Every definition in the folder. Raises InvalidInput with every mistake, UsageError without a folder."""
-        from endpoints_gitops.workspace.definitions import read_all
+        """Every definition in the folder; the HogQL of those alone is parsed that the command line means.
 
-        return read_all(self.folder)
+        Raises InvalidInput with every mistake, UsageError without a folder.
+        """
+        from endpoints_gitops.workspace.selection import read_selected
+
+        arguments = self.arguments
+        selectors = getattr(arguments, "selectors", None) or getattr(arguments, "names", None) or ()
+        return read_selected(
+            selectors,
+            folder=self.folder,
+            environment=self.environment.name,
+            configuration=self.naming_configuration,
+        )
 
     @cached_property
     def access(self) -> Access:
@@ -251,6 +262,25 @@ class Context:
             pattern.startswith((CHANGED, TAG)) or "/" in pattern or Path(pattern).exists() for pattern in patterns
         )
         return self.definitions if about_files and self.folder.is_dir() else ()
+
+
+def surround_parser(console: Console) -> None:
+    """Keep what this command finds out about slow queries for the next one, and say what it waits for.
+
+    For commands that work on definitions: the parser is not loaded for others.
+    """
+    from endpoints_gitops.hogql.parser import SECONDS, Unfinished, surround
+
+    def unfinished() -> Unfinished:
+        from endpoints_gitops.workspace.state import UnfinishedQueries, state_folder
+
+        return UnfinishedQueries(state_folder(console.environment) / "unfinished")
+
+    def say(sql: str) -> None:
+        start = " ".join(sql[:80].split())
+        console.say(f"still parsing, for {SECONDS:g} s at most: {start}{'…' if len(sql) > len(start) else ''}")
+
+    surround(unfinished=unfinished, on_slow=say)
 
 
 def _outside(selector: str, patterns: Sequence[str]) -> UsageError:

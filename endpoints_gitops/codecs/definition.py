@@ -24,17 +24,19 @@ __all__ = ["LARGEST_FILE", "read_definition"]
 type ReadBeside = Callable[[str], bytes]
 
 
-def read_definition(path: str, content: bytes, read_beside: ReadBeside) -> LoadedDefinition:
+def read_definition(path: str, content: bytes, read_beside: ReadBeside, *, is_parsed: bool = True) -> LoadedDefinition:
     """The definition that a file holds.
 
     `path` is what messages name. `read_beside` gets the text of `query_file` and returns that file's bytes; an OSError
-    or EndpointsError that it raises becomes a problem of this file. Raises InvalidInput with every problem of the file.
+    or EndpointsError that it raises becomes a problem of this file. Without `is_parsed` the HogQL is not parsed,
+    which the definition says under `unchecked`. Raises InvalidInput with every problem of the file.
     """
     file = _File(path=path, text=decode(path, content))
     value = _value(file)
     definition = _validated(file, value)
     query = _query(file, value, read_beside)
-    check = _checked(file, value, query) if query else QueryCheck()
+    unparsed = QueryCheck(unchecked="no selector names this definition") if query and not is_parsed else None
+    check = unparsed or (_checked(file, value, query) if query else QueryCheck())
     if definition is None or file.problems:
         raise InvalidInput(first_problems(file.problems))
     return LoadedDefinition(

@@ -16,11 +16,13 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from hashlib import sha256
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 type Tree = dict[str, Any]
 
@@ -76,6 +78,35 @@ class ParserUnavailable(ParseFailure):
 
     def __init__(self) -> None:
         super().__init__("PostHog's parser is not available here: the package hogql-parser-rs has no build for Windows")
+
+
+class Unfinished(Protocol):
+    """What is known of queries that the parser could not finish, by key; kept from one command to the next."""
+
+    def reason(self, key: str) -> str | None:
+        """Why the query of this key cannot be parsed; None where nothing is known."""
+
+    def add(self, key: str, reason: str) -> None:
+        """Keep why a query cannot be parsed."""
+
+
+@dataclass(slots=True)
+class _Surroundings:
+    """What the program around the parser offers: a memory, and somebody to tell what takes long."""
+
+    unfinished: Callable[[], Unfinished] | None = None
+    on_slow: Callable[[str], None] | None = None
+
+
+_SURROUNDINGS: Final = _Surroundings()
+
+
+def surround(*, unfinished: Callable[[], Unfinished] | None, on_slow: Callable[[str], None] | None = None) -> None:
+    """Keep what cannot be parsed in `unfinished()`, and call `on_slow` with each query that takes longer than a second.
+
+    For the whole process, as the parser's own memory is; None takes them away. `unfinished` is called when needed.
+    """
+    _SURROUNDINGS.unfinished, _SURROUNDINGS.on_slow = unfinished, on_slow
 
 
 def parse(sql: str) -> Tree:
@@ -173,16 +204,31 @@ def _answer_of_process(sql: str) -> str:
         raise ParserUnavailable
     from endpoints_gitops.hogql.parser_processes import POOL, ParserDied
 
+    on_slow, open_unfinished = _SURROUNDINGS.on_slow, _SURROUNDINGS.unfinished
+    unfinished = open_unfinished() if open_unfinished is not None else None
+    key = _key(sql, installed.origin) if unfinished is not None else ""
+    if unfinished is not None and (reason := unfinished.reason(key)):
+        raise ParserTimeout(reason)
     try:
-        return POOL.parse(sql, SECONDS, Path(installed.origin).parent.parent)
+        folder = Path(installed.origin).parent.parent
+        return POOL.parse(sql, SECONDS, folder, on_slow and partial(on_slow, sql))
     except ParserDied as death:
-        if death.is_timeout:
-            raise ParserTimeout(f"the query could not be parsed within {SECONDS:g} seconds") from None
         if death.is_stopped:
             raise ParserStopped("the process that parsed the query was stopped") from None
-        raise ParserTimeout(f"the parser ended with status {death.status} on this query") from None
+        reason = f"the parser ended with status {death.status} on this query"
+        if death.is_timeout:
+            reason = f"the query could not be parsed within {SECONDS:g} seconds"
+        if unfinished is not None:
+            unfinished.add(key, reason)
+        raise ParserTimeout(reason) from None
     except OSError as error:
         raise ParserStopped(f"the parser could not be started: {error.strerror or error}") from None
+
+
+def _key(sql: str, parser: str) -> str:
+    """Another parser, or more time, may finish what this one does not."""
+    found = Path(parser).parent.stat()
+    return sha256(f"{found.st_mtime_ns} {SECONDS}\0{sql}".encode()).hexdigest()
 
 
 def _tree(answer: str, hook: Callable[[Tree], Tree] | None = None) -> Tree | ParseFailure:

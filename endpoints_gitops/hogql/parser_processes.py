@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
 
@@ -21,6 +23,9 @@ from endpoints_gitops.hogql.parser_child import ANSWER, REQUEST
 
 MOST_PROCESSES: Final = 8
 """Queries that are parsed at the same time; more of them wait."""
+
+SLOW_SECONDS: Final = 1.0
+"""After this time a user is told what the command waits for."""
 
 
 class ParserDied(Exception):
@@ -57,7 +62,7 @@ class ParserProcess:
     def is_alive(self) -> bool:
         return self._popen.poll() is None
 
-    def parse(self, query: bytes, seconds: float) -> bytes:
+    def parse(self, query: bytes, seconds: float, on_slow: Callable[[], None] | None = None) -> bytes:
         """The parser's answer. Raises ParserDied; after any exception the process is of no more use."""
         request = memoryview(REQUEST.pack(seconds, len(query)) + query)
         try:
@@ -65,6 +70,8 @@ class ParserProcess:
                 request = request[os.write(_descriptor(self._popen.stdin), request) :]
         except BrokenPipeError:
             raise ParserDied(self._popen.wait()) from None
+        if on_slow is not None and not select.select([_descriptor(self._popen.stdout)], [], [], SLOW_SECONDS)[0]:
+            on_slow()
         (length,) = ANSWER.unpack(self._read(ANSWER.size))
         return self._read(length)
 
@@ -104,18 +111,19 @@ class ParserPool:
     def __init__(self) -> None:
         self._reset()
 
-    def parse(self, query: str, seconds: float, folder: Path) -> str:
+    def parse(self, query: str, seconds: float, folder: Path, on_slow: Callable[[], None] | None = None) -> str:
         """The parser's answer to a query, given up after `seconds`. Raises ParserDied.
 
-        `folder` is where `hogql_parser_rs` is installed. An exception that arrives meanwhile, such as
-        KeyboardInterrupt, kills the process and is raised at once.
+        `on_slow` is called once where the answer takes longer than SLOW_SECONDS. `folder` is where `hogql_parser_rs` is
+        installed. An exception that arrives meanwhile, such as KeyboardInterrupt, kills the process and is raised at
+        once.
         """
         with self._slots:
             if self._is_closed:
                 raise ParserDied(-signal.SIGTERM)
             process = self._idle_process() or self._start(folder)
             try:
-                answer = process.parse(query.encode(), seconds)
+                answer = process.parse(query.encode(), seconds, on_slow)
             except BaseException:
                 self._discard(process)
                 raise

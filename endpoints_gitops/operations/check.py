@@ -144,7 +144,7 @@ def _selected(here: Location, selector: str) -> tuple[list[File], list[Problem]]
     for path in found:
         file = File(path=path, folder=folder)
         try:
-            definitions.append(read_file(path, folder))
+            definitions.append(read_file(path, folder, is_parsed=False))
             loaded[definitions[-1].path] = file
         except InvalidInput:
             files.append(file)
@@ -284,6 +284,6 @@ def _mentions(file: File, names: Collection[str]) -> bool:
 
 def _loaded(file: File) -> LoadedDefinition | None:
     try:
-        return read_file(file.path, file.folder)
+        return read_file(file.path, file.folder, is_parsed=False)
     except InvalidInput:
         return None

@@ -28,17 +28,18 @@ _NAMED_TWINS: Final = 3
 """Other files of the same name that a mistake names; there may be thousands."""
 
 
-def read_all(folder: Path) -> tuple[LoadedDefinition, ...]:
+def read_all(folder: Path, *, is_parsed: bool = True) -> tuple[LoadedDefinition, ...]:
     """The definitions in a folder and the folders below it, ordered by path.
 
     Files end in `.yaml` or `.yml`; what begins with a dot is left out. Raises UsageError where there is no folder, and
     InvalidInput with every problem in every file: a file that cannot be read is one, and so are two of one name.
+    Without `is_parsed` no HogQL is looked at.
     """
     found, problems = list_files(folder)
     definitions: list[LoadedDefinition] = []
     for path in found:
         try:
-            definitions.append(read_file(path, folder))
+            definitions.append(read_file(path, folder, is_parsed=is_parsed))
         except InvalidInput as error:
             problems += error.problems
     problems += doubled(definitions)
@@ -59,7 +60,7 @@ def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
     return sorted(walk.files(folder), key=lambda path: path.parts), walk.problems
 
 
-def read_file(path: Path, folder: Path) -> LoadedDefinition:
+def read_file(path: Path, folder: Path, *, is_parsed: bool = True) -> LoadedDefinition:
     """One definition, whose `query_file` may not lead out of `folder`. Raises InvalidInput with all that is wrong.
 
     The path may not be a link that leads out of the repository.
@@ -72,7 +73,7 @@ def read_file(path: Path, folder: Path) -> LoadedDefinition:
         content = _content(path)
     except OSError as error:
         raise InvalidInput((_unreadable(path, error),)) from error
-    return read_definition(shown(path), content, _reader_beside(path, folder))
+    return read_definition(shown(path), content, _reader_beside(path, folder), is_parsed=is_parsed)
 
 
 def bounding_folder(path: Path, folder: Path) -> Path | None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.base import Location, base_of
 from endpoints_gitops.workspace.commits import not_on_disk
-from endpoints_gitops.workspace.definitions import SUFFIXES
+from endpoints_gitops.workspace.definitions import SUFFIXES, read_all, read_file
 from endpoints_gitops.workspace.git import dirty, explain_missing, repository
 
 if TYPE_CHECKING:
@@ -46,6 +47,38 @@ def managed(
     tags = _tags(definitions, endpoints, environment)
     listed = tuple(patterns)
     return frozenset(name for name, its_tags in tags.items() if matches(listed, name, its_tags))
+
+
+def read_selected(
+    selectors: Sequence[str], *, folder: Path, environment: str | None = None, configuration: Path | None = None
+) -> tuple[LoadedDefinition, ...]:
+    """Every definition in the folder, of which those alone are parsed that a selector means; without selectors all.
+
+    The server's tags are not known here, so with `tag:` all are parsed. Raises as `read_all` does.
+    """
+    if not selectors or any(selector.startswith(TAG) for selector in selectors):
+        return read_all(folder)
+    definitions = list(read_all(folder, is_parsed=False))
+    names: set[str] = set()
+    for selector in selectors:
+        with suppress(UsageError):  # what only the server has; whoever selects among both says what is wrong
+            names |= select_names(
+                (selector,),
+                definitions=definitions,
+                folder=folder,
+                environment=environment,
+                configuration=configuration,
+            )
+    problems: list[Problem] = []
+    for index, loaded in enumerate(definitions):
+        try:
+            if loaded.name in names:
+                definitions[index] = read_file(Path(loaded.path), folder)
+        except InvalidInput as error:
+            problems += error.problems
+    if problems:
+        raise InvalidInput(tuple(problems))
+    return tuple(definitions)
 
 
 def select_names(

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from endpoints_gitops.errors import Conflict, UsageError
-from endpoints_gitops.workspace.files import shown
+from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
 from endpoints_gitops.workspace.git import repository
+
+_KEPT_SECONDS: Final = 7 * 86400.0
 
 
 def state_folder(env: Mapping[str, str]) -> Path:
@@ -51,6 +56,37 @@ def editing(
             waiting()
             stack.enter_context(held(place, "files", wait_seconds=wait_seconds))
         yield
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedQueries:
+    """Queries that PostHog's parser could not finish, a file for each in the state folder.
+
+    They are forgotten after a week, and where their time is in the future: a machine may have been busy.
+    """
+
+    folder: Path
+    now: Callable[[], float] = time.time
+
+    def reason(self, key: str) -> str | None:
+        """Why this query cannot be parsed, and how to try again; None where nothing is known."""
+        path = self.folder / f"{key}.txt"
+        try:
+            text = read_regular_file(path, largest=1000).decode()
+            age = self.now() - path.stat().st_mtime
+        except (OSError, UnicodeDecodeError):
+            return None
+        if not 0 <= age <= _KEPT_SECONDS:
+            return None
+        return f"{text} (found out by an earlier command; remove {shown(path)} to try again)"
+
+    def add(self, key: str, reason: str) -> None:
+        """Keep it, and remove what is too old. A folder that cannot be written costs time, and nothing else."""
+        with contextlib.suppress(UsageError, OSError):
+            write_atomically(self.folder / f"{key}.txt", reason.encode())
+            for path in self.folder.glob("*.txt"):
+                if not 0 <= self.now() - path.stat().st_mtime <= _KEPT_SECONDS:
+                    path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

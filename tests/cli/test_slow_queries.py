@@ -1,0 +1,128 @@
+"""A query that the parser cannot finish costs its time once, and only the commands that are about it."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import pytest
+
+from endpoints_gitops.hogql import parser, parser_processes
+
+ANDS = " AND ".join(f"event != 'x{number}'" for number in range(1600))
+SLOW = f"name: slow\nquery: SELECT count() AS c FROM events WHERE {ANDS}\n"
+SMALL = "name: small\nquery: SELECT 1 AS a\n"
+UNPARSED = "the query could not be parsed within 0.3 seconds"
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """The queries that went to a parser process; each command finds the caches of this process empty."""
+    asked = []
+    real = parser_processes.POOL.parse
+
+    def parse(query, *words):
+        asked.append(query)
+        return real(query, *words)
+
+    monkeypatch.setattr(parser, "SECONDS", 0.3)
+    monkeypatch.setattr(parser_processes, "SLOW_SECONDS", 0.05)
+    monkeypatch.setattr(parser_processes.POOL, "parse", parse)
+    monkeypatch.setattr(parser, "_SURROUNDINGS", parser._Surroundings())
+    return asked
+
+
+@pytest.fixture
+def run(cli, checkout, parsed):
+    checkout.commit({"slow.yaml": SLOW, "small.yaml": SMALL})
+
+    def once(*words):
+        parser._outcome.cache_clear()
+        parser._answered.cache_clear()
+        parsed.clear()
+        return cli(*words)
+
+    yield once
+    parser._outcome.cache_clear()
+    parser._answered.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("diff", "small"),
+        ("plan", "small"),
+        ("push", "--yes", "small"),
+        ("pull", "small", "--yes"),
+        ("diff", "sm*"),
+        ("diff", "endpoints/small.yaml"),
+        ("check", "small"),
+        ("check", "endpoints/small.yaml"),
+        ("adopt", "small"),
+    ],
+    ids=" ".join,
+)
+def test_only_what_is_selected_is_parsed(run, parsed, words):
+    ran = run(*words)
+    assert not any("x1599" in query for query in parsed)
+    assert UNPARSED not in ran.out + ran.err
+
+
+def test_what_could_not_be_parsed_is_remembered_and_said(run, parsed, tmp_path):
+    first = run("plan")
+    assert len(parsed) == 1
+    assert first.code == 1
+    assert re.search(rf"slow is not sent: .*{UNPARSED}\n", first.out)
+    assert "still parsing, for 0.3 s at most: SELECT count() AS c FROM events WHERE event != 'x0'" in first.err
+    (kept,) = (tmp_path / "state" / "unfinished").iterdir()
+    for words in (("plan",), ("push", "--yes"), ("check",), ("diff", "slow")):
+        ran = run(*words)
+        assert parsed == []
+        assert "still parsing" not in ran.err
+        if words[0] != "diff":
+            assert ran.code == 1
+            assert "slow" in ran.out + ran.err
+            assert f"{UNPARSED} (found out by an earlier command; remove {kept} to try again)" in ran.out + ran.err
+    kept.unlink()
+    run("check")
+    assert len(parsed) == 1
+
+
+def test_another_query_and_more_time_are_tried_again(run, parsed, checkout, monkeypatch):
+    run("check", "slow")
+    checkout.write({"slow.yaml": SLOW.replace("x0'", "y0'")})
+    run("check", "slow")
+    assert len(parsed) == 1
+    run("check", "slow")
+    assert parsed == []
+    monkeypatch.setattr(parser, "SECONDS", 0.4)
+    run("check", "slow")
+    assert len(parsed) == 1
+
+
+@pytest.mark.parametrize("days", [8, -1])
+def test_what_is_old_or_from_the_future_is_forgotten(run, parsed, tmp_path, days):
+    run("check", "slow")
+    (kept,) = (tmp_path / "state" / "unfinished").iterdir()
+    moment = kept.stat().st_mtime - days * 86400
+    os.utime(kept, (moment, moment))
+    run("check", "slow")
+    assert len(parsed) == 1
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "folder"])
+def test_a_memory_that_cannot_be_used_does_no_harm(run, parsed, tmp_path, make):
+    run("check", "slow")
+    (kept,) = (tmp_path / "state" / "unfinished").iterdir()
+    kept.unlink()
+    make(kept)
+    ran = run("check", "slow")
+    assert (ran.code, len(parsed)) == (1, 1)
+    assert UNPARSED in ran.out
+
+
+def test_a_mistake_in_what_is_not_selected_is_left_for_later(run, checkout):
+    checkout.write({"slow.yaml": "name: slow\nquery: SELEKT\n"})
+    assert run("diff", "small").code == 1
+    assert run("diff").code == 2
+    assert run("diff", "slow").code == 2
