@@ -29,6 +29,9 @@ Look at it with `endpoints-gitops diff NAME`, then take the server's (`pull --th
     "idled": """The server switched the table of an endpoint off by itself, because no key has called it for 30 days.
 That is neither drift nor conflict: exit code 0. `push --overwrite=NAME@VERSION NAME` switches the table on again;
 `materialization: {enabled: false}` in the file gives it up.""",
+    "withheld": """The file has something new, and a finding says that the server would refuse it or serve it
+otherwise: a lint error, or S109. `plan` and `push` do not send that endpoint, send the rest, and exit with 1.
+With --fail-on, findings about callers withhold an endpoint too.""",
     "conflict": """Both moved, or it cannot be told which of the two is newer. Left alone, with exit code 6.
 Ways out: `pull --theirs NAME` takes the server's; `push --overwrite=NAME@VERSION` keeps yours while that version is
 current; `adopt NAME` writes `supersedes: VERSION` into the definition: the answer is reviewed and committed.""",

@@ -79,7 +79,7 @@ def stops(finding: Finding, fail_on: Severity | None = None) -> bool:
 
 def withhold(plan: Plan, findings: Sequence[Finding], fail_on: Severity | None = None) -> Plan:
     """The plan without the changes that a finding stops, and without the shared variables that only those need."""
-    stopping = [one for one in findings if stops(one, fail_on)]
+    stopping = list({one.fingerprint: one for one in findings if stops(one, fail_on)}.values())
     if not stopping:
         return plan
     retyped = {one.locus for one in stopping if one.code == _RETYPED}

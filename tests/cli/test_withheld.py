@@ -67,6 +67,9 @@ def test_an_update_that_would_lose_its_table_is_not_sent(cli, checkout, client):
     assert cli("push", "--yes").code == 0
     checkout.commit({"one.yaml": yaml("one", UNFIT, **KIND)})
     assert cli("push", "--yes").code == 1
+    checkout.commit({"one.yaml": yaml("one", UNFIT, **KIND, **TABLE)})
+    ran = cli("push", "--yes", "--format", "json")
+    assert (ran.code, [error["code"] for error in ran.json["errors"]]) == (1, ["S109"]), "said once"
     assert (client.get_endpoint("one").current_version, client.get_endpoint("one").sql) == (1, ONE_EACH)
 
 
