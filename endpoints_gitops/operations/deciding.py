@@ -39,6 +39,7 @@ class State(StrEnum):
     ONLY_HERE = "only here"
     PREDECESSOR = "kept for its callers"
     PRUNED = "pruned"
+    DELETED = "deleted here"
     FAILED = "failed"
 
 

@@ -27,6 +27,7 @@ from endpoints_gitops.plan.meaning import Key, of_definition
 from endpoints_gitops.workspace.definitions import read_file
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.record import update_record
+from endpoints_gitops.workspace.selection import CHANGED
 from endpoints_gitops.workspace.state import held
 
 
@@ -145,12 +146,15 @@ class _Pulling:
             yield replace(decision, state=self._state_without_file(decision.state, judged.name))
 
     def _state_without_file(self, state: State, name: str) -> State:
-        """What was pruned comes back only where it is named."""
+        """What was pruned comes back only where it is named, and so does what `changed:REF` finds deleted."""
         if state is not State.CREATED:
             return state
         if name in self.comparison.predecessors:
             return State.PREDECESSOR
-        is_pruned = name in self.comparison.orphans.pruned and name not in self.comparison.selectors
+        selectors = self.comparison.selectors
+        if selectors and all(one.startswith(CHANGED) for one in selectors):
+            return State.DELETED
+        is_pruned = name in self.comparison.orphans.pruned and name not in selectors
         return State.PRUNED if is_pruned else state
 
     def prepared(self, decision: Decision) -> _Prepared:

@@ -114,6 +114,17 @@ def test_the_endpoint_of_a_deleted_definition_is_pruned_by_what_changed(cli, che
     assert {one.name: one.is_active for one in client.list_endpoints()} == {"a": True, "b": False}
 
 
+@pytest.mark.usefixtures("base")
+def test_pulling_what_changed_brings_no_deleted_file_back(cli, checkout):
+    checkout.commit({"b.yaml": None, "sql/b.sql": None})
+    ran = cli("pull", "--yes", "changed:base", "--format", "json")
+    assert [(item["name"], item["state"]) for item in ran.json["items"]] == [("b", "deleted here")]
+    assert "1 deleted here: pull NAME brings one back\n" in cli("pull", "--yes", "changed:base").out
+    assert not (checkout.folder / "b.yaml").exists()
+    assert cli("pull", "--yes", "b").code == 0
+    assert (checkout.folder / "b.yaml").exists(), "named, it comes back"
+
+
 @pytest.mark.parametrize("word", ["changed:base", "changed:base~0", "changed:base..HEAD"])
 @pytest.mark.usefixtures("base")
 def test_nothing_changed_selects_nothing(cli, word):

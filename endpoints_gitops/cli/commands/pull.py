@@ -28,6 +28,7 @@ _COUNTED = {
     State.AHEAD: "ahead of the server: left as they are",
     State.ONLY_HERE: "only here: push creates them",
     State.PRUNED: "inactive, and their file is gone: pull NAME brings one back",
+    State.DELETED: "deleted here: pull NAME brings one back",
     State.PREDECESSOR: "kept on the server for callers of an older name: no file for them",
 }
 
