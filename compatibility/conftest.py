@@ -94,6 +94,7 @@ class App:
             for count, word in zip(words_of_last[::2], words_of_last[1::2], strict=False)
             if count.isdigit()
         }
+        counts.pop("warning", None)  # of the other plugin
         return Outcome(done.returncode, counts, text)
 
     def _record(self, month: str) -> None:
