@@ -95,9 +95,7 @@ def test_clock_server(endpoints_env):
 XDIST = ("load", "loadscope", "loadfile", "loadgroup", "worksteal")
 MATRIX = {
     "alone": Row(distribution="pytest"),
-    "randomly": Row(
-        distribution="pytest-randomly", plugins=("randomly",), words=("-p", "randomly", "-p", "no:cacheprovider")
-    ),
+    "randomly": Row(distribution="pytest-randomly", plugins=("randomly",)),
     **{
         f"xdist {how}": Row(distribution="pytest-xdist", plugins=("xdist",), words=("-n2", f"--dist={how}"))
         for how in XDIST
