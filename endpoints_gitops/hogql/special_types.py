@@ -215,6 +215,10 @@ def _array(arguments: list[Typed]) -> Typed:
     return Typed(Kind.ARRAY, item=common(arguments))
 
 
+def _tuple(arguments: list[Typed]) -> Typed:
+    return Typed(Kind.TUPLE, parts=tuple(each.named() for each in arguments))
+
+
 def _element(arguments: list[Typed]) -> Typed:
     if len(arguments) < 2 or arguments[1].kind in (Kind.ARRAY, Kind.UNKNOWN, Kind.TUPLE):
         return unknown(first_reason(arguments) or "what is looked up in the array is not known")
@@ -304,6 +308,7 @@ SPECIAL: Final[dict[str, Give]] = {
     "toStartOfInterval": _unless_null(_start_of_interval),
     "xor": _unless_null(logic_type),
     "array": _array,
+    "tuple": _tuple,
     "arrayFilter": _unless_null(_filtered),
     "arraySum": _array_sum,
     **dict.fromkeys(("arrayPushBack", "arrayPushFront"), _unless_array_null(_pushed)),

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pytest_endpoints_gitops.canary import _findings
 from ruamel.yaml import YAML
 
+from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.errors import ApiError
@@ -119,6 +122,16 @@ def server(engine):
             yield Server(client=client, running=running)
 
 
+def canary(server: Server, pin: Pin, answer: RunAnswer, number: int) -> list[str]:
+    """What the plugin says of a candidate that answers the same call."""
+    app: Any = SimpleNamespace(uses={})
+    try:
+        other = server.client.run(NAME, version=number, variables=sent(pin))
+    except ApiError:
+        other = None
+    return told(_findings(app, pin, server.contract(number), answer, other))
+
+
 @pytest.mark.parametrize("row", MOVES, ids=names(MOVES))
 def test_a_new_version(server, row):
     before, after = definition(row, "before"), definition(row, "after")
@@ -151,8 +164,14 @@ def test_a_new_version(server, row):
     expected["breaking against a commit"] = sorted(row.get("commit", expected["breaking against a commit"]))
     assert {who: told(found) for who, found in said.items()} == expected
     assert (told(standing.in_place), told(verified.findings)) == ([], []), "the pinned version is as it was"
-    if pin.kind == "HogQLQuery":
-        check_answer(pin, server.client.run(NAME, version=1, variables=sent(pin)))
+    if pin.kind != "HogQLQuery":
+        return
+    answer = server.client.run(NAME, version=1, variables=sent(pin))
+    check_answer(pin, answer)
+    if newest > 1:
+        said_by_canary = canary(server, pin, answer, newest)
+        errors = [line for line in row["moves"] if line.endswith("error")]
+        assert [line for line in said_by_canary if line.endswith("error")] == sorted(errors)
 
 
 def change(server: Server, row: Mapping[str, Any]) -> None:
