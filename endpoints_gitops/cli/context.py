@@ -42,6 +42,8 @@ class Context:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if "folder" in self.__dict__:
+            release_parser()
         if "client" not in self.__dict__:
             return
         self.client.close()
@@ -281,6 +283,13 @@ def surround_parser(console: Console) -> None:
         console.say(f"still parsing, for {SECONDS:g} s at most: {start}{'…' if len(sql) > len(start) else ''}")
 
     surround(unfinished=unfinished, on_slow=say)
+
+
+def release_parser() -> None:
+    """Take away what `surround_parser` set: a process that runs several commands must not keep it."""
+    from endpoints_gitops.hogql.parser import surround
+
+    surround(unfinished=None)
 
 
 def _outside(selector: str, patterns: Sequence[str]) -> UsageError:
