@@ -63,7 +63,7 @@ interval: toIntervalQuarter toIntervalYear
 [unknown]!: arrayConcat arrayMap arrayZip arrayCumSum arraySplit arrayFill arrayDifference arrayFlatten mapKeys
 [unknown]!: mapValues extractAllGroups extractAllGroupsHorizontal extractAllGroupsVertical timeSlots arrayWithConstant
 number: negate abs roundToExp2
-same: floor ceil trunc round roundBankers reverse
+same: floor ceil trunc round roundBankers
 same!: arraySort arrayReverseSort arrayResize arraySlice arrayPopBack arrayPopFront
 same!: arrayReverse arrayCompact
 [unknown]!: arrayIntersect

@@ -240,6 +240,13 @@ def _filtered(arguments: list[Typed]) -> Typed:
     return Typed(Kind.ARRAY, item=array.item)
 
 
+def _reversed(arguments: list[Typed]) -> Typed:
+    value = arguments[0]
+    if value.kind is not Kind.TUPLE:
+        return value.as_nullable(False if value.kind is Kind.ARRAY else value.nullable)
+    return Typed(Kind.TUPLE, value.nullable, parts=value.parts[::-1] if value.parts else None)
+
+
 def _pushed(arguments: list[Typed]) -> Typed:
     array = arguments[0]
     if array.kind is not Kind.ARRAY or array.item is None:
@@ -280,7 +287,7 @@ def _interval(unit: str) -> Give:
 
 def _moves() -> dict[str, Give]:
     units = ("Years", "Quarters", "Months", "Weeks", "Days", "Hours", "Minutes", "Seconds")
-    return {f"{verb}{unit}": _added(unit.lower()[:-1]) for verb in ("add", "subtract") for unit in units}
+    return {f"{verb}{unit}": _unless_null(_added(unit.lower()[:-1])) for verb in ("add", "subtract") for unit in units}
 
 
 SPECIAL: Final[dict[str, Give]] = {
@@ -294,7 +301,9 @@ SPECIAL: Final[dict[str, Give]] = {
     **dict.fromkeys(("toDate", "to_date"), _unless_null(_to_date)),
     **dict.fromkeys(("dateTrunc", "date_trunc"), _unless_null(_trunc)),
     **dict.fromkeys(("dateAdd", "date_add", "dateSub", "date_subtract", "timeStampAdd", "timeStampSub"), _date_add),
-    **dict.fromkeys(("arrayJoin", "arrayFirst", "arrayLast"), _item),
+    **dict.fromkeys(("arrayFirst", "arrayLast"), _unless_null(_item)),
+    "arrayJoin": _item,
+    "reverse": _unless_null(_reversed),
     **dict.fromkeys(("modulo", "moduloOrZero", "positiveModulo"), _multiply),
     **dict.fromkeys(("intDiv", "intDivOrZero"), _whole),
     "arrayElement": _unless_null(_element),

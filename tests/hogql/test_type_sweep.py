@@ -7,7 +7,7 @@ expression, or the analysis says that it does not know, there is nothing to comp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import product
+from itertools import islice, product
 
 import pytest
 
@@ -62,7 +62,6 @@ elements_chain_texts
 length(event)
 timestamp < parseDateTimeBestEffort(event)
 """.strip().splitlines()
-ALL = [*FEW, *MORE]
 SECONDS = ["1", "'a'", "timestamp", "toInt('1')", "properties.a.b", "[1]", "['a']", "null", "toIntervalDay(1)"]
 CALLED = {**FUNCTIONS, **CONVERTED}
 OPERATORS = ("+", "-", "*", "/", "%", "=", "!=", "<", "like", "=~", "and", "or", "||", "??", "in")
@@ -190,16 +189,17 @@ SWEEPS = [of_one_argument, of_operators, of_branches, of_times, of_arrays, of_ag
 def test_a_claim_about_a_type_is_what_the_engine_answers(
     engine: Engine, expressions: Callable[[list[str]], Expressions]
 ) -> None:
-    assert mismatches(engine, expressions(FEW)) == []
+    """Every third expression: of ten kinds, each function meets another three or four."""
+    assert mismatches(engine, islice(expressions(FEW), 0, None, 3)) == []
 
 
 SLOW_SWEEPS = [
-    (of_one_argument, ALL),
-    (of_operators, MORE),
-    (of_branches, MORE[::2]),
-    (of_times, ALL),
-    (of_aggregates, ALL),
-    (of_two_arguments, FEW),
+    *((sweep, FEW) for sweep in SWEEPS),
+    (of_one_argument, MORE),
+    (of_operators, MORE[::3]),
+    (of_branches, MORE[::3]),
+    (of_aggregates, MORE),
+    (of_two_arguments, FEW[::2]),
 ]
 
 
