@@ -168,4 +168,4 @@ def test_a_conflict_beside_it_decides_the_exit_code(cli, checkout, client):
 def test_resume_sends_none_of_it(cli, checkout):
     checkout.commit({**GOOD, **MISTAKES["S109"]})
     assert cli("push", "--yes").code == 1
-    assert cli("resume").out == "nothing to resume: no push of this checkout was interrupted\n"
+    assert cli("resume").out.startswith("nothing to resume")
