@@ -17,10 +17,20 @@ PAGE_ROWS: Final = 10_000
 UNPAGED_ROWS: Final = 100
 """Where a query without LIMIT stops when no `limit` is given; the answer does not say that there is more."""
 
-UNSTABLE_ORDER: Final = (
-    "the query has no ORDER BY: the order may change from page to page, "
-    "so a row can be missing or come twice; add one to be sure"
-)
+LARGEST_PAGE: Final = 49_999
+"""The most rows of one request for which the server still says whether there are more."""
+
+
+def unstable_pages(why: str) -> str:
+    """The warning about rows that were read in several requests."""
+    return f"the rows came in several pages, and one can be missing or come twice: {why}"
+
+
+def page_rows(asked: int | None, *, is_stable: bool) -> int:
+    """How many rows to ask for at a time. One request is one answer: where pages would not fit together, it is as
+    large as can be.
+    """
+    return asked or (PAGE_ROWS if is_stable else LARGEST_PAGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from endpoints_gitops.contract.clickhouse import bits, type_word, unwrapped
+from endpoints_gitops.contract.clickhouse import ClickHouseType, bits, parse_type, type_word, unwrapped
 from endpoints_gitops.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def polars_frame(columns: Sequence[Column]) -> pl.DataFrame:
         import polars as pl
     except ImportError:
         raise _lacking("polars") from None
-    return pl.DataFrame([pl.Series(name, values, dtype=_polars_type(pl, written)) for name, written, values in columns])
+    return pl.DataFrame([_polars_series(pl, *column) for column in columns])
 
 
 def _pandas_type(written: str, values: list[Any]) -> Any:  # noqa: ANN401 - what pandas takes as a type
@@ -46,18 +46,123 @@ def _pandas_type(written: str, values: list[Any]) -> Any:  # noqa: ANN401 - what
         width = bits(written) or 64
         return "object" if width > 64 else "UInt64" if unwrapped(written).startswith("U") else "Int64"
     if word == "datetime":
-        zones = {value.tzinfo for value in values if isinstance(value, datetime)}
-        return None if len(zones) == 1 else "object"
+        zone = _zone_of(written, values)
+        return zone if zone == "object" else f"datetime64[us, {zone}]" if zone else "datetime64[us]"
     return _PANDAS.get(word, "object")
 
 
-def _polars_type(pl: Any, written: str) -> Any:  # noqa: ANN401 - the module, imported late; what it takes as a type
+def _zone_of(written: str, values: list[Any]) -> str | None:
+    """The zone of a column: of its type, else of its values, else UTC, in which the server writes times. None: they
+    have no zone; "object": they have several.
+    """
+    arguments = parse_type(written).arguments if written[:1].isupper() else ()
+    named = arguments[-1].strip("'") if arguments and arguments[-1].startswith("'") else None
+    zones = {value.tzinfo for value in values if isinstance(value, datetime)}
+    if len(zones) > 1:
+        return "object"
+    if zones == {None}:
+        return None
+    found = next(iter(zones), None)
+    key = getattr(found, "key", None)
+    return named or key or ("UTC" if found is None or not found.utcoffset(None) else "object")
+
+
+def _polars_series(pl: Any, name: str, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - the module, imported late
+    """A Series of the type of the answer, empty or not. Maps become lists of key and value, as in Arrow."""
+    kind = _polars_type(pl, written, values)
+    if kind is pl.Object:
+        return pl.Series(name, values, dtype=pl.Object)
+    shaped = [_shaped(pl, kind, value) for value in values]
+    return pl.Series(name, shaped, dtype=kind)
+
+
+def _polars_type(pl: Any, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - what polars takes as a type
     word = _word(written)
     if word == "integer":
         width = bits(written) or 64
         return pl.Object if width > 64 else pl.UInt64 if unwrapped(written).startswith("U") else pl.Int64
+    if word == "datetime":
+        zone = _zone_of(written, values)
+        return pl.Object if zone == "object" else pl.Datetime("us", zone)
+    if word == "decimal":
+        return _decimal_type(pl, written, values)
+    if word in ("array", "json") and written[:1].isupper():
+        return _nested_type(pl, written, values)
     plain = {"float": pl.Float64, "boolean": pl.Boolean, "date": pl.Date, "string": pl.String}
-    return plain.get(word)
+    if word in plain:
+        return plain[word]
+    return pl.Object if written[:1].isupper() else _inferred_type(pl, values)  # JSON, Dynamic, Variant: anything
+
+
+def _inferred_type(pl: Any, values: list[Any]) -> Any:  # noqa: ANN401 - as above
+    """Where the answer says no type: what all values show, which objects do not: their keys can differ."""
+    if any(map(_holds_object, values)):
+        return pl.Object
+    try:
+        kind = pl.Series(values, strict=True).dtype
+    except (TypeError, ValueError, pl.exceptions.PolarsError):
+        return pl.Object
+    return kind
+
+
+def _holds_object(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_holds_object, value)))
+
+
+def _decimal_type(pl: Any, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - as above
+    """`Decimal(18, 2)` and `Decimal64(2)`; the server's bare word says no scale."""
+    digits = [int(each) for each in parse_type(written).arguments if each.isdigit() and len(each) < 4]
+    return pl.Decimal(38, digits[-1]) if digits and digits[-1] <= 38 else _inferred_type(pl, values)
+
+
+def _nested_type(pl: Any, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - as above
+    """Of arrays, tuples and maps whose parts all have types of their own; anything else stays an object of Python."""
+    found = parse_type(written)
+    if found.name == "Array" and len(found.inner) == 1:
+        items = [item for value in values if isinstance(value, list) for item in value]
+        inner = _polars_type(pl, found.inner[0], items)
+        return pl.Object if inner is pl.Object else pl.List(inner)
+    if found.name == "Map" and len(found.inner) == 2:
+        maps = [value for value in values if isinstance(value, dict)]
+        key = _polars_type(pl, found.inner[0], [key for value in maps for key in value])
+        item = _polars_type(pl, found.inner[1], [item for value in maps for item in value.values()])
+        is_known = pl.Object not in (key, item)
+        return pl.List(pl.Struct([pl.Field("key", key), pl.Field("value", item)])) if is_known else pl.Object
+    if found.name == "Tuple" and found.inner:
+        return _tuple_type(pl, found, values)
+    return pl.Object
+
+
+def _tuple_type(pl: Any, found: ClickHouseType, values: list[Any]) -> Any:  # noqa: ANN401 - as above
+    """A struct; parts without a name are called 1, 2, …, as in ClickHouse."""
+    parts = [list(value.values()) if isinstance(value, dict) else value for value in values if value is not None]
+    if any(not isinstance(part, list) or len(part) != len(found.inner) for part in parts):
+        return pl.Object
+    inner = [_polars_type(pl, kind, [part[place] for part in parts]) for place, kind in enumerate(found.inner)]
+    names = [
+        written.removesuffix(kind).strip() or str(place)
+        for place, (written, kind) in enumerate(zip(found.arguments, found.inner, strict=True), start=1)
+    ]
+    if pl.Object in inner or len(set(names)) != len(names):
+        return pl.Object
+    return pl.Struct([pl.Field(name, kind) for name, kind in zip(names, inner, strict=True)])
+
+
+def _shaped(pl: Any, kind: Any, value: Any) -> Any:  # noqa: ANN401 - as above, and JSON of any shape
+    """The value as polars takes it for a type."""
+    if isinstance(kind, pl.List) and isinstance(value, dict):
+        inner = kind.inner
+        fields = {field.name: field.dtype for field in inner.fields}
+        return [
+            {"key": _shaped(pl, fields["key"], key), "value": _shaped(pl, fields["value"], item)}
+            for key, item in value.items()
+        ]
+    if isinstance(kind, pl.List) and isinstance(value, list):
+        return [_shaped(pl, kind.inner, item) for item in value]
+    if isinstance(kind, pl.Struct) and isinstance(value, list | dict):
+        items = value.values() if isinstance(value, dict) else value
+        return {field.name: _shaped(pl, field.dtype, item) for field, item in zip(kind.fields, items, strict=True)}
+    return value
 
 
 def _word(written: str) -> str:

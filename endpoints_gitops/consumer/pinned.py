@@ -18,7 +18,7 @@ from endpoints_gitops.api.errors import (
     VersionInactive,
     VersionNotFound,
 )
-from endpoints_gitops.api.run_pages import PAGE_ROWS, UNSTABLE_ORDER, Page, may_be_cut
+from endpoints_gitops.api.run_pages import Page, may_be_cut, page_rows, unstable_pages
 from endpoints_gitops.api.wire import Flow, Join
 from endpoints_gitops.consumer.cache import Cache
 from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
@@ -134,22 +134,22 @@ class Caller:
         about = call if call.pin.kind != HOGQL else replace(call, limit=page.limit, offset=page.offset or None)
         answer = yield from self._asked(calls, about)
         following = page.following(answer) if answer.columns is not None else None
-        if following is not None and not _paged(call.pin).has_order:
-            self._warn_once(call.pin, UNSTABLE_ORDER)
+        if following is not None and (why := _paged(call.pin).unstable):
+            self._warn_once(call.pin, unstable_pages(why))
         kept = page.rows(answer) if answer.columns is not None else None
         return rows_of(call.pin, answer, results=kept, has_more=answer.has_more), following
 
     def first_page(self, call: Call, size: int | None) -> Page:
         """Where reading all rows begins. Raises UsageError for a size that is none."""
-        size = PAGE_ROWS if size is None else size
-        if not _is_whole(size, 1):
+        if size is not None and not _is_whole(size, 1):
             raise UsageError(f"{call.pin.label}: page_size is a whole number from 1", code="call.option")
         paged = _paged(call.pin)
         if paged.is_union:
             fix = "wrap it: SELECT * FROM (… UNION ALL …), or `run` it, which gives at most 100 rows of each SELECT"
             message = f"{call.pin.label}: the server has no pages of a UNION"
             raise UsageError(message, fix=fix, code="call.option")
-        return Page(limit=size, version=call.pin.version, ceiling=paged.ceiling)
+        limit = page_rows(size, is_stable=paged.unstable is None)
+        return Page(limit=limit, version=call.pin.version, ceiling=paged.ceiling)
 
     def _asked(self, calls: Calls, call: Call) -> Flow[RunAnswer]:
         answer = yield from _run(calls, call)

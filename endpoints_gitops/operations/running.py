@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.api.client import Client
-from endpoints_gitops.api.run_pages import PAGE_ROWS, UNPAGED_ROWS, UNSTABLE_ORDER, Page, may_be_cut, whole_rows
+from endpoints_gitops.api.run_pages import UNPAGED_ROWS, Page, may_be_cut, page_rows, unstable_pages, whole_rows
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.progress import Progress
@@ -48,9 +48,9 @@ def run_all(client: Client, name: str, asked: Asked, progress: Progress) -> Rows
     stored = _stored(client, name, asked.version)
     if stored is not None and stored.sql is None:
         return run(client, name, replace(asked, limit=None, offset=None))
-    page = Page(
-        limit=asked.limit or PAGE_ROWS, offset=asked.offset or 0, version=asked.version, ceiling=_paged(stored).ceiling
-    )
+    paged = _paged(stored)
+    size = page_rows(asked.limit, is_stable=paged.unstable is None)
+    page = Page(limit=size, offset=asked.offset or 0, version=asked.version, ceiling=paged.ceiling)
     rows: list[Any] = []
     columns, pages = None, 0
     progress.started("reading pages", 0)
@@ -97,8 +97,8 @@ def _left_out(answer: RunAnswer, asked: Asked) -> Iterator[str]:
 
 
 def _of_pages(stored: Endpoint | None, pages: int) -> Iterator[str]:
-    if pages > 1 and not _paged(stored).has_order:
-        yield UNSTABLE_ORDER
+    if pages > 1 and (why := _paged(stored).unstable):
+        yield unstable_pages(why)
 
 
 def _is_from_table(stored: Endpoint | None) -> bool:

@@ -163,12 +163,29 @@ def test_a_limit_is_a_ceiling_whatever_the_page(app, create, size):
 
 def test_an_order_that_is_open_is_told_once(app, create):
     called = app(create("open", "SELECT number AS n FROM numbers(6)"))
-    with pytest.warns(library.PagingWarning, match=r"open@1: the query has no ORDER BY") as told:
+    with pytest.warns(library.PagingWarning, match=r"open@1: the rows came in several pages.*no ORDER BY") as told:
         assert len(called.iterate("open", page_size=2)) == 6
     assert [each.filename for each in told] == [__file__.replace("test_calling", "conftest")]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(called.iterate("open", page_size=2)) == 6
+
+
+TIES = "SELECT number % 2 AS n FROM numbers(6) ORDER BY n"
+ARRIVING = "SELECT uuid FROM events ORDER BY uuid LIMIT 6"
+
+
+@pytest.mark.parametrize(("sql", "why"), [(TIES, "may leave ties"), (ARRIVING, "rows may arrive or change")])
+def test_pages_that_may_not_fit_together_are_told(app, create, sql, why):
+    called = app(create("pages", sql))
+    with pytest.warns(library.PagingWarning, match=f"pages@1: the rows came in several pages.*{why}"):
+        assert len(called.iterate("pages", page_size=4)) > 4
+
+
+def test_rows_that_may_not_fit_together_come_in_one_request(app, create, server):
+    called = app(create("pages", TIES))
+    assert sorted(row.n for row in called.iterate("pages")) == [0, 0, 0, 1, 1, 1]
+    assert len(paths(server)) == 1
 
 
 def test_pages_of_a_union_are_refused_before_anything_is_sent(app, create, server):

@@ -152,7 +152,8 @@ def test_pandas_loses_nothing(rows):
     assert int(frame["n"][0]) == 2**64 - 1
     assert frame["mrr"][0] == Decimal("9.90")
     assert frame["n"].isna().tolist() == [False, True]
-    assert rows(results=[]).to_pandas().shape == (0, 7)
+    empty = rows(results=[]).to_pandas()
+    assert empty.dtypes.tolist() == frame.dtypes.tolist()
 
 
 def test_polars_loses_nothing(rows):
@@ -165,7 +166,44 @@ def test_polars_loses_nothing(rows):
     }  # fmt: skip
     assert frame["n"].to_list() == [2**64 - 1, None]
     assert frame["mrr"].to_list() == [Decimal("9.90"), None]
-    assert rows(results=[]).to_polars().shape == (0, 7)
+    assert rows(results=[]).to_polars().schema == frame.schema
+
+
+NESTED = [
+    ("Map(String, Int64)", [{"a": 1}] * 200 + [{"z": 1}, None], [{"key": "z", "value": 1}]),
+    ("Map(String, Array(DateTime))", [None] * 200 + [{"a": ["2026-07-01T12:00:00Z"]}, None], None),
+    ("Tuple(UInt8, String)", [[1, "a"]] * 200 + [[2, "b"], None], {"1": 2, "2": "b"}),
+    (
+        "Tuple(a UInt8, b Nullable(String))",
+        [{"a": 1, "b": None}] * 200 + [{"a": 2, "b": "b"}, None],
+        {"a": 2, "b": "b"},
+    ),
+    ("Array(Tuple(String, UInt64))", [[]] * 200 + [[["a", 1]], []], [{"1": "a", "2": 1}]),
+    ("JSON", [{"a": 1}] * 200 + [{"z": [1]}, None], {"z": [1]}),
+    ("Dynamic", [1] * 200 + [{"z": [1]}, None], {"z": [1]}),
+]
+
+
+@pytest.mark.parametrize(("written", "values", "read"), NESTED, ids=[written for written, _, _ in NESTED])
+def test_polars_loses_nothing_of_nested_values(rows, written, values, read):
+    frame = rows({"it": written}, [[value] for value in values]).to_polars()
+    found = frame["it"].to_list()[200]
+    if read is not None:
+        assert found == read
+    assert "a" in str(found) or "b" in str(found) or "z" in str(found)
+    assert rows({"it": written}, []).to_polars().schema == frame.schema
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["DateTime", "DateTime64(3, 'Europe/Berlin')", "Nullable(DateTime64(6, 'UTC'))", "Decimal64(4)", "Date32"],
+)
+def test_frames_have_the_types_of_the_answer_empty_or_not(rows, written):
+    value = {"Decimal64(4)": "1.5", "Date32": "2026-07-01"}.get(written, "2026-07-01T12:00:00Z")
+    full, empty, null = (rows({"it": written}, results) for results in ([[value]], [], [[None]]))
+    for convert in ("to_pandas", "to_polars"):
+        kinds = {str(getattr(each, convert)()["it"].dtype) for each in (full, empty, null)}
+        assert len(kinds) == 1, kinds
 
 
 @pytest.mark.parametrize("package", ["pandas", "polars"])
