@@ -49,11 +49,15 @@ def test_a_stopped_clock_changes_no_answer_and_no_age(recorded, way):
 
 
 @pytest.mark.parametrize("clock", CLOCKS.values(), ids=CLOCKS)
-def test_a_recording_has_the_real_day(app_once, clock):
+def test_a_recording_has_the_real_day(app_once, clock, monkeypatch):
+    """In a process of its own, so that the clock of the server goes on."""
     app = app_once
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("APP_KEY", app.server.key)
     pin = app.pinned()
     app.suite(HEAD + f"\n{clock}def test_it(endpoints):\n    endpoints('revenue', month='2026-07')\n")
-    app.record()
+    result = app.pytester.runpytest_subprocess("-p", "no:randomly", "-p", "no:xdist", "--endpoints=record")
+    result.assert_outcomes(passed=1)
     path = app.recording(pin, month="2026-07")
     assert json.loads(path.read_text())["recorded_on"] == datetime.now(UTC).date().isoformat()
 
