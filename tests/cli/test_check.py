@@ -44,7 +44,7 @@ MISTAKES = {
         "name: one\nquery: SELECT 1\nvariables:\n  - name: plan\n    type: String\n",
         "4:11: definition.unused-variable the query does not use the variable 'plan'",
     ),
-    "star": (STAR, "2:1: C113 the query selects *"),
+    "star": (STAR, "3:10: C113 the query selects *"),
 }
 
 
@@ -71,7 +71,7 @@ def test_every_file_is_told_in_order_with_fixes_and_a_count(cli, checkout):
         "endpoints/a/one.yaml:2:1: G108 unknown key 'qery'; did you mean 'query'? [error]\n  fix: write query\n"
         in ran.out
     )
-    assert "endpoints/b.yml:2:1: C113 " in ran.out
+    assert "endpoints/b.yml:3:10: C113 " in ran.out
     assert ran.out.splitlines()[-1].endswith(" in 3 definitions")
 
 
@@ -153,12 +153,12 @@ def test_what_matches_nothing_is_a_usage_error(cli, checkout, words):
     ("words", "found"),
     [
         (["endpoints/one.yaml"], {"one.yaml"}),
-        (["endpoints/sub"], {"sub/two.yaml", "sub/three.yaml"}),
-        (["endpoints/sub/three.sql"], {"sub/three.yaml"}),
+        (["endpoints/sub"], {"sub/two.yaml", "sub/three.sql"}),
+        (["endpoints/sub/three.sql"], {"sub/three.sql"}),
         (["one", "endpoints/one.yaml"], {"one.yaml"}),
         (["tag:late"], {"sub/two.yaml"}),
-        (["t*"], {"sub/two.yaml", "sub/three.yaml"}),
-        ([], {"one.yaml", "sub/two.yaml", "sub/three.yaml"}),
+        (["t*"], {"sub/two.yaml", "sub/three.sql"}),
+        ([], {"one.yaml", "sub/two.yaml", "sub/three.sql"}),
     ],
 )
 def test_paths_and_selectors(cli, checkout, words, found):
@@ -193,7 +193,7 @@ def test_a_name_that_is_there_twice_is_found_from_either_side(cli, checkout, wor
 def test_a_file_outside_of_the_folder_can_be_checked(cli, checkout):
     (checkout.top / "elsewhere.yaml").write_text(STAR)
     checkout.write({})
-    assert "elsewhere.yaml:2:1: C113" in cli("check", "elsewhere.yaml").out
+    assert "elsewhere.yaml:3:10: C113" in cli("check", "elsewhere.yaml").out
 
 
 def test_no_folder_is_a_usage_error(cli):
@@ -311,7 +311,8 @@ def test_a_refusal_is_placed_inside_the_query(cli, checkout):
         }
     )
     ran = cli("check", "--format", "json")
-    places = {place: one for place, one in codes(ran).items() if {"G113", "G114"} & {*one}}
+    refusals = {place: sorted({"G113", "G114"} & {*found}) for place, found in codes(ran).items()}
+    places = {place: found for place, found in refusals.items() if found}
     assert ran.code == 1
     assert places == {
         "endpoints/block.yaml:4:5": ["G113"],
