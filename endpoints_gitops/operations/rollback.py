@@ -64,6 +64,10 @@ def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], name: str,
     if endpoint is None:
         raise missing(name, comparison.endpoints)
     judged = next((one for one in comparison.judged if one.name == name), None)
+    if name in comparison.not_on_disk:
+        message = f"git tracks the definition of {name}, and its file is not on disk"
+        fix = "git restore the file, or commit that it is deleted"
+        raise UsageError(message, fix=fix, code="rollback.not-on-disk")
     if judged is None:
         message = f"{name} is outside of what this configuration manages"
         raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")

@@ -157,7 +157,7 @@ def test_formatting_alone_is_sent_only_where_that_is_said(cli, checkout, client)
     for command in ("diff", "plan", "push"):
         ran = cli(command)
         assert ran.code == 0
-        assert "one" in ran.err.splitlines()[-1]
+        assert ran.err.splitlines()[-1].startswith("1 query differs in formatting only")
     assert client.get_endpoint("one").current_version == 1
     assert cli("push", "--yes", "--allow-cosmetic").code == 0
     assert client.get_endpoint("one").current_version == 2
@@ -320,12 +320,13 @@ class TestSavedPlan:
         assert cli("push", "--yes", "--plan", "plan.json", *words).code == 2
         assert server.requests.writes() == ()
 
-    def test_the_plan_of_another_project_is_refused(self, cli, saved):
-        plan = json.loads(saved.read_text())
-        saved.write_text(json.dumps(plan | {"project_id": 77}))
-        ran = cli("push", "--yes", "--plan", "plan.json")
+    @pytest.mark.usefixtures("saved")
+    def test_the_plan_of_another_project_is_refused(self, cli, server):
+        server.requests.clear()
+        ran = cli("push", "--yes", "--plan", "plan.json", env={"ENDPOINTS_GITOPS_PROJECT_ID": "77"})
         assert ran.code == 2
         assert "project 77" in ran.err
+        assert not server.requests.writes()
 
 
 ON = {"query": SQL, "materialization": {"enabled": True, "schedule": "1hour"}}

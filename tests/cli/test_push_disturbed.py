@@ -134,7 +134,7 @@ def test_a_defect_says_nothing_was_changed_only_where_that_is_so(cli, checkout, 
         ran = cli("push", "--yes", "--format", "json")
     assert (ran.code, "RuntimeError: unforeseen" in ran.err) == (code, True)
     if begun:
-        assert "interrupted push" in cli("resume", "--yes").err
+        assert "left to do by the earlier push" in cli("resume", "--yes").err
 
 
 @pytest.mark.usefixtures("edited")
@@ -313,5 +313,5 @@ def test_two_pushes_of_one_checkout_do_not_mix(cli, server, tmp_path):
     with held(record.parent):
         ran = cli("push", "--yes")
     assert ran.code == 6
-    assert "another command is at the same (push) from this checkout" in ran.err
+    assert "another command of this checkout is still running (push)" in ran.err
     assert server.requests.writes() == ()

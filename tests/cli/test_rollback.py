@@ -42,8 +42,12 @@ def test_a_second_run_sends_nothing_and_mends_the_file(cli, client, path):
     assert path.read_text() == FILE.format(ONE)
 
 
-def test_without_a_file_the_server_alone_goes_back(cli, client, path):
+def test_without_a_file_the_server_alone_goes_back(cli, client, checkout, path):
     path.unlink()
+    ran = cli("rollback", "signups@1", "--yes")
+    assert (ran.code, client.get_endpoint("signups").sql) == (2, TWO)
+    assert "git tracks the definition of signups, and its file is not on disk" in ran.err
+    checkout.commit()
     assert cli("rollback", "signups@1", "--yes").code == 0
     assert (client.get_endpoint("signups").sql, path.exists()) == (ONE, False)
 
