@@ -194,12 +194,12 @@ def test_an_interruption_says_how_many_of_how_many_were_written(cli, checkout, m
     from endpoints_gitops.api.client import Client
 
     checkout.commit(files(1))
-    written, others = Client.create_endpoint, threading.Barrier(2, timeout=20)
+    written, all_begun = Client.create_endpoint, threading.Barrier(3, timeout=60)
 
     def interrupted(self, body):
+        all_begun.wait()
         if body["name"] == "one":
             raise KeyboardInterrupt
-        others.wait()
         return written(self, body)
 
     with monkeypatch.context() as patch:
