@@ -27,7 +27,7 @@ KINDS = {
     GOOD + "environments: {p: {query: a}}\n": ["3:20: unknown key 'query'"],
     "name: x\nsql: select 1\n": ["2:1: unknown key 'sql'; did you mean 'query'?"],
     "query: select 1\n": ["1:1: the key 'name' is missing"],
-    GOOD + "tests:\n  - name: a\n": ["4:5: the key 'tests.0.expect' is missing"],
+    GOOD + "variables:\n  - type: String\n": ["4:5: the key 'variables.0.name' is missing"],
     GOOD + "name: y\n": ["3:1: the key 'name' is here twice"],
     GOOD + "materialization: {enabled: true, enabled: false}\n": ["3:34: the key 'enabled' is here twice"],
     GOOD + "1: b\n": ["3:1: a key is text, and 1 is not"],
