@@ -57,7 +57,8 @@ def test_a_recording_is_what_is_allowed_and_a_row_a_line(app_once):
   "types": [["plan", "String"], ["mrr", "UInt8"], ["month", "String"]],
   "rows": [
     ["pro", 120, "2026-07"]
-  ]
+  ],
+  "digest": "{json.loads(written)["digest"]}"
 }}
 """
     )
