@@ -126,13 +126,21 @@ def parse_without_positions(sql: str) -> Tree:
 
 
 def stop_parsing(*, for_good: bool = False) -> None:
-    """End what is parsed in other threads, each with a ParserStopped. `for_good`: and whatever comes later."""
+    """End what is parsed in other threads, each with a ParserStopped. `for_good`: and what begins before
+    `resume_parsing`.
+    """
     if for_good:
         from endpoints_gitops.hogql.parser_processes import POOL
 
         POOL.close()
     elif (processes := sys.modules.get("endpoints_gitops.hogql.parser_processes")) is not None:
         processes.POOL.stop()
+
+
+def resume_parsing() -> None:
+    """Parse again after `stop_parsing(for_good=True)`."""
+    if (processes := sys.modules.get("endpoints_gitops.hogql.parser_processes")) is not None:
+        processes.POOL.open()
 
 
 def line_and_column(sql: str, offset: int) -> tuple[int, int]:

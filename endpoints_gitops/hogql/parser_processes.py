@@ -138,9 +138,13 @@ class ParserPool:
             busy.interrupt()
 
     def close(self) -> None:
-        """End every process and start no other one: each query from now on gets a ParserDied."""
+        """End every process and start no other one: each query gets a ParserDied until `open`."""
         self._is_closed = True
         self.stop()
+
+    def open(self) -> None:
+        """Undo `close`."""
+        self._is_closed = False
 
     def after_fork(self) -> None:
         """In a forked child: it starts processes of its own."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 import uvicorn
 
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.hogql.parser import stop_parsing
+from endpoints_gitops.hogql.parser import resume_parsing, stop_parsing
 from endpoints_gitops.local import keys
 from endpoints_gitops.local.app import application
 from endpoints_gitops.local.connections import Connections
@@ -146,6 +146,7 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM. The one line written to `announce` says where, and with which keys."""
     with ExitStack() as stack:
+        stack.callback(resume_parsing)  # last: the process may go on
         engine = LazyEngine(_opener(sample=sample, data=data, now=now))
         stack.callback(engine.close)
         if data:

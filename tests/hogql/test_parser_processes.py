@@ -235,3 +235,11 @@ parse("select ((((((((((3))))))))))")
 assert pid() == mine
 """
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+def test_a_closed_pool_answers_again_once_it_is_open(pool: ParserPool) -> None:
+    pool.close()
+    with pytest.raises(ParserDied):
+        ask(pool)
+    pool.open()
+    assert '"node":"SelectQuery"' in ask(pool)
