@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 SUITE = """
@@ -153,6 +155,7 @@ def test_a_suite_below_the_lock_is_one_of_several(two_files):
     app = two_files
     app.suite(SUITE, "below/test_below.py")
     app.write("below/pytest.ini", "[pytest]\n")
+    subprocess.run(["git", "init", "--quiet", app.folder], check=True)  # a lock above is looked for in work trees only
     app.pytester.chdir()
     assert_refused(app, "paths were named", "below")
     with pytest.MonkeyPatch.context() as patch:
