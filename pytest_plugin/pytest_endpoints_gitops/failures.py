@@ -24,8 +24,6 @@ from typing import Any, Final
 
 import pytest
 
-from endpoints_gitops.model.printable import one_line
-
 _WIDTH: Final = 80
 _LABEL: Final = 10
 
@@ -54,6 +52,8 @@ class Failure(pytest.fail.Exception):  # type: ignore[name-defined, misc]  # a n
         return type(self).__name__
 
     def _lines(self) -> Iterable[str]:
+        from endpoints_gitops.model.printable import one_line  # only a failure needs the library: it costs a start
+
         yield self.verdict
         for label, said in (*self.details, ("next", self.command)):
             for number, line in enumerate(said.split("\n")):
@@ -185,5 +185,7 @@ class EndpointsWarning(UserWarning):
 
 def _fitting(verdict: str) -> str:
     """The verdict on one line of 80 columns."""
+    from endpoints_gitops.model.printable import one_line
+
     line = one_line(" ".join(verdict.split()))
     return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from endpoints_gitops.model.printable import one_line
 from pytest_endpoints_gitops.options import OPTIONS, Setting
 
 _TO_A_LINE: Final = 4
@@ -33,6 +32,8 @@ def summarize(session: Session, ending: Ending | None, reporter: pytest.Terminal
     """Nothing where no test called anything and nothing is to be said."""
     lines = [] if ending is None else list(_lines(session, ending))
     if lines:
+        from endpoints_gitops.model.printable import one_line
+
         reporter.ensure_newline()
         reporter.section("endpoints", "-")
         for line in lines:

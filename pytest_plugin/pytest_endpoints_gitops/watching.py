@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from endpoints_gitops.model.printable import one_line
 from pytest_endpoints_gitops.facts import LOG
 from pytest_endpoints_gitops.guard import GUARDED_MODES, Guard
 from pytest_endpoints_gitops.marks import mark_of
@@ -119,10 +118,15 @@ class Watching:
             from pytest_endpoints_gitops.canary_report import show
 
             show(reporter, self.report)
+        if not self.trouble and (self.head is None or not self.head.changed):
+            return
+        from endpoints_gitops.model.printable import one_line
+
         if self.head is not None and self.head.changed:
             changed = ", ".join(sorted(self.head.changed)[:3])
-            line = f"evidence: the checkout is dirty, {len(self.head.changed)} changed: {changed}"
-            reporter.write_line(one_line(line))
+            reporter.write_line(
+                one_line(f"evidence: the checkout is dirty, {len(self.head.changed)} changed: {changed}")
+            )
         for line in self.trouble:
             reporter.write_line(one_line(line), red=True)
 

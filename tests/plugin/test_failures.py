@@ -357,7 +357,7 @@ HOSTILE = "a\x1b[2J\u202e\x9b\u2028\n::stop-commands::t\r\n##[add-matcher]x"
 def test_text_of_the_server_is_only_text_in_every_failure(app_once):
     """Terminal, short summary, JUnit and report all show what a failure says."""
     pin = app_once.PIN
-    call = Call(pin, {}, "test_app.py::test_total", "test_app.py::test_total", pin.query_hash)
+    call = Call(pin, {}, "test_app.py::test_total", "test_app.py::test_total", pin.query_hash, {})
     kinds = (ApiError, EndpointNotFound, VersionNotFound, VariablesRefused, Throttled)
     failed = [failure_of(call, kind(HOSTILE, request="GET /x", detail=HOSTILE, fix=HOSTILE)) for kind in kinds]
     failed.append(NotSetUp(HOSTILE, ("received", one_line(HOSTILE)), command=HOSTILE))
