@@ -11,11 +11,10 @@ from pydantic import ValidationError
 
 from endpoints_gitops.codecs.hogql_mistakes import QueryCheck, QueryMistake, check_query
 from endpoints_gitops.codecs.mistakes import model_problems
-from endpoints_gitops.codecs.places import Lines, Path, QueryPlaces, nearest, place_in_scalar
 from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, decode, line_and_column
-from endpoints_gitops.codecs.yaml_composer import compose
-from endpoints_gitops.codecs.yaml_nodes import Node, ScalarNode, Span, solid
-from endpoints_gitops.codecs.yaml_values import LookCloser, Reading, quick_value
+from endpoints_gitops.codecs.yaml.composer import Node, ScalarNode, Span, compose, solid
+from endpoints_gitops.codecs.yaml.loader import LookCloser, Reading, quick_value
+from endpoints_gitops.codecs.yaml.positions import Lines, Path, QueryPlaces, nearest, place_in_scalar
 from endpoints_gitops.errors import EndpointsError, InvalidInput, Problem, first_problems
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 

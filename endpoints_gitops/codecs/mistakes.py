@@ -10,8 +10,8 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from endpoints_gitops.codecs.places import Path, nearest
-from endpoints_gitops.codecs.yaml_nodes import Node, Span, entry
+from endpoints_gitops.codecs.yaml.composer import Node, Span, entry
+from endpoints_gitops.codecs.yaml.positions import Path, nearest
 from endpoints_gitops.errors import MOST_PROBLEMS, Problem
 from endpoints_gitops.model.definition import (
     QUERY_KEYS,

@@ -14,15 +14,22 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from endpoints_gitops.codecs.mistakes import annotation_at
-from endpoints_gitops.codecs.places import Path
 from endpoints_gitops.codecs.schema import SCHEMA_URL
 from endpoints_gitops.codecs.text import BOM, decode
-from endpoints_gitops.codecs.yaml_composer import compose, compose_purely
-from endpoints_gitops.codecs.yaml_nodes import AliasNode, MappingNode, Node, SequenceNode, SolidNode, solid
-from endpoints_gitops.codecs.yaml_source import Source, aliases, children, own_index
-from endpoints_gitops.codecs.yaml_splicing import add, remove, replace
-from endpoints_gitops.codecs.yaml_values import Reading
-from endpoints_gitops.codecs.yaml_writing import Layout, is_plain, mapping_lines
+from endpoints_gitops.codecs.yaml.composer import (
+    AliasNode,
+    MappingNode,
+    Node,
+    SequenceNode,
+    SolidNode,
+    compose,
+    compose_purely,
+    solid,
+)
+from endpoints_gitops.codecs.yaml.loader import Reading
+from endpoints_gitops.codecs.yaml.positions import Path
+from endpoints_gitops.codecs.yaml.splicing import Source, add, aliases, children, own_index, remove, replace
+from endpoints_gitops.codecs.yaml.writer import Layout, is_plain, mapping_lines
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput
 from endpoints_gitops.model.definition import Definition
 from endpoints_gitops.model.json import Json, canonical

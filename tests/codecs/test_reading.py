@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endpoints_gitops.codecs.definition import read_definition
-from endpoints_gitops.codecs.yaml_composer import compose
-from endpoints_gitops.codecs.yaml_values import LookCloser, Reading, quick_value
+from endpoints_gitops.codecs.yaml.composer import compose
+from endpoints_gitops.codecs.yaml.loader import LookCloser, Reading, quick_value
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.definition import LoadedDefinition
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from endpoints_gitops.codecs.rewriting import REMOVED, CannotRewrite, new_file, rewrite
-from endpoints_gitops.codecs.yaml_composer import compose, compose_purely
-from endpoints_gitops.codecs.yaml_source import Source, spot, start_of
-from endpoints_gitops.codecs.yaml_values import Reading
+from endpoints_gitops.codecs.yaml.composer import compose, compose_purely
+from endpoints_gitops.codecs.yaml.loader import Reading
+from endpoints_gitops.codecs.yaml.splicing import Source, spot, start_of
 from endpoints_gitops.errors import InvalidInput
 
 KEYS = ["name", "query", "tags", "variables", "default", "materialization", "yes", "a b", "$browser", "x-1", "é", "n"]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from endpoints_gitops.codecs.schema import SCHEMA_URL, SHIPPED, json_schema, text
-from endpoints_gitops.codecs.yaml_composer import compose
-from endpoints_gitops.codecs.yaml_values import Reading
+from endpoints_gitops.codecs.yaml.composer import compose
+from endpoints_gitops.codecs.yaml.loader import Reading
 from endpoints_gitops.model.definition import GUESSED_TYPES, Definition, VariableType
 from endpoints_gitops.model.freshness import SCHEDULES
 

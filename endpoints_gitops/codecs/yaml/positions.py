@@ -1,4 +1,4 @@
-"""Where in a file a key stands, and where in it one character of a text stands."""
+"""The positions of keys in a file, and of single characters of a text in it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from endpoints_gitops.codecs.text import BOM, decode, line_and_column
-from endpoints_gitops.codecs.yaml_composer import compose
-from endpoints_gitops.codecs.yaml_nodes import (
+from endpoints_gitops.codecs.yaml.composer import (
     MappingNode,
     Node,
     ScalarNode,
     SequenceNode,
     SolidNode,
+    compose,
     entry,
     is_merge,
     key_text,

@@ -1,0 +1,407 @@
+"""From the YAML parser's events to a tree of nodes with their positions.
+
+Composing uses no recursion, so no document can overflow the stack. An alias is a node of its own that points to its
+target.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, NoReturn
+
+from ruamel.yaml import YAML
+from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # it re-exports the C extension's class
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, line_and_column
+from endpoints_gitops.errors import InvalidInput, Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Span:
+    """A place in the text: offsets in characters without the byte order mark; `line` and `column` count from 1."""
+
+    start: int
+    end: int
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ScalarNode:
+    """`style` is empty for a plain scalar, else one of `'`, `"`, `|`, `>`. The span includes anchor and tag."""
+
+    span: Span
+    anchor: str | None
+    tag: str | None
+    style: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SequenceNode:
+    span: Span
+    anchor: str | None
+    tag: str | None
+    flow: bool
+    items: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MappingNode:
+    span: Span
+    anchor: str | None
+    tag: str | None
+    flow: bool
+    pairs: tuple[tuple[Node, Node], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AliasNode:
+    span: Span
+    anchor: str
+    target: SolidNode
+
+
+type SolidNode = ScalarNode | SequenceNode | MappingNode
+type Node = SolidNode | AliasNode
+
+
+def solid(node: Node) -> SolidNode:
+    """The node itself, or what an alias stands for."""
+    return node.target if isinstance(node, AliasNode) else node
+
+
+def key_text(key: Node) -> str:
+    """The text of a mapping's key; empty for a key that is no scalar."""
+    scalar = solid(key)
+    return scalar.text if isinstance(scalar, ScalarNode) else ""
+
+
+def entry(node: Node, key: str | int) -> tuple[Node, Node] | None:
+    """The (key, value) nodes of a mapping's key, (item, item) of a sequence's index; merged keys come last."""
+    place = solid(node)
+    if isinstance(place, MappingNode) and isinstance(key, str):
+        return _pair(place, key)
+    if isinstance(place, SequenceNode) and isinstance(key, int) and 0 <= key < len(place.items):
+        return place.items[key], place.items[key]
+    return None
+
+
+def is_merge(key: Node) -> bool:
+    """Whether this key is `<<`, which brings in the keys of another mapping."""
+    return isinstance(key, ScalarNode) and key.text == "<<" and not key.style and key.tag is None
+
+
+def merged(value: Node) -> tuple[MappingNode, ...]:
+    """The mappings that a `<<` brings in, the stronger first."""
+    place = solid(value)
+    items = place.items if isinstance(place, SequenceNode) else (place,)
+    return tuple(one for one in map(solid, items) if isinstance(one, MappingNode))
+
+
+def _pair(mapping: MappingNode, key: str) -> tuple[Node, Node] | None:
+    own = _by_key(mapping).get(key)
+    if own is not None:
+        return own
+    sources = (source for name, value in mapping.pairs if is_merge(name) for source in merged(value))
+    return next((found for source in sources if (found := _pair(source, key))), None)
+
+
+@lru_cache(maxsize=32)
+def _by_key(mapping: MappingNode) -> dict[str, tuple[Node, Node]]:
+    """The first pair of each key: a file with many mistakes asks for each of them."""
+    return {key_text(pair[0]): pair for pair in reversed(mapping.pairs) if not is_merge(pair[0])}
+
+
+DEEPEST: Final = 100
+"""Levels of nesting; the C parser takes quadratic time and memory for ever deeper ones."""
+
+_LARGEST_FOR_PYTHON: Final = 65_536
+
+
+def compose(path: str, text: str) -> SolidNode:
+    """The one document of a file. Raises InvalidInput: not YAML, none or several, too deep, too large written out."""
+    seen = text.removeprefix(BOM)
+    try:
+        return _composed(path, c_events(seen))
+    except YAMLError as error:
+        fault = error
+    if is_misread_flow(fault) and len(seen) <= _LARGEST_FOR_PYTHON:
+        try:
+            return _composed(path, YAML(typ="safe", pure=True).parse(seen))
+        except YAMLError:
+            raise InvalidInput((explain(path, seen, fault),)) from None
+    raise InvalidInput((explain(path, seen, fault),))
+
+
+def compose_purely(path: str, text: str) -> SolidNode:
+    """The same by ruamel.yaml's own parser: slow, and independent of the C parser. Raises InvalidInput."""
+    seen = text.removeprefix(BOM)
+    try:
+        return _composed(path, YAML(typ="safe", pure=True).parse(seen))
+    except YAMLError as error:
+        raise InvalidInput((explain(path, seen, error),)) from None
+
+
+def c_parser(text: str) -> Any:  # noqa: ANN401 - the C extension has no types
+    """libyaml's parser over this text, which starts with no byte order mark."""
+    return CParser(text)
+
+
+def c_events(text: str) -> Iterator[Any]:
+    """The C parser's events. Raises ruamel's YAMLError."""
+    parser = c_parser(text)
+    while parser.check_event():
+        yield parser.get_event()
+
+
+def _composed(path: str, events: Iterator[Any]) -> SolidNode:
+    composer = _Composer(path=path)
+    for event in events:
+        composer.take(event)
+    if composer.root is None:
+        composer.refuse(None, "empty", "this file is empty: a definition has at least a name and a query")
+    return composer.root
+
+
+@dataclass(slots=True, kw_only=True)
+class _Open:
+    """A collection whose end has not come yet."""
+
+    event: Any
+    weight_before: int
+    children: list[Node] = field(default_factory=list)
+    height: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Anchored:
+    """What an anchor names, with its size and its levels when written out."""
+
+    node: SolidNode
+    weight: int
+    height: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Composer:
+    """`weight` counts the characters that the document would have with every alias written out."""
+
+    path: str
+    root: SolidNode | None = None
+    open: list[_Open] = field(default_factory=list)
+    anchors: dict[str, _Anchored | None] = field(default_factory=dict)
+    weight: int = 0
+
+    def take(self, event: Any) -> None:  # noqa: ANN401 - ruamel.yaml has no types for its events
+        kind = type(event)
+        if kind is ScalarEvent:
+            self._scalar(event)
+        elif kind is MappingStartEvent or kind is SequenceStartEvent:
+            self._start(event)
+        elif kind is MappingEndEvent or kind is SequenceEndEvent:
+            self._end(event)
+        elif kind is AliasEvent:
+            self._alias(event)
+        elif kind is DocumentStartEvent and self.root is not None:
+            self.refuse(
+                event,
+                "several-documents",
+                "a second document starts here; a file holds one definition",
+                fix="move it to a file of its own",
+            )
+
+    def refuse(self, event: Any, code: str, message: str, fix: str | None = None) -> NoReturn:  # noqa: ANN401 - as above
+        line, column = (event.start_mark.line + 1, event.start_mark.column + 1) if event else (0, 0)
+        code = f"definition.{code}"
+        raise InvalidInput((Problem(path=self.path, line=line, column=column, message=message, code=code, fix=fix),))
+
+    def _scalar(self, event: Any) -> None:  # noqa: ANN401 - as above
+        before = self.weight
+        self.weight += len(event.value) + 1
+        node = ScalarNode(
+            span=_span(event, event.end_mark.index),
+            anchor=event.anchor,
+            tag=_tag(event),
+            style=event.style or "",
+            text=event.value,
+        )
+        self._add(node, weight=self.weight - before, height=0)
+
+    def _start(self, event: Any) -> None:  # noqa: ANN401 - as above
+        self._check_depth(event, 1)
+        if event.anchor:
+            self.anchors[event.anchor] = None
+        self.open.append(_Open(event=event, weight_before=self.weight))
+        self.weight += 1
+
+    def _end(self, event: Any) -> None:  # noqa: ANN401 - as above
+        ended = self.open.pop()
+        self._add(_collection(ended, event), weight=self.weight - ended.weight_before, height=ended.height)
+
+    def _alias(self, event: Any) -> None:  # noqa: ANN401 - as above
+        name = event.anchor
+        if name not in self.anchors:
+            self.refuse(event, "unknown-anchor", f"*{name} stands for nothing: no &{name} comes before it")
+        found = self.anchors[name]
+        if found is None:
+            self.refuse(event, "alias-of-itself", f"*{name} stands inside of what it stands for")
+        self._check_depth(event, found.height)
+        self.weight += found.weight
+        if self.weight > LARGEST_FILE:
+            message = f"with its aliases written out, this file has more than {LARGEST_FILE:,} characters"
+            self.refuse(event, "too-large", message)
+        node = AliasNode(span=_span(event, event.end_mark.index), anchor=name, target=found.node)
+        self._add(node, weight=found.weight, height=found.height)
+
+    def _check_depth(self, event: Any, height: int) -> None:  # noqa: ANN401 - as above
+        if len(self.open) + height > DEEPEST:
+            self.refuse(event, "too-deep", f"this is nested more than {DEEPEST} levels deep")
+
+    def _add(self, node: Node, *, weight: int, height: int) -> None:
+        if not isinstance(node, AliasNode) and node.anchor:
+            self.anchors[node.anchor] = _Anchored(node=node, weight=weight, height=height)
+        if self.open:
+            above = self.open[-1]
+            above.children.append(node)
+            above.height = max(above.height, height + 1)
+        elif not isinstance(node, AliasNode):
+            self.root = node
+
+
+def _collection(ended: _Open, event: Any) -> SequenceNode | MappingNode:  # noqa: ANN401 - as above
+    """A block collection ends where its last child does: the parser's own mark lies behind the comments that follow."""
+    start, children = ended.event, tuple(ended.children)
+    flow = bool(start.flow_style)
+    end = event.end_mark.index if flow or not children else children[-1].span.end
+    if type(start) is SequenceStartEvent:
+        return SequenceNode(span=_span(start, end), anchor=start.anchor, tag=_tag(start), flow=flow, items=children)
+    pairs = tuple(zip(children[::2], children[1::2], strict=True))
+    return MappingNode(span=_span(start, end), anchor=start.anchor, tag=_tag(start), flow=flow, pairs=pairs)
+
+
+def _span(event: Any, end: int) -> Span:  # noqa: ANN401 - as above
+    mark = event.start_mark
+    return Span(start=mark.index, end=end, line=mark.line + 1, column=mark.column + 1)
+
+
+def _tag(event: Any) -> str | None:  # noqa: ANN401 - as above
+    return None if event.ctag is None else str(event.ctag)
+
+
+_TAB_INDENT: Final = re.compile(r"[ ]*\t")
+
+# The parser's words, what they mean to the person, what helps.
+_MEANINGS: Final = (
+    ("mapping values are not allowed", "a `: ` is not expected here", "quote the value, or check the indentation"),
+    (
+        "could not find expected ':'",
+        "this line is no `key: value`",
+        "indent it if it belongs to the value above, or end the key with a colon",
+    ),
+    (
+        "did not find expected key",
+        "a key is expected here",
+        "check quotes and indentation of this line and the one above",
+    ),
+    (
+        "did not find expected '-' indicator",
+        "a list item `- …` is expected here",
+        "indent all items alike, or start the next key further left",
+    ),
+    (
+        "did not find expected ',' or",
+        "the list or mapping in brackets is not closed, or a comma is missing",
+        "check the brackets; quote values with special characters",
+    ),
+    ("block sequence entries are not allowed", "a list cannot start on this line", "start `- …` on a line of its own"),
+    ("did not find expected node content", "a value is expected here", "quote the value"),
+    ("unknown escape character", "there is no such escape in double quotes", "write `\\\\` for a backslash"),
+    ("invalid Unicode character escape code", "this escape is no character", "write the character itself"),
+    ("unexpected end of stream", "the quoted text that starts here is never closed", "add the closing quote"),
+    ("unexpected document indicator", "the quoted text that starts here is never closed", "add the closing quote"),
+    ("undefined tag handle", "this tag is not known", "quote the text if it is to start with an exclamation mark"),
+)
+
+
+def explain(path: str, text: str, error: YAMLError) -> Problem:
+    """The problem that stands for what ruamel.yaml raised about this text."""
+    if isinstance(error, ReaderError):
+        return _forbidden_character(path, text, error)
+    if not isinstance(error, MarkedYAMLError):
+        return Problem(path=path, message=f"this is not YAML: {error}", code="definition.yaml")
+    mark = _telling_mark(error)
+    line, column = mark.line + 1, mark.column + 1
+    tab = _tab_problem(path, text, line)
+    if tab is not None:
+        return tab
+    message, fix = _meaning(text, mark, str(error.problem or error.context))
+    return Problem(path=path, line=line, column=column, message=message, code="definition.yaml", fix=fix)
+
+
+def is_misread_flow(error: YAMLError) -> bool:
+    """Whether this may be a flow collection that YAML 1.2 allows and the C parser, which knows 1.1, does not."""
+    problem = str(getattr(error, "problem", ""))
+    return problem.startswith(("found unexpected ':'", "did not find expected ',' or"))
+
+
+def _telling_mark(error: Any) -> Any:  # noqa: ANN401 - ruamel.yaml has no types for its marks
+    """Where the mistake is: an unclosed quote is noticed at the end of the file and made where the text starts."""
+    unclosed = "unexpected end of stream" in str(error.problem) or "document indicator" in str(error.problem)
+    started = unclosed or "could not find expected ':'" in str(error.problem)
+    return (error.context_mark if started else error.problem_mark) or error.context_mark or error.problem_mark
+
+
+def _tab_problem(path: str, text: str, line: int) -> Problem | None:
+    lines = text.split("\n")
+    for number in (line, line + 1):
+        if number <= len(lines) and (found := _TAB_INDENT.match(lines[number - 1])):
+            return Problem(
+                path=path,
+                line=number,
+                column=found.end(),
+                message="this line is indented with a tab; YAML indents with spaces",
+                code="definition.tab",
+                fix="replace the tab with spaces",
+            )
+    return None
+
+
+def _meaning(text: str, mark: Any, problem: str) -> tuple[str, str | None]:  # noqa: ANN401 - as above
+    character = text[mark.index : mark.index + 1]
+    if "cannot start any token" in problem and character == "\t":
+        return "a tab cannot stand here; YAML separates with spaces", "replace the tab with spaces"
+    if "cannot start any token" in problem:
+        return f"a value cannot start with `{character}`", "quote the value"
+    for words, meaning, fix in _MEANINGS:
+        if words in problem:
+            return f"this is not YAML: {meaning}", fix
+    return f"this is not YAML: {problem}", None
+
+
+def _forbidden_character(path: str, text: str, error: ReaderError) -> Problem:
+    before = text.encode()[: error.position].decode("utf-8", "ignore")
+    line, column = line_and_column(before, len(before))
+    character = error.character if isinstance(error.character, int) else ord(error.character)
+    return Problem(
+        path=path,
+        line=line,
+        column=column,
+        message=f"the character U+{character:04X} cannot stand in a YAML file",
+        code="definition.yaml",
+        fix="remove it, or write it as an escape in a double-quoted text",
+    )
