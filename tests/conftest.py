@@ -51,6 +51,15 @@ def server(engine: Engine) -> Iterator[RunningServer]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The URL of a real Redis server, the same for all tests of a process."""
+    from tests.redis_server import running_redis
+
+    with running_redis() as url:
+        yield url
+
+
 class Processes:
     """What /proc says of other processes; a test that asks is skipped where there is none."""
 

@@ -11,10 +11,10 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Self
 
-from endpoints_gitops.api.budget import Budget, Counting
 from endpoints_gitops.api.calls import Calls
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.flow import Line, Pace, nobody
+from endpoints_gitops.api.rate_limiter import FileRateLimiter, RateLimiter
 from endpoints_gitops.api.wire import Answer, Flow, Happened, Join, NoAnswer, NotSent, Sleep, Work
 from endpoints_gitops.errors import UsageError
 
@@ -46,7 +46,7 @@ def _awaited[**P, T](
 
 def _line(
     connection: Connection,
-    budget: Path | Counting | None,
+    rate_limiter: Path | RateLimiter | None,
     trace: Tell | None,
     notice: Tell | None,
     pace: Pace | None,
@@ -54,10 +54,11 @@ def _line(
     is_in_loop: bool = False,
 ) -> Line:
     tell = notice or trace or nobody
-    kept = Budget(budget, connection, notice=tell, opens_later=is_in_loop) if isinstance(budget, Path) else budget
+    if isinstance(rate_limiter, Path):
+        rate_limiter = FileRateLimiter(rate_limiter, connection, notice=tell, opens_later=is_in_loop)
     return Line(
         connection=connection,
-        budget=kept,
+        rate_limiter=rate_limiter,
         pace=pace or Pace(),
         trace=trace or nobody,
         notice=tell,
@@ -74,7 +75,7 @@ def _outcome(outcome: Any) -> Answer | NotSent | NoAnswer:  # noqa: ANN401 - an 
 
 
 class Client:
-    """For any number of threads. `budget` is the SQLite file that the processes of this user count in.
+    """For any number of threads. `rate_limiter`: a path is the SQLite file of a FileRateLimiter.
 
     `trace` gets a line for each request, without the key; `notice`, else `trace`, one for each wait of some seconds.
     """
@@ -83,7 +84,7 @@ class Client:
         self,
         connection: Connection,
         *,
-        budget: Path | Counting | None = None,
+        rate_limiter: Path | RateLimiter | None = None,
         trace: Tell | None = None,
         notice: Tell | None = None,
         transport: AnyTransport | None = None,
@@ -93,11 +94,11 @@ class Client:
 
         self._transport = transport_of(connection, transport)
         self.connection = connection
-        self.calls = Calls(_line(connection, budget, trace, notice, pace))
+        self.calls = Calls(_line(connection, rate_limiter, trace, notice, pace))
 
     @property
-    def budget(self) -> Counting | None:
-        return self.calls.line.budget
+    def rate_limiter(self) -> RateLimiter | None:
+        return self.calls.line.rate_limiter
 
     @property
     def has_written(self) -> bool:
@@ -127,8 +128,8 @@ class Client:
 
     def close(self) -> None:
         self._transport.close()
-        if self.budget is not None:
-            self.budget.close()
+        if self.rate_limiter is not None:
+            self.rate_limiter.close()
 
     def __enter__(self) -> Self:
         return self
@@ -181,7 +182,7 @@ class AsyncClient:
         self,
         connection: Connection,
         *,
-        budget: Path | Counting | None = None,
+        rate_limiter: Path | RateLimiter | None = None,
         trace: Tell | None = None,
         notice: Tell | None = None,
         transport: AnyAsyncTransport | None = None,
@@ -191,11 +192,11 @@ class AsyncClient:
 
         self._transport = async_transport_of(connection, transport)
         self.connection = connection
-        self.calls = Calls(_line(connection, budget, trace, notice, pace, is_in_loop=True))
+        self.calls = Calls(_line(connection, rate_limiter, trace, notice, pace, is_in_loop=True))
 
     @property
-    def budget(self) -> Counting | None:
-        return self.calls.line.budget
+    def rate_limiter(self) -> RateLimiter | None:
+        return self.calls.line.rate_limiter
 
     async def drive[T](self, flow: Flow[T]) -> T:
         """Do what the flow says until it returns."""
@@ -222,8 +223,8 @@ class AsyncClient:
 
     async def close(self) -> None:
         await self._transport.close()
-        if self.budget is not None:
-            self.budget.close()
+        if self.rate_limiter is not None:
+            self.rate_limiter.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""One exchange with the server, retries and budget included: a generator that does no input or output itself.
+"""One exchange with the server, retries and rate limits included: a generator that does no input or output itself.
 
 Tried again: what is refused for being too much (429: the server refuses before it looks at the request), what was never
 sent, and, where repeating is safe, server faults and lost answers. A write whose answer is lost is a LostAnswer.
@@ -16,9 +16,9 @@ from threading import Event
 from typing import Final
 
 from endpoints_gitops.api import errors
-from endpoints_gitops.api.budget import LONGEST_WAIT, Counting
 from endpoints_gitops.api.connection import Connection, question
 from endpoints_gitops.api.errors import ApiError
+from endpoints_gitops.api.rate_limiter import LONGEST_WAIT, RateLimiter
 from endpoints_gitops.api.refusals import error_of
 from endpoints_gitops.api.wire import Answer, Flow, NoAnswer, NotSent, Request, Send, Sleep, Work
 from endpoints_gitops.errors import CredentialsError
@@ -91,14 +91,14 @@ def nobody(_: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A connection with all that an exchange needs: the budget, the pace, and who is told what.
+    """A connection with all that an exchange needs: the rate limiter, the pace, and who is told what.
 
     `trace` gets a line for each request, `notice` one for each long wait. `written` is set once a write has landed, or
     may have. `is_in_loop`: an event loop drives the exchanges, and must not wait for anything else.
     """
 
     connection: Connection
-    budget: Counting | None = None
+    rate_limiter: RateLimiter | None = None
     pace: Pace = field(default_factory=Pace)
     trace: Callable[[str], None] = nobody
     notice: Callable[[str], None] = nobody
@@ -122,13 +122,13 @@ def exchange(line: Line, request: Request, deadline: Deadline) -> Flow[Answer]:
     started, attempt = line.pace.now(), 0
     while True:
         attempt += 1
-        yield from _wait_for_budget(line, request, deadline)
+        yield from _wait_for_rate_limit(line, request, deadline)
         ended = yield from _attempt(line, request, deadline, attempt)
         if not request.repeatable and isinstance(ended, Answer | errors.LostAnswer):
             line.written.set()
         if isinstance(ended, Answer):
             return ended
-        yield from _pause_budget(line, request, ended)
+        yield from _pause_rate_limiter(line, request, ended)
         pause = _pause_before_next(line, request, ended, attempt)
         if pause is None or pause >= deadline.left:
             raise _told(ended, attempt, line.pace.now() - started)
@@ -166,9 +166,9 @@ def _check_kind_of_key(line: Line, request: Request) -> None:
         )
 
 
-def _wait_for_budget(line: Line, request: Request, deadline: Deadline) -> Flow[None]:
-    while line.budget is not None:
-        wait = yield from _take(line, line.budget, materialized=request.draws_materialized)
+def _wait_for_rate_limit(line: Line, request: Request, deadline: Deadline) -> Flow[None]:
+    while line.rate_limiter is not None:
+        wait = yield from _acquire(line, line.rate_limiter, materialized=request.draws_materialized)
         if wait <= 0:
             return
         if wait >= deadline.left:
@@ -177,11 +177,11 @@ def _wait_for_budget(line: Line, request: Request, deadline: Deadline) -> Flow[N
         yield from _wait(line, deadline, wait + line.pace.jitter(0.0, 0.05), "this key's budget of requests is spent")
 
 
-def _take(line: Line, budget: Counting, *, materialized: bool) -> Flow[float]:
+def _acquire(line: Line, rate_limiter: RateLimiter, *, materialized: bool) -> Flow[float]:
     """Another process can hold the file that requests are counted in, for seconds: no event loop waits for it."""
-    if not (budget.is_remote or line.is_in_loop):
-        return budget.take(materialized=materialized)
-    wait = yield Work(lambda: budget.take(materialized=materialized))
+    if not (rate_limiter.is_remote or line.is_in_loop):
+        return rate_limiter.acquire(materialized=materialized)
+    wait = yield Work(lambda: rate_limiter.acquire(materialized=materialized))
     assert isinstance(wait, float), "what the work gives"
     return wait
 
@@ -239,17 +239,17 @@ def _reason(line: Line, reason: str) -> str:
     return one_line(line.mask(reason))
 
 
-def _pause_budget(line: Line, request: Request, error: ApiError) -> Flow[None]:
+def _pause_rate_limiter(line: Line, request: Request, error: ApiError) -> Flow[None]:
     """Let every process of this key wait as long as the server says; a longer wait is a mistake, which is not kept."""
-    budget, wait = line.budget, error.retry_after or 0.0
-    if not isinstance(error, errors.Throttled) or budget is None or not 0 < wait < LONGEST_WAIT:
+    rate_limiter, wait = line.rate_limiter, error.retry_after or 0.0
+    if not isinstance(error, errors.Throttled) or rate_limiter is None or not 0 < wait < LONGEST_WAIT:
         return
 
     def pause() -> float:
-        budget.pause(wait, materialized=request.draws_materialized)
+        rate_limiter.pause(wait, materialized=request.draws_materialized)
         return wait
 
-    if budget.is_remote or line.is_in_loop:
+    if rate_limiter.is_remote or line.is_in_loop:
         yield Work(pause)
     else:
         pause()

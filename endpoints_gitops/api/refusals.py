@@ -17,8 +17,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from endpoints_gitops.api import errors
-from endpoints_gitops.api.budget import LONGEST_WAIT
 from endpoints_gitops.api.errors import ApiError
+from endpoints_gitops.api.rate_limiter import LONGEST_WAIT
 from endpoints_gitops.api.wire import Answer, Request
 from endpoints_gitops.model.printable import one_line
 

@@ -148,7 +148,10 @@ class Context:
             read_timeout=self.arguments.read_timeout,
         )
         return Client(
-            connection, budget=self._state_of_user / "budgets.sqlite", trace=self.console.trace, notice=self.console.say
+            connection,
+            rate_limiter=self._state_of_user / "budgets.sqlite",
+            trace=self.console.trace,
+            notice=self.console.say,
         )
 
     @cached_property

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from endpoints_gitops.api.budget import Counting
     from endpoints_gitops.api.client import AsyncClient, Client
     from endpoints_gitops.api.connection import Connection
+    from endpoints_gitops.api.rate_limiter import RateLimiter
     from endpoints_gitops.api.run_pages import Page
     from endpoints_gitops.api.transport import AnyAsyncTransport, AnyTransport
     from endpoints_gitops.consumer.cache import Cache
@@ -158,7 +158,7 @@ class _Pinned:
 
     def _settings(self, connection: Connection) -> dict[str, Any]:
         return {
-            "budget": _budget(connection, self._budget_url),
+            "rate_limiter": _rate_limiter(connection, self._budget_url),
             "trace": _trace(),
             "notice": _inform,
             "transport": self._transport,
@@ -462,7 +462,8 @@ class AsyncEndpoints(_Pinned):
 
             connection = self._connection()
             client = AsyncClient(connection, **self._settings(connection))
-            opened = _Open(client, client.budget.close if client.budget is not None else int)  # the rest needs the loop
+            limiter = client.rate_limiter
+            opened = _Open(client, limiter.close if limiter is not None else int)  # the rest needs the loop
             self._opened[loop] = opened
         return opened, self._calls(lambda: connection)
 
@@ -511,14 +512,14 @@ def _cache(said: float | Cache | None) -> Cache | None:
     return Cache(seconds=said)
 
 
-def _budget(connection: Connection, url: str | None) -> Path | Counting:
+def _rate_limiter(connection: Connection, url: str | None) -> Path | RateLimiter:
     from endpoints_gitops.workspace.state import state_folder
 
     if url is None:
         return state_folder(os.environ) / "budgets.sqlite"
-    from endpoints_gitops.api.shared_budget import SharedBudget
+    from endpoints_gitops.api.rate_limiter import RedisRateLimiter
 
-    return SharedBudget(url, connection, notice=_inform)
+    return RedisRateLimiter(url, connection, notice=_inform)
 
 
 def _trace() -> Callable[[str], None] | None:

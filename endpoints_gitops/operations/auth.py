@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from endpoints_gitops.api.budget import Left
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import ApiError, EndpointNotFound, Forbidden, NotFound, Unauthenticated
+from endpoints_gitops.api.rate_limiter import Remaining
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.secret import KeyKind
@@ -40,7 +40,7 @@ class AuthStatus:
     organization: str | None = None
     scopes: tuple[str, ...] | None = None
     projects: Mapping[int, str] | None = None
-    left: Mapping[str, Left] = field(default_factory=dict)
+    remaining: Mapping[str, Remaining] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
     problem: EndpointsError | None = None
 
@@ -71,7 +71,7 @@ def auth_status(client: Client) -> AuthStatus:
         organization=_text(_object(me, "organization"), "name"),
         scopes=_scopes(key, unknown),
         projects=_projects(client, unknown),
-        left=client.budget.left() if client.budget else {},
+        remaining=client.rate_limiter.remaining() if client.rate_limiter else {},
         unknown=unknown,
         problem=problem,
     )
@@ -82,7 +82,7 @@ def _unknown(client: Client, problem: EndpointsError | None, reason: str) -> Aut
     return AuthStatus(
         kind=client.connection.key.kind,
         scopes=None if problem else ("endpoint:read",),
-        left=client.budget.left() if client.budget else {},
+        remaining=client.rate_limiter.remaining() if client.rate_limiter else {},
         unknown=dict.fromkeys(("who", "projects", *(["scopes"] if problem else [])), reason),
         problem=problem,
     )

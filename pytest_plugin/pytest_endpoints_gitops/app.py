@@ -142,7 +142,9 @@ class App:
 
         with self._making:
             if self._client is None:
-                self._client = Client(self.connection, budget=state_folder(self.session.environ()) / "budgets.sqlite")
+                self._client = Client(
+                    self.connection, rate_limiter=state_folder(self.session.environ()) / "budgets.sqlite"
+                )
             return self._client
 
     @cached_property

@@ -46,11 +46,11 @@ def ticking() -> Callable[[float], Callable[[], float]]:
 
 @pytest.fixture
 def connect(connection: Callable[..., Connection], quick: Callable[..., Pace]) -> Iterator[Callable[..., Client]]:
-    """Makes clients: `connect(key=…, max_wait=…, budget=…, trace=…)`."""
+    """Makes clients: `connect(key=…, max_wait=…, rate_limiter=…, trace=…)`."""
     with ExitStack() as stack:
 
-        def make(*, budget: Any = None, trace: Any = None, notice: Any = None, **settings: Any) -> Client:
-            made = Client(connection(**settings), budget=budget, trace=trace, notice=notice, pace=quick())
+        def make(*, rate_limiter: Any = None, trace: Any = None, notice: Any = None, **settings: Any) -> Client:
+            made = Client(connection(**settings), rate_limiter=rate_limiter, trace=trace, notice=notice, pace=quick())
             return stack.enter_context(made)
 
         yield make

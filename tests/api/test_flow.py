@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from endpoints_gitops.api import errors
-from endpoints_gitops.api.budget import LONGEST_WAIT
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.flow import Line, Pace, Waits, exchange
+from endpoints_gitops.api.rate_limiter import LONGEST_WAIT
 from endpoints_gitops.api.refusals import retry_after
 from endpoints_gitops.api.wire import Answer, NoAnswer, NotSent, Request, Sleep
 from endpoints_gitops.errors import CredentialsError
@@ -26,13 +26,13 @@ DONE = Answer(status=200, headers={}, body=b"{}")
 class Played:
     """An exchange played to its end, and what it did on the way."""
 
-    def __init__(self, *answers, request=GET, max_wait=60.0, key="phx_k", seconds_each=0.0, budget=None, **more):
+    def __init__(self, *answers, request=GET, max_wait=60.0, key="phx_k", seconds_each=0.0, rate_limiter=None, **more):
         self.clock = 0.0
         self.is_stopped = more.pop("is_stopped", False)
         self.sleeps, self.sends, self.notices = [], [], []
         pace = Pace(now=lambda: self.clock, jitter=lambda _, most: most)
         connection = Connection(host="https://h.test", project_id=1, key=Secret(key), max_wait=max_wait, **more)
-        line = Line(connection=connection, pace=pace, notice=self.notices.append, budget=budget)
+        line = Line(connection=connection, pace=pace, notice=self.notices.append, rate_limiter=rate_limiter)
         self.result = self.error = None
         try:
             self._play(exchange(line, request, line.deadline()), answers, seconds_each)
@@ -91,14 +91,14 @@ def test_retry_after_that_makes_no_sense_or_is_over(text, pause):
 
 
 class Pauses:
-    """A budget that notes what it is told to wait."""
+    """A rate limiter that keeps the pauses it is asked for."""
 
     is_remote = False
 
     def __init__(self):
         self.pauses = []
 
-    def take(self, **_):
+    def acquire(self, **_):
         return 0.0
 
     def pause(self, seconds, **_):
@@ -110,12 +110,12 @@ ODD_WAITS = ["1e300", "1e9", "9" * 5000, "Wed, 21 Oct 2099 07:28:00 GMT", "Wed, 
 
 @pytest.mark.parametrize("text", ODD_WAITS)
 def test_a_retry_after_beyond_every_window_is_cut_and_not_remembered(text):
-    budget = Pauses()
-    played = Played(answered(429, **{"retry-after": text}), budget=budget, max_wait=10)
+    rate_limiter = Pauses()
+    played = Played(answered(429, **{"retry-after": text}), rate_limiter=rate_limiter, max_wait=10)
     assert played.error.retry_after in (LONGEST_WAIT, None)
-    assert budget.pauses == []
-    assert Played(answered(429, **{"retry-after": "3600"}), budget=budget).error.retry_after == 3600
-    assert budget.pauses == [3600]
+    assert rate_limiter.pauses == []
+    assert Played(answered(429, **{"retry-after": "3600"}), rate_limiter=rate_limiter).error.retry_after == 3600
+    assert rate_limiter.pauses == [3600]
 
 
 @given(st.one_of(st.text(), st.floats().map(str), st.integers().map(str), st.datetimes().map(format_datetime)))
@@ -132,10 +132,10 @@ def test_a_refusal_ends_under_a_stopped_clock(headers):
     assert 50 < sum(played.sleeps) <= 60
 
 
-def test_a_spent_budget_ends_under_a_stopped_clock():
-    budget = Pauses()
-    budget.take = lambda **_: 7.0
-    played = Played(DONE, budget=budget, is_stopped=True)
+def test_a_rate_limit_error_ends_under_a_stopped_clock():
+    rate_limiter = Pauses()
+    rate_limiter.acquire = lambda **_: 7.0
+    played = Played(DONE, rate_limiter=rate_limiter, is_stopped=True)
     assert isinstance(played.error, errors.BudgetSpent)
     assert 50 < sum(played.sleeps) <= 60
 
@@ -148,10 +148,10 @@ def test_one_answer_is_waited_for_as_long_as_the_read_timeout_says():
 
 
 def test_a_long_wait_is_counted_down():
-    budget = Pauses()
+    rate_limiter = Pauses()
     waits = iter([70.0, 0.0])
-    budget.take = lambda **_: next(waits)
-    played = Played(DONE, budget=budget, max_wait=100)
+    rate_limiter.acquire = lambda **_: next(waits)
+    played = Played(DONE, rate_limiter=rate_limiter, max_wait=100)
     assert played.sleeps[:2] == [30, 30]
     assert sum(played.sleeps) == pytest.approx(70.05)
     assert [notice.partition(":")[0] for notice in played.notices] == [
@@ -218,7 +218,7 @@ def test_a_write_is_waited_for_as_long_as_there_is_time():
 
 
 class Spent:
-    """A budget that is spent for some seconds."""
+    """A rate limiter that answers with these waits."""
 
     is_remote = False
 
@@ -226,7 +226,7 @@ class Spent:
         self.waits = list(waits)
         self.paused = []
 
-    def take(self, *, materialized):
+    def acquire(self, *, materialized):
         assert not materialized
         return self.waits.pop(0) if self.waits else 0.0
 
@@ -234,8 +234,8 @@ class Spent:
         self.paused.append((seconds, materialized))
 
 
-def test_the_wait_for_the_budget_counts_and_is_said():
-    played = Played(DONE, budget=Spent(12.0, 3.0))
+def test_a_wait_for_the_rate_limiter_counts_and_is_reported():
+    played = Played(DONE, rate_limiter=Spent(12.0, 3.0))
     assert played.sleeps == [12.05, 3.05]
     assert played.notices == [
         "waiting 12 s: this key's budget of requests is spent",
@@ -243,15 +243,15 @@ def test_the_wait_for_the_budget_counts_and_is_said():
     ]
 
 
-def test_a_budget_that_frees_up_too_late_is_an_error_without_a_request():
-    played = Played(DONE, budget=Spent(50.0, 50.0))
+def test_a_rate_limit_that_frees_up_too_late_is_an_error_without_a_request():
+    played = Played(DONE, rate_limiter=Spent(50.0, 50.0))
     assert isinstance(played.error, errors.BudgetSpent)
     assert (played.sends, played.error.exit_code) == ([], 4)
 
 
-def test_a_429_pauses_the_budget_for_everybody():
+def test_a_429_pauses_the_rate_limiter():
     spent = Spent()
-    Played(answered(429, **{"retry-after": "7"}), answered(429), DONE, budget=spent)
+    Played(answered(429, **{"retry-after": "7"}), answered(429), DONE, rate_limiter=spent)
     assert spent.paused == [(7.0, False)]
 
 

@@ -15,8 +15,8 @@ import pytest
 
 import endpoints_gitops as library
 from endpoints_gitops import Cache, Row
-from endpoints_gitops.api.budget import Budget
 from endpoints_gitops.api.connection import Connection
+from endpoints_gitops.api.rate_limiter import FileRateLimiter
 from endpoints_gitops.api.wire import Answer
 from endpoints_gitops.local.faults import Effect, Fault
 from endpoints_gitops.model.secret import Secret
@@ -334,13 +334,13 @@ def test_after_close_the_next_call_opens_anew(app, create):
     assert called.run("one").of(Row)[0].one == 1
 
 
-def test_the_budget_is_the_command_lines(app, create, server, tmp_path):
+def test_rate_limits_are_shared_with_the_command_line(app, create, server, tmp_path):
     app(create("one")).run("one")
     connection = Connection(host=server.url, project_id=server.project_id, key=Secret(server.key))
-    counted = Budget(tmp_path / "state" / "budgets.sqlite", connection, notice=pytest.fail)
-    assert counted.left()["direct"].minute == 239
-    counted.pause(50, materialized=False)
-    counted.close()
+    limiter = FileRateLimiter(tmp_path / "state" / "budgets.sqlite", connection, notice=pytest.fail)
+    assert limiter.remaining()["direct"].minute == 239
+    limiter.pause(50, materialized=False)
+    limiter.close()
     server.requests.clear()
     with pytest.raises(library.BudgetSpent):
         app(create("two"), max_wait=5).run("two")

@@ -76,11 +76,11 @@ def test_a_script_need_not_close_anything(create, server, lock):
     """From Python 3.13 on, what is left open is a warning."""
     endpoints = library.Endpoints.from_lock(lock(create("one")), host=server.url, project_id=1, key=server.key)
     endpoints.run("one")
-    budget = endpoints._open.client.budget
-    assert budget.left()
+    limiter = endpoints._open.client.rate_limiter
+    assert limiter.remaining()
     del endpoints
     gc.collect()
-    assert budget.left() == {}
+    assert limiter.remaining() == {}
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ def test_a_forked_child_has_connections_and_files_of_its_own(make):
             assert endpoints.run("one")[0].n == 1
             mine = endpoints._open
             assert mine.client._transport is not parent.client._transport
-            assert mine.client.budget is not parent.client.budget
+            assert mine.client.rate_limiter is not parent.client.rate_limiter
             endpoints.close()
 
         assert in_child(call) == 0

@@ -90,14 +90,14 @@ def test_a_refused_key_is_3(make_cli, checkout, server, key):
 
 
 def test_a_budget_is_reset(cli, server, tmp_path):
-    from endpoints_gitops.api.budget import Budget
     from endpoints_gitops.api.connection import Connection
+    from endpoints_gitops.api.rate_limiter import FileRateLimiter
     from endpoints_gitops.model.secret import Secret
 
     connection = Connection(host=server.url, project_id=server.project_id, key=Secret(server.key))
-    budget = Budget(tmp_path / "state" / "budgets.sqlite", connection, notice=pytest.fail)
-    budget.pause(3000, materialized=False)
-    budget.close()
+    limiter = FileRateLimiter(tmp_path / "state" / "budgets.sqlite", connection, notice=pytest.fail)
+    limiter.pause(3000, materialized=False)
+    limiter.close()
     refused = cli("list", "--max-wait", "1")
     assert refused.code == 4
     assert "endpoints-gitops auth reset-budget" in refused.err

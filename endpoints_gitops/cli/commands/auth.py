@@ -88,14 +88,14 @@ def _status(context: Context) -> Outcome:
 
 def _reset_budget(context: Context) -> Outcome:
     """Forget what this machine counted for the key, and every wait that it remembers. No server is asked."""
-    budget, access = context.client.budget, context.access
-    before = budget.left() if budget else {}
-    if budget is None or not before:
+    limiter, access = context.client.rate_limiter, context.access
+    before = limiter.remaining() if limiter else {}
+    if limiter is None or not before:
         message = "the file of budgets cannot be used, so nothing is counted and nothing waits"
         raise UsageError(
             message, fix="set ENDPOINTS_GITOPS_STATE to a folder that can be written", code="state.unwritable"
         )
-    budget.reset()
+    limiter.reset()
     pause = max(left.paused_seconds for left in before.values())
     waited = f", and a wait of {pause:.0f} s" if pause else ""
     context.console.show([f"forgot the requests that were counted for the key of {access.environment}{waited}"])
@@ -243,10 +243,10 @@ def _needs(status: AuthStatus) -> Iterator[Line]:
 
 
 def _budgets(status: AuthStatus) -> Iterator[str]:
-    for kind, left in status.left.items():
+    for kind, left in status.remaining.items():
         pause = f"; paused for {left.paused_seconds:.0f} s by the server" if left.paused_seconds else ""
         yield f"budget       {kind}: {left.minute} left this minute, {left.hour} this hour{pause}"
-    if status.left:
+    if status.remaining:
         yield "             as far as this machine knows: whatever else uses the key counts too"
 
 
@@ -271,7 +271,7 @@ def _item(access: Access, status: AuthStatus) -> JsonObject:
         else [{"id": number, "name": name} for number, name in sorted(status.projects.items())],
         "budgets": {
             kind: {"minute": left.minute, "hour": left.hour, "paused_seconds": left.paused_seconds}
-            for kind, left in status.left.items()
+            for kind, left in status.remaining.items()
         },
         "unknown": dict(status.unknown),
     }
