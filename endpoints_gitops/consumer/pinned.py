@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 type Strictness = Literal["strict", "warn", "off"]
 type Refresh = Literal["cache", "force", "direct"]
 
-STRICTNESS: Final = ("strict", "warn", "off")
 _REFRESH: Final = ("cache", "force", "direct")
 _WITHOUT_OFFSET: Final = (
     "use a project secret key (phs_…), which may page; or one page that holds all: run(…, _limit=N); "

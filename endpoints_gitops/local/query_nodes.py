@@ -14,7 +14,6 @@ from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import Refused, invalid
 from endpoints_gitops.local.queries import QueryEngine
 from endpoints_gitops.local.store.rows import StoredVariable
-from endpoints_gitops.model.json import Json
 
 _DIRECT = (
     "Endpoints can't query a direct connection. Switch the connection to PostHog (ClickHouse) and query a synced table "
@@ -42,11 +41,6 @@ def checked(
     except QueryRefused as refusal:
         raise _no_hogql(refusal.message) from None
     return full, [{"name": column.name, "type": column.type} for column in columns]
-
-
-def defaults_of(node: Mapping[str, Any]) -> dict[str, Json]:
-    """The stored value of each variable of a HogQL query, by code name."""
-    return {entry["code_name"]: entry["value"] for entry in (node.get("variables") or {}).values()}
 
 
 def _no_hogql(message: str) -> Refused:

@@ -43,7 +43,6 @@ def test_recorded(endpoints):
     endpoints("revenue")
     endpoints("revenue", month="2026-08")
 """
-MONTH = '{"variables": {"month": "2026-08"}}'
 WAYS_TO_ASK = {
     "GET": "ask(address())",
     "trailing slash": "ask(address(rest='/run/?version=1'))",

@@ -33,19 +33,16 @@ _GIT_SETTINGS: Final = {
 }
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Nothing but where to put a picture of it."""
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="also draw what was shown, as SVG")
+def configure(_: argparse.ArgumentParser) -> None:
+    """The demo takes no options of its own."""
 
 
-def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
+def execute(_: argparse.Namespace, console: Console) -> Outcome:
     """Tell the story; a step that does not end as it should is an error, so the demo cannot lie."""
-    from endpoints_gitops.cli.picture import drawn
     from endpoints_gitops.local.extra import refuse_without_extra
 
     refuse_without_extra()
-    picture = arguments.picture.resolve() if arguments.picture else None
-    with drawn(picture, "endpoints-gitops demo"), ExitStack() as stack:
+    with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="endpoints-gitops-demo-")))
         story = stack.enter_context(_opened(folder, replace(console, stdout=sys.stdout)))
         story.tell()
