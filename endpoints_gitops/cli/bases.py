@@ -31,7 +31,7 @@ def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Aga
     path = lock_path(context.configuration)
     is_one = bool(context.arguments.env or context.configuration.overrides.get("ENV"))
     here = Here(
-        definitions=_definitions(context),
+        definitions=_definitions(context, selectors),
         folder=context.folder,
         configuration=context.naming_configuration,
         environment=context.environment.name,
@@ -40,20 +40,33 @@ def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Aga
         lock=partial(read_lock_file, path),
         lock_path=path,
         environments=frozenset({context.environment.name}) if is_one else None,
+        selectors=tuple(selectors),
     )
-    against = resolve(what, here, selectors)
+    against = resolve(what, here)
     return against, known_callers(context, against.endpoints)
 
 
-def _definitions(context: Context) -> tuple[LoadedDefinition, ...]:
+def _definitions(context: Context, selectors: Sequence[str]) -> tuple[LoadedDefinition, ...]:
     """Those on disk, and those that git tracks and a sparse checkout leaves out: not on disk is not deleted.
 
     Raises BaseUnavailable where a submodule is missing, as what it defines is unknown.
     """
     from endpoints_gitops.workspace.base import BaseUnavailable
     from endpoints_gitops.workspace.commits import not_on_disk
+    from endpoints_gitops.workspace.selection import named_by
 
-    definitions, missing = context.definitions, not_on_disk(context.folder)
+    definitions = context.definitions
+
+    def choose(missing: Sequence[LoadedDefinition]) -> frozenset[str]:
+        return named_by(
+            selectors,
+            definitions=missing,
+            folder=context.folder,
+            environment=context.environment.name,
+            configuration=context.naming_configuration,
+        )
+
+    missing = not_on_disk(context.folder, choose=choose)
     if missing.submodules:
         message = f"the submodule {missing.submodules[0]} is not initialised, so what it defines is unknown"
         raise BaseUnavailable(message, fix=missing.advice)

@@ -42,7 +42,7 @@ from endpoints_gitops.workspace.definitions import read_all
 from endpoints_gitops.workspace.files import read_regular_file, shown
 from endpoints_gitops.workspace.git import HistoryUnavailable, Repository, explain_missing, repository, resolved
 from endpoints_gitops.workspace.history import history, names_ever_defined
-from endpoints_gitops.workspace.selection import managed, select_names
+from endpoints_gitops.workspace.selection import managed, parsed, select_names
 
 _VERSION: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,127})@([1-9][0-9]{0,8})")
 
@@ -52,7 +52,7 @@ class Here:
     """What is on this side: the definitions, and the environment they are judged for.
 
     `client` and `lock` are asked for when WHAT needs them. `configuration` is as in `Location`. `environments` are
-    those whose pins count in `lock`; None for all.
+    those whose pins count in `lock`; None for all. `selectors` are those of the command line.
     """
 
     definitions: tuple[LoadedDefinition, ...]
@@ -64,6 +64,7 @@ class Here:
     lock_path: Path
     configuration: Path | None = None
     environments: frozenset[str] | None = None
+    selectors: tuple[str, ...] = ()
 
     def after(
         self, name: str, environment: str | None = None, variables: Sequence[InsightVariable] = ()
@@ -97,11 +98,11 @@ class Against:
         )
 
 
-def resolve(what: str, here: Here, selectors: Sequence[str] = ()) -> Against:
+def resolve(what: str, here: Here) -> Against:
     """Both sides of what the selectors mean. Raises BaseUnavailable, ApiError, and InvalidInput for a damaged lock or
     plan.
     """
-    return _narrowed(_resolver(what, here)(what, here), here, selectors)
+    return _narrowed(_resolver(what, here)(what, here), here)
 
 
 def dropped_keys(against: Against, folder: Path, environment: str) -> tuple[tuple[str, DroppedKey], ...]:
@@ -221,10 +222,17 @@ def _once_defined(here: Here, names: Set[str]) -> frozenset[str]:
 
 def _folder(what: str, here: Here) -> Against:
     try:
-        definitions = read_all(Path(what))
+        definitions = _parsed_folder(Path(what), here)
     except InvalidInput as error:
         return Against(what=what, pairs=(), unreadable=error.problems)
     return _files(what, here, definitions)
+
+
+def _parsed_folder(folder: Path, here: Here) -> tuple[LoadedDefinition, ...]:
+    if not here.selectors:
+        return read_all(folder)
+    definitions = read_all(folder, is_parsed=False)
+    return parsed(definitions, _selected_files(here, definitions), folder)
 
 
 def _is_path(what: str) -> bool:
@@ -243,9 +251,11 @@ def _commit(what: str, here: Here) -> Against:
     base = base_of(what, place, spelled="--against ")
     if base is None:
         raise _no_commit(what, here, repository(here.folder))
-    definitions, problems = (
-        definitions_at(base.found, base.commit, base.prefix, base.label) if base.prefix is not None else ((), ())
-    )
+    definitions: tuple[LoadedDefinition, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    if base.prefix is not None:
+        choose = partial(_selected_files, here) if here.selectors else None
+        definitions, problems = definitions_at(base.found, base.commit, base.prefix, base.label, choose=choose)
     if not definitions and not problems:
         base.refuse_moved({one.name for one in here.definitions}, "--against ")
     against = _files(base.what, here, definitions, problems)
@@ -278,29 +288,42 @@ def _plan(what: str, here: Here) -> Against:
 _WORDS: Final[dict[str, Callable[[str, Here], Against]]] = {"live": _live, "lock": _lock}
 
 
-def _narrowed(against: Against, here: Here, selectors: Sequence[str]) -> Against:
+def _narrowed(against: Against, here: Here) -> Against:
     """The pairs that are selected and managed. Raises UsageError for a selector that means nothing on either side."""
-    # what no file defines here can be selected by its name and, where the other side has a file, by its tags
-    defined = {one.name for one in here.definitions}
-    others = [_fileless(pair, here.environment) for pair in against.pairs if pair.name not in defined]
-    ours = managed(here.manage, definitions=here.definitions, endpoints=others, environment=here.environment)
-    names = ours & select_names(
-        selectors,
-        definitions=here.definitions,
-        endpoints=others,
-        folder=here.folder,
-        environment=here.environment,
-        configuration=here.configuration,
-    )
-    outside = sorted({pair.name for pair in against.pairs} - ours)
+    others = [_fileless(pair.name, pair.before.loaded if pair.before else None, here) for pair in against.pairs]
+    names, managed_names = _selected(here, others)
+    outside = sorted({pair.name for pair in against.pairs} - managed_names)
     notes = (*against.notes, f"{len(outside)} outside of `manage`") if outside else against.notes
     return replace(against, pairs=tuple(pair for pair in against.pairs if pair.name in names), notes=notes)
 
 
-def _fileless(pair: Pair, environment: str) -> Endpoint:
-    loaded = pair.before.loaded if pair.before else None
-    tags = loaded.definition.in_environment(environment).tags if loaded else None
-    return Endpoint(id="", name=pair.name, query={}, tags=tuple(tags or ()))
+def _selected_files(here: Here, definitions: Sequence[LoadedDefinition]) -> frozenset[str]:
+    """The names of the definitions on the other side that the selectors mean."""
+    return _selected(here, [_fileless(loaded.name, loaded, here) for loaded in definitions])[0]
+
+
+def _selected(here: Here, others: Sequence[Endpoint]) -> tuple[frozenset[str], frozenset[str]]:
+    """The names that are selected and managed, and all that are managed. `others` is what the other side has.
+
+    What no file defines here can be selected by its name and, where the other side has a file, by its tags.
+    """
+    defined = {loaded.name for loaded in here.definitions}
+    gone = [endpoint for endpoint in others if endpoint.name not in defined]
+    managed_names = managed(here.manage, definitions=here.definitions, endpoints=gone, environment=here.environment)
+    names = select_names(
+        here.selectors,
+        definitions=here.definitions,
+        endpoints=gone,
+        folder=here.folder,
+        environment=here.environment,
+        configuration=here.configuration,
+    )
+    return names & managed_names, managed_names
+
+
+def _fileless(name: str, loaded: LoadedDefinition | None, here: Here) -> Endpoint:
+    tags = loaded.definition.in_environment(here.environment).tags if loaded else None
+    return Endpoint(id="", name=name, query={}, tags=tuple(tags or ()))
 
 
 def _pair(

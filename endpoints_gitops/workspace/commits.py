@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -18,6 +18,14 @@ from endpoints_gitops.workspace.git_blobs import Blobs
 _FILES = ("100644", "100755")
 _SUBMODULE = "160000"
 _INDEX: Final = ""  # in front of a path, `:` alone means git's index
+
+type Choose = Callable[[Sequence[LoadedDefinition]], Collection[str]]
+"""The names of the definitions whose HogQL is needed, chosen among all of them before any is parsed."""
+
+
+def no_names(_: Sequence[LoadedDefinition]) -> Collection[str]:
+    """The `Choose` that parses no HogQL: for commands that need the names and settings alone."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +49,11 @@ class NotOnDisk:
         return f"git submodule update --init {' '.join(self.submodules)}"
 
 
-def not_on_disk(folder: Path) -> NotOnDisk:
-    """What is tracked and not there. Raises InvalidInput where a definition of the index cannot be read."""
+def not_on_disk(folder: Path, *, choose: Choose = no_names) -> NotOnDisk:
+    """What is tracked and not there; the HogQL of the chosen definitions alone is parsed.
+
+    Raises InvalidInput where a definition of the index cannot be read.
+    """
     found = repository(folder)
     if found is None or not folder.resolve().is_relative_to(found.top):
         return NotOnDisk()
@@ -54,25 +65,29 @@ def not_on_disk(folder: Path) -> NotOnDisk:
     if not left_out:
         return NotOnDisk(submodules=tuple(submodules))
     with Blobs(found) as blobs:
-        definitions = tuple(_read(blobs, _INDEX, entry.mode, entry.path, prefix, entry.path) for entry in left_out)
+        reader = _Reader(blobs=blobs, commit=_INDEX, prefix=prefix)
+        definitions, problems = reader.read_all([(entry.mode, entry.path, entry.path) for entry in left_out], choose)
+    if problems:
+        raise InvalidInput(problems)
     return NotOnDisk(definitions=definitions, submodules=tuple(submodules))
 
 
 def tracked(found: Repository, folder: Path) -> tuple[LoadedDefinition, ...]:
     """The definitions that HEAD or the index have in a folder: whoever deletes one commits that first.
 
-    Raises InvalidInput where one cannot be read.
+    No HogQL is parsed. Raises InvalidInput where one cannot be read.
     """
     prefix = found.inside(folder.resolve())
-    committed, problems = definitions_at(found, found.head, prefix, "HEAD")
-    if problems:
-        raise InvalidInput(problems)
+    committed, problems = definitions_at(found, found.head, prefix, "HEAD", choose=no_names)
     with Blobs(found) as blobs:
-        staged = tuple(
-            _read(blobs, _INDEX, entry.mode, entry.path, prefix, f"index:{entry.path}")
+        entries = [
+            (entry.mode, entry.path, f"index:{entry.path}")
             for entry in _index(found, prefix)
             if entry.mode != _SUBMODULE and not os.path.lexists(found.top / entry.path)
-        )
+        ]
+        staged, more = _Reader(blobs=blobs, commit=_INDEX, prefix=prefix).read_all(entries, no_names)
+    if problems or more:
+        raise InvalidInput((*problems, *more))
     return (*committed, *staged)
 
 
@@ -119,23 +134,17 @@ def _is_empty(folder: Path) -> bool:
 
 
 def definitions_at(
-    found: Repository, commit: str, prefix: str, shown: str
+    found: Repository, commit: str, prefix: str, shown: str, *, choose: Choose | None = None
 ) -> tuple[tuple[LoadedDefinition, ...], tuple[Problem, ...]]:
     """The definitions that a commit has in a folder, by path, and what is wrong with those that cannot be read.
 
     `prefix` is the folder as git names it; `shown` stands for the commit in paths. A file outside the folder is no part
-    of it, wherever a `query_file` leads.
+    of it, wherever a `query_file` leads. The HogQL of the chosen definitions alone is parsed; None: of all.
     """
-    definitions: list[LoadedDefinition] = []
-    problems: list[Problem] = []
     with Blobs(found) as blobs:
-        for mode, path in listed(found, commit, prefix):
-            name = f"{shown}:{path}"
-            try:
-                definitions.append(_read(blobs, commit, mode, path, prefix, name))
-            except InvalidInput as error:
-                problems += error.problems
-    return tuple(definitions), (*problems, *doubled(definitions))
+        entries = [(mode, path, f"{shown}:{path}") for mode, path in listed(found, commit, prefix)]
+        definitions, problems = _Reader(blobs=blobs, commit=commit, prefix=prefix).read_all(entries, choose)
+    return definitions, (*problems, *doubled(definitions))
 
 
 def listed(found: Repository, commit: str, prefix: str) -> Iterator[tuple[str, str]]:
@@ -153,24 +162,56 @@ def _is_definition(path: str, prefix: str) -> bool:
     return below.lower().endswith(SUFFIXES) and not any(part.startswith(".") for part in below.split("/"))
 
 
-def _read(blobs: Blobs, commit: str, mode: str, path: str, prefix: str, shown: str) -> LoadedDefinition:
-    from endpoints_gitops.codecs.definition import read_definition
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reader:
+    """Reads the definitions that a commit (or the index) has in the folder `prefix`."""
 
-    content = blobs.at(commit, path) if mode in _FILES else None
-    if content is None:
-        problem = Problem(path=shown, message="is no regular file in that commit", code="definition.unreadable")
-        raise InvalidInput((problem,))
-    return read_definition(shown, content[1], _reader_beside(blobs, commit, path, prefix))
+    blobs: Blobs
+    commit: str
+    prefix: str
 
+    def read_all(
+        self, entries: Sequence[tuple[str, str, str]], choose: Choose | None
+    ) -> tuple[tuple[LoadedDefinition, ...], tuple[Problem, ...]]:
+        """The definitions of entries (mode, path, path in messages), and the problems of those that cannot be read."""
+        definitions: dict[tuple[str, str, str], LoadedDefinition] = {}
+        problems: list[Problem] = []
+        self._read_into(definitions, problems, entries, is_parsed=choose is None)
+        if choose is not None and (names := frozenset(choose(tuple(definitions.values())))):
+            chosen = [entry for entry, loaded in definitions.items() if loaded.name in names]
+            self._read_into(definitions, problems, chosen, is_parsed=True)
+        return tuple(definitions.values()), tuple(problems)
 
-def _reader_beside(blobs: Blobs, commit: str, path: str, prefix: str) -> Callable[[str], bytes]:
-    def read_beside(name: str) -> bytes:
-        place = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-        is_below = not place.startswith("../") and (prefix == "." or place.startswith(f"{prefix}/"))
-        content = blobs.at(commit, place) if is_below else None
-        return content[1] if content else _not_there(name)
+    def _read_into(
+        self,
+        definitions: dict[tuple[str, str, str], LoadedDefinition],
+        problems: list[Problem],
+        entries: Sequence[tuple[str, str, str]],
+        *,
+        is_parsed: bool,
+    ) -> None:
+        for entry in entries:
+            try:
+                definitions[entry] = self._read(*entry, is_parsed=is_parsed)
+            except InvalidInput as error:
+                definitions.pop(entry, None)
+                problems += error.problems
 
-    return read_beside
+    def _read(self, mode: str, path: str, shown: str, *, is_parsed: bool) -> LoadedDefinition:
+        from endpoints_gitops.codecs.definition import read_definition
+
+        content = self.blobs.at(self.commit, path) if mode in _FILES else None
+        if content is None:
+            problem = Problem(path=shown, message="is no regular file in that commit", code="definition.unreadable")
+            raise InvalidInput((problem,))
+
+        def read_beside(name: str) -> bytes:
+            place = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+            is_below = not place.startswith("../") and (self.prefix == "." or place.startswith(f"{self.prefix}/"))
+            beside = self.blobs.at(self.commit, place) if is_below else None
+            return beside[1] if beside else _not_there(name)
+
+        return read_definition(shown, content[1], read_beside, is_parsed=is_parsed)
 
 
 def _not_there(name: str) -> NoReturn:

@@ -1,7 +1,7 @@
 """What the definitions of a folder meant in the past, by their names: a file may be called anything at any time.
 
 The steps come from `git_walk`. What every file held at every step is read once, as bytes, to find the names (some 30 µs
-each); only the files of the names that are asked for are parsed.
+each); YAML is read only of the names that are asked for, and no HogQL is parsed.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _names(blobs: Blobs, steps: Iterable[Step], prefix: str, wanted: frozenset[s
 
 
 def defined_name(content: bytes, wanted: frozenset[str] | None = None) -> str | None:
-    """The name that a file defines. Parsed is only what has it on no line of its own, and may be one that is wanted."""
+    """The name that a file defines. YAML is read only where no line states the name and a wanted one occurs."""
     from endpoints_gitops.codecs.definition import read_definition
 
     found = _NAME.search(content)
@@ -100,7 +100,7 @@ def defined_name(content: bytes, wanted: frozenset[str] | None = None) -> str | 
     if wanted is not None and not any(name.encode() in content for name in wanted):
         return None
     try:
-        return read_definition("", content, _no_file).name
+        return read_definition("", content, _no_file, is_parsed=False).name
     except InvalidInput:
         return None
 
@@ -173,7 +173,10 @@ type _Place = tuple[str, str]
 
 @dataclass(slots=True, kw_only=True)
 class _Past:
-    """Definitions as they were. Each is parsed once; one with a `query_file` once for each commit that touched it."""
+    """Definitions as they were. Each file is read once; one with a `query_file` once for each commit that touched it.
+
+    No HogQL is parsed: comparing two queries parses them only where their texts differ.
+    """
 
     prefix: str
     blobs: Blobs
@@ -209,7 +212,7 @@ class _Past:
         from endpoints_gitops.codecs.definition import read_definition
 
         try:
-            return read_definition(shown, self.content(blob), read_beside)
+            return read_definition(shown, self.content(blob), read_beside, is_parsed=False)
         except InvalidInput:
             return _Unreadable()
 

@@ -58,10 +58,28 @@ def read_selected(
     """
     if not selectors or any(selector.startswith(TAG) for selector in selectors):
         return read_all(folder)
-    definitions = list(read_all(folder, is_parsed=False))
-    names: set[str] = set()
+    definitions = read_all(folder, is_parsed=False)
+    names = named_by(
+        selectors, definitions=definitions, folder=folder, environment=environment, configuration=configuration
+    )
+    return parsed(definitions, names, folder)
+
+
+def named_by(
+    selectors: Sequence[str],
+    *,
+    definitions: Sequence[LoadedDefinition],
+    folder: Path,
+    environment: str | None = None,
+    configuration: Path | None = None,
+) -> frozenset[str]:
+    """The names of these definitions that any of the selectors means; without selectors all.
+
+    A selector that matches none of them may be about what only the server has.
+    """
+    names = frozenset[str]()
     for selector in selectors:
-        with suppress(UsageError):  # what only the server has; whoever selects among both says what is wrong
+        with suppress(UsageError):
             names |= select_names(
                 (selector,),
                 definitions=definitions,
@@ -69,16 +87,25 @@ def read_selected(
                 environment=environment,
                 configuration=configuration,
             )
+    return names if selectors else frozenset(loaded.name for loaded in definitions)
+
+
+def parsed(
+    definitions: Iterable[LoadedDefinition], names: Collection[str], folder: Path
+) -> tuple[LoadedDefinition, ...]:
+    """The definitions, those of these names read again with their HogQL parsed. Raises InvalidInput with every problem
+    in these.
+    """
+    result: list[LoadedDefinition] = []
     problems: list[Problem] = []
-    for index, loaded in enumerate(definitions):
+    for loaded in definitions:
         try:
-            if loaded.name in names:
-                definitions[index] = read_file(Path(loaded.path), folder)
+            result.append(read_file(Path(loaded.path), folder) if loaded.name in names else loaded)
         except InvalidInput as error:
             problems += error.problems
     if problems:
         raise InvalidInput(tuple(problems))
-    return tuple(definitions)
+    return tuple(result)
 
 
 def select_names(

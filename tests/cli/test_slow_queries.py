@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 
 import pytest
 
@@ -66,6 +67,50 @@ def test_only_what_is_selected_is_parsed(run, parsed, words):
     ran = run(*words)
     assert not any("x1599" in query for query in parsed)
     assert UNPARSED not in ran.out + ran.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("breaking", "--against", "HEAD", "small"),
+        ("breaking", "--against", "HEAD~1..HEAD", "sm*"),
+        ("diff", "--against", "base", "small"),
+        ("diff", "--against", "base", "endpoints/small.yaml"),
+        ("diff", "--against", "HEAD", "tag:fast"),
+        ("diff", "--against", "./before", "small"),
+    ],
+    ids=" ".join,
+)
+def test_only_what_is_selected_is_parsed_of_the_base(run, parsed, checkout, words):
+    checkout.commit({"small.yaml": SMALL + "tags: [fast]\n"})
+    checkout.git("tag", "base")
+    shutil.copytree(checkout.folder, checkout.top / "before")
+    changed = SMALL.replace("AS a", "AS b") + "tags: [fast]\n"
+    checkout.write({"slow.yaml": "name: slow\nquery: SELECT 2 AS a\n", "small.yaml": changed})
+    ran = run(*words)
+    assert ran.code == 1
+    assert not any("x1599" in query for query in parsed)
+    assert re.search("C10[12] .*small|small.*C10[12] ", ran.out, re.DOTALL)
+    assert UNPARSED not in ran.out + ran.err
+
+
+def test_a_mistake_in_the_base_counts_where_it_is_selected(run, checkout):
+    checkout.commit({"slow.yaml": "name: slow\nquery: SELEKT\n", "small.yaml": SMALL})
+    checkout.write({"slow.yaml": "name: slow\nquery: SELECT 2 AS a\n"})
+    for command in ("breaking", "diff"):
+        assert run(command, "--against", "HEAD", "small").code == 0
+        for words in ((), ("slow",), ("s*",)):
+            ran = run(command, "--against", "HEAD", *words)
+            assert ran.code == 4
+            assert "HEAD:endpoints/slow.yaml:2:8" in ran.out + ran.err
+
+
+def test_past_versions_are_read_without_parsing_them(run, parsed, checkout):
+    checkout.commit({"small.yaml": SLOW.replace("slow", "small")})
+    checkout.commit({"small.yaml": SMALL, "slow.yaml": None})
+    for words in (("plan",), ("diff", "small"), ("push", "--yes", "--prune")):
+        run(*words)
+        assert parsed == [], words
 
 
 def test_what_could_not_be_parsed_is_remembered_and_said(run, parsed, tmp_path):

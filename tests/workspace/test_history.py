@@ -236,16 +236,21 @@ def test_names_ever_defined(checkout):
     assert names_ever_defined(repository(checkout.folder), checkout.folder) == {"a", "a2", "b"}
 
 
-def test_only_the_names_that_are_asked_are_parsed(checkout, monkeypatch):
+def test_only_the_names_that_are_asked_are_read(checkout, monkeypatch):
     from endpoints_gitops.codecs import definition
 
     checkout.commit({f"d{number}.yaml": yaml(f"Q{number}", name=f"d{number}") for number in range(30)})
     checkout.commit({"d7.yaml": yaml("new", name="d7")})
-    parsed = []
+    paths = []
     read = definition.read_definition
-    monkeypatch.setattr(definition, "read_definition", lambda *given: parsed.append(given[0]) or read(*given))
+
+    def read_definition(path, *words, **options):
+        paths.append(path)
+        return read(path, *words, **options)
+
+    monkeypatch.setattr(definition, "read_definition", read_definition)
     assert said(past(checkout, "d7")) == ["Q7", "new"]
-    assert len(parsed) == 2
+    assert len(paths) == 2
     assert history(repository(checkout.folder), checkout.folder, [], meaning_of) == {}
 
 
