@@ -1,11 +1,12 @@
 """The plugin beside the plugins and libraries that suites have. Run by `.ci/compatibility`, and not by default.
 
-Each row of MATRIX is a row of the table in pytest_plugin/README.md.
+Each row of MATRIX is a row of the table in pytest_plugin/README.md, which says in which versions it was run last.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -299,3 +300,12 @@ def test_a_whole_run_is_full(app, words):
     outcome = app.pytest("--endpoints-prune", *words, plugins=("xdist",))
     assert "3 recordings deleted" in outcome.text, outcome.text
     assert app.recordings() == 3
+
+
+def test_the_table_names_what_is_run():
+    readme = (Path(__file__).parents[1] / "pytest_plugin" / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("### Other plugins")[2]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")][2:]
+    named = {name.strip() for row in rows for name in row.split(",")}
+    run = {row.distribution for row in MATRIX.values()} | {row[0] for row in SHARDS.values()}
+    assert named == run - {"pytest"}
