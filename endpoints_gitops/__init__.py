@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         NotFound,
         OffsetRefused,
         OtherProject,
+        PagesBroken,
         ProjectNotFound,
         QueryMemory,
         QueryTimeout,
@@ -108,7 +109,7 @@ _ROOMS = {
         "OffsetRefused QueryTimeout QueryMemory QueryTooLarge QueryTooSlow Unauthenticated KeyNotSeen QuotaExceeded "
         "Forbidden MissingScope OtherProject KeyKindRefused AccessDenied NotFound EndpointNotFound EndpointInactive "
         "VersionNotFound ProjectNotFound Throttled TooManyAtOnce BudgetSpent ServerFault AtCapacity "
-        "DatabaseUnavailable GatewayFault Unreachable HostWrong BadAnswer AnswerTooLarge Redirected"
+        "DatabaseUnavailable GatewayFault Unreachable HostWrong BadAnswer AnswerTooLarge PagesBroken Redirected"
     ),
 }
 
@@ -150,6 +151,7 @@ __all__ = [
     "NotFound",
     "OffsetRefused",
     "OtherProject",
+    "PagesBroken",
     "PagingWarning",
     "PathLink",
     "Pin",

@@ -10,7 +10,7 @@
     ├── MethodRefused, MediaTypeRefused  405, 415
     ├── Throttled              429  ├ TooManyAtOnce └ BudgetSpent (ours, before anything is sent)
     ├── ServerFault            5xx  ├ AtCapacity ├ DatabaseUnavailable └ GatewayFault
-    └── Unreachable (└ HostWrong), BadAnswer, Redirected, LostAnswer
+    └── Unreachable (└ HostWrong), BadAnswer, PagesBroken, Redirected, LostAnswer
 
 Docstrings are for whoever asks `endpoints-gitops explain CODE`.
 """
@@ -144,7 +144,10 @@ class OffsetRefused(InvalidQuery):
     """This deployment does not let personal API keys page with `offset`."""
 
     code = "api.offset_refused"
-    remedy = "leave --offset and --all away and use --limit; or page by a variable: WHERE timestamp > {variables.after}"
+    remedy = (
+        "leave --offset and --all away and use --limit; or page by key: --all --key timestamp, of a query with "
+        "WHERE timestamp > {variables.after} ORDER BY timestamp"
+    )
 
 
 class QueryTimeout(InvalidQuery):
@@ -380,6 +383,15 @@ class AnswerTooLarge(BadAnswer):
 
     code = "api.answer_too_large"
     remedy = "ask for fewer rows (limit), or set ENDPOINTS_GITOPS_MAX_ANSWER_BYTES to a larger number"
+
+
+class PagesBroken(ApiError):
+    """Rows that are read page by key do not fit together: two rows have one key, a key is null, or a page does not
+    continue the one before. Nothing is left out silently: what came before this error is right, and not all.
+    """
+
+    code = "api.pages_broken"
+    remedy = "page by a column that differs from row to row, such as uuid, or read the rows in one request (limit)"
 
 
 class Redirected(ApiError):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.client import AsyncClient, Client
     from endpoints_gitops.api.connection import Connection
     from endpoints_gitops.api.rate_limiter import RateLimiter
-    from endpoints_gitops.api.run_pages import Page
+    from endpoints_gitops.api.run_pages import AnyPage
     from endpoints_gitops.api.transport import AnyAsyncTransport, AnyTransport
     from endpoints_gitops.consumer.cache import Cache
     from endpoints_gitops.consumer.locked import Locked
@@ -277,14 +277,21 @@ class Endpoints(_Pinned):
         *,
         variables: Mapping[str, object] | None = None,
         page_size: int | None = None,
+        key: str | None = None,
         **values: object,
     ) -> Iterator[Any]:
         """Every row, read page by page as the loop goes on; the checks of `run` come before the first request.
 
-        Rows are only sure to come once each where the query orders them: else a PagingWarning says so, once. Of an
-        insight every result: those have no pages.
+        Pages are asked for by offset: rows are only sure to come once each where the query orders them and none can
+        arrive meanwhile. Else a PagingWarning says so, once. With `key`, a column whose values are unique, each page
+        is asked for by the last key of the page before: no row is lost or comes twice, whatever arrives. That needs a
+        query with `key > {variables.…}` and `ORDER BY key`, whose variable has a default or is passed. Of an insight
+        every result: those have no pages.
+
+        Raises what `run` raises, UsageError before the first request where the query cannot be paged by `key`, and
+        PagesBroken where keys are null or not unique.
         """
-        return self._elsewhere()._pages(self._prepare(name, variables, values), page_size)
+        return self._elsewhere()._pages(self._prepare(name, variables, values), page_size, key)
 
     def close(self) -> None:
         """Close every connection, when the calls that run in other threads have ended. The next call opens new ones."""
@@ -305,12 +312,15 @@ class Endpoints(_Pinned):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _pages(self, call: Call, size: int | None) -> Iterator[Any]:
-        with self._using() as (_, caller):
-            first = caller.first_page(call, size)
+    def _pages(self, call: Call, size: int | None, key: str | None) -> Iterator[Any]:
+        from endpoints_gitops.consumer.paging import first_page
+
+        first = first_page(call, size, key)
+        with self._using():
+            pass  # a key that is missing is an error here, and not when the loop begins
 
         def rows() -> Iterator[Any]:
-            page: Page | None = first
+            page: AnyPage | None = first
             while page is not None:
                 with self._using() as (client, caller):
                     found, page = client.drive(caller.page(client.calls, call, page))
@@ -413,10 +423,11 @@ class AsyncEndpoints(_Pinned):
         *,
         variables: Mapping[str, object] | None = None,
         page_size: int | None = None,
+        key: str | None = None,
         **values: object,
     ) -> AsyncIterator[Any]:
         """As `Endpoints.iterate`, for `async for`."""
-        return self._elsewhere()._pages(self._prepare(name, variables, values), page_size)
+        return self._elsewhere()._pages(self._prepare(name, variables, values), page_size, key)
 
     async def close(self) -> None:
         """Close the connections of this event loop, when the calls that run in it have ended. The next call opens new
@@ -438,11 +449,14 @@ class AsyncEndpoints(_Pinned):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _pages(self, call: Call, size: int | None) -> AsyncIterator[Any]:
-        first = self._calls(self._connection).first_page(call, size)
+    def _pages(self, call: Call, size: int | None, key: str | None) -> AsyncIterator[Any]:
+        from endpoints_gitops.consumer.paging import first_page
+
+        first = first_page(call, size, key)
+        self._calls(self._connection)
 
         async def rows() -> AsyncIterator[Any]:
-            page: Page | None = first
+            page: AnyPage | None = first
             while page is not None:
                 opened, caller = self._ready()
                 async with _counted(opened) as client:

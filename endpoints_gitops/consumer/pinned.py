@@ -18,7 +18,7 @@ from endpoints_gitops.api.errors import (
     VersionInactive,
     VersionNotFound,
 )
-from endpoints_gitops.api.run_pages import Page, may_be_cut, page_rows, unstable_pages
+from endpoints_gitops.api.run_pages import AnyPage, Page, may_be_cut, unstable_pages
 from endpoints_gitops.api.wire import Flow, Join
 from endpoints_gitops.consumer.cache import Cache
 from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
@@ -37,7 +37,7 @@ type Refresh = Literal["cache", "force", "direct"]
 _REFRESH: Final = ("cache", "force", "direct")
 _WITHOUT_OFFSET: Final = (
     "use a project secret key (phs_…), which may page; or one page that holds all: run(…, _limit=N); "
-    "or page by a variable: WHERE timestamp > {variables.after} ORDER BY timestamp"
+    'or page by key: iterate(…, key="timestamp") of a query with WHERE timestamp > {variables.after} ORDER BY timestamp'
 )
 
 
@@ -128,27 +128,22 @@ class Caller:
         cache.settle(key, answer)
         return rows
 
-    def page(self, calls: Calls, call: Call, page: Page) -> Flow[tuple[Rows, Page | None]]:
-        """The rows of one page, and the page after it. No cache holds pages: they would be of different times."""
-        about = call if call.pin.kind != HOGQL else replace(call, limit=page.limit, offset=page.offset or None)
-        answer = yield from self._asked(calls, about)
-        following = page.following(answer) if answer.columns is not None else None
-        if following is not None and (why := _paged(call.pin).unstable):
-            self._warn_once(call.pin, unstable_pages(why))
-        kept = page.rows(answer) if answer.columns is not None else None
-        return rows_of(call.pin, answer, results=kept, has_more=answer.has_more), following
+    def page(self, calls: Calls, call: Call, page: AnyPage) -> Flow[tuple[Rows, AnyPage | None]]:
+        """The rows of one page, and the page after it. No cache holds pages: they would be of different times.
 
-    def first_page(self, call: Call, size: int | None) -> Page:
-        """Where reading all rows begins. Raises UsageError for a size that is none."""
-        if size is not None and not _is_whole(size, 1):
-            raise UsageError(f"{call.pin.label}: page_size is a whole number from 1", code="call.option")
-        paged = _paged(call.pin)
-        if paged.is_union:
-            fix = "wrap it: SELECT * FROM (… UNION ALL …), or `run` it, which gives at most 100 rows of each SELECT"
-            message = f"{call.pin.label}: the server has no pages of a UNION"
-            raise UsageError(message, fix=fix, code="call.option")
-        limit = page_rows(size, is_stable=paged.unstable is None)
-        return Page(limit=limit, version=call.pin.version, ceiling=paged.ceiling)
+        Raises ApiError (of it PagesBroken), ContractBroken.
+        """
+        pin = call.pin
+        if pin.kind != HOGQL:
+            answer = yield from self._asked(calls, call)
+            return rows_of(pin, answer, has_more=answer.has_more), None
+        values = check_variables(pin, {**call.values, **page.values}) if page.values else call.values
+        about = replace(call, values=values, limit=page.limit, offset=page.offset or None)
+        answer = yield from self._asked(calls, about)
+        results, following = page.read(answer)
+        if isinstance(following, Page) and (why := paged_query(pin).unstable):
+            self._warn_once(pin, unstable_pages(why))
+        return rows_of(pin, answer, results=results, has_more=answer.has_more), following
 
     def _asked(self, calls: Calls, call: Call) -> Flow[RunAnswer]:
         answer = yield from _run(calls, call)
@@ -169,7 +164,7 @@ class Caller:
 
     def _rows(self, call: Call, answer: RunAnswer, *, age: float = 0.0) -> Rows:
         has_more: bool | None = answer.has_more
-        if not has_more and may_be_cut(answer, call.limit) and not _paged(call.pin).has_limit:
+        if not has_more and may_be_cut(answer, call.limit) and not paged_query(call.pin).has_limit:
             has_more = None
             self._warn_once(
                 call.pin,
@@ -241,9 +236,9 @@ def _explain(calls: Calls, pin: Pin, error: EndpointNotFound) -> Flow[None]:
 
 def _mistake(call: Call) -> str | None:
     limit, offset, refresh, is_rows = call.limit, call.offset, call.refresh, call.pin.kind == HOGQL
-    if limit is not None and not _is_whole(limit, 1):
+    if limit is not None and not is_whole(limit, 1):
         return "_limit is a whole number from 1"
-    if offset is not None and not _is_whole(offset, 0):
+    if offset is not None and not is_whole(offset, 0):
         return "_offset is a whole number from 0"
     if offset is not None and limit is None:
         return "_offset needs a _limit"
@@ -256,7 +251,8 @@ def _mistake(call: Call) -> str | None:
     return None
 
 
-def _is_whole(number: Any, least: int) -> bool:  # noqa: ANN401 - whatever an app passes
+def is_whole(number: Any, least: int) -> bool:  # noqa: ANN401 - whatever an app passes
+    """Whether it is an integer that is not below `least`; True and False are none."""
     return isinstance(number, int) and not isinstance(number, bool) and number >= least
 
 
@@ -271,7 +267,8 @@ def _folder() -> str:
     return package.removesuffix("__init__.py")
 
 
-def _paged(pin: Pin) -> Paged:
+def paged_query(pin: Pin) -> Paged:
+    """What matters of the pinned query to who reads it page by page."""
     from endpoints_gitops.hogql.pages import paged
 
     return paged(str(pin.query.get("query") or "") if pin.kind == HOGQL else None)

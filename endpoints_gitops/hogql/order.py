@@ -40,7 +40,7 @@ def order_of(tree: Tree) -> Order:
     unique = _unique(tree, {}, 0)
     if unique is None:
         return Order(keys, None)
-    named = {_meant(each["expr"], tree) for each in tree.get("order_by") or ()}
+    named = {meaning_of(each["expr"], tree) for each in tree.get("order_by") or ()}
     missing = tuple(dict.fromkeys(shown for meant, shown in unique if meant not in named))
     return Order(keys, not missing, missing)
 
@@ -90,23 +90,24 @@ def _unique_of_query(query: Tree, ctes: dict[str, Tree], depth: int) -> _Keys | 
     below = _unique(query, ctes, depth + 1)
     if below is None:
         return None
-    names = {_meant(item, query): _called(item) for item in query["select"]}
+    names = {meaning_of(item, query): column_name(item) for item in query["select"]}
     if not all(meant in names for meant, _ in below):
         return None
     return [(names[meant], names[meant]) for meant, _ in below]
 
 
 def _pair(node: Tree, select: Tree) -> tuple[str, str]:
-    return _meant(node, select), _called(node)
+    return meaning_of(node, select), column_name(node)
 
 
-def _called(item: Tree) -> str:
+def column_name(item: Tree) -> str:
+    """The name under which an item of SELECT comes out."""
     if item["node"] == "Alias":
         return str(item["alias"])
     return str(item["chain"][-1]) if item["node"] == "Field" and len(item["chain"]) == 1 else readable(item)
 
 
-def _meant(node: Tree, select: Tree) -> str:
+def meaning_of(node: Tree, select: Tree) -> str:
     """What a key is computed from: an alias and a position stand for the column that they name, `t.x` of one table
     is `x`."""
     if node["node"] == "Alias":

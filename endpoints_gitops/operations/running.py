@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.api.client import Client
-from endpoints_gitops.api.run_pages import UNPAGED_ROWS, Page, may_be_cut, page_rows, unstable_pages, whole_rows
+from endpoints_gitops.api.run_pages import (
+    UNPAGED_ROWS,
+    AnyPage,
+    KeyPage,
+    Page,
+    key_page_rows,
+    may_be_cut,
+    page_rows,
+    unstable_pages,
+    whole_rows,
+)
+from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.progress import Progress
@@ -43,14 +54,14 @@ def run(client: Client, name: str, asked: Asked) -> Rows:
     return Rows(columns=answer.columns, rows=tuple(whole_rows(answer)), notes=tuple(_left_out(answer, asked)))
 
 
-def run_all(client: Client, name: str, asked: Asked, progress: Progress) -> Rows:
-    """Every row, `limit` at a time. The version of the first page is asked for all others: edits cannot mix in."""
+def run_all(client: Client, name: str, asked: Asked, progress: Progress, key: str | None = None) -> Rows:
+    """Every row, `limit` at a time, by offset or by the key of the query. The version of the first page is asked for
+    all others: edits cannot mix in. Raises UsageError for a key that the query cannot be paged by.
+    """
     stored = _stored(client, name, asked.version)
-    if stored is not None and stored.sql is None:
+    if key is None and stored is not None and stored.sql is None:
         return run(client, name, replace(asked, limit=None, offset=None))
-    paged = _paged(stored)
-    size = page_rows(asked.limit, is_stable=paged.unstable is None)
-    page = Page(limit=size, offset=asked.offset or 0, version=asked.version, ceiling=paged.ceiling)
+    page = _first_page(stored, asked) if key is None else _first_page_by_key(stored, name, asked, key)
     rows: list[Any] = []
     columns, pages = None, 0
     progress.started("reading pages", 0)
@@ -61,18 +72,52 @@ def run_all(client: Client, name: str, asked: Asked, progress: Progress) -> Rows
             progress.advanced(name, f"{len(rows):,} rows")
     finally:
         progress.finished()
-    return Rows(columns=columns, rows=tuple(rows), notes=tuple(_of_pages(stored, pages)))
+    notes = tuple(_of_pages(stored, pages)) if key is None else ()
+    return Rows(columns=columns, rows=tuple(rows), notes=notes)
+
+
+def _first_page(stored: Endpoint | None, asked: Asked) -> Page:
+    paged = _paged(stored)
+    size = page_rows(asked.limit, is_stable=paged.unstable is None)
+    return Page(limit=size, offset=asked.offset or 0, version=asked.version, ceiling=paged.ceiling)
+
+
+def _first_page_by_key(stored: Endpoint | None, name: str, asked: Asked, key: str) -> KeyPage:
+    from endpoints_gitops.hogql.pages import KeysetRefused, keyset
+
+    if stored is None:
+        raise _refused(name, key, "this key may run it, and not read its query")
+    if stored.sql is None:
+        raise _refused(name, key, f"a {stored.kind} has no pages")
+    if stored.materialization.is_on:
+        raise _refused(name, key, "it is materialised, and a table keeps no order")
+    try:
+        way = keyset(stored.sql, key)
+    except KeysetRefused as refused:
+        raise _refused(name, key, str(refused)) from None
+    entries = (stored.query.get("variables") or {}).values()
+    defaults = {entry.get("code_name"): entry.get("value") for entry in entries}
+    if asked.values.get(way.variable, defaults.get(way.variable)) is None:
+        raise _refused(name, key, f"nothing says where to begin: add --var {way.variable}=…, below every {key}")
+    limit = key_page_rows(asked.limit, way.ceiling)
+    return KeyPage(column=key, variable=way.variable, limit=limit, version=asked.version)
+
+
+def _refused(name: str, key: str, reason: str) -> UsageError:
+    fix = f"leave --key away to page by offset, or push the query with WHERE {key} > {{variables.after}} ORDER BY {key}"
+    return UsageError(f"{name} cannot be paged by {key}: {reason}", fix=fix, code="usage.paging")
 
 
 def _pages(
-    client: Client, name: str, asked: Asked, first: Page, *, draws_materialized: bool
+    client: Client, name: str, asked: Asked, first: AnyPage, *, draws_materialized: bool
 ) -> Iterator[tuple[RunAnswer, list[Any]]]:
-    page: Page | None = first
+    page: AnyPage | None = first
     while page is not None:
-        about = replace(asked, limit=page.limit, offset=page.offset, version=page.version)
+        values = {**asked.values, **page.values}
+        about = replace(asked, values=values, limit=page.limit, offset=page.offset, version=page.version)
         answer = _ask(client, name, about, draws_materialized=draws_materialized)
-        yield answer, page.rows(answer)
-        page = page.following(answer)
+        rows, page = page.read(answer)
+        yield answer, rows
 
 
 def _ask(client: Client, name: str, asked: Asked, *, draws_materialized: bool = False) -> RunAnswer:

@@ -117,6 +117,10 @@ def test_a_key_that_may_not_ask_for_types_sends_text(make_cli, checkout, create,
         (["--var", "v:=NaN"], "NaN is no number in JSON"),
         (["--var", "v=1", "--var", "v=2"], "--var v is given 2 times, and is no list"),
         (["--offset", "1"], "--offset needs a --limit"),
+        (["--key", "v"], "--key says how --all pages"),
+        (["--all", "--key", "v", "--offset", "1"], "--key and --offset exclude each other"),
+        (["--all", "--key", "v", "--limit", "1"], "--key needs at least 2 rows at a time"),
+        (["--all", "--key", "v"], "typed cannot be paged by v: its ORDER BY is missing"),
         (["--limit", "0"], "'0' is no number of rows"),
         (["--refresh=soon"], "invalid choice: 'soon'"),
         (["--var", "w=1"], "Unknown variable(s): w"),
@@ -171,6 +175,43 @@ def test_all_rows(cli, server, words, want, pages):
 def test_all_rows_of_a_query_with_a_limit(cli, create):
     create("limited", "SELECT number AS n FROM numbers(100) ORDER BY n LIMIT 25")
     assert numbers(cli("run", "limited", "--all", "--limit", "10", "--output", "csv").out) == list(range(25))
+
+
+AFTER = "SELECT number AS n FROM numbers(25) WHERE n > {variables.after} ORDER BY n LIMIT 12"
+
+
+@pytest.mark.parametrize(
+    ("words", "first", "pages"),
+    [([], 5, 2), (["--limit", "4"], 5, 7), (["--var", "after=20"], 21, 1), (["--version", "1"], 5, 2)],
+)
+def test_all_rows_by_key(cli, create, server, words, first, pages):
+    create("keyed", AFTER, variables={"after": ("Number", 4)})
+    ran = cli("run", "keyed", "--all", "--key", "n", *words, "--output", "csv")
+    assert numbers(ran.out) == list(range(first, 25))
+    assert [last for _, last in requests(server)].count("run") == pages
+    assert "several pages" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("variables", "more", "reason"),
+    [
+        ({"after": ("Number", None)}, {}, "nothing says where to begin: add --var after=…"),
+        ({"after": ("Number", 1)}, {"is_materialized": True}, "it is materialised, and a table keeps no order"),
+    ],
+)
+def test_rows_that_cannot_be_paged_by_key_are_not_asked_for(cli, create, server, variables, more, reason):
+    create("keyed", AFTER, variables=variables, **more)
+    ran = cli("run", "keyed", "--all", "--key", "n")
+    assert ran.code == 2
+    assert reason in ran.err
+    assert "run" not in [last for _, last in requests(server)]
+
+
+def test_a_key_that_may_only_run_cannot_page_by_key(make_cli, checkout, create, server):
+    create("keyed", AFTER, variables={"after": ("Number", 4)})
+    ran = make_cli(checkout.top, key=server.project_secret_key)("run", "keyed", "--all", "--key", "n")
+    assert ran.code == 2
+    assert "this key may run it, and not read its query" in ran.err
 
 
 def test_pages_without_an_order_are_said_once(cli, create):

@@ -97,15 +97,23 @@ class App:
             return self.endpoints.run(name, **named)
         return self._runner.run(self.endpoints.run(name, **named))
 
-    def iterate(self, name: str, /, **named: Any) -> list[Any]:
+    def iterate(self, name: str, /, *, on_row: Callable[[Any], None] = lambda _: None, **named: Any) -> list[Any]:
+        """Every row; `on_row` is called with each while the loop goes on."""
+        rows: list[Any] = []
         if isinstance(self.endpoints, Endpoints):
-            return list(self.endpoints.iterate(name, **named))
-        found = self.endpoints.iterate(name, **named)
+            for row in self.endpoints.iterate(name, **named):
+                rows.append(row)
+                on_row(row)
+            return rows
+        iterated = self.endpoints.iterate(name, **named)
 
-        async def collected() -> list[Any]:
-            return [row async for row in found]
+        async def collect() -> None:
+            async for row in iterated:
+                rows.append(row)
+                on_row(row)
 
-        return self._runner.run(collected())
+        self._runner.run(collect())
+        return rows
 
     def close(self) -> None:
         if isinstance(self.endpoints, Endpoints):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.operations.assignments import Assignment, Input
     from endpoints_gitops.operations.running import Rows
 
-_ONLY_BY_NAME = ("version", "offset", "all", "refresh")
+_ONLY_BY_NAME = ("version", "offset", "all", "key", "refresh")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +44,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--offset", type=row_offset, metavar="N", help="leave out the first N rows; needs --limit or --all"
     )
     parser.add_argument("--all", action="store_true", help="every row, asked for page by page")
+    parser.add_argument(
+        "--key", metavar="COLUMN",
+        help="with --all: ask for each page by the last value of this column, so that rows that arrive meanwhile move "
+        "none; needs WHERE COLUMN > {variables.NAME} and ORDER BY COLUMN in the query",
+    )  # fmt: skip
     parser.add_argument(
         "--refresh", choices=["cache", "force", "direct"], metavar="force|direct",
         help="compute anew; without a word force is meant; --refresh=direct also goes past a materialised table",
@@ -80,6 +85,12 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
         raise UsageError(f"{' and '.join(wrong)}: only for an endpoint of the server", fix=fix, code="usage.arguments")
     if arguments.offset is not None and arguments.limit is None and not arguments.all:
         raise UsageError("--offset needs a --limit", fix="add --limit N, or --all", code="usage.arguments")
+    if arguments.key is not None and not arguments.all:
+        raise UsageError("--key says how --all pages", fix="add --all", code="usage.arguments")
+    if arguments.key is not None and arguments.offset is not None:
+        raise UsageError("--key and --offset exclude each other", fix="leave one away", code="usage.arguments")
+    if arguments.key is not None and arguments.limit == 1:
+        raise UsageError("--key needs at least 2 rows at a time", fix="--limit 2 or more", code="usage.arguments")
 
 
 def _run_endpoint(context: Context, assignments: tuple[Assignment, ...]) -> Rows:
@@ -96,7 +107,7 @@ def _run_endpoint(context: Context, assignments: tuple[Assignment, ...]) -> Rows
             refresh=arguments.refresh,
         )
         return (
-            run_all(context.client, name, asked, context.progress)
+            run_all(context.client, name, asked, context.progress, arguments.key)
             if arguments.all
             else run(context.client, name, asked)
         )
