@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.pin import PinnedExample
     from endpoints_gitops.operations.pinning import Side
-    from endpoints_gitops.workspace.settings import Configuration, EnvironmentSettings
+    from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
 
 
 type Placed = tuple[str | None, Finding]

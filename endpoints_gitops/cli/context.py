@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint
     from endpoints_gitops.operations.progress import Progress
     from endpoints_gitops.operations.workplace import Workplace
+    from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
     from endpoints_gitops.workspace.credentials import Access
-    from endpoints_gitops.workspace.settings import Configuration, EnvironmentSettings
 
 
 class Context:

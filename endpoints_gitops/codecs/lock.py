@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
-from endpoints_gitops.codecs.text import NotToml, load_toml
+from endpoints_gitops.codecs.toml import NotToml, load_toml
 from endpoints_gitops.errors import InvalidInput, Problem, first_problems
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.name import is_endpoint_name, is_environment_name

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import codecs
-import re
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from endpoints_gitops.errors import InvalidInput, Problem
 
@@ -36,52 +35,6 @@ def decode(path: str, content: bytes, *, what: str = "a definition") -> str:
     if "\0" in text[:4]:
         _refuse(path, f"this file looks like UTF-16; {what} is UTF-8", fix="save it as UTF-8")
     return text
-
-
-class NotToml(ValueError):
-    """The text is not TOML; `line` and `column` count from 1, 0 where the place is unknown."""
-
-    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
-        super().__init__(message)
-        self.message = message
-        self.line = line
-        self.column = column
-
-
-def load_toml(text: str) -> dict[str, Any]:
-    """The values of a TOML text. Raises NotToml, also for nesting and numbers that Python's reader fails on."""
-    import tomllib
-
-    try:
-        value = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise _not_toml(str(error)) from None
-    except RecursionError:
-        raise NotToml("it is nested too deeply") from None
-    except ValueError:  # more digits than Python reads
-        raise NotToml("a number is too large: TOML's have 64 bits") from None
-    if any(base in text for base in ("0x", "0o", "0b")) and _holds_large_number(value):
-        raise NotToml("a number is too large: TOML's have 64 bits")
-    return value
-
-
-def _not_toml(message: str) -> NotToml:
-    """tomllib says "Invalid value (at line 3, column 5)"."""
-    place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-    return NotToml(message[: place.start()], int(place[1]), int(place[2])) if place else NotToml(message)
-
-
-def _holds_large_number(value: object) -> bool:
-    waiting: list[object] = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            waiting += item.values()
-        elif isinstance(item, list):
-            waiting += item
-        elif isinstance(item, int) and item.bit_length() > 64:
-            return True
-    return False
 
 
 def refuse_size(path: str, size: int, *, what: str = "a definition") -> NoReturn:

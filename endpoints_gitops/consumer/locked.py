@@ -15,7 +15,7 @@ from endpoints_gitops.model.secret import Secret
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.connection import Connection
-    from endpoints_gitops.workspace.settings import Configuration, EnvironmentSettings
+    from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

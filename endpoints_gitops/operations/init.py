@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from endpoints_gitops.codecs.text import NotToml, load_toml
+from endpoints_gitops.codecs.toml import NotToml, load_toml
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.workspace.configuration import POSTHOG_CLI
 from endpoints_gitops.workspace.credentials import DEFAULT_HOST
 from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
-from endpoints_gitops.workspace.settings import POSTHOG_CLI
 
 OWN_FILE: Final = "endpoints.toml"
 _PYPROJECT: Final = "pyproject.toml"

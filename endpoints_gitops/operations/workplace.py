@@ -7,7 +7,7 @@ from pathlib import Path
 
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.operations.progress import Progress
-from endpoints_gitops.workspace.settings import EnvironmentSettings
+from endpoints_gitops.workspace.configuration import EnvironmentSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from endpoints_gitops.errors import CouldNotFindOut, UsageError
 from endpoints_gitops.model.printable import printable
-from endpoints_gitops.workspace.git import Repository, content_at, dirty, git, repository, resolved
-from endpoints_gitops.workspace.git_blobs import Blobs
+from endpoints_gitops.workspace.git import Blobs, Repository, content_at, dirty, git, repository, resolved
 
 
 class BaseUnavailable(CouldNotFindOut):
@@ -182,8 +181,7 @@ def _folder(base: Base, here: Location) -> str | None:
 
 def _configured(base: Base, start: Path, environment: str | None) -> str | None:
     """The folder that the configuration of the commit names; None where it has none, nor a folder of the usual name."""
-    from endpoints_gitops.workspace.configuration import DEFAULT_DIR
-    from endpoints_gitops.workspace.configuration_file import read_table, table_in
+    from endpoints_gitops.workspace.configuration import DEFAULT_DIR, read_table, table_in
 
     folders = [folder for folder in (start, *start.parents) if folder.is_relative_to(base.found.top)]
     try:

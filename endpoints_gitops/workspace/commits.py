@@ -12,8 +12,7 @@ from typing import Final, NoReturn
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.workspace.definitions import SUFFIXES, doubled
-from endpoints_gitops.workspace.git import Repository, git, repository
-from endpoints_gitops.workspace.git_blobs import Blobs
+from endpoints_gitops.workspace.git import Blobs, Repository, git, repository
 
 _FILES = ("100644", "100755")
 _SUBMODULE = "160000"

@@ -12,11 +12,9 @@ from typing import Final
 from endpoints_gitops.errors import CredentialsError, UsageError
 from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.model.secret import Secret
-from endpoints_gitops.workspace.configuration import project_number
-from endpoints_gitops.workspace.files import shown
-from endpoints_gitops.workspace.key_files import dotenv_values
-from endpoints_gitops.workspace.posthog_cli import HOST_NAME, KEY_NAMES, Source, sources
-from endpoints_gitops.workspace.settings import POSTHOG_CLI, EnvironmentSettings
+from endpoints_gitops.workspace.configuration import POSTHOG_CLI, EnvironmentSettings, project_number
+from endpoints_gitops.workspace.files import checkout, shown
+from endpoints_gitops.workspace.key_sources import HOST_NAME, KEY_NAMES, Source, dotenv_values, sources
 from endpoints_gitops.workspace.trust import (
     ALLOWED_HOSTS,
     Decision,
@@ -24,7 +22,6 @@ from endpoints_gitops.workspace.trust import (
     Permission,
     Trust,
     TrustStore,
-    checkout_of,
     decide,
     users_hosts,
 )
@@ -220,7 +217,7 @@ def _dotenv_path(environment: EnvironmentSettings, file: str) -> Path:
     if not environment.key_from_checkout:
         return path
     try:
-        is_inside = path.resolve().is_relative_to(checkout_of(environment.folder))
+        is_inside = path.resolve().is_relative_to(checkout(environment.folder))
     except (OSError, RuntimeError, ValueError) as error:
         message = f"{shown(path)} cannot be read: {error}"
         raise CredentialsError(message, where=environment.where, code="credentials.unreadable") from error

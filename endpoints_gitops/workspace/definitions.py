@@ -14,13 +14,13 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.files import (
+    checkout,
     inside,
     leads_out,
     read_regular_file,
     real_path,
     remove_leftovers,
     shown,
-    work_tree,
 )
 
 SUFFIXES: Final = (".yaml", ".yml")
@@ -56,7 +56,7 @@ def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
         there = "is no folder" if folder.exists() else "is not there"
         message = f"the definitions folder {shown(folder)} {there}"
         raise UsageError(message, fix="endpoints-gitops init, or name the folder with --dir", code="definitions.folder")
-    walk = _Walk(boundary=work_tree(folder) or real_path(folder))
+    walk = _Walk(boundary=checkout(folder))
     return sorted(walk.files(folder), key=lambda path: path.parts), walk.problems
 
 

@@ -90,7 +90,7 @@ def read_regular_file(path: Path, *, largest: int | None = None) -> bytes:
 
 def leads_out(path: Path, folder: Path) -> bool:
     """Whether a path, links followed, is outside of the repository that `folder` is in; without one, of `folder`."""
-    return not real_path(path).is_relative_to(work_tree(folder) or real_path(folder))
+    return not real_path(path).is_relative_to(checkout(folder))
 
 
 def real_path(path: Path) -> Path:
@@ -107,6 +107,11 @@ def work_tree(start: Path) -> Path | None:
     if ".git" in real.parts:
         return None
     return next((folder for folder in (real, *real.parents) if _has_git(folder)), None)
+
+
+def checkout(folder: Path) -> Path:
+    """The top of the git work tree that a folder is in, else the folder itself; links followed, no git asked."""
+    return work_tree(folder) or real_path(folder)
 
 
 def is_other_repository(folder: Path, within: Path) -> bool:

@@ -9,14 +9,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from endpoints_gitops.codecs.text import load_toml
+from endpoints_gitops.codecs.toml import line_of, load_toml
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, PinnedExample, Use
-from endpoints_gitops.workspace.configuration import PREFIX, choose_environment, named_environment
+from endpoints_gitops.workspace.configuration import (
+    PREFIX,
+    Configuration,
+    EnvironmentSettings,
+    choose_environment,
+    named_environment,
+)
 from endpoints_gitops.workspace.files import read_regular_file, rewrite_file, shown, write_atomically
-from endpoints_gitops.workspace.settings import Configuration, EnvironmentSettings
-from endpoints_gitops.workspace.toml_places import line_of
 
 LOCK_NAME: Final = "endpoints.lock"
 _OF_ONE_ENVIRONMENT: Final = ("HOST", "PROJECT_ID", "KEY")

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from endpoints_gitops.errors import CredentialsError, UsageError
 from endpoints_gitops.model.origin import HostMistake, Origin
-from endpoints_gitops.workspace.files import shown, write_atomically
+from endpoints_gitops.workspace.files import checkout, shown, write_atomically
 from endpoints_gitops.workspace.state import held, state_folder
 
 ALLOWED_HOSTS: Final = "ENDPOINTS_GITOPS_ALLOWED_HOSTS"
@@ -132,12 +132,6 @@ def users_hosts(env: Mapping[str, str], host_in_code: str | None = None) -> Mapp
     return hosts
 
 
-def checkout_of(folder: Path) -> Path:
-    """The top of the work tree that a folder is in, else the folder itself; no git is asked."""
-    real = folder.resolve()
-    return next((parent for parent in (real, *real.parents) if os.path.lexists(parent / ".git")), real)
-
-
 class TrustStore:
     """What the user trusts, in one file of the state folder.
 
@@ -188,7 +182,7 @@ class TrustStore:
         return removed
 
     def _is_inside(self, trust: Trust) -> bool:
-        return self._folder.resolve().is_relative_to(checkout_of(Path(trust.folder)))
+        return self._folder.resolve().is_relative_to(checkout(Path(trust.folder)))
 
     def _write(self, trusts: Collection[Trust]) -> None:
         entries = [{"folder": one.folder, "host": one.host, "key": one.key} for one in sorted(trusts)]

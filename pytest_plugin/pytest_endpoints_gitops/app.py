@@ -9,9 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from endpoints_gitops.model.pin import Lock, Pin, Use
-from endpoints_gitops.workspace.configuration import choose_environment
+from endpoints_gitops.workspace.configuration import Configuration, choose_environment
 from endpoints_gitops.workspace.files import shown
-from endpoints_gitops.workspace.settings import Configuration
 from pytest_endpoints_gitops.config import EndpointsConfig
 from pytest_endpoints_gitops.failures import NotPinned
 from pytest_endpoints_gitops.recordings import Recordings, folder_of

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.pin import Pin
-from endpoints_gitops.workspace.configuration import definitions_folder
+from endpoints_gitops.workspace.configuration import Configuration, definitions_folder
 from endpoints_gitops.workspace.definitions import list_files
 from endpoints_gitops.workspace.files import read_regular_file, shown
-from endpoints_gitops.workspace.settings import Configuration
 
 
 def place_of_definition(configuration: Configuration, environment: str, name: str) -> str | None:

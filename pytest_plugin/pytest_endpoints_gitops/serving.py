@@ -21,7 +21,7 @@ from pytest_endpoints_gitops.real import real_files
 from pytest_endpoints_gitops.server import EndpointsServer, settings
 
 if TYPE_CHECKING:
-    from endpoints_gitops.workspace.settings import EnvironmentSettings
+    from endpoints_gitops.workspace.configuration import EnvironmentSettings
     from pytest_endpoints_gitops.app import App
     from pytest_endpoints_gitops.config import EndpointsConfig
     from pytest_endpoints_gitops.session import Session

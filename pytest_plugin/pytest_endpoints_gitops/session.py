@@ -17,7 +17,7 @@ from pytest_endpoints_gitops.options import Settings
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.pin import Lock
-    from endpoints_gitops.workspace.settings import Configuration
+    from endpoints_gitops.workspace.configuration import Configuration
     from pytest_endpoints_gitops.app import App
     from pytest_endpoints_gitops.config import EndpointsConfig
     from pytest_endpoints_gitops.facts import TestFacts, TestLog

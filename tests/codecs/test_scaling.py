@@ -16,10 +16,9 @@ from endpoints_gitops.codecs.lock import read_lock
 from endpoints_gitops.errors import InvalidInput, Problem, first_problems
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.operations.agreement import disagreements
-from endpoints_gitops.workspace.configuration_file import read_table, table_in
+from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings, read_table, table_in
 from endpoints_gitops.workspace.definitions import doubled
 from endpoints_gitops.workspace.manifest import place_of_use
-from endpoints_gitops.workspace.settings import Configuration, EnvironmentSettings
 
 FEW, MANY = 400, 1_600
 

@@ -13,7 +13,7 @@ from endpoints_gitops.model.secret import Secret
 from endpoints_gitops.operations.progress import Silence
 from endpoints_gitops.operations.waiting import wait_for
 from endpoints_gitops.operations.workplace import Workplace
-from endpoints_gitops.workspace.settings import EnvironmentSettings
+from endpoints_gitops.workspace.configuration import EnvironmentSettings
 
 NODE = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from endpoints_gitops.codecs.toml import line_of
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.workspace.configuration import (
     choose_environment,
@@ -15,7 +16,6 @@ from endpoints_gitops.workspace.configuration import (
     load_configuration,
     named_environment,
 )
-from endpoints_gitops.workspace.toml_places import line_of
 
 TWO = """\
 dir = "definitions"

@@ -9,8 +9,8 @@ import pytest
 
 from endpoints_gitops.errors import CredentialsError, EndpointsError, UsageError
 from endpoints_gitops.model.secret import Secret
+from endpoints_gitops.workspace.configuration import EnvironmentSettings
 from endpoints_gitops.workspace.credentials import resolve_connection
-from endpoints_gitops.workspace.settings import EnvironmentSettings
 
 HOST = "https://eu.posthog.com"
 KEY, PROJECT = "POSTHOG_CLI_API_KEY", "POSTHOG_CLI_PROJECT_ID"
@@ -251,7 +251,7 @@ def test_a_file_that_may_not_be_read_is_told_and_not_passed_over(monkeypatch):
     def refused(*_path, **_options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("endpoints_gitops.workspace.key_files.read_regular_file", refused)
+    monkeypatch.setattr("endpoints_gitops.workspace.key_sources.read_regular_file", refused)
     with pytest.raises(EndpointsError) as caught:
         _resolve(_environment(), {})
     assert str(caught.value) == "home/credentials.json: cannot be read: Permission denied"

@@ -12,8 +12,8 @@ import pytest
 from endpoints_gitops.errors import CredentialsError, ExitCode, UsageError
 from endpoints_gitops.model.origin import Origin
 from endpoints_gitops.model.secret import Secret
+from endpoints_gitops.workspace.configuration import EnvironmentSettings
 from endpoints_gitops.workspace.credentials import resolve_connection
-from endpoints_gitops.workspace.settings import EnvironmentSettings
 from endpoints_gitops.workspace.trust import NotTrusted, Permission, Trust, TrustStore, decide, users_hosts
 
 LOOPBACK, OTHER_LOOPBACK = "http://127.0.0.1:8000", "http://localhost:9000"
@@ -253,6 +253,7 @@ def test_trust_is_for_one_folder_host_and_key(tmp_path):
 def test_a_state_folder_inside_the_checkout_holds_no_trust(tmp_path):
     """A hostile checkout could bring a file in which it is trusted, where CI keeps its state inside."""
     (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
     folder, state = tmp_path / "app", tmp_path / ".state"
     folder.mkdir()
     state.mkdir()

@@ -14,7 +14,7 @@ from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.model.secret import KeyKind
-from endpoints_gitops.workspace.settings import POSTHOG_CLI
+from endpoints_gitops.workspace.configuration import POSTHOG_CLI
 
 if TYPE_CHECKING:
     from endpoints_gitops.operations.auth import AuthStatus
@@ -184,9 +184,9 @@ def _host(text: str) -> Origin:
 
 def _key(text: str) -> str:
     """The source of a key as trust names it: the file of a `dotenv:` source by its whole path."""
-    from endpoints_gitops.workspace.configuration_file import key_mistake
+    from endpoints_gitops.workspace.configuration import key_mistake
     from endpoints_gitops.workspace.credentials import dotenv_identity
-    from endpoints_gitops.workspace.posthog_cli import KEY_NAMES
+    from endpoints_gitops.workspace.key_sources import KEY_NAMES
 
     mistake = key_mistake(text)
     if text in (POSTHOG_CLI, *(f"env:{name}" for name in KEY_NAMES)):

@@ -14,11 +14,17 @@ from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.operations.init import NewEnvironment, write_configuration, write_example, write_schema
-from endpoints_gitops.workspace.configuration import DEFAULT_DIR, PREFIX, project_number
-from endpoints_gitops.workspace.configuration_file import key_mistake
+from endpoints_gitops.workspace.configuration import (
+    DEFAULT_DIR,
+    POSTHOG_CLI,
+    PREFIX,
+    Configuration,
+    EnvironmentSettings,
+    key_mistake,
+    project_number,
+)
 from endpoints_gitops.workspace.credentials import resolve_connection
 from endpoints_gitops.workspace.files import shown
-from endpoints_gitops.workspace.settings import POSTHOG_CLI, Configuration, EnvironmentSettings
 
 _DEFAULT_NAME = "prod"
 

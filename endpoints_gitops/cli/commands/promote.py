@@ -15,8 +15,7 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import Failure, Outcome
 from endpoints_gitops.operations.promote import prepare
 from endpoints_gitops.operations.push import Ground
-from endpoints_gitops.workspace.configuration import named_environment
-from endpoints_gitops.workspace.settings import EnvironmentSettings
+from endpoints_gitops.workspace.configuration import EnvironmentSettings, named_environment
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

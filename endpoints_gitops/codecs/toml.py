@@ -1,15 +1,63 @@
-"""Where in a TOML file a key stands. TOML readers do not say, so the text is searched: good enough for a message."""
+"""TOML text: its values, and the line of each key.
+
+Python's reader does not say where a key stands, so `line_of` searches the text for it: good enough for a message.
+"""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, Final
 
 _KEY: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _DOTTED: Final = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*")
+
+
+class NotToml(ValueError):
+    """The text is not TOML; `line` and `column` count from 1, 0 where the place is unknown."""
+
+    def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+        self.column = column
+
+
+def load_toml(text: str) -> dict[str, Any]:
+    """The values of a TOML text. Raises NotToml, also for nesting and numbers that Python's reader fails on."""
+    import tomllib
+
+    try:
+        value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _not_toml(str(error)) from None
+    except RecursionError:
+        raise NotToml("it is nested too deeply") from None
+    except ValueError:  # more digits than Python reads
+        raise NotToml("a number is too large: TOML's have 64 bits") from None
+    if any(base in text for base in ("0x", "0o", "0b")) and _holds_large_number(value):
+        raise NotToml("a number is too large: TOML's have 64 bits")
+    return value
+
+
+def _not_toml(message: str) -> NotToml:
+    """tomllib says "Invalid value (at line 3, column 5)"."""
+    place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+    return NotToml(message[: place.start()], int(place[1]), int(place[2])) if place else NotToml(message)
+
+
+def _holds_large_number(value: object) -> bool:
+    waiting: list[object] = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+        elif isinstance(item, int) and item.bit_length() > 64:
+            return True
+    return False
 
 
 def line_of(text: str, path: tuple[str, ...]) -> int:
@@ -46,6 +94,8 @@ def _dotted(text: str, ending: str) -> tuple[str, ...]:
     found = _DOTTED.match(text)
     if not found or not text.startswith(ending, found.end()):
         return ()
+    import tomllib
+
     try:
         value: Any = tomllib.loads(f"{found[1]} = 1")
     except (ValueError, RecursionError):  # a line of a longer string that only looks like a key
