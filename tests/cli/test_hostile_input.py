@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -10,31 +11,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-DIGITS = "9" * 5_000
-PIECES = (
-    *(b"\0", b"\xff", b"\n", b"\r", b"\t", b"\x1b[2J", b"\xe2\x80\xae", b'"', b"'", b"\\", b": ", b"- ", b"#", b"/"),
-    *(b"[" * 3_000, b"{" * 3_000, b"{a=" * 1_000, b"a." * 2_000, b'"a":' * 1_000, b"(" * 20, b"CAST(" * 9),
-    *(b"null", b"true", b"nan", b".inf", b"0", b"-1", b"1e999999", b"1_0", b"2026-13-45", b"[]", b"{}", b'""'),
-    *(DIGITS.encode(), b"-" + DIGITS.encode(), b"0x" + b"f" * 4_000, b'"\\u0000"', b'"\\ud800"', b"*a", b"&a", b"<<: "),
-)
+from endpoints_gitops.local.faults import Effect, Fault
+from tests.conftest import KEY_VARIABLE
+from tests.fuzz.mutation import DIGITS, EXIT_CODES, mutate
+
 ONE = "name: one\nquery: SELECT count() AS n FROM events WHERE event = {variables.v}\n"
 FILES = {
     "endpoints/one.yaml": f"{ONE}variables: [{{name: v, type: String, default: a}}]\ntags: [a]\n",
     "endpoints/two.yaml": "name: two\nquery_file: two.sql\ndata_freshness: 1hour\n",
     "endpoints/two.sql": "SELECT 1 AS n\n",
 }
-CODES = {0, 1, 2, 3, 4, 5, 6}
-
-
-def mutated(content: bytes, chance: random.Random) -> bytes:
-    start = chance.randrange(len(content) + 1)
-    end = min(len(content), start + chance.choice((0, 1, 2, 5, 20)))
-    piece = chance.choice((*PIECES, b"", content[start:end] * 2, bytes([chance.randrange(256)])))
-    return content[:start] + piece + content[end:]
 
 
 def is_told(ran) -> bool:
-    return ran.code in CODES and not any(word in ran.err for word in ("Traceback", "a defect of this tool", "\x1b"))
+    return ran.code in EXIT_CODES and not any(
+        word in ran.err for word in ("Traceback", "a defect of this tool", "\x1b")
+    )
 
 
 @pytest.fixture
@@ -69,7 +61,7 @@ def test_a_file_with_anything_in_it(cli, checkout, project, seed):
     files = _made(project, checkout.top)
     chance = random.Random(seed)
     name = chance.choice(sorted(files))
-    content = mutated(files[name], chance)
+    content = mutate(files[name], chance)
     (checkout.top / name).write_bytes(content)
     for command in COMMANDS.get(name, [("check",), ("diff",)]):
         ran = cli(*command, "--max-wait", "1")
@@ -84,6 +76,98 @@ def _made(project: Callable[[], dict[str, bytes]], top: Path) -> dict[str, bytes
     if top not in _kept:
         _kept[top] = project()
     return _kept[top]
+
+
+class KeptOutside:
+    """Makes the files that a command reads beside definitions, configuration, lock and plan, as pushes, logins and
+    trust leave them.
+    """
+
+    def __init__(self, cli, checkout, server, state: Path, home: Path) -> None:
+        self.cli, self.checkout, self.server, self.state, self.home = cli, checkout, server, state, home
+
+    def record(self) -> Path:
+        self.checkout.write({"one.yaml": "name: one\nquery: SELECT 1 AS n\n"})
+        assert self.cli("push", "--yes").code == 0
+        return self._in_state("record.json")
+
+    def journal(self) -> Path:
+        self.record()
+        self.checkout.write({"one.yaml": "name: one\nquery: SELECT 2 AS n\n"})
+        self.server.faults.add(Fault(effect=Effect.DROP, method="PATCH"))
+        assert self.cli("push", "--yes", "--max-wait", "1").code in {4, 5}
+        self.server.faults.clear()
+        return self._in_state("journal.jsonl")
+
+    def trust(self) -> Path:
+        assert self.cli("auth", "trust", "https://posthog.example.com", f"env:{KEY_VARIABLE}").code == 0
+        return self._in_state("trust.json")
+
+    def credentials(self) -> Path:
+        self._take_key_from("posthog-cli")
+        path = self.home / ".posthog" / "credentials.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        login = {"host": self.server.url, "token": self.server.key, "env_id": str(self.server.project_id)}
+        path.write_text(json.dumps(login))
+        return path
+
+    def dotenv(self) -> Path:
+        self._take_key_from("dotenv:.env:KEY")
+        path = self.checkout.top / ".env"
+        path.write_text(f"# the key\nKEY='{self.server.key}'\nOTHER=\"a\"\n")
+        return path
+
+    def _in_state(self, name: str) -> Path:
+        [path] = self.state.rglob(name)
+        return path
+
+    def _take_key_from(self, source: str) -> None:
+        path = self.checkout.top / "endpoints.toml"
+        path.write_text(path.read_text().replace(f"env:{KEY_VARIABLE}", source))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "commands", "codes"),
+    [
+        ("record", [("diff",)], {0, 4}),
+        ("journal", [("resume", "--yes")], {0, 2, 4, 5, 6}),
+        ("trust", [("auth", "trust", "--list")], {0, 2}),
+        ("credentials", [("auth", "status")], {0, 2, 3, 4}),
+        ("dotenv", [("auth", "status")], {0, 2, 3, 4}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+@settings(
+    max_examples=8,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(seed=st.integers(0, 2**32))
+def test_a_file_outside_the_project_with_anything_in_it(cli, checkout, server, tmp_path, name, commands, codes, seed):
+    path, content = _made_once(
+        (checkout.top, name), getattr(KeptOutside(cli, checkout, server, tmp_path / "state", tmp_path / "home"), name)
+    )
+    damaged = mutate(content, random.Random(seed))
+    path.write_bytes(damaged)
+    for command in commands:
+        ran = cli(*command, "--max-wait", "1")
+        assert is_told(ran), (command, damaged, ran.err)
+        assert ran.code in codes, (command, damaged, ran.err)
+        errors = sum(line.startswith("error: ") for line in ran.err.splitlines())
+        assert errors == (ran.code in {2, 3, 4, 5}), (command, damaged, ran.err)
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
+_paths: dict[tuple[Path, str], tuple[Path, bytes]] = {}
+
+
+def _made_once(key: tuple[Path, str], make: Callable[[], Path]) -> tuple[Path, bytes]:
+    """The path and content that the first example of a test made."""
+    if key not in _paths:
+        path = make()
+        _paths[key] = path, path.read_bytes()
+    return _paths[key]
 
 
 @pytest.mark.parametrize(

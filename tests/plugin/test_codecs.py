@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 from dataclasses import replace
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endpoints_gitops.codecs.evidence import Evidence, ExercisedPin, ExercisedTest, read_evidence, write_evidence
@@ -21,6 +22,7 @@ from endpoints_gitops.codecs.recording import (
     write_recording,
 )
 from endpoints_gitops.errors import InvalidInput
+from tests.fuzz.mutation import mutate
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -57,6 +59,33 @@ def test_a_flipped_bit_never_makes_another_recording(data):
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     with contextlib.suppress(InvalidInput):
         assert read_recording(bytes(content), "x") == recording
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 2**32))
+def test_a_damaged_recording_is_refused_in_one_sentence_or_is_the_same(seed):
+    recording = replace(RECORDING, variables={"plan": "pro"}, rows=(["pro", 1], ["free", None]))
+    _is_refused_or_same(recording, write_recording(recording), read_recording, seed)
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 2**32))
+def test_damaged_evidence_is_refused_in_one_sentence_or_is_the_same(seed):
+    _is_refused_or_same(EVIDENCE, write_evidence(EVIDENCE), read_evidence, seed)
+
+
+def _is_refused_or_same(value, content, read, seed):
+    damaged = mutate(content, random.Random(seed))
+    message = ""
+    try:
+        result = read(damaged, "the/file")
+    except InvalidInput as refused:
+        message = str(refused)
+    if message:
+        assert "the/file" in message, damaged
+        assert "\n" not in message, damaged
+    else:
+        assert result == value, damaged
 
 
 def test_a_recording_of_an_older_release_has_no_digest_and_is_read():
