@@ -194,6 +194,7 @@ def checkout_and_secrets(tmp_path, monkeypatch):
     folder = top / "app"
     folder.mkdir(parents=True)
     (top / ".git").mkdir()
+    (top / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
     (tmp_path / "outside.env").write_text("K=phx_secret\n")
     (top / "inside.env").write_text("K=phx_inside\n")
     (folder / "link.env").symlink_to(tmp_path / "outside.env")
