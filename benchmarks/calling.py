@@ -21,7 +21,7 @@ from benchmarks.project import ours
 from endpoints_gitops import Endpoints
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
-from endpoints_gitops.codecs.lock_text import write_lock
+from endpoints_gitops.codecs.lock import write_lock
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable, without_nulls
 from endpoints_gitops.model.secret import Secret
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.measure import Measure
 from benchmarks.project import ours
-from endpoints_gitops.codecs.lock_text import write_lock
+from endpoints_gitops.codecs.lock import write_lock
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn
 
 PINS = 100

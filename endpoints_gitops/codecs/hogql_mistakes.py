@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from endpoints_gitops.codecs.mistakes import did_you_mean
 from endpoints_gitops.errors import MOST_PROBLEMS
 from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParserTimeout, ParserUnavailable, parse
 from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.model.definition import code_name_mistake
+from endpoints_gitops.model.suggestions import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

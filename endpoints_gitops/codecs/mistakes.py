@@ -22,6 +22,7 @@ from endpoints_gitops.model.definition import (
     freshness_mistake,
     query_keys_mistake,
 )
+from endpoints_gitops.model.suggestions import closest, did_you_mean
 
 # What people know by another name: from the API, or from SQL.
 _OTHER_NAMES: Final = {
@@ -89,24 +90,7 @@ def suggested(detail: ErrorDetails) -> str | None:
     model = annotation_at(tuple(parents))
     known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
     other = _OTHER_NAMES.get(str(key))
-    return other if other in known else _closest(str(key), known)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing where nothing is near."""
-    near = _closest(word, known)
-    return f"; did you mean {near!r}?" if near else ""
-
-
-def _closest(word: str, known: Iterable[str]) -> str | None:
-    by_lower = {one.lower(): one for one in known}
-    begun = [one for one in by_lower if len(word) > 1 and one.startswith(word.lower())]
-    if len(begun) == 1:
-        return by_lower[begun[0]]
-    from difflib import get_close_matches
-
-    near = get_close_matches(word.lower(), by_lower, n=1)
-    return by_lower[near[0]] if near else None
+    return other if other in known else closest(str(key), known)
 
 
 def _place(root: Node, value: Any, detail: ErrorDetails) -> Span:  # noqa: ANN401 - JSON

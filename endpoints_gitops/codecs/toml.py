@@ -6,12 +6,15 @@ Python's reader does not say where a key stands, so `line_of` searches the text 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+type Path = tuple[str | int, ...]
+
 _KEY: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
-_DOTTED: Final = re.compile(rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*")
+_MULTILINE: Final = r"""[^=]*=\s*('{3}|"{3})"""
+_DOTTED: Final = rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*"
 
 
 class NotToml(ValueError):
@@ -62,36 +65,64 @@ def _holds_large_number(value: object) -> bool:
 
 def line_of(text: str, path: tuple[str, ...]) -> int:
     """The line, counted from 1, of the key at `path`, else of its nearest parent that has one; 0 for none."""
-    lines = _lines(text)
+    lines = toml_lines(text)
     return next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), 0)
 
 
 @lru_cache(maxsize=4)
-def _lines(text: str) -> dict[tuple[str, ...], int]:
-    """The line of every key and table; a file with many mistakes is asked for each of them."""
-    lines: dict[tuple[str, ...], int] = {}
-    for key, line in _keys(text):
-        for length in range(1, len(key) + 1):
-            lines.setdefault(key[:length], line)
+def toml_lines(text: str) -> Mapping[Path, int]:
+    """The line of every key and table; the tables of `[[name]]` are counted from 0.
+
+    Inline tables and the items of lists have the line of the key that holds them.
+    """
+    lines: dict[Path, int] = {}
+    for path, line in _keys(text):
+        for length in range(1, len(path) + 1):
+            lines.setdefault(path[:length], line)
     return lines
 
 
-def _keys(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
-    table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), start=1):
+def _keys(text: str) -> Iterator[tuple[Path, int]]:
+    table: Path = ()
+    counts: dict[Path, int] = {}
+    quotes = ""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if quotes:
+            quotes = "" if quotes in line else quotes
+            continue
         bare = line.strip()
         if bare.startswith("["):
-            header = _dotted(bare.lstrip("["), "]")
+            header = _indexed(_dotted(bare.lstrip("["), "]"), counts)
+            if header and bare.startswith("[["):
+                counts[header] = counts.get(header, -1) + 1
+                header = (*header, counts[header])
             table = header or table
             if header:
                 yield table, number
         elif key := _dotted(bare, "="):
             yield (*table, *key), number
+            quotes = _left_open(bare)
+
+
+def _indexed(header: tuple[str, ...], counts: Mapping[Path, int]) -> Path:
+    """The path of a table below the newest one of each `[[name]]` that it is in."""
+    path: Path = ()
+    for index, part in enumerate(header):
+        path = (*path, part)
+        if path in counts and index < len(header) - 1:
+            path = (*path, counts[path])
+    return path
+
+
+def _left_open(line: str) -> str:
+    """The quotes of the text over several lines that starts on this line and does not end on it, if any."""
+    opened = re.match(_MULTILINE, line)
+    return opened[1] if opened and opened[1] not in line[opened.end() :] else ""
 
 
 def _dotted(text: str, ending: str) -> tuple[str, ...]:
     """The parts of a dotted key that `ending` follows; none where the text is something else."""
-    found = _DOTTED.match(text)
+    found = re.match(_DOTTED, text)
     if not found or not text.startswith(ending, found.end()):
         return ()
     import tomllib

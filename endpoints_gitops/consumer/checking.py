@@ -196,7 +196,7 @@ def _typed(column: PinnedColumn, written: str, *, is_from_table: bool) -> Iterat
 
 
 def _unknown(pin: Pin, name: str) -> VariableMistake:
-    from endpoints_gitops.codecs.mistakes import did_you_mean
+    from endpoints_gitops.model.suggestions import did_you_mean
 
     names = [one.name for one in pin.variables]
     guess = did_you_mean(name, names)

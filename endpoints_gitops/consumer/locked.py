@@ -64,7 +64,7 @@ class Locked:
             raise UsageError(f"there is a key, and no {lacking} to use it with", fix=fix, code="configuration.invalid")
 
     def _missing(self, name: str) -> PinMissing:
-        from endpoints_gitops.codecs.mistakes import did_you_mean
+        from endpoints_gitops.model.suggestions import did_you_mean
         from endpoints_gitops.workspace.files import shown
 
         where = f"{shown(self.path)} pins no endpoint {name!r} in environment {self.environment}"

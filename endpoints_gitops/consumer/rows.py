@@ -109,7 +109,7 @@ class Shape:
     def no_such(self, name: str) -> str:
         if name in self.columns:
             return f"several columns are called {name!r}: read them by place"
-        from endpoints_gitops.codecs.mistakes import did_you_mean
+        from endpoints_gitops.model.suggestions import did_you_mean
 
         return f"there is no column {name!r}{did_you_mean(name, self.columns) or f'; there are {list(self.columns)}'}"
 

@@ -133,7 +133,7 @@ def _version(client: Client, use: Use) -> Endpoint | None:
 
 
 def _failure(side: Side, use: Use, there: Mapping[str, Endpoint]) -> Failure:
-    from endpoints_gitops.codecs.mistakes import did_you_mean
+    from endpoints_gitops.model.suggestions import did_you_mean
 
     where, environment = side.place_of(use.name), side.environment
     endpoint = there.get(use.name)

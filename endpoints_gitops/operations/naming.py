@@ -31,7 +31,7 @@ def explain_missing(client: Client, name: str, error: EndpointsError) -> bool:
 
 def missing(name: str, there: Collection[str]) -> UsageError:
     """The error for a name that the server does not have."""
-    from endpoints_gitops.codecs.mistakes import did_you_mean
+    from endpoints_gitops.model.suggestions import did_you_mean
 
     message = f"there is no endpoint {name!r}{did_you_mean(name, sorted(there))}"
     return UsageError(message, fix="endpoints-gitops list shows the endpoints of the server", code="usage.endpoint")

@@ -137,7 +137,7 @@ def _definition(definitions: Iterable[LoadedDefinition], old: str, new: str) -> 
         raise UsageError(message, where=taken.where(), fix="choose another name", code="rename.taken")
     renamed = found or taken
     if renamed is None:
-        from endpoints_gitops.codecs.mistakes import did_you_mean
+        from endpoints_gitops.model.suggestions import did_you_mean
 
         message = f"no definition is called {old!r}{did_you_mean(old, sorted(by_name))}"
         raise UsageError(message, fix=f"endpoints-gitops pull {old} makes a file of an endpoint", code="usage.selector")

@@ -106,7 +106,7 @@ def _refuse_unbound(loaded: LoadedDefinition, names: list[str]) -> None:
 
 
 def _refuse_unknown(loaded: LoadedDefinition, values: Mapping[str, Json], known: tuple[str, ...]) -> None:
-    from endpoints_gitops.codecs.mistakes import did_you_mean
+    from endpoints_gitops.model.suggestions import did_you_mean
 
     for name in values:
         if name not in known:

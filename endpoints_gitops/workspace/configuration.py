@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from endpoints_gitops.codecs.toml import line_of
-from endpoints_gitops.errors import MOST_PROBLEMS, InvalidInput, Problem, UsageError, first_problems
+from endpoints_gitops.codecs.reader import Check, Document, between, quoted, satisfies
+from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.name import is_endpoint_name, is_environment_name
 from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.printable import printable
@@ -71,23 +71,21 @@ class Configuration:
         return bool(self.environments)
 
 
-COMMON_KEYS: Final = ("dir", "manage", "protect", "default_environment", "environments", "uses")
-ENVIRONMENT_KEYS: Final = ("host", "project_id", "key", "allow_insecure", "dir", "manage", "protect", "uses")
-USE_KEYS: Final = ("version", "reads", "columns", "examples")
-READS: Final = ("position", "name", "call")
+DEFAULT_DIR: Final = "endpoints"
+DEFAULT_ENVIRONMENT: Final = "default"
+PREFIX: Final = "ENDPOINTS_GITOPS_"
 _TABLE: Final = "endpoints-gitops"
+_CODE: Final = "configuration.invalid"
 _SOURCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|dotenv:[^\0\n]+:[A-Za-z_][A-Za-z0-9_.]*|posthog-cli")
 _A_KEY: Final = re.compile(r"ph[a-z]_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """The table of one file; `prefix` is where in the file it stands."""
+    """The table of one file."""
 
     path: Path
-    text: str
-    prefix: tuple[str, ...]
-    value: Mapping[str, Any]
+    document: Document
 
 
 def find_table(start: Path, env: Mapping[str, str]) -> Table | None:
@@ -130,216 +128,165 @@ def table_in(folder: Path, read: Callable[[Path], str | None]) -> Table | None:
     return project or own
 
 
-def read_table(table: Table) -> Configuration:
-    """The configuration that a table holds. Raises InvalidInput with every mistake in it."""
-    reader = _Reader(table=table)
-    value = table.value
-    reader.only(COMMON_KEYS, value, ())
-    common = _settings(
-        reader, value, (), EnvironmentSettings(name="", folder=table.path.parent, base=table.path.parent)
-    )
-    environments = {
-        name: _environment(reader, name, body, common)
-        for name, body in reader.tables(value.get("environments"), ("environments",)).items()
-    }
-    if len(environments) > 1:
-        _refuse_exact_versions(reader, common)
-    default = reader.text(value, (), "default_environment")
-    if default is not None and default not in environments:
-        reader.add(("default_environment",), f"there is no environment {default!r}", environments, default)
-    if reader.problems:
-        raise InvalidInput(first_problems(reader.problems))
-    return Configuration(
-        path=table.path,
-        folder=table.path.parent,
-        common=common,
-        environments=environments,
-        default_environment=default,
-    )
-
-
 def key_mistake(source: str) -> str | None:
-    """What is wrong with what says where a key comes from. The text is not repeated: it may be a key."""
+    """What is wrong with a text that says where a key comes from. The text is not repeated: it may be a key."""
     if _SOURCE.fullmatch(source):
         return None
     if _A_KEY.match(source):
-        return (
-            "this is a key itself, and it is not taken from here: "
-            "write where it comes from, and revoke it if anybody else can have seen it"
-        )
+        return "this is a key; write where the key comes from instead, and revoke it if other people could see it"
     return f'key says where the key comes from: "env:NAME", "dotenv:FILE:NAME" or "{POSTHOG_CLI}"'
 
 
-@dataclass(slots=True, kw_only=True)
-class _Reader:
-    """Reads typed values out of the table and notes what is wrong. No message repeats a value that may be a key."""
-
-    table: Table
-    problems: list[Problem] = field(default_factory=list)
-
-    def add(self, path: tuple[str, ...], message: str, known: Iterable[str] = (), word: str = "") -> None:
-        from endpoints_gitops.codecs.mistakes import did_you_mean
-
-        near = did_you_mean(word, known) if word and len(self.problems) <= MOST_PROBLEMS else ""
-        line = line_of(self.table.text, (*self.table.prefix, *path))
-        code = "configuration.invalid"
-        self.problems.append(
-            Problem(path=shown(self.table.path), line=line, column=1, message=message + near, code=code)
-        )
-
-    def only(self, known: Iterable[str], value: Mapping[str, Any], path: tuple[str, ...]) -> None:
-        for key in value:
-            if key not in known:
-                self.add((*path, key), f"unknown key {key!r}", known, key)
-
-    def text(self, value: Mapping[str, Any], path: tuple[str, ...], key: str) -> str | None:
-        text = self._typed(value, path, key, str, "text")
-        if text is not None and "\0" in text:
-            self.add((*path, key), f"{key} contains NUL")
-            return None
-        return text
-
-    def flag(self, value: Mapping[str, Any], path: tuple[str, ...], key: str) -> bool | None:
-        return self._typed(value, path, key, bool, "true or false")
-
-    def number(self, value: Mapping[str, Any], path: tuple[str, ...], key: str) -> int | None:
-        found = value.get(key)
-        if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 16:
-            return int(found)
-        return self._typed(value, path, key, int, "a number")
-
-    def texts(self, value: Mapping[str, Any], path: tuple[str, ...], key: str) -> tuple[str, ...] | None:
-        found = value.get(key)
-        if found is None:
-            return None
-        if isinstance(found, list) and all(isinstance(one, str) and one for one in found):
-            return tuple(found)
-        self.add((*path, key), f"{key} is a list of texts")
+def _environment_name_mistake(_: str, value: str) -> str | None:
+    if is_environment_name(value):
         return None
-
-    def tables(self, value: object, path: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-        """The entries of a table that are tables themselves."""
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            self.add(path, f"{path[-1]} is a table")
-            return {}
-        for key in value:
-            if not isinstance(value[key], dict):
-                self.add((*path, key), f"{key!r} is a table of settings")
-        return {key: one for key, one in value.items() if isinstance(one, dict)}
-
-    def _typed[T](
-        self, value: Mapping[str, Any], path: tuple[str, ...], key: str, kind: type[T], said: str
-    ) -> T | None:
-        found = value.get(key)
-        if found is None:
-            return None
-        if type(found) is kind:  # a truth value is no number here
-            return found
-        self.add((*path, key), f"{key} is {said}")
-        return None
+    return f"the environment name {quoted(value)} has a /, \\, : or control character, or begins with a dot"
 
 
-def _settings(
-    reader: _Reader, value: Mapping[str, Any], path: tuple[str, ...], common: EnvironmentSettings
-) -> EnvironmentSettings:
-    """What may stand both at the top and under an environment, over what is common."""
-    manage, protect = (reader.texts(value, path, key) for key in ("manage", "protect"))
-    for key, patterns in (("manage", manage), ("protect", protect)):
-        if patterns and any(one == "tag:" for one in patterns):
-            reader.add((*path, key), f"{key}: a tag is missing after tag:")
-    return EnvironmentSettings(
-        name=common.name,
-        dir=reader.text(value, path, "dir") or common.dir,
-        manage=common.manage if manage is None else manage,
-        protect=common.protect if protect is None else protect,
-        uses={**common.uses, **_uses(reader, value.get("uses"), (*path, "uses"))},
-        folder=common.folder,
-        base=common.base,
+def _project_mistake(name: str, value: object) -> str | None:
+    """What is wrong with a number, or digits as text. The value is not repeated: it may be a misplaced key."""
+    is_number = type(value) is int or (isinstance(value, str) and _is_project_number(value))
+    return None if is_number else f"{name} must be a whole number"
+
+
+def _is_project_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 16
+
+
+type _Text = Annotated[str, Check(lambda name, value: f"{name} contains NUL" if "\0" in value else None)]
+type _Item = Annotated[str, Check(lambda name, value: None if value else f"{name} must not be empty")]
+type _Pattern = Annotated[
+    _Item, Check(lambda name, value: f"{name}: a tag is missing after tag:" if value == "tag:" else None)
+]
+type _Host = Annotated[_Text, Check(lambda _, value: host_mistake(value) if value else None)]
+type _KeySource = Annotated[_Text, Check(lambda _, value: key_mistake(value) if value else None)]
+type _EndpointName = Annotated[str, satisfies(is_endpoint_name, "the name of an endpoint")]
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _UseTable:
+    """An endpoint that is used, and how."""
+
+    version: Literal["*"] | Annotated[int, between(1)] = "*"
+    reads: Literal["position", "name", "call"] = "name"  # model.pin.ReadingStyle, which few commands import
+    columns: tuple[_Item, ...] | None = None
+    examples: tuple[Mapping[str, object], ...] = ()
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _CommonTable:
+    """The keys that stand at the top and under an environment."""
+
+    dir: _Text | None = None
+    manage: tuple[_Pattern, ...] | None = None
+    protect: tuple[_Pattern, ...] | None = None
+    uses: Mapping[_EndpointName, Literal["*"] | _UseTable] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _EnvironmentTable(_CommonTable):
+    host: _Host | None = None
+    project_id: Annotated[object, Check(_project_mistake)] = None
+    key: _KeySource | None = None
+    allow_insecure: bool = False
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _ConfigurationTable(_CommonTable):
+    default_environment: _Text | None = None
+    environments: Mapping[Annotated[str, Check(_environment_name_mistake)], _EnvironmentTable] = field(
+        default_factory=dict
+    )
+
+
+def read_table(table: Table) -> Configuration:
+    """The configuration that a table holds. Raises InvalidInput with every mistake in it."""
+    document = table.document
+    parsed = document.part(_ConfigurationTable, document.value, ())
+    _note_unknown_default(document)
+    _note_exact_versions(document)
+    document.raise_mistakes()
+    assert parsed is not None, "there are no mistakes"
+    folder = table.path.parent
+    common = _with_common(EnvironmentSettings(name="", folder=folder, base=folder), parsed, document.value)
+    written = _tables(document.value, "environments")
+    environments = {
+        name: _environment(document, name, body, _with_common(common, body, written[name]))
+        for name, body in parsed.environments.items()
+    }
+    return Configuration(
+        path=table.path,
+        folder=folder,
+        common=common,
+        environments=environments,
+        default_environment=parsed.default_environment,
+    )
+
+
+def _with_common(settings: EnvironmentSettings, table: _CommonTable, written: object) -> EnvironmentSettings:
+    """The settings with those of a table laid over them; `uses` stay as they are written."""
+    return replace(
+        settings,
+        dir=table.dir or settings.dir,
+        manage=settings.manage if table.manage is None else table.manage,
+        protect=settings.protect if table.protect is None else table.protect,
+        uses={**settings.uses, **_tables(written, "uses")},
     )
 
 
 def _environment(
-    reader: _Reader, name: str, value: Mapping[str, Any], common: EnvironmentSettings
+    document: Document, name: str, table: _EnvironmentTable, settings: EnvironmentSettings
 ) -> EnvironmentSettings:
-    path = ("environments", name)
-    if not is_environment_name(name):
-        reader.add(path, "an environment's name has no /, \\, : or control character, and does not begin with a dot")
-    reader.only(ENVIRONMENT_KEYS, value, path)
-    settings = _settings(reader, value, path, common)
-    host, key = reader.text(value, path, "host"), reader.text(value, path, "key")
-    for word, mistake in (("host", host and host_mistake(host)), ("key", key and key_mistake(key))):
-        if mistake:
-            reader.add((*path, word), mistake)
-    return EnvironmentSettings(
+    line, _ = document.position(("environments", name))
+    return replace(
+        settings,
         name=name,
-        host=host,
-        project_id=reader.number(value, path, "project_id"),
-        key=key,
-        allow_insecure=reader.flag(value, path, "allow_insecure") or False,
-        dir=settings.dir,
-        manage=settings.manage,
-        protect=settings.protect,
-        uses=settings.uses,
-        where=f"{shown(reader.table.path)}:{line_of(reader.table.text, (*reader.table.prefix, *path))}",
-        folder=settings.folder,
-        base=settings.base,
+        host=table.host,
+        project_id=None if table.project_id is None else int(str(table.project_id)),
+        key=table.key,
+        allow_insecure=table.allow_insecure,
+        where=f"{document.path}:{line}",
     )
 
 
-def _uses(reader: _Reader, value: object, path: tuple[str, ...]) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        reader.add(path, "uses is a table of endpoint names")
-        return {}
-    for name, use in value.items():
-        if not is_endpoint_name(name):
-            reader.add((*path, name), f"{name!r} is no name of an endpoint")
-        _check_use(reader, use, (*path, name))
-    return value
+def _note_unknown_default(document: Document) -> None:
+    default = document.value.get("default_environment") if isinstance(document.value, dict) else None
+    environments = _tables(document.value, "environments")
+    if isinstance(default, str) and default not in environments:
+        from endpoints_gitops.model.suggestions import did_you_mean
+
+        message = f"there is no environment {quoted(default)}{did_you_mean(default, environments)}"
+        document.add(("default_environment",), message)
 
 
-def _check_use(reader: _Reader, use: object, path: tuple[str, ...]) -> None:
-    if use == "*":
+def _note_exact_versions(document: Document) -> None:
+    """Note a common use of an exact version: the versions of an endpoint differ from project to project."""
+    if len(_tables(document.value, "environments")) < 2:
         return
-    if not isinstance(use, dict):
-        reader.add(path, f'{path[-1]} is "*" or a table such as {{ version = 3 }}')
-        return
-    reader.only(USE_KEYS, use, path)
-    version, reads = use.get("version", "*"), use.get("reads", "name")
-    if version != "*" and not (type(version) is int and version >= 1):
-        reader.add((*path, "version"), 'version is a whole number from 1, or "*"')
-    if reads not in READS:
-        reader.add((*path, "reads"), f"reads is one of {', '.join(READS)}", READS, str(reads))
-    reader.texts(use, path, "columns")
-    examples = use.get("examples", [])
-    if not isinstance(examples, list) or not all(isinstance(one, dict) for one in examples):
-        reader.add((*path, "examples"), "examples is a list of tables of variables")
-
-
-def _refuse_exact_versions(reader: _Reader, common: EnvironmentSettings) -> None:
-    for name, use in common.uses.items():
+    for name, use in _tables(document.value, "uses").items():
         if isinstance(use, dict) and use.get("version", "*") != "*":
-            message = "an exact version for all environments: numbers differ by project; put it under each environment"
-            reader.add(("uses", name), message)
+            message = (
+                "an exact version cannot be common to several environments: put it under each of them, because the "
+                "versions of an endpoint differ from project to project"
+            )
+            document.add(("uses", name), message)
+
+
+def _tables(value: object, key: str) -> dict[str, Any]:
+    """The table at a key of a value that may be anything; empty where there is none."""
+    table = value.get(key) if isinstance(value, dict) else None
+    return table if isinstance(table, dict) else {}
 
 
 def _from_pyproject(path: Path, text: str | None) -> Table | None:
     if text is None or _TABLE not in text:
         return None
-    tools = _parsed(path, text).get("tool")
-    value = tools.get(_TABLE) if isinstance(tools, dict) else None
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise UsageError(f"tool.{_TABLE} is a table", where=shown(path), code="configuration.invalid")
-    return Table(path=path, text=text, prefix=("tool", _TABLE), value=value)
+    document = Document.of_toml(text, shown(path), code=_CODE).narrowed("tool", _TABLE)
+    return Table(path=path, document=document) if document else None
 
 
 def _from_endpoints_toml(path: Path, text: str | None) -> Table | None:
-    return None if text is None else Table(path=path, text=text, prefix=(), value=_parsed(path, text))
+    return None if text is None else Table(path=path, document=Document.of_toml(text, shown(path), code=_CODE))
 
 
 def _text(path: Path) -> str | None:
@@ -370,24 +317,6 @@ def _refuse_other_owner(path: Path, top: Path, env: Mapping[str, str]) -> None:
         message = f"this file belongs to another user (uid {min(strangers)}), and is not used"
         fix = f"if you trust it: git config --global --add safe.directory {shlex.quote(str(top))}"
         raise UsageError(message, where=shown(path), fix=fix, code="configuration.owner")
-
-
-def _parsed(path: Path, text: str) -> dict[str, Any]:
-    from endpoints_gitops.codecs.toml import NotToml, load_toml
-
-    try:
-        return load_toml(text)
-    except NotToml as error:
-        message = f"this is no TOML: {error.message}"
-        problem = Problem(
-            path=shown(path), line=error.line, column=error.column, message=message, code="configuration.invalid"
-        )
-        raise InvalidInput((problem,)) from error
-
-
-DEFAULT_DIR: Final = "endpoints"
-DEFAULT_ENVIRONMENT: Final = "default"
-PREFIX: Final = "ENDPOINTS_GITOPS_"
 
 
 def load_configuration(start: Path, env: Mapping[str, str]) -> Configuration:
@@ -515,7 +444,7 @@ def _overrides(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _unknown_environment(configuration: Configuration, name: str) -> UsageError:
-    from endpoints_gitops.codecs.mistakes import did_you_mean
+    from endpoints_gitops.model.suggestions import did_you_mean
 
     names = sorted(configuration.environments)
     said = f"there is no environment {printable(name)!r}{did_you_mean(name, names)}"
@@ -537,7 +466,7 @@ def _laid_over(environment: EnvironmentSettings, overrides: Mapping[str, str]) -
 
 def project_number(text: str, where: str) -> int:
     """The number of a project. Raises UsageError, which does not repeat the text: it may be a misplaced key."""
-    if not (text.strip().isascii() and text.strip().isdigit() and len(text.strip()) < 16):
+    if not _is_project_number(text.strip()):
         raise UsageError("the project is a number", where=where, fix="it stands in the address of your project")
     return int(text)
 

@@ -1,7 +1,7 @@
-"""The journal of a push in flight: what it set out to do and what of that is done, safe against a kill at any moment.
+"""The journal of a running push: its plan and what of that is done, safe against a kill at any moment.
 
-One JSON object a line, the first one whole before anything is sent, each later one on the disk before the push goes on.
-Lines that wait at the same time go to the disk together.
+It is one JSON object a line. The first line is complete before anything is sent, and each later one is on the disk
+before the push goes on. Lines that wait at the same time are written to the disk together.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.codecs.reader import Document, check_schema_version
+from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
 
@@ -25,10 +26,10 @@ _NAME: Final = "journal.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfinished:
-    """A push that did not come to its end.
+    """A push that was interrupted.
 
-    `plan` and `head` are what `begin` was given; `done` holds the entries that landed, each with its result,
-    `uncertain` those that were sent and not heard of again, `left` those that were not sent.
+    `plan` and `head` are the arguments of `begin`. `done` holds the entries that landed, each with its result,
+    `uncertain` those that were sent without an answer, `left` those that were not sent.
     """
 
     plan: JsonObject
@@ -39,13 +40,13 @@ class Unfinished:
 
     @property
     def is_over(self) -> bool:
-        """Whether every entry is done and only the end was missed."""
+        """Whether every entry is done, and only the end of the journal is missing."""
         return not (self.uncertain or self.left)
 
 
 @dataclass(slots=True, kw_only=True)
 class Journal:
-    """What a push in flight writes to, from several threads at once. Whoever has it holds `state.held(folder)`."""
+    """The journal to write to, from several threads at once. Its owner holds `state.held(folder)`."""
 
     path: Path
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -55,15 +56,18 @@ class Journal:
     _failure: OSError | None = field(default=None, init=False, compare=False)
 
     def sending(self, entry: str) -> None:
-        """An entry's request goes out now."""
+        """Note that the request of an entry is sent now. Raises UsageError where the journal cannot be written."""
         self._append({"sending": entry})
 
     def done(self, entry: str, result: Json = None) -> None:
-        """An entry landed and was verified; `result` is kept for whoever reads the journal."""
+        """Note that an entry landed and was verified, with a result for the reader of the journal.
+
+        Raises UsageError where the journal cannot be written.
+        """
         self._append({"done": entry, "result": result})
 
     def finish(self) -> None:
-        """Nothing is left: the journal goes."""
+        """Remove the journal: nothing is left to do. Raises UsageError where it cannot be written."""
         self._append({"finished": True})
         self.path.unlink(missing_ok=True)
 
@@ -81,7 +85,7 @@ class Journal:
             raise UsageError(message, code="journal.unwritable") from error
 
     def _sync(self) -> None:
-        """Everything that is written by now goes to the disk, with the lines of those who wait for their turn."""
+        """Put everything on the disk that is written by now, with the lines of threads that wait for their turn."""
         written = self._written
         with self.path.open("ab") as file:
             os.fsync(file.fileno())
@@ -89,8 +93,8 @@ class Journal:
 
     @contextmanager
     def _alone(self, lock: threading.Lock) -> Iterator[None]:
-        """Where the disk failed once, it fails from then on: half a line must stay the last one, and the system tells
-        of a lost page only once.
+        """After one failure of the disk every write fails: half a line must stay the last one, and the system reports a
+        lost page only once.
         """
         with lock:
             if self._failure is not None:
@@ -103,8 +107,8 @@ class Journal:
 
 
 def begin(folder: Path, *, plan: JsonObject, entries: Sequence[str], head: str | None = None) -> Journal:
-    """Start the journal of a push in a state folder, in place of any that is there. `plan` holds no secrets, `head` is
-    the commit of HEAD.
+    """Start the journal of a push in a state folder, in place of an earlier one. `plan` holds no secrets; `head` is the
+    commit of HEAD. Raises UsageError where the folder cannot be written.
     """
     first: JsonObject = {"schema_version": SCHEMA_VERSION, "plan": plan, "entries": list(entries), "head": head}
     path = folder / _NAME
@@ -115,8 +119,8 @@ def begin(folder: Path, *, plan: JsonObject, entries: Sequence[str], head: str |
 def unfinished(folder: Path) -> Unfinished | None:
     """The push that was interrupted, None where there is none.
 
-    Raises UsageError for a journal that cannot be read, or that another release wrote. Half a line at the end, where
-    the machine stopped, is no mistake: what it would have said did not happen.
+    Raises UsageError for a journal that cannot be read, and InvalidInput, which is one, for a damaged one or one that
+    another release wrote. Half a line at the end, where the machine stopped, is no mistake: its event did not happen.
     """
     path = folder / _NAME
     try:
@@ -124,10 +128,13 @@ def unfinished(folder: Path) -> Unfinished | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _unusable(path, f"cannot be read: {error.strerror or error}") from error
-    lines = content.split(b"\n")[:-1]
-    records = [_record(path, number, line) for number, line in enumerate(lines, start=1)]
-    return _replayed(path, records)
+        message = f"the journal {shown(path)} cannot be read: {error.strerror or error}"
+        raise UsageError(message, fix=_fix(path), code="journal.unusable") from error
+    try:
+        return _replayed(path, content.split(b"\n")[:-1])
+    except InvalidInput as error:
+        message = f"the journal {shown(path)} cannot be used"
+        raise InvalidInput(error.problems, message=message, fix=_fix(path)) from None
 
 
 def forget(folder: Path) -> None:
@@ -135,40 +142,49 @@ def forget(folder: Path) -> None:
     (folder / _NAME).unlink(missing_ok=True)
 
 
-def _replayed(path: Path, records: list[dict[str, Any]]) -> Unfinished | None:
-    first, *events = records or [{}]
-    plan, entries, head = first.get("plan"), first.get("entries"), first.get("head")
-    if first.get("schema_version") != SCHEMA_VERSION:
-        raise _unusable(path, "was written by another release of endpoints-gitops")
-    if not isinstance(plan, dict) or not isinstance(entries, list) or not all(isinstance(one, str) for one in entries):
-        raise _unusable(path, "does not begin with a plan")
-    if any(event.get("finished") for event in events):
+@dataclass(kw_only=True, eq=False, repr=False)
+class _FirstLine:
+    schema_version: int
+    plan: JsonObject
+    entries: tuple[str, ...]
+    head: str | None = None
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _Event:
+    """A later line: an entry that was sent, one that is done, or the end."""
+
+    sending: str | None = None
+    done: str | None = None
+    result: Json = None
+    finished: bool = False
+
+
+def _replayed(path: Path, lines: Sequence[bytes]) -> Unfinished | None:
+    first_line = _document(path, 1, lines[0] if lines else b"")
+    check_schema_version(first_line, SCHEMA_VERSION)
+    first = first_line.read(_FirstLine)
+    events = [_document(path, number, line).read(_Event) for number, line in enumerate(lines[1:], start=2)]
+    if any(event.finished for event in events):
         return None
-    done = {event["done"]: event.get("result") for event in events if "done" in event}
-    sent = {event["sending"] for event in events if "sending" in event} - done.keys()
+    done = {event.done: event.result for event in events if event.done is not None}
+    sent = {event.sending for event in events if event.sending is not None} - done.keys()
     return Unfinished(
-        plan=plan,
+        plan=first.plan,
         done=done,
-        uncertain=tuple(entry for entry in entries if entry in sent),
-        left=tuple(entry for entry in entries if entry not in sent and entry not in done),
-        head=head if isinstance(head, str) else None,
+        uncertain=tuple(entry for entry in first.entries if entry in sent),
+        left=tuple(entry for entry in first.entries if entry not in sent and entry not in done),
+        head=first.head,
     )
 
 
-def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise _unusable(path, f"is damaged in line {number}") from error
-    if not isinstance(value, dict) or not all(isinstance(value.get(key, ""), str) for key in ("done", "sending")):
-        raise _unusable(path, f"is damaged in line {number}")
-    return value
+def _document(path: Path, number: int, line: bytes) -> Document:
+    return Document.of_json(line, shown(path), code="journal.unusable", fix=_fix(path), first_line=number)
 
 
 def _line(value: JsonObject) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def _unusable(path: Path, what: str) -> UsageError:
-    fix = f"endpoints-gitops plan shows what is left to do; remove {shown(path)} to go on"
-    return UsageError(f"the journal {shown(path)} {what}", fix=fix, code="journal.unusable")
+def _fix(path: Path) -> str:
+    return f"endpoints-gitops plan shows what is left to do; remove {shown(path)} to go on"

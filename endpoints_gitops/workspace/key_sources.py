@@ -26,7 +26,7 @@ def dotenv_values(path: Path) -> Mapping[str, str]:
     values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(_text(path) or "")):
         if binding.error:
-            raise _unusable(f"{shown(path)}:{binding.original.line}", "this line is no NAME=VALUE")
+            raise _unusable(f"{shown(path)}:{binding.original.line}", "this line is not NAME=VALUE")
         if binding.key is not None and binding.value is not None:
             values[binding.key] = binding.value
     return values
@@ -40,13 +40,11 @@ def credentials_json(path: Path) -> Mapping[str, Json] | None:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise _unusable(f"{shown(path)}:{error.lineno}:{error.colno}", f"this is no JSON: {error.msg}") from None
+        raise _unusable(f"{shown(path)}:{error.lineno}:{error.colno}", f"not valid JSON: {error.msg}") from None
     except (RecursionError, ValueError):
-        raise _unusable(
-            shown(path), "this is nested too deeply, or holds a number too large, to be credentials"
-        ) from None
+        raise _unusable(shown(path), "not valid JSON: a number is too large, or the nesting is too deep") from None
     if not isinstance(value, dict):
-        raise _unusable(shown(path), "this is no object with host, token and env_id")
+        raise _unusable(shown(path), "the file must be an object with host, token and env_id")
     return value
 
 
@@ -116,7 +114,7 @@ def _of_login(path: Path) -> Source:
     for name in ("token", "env_id", "host"):
         one = value.get(name)
         if one is not None and (isinstance(one, bool) or not isinstance(one, (str, int))):
-            raise CredentialsError(f"{name} is no text", where=shown(path), code="credentials.unreadable")
+            raise CredentialsError(f"{name} must be text", where=shown(path), code="credentials.unreadable")
         found[name] = str(one).strip() or None if one is not None else None
     missing = [name for name in ("token", "env_id") if not found[name]]
     lacks = f"{shown(path)} has no {' and no '.join(missing)}"

@@ -81,7 +81,7 @@ def read_lock_file(path: Path) -> Lock | None:
 
 def write_lock_file(path: Path, lock: Lock) -> bool:
     """Write the lock; False, and nothing is touched, where the file says the same already."""
-    from endpoints_gitops.codecs.lock_text import write_lock
+    from endpoints_gitops.codecs.lock import write_lock
 
     content = write_lock(lock)
     return rewrite_file(path, content)

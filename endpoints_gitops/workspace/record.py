@@ -1,6 +1,6 @@
 """The record: what the last pull or push of this checkout left, one entry for each endpoint name.
 
-It is memory and no truth: without it history is asked instead, so one that cannot be used is said and does no harm.
+A record is not needed: without it git's history is used. So one that cannot be read is a warning and no error.
 """
 
 from __future__ import annotations
@@ -9,21 +9,28 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.codecs.reader import Document, check_schema_version
+from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
 from endpoints_gitops.workspace.state import held
 
 SCHEMA_VERSION: Final = 1
 _NAME: Final = "record.json"
-_WAIT_SECONDS: Final = 10.0  # a save takes milliseconds; who waits longer waits for something that hangs
+_WAIT_SECONDS: Final = 10.0  # a save takes milliseconds: a longer wait is for a process that hangs
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class _RecordFile:
+    schema_version: int
+    endpoints: Mapping[str, JsonObject]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRecord:
-    """The entries by endpoint name. `warning` says why there are none although a record is there."""
+    """The entries by endpoint name. `warning` says why there are none although there is a record."""
 
     entries: Mapping[str, JsonObject] = field(default_factory=dict)
     warning: str | None = None
@@ -33,22 +40,19 @@ def load_record(folder: Path) -> StoredRecord:
     """The record in a state folder; empty where there is none, and with a warning where it cannot be used."""
     path = folder / _NAME
     try:
-        value = json.loads(read_regular_file(path))
+        document = Document.of_json(read_regular_file(path), shown(path), code="record.damaged")
+        check_schema_version(document, SCHEMA_VERSION)
+        return StoredRecord(entries=document.read(_RecordFile).endpoints)
     except FileNotFoundError:
         return StoredRecord()
     except OSError as error:
-        return _without(path, f"cannot be read ({error.strerror or error})")
-    except (ValueError, RecursionError):
-        return _without(path, "is damaged")
-    if not isinstance(value, dict) or not isinstance(value.get("schema_version"), int):
-        return _without(path, "is damaged")
-    if value["schema_version"] != SCHEMA_VERSION:
-        return _without(path, "was written by another release of endpoints-gitops")
-    return _entries(path, value.get("endpoints"))
+        return _unused(f"{shown(path)}: cannot be read: {error.strerror or error}")
+    except InvalidInput as error:
+        return _unused(str(error))
 
 
 def update_record(folder: Path, changes: Mapping[str, JsonObject | None]) -> None:
-    """Save entries, None removing one; the others stay, also those that another process saved meanwhile.
+    """Save entries, and remove those that are None; other entries stay, also those that another process saved.
 
     A record that cannot be used is kept beside the new one as `record.json.unusable`. Raises UsageError where the state
     folder cannot be written, and Conflict where another process holds the record for long.
@@ -64,16 +68,9 @@ def update_record(folder: Path, changes: Mapping[str, JsonObject | None]) -> Non
         write_atomically(path, json.dumps(value, separators=(",", ":")).encode("ascii"))
 
 
-def _entries(path: Path, value: Any) -> StoredRecord:  # noqa: ANN401 - any JSON value
-    if not isinstance(value, dict) or not all(isinstance(entry, dict) for entry in value.values()):
-        return _without(path, "is damaged")
-    return StoredRecord(entries=value)
-
-
-def _without(path: Path, what: str) -> StoredRecord:
-    return StoredRecord(
-        warning=f"the record of earlier pulls and pushes {what} and is not used, git's history is: {shown(path)}"
-    )
+def _unused(reason: str) -> StoredRecord:
+    message = f"the record of earlier pulls and pushes cannot be used; git's history is used instead: {reason}"
+    return StoredRecord(warning=message)
 
 
 def _set_aside(path: Path) -> None:

@@ -209,7 +209,7 @@ class _Choice:
         return touching(self.definitions, {path.resolve()}) if selector and path.exists() else frozenset()
 
     def _nothing(self, selector: str) -> UsageError:
-        from endpoints_gitops.codecs.mistakes import did_you_mean
+        from endpoints_gitops.model.suggestions import did_you_mean
 
         said = printable(selector)
         if selector.startswith(TAG):

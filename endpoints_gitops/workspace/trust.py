@@ -9,13 +9,14 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from endpoints_gitops.errors import CredentialsError, UsageError
+from endpoints_gitops.codecs.reader import Document, check_schema_version
+from endpoints_gitops.errors import CredentialsError, InvalidInput, UsageError
 from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.workspace.files import checkout, shown, write_atomically
 from endpoints_gitops.workspace.state import held, state_folder
@@ -132,6 +133,13 @@ def users_hosts(env: Mapping[str, str], host_in_code: str | None = None) -> Mapp
     return hosts
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
+class _TrustFile:
+    schema_version: int
+    written: str
+    trusted: tuple[Trust, ...]
+
+
 class TrustStore:
     """What the user trusts, in one file of the state folder.
 
@@ -149,14 +157,15 @@ class TrustStore:
         return not self._is_inside(trust) and trust in self.all()
 
     def all(self) -> tuple[Trust, ...]:
-        """Every trust, sorted. Raises UsageError for a file that cannot be read."""
+        """Every trust, sorted. Raises UsageError for a file that cannot be read, InvalidInput for a damaged one."""
         try:
             with self.path.open("rb") as file:
                 content = file.read(_LONGEST_FILE + 1)
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            raise self._unusable(f"cannot be read: {error.strerror or error}") from error
+            message = f"the list of trusted hosts {shown(self.path)} cannot be read: {error.strerror or error}"
+            raise UsageError(message, fix=self._fix, code="state.unusable") from error
         return tuple(sorted(self._trusts(content)))
 
     def add(self, trust: Trust) -> bool:
@@ -185,24 +194,19 @@ class TrustStore:
         return self._folder.resolve().is_relative_to(checkout(Path(trust.folder)))
 
     def _write(self, trusts: Collection[Trust]) -> None:
-        entries = [{"folder": one.folder, "host": one.host, "key": one.key} for one in sorted(trusts)]
+        entries = [asdict(trust) for trust in sorted(trusts)]
         document = {"schema_version": _SCHEMA_VERSION, "written": datetime.now(UTC).isoformat(), "trusted": entries}
         write_atomically(self.path, json.dumps(document, indent=2).encode("ascii"))
 
     def _trusts(self, content: bytes) -> Iterable[Trust]:
+        message = f"the list of trusted hosts {shown(self.path)} is damaged"
         try:
-            document = json.loads(content) if len(content) <= _LONGEST_FILE else None
-        except (ValueError, RecursionError):
-            document = None
-        entries = document.get("trusted") if isinstance(document, dict) else None
-        if not isinstance(entries, list) or not all(map(_is_entry, entries)):
-            raise self._unusable("is damaged")
-        return [Trust(folder=one["folder"], host=one["host"], key=one["key"]) for one in entries]
+            document = Document.of_json(content, shown(self.path), code="state.unusable", fix=self._fix)
+            check_schema_version(document, _SCHEMA_VERSION)
+            return document.read(_TrustFile).trusted
+        except InvalidInput as error:
+            raise InvalidInput(error.problems, message=message, fix=self._fix) from None
 
-    def _unusable(self, what: str) -> UsageError:
-        fix = f"rm {shlex.quote(os.fspath(self.path))}  # then trust again what you trust"
-        return UsageError(f"the list of trusted hosts {shown(self.path)} {what}", fix=fix, code="state.unusable")
-
-
-def _is_entry(entry: Any) -> bool:  # noqa: ANN401 - JSON of any shape
-    return isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in ("folder", "host", "key"))
+    @property
+    def _fix(self) -> str:
+        return f"rm {shlex.quote(os.fspath(self.path))}  # then trust again what you trust"

@@ -206,7 +206,7 @@ def test_an_argument_that_cannot_be_is_a_usage_error(cli, words):
         ("", f"[uses]\none = {{version = {DIGITS}}}\n", "a number is too large"),
         ("", f"[uses]\none = {{examples = [{{v = 0x{'f' * 4_000}}}]}}\n", "a number is too large"),
         ("x = " + "[" * 5_000 + "\n", "", "nested too deeply"),
-        ("", f'[environments.x]\nproject_id = "{DIGITS}"\n', "project_id is a number"),
+        ("", f'[environments.x]\nproject_id = "{DIGITS}"\n', "project_id must be a whole number"),
     ],
     ids=["digits", "hex", "version", "example", "nesting", "project"],
 )

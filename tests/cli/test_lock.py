@@ -242,10 +242,13 @@ def test_check_without_a_lock_or_without_anything(cli, uses):
             lambda text: text.replace("\nversion = 1", "\n<<<<<<< HEAD\nversion = 1"),
             "a merge left its conflict markers",
         ),
-        (lambda text: text.replace("schema_version = 2", "schema_version = 9"), "this lock has schema 9"),
+        (
+            lambda text: text.replace("schema_version = 2", "schema_version = 9"),
+            "schema_version is 9, and",
+        ),
         (lambda text: text + text[text.index("[[pins]]") :], "a is pinned twice in environment test"),
-        (lambda text: text.replace("materialized", "materialised"), "unknown key materialised"),
-        (lambda text: text[:-20], "this is no TOML"),
+        (lambda text: text.replace("materialized", "materialised"), "unknown key 'materialised'"),
+        (lambda text: text[:-20], "not valid TOML"),
     ],
 )
 def test_a_lock_that_is_not_whole(cli, uses, create, checkout, asked, command, change, said):

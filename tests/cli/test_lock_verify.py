@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from endpoints_gitops.codecs.lock_text import write_lock
+from endpoints_gitops.codecs.lock import write_lock
 from endpoints_gitops.local.faults import Effect, Fault
 from endpoints_gitops.model.pin import Lock
 

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from endpoints_gitops.codecs.lock import read_lock
-from endpoints_gitops.codecs.lock_text import write_lock
+from endpoints_gitops.codecs.lock import read_lock, write_lock
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.json import fingerprint
 from endpoints_gitops.model.name import NAME_PATTERN, is_environment_name
@@ -147,30 +146,34 @@ examples = [
 WHOLE_PINS = (PIN, replace(PIN, name="signups"))
 WHOLE = write_lock(Lock(pins=WHOLE_PINS)).decode()
 BROKEN = {
-    "no TOML": (WHOLE.replace("version = 3", "version = ", 1), "no TOML"),
+    "not TOML": (WHOLE.replace("version = 3", "version = ", 1), ":8:11: not valid TOML: Invalid value"),
     "conflict markers": (
         WHOLE.replace("version = 3", "<<<<<<< HEAD\nversion = 3", 1),
         ":8:1: a merge left its conflict",
     ),
-    "a newer schema": (WHOLE.replace("schema_version = 2", "schema_version = 3"), "this lock has schema 3, and this"),
-    "no schema": (WHOLE.replace("schema_version = 2", ""), "schema_version = 2 is missing"),
+    "a newer schema": (
+        WHOLE.replace("schema_version = 2", "schema_version = 3"),
+        ":2:1: schema_version is 3, and this release of endpoints-gitops reads up to 2",
+    ),
+    "no schema": (WHOLE.replace("schema_version = 2", ""), "endpoints.lock: schema_version must be 2"),
     "a schema that never was": (
         WHOLE.replace("schema_version = 2", "schema_version = 0"),
-        "schema_version = 2 is missing",
+        ":2:1: schema_version must be 2",
     ),
     "a schema that is no number": (
         WHOLE.replace("schema_version = 2", "schema_version = true"),
-        "schema_version = 2 is missing",
+        ":2:1: schema_version must be 2",
     ),
-    "version 0": (WHOLE.replace("version = 3", "version = 0", 1), ":4:1: version is a number from 1 on, not 0"),
-    "a negative version": (WHOLE.replace("version = 3", "version = -1", 1), "version is a number from 1 on"),
-    "a version of many digits": (
-        WHOLE.replace("version = 3", f"version = {'9' * 400}", 1),
-        "version is a number from 1",
-    ),
+    **{
+        f"the version {version[:3]}": (
+            WHOLE.replace("version = 3", f"version = {version}", 1),
+            ":8:1: version must be a whole number from 1 to 2147483647",
+        )
+        for version in ("0", "-1", "2147483648", "9" * 400)
+    },
     "no freshness": (
         WHOLE.replace("freshness_seconds = 86400", "freshness_seconds = 0", 1),
-        "freshness_seconds is a number",
+        ":13:1: freshness_seconds must be a whole number from 1 to 2147483647",
     ),
     "a name that is a path": (
         WHOLE.replace('"revenue_by_plan"', '"../revenue"', 1),
@@ -180,23 +183,23 @@ BROKEN = {
         WHOLE.replace('"prod"', '"a\\nb"', 1),
         "'a\\nb' is not the name of an environment",
     ),
-    "no endpoint id": (WHOLE.replace(f'"{PIN.endpoint_id}"', '""', 1), "endpoint_id is '', which cannot be"),
+    "no endpoint id": (WHOLE.replace(f'"{PIN.endpoint_id}"', '""', 1), ":7:1: '' is not a printable text"),
     "an unknown table": ("extra = 1\n" + WHOLE, "unknown key 'extra'"),
     "an unknown key": (
         WHOLE.replace('kind = "HogQLQuery"', 'kind = "HogQLQuery"\ncolour = 1', 1),
-        ":4:1: unknown key colour",
+        ":12:1: unknown key 'colour'",
     ),
-    "a missing key": (WHOLE.replace("materialized = false\n", "", 1), ":4:1: the key materialized is missing"),
-    "another kind": (WHOLE.replace("version = 3", 'version = "3"', 1), ":4:1: version is a whole number"),
+    "a missing key": (WHOLE.replace("materialized = false\n", "", 1), ":4:1: missing key 'materialized'"),
+    "another kind": (WHOLE.replace("version = 3", 'version = "3"', 1), ":8:1: version must be a whole number"),
     "a column without type": (
         WHOLE.replace('{ name = "mrr", type = "decimal" }', '{ name = "mrr" }', 1),
-        "columns.1.type is",
+        ":37:1: missing key 'type'",
     ),
     "doubled pins": (WHOLE.replace('"signups"', '"revenue_by_plan"'), "revenue_by_plan is pinned twice"),
     "an edited query": (WHOLE.replace("sum(amount)", "avg(amount)", 1), "the lock was edited by hand"),
-    "a default that is no JSON": (
+    "a default that is not JSON": (
         WHOLE.replace("default = '\"2026-07\"'", 'default = "2026 07"', 1),
-        "a value is no JSON",
+        ":4:1: a value of revenue_by_plan is not valid JSON",
     ),
     **{
         f"a name that leads elsewhere: {name!r}": (
@@ -212,12 +215,12 @@ BROKEN = {
         )
         for name in ("../../evil", "/etc/evil", "a/b", "..", ".hidden", "", "nul\0", "a\nb", "x" * 129, "a\\b", "C:")
     },
-    "pins that are none": ("schema_version = 2\npins = 3\n", "pins is a list"),
+    "pins that are none": ("schema_version = 2\npins = 3\n", ":2:1: pins must be a list of tables"),
 }
 
 
 @pytest.mark.parametrize(("text", "message"), BROKEN.values(), ids=BROKEN)
-def test_what_is_no_lock(text: str, message: str) -> None:
+def test_a_lock_with_a_mistake_is_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_lock(text.encode(), "endpoints.lock")
     assert message in str(caught.value.problems[0])
@@ -253,7 +256,7 @@ def test_every_edit_of_a_pin_is_noticed(old: str, new: str) -> None:
         read_lock(WHOLE.replace(old, new, 1).encode(), "endpoints.lock")
     (problem,) = caught.value.problems
     assert problem.line == 4
-    assert "is not the one that its contract_hash names: the lock was edited by hand, or a merge" in problem.message
+    assert "does not match its contract_hash: the lock was edited by hand, or a merge mixed two pins" in problem.message
     assert problem.fix == "git checkout HEAD -- endpoints.lock && endpoints-gitops lock"
 
 
@@ -272,11 +275,15 @@ def test_a_lock_of_the_first_schema_is_read_and_its_hashes_are_kept() -> None:
     assert lock.old_hashes["prod", "revenue_by_plan"] == "c0ffee"
 
 
-def test_all_that_is_wrong_is_told() -> None:
+def test_every_mistake_has_its_line() -> None:
     wrong = WHOLE.replace("materialized = false\n", "").replace("version = 3", "version = true")
     with pytest.raises(InvalidInput) as caught:
         read_lock(wrong.encode(), "endpoints.lock")
-    assert len(caught.value.problems) == 4
+    assert [str(problem) for problem in caught.value.problems] == [
+        f"endpoints.lock:{line}:1: {message}"
+        for block in (4, 44)
+        for line, message in ((block, "missing key 'materialized'"), (block + 4, "version must be a whole number"))
+    ]
 
 
 @given(st.binary(max_size=200))

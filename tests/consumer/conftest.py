@@ -15,7 +15,7 @@ from endpoints_gitops import AsyncEndpoints, Endpoints, Rows
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.wire import Answer, Send
-from endpoints_gitops.codecs.lock_text import write_lock
+from endpoints_gitops.codecs.lock import write_lock
 from endpoints_gitops.local.serve import RunningServer
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable, without_nulls
 from endpoints_gitops.model.secret import Secret

@@ -170,16 +170,19 @@ def test_a_flipped_bit_never_makes_other_evidence(data):
 
 
 BROKEN = {
-    "no digest": ({"digest": ...}, "it has no digest"),
-    "another digest": ({"digest": "0" * 32}, "its digest is of something else"),
-    "an edit": ({"outcome": "failed"}, "its digest is of something else"),
-    "no JSON": (b"{", "this is no JSON, as evidence is"),
-    "no object": (b"[]", "evidence is an object"),
-    "newer": ({"schema_version": 2}, "this evidence has schema 2, and this release"),
-    "unknown": ({"more": 1}, "unknown key more"),
-    "missing": ({"commit": ...}, "the key commit is missing"),
-    "another kind": ({"is_dirty": 1}, "is_dirty is true or false"),
-    "in a pin": ({"pins": [{}]}, "the key pins.0.environment is missing"),
+    "no digest": ({"digest": ...}, "missing key 'digest': an older release"),
+    "another digest": (
+        {"digest": "0" * 32},
+        "the digest does not match the content: the file is damaged or was edited",
+    ),
+    "an edit": ({"outcome": "failed"}, "the digest does not match the content"),
+    "not JSON": (b"{", "not valid JSON: Expecting property name"),
+    "no object": (b"[]", "the file must be an object"),
+    "newer": ({"schema_version": 2}, "schema_version is 2, and this release of endpoints-gitops reads up to 1"),
+    "unknown": ({"more": 1}, "unknown key 'more'"),
+    "missing": ({"commit": ...}, "missing key 'commit'"),
+    "another kind": ({"is_dirty": 1}, "is_dirty must be true or false"),
+    "in a pin": ({"pins": [{}]}, "missing key 'environment'"),
 }
 
 

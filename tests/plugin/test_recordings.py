@@ -117,10 +117,11 @@ def test_an_old_recording_is_expired(recorded):
     ("keys", "said"),
     [
         ({"headers": {}}, "unknown key 'headers'"),
-        ({"rows": None}, "rows is a list"),
-        ({"types": ["String"]}, "types is a list of pairs of column and type"),
-        ({"recorded_on": "yesterday"}, "recorded_on is a date such as 2026-07-31"),
-        ({"version": True}, "version is a whole number"),
+        ({"rows": None}, "rows must be a list"),
+        ({"types": ["String"]}, "types.0 must be a pair"),
+        ({"recorded_on": "yesterday"}, "recorded_on must be a date such as 2026-07-31"),
+        ({"version": True}, "version must be a whole number"),
+        ({"limit": 5}, "limit, offset and has_more belong together: a page has all of them"),
     ],
 )
 def test_what_is_no_recording_says_why(app_once, keys, said):
@@ -148,7 +149,7 @@ def test_a_damaged_recording_fails_the_test_that_asks(recorded):
     result.assert_outcomes(failed=1)
     assert app.failure(result).splitlines() == [
         "revenue@1: the recording cannot be read",
-        "  received   its digest is of something else: the file was damaged, or edited by hand",
+        "  received   the digest does not match the content: the file is damaged or was edited",
         f"  defined    recordings/{FILE}",
         "  next       pytest --endpoints=refresh test_app.py::test_total",
     ]

@@ -182,8 +182,8 @@ class TestFolder:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ("dir = [\n", "the configuration of base cannot be read: this is no TOML"),
-            ("dir = 3\n", "the configuration of base cannot be read: dir is text"),
+            ("dir = [\n", "the configuration of base cannot be read: not valid TOML"),
+            ("dir = 3\n", "the configuration of base cannot be read: dir must be text"),
             ("\udcff", "the configuration of base cannot be read: not UTF-8"),
             ('dir = "../out"\n', "the definitions folder of base, ../out, is outside of the repository"),
             ('dir = "link"\n', "link is a link at base, not a folder"),

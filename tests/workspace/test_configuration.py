@@ -342,14 +342,14 @@ MISTAKES = [
         'default_environment = "prd"\n[environments.prod]',
         "endpoints.toml:1:1: there is no environment 'prd'; did you mean 'prod'?",
     ),
-    ("manage = 'x'", "endpoints.toml:1:1: manage is a list of texts"),
-    ("protect = ['tag:']", "endpoints.toml:1:1: protect: a tag is missing after tag:"),
-    ("dir = 1", "endpoints.toml:1:1: dir is text"),
-    ("environments = 1", "endpoints.toml:1:1: environments is a table"),
-    ("[environments]\nprod = 1", "endpoints.toml:2:1: 'prod' is a table of settings"),
-    ("[environments.p]\nproject_id = true", "endpoints.toml:2:1: project_id is a number"),
-    ("[environments.p]\nproject_id = 'phx_secret'", "endpoints.toml:2:1: project_id is a number"),
-    ("[environments.p]\nallow_insecure = 1", "endpoints.toml:2:1: allow_insecure is true or false"),
+    ("manage = 'x'", "endpoints.toml:1:1: manage must be a list of texts"),
+    ("protect = ['tag:']", "endpoints.toml:1:1: protect.0: a tag is missing after tag:"),
+    ("dir = 1", "endpoints.toml:1:1: dir must be text"),
+    ("environments = 1", "endpoints.toml:1:1: environments must be a table"),
+    ("[environments]\nprod = 1", "endpoints.toml:2:1: prod must be a table"),
+    ("[environments.p]\nproject_id = true", "endpoints.toml:2:1: project_id must be a whole number"),
+    ("[environments.p]\nproject_id = 'phx_secret'", "endpoints.toml:2:1: project_id must be a whole number"),
+    ("[environments.p]\nallow_insecure = 1", "endpoints.toml:2:1: allow_insecure must be true or false"),
     (
         "[environments.p]\nhost = 'us.posthog.com'",
         "endpoints.toml:2:1: host is an address such as https://us.posthog.com",
@@ -361,31 +361,31 @@ MISTAKES = [
     (
         "[environments.p]\nkey = 'phx_secret'",
         (
-            "endpoints.toml:2:1: this is a key itself, and it is not taken from here: "
-            "write where it comes from, and revoke it if anybody else can have seen it"
+            "endpoints.toml:2:1: this is a key; write where the key comes from instead, and revoke it if other people "
+            "could see it"
         ),
     ),
     (
         "[environments.p]\nkey = 'secret'",
         'endpoints.toml:2:1: key says where the key comes from: "env:NAME", "dotenv:FILE:NAME" or "posthog-cli"',
     ),
-    ("uses = 1", "endpoints.toml:1:1: uses is a table of endpoint names"),
-    ("[uses]\n'a b' = '*'", "endpoints.toml:2:1: 'a b' is no name of an endpoint"),
-    ("[uses]\na = 3", 'endpoints.toml:2:1: a is "*" or a table such as { version = 3 }'),
+    ("uses = 1", "endpoints.toml:1:1: uses must be a table"),
+    ("[uses]\n'a b' = '*'", "endpoints.toml:2:1: 'a b' is not the name of an endpoint"),
+    ("[uses]\na = 3", 'endpoints.toml:2:1: a must be "*" or a table'),
     ("[uses]\na = { versoin = 3 }", "endpoints.toml:2:1: unknown key 'versoin'; did you mean 'version'?"),
-    ("[uses]\na = { version = 0 }", 'endpoints.toml:2:1: version is a whole number from 1, or "*"'),
-    ("[uses.a]\nversion = true", 'endpoints.toml:2:1: version is a whole number from 1, or "*"'),
-    ("[uses.a]\nreads = 'nam'", "endpoints.toml:2:1: reads is one of position, name, call; did you mean 'name'?"),
-    ("[uses.a]\ncolumns = [1]", "endpoints.toml:2:1: columns is a list of texts"),
-    ("[uses.a]\nexamples = [1]", "endpoints.toml:2:1: examples is a list of tables of variables"),
+    ("[uses]\na = { version = 0 }", "endpoints.toml:2:1: version must be a whole number from 1"),
+    ("[uses.a]\nversion = true", 'endpoints.toml:2:1: version must be "*" or a whole number'),
+    ("[uses.a]\nreads = 'nam'", "endpoints.toml:2:1: reads must be one of position, name, call; did you mean 'name'?"),
+    ("[uses.a]\ncolumns = [1]", "endpoints.toml:2:1: columns.0 must be text"),
+    ("[uses.a]\nexamples = [1]", "endpoints.toml:2:1: examples.0 must be a table"),
     (
         "[uses]\na = { version = 3 }\n[environments.x]\n[environments.y]",
         (
-            "endpoints.toml:2:1: an exact version for all environments: "
-            "numbers differ by project; put it under each environment"
+            "endpoints.toml:2:1: an exact version cannot be common to several environments: put it under each of them, "
+            "because the versions of an endpoint differ from project to project"
         ),
     ),
-    ("a = = 1", "endpoints.toml:1:5: this is no TOML: Invalid value"),
+    ("a = = 1", "endpoints.toml:1:5: not valid TOML: Invalid value"),
 ]
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from endpoints_gitops.errors import Conflict, UsageError
+from endpoints_gitops.errors import Conflict, InvalidInput, UsageError
 from endpoints_gitops.workspace.journal import begin, forget, unfinished
 from endpoints_gitops.workspace.state import held, project_folder, state_folder
 
@@ -82,6 +82,7 @@ def _full(_):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+FIRST_LINE = b'{"schema_version": 1, "plan": {}, "entries": []}\n'
 EVENTS = st.lists(st.tuples(st.sampled_from(["sending", "done"]), st.sampled_from("abc")), max_size=8)
 
 
@@ -114,23 +115,30 @@ def test_threads_write_whole_lines(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "was written by another release of endpoints-gitops"),
-        (b'{"schema_version": 99}\n', "was written by another release of endpoints-gitops"),
-        (b'{"schema_version": 1}\n', "does not begin with a plan"),
-        (b"\xff\n", "is damaged in line 1"),
-        (b'{"schema_version": 1, "plan": {}, "entries": []}\n[]\n', "is damaged in line 2"),
-        (b'{"schema_version": 1, "plan": {}, "entries": [[]]}\n', "does not begin with a plan"),
-        (b'{"schema_version": 1, "plan": {}, "entries": []}\n{"done": []}\n', "is damaged in line 2"),
-        (b'{"schema_version": 1, "plan": {}, "entries": []}\n{"sending": {}}\n', "is damaged in line 2"),
-        (b"[" * 100_000 + b"\n", "is damaged in line 1"),
-        (b'{"schema_version": ' + b"9" * 5000 + b"}\n", "is damaged in line 1"),
+        (b"", "1:1: not valid JSON: Expecting value"),
+        (b'{"schema_version": 99}\n', "1:2: schema_version is 99, and this release of endpoints-gitops reads up to 1"),
+        (b'{"schema_version": 1}\n', "1:1: missing key 'plan'"),
+        (b"\xff\n", "1:1: not valid JSON: the text is not UTF-8"),
+        (b"[]\n", "1:1: the file must be an object"),
+        (FIRST_LINE + b"[]\n", "2:1: the file must be an object"),
+        (b'{"schema_version": 1, "plan": {}, "entries": ["a", []]}\n', "1:52: entries.1 must be text"),
+        (FIRST_LINE + b'{"done": []}\n', "2:2: done must be text"),
+        (FIRST_LINE + b'{"done": "a"}\n{"sending": {}}\n', "3:2: sending must be text"),
+        (FIRST_LINE + b'{"don": "a"}\n', "2:2: unknown key 'don'; did you mean 'done'?"),
+        (b"[" * 100_000 + b"\n", "1:1: not valid JSON: a number is too large, or the nesting is too deep"),
+        (
+            b'{"schema_version": ' + b"9" * 5000 + b"}\n",
+            "1:1: not valid JSON: a number is too large, or the nesting is too deep",
+        ),
     ],
 )
-def test_a_journal_that_cannot_be_used_is_told(tmp_path, content, message):
-    (tmp_path / "journal.jsonl").write_bytes(content)
-    with pytest.raises(UsageError) as caught:
+def test_a_journal_that_cannot_be_used_is_refused_with_the_place(tmp_path, content, message):
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InvalidInput) as caught:
         unfinished(tmp_path)
-    assert caught.value.message.endswith(f"journal.jsonl {message}")
+    assert caught.value.message == f"the journal {path} cannot be used"
+    assert str(caught.value.problems[0]) == f"{path}:{message}"
     begin(tmp_path, plan={}, entries=[])
     assert unfinished(tmp_path).is_over
 

@@ -20,24 +20,25 @@ def test_entries_are_kept_changed_and_removed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "reason"),
     [
-        (b"", "is damaged"),
-        (b'{"schema_version": 1, "endpoints": {"a"', "is damaged"),
-        (b"[]", "is damaged"),
-        (b"[" * 100_000, "is damaged"),
-        (b'{"schema_version": 1}', "is damaged"),
-        (b'{"schema_version": 1, "endpoints": {"a": 1}}', "is damaged"),
-        (b'{"schema_version": 2, "endpoints": {}}', "was written by another release of endpoints-gitops"),
-        (None, "cannot be read (Is a directory)"),
+        (b"", "1:1: not valid JSON: Expecting value"),
+        (b'{"schema_version": 1, "endpoints": {"a"', "1:40: not valid JSON: Expecting ':' delimiter"),
+        (b"[]", "1:1: the file must be an object"),
+        (b"[" * 100_000, "1:1: not valid JSON: a number is too large, or the nesting is too deep"),
+        (b'{"schema_version": 1}', "1:1: missing key 'endpoints'"),
+        (b'{"schema_version": 1, "endpoints": {"a": 1}}', "1:37: a must be an object"),
+        (b'{"schema_version": 2, "endpoints": {}}', "1:2: schema_version is 2, and this release of endpoints-gitops"),
+        (None, " cannot be read: Is a directory"),
     ],
 )
-def test_a_record_that_cannot_be_used_is_said_and_set_aside(tmp_path, content, said):
+def test_a_record_that_cannot_be_used_is_a_warning_and_set_aside(tmp_path, content, reason):
     path = tmp_path / "record.json"
     path.mkdir() if content is None else path.write_bytes(content)
     stored = load_record(tmp_path)
     assert stored.entries == {}
-    assert stored.warning.startswith(f"the record of earlier pulls and pushes {said} and is not used")
+    used_instead = "the record of earlier pulls and pushes cannot be used; git's history is used instead"
+    assert stored.warning.startswith(f"{used_instead}: {path}:{reason}")
     update_record(tmp_path, {"a": {}})
     assert load_record(tmp_path).entries == {"a": {}}
     aside = tmp_path / "record.json.unusable"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from endpoints_gitops.errors import CredentialsError, ExitCode, UsageError
+from endpoints_gitops.errors import CredentialsError, ExitCode, InvalidInput, UsageError
 from endpoints_gitops.model.origin import Origin
 from endpoints_gitops.model.secret import Secret
 from endpoints_gitops.workspace.configuration import EnvironmentSettings
@@ -259,7 +259,7 @@ def test_a_state_folder_inside_the_checkout_holds_no_trust(tmp_path):
     folder.mkdir()
     state.mkdir()
     entry = {"folder": str(folder), "host": OWN, "key": "env:MINE"}
-    (state / "trust.json").write_text(json.dumps({"trusted": [entry]}))
+    (state / "trust.json").write_text(json.dumps({"schema_version": 1, "written": "2026-01-01", "trusted": [entry]}))
     env = {"ENDPOINTS_GITOPS_STATE": str(state), "MINE": "phx_k"}
     assert TrustStore(env).all() == (trust_of(folder),)
     assert not TrustStore(env).holds(trust_of(folder))
@@ -269,16 +269,31 @@ def test_a_state_folder_inside_the_checkout_holds_no_trust(tmp_path):
         resolve_connection(EnvironmentSettings(name="e", host=OWN, project_id=1, key="env:MINE", folder=folder), env)
 
 
+HEAD = '{"schema_version": 1, "written": "", "trusted": '
+
+
 @pytest.mark.parametrize(
-    "content",
-    ["", "[]", "{}", "[" * 100_000, '{"trusted": {}}', '{"trusted": [1]}', '{"trusted": [{"folder": 1}]}', "\xff"],
+    ("content", "message"),
+    [
+        ("", "1:1: not valid JSON"),
+        ("[]", "1:1: the file must be an object"),
+        ("{}", "1:1: schema_version must be 1"),
+        ('{"schema_version": 2}', "1:2: schema_version is 2"),
+        ("[" * 100_000, "1:1: not valid JSON"),
+        (HEAD + "{}}", "1:38: trusted must be a list of objects"),
+        (HEAD + "[1]}", "1:50: trusted.0 must be an object"),
+        (HEAD + '[{"folder": 1, "host": "", "key": ""}]}', "1:51: folder must be text"),
+        ("\xff", "1:1: not valid JSON: the text is not UTF-8"),
+    ],
 )
-def test_a_damaged_list_is_told_and_trusts_nobody(tmp_path, content):
+def test_a_damaged_list_is_an_error_and_trusts_no_host(tmp_path, content, message):
     store = TrustStore({"ENDPOINTS_GITOPS_STATE": str(tmp_path)})
     store.path.write_text(content, encoding="latin-1")
-    with pytest.raises(UsageError, match="is damaged") as caught:
+    with pytest.raises(InvalidInput) as caught:
         store.holds(trust_of(tmp_path / "x"))
-    assert str(store.path) in (caught.value.fix or "")
+    assert caught.value.message == f"the list of trusted hosts {store.path} is damaged"
+    assert str(caught.value.problems[0]).startswith(f"{store.path}:{message}")
+    assert caught.value.fix == f"rm {store.path}  # then trust again what you trust"
 
 
 def test_several_processes_may_trust_at_once(tmp_path):

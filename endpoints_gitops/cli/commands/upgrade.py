@@ -104,7 +104,7 @@ def _check(targets: Targets, sides: Sequence[Side], consumer: Consumer) -> None:
 
 
 def _unused(name: str, sides: Sequence[Side]) -> UsageError:
-    from endpoints_gitops.codecs.mistakes import did_you_mean
+    from endpoints_gitops.model.suggestions import did_you_mean
 
     names = sorted({use.name for side in sides for use in side.uses})
     message = f"{name} is not among the endpoints that are used{did_you_mean(name, names)}"
