@@ -93,7 +93,7 @@ def _value(file: _File) -> dict[str, Any]:
         value = reading.value(file.root)
         file.problems += reading.problems
     if not isinstance(value, dict):
-        file.add(file.root.span, "not-a-mapping", "this file is no mapping of keys to values, as a definition is")
+        file.add(file.root.span, "not-a-mapping", "a definition must be a mapping of keys to values")
         raise InvalidInput(first_problems(file.problems))
     return value
 
@@ -123,7 +123,7 @@ def _query(file: _File, value: dict[str, Any], read_beside: ReadBeside) -> _Quer
 def _query_file(file: _File, name: str, read_beside: ReadBeside) -> _Query | None:
     span = nearest(file.root, ("query_file",))[2].span
     if not name or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or "\0" in name:
-        file.add(span, "query-file", "query_file is the path of a file beside this one", "write a relative path")
+        file.add(span, "query-file", "query_file must be a relative path", "write a relative path")
         return None
     path = str(PurePosixPath(file.path.replace("\\", "/")).parent / name)
     try:

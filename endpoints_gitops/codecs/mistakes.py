@@ -1,4 +1,4 @@
-"""What the model refuses, in words for the person who wrote the file, and on the right line."""
+"""The mistakes that the model finds in a definition, in words for its author, each with its position."""
 
 from __future__ import annotations
 
@@ -59,25 +59,27 @@ _WANTED: Final = {
 
 
 def model_problems(path: str, root: Node, value: Any, error: ValidationError) -> Iterator[Problem]:  # noqa: ANN401 - JSON
-    """A problem for each thing that the model refuses in this value of this tree.
+    """A problem for each mistake that the model finds in a value. `root` is the tree of the value.
 
-    The rules over several keys are asked again: the model comes to them only when every key by itself is right.
-    Words are looked for the first mistakes alone, as no others are reported (`first_problems`): looking for a likeness
-    takes a millisecond.
+    Rules over several keys are checked again here: the model checks them only when every single key is right. Only the
+    first mistakes get a full message, because no others are reported (`first_problems`) and a suggestion takes a
+    millisecond.
     """
-    places = [(detail, _place(root, value, detail)) for detail in error.errors(include_url=False) if detail["loc"]]
-    places.sort(key=lambda found: (found[1].line, found[1].column))
-    shown = places[: MOST_PROBLEMS + 1]
-    unknown = {_inside(one["loc"], value): suggested(one) for one, _ in shown if one["type"] == "extra_forbidden"}
-    meant = {(*place[:-1], word) for place, word in unknown.items() if word}
-    for detail, span in shown:
-        if not (detail["type"] == "missing" and tuple(detail["loc"]) in meant):
+    details = [(detail, _span(root, value, detail)) for detail in error.errors(include_url=False) if detail["loc"]]
+    details.sort(key=lambda pair: (pair[1].line, pair[1].column))
+    first = details[: MOST_PROBLEMS + 1]
+    unknown = {
+        _inside(detail["loc"], value): suggested(detail) for detail, _ in first if detail["type"] == "extra_forbidden"
+    }
+    intended = {(*place[:-1], word) for place, word in unknown.items() if word}
+    for detail, span in first:
+        if not (detail["type"] == "missing" and tuple(detail["loc"]) in intended):
             code, message, fix = _words(_inside(detail["loc"], value), detail)
             yield _problem(path, span, code, message, fix)
-    for detail, span in places[MOST_PROBLEMS + 1 :]:
+    for detail, span in details[MOST_PROBLEMS + 1 :]:
         yield _problem(path, span, "invalid", f"{_dotted(detail['loc'])}: {detail['msg']}", None)
     if isinstance(value, dict):
-        yield from _query_keys(path, root, value, meant)
+        yield from _query_keys(path, root, value, intended)
         yield from _freshness(path, root, value, ())
         overlays = value.get("environments")
         for name, overlay in overlays.items() if isinstance(overlays, dict) else ():
@@ -85,7 +87,7 @@ def model_problems(path: str, root: Node, value: Any, error: ValidationError) ->
 
 
 def suggested(detail: ErrorDetails) -> str | None:
-    """The key that was probably meant by an unknown one."""
+    """The known key that is most like an unknown one; None where none is."""
     *parents, key = detail["loc"]
     model = annotation_at(tuple(parents))
     known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
@@ -93,7 +95,7 @@ def suggested(detail: ErrorDetails) -> str | None:
     return other if other in known else closest(str(key), known)
 
 
-def _place(root: Node, value: Any, detail: ErrorDetails) -> Span:  # noqa: ANN401 - JSON
+def _span(root: Node, value: Any, detail: ErrorDetails) -> Span:  # noqa: ANN401 - JSON
     _, key, node = nearest(root, _inside(detail["loc"], value))
     return (key if detail["type"] == "extra_forbidden" else node).span
 
@@ -107,7 +109,7 @@ def _words(place: Path, detail: ErrorDetails) -> tuple[str, str, str | None]:
     if kind == "extra_forbidden":
         return _unknown_key(place, detail)
     if kind == "missing":
-        return "missing-key", f"the key {_dotted(detail['loc'])!r} is missing", None
+        return "missing-key", f"missing key {_dotted(detail['loc'])!r}", None
     if kind in ("literal_error", "enum"):
         return _unknown_value(place, detail["input"])
     if kind in _WANTED:
@@ -116,7 +118,7 @@ def _words(place: Path, detail: ErrorDetails) -> tuple[str, str, str | None]:
         message = "an endpoint's name is a letter, then up to 127 of letters, digits, _ and -"
         return "name", message, None
     if kind == "greater_than_equal":
-        return "invalid", f"{key} is at least {detail['ctx']['ge']}, and this is {_said(detail['input'])}", None
+        return "invalid", f"{key} must be at least {detail['ctx']['ge']}, not {_described(detail['input'])}", None
     if kind == "value_error":
         return "invalid", f"{key}: {detail['ctx']['error']}", None
     return "invalid", f"{key}: {detail['msg']}", None
@@ -136,31 +138,31 @@ def _unknown_key(place: Path, detail: ErrorDetails) -> tuple[str, str, str | Non
     return "unknown-key", f"unknown key {name!r}", f"the keys here are {known}"
 
 
-def _unknown_value(place: Path, given: object) -> tuple[str, str, str | None]:
+def _unknown_value(place: Path, value: object) -> tuple[str, str, str | None]:
     words = _words_of(annotation_at(place))
-    near = did_you_mean(given, words) if isinstance(given, str) else ""
+    near = did_you_mean(value, words) if isinstance(value, str) else ""
     seconds = ", or its seconds" if annotation_at(place) == FreshnessWord else ""
     listed = ", ".join(words)
-    return "unknown-value", f"{_dotted(place)} is one of {listed}{seconds}, not {_said(given)}{near}", None
+    return "unknown-value", f"{_dotted(place)} is one of {listed}{seconds}, not {_described(value)}{near}", None
 
 
-def _wrong_kind(key: str, kind: str, given: object) -> tuple[str, str, str | None]:
-    message = f"{key} is {_WANTED[kind]}, and this is {_said(given)}"
-    if kind == "string_type" and isinstance(given, (int, float)):
+def _wrong_kind(key: str, kind: str, value: object) -> tuple[str, str, str | None]:
+    message = f"{key} must be {_WANTED[kind]}, not {_described(value)}"
+    if kind == "string_type" and isinstance(value, (int, float)):
         return "wrong-type", message, "put it in quotes"
-    if kind == "bool_type" and isinstance(given, str):
+    if kind == "bool_type" and isinstance(value, str):
         return "wrong-type", message, "write true or false, without quotes"
     return "wrong-type", message, None
 
 
-def _said(given: object) -> str:
-    if given is None:
+def _described(value: object) -> str:
+    if value is None:
         return "empty"
-    if isinstance(given, bool):
-        return str(given).lower()
-    if isinstance(given, (str, int, float)):
-        return repr(given) if len(repr(given)) <= 60 else f"{repr(given)[:60]}…"
-    return next((word for kind, word in _KINDS if isinstance(given, kind)), "something else")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, int, float)):
+        return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
+    return next((word for kind, word in _KINDS if isinstance(value, kind)), "another kind of value")
 
 
 def _dotted(place: Iterable[str | int]) -> str:
@@ -168,7 +170,7 @@ def _dotted(place: Iterable[str | int]) -> str:
 
 
 def _inside(location: tuple[str | int, ...], value: Any) -> Path:  # noqa: ANN401 - JSON
-    """The part of pydantic's location that is in the value, and one unknown key more: branches of unions are not."""
+    """The part of pydantic's location that the value has; pydantic also names the branches of unions."""
     known: Path = ()
     for part in location:
         if not isinstance(value, (dict, list)):
@@ -182,39 +184,40 @@ def _inside(location: tuple[str | int, ...], value: Any) -> Path:  # noqa: ANN40
 
 
 def annotation_at(place: Path) -> Any:  # noqa: ANN401 - an annotation can be anything
-    """What the model says may stand at this path."""
+    """The type that the model has at a path; None where it has none."""
     annotation: Any = Definition
     for part in place:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            found = annotation.model_fields.get(str(part))
-            annotation = _bare(found.annotation if found else None)
+            field = annotation.model_fields.get(str(part))
+            annotation = _bare(field.annotation if field else None)
         else:
-            arguments = [one for one in get_args(annotation) if one is not Ellipsis]
+            arguments = [argument for argument in get_args(annotation) if argument is not Ellipsis]
             annotation = _bare(arguments[-1] if arguments else None)
     return annotation
 
 
 def _bare(annotation: Any) -> Any:  # noqa: ANN401 - as above
-    """The annotation without `| None` and without what pydantic hangs on it."""
+    """The annotation without `| None` and without pydantic's metadata."""
     if get_origin(annotation) in (types.UnionType, Union):
-        return _bare(next(one for one in get_args(annotation) if one is not types.NoneType))
+        return _bare(next(branch for branch in get_args(annotation) if branch is not types.NoneType))
     return _bare(annotation.__origin__) if hasattr(annotation, "__metadata__") else annotation
 
 
 def _words_of(annotation: Any) -> list[str]:  # noqa: ANN401 - as above
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return [str(one.value) for one in annotation]
+        return [str(member.value) for member in annotation]
     arguments = get_args(annotation) if get_origin(annotation) is Literal else ()
-    return [one for one in arguments if isinstance(one, str)]
+    return [argument for argument in arguments if isinstance(argument, str)]
 
 
-def _query_keys(path: str, root: Node, value: dict[str, Any], meant: set[Path]) -> Iterator[Problem]:
-    given = [key for key in value if key in QUERY_KEYS and value[key] is not None]
-    mistake = query_keys_mistake(given)
-    if mistake is None or (not given and any((key,) in meant for key in QUERY_KEYS)):
+def _query_keys(path: str, root: Node, value: dict[str, Any], intended: set[Path]) -> Iterator[Problem]:
+    """The mistake of a definition without a query, or with several; `intended` are the keys that were misspelled."""
+    keys = [key for key in value if key in QUERY_KEYS and value[key] is not None]
+    mistake = query_keys_mistake(keys)
+    if mistake is None or (not keys and any((key,) in intended for key in QUERY_KEYS)):
         return
-    found = entry(root, given[1]) if len(given) > 1 else None
-    span = (found[0] if found else root).span
+    second = entry(root, keys[1]) if len(keys) > 1 else None
+    span = (second[0] if second else root).span
     yield Problem(path=path, line=span.line, column=span.column, message=mistake, code="definition.query-keys")
 
 

@@ -96,7 +96,7 @@ def new_file(values: Mapping[str, Json], *, schema: str = SCHEMA_URL) -> bytes:
         lines += mapping_lines({key: value}, column=0, layout=Layout(), style=style)
     content = _read_back(str(values.get("name", "")), "\n".join([*lines, ""]), ordered)
     if content is None:
-        raise CannotRewrite(f"no file can hold what {values.get('name')} has: YAML has no text for one of its values")
+        raise CannotRewrite(f"{values.get('name')} cannot be written to a file: YAML has no text for one of its values")
     return content
 
 
@@ -167,7 +167,7 @@ def _respelled_mapping(source: Source, path: Path, old: Mapping[str, Json], new:
     for key in old:
         if key not in new:
             if not _is_own(source, path, key):
-                raise _cannot(source.path, f"the key {key!r} comes from another place by `<<`")
+                raise _cannot(source.path, f"the key {key!r} is merged in by `<<`")
             source = remove(_alone(source, (*path, key)), (*path, key))
     return source
 
@@ -299,10 +299,10 @@ def _same(one: Json, other: Json) -> bool:
 
 
 def _cannot(
-    path: str, why: str = "no text was found that keeps the rest of the file and means what is wanted"
+    path: str, why: str = "no edit was found that makes the change and keeps the rest of the file"
 ) -> CannotRewrite:
     return CannotRewrite(
-        f"this file cannot be changed by itself: {why}; nothing was written",
+        f"this file cannot be changed automatically: {why}; nothing was written",
         where=path,
         fix="make the change by hand, in an editor",
     )

@@ -201,7 +201,7 @@ class _Reader:
 
         content = self.blobs.at(self.commit, path) if mode in _FILES else None
         if content is None:
-            problem = Problem(path=shown, message="is no regular file in that commit", code="definition.unreadable")
+            problem = Problem(path=shown, message="not a regular file in that commit", code="definition.unreadable")
             raise InvalidInput((problem,))
 
         def read_beside(name: str) -> bytes:

@@ -448,7 +448,9 @@ def _unknown_environment(configuration: Configuration, name: str) -> UsageError:
 
     names = sorted(configuration.environments)
     said = f"there is no environment {printable(name)!r}{did_you_mean(name, names)}"
-    there = f"the configured ones are {', '.join(names)}" if names else "none is configured: leave --env away"
+    there = (
+        f"the configured environments are {', '.join(names)}" if names else "no environment is configured: omit --env"
+    )
     return UsageError(said, where=_place(configuration), fix=there, code="configuration.environment")
 
 
@@ -467,7 +469,9 @@ def _laid_over(environment: EnvironmentSettings, overrides: Mapping[str, str]) -
 def project_number(text: str, where: str) -> int:
     """The number of a project. Raises UsageError, which does not repeat the text: it may be a misplaced key."""
     if not _is_project_number(text.strip()):
-        raise UsageError("the project is a number", where=where, fix="it stands in the address of your project")
+        raise UsageError(
+            "the project must be a number", where=where, fix="the number is in the address of your project"
+        )
     return int(text)
 
 

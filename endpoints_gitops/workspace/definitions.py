@@ -105,12 +105,12 @@ def path_for(name: str, folder: Path, definitions: Iterable[LoadedDefinition]) -
         if loaded.name == name:
             return Path(loaded.path)
     if not is_endpoint_name(name):
-        message = f"no file can be made for an endpoint called {name!r}"
+        message = f"no file can be named after the endpoint {name!r}"
         raise UsageError(message, fix="leave it out with `manage` in the configuration", code="definitions.name")
     path = folder / f"{name}.yaml"
     inside(folder, path)
     if os.path.lexists(path):
-        message = f"{shown(path)} is there already and does not define {name}"
+        message = f"{shown(path)} exists and does not define {name}"
         raise UsageError(message, fix="rename that file; any name does", code="definitions.taken")
     return path
 

@@ -250,7 +250,7 @@ def _mode_of(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(found.st_mode):
-        raise UsageError(f"{shown(path)} is no regular file", code="files.unwritable")
+        raise UsageError(f"{shown(path)} is not a regular file", code="files.unwritable")
     return stat.S_IMODE(found.st_mode)
 
 

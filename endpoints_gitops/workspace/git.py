@@ -110,7 +110,7 @@ def explain_missing(folder: Path) -> HistoryUnavailable:
     top = work_tree(folder)
     if top is None:
         fix = "work in a clone of the repository, or git init and commit the definitions"
-        return HistoryUnavailable(f"{shown(folder)} is in no git repository", fix=fix)
+        return HistoryUnavailable(f"{shown(folder)} is not in a git repository", fix=fix)
     try:
         refs = git(top, "for-each-ref", "--count=1")
     except FileNotFoundError:

@@ -83,7 +83,7 @@ class Plugins:
         found: dict[str, Reporter] = {}
         for plugin, answer in self._answers("reporters"):
             if not isinstance(answer, Mapping) or not all(map(callable, answer.values())):
-                raise plugin.failed("answered reporters with something else than functions by name")
+                raise plugin.failed("answered reporters with something other than functions by name")
             found |= {str(name): _guarded(plugin, str(name), reporter) for name, reporter in answer.items()}
         return found
 
@@ -184,7 +184,7 @@ def _refuse_strange(plugin: Plugin, hook: str, found: object) -> None:
     from endpoints_gitops.contract.rules import RULES
 
     if not isinstance(found, Finding):
-        raise plugin.failed(f"answered {hook} with something that is no Finding: {found!r:.80}")
+        raise plugin.failed(f"answered {hook} with something that is not a Finding: {found!r:.80}")
     if found.code in RULES:
         raise plugin.failed(f"uses the code {found.code}, which the catalogue has already")
 

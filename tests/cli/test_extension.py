@@ -147,7 +147,7 @@ BROKEN = {
     ),
     "finds no findings": (
         HEAD + "@hookimpl\ndef check_definition(definition): return ['wrong']\n",
-        "answered check_definition with something that is no Finding: 'wrong'",
+        "answered check_definition with something that is not a Finding: 'wrong'",
     ),
     "takes a code of ours": (
         HEAD + "@hookimpl\ndef check_definition(definition):\n    yield Finding(code='C101', slug='s', severity="

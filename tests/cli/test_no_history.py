@@ -66,7 +66,7 @@ def partial_without_remote(place):
 
 CAUSES = {
     no_git: ("git is not installed", "install git", 6),
-    no_repository: ("is in no git repository", "work in a clone of the repository", 6),
+    no_repository: ("is not in a git repository", "work in a clone of the repository", 6),
     no_commit: ("has no commit yet", "git add --all && git commit", 6),
     head_of_no_branch: ("names no commit", "git switch BRANCH", 6),
     head_is_garbage: ("git cannot read the repository", "git fsck", 4),

@@ -26,12 +26,12 @@ KINDS = {
     GOOD + "variables: [{code_name: a, type: String}]\n": ["3:14: unknown key 'code_name'; did you mean 'name'?"],
     GOOD + "environments: {p: {query: a}}\n": ["3:20: unknown key 'query'"],
     "name: x\nsql: select 1\n": ["2:1: unknown key 'sql'; did you mean 'query'?"],
-    "query: select 1\n": ["1:1: the key 'name' is missing"],
-    GOOD + "variables:\n  - type: String\n": ["4:5: the key 'variables.0.name' is missing"],
-    GOOD + "name: y\n": ["3:1: the key 'name' is here twice"],
-    GOOD + "materialization: {enabled: true, enabled: false}\n": ["3:34: the key 'enabled' is here twice"],
-    GOOD + "1: b\n": ["3:1: a key is text, and 1 is not"],
-    GOOD + "? [a]\n: b\n": ["3:3: a key is text, not a list or a mapping"],
+    "query: select 1\n": ["1:1: missing key 'name'"],
+    GOOD + "variables:\n  - type: String\n": ["4:5: missing key 'variables.0.name'"],
+    GOOD + "name: y\n": ["3:1: duplicate key 'name'"],
+    GOOD + "materialization: {enabled: true, enabled: false}\n": ["3:34: duplicate key 'enabled'"],
+    GOOD + "1: b\n": ["3:1: a key must be text, not 1"],
+    GOOD + "? [a]\n: b\n": ["3:3: a key must be text, not a list or a mapping"],
     # exactly one query
     GOOD + "query_file: x.sql\n": [f"3:1: {QUERY_KEYS} query and query_file"],
     "name: x\nquery_definition: {kind: TrendsQuery}\nquery: a\n": [f"3:1: {QUERY_KEYS} query_definition and query"],
@@ -39,30 +39,30 @@ KINDS = {
     # values
     "name: 1x\nquery: select 1\n": [f"1:7: {NAME}"],
     f"name: {'x' * 129}\nquery: select 1\n": [f"1:7: {NAME}"],
-    "name: 5\nquery: select 1\n": ["1:7: name is text, and this is 5"],
-    "name:\nquery: select 1\n": ["1:6: name is text, and this is empty"],
-    GOOD + "tags: a\n": ["3:7: tags is a list, and this is 'a'"],
-    GOOD + "tags: [a, 1]\n": ["3:11: tags.1 is text, and this is 1"],
-    GOOD + "active: yes\n": ["3:9: active is true or false, and this is 'yes'"],
-    GOOD + "active: 'true'\n": ["3:9: active is true or false, and this is 'true'"],
+    "name: 5\nquery: select 1\n": ["1:7: name must be text, not 5"],
+    "name:\nquery: select 1\n": ["1:6: name must be text, not empty"],
+    GOOD + "tags: a\n": ["3:7: tags must be a list, not 'a'"],
+    GOOD + "tags: [a, 1]\n": ["3:11: tags.1 must be text, not 1"],
+    GOOD + "active: yes\n": ["3:9: active must be true or false, not 'yes'"],
+    GOOD + "active: 'true'\n": ["3:9: active must be true or false, not 'true'"],
     GOOD + "tests: []\n": ["3:1: unknown key 'tests': this release does not support it yet"],
     GOOD + "assertions: []\n": ["3:1: unknown key 'assertions': this release does not support it yet"],
     GOOD + "budget: 1\n": ["3:1: unknown key 'budget': this release does not support it yet"],
     GOOD + "key: a\n": ["3:1: unknown key 'key': this release does not support it yet"],
-    GOOD + "examples: {}\n": ["3:11: examples is a list, and this is a mapping"],
+    GOOD + "examples: {}\n": ["3:11: examples must be a list, not a mapping"],
     GOOD + "description: {{ text }}\n": [
-        "3:14: description is text, and this is a mapping",
-        "3:15: a key is text, not a list or a mapping",
+        "3:14: description must be text, not a mapping",
+        "3:15: a key must be text, not a list or a mapping",
     ],
-    GOOD + "supersedes: 0\n": ["3:13: supersedes is at least 1, and this is 0"],
-    GOOD + "supersedes: 1.5\n": ["3:13: supersedes is a whole number, and this is 1.5"],
+    GOOD + "supersedes: 0\n": ["3:13: supersedes must be at least 1, not 0"],
+    GOOD + "supersedes: 1.5\n": ["3:13: supersedes must be a whole number, not 1.5"],
     GOOD + "deprecation: {since: 2026-1-1, sunset: 2026-02-30}\n": [
         "3:22: deprecation.since: a date is written like 2026-01-31",
         "3:40: deprecation.sunset: there is no day 2026-02-30",
     ],
     GOOD + "description: .inf\n": ["3:14: .inf is not a number that JSON can hold"],
     GOOD + "description: 99999999999999999999\n": ["3:14: this number has more than 64 bits"],
-    GOOD + "description: !!binary aGk=\n": ["3:14: the tag !!binary cannot stand here: a definition holds JSON values"],
+    GOOD + "description: !!binary aGk=\n": ["3:14: the tag !!binary is not allowed: a definition holds JSON values"],
     # words of a list
     GOOD + "materialization:\n  schedule: 1h\n": [
         f"4:13: materialization.schedule is one of {SCHEDULES}, not '1h'; did you mean '1hour'?"
@@ -109,10 +109,10 @@ KINDS = {
         "2:19: query_definition: a HogQLQuery has its text under query"
     ],
     # documents
-    "": [" this file is empty: a definition has at least a name and a query"],
-    "# nothing\n": [" this file is empty: a definition has at least a name and a query"],
-    "- a\n": ["1:1: this file is no mapping of keys to values, as a definition is"],
-    "text\n": ["1:1: this file is no mapping of keys to values, as a definition is"],
+    "": [" this file is empty; a definition needs a name and a query"],
+    "# nothing\n": [" this file is empty; a definition needs a name and a query"],
+    "- a\n": ["1:1: a definition must be a mapping of keys to values"],
+    "text\n": ["1:1: a definition must be a mapping of keys to values"],
     GOOD + "---\n" + GOOD: ["3:1: a second document starts here; a file holds one definition"],
     # YAML
     "name: x\nquery:\n\tselect 1\n": ["3:1: this line is indented with a tab; YAML indents with spaces"],
@@ -123,21 +123,21 @@ KINDS = {
     GOOD + "tags: [a, b\n": [
         "4:1: this is not YAML: the list or mapping in brackets is not closed, or a comma is missing"
     ],
-    GOOD + "description: a\x07\n": ["3:15: the character U+0007 cannot stand in a YAML file"],
+    GOOD + "description: a\x07\n": ["3:15: the character U+0007 is not allowed in a YAML file"],
     # anchors
-    GOOD + "description: *a\n": ["3:14: *a stands for nothing: no &a comes before it"],
-    GOOD + "environments: &a {x: *a}\n": ["3:22: *a stands inside of what it stands for"],
+    GOOD + "description: *a\n": ["3:14: *a has no anchor: no &a comes before it"],
+    GOOD + "environments: &a {x: *a}\n": ["3:22: *a is inside its own anchor"],
     GOOD + "<<: 5\n": ["3:5: `<<` takes a mapping, or a list of mappings"],
     # all at once, in the order of the file
     "query: select 1 )\nnmae: x\nactive: 1\nvariables: [{name: v, type: Text}]\n": [
         "1:17: this is not HogQL: trailing tokens after expression: ')' (RParen)",
         "2:1: unknown key 'nmae'; did you mean 'name'?",
-        "3:9: active is true or false, and this is 1",
+        "3:9: active must be true or false, not 1",
         "4:29: variables.0.type is one of String, Number, Boolean, List, Date, not 'Text'",
     ],
     "\ufeffnmae: x\r\nquery: select 1\r\nactive: 1\r\n": [
         "1:1: unknown key 'nmae'; did you mean 'name'?",
-        "3:9: active is true or false, and this is 1",
+        "3:9: active must be true or false, not 1",
     ],
 }
 
@@ -190,9 +190,7 @@ def test_hogql_in_a_file_of_its_own_is_wrong_there():
 
 @pytest.mark.parametrize("name", ["/x.sql", "C:\\x.sql", "''"])
 def test_a_query_file_is_beside_the_definition(name):
-    assert mistakes(f"name: x\nquery_file: {name}\n".encode()) == [
-        "f.yaml:2:13: query_file is the path of a file beside this one"
-    ]
+    assert mistakes(f"name: x\nquery_file: {name}\n".encode()) == ["f.yaml:2:13: query_file must be a relative path"]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +217,7 @@ def test_an_alias_bomb_is_counted_not_written_out():
     lines = ["a0: &a0 [" + "lol, " * 20 + "]"]
     lines += [f"a{n}: &a{n} [" + f"*a{n - 1}, " * 20 + "]" for n in range(1, 20)]
     (line,) = mistakes("\n".join(lines).encode())
-    assert line.endswith(": with its aliases written out, this file has more than 1,048,576 characters")
+    assert line.endswith(": with its aliases expanded, this file has more than 1,048,576 characters")
 
 
 def test_fifty_megabytes_are_refused_by_their_size_alone():

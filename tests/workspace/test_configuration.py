@@ -320,7 +320,7 @@ def test_where_the_definitions_are(tmp_path, monkeypatch, variables, option, exp
 def test_an_unknown_environment(load, name, message):
     with pytest.raises(UsageError) as caught:
         choose_environment(load(TWO), name)
-    assert (caught.value.message, caught.value.fix) == (message, "the configured ones are prod, staging")
+    assert (caught.value.message, caught.value.fix) == (message, "the configured environments are prod, staging")
 
 
 def test_several_environments_and_none_said(load):

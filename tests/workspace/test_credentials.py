@@ -232,7 +232,7 @@ def test_what_is_missing_or_wrong_is_told(settings, env, files, message):
         (
             {},
             FULL | {PROJECT: "phx_secret"},
-            "the project in POSTHOG_CLI_API_KEY in the environment: the project is a number",
+            "the project in POSTHOG_CLI_API_KEY in the environment: the project must be a number",
         ),
         (
             {},

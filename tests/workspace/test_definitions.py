@@ -208,13 +208,13 @@ def test_a_definition_is_written_to_the_file_that_defines_it_else_to_one_called_
     definitions = read_all(folder)
     assert path_for("x", folder, definitions) == Path("endpoints/a/odd.yaml")
     assert path_for("new", folder, definitions) == Path("endpoints/new.yaml")
-    with pytest.raises(UsageError, match=r"endpoints/z\.yaml is there already and does not define z"):
+    with pytest.raises(UsageError, match=r"endpoints/z\.yaml exists and does not define z"):
         path_for("z", folder, definitions)
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "", ".", "a\0b", "-x", "x\n"])
 def test_no_file_is_called_after_a_name_that_is_none(folder, name):
-    with pytest.raises(UsageError, match="no file can be made"):
+    with pytest.raises(UsageError, match="no file can be named after the endpoint"):
         path_for(name, folder, ())
 
 

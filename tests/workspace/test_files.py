@@ -236,7 +236,7 @@ def test_only_regular_files_are_read(tmp_path):
 
 def test_a_folder_in_the_way_is_told(tmp_path):
     (tmp_path / "x.yaml").mkdir()
-    with pytest.raises(UsageError, match="no regular file"):
+    with pytest.raises(UsageError, match="is not a regular file"):
         write_atomically(tmp_path / "x.yaml", b"new")
 
 

@@ -112,7 +112,7 @@ def test_changed_since_something_that_is_not_there(folder):
 def test_changed_without_git(tmp_path, monkeypatch):
     (tmp_path / "endpoints").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="endpoints is in no git repository"):
+    with pytest.raises(UsageError, match="endpoints is not in a git repository"):
         _names(tmp_path / "endpoints", "changed:HEAD")
 
 

@@ -174,7 +174,7 @@ def _composed(path: str, events: Iterator[Any]) -> SolidNode:
     for event in events:
         composer.take(event)
     if composer.root is None:
-        composer.refuse(None, "empty", "this file is empty: a definition has at least a name and a query")
+        composer.refuse(None, "empty", "this file is empty; a definition needs a name and a query")
     return composer.root
 
 
@@ -256,14 +256,14 @@ class _Composer:
     def _alias(self, event: Any) -> None:  # noqa: ANN401 - as above
         name = event.anchor
         if name not in self.anchors:
-            self.refuse(event, "unknown-anchor", f"*{name} stands for nothing: no &{name} comes before it")
+            self.refuse(event, "unknown-anchor", f"*{name} has no anchor: no &{name} comes before it")
         found = self.anchors[name]
         if found is None:
-            self.refuse(event, "alias-of-itself", f"*{name} stands inside of what it stands for")
+            self.refuse(event, "alias-of-itself", f"*{name} is inside its own anchor")
         self._check_depth(event, found.height)
         self.weight += found.weight
         if self.weight > LARGEST_FILE:
-            message = f"with its aliases written out, this file has more than {LARGEST_FILE:,} characters"
+            message = f"with its aliases expanded, this file has more than {LARGEST_FILE:,} characters"
             self.refuse(event, "too-large", message)
         node = AliasNode(span=_span(event, event.end_mark.index), anchor=name, target=found.node)
         self._add(node, weight=found.weight, height=found.height)
@@ -310,7 +310,7 @@ _MEANINGS: Final = (
     ("mapping values are not allowed", "a `: ` is not expected here", "quote the value, or check the indentation"),
     (
         "could not find expected ':'",
-        "this line is no `key: value`",
+        "this line is not `key: value`",
         "indent it if it belongs to the value above, or end the key with a colon",
     ),
     (
@@ -330,8 +330,8 @@ _MEANINGS: Final = (
     ),
     ("block sequence entries are not allowed", "a list cannot start on this line", "start `- …` on a line of its own"),
     ("did not find expected node content", "a value is expected here", "quote the value"),
-    ("unknown escape character", "there is no such escape in double quotes", "write `\\\\` for a backslash"),
-    ("invalid Unicode character escape code", "this escape is no character", "write the character itself"),
+    ("unknown escape character", "unknown escape in double quotes", "write `\\\\` for a backslash"),
+    ("invalid Unicode character escape code", "this escape is not a character", "write the character itself"),
     ("unexpected end of stream", "the quoted text that starts here is never closed", "add the closing quote"),
     ("unexpected document indicator", "the quoted text that starts here is never closed", "add the closing quote"),
     ("undefined tag handle", "this tag is not known", "quote the text if it is to start with an exclamation mark"),
@@ -384,7 +384,7 @@ def _tab_problem(path: str, text: str, line: int) -> Problem | None:
 def _meaning(text: str, mark: Any, problem: str) -> tuple[str, str | None]:  # noqa: ANN401 - as above
     character = text[mark.index : mark.index + 1]
     if "cannot start any token" in problem and character == "\t":
-        return "a tab cannot stand here; YAML separates with spaces", "replace the tab with spaces"
+        return "a tab is not allowed here; YAML separates with spaces", "replace the tab with spaces"
     if "cannot start any token" in problem:
         return f"a value cannot start with `{character}`", "quote the value"
     for words, meaning, fix in _MEANINGS:
@@ -401,7 +401,7 @@ def _forbidden_character(path: str, text: str, error: ReaderError) -> Problem:
         path=path,
         line=line,
         column=column,
-        message=f"the character U+{character:04X} cannot stand in a YAML file",
+        message=f"the character U+{character:04X} is not allowed in a YAML file",
         code="definition.yaml",
         fix="remove it, or write it as an escape in a double-quoted text",
     )

@@ -138,13 +138,13 @@ class Reading:
         """Says what is wrong with a key; the first of several equal keys counts."""
         place = solid(key)
         if not isinstance(place, ScalarNode):
-            self._add(key, "key", "a key is text, not a list or a mapping")
+            self._add(key, "key", "a key must be text, not a list or a mapping")
             return False
         value = self._scalar(place)
         if not isinstance(value, str):
-            self._add(key, "key", f"a key is text, and {place.text or 'nothing'} is not", f'write "{place.text}"')
+            self._add(key, "key", f"a key must be text, not {place.text or 'empty'}", f'write "{place.text}"')
         elif value in own:
-            self._add(key, "duplicate-key", f"the key {value!r} is here twice", "remove one of the two")
+            self._add(key, "duplicate-key", f"duplicate key {value!r}", "remove one of the two")
             return False
         return True
 
@@ -171,7 +171,7 @@ class Reading:
 
     def _refuse_tag(self, node: SolidNode) -> None:
         written = str(node.tag).replace(_STANDARD, "!!")
-        self._add(node, "tag", f"the tag {written} cannot stand here: a definition holds JSON values", "remove the tag")
+        self._add(node, "tag", f"the tag {written} is not allowed: a definition holds JSON values", "remove the tag")
 
     def _add(self, node: Node, code: str, message: str, fix: str | None = None) -> None:
         span = node.span
