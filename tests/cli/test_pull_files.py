@@ -348,6 +348,11 @@ def test_a_new_file_points_editors_to_the_schema_of_this_release_or_to_the_one_b
     assert first == f"# yaml-language-server: $schema={SCHEMA_URL}"
     ran = cli("schema", "--out", "endpoints/endpoints.schema.json")
     assert (ran.code, ran.out, "wrote endpoints/endpoints.schema.json" in ran.err) == (0, "", True), ran.err
+    written = (checkout.folder / SCHEMA_FILE).stat()
+    ran = cli("schema", "--out", "endpoints/endpoints.schema.json")
+    assert (ran.code, ran.err) == (0, "endpoints/endpoints.schema.json is up to date\n")
+    kept = (checkout.folder / SCHEMA_FILE).stat()
+    assert (kept.st_ino, kept.st_mtime_ns) == (written.st_ino, written.st_mtime_ns), "the file was not written again"
     assert (checkout.folder / SCHEMA_FILE).read_bytes() == SHIPPED.read_bytes()
     assert cli("pull", "revenue", "--yes").code == 0
     assert (checkout.folder / "revenue.yaml").read_text().startswith(f"# yaml-language-server: $schema={SCHEMA_FILE}\n")
