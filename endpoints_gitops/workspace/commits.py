@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from endpoints_gitops.errors import InvalidInput, Problem
+from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
-from endpoints_gitops.workspace.definitions import SUFFIXES, doubled
+from endpoints_gitops.workspace.definitions import SUFFIXES, doubled, list_files
+from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.git import Blobs, Repository, git, repository
 
 _FILES = ("100644", "100755")
@@ -69,6 +70,31 @@ def not_on_disk(folder: Path, *, choose: Choose = no_names) -> NotOnDisk:
     if problems:
         raise InvalidInput(problems)
     return NotOnDisk(definitions=definitions, submodules=tuple(submodules))
+
+
+def refuse_not_on_disk(folder: Path) -> None:
+    """Raise UsageError where a folder has no definition on disk, and git's index has some in it.
+
+    The folder may not be mounted, a sparse checkout may leave it out, or a submodule may not be initialised.
+    """
+    found = repository(folder)
+    if list_files(folder)[0] or found is None or not folder.resolve().is_relative_to(found.top):
+        return
+    prefix = found.inside(folder.resolve())
+    entries = tuple(_index(found, prefix))
+    submodules = [*_submodules_around(found, prefix), *(entry.path for entry in entries if entry.mode == _SUBMODULE)]
+    files = [entry for entry in entries if entry.mode != _SUBMODULE]
+    if submodules:
+        message = f"{shown(folder)} has no definition on disk: the submodule {submodules[0]} is not initialised"
+        fix = f"git submodule update --init {submodules[0]}"
+    elif files:
+        message = f"{shown(folder)} has no definition on disk, and git tracks {len(files):,} in it"
+        is_sparse = any(entry.is_skipped for entry in files)
+        restore = f"git sparse-checkout add {prefix}" if is_sparse else f"git restore {shown(folder)}"
+        fix = f"{restore}; after a deletion: git add --all {shown(folder)}"
+    else:
+        return
+    raise UsageError(message, fix=fix, code="definitions.not-on-disk")
 
 
 def tracked(found: Repository, folder: Path) -> tuple[LoadedDefinition, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,6 +195,37 @@ def test_a_file_outside_of_the_folder_can_be_checked(cli, checkout):
     (checkout.top / "elsewhere.yaml").write_text(STAR)
     checkout.write({})
     assert "elsewhere.yaml:3:10: C113" in cli("check", "elsewhere.yaml").out
+
+
+def test_a_new_folder_without_definitions_is_green(cli, checkout):
+    checkout.folder.mkdir()
+    ran = cli("check", "--format", "json")
+    assert (ran.code, ran.json["summary"]["definitions"]) == (0, 0)
+    named = cli("check", "endpoints")
+    assert (named.code, "there is no definition in endpoints" in named.err) == (2, True), named.err
+
+
+@pytest.mark.parametrize("words", [[], ["endpoints"], ["changed:HEAD"]], ids=str)
+def test_tracked_definitions_that_are_not_on_disk_are_not_green(cli, checkout, words):
+    """An unmounted folder has nothing in it; a deletion that git knows leaves nothing to check."""
+    checkout.commit({"a/one.yaml": good("one"), "two.yaml": good("two")})
+    assert cli("check", *words).code == 0
+    shutil.rmtree(checkout.folder)
+    checkout.folder.mkdir()
+    ran = cli("check", *words)
+    assert (ran.code, "endpoints has no definition on disk, and git tracks 2 in it" in ran.err) == (2, True), ran.err
+    checkout.git("add", "--all")
+    assert cli("check").code == 0
+
+
+def test_a_sparse_checkout_without_the_definitions_is_not_green(cli, checkout):
+    checkout.commit({"one.yaml": good("one")})
+    (checkout.top / "other").mkdir()
+    checkout.git("sparse-checkout", "set", "other")
+    checkout.folder.mkdir(exist_ok=True)
+    ran = cli("check")
+    assert (ran.code, "git tracks 1 in it" in ran.err) == (2, True), ran.err
+    assert "git sparse-checkout add endpoints" in ran.err
 
 
 def test_no_folder_is_a_usage_error(cli):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
-from endpoints_gitops.errors import EndpointsError, worst
+from endpoints_gitops.errors import EndpointsError, UsageError, worst
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.outcome import Outcome, failures_of
 
@@ -57,7 +57,20 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 def _checked(context: Context, words: Sequence[str]) -> Checked:
     from endpoints_gitops.operations.check import check
 
-    return check(context.folder, words, context.arguments.env, configuration=context.naming_configuration)
+    checked = check(context.folder, words, context.arguments.env, configuration=context.naming_configuration)
+    if not (checked.files or checked.findings):
+        _refuse_nothing(context.folder, words)
+    return checked
+
+
+def _refuse_nothing(folder: Path, words: Sequence[str]) -> None:
+    """Raise UsageError where nothing was checked although git tracks definitions here, or a path names a folder."""
+    from endpoints_gitops.workspace.commits import refuse_not_on_disk
+
+    refuse_not_on_disk(folder)
+    named = next((word for word in words if word and Path(word).expanduser().is_dir()), None)
+    if named is not None:
+        raise UsageError(f"there is no definition in {named}", code="usage.selector")
 
 
 def _defines_nothing(context: Context) -> bool:
