@@ -1,22 +1,24 @@
-"""A definition file, from bytes to values, with every mistake in it at once."""
+"""A definition file: from bytes to values, with every mistake in it at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pydantic import ValidationError
 
-from endpoints_gitops.codecs.hogql_mistakes import QueryCheck, QueryMistake, check_query
 from endpoints_gitops.codecs.mistakes import model_problems
 from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, decode, line_and_column
 from endpoints_gitops.codecs.yaml.composer import Node, ScalarNode, Span, compose, solid
 from endpoints_gitops.codecs.yaml.loader import LookCloser, Reading, quick_value
 from endpoints_gitops.codecs.yaml.positions import Lines, Path, QueryPlaces, nearest, place_in_scalar
-from endpoints_gitops.errors import EndpointsError, InvalidInput, Problem, first_problems
-from endpoints_gitops.model.definition import Definition, LoadedDefinition
+from endpoints_gitops.errors import MOST_PROBLEMS, EndpointsError, InvalidInput, Problem, first_problems
+from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParserTimeout, ParserUnavailable, parse
+from endpoints_gitops.hogql.variables import variables_used
+from endpoints_gitops.model.definition import Definition, LoadedDefinition, code_name_mistake
+from endpoints_gitops.model.suggestions import did_you_mean
 
 __all__ = ["LARGEST_FILE", "read_definition"]
 
@@ -102,9 +104,9 @@ def _validated(file: _File, value: dict[str, Any]) -> Definition | None:
     try:
         return Definition.model_validate(value)
     except ValidationError as error:
-        said = {(problem.line, problem.column) for problem in file.problems}
-        found = model_problems(file.path, file.root, value, error)
-        file.problems += [problem for problem in found if (problem.line, problem.column) not in said]
+        reported = {(problem.line, problem.column) for problem in file.problems}
+        problems = model_problems(file.path, file.root, value, error)
+        file.problems += [problem for problem in problems if (problem.line, problem.column) not in reported]
         return None
 
 
@@ -157,15 +159,78 @@ def _declared(value: dict[str, Any]) -> list[str]:
     """The declared names by their index; a variable without a name that is text has none."""
     variables = value.get("variables")
     listed = variables if isinstance(variables, list) else []
-    return [str(one.get("name") or "") if isinstance(one, dict) else "" for one in listed]
+    return [str(variable.get("name") or "") if isinstance(variable, dict) else "" for variable in listed]
 
 
 def _problem_in_sql(file: _File, query: _Query, mistake: QueryMistake, offset: int) -> Problem:
     if query.file is not None:
         path, (line, column) = query.file, line_and_column(query.sql, offset)
     else:
-        place = solid(nearest(file.root, query.key)[2])
-        assert isinstance(place, ScalarNode), "only a scalar has text for a value"
-        path, (line, column) = file.path, place_in_scalar(file.text, place, offset)
+        scalar = solid(nearest(file.root, query.key)[2])
+        assert isinstance(scalar, ScalarNode), "only a scalar has text for a value"
+        path, (line, column) = file.path, place_in_scalar(file.text, scalar, offset)
     code = f"definition.{mistake.code}"
     return Problem(path=path, line=line, column=column, message=mistake.message, code=code, fix=mistake.fix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryMistake:
+    """`offset` is a place in the SQL; None where the variable at `index` of the list is meant."""
+
+    code: str
+    message: str
+    offset: int | None = None
+    index: int = 0
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryCheck:
+    """`unchecked` says why the HogQL could not be looked at; None when it was."""
+
+    mistakes: tuple[QueryMistake, ...] = ()
+    unchecked: str | None = None
+
+
+def check_query(sql: str, declared: Sequence[str]) -> QueryCheck:
+    """Syntax, and variables that are declared but never used: the server drops those without a word."""
+    doubled = tuple(_doubled(declared))
+    try:
+        tree = parse(sql)
+    except HogQLSyntaxError as error:
+        detail = " ".join(error.message.split())  # it quotes the token, which may be a text of several lines
+        wrong = QueryMistake(code="hogql", message=f"this is not HogQL: {detail}", offset=error.offset)
+        return QueryCheck(mistakes=(wrong, *doubled))
+    except (ParserUnavailable, ParserTimeout) as failure:
+        return QueryCheck(mistakes=doubled, unchecked=failure.message)
+    used = variables_used(tree) if declared else ()
+    return QueryCheck(mistakes=(*doubled, *_unused(declared, used)))
+
+
+def _doubled(declared: Sequence[str]) -> Iterator[QueryMistake]:
+    seen: set[str] = set()
+    for index, name in enumerate(declared):
+        if name and name in seen:
+            yield QueryMistake(
+                code="duplicate-variable",
+                message=f"the variable {name!r} is declared twice",
+                index=index,
+                fix="remove one of the two",
+            )
+        seen.add(name)
+
+
+def _unused(declared: Sequence[str], used: Sequence[str]) -> Iterator[QueryMistake]:
+    """Names that the model refuses already are not told twice. A likeness is looked for the first ones alone."""
+    positions = {name: index for index, name in reversed(list(enumerate(declared)))}
+    queried = frozenset(used)
+    undeclared = [name for name in used if name not in positions]
+    unused = [name for name in declared if name not in queried and code_name_mistake(name) is None]
+    for number, name in enumerate(dict.fromkeys(unused)):
+        suggestion = did_you_mean(name, undeclared) if number <= MOST_PROBLEMS else ""
+        yield QueryMistake(
+            code="unused-variable",
+            message=f"the query does not use the variable {name!r}{suggestion}",
+            index=positions[name],
+            fix=f"use {{variables.{name}}} in the query, or remove the variable from the list",
+        )

@@ -135,17 +135,17 @@ def _note_duplicates(document: Document, blocks: Sequence[Mapping[str, object]])
         seen.add((environment, name))
 
 
-def _pin(document: Document, block: _PinBlock, place: Path, *, is_verified: bool) -> Pin | None:
+def _pin(document: Document, block: _PinBlock, location: Path, *, is_verified: bool) -> Pin | None:
     """The pin of a block; None where its JSON texts or its hashes are wrong, which is noted."""
     try:
         query = _stored_query(block)
         variables, examples = tuple(map(_read_variable, block.variables)), tuple(map(_read_example, block.examples))
     except (ValueError, RecursionError) as error:
-        document.add(place, f"a value of {block.name} is not valid JSON: {error}")
+        document.add(location, f"a value of {block.name} is not valid JSON: {error}")
         return None
     if query_hash(query) != block.query_hash:
         message = f"the query of {block.name} does not match its query_hash: the lock was edited by hand"
-        document.add(place, message)
+        document.add(location, message)
         return None
     pin = Pin(
         environment=block.environment,
@@ -169,7 +169,7 @@ def _pin(document: Document, block: _PinBlock, place: Path, *, is_verified: bool
             f"the pin of {pin.name} does not match its contract_hash: the lock was edited by hand, or a merge mixed "
             "two pins"
         )
-        document.add(place, message)
+        document.add(location, message)
         return None
     return pin
 

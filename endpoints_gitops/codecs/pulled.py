@@ -24,7 +24,7 @@ def definition_values(endpoint: Endpoint, variables: Mapping[str, InsightVariabl
     `variables` are the project's shared ones by id. A HogQL node that is more than its text is kept whole, as
     `query_definition`; its variables stand in the list all the same, for their ids are those of one project.
     """
-    given: dict[str, Json] = {
+    values: dict[str, Json] = {
         "name": endpoint.name,
         "description": endpoint.description or None,
         "tags": list(endpoint.tags) or None,
@@ -35,7 +35,7 @@ def definition_values(endpoint: Endpoint, variables: Mapping[str, InsightVariabl
         "optional_breakdown_properties": list(endpoint.optional_breakdown_properties) or None,
         "bucket_overrides": (dict(endpoint.bucket_overrides or {}) or None) if _is_kept(endpoint) else None,
     }
-    return {key: value for key, value in given.items() if value is not None}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _is_kept(endpoint: Endpoint) -> bool:
@@ -48,8 +48,8 @@ def _query(endpoint: Endpoint) -> dict[str, Json]:
     if endpoint.sql is None:
         return {"query_definition": _kind_first(node)}
     sql = _with_line_feeds(endpoint.sql)
-    more = {key for key, value in node.items() if not (key in _OFF_BY_DEFAULT and value is False)}
-    return {"query": sql} if more <= {"kind", "query"} else {"query_definition": _kind_first({**node, "query": sql})}
+    keys = {key for key, value in node.items() if not (key in _OFF_BY_DEFAULT and value is False)}
+    return {"query": sql} if keys <= {"kind", "query"} else {"query_definition": _kind_first({**node, "query": sql})}
 
 
 def _with_line_feeds(sql: str) -> str:
@@ -69,9 +69,13 @@ def _kind_first(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
 
 def _used_entries(endpoint: Endpoint) -> Iterator[Mapping[str, Any]]:
     """The stored variables in the order in which the query uses them; those that it does not use are no part of it."""
-    given = endpoint.query.get("variables") if endpoint.sql is not None else None
-    stored = given.values() if isinstance(given, Mapping) else ()
-    entries = {str(one["code_name"]): one for one in stored if isinstance(one, Mapping) and one.get("code_name")}
+    stored = endpoint.query.get("variables") if endpoint.sql is not None else None
+    candidates = stored.values() if isinstance(stored, Mapping) else ()
+    entries = {
+        str(variable["code_name"]): variable
+        for variable in candidates
+        if isinstance(variable, Mapping) and variable.get("code_name")
+    }
     try:
         used = variables_used(parse(endpoint.sql or ""))
     except ParseFailure:
@@ -86,17 +90,17 @@ def _variable(entry: Mapping[str, Any], variables: Mapping[str, InsightVariable]
     if shared is None:
         guessed = {"name": name, "type": str(_guessed(value))}
         return guessed | ({} if value is None else {"default": value})
-    given: dict[str, Json] = {"name": name, "type": str(shared.type)}
+    keys: dict[str, Json] = {"name": name, "type": str(shared.type)}
     # Without a default the shared one counts, so null has to be said only where that is something else.
     if value is not None or shared.default_value is not None:
-        given["default"] = value
+        keys["default"] = value
     if shared.name != name:
-        given["label"] = shared.name
+        keys["label"] = shared.name
     if isinstance(shared.values, list) and shared.values:
-        given["values"] = shared.values
+        keys["values"] = shared.values
     if shared.is_multi:
-        given["multi"] = True
-    return given
+        keys["multi"] = True
+    return keys
 
 
 def _guessed(value: Json) -> VariableType:

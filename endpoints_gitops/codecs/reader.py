@@ -157,7 +157,7 @@ class Document:
             raise InvalidInput((problem,), fix=fix) from error
 
         def locate() -> dict[Path, tuple[int, int]]:
-            return {place: (line, 1) for place, line in toml_lines(text).items()}
+            return {location: (line, 1) for location, line in toml_lines(text).items()}
 
         return cls(value, path, code=code, fix=fix, locate=locate, table="table")
 
@@ -187,28 +187,28 @@ class Document:
         """The digest of what the document holds."""
         return fingerprint(self.value)  # type: ignore[arg-type]  # JSON and TOML hold JSON here
 
-    def part[T](self, shape: type[T], value: object, place: Path) -> T | None:
+    def part[T](self, shape: type[T], value: object, location: Path) -> T | None:
         """A part of the document as a value of this type; None where it has mistakes, which are noted."""
         parser: _Parser = _parser(shape)  # type: ignore[arg-type]  # every type is hashable
-        parsed: Any = parser.read(self, value, place)
+        parsed: Any = parser.read(self, value, location)
         return None if parsed is _INVALID else parsed
 
-    def add(self, place: Path, message: str, *, code: str | None = None, fix: str | None = None) -> None:
-        """Note a mistake at a place, or at the nearest one around it that the file has."""
-        self._mistakes.append((place, message, code or self._code, fix or self._fix))
+    def add(self, location: Path, message: str, *, code: str | None = None, fix: str | None = None) -> None:
+        """Note a mistake at a location, or at the nearest one around it that the file has."""
+        self._mistakes.append((location, message, code or self._code, fix or self._fix))
 
-    def add_unknown(self, place: Path, known: Iterable[str]) -> None:
+    def add_unknown(self, location: Path, known: Iterable[str]) -> None:
         """Note a key that the document may not have, with the known one that is like it."""
         from endpoints_gitops.model.suggestions import did_you_mean
 
-        key = str(place[-1])
+        key = str(location[-1])
         near = did_you_mean(key, known) if len(self._mistakes) <= MOST_PROBLEMS else ""
-        self.add(place, f"unknown key {quoted(key)}{near}")
+        self.add(location, f"unknown key {quoted(key)}{near}")
 
-    def position(self, place: Path) -> tuple[int, int]:
+    def position(self, location: Path) -> tuple[int, int]:
         """Line and column of a key or item, else of the nearest one around it; (0, 0) where there is none."""
         positions = self._locate()
-        whole = (*self._prefix, *place)
+        whole = (*self._prefix, *location)
         around = (whole[:length] for length in range(len(whole), -1, -1))
         return next((positions[part] for part in around if part in positions), (0, 0))
 
@@ -222,10 +222,10 @@ class Document:
         """What the format calls a mapping, with its article."""
         return "an object" if self.table == "object" else f"a {self.table}"
 
-    def refuse(self, message: str, *, place: Path = (), code: str | None = None, fix: str | None = None) -> NoReturn:
+    def refuse(self, message: str, *, location: Path = (), code: str | None = None, fix: str | None = None) -> NoReturn:
         """Raise InvalidInput for a mistake after which nothing else in the file can be judged."""
         self._mistakes.clear()
-        self.add(place, message, code=code, fix=fix)
+        self.add(location, message, code=code, fix=fix)
         self.raise_mistakes()
         raise AssertionError("there is a mistake")
 
@@ -236,8 +236,8 @@ class Document:
         positions = self._locate()
         self._locate = lambda: positions
         problems = []
-        for place, text, code, fix in self._mistakes:
-            line, column = self.position(place)
+        for location, text, code, fix in self._mistakes:
+            line, column = self.position(location)
             problems.append(Problem(path=self.path, line=line, column=column, message=text, code=code, fix=fix))
         raise InvalidInput(first_problems(problems), message=message, fix=self._fix)
 
@@ -254,16 +254,18 @@ def check_schema_version(document: Document, newest: int, *, oldest: int = 1, co
     if type(version) is int and version > newest:
         message = f"schema_version is {quoted(version)}, and this release of endpoints-gitops reads up to {newest}"
         fix = "pip install --upgrade endpoints-gitops"
-        document.refuse(message, place=("schema_version",), code=code, fix=fix)
+        document.refuse(message, location=("schema_version",), code=code, fix=fix)
     if type(version) is not int or version < oldest:
-        document.refuse(f"schema_version must be {newest}", place=("schema_version",))
+        document.refuse(f"schema_version must be {newest}", location=("schema_version",))
     return version
 
 
 def check_digest(document: Document, digest: object, actual: str) -> None:
     """Raise InvalidInput where the digest that a file states is not the actual one of its content."""
     if digest != actual:
-        document.refuse("the digest does not match the content: the file is damaged or was edited", place=("digest",))
+        document.refuse(
+            "the digest does not match the content: the file is damaged or was edited", location=("digest",)
+        )
 
 
 class _Parser:
@@ -277,7 +279,7 @@ class _Parser:
     def fits(self, value: object) -> bool:
         raise NotImplementedError
 
-    def read(self, document: Document, value: object, place: Path) -> object:
+    def read(self, document: Document, value: object, location: Path) -> object:
         """The value, or `_INVALID` with a mistake noted in the document."""
         raise NotImplementedError
 
@@ -286,7 +288,7 @@ class _Anything(_Parser):
     def fits(self, value: object) -> bool:  # noqa: ARG002 - it is the same for every value
         return True
 
-    def read(self, document: Document, value: object, place: Path) -> object:  # noqa: ARG002 - likewise
+    def read(self, document: Document, value: object, location: Path) -> object:  # noqa: ARG002 - likewise
         return value
 
 
@@ -300,8 +302,8 @@ class _Simple(_Parser):
     def fits(self, value: object) -> bool:
         return isinstance(value, self.kind) and (self.kind is bool or not isinstance(value, bool))
 
-    def read(self, document: Document, value: object, place: Path) -> object:
-        return value if self.fits(value) else _wrong(document, place, self.words)
+    def read(self, document: Document, value: object, location: Path) -> object:
+        return value if self.fits(value) else _wrong(document, location, self.words)
 
 
 class _Date(_Simple):
@@ -310,13 +312,13 @@ class _Date(_Simple):
     def __init__(self) -> None:
         super().__init__(str, "a date such as 2026-07-31")
 
-    def read(self, document: Document, value: object, place: Path) -> object:
+    def read(self, document: Document, value: object, location: Path) -> object:
         if not isinstance(value, str):
-            return _wrong(document, place, self.words)
+            return _wrong(document, location, self.words)
         try:
             return date.fromisoformat(value)
         except ValueError:
-            return _wrong(document, place, self.words)
+            return _wrong(document, location, self.words)
 
 
 class _Choice(_Parser):
@@ -330,13 +332,13 @@ class _Choice(_Parser):
     def fits(self, value: object) -> bool:
         return any(value == option and type(value) is type(option) for option in self.options)
 
-    def read(self, document: Document, value: object, place: Path) -> object:
+    def read(self, document: Document, value: object, location: Path) -> object:
         if self.fits(value):
             return value
         from endpoints_gitops.model.suggestions import did_you_mean
 
         near = did_you_mean(value, map(str, self.options)) if isinstance(value, str) else ""
-        return _wrong(document, place, self.words + near)
+        return _wrong(document, location, self.words + near)
 
 
 class _List(_Parser):
@@ -350,12 +352,12 @@ class _List(_Parser):
     def fits(self, value: object) -> bool:
         return isinstance(value, list)
 
-    def read(self, document: Document, value: object, place: Path) -> object:
+    def read(self, document: Document, value: object, location: Path) -> object:
         if not isinstance(value, list):
-            return _wrong(document, place, self.words)
+            return _wrong(document, location, self.words)
         if isinstance(self.item, _Anything):
             return self.kind(value)
-        items = [self.item.read(document, item, (*place, index)) for index, item in enumerate(value)]
+        items = [self.item.read(document, item, (*location, index)) for index, item in enumerate(value)]
         return _INVALID if _INVALID in items else self.kind(items)
 
 
@@ -369,11 +371,11 @@ class _Fixed(_Parser):
     def fits(self, value: object) -> bool:
         return isinstance(value, list) and len(value) == len(self.items)
 
-    def read(self, document: Document, value: object, place: Path) -> object:
+    def read(self, document: Document, value: object, location: Path) -> object:
         if not isinstance(value, list) or len(value) != len(self.items):
-            return _wrong(document, place, self.words)
+            return _wrong(document, location, self.words)
         pairs = enumerate(zip(self.items, value, strict=True))
-        items = [parser.read(document, item, (*place, index)) for index, (parser, item) in pairs]
+        items = [parser.read(document, item, (*location, index)) for index, (parser, item) in pairs]
         return _INVALID if _INVALID in items else tuple(items)
 
 
@@ -389,14 +391,14 @@ class _Table(_Parser):
     def fits(self, value: object) -> bool:
         return isinstance(value, dict)
 
-    def read(self, document: Document, value: object, place: Path) -> object:
+    def read(self, document: Document, value: object, location: Path) -> object:
         if not isinstance(value, dict):
-            return _wrong(document, place, self.words)
+            return _wrong(document, location, self.words)
         is_valid = True
         parsed = {}
         for key, item in value.items():
-            is_valid &= self.key.read(document, key, (*place, key)) is not _INVALID
-            parsed[key] = self.value.read(document, item, (*place, key))
+            is_valid &= self.key.read(document, key, (*location, key)) is not _INVALID
+            parsed[key] = self.value.read(document, item, (*location, key))
             is_valid &= parsed[key] is not _INVALID
         return parsed if is_valid else _INVALID
 
@@ -414,22 +416,22 @@ class _Record(_Parser):
     def fits(self, value: object) -> bool:
         return isinstance(value, dict)
 
-    def read(self, document: Document, value: object, place: Path) -> object:
+    def read(self, document: Document, value: object, location: Path) -> object:
         if not isinstance(value, dict):
-            return _wrong(document, place, self.words)
+            return _wrong(document, location, self.words)
         is_valid = True
         parsed = {}
         for key, item in value.items():
             parser = self.hints.get(key)
             if parser is None:
-                document.add_unknown((*place, key), self.hints)
+                document.add_unknown((*location, key), self.hints)
                 is_valid = False
                 continue
-            parsed[key] = parser.read(document, item, (*place, key))
+            parsed[key] = parser.read(document, item, (*location, key))
             is_valid &= parsed[key] is not _INVALID
         for key in self.hints if document.is_complete else self.required:
             if key not in value:
-                document.add(place, f"missing key {key!r}")
+                document.add(location, f"missing key {key!r}")
                 is_valid = False
         return self.kind(**parsed) if is_valid else _INVALID
 
@@ -444,14 +446,14 @@ class _OneOf(_Parser):
     def fits(self, value: object) -> bool:
         return any(branch.fits(value) for branch in self.branches)
 
-    def read(self, document: Document, value: object, place: Path) -> object:
+    def read(self, document: Document, value: object, location: Path) -> object:
         branch = next((branch for branch in self.branches if branch.fits(value)), None)
         if branch is not None:
-            return branch.read(document, value, place)
+            return branch.read(document, value, location)
         others = [branch for branch in self.branches if branch is not _NOTHING]
         if len(others) == 1:
-            return others[0].read(document, value, place)
-        return _wrong(document, place, " or ".join(branch.words for branch in others))
+            return others[0].read(document, value, location)
+        return _wrong(document, location, " or ".join(branch.words for branch in others))
 
 
 class _Checked(_Parser):
@@ -465,12 +467,12 @@ class _Checked(_Parser):
     def fits(self, value: object) -> bool:
         return self.parser.fits(value)
 
-    def read(self, document: Document, value: object, place: Path) -> object:
-        parsed = self.parser.read(document, value, place)
+    def read(self, document: Document, value: object, location: Path) -> object:
+        parsed = self.parser.read(document, value, location)
         for check in self.checks if parsed is not _INVALID else ():
-            mistake = check.mistake(_name(place), parsed)
+            mistake = check.mistake(_name(location), parsed)
             if mistake is not None:
-                document.add(place, mistake)
+                document.add(location, mistake)
                 return _INVALID
         return parsed
 
@@ -529,17 +531,17 @@ def _simple_parser(hint: type) -> _Parser:
     raise TypeError(f"no file can hold a value of type {hint}")
 
 
-def _wrong(document: Document, place: Path, words: str) -> object:
+def _wrong(document: Document, location: Path, words: str) -> object:
     described = words.replace("a {table}", document.table_word)
-    name = _name(place) if place else document.name
-    document.add(place, f"{name} must be {described.replace('{table}', document.table)}")
+    name = _name(location) if location else document.name
+    document.add(location, f"{name} must be {described.replace('{table}', document.table)}")
     return _INVALID
 
 
-def _name(place: Path) -> str:
-    """A place for a message: the last key, with the indexes that follow it."""
-    keys = [index for index, part in enumerate(place) if isinstance(part, str)]
-    parts = [str(part) for part in place[keys[-1] if keys else 0 :]]
+def _name(location: Path) -> str:
+    """A location for a message: the last key, with the indexes that follow it."""
+    keys = [index for index, part in enumerate(location) if isinstance(part, str)]
+    parts = [str(part) for part in location[keys[-1] if keys else 0 :]]
     name = ".".join(parts)
     return name if name.isprintable() else repr(name)
 
@@ -549,35 +551,35 @@ def _json_positions(content: bytes, first_line: int) -> dict[Path, tuple[int, in
     text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
     positions: dict[Path, tuple[int, int]] = {}
     line, line_start, seen = first_line, 0, 0
-    for place, offset in _json_offsets(text):
+    for location, offset in _json_offsets(text):
         line += text.count("\n", seen, offset)
         line_start = max(line_start, text.rfind("\n", seen, offset) + 1)
-        positions.setdefault(place, (line, offset - line_start + 1))
+        positions.setdefault(location, (line, offset - line_start + 1))
         seen = offset
     return positions
 
 
 def _json_offsets(text: str) -> Iterator[tuple[Path, int]]:
-    """The place and offset of each key of an object, item of a list, and of the document itself."""
-    open_places: list[list[str | int]] = []
+    """The location and offset of each key of an object, item of a list, and of the document itself."""
+    open_containers: list[list[str | int]] = []
     is_key = False
     for token in re.finditer(_JSON_WORD, text):
         word, offset = token[0], token.start()
         if word in "}]":
-            open_places.pop()
+            open_containers.pop()
             is_key = False
         elif word == ",":
-            is_key = isinstance(open_places[-1][-1], str)
+            is_key = isinstance(open_containers[-1][-1], str)
             if not is_key:
-                open_places[-1][-1] = int(open_places[-1][-1]) + 1
+                open_containers[-1][-1] = int(open_containers[-1][-1]) + 1
         elif word == ":":
             is_key = False
         elif is_key:
-            open_places[-1][-1] = json.loads(word)
-            yield tuple(part[-1] for part in open_places), offset
+            open_containers[-1][-1] = json.loads(word)
+            yield tuple(part[-1] for part in open_containers), offset
         else:
-            place = tuple(part[-1] for part in open_places)
-            yield place, offset
+            location = tuple(part[-1] for part in open_containers)
+            yield location, offset
             if word in "{[":
-                open_places.append(["" if word == "{" else 0])
+                open_containers.append(["" if word == "{" else 0])
                 is_key = word == "{"

@@ -114,8 +114,10 @@ def _changed(before: Json, changes: Changes, file: str) -> Json:
     for path, value in changes.items():
         if value is not REMOVED:
             wanted = _with(wanted, path, value, file)
-    gone = [path for path, value in changes.items() if value is REMOVED]
-    for path in sorted(gone, key=lambda one: [(isinstance(part, int), part) for part in one], reverse=True):
+    removed = [path for path, value in changes.items() if value is REMOVED]
+    for path in sorted(
+        removed, key=lambda location: [(isinstance(part, int), part) for part in location], reverse=True
+    ):
         wanted = _without(wanted, path)
     return wanted
 
@@ -176,24 +178,26 @@ def _respelled_list(source: Source, path: Path, old: Sequence[Json], new: Sequen
     """From the end to the start, so that what is still to come keeps its index."""
     for start, end, new_start, new_end in reversed(_runs(old, new)):
         both = min(end - start, new_end - new_start)
-        for place in reversed(range(start + both, end)):
-            source = remove(_alone(source, (*path, place)), (*path, place))
-        for more, value in enumerate(new[new_start + both : new_end]):
-            source = add(_alone(source, path), (*path, start + both + more), value)
-        for place in range(both):
-            source = _respelled(source, (*path, start + place), old[start + place], new[new_start + place])
+        for index in reversed(range(start + both, end)):
+            source = remove(_alone(source, (*path, index)), (*path, index))
+        for extra, value in enumerate(new[new_start + both : new_end]):
+            source = add(_alone(source, path), (*path, start + both + extra), value)
+        for index in range(both):
+            source = _respelled(source, (*path, start + index), old[start + index], new[new_start + index])
     return source
 
 
 def _runs(old: Sequence[Json], new: Sequence[Json]) -> list[tuple[int, int, int, int]]:
     """Which items of the one list are which of the other: ends first, so that one changed item is one change."""
-    ours, theirs = [_identity(one) for one in old], [_identity(one) for one in new]
-    shorter = min(len(ours), len(theirs))
-    head = next((place for place in range(shorter) if ours[place] != theirs[place]), shorter)
-    tail = next((n for n in range(shorter - head) if ours[-1 - n] != theirs[-1 - n]), shorter - head)
-    middle = SequenceMatcher(None, ours[head : len(ours) - tail], theirs[head : len(theirs) - tail], autojunk=False)
+    old_names, new_names = [_identity(item) for item in old], [_identity(item) for item in new]
+    shorter = min(len(old_names), len(new_names))
+    head = next((index for index in range(shorter) if old_names[index] != new_names[index]), shorter)
+    tail = next((n for n in range(shorter - head) if old_names[-1 - n] != new_names[-1 - n]), shorter - head)
+    middle = SequenceMatcher(
+        None, old_names[head : len(old_names) - tail], new_names[head : len(new_names) - tail], autojunk=False
+    )
     runs = [(head + a, head + b, head + c, head + d) for _, a, b, c, d in middle.get_opcodes()]
-    return [(0, head, 0, head), *runs, (len(ours) - tail, len(ours), len(theirs) - tail, len(theirs))]
+    return [(0, head, 0, head), *runs, (len(old_names) - tail, len(old_names), len(new_names) - tail, len(new_names))]
 
 
 def _identity(item: Json) -> str:
@@ -204,29 +208,29 @@ def _identity(item: Json) -> str:
 def _alone(source: Source, path: Path) -> Source:
     """The source in which no alias outside of this place stands for anything in or around it."""
     while shared := _alias_of(source, path):
-        place, alias = shared
-        source = replace(source, place, _value(source.path, alias.target))
+        location, alias = shared
+        source = replace(source, location, _value(source.path, alias.target))
     return source
 
 
 def _alias_of(source: Source, path: Path) -> tuple[Path, AliasNode] | None:
     around = [_node(source, path[:depth]) for depth in range(len(path) + 1)]
     inside = _within(around[-1])
-    for place, alias in aliases(source):
-        is_outside = place[: len(path)] != path
+    for location, alias in aliases(source):
+        is_outside = location[: len(path)] != path
         if is_outside and (alias.target in inside or alias.target in around):
-            return place, alias
+            return location, alias
     return None
 
 
 def _within(root: Node) -> list[Node]:
-    found = [root]
-    for node in found:
+    nodes = [root]
+    for node in nodes:
         if isinstance(node, MappingNode):
-            found += [key for key, _ in node.pairs]
+            nodes += [key for key, _ in node.pairs]
         if isinstance(node, MappingNode | SequenceNode):
-            found += children(node)
-    return found
+            nodes += children(node)
+    return nodes
 
 
 def _node(source: Source, path: Path) -> Node:
@@ -293,9 +297,9 @@ def _reads_as(path: str, read: Reader, text: str, wanted: Json) -> bool:
         return False
 
 
-def _same(one: Json, other: Json) -> bool:
+def _same(value: Json, other: Json) -> bool:
     """Equal as JSON texts: 1, 1.0 and true are three values."""
-    return canonical(one) == canonical(other)
+    return canonical(value) == canonical(other)
 
 
 def _cannot(

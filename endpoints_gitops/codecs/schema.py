@@ -59,15 +59,15 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _texts() -> dict[str, dict[str, str]]:
     """The texts by class and field, from the source of the model."""
-    found: dict[str, dict[str, str]] = {}
+    texts: dict[str, dict[str, str]] = {}
     tree = ast.parse(inspect.getsource(definition))
-    for one in (node for node in tree.body if isinstance(node, ast.ClassDef)):
-        found[one.name] = {}
-        for field, below in pairwise(one.body):
+    for node in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        texts[node.name] = {}
+        for field, below in pairwise(node.body):
             match field, below:
                 case ast.AnnAssign(target=ast.Name(id=key)), ast.Expr(value=ast.Constant(value=str(text))):
-                    found[one.name][key] = inspect.cleandoc(text)
-    return found
+                    texts[node.name][key] = inspect.cleandoc(text)
+    return texts
 
 
 def _stated(key: str) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _plain(schema: Any) -> Any:  # noqa: ANN401 - JSON of any shape
     if not isinstance(schema, dict):
         return schema
     named = {
-        key: {name: _plain(one) for name, one in schema[key].items()}
+        key: {name: _plain(item_schema) for name, item_schema in schema[key].items()}
         for key in ("properties", "$defs")
         if key in schema
     }
@@ -99,16 +99,16 @@ def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
     branches = schema.get("anyOf", [])
     if len(branches) != 2 or branches[1] != {"type": "null"}:
         return schema
-    one = dict(branches[0])
-    if "enum" in one:
-        one["enum"] = [*one["enum"], None]
-    elif "const" in one:
-        one = {"enum": [one.pop("const"), None], **one}
-    if isinstance(one.get("type"), str):
-        one["type"] = [one["type"], "null"]
-    if not {"type", "enum"} & one.keys():
+    branch = dict(branches[0])
+    if "enum" in branch:
+        branch["enum"] = [*branch["enum"], None]
+    elif "const" in branch:
+        branch = {"enum": [branch.pop("const"), None], **branch}
+    if isinstance(branch.get("type"), str):
+        branch["type"] = [branch["type"], "null"]
+    if not {"type", "enum"} & branch.keys():
         return schema
-    return {**one, **{key: item for key, item in schema.items() if key != "anyOf"}}
+    return {**branch, **{key: item for key, item in schema.items() if key != "anyOf"}}
 
 
 if __name__ == "__main__":

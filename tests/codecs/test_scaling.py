@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from endpoints_gitops.codecs.definition import read_definition
-from endpoints_gitops.codecs.hogql_mistakes import check_query
+from endpoints_gitops.codecs.definition import check_query, read_definition
 from endpoints_gitops.codecs.lock import read_lock
 from endpoints_gitops.errors import InvalidInput, Problem, first_problems
 from endpoints_gitops.model.pin import Lock, Pin, Use

@@ -93,11 +93,11 @@ def key_text(key: Node) -> str:
 
 def entry(node: Node, key: str | int) -> tuple[Node, Node] | None:
     """The (key, value) nodes of a mapping's key, (item, item) of a sequence's index; merged keys come last."""
-    place = solid(node)
-    if isinstance(place, MappingNode) and isinstance(key, str):
-        return _pair(place, key)
-    if isinstance(place, SequenceNode) and isinstance(key, int) and 0 <= key < len(place.items):
-        return place.items[key], place.items[key]
+    collection = solid(node)
+    if isinstance(collection, MappingNode) and isinstance(key, str):
+        return _pair(collection, key)
+    if isinstance(collection, SequenceNode) and isinstance(key, int) and 0 <= key < len(collection.items):
+        return collection.items[key], collection.items[key]
     return None
 
 
@@ -108,9 +108,9 @@ def is_merge(key: Node) -> bool:
 
 def merged(value: Node) -> tuple[MappingNode, ...]:
     """The mappings that a `<<` brings in, the stronger first."""
-    place = solid(value)
-    items = place.items if isinstance(place, SequenceNode) else (place,)
-    return tuple(one for one in map(solid, items) if isinstance(one, MappingNode))
+    collection = solid(value)
+    items = collection.items if isinstance(collection, SequenceNode) else (collection,)
+    return tuple(source for source in map(solid, items) if isinstance(source, MappingNode))
 
 
 def _pair(mapping: MappingNode, key: str) -> tuple[Node, Node] | None:
@@ -118,7 +118,7 @@ def _pair(mapping: MappingNode, key: str) -> tuple[Node, Node] | None:
     if own is not None:
         return own
     sources = (source for name, value in mapping.pairs if is_merge(name) for source in merged(value))
-    return next((found for source in sources if (found := _pair(source, key))), None)
+    return next((pair for source in sources if (pair := _pair(source, key))), None)
 
 
 @lru_cache(maxsize=32)
@@ -135,26 +135,26 @@ _LARGEST_FOR_PYTHON: Final = 65_536
 
 def compose(path: str, text: str) -> SolidNode:
     """The one document of a file. Raises InvalidInput: not YAML, none or several, too deep, too large written out."""
-    seen = text.removeprefix(BOM)
+    content = text.removeprefix(BOM)
     try:
-        return _composed(path, c_events(seen))
+        return _composed(path, c_events(content))
     except YAMLError as error:
-        fault = error
-    if is_misread_flow(fault) and len(seen) <= _LARGEST_FOR_PYTHON:
+        failure = error
+    if is_misread_flow(failure) and len(content) <= _LARGEST_FOR_PYTHON:
         try:
-            return _composed(path, YAML(typ="safe", pure=True).parse(seen))
+            return _composed(path, YAML(typ="safe", pure=True).parse(content))
         except YAMLError:
-            raise InvalidInput((explain(path, seen, fault),)) from None
-    raise InvalidInput((explain(path, seen, fault),))
+            raise InvalidInput((explain(path, content, failure),)) from None
+    raise InvalidInput((explain(path, content, failure),))
 
 
 def compose_purely(path: str, text: str) -> SolidNode:
     """The same by ruamel.yaml's own parser: slow, and independent of the C parser. Raises InvalidInput."""
-    seen = text.removeprefix(BOM)
+    content = text.removeprefix(BOM)
     try:
-        return _composed(path, YAML(typ="safe", pure=True).parse(seen))
+        return _composed(path, YAML(typ="safe", pure=True).parse(content))
     except YAMLError as error:
-        raise InvalidInput((explain(path, seen, error),)) from None
+        raise InvalidInput((explain(path, content, error),)) from None
 
 
 def c_parser(text: str) -> Any:  # noqa: ANN401 - the C extension has no types
@@ -257,16 +257,16 @@ class _Composer:
         name = event.anchor
         if name not in self.anchors:
             self.refuse(event, "unknown-anchor", f"*{name} has no anchor: no &{name} comes before it")
-        found = self.anchors[name]
-        if found is None:
+        anchored = self.anchors[name]
+        if anchored is None:
             self.refuse(event, "alias-of-itself", f"*{name} is inside its own anchor")
-        self._check_depth(event, found.height)
-        self.weight += found.weight
+        self._check_depth(event, anchored.height)
+        self.weight += anchored.weight
         if self.weight > LARGEST_FILE:
             message = f"with its aliases expanded, this file has more than {LARGEST_FILE:,} characters"
             self.refuse(event, "too-large", message)
-        node = AliasNode(span=_span(event, event.end_mark.index), anchor=name, target=found.node)
-        self._add(node, weight=found.weight, height=found.height)
+        node = AliasNode(span=_span(event, event.end_mark.index), anchor=name, target=anchored.node)
+        self._add(node, weight=anchored.weight, height=anchored.height)
 
     def _check_depth(self, event: Any, height: int) -> None:  # noqa: ANN401 - as above
         if len(self.open) + height > DEEPEST:
@@ -369,11 +369,11 @@ def _telling_mark(error: Any) -> Any:  # noqa: ANN401 - ruamel.yaml has no types
 def _tab_problem(path: str, text: str, line: int) -> Problem | None:
     lines = text.split("\n")
     for number in (line, line + 1):
-        if number <= len(lines) and (found := _TAB_INDENT.match(lines[number - 1])):
+        if number <= len(lines) and (indent := _TAB_INDENT.match(lines[number - 1])):
             return Problem(
                 path=path,
                 line=number,
-                column=found.end(),
+                column=indent.end(),
                 message="this line is indented with a tab; YAML indents with spaces",
                 code="definition.tab",
                 fix="replace the tab with spaces",

@@ -107,42 +107,42 @@ class Reading:
         return tuple(self._found)
 
     def value(self, node: Node) -> Any:  # noqa: ANN401 - any JSON value
-        place = solid(node)
-        if isinstance(place, ScalarNode):
-            return self._scalar(place)
-        self._check_tag(place)
-        if isinstance(place, SequenceNode):
-            return [self.value(item) for item in place.items]
-        return self._mapping(place)
+        target = solid(node)
+        if isinstance(target, ScalarNode):
+            return self._scalar(target)
+        self._check_tag(target)
+        if isinstance(target, SequenceNode):
+            return [self.value(item) for item in target.items]
+        return self._mapping(target)
 
     def _mapping(self, node: MappingNode) -> dict[str, Any]:
         own: dict[str, Any] = {}
-        brought: dict[str, Any] = {}
+        inherited: dict[str, Any] = {}
         for key, value in node.pairs:
             if is_merge(key):
-                brought = self._merged(value) | brought
+                inherited = self._merged(value) | inherited
             elif self._is_new_key(key, own):
                 own[key_text(key)] = self.value(value)
-        return brought | own
+        return inherited | own
 
     def _merged(self, value: Node) -> dict[str, Any]:
         sources = merged(value)
         if not sources:
             self._add(value, "merge", "`<<` takes a mapping, or a list of mappings")
-        brought: dict[str, Any] = {}
+        inherited: dict[str, Any] = {}
         for source in sources:
-            brought = self._mapping(source) | brought
-        return brought
+            inherited = self._mapping(source) | inherited
+        return inherited
 
     def _is_new_key(self, key: Node, own: dict[str, Any]) -> bool:
         """Says what is wrong with a key; the first of several equal keys counts."""
-        place = solid(key)
-        if not isinstance(place, ScalarNode):
+        scalar = solid(key)
+        if not isinstance(scalar, ScalarNode):
             self._add(key, "key", "a key must be text, not a list or a mapping")
             return False
-        value = self._scalar(place)
+        value = self._scalar(scalar)
         if not isinstance(value, str):
-            self._add(key, "key", f"a key must be text, not {place.text or 'empty'}", f'write "{place.text}"')
+            self._add(key, "key", f"a key must be text, not {scalar.text or 'empty'}", f'write "{scalar.text}"')
         elif value in own:
             self._add(key, "duplicate-key", f"duplicate key {value!r}", "remove one of the two")
             return False

@@ -89,8 +89,8 @@ class QueryPlaces:
             line, column = line_and_column(self._sql, offset)
             return f"{self._sql_file}:{line}:{column}"
         offsets = self._known()
-        at = offsets[min(offset, len(offsets) - 1)] + (offset >= len(offsets)) if offsets else 0
-        line, column = line_and_column(self._text, at)
+        index = offsets[min(offset, len(offsets) - 1)] + (offset >= len(offsets)) if offsets else 0
+        line, column = line_and_column(self._text, index)
         return f"{self._path}:{line}:{column}"
 
     def _known(self) -> list[int]:
@@ -103,13 +103,13 @@ class QueryPlaces:
 
 
 def _lines(node: Node, prefix: str) -> Iterator[tuple[str, int]]:
-    place = solid(node)
-    if isinstance(place, SequenceNode):
-        for index, item in enumerate(place.items):
+    target = solid(node)
+    if isinstance(target, SequenceNode):
+        for index, item in enumerate(target.items):
             yield f"{prefix}{index}", item.span.line
             yield from _lines(item, f"{prefix}{index}.")
-    elif isinstance(place, MappingNode):
-        yield from _mapping_lines(place, prefix)
+    elif isinstance(target, MappingNode):
+        yield from _mapping_lines(target, prefix)
 
 
 def _mapping_lines(node: MappingNode, prefix: str) -> Iterator[tuple[str, int]]:
@@ -127,10 +127,10 @@ def nearest(root: Node, path: Path) -> tuple[Path, Node, Node]:
     """As much of the path as the file has, with the nodes of the last key and of its value."""
     key, value = root, root
     for depth, part in enumerate(path):
-        found = entry(value, part)
-        if found is None:
+        pair = entry(value, part)
+        if pair is None:
             return path[:depth], key, value
-        key, value = found
+        key, value = pair
     return path, key, value
 
 
@@ -139,23 +139,23 @@ def place_in_scalar(text: str, node: ScalarNode, offset: int) -> tuple[int, int]
 
     Exact for every character that is not blank; a blank that stands for a folded line break is placed at that break.
     """
-    seen = text.removeprefix(BOM)
-    offsets = _offsets(seen, node) or [node.span.start]
-    place = offsets[min(offset, len(offsets) - 1)] + (offset >= len(node.text))
-    return line_and_column(seen, place)
+    content = text.removeprefix(BOM)
+    offsets = _offsets(content, node) or [node.span.start]
+    index = offsets[min(offset, len(offsets) - 1)] + (offset >= len(node.text))
+    return line_and_column(content, index)
 
 
 def _offsets(text: str, node: ScalarNode) -> list[int]:
     """The offset in the file of each character of a scalar's value."""
     written = list(_written(text, node))
-    found, place, position = [], node.span.start, 0
+    offsets, latest, position = [], node.span.start, 0
     for character in node.text:
         position = _next(written, position, character)
         if position < len(written):
-            place = written[position][0]
+            latest = written[position][0]
             position += 1
-        found.append(place)
-    return found
+        offsets.append(latest)
+    return offsets
 
 
 def _next(written: list[tuple[int, str]], position: int, character: str) -> int:
@@ -171,16 +171,16 @@ def _written(text: str, node: ScalarNode) -> Iterator[tuple[int, str]]:
     """The characters between the indicators of a scalar, unescaped, with their offsets in the file."""
     start, end = _body(text, node)
     pattern = {'"': _DOUBLE_QUOTED, "'": _SINGLE_QUOTED}.get(node.style, _AS_IT_IS)
-    for found in pattern.finditer(text, start, end):
-        character = _unescaped(found, node.style)
+    for match in pattern.finditer(text, start, end):
+        character = _unescaped(match, node.style)
         if character:
-            yield found.start(), character
+            yield match.start(), character
 
 
-def _unescaped(found: re.Match[str], style: str) -> str:
-    escape = found[1] if style == '"' else None
+def _unescaped(match: re.Match[str], style: str) -> str:
+    escape = match[1] if style == '"' else None
     if escape is None:
-        return found[0][0]
+        return match[0][0]
     if escape[0] in "xuU" and len(escape) > 1:
         return chr(int(escape[1:], 16))
     return "" if escape[0] in "\r\n" else _ESCAPES.get(escape, escape)
@@ -197,6 +197,6 @@ def content_start(text: str, node: SolidNode) -> int:
     """Where a node's own first character stands, behind its anchor and tag."""
     start = node.span.start
     for _ in range((node.anchor is not None) + (node.tag is not None)):
-        found = _PROPERTY.match(text, start, node.span.end)
-        start = found.end() if found else start
+        match = _PROPERTY.match(text, start, node.span.end)
+        start = match.end() if match else start
     return start

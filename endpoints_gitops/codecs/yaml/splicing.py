@@ -111,7 +111,7 @@ def own_index(container: Collection, part: str | int) -> int | None:
     """Where in the collection a key or item is; None where it is not, or comes in by `<<`."""
     if isinstance(container, SequenceNode):
         return part if isinstance(part, int) and part < len(container.items) else None
-    return next((place for place, (key, _) in enumerate(container.pairs) if key_text(key) == part), None)
+    return next((index for index, (key, _) in enumerate(container.pairs) if key_text(key) == part), None)
 
 
 def start_of(text: str, container: Collection, index: int) -> int:
@@ -154,25 +154,25 @@ def with_comments_above(text: str, line: int, column: int) -> int:
     return line
 
 
-def line_end(text: str, place: int) -> int:
+def line_end(text: str, offset: int) -> int:
     """Where the line ends, before its break."""
-    end = text.find("\n", place)
+    end = text.find("\n", offset)
     return len(text) if end < 0 else end - (text[end - 1 : end] == "\r")
 
 
 def header_end(text: str, node: Node) -> int | None:
     """Behind the `|-` of a block text; None for everything else."""
-    found = _header(text, node)
-    return found.end() if found else None
+    header = _header(text, node)
+    return header.end() if header else None
 
 
 def block_width(text: str, node: Node, column: int) -> int:
     """How far a block text is indented below its key or dash; 0 for everything else."""
-    found = _header(text, node)
-    if found is None:
+    header = _header(text, node)
+    if header is None:
         return 0
-    digit = found[1].strip("-+")
-    return int(digit) if digit else max(_indent(text, node, found.end()) - column, 0)
+    digit = header[1].strip("-+")
+    return int(digit) if digit else max(_indent(text, node, header.end()) - column, 0)
 
 
 def aliases(source: Source) -> Iterator[tuple[Path, AliasNode]]:
@@ -228,11 +228,11 @@ def _indent(text: str, node: Node, header: int) -> int:
     return next((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), 0)
 
 
-def _token(text: str, place: int) -> int:
+def _token(text: str, offset: int) -> int:
     """The next character that is neither blank nor in a comment."""
-    found = _GAP.match(text, place)
-    assert found, "it matches nothing too"
-    return found.end()
+    gap = _GAP.match(text, offset)
+    assert gap, "it matches nothing too"
+    return gap.end()
 
 
 def _layout(text: str, root: SolidNode) -> Layout:
@@ -247,10 +247,10 @@ def _layout(text: str, root: SolidNode) -> Layout:
 
 def _steps(text: str, root: Node) -> Iterator[tuple[Node, int]]:
     """How much further right than its parent's keys each block collection in a block mapping stands."""
-    found = [root]
-    for node in found:
+    nodes = [root]
+    for node in nodes:
         if isinstance(node, MappingNode | SequenceNode) and not node.flow:
-            found += children(node)
+            nodes += children(node)
             for child in children(node) if isinstance(node, MappingNode) else ():
                 if isinstance(child, MappingNode | SequenceNode) and not child.flow:
                     yield child, column_of(text, child) - column_of(text, node)
@@ -262,17 +262,17 @@ _BLANK_LINES: Final = re.compile(r"(?:\r?\n[ \t]*)*(?=\r?\n)")
 
 def replace(source: Source, path: Path, value: Json) -> Source:
     """Another value in a place that is there. A tag goes; an anchor stays, but not for a collection beside a dash."""
-    at = spot(source, path)
-    anchor = f"&{at.node.anchor} " if not isinstance(at.node, AliasNode) and at.node.anchor else ""
-    style = at.node.style if isinstance(at.node, ScalarNode) else ""
-    if at.container.flow:
-        return _replace_in_flow(source, at, anchor + inline(value, style=style, flow=True))
-    if isinstance(at.container, SequenceNode) and isinstance(value, Mapping | list | tuple):
+    target = spot(source, path)
+    anchor = f"&{target.node.anchor} " if not isinstance(target.node, AliasNode) and target.node.anchor else ""
+    style = target.node.style if isinstance(target.node, ScalarNode) else ""
+    if target.container.flow:
+        return _replace_in_flow(source, target, anchor + inline(value, style=style, flow=True))
+    if isinstance(target.container, SequenceNode) and isinstance(value, Mapping | list | tuple):
         anchor = ""
-    written = _written(source, at, value, style)
-    if not written.body and not at.is_empty and not _is_block(source, at.node):
-        return source.edited(at.node.span.start, at.node.span.end, anchor + written.head)
-    return _replace_lines(source, at, anchor, written)
+    written = _written(source, target, value, style)
+    if not written.body and not target.is_empty and not _is_block(source, target.node):
+        return source.edited(target.node.span.start, target.node.span.end, anchor + written.head)
+    return _replace_lines(source, target, anchor, written)
 
 
 def add(source: Source, path: Path, value: Json, order: Sequence[str] = ()) -> Source:
@@ -289,33 +289,33 @@ def add(source: Source, path: Path, value: Json, order: Sequence[str] = ()) -> S
     if index == 0:
         start = start_of(source.text, container, 0)
         return source.edited(start, start, newline.join([*lines, " " * column])[column:])
-    place = end_with_comments(source.text, container, index - 1)
-    return _edited_lines(source, place, place, ["", *lines])
+    offset = end_with_comments(source.text, container, index - 1)
+    return _edited_lines(source, offset, offset, ["", *lines])
 
 
 def remove(source: Source, path: Path) -> Source:
     """Without a key or item, and without the comment lines directly above it; above a file's first key they stay."""
-    at, text = spot(source, path), source.text
-    if len(children(at.container)) == 1:
-        return replace(source, path[:-1], {} if isinstance(at.container, MappingNode) else [])
-    if at.container.flow:
-        return _remove_in_flow(source, at)
-    start = start_of(text, at.container, at.index)
+    target, text = spot(source, path), source.text
+    if len(children(target.container)) == 1:
+        return replace(source, path[:-1], {} if isinstance(target.container, MappingNode) else [])
+    if target.container.flow:
+        return _remove_in_flow(source, target)
+    start = start_of(text, target.container, target.index)
     line = text.rfind("\n", 0, start) + 1
     if text[line:start].strip():
-        return source.edited(start, start_of(text, at.container, at.index + 1), "")
-    is_first_of_file = len(path) == 1 and at.index == 0
-    line = line if is_first_of_file else with_comments_above(text, line, at.column)
-    end = end_with_comments(text, at.container, at.index)
+        return source.edited(start, start_of(text, target.container, target.index + 1), "")
+    is_first_of_file = len(path) == 1 and target.index == 0
+    line = line if is_first_of_file else with_comments_above(text, line, target.column)
+    end = end_with_comments(text, target.container, target.index)
     below = text.find("\n", end) + 1
     return source.edited(line, below, "") if below else source.edited(line_end(text, line - 1), end, "")
 
 
-def _written(source: Source, at: Spot, value: Json, style: str) -> Written:
-    width = block_width(source.text, at.node, at.column)
-    if isinstance(at.container, MappingNode):
-        return block(value, parent=at.column, layout=source.layout, style=style, width=width)
-    return listed(value, column=at.column, layout=source.layout, style=style, width=width)
+def _written(source: Source, target: Spot, value: Json, style: str) -> Written:
+    width = block_width(source.text, target.node, target.column)
+    if isinstance(target.container, MappingNode):
+        return block(value, parent=target.column, layout=source.layout, style=style, width=width)
+    return listed(value, column=target.column, layout=source.layout, style=style, width=width)
 
 
 def _is_block(source: Source, node: Node) -> bool:
@@ -324,33 +324,33 @@ def _is_block(source: Source, node: Node) -> bool:
     return not isinstance(node, AliasNode) and not node.flow
 
 
-def _replace_lines(source: Source, at: Spot, anchor: str, written: Written) -> Source:
+def _replace_lines(source: Source, target: Spot, anchor: str, written: Written) -> Source:
     """From behind the colon or dash to the end of the value's last line; a comment beside the value stays."""
-    text, start = source.text, at.node.span.start
-    beside = not at.is_empty and "\n" not in text[at.after : start]
-    gap = text[at.after : start] if beside else " "
-    tail = _tail(source, at)
+    text, start = source.text, target.node.span.start
+    beside = not target.is_empty and "\n" not in text[target.after : start]
+    gap = text[target.after : start] if beside else " "
+    tail = _tail(source, target)
     head = (gap + anchor + written.head).rstrip() + (tail if tail.strip() else "")
-    end = max(line_end(text, at.after), line_end(text, at.end))
-    return _edited_lines(source, at.after, end, [head, *written.body])
+    end = max(line_end(text, target.after), line_end(text, target.end))
+    return _edited_lines(source, target.after, end, [head, *written.body])
 
 
-def _tail(source: Source, at: Spot) -> str:
+def _tail(source: Source, target: Spot) -> str:
     """What stands behind the value on its first line: blanks and a comment, if anything."""
-    text, place = source.text, at.end
-    header = header_end(text, at.node)
+    text, offset = source.text, target.end
+    header = header_end(text, target.node)
     if header is not None:
-        place = header
-    elif _is_block(source, at.node) and _starts_below(text, at):
-        found = _PROPERTIES.match(text, at.after)
-        place = found.end() if found else at.after
-    return text[place : line_end(text, place)]
+        offset = header
+    elif _is_block(source, target.node) and _starts_below(text, target):
+        properties = _PROPERTIES.match(text, target.after)
+        offset = properties.end() if properties else target.after
+    return text[offset : line_end(text, offset)]
 
 
-def _starts_below(text: str, at: Spot) -> bool:
+def _starts_below(text: str, target: Spot) -> bool:
     """Whether a block collection begins on a line under its key, not beside the dash."""
-    node = at.node
-    return isinstance(node, MappingNode | SequenceNode) and "\n" in text[at.after : start_of(text, node, 0)]
+    node = target.node
+    return isinstance(node, MappingNode | SequenceNode) and "\n" in text[target.after : start_of(text, node, 0)]
 
 
 def _edited_lines(source: Source, start: int, end: int, lines: Sequence[str]) -> Source:
@@ -360,11 +360,11 @@ def _edited_lines(source: Source, start: int, end: int, lines: Sequence[str]) ->
     return source.edited(start, end, source.layout.newline.join(lines))
 
 
-def _replace_in_flow(source: Source, at: Spot, written: str) -> Source:
-    span = at.node.span
-    if at.is_empty:
-        written = f" {written}" if source.text[at.after - 1 : at.after] == ":" else f": {written}"
-        return source.edited(at.after, at.after, written)
+def _replace_in_flow(source: Source, target: Spot, written: str) -> Source:
+    span = target.node.span
+    if target.is_empty:
+        written = f" {written}" if source.text[target.after - 1 : target.after] == ":" else f": {written}"
+        return source.edited(target.after, target.after, written)
     return source.edited(span.start, span.end, written)
 
 
@@ -373,25 +373,25 @@ def _add_in_flow(source: Source, container: Collection, index: int, part: str | 
     if isinstance(part, str):
         written = f"{inline(part, flow=True)}: {written}"
     if not children(container):
-        place = container.span.end - 1
+        offset = container.span.end - 1
     elif index == 0:
-        place, written = start_of(source.text, container, 0), f"{written}, "
+        offset, written = start_of(source.text, container, 0), f"{written}, "
     else:
-        place, written = spot_in(source.text, container, index - 1).end, f", {written}"
-    return source.edited(place, place, written)
+        offset, written = spot_in(source.text, container, index - 1).end, f", {written}"
+    return source.edited(offset, offset, written)
 
 
-def _remove_in_flow(source: Source, at: Spot) -> Source:
-    if at.index + 1 < len(children(at.container)):
-        start = start_of(source.text, at.container, at.index)
-        return source.edited(start, start_of(source.text, at.container, at.index + 1), "")
-    return source.edited(spot_in(source.text, at.container, at.index - 1).end, at.end, "")
+def _remove_in_flow(source: Source, target: Spot) -> Source:
+    if target.index + 1 < len(children(target.container)):
+        start = start_of(source.text, target.container, target.index)
+        return source.edited(start, start_of(source.text, target.container, target.index + 1), "")
+    return source.edited(spot_in(source.text, target.container, target.index - 1).end, target.end, "")
 
 
 def _index_for(container: Collection, key: str, order: Sequence[str]) -> int:
     """Behind the nearest of the keys that come before it, else before the nearest that comes after, else at the end."""
     present = [key_text(name) for name, _ in container.pairs] if isinstance(container, MappingNode) else []
-    place = order.index(key) if key in order else len(order)
-    before = [present.index(one) + 1 for one in order[:place] if one in present]
-    after = [present.index(one) for one in order[place:] if one in present]
+    rank = order.index(key) if key in order else len(order)
+    before = [present.index(name) + 1 for name in order[:rank] if name in present]
+    after = [present.index(name) for name in order[rank:] if name in present]
     return before[-1] if before else (after[0] if after else len(present))

@@ -134,8 +134,8 @@ def _quoted(text: str, style: str, *, flow: bool) -> str:
     return f'"{_ESCAPED.sub(_escape, text)}"'
 
 
-def _escape(found: re.Match[str]) -> str:
-    character = found[0]
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
     code = ord(character)
     if character in _ESCAPES:
         return _ESCAPES[character]
