@@ -28,9 +28,9 @@ type ReadBeside = Callable[[str], bytes]
 def read_definition(path: str, content: bytes, read_beside: ReadBeside, *, is_parsed: bool = True) -> LoadedDefinition:
     """The definition that a file holds.
 
-    `path` is what messages name. `read_beside` gets the text of `query_file` and returns that file's bytes; an OSError
-    or EndpointsError that it raises becomes a problem of this file. Without `is_parsed` the HogQL is not parsed,
-    which the definition says under `unchecked`. Raises InvalidInput with every problem of the file.
+    `path` names the file in messages. `read_beside` gets the text of `query_file` and returns that file's bytes; an
+    OSError or EndpointsError that it raises becomes a problem of this file. Without `is_parsed` the HogQL is not
+    parsed, and `unchecked` of the definition says so. Raises InvalidInput with every problem of the file.
     """
     file = _File(path=path, text=decode(path, content))
     value = _value(file)
@@ -52,7 +52,7 @@ def read_definition(path: str, content: bytes, read_beside: ReadBeside, *, is_pa
 
 @dataclass(slots=True, kw_only=True)
 class _File:
-    """A file and what was found wrong in it. The tree is built when the first problem asks for a place."""
+    """A file and its problems. The tree is built when the first problem needs a position."""
 
     path: str
     text: str
@@ -80,7 +80,7 @@ class _File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Query:
-    """`key` is where the SQL stands in the definition; `file` is the path of the `.sql` file that holds it instead."""
+    """`key` leads to the SQL in the definition; `file` is the path of the `.sql` file that holds it instead."""
 
     sql: str
     key: Path
@@ -111,7 +111,7 @@ def _validated(file: _File, value: dict[str, Any]) -> Definition | None:
 
 
 def _query(file: _File, value: dict[str, Any], read_beside: ReadBeside) -> _Query | None:
-    """The HogQL of a definition that may be wrong otherwise; None where there is none to check."""
+    """The HogQL of a definition that may have other mistakes; None where it has none."""
     node = value.get("query_definition")
     if isinstance(node, dict):
         sql = node.get("query") if node.get("kind") == "HogQLQuery" else None
@@ -175,7 +175,7 @@ def _problem_in_sql(file: _File, query: _Query, mistake: QueryMistake, offset: i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryMistake:
-    """`offset` is a place in the SQL; None where the variable at `index` of the list is meant."""
+    """A mistake at an offset in the SQL; without one, in the variable at `index` of the definition's list."""
 
     code: str
     message: str
@@ -186,14 +186,17 @@ class QueryMistake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryCheck:
-    """`unchecked` says why the HogQL could not be looked at; None when it was."""
+    """The result of a check. `unchecked` says why the HogQL could not be parsed; None when it was."""
 
     mistakes: tuple[QueryMistake, ...] = ()
     unchecked: str | None = None
 
 
 def check_query(sql: str, declared: Sequence[str]) -> QueryCheck:
-    """Syntax, and variables that are declared but never used: the server drops those without a word."""
+    """Check the syntax, and find variables that are declared twice or never used: the server drops the latter silently.
+
+    `declared` are the names of the definition's list of variables, empty for a variable without one.
+    """
     doubled = tuple(_doubled(declared))
     try:
         tree = parse(sql)
@@ -221,7 +224,7 @@ def _doubled(declared: Sequence[str]) -> Iterator[QueryMistake]:
 
 
 def _unused(declared: Sequence[str], used: Sequence[str]) -> Iterator[QueryMistake]:
-    """Names that the model refuses already are not told twice. A likeness is looked for the first ones alone."""
+    """Unused variables, but for names that the model refuses already. Only the first ones get a suggestion."""
     positions = {name: index for index, name in reversed(list(enumerate(declared)))}
     queried = frozenset(used)
     undeclared = [name for name in used if name not in positions]

@@ -1,4 +1,4 @@
-"""What a new definition says of an endpoint that the server has: everything that is not the server's default."""
+"""The keys of a new definition for an endpoint of the server: everything that is not the server's default."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.freshness import DEFAULT_SECONDS, schedule_word
 from endpoints_gitops.model.json import Json
 
-_NEVER_WRITTEN: Final = frozenset(("variables", "version"))  # a list of its own says them; the server's own mark
+_NEVER_WRITTEN: Final = frozenset(("variables", "version"))  # they have a list of their own; the server sets it
 _OFF_BY_DEFAULT: Final = ("explain", "sendRawQuery")
 
 
 def definition_values(endpoint: Endpoint, variables: Mapping[str, InsightVariable]) -> Mapping[str, Json]:
-    """The keys of a definition, in the order of the model, with which the endpoint and the file mean the same.
+    """The keys of a definition that is equal to the endpoint, in the order of the model.
 
-    `variables` are the project's shared ones by id. A HogQL node that is more than its text is kept whole, as
-    `query_definition`; its variables stand in the list all the same, for their ids are those of one project.
+    `variables` are the project's shared variables by id. A HogQL node with more than its text becomes a
+    `query_definition`; its variables are listed all the same, because their ids are those of one project.
     """
     values: dict[str, Json] = {
         "name": endpoint.name,
@@ -39,7 +39,7 @@ def definition_values(endpoint: Endpoint, variables: Mapping[str, InsightVariabl
 
 
 def _is_kept(endpoint: Endpoint) -> bool:
-    """Whether there is a table, or will be; on an inactive endpoint there is none (docs/server.md#versions)."""
+    """Whether the endpoint has a table or will have one; an inactive endpoint has none (docs/server.md#versions)."""
     return endpoint.is_active and (endpoint.materialization.is_on or endpoint.is_materialized)
 
 
@@ -53,13 +53,13 @@ def _query(endpoint: Endpoint) -> dict[str, Json]:
 
 
 def _with_line_feeds(sql: str) -> str:
-    """Browsers end lines with CRLF. Inside of a quoted text that is part of the query, and stays."""
+    """The SQL without the CRLF of browsers; inside of a quoted text it is part of the query, and stays."""
     bare = sql.replace("\r\n", "\n")
     return bare if bare != sql and canonical_sql(bare) == canonical_sql(sql) else sql
 
 
 def _kind_first(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
-    """The server sorts the keys; a person reads first what kind of thing this is."""
+    """The value with `kind` as the first key of each object, for people; the server sorts the keys."""
     if isinstance(value, list):
         return [_kind_first(item) for item in value]
     if not isinstance(value, Mapping):
@@ -68,7 +68,7 @@ def _kind_first(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
 
 
 def _used_entries(endpoint: Endpoint) -> Iterator[Mapping[str, Any]]:
-    """The stored variables in the order in which the query uses them; those that it does not use are no part of it."""
+    """The stored variables that the query uses, in the order in which it uses them."""
     stored = endpoint.query.get("variables") if endpoint.sql is not None else None
     candidates = stored.values() if isinstance(stored, Mapping) else ()
     entries = {
@@ -91,7 +91,7 @@ def _variable(entry: Mapping[str, Any], variables: Mapping[str, InsightVariable]
         guessed = {"name": name, "type": str(_guessed(value))}
         return guessed | ({} if value is None else {"default": value})
     keys: dict[str, Json] = {"name": name, "type": str(shared.type)}
-    # Without a default the shared one counts, so null has to be said only where that is something else.
+    # Without a default the shared one counts, so null is written only where the shared default is something else.
     if value is not None or shared.default_value is not None:
         keys["default"] = value
     if shared.name != name:
@@ -104,7 +104,7 @@ def _variable(entry: Mapping[str, Any], variables: Mapping[str, InsightVariable]
 
 
 def _guessed(value: Json) -> VariableType:
-    """For a variable that the project no longer has, whose type only the value can tell."""
+    """The type of a variable that the project no longer has, from its value."""
     if isinstance(value, bool):
         return VariableType.BOOLEAN
     if isinstance(value, int | float):
@@ -113,7 +113,9 @@ def _guessed(value: Json) -> VariableType:
 
 
 def _serving(endpoint: Endpoint) -> dict[str, Json]:
-    """Freshness is the schedule of what is materialised. Seconds that no schedule has cannot be said, and are left."""
+    """Materialisation with its schedule, else freshness. Seconds that no schedule has cannot be written, and are left
+    out.
+    """
     seconds = endpoint.data_freshness_seconds
     word = None if seconds is None else schedule_word(seconds)
     if _is_kept(endpoint):

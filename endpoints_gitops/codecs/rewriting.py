@@ -1,7 +1,7 @@
-"""A definition file with other values, in which everything else keeps its bytes; and new files.
+"""Changes to the values of a definition file, in which everything else keeps its bytes; and new files.
 
-The text is spliced where values differ, then read again by two parsers: only what means exactly what was wanted is
-returned.
+The text is edited where values differ, then read again by two parsers. It is returned only if both read exactly the
+wanted value.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ class Removed(Enum):
 
 
 REMOVED: Final = Removed.REMOVED
-"""In changes: the key or item is to go."""
+"""In changes: remove the key or item."""
 
 type Changes = Mapping[Path, Json | Removed]
 type Reader = Callable[[str, str], Node]
 
 
 class CannotRewrite(EndpointsError):
-    """No text was found that means what was wanted; nothing was written."""
+    """No edit was found that gives the file the wanted value; nothing was written."""
 
     code = "definition.rewrite"
     exit_code = ExitCode.USAGE
@@ -60,10 +60,10 @@ class CannotRewrite(EndpointsError):
 def rewrite(content: bytes, changes: Changes, *, path: str) -> bytes:
     """The file with these values at these paths; the same bytes where nothing differs.
 
-    A path names a place in the file as it is, also where other changes move it. Missing mappings on the way to a new
-    key are made; what is to go and is not there is no change. Values that other places share by an alias are written
-    out there first. Raises InvalidInput for a file that cannot be read, CannotRewrite where the result would not be
-    what was wanted.
+    A path names a position in the file before any of the changes. Mappings that are missing on the way to a new key are
+    created; removing what does not exist changes nothing. A value that an alias shares with other positions is written
+    out there first. Raises InvalidInput for a file that cannot be read, CannotRewrite where no edit gives the wanted
+    value.
     """
     text = decode(path, content)
     if "\r" in text and "\n" not in text:  # the line breaks of old Macs: read and written as lines all the same
@@ -87,7 +87,8 @@ def rewrite(content: bytes, changes: Changes, *, path: str) -> bytes:
 def new_file(values: Mapping[str, Json], *, schema: str = SCHEMA_URL) -> bytes:
     """A new definition: the editor's schema line, then the keys in the order of the model, SQL as readable text.
 
-    `schema` is where an editor finds the schema: an address, or a path from the new file.
+    `schema` is the address of the schema, or its path from the new file. Raises CannotRewrite for values that YAML has
+    no text for.
     """
     ordered = {key: values[key] for key in Definition.model_fields if key in values} | dict(values)
     lines = [f"# yaml-language-server: $schema={schema}"]
@@ -109,7 +110,7 @@ def _value(path: str, root: Node) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def _changed(before: Json, changes: Changes, file: str) -> Json:
-    """Values first, then what goes, the later items of a list before the earlier ones."""
+    """The value after the changes: new values first, then removals, from the end of a list to its start."""
     wanted = before
     for path, value in changes.items():
         if value is not REMOVED:
@@ -133,7 +134,7 @@ def _with(value: Json, path: Path, new: Any, file: str) -> Json:  # noqa: ANN401
     if isinstance(part, int) and isinstance(known_items, list) and part <= len(known_items):
         item = known_items[part] if part < len(known_items) else None
         return [*known_items[:part], _with(item, rest, new, file), *known_items[part + 1 :]]
-    raise _cannot(file, f"there is no place for {part!r} in it")
+    raise _cannot(file, f"it has no place for {part!r}")
 
 
 def _without(value: Json, path: Path) -> Json:
@@ -147,7 +148,7 @@ def _without(value: Json, path: Path) -> Json:
 
 
 def _respelled(source: Source, path: Path, old: Json, new: Json) -> Source:
-    """The source with `new` at a path where it has `old`: as deep down as the two have anything in common."""
+    """The source with `new` at a path where it has `old`; what both have in common is not touched."""
     if _same(old, new):
         return source
     node = _node(source, path)
@@ -175,7 +176,7 @@ def _respelled_mapping(source: Source, path: Path, old: Mapping[str, Json], new:
 
 
 def _respelled_list(source: Source, path: Path, old: Sequence[Json], new: Sequence[Json]) -> Source:
-    """From the end to the start, so that what is still to come keeps its index."""
+    """The source with another list, edited from the end to the start, so that earlier items keep their indexes."""
     for start, end, new_start, new_end in reversed(_runs(old, new)):
         both = min(end - start, new_end - new_start)
         for index in reversed(range(start + both, end)):
@@ -188,7 +189,7 @@ def _respelled_list(source: Source, path: Path, old: Sequence[Json], new: Sequen
 
 
 def _runs(old: Sequence[Json], new: Sequence[Json]) -> list[tuple[int, int, int, int]]:
-    """Which items of the one list are which of the other: ends first, so that one changed item is one change."""
+    """Which ranges of two lists correspond. Equal ends are matched first, so that one changed item is one change."""
     old_names, new_names = [_identity(item) for item in old], [_identity(item) for item in new]
     shorter = min(len(old_names), len(new_names))
     head = next((index for index in range(shorter) if old_names[index] != new_names[index]), shorter)
@@ -201,12 +202,12 @@ def _runs(old: Sequence[Json], new: Sequence[Json]) -> list[tuple[int, int, int,
 
 
 def _identity(item: Json) -> str:
-    """What makes it the same item although something in it changed: its name, if it has one."""
+    """What identifies an item in both lists: its name, if it has one, else its value."""
     return canonical(item["name"] if isinstance(item, Mapping) and "name" in item else item)
 
 
 def _alone(source: Source, path: Path) -> Source:
-    """The source in which no alias outside of this place stands for anything in or around it."""
+    """The source in which no alias elsewhere shares the value at a path, a part of it, or a collection around it."""
     while shared := _alias_of(source, path):
         location, alias = shared
         source = replace(source, location, _value(source.path, alias.target))
@@ -254,13 +255,13 @@ def _is_in_flow(source: Source, path: Path) -> bool:
 
 
 def _order(path: Path, new: Mapping[str, Json]) -> Sequence[str]:
-    """The order of the model where it knows the keys, else the one that they come in."""
+    """The order of the model's keys at a path, else the order of the new mapping."""
     model = annotation_at(path)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else list(new)
 
 
 def _endings(before: str, after: str) -> list[str]:
-    """The text as the file ended before, and with the break that a block text at its end may need."""
+    """The text with the end that the file had, and with the line break that a block text at the end may need."""
     newline = "\r\n" if "\r\n" in before else "\n"
     if before.endswith("\n"):
         return [after, after + newline]
@@ -269,12 +270,12 @@ def _endings(before: str, after: str) -> list[str]:
 
 
 def _readers(path: str, text: str, value: Json) -> tuple[Reader, ...]:
-    """The readers that take a text for this value. The second one refuses some valid texts: a tab before a value."""
+    """The readers that read this value from a text. The second one refuses some valid texts: a tab before a value."""
     return tuple(read for read in (compose, compose_purely) if read is compose or _reads_as(path, read, text, value))
 
 
 def _proven(path: str, mark: str, texts: Sequence[str], wanted: Json, readers: Sequence[Reader]) -> bytes:
-    """The first of these texts that is read as the wanted value."""
+    """The first of these texts that the readers read as the wanted value. Raises CannotRewrite where none is."""
     for text in texts:
         content = _read_back(path, text, wanted, readers)
         if content is not None:
@@ -285,7 +286,7 @@ def _proven(path: str, mark: str, texts: Sequence[str], wanted: Json, readers: S
 def _read_back(
     path: str, text: str, wanted: Json, readers: Sequence[Reader] = (compose, compose_purely)
 ) -> bytes | None:
-    """The text as bytes if all readers take it for the wanted value."""
+    """The text as bytes if all readers read the wanted value from it, else None."""
     return text.encode() if all(_reads_as(path, read, text, wanted) for read in readers) else None
 
 
@@ -298,7 +299,7 @@ def _reads_as(path: str, read: Reader, text: str, wanted: Json) -> bool:
 
 
 def _same(value: Json, other: Json) -> bool:
-    """Equal as JSON texts: 1, 1.0 and true are three values."""
+    """Whether two values are equal as JSON text: 1, 1.0 and true are three values."""
     return canonical(value) == canonical(other)
 
 

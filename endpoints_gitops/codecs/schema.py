@@ -1,7 +1,7 @@
-"""The JSON Schema of a definition file, made from the model: for editors, and for validators that do without us.
+"""The JSON Schema of a definition file, generated from the model, for editors and other validators.
 
-It says what one document may hold. What takes more than the document (the query's syntax, a name that two files share,
-two spellings of freshness that disagree) is for `endpoints-gitops check`.
+It describes what one document may hold. `endpoints-gitops check` finds what takes more than the document: the query's
+syntax, a name that two files share, two spellings of freshness that disagree.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SCHEMA_URL: Final = (
     "definition.schema.json"
 )
 SCHEMA_FILE: Final = "endpoints.schema.json"
-"""A copy of the schema beside the definitions (`schema --out`): editors that are offline read it too."""
+"""A copy of the schema beside the definitions (`schema --out`), for editors that are offline."""
 SHIPPED: Final = Path(__file__).with_name("definition.schema.json")
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -43,12 +43,12 @@ def json_schema() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The schema as the shipped file has it."""
+    """The text of the shipped schema file."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _described(schema: dict[str, Any]) -> dict[str, Any]:
-    """With the text below each field of the model as its description."""
+    """The schema with the docstring of each field of the model as its description."""
     texts = _texts()
     for name, model in {Definition.__name__: schema, **schema["$defs"]}.items():
         for key, field in model.get("properties", {}).items():
@@ -58,7 +58,7 @@ def _described(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _texts() -> dict[str, dict[str, str]]:
-    """The texts by class and field, from the source of the model."""
+    """The docstrings by class and field, from the source of the model."""
     texts: dict[str, dict[str, str]] = {}
     tree = ast.parse(inspect.getsource(definition))
     for node in (node for node in tree.body if isinstance(node, ast.ClassDef)):
@@ -71,12 +71,12 @@ def _texts() -> dict[str, dict[str, str]]:
 
 
 def _stated(key: str) -> dict[str, Any]:
-    """That a key is there and not empty, as the model counts the query keys."""
+    """The schema of an object that has a key with a value other than null."""
     return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
 
 
 def _plain(schema: Any) -> Any:  # noqa: ANN401 - JSON of any shape
-    """Without what pydantic adds for itself: titles, defaults of null, unions of one thing and null."""
+    """The schema without pydantic's additions: titles, defaults of null, unions of one type and null."""
     if isinstance(schema, list):
         return [_plain(item) for item in schema]
     if not isinstance(schema, dict):
@@ -95,7 +95,7 @@ def _is_noise(key: str, item: object) -> bool:
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """`anyOf: [X, null]` as X that may be null too, where X says its types or its words."""
+    """`anyOf: [X, null]` as X that may be null too, where X has a type or a list of values."""
     branches = schema.get("anyOf", [])
     if len(branches) != 2 or branches[1] != {"type": "null"}:
         return schema

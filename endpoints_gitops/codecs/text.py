@@ -1,4 +1,4 @@
-"""Bytes of a file to text, and places in it."""
+"""The text of a file from its bytes, and positions in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 from endpoints_gitops.errors import InvalidInput, Problem
 
 LARGEST_FILE: Final = 1_048_576
-"""Bytes. A definition is a page of text; what is larger is refused before anything parses it."""
+"""Bytes. A definition is a page of text; a larger file is refused before it is parsed."""
 
 BOM: Final = "\ufeff"
 
@@ -22,29 +22,32 @@ _OTHER_ENCODINGS: Final = (
 
 
 def decode(path: str, content: bytes, *, what: str = "a definition") -> str:
-    """The text of a UTF-8 file, its byte order mark still there. Raises InvalidInput for anything else."""
+    """The text of a UTF-8 file, with its byte order mark. `what` names the kind of file in messages.
+
+    Raises InvalidInput for another encoding and for a file that is too large.
+    """
     if len(content) > LARGEST_FILE:
         refuse_size(path, len(content), what=what)
     for mark, encoding in _OTHER_ENCODINGS:
         if content.startswith(mark):
-            _refuse(path, f"this file is {encoding}; {what} is UTF-8", fix="save it as UTF-8")
+            _refuse(path, f"this file is {encoding}; {what} must be UTF-8", fix="save it as UTF-8")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         _refuse_bytes(path, content, error)
     if "\0" in text[:4]:
-        _refuse(path, f"this file looks like UTF-16; {what} is UTF-8", fix="save it as UTF-8")
+        _refuse(path, f"this file looks like UTF-16; {what} must be UTF-8", fix="save it as UTF-8")
     return text
 
 
 def refuse_size(path: str, size: int, *, what: str = "a definition") -> NoReturn:
-    """Raise InvalidInput for a file of `size` bytes; for callers who can tell the size before they read."""
+    """Raise InvalidInput for a file of `size` bytes; for callers that know the size before they read the file."""
     message = f"this file has {size:,} bytes; {what} has at most {LARGEST_FILE:,}"
     raise InvalidInput((Problem(path=path, message=message, code="definition.too-large"),))
 
 
 def line_and_column(text: str, index: int) -> tuple[int, int]:
-    """Both counted from 1, in characters; a byte order mark is no character."""
+    """Line and column of an index, both counted from 1, in characters; a byte order mark does not count."""
     before = text[:index].removeprefix(BOM)
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 

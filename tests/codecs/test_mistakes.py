@@ -196,9 +196,9 @@ def test_a_query_file_is_beside_the_definition(name):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (GOOD.encode("utf-16"), "f.yaml: this file is UTF-16; a definition is UTF-8"),
-        (GOOD.encode("utf-32"), "f.yaml: this file is UTF-32; a definition is UTF-8"),
-        (GOOD.encode("utf-16-le"), "f.yaml: this file looks like UTF-16; a definition is UTF-8"),
+        (GOOD.encode("utf-16"), "f.yaml: this file is UTF-16; a definition must be UTF-8"),
+        (GOOD.encode("utf-32"), "f.yaml: this file is UTF-32; a definition must be UTF-8"),
+        (GOOD.encode("utf-16-le"), "f.yaml: this file looks like UTF-16; a definition must be UTF-8"),
         (f"{GOOD}owner: Größe\n".encode("latin-1"), "f.yaml:3:10: the byte 0xf6 is not UTF-8"),
         (b"\xef\xbb\xbf\xff", "f.yaml:1:1: the byte 0xff is not UTF-8"),
         (b"a" * (LARGEST_FILE + 1), "f.yaml: this file has 1,048,577 bytes; a definition has at most 1,048,576"),

@@ -32,7 +32,7 @@ from endpoints_gitops.errors import InvalidInput, Problem
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Span:
-    """A place in the text: offsets in characters without the byte order mark; `line` and `column` count from 1."""
+    """A range of the text: offsets in characters without the byte order mark; `line` and `column` count from 1."""
 
     start: int
     end: int
@@ -81,18 +81,21 @@ type Node = SolidNode | AliasNode
 
 
 def solid(node: Node) -> SolidNode:
-    """The node itself, or what an alias stands for."""
+    """The node itself, or the target of an alias."""
     return node.target if isinstance(node, AliasNode) else node
 
 
 def key_text(key: Node) -> str:
-    """The text of a mapping's key; empty for a key that is no scalar."""
+    """The text of a mapping's key; empty for a key that is not a scalar."""
     scalar = solid(key)
     return scalar.text if isinstance(scalar, ScalarNode) else ""
 
 
 def entry(node: Node, key: str | int) -> tuple[Node, Node] | None:
-    """The (key, value) nodes of a mapping's key, (item, item) of a sequence's index; merged keys come last."""
+    """The (key, value) nodes of a mapping's key, or (item, item) at a sequence's index; None where there is none.
+
+    The mapping's own keys come before those that `<<` merges in.
+    """
     collection = solid(node)
     if isinstance(collection, MappingNode) and isinstance(key, str):
         return _pair(collection, key)
@@ -102,12 +105,12 @@ def entry(node: Node, key: str | int) -> tuple[Node, Node] | None:
 
 
 def is_merge(key: Node) -> bool:
-    """Whether this key is `<<`, which brings in the keys of another mapping."""
+    """Whether this key is `<<`, which merges in the keys of another mapping."""
     return isinstance(key, ScalarNode) and key.text == "<<" and not key.style and key.tag is None
 
 
 def merged(value: Node) -> tuple[MappingNode, ...]:
-    """The mappings that a `<<` brings in, the stronger first."""
+    """The mappings that a `<<` merges in; the keys of an earlier one win."""
     collection = solid(value)
     items = collection.items if isinstance(collection, SequenceNode) else (collection,)
     return tuple(source for source in map(solid, items) if isinstance(source, MappingNode))
@@ -123,18 +126,22 @@ def _pair(mapping: MappingNode, key: str) -> tuple[Node, Node] | None:
 
 @lru_cache(maxsize=32)
 def _by_key(mapping: MappingNode) -> dict[str, tuple[Node, Node]]:
-    """The first pair of each key: a file with many mistakes asks for each of them."""
+    """The first pair of each key, kept because a file with many mistakes needs it for each of them."""
     return {key_text(pair[0]): pair for pair in reversed(mapping.pairs) if not is_merge(pair[0])}
 
 
 DEEPEST: Final = 100
-"""Levels of nesting; the C parser takes quadratic time and memory for ever deeper ones."""
+"""Levels of nesting; the C parser takes quadratic time and memory for deeper ones."""
 
 _LARGEST_FOR_PYTHON: Final = 65_536
 
 
 def compose(path: str, text: str) -> SolidNode:
-    """The one document of a file. Raises InvalidInput: not YAML, none or several, too deep, too large written out."""
+    """The document of a file as a tree.
+
+    Raises InvalidInput for text that is not YAML, for none or several documents, and for one that is nested too deeply
+    or too large with its aliases expanded.
+    """
     content = text.removeprefix(BOM)
     try:
         return _composed(path, c_events(content))
@@ -149,7 +156,7 @@ def compose(path: str, text: str) -> SolidNode:
 
 
 def compose_purely(path: str, text: str) -> SolidNode:
-    """The same by ruamel.yaml's own parser: slow, and independent of the C parser. Raises InvalidInput."""
+    """As `compose`, by ruamel.yaml's own parser: slow, and independent of the C parser."""
     content = text.removeprefix(BOM)
     try:
         return _composed(path, YAML(typ="safe", pure=True).parse(content))
@@ -158,7 +165,7 @@ def compose_purely(path: str, text: str) -> SolidNode:
 
 
 def c_parser(text: str) -> Any:  # noqa: ANN401 - the C extension has no types
-    """libyaml's parser over this text, which starts with no byte order mark."""
+    """libyaml's parser of a text without a byte order mark."""
     return CParser(text)
 
 
@@ -180,7 +187,7 @@ def _composed(path: str, events: Iterator[Any]) -> SolidNode:
 
 @dataclass(slots=True, kw_only=True)
 class _Open:
-    """A collection whose end has not come yet."""
+    """A collection that has not ended yet."""
 
     event: Any
     weight_before: int
@@ -190,7 +197,7 @@ class _Open:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Anchored:
-    """What an anchor names, with its size and its levels when written out."""
+    """The node of an anchor, with its size and its levels when its aliases are expanded."""
 
     node: SolidNode
     weight: int
@@ -199,7 +206,7 @@ class _Anchored:
 
 @dataclass(slots=True, kw_only=True)
 class _Composer:
-    """`weight` counts the characters that the document would have with every alias written out."""
+    """Builds the tree. `weight` counts the characters of the document with every alias expanded."""
 
     path: str
     root: SolidNode | None = None
@@ -284,7 +291,7 @@ class _Composer:
 
 
 def _collection(ended: _Open, event: Any) -> SequenceNode | MappingNode:  # noqa: ANN401 - as above
-    """A block collection ends where its last child does: the parser's own mark lies behind the comments that follow."""
+    """The node of a collection. A block ends with its last child: the parser's own mark is after the comments below."""
     start, children = ended.event, tuple(ended.children)
     flow = bool(start.flow_style)
     end = event.end_mark.index if flow or not children else children[-1].span.end
@@ -305,7 +312,7 @@ def _tag(event: Any) -> str | None:  # noqa: ANN401 - as above
 
 _TAB_INDENT: Final = re.compile(r"[ ]*\t")
 
-# The parser's words, what they mean to the person, what helps.
+# The parser's words, their meaning for the author, the fix.
 _MEANINGS: Final = (
     ("mapping values are not allowed", "a `: ` is not expected here", "quote the value, or check the indentation"),
     (
@@ -339,7 +346,7 @@ _MEANINGS: Final = (
 
 
 def explain(path: str, text: str, error: YAMLError) -> Problem:
-    """The problem that stands for what ruamel.yaml raised about this text."""
+    """The problem for an error that ruamel.yaml raised about this text."""
     if isinstance(error, ReaderError):
         return _forbidden_character(path, text, error)
     if not isinstance(error, MarkedYAMLError):
@@ -354,13 +361,13 @@ def explain(path: str, text: str, error: YAMLError) -> Problem:
 
 
 def is_misread_flow(error: YAMLError) -> bool:
-    """Whether this may be a flow collection that YAML 1.2 allows and the C parser, which knows 1.1, does not."""
+    """Whether the text may be a flow collection that YAML 1.2 allows and the C parser, which knows 1.1, does not."""
     problem = str(getattr(error, "problem", ""))
     return problem.startswith(("found unexpected ':'", "did not find expected ',' or"))
 
 
 def _telling_mark(error: Any) -> Any:  # noqa: ANN401 - ruamel.yaml has no types for its marks
-    """Where the mistake is: an unclosed quote is noticed at the end of the file and made where the text starts."""
+    """The position of the mistake: an unclosed quote is noticed at the end of the file, and made where it starts."""
     unclosed = "unexpected end of stream" in str(error.problem) or "document indicator" in str(error.problem)
     started = unclosed or "could not find expected ':'" in str(error.problem)
     return (error.context_mark if started else error.problem_mark) or error.context_mark or error.problem_mark

@@ -43,13 +43,13 @@ _STANDARD: Final = "tag:yaml.org,2002:"
 
 
 class LookCloser(Exception):
-    """A document that the quick way does not know: anchors, tags, doubled keys, or something wrong."""
+    """The document has something that `quick_value` does not handle: anchors, tags, duplicate keys, or a mistake."""
 
 
 def quick_value(text: str) -> Any:  # noqa: ANN401 - any JSON value
     """The value of an ordinary document, in one pass over the C parser's events. Raises LookCloser for every other.
 
-    What a document means is defined by `Reading`; this is the same, several times as fast, for nearly every file.
+    `Reading` defines the value of a document; this gives the same value several times as fast, for nearly every file.
     """
     parser = c_parser(text.removeprefix(BOM))
     try:
@@ -97,7 +97,7 @@ def _mapping(children: list[Any]) -> dict[str, Any]:
 
 @dataclass(slots=True, kw_only=True)
 class Reading:
-    """Values of nodes; whatever has none is a problem, and null in the value."""
+    """The values of nodes. A node without a JSON value is a problem, and null in the value."""
 
     path: str
     _found: dict[Problem, None] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class Reading:
         return inherited
 
     def _is_new_key(self, key: Node, own: dict[str, Any]) -> bool:
-        """Says what is wrong with a key; the first of several equal keys counts."""
+        """Whether a key is text and new, else a problem is noted. So the first of several equal keys wins."""
         scalar = solid(key)
         if not isinstance(scalar, ScalarNode):
             self._add(key, "key", "a key must be text, not a list or a mapping")
@@ -207,11 +207,11 @@ _LONGEST_INTEGER: Final = 80  # characters: 64 bits in base two, a sign and a pr
 
 
 class NotJson(ValueError):
-    """A scalar that JSON has no value for: infinite, not a number, or beyond 64 bits."""
+    """JSON has no value for the scalar: it is infinite, not a number, or has more than 64 bits."""
 
 
 def plain(text: str) -> Scalar:
-    """The value of an unquoted scalar. Raises NotJson."""
+    """The value of an unquoted scalar. Raises NotJson where JSON has none."""
     if text and text[0] not in _FIRST:
         return text
     if text in _WORDS:
@@ -220,7 +220,7 @@ def plain(text: str) -> Scalar:
 
 
 def number(text: str) -> str | int | float:
-    """The number that the text is, else the text. Raises NotJson."""
+    """The number that the text is, else the text. Raises NotJson for a number that JSON cannot hold."""
     if _INTEGER.fullmatch(text) or _BASED.fullmatch(text):
         return _integer(text)
     if _FLOAT.fullmatch(text):

@@ -46,7 +46,7 @@ _AS_IT_IS: Final = re.compile(r".", re.DOTALL)
 
 
 class Lines(Mapping[str, int]):
-    """Dotted keys (`variables.0.default`) to lines counted from 1; worked out when first asked, for few ever ask."""
+    """The line of each dotted key (`variables.0.default`), counted from 1; computed on first use, as few need it."""
 
     __slots__ = ("_content", "_lines", "_path")
 
@@ -71,9 +71,9 @@ class Lines(Mapping[str, int]):
 
 
 class QueryPlaces:
-    """The `path:line:column` of each character of a definition's HogQL; worked out when first asked.
+    """The `path:line:column` of each character of a definition's HogQL, computed on first use.
 
-    `key` leads to the text in the YAML file; `sql_file` is the path of the file that holds it instead.
+    `key` leads to the text in the YAML file; `sql_file` is the path of the `.sql` file that holds it instead.
     """
 
     __slots__ = ("_content", "_key", "_offsets", "_path", "_sql", "_sql_file", "_text")
@@ -113,7 +113,7 @@ def _lines(node: Node, prefix: str) -> Iterator[tuple[str, int]]:
 
 
 def _mapping_lines(node: MappingNode, prefix: str) -> Iterator[tuple[str, int]]:
-    """Later pairs win in a dict, so what a mapping brings in by `<<` comes before its own keys."""
+    """Merged keys come before the mapping's own, because later pairs win in a dict."""
     for key, value in node.pairs:
         for source in merged(value) if is_merge(key) else ():
             yield from _mapping_lines(source, prefix)
@@ -124,7 +124,7 @@ def _mapping_lines(node: MappingNode, prefix: str) -> Iterator[tuple[str, int]]:
 
 
 def nearest(root: Node, path: Path) -> tuple[Path, Node, Node]:
-    """As much of the path as the file has, with the nodes of the last key and of its value."""
+    """The part of a path that the file has, with the nodes of its last key and of that key's value."""
     key, value = root, root
     for depth, part in enumerate(path):
         pair = entry(value, part)
@@ -135,9 +135,9 @@ def nearest(root: Node, path: Path) -> tuple[Path, Node, Node]:
 
 
 def place_in_scalar(text: str, node: ScalarNode, offset: int) -> tuple[int, int]:
-    """Line and column in the file of a character of a scalar's value, counted from 1; an offset at its end is allowed.
+    """Line and column in the file of a character of a scalar's value, counted from 1; the offset may be at its end.
 
-    Exact for every character that is not blank; a blank that stands for a folded line break is placed at that break.
+    It is exact for every character that is not blank; a blank from a folded line break is at that break.
     """
     content = text.removeprefix(BOM)
     offsets = _offsets(content, node) or [node.span.start]
@@ -159,7 +159,7 @@ def _offsets(text: str, node: ScalarNode) -> list[int]:
 
 
 def _next(written: list[tuple[int, str]], position: int, character: str) -> int:
-    """The next written character that stands for this one. Blanks and breaks may be folded away or into each other."""
+    """The position of the next written character for a character of the value; blanks and breaks may be folded."""
     while position < len(written) and written[position][1] != character:
         if not written[position][1].isspace():
             return position - 1 if character.isspace() and position else position
@@ -194,7 +194,7 @@ def _body(text: str, node: ScalarNode) -> tuple[int, int]:
 
 
 def content_start(text: str, node: SolidNode) -> int:
-    """Where a node's own first character stands, behind its anchor and tag."""
+    """The offset of a node's first character after its anchor and tag."""
     start = node.span.start
     for _ in range((node.anchor is not None) + (node.tag is not None)):
         match = _PROPERTY.match(text, start, node.span.end)

@@ -34,7 +34,7 @@ _HEADER: Final = re.compile(r"[|>]([-+0-9]*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A file's text, its tree, and how new lines in it are to look."""
+    """A file's text, its tree, and the layout of new lines in it."""
 
     path: str
     text: str
@@ -47,17 +47,17 @@ class Source:
         return cls(path=path, text=text, root=root, layout=_layout(text, root))
 
     def edited(self, start: int, end: int, replacement: str) -> Source:
-        """The file with other text between two offsets."""
+        """The source with other text between two offsets. Raises InvalidInput where that is not YAML."""
         text = self.text[:start] + replacement + self.text[end:]
         return Source(path=self.path, text=text, root=compose(self.path, text), layout=self.layout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spot:
-    """A value's place: the one at `index` of a collection, behind the colon or dash that ends at `after`.
+    """The value at `index` of a collection; its colon or dash ends at `after`.
 
-    `end` is where its text ends, without blank lines that are not its own; `column` is the one of its key or dash,
-    counted from 0, and means nothing in a flow collection.
+    `end` is the end of its text, without blank lines that are not part of it; `column` is that of its key or dash,
+    counted from 0, and has no meaning in a flow collection.
     """
 
     container: Collection
@@ -73,7 +73,7 @@ class Spot:
 
 
 def spot(source: Source, path: Path) -> Spot:
-    """The place of a value that is there, at a path that leads through no alias."""
+    """The spot of an existing value, at a path that leads through no alias."""
     container = collection_at(source, path[:-1])
     index = own_index(container, path[-1])
     assert index is not None, "the caller knows that it is there"
@@ -108,14 +108,14 @@ def children(container: Collection) -> tuple[Node, ...]:
 
 
 def own_index(container: Collection, part: str | int) -> int | None:
-    """Where in the collection a key or item is; None where it is not, or comes in by `<<`."""
+    """The index of a key or item in a collection; None where it has none, or where `<<` merges it in."""
     if isinstance(container, SequenceNode):
         return part if isinstance(part, int) and part < len(container.items) else None
     return next((index for index, (key, _) in enumerate(container.pairs) if key_text(key) == part), None)
 
 
 def start_of(text: str, container: Collection, index: int) -> int:
-    """Where a pair starts, or an item: at its dash in a block list."""
+    """The start of a pair or item; in a block list, its dash."""
     if isinstance(container, MappingNode):
         return container.pairs[index][0].span.start
     if container.flow:
@@ -132,7 +132,7 @@ def column_of(text: str, container: Collection) -> int:
 
 
 def end_with_comments(text: str, container: Collection, index: int) -> int:
-    """The end of a value's last line, and of the comment lines right below it that are indented deeper than its key."""
+    """The end of a value's last line, or of the comment lines right below it that are indented deeper than its key."""
     end = line_end(text, _end(text, container, index))
     column = column_of(text, container)
     while following := text.find("\n", end) + 1:
@@ -155,19 +155,19 @@ def with_comments_above(text: str, line: int, column: int) -> int:
 
 
 def line_end(text: str, offset: int) -> int:
-    """Where the line ends, before its break."""
+    """The end of the line, before its break."""
     end = text.find("\n", offset)
     return len(text) if end < 0 else end - (text[end - 1 : end] == "\r")
 
 
 def header_end(text: str, node: Node) -> int | None:
-    """Behind the `|-` of a block text; None for everything else."""
+    """The end of the `|-` of a block text; None for any other node."""
     header = _header(text, node)
     return header.end() if header else None
 
 
 def block_width(text: str, node: Node, column: int) -> int:
-    """How far a block text is indented below its key or dash; 0 for everything else."""
+    """The indentation of a block text below its key or dash; 0 for any other node."""
     header = _header(text, node)
     if header is None:
         return 0
@@ -176,7 +176,7 @@ def block_width(text: str, node: Node, column: int) -> int:
 
 
 def aliases(source: Source) -> Iterator[tuple[Path, AliasNode]]:
-    """Every alias that stands for a value, with its path."""
+    """Every alias that is a value, with its path."""
     waiting: list[tuple[Path, Node]] = [((), source.root)]
     while waiting:
         path, node = waiting.pop()
@@ -189,7 +189,7 @@ def aliases(source: Source) -> Iterator[tuple[Path, AliasNode]]:
 
 
 def _after(text: str, container: Collection, index: int) -> int:
-    """Behind the colon of a key, or the dash of a block list's item."""
+    """The end of the colon of a key, or of the dash of a block list's item."""
     if isinstance(container, SequenceNode):
         return container.items[index].span.start if container.flow else start_of(text, container, index) + 1
     key, value = container.pairs[index]
@@ -206,7 +206,7 @@ def _end(text: str, container: Collection, index: int) -> int:
 
 
 def _block_end(text: str, node: Node, header: re.Match[str]) -> int:
-    """Blank lines below a block text are its own only where it keeps them (`|+`) or they go beyond its indent."""
+    """The end of a block text. Blank lines below belong to it only with `|+`, or if they are longer than its indent."""
     end, indent = node.span.end, _indent(text, node, header.end())
     body = text[header.end() : end]
     lines = body.removesuffix("\n").split("\n")
@@ -223,13 +223,13 @@ def _header(text: str, node: Node) -> re.Match[str] | None:
 
 
 def _indent(text: str, node: Node, header: int) -> int:
-    """The spaces before the first line of a block text that has more than blanks."""
+    """The indentation of the first line of a block text that is not blank."""
     lines = text[header : node.span.end].split("\n")[1:]
     return next((len(line) - len(line.lstrip(" ")) for line in lines if line.strip()), 0)
 
 
 def _token(text: str, offset: int) -> int:
-    """The next character that is neither blank nor in a comment."""
+    """The offset of the next character that is neither blank nor in a comment."""
     gap = _GAP.match(text, offset)
     assert gap, "it matches nothing too"
     return gap.end()
@@ -246,7 +246,7 @@ def _layout(text: str, root: SolidNode) -> Layout:
 
 
 def _steps(text: str, root: Node) -> Iterator[tuple[Node, int]]:
-    """How much further right than its parent's keys each block collection in a block mapping stands."""
+    """Each block collection in a block mapping, with its column relative to the mapping's keys."""
     nodes = [root]
     for node in nodes:
         if isinstance(node, MappingNode | SequenceNode) and not node.flow:
@@ -261,7 +261,7 @@ _BLANK_LINES: Final = re.compile(r"(?:\r?\n[ \t]*)*(?=\r?\n)")
 
 
 def replace(source: Source, path: Path, value: Json) -> Source:
-    """Another value in a place that is there. A tag goes; an anchor stays, but not for a collection beside a dash."""
+    """Replace an existing value. Its tag is removed; its anchor stays, except for a collection beside a dash."""
     target = spot(source, path)
     anchor = f"&{target.node.anchor} " if not isinstance(target.node, AliasNode) and target.node.anchor else ""
     style = target.node.style if isinstance(target.node, ScalarNode) else ""
@@ -276,7 +276,7 @@ def replace(source: Source, path: Path, value: Json) -> Source:
 
 
 def add(source: Source, path: Path, value: Json, order: Sequence[str] = ()) -> Source:
-    """A key that is not there yet, behind the nearest one before it in `order`; or an item at an index."""
+    """Add a key after the nearest one that comes before it in `order`, or an item at an index."""
     container, part = collection_at(source, path[:-1]), path[-1]
     index = part if isinstance(part, int) else _index_for(container, part, order)
     if container.flow:
@@ -294,7 +294,7 @@ def add(source: Source, path: Path, value: Json, order: Sequence[str] = ()) -> S
 
 
 def remove(source: Source, path: Path) -> Source:
-    """Without a key or item, and without the comment lines directly above it; above a file's first key they stay."""
+    """Remove a key or item and the comment lines directly above it; above the first key of a file they stay."""
     target, text = spot(source, path), source.text
     if len(children(target.container)) == 1:
         return replace(source, path[:-1], {} if isinstance(target.container, MappingNode) else [])
@@ -325,7 +325,7 @@ def _is_block(source: Source, node: Node) -> bool:
 
 
 def _replace_lines(source: Source, target: Spot, anchor: str, written: Written) -> Source:
-    """From behind the colon or dash to the end of the value's last line; a comment beside the value stays."""
+    """Replace from the end of the colon or dash to the end of the value; a comment beside the value stays."""
     text, start = source.text, target.node.span.start
     beside = not target.is_empty and "\n" not in text[target.after : start]
     gap = text[target.after : start] if beside else " "
@@ -336,7 +336,7 @@ def _replace_lines(source: Source, target: Spot, anchor: str, written: Written) 
 
 
 def _tail(source: Source, target: Spot) -> str:
-    """What stands behind the value on its first line: blanks and a comment, if anything."""
+    """The text after the value on its first line: blanks and a comment, if any."""
     text, offset = source.text, target.end
     header = header_end(text, target.node)
     if header is not None:
@@ -354,7 +354,7 @@ def _starts_below(text: str, target: Spot) -> bool:
 
 
 def _edited_lines(source: Source, start: int, end: int, lines: Sequence[str]) -> Source:
-    """A block text at the end that keeps its blank lines would also keep those that follow: they go."""
+    """Replace whole lines. A block text that keeps its blank lines would also keep those below, so they are removed."""
     if not lines[-1] and (blank := _BLANK_LINES.match(source.text, end)):
         end = blank.end()
     return source.edited(start, end, source.layout.newline.join(lines))
@@ -389,7 +389,7 @@ def _remove_in_flow(source: Source, target: Spot) -> Source:
 
 
 def _index_for(container: Collection, key: str, order: Sequence[str]) -> int:
-    """Behind the nearest of the keys that come before it, else before the nearest that comes after, else at the end."""
+    """The index after the nearest key that comes before it, else before the nearest one after it, else the end."""
     present = [key_text(name) for name, _ in container.pairs] if isinstance(container, MappingNode) else []
     rank = order.index(key) if key in order else len(order)
     before = [present.index(name) + 1 for name in order[:rank] if name in present]

@@ -10,15 +10,15 @@ from typing import Final
 from endpoints_gitops.model.json import Json
 
 _SHORT: Final = 80
-"""Characters up to which a list of simple values stands on one line."""
+"""The longest list of simple values on one line, in characters."""
 
-# What some reader takes for null, a truth value, a merge or a default; in any case.
+# Words that some reader takes for null, a truth value, a merge or a default; in any case.
 _WORDS: Final = frozenset(("", "null", "true", "false", "yes", "no", "on", "off", "y", "n", "~", "=", "<<"))
 _NUMBER_OR_DATE: Final = re.compile(r"[-+.]*[0-9][-+0-9a-fxob_.:, \tTZz]*|[-+]?\.(inf|nan)", re.IGNORECASE)
 _PLAIN_START: Final = re.compile(r"[^\s\-?:,\[\]{}#&*!|>'\"%@`=<~]")
 _BREAKS_PLAIN: Final = re.compile(r":\s|\s#|:$|^---|^\.\.\.|\s$")
 _BREAKS_PLAIN_IN_FLOW: Final = re.compile(r"[,\[\]{}:#?'\"&*!|>%@`]")
-# Everything else needs an escape; what YAML 1.1 takes for a line break does too.
+# Every other character needs an escape; so do the line breaks of YAML 1.1.
 _PRINTABLE: Final = r"\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
 _ONE_LINE: Final = re.compile(f"[{_PRINTABLE}]*")
 _LINES: Final = re.compile(f"[{_PRINTABLE}\t\n]*")
@@ -29,7 +29,7 @@ _LARGEST_INDICATOR: Final = 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How a file is laid out: its line break, the spaces of a level, and those between a key and its list's dashes."""
+    """The layout of a file: its line break, the spaces of a level, and those between a key and its list's dashes."""
 
     newline: str = "\n"
     step: int = 2
@@ -45,7 +45,7 @@ class Written:
 
 
 def is_plain(text: str, *, flow: bool = False) -> bool:
-    """Whether the text can stand without quotes and is text then, for every reader."""
+    """Whether every reader reads the text without quotes as this text."""
     if text.lower() in _WORDS or _NUMBER_OR_DATE.fullmatch(text) or not _PLAIN_START.match(text):
         return False
     if flow and _BREAKS_PLAIN_IN_FLOW.search(text):
@@ -54,7 +54,7 @@ def is_plain(text: str, *, flow: bool = False) -> bool:
 
 
 def inline(value: Json, *, style: str = "", flow: bool = False) -> str:
-    """The value on one line; `style` is the quote that text should keep, `flow` whether this stands in brackets."""
+    """The value on one line. `style` is the quote that text should keep; `flow` is for a value in brackets."""
     if isinstance(value, str):
         return _quoted(value, style, flow=flow)
     if isinstance(value, Mapping):
@@ -66,9 +66,9 @@ def inline(value: Json, *, style: str = "", flow: bool = False) -> str:
 
 
 def block(value: Json, *, parent: int, layout: Layout, style: str = "", width: int = 0) -> Written:
-    """The value of a key, or an item, that stands at the column `parent`.
+    """The value of a key or item at the column `parent`.
 
-    `style` is what the value had before, if any; `width` the indentation of its block text then.
+    `style` is the style that the value had before, if any; `width` is the indentation that its block text had.
     """
     if isinstance(value, str):
         return _text(value, parent, style, width or layout.step)
@@ -80,7 +80,7 @@ def block(value: Json, *, parent: int, layout: Layout, style: str = "", width: i
 
 
 def mapping_lines(value: Mapping[str, Json], *, column: int, layout: Layout, style: str = "") -> list[str]:
-    """A line or more for each key, all at this column; `style` is for values that are text."""
+    """The lines of a mapping, with its keys at this column; `style` is for values that are text."""
     lines: list[str] = []
     for key, item in value.items():
         written = block(item, parent=column, layout=layout, style=style)
@@ -89,7 +89,7 @@ def mapping_lines(value: Mapping[str, Json], *, column: int, layout: Layout, sty
 
 
 def list_lines(value: Json, *, column: int, layout: Layout) -> list[str]:
-    """A line or more for each item, with the dashes at this column."""
+    """The lines of a list, with its dashes at this column."""
     lines: list[str] = []
     for item in value if isinstance(value, list | tuple) else ():
         written = listed(item, column=column, layout=layout)
@@ -98,7 +98,7 @@ def list_lines(value: Json, *, column: int, layout: Layout) -> list[str]:
 
 
 def listed(value: Json, *, column: int, layout: Layout, style: str = "", width: int = 0) -> Written:
-    """An item whose dash stands at this column: a collection begins on the dash's own line."""
+    """An item with its dash at this column; a collection begins on the line of the dash."""
     inner = column + 2
     if isinstance(value, Mapping) and value:
         lines = mapping_lines(value, column=inner, layout=layout)
@@ -110,7 +110,7 @@ def listed(value: Json, *, column: int, layout: Layout, style: str = "", width: 
 
 
 def _is_short(value: Json) -> bool:
-    """Whether a list reads well on one line: simple values, and not many of them."""
+    """Whether a list is readable on one line: simple values, and not many of them."""
     items = value if isinstance(value, list | tuple) else ()
     simple = not any(
         isinstance(item, Mapping | list | tuple) or (isinstance(item, str) and "\n" in item) for item in items
@@ -151,7 +151,7 @@ def _text(text: str, parent: int, style: str, width: int) -> Written:
 
 
 def _literal(body: str, breaks: int, parent: int, style: str, width: int) -> Written:
-    """A block that is read as it is written. A folded one stays folded only where nothing is there to fold."""
+    """A block that is read as it is written. A folded block stays folded only if it has nothing to fold."""
     lines = body.split("\n")
     first = next(line for line in lines if line)
     indicated = first[0] in " \t" or lines[0] == ""
