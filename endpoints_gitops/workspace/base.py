@@ -97,9 +97,9 @@ class Base:
     def _contents(self, paths: Collection[str] | Iterator[str]) -> Iterator[tuple[str, bytes]]:
         with Blobs(self.found) as blobs:
             for path in paths:
-                there = blobs.at(self.commit, path)
-                if there is not None:
-                    yield path, there[1]
+                blob = blobs.at(self.commit, path)
+                if blob is not None:
+                    yield path, blob[1]
 
 
 def base_of(what: str, here: Location, *, spelled: str) -> Base | None:
@@ -108,16 +108,16 @@ def base_of(what: str, here: Location, *, spelled: str) -> Base | None:
     `spelled` is what stands before the text on the command line. Raises BaseUnavailable where there is no merge base,
     and where the definitions folder of that commit is unknown.
     """
-    found = repository(here.folder)
+    repo = repository(here.folder)
     ref, path, is_tip = _parts(what)
-    tip = found and resolved(found.top, ref)
-    if found is None or not tip:
+    tip = repo and resolved(repo.top, ref)
+    if repo is None or not tip:
         return None
-    commit, notes = (tip, ()) if is_tip else _merge_base(found, tip, ref, spelled)
+    commit, notes = (tip, ()) if is_tip else _merge_base(repo, tip, ref, spelled)
     is_ref = commit == tip
     named = f"{commit[:12]}, the merge base of {ref} and HEAD"
     base = Base(
-        found=found,
+        found=repo,
         commit=commit,
         prefix=None,
         what=printable(what if is_ref else named),
@@ -133,21 +133,21 @@ def _parts(what: str) -> tuple[str, str | None, bool]:
     before, colon, path = outside.partition(":")
     ref = what[: len(what) - len(outside)] + before
     for dots, is_tip in (("...", False), ("..", True)):
-        left, there, right = ref.partition(dots)
-        if there and right in ("", "HEAD"):
+        left, separator, right = ref.partition(dots)
+        if separator and right in ("", "HEAD"):
             return left, path if colon else None, is_tip
     return ref, path if colon else None, False
 
 
-def _merge_base(found: Repository, tip: str, ref: str, spelled: str) -> tuple[str, tuple[str, ...]]:
+def _merge_base(repo: Repository, tip: str, ref: str, spelled: str) -> tuple[str, tuple[str, ...]]:
     """The best common ancestor of a commit and HEAD, with a note where several are equally good.
 
     In a shallow clone a better one may hide behind the commits whose parents are missing.
     """
-    answer = git(found.top, "rev-parse", f"{tip}...{found.head}").decode("ascii").split()
+    answer = git(repo.top, "rev-parse", f"{tip}...{repo.head}").decode("ascii").split()
     bases = [word[1:] for word in answer if word.startswith("^")]
     best = bases[0] if bases else None
-    hidden = found.is_shallow and (best is None or (best not in (tip, found.head) and _is_cut(found, tip, best)))
+    hidden = repo.is_shallow and (best is None or (best not in (tip, repo.head) and _is_cut(repo, tip, best)))
     if hidden:
         message = f"this clone is shallow, so the merge base of {printable(ref)} and HEAD is unknown"
         raise BaseUnavailable(message, fix="git fetch --unshallow")
@@ -158,9 +158,9 @@ def _merge_base(found: Repository, tip: str, ref: str, spelled: str) -> tuple[st
     return best, (several,) if len(bases) > 1 else ()
 
 
-def _is_cut(found: Repository, tip: str, base: str) -> bool:
+def _is_cut(repo: Repository, tip: str, base: str) -> bool:
     """Whether a commit between the base and the two sides has no parent here."""
-    return bool(git(found.top, "rev-list", "--max-parents=0", "--max-count=1", tip, found.head, "--not", base).strip())
+    return bool(git(repo.top, "rev-list", "--max-parents=0", "--max-count=1", tip, repo.head, "--not", base).strip())
 
 
 def _named_folder(base: Base, path: str) -> str:
@@ -195,8 +195,10 @@ def _configured(base: Base, start: Path, environment: str | None) -> str | None:
     if configuration is None:
         return _inside(base.found, start / DEFAULT_DIR)
     settings = configuration.environments.get(environment or "", configuration.common)
-    folders_said = {one.dir for one in (settings, *configuration.environments.values())}
-    if settings is configuration.common and len(folders_said) > 1:
+    folder_names = {
+        environment_settings.dir for environment_settings in (settings, *configuration.environments.values())
+    }
+    if settings is configuration.common and len(folder_names) > 1:
         message = f"the configuration of {base.what} has no environment {environment!r}, and a folder for each it has"
         raise BaseUnavailable(message, fix="name the folder: REF:PATH")
     prefix = _inside(base.found, configuration.folder / (settings.dir or DEFAULT_DIR))
@@ -213,10 +215,10 @@ def _text(base: Base, path: Path) -> str | None:
         raise UsageError("not UTF-8", where=path.name) from error
 
 
-def _inside(found: Repository, path: Path) -> str | None:
+def _inside(repo: Repository, path: Path) -> str | None:
     """A path as git names it, links not followed; None where it is outside of the work tree."""
     real = Path(os.path.normpath(path))
-    return real.relative_to(found.top).as_posix() if real.is_relative_to(found.top) else None
+    return real.relative_to(repo.top).as_posix() if real.is_relative_to(repo.top) else None
 
 
 def _is_folder(base: Base, prefix: str) -> bool:

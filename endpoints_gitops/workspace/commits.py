@@ -54,17 +54,17 @@ def not_on_disk(folder: Path, *, choose: Choose = no_names) -> NotOnDisk:
 
     Raises InvalidInput where a definition of the index cannot be read.
     """
-    found = repository(folder)
-    if found is None or not folder.resolve().is_relative_to(found.top):
+    repo = repository(folder)
+    if repo is None or not folder.resolve().is_relative_to(repo.top):
         return NotOnDisk()
-    prefix = found.inside(folder.resolve())
-    entries = tuple(_index(found, prefix))
-    left_out = [entry for entry in entries if entry.mode != _SUBMODULE and entry.is_left_out(found.top)]
-    submodules = [entry.path for entry in entries if entry.mode == _SUBMODULE and _is_empty(found.top / entry.path)]
-    submodules += [path for path in _submodules_around(found, prefix) if _is_empty(found.top / path)]
+    prefix = repo.inside(folder.resolve())
+    entries = tuple(_index(repo, prefix))
+    left_out = [entry for entry in entries if entry.mode != _SUBMODULE and entry.is_left_out(repo.top)]
+    submodules = [entry.path for entry in entries if entry.mode == _SUBMODULE and _is_empty(repo.top / entry.path)]
+    submodules += [path for path in _submodules_around(repo, prefix) if _is_empty(repo.top / path)]
     if not left_out:
         return NotOnDisk(submodules=tuple(submodules))
-    with Blobs(found) as blobs:
+    with Blobs(repo) as blobs:
         reader = _Reader(blobs=blobs, commit=_INDEX, prefix=prefix)
         definitions, problems = reader.read_all([(entry.mode, entry.path, entry.path) for entry in left_out], choose)
     if problems:
@@ -77,12 +77,12 @@ def refuse_not_on_disk(folder: Path) -> None:
 
     The folder may not be mounted, a sparse checkout may leave it out, or a submodule may not be initialised.
     """
-    found = repository(folder)
-    if list_files(folder)[0] or found is None or not folder.resolve().is_relative_to(found.top):
+    repo = repository(folder)
+    if list_files(folder)[0] or repo is None or not folder.resolve().is_relative_to(repo.top):
         return
-    prefix = found.inside(folder.resolve())
-    entries = tuple(_index(found, prefix))
-    submodules = [*_submodules_around(found, prefix), *(entry.path for entry in entries if entry.mode == _SUBMODULE)]
+    prefix = repo.inside(folder.resolve())
+    entries = tuple(_index(repo, prefix))
+    submodules = [*_submodules_around(repo, prefix), *(entry.path for entry in entries if entry.mode == _SUBMODULE)]
     files = [entry for entry in entries if entry.mode != _SUBMODULE]
     if submodules:
         message = f"{shown(folder)} has no definition on disk: the submodule {submodules[0]} is not initialised"
@@ -97,18 +97,18 @@ def refuse_not_on_disk(folder: Path) -> None:
     raise UsageError(message, fix=fix, code="definitions.not-on-disk")
 
 
-def tracked(found: Repository, folder: Path) -> tuple[LoadedDefinition, ...]:
+def tracked(repo: Repository, folder: Path) -> tuple[LoadedDefinition, ...]:
     """The definitions that HEAD or the index have in a folder: whoever deletes one commits that first.
 
     No HogQL is parsed. Raises InvalidInput where one cannot be read.
     """
-    prefix = found.inside(folder.resolve())
-    committed, problems = definitions_at(found, found.head, prefix, "HEAD", choose=no_names)
-    with Blobs(found) as blobs:
+    prefix = repo.inside(folder.resolve())
+    committed, problems = definitions_at(repo, repo.head, prefix, "HEAD", choose=no_names)
+    with Blobs(repo) as blobs:
         entries = [
             (entry.mode, entry.path, f"index:{entry.path}")
-            for entry in _index(found, prefix)
-            if entry.mode != _SUBMODULE and not os.path.lexists(found.top / entry.path)
+            for entry in _index(repo, prefix)
+            if entry.mode != _SUBMODULE and not os.path.lexists(repo.top / entry.path)
         ]
         staged, more = _Reader(blobs=blobs, commit=_INDEX, prefix=prefix).read_all(entries, no_names)
     if problems or more:
@@ -127,9 +127,9 @@ class _Entry:
         return not os.path.lexists(path) and (self.is_skipped or _is_empty(path.parent))
 
 
-def _index(found: Repository, prefix: str) -> Iterator[_Entry]:
+def _index(repo: Repository, prefix: str) -> Iterator[_Entry]:
     """The definitions and the submodules that git's index has in a folder."""
-    answer = git(found.top, "ls-files", "-z", "-t", "--stage", "--full-name", "--", prefix)
+    answer = git(repo.top, "ls-files", "-z", "-t", "--stage", "--full-name", "--", prefix)
     for entry in filter(None, answer.split(b"\0")):
         facts, _, name = entry.partition(b"\t")
         tag, mode, *_ = facts.decode("ascii").split()
@@ -138,11 +138,11 @@ def _index(found: Repository, prefix: str) -> Iterator[_Entry]:
             yield _Entry(mode=mode, path=path, is_skipped=tag == "S")
 
 
-def _submodules_around(found: Repository, prefix: str) -> Iterator[str]:
+def _submodules_around(repo: Repository, prefix: str) -> Iterator[str]:
     """The submodule that a folder is in or is, where that is no repository of its own yet."""
     parts = prefix.split("/")
     paths = ["/".join(parts[: count + 1]) for count in range(len(parts))]
-    answer = git(found.top, "ls-tree", "-z", "--full-tree", found.head, "--", *paths)
+    answer = git(repo.top, "ls-tree", "-z", "--full-tree", repo.head, "--", *paths)
     for entry in filter(None, answer.split(b"\0")):
         facts, _, name = entry.partition(b"\t")
         if facts.startswith(_SUBMODULE.encode("ascii")) and os.fsdecode(name) in paths[:-1]:
@@ -159,22 +159,22 @@ def _is_empty(folder: Path) -> bool:
 
 
 def definitions_at(
-    found: Repository, commit: str, prefix: str, shown: str, *, choose: Choose | None = None
+    repo: Repository, commit: str, prefix: str, shown: str, *, choose: Choose | None = None
 ) -> tuple[tuple[LoadedDefinition, ...], tuple[Problem, ...]]:
     """The definitions that a commit has in a folder, by path, and what is wrong with those that cannot be read.
 
     `prefix` is the folder as git names it; `shown` stands for the commit in paths. A file outside the folder is no part
     of it, wherever a `query_file` leads. The HogQL of the chosen definitions alone is parsed; None: of all.
     """
-    with Blobs(found) as blobs:
-        entries = [(mode, path, f"{shown}:{path}") for mode, path in listed(found, commit, prefix)]
+    with Blobs(repo) as blobs:
+        entries = [(mode, path, f"{shown}:{path}") for mode, path in listed(repo, commit, prefix)]
         definitions, problems = _Reader(blobs=blobs, commit=commit, prefix=prefix).read_all(entries, choose)
     return definitions, (*problems, *doubled(definitions))
 
 
-def listed(found: Repository, commit: str, prefix: str) -> Iterator[tuple[str, str]]:
+def listed(repo: Repository, commit: str, prefix: str) -> Iterator[tuple[str, str]]:
     """The mode and path of each definition's file in a folder of a commit."""
-    answer = git(found.top, "ls-tree", "-r", "-z", "--full-tree", commit, "--", prefix)
+    answer = git(repo.top, "ls-tree", "-r", "-z", "--full-tree", commit, "--", prefix)
     for entry in filter(None, answer.split(b"\0")):
         facts, _, name = entry.partition(b"\t")
         path = os.fsdecode(name)

@@ -308,7 +308,7 @@ def _refuse_other_owner(path: Path, top: Path, env: Mapping[str, str]) -> None:
         return
     sudo = env.get("SUDO_UID", "")
     accepted = {os.geteuid(), 0, int(sudo) if sudo.isascii() and sudo.isdigit() and len(sudo) < 16 else 0}
-    strangers = {found.st_uid for found in (path.lstat(), path.stat())} - accepted
+    strangers = {status.st_uid for status in (path.lstat(), path.stat())} - accepted
     if not strangers:
         return
     from endpoints_gitops.workspace.git import is_safe_directory
@@ -325,14 +325,14 @@ def load_configuration(start: Path, env: Mapping[str, str]) -> Configuration:
     Raises InvalidInput with every mistake in it, UsageError where one folder holds two configurations, and for one that
     belongs to another user.
     """
-    found = find_table(start.resolve(), env)
+    table = find_table(start.resolve(), env)
     overrides = _overrides(env)
-    if found is None:
+    if table is None:
         empty = Configuration(
             path=None, folder=start.resolve(), common=EnvironmentSettings(name="", folder=start.resolve())
         )
         return replace(empty, overrides=MappingProxyType(overrides))
-    return replace(read_table(found), overrides=MappingProxyType(overrides))
+    return replace(read_table(table), overrides=MappingProxyType(overrides))
 
 
 def configuration_for(start: Path, env: Mapping[str, str], *, file: str | None, folder: str | None) -> Configuration:
@@ -343,28 +343,28 @@ def configuration_for(start: Path, env: Mapping[str, str], *, file: str | None, 
     UsageError where the nearest one to the folder does not name it, and is not the one of `start` either.
     """
     overrides = _overrides(env)
-    named, said = file or overrides.get("CONFIG"), folder or overrides.get("DIR")
+    named, folder_name = file or overrides.get("CONFIG"), folder or overrides.get("DIR")
     if named:
         return replace(read_table(table_at(Path(named).expanduser())), overrides=MappingProxyType(overrides))
     here = load_configuration(start, env)
-    if not said:
+    if not folder_name:
         return here
-    beside = _nearest(Path(said).expanduser(), env)
+    beside = _nearest(Path(folder_name).expanduser(), env)
     if beside.path is None or beside.path == here.path:
         return here
-    if here.path is None or _names(beside, Path(said).expanduser()):
+    if here.path is None or _names(beside, Path(folder_name).expanduser()):
         return beside
-    message = f"{shown(beside.path)} or {shown(here.path)} could be meant: neither names the folder {said}"
+    message = f"{shown(beside.path)} or {shown(here.path)} could be meant: neither names the folder {folder_name}"
     raise UsageError(message, fix=f"add --config {shown(beside.path)}, or the other", code="configuration.ambiguous")
 
 
 def refuse_other_project(configuration: Configuration, folder: Path, env: Mapping[str, str]) -> None:
     """Raises UsageError where a definitions folder has a configuration of its own, and this is another one."""
     real = folder.resolve()
-    for one in (real, *real.parents):
-        if one == configuration.folder:
+    for candidate in (real, *real.parents):
+        if candidate == configuration.folder:
             return
-        if any((one / name).is_file() for name in ("pyproject.toml", "endpoints.toml")):
+        if any((candidate / name).is_file() for name in ("pyproject.toml", "endpoints.toml")):
             break
     own = _nearest(real, env)
     if own.path is None or own.path == configuration.path or not _names(own, folder):
@@ -406,9 +406,9 @@ def definitions_folder(configuration: Configuration, environment: EnvironmentSet
     The first two are relative to the current folder, and may be anywhere. The others are relative to the folder of the
     configuration. Raises UsageError where they lead out of its repository, or into another one.
     """
-    said = option or configuration.overrides.get("DIR")
-    if said:
-        return Path(said).expanduser()
+    folder_name = option or configuration.overrides.get("DIR")
+    if folder_name:
+        return Path(folder_name).expanduser()
     folder = configuration.folder / (environment.dir or DEFAULT_DIR)
     if leads_out(folder, configuration.folder):
         message = f"the definitions folder {shown(folder)} leads out of the repository, to {folder.resolve()}"
@@ -433,8 +433,8 @@ def _names(configuration: Configuration, folder: Path) -> bool:
     """Whether a configuration is beside a definitions folder, in it, or says its path."""
     real = folder.resolve()
     settings = (configuration.common, *configuration.environments.values())
-    said = ((configuration.folder / (one.dir or DEFAULT_DIR)).resolve() for one in settings)
-    return configuration.folder in (real, real.parent) or real in said
+    folders = ((configuration.folder / (table.dir or DEFAULT_DIR)).resolve() for table in settings)
+    return configuration.folder in (real, real.parent) or real in folders
 
 
 def _overrides(env: Mapping[str, str]) -> dict[str, str]:
@@ -447,11 +447,9 @@ def _unknown_environment(configuration: Configuration, name: str) -> UsageError:
     from endpoints_gitops.model.suggestions import did_you_mean
 
     names = sorted(configuration.environments)
-    said = f"there is no environment {printable(name)!r}{did_you_mean(name, names)}"
-    there = (
-        f"the configured environments are {', '.join(names)}" if names else "no environment is configured: omit --env"
-    )
-    return UsageError(said, where=_place(configuration), fix=there, code="configuration.environment")
+    message = f"there is no environment {printable(name)!r}{did_you_mean(name, names)}"
+    fix = f"the configured environments are {', '.join(names)}" if names else "no environment is configured: omit --env"
+    return UsageError(message, where=_place(configuration), fix=fix, code="configuration.environment")
 
 
 def _laid_over(environment: EnvironmentSettings, overrides: Mapping[str, str]) -> EnvironmentSettings:

@@ -35,16 +35,16 @@ def read_all(folder: Path, *, is_parsed: bool = True) -> tuple[LoadedDefinition,
     InvalidInput with every problem in every file: a file that cannot be read is one, and so are two of one name.
     Without `is_parsed` no HogQL is looked at.
     """
-    found, problems = list_files(folder)
+    paths, problems = list_files(folder)
     definitions: list[LoadedDefinition] = []
-    for path in found:
+    for path in paths:
         try:
             definitions.append(read_file(path, folder, is_parsed=is_parsed))
         except InvalidInput as error:
             problems += error.problems
     problems += doubled(definitions)
     if problems:
-        raise InvalidInput(tuple(sorted(problems, key=lambda one: (one.path, one.line, one.column))))
+        raise InvalidInput(tuple(sorted(problems, key=lambda problem: (problem.path, problem.line, problem.column))))
     return tuple(definitions)
 
 

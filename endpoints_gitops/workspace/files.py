@@ -223,10 +223,10 @@ def _close(handle: int | None) -> None:
         os.close(handle)
 
 
-def _refuse_special(found: os.stat_result) -> None:
-    if stat.S_ISDIR(found.st_mode):
+def _refuse_special(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "it is not a regular file")
 
 
@@ -246,12 +246,12 @@ def _has_git(folder: Path) -> bool:
 
 def _mode_of(path: Path) -> int | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{shown(path)} is not a regular file", code="files.unwritable")
-    return stat.S_IMODE(found.st_mode)
+    return stat.S_IMODE(status.st_mode)
 
 
 def _write_new(path: Path, content: bytes, mode: int | None) -> None:

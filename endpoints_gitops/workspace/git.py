@@ -97,9 +97,9 @@ def repository(folder: Path) -> Repository | None:
         return None
     if answer.returncode != 0:
         raise _unreadable(top, printable(os.fsdecode(answer.stderr).strip()))
-    told, shallow = os.fsdecode(answer.stdout).splitlines()[-2:]
-    if Path(told).resolve() != top:
-        message = f"the work tree of this repository is {printable(told)}: its core.worktree leads there"
+    reported_top, shallow = os.fsdecode(answer.stdout).splitlines()[-2:]
+    if Path(reported_top).resolve() != top:
+        message = f"the work tree of this repository is {printable(reported_top)}: its core.worktree leads there"
         raise GitFailed(message, where=shown(top), fix="git config --unset core.worktree")
     head = resolved(top, "HEAD")
     return Repository(top=top, head=head, is_shallow=shallow == "true") if head else None
@@ -122,13 +122,13 @@ def explain_missing(folder: Path) -> HistoryUnavailable:
     return HistoryUnavailable(f"the git repository {shown(top)} has no commit yet", fix=fix)
 
 
-def explain_shallow(found: Repository) -> HistoryUnavailable:
+def explain_shallow(repo: Repository) -> HistoryUnavailable:
     """Why the history of a shallow clone is not the whole one, and what helps."""
     message = "this clone is shallow, so the history of the definition is not in it"
-    return HistoryUnavailable(message, where=shown(found.top), fix="git fetch --unshallow (in CI: fetch-depth: 0)")
+    return HistoryUnavailable(message, where=shown(repo.top), fix="git fetch --unshallow (in CI: fetch-depth: 0)")
 
 
-def explain_missing_object(top: Path, said: str) -> GitFailed:
+def explain_missing_object(top: Path, message: str) -> GitFailed:
     """The error for an object that is not there: a partial clone leaves them to its remote, else the repository is
     damaged. Nothing is fetched: a remote's configuration names programs.
     """
@@ -136,10 +136,10 @@ def explain_missing_object(top: Path, said: str) -> GitFailed:
     settings = [entry.partition("\n")[0] for entry in os.fsdecode(answer.stdout).split("\0") if entry]
     remotes = sorted({name.removeprefix("remote.").rpartition(".")[0] for name in settings})
     if not remotes:
-        return GitFailed(said, where=shown(top), fix="git fsck shows what is missing")
-    message = "this clone is partial: it lacks old versions of the definitions, and nothing is fetched here"
+        return GitFailed(message, where=shown(top), fix="git fsck shows what is missing")
+    partial = "this clone is partial: it lacks old versions of the definitions, and nothing is fetched here"
     fix = f"git fetch --refetch --no-filter {shlex.quote(remotes[0])}"
-    return HistoryUnavailable(message, where=shown(top), fix=fix)
+    return HistoryUnavailable(partial, where=shown(top), fix=fix)
 
 
 def resolved(folder: Path, ref: str) -> str | None:
@@ -154,31 +154,31 @@ def resolved(folder: Path, ref: str) -> str | None:
     return commit if is_commit else None
 
 
-def dirty(found: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:
+def dirty(repo: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:
     """The files below a folder that are not as a commit (default: HEAD) has them: edited, new or deleted."""
-    return _differing(found, commit or found.head, folder)
+    return _differing(repo, commit or repo.head, folder)
 
 
-def content_at(found: Repository, ref: str, path: Path) -> bytes | None:
+def content_at(repo: Repository, ref: str, path: Path) -> bytes | None:
     """What a file held at a commit, None where it was not there. Raises UsageError for a ref that means no commit."""
-    commit = resolved(found.top, ref)
+    commit = resolved(repo.top, ref)
     if commit is None:
         raise UsageError(f"there is no commit {printable(ref)!r}", code="git.no-commit")
-    listed = git(found.top, "ls-tree", "-z", "--full-tree", commit, "--", found.inside(path))
+    listed = git(repo.top, "ls-tree", "-z", "--full-tree", commit, "--", repo.inside(path))
     if not listed:
         return None
-    return git(found.top, "cat-file", "blob", listed.split(b"\t")[0].split()[2].decode("ascii"))
+    return git(repo.top, "cat-file", "blob", listed.split(b"\t")[0].split()[2].decode("ascii"))
 
 
-def tracked_changes(found: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:
+def tracked_changes(repo: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:
     """The tracked files below a folder that differ from a commit (default: HEAD's).
 
     A file for which git configures a filter counts as changed when its times differ from those in the index: the filter
     would be a program that runs.
     """
     options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
-    words = ("diff", *options, commit or found.head, "--", found.inside(folder.resolve()))
-    return frozenset(found.top / name for name in _names(git(found.top, *words, settings=_without_filters(found))))
+    words = ("diff", *options, commit or repo.head, "--", repo.inside(folder.resolve()))
+    return frozenset(repo.top / name for name in _names(git(repo.top, *words, settings=_without_filters(repo))))
 
 
 def is_safe_directory(folder: Path) -> bool:
@@ -207,8 +207,8 @@ def git(folder: Path, *words: str, given: bytes | None = None, settings: Mapping
     """
     answer = _run(folder, words, given, settings or {})
     if answer.returncode != 0:
-        said = printable(os.fsdecode(answer.stderr).strip()) or f"exit code {answer.returncode}"
-        raise explain_missing_object(folder, f"git {words[0]} failed: {said}")
+        complaint = printable(os.fsdecode(answer.stderr).strip()) or f"exit code {answer.returncode}"
+        raise explain_missing_object(folder, f"git {words[0]} failed: {complaint}")
     return answer.stdout
 
 
@@ -225,13 +225,13 @@ def command(top: Path, *words: str, settings: Mapping[str, str] | None = None) -
     return [_program(), "-C", str(top), *_OPTIONS, *more, *words]
 
 
-def _unreadable(top: Path, said: str) -> HistoryUnavailable:
+def _unreadable(top: Path, complaint: str) -> HistoryUnavailable:
     """The error for a repository that git does not read; git has no other sign for the cause than its words."""
-    if "dubious ownership" in said:
+    if "dubious ownership" in complaint:
         message = f"git does not read {shown(top)}: it belongs to another user (dubious ownership)"
         fix = f"if you trust it: git config --global --add safe.directory {shlex.quote(str(top))}"
     else:
-        message = f"git cannot read the repository {shown(top)}: {said}"
+        message = f"git cannot read the repository {shown(top)}: {complaint}"
         fix = "git status and git fsck show what is wrong; else clone it again"
     return HistoryUnavailable(message, where=shown(top), fix=fix)
 
@@ -254,8 +254,8 @@ def _program() -> str:
     """The absolute path of git: the entries of PATH that are relative could lead into the checkout."""
     from shutil import which
 
-    found = (which(os.path.join(folder, "git")) for folder in _program_folders())  # noqa: PTH118 - as texts
-    program = next(filter(None, found), None)
+    programs = (which(os.path.join(folder, "git")) for folder in _program_folders())  # noqa: PTH118 - as texts
+    program = next(filter(None, programs), None)
     if program is None:
         raise FileNotFoundError(2, "no git on PATH", "git")
     return program
@@ -287,24 +287,24 @@ def _is_named(folder: Path, value: str) -> bool:
     return os.path.isabs(value) and Path(value).resolve() == folder  # noqa: PTH117 - as git has it: `.` names none
 
 
-def _without_filters(found: Repository) -> dict[str, str]:
+def _without_filters(repo: Repository) -> dict[str, str]:
     """Settings that switch off every filter that git's configuration defines, the user's own too."""
-    listed = git(found.top, "config", "--list", "--name-only", "-z")
+    listed = git(repo.top, "config", "--list", "--name-only", "-z")
     keys = [name.split(".") for name in dict.fromkeys(_names(listed)) if name.startswith("filter.")]
     filters = sorted({".".join(key[1:-1]) for key in keys})
     unsafe = next((name for name in filters if "=" in name), None)
     if unsafe is not None:
         message = f"git's configuration defines the filter {printable(unsafe)!r}, which cannot be switched off"
-        raise GitFailed(message, where=shown(found.top), fix="give the filter a name without =")
+        raise GitFailed(message, where=shown(repo.top), fix="give the filter a name without =")
     settings = {f"filter.{name}.{what}": "" for name in filters for what in _FILTER_COMMANDS}
     return settings | {f"filter.{name}.required": "false" for name in filters}
 
 
-def _differing(found: Repository, commit: str, folder: Path) -> frozenset[Path]:
-    changed = tracked_changes(found, folder, commit)
-    pathspec = found.inside(folder.resolve())
-    untracked = git(found.top, "ls-files", "-z", "--others", "--full-name", "--", pathspec)
-    return changed | {found.top / name for name in _names(untracked)}
+def _differing(repo: Repository, commit: str, folder: Path) -> frozenset[Path]:
+    changed = tracked_changes(repo, folder, commit)
+    pathspec = repo.inside(folder.resolve())
+    untracked = git(repo.top, "ls-files", "-z", "--others", "--full-name", "--", pathspec)
+    return changed | {repo.top / name for name in _names(untracked)}
 
 
 def _names(answer: bytes) -> Iterator[str]:
@@ -320,13 +320,13 @@ class Blobs:
     Open while it is used as a context manager; not for several threads at once.
     """
 
-    def __init__(self, found: Repository) -> None:
+    def __init__(self, repo: Repository) -> None:
         import subprocess
 
-        self._top = found.top
+        self._top = repo.top
         self._process = subprocess.Popen(
-            command(found.top, "cat-file", "--batch"),
-            env=environment(found.top),
+            command(repo.top, "cat-file", "--batch"),
+            env=environment(repo.top),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -54,37 +54,37 @@ class _Commit:
     parents: tuple[str, ...]
 
 
-def walk(found: Repository, folder: Path) -> tuple[Step, ...]:
+def walk(repo: Repository, folder: Path) -> tuple[Step, ...]:
     """The steps of a folder, oldest first. A merge on the line is a step whenever it brings one."""
-    pathspec = found.inside(folder.resolve())
-    graph = {commit.id: commit for commit in _graph(found)}
-    words = ("rev-list", "--full-history", found.head, "--", pathspec)
-    touching = frozenset(git(found.top, *words).decode("ascii").split())
-    line = tuple(_line(graph, found.head))
+    pathspec = repo.inside(folder.resolve())
+    graph = {commit.id: commit for commit in _graph(repo)}
+    words = ("rev-list", "--full-history", repo.head, "--", pathspec)
+    touching = frozenset(git(repo.top, *words).decode("ascii").split())
+    line = tuple(_line(graph, repo.head))
     merges = {commit.id for commit in line if len(commit.parents) > 1}
-    changes = _changes(found, (graph[one] for one in touching | merges), pathspec)
+    changes = _changes(repo, (graph[one] for one in touching | merges), pathspec)
     return tuple(_steps(graph, line, changes, touching))
 
 
-def _graph(found: Repository) -> Iterator[_Commit]:
+def _graph(repo: Repository) -> Iterator[_Commit]:
     """Every commit behind HEAD, none before its children."""
-    answer = git(found.top, "rev-list", "--topo-order", "--parents", "--timestamp", found.head, "--")
+    answer = git(repo.top, "rev-list", "--topo-order", "--parents", "--timestamp", repo.head, "--")
     for record in answer.decode("ascii").splitlines():
         date, commit, *parents = record.split()
         yield _Commit(commit, int(date), tuple(parents))
 
 
 def _line(graph: Mapping[str, _Commit], head: str) -> Iterator[_Commit]:
-    at: str | None = head
-    while at is not None:
-        yield graph[at]
-        at = next(iter(graph[at].parents), None)
+    commit_id: str | None = head
+    while commit_id is not None:
+        yield graph[commit_id]
+        commit_id = next(iter(graph[commit_id].parents), None)
 
 
-def _changes(found: Repository, commits: Iterable[_Commit], pathspec: str) -> dict[str, tuple[Change, ...]]:
+def _changes(repo: Repository, commits: Iterable[_Commit], pathspec: str) -> dict[str, tuple[Change, ...]]:
     given = "".join(f"{' '.join((commit.id, *commit.parents[:1]))}\n" for commit in commits).encode("ascii")
     options = ("--stdin", "-r", "--root", "--raw", "-z", "--no-renames", "--no-ext-diff", "--no-abbrev")
-    answer = git(found.top, "diff-tree", *options, "--", pathspec, given=given)
+    answer = git(repo.top, "diff-tree", *options, "--", pathspec, given=given)
     changes: dict[str, list[Change]] = {}
     commit, words = "", iter(answer.split(b"\0"))
     for word in words:
@@ -93,7 +93,7 @@ def _changes(found: Repository, commits: Iterable[_Commit], pathspec: str) -> di
         elif word:
             commit = word.decode("ascii").strip()
             changes[commit] = []
-    return {one: tuple(listed) for one, listed in changes.items()}
+    return {changed: tuple(listed) for changed, listed in changes.items()}
 
 
 def _change(word: bytes, path: str) -> Change:
@@ -113,26 +113,26 @@ def _steps(
 ) -> Iterator[Step]:
     order = {commit: index for index, commit in enumerate(graph)}
     claimed = {commit.id for commit in line}
-    for at in reversed(line):
-        landed_at = datetime.fromtimestamp(at.date, tz=UTC)
-        brought = _brought(graph, at, claimed) & touching
-        for one in sorted(brought, key=order.__getitem__, reverse=True):
-            yield Step(commit=one, landed_at=landed_at, on_line=False, changes=changes.get(one, ()))
-        if brought or at.id in changes:
-            yield Step(commit=at.id, landed_at=landed_at, on_line=True, changes=changes.get(at.id, ()))
+    for commit in reversed(line):
+        landed_at = datetime.fromtimestamp(commit.date, tz=UTC)
+        merged = _brought(graph, commit, claimed) & touching
+        for commit_id in sorted(merged, key=order.__getitem__, reverse=True):
+            yield Step(commit=commit_id, landed_at=landed_at, on_line=False, changes=changes.get(commit_id, ()))
+        if merged or commit.id in changes:
+            yield Step(commit=commit.id, landed_at=landed_at, on_line=True, changes=changes.get(commit.id, ()))
 
 
 def _brought(graph: Mapping[str, _Commit], merge: _Commit, claimed: set[str]) -> set[str]:
     """What a merge brought that no earlier one did; it is claimed from then on."""
-    brought: set[str] = set()
+    merged: set[str] = set()
     waiting = list(merge.parents[1:])
     while waiting:
-        one = waiting.pop()
-        if one not in claimed:
-            claimed.add(one)
-            brought.add(one)
-            waiting += graph[one].parents
-    return brought
+        commit_id = waiting.pop()
+        if commit_id not in claimed:
+            claimed.add(commit_id)
+            merged.add(commit_id)
+            waiting += graph[commit_id].parents
+    return merged
 
 
 _NAME: Final = re.compile(
@@ -160,7 +160,7 @@ class PastState[K: str]:
 
 
 def history[K: str](
-    found: Repository, folder: Path, names: Collection[str], meaning_of: Callable[[LoadedDefinition], Mapping[K, Json]]
+    repo: Repository, folder: Path, names: Collection[str], meaning_of: Callable[[LoadedDefinition], Mapping[K, Json]]
 ) -> dict[str, tuple[PastState[K], ...]]:
     """The states of each name's definition behind HEAD, newest first; none for a name that no commit defines.
 
@@ -171,8 +171,8 @@ def history[K: str](
     """
     if not names:
         return {}
-    steps, prefix = walk(found, folder), found.inside(folder.resolve())
-    with Blobs(found) as blobs:
+    steps, prefix = walk(repo, folder), repo.inside(folder.resolve())
+    with Blobs(repo) as blobs:
         defined = _names(blobs, steps, prefix, frozenset(names))
         past = _Past(prefix=prefix, blobs=blobs, names=defined)
         relevant = _Relevant.of(steps, defined, prefix)
@@ -182,11 +182,11 @@ def history[K: str](
         }
 
 
-def names_ever_defined(found: Repository, folder: Path) -> frozenset[str]:
+def names_ever_defined(repo: Repository, folder: Path) -> frozenset[str]:
     """Every name that a definition in this folder had in any commit behind HEAD."""
-    prefix = found.inside(folder.resolve())
-    with Blobs(found) as blobs:
-        return frozenset(_names(blobs, walk(found, folder), prefix, None).values())
+    prefix = repo.inside(folder.resolve())
+    with Blobs(repo) as blobs:
+        return frozenset(_names(blobs, walk(repo, folder), prefix, None).values())
 
 
 def _names(blobs: Blobs, steps: Iterable[Step], prefix: str, wanted: frozenset[str] | None) -> dict[str, str]:
@@ -207,9 +207,9 @@ def defined_name(content: bytes, wanted: frozenset[str] | None = None) -> str | 
     """The name that a file defines. YAML is read only where no line states the name and a wanted one occurs."""
     from endpoints_gitops.codecs.definition import read_definition
 
-    found = _NAME.search(content)
-    if found:
-        return found[2].decode("ascii")
+    match = _NAME.search(content)
+    if match:
+        return match[2].decode("ascii")
     if wanted is not None and not any(name.encode() in content for name in wanted):
         return None
     try:
@@ -396,9 +396,9 @@ class _Follow[K: str]:
 
     def _place_at(self, commit: str) -> _Place | None:
         for path in reversed(self.paths):
-            found = self.past.blobs.at(commit, path)
-            if found and self._is_ours(found[0]):
-                return path, found[0]
+            blob = self.past.blobs.at(commit, path)
+            if blob and self._is_ours(blob[0]):
+                return path, blob[0]
         return None
 
     def _is_ours(self, blob: str) -> bool:

@@ -96,7 +96,7 @@ def sources(env: Mapping[str, str], dotenv_file: str | None) -> Iterator[Source]
 def _of_variables(values: Mapping[str, str], label: str) -> Source:
     key_name, key = _first(values, KEY_NAMES)
     _, project = _first(values, PROJECT_NAMES)
-    missing = [names[0] for names, found in ((KEY_NAMES, key), (PROJECT_NAMES, project)) if not found]
+    missing = [names[0] for names, value in ((KEY_NAMES, key), (PROJECT_NAMES, project)) if not value]
     return Source(
         label=f"{key_name} in {label}",
         key=key,
@@ -110,15 +110,15 @@ def _of_login(path: Path) -> Source:
     value = credentials_json(path)
     if value is None:
         return _nothing(shown(path), f"{shown(path)} is not there")
-    found: dict[str, str | None] = {}
+    values: dict[str, str | None] = {}
     for name in ("token", "env_id", "host"):
-        one = value.get(name)
-        if one is not None and (isinstance(one, bool) or not isinstance(one, (str, int))):
+        item = value.get(name)
+        if item is not None and (isinstance(item, bool) or not isinstance(item, (str, int))):
             raise CredentialsError(f"{name} must be text", where=shown(path), code="credentials.unreadable")
-        found[name] = str(one).strip() or None if one is not None else None
-    missing = [name for name in ("token", "env_id") if not found[name]]
+        values[name] = str(item).strip() or None if item is not None else None
+    missing = [name for name in ("token", "env_id") if not values[name]]
     lacks = f"{shown(path)} has no {' and no '.join(missing)}"
-    return Source(label=shown(path), key=found["token"], project=found["env_id"], host=found["host"], lacks=lacks)
+    return Source(label=shown(path), key=values["token"], project=values["env_id"], host=values["host"], lacks=lacks)
 
 
 def _nothing(label: str, lacks: str) -> Source:
@@ -127,4 +127,4 @@ def _nothing(label: str, lacks: str) -> Source:
 
 def _first(values: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str | None]:
     """The first of the names that is set, and its value; the first name where none is."""
-    return next(((name, found) for name in names if (found := values.get(name, "").strip())), (names[0], None))
+    return next(((name, value) for name in names if (value := values.get(name, "").strip())), (names[0], None))

@@ -43,7 +43,7 @@ def environments_in_use(configuration: Configuration, name: str | None) -> tuple
     """
     if name or configuration.overrides.get("ENV") or len(configuration.environments) < 2:
         return (choose_environment(configuration, name),)
-    every = (named_environment(configuration, one) for one in sorted(configuration.environments))
+    every = (named_environment(configuration, environment) for environment in sorted(configuration.environments))
     used = tuple(settings for settings in every if settings.uses)
     return (choose_environment(configuration, used[0].name),) if len(used) == 1 else used
 
@@ -52,11 +52,11 @@ def refuse_ambiguous(configuration: Configuration, environments: Sequence[Enviro
     """Raise UsageError where several environments are to be asked while a variable gives host, project or key: those
     are about one.
     """
-    said = [PREFIX + word for word in _OF_ONE_ENVIRONMENT if configuration.overrides.get(word)]
-    if said and len(environments) > 1:
+    variables = [PREFIX + word for word in _OF_ONE_ENVIRONMENT if configuration.overrides.get(word)]
+    if variables and len(environments) > 1:
         names = ", ".join(settings.name for settings in environments)
-        message = f"{said[0]} is about one environment, and endpoints are used in {names}"
-        fix = f"add --env {environments[0].name}, or unset {said[0]}"
+        message = f"{variables[0]} is about one environment, and endpoints are used in {names}"
+        fix = f"add --env {environments[0].name}, or unset {variables[0]}"
         raise UsageError(message, fix=fix, code="configuration.environment")
 
 
@@ -92,8 +92,8 @@ def place_of_use(configuration: Configuration, environment: str, name: str) -> s
     if configuration.path is None:
         return None
     text = read_regular_file(configuration.path).decode("utf-8-sig")
-    place = _place(configuration.path, _document(text), environment, name)
-    line = line_of(text, place)
+    keys = _place(configuration.path, _document(text), environment, name)
+    line = line_of(text, keys)
     return f"{shown(configuration.path)}:{line}" if line else shown(configuration.path)
 
 
@@ -116,17 +116,17 @@ def move_use(configuration: Configuration, environment: str, name: str, version:
         write_atomically(path, moved)
 
 
-def _use(name: str, said: str | Mapping[str, Any]) -> Use:
+def _use(name: str, written: str | Mapping[str, Any]) -> Use:
     use = Use(name=name)
-    if isinstance(said, str):
+    if isinstance(written, str):
         return use
-    version, columns = said.get("version", "*"), said.get("columns")
+    version, columns = written.get("version", "*"), written.get("columns")
     return replace(
         use,
         version=None if version == "*" else version,
-        reads=said.get("reads", use.reads),
+        reads=written.get("reads", use.reads),
         columns=None if columns is None else tuple(columns),
-        examples=tuple(_example(name, one) for one in said.get("examples", ())),
+        examples=tuple(_example(name, example) for example in written.get("examples", ())),
     )
 
 
@@ -134,16 +134,16 @@ def _example(name: str, variables: Mapping[str, Any]) -> PinnedExample:
     return PinnedExample(variables={key: _as_json(value, f"{name}: {key}") for key, value in variables.items()})
 
 
-def _as_json(value: object, said: str) -> Json:
+def _as_json(value: object, label: str) -> Json:
     """TOML's times as the text that a caller sends; it has words for infinity, which JSON has not."""
     if isinstance(value, date | datetime | time):
         return value.isoformat()
     if isinstance(value, list):
-        return [_as_json(one, said) for one in value]
+        return [_as_json(item, label) for item in value]
     if isinstance(value, dict):
-        return {key: _as_json(one, said) for key, one in value.items()}
+        return {key: _as_json(item, label) for key, item in value.items()}
     if isinstance(value, float) and not abs(value) < float("inf"):
-        raise UsageError(f"an example of {said} is {value}, which no caller can send", code="configuration.invalid")
+        raise UsageError(f"an example of {label} is {value}, which no caller can send", code="configuration.invalid")
     assert isinstance(value, bool | int | float | str), "TOML has no other values"
     return value
 
@@ -156,8 +156,8 @@ def _place(path: Path, value: Mapping[str, Any], environment: str, name: str) ->
     return own if _at(value, own) is not None or _at(value, common[:-1]) is None else common
 
 
-def _at(value: Any, place: Sequence[str]) -> Any:  # noqa: ANN401 - any value of a TOML file
-    for key in place:
+def _at(value: Any, keys: Sequence[str]) -> Any:  # noqa: ANN401 - any value of a TOML file
+    for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
@@ -166,10 +166,10 @@ def _moved(path: Path, content: bytes, environment: str, name: str, version: int
     import tomlkit
 
     text = content.decode("utf-8-sig")
-    place = _place(path, _document(text), environment, name)
+    keys = _place(path, _document(text), environment, name)
     document = tomlkit.parse(text)
     use: Any = document
-    for key in place:
+    for key in keys:
         use = use[key]
     before = use["version"]
     use["version"] = version
@@ -184,5 +184,5 @@ def _moved(path: Path, content: bytes, environment: str, name: str, version: int
 
 def _is_only_the_number(before: bytes, after: bytes, old: str, new: str) -> bool:
     """Whether the one text is the other with one number in another's place."""
-    starts = (at for at in range(len(before)) if before.startswith(old.encode(), at))
-    return any(before[:at] + new.encode() + before[at + len(old) :] == after for at in starts)
+    starts = (index for index in range(len(before)) if before.startswith(old.encode(), index))
+    return any(before[:index] + new.encode() + before[index + len(old) :] == after for index in starts)

@@ -80,12 +80,12 @@ class Plugins:
 
     def reporters(self) -> Mapping[str, Reporter]:
         """Every format that a plugin brings, a failure of it being the plugin's. Raises PluginFailed."""
-        found: dict[str, Reporter] = {}
+        reporters: dict[str, Reporter] = {}
         for plugin, answer in self._answers("reporters"):
             if not isinstance(answer, Mapping) or not all(map(callable, answer.values())):
                 raise plugin.failed("answered reporters with something other than functions by name")
-            found |= {str(name): _guarded(plugin, str(name), reporter) for name, reporter in answer.items()}
-        return found
+            reporters |= {str(name): _guarded(plugin, str(name), reporter) for name, reporter in answer.items()}
+        return reporters
 
     @property
     def redaction(self) -> Callable[[str], str] | None:
@@ -105,12 +105,12 @@ class Plugins:
     def _findings(self, hook: str, **arguments: object) -> Iterator[Finding]:
         for plugin, answer in self._answers(hook, **arguments):
             try:
-                found = list(answer)
+                findings = list(answer)
             except Exception as error:
                 raise plugin.failed(f"failed in {hook}", error) from error
-            for one in found:
-                _refuse_strange(plugin, hook, one)
-            yield from found
+            for finding in findings:
+                _refuse_strange(plugin, hook, finding)
+            yield from findings
 
     def _answers(self, hook: str, **arguments: object) -> Iterator[tuple[Plugin, Any]]:
         for plugin in self._plugins:
@@ -119,7 +119,7 @@ class Plugins:
 
     def _ask(self, plugin: Plugin, hook: str, **arguments: object) -> list[Any]:
         assert self._manager is not None, "there is a plugin"
-        others = [one.implementation for one in self._plugins if one is not plugin]
+        others = [other.implementation for other in self._plugins if other is not plugin]
         try:
             answers: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
         except Exception as error:
@@ -162,14 +162,14 @@ def _registered(manager: pluggy.PluginManager, entry: EntryPoint) -> Plugin:
 
 
 def _is_any_installed() -> bool:
-    return any(map(_has_group, (found for place in dict.fromkeys(sys.path) for found in _entry_points_in(place))))
+    return any(map(_has_group, (path for folder in dict.fromkeys(sys.path) for path in _entry_points_in(folder))))
 
 
-def _entry_points_in(place: str) -> Iterator[str]:
+def _entry_points_in(folder: str) -> Iterator[str]:
     """As texts: many times faster than as paths."""
     with suppress(OSError):
-        names = os.listdir(place or ".")  # noqa: PTH208 - likewise
-        yield from (f"{place or '.'}/{name}/entry_points.txt" for name in names if name.endswith(_METADATA))
+        names = os.listdir(folder or ".")  # noqa: PTH208 - likewise
+        yield from (f"{folder or '.'}/{name}/entry_points.txt" for name in names if name.endswith(_METADATA))
 
 
 def _has_group(path: str) -> bool:
@@ -180,13 +180,13 @@ def _has_group(path: str) -> bool:
         return False
 
 
-def _refuse_strange(plugin: Plugin, hook: str, found: object) -> None:
+def _refuse_strange(plugin: Plugin, hook: str, finding: object) -> None:
     from endpoints_gitops.contract.rules import RULES
 
-    if not isinstance(found, Finding):
-        raise plugin.failed(f"answered {hook} with something that is not a Finding: {found!r:.80}")
-    if found.code in RULES:
-        raise plugin.failed(f"uses the code {found.code}, which the catalogue has already")
+    if not isinstance(finding, Finding):
+        raise plugin.failed(f"answered {hook} with something that is not a Finding: {finding!r:.80}")
+    if finding.code in RULES:
+        raise plugin.failed(f"uses the code {finding.code}, which the catalogue has already")
 
 
 def _guarded(plugin: Plugin, name: str, reporter: Reporter) -> Reporter:

@@ -175,10 +175,10 @@ class _Choice:
     def names(self, selector: str) -> frozenset[str]:
         if selector.startswith(CHANGED):
             return self._changed(selector.removeprefix(CHANGED))
-        found = self._by_name(selector) or self._by_path(selector)
-        if not found:
+        names = self._by_name(selector) or self._by_path(selector)
+        if not names:
             raise self._nothing(selector)
-        return found
+        return names
 
     def _changed(self, what: str) -> frozenset[str]:
         """What has a file that differs from the commit, and what only the commit defines."""
@@ -211,18 +211,18 @@ class _Choice:
     def _nothing(self, selector: str) -> UsageError:
         from endpoints_gitops.model.suggestions import did_you_mean
 
-        said = printable(selector)
+        shown = printable(selector)
         if selector.startswith(TAG):
             tags = frozenset().union(*self.tags.values())
             near = did_you_mean(selector.removeprefix(TAG), sorted(tags))
-            message = f"no endpoint has the tag {said.removeprefix(TAG)!r}{near}"
+            message = f"no endpoint has the tag {shown.removeprefix(TAG)!r}{near}"
         elif "/" in selector or "\\" in selector or selector.endswith(SUFFIXES):
             near = did_you_mean(selector, [loaded.path for loaded in self.definitions])
-            message = f"no definition is at {said}{near}"
+            message = f"no definition is at {shown}{near}"
         elif glob.has_magic(selector):
-            message = f"no endpoint's name matches {said}"
+            message = f"no endpoint's name matches {shown}"
         else:
-            message = f"there is no endpoint or definition called {said!r}{did_you_mean(selector, sorted(self.tags))}"
+            message = f"there is no endpoint or definition called {shown!r}{did_you_mean(selector, sorted(self.tags))}"
         fix = "endpoints-gitops list shows the endpoints of the server"
         return UsageError(message, fix=fix, code="usage.selector")
 

@@ -22,8 +22,8 @@ def state_folder(env: Mapping[str, str]) -> Path:
     """`ENDPOINTS_GITOPS_STATE` (for a cache in CI), else the user's state folder of this system. It may not exist."""
     from platformdirs import user_state_path
 
-    said = env.get("ENDPOINTS_GITOPS_STATE", "").strip()
-    return Path(said).expanduser().absolute() if said else user_state_path("endpoints-gitops", appauthor=False)
+    named = env.get("ENDPOINTS_GITOPS_STATE", "").strip()
+    return Path(named).expanduser().absolute() if named else user_state_path("endpoints-gitops", appauthor=False)
 
 
 def project_folder(state: Path, *, host: str, project_id: int, definitions: Path) -> Path:
@@ -48,13 +48,13 @@ def editing(
     The lock lies in the state folder, never in the checkout. `waiting` is called once where another command has it.
     Raises Conflict where that one still has it after the wait.
     """
-    place = state_folder(env) / "checkouts" / _name(str(_checkout(folder)))
+    locks = state_folder(env) / "checkouts" / _name(str(_checkout(folder)))
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(held(place, "files"))
+            stack.enter_context(held(locks, "files"))
         except Conflict:
             waiting()
-            stack.enter_context(held(place, "files", wait_seconds=wait_seconds))
+            stack.enter_context(held(locks, "files", wait_seconds=wait_seconds))
         yield
 
 
@@ -116,8 +116,8 @@ def held(folder: Path, what: str = "push", *, wait_seconds: float = 0) -> Iterat
 
 
 def _checkout(folder: Path) -> Path:
-    found = repository(folder)
-    return found.top if found else folder.resolve()
+    repo = repository(folder)
+    return repo.top if repo else folder.resolve()
 
 
 def _name(text: str) -> str:

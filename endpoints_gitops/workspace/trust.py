@@ -125,9 +125,9 @@ def users_hosts(env: Mapping[str, str], host_in_code: str | None = None) -> Mapp
             fix = f"export {ALLOWED_HOSTS}=https://posthog.example.com,http://posthog:8000"
             raise UsageError(str(mistake), where=ALLOWED_HOSTS, fix=fix, code="configuration.invalid") from None
     named = {"host= in code": host_in_code, **{name: env.get(name) for name in _HOST_VARIABLES}}
-    for place, address in named.items():
+    for source, address in named.items():
         try:
-            hosts[Origin.of((address or "").strip())] = place
+            hosts[Origin.of((address or "").strip())] = source
         except HostMistake:  # whoever uses the address says what is wrong with it
             continue
     return hosts
