@@ -1,10 +1,10 @@
-"""What git holds to compare with: the commit that a text means, and the definitions folder as that commit has it.
+"""The commit to compare with, and its definitions folder.
 
     REF, REF...HEAD     the merge base of REF and HEAD: what changed here, without what changed on REF meanwhile
     REF..HEAD           the tip of REF
     …:PATH              the definitions in that folder of the commit
 
-The commit is read with its own configuration, so that a definitions folder that moved since is found where it was.
+The commit is read with its own configuration, so that a definitions folder that moved since then is found where it was.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from endpoints_gitops.workspace.git import Blobs, Repository, content_at, dirty,
 
 
 class BaseUnavailable(CouldNotFindOut):
-    """What should be compared with is not there or cannot be read (rule G109)."""
+    """The base of a comparison does not exist or cannot be read (rule G109)."""
 
     code = "G109"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Location:
-    """Where the definitions are now, and for which environment they are read.
+    """Where the definitions are now, and the environment that they are read for.
 
     `configuration` is the folder of the configuration that names the definitions folder; None where a command line or a
-    variable does.
+    variable names it.
     """
 
     folder: Path
@@ -43,7 +43,7 @@ class Location:
 class Base:
     """A commit to compare with. `prefix` is its definitions folder, None where it has none.
 
-    `what` names the commit for people, and `label` stands for it in front of paths. `notes` are what they have to know.
+    `what` names the commit in messages, and `label` in front of paths. `notes` are messages for the user.
     """
 
     found: Repository
@@ -54,9 +54,9 @@ class Base:
     notes: tuple[str, ...] = ()
 
     def names(self) -> frozenset[str]:
-        """The names that the definitions of the commit have, whatever else is wrong with them.
+        """The names that the definitions of the commit have, also of those with other mistakes.
 
-        Raises BaseUnavailable for a file without a name that is not there any more: nobody can tell what it defined.
+        Raises BaseUnavailable for a file that was deleted since and whose name cannot be read.
         """
         names: set[str] = set()
         for path, content in self._contents(self._paths()):
@@ -64,16 +64,14 @@ class Base:
             if name is not None:
                 names.add(name)
             elif not os.path.lexists(self.found.top / path):
-                message = (
-                    f"{printable(self.label)}:{printable(path)} is deleted now, and what it defined cannot be read"
-                )
+                message = f"{printable(self.label)}:{printable(path)} was deleted, and its name cannot be read"
                 raise BaseUnavailable(message, fix=f"git show {self.commit[:12]}:{printable(path)}")
         return frozenset(names)
 
     def refuse_moved(self, names: Collection[str], spelled: str) -> None:
-        """Raise BaseUnavailable where the commit defines one of these names in a folder that this is not.
+        """Raise BaseUnavailable where the commit defines one of these names in another folder.
 
-        `spelled` is what stands before the ref on the command line.
+        `spelled` is the text before the ref on the command line.
         """
         from endpoints_gitops.workspace.definitions import SUFFIXES
 
@@ -84,7 +82,7 @@ class Base:
             if _defined_name(content) in names:
                 folder = posixpath.dirname(path) or "."
                 message = (
-                    f"the definitions were in {printable(folder)} at {self.what}, and its configuration does not say so"
+                    f"the definitions were in {printable(folder)} at {self.what}, which its configuration does not name"
                 )
                 raise BaseUnavailable(message, fix=f"{spelled}{self.commit[:12]}:{printable(folder)}")
 
@@ -103,10 +101,10 @@ class Base:
 
 
 def base_of(what: str, here: Location, *, spelled: str) -> Base | None:
-    """The base that a text means; None where there is no such commit, or no repository.
+    """The base that a text names; None where there is no such commit, or no repository.
 
-    `spelled` is what stands before the text on the command line. Raises BaseUnavailable where there is no merge base,
-    and where the definitions folder of that commit is unknown.
+    `spelled` is the text before it on the command line. Raises BaseUnavailable where there is no merge base, and where
+    the definitions folder of that commit is unknown.
     """
     repo = repository(here.folder)
     ref, path, is_tip = _parts(what)
@@ -128,7 +126,7 @@ def base_of(what: str, here: Location, *, spelled: str) -> Base | None:
 
 
 def _parts(what: str) -> tuple[str, str | None, bool]:
-    """The ref, the folder, and whether the tip is meant. Inside of braces (`HEAD@{…}`) everything is the ref's."""
+    """The ref, the folder, and whether the tip is named. Text in braces (`HEAD@{…}`) is part of the ref."""
     outside = what.rpartition("}")[2]
     before, colon, path = outside.partition(":")
     ref = what[: len(what) - len(outside)] + before
@@ -142,7 +140,7 @@ def _parts(what: str) -> tuple[str, str | None, bool]:
 def _merge_base(repo: Repository, tip: str, ref: str, spelled: str) -> tuple[str, tuple[str, ...]]:
     """The best common ancestor of a commit and HEAD, with a note where several are equally good.
 
-    In a shallow clone a better one may hide behind the commits whose parents are missing.
+    Raises BaseUnavailable where there is none, and in a shallow clone, which may lack a better one.
     """
     answer = git(repo.top, "rev-parse", f"{tip}...{repo.head}").decode("ascii").split()
     bases = [word[1:] for word in answer if word.startswith("^")]
@@ -159,7 +157,7 @@ def _merge_base(repo: Repository, tip: str, ref: str, spelled: str) -> tuple[str
 
 
 def _is_cut(repo: Repository, tip: str, base: str) -> bool:
-    """Whether a commit between the base and the two sides has no parent here."""
+    """Whether a commit between the base and the two sides has no parent in this clone."""
     return bool(git(repo.top, "rev-list", "--max-parents=0", "--max-count=1", tip, repo.head, "--not", base).strip())
 
 
@@ -171,7 +169,7 @@ def _named_folder(base: Base, path: str) -> str:
 
 
 def _folder(base: Base, here: Location) -> str | None:
-    """The definitions folder of the commit: as its own configuration says, else as it is called now."""
+    """The definitions folder of the commit: the one that its own configuration names, else the present one."""
     start = here.configuration or here.folder
     now = [_inside(base.found, here.folder.absolute()), _inside(base.found, here.folder.resolve())]
     then = [_configured(base, start.resolve(), here.environment)]
@@ -180,7 +178,7 @@ def _folder(base: Base, here: Location) -> str | None:
 
 
 def _configured(base: Base, start: Path, environment: str | None) -> str | None:
-    """The folder that the configuration of the commit names; None where it has none, nor a folder of the usual name."""
+    """The folder that the configuration of the commit names, else the default one; None outside of the repository."""
     from endpoints_gitops.workspace.configuration import DEFAULT_DIR, read_table, table_in
 
     folders = [folder for folder in (start, *start.parents) if folder.is_relative_to(base.found.top)]
@@ -199,7 +197,10 @@ def _configured(base: Base, start: Path, environment: str | None) -> str | None:
         environment_settings.dir for environment_settings in (settings, *configuration.environments.values())
     }
     if settings is configuration.common and len(folder_names) > 1:
-        message = f"the configuration of {base.what} has no environment {environment!r}, and a folder for each it has"
+        message = (
+            f"the configuration of {base.what} has no environment {environment!r}, and its environments use different "
+            "folders"
+        )
         raise BaseUnavailable(message, fix="name the folder: REF:PATH")
     prefix = _inside(base.found, configuration.folder / (settings.dir or DEFAULT_DIR))
     if prefix is None:
@@ -216,7 +217,7 @@ def _text(base: Base, path: Path) -> str | None:
 
 
 def _inside(repo: Repository, path: Path) -> str | None:
-    """A path as git names it, links not followed; None where it is outside of the work tree."""
+    """A path as git names it, without following links; None outside of the work tree."""
     real = Path(os.path.normpath(path))
     return real.relative_to(repo.top).as_posix() if real.is_relative_to(repo.top) else None
 

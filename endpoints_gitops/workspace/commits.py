@@ -30,10 +30,10 @@ def no_names(_: Sequence[LoadedDefinition]) -> Collection[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotOnDisk:
-    """What git tracks in a definitions folder and the work tree does not have, although no one deleted it.
+    """Definitions that git tracks in a folder and that the work tree lacks although they were not deleted.
 
-    `definitions` are as git's index has them: sparse checkouts and skip-worktree leave files out, and a folder that is
-    empty or missing may not be mounted. `submodules` are those that are not initialised; what they define is unknown.
+    `definitions` are those of git's index: sparse checkouts and skip-worktree leave files out, and a folder that is
+    empty or missing may not be mounted. `submodules` are not initialised; their definitions are unknown.
     """
 
     definitions: tuple[LoadedDefinition, ...] = ()
@@ -45,7 +45,7 @@ class NotOnDisk:
 
     @property
     def advice(self) -> str:
-        """How to get the submodules."""
+        """The command that gets the submodules."""
         return f"git submodule update --init {' '.join(self.submodules)}"
 
 
@@ -139,7 +139,7 @@ def _index(repo: Repository, prefix: str) -> Iterator[_Entry]:
 
 
 def _submodules_around(repo: Repository, prefix: str) -> Iterator[str]:
-    """The submodule that a folder is in or is, where that is no repository of its own yet."""
+    """The path of the submodule that a folder is or is in, if that is not a repository of its own yet."""
     parts = prefix.split("/")
     paths = ["/".join(parts[: count + 1]) for count in range(len(parts))]
     answer = git(repo.top, "ls-tree", "-z", "--full-tree", repo.head, "--", *paths)
@@ -150,7 +150,7 @@ def _submodules_around(repo: Repository, prefix: str) -> Iterator[str]:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Whether a folder has nothing in it, or is not there."""
+    """Whether a folder is empty or missing."""
     try:
         with os.scandir(folder) as entries:
             return next(entries, None) is None
@@ -173,7 +173,7 @@ def definitions_at(
 
 
 def listed(repo: Repository, commit: str, prefix: str) -> Iterator[tuple[str, str]]:
-    """The mode and path of each definition's file in a folder of a commit."""
+    """The mode and path of each definition file in a folder of a commit."""
     answer = git(repo.top, "ls-tree", "-r", "-z", "--full-tree", commit, "--", prefix)
     for entry in filter(None, answer.split(b"\0")):
         facts, _, name = entry.partition(b"\t")

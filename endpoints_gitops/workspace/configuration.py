@@ -29,10 +29,10 @@ POSTHOG_CLI: Final = "posthog-cli"
 class EnvironmentSettings:
     """One environment, with the common settings where it has none of its own.
 
-    `host`, `project_id` and `key` (where the key comes from, never the key itself) are None where nothing was said;
-    `uses` is kept as it was written. `where` is `path:line` of the environment, `folder` the one that holds the
-    configuration, and `base` the one that a relative `dotenv:` path starts from. `key_from_checkout` is False where a
-    variable of the process names the source of the key.
+    `host`, `project_id` and `key` (the source of the key, never the key itself) are None where the file has none;
+    `uses` is kept as it is written. `where` is the environment's `path:line`, `folder` that of the configuration,
+    and `base` the folder that a relative `dotenv:` path starts from. `key_from_checkout` is False where a variable of
+    the process names the source of the key.
     """
 
     name: str
@@ -52,10 +52,10 @@ class EnvironmentSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """What the nearest configuration file says; `path` is None, and there are no environments, where there is none.
+    """The nearest configuration file; without one, `path` is None and there are no environments.
 
-    `common` holds the settings of all environments; `folder` is where relative paths in the file start; `overrides` are
-    the `ENDPOINTS_GITOPS_…` variables by the rest of their name, empty ones left out.
+    `common` holds the settings of all environments; relative paths in the file start at `folder`; `overrides` are the
+    `ENDPOINTS_GITOPS_…` variables by the rest of their name, without empty ones.
     """
 
     path: Path | None
@@ -89,10 +89,10 @@ class Table:
 
 
 def find_table(start: Path, env: Mapping[str, str]) -> Table | None:
-    """The nearest table from `start` up to the top of its git work tree, None where there is none.
+    """The nearest table from `start` up to the top of its git work tree; None where there is none.
 
-    Outside a work tree, only `start` is searched. A `pyproject.toml` without the table is passed over. Raises
-    UsageError for a file that belongs to another user.
+    Outside of a work tree only `start` is searched. A `pyproject.toml` without the table is skipped. Raises UsageError
+    for a file that belongs to another user and for one that cannot be read, InvalidInput for text that is not TOML.
     """
     top = work_tree(start) or start
     folders = (folder for folder in (start, *start.parents) if folder.is_relative_to(top))
@@ -103,7 +103,7 @@ def find_table(start: Path, env: Mapping[str, str]) -> Table | None:
 
 
 def table_at(path: Path) -> Table:
-    """The table of a file, or folder, that a person names. Raises UsageError where there is none."""
+    """The table of a file or folder that the user names. Raises UsageError where there is none."""
     named = path.parent.resolve() / path.name
     if path.is_dir():
         table = table_in(path.resolve(), _text)
@@ -119,7 +119,10 @@ def table_at(path: Path) -> Table:
 
 
 def table_in(folder: Path, read: Callable[[Path], str | None]) -> Table | None:
-    """The table of one folder. `read` gives the text of a file, None where there is no such file."""
+    """The table of one folder. `read` returns the text of a file, None where there is no such file.
+
+    Raises UsageError where the folder has two configurations, InvalidInput for text that is not TOML.
+    """
     project_path, own_path = folder / "pyproject.toml", folder / "endpoints.toml"
     project, own = _from_pyproject(project_path, read(project_path)), _from_endpoints_toml(own_path, read(own_path))
     if project and own:
@@ -303,7 +306,7 @@ def _text(path: Path) -> str | None:
 
 
 def _refuse_other_owner(path: Path, top: Path, env: Mapping[str, str]) -> None:
-    """Accept what git accepts: the user's own files, root's, those of the user of sudo, and folders that git trusts."""
+    """Raise UsageError for another user's file. As in git, root, sudo's user and `safe.directory` are accepted."""
     if not hasattr(os, "geteuid"):
         return
     sudo = env.get("SUDO_UID", "")
@@ -336,11 +339,11 @@ def load_configuration(start: Path, env: Mapping[str, str]) -> Configuration:
 
 
 def configuration_for(start: Path, env: Mapping[str, str], *, file: str | None, folder: str | None) -> Configuration:
-    """The configuration that a command line means.
+    """The configuration of a command.
 
     It is the one that `file` (`--config`) or `ENDPOINTS_GITOPS_CONFIG` names; else the nearest one to the definitions
     folder that `folder` (`--dir`) or `ENDPOINTS_GITOPS_DIR` names; else the nearest one from `start` upward. Raises
-    UsageError where the nearest one to the folder does not name it, and is not the one of `start` either.
+    UsageError where the nearest one to that folder neither names it nor is the one of `start`.
     """
     overrides = _overrides(env)
     named, folder_name = file or overrides.get("CONFIG"), folder or overrides.get("DIR")
@@ -354,12 +357,15 @@ def configuration_for(start: Path, env: Mapping[str, str], *, file: str | None, 
         return here
     if here.path is None or _names(beside, Path(folder_name).expanduser()):
         return beside
-    message = f"{shown(beside.path)} or {shown(here.path)} could be meant: neither names the folder {folder_name}"
+    message = (
+        f"the configuration is ambiguous: neither {shown(beside.path)} nor {shown(here.path)} names the folder "
+        f"{folder_name}"
+    )
     raise UsageError(message, fix=f"add --config {shown(beside.path)}, or the other", code="configuration.ambiguous")
 
 
 def refuse_other_project(configuration: Configuration, folder: Path, env: Mapping[str, str]) -> None:
-    """Raises UsageError where a definitions folder has a configuration of its own, and this is another one."""
+    """Raise UsageError where a definitions folder has a configuration of its own that is not this one."""
     real = folder.resolve()
     for candidate in (real, *real.parents):
         if candidate == configuration.folder:
@@ -376,10 +382,10 @@ def refuse_other_project(configuration: Configuration, folder: Path, env: Mappin
 
 
 def choose_environment(configuration: Configuration, name: str | None) -> EnvironmentSettings:
-    """The environment to work on, with `ENDPOINTS_GITOPS_HOST`, `_PROJECT_ID` and `_KEY` laid over the file.
+    """The environment of a command, with `ENDPOINTS_GITOPS_HOST`, `_PROJECT_ID` and `_KEY` laid over the file.
 
-    `name` is what `--env` says; else `ENDPOINTS_GITOPS_ENV`, `default_environment`, or the only environment that there
-    is. Raises UsageError for a name that is not there, and where several are and none is said.
+    `name` is the value of `--env`; without it, `ENDPOINTS_GITOPS_ENV`, `default_environment` or the only environment
+    counts. Raises UsageError for an unknown name, and where there are several environments and no default.
     """
     chosen = name or configuration.overrides.get("ENV") or configuration.default_environment
     if chosen is None and len(configuration.environments) > 1:
@@ -392,7 +398,10 @@ def choose_environment(configuration: Configuration, name: str | None) -> Enviro
 
 
 def named_environment(configuration: Configuration, name: str) -> EnvironmentSettings:
-    """The environment of that name as the file has it, whatever the variables say: for commands that work on two."""
+    """The environment of that name as the file has it, without the variables: for commands that work on two.
+
+    Raises UsageError for an unknown name.
+    """
     if name in configuration.environments:
         return configuration.environments[name]
     if not configuration.is_configured and name == DEFAULT_ENVIRONMENT:
@@ -404,7 +413,7 @@ def definitions_folder(configuration: Configuration, environment: EnvironmentSet
     """The definitions folder: `--dir`, else `ENDPOINTS_GITOPS_DIR`, else the configuration's, else `endpoints`.
 
     The first two are relative to the current folder, and may be anywhere. The others are relative to the folder of the
-    configuration. Raises UsageError where they lead out of its repository, or into another one.
+    configuration. Raises UsageError where they lead out of the configuration's repository, or into another one.
     """
     folder_name = option or configuration.overrides.get("DIR")
     if folder_name:
@@ -424,13 +433,13 @@ def definitions_folder(configuration: Configuration, environment: EnvironmentSet
 
 
 def _nearest(folder: Path, env: Mapping[str, str]) -> Configuration:
-    """The nearest configuration to a definitions folder; beside it also where no git work tree is searched upward."""
+    """The nearest configuration to a definitions folder; outside of a work tree, also the one beside it."""
     own = load_configuration(folder, env)
     return own if own.path is not None else load_configuration(folder.resolve().parent, env)
 
 
 def _names(configuration: Configuration, folder: Path) -> bool:
-    """Whether a configuration is beside a definitions folder, in it, or says its path."""
+    """Whether a configuration is beside a definitions folder, is in it, or names its path."""
     real = folder.resolve()
     settings = (configuration.common, *configuration.environments.values())
     folders = ((configuration.folder / (table.dir or DEFAULT_DIR)).resolve() for table in settings)

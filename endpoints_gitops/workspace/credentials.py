@@ -32,9 +32,9 @@ _IN_CODE: Final = "key= in code"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What a client needs to reach one project: the key may go to `host`, by plain http too if that is what it says.
+    """What a client needs to reach one project: the key may go to `host`, also by plain http if that is its scheme.
 
-    `source` says in words where the key comes from, and `why` why it may go there.
+    `source` describes where the key comes from, and `why` why it may go to the host.
     """
 
     environment: str
@@ -47,10 +47,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundKey:
-    """A key, where it comes from, and where it would go; whether it may is not decided yet.
+    """A key, its source and its destination, before `decide` has judged whether it may be sent there.
 
     `trust` is what the user would have to trust; `stored_host` is the host that the key was stored for, None where its
-    source stores none. `may_be_older` is for posthog-cli's own places, which can hold a key of a form without prefix.
+    source stores none. `may_be_older` is for posthog-cli's own sources, which can hold an older key without prefix.
     """
 
     settings: EnvironmentSettings
@@ -64,7 +64,7 @@ class FoundKey:
     host_in_code: str | None = None
 
     def decision(self, env: Mapping[str, str]) -> Decision:
-        """Whether the key may go to the host. Raises UsageError for what is not the address of a server."""
+        """Whether the key may go to the host. Raises UsageError for a host that is not the address of a server."""
         return decide(
             _origin(self.host, self.settings.where or self.source),
             stored=_origin(self.stored_host, self.source) if self.stored_host else None,
@@ -84,10 +84,10 @@ def resolve_connection(
 ) -> Access:
     """Find the key of an environment, and decide whether it may go to the environment's host.
 
-    `host` and `key` are those that an app passes in code. `dotenv_file` is for posthog-cli's places, and goes before
-    `POSTHOG_CLI_DOTENV_FILE`. Raises CredentialsError where there is no key (with every place that was looked at) and
+    `host` and `key` are those that an app passes in code. `dotenv_file` is for posthog-cli's sources, and precedes
+    `POSTHOG_CLI_DOTENV_FILE`. Raises CredentialsError where there is no key (with every source that was searched) and
     where it may not go to the host (NotTrusted where the user may trust it), and UsageError where the configuration
-    does not say which project.
+    names no project.
     """
     found = find_key(environment, env, dotenv_file=dotenv_file, host=host, key=key)
     return permitted(found, found.decision(env))
@@ -101,7 +101,7 @@ def find_key(
     host: str | None = None,
     key: Secret | None = None,
 ) -> FoundKey:
-    """As `resolve_connection`, but decide nothing."""
+    """Find the key as `resolve_connection` does, without the decision whether it may go to the host."""
     if host is not None:
         environment = replace(environment, host=host)
     if key is not None:
@@ -122,7 +122,7 @@ def find_key(
 
 
 def permitted(found: FoundKey, decision: Decision) -> Access:
-    """What a client needs, where the decision allows it. Raises as `resolve_connection` does."""
+    """What a client needs, if the decision allows it. Raises as `resolve_connection` does."""
     refusal = refusal_of(found, decision)
     if refusal is not None:
         raise refusal
@@ -141,7 +141,7 @@ def permitted(found: FoundKey, decision: Decision) -> Access:
 
 
 def refusal_of(found: FoundKey, decision: Decision) -> CredentialsError | None:
-    """The error that keeps the key from its host; None where it may go there."""
+    """The error for a key that may not go to its host; None where it may."""
     name, where, host = found.settings.name, found.settings.where, found.trust.host
     if decision.permission is Permission.ALLOWED:
         return None
@@ -203,12 +203,12 @@ def _from_dotenv(environment: EnvironmentSettings, place: str) -> FoundKey:
 
 
 def dotenv_identity(path: Path, name: str) -> str:
-    """A `dotenv:` source as trust names it, whatever folder it is named from."""
+    """A `dotenv:` source as trust names it, with an absolute path."""
     return f"dotenv:{path.expanduser().resolve()}:{name}"
 
 
 def _dotenv_path(environment: EnvironmentSettings, file: str) -> Path:
-    """The file, with its links followed where the checkout names it. Raises CredentialsError for one outside."""
+    """The path of the file. Raises CredentialsError for one outside of the checkout that the checkout itself names."""
     try:
         path = environment.base / Path(file).expanduser()
     except RuntimeError:
@@ -229,7 +229,7 @@ def _dotenv_path(environment: EnvironmentSettings, file: str) -> Path:
 
 
 def _from_posthog_cli(environment: EnvironmentSettings, env: Mapping[str, str], dotenv_file: str | None) -> FoundKey:
-    """The first place that has key and project; where the project is configured, else the first that has a key."""
+    """The key of the first source with key and project; if the project is configured, else of the first with a key."""
     looked: list[str] = []
     half: Source | None = None
     for source in sources(env, dotenv_file):

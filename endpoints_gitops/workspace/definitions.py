@@ -1,4 +1,4 @@
-"""The definitions folder: every file in it read, every mistake in every file told at once."""
+"""The definitions folder: reads every file in it, and reports every mistake in every file at once."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
     cannot be listed. Raises UsageError where there is no folder.
     """
     if not folder.is_dir():
-        there = "is no folder" if folder.exists() else "is not there"
-        message = f"the definitions folder {shown(folder)} {there}"
+        reason = "is not a folder" if folder.exists() else "does not exist"
+        message = f"the definitions folder {shown(folder)} {reason}"
         raise UsageError(message, fix="endpoints-gitops init, or name the folder with --dir", code="definitions.folder")
     walk = _Walk(boundary=checkout(folder))
     return sorted(walk.files(folder), key=lambda path: path.parts), walk.problems

@@ -41,7 +41,7 @@ def write_atomically(path: Path, content: bytes, *, folder: Path | None = None) 
     What a killed command leaves is ignored by git, and removed by the next command that lists or writes the folder.
     """
     real = inside(folder or path.parent, path)
-    with _told(path):
+    with _reported(path):
         real.parent.mkdir(parents=True, exist_ok=True)
         mode = _mode_of(real)
         _remove_leftovers_once(str(real.parent))
@@ -89,12 +89,12 @@ def read_regular_file(path: Path, *, largest: int | None = None) -> bytes:
 
 
 def leads_out(path: Path, folder: Path) -> bool:
-    """Whether a path, links followed, is outside of the repository that `folder` is in; without one, of `folder`."""
+    """Whether a path, links followed, is outside of the repository of `folder`; without a repository, of `folder`."""
     return not real_path(path).is_relative_to(checkout(folder))
 
 
 def real_path(path: Path) -> Path:
-    """The path with every link followed; a circle of links stays as it is."""
+    """The path with every link followed; a cycle of links stays as it is."""
     return Path(os.path.realpath(path))
 
 
@@ -115,7 +115,7 @@ def checkout(folder: Path) -> Path:
 
 
 def is_other_repository(folder: Path, within: Path) -> bool:
-    """Whether a folder is in a work tree that lies inside of the one of `within`, and is not a submodule of it."""
+    """Whether a folder is in a work tree inside of the one of `within` that is not a submodule of it."""
     top, inner = work_tree(within), work_tree(folder)
     if top is None or inner is None or inner == top:
         return inner != top
@@ -124,7 +124,7 @@ def is_other_repository(folder: Path, within: Path) -> bool:
 
 
 def remove_leftovers(folder: Path, names: Iterator[str] | None = None) -> None:
-    """Remove what killed commands left in a folder. What another process is writing stays."""
+    """Remove the temporary folders of killed commands; those of running processes stay."""
     for name in os.listdir(folder) if names is None else names:  # noqa: PTH208 - only names are needed
         if name.endswith(".tmp") and _LEFTOVER.fullmatch(name):
             with contextlib.suppress(OSError):
@@ -132,7 +132,7 @@ def remove_leftovers(folder: Path, names: Iterator[str] | None = None) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable; where folders cannot be opened (Windows) the system does it by itself."""
+    """Make the names in a folder durable; on Windows, where folders cannot be opened, the system does that itself."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -142,7 +142,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def shown(path: Path) -> str:
-    """The path as a person at the prompt would type it: relative to where they are, if it is below."""
+    """The path for messages: relative to the current folder if it is below, else absolute, with slashes."""
     here = os.getcwd()  # noqa: PTH109 - as texts, for every file passes through here: many times faster than as paths
     absolute = os.path.abspath(path)  # noqa: PTH100 - likewise
     below = absolute.removeprefix(here.rstrip(os.sep) + os.sep) if absolute != here else "."
@@ -151,15 +151,15 @@ def shown(path: Path) -> str:
 
 @cache
 def _remove_leftovers_once(folder: str) -> None:
-    """Once in a process: writing a thousand files must not list their folder a thousand times."""
+    """Once in a process, so that writing a thousand files does not list their folder a thousand times."""
     remove_leftovers(Path(folder))
 
 
 @contextlib.contextmanager
 def _scratch_folder(path: Path) -> Iterator[Path]:
-    """A folder beside a file, for its new content. Git ignores it from the moment in which it holds anything.
+    """A temporary folder beside a file, for its new content. Git ignores it as soon as it holds anything.
 
-    It is locked while it is used, so that a folder that nobody locks is known to be left over.
+    It is locked while it is in use, so that a folder without a lock is known to be left over.
     """
     while True:
         scratch = path.with_name(f".{path.name[:80]}.{os.urandom(6).hex()}.tmp")
@@ -180,7 +180,7 @@ def _scratch_folder(path: Path) -> Iterator[Path]:
 
 
 def _remove_leftover(scratch: Path) -> None:
-    """Raises OSError where it is in use, or something else than what `_scratch_folder` makes."""
+    """Remove a folder that `_scratch_folder` made. Raises OSError where it is in use or has other content."""
     if not stat.S_ISDIR(scratch.lstat().st_mode):
         return
     handle = _locked(scratch)
@@ -198,7 +198,7 @@ def _empty(scratch: Path) -> None:
 
 
 def _locked(folder: Path) -> int | None:
-    """A handle that locks a folder until it is closed; None where the system has no such locks.
+    """A handle that locks a folder until it is closed; None on a system without such locks.
 
     Raises BlockingIOError where another process holds the lock.
     """
@@ -231,7 +231,7 @@ def _refuse_special(status: os.stat_result) -> None:
 
 
 def _git_folder(top: Path) -> Path:
-    """The folder that `.git` is, or names: that of a submodule lies inside the one of the repository around it."""
+    """The folder that `.git` is or names; that of a submodule is inside of the one of its repository."""
     entry = top / ".git"
     if entry.is_dir():
         return entry.resolve()
@@ -265,7 +265,7 @@ def _write_new(path: Path, content: bytes, mode: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _reported(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

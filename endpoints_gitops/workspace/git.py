@@ -58,13 +58,13 @@ _FILTER_COMMANDS: Final = ("clean", "smudge", "process")
 
 
 class GitFailed(CouldNotFindOut):
-    """git is there and could not answer; what it said stands in the message."""
+    """git could not answer; the message has its complaint."""
 
     code = "git.failed"
 
 
 class HistoryUnavailable(GitFailed):
-    """Git cannot tell what was committed: `message` says why, and `fix` what helps against that cause."""
+    """Git has no history to answer from: `message` says why, and `fix` how to get it."""
 
     code = "git.no-history"
 
@@ -106,7 +106,7 @@ def repository(folder: Path) -> Repository | None:
 
 
 def explain_missing(folder: Path) -> HistoryUnavailable:
-    """Why `repository` gives None for a folder, and what helps."""
+    """The reason why `repository` returns None for a folder, with its fix."""
     top = work_tree(folder)
     if top is None:
         fix = "work in a clone of the repository, or git init and commit the definitions"
@@ -123,14 +123,15 @@ def explain_missing(folder: Path) -> HistoryUnavailable:
 
 
 def explain_shallow(repo: Repository) -> HistoryUnavailable:
-    """Why the history of a shallow clone is not the whole one, and what helps."""
+    """The reason why a shallow clone cannot answer, with its fix."""
     message = "this clone is shallow, so the history of the definition is not in it"
     return HistoryUnavailable(message, where=shown(repo.top), fix="git fetch --unshallow (in CI: fetch-depth: 0)")
 
 
 def explain_missing_object(top: Path, message: str) -> GitFailed:
-    """The error for an object that is not there: a partial clone leaves them to its remote, else the repository is
-    damaged. Nothing is fetched: a remote's configuration names programs.
+    """The error for a missing object: a partial clone leaves objects to its remote, else the repository is damaged.
+
+    Nothing is fetched, because a remote's configuration names programs.
     """
     answer = _run(top, ("config", "-z", "--get-regexp", r"^remote\..*\.(promisor|partialclonefilter)$"))
     settings = [entry.partition("\n")[0] for entry in os.fsdecode(answer.stdout).split("\0") if entry]
@@ -143,7 +144,7 @@ def explain_missing_object(top: Path, message: str) -> GitFailed:
 
 
 def resolved(folder: Path, ref: str) -> str | None:
-    """The full id of the commit that a ref means here, None where it means none. `folder` is the top of a work tree."""
+    """The full id of the commit that a ref names; None where it names none. `folder` is the top of a work tree."""
     words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     try:
         answer = _run(folder, words)
@@ -155,12 +156,12 @@ def resolved(folder: Path, ref: str) -> str | None:
 
 
 def dirty(repo: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:
-    """The files below a folder that are not as a commit (default: HEAD) has them: edited, new or deleted."""
+    """The files below a folder that differ from a commit (default: HEAD): edited, new or deleted."""
     return _differing(repo, commit or repo.head, folder)
 
 
 def content_at(repo: Repository, ref: str, path: Path) -> bytes | None:
-    """What a file held at a commit, None where it was not there. Raises UsageError for a ref that means no commit."""
+    """The content of a file at a commit; None where it did not exist. Raises UsageError for a ref without a commit."""
     commit = resolved(repo.top, ref)
     if commit is None:
         raise UsageError(f"there is no commit {printable(ref)!r}", code="git.no-commit")
@@ -201,7 +202,7 @@ def is_safe_directory(folder: Path) -> bool:
 
 
 def git(folder: Path, *words: str, given: bytes | None = None, settings: Mapping[str, str] | None = None) -> bytes:
-    """What a git command prints; `folder` is the top of a work tree, `settings` go over git's configuration.
+    """The output of a git command. `folder` is the top of a work tree; `settings` override git's configuration.
 
     Raises GitFailed with its complaint, and FileNotFoundError where there is no git.
     """
@@ -213,7 +214,7 @@ def git(folder: Path, *words: str, given: bytes | None = None, settings: Mapping
 
 
 def environment(top: Path) -> dict[str, str]:
-    """The variables that git runs with. No discovery goes above `top`."""
+    """The environment that git runs in; it searches no repository above `top`."""
     kept = {name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("GIT_TRACE")}
     path = os.pathsep.join(_program_folders())
     return kept | _safe_directories() | _VARIABLES | {"PATH": path, "GIT_CEILING_DIRECTORIES": str(top.parent)}
@@ -226,7 +227,7 @@ def command(top: Path, *words: str, settings: Mapping[str, str] | None = None) -
 
 
 def _unreadable(top: Path, complaint: str) -> HistoryUnavailable:
-    """The error for a repository that git does not read; git has no other sign for the cause than its words."""
+    """The error for a repository that git refuses to read; only git's message tells the cause."""
     if "dubious ownership" in complaint:
         message = f"git does not read {shown(top)}: it belongs to another user (dubious ownership)"
         fix = f"if you trust it: git config --global --add safe.directory {shlex.quote(str(top))}"
@@ -251,7 +252,7 @@ def _run(
 
 
 def _program() -> str:
-    """The absolute path of git: the entries of PATH that are relative could lead into the checkout."""
+    """The absolute path of git. Relative entries of PATH are skipped: they could lead into the checkout."""
     from shutil import which
 
     programs = (which(os.path.join(folder, "git")) for folder in _program_folders())  # noqa: PTH118 - as texts
@@ -266,7 +267,7 @@ def _program_folders() -> list[str]:
 
 
 def _safe_directories() -> dict[str, str]:
-    """The caller's `safe.directory` of GIT_CONFIG_COUNT, as containers in CI set it; the rest there may hold keys."""
+    """The `safe.directory` of GIT_CONFIG_COUNT, as containers in CI set it; other entries there may hold keys."""
     count = os.environ.get("GIT_CONFIG_COUNT", "")
     numbers = range(min(int(count), 1000)) if count.isascii() and count.isdigit() else range(0)
     pairs = ((os.environ.get(f"GIT_CONFIG_KEY_{n}", ""), os.environ.get(f"GIT_CONFIG_VALUE_{n}", "")) for n in numbers)
@@ -344,7 +345,7 @@ class Blobs:
         self._process.wait()
 
     def each(self, blobs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Ids with their contents, in the order asked. Raises GitFailed for one that is not there."""
+        """The contents of blobs with their ids, in this order. Raises GitFailed for a missing one."""
         for start in range(0, len(blobs), _AT_ONCE):
             asked = blobs[start : start + _AT_ONCE]
             self._ask("".join(f"{blob}\n" for blob in asked).encode("ascii"))
@@ -355,7 +356,7 @@ class Blobs:
                 yield blob, answer[1]
 
     def at(self, commit: str, path: str) -> tuple[str, bytes] | None:
-        """The id and content of a file at a commit, None where there is none."""
+        """The id and content of a file at a commit; None without such a file. Raises GitFailed for missing content."""
         if "\n" in path:
             return None
         self._ask(f"{commit}:{path}\n".encode("utf-8", "surrogateescape"))
@@ -367,7 +368,7 @@ class Blobs:
         return answer
 
     def _is_listed(self, commit: str, path: str) -> bool:
-        """Whether the commit has this file, though its content is missing: that is not the same as no file."""
+        """Whether the commit has this file, although its content is missing from the repository."""
         entry = git(self._top, "ls-tree", "-z", "--full-tree", commit, "--", path)
         return entry.split(b" ")[:2][-1:] == [b"blob"]
 

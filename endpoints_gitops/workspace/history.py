@@ -30,7 +30,7 @@ _FILES = (b"100644", b"100755")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A file of a commit against the commit's first parent; the ids of blobs, None where there is no such file."""
+    """A change of a file against the commit's first parent: the ids of its blobs, None where there is no file."""
 
     path: str
     old: str | None
@@ -39,7 +39,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A commit. `landed_at` is when the line of HEAD had it: its own committer date, or that of the merge."""
+    """A commit. `landed_at` is when HEAD's first-parent line received it: its committer date, or that of the merge."""
 
     commit: str
     landed_at: datetime
@@ -55,7 +55,7 @@ class _Commit:
 
 
 def walk(repo: Repository, folder: Path) -> tuple[Step, ...]:
-    """The steps of a folder, oldest first. A merge on the line is a step whenever it brings one."""
+    """The steps of a folder, oldest first. A merge on the line is a step if it brings one."""
     pathspec = repo.inside(folder.resolve())
     graph = {commit.id: commit for commit in _graph(repo)}
     words = ("rev-list", "--full-history", repo.head, "--", pathspec)
@@ -123,7 +123,7 @@ def _steps(
 
 
 def _brought(graph: Mapping[str, _Commit], merge: _Commit, claimed: set[str]) -> set[str]:
-    """What a merge brought that no earlier one did; it is claimed from then on."""
+    """The commits that a merge brings first; they are claimed from then on."""
     merged: set[str] = set()
     waiting = list(merge.parents[1:])
     while waiting:
@@ -143,12 +143,12 @@ _NAME: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastState[K: str]:
-    """What a definition was from one commit on.
+    """The state of a definition from one commit on.
 
-    `meaning` and `definition` are None where no file defined the name any more, and where `readable` is False: then one
-    did, and it was nothing that loads. `committed_at` is when the line of HEAD had it: for a commit that a merge
-    brought, the date of the merge. `definition` is the file as it was in the commit; `meaning` is that of the line.
-    `path` is as git names it.
+    `meaning` and `definition` are None where no file defined the name any more, and where `readable` is False: then a
+    file defined it and could not be loaded. `committed_at` is when HEAD's first-parent line received the commit: for
+    one that a merge brought, the date of the merge. `definition` is the file in the commit; `meaning` is the state of
+    the line. `path` is as git names it.
     """
 
     commit: str
@@ -162,12 +162,12 @@ class PastState[K: str]:
 def history[K: str](
     repo: Repository, folder: Path, names: Collection[str], meaning_of: Callable[[LoadedDefinition], Mapping[K, Json]]
 ) -> dict[str, tuple[PastState[K], ...]]:
-    """The states of each name's definition behind HEAD, newest first; none for a name that no commit defines.
+    """The states of each name's definition in HEAD's history, newest first; none for a name that no commit defines.
 
-    There is one for each commit that touched a file of the definition, so that states can be equal.
+    There is one state for each commit that touched a file of the definition, so states can be equal.
 
-    Of a commit that a merge brought, the values that were never seen before count, laid over the state before it: an
-    old value that a side branch still had is no return to it.
+    Of a commit that a merge brought, only new values count, laid over the state before it: an old value that a side
+    branch still had is not a return to it.
     """
     if not names:
         return {}
@@ -183,7 +183,7 @@ def history[K: str](
 
 
 def names_ever_defined(repo: Repository, folder: Path) -> frozenset[str]:
-    """Every name that a definition in this folder had in any commit behind HEAD."""
+    """Every name that a definition in this folder had in any commit of HEAD's history."""
     prefix = repo.inside(folder.resolve())
     with Blobs(repo) as blobs:
         return frozenset(_names(blobs, walk(repo, folder), prefix, None).values())
@@ -233,7 +233,7 @@ def _is_below(path: str, prefix: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Relevant:
-    """Which steps, and which changes in them, can be about a name: 1,000 names must not look at every change each."""
+    """The steps and changes that can concern a name, so that 1,000 names do not scan every change each."""
 
     all_steps: tuple[Step, ...]
     by_name: Mapping[str, Mapping[int, list[Change]]]
@@ -257,7 +257,7 @@ class _Relevant:
         return cls(all_steps=steps, by_name=by_name, beside=beside, closing=_closing(steps))
 
     def steps(self, name: str) -> Iterator[Step]:
-        """The steps of a name, with the merge that ends what it brought."""
+        """The steps of a name, each with the merge that brought it."""
         own = self.by_name.get(name, {})
         numbers = {*own, *self.beside}
         for number in sorted(numbers | {self.closing[number] for number in numbers}):
@@ -266,7 +266,7 @@ class _Relevant:
 
 
 def _closing(steps: Sequence[Step]) -> list[int]:
-    """For each step the number of the first on the line from it on: its own, or that of the merge that brought it."""
+    """For each step the number of its own step on the line, or of the merge that brought it."""
     closing: list[int] = []
     number = 0
     for step in reversed(steps):
@@ -276,7 +276,7 @@ def _closing(steps: Sequence[Step]) -> list[int]:
 
 
 class _Unreadable:
-    """A file that defined the name and does not load."""
+    """A file that defined the name and cannot be loaded."""
 
 
 type _State = LoadedDefinition | _Unreadable | None

@@ -17,9 +17,10 @@ from endpoints_gitops.workspace.files import read_regular_file, shown
 
 
 def dotenv_values(path: Path) -> Mapping[str, str]:
-    """The variables of a dotenv file, taken literally: `${…}` is not replaced. Raises CredentialsError.
+    """The variables of a dotenv file, taken literally: `${…}` is not replaced.
 
-    A line that is no assignment is a mistake of its own: what it was meant to set would be missed in silence.
+    Raises CredentialsError for a file that cannot be read, and for a line that is not an assignment: without an error
+    its variable would be missing silently.
     """
     from dotenv.parser import parse_stream
 
@@ -33,7 +34,10 @@ def dotenv_values(path: Path) -> Mapping[str, str]:
 
 
 def credentials_json(path: Path) -> Mapping[str, Json] | None:
-    """The one object of posthog-cli's credentials file, None where there is no file. Raises CredentialsError."""
+    """The object of posthog-cli's credentials file; None where there is no file.
+
+    Raises CredentialsError for a file that cannot be read.
+    """
     text = _text(path, must_exist=False)
     if text is None:
         return None
@@ -71,7 +75,7 @@ HOST_NAME: Final = "POSTHOG_CLI_HOST"
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Source:
-    """What one place holds. `label` names the place; `lacks` says, for a message, what it does not have."""
+    """The credentials of one source. `label` names the source; `lacks` describes, for a message, what it lacks."""
 
     label: str
     key: str | None
@@ -81,7 +85,7 @@ class Source:
 
 
 def sources(env: Mapping[str, str], dotenv_file: str | None) -> Iterator[Source]:
-    """Every place, each read only when the one before does not do. Raises CredentialsError for what cannot be read."""
+    """Every source in order, each read when it is needed. Raises CredentialsError for one that cannot be read."""
     yield _of_variables(env, "the environment")
     named = dotenv_file or env.get("POSTHOG_CLI_DOTENV_FILE")
     if named:
@@ -109,7 +113,7 @@ def _of_variables(values: Mapping[str, str], label: str) -> Source:
 def _of_login(path: Path) -> Source:
     value = credentials_json(path)
     if value is None:
-        return _nothing(shown(path), f"{shown(path)} is not there")
+        return _nothing(shown(path), f"{shown(path)} does not exist")
     values: dict[str, str | None] = {}
     for name in ("token", "env_id", "host"):
         item = value.get(name)
@@ -126,5 +130,5 @@ def _nothing(label: str, lacks: str) -> Source:
 
 
 def _first(values: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str | None]:
-    """The first of the names that is set, and its value; the first name where none is."""
+    """The first of the names that is set, with its value; without one, the first name and None."""
     return next(((name, value) for name in names if (value := values.get(name, "").strip())), (names[0], None))

@@ -1,4 +1,4 @@
-"""The manifest: which endpoints an app uses, in which version, and how it reads them. The lock lies beside it."""
+"""The manifest: which endpoints an app uses, in which version, and how it reads them; and the lock beside it."""
 
 from __future__ import annotations
 
@@ -27,19 +27,17 @@ _OF_ONE_ENVIRONMENT: Final = ("HOST", "PROJECT_ID", "KEY")
 
 
 def uses_of(settings: EnvironmentSettings) -> tuple[Use, ...]:
-    """What the manifest says is used in one environment, by name.
+    """The endpoints that the manifest uses in one environment, by name.
 
-    Raises UsageError for an example with a value that JSON has no word for.
+    Raises UsageError for an example with a value that JSON cannot hold.
     """
     return tuple(_use(name, settings.uses[name]) for name in sorted(settings.uses))
 
 
 def environments_in_use(configuration: Configuration, name: str | None) -> tuple[EnvironmentSettings, ...]:
-    """The environments whose endpoints are used, in the order of their names; the one alone that `--env` or
-    `ENDPOINTS_GITOPS_ENV` names.
+    """The environments with used endpoints, by name; only the one that `--env` or `ENDPOINTS_GITOPS_ENV` names, if any.
 
-    What variables say of host, project and key counts where one environment is meant. Raises UsageError for a name that
-    is not there.
+    Variables for host, project and key are laid over a single environment. Raises UsageError for an unknown name.
     """
     if name or configuration.overrides.get("ENV") or len(configuration.environments) < 2:
         return (choose_environment(configuration, name),)
@@ -49,24 +47,25 @@ def environments_in_use(configuration: Configuration, name: str | None) -> tuple
 
 
 def refuse_ambiguous(configuration: Configuration, environments: Sequence[EnvironmentSettings]) -> None:
-    """Raise UsageError where several environments are to be asked while a variable gives host, project or key: those
-    are about one.
-    """
+    """Raise UsageError for several environments while a variable sets host, project or key, which fit only one."""
     variables = [PREFIX + word for word in _OF_ONE_ENVIRONMENT if configuration.overrides.get(word)]
     if variables and len(environments) > 1:
         names = ", ".join(settings.name for settings in environments)
-        message = f"{variables[0]} is about one environment, and endpoints are used in {names}"
+        message = f"{variables[0]} is for one environment, and endpoints are used in {names}"
         fix = f"add --env {environments[0].name}, or unset {variables[0]}"
         raise UsageError(message, fix=fix, code="configuration.environment")
 
 
 def lock_path(configuration: Configuration) -> Path:
-    """`endpoints.lock` beside the configuration file, else in the folder that was started from."""
+    """`endpoints.lock` beside the configuration file, else in the current folder."""
     return configuration.folder / LOCK_NAME
 
 
 def read_lock_file(path: Path) -> Lock | None:
-    """The lock, None where there is none. Raises InvalidInput with all that is wrong with it."""
+    """The lock; None where there is none.
+
+    Raises InvalidInput with every mistake in it, UsageError where it cannot be read.
+    """
     from endpoints_gitops.codecs.lock import read_lock
 
     try:
@@ -80,7 +79,7 @@ def read_lock_file(path: Path) -> Lock | None:
 
 
 def write_lock_file(path: Path, lock: Lock) -> bool:
-    """Write the lock; False, and nothing is touched, where the file says the same already."""
+    """Write the lock, and return whether the file changed. Raises UsageError where it cannot be written."""
     from endpoints_gitops.codecs.lock import write_lock
 
     content = write_lock(lock)
@@ -88,7 +87,7 @@ def write_lock_file(path: Path, lock: Lock) -> bool:
 
 
 def place_of_use(configuration: Configuration, environment: str, name: str) -> str | None:
-    """`path:line` of a use, else of the table that it would stand in, else the file; None without a file."""
+    """`path:line` of a use, else of the table that it belongs in, else the file; None without a file."""
     if configuration.path is None:
         return None
     text = read_regular_file(configuration.path).decode("utf-8-sig")
@@ -99,14 +98,14 @@ def place_of_use(configuration: Configuration, environment: str, name: str) -> s
 
 @lru_cache(maxsize=4)
 def _document(text: str) -> dict[str, Any]:
-    """A TOML text as values, which are never changed: each use of a manifest is looked up in it."""
+    """The values of a TOML text, cached because each use of a manifest is looked up in them; never changed."""
     return load_toml(text)
 
 
 def move_use(configuration: Configuration, environment: str, name: str, version: int) -> None:
-    """Write another version into a use that states one; not a byte of the rest changes.
+    """Write another version into a use that states one; no other byte of the file changes.
 
-    Raises UsageError where the file does not let itself be written so, and then it is as it was.
+    Raises UsageError where that is not possible; the file is unchanged then.
     """
     path = configuration.path
     assert path is not None, "a use stands in a file"
@@ -135,7 +134,7 @@ def _example(name: str, variables: Mapping[str, Any]) -> PinnedExample:
 
 
 def _as_json(value: object, label: str) -> Json:
-    """TOML's times as the text that a caller sends; it has words for infinity, which JSON has not."""
+    """A TOML value as JSON: times become the text that a caller sends. Raises UsageError for infinity."""
     if isinstance(value, date | datetime | time):
         return value.isoformat()
     if isinstance(value, list):
@@ -149,7 +148,7 @@ def _as_json(value: object, label: str) -> Json:
 
 
 def _place(path: Path, value: Mapping[str, Any], environment: str, name: str) -> tuple[str, ...]:
-    """Where in the file the use of an environment stands: under the environment, else among the common ones."""
+    """The keys of a use of an environment: under the environment, else among the common uses."""
     prefix = ("tool", "endpoints-gitops") if path.name == "pyproject.toml" else ()
     own = (*prefix, "environments", environment, "uses", name)
     common = (*prefix, "uses", name)
@@ -183,6 +182,6 @@ def _moved(path: Path, content: bytes, environment: str, name: str, version: int
 
 
 def _is_only_the_number(before: bytes, after: bytes, old: str, new: str) -> bool:
-    """Whether the one text is the other with one number in another's place."""
+    """Whether two texts differ only in one number."""
     starts = (index for index in range(len(before)) if before.startswith(old.encode(), index))
     return any(before[:index] + new.encode() + before[index + len(old) :] == after for index in starts)

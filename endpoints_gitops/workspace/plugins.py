@@ -1,7 +1,7 @@
 """The plugins that are installed beside this package (`extension` says what they can add).
 
-Nothing is imported where there is none: the metadata on the path is looked through for our group first, which takes a
-few milliseconds, where `importlib.metadata` and pluggy would take longer than many a command.
+Nothing is imported where there is none: the metadata on the path is searched for our group first, which takes a few
+milliseconds, while `importlib.metadata` and pluggy would take longer than many commands.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _METADATA: Final = (".dist-info", ".egg-info")
 
 
 class PluginFailed(EndpointsError):
-    """A plugin cannot be loaded, or did something else than its hook promises.
+    """A plugin cannot be loaded, or did not do what its hook promises.
 
-    Nothing is done without it: its rules and redactions would be missed in silence. The message names the distribution;
-    mend it, or uninstall it.
+    Nothing is done without it, because its rules and redactions would be missing silently. The message names the
+    distribution; repair or uninstall it.
     """
 
     code = "plugin"
@@ -44,7 +44,7 @@ class PluginFailed(EndpointsError):
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One entry point. `hook` asks this plugin alone, so that a failure is its own."""
+    """One plugin, by the name of its entry point."""
 
     name: str
     distribution: str
@@ -56,12 +56,12 @@ class Plugin:
 
     def failed(self, what: str, error: Exception | None = None) -> PluginFailed:
         cause = f": {type(error).__name__}: {error}" if error else ""
-        fix = f"mend or remove it: pip uninstall {self.distribution}"
+        fix = f"repair or remove it: pip uninstall {self.distribution}"
         return PluginFailed(f"{self.label} {what}{cause}", fix=fix)
 
 
 class Plugins:
-    """All of them, in the order of their names. Without any, every question has an empty answer."""
+    """All plugins, in the order of their names. Without any, every method returns nothing."""
 
     def __init__(self, manager: pluggy.PluginManager | None = None, plugins: Iterable[Plugin] = ()) -> None:
         self._manager = manager
@@ -79,7 +79,7 @@ class Plugins:
         return self._findings("compare_contracts", before=before, after=after, context=context)
 
     def reporters(self) -> Mapping[str, Reporter]:
-        """Every format that a plugin brings, a failure of it being the plugin's. Raises PluginFailed."""
+        """The report formats of the plugins. Raises PluginFailed."""
         reporters: dict[str, Reporter] = {}
         for plugin, answer in self._answers("reporters"):
             if not isinstance(answer, Mapping) or not all(map(callable, answer.values())):
@@ -89,7 +89,7 @@ class Plugins:
 
     @property
     def redaction(self) -> Callable[[str], str] | None:
-        """What every text goes through before it is seen; None where nobody redacts."""
+        """The function that redacts every text before it is shown; None where no plugin redacts."""
         asked = [plugin for plugin in self._plugins if hasattr(plugin.implementation, "redact")]
         return self._redacted if asked else None
 
@@ -129,7 +129,7 @@ class Plugins:
 
 @cache
 def installed() -> Plugins:
-    """Every plugin that is installed, loaded once. Raises PluginFailed for one that cannot be."""
+    """Every installed plugin, loaded once. Raises PluginFailed for one that cannot be loaded."""
     if not _is_any_installed():
         return Plugins()
     from importlib.metadata import entry_points

@@ -1,4 +1,4 @@
-"""Which endpoints a command is about: SELECTORs on the command line, `manage` and `protect` in the configuration."""
+"""Which endpoints a command covers: SELECTORs on the command line, `manage` and `protect` in the configuration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHANGED: Final = "changed:"
 
 
 def matches(patterns: Iterable[str], name: str, tags: Collection[str]) -> bool:
-    """Whether one of the patterns (a glob over names, or `tag:TAG`) is about this endpoint."""
+    """Whether one of the patterns (a glob over names, or `tag:TAG`) matches an endpoint."""
     return any(
         pattern.removeprefix(TAG) in tags if pattern.startswith(TAG) else fnmatchcase(name, pattern)
         for pattern in patterns

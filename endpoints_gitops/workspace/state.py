@@ -29,8 +29,8 @@ def state_folder(env: Mapping[str, str]) -> Path:
 def project_folder(state: Path, *, host: str, project_id: int, definitions: Path) -> Path:
     """The folder of one host, project and checkout; it may not exist.
 
-    A checkout is the top of the git work tree that the definitions are in, else their folder; what an environment is
-    called does not count.
+    A checkout is the top of the git work tree that the definitions are in, else their folder. The name of the
+    environment does not count.
     """
     checkout = _checkout(definitions)
     address = host.lower().rstrip("/")
@@ -42,11 +42,10 @@ def project_folder(state: Path, *, host: str, project_id: int, definitions: Path
 def editing(
     env: Mapping[str, str], folder: Path, *, wait_seconds: float, waiting: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Keep other commands from rewriting files of the checkout that `folder` is in, from the first read to the last
-    write.
+    """Keep other commands from rewriting files of the checkout of `folder`, from the first read to the last write.
 
-    The lock lies in the state folder, never in the checkout. `waiting` is called once where another command has it.
-    Raises Conflict where that one still has it after the wait.
+    The lock is in the state folder, never in the checkout. `waiting` is called once if another command holds it. Raises
+    Conflict where that command still holds it after the wait.
     """
     locks = state_folder(env) / "checkouts" / _name(str(_checkout(folder)))
     with contextlib.ExitStack() as stack:
@@ -62,14 +61,14 @@ def editing(
 class UnfinishedQueries:
     """Queries that PostHog's parser could not finish, a file for each in the state folder.
 
-    They are forgotten after a week, and where their time is in the future: a machine may have been busy.
+    They are forgotten after a week, because the machine may have been busy, and if their time is in the future.
     """
 
     folder: Path
     now: Callable[[], float] = time.time
 
     def reason(self, key: str) -> str | None:
-        """Why this query cannot be parsed, and how to try again; None where nothing is known."""
+        """Why a query cannot be parsed, and how to try again; None for an unknown query."""
         path = self.folder / f"{key}.txt"
         try:
             text = read_regular_file(path, largest=1000).decode()
@@ -81,7 +80,7 @@ class UnfinishedQueries:
         return f"{text} (found out by an earlier command; remove {shown(path)} to try again)"
 
     def add(self, key: str, reason: str) -> None:
-        """Keep it, and remove what is too old. A folder that cannot be written costs time, and nothing else."""
+        """Keep a query, and remove old ones. A folder that cannot be written only costs time."""
         with contextlib.suppress(UsageError, OSError):
             write_atomically(self.folder / f"{key}.txt", reason.encode())
             for path in self.folder.glob("*.txt"):
@@ -91,10 +90,10 @@ class UnfinishedQueries:
 
 @contextlib.contextmanager
 def held(folder: Path, what: str = "push", *, wait_seconds: float = 0) -> Iterator[None]:
-    """Keep other processes from doing the same with this state folder, which is made if needed.
+    """Hold an exclusive lock of the state folder, which is created if needed. `what` names the lock.
 
-    Raises Conflict where another one still does after the wait, and UsageError where the folder cannot be written. The
-    lock goes with the process, however that ends.
+    Raises Conflict where another process still holds it after the wait, and UsageError where the folder cannot be
+    written. The lock ends with the process, however that ends.
     """
     from filelock import FileLock, Timeout
 

@@ -1,4 +1,4 @@
-"""Where a key may go. A checkout is other people's text: it chooses neither the secret nor the server that gets it.
+"""Which hosts a key may go to. A checkout is other people's text: it chooses neither the secret nor the host.
 
 `decide` is the only place that decides; commands, the library and the pytest plugin reach it by `resolve_connection`.
 """
@@ -40,7 +40,7 @@ class Permission(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`why` is the reason in words, for `auth status` and for errors."""
+    """A decision, with its reason for `auth status` and for errors."""
 
     permission: Permission
     why: str
@@ -57,9 +57,9 @@ def decide(
     """Whether a key may go to `host`.
 
     `stored` is the host that the key was stored for, None where its source stores none. `users_hosts` are the hosts
-    that the user named, each with the place: these may be reached by plain http too. `is_trusted` says whether the user
-    trusts this checkout with this key and host. `allow_insecure` is the checkout's word, and only counts for a key that
-    was stored for just this host.
+    that the user named, each with where: they may be reached by plain http too. `is_trusted` returns whether the user
+    trusts this checkout with this key and host. `allow_insecure` is a setting of the checkout, and only counts for a
+    key that was stored for exactly this host.
     """
     if host in users_hosts:
         return Decision(Permission.ALLOWED, f"{users_hosts[host]} names this host")
@@ -81,9 +81,9 @@ def decide(
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Trust:
-    """What the user trusts: the configuration of `folder` may send the key of `key` to `host`.
+    """A permission by the user: the configuration of `folder` may send the key of the source `key` to `host`.
 
-    `key` is a source such as `env:NAME` or `dotenv:/path/.env:NAME`, never a key itself.
+    `key` is a source such as `env:NAME` or `dotenv:/path/.env:NAME`, never the key itself.
     """
 
     folder: str
@@ -92,16 +92,16 @@ class Trust:
 
     @property
     def command(self) -> str:
-        """The command that records it, to paste into a shell in the folder."""
+        """The command that records the permission, to paste into a shell in the folder."""
         return f"endpoints-gitops auth trust {shlex.quote(self.host)} {shlex.quote(self.key)}"
 
 
 class NotTrusted(CredentialsError):
-    """A key would go to a host that nobody but the checkout names. It was not sent.
+    """Only the checkout names the host that a key would go to. The key was not sent.
 
     Read the configuration. If the key may go there, `endpoints-gitops auth trust` remembers that for this folder, host
     and key; in CI and containers ENDPOINTS_GITOPS_ALLOWED_HOSTS names the hosts that keys may go to. `needed` is the
-    trust that is missing.
+    missing permission.
     """
 
     code = "credentials.untrusted"
@@ -113,7 +113,7 @@ class NotTrusted(CredentialsError):
 
 
 def users_hosts(env: Mapping[str, str], host_in_code: str | None = None) -> Mapping[Origin, str]:
-    """The hosts that the user named, in variables of the process or in code, each with the place.
+    """The hosts that the user named in variables of the process or in code, each with the variable.
 
     Raises UsageError for an entry of ENDPOINTS_GITOPS_ALLOWED_HOSTS that is not the address of a server.
     """
@@ -128,7 +128,7 @@ def users_hosts(env: Mapping[str, str], host_in_code: str | None = None) -> Mapp
     for source, address in named.items():
         try:
             hosts[Origin.of((address or "").strip())] = source
-        except HostMistake:  # whoever uses the address says what is wrong with it
+        except HostMistake:  # the user of the address reports the mistake
             continue
     return hosts
 
@@ -141,9 +141,9 @@ class _TrustFile:
 
 
 class TrustStore:
-    """What the user trusts, in one file of the state folder.
+    """The user's permissions, in one file of the state folder.
 
-    A state folder inside the checkout holds no trust: the checkout could bring its own.
+    A state folder inside of the checkout holds none: the checkout could bring its own.
     """
 
     def __init__(self, env: Mapping[str, str]) -> None:
@@ -169,7 +169,7 @@ class TrustStore:
         return tuple(sorted(self._trusts(content)))
 
     def add(self, trust: Trust) -> bool:
-        """Remember it; False where it was remembered already. Raises UsageError where it cannot be."""
+        """Keep a permission, and return whether it is new. Raises UsageError where it cannot be kept."""
         if self._is_inside(trust):
             message = f"the state folder {shown(self._folder)} is inside the checkout, so no trust can be kept in it"
             fix = "set ENDPOINTS_GITOPS_STATE to a folder outside of the checkout"
@@ -182,7 +182,7 @@ class TrustStore:
         return True
 
     def remove(self, selects: Callable[[Trust], bool]) -> tuple[Trust, ...]:
-        """Forget what `selects` accepts, and return it."""
+        """Remove the permissions that `selects` accepts, and return them. Raises UsageError as `add` does."""
         with held(self._folder, "trust", wait_seconds=_PATIENCE_SECONDS):
             known = self.all()
             removed = tuple(filter(selects, known))

@@ -167,7 +167,7 @@ def test_a_broken_plugin_is_one_error_that_names_its_distribution(run, install, 
     assert error["code"] == "plugin"
     assert error["message"].startswith("the plugin acme of the distribution acme-rules ")
     assert said in error["message"]
-    assert error["fix"] == "mend or remove it: pip uninstall acme-rules"
+    assert error["fix"] == "repair or remove it: pip uninstall acme-rules"
     assert "Traceback" not in ran.err
 
 

@@ -145,6 +145,6 @@ def test_variables_about_one_environment_are_refused_for_several(cli, configured
     configured(prod=NEWEST, staging=NEWEST)
     env = {"ENDPOINTS_GITOPS_KEY": "env:ENDPOINTS_TEST_KEY"}
     ran = cli("lock", env=env)
-    assert (ran.code, "ENDPOINTS_GITOPS_KEY is about one environment" in ran.err) == (2, True)
+    assert (ran.code, "ENDPOINTS_GITOPS_KEY is for one environment" in ran.err) == (2, True)
     assert cli("lock", "--env", "prod", env=env).code == 0
     assert cli("lock", "--check", env=env).code == 1, "offline they do not matter"

@@ -133,7 +133,7 @@ MISSING = [
         {},
         {},
         "no credentials for environment 'default': the environment does not set POSTHOG_CLI_API_KEY and "
-        "POSTHOG_CLI_PROJECT_ID; POSTHOG_CLI_DOTENV_FILE names no dotenv file; home/credentials.json is not there",
+        "POSTHOG_CLI_PROJECT_ID; POSTHOG_CLI_DOTENV_FILE names no dotenv file; home/credentials.json does not exist",
         id="nothing",
     ),
     pytest.param(

@@ -58,7 +58,7 @@ def test_paths_are_those_that_can_be_typed_from_here(folder, monkeypatch):
     assert read_all(folder.absolute())[0].path == "endpoints/x.yaml"
 
 
-@pytest.mark.parametrize(("make", "said"), [(None, "is not there"), ("file", "is no folder")])
+@pytest.mark.parametrize(("make", "said"), [(None, "does not exist"), ("file", "is not a folder")])
 def test_no_folder(tmp_path, monkeypatch, make, said):
     monkeypatch.chdir(tmp_path)
     if make:
