@@ -10,10 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from endpoints_gitops.codecs.mistakes import model_problems
-from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, decode, line_and_column
+from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, KeyPath, decode, line_and_column
 from endpoints_gitops.codecs.yaml.composer import Node, ScalarNode, Span, compose, solid
-from endpoints_gitops.codecs.yaml.loader import LookCloser, Reading, quick_value
-from endpoints_gitops.codecs.yaml.positions import Lines, Path, QueryPlaces, nearest, place_in_scalar
+from endpoints_gitops.codecs.yaml.loader import LookCloser, ValueReader, quick_value
+from endpoints_gitops.codecs.yaml.positions import Lines, QueryPlaces, nearest, place_in_scalar
 from endpoints_gitops.errors import MOST_PROBLEMS, EndpointsError, InvalidInput, Problem, first_problems
 from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParserTimeout, ParserUnavailable, parse
 from endpoints_gitops.hogql.variables import variables_used
@@ -83,7 +83,7 @@ class _Query:
     """`key` leads to the SQL in the definition; `file` is the path of the `.sql` file that holds it instead."""
 
     sql: str
-    key: Path
+    key: KeyPath
     file: str | None = None
 
 
@@ -91,7 +91,7 @@ def _value(file: _File) -> dict[str, Any]:
     try:
         value = quick_value(file.text)
     except LookCloser:
-        reading = Reading(path=file.path)
+        reading = ValueReader(path=file.path)
         value = reading.value(file.root)
         file.problems += reading.problems
     if not isinstance(value, dict):

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from endpoints_gitops.codecs.reader import Document, Path, between, check_schema_version, satisfies
+from endpoints_gitops.codecs.reader import Document, between, check_schema_version, satisfies
+from endpoints_gitops.codecs.text import KeyPath
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.name import is_endpoint_name, is_environment_name
@@ -135,7 +136,7 @@ def _note_duplicates(document: Document, blocks: Sequence[Mapping[str, object]])
         seen.add((environment, name))
 
 
-def _pin(document: Document, block: _PinBlock, location: Path, *, is_verified: bool) -> Pin | None:
+def _pin(document: Document, block: _PinBlock, location: KeyPath, *, is_verified: bool) -> Pin | None:
     """The pin of a block; None where its JSON texts or its hashes are wrong, which is noted."""
     try:
         query = _stored_query(block)

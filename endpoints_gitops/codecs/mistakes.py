@@ -10,8 +10,9 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from endpoints_gitops.codecs.text import KeyPath
 from endpoints_gitops.codecs.yaml.composer import Node, Span, entry
-from endpoints_gitops.codecs.yaml.positions import Path, nearest
+from endpoints_gitops.codecs.yaml.positions import nearest
 from endpoints_gitops.errors import MOST_PROBLEMS, Problem
 from endpoints_gitops.model.definition import (
     QUERY_KEYS,
@@ -104,7 +105,7 @@ def _problem(path: str, span: Span, code: str, message: str, fix: str | None) ->
     return Problem(path=path, line=span.line, column=span.column, message=message, code=f"definition.{code}", fix=fix)
 
 
-def _words(place: Path, detail: ErrorDetails) -> tuple[str, str, str | None]:
+def _words(place: KeyPath, detail: ErrorDetails) -> tuple[str, str, str | None]:
     kind, key = detail["type"], _dotted(place)
     if kind == "extra_forbidden":
         return _unknown_key(place, detail)
@@ -124,7 +125,7 @@ def _words(place: Path, detail: ErrorDetails) -> tuple[str, str, str | None]:
     return "invalid", f"{key}: {detail['msg']}", None
 
 
-def _unknown_key(place: Path, detail: ErrorDetails) -> tuple[str, str, str | None]:
+def _unknown_key(place: KeyPath, detail: ErrorDetails) -> tuple[str, str, str | None]:
     name = str(place[-1])
     if len(place) == 1 and name in _NOT_YET:
         return "unknown-key", f"unknown key {name!r}: this release does not support it yet", "remove it"
@@ -138,7 +139,7 @@ def _unknown_key(place: Path, detail: ErrorDetails) -> tuple[str, str, str | Non
     return "unknown-key", f"unknown key {name!r}", f"the keys here are {known}"
 
 
-def _unknown_value(place: Path, value: object) -> tuple[str, str, str | None]:
+def _unknown_value(place: KeyPath, value: object) -> tuple[str, str, str | None]:
     words = _words_of(annotation_at(place))
     near = did_you_mean(value, words) if isinstance(value, str) else ""
     seconds = ", or its seconds" if annotation_at(place) == FreshnessWord else ""
@@ -169,9 +170,9 @@ def _dotted(place: Iterable[str | int]) -> str:
     return ".".join(map(str, place))
 
 
-def _inside(location: tuple[str | int, ...], value: Any) -> Path:  # noqa: ANN401 - JSON
+def _inside(location: tuple[str | int, ...], value: Any) -> KeyPath:  # noqa: ANN401 - JSON
     """The part of pydantic's location that the value has; pydantic also names the branches of unions."""
-    known: Path = ()
+    known: KeyPath = ()
     for part in location:
         if not isinstance(value, (dict, list)):
             break
@@ -183,7 +184,7 @@ def _inside(location: tuple[str | int, ...], value: Any) -> Path:  # noqa: ANN40
     return known
 
 
-def annotation_at(place: Path) -> Any:  # noqa: ANN401 - an annotation can be anything
+def annotation_at(place: KeyPath) -> Any:  # noqa: ANN401 - an annotation can be anything
     """The type that the model has at a path; None where it has none."""
     annotation: Any = Definition
     for part in place:
@@ -210,7 +211,7 @@ def _words_of(annotation: Any) -> list[str]:  # noqa: ANN401 - as above
     return [argument for argument in arguments if isinstance(argument, str)]
 
 
-def _query_keys(path: str, root: Node, value: dict[str, Any], intended: set[Path]) -> Iterator[Problem]:
+def _query_keys(path: str, root: Node, value: dict[str, Any], intended: set[KeyPath]) -> Iterator[Problem]:
     """The mistake of a definition without a query, or with several; `intended` are the keys that were misspelled."""
     keys = [key for key in value if key in QUERY_KEYS and value[key] is not None]
     mistake = query_keys_mistake(keys)
@@ -221,7 +222,7 @@ def _query_keys(path: str, root: Node, value: dict[str, Any], intended: set[Path
     yield Problem(path=path, line=span.line, column=span.column, message=mistake, code="definition.query-keys")
 
 
-def _freshness(path: str, root: Node, settings: Any, place: Path) -> Iterator[Problem]:  # noqa: ANN401 - JSON
+def _freshness(path: str, root: Node, settings: Any, place: KeyPath) -> Iterator[Problem]:  # noqa: ANN401 - JSON
     if not isinstance(settings, dict):
         return
     materialization = settings.get("materialization")

@@ -31,12 +31,10 @@ from datetime import date, datetime
 from functools import cache
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
+from endpoints_gitops.codecs.text import KeyPath
 from endpoints_gitops.codecs.toml import NotToml, load_toml, toml_lines
 from endpoints_gitops.errors import MOST_PROBLEMS, InvalidInput, Problem, first_problems
 from endpoints_gitops.model.json import Json, fingerprint
-
-type Path = tuple[str | int, ...]
-"""Where in a document a value stands: the keys and indexes that lead to it."""
 
 _INVALID: Final = object()
 _LONGEST_QUOTE: Final = 80
@@ -96,7 +94,7 @@ class Document:
         *,
         code: str,
         fix: str | None = None,
-        locate: Callable[[], Mapping[Path, tuple[int, int]]] = dict,
+        locate: Callable[[], Mapping[KeyPath, tuple[int, int]]] = dict,
         table: str = "object",
         is_complete: bool = False,
     ) -> None:
@@ -107,8 +105,8 @@ class Document:
         self._code = code
         self._fix = fix
         self._locate = locate
-        self._prefix: Path = ()
-        self._mistakes: list[tuple[Path, str, str, str | None]] = []
+        self._prefix: KeyPath = ()
+        self._mistakes: list[tuple[KeyPath, str, str, str | None]] = []
 
     @classmethod
     def of_json(
@@ -156,7 +154,7 @@ class Document:
             problem = Problem(path=path, line=error.line, column=error.column, message=message, code=code, fix=fix)
             raise InvalidInput((problem,), fix=fix) from error
 
-        def locate() -> dict[Path, tuple[int, int]]:
+        def locate() -> dict[KeyPath, tuple[int, int]]:
             return {location: (line, 1) for location, line in toml_lines(text).items()}
 
         return cls(value, path, code=code, fix=fix, locate=locate, table="table")
@@ -187,17 +185,17 @@ class Document:
         """The digest of what the document holds."""
         return fingerprint(self.value)  # type: ignore[arg-type]  # JSON and TOML hold JSON here
 
-    def part[T](self, shape: type[T], value: object, location: Path) -> T | None:
+    def part[T](self, shape: type[T], value: object, location: KeyPath) -> T | None:
         """A part of the document as a value of this type; None where it has mistakes, which are noted."""
-        parser: _Parser = _parser(shape)  # type: ignore[arg-type]  # every type is hashable
+        parser: _ValueParser = _parser(shape)  # type: ignore[arg-type]  # every type is hashable
         parsed: Any = parser.read(self, value, location)
         return None if parsed is _INVALID else parsed
 
-    def add(self, location: Path, message: str, *, code: str | None = None, fix: str | None = None) -> None:
+    def add(self, location: KeyPath, message: str, *, code: str | None = None, fix: str | None = None) -> None:
         """Note a mistake at a location, or at the nearest one around it that the file has."""
         self._mistakes.append((location, message, code or self._code, fix or self._fix))
 
-    def add_unknown(self, location: Path, known: Iterable[str]) -> None:
+    def add_unknown(self, location: KeyPath, known: Iterable[str]) -> None:
         """Note a key that the document may not have, with the known one that is like it."""
         from endpoints_gitops.model.suggestions import did_you_mean
 
@@ -205,7 +203,7 @@ class Document:
         near = did_you_mean(key, known) if len(self._mistakes) <= MOST_PROBLEMS else ""
         self.add(location, f"unknown key {quoted(key)}{near}")
 
-    def position(self, location: Path) -> tuple[int, int]:
+    def position(self, location: KeyPath) -> tuple[int, int]:
         """Line and column of a key or item, else of the nearest one around it; (0, 0) where there is none."""
         positions = self._locate()
         whole = (*self._prefix, *location)
@@ -222,7 +220,9 @@ class Document:
         """What the format calls a mapping, with its article."""
         return "an object" if self.table == "object" else f"a {self.table}"
 
-    def refuse(self, message: str, *, location: Path = (), code: str | None = None, fix: str | None = None) -> NoReturn:
+    def refuse(
+        self, message: str, *, location: KeyPath = (), code: str | None = None, fix: str | None = None
+    ) -> NoReturn:
         """Raise InvalidInput for a mistake after which nothing else in the file can be judged."""
         self._mistakes.clear()
         self.add(location, message, code=code, fix=fix)
@@ -268,7 +268,7 @@ def check_digest(document: Document, digest: object, actual: str) -> None:
         )
 
 
-class _Parser:
+class _ValueParser:
     """Reads values of one type. `words` describe the type; `fits` tells whether a value has it, on the surface.
 
     `{table}` in the words stands for what the format calls a mapping.
@@ -279,20 +279,20 @@ class _Parser:
     def fits(self, value: object) -> bool:
         raise NotImplementedError
 
-    def read(self, document: Document, value: object, location: Path) -> object:
+    def read(self, document: Document, value: object, location: KeyPath) -> object:
         """The value, or `_INVALID` with a mistake noted in the document."""
         raise NotImplementedError
 
 
-class _Anything(_Parser):
+class _AnythingParser(_ValueParser):
     def fits(self, value: object) -> bool:  # noqa: ARG002 - it is the same for every value
         return True
 
-    def read(self, document: Document, value: object, location: Path) -> object:  # noqa: ARG002 - likewise
+    def read(self, document: Document, value: object, location: KeyPath) -> object:  # noqa: ARG002 - likewise
         return value
 
 
-class _Simple(_Parser):
+class _SimpleParser(_ValueParser):
     """A value that stays as it is."""
 
     def __init__(self, kind: type, words: str) -> None:
@@ -302,17 +302,17 @@ class _Simple(_Parser):
     def fits(self, value: object) -> bool:
         return isinstance(value, self.kind) and (self.kind is bool or not isinstance(value, bool))
 
-    def read(self, document: Document, value: object, location: Path) -> object:
+    def read(self, document: Document, value: object, location: KeyPath) -> object:
         return value if self.fits(value) else _wrong(document, location, self.words)
 
 
-class _Date(_Simple):
+class _DateParser(_SimpleParser):
     """A date as ISO text."""
 
     def __init__(self) -> None:
         super().__init__(str, "a date such as 2026-07-31")
 
-    def read(self, document: Document, value: object, location: Path) -> object:
+    def read(self, document: Document, value: object, location: KeyPath) -> object:
         if not isinstance(value, str):
             return _wrong(document, location, self.words)
         try:
@@ -321,7 +321,7 @@ class _Date(_Simple):
             return _wrong(document, location, self.words)
 
 
-class _Choice(_Parser):
+class _ChoiceParser(_ValueParser):
     """One of several values."""
 
     def __init__(self, options: Sequence[object]) -> None:
@@ -332,7 +332,7 @@ class _Choice(_Parser):
     def fits(self, value: object) -> bool:
         return any(value == option and type(value) is type(option) for option in self.options)
 
-    def read(self, document: Document, value: object, location: Path) -> object:
+    def read(self, document: Document, value: object, location: KeyPath) -> object:
         if self.fits(value):
             return value
         from endpoints_gitops.model.suggestions import did_you_mean
@@ -341,37 +341,37 @@ class _Choice(_Parser):
         return _wrong(document, location, self.words + near)
 
 
-class _List(_Parser):
+class _ListParser(_ValueParser):
     """A list of equal items, as a list or tuple."""
 
-    def __init__(self, item: _Parser, kind: type) -> None:
+    def __init__(self, item: _ValueParser, kind: type) -> None:
         self.item = item
         self.kind = kind
-        self.words = "a list" if isinstance(item, _Anything) else f"a list of {_PLURALS.get(item.words, 'items')}"
+        self.words = "a list" if isinstance(item, _AnythingParser) else f"a list of {_PLURALS.get(item.words, 'items')}"
 
     def fits(self, value: object) -> bool:
         return isinstance(value, list)
 
-    def read(self, document: Document, value: object, location: Path) -> object:
+    def read(self, document: Document, value: object, location: KeyPath) -> object:
         if not isinstance(value, list):
             return _wrong(document, location, self.words)
-        if isinstance(self.item, _Anything):
+        if isinstance(self.item, _AnythingParser):
             return self.kind(value)
         items = [self.item.read(document, item, (*location, index)) for index, item in enumerate(value)]
         return _INVALID if _INVALID in items else self.kind(items)
 
 
-class _Fixed(_Parser):
+class _PairParser(_ValueParser):
     """A list of a fixed length, as a tuple."""
 
-    def __init__(self, items: Sequence[_Parser]) -> None:
+    def __init__(self, items: Sequence[_ValueParser]) -> None:
         self.items = items
         self.words = "a pair" if len(items) == 2 else f"a list of {len(items)} items"
 
     def fits(self, value: object) -> bool:
         return isinstance(value, list) and len(value) == len(self.items)
 
-    def read(self, document: Document, value: object, location: Path) -> object:
+    def read(self, document: Document, value: object, location: KeyPath) -> object:
         if not isinstance(value, list) or len(value) != len(self.items):
             return _wrong(document, location, self.words)
         pairs = enumerate(zip(self.items, value, strict=True))
@@ -379,19 +379,19 @@ class _Fixed(_Parser):
         return _INVALID if _INVALID in items else tuple(items)
 
 
-class _Table(_Parser):
+class _TableParser(_ValueParser):
     """A mapping of any keys to values of one type."""
 
     words = "a {table}"
 
-    def __init__(self, key: _Parser, value: _Parser) -> None:
+    def __init__(self, key: _ValueParser, value: _ValueParser) -> None:
         self.key = key
         self.value = value
 
     def fits(self, value: object) -> bool:
         return isinstance(value, dict)
 
-    def read(self, document: Document, value: object, location: Path) -> object:
+    def read(self, document: Document, value: object, location: KeyPath) -> object:
         if not isinstance(value, dict):
             return _wrong(document, location, self.words)
         is_valid = True
@@ -403,12 +403,12 @@ class _Table(_Parser):
         return parsed if is_valid else _INVALID
 
 
-class _Record(_Parser):
+class _RecordParser(_ValueParser):
     """An object with the keys of a dataclass."""
 
     words = "a {table}"
 
-    def __init__(self, kind: type, hints: Mapping[str, _Parser], required: Sequence[str]) -> None:
+    def __init__(self, kind: type, hints: Mapping[str, _ValueParser], required: Sequence[str]) -> None:
         self.kind = kind
         self.hints = hints
         self.required = required
@@ -416,7 +416,7 @@ class _Record(_Parser):
     def fits(self, value: object) -> bool:
         return isinstance(value, dict)
 
-    def read(self, document: Document, value: object, location: Path) -> object:
+    def read(self, document: Document, value: object, location: KeyPath) -> object:
         if not isinstance(value, dict):
             return _wrong(document, location, self.words)
         is_valid = True
@@ -436,17 +436,17 @@ class _Record(_Parser):
         return self.kind(**parsed) if is_valid else _INVALID
 
 
-class _OneOf(_Parser):
+class _UnionParser(_ValueParser):
     """A union: the first branch that the value fits reads it."""
 
-    def __init__(self, branches: Sequence[_Parser]) -> None:
+    def __init__(self, branches: Sequence[_ValueParser]) -> None:
         self.branches = branches
         self.words = " or ".join(branch.words for branch in branches)
 
     def fits(self, value: object) -> bool:
         return any(branch.fits(value) for branch in self.branches)
 
-    def read(self, document: Document, value: object, location: Path) -> object:
+    def read(self, document: Document, value: object, location: KeyPath) -> object:
         branch = next((branch for branch in self.branches if branch.fits(value)), None)
         if branch is not None:
             return branch.read(document, value, location)
@@ -456,10 +456,10 @@ class _OneOf(_Parser):
         return _wrong(document, location, " or ".join(branch.words for branch in others))
 
 
-class _Checked(_Parser):
+class _CheckedParser(_ValueParser):
     """A value with rules of its own."""
 
-    def __init__(self, parser: _Parser, checks: Sequence[Check]) -> None:
+    def __init__(self, parser: _ValueParser, checks: Sequence[Check]) -> None:
         self.parser = parser
         self.checks = checks
         self.words = parser.words
@@ -467,7 +467,7 @@ class _Checked(_Parser):
     def fits(self, value: object) -> bool:
         return self.parser.fits(value)
 
-    def read(self, document: Document, value: object, location: Path) -> object:
+    def read(self, document: Document, value: object, location: KeyPath) -> object:
         parsed = self.parser.read(document, value, location)
         for check in self.checks if parsed is not _INVALID else ():
             mistake = check.mistake(_name(location), parsed)
@@ -477,7 +477,7 @@ class _Checked(_Parser):
         return parsed
 
 
-_NOTHING: Final = _Simple(types.NoneType, "null")
+_NOTHING: Final = _SimpleParser(types.NoneType, "null")
 _SIMPLE: Final = (
     (bool, "true or false"),
     (int, "a whole number"),
@@ -488,57 +488,57 @@ _SIMPLE: Final = (
 
 
 @cache
-def _parser(hint: Any) -> _Parser:  # noqa: ANN401 - a hint can be anything
+def _parser(hint: Any) -> _ValueParser:  # noqa: ANN401 - a hint can be anything
     origin, arguments = get_origin(hint), get_args(hint)
     if hint in (object, Any, Json):
-        return _Anything()
+        return _AnythingParser()
     if isinstance(hint, TypeAliasType):
         return _parser(hint.__value__)
     if origin is Annotated:
-        return _Checked(_parser(arguments[0]), [check for check in arguments[1:] if isinstance(check, Check)])
+        return _CheckedParser(_parser(arguments[0]), [check for check in arguments[1:] if isinstance(check, Check)])
     if origin is Literal:
-        return _Choice(arguments)
+        return _ChoiceParser(arguments)
     if origin in (Union, types.UnionType):
-        return _OneOf([_parser(argument) for argument in arguments])
+        return _UnionParser([_parser(argument) for argument in arguments])
     if hint is types.NoneType:
         return _NOTHING
     if origin in (list, tuple):
         return _list_parser(origin, arguments)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return _Table(*map(_parser, arguments))
+        return _TableParser(*map(_parser, arguments))
     return _record_parser(hint) if is_dataclass(hint) else _simple_parser(hint)
 
 
-def _list_parser(origin: type, arguments: tuple[Any, ...]) -> _Parser:
+def _list_parser(origin: type, arguments: tuple[Any, ...]) -> _ValueParser:
     if origin is tuple and arguments[-1] is not Ellipsis:
-        return _Fixed([_parser(argument) for argument in arguments])
-    return _List(_parser(arguments[0]), origin)
+        return _PairParser([_parser(argument) for argument in arguments])
+    return _ListParser(_parser(arguments[0]), origin)
 
 
-def _record_parser(hint: Any) -> _Record:  # noqa: ANN401 - as above
+def _record_parser(hint: Any) -> _RecordParser:  # noqa: ANN401 - as above
     hints = get_type_hints(hint, include_extras=True)
     read = [field for field in fields(hint) if field.init]
     required = [field.name for field in read if field.default is MISSING and field.default_factory is MISSING]
-    return _Record(hint, {field.name: _parser(hints[field.name]) for field in read}, required)
+    return _RecordParser(hint, {field.name: _parser(hints[field.name]) for field in read}, required)
 
 
-def _simple_parser(hint: type) -> _Parser:
+def _simple_parser(hint: type) -> _ValueParser:
     for kind, words in _SIMPLE:
         if issubclass(hint, kind):
-            return _Simple((int, float) if kind is float else kind, words)  # type: ignore[arg-type]  # for isinstance
+            return _SimpleParser((int, float) if kind is float else kind, words)  # type: ignore[arg-type]  # for isinstance
     if issubclass(hint, date):
-        return _Date()
+        return _DateParser()
     raise TypeError(f"no file can hold a value of type {hint}")
 
 
-def _wrong(document: Document, location: Path, words: str) -> object:
+def _wrong(document: Document, location: KeyPath, words: str) -> object:
     described = words.replace("a {table}", document.table_word)
     name = _name(location) if location else document.name
     document.add(location, f"{name} must be {described.replace('{table}', document.table)}")
     return _INVALID
 
 
-def _name(location: Path) -> str:
+def _name(location: KeyPath) -> str:
     """A location for a message: the last key, with the indexes that follow it."""
     keys = [index for index, part in enumerate(location) if isinstance(part, str)]
     parts = [str(part) for part in location[keys[-1] if keys else 0 :]]
@@ -546,10 +546,10 @@ def _name(location: Path) -> str:
     return name if name.isprintable() else repr(name)
 
 
-def _json_positions(content: bytes, first_line: int) -> dict[Path, tuple[int, int]]:
+def _json_positions(content: bytes, first_line: int) -> dict[KeyPath, tuple[int, int]]:
     """Line and column, counted from 1, of every key and item of a JSON text. Only a mistake asks for them."""
     text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
-    positions: dict[Path, tuple[int, int]] = {}
+    positions: dict[KeyPath, tuple[int, int]] = {}
     line, line_start, seen = first_line, 0, 0
     for location, offset in _json_offsets(text):
         line += text.count("\n", seen, offset)
@@ -559,7 +559,7 @@ def _json_positions(content: bytes, first_line: int) -> dict[Path, tuple[int, in
     return positions
 
 
-def _json_offsets(text: str) -> Iterator[tuple[Path, int]]:
+def _json_offsets(text: str) -> Iterator[tuple[KeyPath, int]]:
     """The location and offset of each key of an object, item of a list, and of the document itself."""
     open_containers: list[list[str | int]] = []
     is_key = False

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from endpoints_gitops.codecs.mistakes import annotation_at
 from endpoints_gitops.codecs.schema import SCHEMA_URL
-from endpoints_gitops.codecs.text import BOM, decode
+from endpoints_gitops.codecs.text import BOM, KeyPath, decode
 from endpoints_gitops.codecs.yaml.composer import (
     AliasNode,
     MappingNode,
@@ -26,9 +26,8 @@ from endpoints_gitops.codecs.yaml.composer import (
     compose_purely,
     solid,
 )
-from endpoints_gitops.codecs.yaml.loader import Reading
-from endpoints_gitops.codecs.yaml.positions import Path
-from endpoints_gitops.codecs.yaml.splicing import Source, add, aliases, children, own_index, remove, replace
+from endpoints_gitops.codecs.yaml.loader import ValueReader
+from endpoints_gitops.codecs.yaml.splicing import YamlSource, add, aliases, children, own_index, remove, replace
 from endpoints_gitops.codecs.yaml.writer import Layout, is_plain, mapping_lines
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput
 from endpoints_gitops.model.definition import Definition
@@ -46,8 +45,8 @@ class Removed(Enum):
 REMOVED: Final = Removed.REMOVED
 """In changes: remove the key or item."""
 
-type Changes = Mapping[Path, Json | Removed]
-type Reader = Callable[[str, str], Node]
+type Changes = Mapping[KeyPath, Json | Removed]
+type Compose = Callable[[str, str], Node]
 
 
 class CannotRewrite(EndpointsError):
@@ -69,7 +68,7 @@ def rewrite(content: bytes, changes: Changes, *, path: str) -> bytes:
     if "\r" in text and "\n" not in text:  # the line breaks of old Macs: read and written as lines all the same
         return rewrite(text.replace("\r", "\n").encode(), changes, path=path).replace(b"\n", b"\r")
     mark = BOM if text.startswith(BOM) else ""
-    source = Source.of(path, text.removeprefix(BOM))
+    source = YamlSource.of(path, text.removeprefix(BOM))
     before = _value(path, source.root)
     wanted = _changed(before, changes, path)
     if _same(before, wanted):
@@ -102,7 +101,7 @@ def new_file(values: Mapping[str, Json], *, schema: str = SCHEMA_URL) -> bytes:
 
 
 def _value(path: str, root: Node) -> Any:  # noqa: ANN401 - any JSON value
-    reading = Reading(path=path)
+    reading = ValueReader(path=path)
     value = reading.value(root)
     if reading.problems:
         raise InvalidInput(reading.problems)
@@ -123,7 +122,7 @@ def _changed(before: Json, changes: Changes, file: str) -> Json:
     return wanted
 
 
-def _with(value: Json, path: Path, new: Any, file: str) -> Json:  # noqa: ANN401 - any JSON value
+def _with(value: Json, path: KeyPath, new: Any, file: str) -> Json:  # noqa: ANN401 - any JSON value
     if not path:
         return new  # type: ignore[no-any-return]  # Any is JSON here
     part, rest = path[0], path[1:]
@@ -137,7 +136,7 @@ def _with(value: Json, path: Path, new: Any, file: str) -> Json:  # noqa: ANN401
     raise _cannot(file, f"it has no place for {part!r}")
 
 
-def _without(value: Json, path: Path) -> Json:
+def _without(value: Json, path: KeyPath) -> Json:
     part, rest = path[0], path[1:]
     if isinstance(part, str) and isinstance(value, Mapping) and part in value:
         kept = {key: item for key, item in value.items() if key != part}
@@ -147,7 +146,7 @@ def _without(value: Json, path: Path) -> Json:
     return value
 
 
-def _respelled(source: Source, path: Path, old: Json, new: Json) -> Source:
+def _respelled(source: YamlSource, path: KeyPath, old: Json, new: Json) -> YamlSource:
     """The source with `new` at a path where it has `old`; what both have in common is not touched."""
     if _same(old, new):
         return source
@@ -159,7 +158,9 @@ def _respelled(source: Source, path: Path, old: Json, new: Json) -> Source:
     return replace(_alone(source, path), path, new)
 
 
-def _respelled_mapping(source: Source, path: Path, old: Mapping[str, Json], new: Mapping[str, Json]) -> Source:
+def _respelled_mapping(
+    source: YamlSource, path: KeyPath, old: Mapping[str, Json], new: Mapping[str, Json]
+) -> YamlSource:
     if not old and path and not _is_in_flow(source, path):
         return replace(_alone(source, path), path, new)
     for key, value in new.items():
@@ -175,7 +176,7 @@ def _respelled_mapping(source: Source, path: Path, old: Mapping[str, Json], new:
     return source
 
 
-def _respelled_list(source: Source, path: Path, old: Sequence[Json], new: Sequence[Json]) -> Source:
+def _respelled_list(source: YamlSource, path: KeyPath, old: Sequence[Json], new: Sequence[Json]) -> YamlSource:
     """The source with another list, edited from the end to the start, so that earlier items keep their indexes."""
     for start, end, new_start, new_end in reversed(_runs(old, new)):
         both = min(end - start, new_end - new_start)
@@ -206,7 +207,7 @@ def _identity(item: Json) -> str:
     return canonical(item["name"] if isinstance(item, Mapping) and "name" in item else item)
 
 
-def _alone(source: Source, path: Path) -> Source:
+def _alone(source: YamlSource, path: KeyPath) -> YamlSource:
     """The source in which no alias elsewhere shares the value at a path, a part of it, or a collection around it."""
     while shared := _alias_of(source, path):
         location, alias = shared
@@ -214,7 +215,7 @@ def _alone(source: Source, path: Path) -> Source:
     return source
 
 
-def _alias_of(source: Source, path: Path) -> tuple[Path, AliasNode] | None:
+def _alias_of(source: YamlSource, path: KeyPath) -> tuple[KeyPath, AliasNode] | None:
     around = [_node(source, path[:depth]) for depth in range(len(path) + 1)]
     inside = _within(around[-1])
     for location, alias in aliases(source):
@@ -234,7 +235,7 @@ def _within(root: Node) -> list[Node]:
     return nodes
 
 
-def _node(source: Source, path: Path) -> Node:
+def _node(source: YamlSource, path: KeyPath) -> Node:
     node: Node = source.root
     for part in path:
         assert isinstance(node, MappingNode | SequenceNode), "changes go into collections of their own only"
@@ -244,17 +245,17 @@ def _node(source: Source, path: Path) -> Node:
     return node
 
 
-def _is_own(source: Source, path: Path, key: str) -> bool:
+def _is_own(source: YamlSource, path: KeyPath, key: str) -> bool:
     node = _node(source, path)
     return isinstance(node, MappingNode) and own_index(node, key) is not None
 
 
-def _is_in_flow(source: Source, path: Path) -> bool:
+def _is_in_flow(source: YamlSource, path: KeyPath) -> bool:
     parent = _node(source, path[:-1])
     return isinstance(parent, MappingNode | SequenceNode) and parent.flow
 
 
-def _order(path: Path, new: Mapping[str, Json]) -> Sequence[str]:
+def _order(path: KeyPath, new: Mapping[str, Json]) -> Sequence[str]:
     """The order of the model's keys at a path, else the order of the new mapping."""
     model = annotation_at(path)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else list(new)
@@ -269,12 +270,12 @@ def _endings(before: str, after: str) -> list[str]:
     return [bare, after, after + newline]
 
 
-def _readers(path: str, text: str, value: Json) -> tuple[Reader, ...]:
+def _readers(path: str, text: str, value: Json) -> tuple[Compose, ...]:
     """The readers that read this value from a text. The second one refuses some valid texts: a tab before a value."""
     return tuple(read for read in (compose, compose_purely) if read is compose or _reads_as(path, read, text, value))
 
 
-def _proven(path: str, mark: str, texts: Sequence[str], wanted: Json, readers: Sequence[Reader]) -> bytes:
+def _proven(path: str, mark: str, texts: Sequence[str], wanted: Json, readers: Sequence[Compose]) -> bytes:
     """The first of these texts that the readers read as the wanted value. Raises CannotRewrite where none is."""
     for text in texts:
         content = _read_back(path, text, wanted, readers)
@@ -284,13 +285,13 @@ def _proven(path: str, mark: str, texts: Sequence[str], wanted: Json, readers: S
 
 
 def _read_back(
-    path: str, text: str, wanted: Json, readers: Sequence[Reader] = (compose, compose_purely)
+    path: str, text: str, wanted: Json, readers: Sequence[Compose] = (compose, compose_purely)
 ) -> bytes | None:
     """The text as bytes if all readers read the wanted value from it, else None."""
     return text.encode() if all(_reads_as(path, read, text, wanted) for read in readers) else None
 
 
-def _reads_as(path: str, read: Reader, text: str, wanted: Json) -> bool:
+def _reads_as(path: str, read: Compose, text: str, wanted: Json) -> bool:
     try:
         root: SolidNode = solid(read(path, text))
         return _same(_value(path, root), wanted)

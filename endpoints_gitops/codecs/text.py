@@ -12,6 +12,9 @@ LARGEST_FILE: Final = 1_048_576
 
 BOM: Final = "\ufeff"
 
+type KeyPath = tuple[str | int, ...]
+"""The keys and indexes that lead to a value of a document."""
+
 # The longer marks first: UTF-32's little-endian one begins with UTF-16's.
 _OTHER_ENCODINGS: Final = (
     (codecs.BOM_UTF32_LE, "UTF-32"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
-type Path = tuple[str | int, ...]
+from endpoints_gitops.codecs.text import KeyPath
 
 _KEY: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _MULTILINE: Final = r"""[^=]*=\s*('{3}|"{3})"""
@@ -70,21 +70,21 @@ def line_of(text: str, path: tuple[str, ...]) -> int:
 
 
 @lru_cache(maxsize=4)
-def toml_lines(text: str) -> Mapping[Path, int]:
+def toml_lines(text: str) -> Mapping[KeyPath, int]:
     """The line of every key and table; the tables of `[[name]]` are counted from 0.
 
     Inline tables and the items of lists have the line of the key that holds them.
     """
-    lines: dict[Path, int] = {}
+    lines: dict[KeyPath, int] = {}
     for path, line in _keys(text):
         for length in range(1, len(path) + 1):
             lines.setdefault(path[:length], line)
     return lines
 
 
-def _keys(text: str) -> Iterator[tuple[Path, int]]:
-    table: Path = ()
-    counts: dict[Path, int] = {}
+def _keys(text: str) -> Iterator[tuple[KeyPath, int]]:
+    table: KeyPath = ()
+    counts: dict[KeyPath, int] = {}
     quotes = ""
     for number, line in enumerate(text.split("\n"), start=1):
         if quotes:
@@ -104,9 +104,9 @@ def _keys(text: str) -> Iterator[tuple[Path, int]]:
             quotes = _left_open(bare)
 
 
-def _indexed(header: tuple[str, ...], counts: Mapping[Path, int]) -> Path:
+def _indexed(header: tuple[str, ...], counts: Mapping[KeyPath, int]) -> KeyPath:
     """The path of a table below the newest one of each `[[name]]` that it is in."""
-    path: Path = ()
+    path: KeyPath = ()
     for index, part in enumerate(header):
         path = (*path, part)
         if path in counts and index < len(header) - 1:

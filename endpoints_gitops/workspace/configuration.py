@@ -81,14 +81,14 @@ _A_KEY: Final = re.compile(r"ph[a-z]_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class ConfigurationFile:
     """The table of one file."""
 
     path: Path
     document: Document
 
 
-def find_table(start: Path, env: Mapping[str, str]) -> Table | None:
+def find_table(start: Path, env: Mapping[str, str]) -> ConfigurationFile | None:
     """The nearest table from `start` up to the top of its git work tree; None where there is none.
 
     Outside of a work tree only `start` is searched. A `pyproject.toml` without the table is skipped. Raises UsageError
@@ -102,7 +102,7 @@ def find_table(start: Path, env: Mapping[str, str]) -> Table | None:
     return table
 
 
-def table_at(path: Path) -> Table:
+def table_at(path: Path) -> ConfigurationFile:
     """The table of a file or folder that the user names. Raises UsageError where there is none."""
     named = path.parent.resolve() / path.name
     if path.is_dir():
@@ -118,7 +118,7 @@ def table_at(path: Path) -> Table:
     return table
 
 
-def table_in(folder: Path, read: Callable[[Path], str | None]) -> Table | None:
+def table_in(folder: Path, read: Callable[[Path], str | None]) -> ConfigurationFile | None:
     """The table of one folder. `read` returns the text of a file, None where there is no such file.
 
     Raises UsageError where the folder has two configurations, InvalidInput for text that is not TOML.
@@ -202,7 +202,7 @@ class _ConfigurationTable(_CommonTable):
     )
 
 
-def read_table(table: Table) -> Configuration:
+def read_table(table: ConfigurationFile) -> Configuration:
     """The configuration that a table holds. Raises InvalidInput with every mistake in it."""
     document = table.document
     parsed = document.part(_ConfigurationTable, document.value, ())
@@ -281,15 +281,17 @@ def _tables(value: object, key: str) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def _from_pyproject(path: Path, text: str | None) -> Table | None:
+def _from_pyproject(path: Path, text: str | None) -> ConfigurationFile | None:
     if text is None or _TABLE not in text:
         return None
     document = Document.of_toml(text, shown(path), code=_CODE).narrowed("tool", _TABLE)
-    return Table(path=path, document=document) if document else None
+    return ConfigurationFile(path=path, document=document) if document else None
 
 
-def _from_endpoints_toml(path: Path, text: str | None) -> Table | None:
-    return None if text is None else Table(path=path, document=Document.of_toml(text, shown(path), code=_CODE))
+def _from_endpoints_toml(path: Path, text: str | None) -> ConfigurationFile | None:
+    return (
+        None if text is None else ConfigurationFile(path=path, document=Document.of_toml(text, shown(path), code=_CODE))
+    )
 
 
 def _text(path: Path) -> str | None:

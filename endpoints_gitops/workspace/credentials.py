@@ -14,10 +14,10 @@ from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.model.secret import Secret
 from endpoints_gitops.workspace.configuration import POSTHOG_CLI, EnvironmentSettings, project_number
 from endpoints_gitops.workspace.files import checkout, shown
-from endpoints_gitops.workspace.key_sources import HOST_NAME, KEY_NAMES, Source, dotenv_values, sources
+from endpoints_gitops.workspace.key_sources import HOST_NAME, KEY_NAMES, KeySource, dotenv_values, sources
 from endpoints_gitops.workspace.trust import (
     ALLOWED_HOSTS,
-    Decision,
+    KeyDecision,
     NotTrusted,
     Permission,
     Trust,
@@ -63,7 +63,7 @@ class FoundKey:
     may_be_older: bool = False
     host_in_code: str | None = None
 
-    def decision(self, env: Mapping[str, str]) -> Decision:
+    def decision(self, env: Mapping[str, str]) -> KeyDecision:
         """Whether the key may go to the host. Raises UsageError for a host that is not the address of a server."""
         return decide(
             _origin(self.host, self.settings.where or self.source),
@@ -121,7 +121,7 @@ def find_key(
     return replace(found, host_in_code=host)
 
 
-def permitted(found: FoundKey, decision: Decision) -> Access:
+def permitted(found: FoundKey, decision: KeyDecision) -> Access:
     """What a client needs, if the decision allows it. Raises as `resolve_connection` does."""
     refusal = refusal_of(found, decision)
     if refusal is not None:
@@ -140,7 +140,7 @@ def permitted(found: FoundKey, decision: Decision) -> Access:
     )
 
 
-def refusal_of(found: FoundKey, decision: Decision) -> CredentialsError | None:
+def refusal_of(found: FoundKey, decision: KeyDecision) -> CredentialsError | None:
     """The error for a key that may not go to its host; None where it may."""
     name, where, host = found.settings.name, found.settings.where, found.trust.host
     if decision.permission is Permission.ALLOWED:
@@ -231,7 +231,7 @@ def _dotenv_path(environment: EnvironmentSettings, file: str) -> Path:
 def _from_posthog_cli(environment: EnvironmentSettings, env: Mapping[str, str], dotenv_file: str | None) -> FoundKey:
     """The key of the first source with key and project; if the project is configured, else of the first with a key."""
     looked: list[str] = []
-    half: Source | None = None
+    half: KeySource | None = None
     for source in sources(env, dotenv_file):
         if source.key and source.project:
             return _stored(environment, source)
@@ -244,7 +244,7 @@ def _from_posthog_cli(environment: EnvironmentSettings, env: Mapping[str, str], 
     raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.missing")
 
 
-def _stored(environment: EnvironmentSettings, source: Source) -> FoundKey:
+def _stored(environment: EnvironmentSettings, source: KeySource) -> FoundKey:
     project = None
     if environment.project_id is None and source.project is not None:
         project = project_number(source.project, f"the project in {source.label}")

@@ -29,7 +29,7 @@ _FILES = (b"100644", b"100755")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class FileChange:
     """A change of a file against the commit's first parent: the ids of its blobs, None where there is no file."""
 
     path: str
@@ -44,7 +44,7 @@ class Step:
     commit: str
     landed_at: datetime
     on_line: bool
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,11 @@ def _line(graph: Mapping[str, _Commit], head: str) -> Iterator[_Commit]:
         commit_id = next(iter(graph[commit_id].parents), None)
 
 
-def _changes(repo: Repository, commits: Iterable[_Commit], pathspec: str) -> dict[str, tuple[Change, ...]]:
+def _changes(repo: Repository, commits: Iterable[_Commit], pathspec: str) -> dict[str, tuple[FileChange, ...]]:
     given = "".join(f"{' '.join((commit.id, *commit.parents[:1]))}\n" for commit in commits).encode("ascii")
     options = ("--stdin", "-r", "--root", "--raw", "-z", "--no-renames", "--no-ext-diff", "--no-abbrev")
     answer = git(repo.top, "diff-tree", *options, "--", pathspec, given=given)
-    changes: dict[str, list[Change]] = {}
+    changes: dict[str, list[FileChange]] = {}
     commit, words = "", iter(answer.split(b"\0"))
     for word in words:
         if word.startswith(b":"):
@@ -96,9 +96,9 @@ def _changes(repo: Repository, commits: Iterable[_Commit], pathspec: str) -> dic
     return {changed: tuple(listed) for changed, listed in changes.items()}
 
 
-def _change(word: bytes, path: str) -> Change:
+def _change(word: bytes, path: str) -> FileChange:
     old_mode, new_mode, old, new, _ = word.removeprefix(b":").split()
-    return Change(
+    return FileChange(
         path=path,
         old=old.decode("ascii") if old_mode in _FILES else None,
         new=new.decode("ascii") if new_mode in _FILES else None,
@@ -108,7 +108,7 @@ def _change(word: bytes, path: str) -> Change:
 def _steps(
     graph: Mapping[str, _Commit],
     line: tuple[_Commit, ...],
-    changes: Mapping[str, tuple[Change, ...]],
+    changes: Mapping[str, tuple[FileChange, ...]],
     touching: frozenset[str],
 ) -> Iterator[Step]:
     order = {commit: index for index, commit in enumerate(graph)}
@@ -236,14 +236,14 @@ class _Relevant:
     """The steps and changes that can concern a name, so that 1,000 names do not scan every change each."""
 
     all_steps: tuple[Step, ...]
-    by_name: Mapping[str, Mapping[int, list[Change]]]
-    beside: Mapping[int, list[Change]]
+    by_name: Mapping[str, Mapping[int, list[FileChange]]]
+    beside: Mapping[int, list[FileChange]]
     closing: Sequence[int]
 
     @classmethod
     def of(cls, steps: tuple[Step, ...], names: Mapping[str, str], prefix: str) -> _Relevant:
-        by_name: dict[str, dict[int, list[Change]]] = {}
-        beside: dict[int, list[Change]] = {}
+        by_name: dict[str, dict[int, list[FileChange]]] = {}
+        beside: dict[int, list[FileChange]] = {}
         by_path: dict[str, set[str]] = {}
         for number, step in enumerate(steps):
             for change in step.changes:
@@ -364,7 +364,7 @@ class _Follow[K: str]:
         self._add(step, path, meaning, readable=not isinstance(state, _Unreadable), state=state)
         self.is_astray = False
 
-    def _follow(self, change: Change) -> bool:
+    def _follow(self, change: FileChange) -> bool:
         """Note where the name went; whether the change is about it."""
         before = self.places.pop(change.path, None)
         if change.new is not None and (self._is_ours(change.new) or (before and self.past.is_broken(change.new))):

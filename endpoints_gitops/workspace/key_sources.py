@@ -74,7 +74,7 @@ HOST_NAME: Final = "POSTHOG_CLI_HOST"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Source:
+class KeySource:
     """The credentials of one source. `label` names the source; `lacks` describes, for a message, what it lacks."""
 
     label: str
@@ -84,7 +84,7 @@ class Source:
     lacks: str
 
 
-def sources(env: Mapping[str, str], dotenv_file: str | None) -> Iterator[Source]:
+def sources(env: Mapping[str, str], dotenv_file: str | None) -> Iterator[KeySource]:
     """Every source in order, each read when it is needed. Raises CredentialsError for one that cannot be read."""
     yield _of_variables(env, "the environment")
     named = dotenv_file or env.get("POSTHOG_CLI_DOTENV_FILE")
@@ -97,11 +97,11 @@ def sources(env: Mapping[str, str], dotenv_file: str | None) -> Iterator[Source]
     yield _of_login((Path(home).expanduser() if home else Path.home() / ".posthog") / "credentials.json")
 
 
-def _of_variables(values: Mapping[str, str], label: str) -> Source:
+def _of_variables(values: Mapping[str, str], label: str) -> KeySource:
     key_name, key = _first(values, KEY_NAMES)
     _, project = _first(values, PROJECT_NAMES)
     missing = [names[0] for names, value in ((KEY_NAMES, key), (PROJECT_NAMES, project)) if not value]
-    return Source(
+    return KeySource(
         label=f"{key_name} in {label}",
         key=key,
         project=project,
@@ -110,7 +110,7 @@ def _of_variables(values: Mapping[str, str], label: str) -> Source:
     )
 
 
-def _of_login(path: Path) -> Source:
+def _of_login(path: Path) -> KeySource:
     value = credentials_json(path)
     if value is None:
         return _nothing(shown(path), f"{shown(path)} does not exist")
@@ -122,11 +122,11 @@ def _of_login(path: Path) -> Source:
         values[name] = str(item).strip() or None if item is not None else None
     missing = [name for name in ("token", "env_id") if not values[name]]
     lacks = f"{shown(path)} has no {' and no '.join(missing)}"
-    return Source(label=shown(path), key=values["token"], project=values["env_id"], host=values["host"], lacks=lacks)
+    return KeySource(label=shown(path), key=values["token"], project=values["env_id"], host=values["host"], lacks=lacks)
 
 
-def _nothing(label: str, lacks: str) -> Source:
-    return Source(label=label, key=None, project=None, host=None, lacks=lacks)
+def _nothing(label: str, lacks: str) -> KeySource:
+    return KeySource(label=label, key=None, project=None, host=None, lacks=lacks)
 
 
 def _first(values: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str | None]:

@@ -39,7 +39,7 @@ class Permission(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class KeyDecision:
     """A decision, with its reason for `auth status` and for errors."""
 
     permission: Permission
@@ -53,7 +53,7 @@ def decide(
     users_hosts: Mapping[Origin, str],
     is_trusted: Callable[[], bool],
     allow_insecure: bool,
-) -> Decision:
+) -> KeyDecision:
     """Whether a key may go to `host`.
 
     `stored` is the host that the key was stored for, None where its source stores none. `users_hosts` are the hosts
@@ -62,21 +62,21 @@ def decide(
     key that was stored for exactly this host.
     """
     if host in users_hosts:
-        return Decision(Permission.ALLOWED, f"{users_hosts[host]} names this host")
+        return KeyDecision(Permission.ALLOWED, f"{users_hosts[host]} names this host")
     if host.is_loopback and (stored is None or stored.is_loopback):
-        return Decision(Permission.ALLOWED, "the host is this machine")
+        return KeyDecision(Permission.ALLOWED, "the host is this machine")
     if host.is_posthog and (stored is None or stored.is_posthog):
-        return Decision(Permission.ALLOWED, "the host is PostHog's own")
+        return KeyDecision(Permission.ALLOWED, "the host is PostHog's own")
     if stored == host:
         if host.is_plain and not allow_insecure:
-            return Decision(Permission.PLAIN_HTTP, "the host is plain http: the key could be read on the way")
-        return Decision(Permission.ALLOWED, "the key is stored for this host")
+            return KeyDecision(Permission.PLAIN_HTTP, "the host is plain http: the key could be read on the way")
+        return KeyDecision(Permission.ALLOWED, "the key is stored for this host")
     if stored is not None:
-        return Decision(Permission.OTHER_HOST, f"the key is stored for {stored}")
+        return KeyDecision(Permission.OTHER_HOST, f"the key is stored for {stored}")
     if is_trusted():
-        return Decision(Permission.ALLOWED, "you trust this folder with this key and host (auth trust)")
+        return KeyDecision(Permission.ALLOWED, "you trust this folder with this key and host (auth trust)")
     plain = ", and the key could be read on the way: it is plain http" if host.is_plain else ""
-    return Decision(Permission.UNTRUSTED, f"only the configuration of this checkout names this host{plain}")
+    return KeyDecision(Permission.UNTRUSTED, f"only the configuration of this checkout names this host{plain}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

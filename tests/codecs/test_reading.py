@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.codecs.definition import read_definition
 from endpoints_gitops.codecs.yaml.composer import compose
-from endpoints_gitops.codecs.yaml.loader import LookCloser, Reading, quick_value
+from endpoints_gitops.codecs.yaml.loader import LookCloser, ValueReader, quick_value
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.definition import LoadedDefinition
 
@@ -228,6 +228,6 @@ def test_the_quick_way_is_the_same_as_the_long_one(text):
         quick = quick_value(text)
     except LookCloser:
         return
-    reading = Reading(path="f.yaml")
+    reading = ValueReader(path="f.yaml")
     value = reading.value(compose("f.yaml", text))
     assert (repr(quick), reading.problems) == (repr(value), ())

@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 
 from endpoints_gitops.codecs.rewriting import REMOVED, CannotRewrite, new_file, rewrite
 from endpoints_gitops.codecs.yaml.composer import compose, compose_purely
-from endpoints_gitops.codecs.yaml.loader import Reading
-from endpoints_gitops.codecs.yaml.splicing import Source, spot, start_of
+from endpoints_gitops.codecs.yaml.loader import ValueReader
+from endpoints_gitops.codecs.yaml.splicing import YamlSource, spot, start_of
 from endpoints_gitops.errors import InvalidInput
 
 KEYS = ["name", "query", "tags", "variables", "default", "materialization", "yes", "a b", "$browser", "x-1", "é", "n"]
@@ -160,7 +160,7 @@ def read(content: bytes) -> Any:
     text = content.decode()
     values = []
     for reader in (compose, compose_purely):
-        reading = Reading(path="x.yaml")
+        reading = ValueReader(path="x.yaml")
         values.append(reading.value(reader("x.yaml", text)))
         assert reading.problems == ()
     assert json.dumps(values[0]) == json.dumps(values[1])
@@ -241,7 +241,7 @@ def test_only_lines_of_the_changed_node_change(file, new, data):
     content, value = file
     path = data.draw(st.sampled_from(paths(value)))
     text = content.decode().removeprefix("\ufeff")
-    place = spot(Source.of("x.yaml", text), path)
+    place = spot(YamlSource.of("x.yaml", text), path)
     first = text.count("\n", 0, start_of(text, place.container, place.index)) + 1
     last = text.count("\n", 0, place.end) + 1
     before = text.split("\n")

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from endpoints_gitops.codecs.schema import SCHEMA_URL, SHIPPED, json_schema, text
 from endpoints_gitops.codecs.yaml.composer import compose
-from endpoints_gitops.codecs.yaml.loader import Reading
+from endpoints_gitops.codecs.yaml.loader import ValueReader
 from endpoints_gitops.model.definition import GUESSED_TYPES, Definition, VariableType
 from endpoints_gitops.model.freshness import SCHEDULES
 
@@ -39,7 +39,7 @@ def test_each_key_of_a_definition_says_what_it_is_for():
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_example_definitions_are_valid(path):
-    value = Reading(path=path.name).value(compose(path.name, path.read_text(encoding="utf-8")))
+    value = ValueReader(path=path.name).value(compose(path.name, path.read_text(encoding="utf-8")))
     assert [error.message for error in VALIDATOR.iter_errors(value)] == []
 
 

@@ -186,7 +186,7 @@ def _composed(path: str, events: Iterator[Any]) -> SolidNode:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Open:
+class _OpenCollection:
     """A collection that has not ended yet."""
 
     event: Any
@@ -210,7 +210,7 @@ class _Composer:
 
     path: str
     root: SolidNode | None = None
-    open: list[_Open] = field(default_factory=list)
+    open: list[_OpenCollection] = field(default_factory=list)
     anchors: dict[str, _Anchored | None] = field(default_factory=dict)
     weight: int = 0
 
@@ -253,7 +253,7 @@ class _Composer:
         self._check_depth(event, 1)
         if event.anchor:
             self.anchors[event.anchor] = None
-        self.open.append(_Open(event=event, weight_before=self.weight))
+        self.open.append(_OpenCollection(event=event, weight_before=self.weight))
         self.weight += 1
 
     def _end(self, event: Any) -> None:  # noqa: ANN401 - as above
@@ -290,7 +290,7 @@ class _Composer:
             self.root = node
 
 
-def _collection(ended: _Open, event: Any) -> SequenceNode | MappingNode:  # noqa: ANN401 - as above
+def _collection(ended: _OpenCollection, event: Any) -> SequenceNode | MappingNode:  # noqa: ANN401 - as above
     """The node of a collection. A block ends with its last child: the parser's own mark is after the comments below."""
     start, children = ended.event, tuple(ended.children)
     flow = bool(start.flow_style)

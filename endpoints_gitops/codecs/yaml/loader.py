@@ -49,7 +49,7 @@ class LookCloser(Exception):
 def quick_value(text: str) -> Any:  # noqa: ANN401 - any JSON value
     """The value of an ordinary document, in one pass over the C parser's events. Raises LookCloser for every other.
 
-    `Reading` defines the value of a document; this gives the same value several times as fast, for nearly every file.
+    `ValueReader` defines the value of a document; this gives the same value several times as fast.
     """
     parser = c_parser(text.removeprefix(BOM))
     try:
@@ -96,7 +96,7 @@ def _mapping(children: list[Any]) -> dict[str, Any]:
 
 
 @dataclass(slots=True, kw_only=True)
-class Reading:
+class ValueReader:
     """The values of nodes. A node without a JSON value is a problem, and null in the value."""
 
     path: str

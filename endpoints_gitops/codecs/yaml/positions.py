@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from endpoints_gitops.codecs.text import BOM, decode, line_and_column
+from endpoints_gitops.codecs.text import BOM, KeyPath, decode, line_and_column
 from endpoints_gitops.codecs.yaml.composer import (
     MappingNode,
     Node,
@@ -20,8 +20,6 @@ from endpoints_gitops.codecs.yaml.composer import (
     merged,
     solid,
 )
-
-type Path = tuple[str | int, ...]
 
 _ESCAPES: Final = {
     "0": "\0",
@@ -78,7 +76,7 @@ class QueryPlaces:
 
     __slots__ = ("_content", "_key", "_offsets", "_path", "_sql", "_sql_file", "_text")
 
-    def __init__(self, path: str, content: bytes, sql: str, *, key: Path, sql_file: str | None = None) -> None:
+    def __init__(self, path: str, content: bytes, sql: str, *, key: KeyPath, sql_file: str | None = None) -> None:
         self._path, self._content, self._sql = path, content, sql
         self._key, self._sql_file = key, sql_file
         self._text = ""
@@ -123,7 +121,7 @@ def _mapping_lines(node: MappingNode, prefix: str) -> Iterator[tuple[str, int]]:
             yield from _lines(value, f"{prefix}{key_text(key)}.")
 
 
-def nearest(root: Node, path: Path) -> tuple[Path, Node, Node]:
+def nearest(root: Node, path: KeyPath) -> tuple[KeyPath, Node, Node]:
     """The part of a path that the file has, with the nodes of its last key and of that key's value."""
     key, value = root, root
     for depth, part in enumerate(path):

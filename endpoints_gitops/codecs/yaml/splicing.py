@@ -1,6 +1,6 @@
 """Changes in the text of a YAML file, one place at a time; all other bytes stay.
 
-Each change returns a new `Source`. The caller proves that its text means what was wanted. Offsets are those of the
+Each change returns a new `YamlSource`. The caller proves that its text means what was wanted. Offsets are those of the
 tree: characters, without the byte order mark.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from endpoints_gitops.codecs.text import KeyPath
 from endpoints_gitops.codecs.yaml.composer import (
     AliasNode,
     MappingNode,
@@ -21,8 +22,8 @@ from endpoints_gitops.codecs.yaml.composer import (
     compose,
     key_text,
 )
-from endpoints_gitops.codecs.yaml.positions import Path, content_start
-from endpoints_gitops.codecs.yaml.writer import Layout, Written, block, inline, list_lines, listed, mapping_lines
+from endpoints_gitops.codecs.yaml.positions import content_start
+from endpoints_gitops.codecs.yaml.writer import Layout, WrittenValue, block, inline, list_lines, listed, mapping_lines
 from endpoints_gitops.model.json import Json
 
 type Collection = MappingNode | SequenceNode
@@ -33,7 +34,7 @@ _HEADER: Final = re.compile(r"[|>]([-+0-9]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class YamlSource:
     """A file's text, its tree, and the layout of new lines in it."""
 
     path: str
@@ -42,14 +43,14 @@ class Source:
     layout: Layout
 
     @classmethod
-    def of(cls, path: str, text: str) -> Source:
+    def of(cls, path: str, text: str) -> YamlSource:
         root = compose(path, text)
         return cls(path=path, text=text, root=root, layout=_layout(text, root))
 
-    def edited(self, start: int, end: int, replacement: str) -> Source:
+    def edited(self, start: int, end: int, replacement: str) -> YamlSource:
         """The source with other text between two offsets. Raises InvalidInput where that is not YAML."""
         text = self.text[:start] + replacement + self.text[end:]
-        return Source(path=self.path, text=text, root=compose(self.path, text), layout=self.layout)
+        return YamlSource(path=self.path, text=text, root=compose(self.path, text), layout=self.layout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ class Spot:
         return self.node.span.start == self.node.span.end
 
 
-def spot(source: Source, path: Path) -> Spot:
+def spot(source: YamlSource, path: KeyPath) -> Spot:
     """The spot of an existing value, at a path that leads through no alias."""
     container = collection_at(source, path[:-1])
     index = own_index(container, path[-1])
@@ -91,7 +92,7 @@ def spot_in(text: str, container: Collection, index: int) -> Spot:
     )
 
 
-def collection_at(source: Source, path: Path) -> Collection:
+def collection_at(source: YamlSource, path: KeyPath) -> Collection:
     node: Node = source.root
     for part in path:
         assert isinstance(node, MappingNode | SequenceNode), "only a collection has a way on"
@@ -175,9 +176,9 @@ def block_width(text: str, node: Node, column: int) -> int:
     return int(digit) if digit else max(_indent(text, node, header.end()) - column, 0)
 
 
-def aliases(source: Source) -> Iterator[tuple[Path, AliasNode]]:
+def aliases(source: YamlSource) -> Iterator[tuple[KeyPath, AliasNode]]:
     """Every alias that is a value, with its path."""
-    waiting: list[tuple[Path, Node]] = [((), source.root)]
+    waiting: list[tuple[KeyPath, Node]] = [((), source.root)]
     while waiting:
         path, node = waiting.pop()
         if isinstance(node, AliasNode):
@@ -260,7 +261,7 @@ _PROPERTIES: Final = re.compile(r"(?:[ \t]*[&!]\S*)*")
 _BLANK_LINES: Final = re.compile(r"(?:\r?\n[ \t]*)*(?=\r?\n)")
 
 
-def replace(source: Source, path: Path, value: Json) -> Source:
+def replace(source: YamlSource, path: KeyPath, value: Json) -> YamlSource:
     """Replace an existing value. Its tag is removed; its anchor stays, except for a collection beside a dash."""
     target = spot(source, path)
     anchor = f"&{target.node.anchor} " if not isinstance(target.node, AliasNode) and target.node.anchor else ""
@@ -275,7 +276,7 @@ def replace(source: Source, path: Path, value: Json) -> Source:
     return _replace_lines(source, target, anchor, written)
 
 
-def add(source: Source, path: Path, value: Json, order: Sequence[str] = ()) -> Source:
+def add(source: YamlSource, path: KeyPath, value: Json, order: Sequence[str] = ()) -> YamlSource:
     """Add a key after the nearest one that comes before it in `order`, or an item at an index."""
     container, part = collection_at(source, path[:-1]), path[-1]
     index = part if isinstance(part, int) else _index_for(container, part, order)
@@ -293,7 +294,7 @@ def add(source: Source, path: Path, value: Json, order: Sequence[str] = ()) -> S
     return _edited_lines(source, offset, offset, ["", *lines])
 
 
-def remove(source: Source, path: Path) -> Source:
+def remove(source: YamlSource, path: KeyPath) -> YamlSource:
     """Remove a key or item and the comment lines directly above it; above the first key of a file they stay."""
     target, text = spot(source, path), source.text
     if len(children(target.container)) == 1:
@@ -311,20 +312,20 @@ def remove(source: Source, path: Path) -> Source:
     return source.edited(line, below, "") if below else source.edited(line_end(text, line - 1), end, "")
 
 
-def _written(source: Source, target: Spot, value: Json, style: str) -> Written:
+def _written(source: YamlSource, target: Spot, value: Json, style: str) -> WrittenValue:
     width = block_width(source.text, target.node, target.column)
     if isinstance(target.container, MappingNode):
         return block(value, parent=target.column, layout=source.layout, style=style, width=width)
     return listed(value, column=target.column, layout=source.layout, style=style, width=width)
 
 
-def _is_block(source: Source, node: Node) -> bool:
+def _is_block(source: YamlSource, node: Node) -> bool:
     if isinstance(node, ScalarNode):
         return header_end(source.text, node) is not None
     return not isinstance(node, AliasNode) and not node.flow
 
 
-def _replace_lines(source: Source, target: Spot, anchor: str, written: Written) -> Source:
+def _replace_lines(source: YamlSource, target: Spot, anchor: str, written: WrittenValue) -> YamlSource:
     """Replace from the end of the colon or dash to the end of the value; a comment beside the value stays."""
     text, start = source.text, target.node.span.start
     beside = not target.is_empty and "\n" not in text[target.after : start]
@@ -335,7 +336,7 @@ def _replace_lines(source: Source, target: Spot, anchor: str, written: Written) 
     return _edited_lines(source, target.after, end, [head, *written.body])
 
 
-def _tail(source: Source, target: Spot) -> str:
+def _tail(source: YamlSource, target: Spot) -> str:
     """The text after the value on its first line: blanks and a comment, if any."""
     text, offset = source.text, target.end
     header = header_end(text, target.node)
@@ -353,14 +354,14 @@ def _starts_below(text: str, target: Spot) -> bool:
     return isinstance(node, MappingNode | SequenceNode) and "\n" in text[target.after : start_of(text, node, 0)]
 
 
-def _edited_lines(source: Source, start: int, end: int, lines: Sequence[str]) -> Source:
+def _edited_lines(source: YamlSource, start: int, end: int, lines: Sequence[str]) -> YamlSource:
     """Replace whole lines. A block text that keeps its blank lines would also keep those below, so they are removed."""
     if not lines[-1] and (blank := _BLANK_LINES.match(source.text, end)):
         end = blank.end()
     return source.edited(start, end, source.layout.newline.join(lines))
 
 
-def _replace_in_flow(source: Source, target: Spot, written: str) -> Source:
+def _replace_in_flow(source: YamlSource, target: Spot, written: str) -> YamlSource:
     span = target.node.span
     if target.is_empty:
         written = f" {written}" if source.text[target.after - 1 : target.after] == ":" else f": {written}"
@@ -368,7 +369,7 @@ def _replace_in_flow(source: Source, target: Spot, written: str) -> Source:
     return source.edited(span.start, span.end, written)
 
 
-def _add_in_flow(source: Source, container: Collection, index: int, part: str | int, value: Json) -> Source:
+def _add_in_flow(source: YamlSource, container: Collection, index: int, part: str | int, value: Json) -> YamlSource:
     written = inline(value, flow=True)
     if isinstance(part, str):
         written = f"{inline(part, flow=True)}: {written}"
@@ -381,7 +382,7 @@ def _add_in_flow(source: Source, container: Collection, index: int, part: str | 
     return source.edited(offset, offset, written)
 
 
-def _remove_in_flow(source: Source, target: Spot) -> Source:
+def _remove_in_flow(source: YamlSource, target: Spot) -> YamlSource:
     if target.index + 1 < len(children(target.container)):
         start = start_of(source.text, target.container, target.index)
         return source.edited(start, start_of(source.text, target.container, target.index + 1), "")

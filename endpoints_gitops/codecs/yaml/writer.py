@@ -37,7 +37,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class WrittenValue:
     """A value in block context: `head` follows the colon or dash, `body` are the lines below, indented."""
 
     head: str
@@ -65,7 +65,7 @@ def inline(value: Json, *, style: str = "", flow: bool = False) -> str:
     return _simple(value)
 
 
-def block(value: Json, *, parent: int, layout: Layout, style: str = "", width: int = 0) -> Written:
+def block(value: Json, *, parent: int, layout: Layout, style: str = "", width: int = 0) -> WrittenValue:
     """The value of a key or item at the column `parent`.
 
     `style` is the style that the value had before, if any; `width` is the indentation that its block text had.
@@ -73,10 +73,10 @@ def block(value: Json, *, parent: int, layout: Layout, style: str = "", width: i
     if isinstance(value, str):
         return _text(value, parent, style, width or layout.step)
     if isinstance(value, Mapping) and value:
-        return Written(head="", body=tuple(mapping_lines(value, column=parent + layout.step, layout=layout)))
+        return WrittenValue(head="", body=tuple(mapping_lines(value, column=parent + layout.step, layout=layout)))
     if isinstance(value, list | tuple) and value and not _is_short(value):
-        return Written(head="", body=tuple(list_lines(value, column=parent + layout.dash, layout=layout)))
-    return Written(head=inline(value))
+        return WrittenValue(head="", body=tuple(list_lines(value, column=parent + layout.dash, layout=layout)))
+    return WrittenValue(head=inline(value))
 
 
 def mapping_lines(value: Mapping[str, Json], *, column: int, layout: Layout, style: str = "") -> list[str]:
@@ -97,7 +97,7 @@ def list_lines(value: Json, *, column: int, layout: Layout) -> list[str]:
     return lines
 
 
-def listed(value: Json, *, column: int, layout: Layout, style: str = "", width: int = 0) -> Written:
+def listed(value: Json, *, column: int, layout: Layout, style: str = "", width: int = 0) -> WrittenValue:
     """An item with its dash at this column; a collection begins on the line of the dash."""
     inner = column + 2
     if isinstance(value, Mapping) and value:
@@ -106,7 +106,7 @@ def listed(value: Json, *, column: int, layout: Layout, style: str = "", width: 
         lines = list_lines(value, column=inner, layout=layout)
     else:
         return block(value, parent=column, layout=layout, style=style, width=width)
-    return Written(head=lines[0][inner:], body=tuple(lines[1:]))
+    return WrittenValue(head=lines[0][inner:], body=tuple(lines[1:]))
 
 
 def _is_short(value: Json) -> bool:
@@ -142,15 +142,15 @@ def _escape(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def _text(text: str, parent: int, style: str, width: int) -> Written:
+def _text(text: str, parent: int, style: str, width: int) -> WrittenValue:
     wants_block = "\n" in text or style in ("|", ">")
     body = text.rstrip("\n")
     if not wants_block or not body or not _LINES.fullmatch(text):
-        return Written(head=inline(text, style=style if style in ("'", '"') else ""))
+        return WrittenValue(head=inline(text, style=style if style in ("'", '"') else ""))
     return _literal(body, len(text) - len(body), parent, style, width)
 
 
-def _literal(body: str, breaks: int, parent: int, style: str, width: int) -> Written:
+def _literal(body: str, breaks: int, parent: int, style: str, width: int) -> WrittenValue:
     """A block that is read as it is written. A folded block stays folded only if it has nothing to fold."""
     lines = body.split("\n")
     first = next(line for line in lines if line)
@@ -161,4 +161,4 @@ def _literal(body: str, breaks: int, parent: int, style: str, width: int) -> Wri
     style = ">" if style == ">" and len(lines) == 1 and first[0] not in " \t" else "|"
     pad = " " * (parent + width)
     written = [pad + line if line else "" for line in lines] + [""] * (breaks - 1)
-    return Written(head=f"{style}{width if indicated else ''}{chomping}", body=tuple(written))
+    return WrittenValue(head=f"{style}{width if indicated else ''}{chomping}", body=tuple(written))
