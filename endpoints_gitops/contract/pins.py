@@ -50,7 +50,7 @@ def verify_old(lock: Lock, path: str) -> None:
     problems = [
         Problem(
             path=path,
-            message=f"the pin of {pin.name} is not the one that its contract_hash names: the lock was edited by hand",
+            message=f"the pin of {pin.name} does not match its contract_hash: the lock was edited by hand",
             code="lock.invalid",
             fix=f"git checkout HEAD -- {path} && endpoints-gitops lock",
         )
@@ -58,7 +58,7 @@ def verify_old(lock: Lock, path: str) -> None:
         if lock.old_hashes and lock.old_hashes.get((pin.environment, pin.name)) != from_pin(pin).hash
     ]
     if problems:
-        raise InvalidInput(tuple(problems), message=f"{path} is not whole")
+        raise InvalidInput(tuple(problems), message=f"{path} has mistakes")
 
 
 def behind(pin: Pin, newest: int, findings: Iterable[Finding]) -> Finding | None:

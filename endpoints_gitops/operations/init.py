@@ -52,7 +52,7 @@ def write_configuration(here: Path, *, folder: str, environment: NewEnvironment)
     """Write the configuration of a folder that has none; where, is returned.
 
     It goes to the end of a `pyproject.toml` that is there, the rest of which stays as it is to the byte, else into a
-    new `endpoints.toml`. Raises UsageError for a `pyproject.toml` that is no TOML.
+    new `endpoints.toml`. Raises UsageError for a `pyproject.toml` that is not TOML.
     """
     project = here / _PYPROJECT
     if os.path.lexists(project) and (content := _appended(project, folder, environment)) is not None:
@@ -113,7 +113,7 @@ def _toml_text(path: Path, content: bytes) -> str:
     except (UnicodeDecodeError, NotToml) as error:
         fix = f"mend it, or write the configuration into {OWN_FILE} by hand"
         raise UsageError(
-            f"this is no TOML: {error}", where=shown(path), fix=fix, code="configuration.invalid"
+            f"not valid TOML: {error}", where=shown(path), fix=fix, code="configuration.invalid"
         ) from error
     return text
 

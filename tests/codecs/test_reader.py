@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from endpoints_gitops.codecs.reader import Check, Document, Path, between, check_schema_version, satisfies
+from endpoints_gitops.codecs.reader import Check, Document, between, check_schema_version, satisfies
+from endpoints_gitops.codecs.text import KeyPath
 from endpoints_gitops.codecs.toml import toml_lines
 from endpoints_gitops.errors import MOST_PROBLEMS, InvalidInput
 from endpoints_gitops.model.json import Json
@@ -169,7 +170,7 @@ VALUES = st.recursive(
 )
 
 
-def places(value: object, place: Path = ()) -> Iterator[tuple[Path, object]]:
+def places(value: object, place: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:
     """Every place of a value, with what its text begins with: the key of an object, else the value."""
     if place == () or isinstance(place[-1], int):
         yield place, value
