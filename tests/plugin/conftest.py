@@ -23,6 +23,7 @@ from endpoints_gitops.cli.entry import main
 from endpoints_gitops.codecs.recording import Recording, file_of, write_recording
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable
 from endpoints_gitops.workspace.manifest import read_lock_file, write_lock_file
+from tests.plugin.ways import NO_XDIST, WAYS
 
 if TYPE_CHECKING:
     from endpoints_gitops.local.serve import RunningServer
@@ -41,12 +42,6 @@ for third in (
     import_module(third)
 
 KEY = "APP_KEY"
-NO_XDIST = ("-p", "no:xdist")
-WAYS = (
-    pytest.param(NO_XDIST, id="no xdist"),
-    pytest.param(("-n0",), id="-n0"),
-    pytest.param(("-n2",), id="-n2", marks=pytest.mark.slow),  # starts two interpreters, which import everything
-)
 REVENUE = """\
 name: revenue
 query: |

@@ -17,6 +17,7 @@ from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.cli.entry import main
 from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.model.secret import Secret
+from tests.plugin.ways import WAYS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "numbers_board"
 KEY = "POSTHOG_API_KEY"
@@ -71,13 +72,7 @@ class Board:
                 patch.setenv(name, value)
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(("-p", "no:xdist"), id="no xdist"),
-        pytest.param(("-n0",), id="-n0"),
-        pytest.param(("-n2",), id="-n2", marks=pytest.mark.slow),
-    ]
-)
+@pytest.fixture(params=WAYS)
 def board(request, pytester, nobodys_settings) -> Board:  # noqa: ARG001 - works by being there
     return Board(pytester, request.param)
 

@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from tests.plugin.ways import TWO_WORKERS
+
 SUITE = """
 def test_total(endpoints):
     endpoints("revenue", month="2026-07")
@@ -163,7 +165,9 @@ def test_a_suite_below_the_lock_is_one_of_several(two_files):
         assert_refused(app, "the lock is above the rootdir, and other suites may use its recordings")
 
 
-@pytest.mark.parametrize("way", [("-p", "no:xdist"), pytest.param(("-n2", "--dist=loadgroup"), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "way", [("-p", "no:xdist"), pytest.param((*TWO_WORKERS, "--dist=loadgroup"), marks=pytest.mark.slow)]
+)
 def test_a_run_that_only_orders_its_tests_is_full(two_files, way):
     app = two_files
     app.way = way
@@ -182,5 +186,5 @@ def test_a_worker_that_drops_tests_makes_the_run_partial(two_files):
     app = two_files
     app.suite(OTHER, "test_earlier.py")
     app.write("conftest.py", DROPS["a conftest assigns items"][0])
-    app.way = ("-n2",)
+    app.way = TWO_WORKERS
     assert_refused(app, "1 of 3 collected tests were dropped")
