@@ -173,10 +173,14 @@ def test_no_git_at_all(make_cli, tmp_path):
     assert "no git repository" in ran.err
 
 
-@pytest.mark.parametrize(("what", "code"), [("", 2), ("  ", 2), ("two@1", 4)])
-def test_what_means_nothing_is_never_clean(cli, checkout, what, code):
+@pytest.mark.parametrize(
+    ("what", "code", "error"), [("", 2, "usage.against"), ("  ", 2, "usage.against"), ("two@1", 4, "G109")]
+)
+def test_what_means_nothing_is_never_clean(cli, checkout, what, code, error):
     checkout.commit({"one.yaml": yaml("one", BEFORE)})
-    assert cli("breaking", "--against", what).code == code
+    assert cli("breaking", "--against", "HEAD").code == 0
+    ran = cli("breaking", "--against", what, "--format", "json")
+    assert (ran.code, [each["code"] for each in ran.json["errors"]]) == (code, [error])
 
 
 @pytest.mark.parametrize("what", ["HEAD", "old"])
@@ -196,15 +200,22 @@ def test_a_file_of_the_other_side_that_cannot_be_read_is_no_comparison(cli, chec
 def test_a_definition_here_that_cannot_be_read_is_needed_right(cli, checkout):
     checkout.commit({"one.yaml": yaml("one", BEFORE)})
     checkout.write({"one.yaml": "name: [\n"})
-    assert cli("breaking", "--against", "HEAD").code == 2
+    ran = cli("breaking", "--against", "HEAD", "--format", "json")
+    (error,) = ran.json["errors"]
+    assert (ran.code, error["code"], error["where"]) == (2, "definition.yaml", "endpoints/one.yaml:2:1")
 
 
 def test_a_damaged_lock_or_plan_is_2(cli, checkout):
     checkout.commit({"one.yaml": yaml("one", BEFORE)})
     (checkout.top / "plan.json").write_text("{}")
-    assert cli("breaking", "--against", "plan.json").code == 2
     (checkout.top / "endpoints.lock").write_text("<<<<<<< ours\n")
-    assert cli("breaking", "--against", "lock").code == 2
+    for against, code, where in (
+        ("plan.json", "plan.invalid", "plan.json"),
+        ("lock", "lock.conflict", "endpoints.lock:1:1"),
+    ):
+        ran = cli("breaking", "--against", against, "--format", "json")
+        (error,) = ran.json["errors"]
+        assert (ran.code, error["code"], error["where"]) == (2, code, where)
 
 
 UNDECIDED = ("SELECT * FROM events LIMIT 1", "SELECT *, 1 AS one FROM events LIMIT 1")
@@ -384,9 +395,13 @@ def test_what_is_not_managed_is_not_compared(cli, checkout):
 
 
 def test_a_draft_breaks_nobody(cli, checkout):
-    checkout.commit({"one.yaml": yaml("one", BEFORE, stability="draft")})
+    drafted = {"one.yaml": yaml("one", BEFORE, stability="draft"), "two.yaml": yaml("two", BEFORE)}
+    checkout.commit(drafted)
     checkout.write({"one.yaml": yaml("one", AFTER, stability="draft")})
     assert cli("breaking", "--against", "HEAD").code == 0
+    checkout.write({"two.yaml": yaml("two", AFTER)})
+    ran = cli("breaking", "--against", "HEAD", "--format", "json")
+    assert (ran.code, {item["endpoint"] for item in ran.json["items"] if item["severity"] == "error"}) == (1, {"two"})
 
 
 def test_a_folder_that_the_commit_does_not_have_is_said(cli, checkout):

@@ -147,7 +147,9 @@ def test_settings_of_every_environment_are_judged(cli, checkout):
 @pytest.mark.parametrize("words", [["no-such"], ["endpoints/none.yaml"], ["tag:none"], ["*_x"], ["README.md"], [""]])
 def test_what_matches_nothing_is_a_usage_error(cli, checkout, words):
     checkout.write({"one.yaml": good("one")})
-    assert cli("check", *words).code == 2
+    assert cli("check", "one").code == 0
+    ran = cli("check", *words, "--format", "json")
+    assert (ran.code, [error["code"] for error in ran.json["errors"]]) == (2, ["usage.selector"])
 
 
 @pytest.mark.parametrize(
@@ -229,7 +231,8 @@ def test_a_sparse_checkout_without_the_definitions_is_not_green(cli, checkout):
 
 
 def test_no_folder_is_a_usage_error(cli):
-    assert cli("check", "--dir", "nowhere").code == 2
+    ran = cli("check", "--dir", "nowhere", "--format", "json")
+    assert (ran.code, [error["code"] for error in ran.json["errors"]]) == (2, ["definitions.folder"])
 
 
 def test_the_lock_is_checked_too(cli, checkout, uses, create):

@@ -203,10 +203,15 @@ def test_an_answer_that_cannot_be_written_is_no_success(monkeypatch, capsys, wor
     assert "No space left on device" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["lst", "--format", "json"], ["list", "--format=json", "--nonsense"]])
-def test_mistakes_of_the_command_line_are_told_in_json_too(cli, words):
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["lst", "--format", "json"], "usage.command"), (["list", "--format=json", "--nonsense"], "usage.arguments")],
+)
+def test_mistakes_of_the_command_line_are_told_in_json_too(cli, words, code):
     ran = cli(*words)
-    assert ran.code == json.loads(ran.out)["exit_code"] == 2
+    answer = json.loads(ran.out)
+    assert (ran.code, answer["exit_code"], answer["ok"]) == (2, 2, False)
+    assert [error["code"] for error in answer["errors"]] == [code]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

@@ -180,5 +180,9 @@ def test_a_redaction_that_fails_withholds_the_text(run, install):
 
 
 @pytest.mark.parametrize("report", ["json", "=x", "json="])
-def test_a_report_without_name_or_file_is_a_usage_error(run, report):
-    assert run("check", "--report", report).code == 2
+def test_a_report_without_name_or_file_is_a_usage_error(run, report, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    ran = run("check", "--report", report)
+    assert ran.code == 2
+    assert "json" in ran.err.partition("fix:")[2], "the reports there are"
+    assert sorted(tmp_path.rglob("*")) == before

@@ -170,7 +170,9 @@ def test_an_uncommitted_edit_that_theirs_replaces_is_kept_as_a_copy(place, clien
 
 @unknown
 def test_where_nothing_differs_nobody_is_asked(place):
-    assert place.run("pull").code == 0
+    before = place.path.read_bytes()
+    ran = place.run("pull")
+    assert (ran.code, place.path.read_bytes()) == (0, before)
 
 
 @known

@@ -11,6 +11,7 @@ import endpoints_gitops
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.local.faults import Effect, Fault
 from endpoints_gitops.local.serve import running_server
+from endpoints_gitops.operations.together import THREADS
 
 EXAMPLES = Path(endpoints_gitops.__file__).parent.parent / "endpoints"
 SQL = "SELECT event, count() AS c FROM events GROUP BY event"
@@ -151,13 +152,15 @@ def test_settings_of_an_environment_go_over_the_common_ones(cli, checkout, clien
 
 
 def test_formatting_alone_is_sent_only_where_that_is_said(cli, checkout, client):
-    checkout.commit({"one.yaml": yaml("one", query=SQL)})
+    checkout.commit({"one.yaml": yaml("one", query=SQL), "two.yaml": yaml("two", query=SQL)})
     cli("push", "--yes")
     checkout.commit({"one.yaml": yaml("one", query=SQL.replace("SELECT", "select  ").replace("FROM", "\nFROM"))})
     for command in ("diff", "plan", "push"):
         ran = cli(command)
         assert ran.code == 0
         assert ran.err.splitlines()[-1].startswith("1 query differs in formatting only")
+        note = cli(command, "--verbose").err.splitlines()[-1]
+        assert ("one" in note.split(": ")[-1], "two" in note) == (True, False), note
     assert client.get_endpoint("one").current_version == 1
     assert cli("push", "--yes", "--allow-cosmetic").code == 0
     assert client.get_endpoint("one").current_version == 2
@@ -204,6 +207,29 @@ class TestSharedVariables:
         assert cli("resume", "--yes").code == 0
         assert {one.name for one in client.list_endpoints()} == {"one", "two"}
         assert cli("resume").out == "nothing to resume: no push of this checkout left anything to do\n"
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"), [("401", 3), ("a key that may only read", 3)], ids=lambda value: str(value)
+)
+def test_what_concerns_all_of_them_stops_the_other_writes(cli, make_cli, checkout, client, server, cause, code):
+    names = [f"e{number:02}" for number in range(40)]
+    checkout.commit({f"{name}.yaml": yaml(name, query=SQL) for name in names})
+    assert cli("push", "--yes").code == 0
+    checkout.commit({f"{name}.yaml": yaml(name, query=f"{SQL} LIMIT 7") for name in names})
+    server.requests.clear()
+    refused = make_cli(checkout.top, key=server.readonly_key) if "key" in cause else cli
+    if "key" not in cause:
+        server.faults.add(Fault(effect=Effect.ERROR, status=401, method="PATCH"))
+    ran = refused("push", "--yes", "--max-wait", "2", "--format", "json")
+    assert ran.code == code, ran.err
+    tried = {entry.path for entry in server.requests.writes()}
+    assert 1 <= len(tried) <= THREADS, "only the writes that were under way when the first was refused"
+    assert {state for _, state in written(ran)} <= {"not sent", "uncertain"}
+    server.faults.clear()
+    assert {endpoint.current_version for endpoint in client.list_endpoints()} == {1}
+    assert cli("resume", "--yes").code == 0
+    assert {endpoint.current_version for endpoint in client.list_endpoints()} == {2}
 
 
 class TestPrune:
@@ -431,7 +457,9 @@ class TestWaiting:
         with running_server(engine=engine, build_seconds=1.0) as running:
             yield running
 
-    def test_it_lasts_until_the_table_is_there(self, cli, checkout):
+    def test_it_lasts_until_the_table_is_there(self, cli, checkout, client):
         checkout.commit({"one.yaml": yaml("one", **ON)})
         assert cli("push", "--yes", "--wait=0.01").code == 5, "not yet"
+        assert client.get_endpoint("one").materialization.status != "Completed"
         assert cli("push", "--wait=30").code == 0
+        assert client.get_endpoint("one").materialization.status == "Completed"

@@ -70,8 +70,11 @@ def test_what_is_not_managed_is_counted(cli, checkout):
 
 
 def test_list_works_beside_a_broken_file(cli, checkout):
+    before = cli("list").out
+    assert "signups" in before
     checkout.write({"broken.yaml": "name: ["})
-    assert cli("list").code == 0
+    ran = cli("list")
+    assert (ran.code, ran.out) == (0, before)
 
 
 def test_get(cli, server):

@@ -6,7 +6,10 @@ import csv
 import io
 import json
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
 from endpoints_gitops.api.answers import RunAnswer
@@ -135,8 +138,10 @@ def test_mistakes(cli, create, words, message):
     assert message in ran.err
 
 
-def test_nothing_to_run(cli):
-    assert cli("run").code == 2
+def test_nothing_to_run(cli, server):
+    ran = cli("run")
+    assert (ran.code, ran.out, server.requests.entries()) == (2, "", ())
+    assert "NAME" in ran.err
 
 
 @pytest.mark.usefixtures("counting")
@@ -237,10 +242,50 @@ def test_a_hundred_rows_may_not_be_all(cli, create):
     assert len(numbers(cli("run", "long", "--all", "--output", "csv").out)) == 250
 
 
-@pytest.mark.parametrize("refresh", ["--refresh", "--refresh=cache", "--refresh=force"])
+@pytest.fixture
+def sent_bodies(cli, checkout, server):  # noqa: ARG001 - cli writes the configuration
+    """The bodies of the requests, as a proxy between the command and the server sees them."""
+    bodies = []
+
+    class Forward(BaseHTTPRequestHandler):
+        def do_POST(self):
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            bodies.append(json.loads(content))
+            self._forward(content)
+
+        def do_GET(self):
+            self._forward(None)
+
+        def _forward(self, content):
+            headers = {name: self.headers[name] for name in ("Authorization", "Content-Type") if name in self.headers}
+            answer = httpx.request(self.command, f"{server.url}{self.path}", content=content, headers=headers)
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", answer.headers["Content-Type"])
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *words):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forward) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        path = checkout.top / "endpoints.toml"
+        path.write_text(path.read_text().replace(server.url, f"http://127.0.0.1:{proxy.server_port}"))
+        yield bodies
+        proxy.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("words", "refresh"),
+    [([], None), (["--refresh"], "force"), (["--refresh=cache"], "cache"), (["--refresh=force"], "force")],
+)
 @pytest.mark.usefixtures("counting")
-def test_refresh_takes_its_value_behind_an_equals_sign(cli, refresh):
-    assert cli("run", refresh, "counting").code == 0
+def test_refresh_is_sent_and_takes_its_value_behind_an_equals_sign(cli, sent_bodies, words, refresh):
+    ran = cli("run", *words, "counting", "--output", "csv")
+    assert (ran.code, numbers(ran.out)) == (0, list(range(25)))
+    (body,) = sent_bodies
+    assert body.get("refresh") == refresh
 
 
 @pytest.mark.usefixtures("counting")

@@ -64,4 +64,7 @@ def test_every_status_is_explained(cli, status):
 
 @pytest.mark.parametrize("code", ["call.unknown_variable", "contract.columns", "call.option", "rows.kind", "P101"])
 def test_every_code_of_a_call_is_explained(cli, code):
-    assert cli("explain", code).code == 0
+    ran = cli("explain", code)
+    assert ran.code == 0
+    assert len(ran.out.split()) > 8
+    assert cli("explain", f"{code}x").code == 2

@@ -168,6 +168,9 @@ def test_a_memory_that_cannot_be_used_does_no_harm(run, parsed, tmp_path, make):
 
 def test_a_mistake_in_what_is_not_selected_is_left_for_later(run, checkout):
     checkout.write({"slow.yaml": "name: slow\nquery: SELEKT\n"})
-    assert run("diff", "small").code == 1
-    assert run("diff").code == 2
-    assert run("diff", "slow").code == 2
+    small = run("diff", "small")
+    assert (small.code, "slow.yaml" in small.out + small.err) == (1, False)
+    for words in ([], ["slow"]):
+        ran = run("diff", *words)
+        assert ran.code == 2
+        assert "slow.yaml:2" in ran.err

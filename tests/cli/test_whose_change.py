@@ -532,7 +532,10 @@ def test_an_overwrite_is_loud(story):
 @pytest.mark.parametrize("said", ["daily", "daily@", "daily@x", "@2", "nobody@2"])
 def test_an_overwrite_that_names_nothing_is_refused(story, said):
     edited_there(story)
-    assert story.here("push", "--yes", f"--overwrite={said}").code == 2
+    before = story.endpoint()
+    ran = story.at(HERE)("push", "--yes", f"--overwrite={said}")
+    assert (ran.code, story.endpoint()) == (2, before)
+    assert "--overwrite" in ran.err
 
 
 def test_adopting_is_a_way_out(story):

@@ -113,13 +113,18 @@ def test_a_budget_is_reset(cli, server, tmp_path):
     assert cli("list").code == 0
 
 
-def test_no_key_is_3(make_cli, checkout):
-    assert make_cli(checkout.top, key="")("auth", "status").code == 3
+def test_no_key_is_3(make_cli, checkout, server):
+    ran = make_cli(checkout.top, key="")("auth", "status")
+    assert (ran.code, server.requests.entries()) == (3, ())
+    assert "ENDPOINTS_TEST_KEY" in ran.err
 
 
 def test_a_server_that_fails_is_4(cli, server):
+    assert cli("auth", "status").code == 0
     server.faults.add(Fault(effect=Effect.ERROR, status=500))
-    assert cli("auth", "status", "--max-wait", "0.2").code == 4
+    ran = cli("auth", "status", "--max-wait", "0.2")
+    assert ran.code == 4
+    assert "500" in ran.err
 
 
 def test_an_older_server_does_not_know_the_key_route(cli, server):
