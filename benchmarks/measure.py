@@ -35,7 +35,7 @@ class Measure:
 
 
 def table(measures: Iterable[Measure]) -> str:
-    """A Markdown table, as the README holds it."""
+    """A Markdown table, as docs/numbers.md holds it."""
     rows: Sequence[tuple[str, str, str]] = [("what", "measured", "promised"), *(each.cells() for each in measures)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [

@@ -1,9 +1,9 @@
-"""Runs what the README shows and writes down what it printed: `uv run python docs/readme.py [--check]`.
+"""Runs what the README and the guides show and writes down what it printed: `uv run python docs/readme.py [--check]`.
 
-Every `console` block of README.md is typed into a shell, top to bottom, in one git checkout, with a local server that
-is given out as a PostHog project. A line that starts with `$ ` is a command, `# (…)` a stage direction (`DIRECTIONS`),
-everything else is output and replaced. With `--check` nothing is written, and the exit code is 1 when the README shows
-something else than what happens.
+Every `console` block of a page is typed into a shell, top to bottom, in one git checkout for each page, with a local
+server that is given out as a PostHog project. A line that starts with `$ ` is a command, `# (…)` a stage direction
+(`DIRECTIONS`), everything else is output and replaced. With `--check` nothing is written, and the exit code is 1 when a
+page shows something else than what happens.
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.model.secret import Secret
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-README: Final = ROOT / "README.md"
+PAGES: Final = ("README.md", "docs/authors.md")
 SHOWN_HOST: Final = "https://us.posthog.com"
 SHOWN_PROJECT: Final = "12345"
 START: Final = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 _BLOCK: Final = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _THEIRS: Final = ("ENDPOINTS_", "POSTHOG_", "GIT_", "PYTEST_", "CI", "BUILD_NUMBER")
-_RULES: Final = re.compile(r"(<!-- rules -->\n).*?(<!-- /rules -->)", re.DOTALL)
 _DIRECTION: Final = re.compile(r"# \((.+)\)\n")
 _MOVING: Final = (
     (re.compile(r"\bin \d+\.\d+s\b"), "in 0.1s"),
@@ -78,20 +77,9 @@ class Stage:
 
 
 def rewritten(text: str) -> str:
-    """The text with the output of every console block, and the table of rules, as they are now."""
+    """The text with the output of every console block as it is now."""
     with _stage() as stage:
-        played = _BLOCK.sub(lambda block: f"```console\n{''.join(_played(stage, block[1]))}```", text)
-    return _RULES.sub(lambda table: f"{table[1]}{_rules()}{table[2]}", played)
-
-
-def _rules() -> str:
-    from endpoints_gitops.contract.rules import RULES
-
-    rows = (
-        f"| {rule.code} | {rule.slug} | {rule.severity} | {rule.scope} | {rule.summary} |\n"
-        for _, rule in sorted(RULES.items())
-    )
-    return "| code | rule | severity | scope | what it finds |\n|---|---|---|---|---|\n" + "".join(rows)
+        return _BLOCK.sub(lambda block: f"```console\n{''.join(_played(stage, block[1]))}```", text)
 
 
 def _played(stage: Stage, block: str) -> Iterator[str]:
@@ -165,6 +153,10 @@ def _recreated(stage: Stage) -> None:
         client.create_endpoint({"name": "signups_by_source", "query": query})
 
 
+def _configured(stage: Stage) -> None:
+    stage.typed("git init --quiet && endpoints-gitops init --yes --quiet")
+
+
 def _written(path: str, text: str) -> Callable[[Stage], None]:
     def write(stage: Stage) -> None:
         (stage.folder / path).write_text(text, encoding="utf-8")
@@ -227,6 +219,7 @@ def test_a_month(endpoints):
     endpoints("signups_by_source", month="2026-06")
 """
 DIRECTIONS: Final[dict[str, Callable[[Stage], None]]] = {
+    "a project with a configuration": _configured,
     "an author writes endpoints/signups_by_source.yaml": _written("endpoints/signups_by_source.yaml", _SIGNUPS),
     "an author makes mistakes in endpoints/mistakes.yaml": _written("endpoints/mistakes.yaml", _MISTAKES),
     "an app uses signups_by_source": _appended("endpoints.toml", _USES),
@@ -240,14 +233,17 @@ DIRECTIONS: Final[dict[str, Callable[[Stage], None]]] = {
 
 
 def main(check: bool) -> int:
-    text = README.read_text(encoding="utf-8")
-    now = rewritten(text)
-    if check:
-        lines = difflib.unified_diff(text.splitlines(), now.splitlines(), "README.md", "what happens", lineterm="")
-        sys.stdout.writelines(f"{line}\n" for line in lines)
-        return int(now != text)
-    README.write_text(now, encoding="utf-8")
-    return 0
+    differing = False
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        now = rewritten(text)
+        if check:
+            lines = difflib.unified_diff(text.splitlines(), now.splitlines(), page, "what happens", lineterm="")
+            sys.stdout.writelines(f"{line}\n" for line in lines)
+            differing |= now != text
+        else:
+            (ROOT / page).write_text(now, encoding="utf-8")
+    return int(differing)
 
 
 if __name__ == "__main__":

@@ -209,9 +209,7 @@ class TestSharedVariables:
         assert cli("resume").out == "nothing to resume: no push of this checkout left anything to do\n"
 
 
-@pytest.mark.parametrize(
-    ("cause", "code"), [("401", 3), ("a key that may only read", 3)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("cause", "code"), [("401", 3), ("a key that may only read", 3)], ids=lambda value: str(value))
 def test_what_concerns_all_of_them_stops_the_other_writes(cli, make_cli, checkout, client, server, cause, code):
     names = [f"e{number:02}" for number in range(40)]
     checkout.commit({f"{name}.yaml": yaml(name, query=SQL) for name in names})
