@@ -85,7 +85,7 @@ _PIN = st.builds(
 
 
 @given(st.lists(_PIN, max_size=3, unique_by=lambda pin: (pin.environment, pin.name)))
-def test_what_is_written_is_read_back(pins: list[Pin]) -> None:
+def test_a_written_lock_is_read_back(pins: list[Pin]) -> None:
     written = write_lock(Lock(pins=tuple(pins)))
     lock = read_lock(written, "endpoints.lock")
     assert sorted(lock.pins, key=repr) == sorted(pins, key=repr)

@@ -209,7 +209,7 @@ def test_a_query_file_is_beside_the_definition(name):
         (b"- " * 500_000, "f.yaml:1:201: this is nested more than 100 levels deep"),
     ],
 )
-def test_files_that_no_one_should_try_to_parse(content, line):
+def test_foreign_encodings_sizes_and_depths_are_refused(content, line):
     assert line in mistakes(content)
 
 

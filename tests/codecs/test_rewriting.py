@@ -194,7 +194,7 @@ def test_corners(before, changes, after):
         {("a",): REMOVED, ("b",): REMOVED, ("c",): REMOVED},
     ],
 )
-def test_what_cannot_be_done_is_said(changes):
+def test_an_impossible_change_is_an_error(changes):
     with pytest.raises(CannotRewrite) as caught:
         rewrite(b"a: &a {x: 1, y: 2}\nb: {<<: *a}\nc: 1\n", changes, path="f.yaml")
     assert caught.value.exit_code is ExitCode.USAGE
@@ -231,7 +231,7 @@ def test_a_new_file():
 
 
 @pytest.mark.parametrize("value", [2**64, float("inf"), "\ud800"])
-def test_a_new_file_that_cannot_be_is_said(value):
+def test_values_without_yaml_text_are_an_error(value):
     with pytest.raises(CannotRewrite) as caught:
         new_file({"name": "x", "examples": [{"rows": [value]}]})
     assert str(caught.value).startswith("x cannot be written to a file")

@@ -61,7 +61,7 @@ def test_the_merge_base_is_meant_unless_the_tip_is_asked_for(checkout, forked, w
 
 @pytest.mark.parametrize("what", ["nowhere", "main..v1", "..", "", ":", ":endpoints", "main@{u}:x", "--output=x"])
 @pytest.mark.usefixtures("forked")
-def test_what_is_no_commit_is_none(checkout, what):
+def test_a_text_that_names_no_commit_has_no_base(checkout, what):
     assert base(checkout, what) is None
 
 
@@ -70,7 +70,7 @@ def test_a_ref_behind_head_is_its_own_merge_base(checkout, forked):
     assert base(checkout, "HEAD").label == "HEAD"
 
 
-def test_of_several_merge_bases_one_is_taken_and_that_is_said(checkout, forked):
+def test_several_merge_bases_give_a_note(checkout, forked):
     checkout.git("checkout", "--quiet", "-b", "theirs", "main")
     checkout.merge("mine~0")
     checkout.git("checkout", "--quiet", "mine")
@@ -239,5 +239,5 @@ def test_what_a_deleted_file_defined_is_known_or_asked_for(checkout):
         base(checkout).names()
 
 
-def test_a_folder_in_no_repository_has_no_base(tmp_path: Path):
+def test_a_folder_outside_of_a_repository_has_no_base(tmp_path: Path):
     assert base_of("main", Location(folder=tmp_path), spelled="--against ") is None

@@ -45,14 +45,14 @@ def test_the_files_of_then_and_not_those_of_now(checkout):
         ({"a.yaml": "name: a\nquery_file: ../out.sql\n"}, [("then:endpoints/a.yaml:2:13", "definition.query-file")]),
     ],
 )
-def test_what_cannot_be_read_is_told(checkout, files, problems):
+def test_an_unreadable_file_is_a_problem(checkout, files, problems):
     (checkout.top / "out.sql").write_text("SELECT 1 AS n")
     definitions, found = at(checkout, checkout.commit(files))
     assert found == problems
     assert len(definitions) == len(files) - (len(problems) if len(files) == 1 else 0)
 
 
-def test_a_link_is_told_and_not_followed(checkout):
+def test_a_link_is_a_problem_and_is_not_followed(checkout):
     checkout.write({"real.yaml": ONE})
     (checkout.folder / "link.yaml").symlink_to("real.yaml")
     definitions, problems = at(checkout, checkout.commit())

@@ -94,7 +94,7 @@ def test_nothing_above_the_work_tree_is_searched(tmp_path):
     assert load_configuration(here, {}).path is None
 
 
-def test_a_git_that_is_none_is_not_the_top(tmp_path):
+def test_a_git_folder_without_head_is_not_the_top(tmp_path):
     """What makes a work tree is a `.git` with a HEAD, or the file of a worktree or submodule."""
     (tmp_path / "a" / ".git").mkdir(parents=True)
     (tmp_path / "endpoints.toml").write_text('dir = "top"\n')
@@ -323,7 +323,7 @@ def test_an_unknown_environment(load, name, message):
     assert (caught.value.message, caught.value.fix) == (message, "the configured environments are prod, staging")
 
 
-def test_several_environments_and_none_said(load):
+def test_several_environments_without_a_default_are_an_error(load):
     with pytest.raises(UsageError) as caught:
         choose_environment(load("[environments.b]\n[environments.a]\n"), None)
     assert caught.value.message == "several environments are configured and none is the default: a, b"

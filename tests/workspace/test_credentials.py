@@ -218,7 +218,7 @@ MISSING = [
 
 
 @pytest.mark.parametrize(("settings", "env", "files", "message"), MISSING)
-def test_what_is_missing_or_wrong_is_told(settings, env, files, message):
+def test_missing_and_wrong_credentials_are_errors(settings, env, files, message):
     with pytest.raises(CredentialsError) as caught:
         _resolve(_environment(**settings), env, files)
     assert str(caught.value) == message
@@ -241,13 +241,13 @@ def test_what_is_missing_or_wrong_is_told(settings, env, files, message):
         ),
     ],
 )
-def test_what_is_configured_wrongly_is_a_usage_error(settings, env, message):
+def test_a_wrong_configuration_is_a_usage_error(settings, env, message):
     with pytest.raises(UsageError) as caught:
         _resolve(_environment(**settings), env)
     assert str(caught.value) == message
 
 
-def test_a_file_that_may_not_be_read_is_told_and_not_passed_over(monkeypatch):
+def test_a_file_without_permission_is_an_error(monkeypatch):
     def refused(*_path, **_options):
         raise PermissionError(13, "Permission denied")
 

@@ -59,7 +59,7 @@ def test_paths_are_those_that_can_be_typed_from_here(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(("make", "said"), [(None, "does not exist"), ("file", "is not a folder")])
-def test_no_folder(tmp_path, monkeypatch, make, said):
+def test_a_missing_folder_is_a_usage_error(tmp_path, monkeypatch, make, said):
     monkeypatch.chdir(tmp_path)
     if make:
         Path("endpoints").touch()
@@ -89,7 +89,7 @@ def test_every_mistake_in_every_file_at_once(folder):
     ]
 
 
-def test_one_name_in_several_files_is_told_at_each(folder):
+def test_a_name_in_several_files_is_a_problem_in_each(folder):
     fill(folder, {"a.yaml": definition("x"), "b.yaml": "query: select 1\nname: x\n", "c.yaml": definition("y")})
     assert _problems(folder) == [
         "endpoints/a.yaml:1:1: the name 'x' is defined in endpoints/b.yaml:2 too",
@@ -213,7 +213,7 @@ def test_a_definition_is_written_to_the_file_that_defines_it_else_to_one_called_
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "", ".", "a\0b", "-x", "x\n"])
-def test_no_file_is_called_after_a_name_that_is_none(folder, name):
+def test_an_invalid_name_gets_no_file(folder, name):
     with pytest.raises(UsageError, match="no file can be named after the endpoint"):
         path_for(name, folder, ())
 

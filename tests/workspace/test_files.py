@@ -86,7 +86,7 @@ def test_nothing_is_written_outside(tmp_path, path_of):
     assert list(outside.iterdir()) == []
 
 
-def test_a_folder_that_is_itself_a_link_is_no_way_out(tmp_path):
+def test_a_folder_that_is_a_link_does_not_lead_out(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     write_atomically(tmp_path / "link" / "x.yaml", b"new", folder=tmp_path / "link")
@@ -174,7 +174,7 @@ def test_the_next_write_and_the_next_listing_remove_what_was_left(tmp_path):
         assert not left.exists()
 
 
-def test_what_another_process_writes_and_what_is_not_ours_stays(tmp_path):
+def test_files_of_other_processes_and_programs_stay(tmp_path):
     left = _leftover(tmp_path)
     handle = os.open(left, os.O_RDONLY)
     fcntl.flock(handle, fcntl.LOCK_EX)
@@ -234,7 +234,7 @@ def test_only_regular_files_are_read(tmp_path):
         read_regular_file(tmp_path / "a\0b")
 
 
-def test_a_folder_in_the_way_is_told(tmp_path):
+def test_a_folder_in_place_of_the_file_is_an_error(tmp_path):
     (tmp_path / "x.yaml").mkdir()
     with pytest.raises(UsageError, match="is not a regular file"):
         write_atomically(tmp_path / "x.yaml", b"new")

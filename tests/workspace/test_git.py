@@ -11,7 +11,7 @@ from endpoints_gitops.workspace.git import GitFailed, HistoryUnavailable, dirty,
 from endpoints_gitops.workspace.history import history
 
 
-def test_no_git_no_commit_and_a_folder_that_is_not_there_yet(tmp_path, make_checkout):
+def test_folders_without_git_without_commits_and_missing_ones(tmp_path, make_checkout):
     assert repository(tmp_path) is None
     checkout = make_checkout()
     assert repository(checkout.top) is None
@@ -27,7 +27,7 @@ def test_git_is_not_installed(checkout, monkeypatch, tmp_path):
     assert repository(checkout.top) is None
 
 
-def test_a_repository_that_git_refuses_to_read_is_told(checkout, monkeypatch):
+def test_a_repository_that_git_refuses_to_read_is_an_error(checkout, monkeypatch):
     checkout.commit()
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     with pytest.raises(HistoryUnavailable, match="dubious ownership") as caught:
@@ -53,7 +53,7 @@ def test_a_file_that_was_only_touched_is_not_dirty(checkout):
     assert dirty(repository(checkout.folder), checkout.folder) == frozenset()
 
 
-def test_line_endings_that_git_changes_are_no_edit(checkout):
+def test_line_endings_that_git_changes_are_not_an_edit(checkout):
     checkout.git("config", "core.autocrlf", "true")
     checkout.commit({"a.yaml": "a\nb\n"})
     (checkout.folder / "a.yaml").write_bytes(b"a\r\nb\r\n")
@@ -106,7 +106,7 @@ def test_configuration_and_environment_of_git_change_nothing(checkout, make_chec
     assert not ran.exists()
 
 
-def test_a_missing_object_is_told(checkout):
+def test_a_missing_object_is_an_error(checkout):
     checkout.commit({"x.yaml": "name: x\nquery: select 1\n"})
     blob = checkout.git("rev-parse", "HEAD:endpoints/x.yaml")
     (checkout.top / ".git" / "objects" / blob[:2] / blob[2:]).unlink()

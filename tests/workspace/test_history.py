@@ -139,7 +139,7 @@ def test_what_a_merge_brought_landed_with_it(checkout):
     assert {state.committed_at for state in states[:3]} == {checkout.date(5)}
 
 
-def test_an_old_value_on_a_side_branch_is_no_return_to_it(checkout):
+def test_an_old_value_on_a_side_branch_is_not_a_revert(checkout):
     """The branch was cut before the query was edited: in a line by date it would seem to bring the old query back."""
     checkout.commit({"x.yaml": yaml("Q1", "D1")})
     _side(checkout, {"x.yaml": yaml("Q1", "D2")})

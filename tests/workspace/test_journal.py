@@ -186,7 +186,7 @@ def test_one_process_at_a_time(tmp_path):
         assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_state_folder_that_cannot_be_used_is_told(tmp_path):
+def test_an_unusable_state_folder_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(UsageError, match="cannot use the state folder"),

@@ -38,7 +38,7 @@ def test_uses_are_values_in_the_order_of_their_names(load):
     )
 
 
-def test_an_example_that_json_has_no_word_for(load):
+def test_an_example_that_json_cannot_hold_is_an_error(load):
     configuration = load("[uses]\na = { examples = [{ x = inf }] }\n")
     with pytest.raises(UsageError, match="an example of a: x is inf"):
         uses_of(choose_environment(configuration, None))

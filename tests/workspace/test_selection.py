@@ -69,7 +69,7 @@ def test_tags_of_the_environment(folder):
         ("tag:", "no endpoint has the tag ''"),
     ],
 )
-def test_a_selector_that_matches_nothing_is_told(folder, selector, message):
+def test_a_selector_without_a_match_is_an_error(folder, selector, message):
     with pytest.raises(UsageError) as caught:
         _names(folder, "mau", selector)
     assert caught.value.message == message

@@ -113,7 +113,7 @@ def test_whose_word_counts_for_a_host_and_for_plain_http(tmp_path, env, code, al
 
 
 @pytest.mark.parametrize("entry", ["posthog:8000", "*", "https://eu..posthog.com", "https://u:p@x", "http://x:0"])
-def test_a_mistake_in_the_allowed_hosts_is_told(entry):
+def test_a_mistake_in_the_allowed_hosts_is_an_error(entry):
     env = {"MINE": "phx_k", "ENDPOINTS_GITOPS_ALLOWED_HOSTS": f"https://ok.test,{entry}"}
     with pytest.raises(UsageError, match=r"^ENDPOINTS_GITOPS_ALLOWED_HOSTS: host ") as caught:
         resolve_connection(EnvironmentSettings(name="e", project_id=1, key="env:MINE"), env)
@@ -125,7 +125,7 @@ UNSHAPED = ["AKIAIOSFODNN7EXAMPLE", "phy_x", "PHX_x", "hx_phx_", "ghp_x", "-----
 
 @pytest.mark.parametrize("key", UNSHAPED)
 @pytest.mark.parametrize("source", ["env:MINE", "dotenv:.env:MINE", "code"])
-def test_what_is_not_shaped_like_a_key_is_refused(tmp_path, monkeypatch, key, source):
+def test_a_value_that_is_not_shaped_like_a_key_is_refused(tmp_path, monkeypatch, key, source):
     monkeypatch.chdir(tmp_path)
     Path(".env").write_text(f"MINE={key}\n")
     settings = EnvironmentSettings(name="e", host=US, project_id=1, key=source, folder=tmp_path)
