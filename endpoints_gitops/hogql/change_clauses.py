@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from endpoints_gitops.hogql.changes import ChangeKind, QueryChange
+from endpoints_gitops.hogql.functions import is_aggregation, is_bucket
 from endpoints_gitops.hogql.normal import NormalSelect, text
-from endpoints_gitops.hogql.order import is_aggregation
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.selects import joins
-from endpoints_gitops.hogql.shape import is_bucket
 from endpoints_gitops.hogql.tree import QUERIES, fold, is_node, of_kind
 
 _FILTERS: Final = (("prewhere", "prewhere"), ("where", "where"), ("having", "having"), ("qualify", "qualify"))
@@ -95,14 +94,17 @@ def _named_columns(select: Tree) -> dict[tuple[str, int], Tree]:
 
 
 def _expression_kind(old: Tree, new: Tree) -> ChangeKind:
-    aggregations = [sorted(text(call) for call in of_kind(each, "Call") if is_aggregation(call)) for each in (old, new)]
-    if aggregations[0] != aggregations[1]:
+    if _texts_of_calls(old, is_aggregation) != _texts_of_calls(new, is_aggregation):
         return ChangeKind.AGGREGATION
     windows = [sorted(text(call) for call in of_kind(each, "WindowFunction")) for each in (old, new)]
     if windows[0] != windows[1]:
         return ChangeKind.WINDOW
-    cuts = [sorted(text(call) for call in of_kind(each, "Call") if is_bucket(call)) for each in (old, new)]
-    return ChangeKind.BUCKET if cuts[0] != cuts[1] else ChangeKind.EXPRESSION
+    is_cut_anew = _texts_of_calls(old, is_bucket) != _texts_of_calls(new, is_bucket)
+    return ChangeKind.BUCKET if is_cut_anew else ChangeKind.EXPRESSION
+
+
+def _texts_of_calls(expression: Tree, is_counted: Callable[[str], bool]) -> list[str]:
+    return sorted(text(call) for call in of_kind(expression, "Call") if is_counted(str(call["name"])))
 
 
 def _with_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:

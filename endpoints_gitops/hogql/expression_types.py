@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from endpoints_gitops.hogql.call_types import arithmetic_type, call_type, window_type
-from endpoints_gitops.hogql.names import ARITHMETIC, CASTS
+from endpoints_gitops.hogql.function_types import call_type, comparison_type, logic_type, window_type
+from endpoints_gitops.hogql.functions import ARITHMETIC, CAST_KINDS, CASTS
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.scope import Scope, property_of, resolve
-from endpoints_gitops.hogql.special_types import comparison_type, logic_type
 from endpoints_gitops.hogql.tree import fold
 from endpoints_gitops.hogql.types import (
     FLOAT,
@@ -27,13 +26,6 @@ type TypeOfQuery = Callable[[Tree, Scope], Typed]
 type _Give = Callable[[dict[str, Any], Scope], Typed]
 
 _WHOLE: Final = ("SelectQuery", "SelectSetQuery", "Lambda", "Placeholder")
-_CAST_KINDS: Final = {
-    "toInt64": Kind.INTEGER,
-    "toFloat64": Kind.FLOAT,
-    "toString": Kind.STRING,
-    "toDate": Kind.DATE,
-    "toDateTime": Kind.DATETIME,
-}
 
 
 def expression_type(node: Tree, scope: Scope, of_query: TypeOfQuery) -> Typed:
@@ -114,11 +106,11 @@ def _logic(node: dict[str, Any], _scope: Scope) -> Typed:
 
 
 def _arithmetic(node: dict[str, Any], _scope: Scope) -> Typed:
-    return arithmetic_type(ARITHMETIC[node["op"]], node["left"], node["right"])
+    return call_type(ARITHMETIC[node["op"]], [node["left"], node["right"]])
 
 
 def _cast(node: dict[str, Any], _scope: Scope) -> Typed:
-    value, kind = node["expr"], _CAST_KINDS.get(CASTS.get(node["type_name"], ""))
+    value, kind = node["expr"], CAST_KINDS.get(CASTS.get(node["type_name"], ""))
     if kind is None:
         return unknown(f"the server has no cast to {node['type_name']}")
     if value.kind is Kind.NOTHING:

@@ -1,256 +1,323 @@
-"""The catalogue of functions that a query may call: name, number of arguments, result (docs/server.md#hogql).
+"""The catalogue of functions that a query may call (docs/server.md#hogql). Types and translation both read it.
 
-A row is `names: arity kind`. An arity is `2`, `1-3`, or `2+`; a kind is what the result is taken for where that
-changes the translation (dates, numbers), `same` for the kind of the first argument. `name=other` is ClickHouse's name
-where it differs.
+A row is `names: arity result marks`.
+
+- A name is `name`, or `name=clickhouse` where ClickHouse calls the function otherwise. What stands after `=` is a
+  template if it has brackets (`{0}` is the first argument, `{all}` are all of them), and begins with `@` if the local
+  engine has a translator of its own for it.
+- An arity is `2`, `1-3`, or `2+`.
+- A result is the kind of value that the function returns, `[kind]` an array of such values, or a rule of
+  `function_types.py`, such as `same` for the kind of the first argument. It ends in `!` if it is never NULL and in `?`
+  if it always may be; otherwise it may be NULL if an argument may. Without a result, the type is not known.
+- Marks: `takes_null` has a type of its own for the constant NULL; `takes_null_items` likewise in all arguments but the
+  first; `volatile` returns something else from one moment to the next; `bucket` cuts a time into intervals; `of_text`
+  takes a property as text, whatever type the project gives it; `bare` leaves comparisons in it as they are; `combined`
+  allows every suffix, `states` the suffixes State and Merge; `reducer` may be named in arrayReduce; `additive` can be
+  computed from the values of parts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from endpoints_gitops.hogql.types import Kind
 
-_ROWS: Final = """
-plus minus multiply divide intDiv intDivOrZero modulo moduloOrZero positiveModulo: 2
-gcd lcm max2 min2 pow power atan2 hypot roundDown: 2
+_FUNCTIONS: Final = """
+plus: 2 plus
+minus: 2 minus
+multiply modulo moduloOrZero positiveModulo: 2 multiply
+divide: 2 divide
+intDiv intDivOrZero: 2 whole
+gcd lcm: 2 integer
+max2 min2 pow power atan2 hypot: 2 float
+roundDown: 2
 multiplyDecimal divideDecimal: 2-3
-negate abs sign: 1 same
-and or xor: 2+
-not: 1
-equals notEquals less greater lessOrEquals greaterOrEquals in notIn like ilike notLike notILike: 2 boolean
-isNull isNotNull: 1 boolean
-coalesce: 1+ same
-ifNull nullIf: 2 same
-if: 3
-multiIf: 3+
-assumeNotNull toNullable: 1 same
-_caseWithExpression=caseWithExpression: 3+
-e pi: 0 float
-rand: 0 integer
+negate abs: 1 number
+sign: 1 integer
+and or: 2+ logic
+xor: 2+ exclusive
+not: 1 logic
+equals notEquals less greater lessOrEquals greaterOrEquals like ilike notLike notILike: 2 comparison
+in notIn: 2 integer! takes_null
+isNull isNotNull: 1 integer! takes_null
+coalesce: 1+ coalesce
+ifNull: 2 coalesce
+nullIf: 2 same? takes_null
+if: 3 branches
+multiIf: 3+ branches
+assumeNotNull: 1 same!
+toNullable: 1 same?
+_caseWithExpression=caseWithExpression: 3+ case
+e pi: 0 float!
+rand: 0 integer!
 exp log ln exp2 exp10 log2 log10 log1p sqrt cbrt erf erfc lgamma tgamma sin cos tan asin acos atan: 1 float
-sinh cosh asinh acosh atanh degrees radians factorial roundToExp2 roundDuration roundAge: 1
+sinh cosh asinh acosh atanh degrees radians: 1 float
+factorial roundDuration roundAge: 1 integer
+roundToExp2: 1 number
 width_bucket=widthBucket: 4
-floor ceil trunc round roundBankers: 1-2
+floor ceil trunc round roundBankers: 1-2 same
 
-hex unhex reinterpretAsDate reinterpretAsDateTime reinterpretAsFixedString reinterpretAsString reinterpretAsUUID: 1
+hex unhex: 1 string
+reinterpretAsDate reinterpretAsDateTime reinterpretAsFixedString reinterpretAsString reinterpretAsUUID: 1
 reinterpretAsFloat32 reinterpretAsFloat64 reinterpretAsInt8 reinterpretAsInt16 reinterpretAsInt32 reinterpretAsInt64: 1
 reinterpretAsUInt8 reinterpretAsUInt16 reinterpretAsUInt32 reinterpretAsUInt64: 1
 toString: 1-2 string
-toBool: 1 boolean
-toJSONString toTypeName: 1 string
+toBool: 1 boolean takes_null
+toJSONString: 1 string
+toTypeName: 1 string! takes_null
 cityHash64: 1+ integer
+toInt=accurateCastOrNull({0}, 'Int64'): 1 integer? takes_null
+toFloat=accurateCastOrNull({0}, 'Float64'): 1 float? takes_null
+toUUID=accurateCastOrNull({0}, 'UUID'): 1 uuid? takes_null
+toDecimal=@decimal: 2 decimal? takes_null
 toUUIDOrDefault: 2 uuid
-toIntOrZero=toInt64OrZero: 1 integer
-toFloatOrZero=toFloat64OrZero: 1 float
-toFloatOrDefault=toFloat64OrDefault: 1-2 float
+toIntOrZero=toInt64OrZero: 1 integer of_text
+toFloatOrZero=toFloat64OrZero: 1 float of_text
+toFloatOrDefault=toFloat64OrDefault: 1-2 float of_text
 _toInt8=toInt8 _toInt16=toInt16 _toInt32=toInt32 _toInt64=toInt64: 1 integer
 _toUInt8=toUInt8 _toUInt16=toUInt16 _toUInt32=toUInt32 _toUInt64=toUInt64 _toUInt128=toUInt128: 1 integer
 _toDate=toDate: 1 date
 
-toYear toQuarter toMonth toDayOfYear toDayOfMonth toHour toMinute toSecond toISOYear toISOWeek: 1 integer
-toYYYYMM toYYYYMMDD toYYYYMMDDhhmmss: 1 integer
-toMonday toStartOfYear toStartOfISOYear toStartOfQuarter toStartOfMonth toLastDayOfMonth: 1 date
-toStartOfHour toStartOfMinute toStartOfSecond toStartOfFiveMinutes toStartOfTenMinutes: 1 datetime
-toStartOfFifteenMinutes: 1 datetime
-toTime timeSlot: 1 datetime
-monthName timeZoneOf: 1 string
+toDate=@date to_date=@date: 1 date_of bucket
+toDateTime=@datetime: 1-2 datetime_of bucket
+toDateTimeUS=@best_effort_us parseDateTimeBestEffort=@best_effort: 1-2 datetime64?
+parseDateTime=@parsed: 2-3 datetime?
+now=@current_time current_timestamp=@current_time: 0-1 datetime64! volatile
+today=@current_day current_date=@current_day yesterday=@previous_day: 0 date! volatile
+toYear toQuarter toMonth toDayOfYear toDayOfMonth toHour toISOYear toISOWeek: 1 integer bucket
+toMinute toSecond: 1 integer
+toYYYYMM toYYYYMMDD toYYYYMMDDhhmmss: 1 integer bucket
+toMonday toStartOfYear toStartOfISOYear toStartOfQuarter toStartOfMonth toLastDayOfMonth: 1 date bucket
+toStartOfHour toStartOfMinute toStartOfFiveMinutes toStartOfTenMinutes toStartOfFifteenMinutes: 1 datetime bucket
+toStartOfSecond: 1 datetime64 bucket
+toStartOfDay: 1-2 datetime bucket
+toStartOfWeek=@week: 1-2 date bucket
+toStartOfInterval: 2-3 start_of_interval bucket
+dateTrunc=@trunc date_trunc=@trunc: 2-3 trunc bucket
+toLastDayOfWeek: 1-2 date
+toTime: 1 datetime
+timeSlot: 1 datetime bucket
+timeSlots: 2-3 [unknown]!
+monthName: 1 string bucket
+dateName: 2 string bucket
+formatDateTime=@formatted to_char=@formatted: 2-3 string bucket
+toTimeZone=@zone: 1-2 same_moment bucket
+timeZoneOf: 1 string!
 timeZoneOffset: 1 integer
-toIntervalSecond toIntervalMinute toIntervalHour toIntervalDay toIntervalWeek toIntervalMonth: 1 interval
-toIntervalQuarter toIntervalYear: 1 interval
+toIntervalSecond: 1 interval_second
+toIntervalMinute: 1 interval_minute
+toIntervalHour: 1 interval_hour
+toIntervalDay: 1 interval_day
+toIntervalWeek: 1 interval_week
+toIntervalMonth: 1 interval_month
+toIntervalQuarter: 1 interval_quarter
+toIntervalYear: 1 interval_year
 fromUnixTimestamp: 1 datetime
-fromUnixTimestamp64Milli: 1-2 datetime
+fromUnixTimestamp64Milli: 1-2 datetime64
 toUnixTimestamp: 1-2 integer
 toUnixTimestamp64Milli: 1 integer
-toStartOfDay: 1-2 datetime
-toLastDayOfWeek: 1-2 date
-toDayOfWeek toWeek toYearWeek: 1-3 integer
-toStartOfInterval: 2-3
-timeSlots: 2-3 array
+toDayOfWeek toWeek toYearWeek: 1-3 integer bucket
+dateDiff date_diff=dateDiff: 3 integer
 age: 3 integer
-addYears addQuarters addMonths addWeeks addDays: 2 same
-addHours addMinutes addSeconds: 2 datetime
-subtractYears subtractQuarters subtractMonths subtractWeeks subtractDays: 2 same
-subtractHours subtractMinutes subtractSeconds: 2 datetime
-dateName: 2 string
+addYears subtractYears: 2 moved_year
+addQuarters subtractQuarters: 2 moved_quarter
+addMonths subtractMonths: 2 moved_month
+addWeeks subtractWeeks: 2 moved_week
+addDays subtractDays: 2 moved_day
+addHours subtractHours: 2 moved_hour
+addMinutes subtractMinutes: 2 moved_minute
+addSeconds subtractSeconds: 2 moved_second
+dateAdd=@later date_add=@later timeStampAdd=@later: 2-3 moved
+dateSub=@earlier date_subtract=@earlier timeStampSub=@earlier: 2-3 moved
+make_date=makeDate: 3 date
+make_timestamp=@made_timestamp: 6-7 datetime
 toModifiedJulianDay=toModifiedJulianDayOrNull: 1
 
 lower upper lowerUTF8 upperUTF8 reverseUTF8 toValidUTF8 base58Encode base58Decode base64Encode base64Decode: 1 string
-tryBase58Decode tryBase64Decode encodeXMLComponent decodeXMLComponent extractTextFromHTML: 1 string
-regexpQuoteMeta initcap: 1 string
-tokens: 1 array
+tryBase64Decode encodeXMLComponent decodeXMLComponent extractTextFromHTML regexpQuoteMeta initcap: 1 string
+tryBase58Decode: 1
+tokens: 1 [string]!
 lengthUTF8 isValidUTF8 ascii: 1 integer
 appendTrailingCharIfAbsent repeat: 2 string
 left=leftUTF8 right=rightUTF8: 2 string
-endsWith startsWith: 2 boolean
+endsWith startsWith: 2 integer
+concat=@joined: 2+ string! takes_null
 format: 2+ string
 concatWithSeparator: 2+ string
+trim=@trim_both btrim=@trim_both trimLeft=@trim_left ltrim=@trim_left: 1-2 string
+trimRight=@trim_right rtrim=@trim_right: 1-2 string
 leftPad rightPad leftPadUTF8 rightPadUTF8: 2-3 string
 position positionCaseInsensitive positionUTF8 positionCaseInsensitiveUTF8 locate: 2-3 integer
 countSubstrings countSubstringsCaseInsensitive countSubstringsCaseInsensitiveUTF8: 2-3 integer
 regexpExtract: 2-3 string
-splitByChar splitByString splitByRegexp: 2-3 array
+splitByChar splitByString splitByRegexp: 2-3 [string]!
+split_part=arrayElement(splitByString({1}, {0}), {2}): 3 string
 substring substringUTF8 lpad=leftPad rpad=rightPad: 3 string
 replace replaceAll replaceOne replaceRegexpAll replaceRegexpOne translate: 3 string
-splitByWhitespace splitByNonAlpha alphaTokens: 1-2 array
-match: 2 boolean
+splitByWhitespace splitByNonAlpha alphaTokens: 1-2 [string]!
+match: 2 integer
 multiMatchAny multiMatchAnyIndex multiMatchAllIndices: 2
-multiSearchAllPositions multiSearchAllPositionsCaseInsensitive multiSearchAllPositionsUTF8: 2 array
-multiSearchAllPositionsCaseInsensitiveUTF8: 2 array
-multiSearchAny multiSearchAnyCaseInsensitive multiSearchAnyUTF8 multiSearchAnyCaseInsensitiveUTF8: 2 integer
-multiSearchFirstIndex multiSearchFirstIndexCaseInsensitive multiSearchFirstIndexUTF8: 2 integer
-multiSearchFirstIndexCaseInsensitiveUTF8: 2 integer
-multiSearchFirstPosition multiSearchFirstPositionCaseInsensitive multiSearchFirstPositionUTF8: 2 integer
-multiSearchFirstPositionCaseInsensitiveUTF8: 2 integer
+multiSearchAllPositions multiSearchAllPositionsCaseInsensitive multiSearchAllPositionsUTF8: 2
+multiSearchAllPositionsCaseInsensitiveUTF8: 2
+multiSearchAny multiSearchAnyCaseInsensitive multiSearchAnyUTF8 multiSearchAnyCaseInsensitiveUTF8: 2
+multiSearchFirstIndex multiSearchFirstIndexCaseInsensitive multiSearchFirstIndexUTF8: 2
+multiSearchFirstIndexCaseInsensitiveUTF8: 2
+multiSearchFirstPosition multiSearchFirstPositionCaseInsensitive multiSearchFirstPositionUTF8: 2
+multiSearchFirstPositionCaseInsensitiveUTF8: 2
 extract: 2 string
-extractAll extractAllGroups extractAllGroupsHorizontal extractAllGroupsVertical extractGroups: 2 array
+extractAll: 2 [string]!
+extractAllGroups extractAllGroupsHorizontal extractAllGroupsVertical: 2 [unknown]!
+extractGroups: 2 [string]!
 ngramDistance ngramDistanceCaseInsensitive ngramDistanceUTF8 ngramDistanceCaseInsensitiveUTF8: 2 float
 countMatches countMatchesCaseInsensitive: 2 integer
-hasToken hasTokenCaseInsensitive hasTokenOrNull hasTokenCaseInsensitiveOrNull: 2 boolean
-hasSubsequence hasSubsequenceCaseInsensitive hasSubsequenceUTF8 hasSubsequenceCaseInsensitiveUTF8: 2 boolean
-isEmpty=empty isNotEmpty=notEmpty empty notEmpty: 1 boolean
+hasToken hasTokenCaseInsensitive: 2 integer
+hasTokenOrNull hasTokenCaseInsensitiveOrNull: 2 integer?
+hasSubsequence hasSubsequenceCaseInsensitive hasSubsequenceUTF8 hasSubsequenceCaseInsensitiveUTF8: 2 integer
+isEmpty=empty isNotEmpty=notEmpty empty notEmpty: 1 integer
 length: 1 integer
-reverse: 1 same
+reverse: 1 reversed
+md5=hex(MD5({0})): 1 string
 
 array: 0+ array
-range: 1-3 array
-arrayConcat: 2+ array
-arrayElement: 2
-has hasAll hasAny hasSubstr: 2 boolean
-indexOf countEqual: 2 integer
-arrayPushBack arrayPushFront: 2 array
-arrayWithConstant: 2 array
-arrayCount: 1+ integer
-arraySort arrayReverseSort=arraySort: 1+ array
-arrayUniq: 1+ integer
-arrayIntersect: 1+ array
-arrayExists arrayAll: 1+ boolean
-arrayMap arrayFilter arrayFill arraySplit arrayZip arrayCumSum: 1+ array
-arrayFirst arrayLast arrayFirstIndex arrayLastIndex: 2+
+range: 1-3 range
+arrayConcat: 2+ [unknown]!
+arrayElement: 2 element
+has: 2 integer! takes_null_items
+hasAll hasAny hasSubstr: 2 integer!
+indexOf countEqual: 2 integer! takes_null_items
+arrayPushBack arrayPushFront: 2 pushed
+arrayWithConstant: 2 [unknown]!
+arrayCount: 1+ integer!
+arraySort arrayReverseSort=arraySort: 1+ same!
+arrayUniq: 1+ integer!
+arrayIntersect: 1+ [unknown]!
+arrayExists arrayAll: 1+ integer!
+arrayMap arrayFill arraySplit arrayZip arrayCumSum: 1+ [unknown]!
+arrayFilter: 1+ filtered
+arrayFirst arrayLast: 2+ some_item
+arrayFirstIndex arrayLastIndex: 2+ integer!
 arrayFold: 3+
-arrayResize arraySlice: 2-3 array
-arrayMin arrayMax arraySum arrayAvg: 1-2
-arrayStringConcat: 1-2 string
-arrayEnumerate arrayEnumerateDense arrayEnumerateUniq: 1 array
-arrayPopBack arrayPopFront arrayDifference arrayDistinct arrayReverse arrayFlatten arrayCompact: 1 array
-arrayJoin arrayProduct: 1
+arrayReduce=@reduced: 2+
+arrayResize: 2-3 same!
+arraySlice: 2-3 same! takes_null_items
+arrayMin arrayMax arrayAvg: 1-2
+arraySum: 1-2 array_sum
+arrayStringConcat: 1-2 string!
+arrayEnumerate arrayEnumerateDense arrayEnumerateUniq: 1 [integer]!
+arrayPopBack arrayPopFront arrayReverse arrayCompact: 1 same!
+arrayDifference arrayFlatten: 1 [unknown]!
+arrayDistinct: 1 distinct
+arrayJoin: 1 item
+arrayProduct: 1
 
-isValidJSON: 1 boolean
-JSONHas: 1+ boolean
+isValidJSON: 1 integer
+JSONHas: 1+ integer
 JSONLength: 1+ integer
-JSONArrayLength: 1 integer
-JSONType: 1+ string
+JSONArrayLength: 1 integer?
+JSONType: 1+
 JSONExtractUInt JSONExtractInt: 1+ integer
 JSONExtractFloat: 1+ float
-JSONExtractBool: 1+ boolean
-JSONExtractString JSONExtractKey JSONExtractRaw: 1+ string
-JSONExtractKeys JSONExtractArrayRaw JSONExtractKeysAndValuesRaw: 1+ array
+JSONExtractBool: 1+
+JSONExtractString JSONExtractRaw: 1+ string
+JSONExtractKey: 1+
+JSONExtractKeys JSONExtractArrayRaw: 1+ [string]!
+JSONExtractKeysAndValuesRaw: 1+ [unknown]!
 JSONExtract: 2+
-JSON_VALUE: 2 string
-JSONExtractKeysAndValues: 1-3 array
+JSON_VALUE: 2
+JSONExtractKeysAndValues: 1-3 [unknown]!
 
-map: 0+
+map: 0+ tuple! takes_null
 mapFromArrays mapContains mapFilter mapApply mapUpdate mapContainsKeyLike mapExtractKeyLike: 2
 mapAdd mapSubtract: 2+
-mapKeys mapValues: 1 array
-tuple: 0+ tuple
+mapKeys mapValues: 1 [unknown]!
+tuple: 0+ tuple_of
 tupleElement: 2-3
-tupleToNameValuePairs: 1 array
-tuplePlus tupleMinus tupleMultiply tupleDivide tupleMultiplyByNumber tupleDivideByNumber: 2 tuple
-tupleNegate: 1 tuple
-dotProduct L1Distance L2Distance LinfDistance cosineDistance: 2 float
-L1Norm L2Norm LinfNorm: 1 float
-L1Normalize L2Normalize LinfNormalize: 1 tuple
+tupleToNameValuePairs: 1 [unknown]!
+tuplePlus tupleMinus tupleMultiply tupleDivide tupleMultiplyByNumber tupleDivideByNumber: 2
+tupleNegate: 1
+dotProduct L1Distance L2Distance LinfDistance cosineDistance: 2
+L1Norm L2Norm LinfNorm: 1
+L1Normalize L2Normalize LinfNormalize: 1
 
 protocol domain domainWithoutWWW topLevelDomain firstSignificantSubdomain cutToFirstSignificantSubdomain: 1 string
 path pathFull queryString fragment decodeURLComponent encodeURLComponent netloc: 1 string
 cutWWW cutQueryString cutFragment: 1 string
 port: 1-2 integer
 extractURLParameter cutURLParameter: 2 string
-extractURLParameters extractURLParameterNames URLHierarchy: 1 array
+extractURLParameters extractURLParameterNames URLHierarchy: 1 [string]!
 
 bitAnd bitOr bitXor bitShiftLeft bitShiftRight bitRotateLeft bitRotateRight bitTest bitHammingDistance: 2
 bitTestAll bitTestAny: 2+
-bitNot bitCount: 1
+bitNot: 1
+bitCount: 1 integer
 bitmapBuild bitmapToArray bitmapCardinality bitmapMin bitmapMax: 1
 bitmapAnd bitmapOr bitmapXor bitmapAndnot bitmapAndCardinality bitmapOrCardinality bitmapXorCardinality: 2
 bitmapAndnotCardinality bitmapContains bitmapHasAny bitmapHasAll: 2
 bitmapSubsetInRange bitmapSubsetLimit bitmapTransform: 3
-isFinite isInfinite isNaN: 1 boolean
+isFinite isInfinite isNaN: 1 integer
 ifNotFinite: 2
 bar: 4 string
 transform: 3-4
 formatReadableSize formatReadableDecimalSize formatReadableQuantity: 1 string
 formatReadableTimeDelta: 1-2 string
-least greatest: 2 same
-indexHint: 1
+least greatest: 2 extreme
+indexHint: 1 unknown bare
+exists: 1 integer! takes_null
 greatCircleDistance geoDistance: 4 float
 pointInPolygon: 2+
 geohashEncode: 2-3 string
-geohashDecode: 1 tuple
-"""
-
-_CONVERTED: Final = """
-toInt toFloat toUUID: 1
-toDecimal: 2
-toDate to_date: 1
-toDateTime toDateTimeUS parseDateTimeBestEffort: 1-2
-parseDateTime: 2-3
-now current_timestamp: 0-1
-today current_date yesterday: 0
-toStartOfWeek toTimeZone: 1-2
-dateAdd date_add timeStampAdd dateSub date_subtract timeStampSub: 2-3
-formatDateTime to_char dateTrunc date_trunc: 2-3
-dateDiff date_diff: 3
-concat: 2+
-trim btrim trimLeft ltrim trimRight rtrim: 1-2
-split_part make_date: 3
-make_timestamp: 6-7
-md5 exists: 1
-arrayReduce: 2+
+geohashDecode: 1
 """
 
 _AGGREGATES: Final = """
-count: 0-1 integer
-countDistinct=uniqExact: 1 integer
-min max any anyLast anyHeavy: 1 same
-sum sumWithOverflow deltaSum: 1
-avg median: 1 float
-argMin argMax: 2 same
+count: 0-1 integer! combined reducer additive
+countDistinct=uniqExact: 1 integer! combined
+min max: 1 same combined reducer additive
+any anyLast anyHeavy: 1 same
+sum: 1 sum combined reducer additive
+sumWithOverflow: 1 sum
+deltaSum: 1
+avg: 1 average combined reducer
+median: 1 quantile combined reducer
+argMin argMax: 2 same states
 stddevPop stddevSamp varPop varSamp skewPop skewSamp kurtPop kurtSamp: 1 float
 covarPop covarSamp corr: 2 float
-groupArray groupUniqArray: 1 array
-groupBitAnd groupBitOr groupBitXor groupBitmap: 1
+groupArray groupUniqArray: 1 [same]!
+groupBitAnd groupBitOr groupBitXor groupBitmap: 1 integer
 groupBitmapAnd groupBitmapOr groupBitmapXor: 1
 deltaSumTimestamp: 2
-sumMap minMap maxMap: 1-2
-uniq uniqExact uniqHLL12: 1+ integer
-medianExact medianExactLow medianExactHigh medianTiming medianTDigest medianBFloat16: 1 float
-medianExactWeighted medianDeterministic avgWeighted: 2 float
+sumMap: 1-2 unknown states
+minMap maxMap: 1-2
+uniq: 1+ integer! states reducer
+uniqExact: 1+ integer! states
+uniqHLL12: 1+ integer!
+medianExact: 1 same
+medianExactLow medianExactHigh medianTiming: 1
+medianTDigest medianBFloat16: 1 quantile
+medianExactWeighted medianDeterministic: 2
+avgWeighted: 2 float
 simpleLinearRegression contingency cramersV cramersVBiasCorrected theilsU maxIntersections: 2
 maxIntersectionsPosition: 2
-array_agg=groupArray: 1 array
+"""
+
+_WITHOUT_SUFFIXES: Final = """
+array_agg=groupArray: 1 [same]!
+avgArray=avgArrayOrNull medianArray=medianArrayOrNull: 1
 """
 
 _PARAMETRIC: Final = """
-quantile quantileExact: 1 float
-quantiles: 1 array
-topK: 1 array
-groupArraySample: 1 array
-groupArrayInsertAt: 2 array
-groupArrayMovingAvg groupArrayMovingSum: 1 array
+quantile: 1 quantile
+quantileExact: 1 same
+quantiles: 1 [quantile]!
+topK: 1 [same]!
+groupArraySample: 1 [same]!
+groupArrayInsertAt: 2
+groupArrayMovingAvg groupArrayMovingSum: 1
 windowFunnel: 2-33 integer
 """
-
-_WINDOW: Final = """
-rank dense_rank row_number: 0 integer
-first_value last_value: 1 same
-nth_value: 2 same
-lagInFrame leadInFrame lag lead: 1-3 same
-"""
-
-PARAMETERS: Final = {
+_PARAMETERS: Final = {
     "quantile": (1, 1),
     "quantileExact": (1, 1),
     "quantiles": (1, None),
@@ -261,7 +328,16 @@ PARAMETERS: Final = {
     "groupArrayMovingSum": (0, 1),
     "windowFunnel": (1, 99),
 }
-_NOT_HERE: Final = """
+
+_WINDOW: Final = """
+rank dense_rank row_number: 0 integer!
+first_value last_value: 1 same
+nth_value: 2 same
+lagInFrame leadInFrame: 1-3 same
+lag=lagInFrame lead=leadInFrame: 1-3 same?
+"""
+
+_ABSENT: Final = """
 sparkline recordingButton explainCSPReport matchesAction sortableSemver embedText lookupDomainType lookupPaidSourceType
 lookupPaidMediumType lookupOrganicSourceType lookupOrganicMediumType convertCurrency getSurveyResponse
 uniqueSurveySubmissionsFilter getTrafficType getTrafficCategory isLikelyBot getBotType getBotName getBotOperator
@@ -271,52 +347,125 @@ h3GetResolution geoToH3 h3ToGeo h3kRing h3GetBaseCell h3HexAreaM2 h3IndexesAreNe
 h3ToString stringToH3 percentile_cont percentile_disc cohort rowNumberInAllBlocks arrayRotateLeft arrayRotateRight
 string_agg ntile percent_rank cume_dist
 """
-NOT_HERE: Final = frozenset(_NOT_HERE.split())
-"""Real names of PostHog's dialect that this server cannot answer for."""
+ABSENT: Final = frozenset(_ABSENT.split())
+"""Names of PostHog's dialect that the local engine does not answer for; what they return is not known here."""
+_ABSENT_BUCKET: Final = "date_bin"
+_ABSENT_AGGREGATE: Final = "uniqTheta"
 
 _ANY_CASE: Final = """
 count min max sum avg now not if coalesce ifnull nullif isnull least greatest lower upper concat substring trim btrim
 position extract replace ascii length reverse abs max2 min2 exp log ln log2 log10 sqrt sin cos tan asin acos atan pow
 power sign degrees radians factorial floor ceil trunc round
 """
-ANY_CASE: Final = frozenset(_ANY_CASE.split())
-_FULL_COMBINATORS: Final = (
-    "Array",
-    "ForEach",
-    "OrDefault",
-    "OrNull",
-    "If",
-    "Map",
-    "State",
-    "Merge",
-    "ArgMin",
-    "ArgMax",
+_ALL_SUFFIXES: Final = (
+    *("Array", "ForEach", "OrDefault", "OrNull", "If", "Map", "State", "Merge", "ArgMin", "ArgMax"),
 )
-_SECOND: Final = ("If", "OrDefault", "OrNull")
-_WITH_STATES: Final = ("uniq", "uniqExact", "argMin", "argMax", "sumMap")
+_SECOND_SUFFIXES: Final = ("If", "OrDefault", "OrNull")
+_STATE_SUFFIXES: Final = ("State", "Merge")
+_REDUCER_SUFFIXES: Final = ("", "Map", "State", "MapState")
+_ADDITIVE_SUFFIXES: Final = ("If", "Array", "OrNull", "OrDefault")
 _ONE_MORE: Final = ("If", "ArgMin", "ArgMax")
+SUFFIXES: Final = (*_ALL_SUFFIXES, "Distinct", "Resample", "SimpleState")
+
+COMPARISONS: Final = {
+    "==": "equals",
+    "!=": "notEquals",
+    "<": "less",
+    "<=": "lessOrEquals",
+    ">": "greater",
+    ">=": "greaterOrEquals",
+    "like": "like",
+    "not like": "notLike",
+    "ilike": "ilike",
+    "not ilike": "notILike",
+    "in": "in",
+    "not in": "notIn",
+}
+ARITHMETIC: Final = {"+": "plus", "-": "minus", "*": "multiply", "/": "divide", "%": "modulo"}
+CASTS: Final = {
+    **dict.fromkeys(("int", "integer"), "toInt64"),
+    **dict.fromkeys(("float", "double", "real"), "toFloat64"),
+    **dict.fromkeys(("text", "varchar", "char", "string"), "toString"),
+    **dict.fromkeys(("bool", "boolean"), "toBoolean"),
+    "date": "toDate",
+    **dict.fromkeys(("datetime", "timestamp", "timestamptz"), "toDateTime"),
+}
+"""Types that a cast may name, with the function that it becomes."""
+CAST_KINDS: Final = {
+    "toInt64": Kind.INTEGER,
+    "toFloat64": Kind.FLOAT,
+    "toString": Kind.STRING,
+    "toDate": Kind.DATE,
+    "toDateTime": Kind.DATETIME,
+}
+"""What a cast makes of a value. The server has `toBoolean` too, which ClickHouse refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a function returns: a `kind`, else the name of a `rule` of `function_types.py`.
+
+    `nullable` is None where the result can be NULL if an argument can.
+    """
+
+    kind: Kind | None
+    rule: str = ""
+    is_array: bool = False
+    nullable: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """One callable name. `most` None: there is no upper bound; `kind` None: it is the kind of the first argument."""
+    """One callable name. `most` is None where there is no upper bound of arguments.
+
+    `clickhouse` is ClickHouse's name or a template, `translator` the local engine's own way to write the call.
+    """
 
     name: str
     clickhouse: str
     least: int
     most: int | None
-    kind: Kind | None = Kind.UNKNOWN
+    result: Result
+    translator: str | None = None
+    marks: frozenset[str] = frozenset()
+
+    @property
+    def is_template(self) -> bool:
+        return "(" in self.clickhouse
 
 
-def _functions(rows: str) -> dict[str, Function]:
-    found = {}
-    for row in filter(None, rows.splitlines()):
-        names, _, shape = row.partition(": ")
-        arity, _, kind = shape.partition(" ")
-        for name, _, other in (each.partition("=") for each in names.split()):
-            least, most = _bounds(arity)
-            found[name] = Function(name=name, clickhouse=other or name, least=least, most=most, kind=_kind(kind))
-    return found
+_UNKNOWN: Final = Result(Kind.UNKNOWN)
+
+
+def _rows(text: str) -> Iterator[Function]:
+    for row in filter(None, text.splitlines()):
+        names, _, rest = row.rpartition(": ")
+        arity, *words = rest.split(" ")
+        least, most = _bounds(arity)
+        result = _result(words[0]) if words else _UNKNOWN
+        marks = frozenset(words[1:])
+        for name, other in _names(names):
+            is_translated = other.startswith("@")
+            yield Function(
+                name=name,
+                clickhouse=name if is_translated else other or name,
+                least=least,
+                most=most,
+                result=result,
+                translator=other[1:] if is_translated else None,
+                marks=marks,
+            )
+
+
+def _names(written: str) -> Iterator[tuple[str, str]]:
+    """A row with a template holds one name."""
+    if "(" in written:
+        name, _, template = written.partition("=")
+        yield name, template
+        return
+    for word in written.split():
+        name, _, other = word.partition("=")
+        yield name, other
 
 
 def _bounds(arity: str) -> tuple[int, int | None]:
@@ -326,8 +475,19 @@ def _bounds(arity: str) -> tuple[int, int | None]:
     return int(least), int(most or least)
 
 
-def _kind(word: str) -> Kind | None:
-    return None if word == "same" else Kind(word or "unknown")
+def _result(word: str) -> Result:
+    nullable = {"!": False, "?": True}.get(word[-1])
+    bare = word.rstrip("!?")
+    inside = bare.strip("[]")
+    kind = Kind(inside) if inside in _KINDS else None
+    return Result(kind, "" if kind else inside, bare.startswith("["), nullable)
+
+
+_KINDS: Final = frozenset(map(str, Kind))
+
+
+def _named(rows: Iterator[Function]) -> dict[str, Function]:
+    return {function.name: function for function in rows}
 
 
 def _combined(base: Function, *suffixes: str) -> Function:
@@ -340,61 +500,114 @@ def _combined(base: Function, *suffixes: str) -> Function:
         clickhouse=base.clickhouse + suffix,
         least=least + more,
         most=None if most is None else most + more,
-        kind=base.kind if set(suffixes) <= {"If", "OrDefault", "OrNull", "ArgMin", "ArgMax"} else Kind.UNKNOWN,
+        result=_UNKNOWN,
     )
 
 
-def _aggregates() -> dict[str, Function]:
-    plain = _functions(_AGGREGATES)
-    found = dict(plain)
-    for base in plain.values():
-        if base.name == "array_agg":
-            continue
-        full = base.name in ("avg", "sum", "min", "max", "count", "countDistinct", "median")
-        firsts = _FULL_COMBINATORS if full else ("If", *(("State", "Merge") if base.name in _WITH_STATES else ()))
+def _with_suffixes(bases: Iterator[Function]) -> Iterator[Function]:
+    for base in bases:
+        yield base
+        is_full = "combined" in base.marks
+        firsts = _ALL_SUFFIXES if is_full else ("If", *(_STATE_SUFFIXES if "states" in base.marks else ()))
         for first in firsts:
-            found[base.name + first] = _combined(base, first)
-        if full:
-            for first in _FULL_COMBINATORS:
-                found |= {base.name + first + last: _combined(base, first, last) for last in _SECOND if last != first}
-    return found
+            yield _combined(base, first)
+            if is_full:
+                yield from (_combined(base, first, last) for last in _SECOND_SUFFIXES if last != first)
 
 
-def _parametric() -> dict[str, Function]:
-    plain = _functions(_PARAMETRIC)
-    ifs = {f"{name}If": _combined(plain[name], "If") for name in ("quantile", "quantiles")}
-    return plain | ifs
+def _parametric() -> Iterator[Function]:
+    for function in _rows(_PARAMETRIC):
+        yield function
+        if function.name in ("quantile", "quantiles"):
+            yield _combined(function, "If")
 
 
-FUNCTIONS: Final = _functions(_ROWS)
-CONVERTED: Final = _functions(_CONVERTED)
-"""Functions whose ClickHouse form is more than another name."""
-AGGREGATES: Final = _aggregates() | {
-    name: Function(name=name, clickhouse=f"{name}OrNull", least=1, most=1, kind=Kind.FLOAT)
-    for name in ("avgArray", "medianArray")
-}
-PARAMETRIC: Final = _parametric()
-WINDOW: Final = _functions(_WINDOW)
-PARAMETERS_OF: Final = PARAMETERS | {"quantileIf": PARAMETERS["quantile"], "quantilesIf": PARAMETERS["quantiles"]}
+FUNCTIONS: Final = _named(_rows(_FUNCTIONS))
+AGGREGATES: Final = _named(_with_suffixes(_rows(_AGGREGATES))) | _named(_rows(_WITHOUT_SUFFIXES))
+PARAMETRIC: Final = _named(_parametric())
+WINDOW: Final = _named(_rows(_WINDOW))
+PARAMETERS_OF: Final = _PARAMETERS | {"quantileIf": _PARAMETERS["quantile"], "quantilesIf": _PARAMETERS["quantiles"]}
+"""How many parameters a parametric aggregation takes; no upper bound where None stands."""
 
-SUFFIXES: Final = (*_FULL_COMBINATORS, "Distinct", "Resample", "SimpleState")
-_BY_LOWER_CASE: Final = {
-    name.lower(): name for name in (*AGGREGATES, *FUNCTIONS, *CONVERTED) if name.lower() in ANY_CASE
-}
+REDUCERS: Final = frozenset(
+    name + suffix
+    for name, function in AGGREGATES.items()
+    if "reducer" in function.marks
+    for suffix in _REDUCER_SUFFIXES
+)
+"""Aggregations that `arrayReduce` takes by name."""
+
+_LOWER_CASE: Final = frozenset(_ANY_CASE.split())
+_BY_LOWER_CASE: Final = {name.lower(): name for name in (*AGGREGATES, *FUNCTIONS) if name.lower() in _LOWER_CASE}
 
 
-def found_name(name: str) -> str | None:
+def catalogue_name(name: str) -> str | None:
     """The name as the catalogue has it, None for one that it lacks: of some functions, case does not count."""
-    if any(name in table for table in (AGGREGATES, PARAMETRIC, FUNCTIONS, CONVERTED)):
+    if name in AGGREGATES or name in PARAMETRIC or name in FUNCTIONS:
         return name
     return _BY_LOWER_CASE.get(name.lower())
 
 
+def known_name(name: str) -> str:
+    """The name as the catalogue has it; one that it lacks stays as it is."""
+    return catalogue_name(name) or name
+
+
+def is_aggregation(name: str) -> bool:
+    """Whether a call of this name makes one value of many rows, also with suffixes that the catalogue does not list."""
+    known = known_name(name)
+    return known in AGGREGATES or known in PARAMETRIC or known == _ABSENT_AGGREGATE or is_combined(known)
+
+
+def is_combined(name: str) -> bool:
+    """An aggregation with suffixes, such as `groupUniqArrayArray`: PostHog allows more of these than are listed."""
+    bases = {name}
+    while bases:
+        bases = {base.removesuffix(suffix) for base in bases for suffix in SUFFIXES if base.endswith(suffix)}
+        if any(base in AGGREGATES or base in PARAMETRIC or base == _ABSENT_AGGREGATE for base in bases):
+            return True
+    return False
+
+
+def is_additive(name: str) -> bool:
+    """Whether the values of an aggregation over parts can be aggregated again; suffixes do not count."""
+    base = name
+    while base.endswith(_ADDITIVE_SUFFIXES):
+        base = next(base.removesuffix(suffix) for suffix in _ADDITIVE_SUFFIXES if base.endswith(suffix))
+    known = AGGREGATES.get(base.lower())
+    return known is not None and "additive" in known.marks
+
+
+def is_volatile(name: str) -> bool:
+    """Whether a call returns something else from one moment to the next."""
+    return _has_mark(name, "volatile") or name == "now64"
+
+
+def is_bucket(name: str) -> bool:
+    """Whether a call cuts a time into intervals."""
+    return _has_mark(name, "bucket") or name.lower().startswith("tostartof") or name.lower() == _ABSENT_BUCKET
+
+
+def _has_mark(name: str, mark: str) -> bool:
+    return name.lower() in _MARKED[mark]
+
+
+_MARKED: Final = {
+    mark: frozenset(name.lower() for name, function in FUNCTIONS.items() if mark in function.marks)
+    for mark in ("volatile", "bucket")
+}
+
+
+def suggested_names() -> list[str]:
+    """The names of functions and aggregations that may be proposed for a misspelt one."""
+    return [name for name in (*AGGREGATES, *PARAMETRIC, *FUNCTIONS) if not name.startswith("_")]
+
+
 def arity_mistake(name: str, given: int) -> str | None:
     """What is wrong with the number of arguments of a name of the catalogue, in the server's words."""
-    is_aggregation = name in AGGREGATES or name in PARAMETRIC
-    function = next(table[name] for table in (AGGREGATES, PARAMETRIC, FUNCTIONS, CONVERTED, WINDOW) if name in table)
-    what = f"{'Aggregation' if is_aggregation else 'Function'} '{name}' expects"
+    is_aggregate = name in AGGREGATES or name in PARAMETRIC
+    function = next(table[name] for table in (AGGREGATES, PARAMETRIC, FUNCTIONS, WINDOW) if name in table)
+    what = f"{'Aggregation' if is_aggregate else 'Function'} '{name}' expects"
     if function.least == function.most and given != function.least:
         return f"{what} {_arguments(function.least)}, found {given}"
     if given < function.least:

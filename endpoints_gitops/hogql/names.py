@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from endpoints_gitops.hogql.binding import literal
+from endpoints_gitops.hogql.functions import ARITHMETIC, CASTS, COMPARISONS
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.tree import fold
 from endpoints_gitops.hogql.words import is_plain
@@ -29,29 +30,6 @@ class Name(NamedTuple):
 
 type Print = Callable[[dict[str, Any]], Name]
 
-COMPARISONS: Final = {
-    "==": "equals",
-    "!=": "notEquals",
-    "<": "less",
-    "<=": "lessOrEquals",
-    ">": "greater",
-    ">=": "greaterOrEquals",
-    "like": "like",
-    "not like": "notLike",
-    "ilike": "ilike",
-    "not ilike": "notILike",
-    "in": "in",
-    "not in": "notIn",
-}
-ARITHMETIC: Final = {"+": "plus", "-": "minus", "*": "multiply", "/": "divide", "%": "modulo"}
-CASTS: Final = {
-    **dict.fromkeys(("int", "integer"), "toInt64"),
-    **dict.fromkeys(("float", "double", "real"), "toFloat64"),
-    **dict.fromkeys(("text", "varchar", "char", "string"), "toString"),
-    **dict.fromkeys(("bool", "boolean"), "toBoolean"),
-    "date": "toDate",
-    **dict.fromkeys(("datetime", "timestamp", "timestamptz"), "toDateTime"),
-}
 _SPECIAL_NUMBERS: Final = {"Infinity": "inf", "-Infinity": "-inf", "NaN": "nan"}
 _PRINTERS: Final[dict[str, Print]] = {}
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from endpoints_gitops.hogql.names import CASTS
-from endpoints_gitops.hogql.order import is_aggregation
+from endpoints_gitops.hogql.functions import CASTS, is_aggregation
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.schema import TABLES
 from endpoints_gitops.hogql.selects import arms, clauses, joins
+from endpoints_gitops.hogql.tables import TABLES
 from endpoints_gitops.hogql.tree import QUERIES, nodes_within
 
 _DEEPEST: Final = 40
@@ -171,7 +170,7 @@ class _Select:
     @property
     def _aggregates(self) -> bool:
         parts = (self.node["select"], self.node.get("having"), self.node.get("order_by"))
-        return any(node["node"] == "Call" and is_aggregation(node) for node, _ in nodes_within(*parts))
+        return any(node["node"] == "Call" and is_aggregation(str(node["name"])) for node, _ in nodes_within(*parts))
 
     def _has(self, kind: str) -> bool:
         return any(node["node"] == kind for _, part in clauses(self.node) for node, _ in nodes_within(part))
@@ -267,7 +266,7 @@ def _relation(join: Tree, ctes: _Ctes) -> _Relation:
         cte = ctes[name]
         return _Relation(str(alias or name), join, cte.query, cte.above, renamed or cte.columns)
     if join.get("table_args") is not None:
-        return _Relation(str(alias or name), join, has_rows=name != "numbers")
+        return _Relation(str(alias or name), join, has_rows=name not in TABLES or not TABLES[name].is_generated)
     return _Relation(str(alias or name), join, is_table=table["node"] == "Field")
 
 
@@ -317,7 +316,7 @@ def _has_column(relation: _Relation, name: str) -> bool | None:
         items = _leftmost(relation.query).get("select") or ()
         return None if any(map(_is_star, items)) else name in [_name_of(item) for item in items]
     table = TABLES.get(".".join(map(str, relation.join["table"].get("chain") or ())))
-    return (name in table.columns or name in table.reaches) if table else None
+    return (name in table.columns or name in table.relations) if table else None
 
 
 def _on(join: Tree) -> Tree | None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from endpoints_gitops.hogql.functions import known_name
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.print_expressions import Unprintable
 from endpoints_gitops.hogql.printer import print_hogql
-from endpoints_gitops.hogql.result_types import known_name
 from endpoints_gitops.hogql.selects import arms, joins
 from endpoints_gitops.hogql.tree import QUERIES, fold, is_node
 from endpoints_gitops.model.json import canonical

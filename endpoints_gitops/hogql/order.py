@@ -5,21 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from endpoints_gitops.hogql.functions import is_aggregation
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.result_types import AGGREGATES, known_name
 from endpoints_gitops.hogql.selects import joins
+from endpoints_gitops.hogql.tables import TABLES
 from endpoints_gitops.hogql.tree import QUERIES, nodes_within
 
-_UNIQUE: Final = {
-    "events": ("uuid",),
-    "persons": ("id",),
-    "person_distinct_ids": ("distinct_id",),
-    "groups": ("index", "key"),
-    "sessions": ("session_id",),
-    "numbers": ("number",),
-}
-_SUFFIXES: Final = ("If", "OrNull", "OrDefault", "Array", "Distinct")
 _DEEPEST: Final = 40
 
 
@@ -43,13 +35,6 @@ def order_of(tree: Tree) -> Order:
     named = {meaning_of(each["expr"], tree) for each in tree.get("order_by") or ()}
     missing = tuple(dict.fromkeys(shown for meant, shown in unique if meant not in named))
     return Order(keys, not missing, missing)
-
-
-def is_aggregation(call: Tree) -> bool:
-    """Whether a call makes one value of many rows."""
-    name = known_name(str(call["name"]))
-    bases = [name, *(name.removesuffix(suffix) for suffix in _SUFFIXES if name.endswith(suffix))]
-    return any(known_name(base) in AGGREGATES for base in bases)
 
 
 type _Keys = list[tuple[str, str]]
@@ -79,8 +64,8 @@ def _unique_of(join: Tree, ctes: dict[str, Tree], depth: int) -> _Keys | None:
     query = table if table["node"] in QUERIES else ctes.get(name)
     if query is not None:
         return _unique_of_query(query, {other: node for other, node in ctes.items() if other != name}, depth)
-    columns = _UNIQUE.get(name)
-    return [(column, column) for column in columns] if columns else None
+    known = TABLES.get(name)
+    return [(column, column) for column in known.key] if known and known.key else None
 
 
 def _unique_of_query(query: Tree, ctes: dict[str, Tree], depth: int) -> _Keys | None:
@@ -134,4 +119,4 @@ def _unprefixed(node: Tree, select: Tree) -> str:
 
 def _aggregates(select: Tree) -> bool:
     parts = nodes_within(select["select"], select.get("having"))
-    return any(node["node"] == "Call" and is_aggregation(node) for node, _ in parts)
+    return any(node["node"] == "Call" and is_aggregation(str(node["name"])) for node, _ in parts)

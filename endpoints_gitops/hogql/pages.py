@@ -9,6 +9,7 @@ from typing import Any, Final
 from endpoints_gitops.hogql.order import column_name, meaning_of, order_of
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.printer import readable
+from endpoints_gitops.hogql.tables import TABLES
 from endpoints_gitops.hogql.tree import QUERIES, nodes_within, of_kind
 from endpoints_gitops.hogql.variables import variables_in
 
@@ -31,7 +32,7 @@ class Paged:
 _UNKNOWN: Final = Paged(has_order=True, unstable="the query cannot be analyzed here, so its order is not known")
 """Where the query cannot be understood, as on Windows, nothing is cut off."""
 
-_FIXED_TABLES: Final = frozenset({"numbers"})
+_GENERATED: Final = frozenset(name for name, table in TABLES.items() if table.is_generated)
 _AFTER: Final = {"ASC": ">", "DESC": "<"}
 _MIRRORED: Final = {"<": ">", ">": "<"}
 
@@ -177,7 +178,7 @@ def _reads_tables(tree: Tree) -> bool:
     named = {str(name) for query in of_kind(tree, *QUERIES) for name in _cte_names(query)}
     tables = (join["table"] for join in of_kind(tree, "JoinExpr") if join.get("table"))
     chains = (".".join(map(str, table.get("chain") or ())) for table in tables if table["node"] == "Field")
-    return any(chain not in named | _FIXED_TABLES for chain in chains)
+    return any(chain not in named | _GENERATED for chain in chains)
 
 
 def _cte_names(query: Tree) -> tuple[str, ...]:

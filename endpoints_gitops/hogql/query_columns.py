@@ -10,8 +10,8 @@ from endpoints_gitops.hogql.binding import UnboundVariable
 from endpoints_gitops.hogql.expression_types import expression_type
 from endpoints_gitops.hogql.names import expression_name, field_name
 from endpoints_gitops.hogql.parser import Tree
-from endpoints_gitops.hogql.schema import TABLES, Column
 from endpoints_gitops.hogql.scope import Scope, Source
+from endpoints_gitops.hogql.tables import TABLES, Column
 from endpoints_gitops.hogql.types import Kind, Typed, common, unknown
 
 DEEPEST: Final = 40

@@ -14,22 +14,23 @@ from importlib.resources import files
 from typing import Any, Final
 
 from endpoints_gitops.hogql.functions import (
+    ABSENT,
     AGGREGATES,
-    CONVERTED,
+    CASTS,
+    COMPARISONS,
     FUNCTIONS,
-    NOT_HERE,
     PARAMETERS_OF,
     PARAMETRIC,
-    SUFFIXES,
     WINDOW,
     arity_mistake,
-    found_name,
+    catalogue_name,
+    is_combined,
+    suggested_names,
 )
-from endpoints_gitops.hogql.names import CASTS, COMPARISONS
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.schema import TABLES
 from endpoints_gitops.hogql.selects import joins, selects
+from endpoints_gitops.hogql.tables import TABLES
 from endpoints_gitops.hogql.tree import nodes, nodes_within, of_kind, offset
 from endpoints_gitops.hogql.variables import chain_of, variables_in
 from endpoints_gitops.model.json import Json
@@ -110,7 +111,7 @@ def _call(node: Tree) -> Iterator[Refusal]:
         if len(given) != 2:
             yield _refusal(RefusalKind.CALL, node, f"Comparison '{written}' requires exactly two arguments")
         return
-    name = found_name(written)
+    name = catalogue_name(written)
     if name is None:
         yield from _unknown(written, node)
         return
@@ -123,22 +124,21 @@ def _parameter_mistake(name: str, params: list[Tree] | None) -> str | None:
     least, _ = PARAMETERS_OF.get(name, (0, 0))
     if least and not params:
         return f"Aggregation '{name}' requires parameters in addition to arguments"
-    is_plain = name in FUNCTIONS or name in CONVERTED
-    return f"Function '{name}' does not accept parameters" if params and is_plain else None
+    return f"Function '{name}' does not accept parameters" if params and name in FUNCTIONS else None
 
 
 def _window(node: Tree) -> Iterator[Refusal]:
     """The server does not check these names against its list: an unknown one is uncertain."""
     name = str(node["name"])
-    if name not in WINDOW and found_name(name) is None and name not in _clickhouse_names():
+    if name not in WINDOW and catalogue_name(name) is None and name not in _clickhouse_names():
         yield from _unknown(name, node, is_certain=False)
 
 
 def _unknown(name: str, node: Tree, *, is_certain: bool = True) -> Iterator[Refusal]:
-    if name in NOT_HERE or name.startswith(_OPEN_FAMILIES):
+    if name in ABSENT or name.startswith(_OPEN_FAMILIES):
         return
     is_absent = name in _ABSENT or name.startswith(_ABSENT_PREFIXES)
-    if not is_absent and _is_combined(name):
+    if not is_absent and is_combined(name):
         return
     is_uncertain = not is_absent and name in _clickhouse_names() and _same_but_for_case(name) is None
     near = None if is_uncertain else _suggested(name)
@@ -151,16 +151,6 @@ def _unknown(name: str, node: Tree, *, is_certain: bool = True) -> Iterator[Refu
         fix=f"write {near}(…)" if near else None,
         is_certain=is_certain and not is_uncertain,
     )
-
-
-def _is_combined(name: str) -> bool:
-    """An aggregation with suffixes, such as `groupUniqArrayArray`: PostHog allows more of these than are listed."""
-    bases = {name}
-    while bases:
-        bases = {base.removesuffix(suffix) for base in bases for suffix in SUFFIXES if base.endswith(suffix)}
-        if any(base in AGGREGATES or base in PARAMETRIC or base == "uniqTheta" for base in bases):
-            return True
-    return False
 
 
 def _suggested(name: str) -> str | None:
@@ -177,8 +167,7 @@ def _same_but_for_case(name: str) -> str | None:
 
 
 def _suggestions() -> list[str]:
-    known = (*AGGREGATES, *PARAMETRIC, *FUNCTIONS, *CONVERTED, *WINDOW, *NOT_HERE)
-    return [name for name in known if not name.startswith("_")]
+    return [*suggested_names(), *WINDOW, *ABSENT]
 
 
 @lru_cache(maxsize=1)
@@ -253,7 +242,7 @@ def _nested_aggregates(tree: Tree) -> Iterator[Refusal]:
 
 
 def _is_aggregation(call: Tree) -> bool:
-    name = found_name(str(call["name"]))
+    name = catalogue_name(str(call["name"]))
     return name in AGGREGATES or name in PARAMETRIC
 
 

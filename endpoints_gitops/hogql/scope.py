@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from endpoints_gitops.hogql.schema import TABLES, Column, Table
+from endpoints_gitops.hogql.tables import TABLES, Column, Table
 from endpoints_gitops.hogql.types import STRING, Kind, Typed, unknown
 
 _AI_IDS: Final = ("$ai_", "_id")
@@ -72,7 +72,7 @@ def property_of(keys: tuple[str, ...]) -> Typed:
 
 
 def _has(source: Source, name: str) -> bool:
-    return name in source.columns or (source.table is not None and name in source.table.reaches)
+    return name in source.columns or (source.table is not None and name in source.table.relations)
 
 
 def _walk(source: Source, names: list[str]) -> Typed:
@@ -80,9 +80,10 @@ def _walk(source: Source, names: list[str]) -> Typed:
     name, *rest = names
     if name in source.columns:
         return _inside(source.columns[name].typed, rest)
-    reached = source.table.reaches.get(name) if source.table else None
-    if reached and rest:
-        return _walk(Source(TABLES[reached].columns, TABLES[reached]), rest)
+    relation = source.table.relations.get(name) if source.table else None
+    if relation and rest:
+        related = TABLES[relation.table]
+        return _walk(Source(related.columns_by(relation), related), rest)
     return unknown(source.why or f"nothing in the query is called {'.'.join(names)}")
 
 

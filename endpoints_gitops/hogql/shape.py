@@ -5,23 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
 
 from endpoints_gitops.hogql.columns import output
+from endpoints_gitops.hogql.functions import is_volatile
 from endpoints_gitops.hogql.order import order_of
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import readable
 from endpoints_gitops.hogql.tree import of_kind, offset
-
-_MOVING: Final = frozenset(("now", "now64", "today", "yesterday", "current_timestamp", "current_date"))
-_BUCKETS: Final = frozenset(
-    (
-        *("todate", "to_date", "totimezone", "datetrunc", "date_trunc", "tomonday", "tolastdayofmonth", "timeslot"),
-        *("toyyyymm", "toyyyymmdd", "toyyyymmddhhmmss", "formatdatetime", "to_char", "toyear", "toquarter", "tomonth"),
-        *("toisoweek", "toisoyear", "toweek", "toyearweek", "todayofweek", "todayofmonth", "todayofyear", "tohour"),
-        *("monthname", "datename", "todatetime", "date_bin", "tostartofinterval"),
-    )
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +61,9 @@ def shape(sql: str) -> QueryShape:
     )
 
 
-def is_bucket(call: Tree) -> bool:
-    name = str(call["name"]).lower()
-    return name in _BUCKETS or name.startswith("tostartof")
-
-
 def _moving(tree: Tree) -> tuple[str, ...]:
-    calls = sorted((call for call in of_kind(tree, "Call") if _is_moving(call)), key=offset)
+    calls = sorted((call for call in of_kind(tree, "Call") if is_volatile(str(call["name"]))), key=offset)
     return tuple(dict.fromkeys(map(readable, calls)))
-
-
-def _is_moving(call: Tree) -> bool:
-    return str(call["name"]).lower() in _MOVING
 
 
 def _number(node: Tree | None) -> int | None:

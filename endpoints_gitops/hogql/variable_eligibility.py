@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from endpoints_gitops.hogql import cte_eligibility
-from endpoints_gitops.hogql.order import is_aggregation
+from endpoints_gitops.hogql.functions import is_additive, is_aggregation
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.printer import readable
 from endpoints_gitops.hogql.tree import nodes_within, of_kind
@@ -19,8 +19,6 @@ from endpoints_gitops.hogql.variables import chain_of, variables_in
 _ALLOWED: Final = ("==", ">=", ">", "<", "<=", "like", "ilike", "not like", "not ilike")
 _RANGES: Final = (">=", ">", "<", "<=")
 _FLIPPED: Final = {">=": "<=", ">": "<", "<": ">", "<=": ">="}
-_ADDABLE: Final = ("count", "sum", "min", "max")
-_COMBINATORS: Final = ("If", "Array", "OrNull", "OrDefault")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +129,14 @@ def _aggregates(tree: Tree, _names: list[str], uses: list[Use]) -> str | None:
     """A range makes the table one of buckets, and their values must add up."""
     if not any(use.operator in _RANGES for use in uses):
         return None
-    calls = [node for node, _ in nodes_within(tree["select"]) if node["node"] == "Call" and is_aggregation(node)]
+    calls = [node for node, _ in nodes_within(tree["select"]) if node["node"] == "Call"]
     for call in calls:
+        if not is_aggregation(str(call["name"])):
+            continue
         name = f"{call['name']}Distinct" if call.get("distinct") else str(call["name"])
-        if not _adds_up(name):
+        if not is_additive(name):
             return f"Aggregate function '{name}' cannot be re-aggregated for range variable materialization"
     return None
-
-
-def _adds_up(name: str) -> bool:
-    base = name
-    while base.endswith(_COMBINATORS):
-        base = next(base.removesuffix(suffix) for suffix in _COMBINATORS if base.endswith(suffix))
-    return base.lower() in _ADDABLE
 
 
 def _downstream(tree: Tree, names: list[str], uses: list[Use]) -> str | None:

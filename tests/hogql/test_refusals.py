@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from endpoints_gitops.hogql.functions import CONVERTED
 from endpoints_gitops.hogql.refusals import refusals
-from endpoints_gitops.local.engine.special_calls import SPECIAL
 
 
 def found(sql: str, **node: object) -> list[str]:
@@ -103,7 +101,3 @@ select _anything(1), bitmapLater(1), geohashLater(1)
 @pytest.mark.parametrize("sql", ACCEPTED.strip().splitlines())
 def test_what_posthog_runs_is_not_called_refused(sql: str) -> None:
     assert found(sql) == []
-
-
-def test_the_catalogue_holds_every_function_that_the_local_engine_converts() -> None:
-    assert CONVERTED.keys() == SPECIAL.keys()

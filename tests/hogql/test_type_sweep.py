@@ -12,9 +12,8 @@ from itertools import islice, product
 import pytest
 
 from endpoints_gitops.contract.clickhouse import full_type, is_nullable, type_word
-from endpoints_gitops.hogql import functions
 from endpoints_gitops.hogql.columns import output
-from endpoints_gitops.hogql.functions import AGGREGATES, CONVERTED, FUNCTIONS, Function
+from endpoints_gitops.hogql.functions import AGGREGATES, FUNCTIONS, Function, is_combined
 from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.engine.refusals import QueryRefused
 
@@ -63,7 +62,6 @@ length(event)
 timestamp < parseDateTimeBestEffort(event)
 """.strip().splitlines()
 SECONDS = ["1", "'a'", "timestamp", "toInt('1')", "properties.a.b", "[1]", "['a']", "null", "toIntervalDay(1)"]
-CALLED = {**FUNCTIONS, **CONVERTED}
 OPERATORS = ("+", "-", "*", "/", "%", "=", "!=", "<", "like", "=~", "and", "or", "||", "??", "in")
 OF_TWO = (
     *("ifNull", "nullIf", "coalesce", "least", "greatest", "plus", "minus", "multiply", "intDiv", "modulo", "min2"),
@@ -86,7 +84,7 @@ def takes(function: Function, count: int) -> bool:
 
 
 def of_one_argument(kinds: list[str]) -> Expressions:
-    for name, function in CALLED.items():
+    for name, function in FUNCTIONS.items():
         yield from (f"{name}({kind})" for kind in kinds if takes(function, 1))
         yield from (f"{name}()" for _ in (0,) if takes(function, 0))
 
@@ -123,14 +121,14 @@ def of_times(kinds: list[str]) -> Expressions:
 
 def of_arrays(kinds: list[str]) -> Expressions:
     yield from (f"{name}({body}, {array})" for name, body, array in product(OF_LAMBDAS, LAMBDAS, ARRAYS))
-    named = [name for name, function in CALLED.items() if name.startswith("array") and takes(function, 1)]
+    named = [name for name, function in FUNCTIONS.items() if name.startswith("array") and takes(function, 1)]
     yield from (f"{name}({array})" for name, array in product(named, ARRAYS))
     pairs = ("arrayConcat", "arrayIntersect", "arrayPushBack", "has", "indexOf", "arrayElement", "arrayStringConcat")
     yield from (f"{name}({array}, {kind})" for name, array, kind in product(pairs, ARRAYS, [*ARRAYS, *kinds]))
 
 
 def of_aggregates(kinds: list[str]) -> Expressions:
-    plain = functions._functions(functions._AGGREGATES)
+    plain = {name: function for name, function in AGGREGATES.items() if not is_combined(name)}
     for kind in kinds:
         yield from (f"{name}({kind})" for name, function in plain.items() if takes(function, 1))
         yield from (f"{name}({kind}, timestamp)" for name, function in plain.items() if takes(function, 2))
@@ -146,7 +144,7 @@ def of_aggregates(kinds: list[str]) -> Expressions:
 
 
 def of_two_arguments(kinds: list[str]) -> Expressions:
-    for name, function in CALLED.items():
+    for name, function in FUNCTIONS.items():
         if takes(function, 2):
             yield from (f"{name}({kind}, {second})" for kind, second in product(kinds, SECONDS))
         if takes(function, 3):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from endpoints_gitops.errors import InvalidInput, Problem
+from endpoints_gitops.hogql.tables import TABLES
 from endpoints_gitops.local.engine.file_records import FORMATS, Row, RowsOfParquet, Unreadable, parse_json, records
-from endpoints_gitops.local.engine.tables import BUILT_IN_NAMES
 
 _MOST_PROBLEMS: Final = 20
 _NAMESPACE: Final = uuid.UUID("6f1d9e0e-6d6f-5b5e-9d55-0f6f4c1a7e11")
@@ -107,7 +107,7 @@ def _against(path: Path, found: Mapping[str, Path], *, sample: bool) -> str | No
         return f"{found[name]} is the table {name} already"
     if name in ("events", "persons"):
         return "the sample has this table: leave out --sample, or this file" if sample else None
-    if name in BUILT_IN_NAMES:
+    if name in TABLES:
         return f"the table {name} follows from events and persons: give the file another name"
     return None
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from endpoints_gitops.contract.clickhouse import type_word
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
+from endpoints_gitops.hogql.tables import Table
 from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.local.engine.answers import converted
 from endpoints_gitops.local.engine.binding import bind
@@ -17,7 +18,6 @@ from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.engine.select import Printed
 from endpoints_gitops.local.engine.session import Raw, Session
 from endpoints_gitops.local.engine.storage import stored_tables
-from endpoints_gitops.local.engine.tables import Table
 from endpoints_gitops.local.engine.translate import Page, paged, translate
 
 

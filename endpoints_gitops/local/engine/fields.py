@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from endpoints_gitops.hogql.function_types import call_type
 from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.tables import Column
+from endpoints_gitops.hogql.types import Kind, Typed
 from endpoints_gitops.local.engine.expressions import expression, translates
-from endpoints_gitops.local.engine.kinds import Kind, Path, Sql
+from endpoints_gitops.local.engine.kinds import Path, Sql
 from endpoints_gitops.local.engine.literals import identifier, literal, text
 from endpoints_gitops.local.engine.refusals import QueryRefused, Unresolved
 from endpoints_gitops.local.engine.scope import Joined, Scope, Source
-from endpoints_gitops.local.engine.tables import Column
 
 
 @translates("Field")
@@ -38,7 +40,8 @@ def array_access(node: Tree, scope: Scope) -> Sql:
     if container.json is not None and key["node"] == "Constant" and isinstance(key["value"], (str, int)):
         return _property(container.json, key["value"])
     index = expression(key, scope)
-    return Sql(text=f"arrayElement({container.text}, {index.text})", kind=container.element)
+    typed = call_type("arrayElement", [container.typed, index.typed])
+    return Sql(f"arrayElement({container.text}, {index.text})", typed)
 
 
 @translates("TupleAccess")
@@ -47,7 +50,9 @@ def tuple_access(node: Tree, scope: Scope) -> Sql:
     container = expression(node["tuple"], scope)
     if container.json is not None:
         return _property(container.json, int(node["index"]))
-    return Sql(text=f"tupleElement({container.text}, {int(node['index'])})")
+    parts, index = container.typed.parts or (), int(node["index"])
+    typed = parts[index - 1] if 0 < index <= len(parts) else Typed(Kind.UNKNOWN, None)
+    return Sql(f"tupleElement({container.text}, {index})", typed)
 
 
 def _refuse_zero(index: object, example: str) -> None:
@@ -57,20 +62,14 @@ def _refuse_zero(index: object, example: str) -> None:
 
 def column_sql(source: Source, column: Column) -> Sql:
     printed = source.column(column)
-    return Sql(
-        text=printed,
-        kind=column.kind,
-        nullable=column.nullable,
-        moment=column.moment,
-        element=column.element,
-        json=Path(column=printed, typed=column.typed) if column.kind is Kind.JSON else None,
-    )
+    is_json = column.stored.kind is Kind.JSON
+    return Sql(printed, column.stored, json=Path(column=printed, properties=column.properties) if is_json else None)
 
 
 def as_alias(name: str, of: Sql) -> Sql:
     """How an expression is written after it got a name: by that name."""
     printed = identifier(name)
-    return replace(of, text=printed, constant=None, json=Path(column=printed) if of.kind is Kind.JSON else None)
+    return Sql(printed, of.typed.named(), json=Path(column=printed) if of.kind is Kind.JSON else None)
 
 
 def _looked_up(head: str, rest: list[str], scope: Scope) -> Sql:
@@ -94,26 +93,29 @@ def _looked_up(head: str, rest: list[str], scope: Scope) -> Sql:
 
 
 def _has(source: Source, name: str) -> bool:
-    if name in source.columns:
-        return True
-    return source.table is not None and (name in source.table.reaches or name in source.table.absent)
+    return name in source.columns or (source.table is not None and name in source.table.relations)
 
 
 def _walk(source: Source, names: list[str], scope: Scope) -> Sql:
     name, *rest = names
     column = source.columns.get(name)
     if column is not None:
-        found = column_sql(source, column)
-        if rest and found.json is None:
+        _refuse_absent(name, source, is_local=column.is_local)
+        value = column_sql(source, column)
+        if rest and value.json is None:
             raise Unresolved(f'Can not access property "{rest[0]}" on field "{name}".')
-        return _property(found.json, *rest) if rest and found.json else found
-    if source.table is not None and name in source.table.absent:
-        raise QueryRefused(f"The field {name} of {source.table.name} exists in PostHog but not in the local server")
+        return _property(value.json, *rest) if rest and value.json else value
     if not _has(source, name):
         raise Unresolved(f"Unable to resolve field: {name}")
     if not rest:
         raise Unresolved(f"Can't select a table when a column is expected: {name}")
-    return _walk(_reached(source, name, scope), rest, scope)
+    return _walk(_related(source, name, scope), rest, scope)
+
+
+def _refuse_absent(name: str, source: Source, *, is_local: bool) -> None:
+    if not is_local:
+        of = source.table.name if source.table else source.name
+        raise QueryRefused(f"The field {name} of {of} exists in PostHog but not in the local server")
 
 
 def _inside(value: Sql, keys: list[str], name: str) -> Sql:
@@ -127,20 +129,21 @@ def _inside(value: Sql, keys: list[str], name: str) -> Sql:
     return _property(value.json, *keys)
 
 
-def _reached(source: Source, name: str, scope: Scope) -> Source:
+def _related(source: Source, name: str, scope: Scope) -> Source:
     """The rows of another table that belong to this one's, joined on first use."""
     if name in source.joins:
         return source.joins[name].source
     assert source.table is not None
-    reach = source.table.reaches[name]
-    other = scope.world.tables[reach.table]
-    columns = {key: column for key, column in other.columns.items() if reach.seen is None or key in reach.seen}
-    reached = Source(name=name, printed=f"{source.printed}__{name}", columns=columns, table=other)
-    conditions = [f"{source.column(source.columns[reach.local])} = {reached.column(other.columns[reach.foreign])}"]
-    conditions += [f"{reached.column(other.columns[key])} = {literal(value)}" for key, value in reach.fixed.items()]
-    joined = f"{identifier(other.stored_as)} AS {identifier(reached.printed)}"
-    source.joins[name] = Joined(source=reached, text=f" LEFT JOIN {joined} ON {' AND '.join(conditions)}")
-    return reached
+    relation = source.table.relations[name]
+    _refuse_absent(name, source, is_local=relation.is_local)
+    other = scope.context.tables[relation.table]
+    related = Source(name=name, printed=f"{source.printed}__{name}", columns=other.columns_by(relation), table=other)
+    local, foreign = source.columns[relation.local], other.columns[relation.foreign]
+    conditions = [f"{source.column(local)} = {related.column(foreign)}"]
+    conditions += [f"{related.column(other.columns[key])} = {literal(value)}" for key, value in relation.fixed.items()]
+    joined = f"{identifier(other.stored_as)} AS {identifier(related.printed)}"
+    source.joins[name] = Joined(source=related, text=f" LEFT JOIN {joined} ON {' AND '.join(conditions)}")
+    return related
 
 
 def _property(path: Path, *keys: str | int) -> Sql:
@@ -148,9 +151,10 @@ def _property(path: Path, *keys: str | int) -> Sql:
     longer = replace(path, keys=(*path.keys, *keys))
     for key in keys:
         _refuse_zero(key, "[1]")
-    kind = path.typed.get(str(longer.keys[0])) if len(longer.keys) == 1 else None
+    kind = path.properties.get(str(longer.keys[0])) if len(longer.keys) == 1 else None
     printed = _stored_text(longer)
-    return Sql(text=_TYPED[kind].format(printed) if kind else printed, kind=kind or Kind.STRING, json=longer)
+    typed = Typed(kind or Kind.STRING, nullable=True)
+    return Sql(_TYPED[kind].format(printed) if kind else printed, typed, json=longer)
 
 
 def _stored_text(path: Path) -> str:
@@ -164,7 +168,7 @@ def untyped(value: Sql) -> Sql:
     """A property as text, whatever type it has; anything else as it is."""
     if value.json is None or not value.json.keys:
         return value
-    return replace(value, text=_stored_text(value.json), kind=Kind.STRING)
+    return replace(value, text=_stored_text(value.json), typed=Typed(Kind.STRING, nullable=True))
 
 
 _TYPED: Final = {

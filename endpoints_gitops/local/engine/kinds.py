@@ -1,4 +1,4 @@
-"""What the translator knows of an expression: its SQL, its kind, and whether it may be NULL."""
+"""What the translator knows of an expression: its SQL and its type."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from endpoints_gitops.hogql.types import Kind
+from endpoints_gitops.hogql import types
+from endpoints_gitops.hogql.types import Kind, Typed
 
 __all__ = ["NULL", "Constant", "Kind", "Path", "Sql"]
 
@@ -21,33 +22,38 @@ class Constant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """A place inside a column of JSON. `typed` are the keys at its top that have a type of their own."""
+    """A key inside a column of JSON. `properties` are the keys at its top to which the project gives a type."""
 
     column: str
     keys: tuple[str | int, ...] = ()
-    typed: Mapping[str, Kind] = MappingProxyType({})
+    properties: Mapping[str, Kind] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Sql:
     """A piece of ClickHouse SQL that stands alone as an operand: no brackets are needed around it.
 
-    `nullable` is true wherever NULL cannot be ruled out. `moment` marks the timestamps of events and sessions, whose
-    comparisons are never wrapped. `element` is what is known of an array's items. `json` is set for a column of JSON
-    and for what lies inside one: the column's SQL and the keys so far.
+    `typed` is what the catalogue says of it. `json` is set for a column of JSON and for what lies inside one: the
+    column's SQL and the keys so far.
     """
 
     text: str
-    kind: Kind = Kind.UNKNOWN
-    nullable: bool = True
+    typed: Typed = Typed(Kind.UNKNOWN, None)  # noqa: RUF009 - frozen
     constant: Constant | None = None
-    moment: bool = False
-    element: Kind = Kind.UNKNOWN
     json: Path | None = None
+
+    @property
+    def kind(self) -> Kind:
+        return self.typed.kind
+
+    @property
+    def nullable(self) -> bool:
+        """True wherever NULL cannot be ruled out."""
+        return self.typed.nullable is not False
 
     @property
     def is_null(self) -> bool:
         return self.constant is not None and self.constant.value is None
 
 
-NULL: Final = Sql(text="NULL", constant=Constant(value=None))
+NULL: Final = Sql("NULL", types.NULL, constant=Constant(value=None))

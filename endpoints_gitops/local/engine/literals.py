@@ -42,7 +42,7 @@ def literal(value: Any) -> str:  # noqa: ANN401 - any JSON value may be sent for
     if isinstance(value, str):
         return text(value)
     if isinstance(value, datetime):
-        return moment(value)
+        return timestamp(value)
     if isinstance(value, Sequence):
         return f"[{', '.join(literal(item) for item in value)}]"
     raise QueryRefused(f"A variable can not be an object: {value!r}")
@@ -64,7 +64,7 @@ def number(value: str) -> str:
     raise QueryRefused(f"Not a number: {value}")
 
 
-def moment(value: datetime) -> str:
+def timestamp(value: datetime) -> str:
     stamp = value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     return f"toDateTime64('{stamp}', 6, 'UTC')"
 

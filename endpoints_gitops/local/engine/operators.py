@@ -6,8 +6,10 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final
 
-from endpoints_gitops.hogql.names import ARITHMETIC, CASTS, COMPARISONS
+from endpoints_gitops.hogql.function_types import call_type
+from endpoints_gitops.hogql.functions import ARITHMETIC, CAST_KINDS, CASTS, COMPARISONS
 from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.types import Typed, common
 from endpoints_gitops.local.engine.expressions import any_nullable, expression, expressions, listed, translates
 from endpoints_gitops.local.engine.kinds import NULL, Constant, Kind, Sql
 from endpoints_gitops.local.engine.literals import literal, number
@@ -26,24 +28,17 @@ _FOLDED: Final[dict[str, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_CAST_KINDS: Final = {
-    "toInt64": Kind.INTEGER,
-    "toFloat64": Kind.FLOAT,
-    "toString": Kind.STRING,
-    "toBoolean": Kind.BOOLEAN,
-    "toDate": Kind.DATE,
-    "toDateTime": Kind.DATETIME,
-}
 
 
 @translates("Constant")
 def constant(node: Tree, _scope: Scope) -> Sql:
     value = node.get("value")
     if node.get("value_type") == "number" and isinstance(value, str):
-        return Sql(text=number(value), kind=Kind.FLOAT, nullable=False)
+        return Sql(number(value), Typed(Kind.FLOAT))
     if value is None:
         return NULL
-    return Sql(text=literal(value), kind=_kind_of(value), nullable=False, constant=Constant(value=value))
+    shown = None if isinstance(value, float) else value
+    return Sql(literal(value), Typed(_kind_of(value), constant=shown), constant=Constant(value=value))
 
 
 @translates("CompareOperation")
@@ -85,7 +80,7 @@ def between(node: Tree, scope: Scope) -> Sql:
     parts = [expression(node[part], scope) for part in ("expr", "low", "high")]
     word = "NOT BETWEEN" if node.get("negated") else "BETWEEN"
     printed = f"({parts[0].text} {word} {parts[1].text} AND {parts[2].text})"
-    bare = scope.bare or parts[0].moment or not any_nullable(parts)
+    bare = scope.bare or parts[0].typed.is_timestamp or not any_nullable(parts)
     return _truth(printed if bare else f"ifNull({printed}, 0)")
 
 
@@ -111,12 +106,8 @@ def negation(node: Tree, scope: Scope) -> Sql:
 @translates("ArithmeticOperation")
 def arithmetic(node: Tree, scope: Scope) -> Sql:
     parts = [expression(node["left"], scope), expression(node["right"], scope)]
-    kind = _sum_kind(parts[0].kind, parts[1].kind) if node["op"] in "+-" else Kind.UNKNOWN
-    return Sql(
-        text=f"{ARITHMETIC[node['op']]}({listed(parts)})",
-        kind=kind,
-        nullable=any_nullable(parts),
-    )
+    function = ARITHMETIC[node["op"]]
+    return Sql(f"{function}({listed(parts)})", call_type(function, [part.typed for part in parts]))
 
 
 @translates("TypeCast")
@@ -128,49 +119,47 @@ def cast(node: Tree, scope: Scope) -> Sql:
         raise QueryRefused(f"Unsupported type cast to '{name}'")
     part = expression(node["expr"], scope)
     zone = ", 'UTC'" if function == "toDateTime" else ""
-    return Sql(text=f"{function}({part.text}{zone})", kind=_CAST_KINDS[function], nullable=part.nullable)
+    typed = Typed(CAST_KINDS.get(function, Kind.BOOLEAN), part.typed.nullable)
+    return Sql(f"{function}({part.text}{zone})", typed)
 
 
 @translates("Array")
 def array(node: Tree, scope: Scope) -> Sql:
     items = expressions(node["exprs"], scope)
-    kinds = {item.kind for item in items}
-    element = kinds.pop() if len(kinds) == 1 else Kind.UNKNOWN
-    return Sql(text=f"[{listed(items)}]", kind=Kind.ARRAY, nullable=False, element=element)
+    return Sql(f"[{listed(items)}]", Typed(Kind.ARRAY, item=common([item.typed for item in items])))
 
 
 @translates("Tuple")
 def tuple_of(node: Tree, scope: Scope) -> Sql:
     items = expressions(node["exprs"], scope)
-    return Sql(text=f"tuple({listed(items)})", kind=Kind.TUPLE, nullable=False)
+    return Sql(f"tuple({listed(items)})", Typed(Kind.TUPLE, parts=tuple(item.typed.named() for item in items)))
 
 
 @translates("Dict")
 def dictionary(node: Tree, scope: Scope) -> Sql:
     """PostHog has no objects in ClickHouse: they travel as tuples with a mark."""
     parts = [expression(part, scope) for pair in node["items"] for part in pair]
-    return Sql(
-        text=f"tuple('__hx_tag', '__hx_obj', {listed(parts)})".replace(", )", ")"), kind=Kind.TUPLE, nullable=False
-    )
+    return Sql(f"tuple('__hx_tag', '__hx_obj', {listed(parts)})".replace(", )", ")"), Typed(Kind.TUPLE))
 
 
 @translates("ArraySlice")
 def array_slice(node: Tree, scope: Scope) -> Sql:
     container = expression(node["array"], scope)
+    typed = Typed(Kind.ARRAY, item=container.typed.item)
     start = expression(node["start_expr"], scope).text if node.get("start_expr") else "1"
     if not node.get("end_expr"):
-        return Sql(text=f"arraySlice({container.text}, {start})", kind=Kind.ARRAY, element=container.element)
+        return Sql(f"arraySlice({container.text}, {start})", typed)
     end = expression(node["end_expr"], scope).text
     length = f"plus(minus({end}, {start}), 1)"
-    return Sql(text=f"arraySlice({container.text}, {start}, {length})", kind=Kind.ARRAY, element=container.element)
+    return Sql(f"arraySlice({container.text}, {start}, {length})", typed)
 
 
 def _truth(printed: str) -> Sql:
-    return Sql(text=printed, kind=Kind.BOOLEAN, nullable=False)
+    return Sql(printed, Typed(Kind.BOOLEAN))
 
 
 def _logical(printed: str, parts: list[Sql]) -> Sql:
-    return Sql(text=printed, kind=Kind.BOOLEAN, nullable=any_nullable(parts))
+    return Sql(printed, Typed(Kind.BOOLEAN, any_nullable(parts)))
 
 
 def _kind_of(value: object) -> Kind:
@@ -179,13 +168,6 @@ def _kind_of(value: object) -> Kind:
     if isinstance(value, int):
         return Kind.INTEGER
     return Kind.FLOAT if isinstance(value, float) else Kind.STRING
-
-
-def _sum_kind(left: Kind, right: Kind) -> Kind:
-    """A date and an interval make a date again; numbers stay what they are."""
-    if Kind.INTERVAL in (left, right) and left is not right:
-        return right if left is Kind.INTERVAL else left
-    return left if left is right and left in (Kind.INTEGER, Kind.FLOAT) else Kind.UNKNOWN
 
 
 def _fold(sign: str, left: object, right: object) -> bool | None:
@@ -205,7 +187,8 @@ def _fold_null(sign: str, both: bool) -> bool:
 def _wrapped(sign: str, left: Sql, right: Sql, scope: Scope) -> str:
     negative = sign in _NEGATIVE
     printed = _printed(sign, left, right)
-    if scope.bare or left.moment or right.moment or not (left.nullable or right.nullable):
+    is_bare = scope.bare or left.typed.is_timestamp or right.typed.is_timestamp
+    if is_bare or not (left.nullable or right.nullable):
         return printed
     if left.is_null or right.is_null:
         other = right if left.is_null else left

@@ -8,16 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.tables import Column, Table
 from endpoints_gitops.local.engine.kinds import Sql
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import QueryRefused, too_large
-from endpoints_gitops.local.engine.tables import Column, Table
 
 LARGEST_TEXT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class TranslationContext:
     """What all parts of one translation share. `taken` are words that no table may be called in the printed SQL."""
 
     tables: Mapping[str, Table]
@@ -65,7 +65,7 @@ class Cte:
 class Scope:
     """`arguments` maps lambda arguments to what they print as. `bare` is set where comparisons are left as they are."""
 
-    world: World
+    context: TranslationContext
     ctes: Mapping[str, Cte] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     aliases: dict[str, Sql] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Scope:
 
     def below(self) -> Scope:
         """The scope of a subquery: it sees the CTEs and nothing else."""
-        return Scope(world=self.world, ctes=self.ctes)
+        return Scope(context=self.context, ctes=self.ctes)
 
 
 type Translate = Callable[[Tree, Scope], Sql]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.tables import Column
+from endpoints_gitops.hogql.types import Typed, common
 from endpoints_gitops.local.engine.expressions import expression, expressions, listed, translates
 from endpoints_gitops.local.engine.fields import as_alias, column_sql
 from endpoints_gitops.local.engine.kinds import Kind, Sql
@@ -15,7 +17,6 @@ from endpoints_gitops.local.engine.naming import column_name
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Cte, Scope, Source, bounded, refuse_if, refuse_unknown
 from endpoints_gitops.local.engine.sources import From, Subquery, ctes_of
-from endpoints_gitops.local.engine.tables import Column
 from endpoints_gitops.local.engine.windows import order, window
 
 DEFAULT_LIMIT: Final = 100
@@ -39,7 +40,7 @@ class Item:
 
     @property
     def column(self) -> Column:
-        return Column(name=self.name, kind=self.sql.kind, nullable=self.sql.nullable, element=self.sql.element)
+        return Column(self.name, replace(self.sql.typed.named(), is_timestamp=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +60,8 @@ def top_query(tree: Tree, scope: Scope) -> Printed:
 def scalar(node: Tree, scope: Scope) -> Sql:
     """A subquery as a value, or as the right side of IN."""
     found = _query(node, scope.below(), names=None, top=False)
-    first = found.items[0].sql
-    return Sql(text=f"({found.text})", kind=first.kind if len(found.items) == 1 else Kind.TUPLE)
+    first = found.items[0].sql.typed
+    return Sql(f"({found.text})", first.as_nullable(None) if len(found.items) == 1 else Typed(Kind.TUPLE, None))
 
 
 @translates("Alias")
@@ -110,17 +111,16 @@ def _shared_ctes(node: Tree, above: Mapping[str, Cte]) -> Mapping[str, Cte]:
 
 
 def _either(arms: list[Printed], place: int) -> Item:
-    """A column of a set: NULL where any arm can be, of a known kind where all agree."""
+    """A column of a set: of the type that its arms share, NULL where any arm can be."""
     item = arms[0].items[place]
-    same = [arm.items[place].sql for arm in arms if place < len(arm.items)]
-    kind = item.sql.kind if all(each.kind is item.sql.kind for each in same) else Kind.UNKNOWN
-    return replace(item, sql=replace(item.sql, kind=kind, nullable=any(each.nullable for each in same), moment=False))
+    typed = common([arm.items[place].sql.typed for arm in arms if place < len(arm.items)])
+    return replace(item, sql=replace(item.sql, typed=typed))
 
 
 def _select(node: Tree, above: Scope, *, names: list[str] | None, top: bool) -> Printed:
     refuse_if(node.get("qualify"), "QUALIFY is not supported in the 'clickhouse' dialect")
     refuse_unknown(node, _KNOWN)
-    scope = Scope(world=above.world, ctes=ctes_of(node, above.ctes))
+    scope = Scope(context=above.context, ctes=ctes_of(node, above.ctes))
     source = From(node.get("select_from"), scope, subquery)
     array_join = _array_join(node, scope)
     items = _renamed([item for each in node["select"] for item in _items(each, scope)], names)
@@ -165,13 +165,14 @@ def _chosen(node: Tree, scope: Scope) -> list[tuple[Source, Column]]:
 
 
 def _every(source: Source) -> list[tuple[Source, Column]]:
-    absent = [name for name, starred in (source.table.absent if source.table else {}).items() if starred]
+    columns = [column for column in source.columns.values() if column.starred is not False]
+    absent = [column.name for column in columns if not column.is_local]
     if absent:
         raise QueryRefused(
             f"'*' of {source.name} has fields that exist in PostHog but not in the local server: {', '.join(absent)}. "
             "Name the ones you need"
         )
-    return [(source, column) for column in source.columns.values() if column.starred]
+    return [(source, column) for column in columns]
 
 
 def _only_source(scope: Scope) -> Source:
@@ -213,7 +214,8 @@ def _array_join(node: Tree, scope: Scope) -> str:
     parts = []
     for each in node["array_join_list"]:
         found, name = expression(each["expr"], scope), str(each["alias"])
-        _name(name, Sql(text=found.text, kind=found.element), scope)
+        item = found.typed.item or Typed(Kind.UNKNOWN, None)
+        _name(name, Sql(found.text, item), scope)
         parts.append(f"{found.text} AS {identifier(name)}")
     word = "LEFT ARRAY JOIN" if node["array_join_op"].startswith("LEFT") else "ARRAY JOIN"
     return f" {word} {', '.join(parts)}"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.tables import NUMBERS, Column, Table
 from endpoints_gitops.local.engine.expressions import expression, expressions, listed
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Cte, Scope, Source, refuse_if, refuse_unknown
-from endpoints_gitops.local.engine.tables import NUMBERS, Column, Table
 
 _JOIN_WORDS: Final = {"INNER", "LEFT", "RIGHT", "FULL", "OUTER", "CROSS", "ANY", "ALL", "SEMI", "ANTI", "ASOF", "JOIN"}
 _PARTS: Final = """
@@ -109,7 +109,7 @@ class From:
         refuse_if(node.get("column_aliases"), f"Table '{name}' does not accept names for its columns")
         if name == NUMBERS.name:
             return self._numbers(arguments), self._named(alias, NUMBERS.columns)
-        table = self._scope.world.tables.get(name)
+        table = self._scope.context.tables.get(name)
         if table is None:
             raise QueryRefused(f"Unknown table `{name}`.")
         refuse_if(arguments is not None, f"Table '{name}' does not accept arguments")
@@ -124,7 +124,7 @@ class From:
 
     def _named(self, name: str, columns: Mapping[str, Column], table: Table | None = None) -> Source:
         printed = name
-        while printed in self._scope.world.taken or printed in self._scope.world.tables:
+        while printed in self._scope.context.taken or printed in self._scope.context.tables:
             printed += "_"
         return Source(name=name, printed=printed, columns=columns, table=table)
 

@@ -13,70 +13,37 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from endpoints_gitops.contract.clickhouse import is_nullable
 from endpoints_gitops.errors import InvalidInput, Problem
+from endpoints_gitops.hogql.tables import TABLES, Column, Table, table
+from endpoints_gitops.hogql.types import Kind
 from endpoints_gitops.local.engine import data_files
-from endpoints_gitops.local.engine.column_types import element_kind, kind_of
+from endpoints_gitops.local.engine.column_types import typed_of
 from endpoints_gitops.local.engine.file_records import FORMATS
-from endpoints_gitops.local.engine.kinds import Kind
 from endpoints_gitops.local.engine.literals import identifier, text
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.session import Session
-from endpoints_gitops.local.engine.tables import ENTRY_PARAMETERS, GROUP_SLOTS, Column, Table, built_in_tables, table
+from endpoints_gitops.local.engine.tables import project_tables
 
-_MOMENT: Final = "DateTime64(6, 'UTC')"
-_TEAM: Final = "team_id Int64 DEFAULT 1"
-
-
-def _kept(name: str) -> str:
-    """A column of events that is one of their properties."""
-    return f"{identifier(name)} String DEFAULT JSONExtractString(properties, {text(name)})"
-
-
-_EVENTS: Final = (
-    "uuid UUID",
-    "event String",
-    "properties String",
-    f"timestamp {_MOMENT}",
-    "distinct_id String",
-    "person_id UUID",
-    f"created_at {_MOMENT} DEFAULT timestamp",
-    "elements_chain String",
-    "elements_chain_href String",
-    *(f"elements_chain_{part} Array(String)" for part in ("texts", "ids", "elements")),
-    _kept("$session_id"),
-    _kept("$window_id"),
-    *(_kept(f"$group_{slot}") for slot in GROUP_SLOTS),
-    "person_mode Enum8('full' = 0, 'propertyless' = 1, 'force_upgrade' = 2)",
-    "event_issue_id Nullable(UUID) DEFAULT toUUIDOrNull(JSONExtractString(properties, '$exception_issue_id'))",
-    _TEAM,
-)
-_PERSONS: Final = (
-    "id UUID",
-    "created_at DateTime64(3, 'UTC')",
-    "properties String",
-    "is_identified Int8",
-    "is_deleted Int8",
-    "version UInt64",
-    _TEAM,
-)
-_GROUPS: Final = (
-    "`index` UInt8",
-    "key String",
-    "created_at DateTime64(3, 'UTC')",
-    "updated_at DateTime64(3, 'UTC')",
-    "properties String",
-    _TEAM,
-)
-_MEMBERS: Final = ("person_id UUID", "cohort_id Int64")
-_LAYOUTS: Final = {
-    "events": (_EVENTS, "toDate(timestamp), event, distinct_id, uuid"),
-    "persons": (_PERSONS, "id"),
-    "groups": (_GROUPS, "`index`, key"),
-    "person_distinct_ids": (("distinct_id String", "person_id UUID"), "distinct_id"),
-    "cohort_people": (_MEMBERS, "cohort_id"),
-    "static_cohort_people": (_MEMBERS, "cohort_id"),
+_TYPES: Final = {
+    Kind.STRING: "String",
+    Kind.JSON: "String",
+    Kind.UUID: "UUID",
+    Kind.INTEGER: "Int64",
+    Kind.DATETIME64: "DateTime64(6, 'UTC')",
 }
+_DEFAULTS: Final = {
+    "team_id": "1",
+    "event_issue_id": "toUUIDOrNull(JSONExtractString(properties, '$exception_issue_id'))",
+}
+_SORTED_BY: Final = {
+    "events": "toDate(timestamp), event, distinct_id, uuid",
+    "persons": "id",
+    "groups": "`index`, key",
+    "person_distinct_ids": "distinct_id",
+    "cohort_people": "cohort_id",
+    "static_cohort_people": "cohort_id",
+}
+"""The tables that are filled; sessions follow from events."""
 _TABLE_OF: Final = {"distinct_ids": "person_distinct_ids"}
 _ROW: Final = re.compile(r"\(at row (\d+)\)")
 _NOISE: Final = re.compile(r"While|: While|In file/uri|\(in file|: \(at row|\(at row|Could not print|Buffer has gone")
@@ -87,6 +54,7 @@ _SHAPES: Final = {
 }
 """How JSON is written that makes PostHog take a property for more than text."""
 _AI_ID: Final = re.compile(r"\$ai_.*_id")
+_OF_URL: Final = {"current_url": "{}", "pathname": "path({})", "hostname": "domain({})"}
 _URL: Final = "JSONExtractString(properties, '$current_url')"
 
 
@@ -96,15 +64,39 @@ def stored_tables(
     """Fill a session's database; the tables that queries can read. Raises InvalidInput for files that are wrong."""
     reading = partial(_rows_of_parquet, session)
     given = data_files.read(files, sample=sample, rows_of_parquet=reading) if files else data_files.Given()
-    for name, (columns, order) in _LAYOUTS.items():
-        session.execute(f"CREATE TABLE {name} ({', '.join(columns)}) ENGINE = MergeTree ORDER BY ({order})")
+    for name, order in _SORTED_BY.items():
+        columns = ", ".join(_declared(name, column) for column in _stored_columns(name))
+        session.execute(f"CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY ({order})")
     for name in ("events", "persons", "distinct_ids"):
         insert(session, _TABLE_OF.get(name, name), getattr(given, name))
     group_types = _fill_sample(session, now) if sample else {}
     session.execute(_sessions())
     others = [_other_table(session, path) for path in given.others]
     types = {name: _property_types(session, name) for name in ("events", "persons", "groups")}
-    return built_in_tables(group_types, types) | {each.name: each for each in others}
+    return project_tables(group_types, types) | {other.name: other for other in others}
+
+
+def _stored_columns(name: str) -> list[Column]:
+    """The columns of all tables of the catalogue that are kept in one table of ClickHouse."""
+    columns = [column for table in TABLES.values() if table.stored_as == name for column in table.columns.values()]
+    return list({column.name: column for column in columns if column.is_local and column.target is None}.values())
+
+
+def _declared(name: str, column: Column) -> str:
+    """A column of a CREATE TABLE. What an event keeps of its properties has the name of the property."""
+    default = _DEFAULTS.get(column.name)
+    if name == "events" and column.name == "created_at":
+        default = "timestamp"
+    if name == "events" and column.name.startswith("$"):
+        default = f"JSONExtractString(properties, {text(column.name)})"
+    return f"{identifier(column.name)} {_declared_type(column)}" + (f" DEFAULT {default}" if default else "")
+
+
+def _declared_type(column: Column) -> str:
+    typed = column.stored
+    item = typed.item
+    name = column.clickhouse or (f"Array({_TYPES[item.kind]})" if item is not None else _TYPES[typed.kind])
+    return f"Nullable({name})" if typed.nullable else name
 
 
 def insert(session: Session, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -149,11 +141,7 @@ def _other_table(session: Session, path: Path) -> Table:
             session.execute(f"CREATE TABLE {identifier(name)} ENGINE = MergeTree ORDER BY tuple() AS {rows}")
         except QueryRefused as refusal:
             raise InvalidInput((_unreadable(path, refusal),)) from None
-    columns = [
-        Column(name=column, kind=kind_of(written), nullable=is_nullable(written), element=element_kind(written))
-        for column, written in session.columns_of(name)
-    ]
-    return table(name, columns)
+    return table(name, [Column(column, typed_of(written)) for column, written in session.columns_of(name)])
 
 
 def _rows_of_parquet(session: Session, path: Path) -> Iterator[dict[str, Any]]:
@@ -190,11 +178,7 @@ def _sessions() -> str:
     first_url, last_url = f"argMinIf({_URL}, timestamp, {_URL} != '')", f"argMaxIf({_URL}, timestamp, {_URL} != '')"
 
     def of_url(prefix: str, url: str) -> list[str]:
-        return [
-            f"nullIf({url}, '') AS `${prefix}_current_url`",
-            f"nullIf(path({url}), '') AS `${prefix}_pathname`",
-            f"nullIf(domain({url}), '') AS `${prefix}_hostname`",
-        ]
+        return [f"nullIf({of.format(url)}, '') AS `${prefix}_{name}`" for name, of in _OF_URL.items()]
 
     def first(name: str) -> str:
         value = f"JSONExtractString(properties, {text(name)})"
@@ -211,10 +195,8 @@ def _sessions() -> str:
         "length(`$urls`) AS `$num_uniq_urls`",
         *of_url("entry", first_url),
         *of_url("end", last_url),
-        f"{first('$referring_domain')} AS `$entry_referring_domain`",
-        f"{first('$referrer')} AS `$entry_referrer`",
-        *(f"{first(name)} AS {identifier(f'$entry_{name}')}" for name in ENTRY_PARAMETERS),
-        *(f"countIf(event = '${name}') AS `${name}_count`" for name in ("pageview", "autocapture", "screen")),
+        *(f"{first(name)} AS {identifier(column)}" for column, name in _entry_properties()),
+        *(f"countIf(event = {text(name)}) AS {identifier(column)}" for column, name in _counted_events()),
         "dateDiff('second', min(timestamp), max(timestamp)) AS `$session_duration`",
         "`$pageview_count` > 1 OR `$autocapture_count` > 0 OR `$session_duration` >= 10 AS stayed",
         "if(`$pageview_count` = 0, NULL, not(stayed)) AS `$is_bounce`",
@@ -222,3 +204,18 @@ def _sessions() -> str:
     )
     rows = f"SELECT {', '.join(columns)} FROM events WHERE `$session_id` != '' GROUP BY `$session_id`"  # noqa: S608 - ours
     return f"CREATE TABLE sessions ENGINE = MergeTree ORDER BY session_id AS {rows}"
+
+
+def _entry_properties() -> Iterator[tuple[str, str]]:
+    """The columns of sessions that are the first value of a property, with the property."""
+    for column in TABLES["sessions"].columns:
+        name = column.removeprefix("$entry_")
+        if name != column and name not in _OF_URL:
+            yield column, f"${name}" if name.startswith("referr") else name
+
+
+def _counted_events() -> Iterator[tuple[str, str]]:
+    """The columns of sessions that count events, with the event."""
+    for column in TABLES["sessions"].columns:
+        if column.startswith("$") and column.endswith("_count"):
+            yield column, column.removesuffix("_count")

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.tables import Table
 from endpoints_gitops.hogql.tree import nodes
 from endpoints_gitops.local.engine import fields, functions, operators, select, windows
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.scope import Scope, World
+from endpoints_gitops.local.engine.scope import Scope, TranslationContext
 from endpoints_gitops.local.engine.select import MAXIMUM_LIMIT, Printed, top_query
-from endpoints_gitops.local.engine.tables import Table
 
 TRANSLATORS = (fields, functions, operators, select, windows)
 """Imported for what they register: a translator for every kind of node."""
@@ -44,9 +44,9 @@ class Page:
 
 def translate(tree: Tree, tables: Mapping[str, Table], now: datetime | None) -> Printed:
     """The SQL of a tree without placeholders. Raises QueryRefused."""
-    world = World(tables=tables, now=now, taken=frozenset(_taken(tree)))
+    context = TranslationContext(tables=tables, now=now, taken=frozenset(_taken(tree)))
     try:
-        return top_query(tree, Scope(world=world))
+        return top_query(tree, Scope(context=context))
     except RecursionError:
         raise QueryRefused("The query is nested too deeply") from None
 

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from endpoints_gitops.hogql.functions import AGGREGATES, PARAMETRIC, WINDOW, Function
+from endpoints_gitops.hogql.function_types import window_type
+from endpoints_gitops.hogql.functions import AGGREGATES, PARAMETRIC, WINDOW
 from endpoints_gitops.hogql.parser import Tree
-from endpoints_gitops.local.engine.expressions import any_nullable, expression, expressions, listed, translates
-from endpoints_gitops.local.engine.functions import (
-    aggregate_kind,
-    aggregate_nullable,
-    aggregate_text,
-    found_name,
-    refuse_arity,
-)
-from endpoints_gitops.local.engine.kinds import Kind, Sql
+from endpoints_gitops.local.engine.expressions import expression, expressions, listed, translates
+from endpoints_gitops.local.engine.functions import aggregate_text, allowed_name, refuse_arity
+from endpoints_gitops.local.engine.kinds import Sql
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Scope, refuse_if, refuse_unknown
 
-_SHIFTED: Final = {"lag": "lagInFrame", "lead": "leadInFrame"}
 _PARTS: Final = "node start end name exprs args over_expr over_identifier"
 _KNOWN: Final = frozenset(_PARTS.split())
 _WHOLE_FRAME: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
@@ -31,22 +25,18 @@ def window_function(node: Tree, scope: Scope) -> Sql:
     refuse_unknown(node, _KNOWN)
     name = _window_name(str(node["name"]))
     arguments, parameters = (node["args"], node["exprs"]) if node.get("args") else (node["exprs"], [])
-    if name in _SHIFTED:
+    if name in WINDOW and WINDOW[name].clickhouse != name:
         return _shifted(name, arguments, node, scope)
     over = _over(node, scope)
     if name in WINDOW:
         function = WINDOW[name]
         refuse_arity(name, len(arguments))
         values = expressions(arguments, scope)
-        return _result(f"{function.clickhouse}({listed(values)}) OVER {over}", function, values)
+        return _result(name, f"{function.clickhouse}({listed(values)}) OVER {over}", values)
     function = AGGREGATES.get(name) or PARAMETRIC[name]
     refuse_arity(name, len(arguments))
     printed, values = aggregate_text(function, {**node, "params": parameters}, arguments, scope)
-    return Sql(
-        text=f"{printed} OVER {over}",
-        kind=aggregate_kind(function, values),
-        nullable=aggregate_nullable(function, values),
-    )
+    return _result(name, f"{printed} OVER {over}", values)
 
 
 def window(node: Tree, scope: Scope) -> str:
@@ -78,15 +68,14 @@ def _fill(node: Tree, scope: Scope) -> str:
 def _window_name(name: str) -> str:
     if name in WINDOW:
         return name
-    found = found_name(name)
-    if found not in AGGREGATES and found not in PARAMETRIC:
-        raise QueryRefused(f"Function '{found}' cannot be used with OVER")
-    return found
+    known = allowed_name(name)
+    if known not in AGGREGATES and known not in PARAMETRIC:
+        raise QueryRefused(f"Function '{known}' cannot be used with OVER")
+    return known
 
 
-def _result(printed: str, function: Function, values: list[Sql]) -> Sql:
-    kind = function.kind if function.kind is not None else values[0].kind if values else Kind.UNKNOWN
-    return Sql(text=printed, kind=kind, nullable=any_nullable(values))
+def _result(name: str, printed: str, values: list[Sql]) -> Sql:
+    return Sql(printed, window_type(name, [value.typed for value in values]))
 
 
 def _shifted(name: str, arguments: list[Tree], node: Tree, scope: Scope) -> Sql:
@@ -98,7 +87,8 @@ def _shifted(name: str, arguments: list[Tree], node: Tree, scope: Scope) -> Sql:
     else:
         inner = window({**node["over_expr"], "frame_method": None}, scope)
         over = f"({inner} {_WHOLE_FRAME})" if inner else f"({_WHOLE_FRAME})"
-    return Sql(text=f"{_SHIFTED[name]}({values}) OVER {over}", kind=first.kind)
+    typed = window_type(name, [value.typed for value in (first, *others)])
+    return Sql(f"{WINDOW[name].clickhouse}({values}) OVER {over}", typed)
 
 
 def _over(node: Tree, scope: Scope) -> str:

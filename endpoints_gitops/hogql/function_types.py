@@ -1,4 +1,4 @@
-"""Functions whose result depends on more than the table says: arithmetic, branches, moments, arrays."""
+"""The types of calls: what a function of the catalogue returns for arguments of given types (docs/server.md#hogql)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from endpoints_gitops.hogql.functions import AGGREGATES, FUNCTIONS, PARAMETRIC, WINDOW, Function, Result, known_name
 from endpoints_gitops.hogql.types import (
     INTEGER,
     NULL,
@@ -22,27 +23,24 @@ from endpoints_gitops.hogql.types import (
     unknown,
 )
 
-type Give = Callable[[list[Typed]], Typed]
+type Rule = Callable[[list[Typed]], Typed]
 
-_COMPARISONS: Final = (
-    *("equals", "notEquals", "less", "greater", "lessOrEquals", "greaterOrEquals"),
-    *("like", "ilike", "notLike", "notILike"),
-)
+_UNITS: Final = ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
 _DATE_UNITS: Final = ("day", "week", "month", "quarter", "year")
 _ROUGH_UNITS: Final = ("week", "month", "quarter", "year")
 
 
 def _plus(arguments: list[Typed]) -> Typed:
-    """Numbers stay numbers; a moment and an interval or a number of days or seconds make a moment."""
+    """Numbers stay numbers; a time and an interval, or a time and a number of days or seconds, make a time."""
     left, right = arguments[0], arguments[-1]
     nullable = any_nullable(arguments)
     if left.kind in NUMBERS and right.kind in NUMBERS:
         return Typed(_number(left.kind, right.kind), nullable)
     if NULL.kind in (left.kind, right.kind):
         return Typed(Kind.NOTHING, nullable=True)
-    moment, other = (left, right) if left.kind in TIMES else (right, left)
-    if moment.kind in TIMES and other.kind in (Kind.INTERVAL, Kind.INTEGER):
-        return Typed(_moved(moment.kind, other), nullable)
+    time, other = (left, right) if left.kind in TIMES else (right, left)
+    if time.kind in TIMES and other.kind in (Kind.INTERVAL, Kind.INTEGER):
+        return Typed(_moved(time.kind, other), nullable)
     if left.kind is Kind.INTERVAL and right.kind is Kind.INTERVAL:
         return unknown("intervals have no type in JSON")
     return unknown(first_reason(arguments) or f"what {left.kind} and {right.kind} make together is not known")
@@ -56,7 +54,7 @@ def _minus(arguments: list[Typed]) -> Typed:
             return Typed(Kind.INTEGER, any_nullable(arguments))
         if kinds == {Kind.DATETIME64}:
             return Typed(Kind.DECIMAL, any_nullable(arguments))
-        return unknown("the difference of different kinds of moments is not known")
+        return unknown("the difference of different kinds of times is not known")
     return _plus(arguments)
 
 
@@ -70,8 +68,8 @@ def _multiply(arguments: list[Typed]) -> Typed:
 
 
 def _whole(arguments: list[Typed]) -> Typed:
-    found = _multiply(arguments)
-    return Typed(Kind.INTEGER, found.nullable) if found.kind in NUMBERS else found
+    product = _multiply(arguments)
+    return Typed(Kind.INTEGER, product.nullable) if product.kind in NUMBERS else product
 
 
 def _divide(arguments: list[Typed]) -> Typed:
@@ -89,10 +87,10 @@ def _number(left: Kind, right: Kind) -> Kind:
     return Kind.DECIMAL if Kind.DECIMAL in kinds else Kind.INTEGER
 
 
-def _moved(moment: Kind, by: Typed) -> Kind:
-    """A date that is moved by less than a day becomes a moment."""
+def _moved(time: Kind, by: Typed) -> Kind:
+    """A date that is moved by less than a day becomes a datetime."""
     is_fine = by.kind is Kind.INTERVAL and by.constant not in _DATE_UNITS
-    return Kind.DATETIME if moment is Kind.DATE and is_fine else moment
+    return Kind.DATETIME if time is Kind.DATE and is_fine else time
 
 
 def _branches(arguments: list[Typed]) -> Typed:
@@ -104,26 +102,26 @@ def _branches(arguments: list[Typed]) -> Typed:
 
 def _coalesce(arguments: list[Typed]) -> Typed:
     """What comes after the first value that is never NULL does not count."""
-    certain = next((place for place, each in enumerate(arguments) if each.nullable is False), len(arguments))
+    certain = next((index for index, value in enumerate(arguments) if value.nullable is False), len(arguments))
     counted = arguments[: certain + 1]
     return common(counted).as_nullable(all_nullable(counted))
 
 
 def _case(arguments: list[Typed]) -> Typed:
-    found = common([*arguments[2:-1:2], arguments[-1]])
-    return found.as_nullable(found.nullable or None)
+    result = common([*arguments[2:-1:2], arguments[-1]])
+    return result.as_nullable(result.nullable or None)
 
 
 def _extreme(arguments: list[Typed]) -> Typed:
     """Of truth values it is a number; beside NULL alone one stays what it is."""
-    found = common(arguments)
+    result = common(arguments)
     is_compared = all(argument.kind is Kind.BOOLEAN for argument in arguments)
-    return replace(found, kind=Kind.INTEGER) if is_compared else found
+    return replace(result, kind=Kind.INTEGER) if is_compared else result
 
 
-def _unless_null(give: Give) -> Give:
+def _unless_null(rule: Rule) -> Rule:
     """NULL makes NULL, which has no type."""
-    return lambda arguments: NULL if any(each.kind is Kind.NOTHING for each in arguments) else give(arguments)
+    return lambda arguments: NULL if any(value.kind is Kind.NOTHING for value in arguments) else rule(arguments)
 
 
 def logic_type(arguments: list[Typed]) -> Typed:
@@ -181,8 +179,8 @@ def _trunc(arguments: list[Typed]) -> Typed:
     return Typed(Kind.DATE if unit in _ROUGH_UNITS else Kind.DATETIME, any_nullable(arguments[1:2]))
 
 
-def _unless_array_null(give: Give) -> Give:
-    return lambda arguments: NULL if arguments[0].kind is Kind.NOTHING else give(arguments)
+def _unless_array_null(rule: Rule) -> Rule:
+    return lambda arguments: NULL if arguments[0].kind is Kind.NOTHING else rule(arguments)
 
 
 def _start_of_interval(arguments: list[Typed]) -> Typed:
@@ -192,15 +190,15 @@ def _start_of_interval(arguments: list[Typed]) -> Typed:
     return Typed(Kind.DATE if interval.constant in _ROUGH_UNITS else Kind.DATETIME, any_nullable(arguments))
 
 
-def _added(unit: str) -> Give:
-    def give(arguments: list[Typed]) -> Typed:
+def _added(unit: str) -> Rule:
+    def rule(arguments: list[Typed]) -> Typed:
         value = arguments[0]
         if value.kind not in TIMES:
             return odd(value)
         interval = Typed(Kind.INTERVAL, constant=unit)
         return Typed(_moved(value.kind, interval), any_nullable(arguments))
 
-    return give
+    return rule
 
 
 def _date_add(arguments: list[Typed]) -> Typed:
@@ -216,19 +214,19 @@ def _array(arguments: list[Typed]) -> Typed:
 
 
 def _tuple(arguments: list[Typed]) -> Typed:
-    return Typed(Kind.TUPLE, parts=tuple(each.named() for each in arguments))
+    return Typed(Kind.TUPLE, parts=tuple(value.named() for value in arguments))
 
 
 def _element(arguments: list[Typed]) -> Typed:
     if len(arguments) < 2 or arguments[1].kind in (Kind.ARRAY, Kind.UNKNOWN, Kind.TUPLE):
         return unknown(first_reason(arguments) or "what is looked up in the array is not known")
-    found = _item(arguments)
-    is_nested = found.kind in (Kind.ARRAY, Kind.TUPLE)
-    return found.as_nullable(False if is_nested else any_nullable([found, arguments[1]]))
+    item = _item(arguments)
+    is_nested = item.kind in (Kind.ARRAY, Kind.TUPLE)
+    return item.as_nullable(False if is_nested else any_nullable([item, arguments[1]]))
 
 
 def _item(arguments: list[Typed]) -> Typed:
-    array = next((each for each in arguments if each.kind is Kind.ARRAY), None)
+    array = next((value for value in arguments if value.kind is Kind.ARRAY), None)
     if array is None or array.item is None:
         return unknown(first_reason(arguments) or "what the items of the array are is not known")
     return array.item
@@ -274,53 +272,160 @@ def _array_sum(arguments: list[Typed]) -> Typed:
     return Typed(item.kind) if item.kind in (Kind.INTEGER, Kind.FLOAT) else odd(item)
 
 
-def _intervals() -> dict[str, Give]:
-    units = ("Second", "Minute", "Hour", "Day", "Week", "Month", "Quarter", "Year")
-    return {f"toInterval{unit}": _interval(unit.lower()) for unit in units}
-
-
-def _interval(unit: str) -> Give:
+def _interval(unit: str) -> Rule:
     return lambda arguments: Typed(
         Kind.INTERVAL, any_nullable(arguments), "an interval has no type in JSON", constant=unit
     )
 
 
-def _moves() -> dict[str, Give]:
-    units = ("Years", "Quarters", "Months", "Weeks", "Days", "Hours", "Minutes", "Seconds")
-    return {f"{verb}{unit}": _unless_null(_added(unit.lower()[:-1])) for verb in ("add", "subtract") for unit in units}
+def _number_of(first: Typed) -> Typed:
+    return Typed(Kind.INTEGER) if first.kind is Kind.BOOLEAN else first
 
 
-SPECIAL: Final[dict[str, Give]] = {
-    **_intervals(),
-    **_moves(),
-    **dict.fromkeys(("if", "multiIf"), _branches),
-    **dict.fromkeys(("coalesce", "ifNull"), _coalesce),
-    **dict.fromkeys(("least", "greatest"), _extreme),
-    **dict.fromkeys(("and", "or", "not"), logic_type),
-    **dict.fromkeys(_COMPARISONS, comparison_type),
-    **dict.fromkeys(("toDate", "to_date"), _unless_null(_to_date)),
-    **dict.fromkeys(("dateTrunc", "date_trunc"), _unless_null(_trunc)),
-    **dict.fromkeys(("dateAdd", "date_add", "dateSub", "date_subtract", "timeStampAdd", "timeStampSub"), _date_add),
-    **dict.fromkeys(("arrayFirst", "arrayLast"), _unless_null(_item)),
-    "arrayJoin": _item,
-    "reverse": _unless_null(_reversed),
-    **dict.fromkeys(("modulo", "moduloOrZero", "positiveModulo"), _multiply),
-    **dict.fromkeys(("intDiv", "intDivOrZero"), _whole),
-    "arrayElement": _unless_null(_element),
-    "plus": _plus,
-    "minus": _minus,
-    "multiply": _multiply,
-    "divide": _divide,
-    "_caseWithExpression": _case,
-    "toDateTime": _unless_null(_to_datetime),
-    "toTimeZone": _same_moment,
-    "toStartOfInterval": _unless_null(_start_of_interval),
-    "xor": _unless_null(logic_type),
+def _sum(first: Typed) -> Typed:
+    return _number_of(first) if first.kind in NUMBERS else odd(first)
+
+
+def _average(first: Typed) -> Typed:
+    if first.kind in TIMES:
+        return first
+    return Typed(Kind.FLOAT) if first.kind in NUMBERS else odd(first)
+
+
+def _quantile(first: Typed) -> Typed:
+    return first if first.kind is Kind.DECIMAL else _average(first)
+
+
+RULES: Final[dict[str, Rule]] = {
+    **{f"interval_{unit}": _interval(unit) for unit in _UNITS},
+    **{f"moved_{unit}": _unless_null(_added(unit)) for unit in _UNITS},
     "array": _array,
-    "tuple": _tuple,
-    "arrayFilter": _unless_null(_filtered),
-    "arraySum": _array_sum,
-    **dict.fromkeys(("arrayPushBack", "arrayPushFront"), _unless_array_null(_pushed)),
-    "arrayDistinct": _unless_null(_distinct),
+    "array_sum": _array_sum,
+    "branches": _branches,
+    "case": _case,
+    "coalesce": _coalesce,
+    "comparison": comparison_type,
+    "date_of": _unless_null(_to_date),
+    "datetime_of": _unless_null(_to_datetime),
+    "distinct": _unless_null(_distinct),
+    "divide": _divide,
+    "element": _unless_null(_element),
+    "exclusive": _unless_null(logic_type),
+    "extreme": _extreme,
+    "filtered": _unless_null(_filtered),
+    "item": _item,
+    "logic": logic_type,
+    "minus": _minus,
+    "moved": _date_add,
+    "multiply": _multiply,
+    "plus": _plus,
+    "pushed": _unless_array_null(_pushed),
     "range": _unless_null(_range),
+    "reversed": _unless_null(_reversed),
+    "same_moment": _same_moment,
+    "some_item": _unless_null(_item),
+    "start_of_interval": _unless_null(_start_of_interval),
+    "trunc": _unless_null(_trunc),
+    "tuple_of": _tuple,
+    "whole": _whole,
 }
+"""Rules that see all arguments, and decide about NULL themselves."""
+RULES_OF_FIRST: Final[dict[str, Callable[[Typed], Typed]]] = {
+    "average": _average,
+    "number": _number_of,
+    "quantile": _quantile,
+    "same": lambda first: first,
+    "sum": _sum,
+}
+"""Rules that see the first argument alone, or its item in `[rule]`."""
+
+_ARGUMENTS_OF_SUFFIX: Final = {"If": 1, "OrNull": 0, "OrDefault": 0}
+
+
+def call_type(name: str, arguments: list[Typed]) -> Typed:
+    """The type of `name(arguments)`; unknown, with the reason, where the catalogue does not say it."""
+    known = known_name(name)
+    if known in FUNCTIONS:
+        return _function_type(FUNCTIONS[known], arguments)
+    aggregation = _aggregation(known)
+    return _suffixed_type(known, arguments) if aggregation is None else _aggregation_type(aggregation, arguments)
+
+
+def window_type(name: str, arguments: list[Typed]) -> Typed:
+    """The type of `name(arguments) OVER (…)`."""
+    if name in WINDOW:
+        return _result_type(WINDOW[name], arguments)
+    return call_type(name, arguments)
+
+
+def _function_type(function: Function, arguments: list[Typed]) -> Typed:
+    rule = RULES.get(function.result.rule)
+    if rule is not None:
+        return rule(arguments) if arguments else nothing_given(function.name)
+    return NULL if _is_null(function, arguments) else _result_type(function, arguments)
+
+
+def _is_null(function: Function, arguments: list[Typed]) -> bool:
+    """The constant NULL makes NULL, which has no type, of any function that has no type of its own for it."""
+    if "takes_null" in function.marks or _is_unknown(function.result):
+        return False
+    counted = arguments[:1] if "takes_null_items" in function.marks else arguments
+    return any(argument.kind is Kind.NOTHING for argument in counted)
+
+
+def _is_unknown(result: Result) -> bool:
+    return result.kind is Kind.UNKNOWN and not result.is_array
+
+
+def _aggregation(name: str) -> Function | None:
+    """The aggregation itself; None for one with suffixes, and for whatever is none."""
+    function = AGGREGATES.get(name) or PARAMETRIC.get(name)
+    return None if function is None or _is_unknown(function.result) else function
+
+
+def _aggregation_type(function: Function, arguments: list[Typed]) -> Typed:
+    """Counting takes NULL; any other aggregation of the constant NULL is NULL."""
+    counts = function.result.nullable is False and not function.result.is_array
+    is_null = not counts and any(argument.kind is Kind.NOTHING for argument in arguments)
+    return NULL if is_null else _result_type(function, arguments)
+
+
+def _suffixed_type(name: str, arguments: list[Typed]) -> Typed:
+    """The type of an aggregation with a suffix, such as sumIf: that of sum, without the arguments of the suffix."""
+    for suffix, more in _ARGUMENTS_OF_SUFFIX.items():
+        base = _aggregation(known_name(name.removesuffix(suffix))) if name.endswith(suffix) else None
+        if base is None or len(arguments) < more:
+            continue
+        result = _aggregation_type(base, arguments[: len(arguments) - more])
+        return result.as_nullable(_or_null(result, arguments)) if suffix == "OrNull" else result
+    return unknown(f"what {name} gives is not known here")
+
+
+def _or_null(result: Typed, arguments: list[Typed]) -> bool | None:
+    if any(value.kind is Kind.NOTHING for value in arguments):
+        return None
+    return None if result.kind is Kind.TUPLE else result.kind is not Kind.ARRAY
+
+
+def _result_type(function: Function, arguments: list[Typed]) -> Typed:
+    result = function.result
+    if _is_unknown(result):
+        return unknown(f"what {function.name} gives is not known here")
+    nullable = any_nullable(arguments) if result.nullable is None else result.nullable
+    if result.kind is not None:
+        why = "what the items of the array are is not known" if result.kind is Kind.UNKNOWN else None
+        typed = Typed(result.kind, nullable, why)
+    else:
+        typed = _type_by_first(result, arguments, nullable)
+    return Typed(Kind.ARRAY, nullable, typed.why, typed) if result.is_array else typed
+
+
+def _type_by_first(result: Result, arguments: list[Typed], nullable: bool | None) -> Typed:
+    if not arguments:
+        return unknown("the function needs an argument")
+    typed = RULES_OF_FIRST[result.rule](arguments[0])
+    if result.is_array:
+        return typed.as_nullable(False)
+    if typed.kind is Kind.TUPLE:
+        return typed.as_nullable(None if nullable else False)  # newer versions of ClickHouse have nullable tuples
+    return typed.as_nullable(False if typed.kind is Kind.ARRAY else nullable)
