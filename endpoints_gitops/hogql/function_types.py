@@ -299,7 +299,7 @@ def _quantile(first: Typed) -> Typed:
 RULES: Final[dict[str, Rule]] = {
     **{f"interval_{unit}": _interval(unit) for unit in _UNITS},
     **{f"moved_{unit}": _unless_null(_added(unit)) for unit in _UNITS},
-    "array": _array,
+    "array_of": _array,
     "array_sum": _array_sum,
     "branches": _branches,
     "case": _case,

@@ -75,7 +75,7 @@ toDecimal=@decimal: 2 decimal? takes_null
 toUUIDOrDefault: 2 uuid
 toIntOrZero=toInt64OrZero: 1 integer of_text
 toFloatOrZero=toFloat64OrZero: 1 float of_text
-toFloatOrDefault=toFloat64OrDefault: 1-2 float of_text
+toFloatOrDefault=toFloat64OrDefault: 1-2 unknown of_text
 _toInt8=toInt8 _toInt16=toInt16 _toInt32=toInt32 _toInt64=toInt64: 1 integer
 _toUInt8=toUInt8 _toUInt16=toUInt16 _toUInt32=toUInt32 _toUInt64=toUInt64 _toUInt128=toUInt128: 1 integer
 _toDate=toDate: 1 date
@@ -97,7 +97,7 @@ toStartOfWeek=@week: 1-2 date bucket
 toStartOfInterval: 2-3 start_of_interval bucket
 dateTrunc=@trunc date_trunc=@trunc: 2-3 trunc bucket
 toLastDayOfWeek: 1-2 date
-toTime: 1 datetime
+toTime: 1
 timeSlot: 1 datetime bucket
 timeSlots: 2-3 [unknown]!
 monthName: 1 string bucket
@@ -180,7 +180,7 @@ length: 1 integer
 reverse: 1 reversed
 md5=hex(MD5({0})): 1 string
 
-array: 0+ array
+array: 0+ array_of
 range: 1-3 range
 arrayConcat: 2+ [unknown]!
 arrayElement: 2 element
