@@ -10,7 +10,7 @@ from endpoints_gitops.consumer.checking import HOGQL
 from endpoints_gitops.consumer.pinned import Call, is_whole, paged_query
 from endpoints_gitops.consumer.sending import mistake_of
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.hogql.pages import KeysetRefused, keyset
+from endpoints_gitops.hogql.paging import KeysetRefused, keyset
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Pin, PinnedVariable
 

@@ -29,7 +29,7 @@ from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.model.pin import Pin, Use
 
 if TYPE_CHECKING:
-    from endpoints_gitops.hogql.pages import Paged
+    from endpoints_gitops.hogql.paging import Paged
 
 type Strictness = Literal["strict", "warn", "off"]
 type Refresh = Literal["cache", "force", "direct"]
@@ -269,6 +269,6 @@ def _folder() -> str:
 
 def paged_query(pin: Pin) -> Paged:
     """What matters of the pinned query to who reads it page by page."""
-    from endpoints_gitops.hogql.pages import paged
+    from endpoints_gitops.hogql.paging import paged
 
     return paged(str(pin.query.get("query") or "") if pin.kind == HOGQL else None)

@@ -14,11 +14,11 @@ from typing import Final, Literal
 
 from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.eligibility import reason
-from endpoints_gitops.hogql.insight_shape import insight_shape
+from endpoints_gitops.hogql.insight_changes import insight_shape
 from endpoints_gitops.hogql.locations import offset_of
+from endpoints_gitops.hogql.paging import QueryShape, shape
 from endpoints_gitops.hogql.parser import ParseFailure, parse
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.shape import QueryShape, shape
 from endpoints_gitops.model.definition import QUERY_KEYS, Deprecation, LoadedDefinition
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
 

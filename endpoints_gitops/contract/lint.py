@@ -13,11 +13,11 @@ from endpoints_gitops.contract.rules.hygiene import mismatches
 from endpoints_gitops.contract.rules.request import scopes, unproven
 from endpoints_gitops.contract.rules.serving import breakdown_limit_hits, refused, table_hits
 from endpoints_gitops.errors import Problem
-from endpoints_gitops.hogql.insight_shape import moving_dates
+from endpoints_gitops.hogql.columns import UntypedProperty
+from endpoints_gitops.hogql.insight_changes import moving_dates
 from endpoints_gitops.hogql.locations import offset_of_call
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.hogql.refusals import RefusalKind, refusals
-from endpoints_gitops.hogql.scope import UntypedProperty
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Severity, in_order
 

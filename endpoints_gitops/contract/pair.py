@@ -10,9 +10,9 @@ from typing import Final
 from endpoints_gitops.contract.context import Context
 from endpoints_gitops.contract.contract import HOGQL, Contract, ContractColumn, ContractVariable, Input, Stability
 from endpoints_gitops.hogql.canonical import canonical_query
-from endpoints_gitops.hogql.changes import ChangeKind, QueryChange
 from endpoints_gitops.hogql.parser import ParseFailure
-from endpoints_gitops.hogql.usage import operators
+from endpoints_gitops.hogql.query_changes import ChangeKind, QueryChange
+from endpoints_gitops.hogql.variables import operators
 from endpoints_gitops.model.finding import Scope
 from endpoints_gitops.model.json import Json, canonical
 
@@ -97,7 +97,7 @@ class Pair:
         """What changed in meaning between two HogQL texts."""
         if not self.is_rows:
             return ()
-        from endpoints_gitops.hogql.change import changes
+        from endpoints_gitops.hogql.query_changes import changes
 
         return changes(self.before.sql or "", self.after.sql or "")
 

@@ -7,13 +7,481 @@ has is written out and still reported, as it follows the table and not the query
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any, Final
 
-from endpoints_gitops.hogql.parser import ParseFailure, parse
-from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.query_columns import Found, FoundColumn, query_columns
-from endpoints_gitops.hogql.scope import Scope
+from endpoints_gitops.hogql.column_names import expression_name, field_name
+from endpoints_gitops.hogql.function_types import call_type, comparison_type, logic_type, window_type
+from endpoints_gitops.hogql.functions import ARITHMETIC, CAST_KINDS, CASTS
+from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
+from endpoints_gitops.hogql.printer import UnboundVariable, readable
+from endpoints_gitops.hogql.syntax_tree import fold
+from endpoints_gitops.hogql.tables import TABLES, Column, Table
+from endpoints_gitops.hogql.types import (
+    FLOAT,
+    INTEGER,
+    NULL,
+    STRING,
+    Kind,
+    Typed,
+    any_nullable,
+    common,
+    unknown,
+)
+
+_AI_IDS: Final = ("$ai_", "_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Something in FROM. `why` is set where its columns are not known, or not all of them."""
+
+    columns: Mapping[str, Column]
+    table: Table | None = None
+    why: str | None = None
+
+
+@dataclass(slots=True)
+class Scope:
+    """`ctes` are the tables of WITH, `values` its single values. `depth` counts the queries around this one."""
+
+    ctes: Mapping[str, Source] = field(default_factory=dict)
+    values: Mapping[str, Typed] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
+    aliases: dict[str, Typed] = field(default_factory=dict)
+    depth: int = 0
+
+    def below(self) -> Scope:
+        """The scope of a subquery: it sees the CTEs and nothing else."""
+        return Scope(self.ctes, self.values, depth=self.depth + 1)
+
+
+class UntypedProperty(str):
+    """Why a type is unknown: it is computed from a property whose type only the project knows.
+
+    A kind of text, so that it stays what it is wherever the reason of an expression is that of its part.
+    """
+
+    __slots__ = ()
+
+
+def resolve(chain: list[str], scope: Scope) -> Typed:
+    """What a field is: in the order in which the server looks for it."""
+    head, *rest = chain
+    if rest and head in scope.sources:
+        return _walk(scope.sources[head], rest)
+    if head in scope.aliases:
+        return _inside(scope.aliases[head], rest)
+    holders = [source for source in scope.sources.values() if _has(source, head)]
+    if len(holders) == 1:
+        return _walk(holders[0], chain)
+    if holders:
+        return unknown(f"{head} is a column of several tables")
+    if head in scope.values:
+        return _inside(scope.values[head], rest)
+    open_end = next((source.why for source in scope.sources.values() if source.why), None)
+    return unknown(open_end or f"nothing in the query is called {head}")
+
+
+def property_of(keys: tuple[str, ...]) -> Typed:
+    """What is stored under the keys: text, unless the project defines the property otherwise."""
+    if len(keys) > 1 or (keys[0].startswith(_AI_IDS[0]) and keys[0].endswith(_AI_IDS[1])):
+        return Typed(STRING.kind, nullable=True, keys=keys)
+    why = UntypedProperty(f"the type of the property {keys[0]} is what the project defines it to be")
+    return Typed(Kind.UNKNOWN, nullable=True, why=why, keys=keys)
+
+
+def _has(source: Source, name: str) -> bool:
+    return name in source.columns or (source.table is not None and name in source.table.relations)
+
+
+def _walk(source: Source, names: list[str]) -> Typed:
+    """Through the rows of other tables that belong to a row, to a column."""
+    name, *rest = names
+    if name in source.columns:
+        return _inside(source.columns[name].typed, rest)
+    relation = source.table.relations.get(name) if source.table else None
+    if relation and rest:
+        related = TABLES[relation.table]
+        return _walk(Source(related.columns_by(relation), related), rest)
+    return unknown(source.why or f"nothing in the query is called {'.'.join(names)}")
+
+
+def _inside(value: Typed, keys: list[str]) -> Typed:
+    if not keys:
+        return value
+    if value.keys is None:
+        return unknown(value.why or f"what stands under {'.'.join(keys)} is not known")
+    return property_of((*value.keys, *keys))
+
+
+type TypeOfQuery = Callable[[Tree, Scope], Typed]
+type _Give = Callable[[dict[str, Any], Scope], Typed]
+
+_WHOLE: Final = ("SelectQuery", "SelectSetQuery", "Lambda", "Placeholder")
+
+
+def expression_type(node: Tree, scope: Scope, of_query: TypeOfQuery) -> Typed:
+    """`of_query` gives the type of a subquery that stands as a value."""
+
+    def combine(part: dict[str, Any]) -> Any:  # noqa: ANN401 - a Typed; dicts that are no node stay what they are
+        kind = part.get("node")
+        if not isinstance(kind, str):
+            return part
+        if kind in ("SelectQuery", "SelectSetQuery"):
+            return of_query(part, scope)
+        give = _GIVES.get(kind)
+        found = give(part, scope) if give else unknown(f"what {kind} gives is not known here")
+        return replace(found, is_null_unseen=True) if found.nullable is not False and _hides_null(part) else found
+
+    found: Typed = fold(node, combine, whole=_WHOLE)
+    return found
+
+
+def _hides_null(part: dict[str, Any]) -> bool:
+    """Whether something that it is made of can be NULL without the server knowing."""
+    values = (each for value in part.values() for each in (value if isinstance(value, list) else (value,)))
+    return any(isinstance(each, Typed) and each.is_null_unseen for each in values)
+
+
+def _constant(node: dict[str, Any], _scope: Scope) -> Typed:
+    value = node.get("value")
+    if node.get("value_type") == "number" and isinstance(value, str):
+        return INTEGER if value.lstrip("-").isdigit() else FLOAT
+    if value is None:
+        return NULL
+    if isinstance(value, bool | int):
+        return Typed(Kind.INTEGER, constant=value)
+    return FLOAT if isinstance(value, float) else Typed(Kind.STRING, constant=value)
+
+
+def _field(node: dict[str, Any], scope: Scope) -> Typed:
+    return resolve([str(part) for part in node["chain"]], scope)
+
+
+def _placeholder(node: dict[str, Any], _scope: Scope) -> Typed:
+    """The server finds types with '' in place of every variable."""
+    chain = [str(part) for part in (node["expr"].get("chain") or [])]
+    of = f"the variable {chain[1]}" if len(chain) > 1 and chain[0] == "variables" else "a placeholder"
+    return Typed(Kind.STRING, None, f"it is what {of} is given")
+
+
+def _alias(node: dict[str, Any], scope: Scope) -> Typed:
+    value: Typed = node["expr"]
+    scope.aliases[str(node["alias"])] = value.named()
+    return value
+
+
+def _call(node: dict[str, Any], _scope: Scope) -> Typed:
+    arguments = [each for each in node.get("args") or () if isinstance(each, Typed)]
+    return call_type(str(node["name"]), arguments)
+
+
+def _window(node: dict[str, Any], _scope: Scope) -> Typed:
+    arguments = node["args"] if node.get("args") else node.get("exprs") or []
+    return window_type(str(node["name"]), arguments)
+
+
+def _comparison(node: dict[str, Any], _scope: Scope) -> Typed:
+    if node["op"] in ("in", "not in", "in cohort", "not in cohort"):
+        return INTEGER
+    return comparison_type([node["left"], node["right"]])
+
+
+def _between(node: dict[str, Any], _scope: Scope) -> Typed:
+    """Of a timestamp as it is; anything else knows two values only."""
+    parts = [node["expr"], node["low"], node["high"]]
+    return comparison_type(parts) if parts[0].is_timestamp or _hides_null(node) else INTEGER
+
+
+def _logic(node: dict[str, Any], _scope: Scope) -> Typed:
+    return logic_type(node["exprs"] if "exprs" in node else [node["expr"]])
+
+
+def _arithmetic(node: dict[str, Any], _scope: Scope) -> Typed:
+    return call_type(ARITHMETIC[node["op"]], [node["left"], node["right"]])
+
+
+def _cast(node: dict[str, Any], _scope: Scope) -> Typed:
+    value, kind = node["expr"], CAST_KINDS.get(CASTS.get(node["type_name"], ""))
+    if kind is None:
+        return unknown(f"the server has no cast to {node['type_name']}")
+    if value.kind is Kind.NOTHING:
+        return NULL
+    return Typed(kind, value.nullable)
+
+
+def _array(node: dict[str, Any], _scope: Scope) -> Typed:
+    return Typed(Kind.ARRAY, item=common(node["exprs"]))
+
+
+def _tuple(node: dict[str, Any], _scope: Scope) -> Typed:
+    return Typed(Kind.TUPLE, parts=tuple(each.named() for each in node["exprs"]))
+
+
+def _dictionary(_node: dict[str, Any], _scope: Scope) -> Typed:
+    return Typed(Kind.TUPLE)
+
+
+def _array_access(node: dict[str, Any], _scope: Scope) -> Typed:
+    container, key = node["array"], node["property"]
+    if container.keys is not None and key.constant is not None:
+        return property_of((*container.keys, str(key.constant)))
+    if container.kind is Kind.ARRAY and container.item is not None:
+        item: Typed = container.item
+        is_nested = item.kind in (Kind.ARRAY, Kind.TUPLE)
+        return item.as_nullable(False if is_nested else any_nullable([item, key]))
+    return unknown(container.why or "what stands under a key is not known")
+
+
+def _tuple_access(node: dict[str, Any], _scope: Scope) -> Typed:
+    container = node["tuple"]
+    if container.keys is not None:
+        return property_of((*container.keys, str(node["index"])))
+    if container.parts is not None and 0 < int(node["index"]) <= len(container.parts):
+        part: Typed = container.parts[int(node["index"]) - 1]
+        return part.named()
+    return unknown(container.why or "what the parts of a tuple are is not known")
+
+
+def _slice(node: dict[str, Any], _scope: Scope) -> Typed:
+    container: Typed = node["array"]
+    if container.kind is Kind.ARRAY:
+        return Typed(Kind.ARRAY, item=container.item)
+    return unknown(container.why or "only an array has slices")
+
+
+_GIVES: Final[dict[str, _Give]] = {
+    "Alias": _alias,
+    "And": _logic,
+    "ArithmeticOperation": _arithmetic,
+    "Array": _array,
+    "ArrayAccess": _array_access,
+    "ArraySlice": _slice,
+    "BetweenExpr": _between,
+    "Call": _call,
+    "CompareOperation": _comparison,
+    "Constant": _constant,
+    "Dict": _dictionary,
+    "Field": _field,
+    "IsDistinctFrom": lambda _node, _scope: INTEGER,
+    "Lambda": lambda _node, _scope: unknown("a function is no value"),
+    "Not": _logic,
+    "Or": _logic,
+    "Placeholder": _placeholder,
+    "Tuple": _tuple,
+    "TupleAccess": _tuple_access,
+    "TypeCast": _cast,
+    "WindowFunction": _window,
+}
+
+
+DEEPEST: Final = 40
+"""Queries inside of each other that are looked into; deeper down nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundColumn:
+    """`guessed` is set where the server may give it another name, `expression` is its tree, or text where `*` wrote
+    it out."""
+
+    name: str
+    typed: Typed
+    expression: Tree | str
+    guessed: str | None = None
+
+
+@dataclass(slots=True)
+class Found:
+    """`why` is set where there are columns that nobody here knows; `stars` are the `*` as written."""
+
+    columns: list[FoundColumn] = field(default_factory=list)
+    why: str | None = None
+    stars: list[str] = field(default_factory=list)
+
+    def as_source(self, names: list[str] | None = None) -> Source:
+        """The rows of this query in a FROM. `names` rename its columns in order."""
+        columns: dict[str, Column] = {}
+        for place, column in enumerate(self.columns):
+            name = names[place] if names and place < len(names) else column.name
+            columns[name] = Column(name, replace(column.typed.named(), is_timestamp=False))
+        return Source(columns, why=self.why)
+
+
+def query_columns(node: Tree, scope: Scope) -> Found:
+    """The columns of a query. Where it cannot be followed, `why` says so; nothing is raised."""
+    if scope.depth > DEEPEST:
+        return Found(why=f"it is nested more than {DEEPEST} queries deep")
+    if node["node"] == "SelectSetQuery":
+        return _set(node, scope)
+    if node["node"] != "SelectQuery":
+        return Found(why=f"what comes out of {node['node']} is not known here")
+    return _select(node, scope)
+
+
+def _set(node: Tree, scope: Scope) -> Found:
+    """Names are those of the first arm, types what the arms share."""
+    first = query_columns(node["initial_select_query"], scope)
+    shared = _with_ctes(_leftmost(node), scope)
+    arms = [first] + [query_columns(each["select_query"], shared) for each in node["subsequent_select_queries"]]
+    columns = [replace(column, typed=_shared(arms, place)) for place, column in enumerate(first.columns)]
+    why = next((arm.why for arm in arms if arm.why), None)
+    return Found(columns, why, [star for arm in arms for star in arm.stars])
+
+
+def _leftmost(node: Tree) -> Tree:
+    while node["node"] == "SelectSetQuery":
+        node = node["initial_select_query"]
+    return node
+
+
+def _shared(arms: list[Found], place: int) -> Typed:
+    return common([arm.columns[place].typed for arm in arms if place < len(arm.columns)])
+
+
+def _select(node: Tree, above: Scope) -> Found:
+    scope = _with_ctes(node, above)
+    _read(node.get("select_from"), scope)
+    for each in node.get("array_join_list") or ():
+        scope.aliases[str(each["alias"])] = _item_of(each["expr"], scope)
+    found = Found()
+    for item in node["select"]:
+        _add(item, scope, found)
+    return found
+
+
+def _with_ctes(node: Tree, above: Scope) -> Scope:
+    """The scope of a SELECT: the entries above it, then its own, each of which sees those before it."""
+    scope = Scope(dict(above.ctes), dict(above.values), depth=above.depth)
+    for each in node.get("ctes") or ():
+        name = str(each["name"])
+        if each.get("cte_type") == "column":
+            scope.values = {**scope.values, name: _type(each["expr"], scope).named()}
+        else:
+            scope.ctes = {**scope.ctes, name: _cte(each, scope)}
+    return scope
+
+
+def _cte(node: Tree, scope: Scope) -> Source:
+    if node.get("recursive"):
+        return Source({}, why="recursive CTEs are not followed")
+    return query_columns(node["expr"], scope.below()).as_source(node.get("columns"))
+
+
+def _read(node: Tree | None, scope: Scope) -> None:
+    """Every table, subquery and CTE of FROM, under the name by which the query knows it."""
+    while node is not None:
+        table = node["table"]
+        if table["node"] in ("SelectQuery", "SelectSetQuery"):
+            found = query_columns(table, scope.below())
+            name = node.get("alias") or f"subquery {len(scope.sources)}"
+            scope.sources[name] = found.as_source(node.get("column_aliases"))
+        else:
+            name = ".".join(map(str, table.get("chain") or [table["node"]]))
+            scope.sources[node.get("alias") or name] = _named_source(name, scope)
+        node = node.get("next_join")
+
+
+def _named_source(name: str, scope: Scope) -> Source:
+    if name in scope.ctes:
+        return scope.ctes[name]
+    table = TABLES.get(name)
+    if table is not None:
+        return Source(table.columns, table)
+    return Source({}, why=f"the columns of {name} are known to the project only")
+
+
+def _add(item: Tree, scope: Scope, found: Found) -> None:
+    kind = item["node"]
+    if kind == "ColumnsExpr" or (kind == "Field" and item["chain"][-1] == "*"):
+        _add_star(item, scope, found)
+        return
+    typed = _type(item, scope)
+    if kind == "Alias":
+        found.columns.append(FoundColumn(str(item["alias"]), typed, item["expr"]))
+    elif kind == "Field":
+        found.columns.append(_field_column(item, typed, scope))
+    else:
+        found.columns.append(_unnamed_column(item, typed))
+
+
+def _unnamed_column(item: Tree, typed: Typed) -> FoundColumn:
+    try:
+        name = expression_name(item)
+    except UnboundVariable as unprintable:
+        return FoundColumn("expression", typed, item, unprintable.message)
+    return FoundColumn(name.text, typed, item, name.guessed)
+
+
+def _field_column(item: Tree, typed: Typed, scope: Scope) -> FoundColumn:
+    chain = [str(part) for part in item["chain"]]
+    if typed.keys is None and "properties" in chain[:-1]:
+        return FoundColumn("__".join(chain[chain.index("properties") + 1 :]), typed, item, typed.why)
+    is_path = len(chain) > 2 or (len(chain) == 2 and chain[0] not in scope.sources)
+    guessed = typed.why if is_path and typed.keys is None else None
+    return FoundColumn(field_name(chain, typed.keys), typed, item, guessed)
+
+
+def _add_star(item: Tree, scope: Scope, found: Found) -> None:
+    found.stars.append(_written(item))
+    chosen = _chosen(item, scope)
+    if isinstance(chosen, str):
+        found.why = found.why or chosen
+        return
+    excluded = set(item.get("exclude") or ())
+    for name, source in chosen.items():
+        found.why = found.why or source.why or _varying(name, source)
+        found.columns.extend(column for column in _every(name, source) if column.name not in excluded)
+
+
+def _chosen(item: Tree, scope: Scope) -> Mapping[str, Source] | str:
+    """The sources that a `*` stands for, or why that cannot be told."""
+    if item["node"] == "ColumnsExpr" and not item.get("all_columns"):
+        return "COLUMNS(…) picks columns by a pattern"
+    chain = [str(part) for part in item.get("chain") or ["*"]]
+    if len(chain) == 1:
+        return scope.sources if len(scope.sources) == 1 else "a `*` without a table stands for several tables or none"
+    name = ".".join(chain[:-1])
+    return {name: scope.sources[name]} if name in scope.sources else f"nothing in the query is called {name}"
+
+
+def _every(name: str, source: Source) -> Iterator[FoundColumn]:
+    for column in source.columns.values():
+        if column.starred is not False:
+            yield FoundColumn(column.name, column.typed, f"{name}.{column.name}")
+
+
+def _varying(name: str, source: Source) -> str | None:
+    differing = [column.name for column in source.columns.values() if column.starred is None]
+    return f"whether `*` of {name} has {' and '.join(differing)} depends on the project" if differing else None
+
+
+def _written(item: Tree) -> str:
+    if item["node"] == "Field":
+        return ".".join(map(str, item["chain"]))
+    return "*" if item.get("all_columns") else "COLUMNS(…)"
+
+
+def _item_of(node: Tree, scope: Scope) -> Typed:
+    typed = _type(node, scope)
+    if typed.kind is Kind.ARRAY and typed.item is not None:
+        return typed.item
+    return unknown(typed.why or "what the items of the array are is not known")
+
+
+def _type(node: Tree, scope: Scope) -> Typed:
+    return expression_type(node, scope, _value_of_query)
+
+
+def _value_of_query(node: Tree, scope: Scope) -> Typed:
+    """A subquery that stands as a value: without a row it is NULL."""
+    found = query_columns(node, scope.below())
+    if len(found.columns) != 1 or found.why:
+        return Typed(Kind.TUPLE, None, found.why or "several columns make a tuple")
+    typed = found.columns[0].typed
+    return Typed(typed.kind, None, typed.why or "whether a subquery has a row is not known", typed.item)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from endpoints_gitops.hogql.binding import UnboundVariable
-from endpoints_gitops.hogql.names import expression_name
-from endpoints_gitops.hogql.normal import sources_of
+from endpoints_gitops.hogql.canonical import sources_of
+from endpoints_gitops.hogql.column_names import expression_name
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
-from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.selects import Select, joins, selects_of
-from endpoints_gitops.hogql.tree import nodes, of_kind, offset
-from endpoints_gitops.hogql.usage import usages
+from endpoints_gitops.hogql.printer import UnboundVariable, readable
+from endpoints_gitops.hogql.syntax_tree import Select, joins, nodes, of_kind, offset, selects_of
+from endpoints_gitops.hogql.variables import usages
 
 _KEYS: Final = {
     "prewhere": "prewhere",

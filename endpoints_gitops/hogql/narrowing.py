@@ -14,9 +14,8 @@ from typing import Final
 from endpoints_gitops.hogql.functions import CASTS, is_aggregation
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.selects import arms, clauses, joins
+from endpoints_gitops.hogql.syntax_tree import QUERIES, arms, clauses, joins, nodes_within
 from endpoints_gitops.hogql.tables import TABLES
-from endpoints_gitops.hogql.tree import QUERIES, nodes_within
 
 _DEEPEST: Final = 40
 _INNER: Final = ("JOIN", "INNER JOIN", "CROSS JOIN")

@@ -29,9 +29,8 @@ from endpoints_gitops.hogql.functions import (
 )
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.selects import joins, selects
+from endpoints_gitops.hogql.syntax_tree import joins, nodes, nodes_within, of_kind, offset, selects
 from endpoints_gitops.hogql.tables import TABLES
-from endpoints_gitops.hogql.tree import nodes, nodes_within, of_kind, offset
 from endpoints_gitops.hogql.variables import chain_of, variables_in
 from endpoints_gitops.model.json import Json
 

@@ -1,11 +1,19 @@
-"""Which variables a query uses, read from its tree: comments and literals never count (docs/server.md#hogql)."""
+"""The variables of a query: which it uses, where and how, and values in their place (docs/server.md#hogql).
+
+All of it is read from the tree: comments and literals never count.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
-from endpoints_gitops.hogql.parser import Tree
-from endpoints_gitops.hogql.tree import nodes, of_kind, offset
+from endpoints_gitops.hogql.parser import Tree, parse
+from endpoints_gitops.hogql.printer import UnboundVariable, literal, readable
+from endpoints_gitops.hogql.syntax_tree import Clause, Select, clauses, nodes, nodes_within, of_kind, offset, selects_of
+from endpoints_gitops.model.json import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,3 +70,97 @@ def _variable(node: Tree) -> tuple[int, str]:
     if node["node"] == "ArrayAccess" and node["array"].get("chain") == ["variables"]:
         return offset(node), str(node["property"].get("value") or "")
     return 0, ""
+
+
+_FLIPPED: Final = {">=": "<=", ">": "<", "<": ">", "<=": ">="}
+_COMPARING: Final = ("CompareOperation", "BetweenExpr", "IsDistinctFrom")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """One place where a variable stands.
+
+    `query` is the path of its SELECT, empty for the outermost. `operator` is the one of the comparison around it,
+    seen from the other side: `timestamp >= {variables.from}` and `{variables.from} <= timestamp` are both `>=` of
+    `timestamp`. Without a comparison it is None, and `other` is the whole expression.
+    """
+
+    variable: str
+    clause: Clause
+    query: str
+    operator: str | None
+    other: str
+    start: int
+
+
+@lru_cache(maxsize=2048)
+def usages(sql: str) -> tuple[Usage, ...]:
+    """Every use of every variable, in the order of the text. Raises a ParseFailure."""
+    if "{" not in sql:
+        parse(sql)
+        return ()
+    found = [usage for select in selects_of(sql) for usage in _in_select(select)]
+    return tuple(sorted(found, key=lambda usage: usage.start))
+
+
+def operators(sql: str, variable: str) -> tuple[str, ...]:
+    """What the variable is compared with and how, such as `timestamp >=`: sorted, each once."""
+    found = (usage for usage in usages(sql) if usage.variable == variable and usage.operator)
+    return tuple(sorted({f"{usage.other} {usage.operator}" for usage in found}))
+
+
+def _in_select(select: Select) -> Iterator[Usage]:
+    for clause, part in clauses(select.node):
+        for node, around in nodes_within(part):
+            if node["node"] == "Placeholder":
+                for name in variables_in(node):
+                    yield _usage(name, clause, select, node, around)
+
+
+def _usage(name: str, clause: Clause, select: Select, node: Tree, around: tuple[Tree, ...]) -> Usage:
+    at = next((place for place in reversed(range(len(around))) if around[place]["node"] in _COMPARING), None)
+    if at is None:
+        operator, other = None, around[0] if around else node
+    else:
+        operator, other = _compared(around[at], (*around, node)[at + 1])
+    return Usage(
+        variable=name,
+        clause=clause,
+        query=select.path,
+        operator=operator,
+        other=readable(other),
+        start=offset(node),
+    )
+
+
+def _compared(comparison: Tree, side: Tree) -> tuple[str, Tree]:
+    """The operator and the other side; `side` is the part of the comparison that holds the variable."""
+    if comparison["node"] == "BetweenExpr":
+        word = "not between" if comparison.get("negated") else "between"
+        return word, comparison["expr"] if comparison["expr"] is not side else comparison["low"]
+    if comparison["node"] == "IsDistinctFrom":
+        word = "is not distinct from" if comparison.get("negated") else "is distinct from"
+    else:
+        word = "=" if comparison["op"] == "==" else str(comparison["op"])
+    if comparison["right"] is side:
+        return word, comparison["left"]
+    return _FLIPPED.get(word, word), comparison["right"]
+
+
+def bind(sql: str, values: Mapping[str, Json]) -> str:
+    """The text with a literal for each `{variables.NAME}`. Raises UnboundVariable or a ParseFailure."""
+    bound = sql
+    for placeholder in reversed(placeholders(parse(sql))):
+        bound = bound[: placeholder.start] + literal(_value(placeholder, values)) + bound[placeholder.end :]
+    return bound
+
+
+def _value(placeholder: Placeholder, values: Mapping[str, Json]) -> Json:
+    if len(placeholder.variables) != 1 or placeholder.chain[:1] not in {("variables",), ()}:
+        raise UnboundVariable(f"the placeholder at character {placeholder.start} is no variable")
+    (name,) = placeholder.variables
+    if placeholder.chain != ("variables", name):
+        raise UnboundVariable(f"the placeholder of {name} is an expression; only {{variables.{name}}} can be bound")
+    if name not in values:
+        raise UnboundVariable(f"variable {name} has neither a value nor a default")
+    return values[name]

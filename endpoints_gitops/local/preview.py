@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from endpoints_gitops.hogql.parser import Tree, parse
-from endpoints_gitops.hogql.tree import of_kind, offset
+from endpoints_gitops.hogql.syntax_tree import of_kind, offset
 from endpoints_gitops.hogql.variables import chain_of
 from endpoints_gitops.local.store.rows import StoredVersion
 from endpoints_gitops.model.json import Json

@@ -8,7 +8,7 @@ from typing import Any
 
 from endpoints_gitops.hogql.insights import expand
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
-from endpoints_gitops.hogql.tree import nodes
+from endpoints_gitops.hogql.syntax_tree import nodes
 from endpoints_gitops.hogql.variables import chain_of, variables_used
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import Refused, invalid

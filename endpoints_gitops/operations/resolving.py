@@ -97,9 +97,9 @@ def _undecided(loaded: LoadedDefinition, why: str) -> CouldNotFindOut:
 
 def _bound(loaded: LoadedDefinition, sql: str) -> str:
     """With a value for each variable: its default, else one of its type."""
-    from endpoints_gitops.hogql.binding import UnboundVariable, bind
     from endpoints_gitops.hogql.parser import ParseFailure, parse
-    from endpoints_gitops.hogql.variables import variables_used
+    from endpoints_gitops.hogql.printer import UnboundVariable
+    from endpoints_gitops.hogql.variables import bind, variables_used
 
     try:
         return bind(sql, {name: _value(loaded, name) for name in variables_used(parse(sql))})

@@ -25,7 +25,7 @@ from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.progress import Progress
 
 if TYPE_CHECKING:
-    from endpoints_gitops.hogql.pages import Paged
+    from endpoints_gitops.hogql.paging import Paged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def _first_page(stored: Endpoint | None, asked: Asked) -> Page:
 
 
 def _first_page_by_key(stored: Endpoint | None, name: str, asked: Asked, key: str) -> KeyPage:
-    from endpoints_gitops.hogql.pages import KeysetRefused, keyset
+    from endpoints_gitops.hogql.paging import KeysetRefused, keyset
 
     if stored is None:
         raise _refused(name, key, "this key may run it, and not read its query")
@@ -162,6 +162,6 @@ def _stored(client: Client, name: str, version: int | None) -> Endpoint | None:
 
 
 def _paged(stored: Endpoint | None) -> Paged:
-    from endpoints_gitops.hogql.pages import paged
+    from endpoints_gitops.hogql.paging import paged
 
     return paged(stored.sql if stored is not None else None)

@@ -60,9 +60,9 @@ def bound_node(loaded: LoadedDefinition, values: Mapping[str, Json]) -> JsonObje
 
 
 def _bound(loaded: LoadedDefinition, sql: str, defaults: Mapping[str, Json], values: Mapping[str, Json]) -> str:
-    from endpoints_gitops.hogql.binding import UnboundVariable, bind
     from endpoints_gitops.hogql.parser import ParseFailure, parse
-    from endpoints_gitops.hogql.variables import variables_used
+    from endpoints_gitops.hogql.printer import UnboundVariable
+    from endpoints_gitops.hogql.variables import bind, variables_used
 
     try:
         used = variables_used(parse(sql))

@@ -15,8 +15,8 @@ from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, Context
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
 from endpoints_gitops.errors import EndpointsError
+from endpoints_gitops.hogql.paging import shape
 from endpoints_gitops.hogql.parser import ParseFailure
-from endpoints_gitops.hogql.shape import shape
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops import session as sessions

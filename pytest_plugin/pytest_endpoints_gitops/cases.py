@@ -135,7 +135,7 @@ def _cases(pin: Pin) -> Iterator[tuple[Which, str]]:
 
 def _has_no_order(pin: Pin) -> bool:
     """Whether rows may come in any order: no ORDER BY of the query says which."""
-    from endpoints_gitops.hogql.pages import paged
+    from endpoints_gitops.hogql.paging import paged
 
     sql = pin.query.get("query")
     return isinstance(sql, str) and not paged(sql).has_order

@@ -133,7 +133,7 @@ def _is_cut_silently(call: Call, run: RunAnswer) -> bool:
     """Without a LIMIT in the query the server stops at 100 rows, and does not say so."""
     if not may_be_cut(run, None):
         return False
-    from endpoints_gitops.hogql.pages import paged
+    from endpoints_gitops.hogql.paging import paged
 
     return not paged(str(call.pin.query.get("query") or "")).has_limit
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from endpoints_gitops.hogql.binding import UnboundVariable, bind, literal
 from endpoints_gitops.hogql.parser import parse
+from endpoints_gitops.hogql.printer import UnboundVariable, literal
+from endpoints_gitops.hogql.variables import bind
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 

@@ -23,7 +23,7 @@ from endpoints_gitops.local.engine.special_calls import TRANSLATORS
 PACKAGE = Path(endpoints_gitops.__file__).parent
 ALL_FUNCTIONS = {**FUNCTIONS, **AGGREGATES, **PARAMETRIC, **WINDOW}
 CATALOGUE = ("functions.py", "tables.py")
-WITH_WORDS_OF_ITS_OWN = ("words.py",)
+WITH_WORDS_OF_ITS_OWN = ("printer.py",)
 """The keywords of the grammar, some of which are functions as well."""
 WITH_ROWS = ("data_files.py", "sample.py")
 """Rows that are put into tables name their columns."""

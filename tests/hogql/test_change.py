@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endpoints_gitops.hogql.canonical import canonical_sql
-from endpoints_gitops.hogql.change import changes
+from endpoints_gitops.hogql.query_changes import changes
 
 BASE = (
     "SELECT properties.$browser AS browser, count() AS n FROM events AS e WHERE event = '$pageview' "

@@ -217,7 +217,7 @@ def test_a_body_of_a_cte_that_is_no_query_is_named() -> None:
     sql = f"{WITH_A}, b as (select event from a) select * from b"
     tree = parser.parse(sql)
     odd = {**tree, "ctes": [tree["ctes"][0], {**tree["ctes"][1], "expr": {**tree["ctes"][1]["expr"], "node": "Odd"}}]}
-    from endpoints_gitops.hogql.cte_eligibility import reason as of_ctes
+    from endpoints_gitops.hogql.eligibility import reason_of_cte as of_ctes
 
     assert of_ctes(odd, "a", ["x"]) == "Unsupported CTE body type: Odd"
 

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endpoints_gitops.hogql.canonical import canonical_query
-from endpoints_gitops.hogql.insight_change import insight_changes
-from endpoints_gitops.hogql.insight_shape import insight_shape, insight_variables, moving_dates
+from endpoints_gitops.hogql.insight_changes import insight_changes, insight_shape, insight_variables, moving_dates
 from endpoints_gitops.hogql.insights import expand
 
 TRENDS: dict[str, Any] = {

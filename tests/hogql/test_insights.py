@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from endpoints_gitops.hogql.canonical import canonical_query
-from endpoints_gitops.hogql.insight_schema import (
+from endpoints_gitops.hogql.insights import (
     EXCLUSIONS,
     NODE,
     NODES,
@@ -20,9 +20,12 @@ from endpoints_gitops.hogql.insight_schema import (
     PROPERTY,
     QUERIES,
     Shape,
+    breakdown_properties,
+    expand,
     shape_of,
+    strip,
+    validate,
 )
-from endpoints_gitops.hogql.insights import breakdown_properties, expand, strip, validate
 from endpoints_gitops.model.json import canonical
 
 VALUES = st.sampled_from([None, True, False, 0, 1, 2.0, 2.5, "x", "day", [], {}, [None, 1.0], {"a": None}])

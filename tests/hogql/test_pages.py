@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from endpoints_gitops.hogql.pages import Keyset, KeysetRefused, keyset, paged
+from endpoints_gitops.hogql.paging import Keyset, KeysetRefused, keyset, paged
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.hogql.canonical import canonical_sql
 from endpoints_gitops.hogql.parser import parse
-from endpoints_gitops.hogql.print_expressions import Unprintable
-from endpoints_gitops.hogql.printer import print_hogql, readable
+from endpoints_gitops.hogql.printer import Unprintable, print_hogql, readable
 
 QUERIES = Path(__file__).with_name("queries.sql").read_text(encoding="utf-8").splitlines()
 

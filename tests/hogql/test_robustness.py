@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from endpoints_gitops.hogql.change import changes
 from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.eligibility import reason
 from endpoints_gitops.hogql.narrowing import is_scoped
+from endpoints_gitops.hogql.paging import shape
 from endpoints_gitops.hogql.parser import ParseFailure, parse
-from endpoints_gitops.hogql.shape import shape
-from endpoints_gitops.hogql.usage import operators, usages
+from endpoints_gitops.hogql.query_changes import changes
+from endpoints_gitops.hogql.variables import operators, usages
 
 QUERIES = Path(__file__).with_name("queries.sql").read_text(encoding="utf-8").splitlines()
 PIECES = st.sampled_from([word for sql in QUERIES for word in sql.split(" ")])

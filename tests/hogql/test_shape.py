@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from endpoints_gitops.hogql.paging import shape
 from endpoints_gitops.hogql.parser import HogQLSyntaxError
-from endpoints_gitops.hogql.shape import shape
 
 LIMITS = [
     ("select 1 from t limit 10 offset 5", (10, "10", 5, "5")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from endpoints_gitops.hogql.parser import parse
-from endpoints_gitops.hogql.tree import fold, nodes, of_kind, offset
+from endpoints_gitops.hogql.syntax_tree import fold, nodes, of_kind, offset
 
 DEPTH = 20_000
 

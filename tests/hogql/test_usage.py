@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from endpoints_gitops.hogql.parser import HogQLSyntaxError
-from endpoints_gitops.hogql.usage import operators, usages
+from endpoints_gitops.hogql.variables import operators, usages
 
 USES = [
     ("select {variables.x}", "x select '' None {variables.x}"),

@@ -9,7 +9,7 @@ from endpoints_gitops.contract.clickhouse import bits, is_nullable, parse_type, 
 from endpoints_gitops.contract.contract import UNKNOWN, ContractColumn
 from endpoints_gitops.contract.pair import Pair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
-from endpoints_gitops.hogql.changes import ChangeKind, QueryChange
+from endpoints_gitops.hogql.query_changes import ChangeKind, QueryChange
 from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json
 

@@ -9,9 +9,8 @@ from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
 from endpoints_gitops.contract.pair import Pair, operators_of
 from endpoints_gitops.contract.rules.column_types import compared
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by, subject
-from endpoints_gitops.hogql.changes import ChangeKind, QueryChange
-from endpoints_gitops.hogql.insight_change import NodeChange, insight_changes
-from endpoints_gitops.hogql.insight_shape import insight_shape
+from endpoints_gitops.hogql.insight_changes import NodeChange, insight_changes, insight_shape
+from endpoints_gitops.hogql.query_changes import ChangeKind, QueryChange
 from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json, canonical
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 from endpoints_gitops.contract.contract import DATES, HOGQL, Contract
 from endpoints_gitops.contract.pair import Pair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
-from endpoints_gitops.hogql.insight_shape import insight_shape
+from endpoints_gitops.hogql.eligibility import limits_before_variables, lost_wrappers, open_edges
+from endpoints_gitops.hogql.insight_changes import insight_shape
 from endpoints_gitops.hogql.insights import breakdown_properties
 from endpoints_gitops.hogql.parser import ParseFailure
-from endpoints_gitops.hogql.table_reads import limits_before_variables, lost_wrappers, open_edges
 from endpoints_gitops.model.finding import Scope, Severity
 
 

@@ -7,8 +7,8 @@ from typing import Final
 
 from endpoints_gitops.contract.pair import Pair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by, subject
-from endpoints_gitops.hogql.changes import ChangeKind
-from endpoints_gitops.hogql.insight_shape import InsightShape, insight_shape
+from endpoints_gitops.hogql.insight_changes import InsightShape, insight_shape
+from endpoints_gitops.hogql.query_changes import ChangeKind
 from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json
 

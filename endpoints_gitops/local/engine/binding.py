@@ -8,7 +8,7 @@ from typing import Any
 
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.tree import fold
+from endpoints_gitops.hogql.syntax_tree import fold
 from endpoints_gitops.local.engine.refusals import QueryRefused
 
 

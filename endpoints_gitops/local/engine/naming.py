@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from endpoints_gitops.hogql import names
-from endpoints_gitops.hogql.binding import UnboundVariable
+from endpoints_gitops.hogql import column_names
 from endpoints_gitops.hogql.parser import Tree
-from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.tree import of_kind
+from endpoints_gitops.hogql.printer import UnboundVariable, readable
+from endpoints_gitops.hogql.syntax_tree import of_kind
 from endpoints_gitops.local.engine.kinds import Sql
 from endpoints_gitops.local.engine.refusals import QueryRefused
 
@@ -18,13 +17,13 @@ def column_name(node: Tree, found: Sql) -> str:
     """
     if node["node"] == "Field":
         keys = found.json.keys if found.json else ()
-        return names.field_name(list(map(str, node["chain"])), tuple(map(str, keys)) or None)
+        return column_names.field_name(list(map(str, node["chain"])), tuple(map(str, keys)) or None)
     if node["node"] in _QUERIES:
         return f"({readable(node)})"
     if any(of_kind(node, *_QUERIES)):
         return readable(node)
     try:
-        return names.expression_name(node).text
+        return column_names.expression_name(node).text
     except UnboundVariable as error:
         raise QueryRefused(f"A column made of this value needs a name: {error.message}") from None
 

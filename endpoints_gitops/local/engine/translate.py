@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.syntax_tree import nodes
 from endpoints_gitops.hogql.tables import Table
-from endpoints_gitops.hogql.tree import nodes
 from endpoints_gitops.local.engine import fields, functions, operators, select, windows
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Scope, TranslationContext

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple
 
-from endpoints_gitops.hogql.binding import literal
 from endpoints_gitops.hogql.functions import ARITHMETIC, CASTS, COMPARISONS
 from endpoints_gitops.hogql.parser import Tree
-from endpoints_gitops.hogql.tree import fold
-from endpoints_gitops.hogql.words import is_plain
+from endpoints_gitops.hogql.printer import is_plain, literal
+from endpoints_gitops.hogql.syntax_tree import fold
 
 
 class Name(NamedTuple):
