@@ -8,9 +8,9 @@ from typing import Any
 
 from benchmarks.measure import Measure
 from benchmarks.project import Project, ours, project
+from endpoints_gitops.local.deployment import DescribedColumn, Rows
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.faults import Effect, Fault
-from endpoints_gitops.local.queries import DescribedColumn, Rows
 
 CHANGED = 200
 SEEN_BY_PEER = 100

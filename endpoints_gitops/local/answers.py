@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from endpoints_gitops.local import materialisation
-from endpoints_gitops.local.store.database import Store
-from endpoints_gitops.local.store.rows import Project, StoredEndpoint, StoredVersion, User
+from endpoints_gitops.local.store import Project, Store, StoredEndpoint, StoredVersion, User
 from endpoints_gitops.model.json import Json
 
 

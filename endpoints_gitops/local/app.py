@@ -17,11 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from endpoints_gitops.hogql.parser import remember
 from endpoints_gitops.local import keys, materialisation
 from endpoints_gitops.local.call import Answer, Call, Incoming, refused
-from endpoints_gitops.local.connections import Connections
-from endpoints_gitops.local.control import control_routes
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import Refused, broken, method_not_allowed, not_found, too_large
-from endpoints_gitops.local.fault_layer import FaultLayer
+from endpoints_gitops.local.fault_layer import Connections, FaultLayer, control_routes
 from endpoints_gitops.local.routes import endpoints, query, running, variables, who
 from endpoints_gitops.local.routes import materialisation as materialisation_routes
 from endpoints_gitops.local.routes.action import Action, Resource

@@ -1,20 +1,125 @@
-"""One local PostHog: what all of its routes share."""
+"""One local PostHog: what all of its routes share, the engine that it asks and the limits of its callers among it."""
 
 from __future__ import annotations
 
+import math
+import threading
+import time
 import uuid
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from endpoints_gitops.local.faults import Faults
-from endpoints_gitops.local.limits import Limiter
-from endpoints_gitops.local.queries import QueryEngine
-from endpoints_gitops.local.request_log import RequestLog
-from endpoints_gitops.local.store.database import Store
-from endpoints_gitops.local.store.rows import Project, StoredEndpoint, StoredVersion, User
+from endpoints_gitops.local.errors import throttled
+from endpoints_gitops.local.faults import Faults, RequestLog
+from endpoints_gitops.local.store import ApiKey, Project, Store, StoredEndpoint, StoredVersion, User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Requests that one key may make, and for project secret keys all of a project together."""
+
+    per_minute: int = 240
+    per_hour: int = 2_400
+    materialized_per_minute: int = 1_200
+    materialized_per_hour: int = 12_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Limiter:
+    """Counts and refuses. `limits` None lets everything through."""
+
+    limits: Limits | None = None
+    seconds: Callable[[], float] = time.monotonic
+    _log: dict[tuple[str, ...], deque[float]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, limits: Limits, key: ApiKey, *, materialized: bool) -> None:
+        """Count a request. Raises a 429 where a budget is spent; the request then counts against the other ones."""
+        with self._lock:
+            waits = [self._wait(*throttle) for throttle in self._throttles(limits, key, materialized)]
+        longest = max(waits)
+        if longest > 0:
+            raise throttled(max(1, math.ceil(longest)))
+
+    def _throttles(self, limits: Limits, key: ApiKey, materialized: bool) -> list[tuple[tuple[str, ...], int, int]]:
+        minute = limits.materialized_per_minute if materialized else limits.per_minute
+        hour = limits.materialized_per_hour if materialized else limits.per_hour
+        kind = "materialized" if materialized else "inline"
+        who = [("key", key.id)] + ([("project", str(key.project_id))] if key.is_project_secret else [])
+        return [
+            ((*each, kind, str(window)), window, most) for each in who for window, most in ((60, minute), (3600, hour))
+        ]
+
+    def _wait(self, bucket: tuple[str, ...], window: int, most: int) -> float:
+        now = self.seconds()
+        log = self._log.setdefault(bucket, deque())
+        while log and log[0] <= now - window:
+            log.popleft()
+        if len(log) >= most:
+            return log[0] + window - now
+        log.append(now)
+        return 0.0
+
+
+class DescribedColumn(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+
+
+class Rows(Protocol):
+    @property
+    def columns(self) -> Sequence[str]: ...
+    @property
+    def types(self) -> Sequence[tuple[str, str]]: ...
+    @property
+    def results(self) -> Sequence[Sequence[Any]]: ...
+    @property
+    def has_more(self) -> bool: ...
+    @property
+    def clickhouse(self) -> str: ...
+
+
+class QueryEngine(Protocol):
+    """What the server needs of the engine. Both questions raise QueryRefused."""
+
+    def describe(self, query_node: Mapping[str, Any]) -> Sequence[DescribedColumn]: ...
+    def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> Rows: ...
+    def close(self) -> None: ...
+
+
+class LazyEngine:
+    """Opens the engine once, when it is first needed."""
+
+    def __init__(self, open_engine: Callable[[], QueryEngine]) -> None:
+        self._open = open_engine
+        self._engine: QueryEngine | None = None
+        self._lock = threading.Lock()
+
+    def describe(self, query_node: Mapping[str, Any]) -> Sequence[DescribedColumn]:
+        return self.open().describe(query_node)
+
+    def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> Rows:
+        return self.open().run(sql, values, limit=limit, offset=offset)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+
+    def open(self) -> QueryEngine:
+        """The engine itself. Raises InvalidInput where its data files are wrong."""
+        with self._lock:
+            if self._engine is None:
+                self._engine = self._open()
+            return self._engine
+
 
 ORGANIZATION_ID = "018f0000-0000-7000-8000-000000000001"
 ORGANIZATION_NAME = "Local organization"

@@ -1,20 +1,64 @@
-"""The layer around the routes that makes requests go wrong where faults are set, and writes the request log."""
+"""The layer around the routes that makes requests go wrong where faults are set, and the routes that set them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from endpoints_gitops.local.connections import Connections
-from endpoints_gitops.local.errors import broken, envelope
-from endpoints_gitops.local.faults import FAULTS_OF_THIS_REQUEST, Edit, Effect, Fault, Faults, When
-from endpoints_gitops.local.request_log import RequestLog
+from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.errors import Refused, broken, envelope
+from endpoints_gitops.local.faults import (
+    FAULTS_OF_THIS_REQUEST,
+    Edit,
+    Effect,
+    Fault,
+    Faults,
+    RequestLog,
+    When,
+    parse_faults,
+)
+
+
+class Connections:
+    """The transports of one server, by the address of the other side."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, int], asyncio.Transport] = {}
+
+    def drop(self, scope: MutableMapping[str, Any]) -> None:
+        """Cut the connection that a request came on; what was written to it is sent before."""
+        transport = self._open.get(tuple(scope["client"] or ()))
+        if transport is not None:
+            transport.abort()
+
+    def protocol(self) -> type[asyncio.Protocol]:
+        """The protocol class that enters its connections here."""
+        entered = self._open
+
+        class _Entered(H11Protocol):
+            def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the parent's
+                super().connection_made(transport)
+                if self.client is not None:
+                    entered[self.client] = transport
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                super().connection_lost(exc)
+                if self.client is not None:
+                    entered.pop(self.client, None)
+
+        return _Entered
+
 
 _PAGE = "<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0} Bad gateway</h1></body></html>"
 _INSTEAD = (Effect.ERROR, Effect.HANG, Effect.HTML, Effect.WRONG_JSON, Effect.BROKEN_JSON, Effect.DROP)
@@ -173,3 +217,46 @@ async def _hang(receive: Receive, seconds: float) -> None:
 
     with suppress(TimeoutError):
         await asyncio.wait_for(gone(), seconds)
+
+
+FAULTS = "/__faults__"
+REQUESTS = "/__requests__"
+AGE = "/__age__"
+
+
+def control_routes(deployment: Deployment) -> list[Route]:
+    """`POST /__faults__` adds, `DELETE` clears; `GET /__requests__` lists, `DELETE` forgets; `POST /__age__`
+    with `{"days": N}` makes all that the server has older. No key is asked for.
+    """
+
+    async def faults(request: Request) -> Response:
+        if request.method == "DELETE":
+            deployment.faults.clear()
+            return Response(status_code=204)
+        try:
+            added = parse_faults(json.loads(await request.body()))
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+        except Refused as refusal:
+            return JSONResponse(refusal.body, status_code=refusal.status)
+        deployment.faults.add(*added)
+        return JSONResponse({"added": len(added)}, status_code=201)
+
+    async def requests(request: Request) -> Response:
+        if request.method == "DELETE":
+            deployment.log.clear()
+            return Response(status_code=204)
+        return JSONResponse([asdict(entry) for entry in deployment.log.entries()])
+
+    async def age(request: Request) -> Response:
+        try:
+            deployment.age(timedelta(days=float(json.loads(await request.body())["days"])))
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            return JSONResponse({"error": f'expected {{"days": N}}: {error!r}'}, status_code=400)
+        return Response(status_code=204)
+
+    return [
+        Route(AGE, age, methods=["POST"]),
+        Route(FAULTS, faults, methods=["POST", "DELETE"]),
+        Route(REQUESTS, requests, methods=["GET", "DELETE"]),
+    ]

@@ -10,8 +10,7 @@ from datetime import datetime
 from endpoints_gitops.local.call import Call, Incoming
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import Refused, forbidden, not_found, unauthenticated
-from endpoints_gitops.local.store.database import Store, new_id
-from endpoints_gitops.local.store.rows import ApiKey, Project
+from endpoints_gitops.local.store import ApiKey, Project, Store, new_id
 
 READ_SCOPES = ("endpoint:read", "insight_variable:read", "organization:read", "project:read", "query:read", "user:read")
 NO_SCOPE_NEEDED = ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from endpoints_gitops.hogql.insights import breakdown_properties
-from endpoints_gitops.local.store.rows import Project, StoredEndpoint, StoredVariable, StoredVersion
+from endpoints_gitops.local.store import Project, StoredEndpoint, StoredVariable, StoredVersion
 from endpoints_gitops.model.json import Json
 
 _TYPES: Final[Mapping[str, dict[str, Any]]] = {

@@ -1,10 +1,10 @@
-"""A run: what was asked, the checks in the server's order, and the answer (docs/server.md#running)."""
+"""Runs of endpoints: checked, answered and logged (docs/server.md#running)."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,13 +14,11 @@ from endpoints_gitops.local import insight_examples
 from endpoints_gitops.local.answers import iso, zulu
 from endpoints_gitops.local.bodies import RunRequest, run_request
 from endpoints_gitops.local.call import Call, Incoming, integer
-from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.deployment import Deployment, Rows
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import Refused, bare, envelope, invalid
 from endpoints_gitops.local.materialisation import is_ready
-from endpoints_gitops.local.queries import Rows
-from endpoints_gitops.local.store.database import Store
-from endpoints_gitops.local.store.rows import Project, StoredEndpoint, StoredVersion
+from endpoints_gitops.local.store import LogEntry, Project, Store, StoredEndpoint, StoredVersion, new_id
 from endpoints_gitops.model.json import Json
 
 _DATES: Final = ("date_from", "date_to")
@@ -234,3 +232,48 @@ def _identity(run: Run) -> dict[str, Json]:
             "endpoint_materialized_at": iso(run.version.refreshed_at(run.now)),
         }
     return said
+
+
+_COARSE: Final = timedelta(minutes=30)
+_BETWEEN: Final = " · "
+
+
+def log_answer(store: Store, run: Run, answer: dict[str, Json], milliseconds: int) -> None:
+    results = answer["results"]
+    rows = len(results) if isinstance(results, Sequence) else 0
+    tokens = f"path={run.path} cache=miss duration_ms={milliseconds} rows={rows} version={run.version.number}"
+    _log(store, run.endpoint, run.execution_id, run.now, "INFO", f"Endpoint executed{_BETWEEN}{tokens}")
+    _stamp(store, run)
+
+
+def log_failure(store: Store, run: Run, refusal: Refused) -> None:
+    tokens = f"path={run.path} version={run.version.number} error={refusal.body.get('code')}"
+    _log(store, run.endpoint, run.execution_id, run.now, "ERROR", f"Endpoint execution failed{_BETWEEN}{tokens}")
+    _stamp(store, run)
+
+
+def log_rejection(store: Store, endpoint: StoredEndpoint, refusal: Refused, now: datetime) -> None:
+    reason = f"{refusal.attr}: {refusal.detail}" if refusal.attr else refusal.detail
+    message = _BETWEEN.join(("Endpoint execution failed", "invalid request", reason))
+    _log(store, endpoint, str(uuid.uuid4()), now, "ERROR", message)
+
+
+def _log(store: Store, endpoint: StoredEndpoint, instance_id: str, now: datetime, level: str, message: str) -> None:
+    entry = LogEntry(
+        id=new_id(), endpoint_id=endpoint.id, instance_id=instance_id, timestamp=now, level=level, message=message
+    )
+    store.logs.insert(entry)
+
+
+def _stamp(store: Store, run: Run) -> None:
+    """Coarse, as on the server; read again, because a query takes its time and somebody may have written meanwhile."""
+    endpoint = store.endpoints.first("id = ?", (run.endpoint.id,))
+    version = store.version(run.endpoint, run.version.number)
+    if endpoint is not None and _is_old(endpoint.last_executed_at, run.now):
+        store.endpoints.update(replace(endpoint, last_executed_at=run.now))
+    if version is not None and _is_old(version.last_executed_at, run.now):
+        store.versions.update(replace(version, last_executed_at=run.now))
+
+
+def _is_old(moment: datetime | None, now: datetime) -> bool:
+    return moment is None or now - moment >= _COARSE

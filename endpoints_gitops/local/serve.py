@@ -22,16 +22,22 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.hogql.parser import resume_parsing, stop_parsing
 from endpoints_gitops.local import keys
 from endpoints_gitops.local.app import application
-from endpoints_gitops.local.connections import Connections
-from endpoints_gitops.local.deployment import AUTHOR, COLLEAGUE, Deployment, furnish, wall_clock
-from endpoints_gitops.local.limits import Limiter, Limits
-from endpoints_gitops.local.queries import LazyEngine, QueryEngine
-from endpoints_gitops.local.store.database import Store
-from endpoints_gitops.local.store.rows import Project
+from endpoints_gitops.local.deployment import (
+    AUTHOR,
+    COLLEAGUE,
+    Deployment,
+    LazyEngine,
+    Limiter,
+    Limits,
+    QueryEngine,
+    furnish,
+    wall_clock,
+)
+from endpoints_gitops.local.fault_layer import Connections
+from endpoints_gitops.local.store import Project, Store
 
 if TYPE_CHECKING:
-    from endpoints_gitops.local.faults import Faults
-    from endpoints_gitops.local.request_log import RequestLog
+    from endpoints_gitops.local.faults import Faults, RequestLog
 
 LOOPBACK: Final = "127.0.0.1"
 _GRACE_SECONDS: Final = 0.5

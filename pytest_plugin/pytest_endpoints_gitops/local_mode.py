@@ -203,7 +203,7 @@ def _files(app: App) -> tuple[Path, ...]:
 
 
 def _in(path: Path) -> Iterable[Path]:
-    from endpoints_gitops.local.engine.file_records import FORMATS
+    from endpoints_gitops.local.engine.data_files import FORMATS
 
     if not path.is_dir():
         return (path,)

@@ -15,8 +15,8 @@ from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.rate_limiter import FileRateLimiter, RateLimit, RedisRateLimiter, Remaining
 from endpoints_gitops.errors import UsageError
+from endpoints_gitops.local.deployment import Limits
 from endpoints_gitops.local.faults import Effect, Fault
-from endpoints_gitops.local.limits import Limits
 from endpoints_gitops.local.serve import running_server
 from endpoints_gitops.model.secret import Secret
 from tests.redis_server import free_port

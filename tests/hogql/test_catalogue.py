@@ -16,9 +16,9 @@ from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.function_types import RULES, RULES_OF_FIRST
 from endpoints_gitops.hogql.functions import AGGREGATES, FUNCTIONS, PARAMETERS_OF, PARAMETRIC, WINDOW, Function
 from endpoints_gitops.hogql.tables import TABLES, Table
+from endpoints_gitops.local.engine.calls import TRANSLATORS
 from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.special_calls import TRANSLATORS
 
 PACKAGE = Path(endpoints_gitops.__file__).parent
 ALL_FUNCTIONS = {**FUNCTIONS, **AGGREGATES, **PARAMETRIC, **WINDOW}

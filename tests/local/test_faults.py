@@ -9,8 +9,8 @@ from dataclasses import asdict
 import httpx
 import pytest
 
+from endpoints_gitops.local.deployment import QueryEngine
 from endpoints_gitops.local.faults import Edit, Effect, Fault, When
-from endpoints_gitops.local.queries import QueryEngine
 from endpoints_gitops.local.serve import RunningServer, running_server
 
 QUERY = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from endpoints_gitops.local.deployment import Limiter, Limits, QueryEngine
 from endpoints_gitops.local.errors import Refused
-from endpoints_gitops.local.limits import Limiter, Limits
-from endpoints_gitops.local.queries import QueryEngine
 from endpoints_gitops.local.serve import RunningServer, running_server
-from endpoints_gitops.local.store.rows import ApiKey
+from endpoints_gitops.local.store import ApiKey
 
 LIMITS = Limits(per_minute=2, per_hour=5, materialized_per_minute=3, materialized_per_hour=9)
 

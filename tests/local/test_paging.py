@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from endpoints_gitops.local.serve import RunningServer
-from endpoints_gitops.local.store.database import new_id
+from endpoints_gitops.local.store import new_id
 
 type Ask = Callable[..., httpx.Response]
 QUERY = {"kind": "TrendsQuery", "series": [{"kind": "EventsNode"}]}

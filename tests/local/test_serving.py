@@ -18,9 +18,9 @@ import httpx
 import pytest
 
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.local.queries import QueryEngine
+from endpoints_gitops.local.deployment import QueryEngine
 from endpoints_gitops.local.serve import RunningServer, running_server
-from endpoints_gitops.local.store.database import FILE_NAME
+from endpoints_gitops.local.store import FILE_NAME
 
 QUERY = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}
 SERVE = (

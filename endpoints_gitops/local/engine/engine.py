@@ -5,20 +5,132 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
 from endpoints_gitops.contract.clickhouse import type_word
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
+from endpoints_gitops.hogql.printer import readable
+from endpoints_gitops.hogql.syntax_tree import fold, nodes
 from endpoints_gitops.hogql.tables import Table
 from endpoints_gitops.hogql.variables import variables_used
-from endpoints_gitops.local.engine.answers import converted
-from endpoints_gitops.local.engine.binding import bind
+from endpoints_gitops.local.engine import calls, expressions, fields, select
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
-from endpoints_gitops.local.engine.select import Printed
-from endpoints_gitops.local.engine.session import Raw, Session
+from endpoints_gitops.local.engine.scope import Scope, TranslationContext
+from endpoints_gitops.local.engine.select import MAXIMUM_LIMIT, Printed, top_query
+from endpoints_gitops.local.engine.session import Raw, Session, converted
 from endpoints_gitops.local.engine.storage import stored_tables
-from endpoints_gitops.local.engine.translate import Page, paged, translate
+
+
+def bind(tree: Tree, values: Mapping[str, Any]) -> Tree:
+    """A copy of the tree with a constant for each `{variables.NAME}`. Raises QueryRefused for other placeholders."""
+
+    def combine(node: dict[str, Any]) -> Any:  # noqa: ANN401 - nodes of every kind, and positions
+        return _bound(node, values) if node.get("node") == "Placeholder" else node
+
+    bound: Tree = fold(tree, combine)
+    return bound
+
+
+def constant_node(value: Any) -> Tree:  # noqa: ANN401 - any JSON value may be sent
+    """The node of a JSON value: a list is an array, everything else a constant. An object is refused."""
+    if isinstance(value, Mapping):
+        raise QueryRefused("A variable's value is text, a number, a truth value or a list of those, not an object")
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return {"node": "Array", "exprs": [constant_node(item) for item in value]}
+    return {"node": "Constant", "value": value}
+
+
+def _bound(node: Tree, values: Mapping[str, Any]) -> Tree:
+    name = _variable(node["expr"])
+    if name is None:
+        raise QueryRefused(f"Unresolved placeholder: {{{readable(node['expr'])}}}")
+    if name not in values:
+        close = get_close_matches(name, values)
+        hint = f" Did you mean: {', '.join(close)}?" if close else ""
+        raise QueryRefused(f"Variable {name} is missing from query{hint}")
+    return constant_node(values[name])
+
+
+def _variable(expr: Tree) -> str | None:
+    """`variables.x`, `variables.x.y` and `variables['x']` all stand for x."""
+    chain = expr.get("chain") or []
+    if expr["node"] == "Field" and len(chain) > 1 and chain[0] == "variables":
+        return str(chain[1])
+    if expr["node"] == "ArrayAccess" and expr["array"].get("chain") == ["variables"]:
+        key = expr["property"].get("value")
+        return str(key) if key else None
+    return None
+
+
+TRANSLATORS = (calls, expressions, fields, select)
+"""Imported for what they register: a translator for every kind of node."""
+
+UNION_PAGED = (
+    "Pagination is not supported for UNION queries. Wrap the UNION in a subquery: "
+    "SELECT * FROM (... UNION ALL ...) LIMIT n"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which rows are fetched and how many of them are given out; `ceiling` is the query's own LIMIT."""
+
+    limit: int
+    offset: int
+    ceiling: int | None
+
+    @property
+    def shown(self) -> int:
+        return self.limit if self.ceiling is None else max(0, min(self.limit, self.ceiling - self.offset))
+
+    def has_more(self, fetched: int) -> bool:
+        """Whether rows are left behind this page, by the number of those that were fetched for it."""
+        below = self.ceiling is None or self.offset + self.shown < self.ceiling
+        return below and fetched > self.shown
+
+
+def translate(tree: Tree, tables: Mapping[str, Table], now: datetime | None) -> Printed:
+    """The SQL of a tree without placeholders. Raises QueryRefused."""
+    context = TranslationContext(tables=tables, now=now, taken=frozenset(_taken(tree)))
+    try:
+        return top_query(tree, Scope(context=context))
+    except RecursionError:
+        raise QueryRefused("The query is nested too deeply") from None
+
+
+def paged(tree: Tree, limit: int, offset: int) -> tuple[Tree, Page]:
+    """The query that fetches one row more than the page holds. The query's own LIMIT stays the ceiling of all pages."""
+    if tree["node"] == "SelectSetQuery":
+        raise QueryRefused(UNION_PAGED, "invalid_input")
+    own = (tree.get("limit") or {}).get("value")
+    ceiling = own if isinstance(own, int) and not isinstance(own, bool) else None
+    page = Page(limit=limit, offset=offset, ceiling=ceiling)
+    changed: dict[str, Any] = {"limit": _number(min(page.shown + 1, MAXIMUM_LIMIT))}
+    if offset:
+        changed["offset"] = _number(offset)
+    return {**tree, **changed}, page
+
+
+def _number(value: int) -> Tree:
+    return {"node": "Constant", "value": value}
+
+
+def _taken(tree: Tree) -> set[str]:
+    """Every word that may become an alias in the printed SQL: a table of that name would hide behind it."""
+    taken: set[str] = set()
+    for node in nodes(tree):
+        kind = node["node"]
+        if kind == "Alias":
+            taken.add(str(node["alias"]))
+        elif kind == "Lambda":
+            taken.update(map(str, node["args"]))
+        elif kind == "Field":
+            taken.add(str(node["chain"][-1]))
+        elif kind == "CTE":
+            taken.update(map(str, node.get("columns") or ()))
+    return taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

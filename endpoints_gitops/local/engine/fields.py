@@ -10,10 +10,9 @@ from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.tables import Column
 from endpoints_gitops.hogql.types import Kind, Typed
 from endpoints_gitops.local.engine.expressions import expression, translates
-from endpoints_gitops.local.engine.kinds import Path, Sql
 from endpoints_gitops.local.engine.literals import identifier, literal, text
 from endpoints_gitops.local.engine.refusals import QueryRefused, Unresolved
-from endpoints_gitops.local.engine.scope import Joined, Scope, Source
+from endpoints_gitops.local.engine.scope import Joined, Path, Scope, Source, Sql
 
 
 @translates("Field")

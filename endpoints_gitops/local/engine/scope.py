@@ -1,17 +1,68 @@
-"""What a SELECT can see: the rows it reads, the aliases it has given so far, and the CTEs above it."""
+"""What the translator knows of an expression, and what a SELECT can see while it is translated."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
+from endpoints_gitops.hogql import types
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.tables import Column, Table
-from endpoints_gitops.local.engine.kinds import Sql
+from endpoints_gitops.hogql.types import Kind, Typed
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import QueryRefused, too_large
+
+__all__ = ["NULL", "Constant", "Kind", "Path", "Sql"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constant:
+    """A value known while translating."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """A key inside a column of JSON. `properties` are the keys at its top to which the project gives a type."""
+
+    column: str
+    keys: tuple[str | int, ...] = ()
+    properties: Mapping[str, Kind] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A piece of ClickHouse SQL that stands alone as an operand: no brackets are needed around it.
+
+    `typed` is what the catalogue says of it. `json` is set for a column of JSON and for what lies inside one: the
+    column's SQL and the keys so far.
+    """
+
+    text: str
+    typed: Typed = Typed(Kind.UNKNOWN, None)  # noqa: RUF009 - frozen
+    constant: Constant | None = None
+    json: Path | None = None
+
+    @property
+    def kind(self) -> Kind:
+        return self.typed.kind
+
+    @property
+    def nullable(self) -> bool:
+        """True wherever NULL cannot be ruled out."""
+        return self.typed.nullable is not False
+
+    @property
+    def is_null(self) -> bool:
+        return self.constant is not None and self.constant.value is None
+
+
+NULL: Final = Sql("NULL", types.NULL, constant=Constant(value=None))
+
 
 LARGEST_TEXT = 1_000_000
 

@@ -1,4 +1,4 @@
-"""The tables in ClickHouse: made, filled from the sample or from files, and what follows from the events worked out."""
+"""The tables of one project in ClickHouse, filled from the sample or from files; sessions follow from events."""
 
 from __future__ import annotations
 
@@ -7,22 +7,68 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any, Final
 
+from endpoints_gitops.contract.clickhouse import is_nullable, parse_type, type_word
 from endpoints_gitops.errors import InvalidInput, Problem
-from endpoints_gitops.hogql.tables import TABLES, Column, Table, table
-from endpoints_gitops.hogql.types import Kind
+from endpoints_gitops.hogql.tables import TABLES, Column, Relation, Table, group_relation, table
+from endpoints_gitops.hogql.types import Kind, Typed
 from endpoints_gitops.local.engine import data_files
-from endpoints_gitops.local.engine.column_types import typed_of
-from endpoints_gitops.local.engine.file_records import FORMATS
+from endpoints_gitops.local.engine.data_files import FORMATS
 from endpoints_gitops.local.engine.literals import identifier, text
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.session import Session
-from endpoints_gitops.local.engine.tables import project_tables
+
+
+def project_tables(
+    group_types: Mapping[str, int], property_types: Mapping[str, Mapping[str, Kind]] = MappingProxyType({})
+) -> dict[str, Table]:
+    """The tables that hold data. `group_types` are the names of the project's kinds of groups with their slots.
+
+    `property_types` has the types of properties by the table that stores them.
+    """
+    groups = {name: group_relation(slot) for name, slot in group_types.items()}
+    return {
+        name: _with_groups(_with_properties(table, property_types.get(table.stored_as, {})), groups)
+        for name, table in TABLES.items()
+        if not table.is_generated
+    }
+
+
+def _with_properties(table: Table, types: Mapping[str, Kind]) -> Table:
+    if not types:
+        return table
+    columns = {**table.columns, "properties": replace(table.columns["properties"], properties=types)}
+    return replace(table, columns=columns)
+
+
+def _with_groups(table: Table, groups: Mapping[str, Relation]) -> Table:
+    return replace(table, relations={**table.relations, **groups}) if table.name == "events" else table
+
+
+_KINDS: Final = {"json": Kind.TUPLE}
+
+
+def typed_of(written: str) -> Typed:
+    """The type of a column of this ClickHouse type, with that of an array's items."""
+    parsed = parse_type(written)
+    item = typed_of(parsed.arguments[0]) if parsed.name == "Array" else None
+    return Typed(_kind_of(parsed.name, type_word(written)), is_nullable(written), item=item)
+
+
+def _kind_of(name: str, word: str) -> Kind:
+    if name == "UUID":
+        return Kind.UUID
+    if name == "DateTime64":
+        return Kind.DATETIME64
+    return _KINDS.get(word) or Kind(word)
+
 
 _TYPES: Final = {
     Kind.STRING: "String",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from endpoints_gitops.local.call import Answer, Call
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import bare, not_found
-from endpoints_gitops.local.store.rows import StoredEndpoint, StoredVersion
+from endpoints_gitops.local.store import StoredEndpoint, StoredVersion
 
 type Handler = Callable[[Deployment, Call], Answer]
 

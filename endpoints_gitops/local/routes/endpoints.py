@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from endpoints_gitops.local import writing
+from endpoints_gitops.local import endpoint_writes
 from endpoints_gitops.local.answers import endpoint_item, version_item
 from endpoints_gitops.local.bodies import endpoint_request
-from endpoints_gitops.local.call import Answer, Call, Incoming, integer
+from endpoints_gitops.local.call import Answer, Call, Incoming, integer, limit_offset
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import Refused, invalid
-from endpoints_gitops.local.paging import limit_offset
 from endpoints_gitops.local.routes.action import Action, Resource, current_of, endpoint_of, version_asked
-from endpoints_gitops.local.store.rows import StoredEndpoint, StoredVersion
+from endpoints_gitops.local.store import StoredEndpoint, StoredVersion
 from endpoints_gitops.model.json import Json
 
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -31,7 +30,7 @@ def list_endpoints(deployment: Deployment, call: Call) -> Answer:
 
 
 def create_endpoint(deployment: Deployment, call: Call) -> Answer:
-    endpoint, version = writing.create(deployment, call, endpoint_request(call.incoming.sent()))
+    endpoint, version = endpoint_writes.create(deployment, call, endpoint_request(call.incoming.sent()))
     return Answer(status=201, body=_item(deployment, call, endpoint, version))
 
 
@@ -48,9 +47,9 @@ def update_endpoint(deployment: Deployment, call: Call) -> Answer:
     endpoint = endpoint_of(deployment, call)
     body = endpoint_request(call.incoming.sent())
     if body.deleted:
-        writing.delete(deployment, call, endpoint)
+        endpoint_writes.delete(deployment, call, endpoint)
         return Answer(body={"success": True})
-    done = writing.update(deployment, call, endpoint, current_of(deployment, endpoint), body)
+    done = endpoint_writes.update(deployment, call, endpoint, current_of(deployment, endpoint), body)
     show = _version if done.targeted else _item
     told = show(deployment, call, done.endpoint, done.version)
     if done.materialization_error is not None:
@@ -69,7 +68,7 @@ def query_sent(_deployment: Deployment, call: Call) -> tuple[str, ...]:
 
 
 def delete_endpoint(deployment: Deployment, call: Call) -> Answer:
-    writing.delete(deployment, call, endpoint_of(deployment, call))
+    endpoint_writes.delete(deployment, call, endpoint_of(deployment, call))
     return Answer(status=204)
 
 

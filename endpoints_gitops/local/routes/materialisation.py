@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Final
 
-from endpoints_gitops.local import materialisation, preview
+from endpoints_gitops.local import materialisation
 from endpoints_gitops.local.bodies import preview_request
 from endpoints_gitops.local.call import Answer, Call
 from endpoints_gitops.local.deployment import Deployment
@@ -29,7 +29,7 @@ def show_preview(deployment: Deployment, call: Call) -> Answer:
     body = preview_request(call.incoming.sent())
     version = version_asked(deployment, endpoint, body.version)
     materialisation.check_overrides(body.bucket_overrides)
-    return Answer(body=preview.of(endpoint.name, version, body.bucket_overrides or {}))
+    return Answer(body=materialisation.preview(endpoint.name, version, body.bucket_overrides or {}))
 
 
 def query_shown(deployment: Deployment, call: Call) -> tuple[str, ...]:

@@ -10,10 +10,9 @@ from endpoints_gitops.local import runs
 from endpoints_gitops.local.answers import zulu
 from endpoints_gitops.local.bodies import query_request
 from endpoints_gitops.local.call import Answer, Call
-from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.deployment import Deployment, Rows
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.errors import Refused, envelope, invalid
-from endpoints_gitops.local.queries import Rows
 from endpoints_gitops.local.routes.action import Action, Resource
 from endpoints_gitops.model.json import Json
 

@@ -6,14 +6,13 @@ import time
 from datetime import UTC, datetime
 from typing import Final
 
-from endpoints_gitops.local import execution_log, openapi, runs
+from endpoints_gitops.local import openapi, runs
 from endpoints_gitops.local.answers import iso, zulu
-from endpoints_gitops.local.call import Answer, Call, integer
+from endpoints_gitops.local.call import Answer, Call, integer, limit_offset
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import Refused, broken, invalid, not_found
-from endpoints_gitops.local.paging import limit_offset
 from endpoints_gitops.local.routes.action import Action, Resource, endpoint_of, version_asked
-from endpoints_gitops.local.store.rows import LogEntry, StoredEndpoint
+from endpoints_gitops.local.store import LogEntry, StoredEndpoint
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
 
@@ -33,17 +32,17 @@ def run_endpoint(deployment: Deployment, call: Call) -> Answer:
         try:
             run = runs.checked(deployment, call, endpoint)
         except Refused as refusal:
-            execution_log.log_rejection(store, endpoint, refusal, call.now)
+            runs.log_rejection(store, endpoint, refusal, call.now)
             raise
     started = time.monotonic()
     try:
         answer = runs.answered(deployment, run)
     except Refused as refusal:
         with store.lock:
-            execution_log.log_failure(store, run, refusal)
+            runs.log_failure(store, run, refusal)
         raise
     with store.lock:
-        execution_log.log_answer(store, run, answer, round((time.monotonic() - started) * 1000))
+        runs.log_answer(store, run, answer, round((time.monotonic() - started) * 1000))
     return Answer(body=answer)
 
 

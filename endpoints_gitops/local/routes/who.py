@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from endpoints_gitops.local.answers import zulu
-from endpoints_gitops.local.call import Answer, Call
+from endpoints_gitops.local.call import Answer, Call, limit_offset
 from endpoints_gitops.local.deployment import ORGANIZATION_ID, ORGANIZATION_NAME, Deployment
 from endpoints_gitops.local.keys import NO_SCOPE_NEEDED
-from endpoints_gitops.local.paging import limit_offset
 from endpoints_gitops.local.routes.action import Action, Resource
-from endpoints_gitops.local.store.rows import Project
+from endpoints_gitops.local.store import Project
 from endpoints_gitops.model.json import Json, JsonObject
 
 

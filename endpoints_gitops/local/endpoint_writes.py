@@ -1,24 +1,213 @@
-"""Creating, updating and deleting endpoints: the effects, in the server's order (docs/server.md#versions)."""
+"""Creating, updating and deleting endpoints: checks and effects, in the server's order (docs/server.md#versions)."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from endpoints_gitops.hogql.insights import breakdown_properties
-from endpoints_gitops.local import checks, materialisation
+from endpoints_gitops.hogql.insights import breakdown_properties, expand
+from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
+from endpoints_gitops.hogql.syntax_tree import nodes
+from endpoints_gitops.hogql.variables import chain_of, variables_used
+from endpoints_gitops.local import materialisation
 from endpoints_gitops.local.bodies import EndpointRequest
 from endpoints_gitops.local.call import Call
-from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.deployment import Deployment, QueryEngine
+from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import Refused, broken, invalid
 from endpoints_gitops.local.faults import build_fails, materialisation_breaks
-from endpoints_gitops.local.query_nodes import checked
-from endpoints_gitops.local.store.database import new_id
-from endpoints_gitops.local.store.rows import StoredEndpoint, StoredVersion
-from endpoints_gitops.model.freshness import DEFAULT_SECONDS
+from endpoints_gitops.local.store import StoredEndpoint, StoredVariable, StoredVersion, new_id
+from endpoints_gitops.model.freshness import DEFAULT_SECONDS, SCHEDULES
+from endpoints_gitops.model.name import is_endpoint_name
+
+_FRESHNESS = (
+    f"Data freshness must be one of: {list(SCHEDULES.values())} seconds "
+    "(15 minutes, 30 minutes, 1 hour, 6 hours, 12 hours, 24 hours, 7 days)."
+)
+_BROKEN_DOWN = ("RetentionQuery", "TrendsQuery")
+_INACTIVE = "Cannot enable materialization on inactive endpoint."
+
+
+def check_required(body: EndpointRequest) -> tuple[str, dict[str, Any]]:
+    """The name and the query of a new endpoint."""
+    if body.query is None:
+        raise invalid("This field is required.", "query")
+    if not body.name:
+        raise invalid("This field is required.", "name")
+    if not is_endpoint_name(body.name):
+        raise invalid(
+            f"Invalid name '{body.name}'. Must start with a letter, contain only alphanumeric characters, hyphens, "
+            "or underscores, and be between 1 and 128 characters long.",
+            "name",
+        )
+    return body.name, body.query
+
+
+def check_freshness(body: EndpointRequest) -> None:
+    if body.data_freshness_seconds is not None and body.data_freshness_seconds not in SCHEDULES.values():
+        raise invalid(_FRESHNESS, "data_freshness_seconds")
+
+
+def check_breakdowns(names: Sequence[str] | None, query: Mapping[str, Any]) -> None:
+    """Optional breakdowns must be breakdowns of the query."""
+    if not names:
+        return
+    if query["kind"] not in _BROKEN_DOWN:
+        told = f"Query kind '{query['kind']}' does not support breakdowns. Supported: {', '.join(_BROKEN_DOWN)}."
+        raise invalid(told, "optional_breakdown_properties")
+    known = list(breakdown_properties(query))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        noun = "property" if len(unknown) == 1 else "properties"
+        told = ", ".join(f"'{name}'" for name in unknown)
+        raise invalid(f"Unknown breakdown {noun}: {told}. Known: {known or '(none)'}.", "optional_breakdown_properties")
+
+
+def check_materialisable(body: EndpointRequest, endpoint: StoredEndpoint, current: StoredVersion) -> None:
+    """Whether what an update switches on can be: the new query, else the current one, whatever version is meant."""
+    if not body.is_materialized:
+        return
+    stays_active = endpoint.is_active if body.is_active is None else body.is_active
+    if not stays_active:
+        raise invalid(_INACTIVE, "is_materialized")
+    reason = materialisation.reason_against(body.query) if body.query is not None else current.reason
+    if reason is not None:
+        raise materialisation.not_eligible(reason)
+    materialisation.check_overrides(body.bucket_overrides)
+
+
+def tagified(tags: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted({tag for tag in (re.sub(r"\s+", " ", each).strip().lower() for each in tags) if tag}))
+
+
+_DIRECT = (
+    "Endpoints can't query a direct connection. Switch the connection to PostHog (ClickHouse) and query a synced table "
+    "instead."
+)
+_ARRAY_FUNCTIONS = ("has", "hasany", "hasall", "indexof", "countequal", "arrayexists", "arraycount")
+
+
+def checked(
+    node: Mapping[str, Any], variables: list[StoredVariable], engine: QueryEngine
+) -> tuple[dict[str, Any], list[Mapping[str, str]]]:
+    """The node as it will be stored, and its columns. Raises a 400 about `query`."""
+    if node["kind"] != "HogQLQuery" or not node["query"]:
+        return expand(node), []
+    tree = _tree(node["query"])
+    synced = {**node, "variables": _synced(node, tree, variables)}
+    if node.get("connectionId"):
+        raise invalid(_DIRECT, "query")
+    if isinstance(tree, ParseFailure):
+        raise _no_hogql(tree.message)
+    _check_variables(synced["variables"] or {}, tree, variables)
+    full = expand(synced)
+    try:
+        columns = engine.describe(full)
+    except QueryRefused as refusal:
+        raise _no_hogql(refusal.message) from None
+    return full, [{"name": column.name, "type": column.type} for column in columns]
+
+
+def _no_hogql(message: str) -> Refused:
+    return invalid(f"Invalid HogQL query: {message}", "query")
+
+
+def _tree(sql: str) -> Tree | ParseFailure:
+    try:
+        return parse(sql)
+    except ParseFailure as failure:
+        return failure
+
+
+def _synced(
+    node: Mapping[str, Any], tree: Tree | ParseFailure, variables: list[StoredVariable]
+) -> Mapping[str, Any] | None:
+    """The entries that the text uses, those it leaves out taken from the project."""
+    sent = node.get("variables") or {}
+    if isinstance(tree, ParseFailure):
+        return sent or None
+    used = variables_used(tree)
+    by_id = {variable.id: variable for variable in variables}
+    kept = {key: _filled(entry, by_id) for key, entry in sent.items() if entry["code_name"] in used}
+    missing = set(used) - {entry["code_name"] for entry in kept.values()}
+    added = {variable.id: _entry(variable) for variable in variables if variable.code_name in missing}
+    return {**kept, **added} or None
+
+
+def _filled(entry: Mapping[str, Any], by_id: Mapping[str, StoredVariable]) -> Mapping[str, Any]:
+    variable = by_id.get(entry["variableId"])
+    if entry.get("value") is not None or entry.get("isNull") is True or variable is None:
+        return entry
+    return {**entry, "value": variable.default_value, "isNull": variable.default_value is None}
+
+
+def _entry(variable: StoredVariable) -> Mapping[str, Any]:
+    default = variable.default_value
+    return {
+        "variableId": variable.id,
+        "code_name": variable.code_name,
+        "value": default,
+        "isNull": default is None,
+    }
+
+
+def _check_variables(entries: Mapping[str, Any], tree: Tree, variables: list[StoredVariable]) -> None:
+    defined = {entry["code_name"] for entry in entries.values()}
+    undefined = sorted(set(variables_used(tree)) - defined)
+    if undefined:
+        told = ", ".join(undefined)
+        raise invalid(
+            f"Query references undefined variable(s): {told}. "
+            "See https://posthog.com/docs/endpoints/variables for detail.",
+            "query",
+        )
+    wrong = [key for key in entries if not _is_uuid(key)]
+    if wrong:
+        raise invalid(f"Variable ID(s) not valid UUIDs: {', '.join(wrong)}. ", "query")
+    known = {variable.id: variable for variable in variables}
+    unknown = sorted(key for key in entries if str(uuid.UUID(key)) not in known)
+    if unknown:
+        raise invalid(
+            f"Variable ID(s) not found: {', '.join(unknown)}. "
+            "Make sure the variables exist in https://app.posthog.com/data-management/variables.",
+            "query",
+        )
+    _check_lists(entries, tree, known)
+
+
+def _check_lists(entries: Mapping[str, Any], tree: Tree, known: Mapping[str, StoredVariable]) -> None:
+    """A List variable of which one value is chosen is text, and no array for a function of arrays."""
+    single = {
+        entry["code_name"]
+        for key, entry in entries.items()
+        if (variable := known[str(uuid.UUID(key))]).type == "List" and not variable.is_multi
+    }
+    for name in variables_in_arrays(tree):
+        if name in single:
+            raise invalid(
+                f"Variable '{name}' is a single-select List variable and cannot be used as an array. "
+                "Allow several values for it, or compare it with '='.",
+                "query",
+            )
+
+
+def variables_in_arrays(tree: Tree) -> list[str]:
+    """The variables that stand where a function wants its array."""
+    calls = (node for node in nodes(tree) if node["node"] == "Call" and str(node["name"]).lower() in _ARRAY_FUNCTIONS)
+    chains = (chain_of(each) for call in calls for each in call["args"] if each["node"] == "Placeholder")
+    return [chain[1] for chain in chains if len(chain) > 1 and chain[0] == "variables"]
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +236,11 @@ class _Update:
 
 def create(deployment: Deployment, call: Call, body: EndpointRequest) -> tuple[StoredEndpoint, StoredVersion]:
     """A new endpoint with version 1; whatever fails, nothing of it stays."""
-    name, sent = checks.check_required(body)
+    name, sent = check_required(body)
     store = deployment.store
     query, columns = checked(sent, store.variables_of(call.project), deployment.engine)
-    checks.check_freshness(body)
-    checks.check_breakdowns(body.optional_breakdown_properties, query)
+    check_freshness(body)
+    check_breakdowns(body.optional_breakdown_properties, query)
     if store.endpoint(call.project, name) is not None:
         raise invalid("An endpoint with this name already exists for this team.", "name")
     try:
@@ -93,7 +282,7 @@ def _new_endpoint(call: Call, body: EndpointRequest, name: str) -> StoredEndpoin
         name=name,
         is_active=body.is_active is not False,
         derived_from_insight=_short_id(body.derived_from_insight),
-        tags=checks.tagified(body.tags or ()),
+        tags=tagified(body.tags or ()),
         created_by=call.user_id,
         created_at=call.now,
         updated_at=call.now,
@@ -133,8 +322,8 @@ def _checked_update(
     deployment: Deployment, call: Call, endpoint: StoredEndpoint, current: StoredVersion, body: EndpointRequest
 ) -> _Update:
     number = body.version if body.version is not None else call.incoming.asked_integer("version")
-    checks.check_freshness(body)
-    checks.check_materialisable(body, endpoint, current)
+    check_freshness(body)
+    check_materialisable(body, endpoint, current)
     store = deployment.store
     query, columns = (
         (None, []) if body.query is None else checked(body.query, store.variables_of(call.project), deployment.engine)
@@ -142,7 +331,7 @@ def _checked_update(
     target = None if number is None else store.version(endpoint, number)
     judged = query or (target.query if target else current.query if number is None else None)
     if judged is not None:
-        checks.check_breakdowns(body.optional_breakdown_properties, judged)
+        check_breakdowns(body.optional_breakdown_properties, judged)
     if number is not None and target is None:
         raise invalid(f"Version {number} not found for this endpoint.", "version")
     if target is not None and query is not None:
@@ -175,7 +364,7 @@ def _apply(plan: _Update) -> Updated:
     version = _settle(plan, version)
     version, error = _materialise(plan, endpoint, before, version, bumped=bumped)
     if body.tags is not None:
-        endpoint = store.endpoints.update(replace(endpoint, tags=checks.tagified(body.tags)))
+        endpoint = store.endpoints.update(replace(endpoint, tags=tagified(body.tags)))
     return Updated(endpoint=endpoint, version=version, targeted=plan.target is not None, materialization_error=error)
 
 

@@ -1,0 +1,394 @@
+"""Calls: which are allowed, with how many arguments, and what ClickHouse is asked instead (docs/server.md#hogql)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Final
+
+from endpoints_gitops.hogql.function_types import call_type, window_type
+from endpoints_gitops.hogql.functions import (
+    ABSENT,
+    AGGREGATES,
+    FUNCTIONS,
+    PARAMETERS_OF,
+    PARAMETRIC,
+    REDUCERS,
+    WINDOW,
+    Function,
+    arity_mistake,
+    catalogue_name,
+    suggested_names,
+)
+from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.types import TIMES
+from endpoints_gitops.local.engine.expressions import (
+    compare_call,
+    expression,
+    expressions,
+    is_comparison,
+    listed,
+    translates,
+)
+from endpoints_gitops.local.engine.fields import untyped
+from endpoints_gitops.local.engine.literals import identifier, text, timestamp
+from endpoints_gitops.local.engine.refusals import QueryRefused
+from endpoints_gitops.local.engine.scope import Kind, Scope, Sql, TranslationContext, refuse_if, refuse_unknown
+
+type TranslateCall = Callable[[list[Sql], TranslationContext], str]
+
+ZONE: Final = "'UTC'"
+_WHOLE: Final = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d)?")
+_FRACTION: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,6}")
+_UNITS: Final = {
+    unit: unit.capitalize() for unit in ("second", "minute", "hour", "day", "week", "month", "quarter", "year")
+}
+_WRITTEN_PLAIN: Final = (Kind.STRING, Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN)
+
+
+def _zoned(function: str, most: int) -> TranslateCall:
+    """The project's time zone is the last argument where the caller gave none."""
+
+    def translate(values: list[Sql], _context: TranslationContext) -> str:
+        zone = "" if len(values) > most else f", {ZONE}"
+        return f"{function}({listed(values)}{zone})"
+
+    return translate
+
+
+def _as_text(value: Sql) -> str:
+    """Whatever an expression turns out to be, ClickHouse's parsing functions take text only."""
+    return value.text if value.kind in _WRITTEN_PLAIN else f"toString({value.text})"
+
+
+def _date(values: list[Sql], _context: TranslationContext) -> str:
+    value = values[0]
+    return f"toDate({value.text})" if value.kind in TIMES else f"toDateOrNull({_as_text(value)})"
+
+
+def _datetime(values: list[Sql], _context: TranslationContext) -> str:
+    value, zone = values[0], values[1].text if len(values) > 1 else ZONE
+    if value.kind in (*TIMES, Kind.INTEGER):
+        return f"toDateTime({value.text}, {zone})"
+    if value.constant is not None and isinstance(value.constant.value, str):
+        return _constant_datetime(value.constant.value, zone)
+    return f"parseDateTime64BestEffortOrNull({_as_text(value)}, 6, {zone})"
+
+
+def _constant_datetime(value: str, zone: str) -> str:
+    if _WHOLE.fullmatch(value):
+        return f"toDateTime({text(value)}, {zone})"
+    if _FRACTION.fullmatch(value):
+        return f"toDateTime64({text(value)}, 6, {zone})"
+    return f"parseDateTime64BestEffort({text(value)}, 6, {zone})"
+
+
+def _best_effort(function: str) -> TranslateCall:
+    def translate(values: list[Sql], _context: TranslationContext) -> str:
+        zone = values[1].text if len(values) > 1 else ZONE
+        return f"{function}({_as_text(values[0])}, 6, {zone})"
+
+    return translate
+
+
+def _now(values: list[Sql], context: TranslationContext) -> str:
+    zone = values[0].text if values else ZONE
+    if context.now is None:
+        return f"now64(6, {zone})"
+    stopped = timestamp(context.now)
+    return f"toTimeZone({stopped}, {zone})" if values else stopped
+
+
+def _today(days_back: int) -> TranslateCall:
+    def translate(_values: list[Sql], context: TranslationContext) -> str:
+        day = "today()" if context.now is None else f"toDate({timestamp(context.now)})"
+        return f"minus({day}, {days_back})" if days_back else day
+
+    return translate
+
+
+def _concat(values: list[Sql], _context: TranslationContext) -> str:
+    parts = ", ".join(f"ifNull(toString({value.text}), '')" for value in values)
+    return f"concat({parts})"
+
+
+def _trim(side: str) -> TranslateCall:
+    function = {"BOTH": "trimBoth", "LEADING": "trimLeft", "TRAILING": "trimRight"}[side]
+
+    def translate(values: list[Sql], _context: TranslationContext) -> str:
+        subject = values[0].text
+        return f"trim({side} {values[1].text} FROM {subject})" if len(values) > 1 else f"{function}({subject})"
+
+    return translate
+
+
+def _decimal(values: list[Sql], _context: TranslationContext) -> str:
+    scale = values[1].constant.value if values[1].constant else None
+    if not isinstance(scale, int) or isinstance(scale, bool):
+        raise QueryRefused("Function 'toDecimal' expects a constant integer as its scale")
+    return f"accurateCastOrNull({values[0].text}, 'Decimal64({scale})')"
+
+
+def _week(values: list[Sql], _context: TranslationContext) -> str:
+    """A project's weeks start on Sunday unless it says otherwise: mode 0."""
+    mode = "" if len(values) > 1 else ", 0"
+    return f"toStartOfWeek({listed(values)}{mode})"
+
+
+def _interval(unit: Sql, amount: Sql) -> str:
+    word = unit.constant.value if unit.constant else None
+    name = _UNITS.get(str(word).lower().removesuffix("s")) if isinstance(word, str) else None
+    if name is None:
+        raise QueryRefused(f"Not a unit of time: {word!r}. Use one of {', '.join(_UNITS)}")
+    return f"toInterval{name}({amount.text})"
+
+
+def _moved(function: str) -> TranslateCall:
+    """dateAdd(unit, n, x) and dateAdd(x, interval), which ClickHouse only knows as syntax."""
+
+    def translate(values: list[Sql], _context: TranslationContext) -> str:
+        when = values[-1] if len(values) == 3 else values[0]
+        by = _interval(values[0], values[1]) if len(values) == 3 else values[1].text
+        return f"{function}({when.text}, {by})"
+
+    return translate
+
+
+def _reduced(values: list[Sql], _context: TranslationContext) -> str:
+    name = values[0].constant.value if values[0].constant else None
+    if name not in REDUCERS:
+        raise QueryRefused(f"Invalid parametric function in 'arrayReduce', '{name}' is not supported.")
+    return f"arrayReduce({listed(values)})"
+
+
+TRANSLATORS: Final[dict[str, TranslateCall]] = {
+    "best_effort": _best_effort("parseDateTime64BestEffortOrNull"),
+    "best_effort_us": _best_effort("parseDateTime64BestEffortUSOrNull"),
+    "joined": _concat,
+    "date": _date,
+    "datetime": _datetime,
+    "decimal": _decimal,
+    "earlier": _moved("minus"),
+    "formatted": _zoned("formatDateTime", 2),
+    "later": _moved("plus"),
+    "made_timestamp": _zoned("makeDateTime", 6),
+    "current_time": _now,
+    "parsed": _zoned("parseDateTimeOrNull", 2),
+    "reduced": _reduced,
+    "current_day": _today(0),
+    "trim_both": _trim("BOTH"),
+    "trim_left": _trim("LEADING"),
+    "trim_right": _trim("TRAILING"),
+    "trunc": _zoned("dateTrunc", 2),
+    "week": _week,
+    "previous_day": _today(1),
+    "zone": _zoned("toTimeZone", 1),
+}
+
+
+_PARTS: Final = "node start end name args params distinct filter_expr order_by within_group"
+_KNOWN: Final = frozenset(_PARTS.split())
+
+
+@translates("Call")
+def call(node: Tree, scope: Scope) -> Sql:
+    """A function or an aggregation, plain or with parameters."""
+    refuse_unknown(node, _KNOWN)
+    name, arguments = allowed_name(str(node["name"])), node.get("args") or []
+    if name in AGGREGATES or name in PARAMETRIC:
+        return _aggregation(name, node, arguments, scope)
+    refuse_if(node.get("distinct"), f"DISTINCT is only for aggregations, and '{name}' is none")
+    refuse_if(node.get("filter_expr"), f"FILTER is only for aggregations, and '{name}' is none")
+    refuse_if(node.get("order_by"), f"ORDER BY inside of '{name}' is not supported")
+    refuse_if(node.get("within_group"), "WITHIN GROUP is not supported")
+    if is_comparison(name):
+        return compare_call(name, arguments, scope)
+    refuse_if(node.get("params"), f"Function '{name}' does not accept parameters")
+    return _function(FUNCTIONS[name], arguments, scope)
+
+
+@translates("Lambda")
+def anonymous(node: Tree, scope: Scope) -> Sql:
+    """`x -> …`: its arguments hide columns and aliases of the same name."""
+    names = [str(name) for name in node["args"]]
+    arguments = {name: Sql(identifier(name)) for name in names}
+    body = expression(node["expr"], scope.inside(arguments={**scope.arguments, **arguments}))
+    written = ", ".join(value.text for value in arguments.values())
+    return Sql(f"({written}) -> {body.text}", body.typed)
+
+
+def allowed_name(name: str) -> str:
+    """The name as the catalogue has it. Raises QueryRefused for a name that may not be called."""
+    known = catalogue_name(name)
+    if known is not None:
+        return known
+    if name in ABSENT:
+        raise QueryRefused(f"Function '{name}' exists in PostHog but not in the local server")
+    close = get_close_matches(name, suggested_names(), 1)
+    hint = f" Perhaps you meant '{close[0]}(...)'?" if close else ""
+    raise QueryRefused(f"Unsupported function call '{name}(...)'.{hint}")
+
+
+def refuse_arity(name: str, given: int) -> None:
+    """Raise QueryRefused, in PostHog's words, for too few or too many arguments."""
+    refuse_if(mistake := arity_mistake(name, given), mistake or "")
+
+
+def aggregate_text(function: Function, node: Tree, arguments: list[Tree], scope: Scope) -> tuple[str, list[Sql]]:
+    """An aggregation with its parameters, DISTINCT and FILTER, and its arguments."""
+    inside = scope.inside(aggregate=function.name)
+    values = [] if _is_star(arguments) else expressions(arguments, inside)
+    distinct = "DISTINCT " if node.get("distinct") else ""
+    condition = node.get("filter_expr")
+    filtered = f" FILTER (WHERE {expression(condition, inside).text})" if condition else ""
+    return f"{function.clickhouse}{_parameters(function, node, scope)}({distinct}{listed(values)}){filtered}", values
+
+
+def _aggregation(name: str, node: Tree, arguments: list[Tree], scope: Scope) -> Sql:
+    if scope.aggregate is not None:
+        raise QueryRefused(f"Aggregation '{name}' cannot be nested inside another aggregation '{scope.aggregate}'.")
+    refuse_if(node.get("within_group"), "WITHIN GROUP is not supported")
+    refuse_if(node.get("order_by"), f"ORDER BY inside of '{name}' is not supported")
+    refuse_arity(name, len(arguments))
+    printed, values = aggregate_text(AGGREGATES.get(name) or PARAMETRIC[name], node, arguments, scope)
+    return Sql(printed, call_type(name, [value.typed for value in values]))
+
+
+def _parameters(function: Function, node: Tree, scope: Scope) -> str:
+    given = node.get("params")
+    least, most = PARAMETERS_OF.get(function.name, (0, 0))
+    if not given:
+        refuse_if(least, f"Aggregation '{function.name}' requires parameters in addition to arguments")
+        return ""
+    refuse_if(function.name not in PARAMETERS_OF, f"Aggregation '{function.name}' does not accept parameters")
+    count = len(given)
+    if count < least or (most is not None and count > most):
+        wanted = f"{least} parameter{'' if least == 1 else 's'}" if least == most else f"{least} to {most} parameters"
+        raise QueryRefused(f"Aggregation '{function.name}' expects {wanted}, found {count}")
+    return f"({listed(expressions(given, scope))})"
+
+
+def _function(function: Function, arguments: list[Tree], scope: Scope) -> Sql:
+    refuse_arity(function.name, len(arguments))
+    values = expressions(arguments, scope.inside(bare=True) if "bare" in function.marks else scope)
+    if "of_text" in function.marks:
+        values = [untyped(value) for value in values]
+    return Sql(_written(function, values, scope), call_type(function.name, [value.typed for value in values]))
+
+
+def _written(function: Function, values: list[Sql], scope: Scope) -> str:
+    if function.translator is not None:
+        return TRANSLATORS[function.translator](values, scope.context)
+    if function.is_template:
+        return function.clickhouse.format(*(value.text for value in values))
+    return f"{function.clickhouse}({listed(values)})"
+
+
+def _is_star(arguments: list[Tree]) -> bool:
+    return len(arguments) == 1 and arguments[0].get("chain") == ["*"]
+
+
+_PARTS_OF_WINDOW: Final = "node start end name exprs args over_expr over_identifier"
+_KNOWN_OF_WINDOW: Final = frozenset(_PARTS_OF_WINDOW.split())
+_WHOLE_FRAME: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
+
+
+@translates("WindowFunction")
+def window_function(node: Tree, scope: Scope) -> Sql:
+    """`f(x) OVER (…)`. lag and lead look over the whole partition, and find NULL beyond its edge."""
+    refuse_unknown(node, _KNOWN_OF_WINDOW)
+    name = _window_name(str(node["name"]))
+    arguments, parameters = (node["args"], node["exprs"]) if node.get("args") else (node["exprs"], [])
+    if name in WINDOW and WINDOW[name].clickhouse != name:
+        return _shifted(name, arguments, node, scope)
+    over = _over(node, scope)
+    if name in WINDOW:
+        function = WINDOW[name]
+        refuse_arity(name, len(arguments))
+        values = expressions(arguments, scope)
+        return _result(name, f"{function.clickhouse}({listed(values)}) OVER {over}", values)
+    function = AGGREGATES.get(name) or PARAMETRIC[name]
+    refuse_arity(name, len(arguments))
+    printed, values = aggregate_text(function, {**node, "params": parameters}, arguments, scope)
+    return _result(name, f"{printed} OVER {over}", values)
+
+
+def window(node: Tree, scope: Scope) -> str:
+    """What stands in the brackets of OVER or WINDOW."""
+    parts = []
+    if node.get("partition_by"):
+        parts.append(f"PARTITION BY {listed(expressions(node['partition_by'], scope))}")
+    if node.get("order_by"):
+        parts.append(f"ORDER BY {', '.join(order(each, scope) for each in node['order_by'])}")
+    frame = _frame(node)
+    return " ".join([*parts, frame] if frame else parts)
+
+
+def order(node: Tree, scope: Scope) -> str:
+    """One item of ORDER BY."""
+    printed = f"{expression(node['expr'], scope).text} {'DESC' if node.get('order') == 'DESC' else 'ASC'}"
+    fill = node.get("with_fill")
+    return f"{printed} WITH FILL{_fill(fill, scope)}" if fill else printed
+
+
+def _fill(node: Tree, scope: Scope) -> str:
+    known = {"from_value": "FROM", "to_value": "TO", "step_value": "STEP", "staleness_value": "STALENESS"}
+    unknown = set(node) - set(known) - {"node", "start", "end"}
+    if unknown:
+        raise QueryRefused(f"WITH FILL with {', '.join(sorted(unknown))} is not supported by the local server")
+    return "".join(f" {word} {expression(node[key], scope).text}" for key, word in known.items() if node.get(key))
+
+
+def _window_name(name: str) -> str:
+    if name in WINDOW:
+        return name
+    known = allowed_name(name)
+    if known not in AGGREGATES and known not in PARAMETRIC:
+        raise QueryRefused(f"Function '{known}' cannot be used with OVER")
+    return known
+
+
+def _result(name: str, printed: str, values: list[Sql]) -> Sql:
+    return Sql(printed, window_type(name, [value.typed for value in values]))
+
+
+def _shifted(name: str, arguments: list[Tree], node: Tree, scope: Scope) -> Sql:
+    refuse_arity(name, len(arguments))
+    first, *others = expressions(arguments, scope)
+    values = ", ".join([f"toNullable({first.text})", *(other.text for other in others)])
+    if node.get("over_identifier"):
+        over = f"({identifier(node['over_identifier'])} {_WHOLE_FRAME})"
+    else:
+        inner = window({**node["over_expr"], "frame_method": None}, scope)
+        over = f"({inner} {_WHOLE_FRAME})" if inner else f"({_WHOLE_FRAME})"
+    typed = window_type(name, [value.typed for value in (first, *others)])
+    return Sql(f"{WINDOW[name].clickhouse}({values}) OVER {over}", typed)
+
+
+def _over(node: Tree, scope: Scope) -> str:
+    if node.get("over_identifier"):
+        return identifier(node["over_identifier"])
+    return f"({window(node.get('over_expr') or {}, scope)})"
+
+
+def _frame(node: Tree) -> str:
+    method = node.get("frame_method")
+    if not method:
+        return ""
+    if method not in ("ROWS", "RANGE"):
+        raise QueryRefused(f"A window's frame counts ROWS or RANGE, not {method}")
+    start = _edge(node["frame_start"])
+    end = node.get("frame_end")
+    return f"{method} BETWEEN {start} AND {_edge(end)}" if end else f"{method} {start}"
+
+
+def _edge(node: Tree) -> str:
+    kind = str(node["frame_type"])
+    if kind not in ("PRECEDING", "FOLLOWING", "CURRENT ROW"):
+        raise QueryRefused(f"Not an edge of a window's frame: {kind}")
+    if kind == "CURRENT ROW":
+        return kind
+    value = node.get("frame_value")
+    refuse_if(not isinstance(value, int | None), "A window's frame reaches a whole number of rows, no expression")
+    return f"{'UNBOUNDED' if value is None else value} {kind}"

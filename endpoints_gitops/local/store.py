@@ -1,0 +1,325 @@
+"""The state of the local server: rows, their tables in SQLite, and the questions that routes ask of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    id: int
+    uuid: str
+    distinct_id: str
+    first_name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key without its text. `user_id` is None for a project secret key, `project_id` is where `@current` leads."""
+
+    id: str
+    hash: str
+    label: str
+    scopes: Sequence[str]
+    project_id: int
+    user_id: int | None
+    scoped_projects: Sequence[int]
+    created_at: datetime
+    last_used_at: datetime | None = None
+
+    @property
+    def is_project_secret(self) -> bool:
+        return self.user_id is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredEndpoint:
+    id: str
+    project_id: int
+    name: str
+    is_active: bool
+    derived_from_insight: str | None
+    tags: Sequence[str]
+    created_by: int
+    created_at: datetime
+    updated_at: datetime
+    last_executed_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVersion:
+    """One version. `reason` says why it cannot be materialised, None when it can.
+
+    It is materialised or being so while `saved_query_id` is set; there is a table once `built_at` is set.
+    `building_since` is set while a build runs. `materialized_since` is when it was first asked for.
+    """
+
+    id: str
+    endpoint_id: str
+    number: int
+    query: Mapping[str, Any]
+    description: str
+    data_freshness_seconds: int
+    is_active: bool
+    optional_breakdown_properties: Sequence[str]
+    columns: Sequence[Mapping[str, str]]
+    reason: str | None
+    created_by: int
+    created_at: datetime
+    updated_at: datetime | None = None
+    last_executed_at: datetime | None = None
+    bucket_overrides: Mapping[str, str] | None = None
+    saved_query_id: str | None = None
+    building_since: datetime | None = None
+    built_at: datetime | None = None
+    build_error: str | None = None
+    materialized_since: datetime | None = None
+
+    @property
+    def kind(self) -> str:
+        return str(self.query["kind"])
+
+    @property
+    def sql(self) -> str:
+        """The HogQL text; empty for an insight."""
+        return str(self.query.get("query") or "") if self.kind == "HogQLQuery" else ""
+
+    @property
+    def is_enabled(self) -> bool:
+        return self.saved_query_id is not None
+
+    @property
+    def is_materialized(self) -> bool:
+        return self.is_enabled and self.built_at is not None
+
+    def refreshed_at(self, now: datetime) -> datetime | None:
+        """When the table was built last: the schedule runs it again every `data_freshness_seconds`, unless it fails."""
+        if self.built_at is None or self.build_error is not None:
+            return self.built_at
+        every = timedelta(seconds=self.data_freshness_seconds)
+        return self.built_at + every * max(0, (now - self.built_at) // every)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVariable:
+    id: str
+    project_id: int
+    name: str
+    code_name: str
+    type: str
+    default_value: Any
+    values: Any
+    is_multi: bool
+    values_query: str | None
+    values_query_connection_id: str | None
+    created_by: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntry:
+    id: str
+    endpoint_id: str
+    instance_id: str
+    timestamp: datetime
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """A saved query that somebody made in PostHog by hand; its name is taken."""
+
+    id: str
+    project_id: int
+    name: str
+
+
+_SCALARS = (str, int, bool, float)
+
+
+class Table[Row]:
+    """One table of one kind of row. The first field is the primary key; rows keep the order they were made in."""
+
+    def __init__(self, connection: sqlite3.Connection, kind: type[Row], name: str) -> None:
+        self._connection = connection
+        self._kind = kind
+        self.name = name
+        hints = get_type_hints(kind)
+        self._types = {field.name: _plain(hints[field.name]) for field in fields(kind)}  # type: ignore[arg-type]  # a dataclass
+        self._names = tuple(self._types)
+        self.key = self._names[0]
+        columns = ", ".join(f'"{column}"' for column in self._names)
+        connection.execute(
+            f'CREATE TABLE IF NOT EXISTS {name} (place INTEGER PRIMARY KEY, {columns}, UNIQUE("{self.key}"))'
+        )
+
+        there = {record[1] for record in connection.execute(f"PRAGMA table_info({name})")}
+        for column in (column for column in self._names if column not in there):  # a state of an older release
+            connection.execute(f'ALTER TABLE {name} ADD COLUMN "{column}"')
+
+    def insert(self, row: Row) -> Row:
+        marks = ", ".join("?" * len(self._names))
+        columns = ", ".join(f'"{column}"' for column in self._names)
+        self._connection.execute(f"INSERT INTO {self.name} ({columns}) VALUES ({marks})", self._written(row))  # noqa: S608 - names of ours
+        return row
+
+    def update(self, row: Row) -> Row:
+        changes = ", ".join(f'"{column}" = ?' for column in self._names)
+        key = getattr(row, self.key)
+        self._connection.execute(f'UPDATE {self.name} SET {changes} WHERE "{self.key}" = ?', (*self._written(row), key))  # noqa: S608 - names of ours
+        return row
+
+    def delete(self, key: str | int) -> None:
+        self._connection.execute(f'DELETE FROM {self.name} WHERE "{self.key}" = ?', (key,))  # noqa: S608 - names of ours
+
+    def select(self, where: str = "1", values: Sequence[Any] = (), *, tail: str = "ORDER BY place") -> list[Row]:
+        columns = ", ".join(f'"{column}"' for column in self._names)
+        sql = f"SELECT {columns} FROM {self.name} WHERE {where} {tail}"  # noqa: S608 - conditions of ours, values bound
+        return [self._read(record) for record in self._connection.execute(sql, tuple(values))]
+
+    def first(self, where: str, values: Sequence[Any] = (), *, tail: str = "ORDER BY place") -> Row | None:
+        found = self.select(where, values, tail=f"{tail} LIMIT 1")
+        return found[0] if found else None
+
+    def count(self, where: str = "1", values: Sequence[Any] = ()) -> int:
+        sql = f"SELECT count(*) FROM {self.name} WHERE {where}"  # noqa: S608 - conditions of ours, values bound
+        (number,) = self._connection.execute(sql, tuple(values)).fetchone()
+        return int(number)
+
+    def _written(self, row: Row) -> tuple[Any, ...]:
+        return tuple(_to_column(getattr(row, name), self._types[name]) for name in self._names)
+
+    def _read(self, record: Sequence[Any]) -> Row:
+        return self._kind(
+            **{name: _from_column(value, self._types[name]) for name, value in zip(self._names, record, strict=True)}
+        )
+
+
+def _plain(hint: Any) -> Any:  # noqa: ANN401 - a type of any form
+    """The type without `| None`; anything that is no scalar and no time is kept as JSON."""
+    named = [each for each in get_args(hint) if each is not type(None)] if type(None) in get_args(hint) else [hint]
+    return named[0] if len(named) == 1 and named[0] in (*_SCALARS, datetime) else object
+
+
+def _to_column(value: Any, kind: Any) -> Any:  # noqa: ANN401 - what SQLite holds
+    if kind is object:
+        return None if value is None else json.dumps(value)
+    return value.isoformat() if value is not None and kind is datetime else value
+
+
+def _from_column(value: Any, kind: Any) -> Any:  # noqa: ANN401 - what SQLite holds
+    if value is None:
+        return None
+    if kind is object:
+        return json.loads(value)
+    return datetime.fromisoformat(value) if kind is datetime else kind(value)
+
+
+FILE_NAME = "local-server.sqlite3"
+
+
+class Store:
+    """All state of one local server. Hold `lock` around what must not be interleaved with other requests."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.lock = threading.RLock()
+        self._connection = sqlite3.connect(_file(folder), check_same_thread=False, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self.projects = Table(self._connection, Project, "projects")
+        self.users = Table(self._connection, User, "users")
+        self.keys = Table(self._connection, ApiKey, "keys")
+        self.endpoints = Table(self._connection, StoredEndpoint, "endpoints")
+        self.versions = Table(self._connection, StoredVersion, "versions")
+        self.variables = Table(self._connection, StoredVariable, "variables")
+        self.logs = Table(self._connection, LogEntry, "logs")
+        self.views = Table(self._connection, View, "views")
+        for statement in _INDEXES:
+            self._connection.execute(statement)
+
+    def close(self) -> None:
+        with self.lock:
+            self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing of it."""
+        with self.lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def execute(self, sql: str) -> None:
+        """For tests that need the database to fail in a certain way."""
+        self._connection.execute(sql)
+
+    def endpoint(self, project: Project, name: str) -> StoredEndpoint | None:
+        return self.endpoints.first("project_id = ? AND name = ? AND deleted_at IS NULL", (project.id, name))
+
+    def current_version(self, endpoint: StoredEndpoint) -> StoredVersion | None:
+        return self.versions.first("endpoint_id = ?", (endpoint.id,), tail="ORDER BY number DESC")
+
+    def version(self, endpoint: StoredEndpoint, number: int) -> StoredVersion | None:
+        if not 0 < number < 2**63:
+            return None
+        return self.versions.first("endpoint_id = ? AND number = ?", (endpoint.id, number))
+
+    def versions_count(self, endpoint: StoredEndpoint) -> int:
+        return self.versions.count("endpoint_id = ?", (endpoint.id,))
+
+    def user(self, user_id: int | None) -> User | None:
+        return None if user_id is None else self.users.first("id = ?", (user_id,))
+
+    def variables_of(self, project: Project) -> list[StoredVariable]:
+        return self.variables.select("project_id = ?", (project.id,))
+
+
+def new_id() -> str:
+    """A UUID that sorts by the time it was made at, as PostHog's do."""
+    moment = time.time_ns() // 1_000_000
+    text = f"{moment:012x}7{secrets.randbits(12):03x}{0x8000 | secrets.randbits(14):04x}{secrets.token_hex(6)}"
+    return str(uuid.UUID(text))
+
+
+def _file(folder: Path | None) -> str:
+    if folder is None:
+        return ":memory:"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / FILE_NAME
+    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    return str(file)
+
+
+_INDEXES = (
+    "CREATE UNIQUE INDEX IF NOT EXISTS endpoint_names ON endpoints (project_id, name) WHERE deleted_at IS NULL",
+    "CREATE UNIQUE INDEX IF NOT EXISTS version_numbers ON versions (endpoint_id, number)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS code_names ON variables (project_id, code_name)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS key_hashes ON keys (hash)",
+    "CREATE INDEX IF NOT EXISTS builds ON versions (building_since) WHERE building_since IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS log_entries ON logs (endpoint_id, timestamp)",
+)

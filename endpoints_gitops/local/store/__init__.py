@@ -1,1 +1,0 @@
-"""What the local server remembers: one SQLite database, in a file or in memory."""
