@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.measure import Measure
 from benchmarks.project import Project, ours, project
-from endpoints_gitops.local.deployment import DescribedColumn, Rows
+from endpoints_gitops.local.deployment import DescribedColumn, EngineRows
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.faults import Effect, Fault
 
@@ -40,7 +40,7 @@ class _Undescribed:
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[DescribedColumn]:
         return ()
 
-    def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> Rows:
+    def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> EngineRows:
         raise QueryRefused("nothing is run here")
 
     def close(self) -> None:

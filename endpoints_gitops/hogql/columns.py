@@ -18,7 +18,7 @@ from endpoints_gitops.hogql.functions import ARITHMETIC, CAST_KINDS, CASTS
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.printer import UnboundVariable, readable
 from endpoints_gitops.hogql.syntax_tree import fold
-from endpoints_gitops.hogql.tables import TABLES, Column, Table
+from endpoints_gitops.hogql.tables import TABLES, Table, TypedColumn
 from endpoints_gitops.hogql.types import (
     FLOAT,
     INTEGER,
@@ -35,27 +35,27 @@ _AI_IDS: Final = ("$ai_", "_id")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class _NamedSource:
     """Something in FROM. `why` is set where its columns are not known, or not all of them."""
 
-    columns: Mapping[str, Column]
+    columns: Mapping[str, TypedColumn]
     table: Table | None = None
     why: str | None = None
 
 
 @dataclass(slots=True)
-class Scope:
+class _NameScope:
     """`ctes` are the tables of WITH, `values` its single values. `depth` counts the queries around this one."""
 
-    ctes: Mapping[str, Source] = field(default_factory=dict)
+    ctes: Mapping[str, _NamedSource] = field(default_factory=dict)
     values: Mapping[str, Typed] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
+    sources: dict[str, _NamedSource] = field(default_factory=dict)
     aliases: dict[str, Typed] = field(default_factory=dict)
     depth: int = 0
 
-    def below(self) -> Scope:
+    def below(self) -> _NameScope:
         """The scope of a subquery: it sees the CTEs and nothing else."""
-        return Scope(self.ctes, self.values, depth=self.depth + 1)
+        return _NameScope(self.ctes, self.values, depth=self.depth + 1)
 
 
 class UntypedProperty(str):
@@ -67,7 +67,7 @@ class UntypedProperty(str):
     __slots__ = ()
 
 
-def resolve(chain: list[str], scope: Scope) -> Typed:
+def resolve(chain: list[str], scope: _NameScope) -> Typed:
     """What a field is: in the order in which the server looks for it."""
     head, *rest = chain
     if rest and head in scope.sources:
@@ -93,11 +93,11 @@ def property_of(keys: tuple[str, ...]) -> Typed:
     return Typed(Kind.UNKNOWN, nullable=True, why=why, keys=keys)
 
 
-def _has(source: Source, name: str) -> bool:
+def _has(source: _NamedSource, name: str) -> bool:
     return name in source.columns or (source.table is not None and name in source.table.relations)
 
 
-def _walk(source: Source, names: list[str]) -> Typed:
+def _walk(source: _NamedSource, names: list[str]) -> Typed:
     """Through the rows of other tables that belong to a row, to a column."""
     name, *rest = names
     if name in source.columns:
@@ -105,7 +105,7 @@ def _walk(source: Source, names: list[str]) -> Typed:
     relation = source.table.relations.get(name) if source.table else None
     if relation and rest:
         related = TABLES[relation.table]
-        return _walk(Source(related.columns_by(relation), related), rest)
+        return _walk(_NamedSource(related.columns_by(relation), related), rest)
     return unknown(source.why or f"nothing in the query is called {'.'.join(names)}")
 
 
@@ -117,13 +117,13 @@ def _inside(value: Typed, keys: list[str]) -> Typed:
     return property_of((*value.keys, *keys))
 
 
-type TypeOfQuery = Callable[[Tree, Scope], Typed]
-type _Give = Callable[[dict[str, Any], Scope], Typed]
+type TypeOfQuery = Callable[[Tree, _NameScope], Typed]
+type _Give = Callable[[dict[str, Any], _NameScope], Typed]
 
 _WHOLE: Final = ("SelectQuery", "SelectSetQuery", "Lambda", "Placeholder")
 
 
-def expression_type(node: Tree, scope: Scope, of_query: TypeOfQuery) -> Typed:
+def expression_type(node: Tree, scope: _NameScope, of_query: TypeOfQuery) -> Typed:
     """`of_query` gives the type of a subquery that stands as a value."""
 
     def combine(part: dict[str, Any]) -> Any:  # noqa: ANN401 - a Typed; dicts that are no node stay what they are
@@ -146,7 +146,7 @@ def _hides_null(part: dict[str, Any]) -> bool:
     return any(isinstance(each, Typed) and each.is_null_unseen for each in values)
 
 
-def _constant(node: dict[str, Any], _scope: Scope) -> Typed:
+def _constant(node: dict[str, Any], _scope: _NameScope) -> Typed:
     value = node.get("value")
     if node.get("value_type") == "number" and isinstance(value, str):
         return INTEGER if value.lstrip("-").isdigit() else FLOAT
@@ -157,54 +157,54 @@ def _constant(node: dict[str, Any], _scope: Scope) -> Typed:
     return FLOAT if isinstance(value, float) else Typed(Kind.STRING, constant=value)
 
 
-def _field(node: dict[str, Any], scope: Scope) -> Typed:
+def _field(node: dict[str, Any], scope: _NameScope) -> Typed:
     return resolve([str(part) for part in node["chain"]], scope)
 
 
-def _placeholder(node: dict[str, Any], _scope: Scope) -> Typed:
+def _placeholder(node: dict[str, Any], _scope: _NameScope) -> Typed:
     """The server finds types with '' in place of every variable."""
     chain = [str(part) for part in (node["expr"].get("chain") or [])]
     of = f"the variable {chain[1]}" if len(chain) > 1 and chain[0] == "variables" else "a placeholder"
     return Typed(Kind.STRING, None, f"it is what {of} is given")
 
 
-def _alias(node: dict[str, Any], scope: Scope) -> Typed:
+def _alias(node: dict[str, Any], scope: _NameScope) -> Typed:
     value: Typed = node["expr"]
     scope.aliases[str(node["alias"])] = value.named()
     return value
 
 
-def _call(node: dict[str, Any], _scope: Scope) -> Typed:
+def _call(node: dict[str, Any], _scope: _NameScope) -> Typed:
     arguments = [each for each in node.get("args") or () if isinstance(each, Typed)]
     return call_type(str(node["name"]), arguments)
 
 
-def _window(node: dict[str, Any], _scope: Scope) -> Typed:
+def _window(node: dict[str, Any], _scope: _NameScope) -> Typed:
     arguments = node["args"] if node.get("args") else node.get("exprs") or []
     return window_type(str(node["name"]), arguments)
 
 
-def _comparison(node: dict[str, Any], _scope: Scope) -> Typed:
+def _comparison(node: dict[str, Any], _scope: _NameScope) -> Typed:
     if node["op"] in ("in", "not in", "in cohort", "not in cohort"):
         return INTEGER
     return comparison_type([node["left"], node["right"]])
 
 
-def _between(node: dict[str, Any], _scope: Scope) -> Typed:
+def _between(node: dict[str, Any], _scope: _NameScope) -> Typed:
     """Of a timestamp as it is; anything else knows two values only."""
     parts = [node["expr"], node["low"], node["high"]]
     return comparison_type(parts) if parts[0].is_timestamp or _hides_null(node) else INTEGER
 
 
-def _logic(node: dict[str, Any], _scope: Scope) -> Typed:
+def _logic(node: dict[str, Any], _scope: _NameScope) -> Typed:
     return logic_type(node["exprs"] if "exprs" in node else [node["expr"]])
 
 
-def _arithmetic(node: dict[str, Any], _scope: Scope) -> Typed:
+def _arithmetic(node: dict[str, Any], _scope: _NameScope) -> Typed:
     return call_type(ARITHMETIC[node["op"]], [node["left"], node["right"]])
 
 
-def _cast(node: dict[str, Any], _scope: Scope) -> Typed:
+def _cast(node: dict[str, Any], _scope: _NameScope) -> Typed:
     value, kind = node["expr"], CAST_KINDS.get(CASTS.get(node["type_name"], ""))
     if kind is None:
         return unknown(f"the server has no cast to {node['type_name']}")
@@ -213,19 +213,19 @@ def _cast(node: dict[str, Any], _scope: Scope) -> Typed:
     return Typed(kind, value.nullable)
 
 
-def _array(node: dict[str, Any], _scope: Scope) -> Typed:
+def _array(node: dict[str, Any], _scope: _NameScope) -> Typed:
     return Typed(Kind.ARRAY, item=common(node["exprs"]))
 
 
-def _tuple(node: dict[str, Any], _scope: Scope) -> Typed:
+def _tuple(node: dict[str, Any], _scope: _NameScope) -> Typed:
     return Typed(Kind.TUPLE, parts=tuple(each.named() for each in node["exprs"]))
 
 
-def _dictionary(_node: dict[str, Any], _scope: Scope) -> Typed:
+def _dictionary(_node: dict[str, Any], _scope: _NameScope) -> Typed:
     return Typed(Kind.TUPLE)
 
 
-def _array_access(node: dict[str, Any], _scope: Scope) -> Typed:
+def _array_access(node: dict[str, Any], _scope: _NameScope) -> Typed:
     container, key = node["array"], node["property"]
     if container.keys is not None and key.constant is not None:
         return property_of((*container.keys, str(key.constant)))
@@ -236,7 +236,7 @@ def _array_access(node: dict[str, Any], _scope: Scope) -> Typed:
     return unknown(container.why or "what stands under a key is not known")
 
 
-def _tuple_access(node: dict[str, Any], _scope: Scope) -> Typed:
+def _tuple_access(node: dict[str, Any], _scope: _NameScope) -> Typed:
     container = node["tuple"]
     if container.keys is not None:
         return property_of((*container.keys, str(node["index"])))
@@ -246,7 +246,7 @@ def _tuple_access(node: dict[str, Any], _scope: Scope) -> Typed:
     return unknown(container.why or "what the parts of a tuple are is not known")
 
 
-def _slice(node: dict[str, Any], _scope: Scope) -> Typed:
+def _slice(node: dict[str, Any], _scope: _NameScope) -> Typed:
     container: Typed = node["array"]
     if container.kind is Kind.ARRAY:
         return Typed(Kind.ARRAY, item=container.item)
@@ -283,7 +283,7 @@ DEEPEST: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
-class FoundColumn:
+class _FoundColumn:
     """`guessed` is set where the server may give it another name, `expression` is its tree, or text where `*` wrote
     it out."""
 
@@ -294,41 +294,41 @@ class FoundColumn:
 
 
 @dataclass(slots=True)
-class Found:
+class _Found:
     """`why` is set where there are columns that nobody here knows; `stars` are the `*` as written."""
 
-    columns: list[FoundColumn] = field(default_factory=list)
+    columns: list[_FoundColumn] = field(default_factory=list)
     why: str | None = None
     stars: list[str] = field(default_factory=list)
 
-    def as_source(self, names: list[str] | None = None) -> Source:
+    def as_source(self, names: list[str] | None = None) -> _NamedSource:
         """The rows of this query in a FROM. `names` rename its columns in order."""
-        columns: dict[str, Column] = {}
+        columns: dict[str, TypedColumn] = {}
         for place, column in enumerate(self.columns):
             name = names[place] if names and place < len(names) else column.name
-            columns[name] = Column(name, replace(column.typed.named(), is_timestamp=False))
-        return Source(columns, why=self.why)
+            columns[name] = TypedColumn(name, replace(column.typed.named(), is_timestamp=False))
+        return _NamedSource(columns, why=self.why)
 
 
-def query_columns(node: Tree, scope: Scope) -> Found:
+def query_columns(node: Tree, scope: _NameScope) -> _Found:
     """The columns of a query. Where it cannot be followed, `why` says so; nothing is raised."""
     if scope.depth > DEEPEST:
-        return Found(why=f"it is nested more than {DEEPEST} queries deep")
+        return _Found(why=f"it is nested more than {DEEPEST} queries deep")
     if node["node"] == "SelectSetQuery":
         return _set(node, scope)
     if node["node"] != "SelectQuery":
-        return Found(why=f"what comes out of {node['node']} is not known here")
+        return _Found(why=f"what comes out of {node['node']} is not known here")
     return _select(node, scope)
 
 
-def _set(node: Tree, scope: Scope) -> Found:
+def _set(node: Tree, scope: _NameScope) -> _Found:
     """Names are those of the first arm, types what the arms share."""
     first = query_columns(node["initial_select_query"], scope)
     shared = _with_ctes(_leftmost(node), scope)
     arms = [first] + [query_columns(each["select_query"], shared) for each in node["subsequent_select_queries"]]
     columns = [replace(column, typed=_shared(arms, place)) for place, column in enumerate(first.columns)]
     why = next((arm.why for arm in arms if arm.why), None)
-    return Found(columns, why, [star for arm in arms for star in arm.stars])
+    return _Found(columns, why, [star for arm in arms for star in arm.stars])
 
 
 def _leftmost(node: Tree) -> Tree:
@@ -337,24 +337,24 @@ def _leftmost(node: Tree) -> Tree:
     return node
 
 
-def _shared(arms: list[Found], place: int) -> Typed:
+def _shared(arms: list[_Found], place: int) -> Typed:
     return common([arm.columns[place].typed for arm in arms if place < len(arm.columns)])
 
 
-def _select(node: Tree, above: Scope) -> Found:
+def _select(node: Tree, above: _NameScope) -> _Found:
     scope = _with_ctes(node, above)
     _read(node.get("select_from"), scope)
     for each in node.get("array_join_list") or ():
         scope.aliases[str(each["alias"])] = _item_of(each["expr"], scope)
-    found = Found()
+    found = _Found()
     for item in node["select"]:
         _add(item, scope, found)
     return found
 
 
-def _with_ctes(node: Tree, above: Scope) -> Scope:
+def _with_ctes(node: Tree, above: _NameScope) -> _NameScope:
     """The scope of a SELECT: the entries above it, then its own, each of which sees those before it."""
-    scope = Scope(dict(above.ctes), dict(above.values), depth=above.depth)
+    scope = _NameScope(dict(above.ctes), dict(above.values), depth=above.depth)
     for each in node.get("ctes") or ():
         name = str(each["name"])
         if each.get("cte_type") == "column":
@@ -364,13 +364,13 @@ def _with_ctes(node: Tree, above: Scope) -> Scope:
     return scope
 
 
-def _cte(node: Tree, scope: Scope) -> Source:
+def _cte(node: Tree, scope: _NameScope) -> _NamedSource:
     if node.get("recursive"):
-        return Source({}, why="recursive CTEs are not followed")
+        return _NamedSource({}, why="recursive CTEs are not followed")
     return query_columns(node["expr"], scope.below()).as_source(node.get("columns"))
 
 
-def _read(node: Tree | None, scope: Scope) -> None:
+def _read(node: Tree | None, scope: _NameScope) -> None:
     """Every table, subquery and CTE of FROM, under the name by which the query knows it."""
     while node is not None:
         table = node["table"]
@@ -384,47 +384,47 @@ def _read(node: Tree | None, scope: Scope) -> None:
         node = node.get("next_join")
 
 
-def _named_source(name: str, scope: Scope) -> Source:
+def _named_source(name: str, scope: _NameScope) -> _NamedSource:
     if name in scope.ctes:
         return scope.ctes[name]
     table = TABLES.get(name)
     if table is not None:
-        return Source(table.columns, table)
-    return Source({}, why=f"the columns of {name} are known to the project only")
+        return _NamedSource(table.columns, table)
+    return _NamedSource({}, why=f"the columns of {name} are known to the project only")
 
 
-def _add(item: Tree, scope: Scope, found: Found) -> None:
+def _add(item: Tree, scope: _NameScope, found: _Found) -> None:
     kind = item["node"]
     if kind == "ColumnsExpr" or (kind == "Field" and item["chain"][-1] == "*"):
         _add_star(item, scope, found)
         return
     typed = _type(item, scope)
     if kind == "Alias":
-        found.columns.append(FoundColumn(str(item["alias"]), typed, item["expr"]))
+        found.columns.append(_FoundColumn(str(item["alias"]), typed, item["expr"]))
     elif kind == "Field":
         found.columns.append(_field_column(item, typed, scope))
     else:
         found.columns.append(_unnamed_column(item, typed))
 
 
-def _unnamed_column(item: Tree, typed: Typed) -> FoundColumn:
+def _unnamed_column(item: Tree, typed: Typed) -> _FoundColumn:
     try:
         name = expression_name(item)
     except UnboundVariable as unprintable:
-        return FoundColumn("expression", typed, item, unprintable.message)
-    return FoundColumn(name.text, typed, item, name.guessed)
+        return _FoundColumn("expression", typed, item, unprintable.message)
+    return _FoundColumn(name.text, typed, item, name.guessed)
 
 
-def _field_column(item: Tree, typed: Typed, scope: Scope) -> FoundColumn:
+def _field_column(item: Tree, typed: Typed, scope: _NameScope) -> _FoundColumn:
     chain = [str(part) for part in item["chain"]]
     if typed.keys is None and "properties" in chain[:-1]:
-        return FoundColumn("__".join(chain[chain.index("properties") + 1 :]), typed, item, typed.why)
+        return _FoundColumn("__".join(chain[chain.index("properties") + 1 :]), typed, item, typed.why)
     is_path = len(chain) > 2 or (len(chain) == 2 and chain[0] not in scope.sources)
     guessed = typed.why if is_path and typed.keys is None else None
-    return FoundColumn(field_name(chain, typed.keys), typed, item, guessed)
+    return _FoundColumn(field_name(chain, typed.keys), typed, item, guessed)
 
 
-def _add_star(item: Tree, scope: Scope, found: Found) -> None:
+def _add_star(item: Tree, scope: _NameScope, found: _Found) -> None:
     found.stars.append(_written(item))
     chosen = _chosen(item, scope)
     if isinstance(chosen, str):
@@ -436,7 +436,7 @@ def _add_star(item: Tree, scope: Scope, found: Found) -> None:
         found.columns.extend(column for column in _every(name, source) if column.name not in excluded)
 
 
-def _chosen(item: Tree, scope: Scope) -> Mapping[str, Source] | str:
+def _chosen(item: Tree, scope: _NameScope) -> Mapping[str, _NamedSource] | str:
     """The sources that a `*` stands for, or why that cannot be told."""
     if item["node"] == "ColumnsExpr" and not item.get("all_columns"):
         return "COLUMNS(…) picks columns by a pattern"
@@ -447,13 +447,13 @@ def _chosen(item: Tree, scope: Scope) -> Mapping[str, Source] | str:
     return {name: scope.sources[name]} if name in scope.sources else f"nothing in the query is called {name}"
 
 
-def _every(name: str, source: Source) -> Iterator[FoundColumn]:
+def _every(name: str, source: _NamedSource) -> Iterator[_FoundColumn]:
     for column in source.columns.values():
         if column.starred is not False:
-            yield FoundColumn(column.name, column.typed, f"{name}.{column.name}")
+            yield _FoundColumn(column.name, column.typed, f"{name}.{column.name}")
 
 
-def _varying(name: str, source: Source) -> str | None:
+def _varying(name: str, source: _NamedSource) -> str | None:
     differing = [column.name for column in source.columns.values() if column.starred is None]
     return f"whether `*` of {name} has {' and '.join(differing)} depends on the project" if differing else None
 
@@ -464,18 +464,18 @@ def _written(item: Tree) -> str:
     return "*" if item.get("all_columns") else "COLUMNS(…)"
 
 
-def _item_of(node: Tree, scope: Scope) -> Typed:
+def _item_of(node: Tree, scope: _NameScope) -> Typed:
     typed = _type(node, scope)
     if typed.kind is Kind.ARRAY and typed.item is not None:
         return typed.item
     return unknown(typed.why or "what the items of the array are is not known")
 
 
-def _type(node: Tree, scope: Scope) -> Typed:
+def _type(node: Tree, scope: _NameScope) -> Typed:
     return expression_type(node, scope, _value_of_query)
 
 
-def _value_of_query(node: Tree, scope: Scope) -> Typed:
+def _value_of_query(node: Tree, scope: _NameScope) -> Typed:
     """A subquery that stands as a value: without a row it is NULL."""
     found = query_columns(node, scope.below())
     if len(found.columns) != 1 or found.why:
@@ -531,13 +531,13 @@ class Output:
 def output(sql: str) -> Output:
     """The columns of a query. Of a set of SELECTs, the first one names them."""
     try:
-        found = query_columns(parse(sql), Scope())
+        found = query_columns(parse(sql), _NameScope())
     except ParseFailure as failure:
         return Output(columns=(), complete=False, why=failure.message)
     return _output(found)
 
 
-def _output(found: Found) -> Output:
+def _output(found: _Found) -> Output:
     return Output(
         columns=tuple(map(_column, found.columns)),
         complete=found.why is None,
@@ -546,7 +546,7 @@ def _output(found: Found) -> Output:
     )
 
 
-def _column(found: FoundColumn) -> OutputColumn:
+def _column(found: _FoundColumn) -> OutputColumn:
     typed = found.typed
     known = typed.is_known and found.guessed is None and typed.why is None
     why = found.guessed or typed.why or (None if known else "whether it can be NULL is not known")

@@ -116,7 +116,7 @@ _FLIPPED: Final = {">=": "<=", ">": "<", "<": ">", "<=": ">="}
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class VariableUse:
     """A variable in the WHERE of the outermost SELECT (`cte` is None) or of a CTE; without a comparison `other` is
     None. `around` are the nodes between the comparison and the variable, outermost first.
     """
@@ -147,7 +147,7 @@ def reason_of_variables(tree: Tree, declared: set[str]) -> str | None:
     return next((why for check in _CHECKS if (why := check(tree, names, uses)) is not None), None)
 
 
-def uses_of(tree: Tree) -> list[Use]:
+def uses_of(tree: Tree) -> list[VariableUse]:
     """Every variable in a WHERE that a table could filter by."""
     if tree["node"] != "SelectQuery":
         return []
@@ -156,22 +156,22 @@ def uses_of(tree: Tree) -> list[Use]:
     return [use for cte, select in places for use in _uses_in(cte, select.get("where"))]
 
 
-def _uses_in(cte: str | None, where: Tree | None) -> Iterable[Use]:
+def _uses_in(cte: str | None, where: Tree | None) -> Iterable[VariableUse]:
     for node, around in nodes_within(where):
         if node["node"] == "Placeholder" and len(chain_of(node)) > 1:
             yield _use(chain_of(node)[1], cte, node, around)
 
 
-def _use(name: str, cte: str | None, node: Tree, around: tuple[Tree, ...]) -> Use:
+def _use(name: str, cte: str | None, node: Tree, around: tuple[Tree, ...]) -> VariableUse:
     at = next((place for place in reversed(range(len(around))) if around[place]["node"] == "CompareOperation"), None)
     is_or = any(_is_call(each, "Or", "or") for each in around)
     if at is None or any(_is_call(each, "Not", "not") for each in around[:at]):
-        return Use(name, cte, "", None, is_or)
+        return VariableUse(name, cte, "", None, is_or)
     comparison, side = around[at], (*around, node)[at + 1]
     operator, wrappers = str(comparison["op"]), around[at + 1 :]
     if comparison["right"] is side:
-        return Use(name, cte, operator, comparison["left"], is_or, wrappers)
-    return Use(name, cte, _FLIPPED.get(operator, operator), comparison["right"], is_or, wrappers)
+        return VariableUse(name, cte, operator, comparison["left"], is_or, wrappers)
+    return VariableUse(name, cte, _FLIPPED.get(operator, operator), comparison["right"], is_or, wrappers)
 
 
 def _is_call(node: Tree, kind: str, name: str) -> bool:
@@ -182,7 +182,7 @@ def _in_having(tree: Tree) -> bool:
     return any(any(of_kind(select.get("having"), "Placeholder")) for select in of_kind(tree, "SelectQuery"))
 
 
-def _compared_with_another(_tree: Tree, _names: list[str], uses: list[Use]) -> str | None:
+def _compared_with_another(_tree: Tree, _names: list[str], uses: list[VariableUse]) -> str | None:
     if any(any(of_kind(use.other, "Placeholder")) for use in uses):
         return (
             "Variable compared against an expression containing another variable is not supported for materialization"
@@ -190,36 +190,36 @@ def _compared_with_another(_tree: Tree, _names: list[str], uses: list[Use]) -> s
     return None
 
 
-def _not_in_where(_tree: Tree, names: list[str], uses: list[Use]) -> str | None:
+def _not_in_where(_tree: Tree, names: list[str], uses: list[VariableUse]) -> str | None:
     if any(use.other is None for use in uses):
         return "Invalid variable usage in WHERE clause."
     return None if set(names) <= {use.name for use in uses} else "Variable not used in WHERE clause"
 
 
-def _under_or(_tree: Tree, _names: list[str], uses: list[Use]) -> str | None:
+def _under_or(_tree: Tree, _names: list[str], uses: list[VariableUse]) -> str | None:
     return "Variables in OR conditions are not supported for materialization" if any(u.under_or for u in uses) else None
 
 
-def _several_columns(_tree: Tree, names: list[str], uses: list[Use]) -> str | None:
+def _several_columns(_tree: Tree, names: list[str], uses: list[VariableUse]) -> str | None:
     for name in names:
         if len({readable(use.other) for use in uses if use.name == name and use.other is not None}) > 1:
             return "Variable compared against multiple columns is not supported for materialization"
     return None
 
 
-def _several_places(_tree: Tree, _names: list[str], uses: list[Use]) -> str | None:
+def _several_places(_tree: Tree, _names: list[str], uses: list[VariableUse]) -> str | None:
     places = {use.cte for use in uses}
     if None in places and len(places) > 1:
         return "Variable used in both CTE and top-level query is not yet supported"
     return "Variable used in multiple CTEs is not yet supported" if len(places) > 1 else None
 
 
-def _operators(_tree: Tree, _names: list[str], uses: list[Use]) -> str | None:
+def _operators(_tree: Tree, _names: list[str], uses: list[VariableUse]) -> str | None:
     wrong = next((use.operator for use in uses if use.operator not in _ALLOWED), None)
     return None if wrong is None else f"Unsupported operator {wrong}, supported: =, >=, >, <, <="
 
 
-def _aggregates(tree: Tree, _names: list[str], uses: list[Use]) -> str | None:
+def _aggregates(tree: Tree, _names: list[str], uses: list[VariableUse]) -> str | None:
     """A range makes the table one of buckets, and their values must add up."""
     if not any(use.operator in _RANGES for use in uses):
         return None
@@ -233,12 +233,12 @@ def _aggregates(tree: Tree, _names: list[str], uses: list[Use]) -> str | None:
     return None
 
 
-def _downstream(tree: Tree, names: list[str], uses: list[Use]) -> str | None:
+def _downstream(tree: Tree, names: list[str], uses: list[VariableUse]) -> str | None:
     cte = next((use.cte for use in uses if use.cte is not None), None)
     return None if cte is None else reason_of_cte(tree, cte, names)
 
 
-def _aliases(tree: Tree, _names: list[str], uses: list[Use]) -> str | None:
+def _aliases(tree: Tree, _names: list[str], uses: list[VariableUse]) -> str | None:
     aliases = {str(item["alias"]): readable(item["expr"]) for item in tree["select"] if item["node"] == "Alias"}
     for use in uses:
         if use.other is not None and aliases.get(use.name, readable(use.other)) != readable(use.other):
@@ -249,7 +249,7 @@ def _aliases(tree: Tree, _names: list[str], uses: list[Use]) -> str | None:
     return None
 
 
-type _Check = Callable[[Tree, list[str], list[Use]], str | None]
+type _Check = Callable[[Tree, list[str], list[VariableUse]], str | None]
 
 _CHECKS: Final[tuple[_Check, ...]] = (
     _compared_with_another,
@@ -374,7 +374,7 @@ def open_edges(sql: str, overrides: Mapping[str, str]) -> tuple[OpenEdge, ...]:
     return tuple(dict.fromkeys(_edges(parse(sql), overrides)))
 
 
-def _lost(use: Use) -> LostWrapper | None:
+def _lost(use: VariableUse) -> LostWrapper | None:
     if all(_is_applied_again(node) for node in use.around):
         return None
     return LostWrapper(use.name, readable(use.around[0]))

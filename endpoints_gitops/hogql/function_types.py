@@ -6,7 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from endpoints_gitops.hogql.functions import AGGREGATES, FUNCTIONS, PARAMETRIC, WINDOW, Function, Result, known_name
+from endpoints_gitops.hogql.functions import (
+    AGGREGATES,
+    FUNCTIONS,
+    PARAMETRIC,
+    WINDOW,
+    Function,
+    FunctionResult,
+    known_name,
+)
 from endpoints_gitops.hogql.types import (
     INTEGER,
     NULL,
@@ -373,7 +381,7 @@ def _is_null(function: Function, arguments: list[Typed]) -> bool:
     return any(argument.kind is Kind.NOTHING for argument in counted)
 
 
-def _is_unknown(result: Result) -> bool:
+def _is_unknown(result: FunctionResult) -> bool:
     return result.kind is Kind.UNKNOWN and not result.is_array
 
 
@@ -420,7 +428,7 @@ def _result_type(function: Function, arguments: list[Typed]) -> Typed:
     return Typed(Kind.ARRAY, nullable, typed.why, typed) if result.is_array else typed
 
 
-def _type_by_first(result: Result, arguments: list[Typed], nullable: bool | None) -> Typed:
+def _type_by_first(result: FunctionResult, arguments: list[Typed], nullable: bool | None) -> Typed:
     if not arguments:
         return unknown("the function needs an argument")
     typed = RULES_OF_FIRST[result.rule](arguments[0])

@@ -402,7 +402,7 @@ CAST_KINDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class FunctionResult:
     """What a function returns: a `kind`, else the name of a `rule` of `function_types.py`.
 
     `nullable` is None where the result can be NULL if an argument can.
@@ -425,7 +425,7 @@ class Function:
     clickhouse: str
     least: int
     most: int | None
-    result: Result
+    result: FunctionResult
     translator: str | None = None
     marks: frozenset[str] = frozenset()
 
@@ -434,7 +434,7 @@ class Function:
         return "(" in self.clickhouse
 
 
-_UNKNOWN: Final = Result(Kind.UNKNOWN)
+_UNKNOWN: Final = FunctionResult(Kind.UNKNOWN)
 
 
 def _rows(text: str) -> Iterator[Function]:
@@ -475,12 +475,12 @@ def _bounds(arity: str) -> tuple[int, int | None]:
     return int(least), int(most or least)
 
 
-def _result(word: str) -> Result:
+def _result(word: str) -> FunctionResult:
     nullable = {"!": False, "?": True}.get(word[-1])
     bare = word.rstrip("!?")
     inside = bare.strip("[]")
     kind = Kind(inside) if inside in _KINDS else None
-    return Result(kind, "" if kind else inside, bare.startswith("["), nullable)
+    return FunctionResult(kind, "" if kind else inside, bare.startswith("["), nullable)
 
 
 _KINDS: Final = frozenset(map(str, Kind))

@@ -23,7 +23,7 @@ EXCLUSION: Final = "by kind, with steps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class NodeShape:
     """One kind of JSON object.
 
     `optional` maps keys to the default that the server fills in, `implied` to the one value that a key can have,
@@ -39,9 +39,9 @@ class Shape:
     def keys(self) -> frozenset[str]:
         return frozenset((*self.required, *self.implied, *self.optional))
 
-    def holding(self, **more: Any) -> Shape:  # noqa: ANN401 - the fields of a shape
+    def holding(self, **more: Any) -> NodeShape:  # noqa: ANN401 - the fields of a shape
         """This shape with further keys."""
-        return Shape(
+        return NodeShape(
             required=(*self.required, *more.get("required", ())),
             implied={**self.implied, **more.get("implied", {})},
             optional={**self.optional, **more.get("optional", {})},
@@ -53,7 +53,7 @@ def _null(keys: str) -> dict[str, Json]:
     return dict.fromkeys(keys.split())
 
 
-_NODE = Shape(optional=_null("response version"), inside={"response": OPAQUE})
+_NODE = NodeShape(optional=_null("response version"), inside={"response": OPAQUE})
 _DATA_NODE = _NODE.holding(optional=_null("modifiers tags"), inside={"modifiers": "HogQLQueryModifiers"})
 _INSIGHT = _DATA_NODE.holding(
     optional=_null("dateRange samplingFactor dataColorTheme") | {"filterTestAccounts": False, "properties": []},
@@ -77,7 +77,7 @@ _WEB = _DATA_NODE.holding(
     inside={"dateRange": "DateRange", "properties": PROPERTY, "compareFilter": "CompareFilter"},
 )
 
-QUERIES: Final[Mapping[str, Shape]] = {
+QUERIES: Final[Mapping[str, NodeShape]] = {
     "HogQLQuery": _DATA_NODE.holding(
         required=("query",),
         optional=_null("connectionId sendRawQuery filters variables values explain name"),
@@ -136,7 +136,7 @@ QUERIES: Final[Mapping[str, Shape]] = {
 _LEGEND: Final[dict[str, Json]] = {"showLegend": False, "legendPosition": "bottom"}
 _CUSTOMIZED: Final = {"resultCustomizations": "ResultCustomization*"}
 
-NODES: Final[Mapping[str, Shape]] = {
+NODES: Final[Mapping[str, NodeShape]] = {
     "EventsNode": _EVENTS,
     "ActionsNode": _ACTIONS,
     "DataWarehouseNode": _TABLE.holding(required=("id_field", "distinct_id_field"), optional=_null("dw_source_type")),
@@ -150,16 +150,16 @@ NODES: Final[Mapping[str, Shape]] = {
 }
 """What a series consists of, by its `kind`."""
 
-EXCLUSIONS: Final[Mapping[str, Shape]] = {
+EXCLUSIONS: Final[Mapping[str, NodeShape]] = {
     "EventsNode": _EVENTS.holding(required=_STEPS),
     "ActionsNode": _ACTIONS.holding(required=_STEPS),
 }
 """What a funnel leaves out, by its `kind`."""
 
-_FILTERED = Shape(required=("key",), optional=_null("label value"), inside={"value": OPAQUE})
+_FILTERED = NodeShape(required=("key",), optional=_null("label value"), inside={"value": OPAQUE})
 _COMPARED = _FILTERED.holding(required=("operator",))
 
-PROPERTIES: Final[Mapping[str, Shape]] = {
+PROPERTIES: Final[Mapping[str, NodeShape]] = {
     "event": _FILTERED.holding(optional={"operator": "exact"}, implied={"type": "event"}),
     "person": _COMPARED,
     "session": _COMPARED,
@@ -172,23 +172,23 @@ PROPERTIES: Final[Mapping[str, Shape]] = {
     "error_tracking_issue": _COMPARED,
     "group": _COMPARED.holding(optional=_null("group_type_index")),
     "hogql": _FILTERED,
-    "cohort": Shape(
+    "cohort": NodeShape(
         required=("value",), implied={"key": "id"}, optional=_null("label cohort_name") | {"operator": "in"}
     ),
-    "AND": Shape(required=("values",), optional={}, inside={"values": PROPERTY}),
-    "OR": Shape(required=("values",), optional={}, inside={"values": PROPERTY}),
+    "AND": NodeShape(required=("values",), optional={}, inside={"values": PROPERTY}),
+    "OR": NodeShape(required=("values",), optional={}, inside={"values": PROPERTY}),
 }
 """Property filters and groups of them, by their `type`."""
 
-PARTS: Final[Mapping[str, Shape]] = {
-    "HogQLFilters": Shape(
+PARTS: Final[Mapping[str, NodeShape]] = {
+    "HogQLFilters": NodeShape(
         optional=_null("properties dateRange filterTestAccounts"),
         inside={"properties": PROPERTY, "dateRange": "DateRange"},
     ),
-    "HogQLVariable": Shape(
+    "HogQLVariable": NodeShape(
         required=("variableId", "code_name"), optional=_null("value isNull"), inside={"value": OPAQUE}
     ),
-    "HogQLQueryModifiers": Shape(
+    "HogQLQueryModifiers": NodeShape(
         optional=_null("personsOnEventsMode personsArgMaxVersion inCohortVia materializationMode optimizeJoinedFilters")
         | _null("sessionIdPushdown sessionPropertyPreAggregation dataWarehouseEventsModifiers debug timings parserMode")
         | _null("s3TableUseInvalidColumns personsJoinMode bounceRatePageViewMode bounceRateDurationSeconds")
@@ -198,19 +198,19 @@ PARTS: Final[Mapping[str, Shape]] = {
         | _null("usePreaggregatedIntermediateResults optimizeProjections pushDownPredicates inlineCohortCalculation")
         | _null("forceClickhouseDataSkippingIndexes")
     ),
-    "DateRange": Shape(optional=_null("date_from date_to") | {"explicitDate": False}),
-    "CompareFilter": Shape(optional={"compare": False, "compare_to": None}),
-    "CalendarHeatmapFilter": Shape(optional={"bucketBySessionStart": False}),
-    "BreakdownFilter": Shape(
+    "DateRange": NodeShape(optional=_null("date_from date_to") | {"explicitDate": False}),
+    "CompareFilter": NodeShape(optional={"compare": False, "compare_to": None}),
+    "CalendarHeatmapFilter": NodeShape(optional={"bucketBySessionStart": False}),
+    "BreakdownFilter": NodeShape(
         optional=_null("breakdown breakdowns breakdown_limit breakdown_normalize_url breakdown_path_cleaning")
         | _null("breakdown_group_type_index breakdown_histogram_bin_count breakdown_hide_other_aggregation")
         | {"breakdown_type": "event"},
         inside={"breakdowns": "Breakdown", "breakdown": OPAQUE},
     ),
-    "Breakdown": Shape(
+    "Breakdown": NodeShape(
         required=("property",), optional=_null("type group_type_index histogram_bin_count normalize_url")
     ),
-    "TrendsFilter": Shape(
+    "TrendsFilter": NodeShape(
         optional=_null("formula formulas formulaNodes breakdown_histogram_bin_count aggregationAxisPrefix")
         | _null("aggregationAxisPostfix decimalPlaces minDecimalPlaces xAxisLabel yAxisLabel showLabelsOnSeries")
         | _null("hiddenLegendIndexes resultCustomizations goalLines showConfidenceIntervals confidenceLevel")
@@ -237,8 +237,8 @@ PARTS: Final[Mapping[str, Shape]] = {
         },
         inside=_CUSTOMIZED | {"goalLines": "GoalLine", "formulaNodes": "TrendsFormulaNode"},
     ),
-    "TrendsFormulaNode": Shape(required=("formula",), optional=_null("custom_name")),
-    "FunnelsFilter": Shape(
+    "TrendsFormulaNode": NodeShape(required=("formula",), optional=_null("custom_name")),
+    "FunnelsFilter": NodeShape(
         optional=_null("binCount breakdownAttributionValue funnelAggregateByHogQL customAggregationTarget")
         | _null("funnelToStep funnelFromStep hiddenLegendBreakdowns useUdf resultCustomizations goalLines")
         | _null("showTrendLines breakdownSorting")
@@ -258,7 +258,7 @@ PARTS: Final[Mapping[str, Shape]] = {
         },
         inside=_CUSTOMIZED | {"goalLines": "GoalLine", "exclusions": EXCLUSION},
     ),
-    "RetentionFilter": Shape(
+    "RetentionFilter": NodeShape(
         optional=_null("retentionType retentionReference minimumOccurrences returningEntity targetEntity cumulative")
         | _null("timeWindowMode retentionCustomBrackets aggregationProperty customAggregationTarget display")
         | _null("meanRetentionCalculation dashboardDisplay showTrendLines selectedInterval goalLines")
@@ -271,38 +271,38 @@ PARTS: Final[Mapping[str, Shape]] = {
         },
         inside={"returningEntity": "RetentionEntity", "targetEntity": "RetentionEntity", "goalLines": "GoalLine"},
     ),
-    "RetentionEntity": Shape(
+    "RetentionEntity": NodeShape(
         optional=_null("id type kind name custom_name order uuid properties"), inside={"properties": PROPERTY}
     ),
-    "PathsFilter": Shape(
+    "PathsFilter": NodeShape(
         optional=_null("pathsHogQLExpression includeEventTypes startPoint endPoint pathGroupings excludeEvents")
         | _null("pathReplacements localPathCleaningFilters minEdgeWeight maxEdgeWeight showFullUrls pathStartKey")
         | _null("pathEndKey pathDropoffKey")
         | {"edgeLimit": 50, "stepLimit": 5},
     ),
-    "FunnelPathsFilter": Shape(
+    "FunnelPathsFilter": NodeShape(
         required=("funnelSource",),
         optional=_null("funnelPathType funnelStep"),
         inside={"funnelSource": NODE},
     ),
-    "StickinessFilter": Shape(
+    "StickinessFilter": NodeShape(
         optional=_null("display showLegend showValuesOnSeries showMultipleYAxes hiddenLegendIndexes")
         | _null("stickinessCriteria computedAs resultCustomizations")
         | {"legendPosition": "bottom", "resultCustomizationBy": "value"},
         inside=_CUSTOMIZED,
     ),
-    "LifecycleFilter": Shape(
+    "LifecycleFilter": NodeShape(
         optional=_null("showValuesOnSeries showPercentagesOnSeries toggledLifecycles") | _LEGEND | {"stacked": True}
     ),
-    "ResultCustomization": Shape(required=("assignmentBy",), optional=_null("color hidden")),
-    "GoalLine": Shape(
+    "ResultCustomization": NodeShape(required=("assignmentBy",), optional=_null("color hidden")),
+    "GoalLine": NodeShape(
         required=("label", "value"), optional=_null("borderColor displayIfCrossed displayLabel position")
     ),
 }
 """Everything else that stands inside a node."""
 
 
-def shape_of(name: str, value: Mapping[str, Any]) -> Shape | None:
+def shape_of(name: str, value: Mapping[str, Any]) -> NodeShape | None:
     """The shape of an object that stands where the table says `name`; None where nothing is known of it."""
     if name == NODE:
         kind = str(value.get("kind"))
@@ -397,11 +397,11 @@ def _stripped_object(value: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: item for key, item in bare.items() if not _says_nothing(shape, key, item)}
 
 
-def _implied(shape: Shape, value: Mapping[str, Any]) -> dict[str, str]:
+def _implied(shape: NodeShape, value: Mapping[str, Any]) -> dict[str, str]:
     return {key: only for key, only in shape.implied.items() if value.get(key) is None}
 
 
-def _says_nothing(shape: Shape, key: str, item: object) -> bool:
+def _says_nothing(shape: NodeShape, key: str, item: object) -> bool:
     if key in shape.required:
         return False
     if item is None or (item == [] and key in _EMPTY_LIST_IS_NOTHING):
@@ -430,7 +430,7 @@ def _mistakes(path: str, value: object, name: str) -> Iterator[tuple[str, str]]:
         yield f"{path}kind", f"{value.get('kind')!r} is no kind of series{_meant(value.get('kind'), NODES)}"
 
 
-def _mistakes_of_keys(path: str, value: Mapping[str, Any], shape: Shape) -> Iterator[tuple[str, str]]:
+def _mistakes_of_keys(path: str, value: Mapping[str, Any], shape: NodeShape) -> Iterator[tuple[str, str]]:
     for key in shape.required:
         if value.get(key) is None:
             yield f"{path}{key}", f"{value.get('kind') or 'this object'} needs {key!r}"

@@ -61,7 +61,7 @@ class RefusalKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class HogQLRefusal:
     """One thing that the server refuses. `offset` is its place in the text; `fix` is what to write, where known;
     `is_certain` is false where a newer server may accept it."""
 
@@ -72,7 +72,7 @@ class Refusal:
     is_certain: bool = True
 
 
-def refusals(node: Mapping[str, Json]) -> tuple[Refusal, ...]:
+def refusals(node: Mapping[str, Json]) -> tuple[HogQLRefusal, ...]:
     """Every refusal in a HogQL query node, in the order of its text. Raises a ParseFailure."""
     return _in_text(str(node.get("query") or ""), node.get("filters") is not None, _names(node.get("values")))
 
@@ -82,14 +82,14 @@ def _names(values: Json) -> frozenset[str]:
 
 
 @lru_cache(maxsize=512)
-def _in_text(sql: str, has_filters: bool, values: frozenset[str]) -> tuple[Refusal, ...]:
+def _in_text(sql: str, has_filters: bool, values: frozenset[str]) -> tuple[HogQLRefusal, ...]:
     tree = parse(sql)
     found = [refusal for node in nodes(tree) for refusal in _of_node(node)]
     found += [*_nested_aggregates(tree), *_sources(tree), *_placeholders(tree, has_filters, values)]
     return tuple(sorted(dict.fromkeys(found), key=lambda one: (one.offset, one.message)))
 
 
-def _of_node(node: Tree) -> Iterator[Refusal]:
+def _of_node(node: Tree) -> Iterator[HogQLRefusal]:
     judge = _JUDGES.get(node["node"])
     message = _CLAUSES.get(node["node"])
     if message is not None:
@@ -98,11 +98,11 @@ def _of_node(node: Tree) -> Iterator[Refusal]:
         yield from judge(node)
 
 
-def _refusal(kind: RefusalKind, node: Tree, message: str, fix: str | None = None) -> Refusal:
-    return Refusal(kind=kind, message=message, offset=offset(node), fix=fix)
+def _refusal(kind: RefusalKind, node: Tree, message: str, fix: str | None = None) -> HogQLRefusal:
+    return HogQLRefusal(kind=kind, message=message, offset=offset(node), fix=fix)
 
 
-def _call(node: Tree) -> Iterator[Refusal]:
+def _call(node: Tree) -> Iterator[HogQLRefusal]:
     written, given = str(node["name"]), node.get("args") or []
     if node.get("within_group"):
         yield _refusal(RefusalKind.CALL, node, "WITHIN GROUP is not supported")
@@ -126,14 +126,14 @@ def _parameter_mistake(name: str, params: list[Tree] | None) -> str | None:
     return f"Function '{name}' does not accept parameters" if params and name in FUNCTIONS else None
 
 
-def _window(node: Tree) -> Iterator[Refusal]:
+def _window(node: Tree) -> Iterator[HogQLRefusal]:
     """The server does not check these names against its list: an unknown one is uncertain."""
     name = str(node["name"])
     if name not in WINDOW and catalogue_name(name) is None and name not in _clickhouse_names():
         yield from _unknown(name, node, is_certain=False)
 
 
-def _unknown(name: str, node: Tree, *, is_certain: bool = True) -> Iterator[Refusal]:
+def _unknown(name: str, node: Tree, *, is_certain: bool = True) -> Iterator[HogQLRefusal]:
     if name in ABSENT or name.startswith(_OPEN_FAMILIES):
         return
     is_absent = name in _ABSENT or name.startswith(_ABSENT_PREFIXES)
@@ -143,7 +143,7 @@ def _unknown(name: str, node: Tree, *, is_certain: bool = True) -> Iterator[Refu
     near = None if is_uncertain else _suggested(name)
     meant = f"; did you mean '{near}'?" if near else ""
     why = "; ClickHouse has it, and a newer PostHog may allow it" if is_uncertain else meant
-    yield Refusal(
+    yield HogQLRefusal(
         kind=RefusalKind.FUNCTION,
         message=f"HogQL has no function '{name}'{why}",
         offset=offset(node),
@@ -175,19 +175,19 @@ def _clickhouse_names() -> frozenset[str]:
     return frozenset(name for line in lines if not line.startswith("#") for name in line.split())
 
 
-def _cast(node: Tree) -> Iterator[Refusal]:
+def _cast(node: Tree) -> Iterator[HogQLRefusal]:
     if node["type_name"] not in CASTS:
         fix = f"cast to one of {', '.join(CASTS)}"
         yield _refusal(RefusalKind.CLAUSE, node, f"Unsupported type cast to '{node['type_name']}'", fix)
 
 
-def _index(node: Tree) -> Iterator[Refusal]:
+def _index(node: Tree) -> Iterator[HogQLRefusal]:
     index = node.get("index", (node.get("property") or {}).get("value"))
     if index == 0 and not isinstance(index, bool):
         yield _refusal(RefusalKind.CLAUSE, node, "SQL indexes start from one, not from zero. E.g: array[1]")
 
 
-def _select(node: Tree) -> Iterator[Refusal]:
+def _select(node: Tree) -> Iterator[HogQLRefusal]:
     if node.get("qualify"):
         message = "QUALIFY is not supported in the 'clickhouse' dialect"
         yield _refusal(RefusalKind.CLAUSE, node["qualify"], message, "filter in a query around this one")
@@ -199,14 +199,14 @@ def _select(node: Tree) -> Iterator[Refusal]:
         yield _refusal(RefusalKind.CLAUSE, stars[0], f"Cannot use '*' {why}")
 
 
-def _set(node: Tree) -> Iterator[Refusal]:
+def _set(node: Tree) -> Iterator[HogQLRefusal]:
     for each in node["subsequent_select_queries"]:
         if each["set_operator"] in ("INTERSECT ALL", "EXCEPT ALL"):
             message = f"{each['set_operator']} is not supported in clickhouse dialect"
             yield _refusal(RefusalKind.CLAUSE, each["select_query"], message)
 
 
-def _join(node: Tree) -> Iterator[Refusal]:
+def _join(node: Tree) -> Iterator[HogQLRefusal]:
     table = node["table"]
     if node.get("table_final"):
         message = "The FINAL keyword is not supported in HogQL as it causes slow queries"
@@ -220,14 +220,14 @@ def _join(node: Tree) -> Iterator[Refusal]:
         yield _refusal(RefusalKind.CALL, node, f"Table '{name}' does not accept arguments")
 
 
-def _cte(node: Tree) -> Iterator[Refusal]:
+def _cte(node: Tree) -> Iterator[HogQLRefusal]:
     if node.get("recursive"):
         yield _refusal(RefusalKind.CLAUSE, node, "Recursive CTEs are not supported")
     if node.get("materialized") is not None:
         yield _refusal(RefusalKind.CLAUSE, node, "MATERIALIZED is not supported in clickhouse dialect")
 
 
-def _nested_aggregates(tree: Tree) -> Iterator[Refusal]:
+def _nested_aggregates(tree: Tree) -> Iterator[HogQLRefusal]:
     for outer in of_kind(tree, "Call"):
         if not _is_aggregation(outer):
             continue
@@ -245,7 +245,7 @@ def _is_aggregation(call: Tree) -> bool:
     return name in AGGREGATES or name in PARAMETRIC
 
 
-def _sources(tree: Tree) -> Iterator[Refusal]:
+def _sources(tree: Tree) -> Iterator[HogQLRefusal]:
     for select in selects(tree):
         seen: set[str] = set()
         for join in joins(select.node):
@@ -256,7 +256,7 @@ def _sources(tree: Tree) -> Iterator[Refusal]:
             seen |= {name} if name else set()
 
 
-def _placeholders(tree: Tree, has_filters: bool, values: frozenset[str]) -> Iterator[Refusal]:
+def _placeholders(tree: Tree, has_filters: bool, values: frozenset[str]) -> Iterator[HogQLRefusal]:
     for select in selects(tree):
         sources = {".".join(map(str, join["table"].get("chain") or ())) for join in joins(select.node)}
         for node, _ in _own_nodes(select.node):
@@ -302,7 +302,7 @@ _CLAUSES: Final = {
     "ExprCall": "You can only call simple functions in HogQL, not expressions",
     "Block": "You can not use blocks in HogQL",
 }
-_JUDGES: Final[dict[str, Callable[[Any], Iterator[Refusal]]]] = {
+_JUDGES: Final[dict[str, Callable[[Any], Iterator[HogQLRefusal]]]] = {
     "Call": _call,
     "WindowFunction": _window,
     "TypeCast": _cast,

@@ -60,7 +60,7 @@ _WRITTEN: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TypedColumn:
     """A column of a table or of a query. `starred` is False for what `*` leaves out, None for what it has in some
     projects only.
 
@@ -110,13 +110,13 @@ class Table:
     """
 
     name: str
-    columns: Mapping[str, Column]
+    columns: Mapping[str, TypedColumn]
     relations: Mapping[str, Relation] = field(default_factory=dict)
     key: tuple[str, ...] = ()
     stored_as: str = ""
     is_generated: bool = False
 
-    def columns_by(self, relation: Relation) -> Mapping[str, Column]:
+    def columns_by(self, relation: Relation) -> Mapping[str, TypedColumn]:
         """The columns of this table that can be asked for by the relation that leads to it."""
         if relation.columns is None:
             return self.columns
@@ -125,7 +125,7 @@ class Table:
 
 def table(
     name: str,
-    columns: Iterable[Column],
+    columns: Iterable[TypedColumn],
     relations: Mapping[str, Relation] | None = None,
     *,
     key: tuple[str, ...] = (),
@@ -142,18 +142,18 @@ def table(
     )
 
 
-def _columns(written: str) -> list[Column]:
+def _columns(written: str) -> list[TypedColumn]:
     return [_column(word) for word in written.split()]
 
 
-def _column(written: str) -> Column:
+def _column(written: str) -> TypedColumn:
     match = _WRITTEN.fullmatch(written)
     assert match is not None, written
     name, marks = match["name"], match["marks"]
     typed = _typed(match["kind"] or "string", name, nullable="?" in marks)
     typed = replace(typed, is_timestamp="^" in marks)
     is_documented = "#" not in marks
-    return Column(
+    return TypedColumn(
         name,
         typed if is_documented else _undocumented(name),
         starred=None if "~" in marks else "-" not in marks,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from endpoints_gitops.local import materialisation
-from endpoints_gitops.local.store import Project, Store, StoredEndpoint, StoredVersion, User
+from endpoints_gitops.local.store import Project, Store, StoredEndpoint, StoredUser, StoredVersion
 from endpoints_gitops.model.json import Json
 
 
@@ -58,7 +58,7 @@ def version_item(
     }
 
 
-def user_item(user: User | None) -> Json:
+def user_item(user: StoredUser | None) -> Json:
     if user is None:
         return None
     return {

@@ -16,13 +16,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from endpoints_gitops.hogql.parser import remember
 from endpoints_gitops.local import keys, materialisation
-from endpoints_gitops.local.call import Answer, Call, Incoming, refused
+from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, refused
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import Refused, broken, method_not_allowed, not_found, too_large
+from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, too_large
 from endpoints_gitops.local.fault_layer import Connections, FaultLayer, control_routes
 from endpoints_gitops.local.routes import endpoints, query, running, variables, who
 from endpoints_gitops.local.routes import materialisation as materialisation_routes
-from endpoints_gitops.local.routes.action import Action, Resource
+from endpoints_gitops.local.routes.action import Resource, RouteAction
 
 LARGEST_BODY: Final = 20_000_000
 _LOG: Final = logging.getLogger(__name__)
@@ -43,11 +43,11 @@ def application(
 ) -> ASGIApp:
     """All routes, in the layer that plays faults. `colleague` is the key of whoever makes edits behind one's back."""
     routes = [
-        Route(f"/api/{parent}/{{project_id}}{resource.path}", Endpoint(deployment, resource, prefix))
+        Route(f"/api/{parent}/{{project_id}}{resource.path}", ResourceApp(deployment, resource, prefix))
         for parent in _PARENTS
         for resource in _RESOURCES
     ]
-    routes += [Route(resource.path, Endpoint(deployment, resource, prefix)) for resource in who.RESOURCES]
+    routes += [Route(resource.path, ResourceApp(deployment, resource, prefix)) for resource in who.RESOURCES]
     layer = FaultLayer(
         app=_Prefixed(Router(routes, redirect_slashes=False, default=_nowhere), prefix),
         faults=deployment.faults,
@@ -76,7 +76,7 @@ class _Prefixed:
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ResourceApp:
     """One resource as an ASGI app."""
 
     deployment: Deployment
@@ -92,17 +92,17 @@ class Endpoint:
             answer = await anyio.to_thread.run_sync(self.answer, incoming, abandon_on_cancel=True)
         await _response(answer)(scope, receive, send)
 
-    def answer(self, incoming: Incoming) -> Answer:
+    def answer(self, incoming: Incoming) -> RouteAnswer:
         """The answer to a request; whatever goes wrong in here is a 500, and the server goes on."""
         try:
             return self._answer(incoming)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             return refused(refusal)
         except Exception:
             _LOG.exception("%s %s", incoming.method, incoming.path)
             return refused(broken())
 
-    def _answer(self, incoming: Incoming) -> Answer:
+    def _answer(self, incoming: Incoming) -> RouteAnswer:
         method = "GET" if incoming.method == "HEAD" else incoming.method
         action = self.resource.actions.get(method)
         lock = self.deployment.store.lock
@@ -117,7 +117,7 @@ class Endpoint:
         with nullcontext() if action.interleaved else lock:
             return action.handler(self.deployment, call)
 
-    def _admitted(self, incoming: Incoming, action: Action | None) -> Call:
+    def _admitted(self, incoming: Incoming, action: RouteAction | None) -> RouteCall:
         key = keys.authenticated(self.deployment.store, incoming)
         if action is None:
             raise method_not_allowed(incoming.method)
@@ -159,7 +159,7 @@ async def _body(receive: Receive) -> bytes | None:
             return b"".join(parts) if size <= LARGEST_BODY else None
 
 
-def _response(answer: Answer) -> Response:
+def _response(answer: RouteAnswer) -> Response:
     if answer.status == 204:
         return Response(status_code=204, headers=dict(answer.headers))
     body = json.dumps(answer.body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(

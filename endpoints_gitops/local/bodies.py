@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from endpoints_gitops.hogql import insights
-from endpoints_gitops.local.errors import Refused, invalid, unreadable
+from endpoints_gitops.local.errors import RequestRefused, invalid, unreadable
 
 
 def _query_node(node: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -124,7 +124,7 @@ def preview_request(sent: object) -> PreviewRequest:
         raise _about_a_field(error, "PreviewRequest", "MaterializationPreviewRequest") from None
 
 
-def _about_a_field(error: ValidationError, ours: str, theirs: str) -> Refused:
+def _about_a_field(error: ValidationError, ours: str, theirs: str) -> RequestRefused:
     first = error.errors(include_url=False)[0]
     attr = ".".join(str(part) for part in first["loc"]) or "body"
     return invalid(first["msg"].replace(ours, theirs), attr)

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
-from endpoints_gitops.local.errors import Refused, invalid, not_found, unreadable, unsupported_media_type
-from endpoints_gitops.local.store import ApiKey, Project, User
+from endpoints_gitops.local.errors import RequestRefused, invalid, not_found, unreadable, unsupported_media_type
+from endpoints_gitops.local.store import ApiKey, Project, StoredUser
 from endpoints_gitops.model.json import Json, JsonObject
 
 
@@ -49,13 +49,13 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class RouteCall:
     """A request whose sender is known and may do this, here. `user` is None for a project secret key."""
 
     incoming: Incoming
     now: datetime
     key: ApiKey
-    user: User | None
+    user: StoredUser | None
     project: Project
 
     @property
@@ -64,14 +64,14 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class RouteAnswer:
     body: Json = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def refused(refusal: Refused) -> Answer:
-    return Answer(body=refusal.body, status=refusal.status, headers=refusal.headers)
+def refused(refusal: RequestRefused) -> RouteAnswer:
+    return RouteAnswer(body=refusal.body, status=refusal.status, headers=refusal.headers)
 
 
 def integer(text: str) -> int | None:

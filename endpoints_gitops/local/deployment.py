@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from endpoints_gitops.local.errors import throttled
 from endpoints_gitops.local.faults import Faults, RequestLog
-from endpoints_gitops.local.store import ApiKey, Project, Store, StoredEndpoint, StoredVersion, User
+from endpoints_gitops.local.store import ApiKey, Project, Store, StoredEndpoint, StoredUser, StoredVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class DescribedColumn(Protocol):
     def type(self) -> str: ...
 
 
-class Rows(Protocol):
+class EngineRows(Protocol):
     @property
     def columns(self) -> Sequence[str]: ...
     @property
@@ -89,7 +89,7 @@ class QueryEngine(Protocol):
     """What the server needs of the engine. Both questions raise QueryRefused."""
 
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[DescribedColumn]: ...
-    def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> Rows: ...
+    def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> EngineRows: ...
     def close(self) -> None: ...
 
 
@@ -104,7 +104,7 @@ class LazyEngine:
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[DescribedColumn]:
         return self.open().describe(query_node)
 
-    def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> Rows:
+    def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> EngineRows:
         return self.open().run(sql, values, limit=limit, offset=offset)
 
     def close(self) -> None:
@@ -170,8 +170,8 @@ def furnish(store: Store) -> Project:
         return project or store.projects.insert(Project(id=1, name="Local project"))
 
 
-def _user(number: int, first_name: str) -> User:
-    return User(
+def _user(number: int, first_name: str) -> StoredUser:
+    return StoredUser(
         id=number,
         uuid=str(uuid.UUID(int=number)),
         distinct_id=f"local-user-{number}",

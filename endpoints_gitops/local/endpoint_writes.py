@@ -15,10 +15,10 @@ from endpoints_gitops.hogql.syntax_tree import nodes
 from endpoints_gitops.hogql.variables import chain_of, variables_used
 from endpoints_gitops.local import materialisation
 from endpoints_gitops.local.bodies import EndpointRequest
-from endpoints_gitops.local.call import Call
+from endpoints_gitops.local.call import RouteCall
 from endpoints_gitops.local.deployment import Deployment, QueryEngine
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.errors import Refused, broken, invalid
+from endpoints_gitops.local.errors import RequestRefused, broken, invalid
 from endpoints_gitops.local.faults import build_fails, materialisation_breaks
 from endpoints_gitops.local.store import StoredEndpoint, StoredVariable, StoredVersion, new_id
 from endpoints_gitops.model.freshness import DEFAULT_SECONDS, SCHEDULES
@@ -112,7 +112,7 @@ def checked(
     return full, [{"name": column.name, "type": column.type} for column in columns]
 
 
-def _no_hogql(message: str) -> Refused:
+def _no_hogql(message: str) -> RequestRefused:
     return invalid(f"Invalid HogQL query: {message}", "query")
 
 
@@ -225,7 +225,7 @@ class _Update:
     """An update that passed its checks."""
 
     deployment: Deployment
-    call: Call
+    call: RouteCall
     body: EndpointRequest
     endpoint: StoredEndpoint
     current: StoredVersion
@@ -234,7 +234,7 @@ class _Update:
     columns: list[Mapping[str, str]]
 
 
-def create(deployment: Deployment, call: Call, body: EndpointRequest) -> tuple[StoredEndpoint, StoredVersion]:
+def create(deployment: Deployment, call: RouteCall, body: EndpointRequest) -> tuple[StoredEndpoint, StoredVersion]:
     """A new endpoint with version 1; whatever fails, nothing of it stays."""
     name, sent = check_required(body)
     store = deployment.store
@@ -257,7 +257,7 @@ def create(deployment: Deployment, call: Call, body: EndpointRequest) -> tuple[S
 
 
 def update(
-    deployment: Deployment, call: Call, endpoint: StoredEndpoint, current: StoredVersion, body: EndpointRequest
+    deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint, current: StoredVersion, body: EndpointRequest
 ) -> Updated:
     """Check, then change; what fails after the checks leaves what came before it."""
     plan = _checked_update(deployment, call, endpoint, current, body)
@@ -267,7 +267,7 @@ def update(
         raise invalid("Failed to update endpoint.") from None
 
 
-def delete(deployment: Deployment, call: Call, endpoint: StoredEndpoint) -> None:
+def delete(deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint) -> None:
     """Soft: the versions stay where nobody reaches them, the name is free."""
     store = deployment.store
     with store.transaction():
@@ -275,7 +275,7 @@ def delete(deployment: Deployment, call: Call, endpoint: StoredEndpoint) -> None
         store.endpoints.update(replace(endpoint, deleted_at=call.now, updated_at=call.now))
 
 
-def _new_endpoint(call: Call, body: EndpointRequest, name: str) -> StoredEndpoint:
+def _new_endpoint(call: RouteCall, body: EndpointRequest, name: str) -> StoredEndpoint:
     return StoredEndpoint(
         id=new_id(),
         project_id=call.project.id,
@@ -296,7 +296,7 @@ def _short_id(text: str | None) -> str | None:
 
 
 def _first_version(
-    call: Call,
+    call: RouteCall,
     body: EndpointRequest,
     endpoint: StoredEndpoint,
     query: Mapping[str, Any],
@@ -319,7 +319,7 @@ def _first_version(
 
 
 def _checked_update(
-    deployment: Deployment, call: Call, endpoint: StoredEndpoint, current: StoredVersion, body: EndpointRequest
+    deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint, current: StoredVersion, body: EndpointRequest
 ) -> _Update:
     number = body.version if body.version is not None else call.incoming.asked_integer("version")
     check_freshness(body)
@@ -425,7 +425,7 @@ def _materialise(
     try:
         materialisation.check_overrides(overrides)
         on = _enabled(plan.deployment, plan.call, endpoint, version, overrides)
-    except Refused as refusal:
+    except RequestRefused as refusal:
         if not bumped:
             raise
         return version, f"[ErrorDetail(string={refusal.detail!r}, code='invalid')]"
@@ -449,7 +449,7 @@ def _wanted(plan: _Update, endpoint: StoredEndpoint, before: StoredVersion, vers
 
 def _enabled(
     deployment: Deployment,
-    call: Call,
+    call: RouteCall,
     endpoint: StoredEndpoint,
     version: StoredVersion,
     overrides: Mapping[str, str] | None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from endpoints_gitops.model.json import JsonObject
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """Ends the request with this status and body."""
 
     def __init__(self, status: int, body: JsonObject, headers: Mapping[str, str] | None = None) -> None:
@@ -30,52 +30,54 @@ def envelope(kind: str, code: str, detail: str, attr: str | None = None) -> Json
     return {"type": kind, "code": code, "detail": detail, "attr": attr}
 
 
-def invalid(detail: str, attr: str | None = None, *, code: str = "invalid_input") -> Refused:
+def invalid(detail: str, attr: str | None = None, *, code: str = "invalid_input") -> RequestRefused:
     """A 400 about one field, or about the whole where `attr` is None."""
-    return Refused(400, envelope("validation_error", code, detail, attr))
+    return RequestRefused(400, envelope("validation_error", code, detail, attr))
 
 
-def unreadable(detail: str) -> Refused:
+def unreadable(detail: str) -> RequestRefused:
     """A 400 for a body that is no JSON or does not fit the schema."""
-    return Refused(400, envelope("invalid_request", "parse_error", f"JSON parse error - {detail}"))
+    return RequestRefused(400, envelope("invalid_request", "parse_error", f"JSON parse error - {detail}"))
 
 
-def bare(status: int, text: str, **more: int) -> Refused:
+def bare(status: int, text: str, **more: int) -> RequestRefused:
     """A refusal without the envelope."""
-    return Refused(status, {"error": text, **more})
+    return RequestRefused(status, {"error": text, **more})
 
 
-def not_found(detail: str = "Not found.") -> Refused:
-    return Refused(404, envelope("invalid_request", "not_found", detail))
+def not_found(detail: str = "Not found.") -> RequestRefused:
+    return RequestRefused(404, envelope("invalid_request", "not_found", detail))
 
 
-def forbidden(detail: str) -> Refused:
-    return Refused(403, envelope("authentication_error", "permission_denied", detail))
+def forbidden(detail: str) -> RequestRefused:
+    return RequestRefused(403, envelope("authentication_error", "permission_denied", detail))
 
 
-def unauthenticated(code: str, detail: str) -> Refused:
+def unauthenticated(code: str, detail: str) -> RequestRefused:
     challenge = {"WWW-Authenticate": "Bearer"}
-    return Refused(401, envelope("authentication_error", code, detail), challenge)
+    return RequestRefused(401, envelope("authentication_error", code, detail), challenge)
 
 
-def method_not_allowed(method: str) -> Refused:
-    return Refused(405, envelope("invalid_request", "method_not_allowed", f'Method "{method}" not allowed.'))
+def method_not_allowed(method: str) -> RequestRefused:
+    return RequestRefused(405, envelope("invalid_request", "method_not_allowed", f'Method "{method}" not allowed.'))
 
 
-def unsupported_media_type(given: str) -> Refused:
+def unsupported_media_type(given: str) -> RequestRefused:
     detail = f'Unsupported media type "{given}" in request.'
-    return Refused(415, envelope("invalid_request", "unsupported_media_type", detail))
+    return RequestRefused(415, envelope("invalid_request", "unsupported_media_type", detail))
 
 
-def too_large(limit: int) -> Refused:
-    return Refused(413, envelope("invalid_request", "request_too_large", f"The body is larger than {limit:,} bytes."))
+def too_large(limit: int) -> RequestRefused:
+    return RequestRefused(
+        413, envelope("invalid_request", "request_too_large", f"The body is larger than {limit:,} bytes.")
+    )
 
 
-def throttled(seconds: int) -> Refused:
+def throttled(seconds: int) -> RequestRefused:
     unit = "second" if seconds == 1 else "seconds"
     detail = f"Request was throttled. Expected available in {seconds} {unit}."
-    return Refused(429, envelope("throttled_error", "throttled", detail), {"Retry-After": str(seconds)})
+    return RequestRefused(429, envelope("throttled_error", "throttled", detail), {"Retry-After": str(seconds)})
 
 
-def broken(detail: str = "A server error occurred.") -> Refused:
-    return Refused(500, envelope("server_error", "error", detail))
+def broken(detail: str = "A server error occurred.") -> RequestRefused:
+    return RequestRefused(500, envelope("server_error", "error", detail))

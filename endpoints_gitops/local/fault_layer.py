@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import Refused, broken, envelope
+from endpoints_gitops.local.errors import RequestRefused, broken, envelope
 from endpoints_gitops.local.faults import (
     FAULTS_OF_THIS_REQUEST,
     Edit,
@@ -237,7 +237,7 @@ def control_routes(deployment: Deployment) -> list[Route]:
             added = parse_faults(json.loads(await request.body()))
         except ValueError as error:
             return JSONResponse({"error": str(error)}, status_code=400)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             return JSONResponse(refusal.body, status_code=refusal.status)
         deployment.faults.add(*added)
         return JSONResponse({"added": len(added)}, status_code=201)

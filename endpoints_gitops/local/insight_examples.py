@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.hogql.insights import strip
-from endpoints_gitops.local.errors import Refused, invalid
+from endpoints_gitops.local.errors import RequestRefused, invalid
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.json import Json, canonical
 
@@ -32,7 +32,7 @@ def rows_of(folder: Path | None, name: str, query: Mapping[str, Any], sent: Mapp
     raise cannot_run(kind, name, f"{definitions[0].path} has no example with rows for the variables {canonical(sent)}")
 
 
-def cannot_run(kind: str, name: str, why: str) -> Refused:
+def cannot_run(kind: str, name: str, why: str) -> RequestRefused:
     return invalid(
         f"This local server answers {kind} only from the examples of its definition, and for '{name}' {why}.",
         code="not_supported_locally",

@@ -7,9 +7,9 @@ import secrets
 import string
 from datetime import datetime
 
-from endpoints_gitops.local.call import Call, Incoming
+from endpoints_gitops.local.call import Incoming, RouteCall
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import Refused, forbidden, not_found, unauthenticated
+from endpoints_gitops.local.errors import RequestRefused, forbidden, not_found, unauthenticated
 from endpoints_gitops.local.store import ApiKey, Project, Store, new_id
 
 READ_SCOPES = ("endpoint:read", "insight_variable:read", "organization:read", "project:read", "query:read", "user:read")
@@ -61,7 +61,9 @@ def authenticated(store: Store, incoming: Incoming) -> ApiKey:
     return key
 
 
-def admitted(deployment: Deployment, incoming: Incoming, key: ApiKey, *, scope: str | None, with_secret: bool) -> Call:
+def admitted(
+    deployment: Deployment, incoming: Incoming, key: ApiKey, *, scope: str | None, with_secret: bool
+) -> RouteCall:
     """The call, once the key may do this in this project. `scope` None: no key may. Raises 403 or 404."""
     store = deployment.store
     if key.is_project_secret and not with_secret:
@@ -74,9 +76,9 @@ def admitted(deployment: Deployment, incoming: Incoming, key: ApiKey, *, scope: 
         _must_reach(key, project)
     if scope != NO_SCOPE_NEEDED:
         _must_have(key, scope)
-    if isinstance(project, Refused):
+    if isinstance(project, RequestRefused):
         raise project
-    return Call(incoming=incoming, now=deployment.clock(), key=key, user=store.user(key.user_id), project=project)
+    return RouteCall(incoming=incoming, now=deployment.clock(), key=key, user=store.user(key.user_id), project=project)
 
 
 def has_scope(key: ApiKey, scope: str) -> bool:
@@ -91,15 +93,15 @@ def _must_have(key: ApiKey, scope: str) -> None:
         raise forbidden(f"API key missing required scope '{scope}'")
 
 
-def _must_reach(key: ApiKey, project: Project | Refused) -> None:
-    if isinstance(project, Refused):
+def _must_reach(key: ApiKey, project: Project | RequestRefused) -> None:
+    if isinstance(project, RequestRefused):
         raise project
     reachable = (key.project_id,) if key.is_project_secret else key.scoped_projects
     if project.id not in reachable:
         raise forbidden(_ELSEWHERE.format(project.id))
 
 
-def _project(store: Store, asked: str, key: ApiKey) -> Project | Refused:
+def _project(store: Store, asked: str, key: ApiKey) -> Project | RequestRefused:
     """A refusal is a value here, because what is wrong with the key is said before what is wrong with the project."""
     text = str(key.project_id) if asked == "@current" else asked
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -12,7 +12,7 @@ from typing import Any, Final
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.syntax_tree import of_kind, offset
 from endpoints_gitops.hogql.variables import chain_of
-from endpoints_gitops.local.errors import Refused, invalid
+from endpoints_gitops.local.errors import RequestRefused, invalid
 from endpoints_gitops.local.store import Project, Store, StoredEndpoint, StoredVersion, new_id
 from endpoints_gitops.model.endpoint import IDLE_AFTER
 from endpoints_gitops.model.json import Json
@@ -34,7 +34,7 @@ def reason_against(node: Mapping[str, Any]) -> str | None:
     return reason(node)
 
 
-def not_eligible(reason: str) -> Refused:
+def not_eligible(reason: str) -> RequestRefused:
     return invalid(f"Cannot materialize endpoint. Reason: {reason}")
 
 

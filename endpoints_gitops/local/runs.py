@@ -13,10 +13,10 @@ from endpoints_gitops.hogql.parser import parse
 from endpoints_gitops.local import insight_examples
 from endpoints_gitops.local.answers import iso, zulu
 from endpoints_gitops.local.bodies import RunRequest, run_request
-from endpoints_gitops.local.call import Call, Incoming, integer
-from endpoints_gitops.local.deployment import Deployment, Rows
+from endpoints_gitops.local.call import Incoming, RouteCall, integer
+from endpoints_gitops.local.deployment import Deployment, EngineRows
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.errors import Refused, bare, envelope, invalid
+from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid
 from endpoints_gitops.local.materialisation import is_ready
 from endpoints_gitops.local.store import LogEntry, Project, Store, StoredEndpoint, StoredVersion, new_id
 from endpoints_gitops.model.json import Json
@@ -31,7 +31,7 @@ _SOON: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class EndpointRun:
     """A run that passed its checks. `values` are those of a HogQL query, defaults filled in."""
 
     execution_id: str
@@ -53,7 +53,7 @@ class Run:
         return self.body.variables or {}
 
 
-def checked(deployment: Deployment, call: Call, endpoint: StoredEndpoint) -> Run:
+def checked(deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint) -> EndpointRun:
     """What is to be run. Raises a refusal."""
     body = run_request(call.incoming.sent())
     number = _number(body.version, call.incoming, "version")
@@ -64,7 +64,7 @@ def checked(deployment: Deployment, call: Call, endpoint: StoredEndpoint) -> Run
     version = _version(deployment, endpoint, number)
     _check(version, body, offset)
     _check_variables(version, body.variables or {})
-    return Run(
+    return EndpointRun(
         execution_id=str(uuid.uuid4()),
         endpoint=endpoint,
         version=version,
@@ -77,14 +77,14 @@ def checked(deployment: Deployment, call: Call, endpoint: StoredEndpoint) -> Run
     )
 
 
-def answered(deployment: Deployment, run: Run) -> dict[str, Json]:
+def answered(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
     """The body of the answer. Raises a refusal where the query cannot be run."""
     if run.version.kind != "HogQLQuery":
         return _insight_answer(deployment, run)
     try:
         rows = deployment.engine.run(run.version.sql, run.values, limit=run.limit, offset=run.offset)
     except QueryRefused as refusal:
-        raise Refused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
+        raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
     return _rows_answer(run, rows)
 
 
@@ -144,7 +144,9 @@ def required_variables(version: StoredVersion) -> tuple[str, ...]:
     return tuple(name for name in allowed_variables(version) if name not in optional)
 
 
-def _values(deployment: Deployment, call: Call, version: StoredVersion, sent: Mapping[str, Json]) -> dict[str, Json]:
+def _values(
+    deployment: Deployment, call: RouteCall, version: StoredVersion, sent: Mapping[str, Json]
+) -> dict[str, Json]:
     if version.kind != "HogQLQuery" or not version.query.get("variables"):
         return {}
     return declared_values(deployment.store, call.project, version.query["variables"], sent)
@@ -167,7 +169,7 @@ def declared_values(
     return values
 
 
-def _rows_answer(run: Run, rows: Rows) -> dict[str, Json]:
+def _rows_answer(run: EndpointRun, rows: EngineRows) -> dict[str, Json]:
     order = list(range(len(rows.columns)))
     if run.from_table and not run.values:
         order.sort(key=lambda index: rows.columns[index])  # a table without variables is read with `*`
@@ -189,7 +191,7 @@ def _rows_answer(run: Run, rows: Rows) -> dict[str, Json]:
     }
 
 
-def _insight_answer(deployment: Deployment, run: Run) -> dict[str, Json]:
+def _insight_answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
     if run.limit is not None and not run.from_table:
         told = f"Limit/offset parameters are only supported for HogQLQuery, not {run.version.kind}"
         raise invalid(told, "limit")
@@ -199,7 +201,7 @@ def _insight_answer(deployment: Deployment, run: Run) -> dict[str, Json]:
     return {"results": results, **_cached(run), "hasMore": False, **_identity(run)}
 
 
-def _cached(run: Run) -> dict[str, Json]:
+def _cached(run: EndpointRun) -> dict[str, Json]:
     fresh = timedelta(seconds=run.version.data_freshness_seconds)
     debug: dict[str, Json] = {
         "calculation_trigger": None,
@@ -219,7 +221,7 @@ def _cached(run: Run) -> dict[str, Json]:
     }
 
 
-def _identity(run: Run) -> dict[str, Json]:
+def _identity(run: EndpointRun) -> dict[str, Json]:
     said: dict[str, Json] = {
         "name": run.endpoint.name,
         "execution_id": run.execution_id,
@@ -238,7 +240,7 @@ _COARSE: Final = timedelta(minutes=30)
 _BETWEEN: Final = " · "
 
 
-def log_answer(store: Store, run: Run, answer: dict[str, Json], milliseconds: int) -> None:
+def log_answer(store: Store, run: EndpointRun, answer: dict[str, Json], milliseconds: int) -> None:
     results = answer["results"]
     rows = len(results) if isinstance(results, Sequence) else 0
     tokens = f"path={run.path} cache=miss duration_ms={milliseconds} rows={rows} version={run.version.number}"
@@ -246,13 +248,13 @@ def log_answer(store: Store, run: Run, answer: dict[str, Json], milliseconds: in
     _stamp(store, run)
 
 
-def log_failure(store: Store, run: Run, refusal: Refused) -> None:
+def log_failure(store: Store, run: EndpointRun, refusal: RequestRefused) -> None:
     tokens = f"path={run.path} version={run.version.number} error={refusal.body.get('code')}"
     _log(store, run.endpoint, run.execution_id, run.now, "ERROR", f"Endpoint execution failed{_BETWEEN}{tokens}")
     _stamp(store, run)
 
 
-def log_rejection(store: Store, endpoint: StoredEndpoint, refusal: Refused, now: datetime) -> None:
+def log_rejection(store: Store, endpoint: StoredEndpoint, refusal: RequestRefused, now: datetime) -> None:
     reason = f"{refusal.attr}: {refusal.detail}" if refusal.attr else refusal.detail
     message = _BETWEEN.join(("Endpoint execution failed", "invalid request", reason))
     _log(store, endpoint, str(uuid.uuid4()), now, "ERROR", message)
@@ -265,7 +267,7 @@ def _log(store: Store, endpoint: StoredEndpoint, instance_id: str, now: datetime
     store.logs.insert(entry)
 
 
-def _stamp(store: Store, run: Run) -> None:
+def _stamp(store: Store, run: EndpointRun) -> None:
     """Coarse, as on the server; read again, because a query takes its time and somebody may have written meanwhile."""
     endpoint = store.endpoints.first("id = ?", (run.endpoint.id,))
     version = store.version(run.endpoint, run.version.number)

@@ -24,7 +24,7 @@ class Project:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class User:
+class StoredUser:
     id: int
     uuid: str
     distinct_id: str
@@ -158,7 +158,7 @@ class View:
 _SCALARS = (str, int, bool, float)
 
 
-class Table[Row]:
+class StoredTable[Row]:
     """One table of one kind of row. The first field is the primary key; rows keep the order they were made in."""
 
     def __init__(self, connection: sqlite3.Connection, kind: type[Row], name: str) -> None:
@@ -247,14 +247,14 @@ class Store:
         self._connection = sqlite3.connect(_file(folder), check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
-        self.projects = Table(self._connection, Project, "projects")
-        self.users = Table(self._connection, User, "users")
-        self.keys = Table(self._connection, ApiKey, "keys")
-        self.endpoints = Table(self._connection, StoredEndpoint, "endpoints")
-        self.versions = Table(self._connection, StoredVersion, "versions")
-        self.variables = Table(self._connection, StoredVariable, "variables")
-        self.logs = Table(self._connection, LogEntry, "logs")
-        self.views = Table(self._connection, View, "views")
+        self.projects = StoredTable(self._connection, Project, "projects")
+        self.users = StoredTable(self._connection, StoredUser, "users")
+        self.keys = StoredTable(self._connection, ApiKey, "keys")
+        self.endpoints = StoredTable(self._connection, StoredEndpoint, "endpoints")
+        self.versions = StoredTable(self._connection, StoredVersion, "versions")
+        self.variables = StoredTable(self._connection, StoredVariable, "variables")
+        self.logs = StoredTable(self._connection, LogEntry, "logs")
+        self.views = StoredTable(self._connection, View, "views")
         for statement in _INDEXES:
             self._connection.execute(statement)
 
@@ -292,7 +292,7 @@ class Store:
     def versions_count(self, endpoint: StoredEndpoint) -> int:
         return self.versions.count("endpoint_id = ?", (endpoint.id,))
 
-    def user(self, user_id: int | None) -> User | None:
+    def user(self, user_id: int | None) -> StoredUser | None:
         return None if user_id is None else self.users.first("id = ?", (user_id,))
 
     def variables_of(self, project: Project) -> list[StoredVariable]:

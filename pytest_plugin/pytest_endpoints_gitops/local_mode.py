@@ -239,10 +239,10 @@ def _moment(text: str) -> datetime | None:
 
 def _declared(folder: Path | None, pin: Pin, variables: JsonObject) -> list[Any]:
     from endpoints_gitops.local import insight_examples
-    from endpoints_gitops.local.errors import Refused
+    from endpoints_gitops.local.errors import RequestRefused
 
     try:
         rows = insight_examples.rows_of(folder, pin.name, pin.query, variables)
-    except Refused as refusal:
+    except RequestRefused as refusal:
         raise Refusal(refusal.detail) from None
     return list(rows) if isinstance(rows, list) else [rows]

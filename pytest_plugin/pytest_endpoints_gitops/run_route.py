@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from endpoints_gitops.local.bodies import RunRequest, run_request
 from endpoints_gitops.local.call import Incoming, integer
-from endpoints_gitops.local.errors import Refused, bare, envelope, invalid, not_found, throttled
+from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid, not_found, throttled
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops import failures
@@ -82,7 +82,7 @@ def answer_body(run: Run, pin: Pin, answer: Answer) -> dict[str, Any]:
     return body | _identity(pin, now)
 
 
-def refusal(failure: failures.Failure, name: str) -> Refused:
+def refusal(failure: failures.Failure, name: str) -> RequestRefused:
     """What the app gets where its test fails: the server's own answer where the server would refuse, else a 400.
 
     Clients repeat what is temporary (429, 5xx). None of these is, so none of them may look as if it were.
@@ -94,16 +94,16 @@ def refusal(failure: failures.Failure, name: str) -> Refused:
         return invalid(said)
     if isinstance(failure, failures.NotPinned | failures.EndpointInactive):
         return not_found()
-    return Refused(400, envelope("validation_error", "invalid_input", f"{name}: {said}"))
+    return RequestRefused(400, envelope("validation_error", "invalid_input", f"{name}: {said}"))
 
 
-def rehearsed(status: int, retry_after: int | None) -> Refused:
+def rehearsed(status: int, retry_after: int | None) -> RequestRefused:
     """An error as the server words it (docs/server.md#errors)."""
     if status == 429:
         return throttled(1 if retry_after is None else retry_after)
     other = ("server_error", "error") if status >= 500 else ("validation_error", "invalid_input")
     told = _REHEARSED.get(status, (*other, "Rehearsed by a test."))
-    return Refused(status, envelope(*told), {} if retry_after is None else {"Retry-After": str(retry_after)})
+    return RequestRefused(status, envelope(*told), {} if retry_after is None else {"Retry-After": str(retry_after)})
 
 
 _REHEARSED: Final = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl, unquote
 
 from endpoints_gitops.local.call import Incoming
-from endpoints_gitops.local.errors import Refused, broken, method_not_allowed, not_found, unauthenticated
+from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, unauthenticated
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops import run_route
 from pytest_endpoints_gitops.failures import Failure, NotPinned
@@ -159,7 +159,7 @@ class EndpointsServer:
             is_late = desk is not None and desk.test != self._test != ""
             rehearsed = None if is_late else self._rehearsed(name)
             return rehearsed or Reply(body=self._run(run, desk)), asked
-        except Refused as refusal:
+        except RequestRefused as refusal:
             return _refused(refusal), asked
         except Exception as error:  # the app sees a 500, as from PostHog, and its test goes on
             return _refused(broken(f"endpoints_server: {type(error).__name__}: {error}")), asked
@@ -255,13 +255,13 @@ def _of_version(run: run_route.Run, pin: Pin) -> None:
     )
 
 
-def _told(failure: Failure, run: run_route.Run) -> Refused:
+def _told(failure: Failure, run: run_route.Run) -> RequestRefused:
     if isinstance(failure, NotPinned) and run.version is not None and failure.verdict.startswith(f"{run.name}@"):
-        return Refused(404, {"error": f"Version {run.version} not found for endpoint '{run.name}'"})
+        return RequestRefused(404, {"error": f"Version {run.version} not found for endpoint '{run.name}'"})
     return run_route.refusal(failure, run.name)
 
 
-def _refused(refusal: Refused) -> Reply:
+def _refused(refusal: RequestRefused) -> Reply:
     return Reply(status=refusal.status, body=refusal.body, headers=refusal.headers)
 
 

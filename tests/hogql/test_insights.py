@@ -19,7 +19,7 @@ from endpoints_gitops.hogql.insights import (
     PROPERTIES,
     PROPERTY,
     QUERIES,
-    Shape,
+    NodeShape,
     breakdown_properties,
     expand,
     shape_of,
@@ -32,7 +32,7 @@ VALUES = st.sampled_from([None, True, False, 0, 1, 2.0, 2.5, "x", "day", [], {},
 
 
 @st.composite
-def objects(draw: st.DrawFn, shapes: dict[str, Shape], discriminator: str, depth: int = 0) -> dict[str, Any]:
+def objects(draw: st.DrawFn, shapes: dict[str, NodeShape], discriminator: str, depth: int = 0) -> dict[str, Any]:
     name = draw(st.sampled_from(sorted(shapes)))
     node: dict[str, Any] = {discriminator: name} if discriminator else {}
     for key in draw(st.lists(st.sampled_from([*sorted(shapes[name].keys), "unheardOf"]), unique=True, max_size=8)):
@@ -40,7 +40,7 @@ def objects(draw: st.DrawFn, shapes: dict[str, Shape], discriminator: str, depth
     return node
 
 
-def values(shape: Shape, key: str, depth: int) -> st.SearchStrategy[Any]:
+def values(shape: NodeShape, key: str, depth: int) -> st.SearchStrategy[Any]:
     inner = shape.inside.get(key, OPAQUE)
     default = st.just(shape.optional.get(key))
     if inner == OPAQUE or depth > 3:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from endpoints_gitops.local.deployment import Limiter, Limits, QueryEngine
-from endpoints_gitops.local.errors import Refused
+from endpoints_gitops.local.errors import RequestRefused
 from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.local.store import ApiKey
 
@@ -63,6 +63,6 @@ def test_window_slides(server: RunningServer) -> None:
 def _wait(limiter: Limiter, key: ApiKey) -> str | None:
     try:
         limiter.count(LIMITS, key, materialized=False)
-    except Refused as refusal:
+    except RequestRefused as refusal:
         return refusal.headers["Retry-After"]
     return None

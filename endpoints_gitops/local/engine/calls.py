@@ -34,7 +34,7 @@ from endpoints_gitops.local.engine.expressions import (
 from endpoints_gitops.local.engine.fields import untyped
 from endpoints_gitops.local.engine.literals import identifier, text, timestamp
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.scope import Kind, Scope, Sql, TranslationContext, refuse_if, refuse_unknown
+from endpoints_gitops.local.engine.scope import Kind, QueryScope, Sql, TranslationContext, refuse_if, refuse_unknown
 
 type TranslateCall = Callable[[list[Sql], TranslationContext], str]
 
@@ -192,7 +192,7 @@ _KNOWN: Final = frozenset(_PARTS.split())
 
 
 @translates("Call")
-def call(node: Tree, scope: Scope) -> Sql:
+def call(node: Tree, scope: QueryScope) -> Sql:
     """A function or an aggregation, plain or with parameters."""
     refuse_unknown(node, _KNOWN)
     name, arguments = allowed_name(str(node["name"])), node.get("args") or []
@@ -209,7 +209,7 @@ def call(node: Tree, scope: Scope) -> Sql:
 
 
 @translates("Lambda")
-def anonymous(node: Tree, scope: Scope) -> Sql:
+def anonymous(node: Tree, scope: QueryScope) -> Sql:
     """`x -> …`: its arguments hide columns and aliases of the same name."""
     names = [str(name) for name in node["args"]]
     arguments = {name: Sql(identifier(name)) for name in names}
@@ -235,7 +235,7 @@ def refuse_arity(name: str, given: int) -> None:
     refuse_if(mistake := arity_mistake(name, given), mistake or "")
 
 
-def aggregate_text(function: Function, node: Tree, arguments: list[Tree], scope: Scope) -> tuple[str, list[Sql]]:
+def aggregate_text(function: Function, node: Tree, arguments: list[Tree], scope: QueryScope) -> tuple[str, list[Sql]]:
     """An aggregation with its parameters, DISTINCT and FILTER, and its arguments."""
     inside = scope.inside(aggregate=function.name)
     values = [] if _is_star(arguments) else expressions(arguments, inside)
@@ -245,7 +245,7 @@ def aggregate_text(function: Function, node: Tree, arguments: list[Tree], scope:
     return f"{function.clickhouse}{_parameters(function, node, scope)}({distinct}{listed(values)}){filtered}", values
 
 
-def _aggregation(name: str, node: Tree, arguments: list[Tree], scope: Scope) -> Sql:
+def _aggregation(name: str, node: Tree, arguments: list[Tree], scope: QueryScope) -> Sql:
     if scope.aggregate is not None:
         raise QueryRefused(f"Aggregation '{name}' cannot be nested inside another aggregation '{scope.aggregate}'.")
     refuse_if(node.get("within_group"), "WITHIN GROUP is not supported")
@@ -255,7 +255,7 @@ def _aggregation(name: str, node: Tree, arguments: list[Tree], scope: Scope) -> 
     return Sql(printed, call_type(name, [value.typed for value in values]))
 
 
-def _parameters(function: Function, node: Tree, scope: Scope) -> str:
+def _parameters(function: Function, node: Tree, scope: QueryScope) -> str:
     given = node.get("params")
     least, most = PARAMETERS_OF.get(function.name, (0, 0))
     if not given:
@@ -269,7 +269,7 @@ def _parameters(function: Function, node: Tree, scope: Scope) -> str:
     return f"({listed(expressions(given, scope))})"
 
 
-def _function(function: Function, arguments: list[Tree], scope: Scope) -> Sql:
+def _function(function: Function, arguments: list[Tree], scope: QueryScope) -> Sql:
     refuse_arity(function.name, len(arguments))
     values = expressions(arguments, scope.inside(bare=True) if "bare" in function.marks else scope)
     if "of_text" in function.marks:
@@ -277,7 +277,7 @@ def _function(function: Function, arguments: list[Tree], scope: Scope) -> Sql:
     return Sql(_written(function, values, scope), call_type(function.name, [value.typed for value in values]))
 
 
-def _written(function: Function, values: list[Sql], scope: Scope) -> str:
+def _written(function: Function, values: list[Sql], scope: QueryScope) -> str:
     if function.translator is not None:
         return TRANSLATORS[function.translator](values, scope.context)
     if function.is_template:
@@ -295,7 +295,7 @@ _WHOLE_FRAME: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
 
 
 @translates("WindowFunction")
-def window_function(node: Tree, scope: Scope) -> Sql:
+def window_function(node: Tree, scope: QueryScope) -> Sql:
     """`f(x) OVER (…)`. lag and lead look over the whole partition, and find NULL beyond its edge."""
     refuse_unknown(node, _KNOWN_OF_WINDOW)
     name = _window_name(str(node["name"]))
@@ -314,7 +314,7 @@ def window_function(node: Tree, scope: Scope) -> Sql:
     return _result(name, f"{printed} OVER {over}", values)
 
 
-def window(node: Tree, scope: Scope) -> str:
+def window(node: Tree, scope: QueryScope) -> str:
     """What stands in the brackets of OVER or WINDOW."""
     parts = []
     if node.get("partition_by"):
@@ -325,14 +325,14 @@ def window(node: Tree, scope: Scope) -> str:
     return " ".join([*parts, frame] if frame else parts)
 
 
-def order(node: Tree, scope: Scope) -> str:
+def order(node: Tree, scope: QueryScope) -> str:
     """One item of ORDER BY."""
     printed = f"{expression(node['expr'], scope).text} {'DESC' if node.get('order') == 'DESC' else 'ASC'}"
     fill = node.get("with_fill")
     return f"{printed} WITH FILL{_fill(fill, scope)}" if fill else printed
 
 
-def _fill(node: Tree, scope: Scope) -> str:
+def _fill(node: Tree, scope: QueryScope) -> str:
     known = {"from_value": "FROM", "to_value": "TO", "step_value": "STEP", "staleness_value": "STALENESS"}
     unknown = set(node) - set(known) - {"node", "start", "end"}
     if unknown:
@@ -353,7 +353,7 @@ def _result(name: str, printed: str, values: list[Sql]) -> Sql:
     return Sql(printed, window_type(name, [value.typed for value in values]))
 
 
-def _shifted(name: str, arguments: list[Tree], node: Tree, scope: Scope) -> Sql:
+def _shifted(name: str, arguments: list[Tree], node: Tree, scope: QueryScope) -> Sql:
     refuse_arity(name, len(arguments))
     first, *others = expressions(arguments, scope)
     values = ", ".join([f"toNullable({first.text})", *(other.text for other in others)])
@@ -366,7 +366,7 @@ def _shifted(name: str, arguments: list[Tree], node: Tree, scope: Scope) -> Sql:
     return Sql(f"{WINDOW[name].clickhouse}({values}) OVER {over}", typed)
 
 
-def _over(node: Tree, scope: Scope) -> str:
+def _over(node: Tree, scope: QueryScope) -> str:
     if node.get("over_identifier"):
         return identifier(node["over_identifier"])
     return f"({window(node.get('over_expr') or {}, scope)})"

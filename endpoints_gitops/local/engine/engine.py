@@ -17,9 +17,9 @@ from endpoints_gitops.hogql.tables import Table
 from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.local.engine import calls, expressions, fields, select
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
-from endpoints_gitops.local.engine.scope import Scope, TranslationContext
+from endpoints_gitops.local.engine.scope import QueryScope, TranslationContext
 from endpoints_gitops.local.engine.select import MAXIMUM_LIMIT, Printed, top_query
-from endpoints_gitops.local.engine.session import Raw, Session, converted
+from endpoints_gitops.local.engine.session import ClickHouseSession, RawAnswer, converted
 from endpoints_gitops.local.engine.storage import stored_tables
 
 
@@ -74,7 +74,7 @@ UNION_PAGED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class EnginePage:
     """Which rows are fetched and how many of them are given out; `ceiling` is the query's own LIMIT."""
 
     limit: int
@@ -95,18 +95,18 @@ def translate(tree: Tree, tables: Mapping[str, Table], now: datetime | None) -> 
     """The SQL of a tree without placeholders. Raises QueryRefused."""
     context = TranslationContext(tables=tables, now=now, taken=frozenset(_taken(tree)))
     try:
-        return top_query(tree, Scope(context=context))
+        return top_query(tree, QueryScope(context=context))
     except RecursionError:
         raise QueryRefused("The query is nested too deeply") from None
 
 
-def paged(tree: Tree, limit: int, offset: int) -> tuple[Tree, Page]:
+def paged(tree: Tree, limit: int, offset: int) -> tuple[Tree, EnginePage]:
     """The query that fetches one row more than the page holds. The query's own LIMIT stays the ceiling of all pages."""
     if tree["node"] == "SelectSetQuery":
         raise QueryRefused(UNION_PAGED, "invalid_input")
     own = (tree.get("limit") or {}).get("value")
     ceiling = own if isinstance(own, int) and not isinstance(own, bool) else None
-    page = Page(limit=limit, offset=offset, ceiling=ceiling)
+    page = EnginePage(limit=limit, offset=offset, ceiling=ceiling)
     changed: dict[str, Any] = {"limit": _number(min(page.shown + 1, MAXIMUM_LIMIT))}
     if offset:
         changed["offset"] = _number(offset)
@@ -134,7 +134,7 @@ def _taken(tree: Tree) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class EngineColumn:
     """A column of a query's answer, with the API's word for its type."""
 
     name: str
@@ -142,7 +142,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class EngineAnswer:
     """Rows in the order of `columns`. `types` are ClickHouse's, with their columns; `clickhouse` is what ran."""
 
     columns: tuple[str, ...]
@@ -155,7 +155,7 @@ class Answer:
 class Engine:
     """Several threads may ask at once; they are answered one after the other."""
 
-    def __init__(self, session: Session, tables: Mapping[str, Table], now: datetime | None) -> None:
+    def __init__(self, session: ClickHouseSession, tables: Mapping[str, Table], now: datetime | None) -> None:
         self._session = session
         self._tables = tables
         self._now = now
@@ -166,14 +166,14 @@ class Engine:
 
         `now` stops the clock of queries. Raises InvalidInput with every mistake in the files.
         """
-        session = Session()
+        session = ClickHouseSession()
         try:
             return cls(session, stored_tables(session, sample=sample, files=data, now=now), now)
         except BaseException:
             session.close()
             raise
 
-    def describe(self, query_node: Mapping[str, Any]) -> Sequence[Column]:
+    def describe(self, query_node: Mapping[str, Any]) -> Sequence[EngineColumn]:
         """The columns of a HogQL node, found with '' for each variable (docs/server.md#answers).
 
         Raises QueryRefused for what cannot be translated. What only ClickHouse refuses has no columns, as on the
@@ -185,7 +185,8 @@ class Engine:
         except QueryRefused:
             return ()
         return [
-            Column(name=item.name, type=type_word(written)) for item, written in zip(printed.items, types, strict=True)
+            EngineColumn(name=item.name, type=type_word(written))
+            for item, written in zip(printed.items, types, strict=True)
         ]
 
     def types(self, sql: str) -> Sequence[tuple[str, str]]:
@@ -200,7 +201,7 @@ class Engine:
 
     def run(
         self, sql: str, values: Mapping[str, Any], *, limit: int | None = None, offset: int | None = None
-    ) -> Answer:
+    ) -> EngineAnswer:
         """The rows of a query. Without `limit` nothing is paged and `has_more` is false (docs/server.md#paging)."""
         tree, page = bind(_parsed(sql), values), None
         if limit is not None:
@@ -208,7 +209,7 @@ class Engine:
         printed = translate(tree, self._tables, self._now)
         raw = self._session.ask(printed.text)
         names = tuple(item.name for item in printed.items)
-        return Answer(
+        return EngineAnswer(
             columns=names,
             types=tuple(zip(names, raw.types, strict=True)),
             results=_shown(raw, page),
@@ -233,6 +234,6 @@ def _parsed(sql: str) -> Tree:
         raise from_parser(failure) from None
 
 
-def _shown(raw: Raw, page: Page | None) -> Sequence[Sequence[Any]]:
+def _shown(raw: RawAnswer, page: EnginePage | None) -> Sequence[Sequence[Any]]:
     rows = raw.rows if page is None else raw.rows[: page.shown]
     return converted(rows, raw.types)

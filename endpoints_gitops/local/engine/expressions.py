@@ -15,7 +15,7 @@ from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.types import Typed, common
 from endpoints_gitops.local.engine.literals import literal, number
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.scope import NULL, Constant, Kind, Scope, Sql, Translate, bounded
+from endpoints_gitops.local.engine.scope import NULL, Constant, Kind, QueryScope, Sql, Translate, bounded
 
 _TRANSLATORS: Final[dict[str, Translate]] = {}
 _REFUSED: Final = {
@@ -37,7 +37,7 @@ def translates(*kinds: str) -> Callable[[Translate], Translate]:
     return register
 
 
-def expression(node: Tree, scope: Scope) -> Sql:
+def expression(node: Tree, scope: QueryScope) -> Sql:
     """The SQL of one expression. Raises QueryRefused for what cannot be translated."""
     kind = node["node"]
     translate = _TRANSLATORS.get(kind)
@@ -48,7 +48,7 @@ def expression(node: Tree, scope: Scope) -> Sql:
     return found
 
 
-def expressions(nodes: list[Tree], scope: Scope) -> list[Sql]:
+def expressions(nodes: list[Tree], scope: QueryScope) -> list[Sql]:
     return [expression(node, scope) for node in nodes]
 
 
@@ -75,7 +75,7 @@ _FOLDED: Final[dict[str, Callable[[Any, Any], bool]]] = {
 
 
 @translates("Constant")
-def constant(node: Tree, _scope: Scope) -> Sql:
+def constant(node: Tree, _scope: QueryScope) -> Sql:
     value = node.get("value")
     if node.get("value_type") == "number" and isinstance(value, str):
         return Sql(number(value), Typed(Kind.FLOAT))
@@ -86,7 +86,7 @@ def constant(node: Tree, _scope: Scope) -> Sql:
 
 
 @translates("CompareOperation")
-def compare(node: Tree, scope: Scope) -> Sql:
+def compare(node: Tree, scope: QueryScope) -> Sql:
     sign = node["op"]
     if sign in ("in cohort", "not in cohort"):
         raise QueryRefused(_no_cohort(node["right"]))
@@ -96,7 +96,7 @@ def compare(node: Tree, scope: Scope) -> Sql:
     return comparison(sign, left, expression(node["right"], scope), scope)
 
 
-def compare_call(name: str, arguments: list[Tree], scope: Scope) -> Sql:
+def compare_call(name: str, arguments: list[Tree], scope: QueryScope) -> Sql:
     """`equals(a, b)` and its like take the same path as the operators."""
     if len(arguments) != 2:
         raise QueryRefused(f"Comparison '{name}' requires exactly two arguments")
@@ -110,7 +110,7 @@ def is_comparison(name: str) -> bool:
     return name in _OPERATORS_OF_CALLS
 
 
-def comparison(sign: str, left: Sql, right: Sql, scope: Scope) -> Sql:
+def comparison(sign: str, left: Sql, right: Sql, scope: QueryScope) -> Sql:
     """0 or 1, also where a side is NULL: NULL equals NULL and nothing else."""
     if left.constant is not None and right.constant is not None:
         folded = _fold(sign, left.constant.value, right.constant.value)
@@ -120,7 +120,7 @@ def comparison(sign: str, left: Sql, right: Sql, scope: Scope) -> Sql:
 
 
 @translates("BetweenExpr")
-def between(node: Tree, scope: Scope) -> Sql:
+def between(node: Tree, scope: QueryScope) -> Sql:
     parts = [expression(node[part], scope) for part in ("expr", "low", "high")]
     word = "NOT BETWEEN" if node.get("negated") else "BETWEEN"
     printed = f"({parts[0].text} {word} {parts[1].text} AND {parts[2].text})"
@@ -129,33 +129,33 @@ def between(node: Tree, scope: Scope) -> Sql:
 
 
 @translates("IsDistinctFrom")
-def distinct_from(node: Tree, scope: Scope) -> Sql:
+def distinct_from(node: Tree, scope: QueryScope) -> Sql:
     left, right = expression(node["left"], scope), expression(node["right"], scope)
     word = "IS NOT DISTINCT FROM" if node.get("negated") else "IS DISTINCT FROM"
     return _truth(f"({left.text} {word} {right.text})")
 
 
 @translates("And", "Or")
-def logic(node: Tree, scope: Scope) -> Sql:
+def logic(node: Tree, scope: QueryScope) -> Sql:
     parts = expressions(node["exprs"], scope)
     return _logical(f"{node['node'].lower()}({listed(parts)})", parts)
 
 
 @translates("Not")
-def negation(node: Tree, scope: Scope) -> Sql:
+def negation(node: Tree, scope: QueryScope) -> Sql:
     part = expression(node["expr"], scope)
     return _logical(f"not({part.text})", [part])
 
 
 @translates("ArithmeticOperation")
-def arithmetic(node: Tree, scope: Scope) -> Sql:
+def arithmetic(node: Tree, scope: QueryScope) -> Sql:
     parts = [expression(node["left"], scope), expression(node["right"], scope)]
     function = ARITHMETIC[node["op"]]
     return Sql(f"{function}({listed(parts)})", call_type(function, [part.typed for part in parts]))
 
 
 @translates("TypeCast")
-def cast(node: Tree, scope: Scope) -> Sql:
+def cast(node: Tree, scope: QueryScope) -> Sql:
     """Unlike `toInt` and its like, a cast fails on what it cannot read."""
     name = str(node["type_name"])
     function = CASTS.get(name)
@@ -168,26 +168,26 @@ def cast(node: Tree, scope: Scope) -> Sql:
 
 
 @translates("Array")
-def array(node: Tree, scope: Scope) -> Sql:
+def array(node: Tree, scope: QueryScope) -> Sql:
     items = expressions(node["exprs"], scope)
     return Sql(f"[{listed(items)}]", Typed(Kind.ARRAY, item=common([item.typed for item in items])))
 
 
 @translates("Tuple")
-def tuple_of(node: Tree, scope: Scope) -> Sql:
+def tuple_of(node: Tree, scope: QueryScope) -> Sql:
     items = expressions(node["exprs"], scope)
     return Sql(f"tuple({listed(items)})", Typed(Kind.TUPLE, parts=tuple(item.typed.named() for item in items)))
 
 
 @translates("Dict")
-def dictionary(node: Tree, scope: Scope) -> Sql:
+def dictionary(node: Tree, scope: QueryScope) -> Sql:
     """PostHog has no objects in ClickHouse: they travel as tuples with a mark."""
     parts = [expression(part, scope) for pair in node["items"] for part in pair]
     return Sql(f"tuple('__hx_tag', '__hx_obj', {listed(parts)})".replace(", )", ")"), Typed(Kind.TUPLE))
 
 
 @translates("ArraySlice")
-def array_slice(node: Tree, scope: Scope) -> Sql:
+def array_slice(node: Tree, scope: QueryScope) -> Sql:
     container = expression(node["array"], scope)
     typed = Typed(Kind.ARRAY, item=container.typed.item)
     start = expression(node["start_expr"], scope).text if node.get("start_expr") else "1"
@@ -228,7 +228,7 @@ def _fold_null(sign: str, both: bool) -> bool:
     return not both if sign in _NEGATIVE else both
 
 
-def _wrapped(sign: str, left: Sql, right: Sql, scope: Scope) -> str:
+def _wrapped(sign: str, left: Sql, right: Sql, scope: QueryScope) -> str:
     negative = sign in _NEGATIVE
     printed = _printed(sign, left, right)
     is_bare = scope.bare or left.typed.is_timestamp or right.typed.is_timestamp
@@ -254,7 +254,7 @@ def _printed(sign: str, left: Sql, right: Sql) -> str:
     return f"not({found})" if sign.startswith("!") else found
 
 
-def _membership(sign: str, left: Sql, right: Tree, scope: Scope) -> Sql:
+def _membership(sign: str, left: Sql, right: Tree, scope: QueryScope) -> Sql:
     """ClickHouse is told to take NULL as a value in IN, so nothing is wrapped."""
     among = expression(right, scope)
     return _truth(f"{COMPARISONS[sign]}({left.text}, {among.text})")

@@ -7,16 +7,16 @@ from typing import Final
 
 from endpoints_gitops.hogql.function_types import call_type
 from endpoints_gitops.hogql.parser import Tree
-from endpoints_gitops.hogql.tables import Column
+from endpoints_gitops.hogql.tables import TypedColumn
 from endpoints_gitops.hogql.types import Kind, Typed
 from endpoints_gitops.local.engine.expressions import expression, translates
 from endpoints_gitops.local.engine.literals import identifier, literal, text
 from endpoints_gitops.local.engine.refusals import QueryRefused, Unresolved
-from endpoints_gitops.local.engine.scope import Joined, Path, Scope, Source, Sql
+from endpoints_gitops.local.engine.scope import Joined, Path, QueryScope, QuerySource, Sql
 
 
 @translates("Field")
-def field(node: Tree, scope: Scope) -> Sql:
+def field(node: Tree, scope: QueryScope) -> Sql:
     """A column, an alias, a lambda's argument, a column CTE, or a path into one of them."""
     head, *rest = map(str, node["chain"])
     if head == "*" or (rest and rest[-1] == "*"):
@@ -31,7 +31,7 @@ def field(node: Tree, scope: Scope) -> Sql:
 
 
 @translates("ArrayAccess")
-def array_access(node: Tree, scope: Scope) -> Sql:
+def array_access(node: Tree, scope: QueryScope) -> Sql:
     """A key of JSON, an element of an array, a value of a map."""
     _refuse_zero(node["property"].get("value"), "[1]")
     container = expression(node["array"], scope)
@@ -44,7 +44,7 @@ def array_access(node: Tree, scope: Scope) -> Sql:
 
 
 @translates("TupleAccess")
-def tuple_access(node: Tree, scope: Scope) -> Sql:
+def tuple_access(node: Tree, scope: QueryScope) -> Sql:
     _refuse_zero(node["index"], ".1")
     container = expression(node["tuple"], scope)
     if container.json is not None:
@@ -59,7 +59,7 @@ def _refuse_zero(index: object, example: str) -> None:
         raise QueryRefused("SQL indexes start from one, not from zero. E.g: array" + example)
 
 
-def column_sql(source: Source, column: Column) -> Sql:
+def column_sql(source: QuerySource, column: TypedColumn) -> Sql:
     printed = source.column(column)
     is_json = column.stored.kind is Kind.JSON
     return Sql(printed, column.stored, json=Path(column=printed, properties=column.properties) if is_json else None)
@@ -71,7 +71,7 @@ def as_alias(name: str, of: Sql) -> Sql:
     return Sql(printed, of.typed.named(), json=Path(column=printed) if of.kind is Kind.JSON else None)
 
 
-def _looked_up(head: str, rest: list[str], scope: Scope) -> Sql:
+def _looked_up(head: str, rest: list[str], scope: QueryScope) -> Sql:
     holders = [source for source in scope.sources.values() if _has(source, head)]
     if len(holders) > 1:
         raise Unresolved(f"Ambiguous query. Found multiple sources for field: {head}")
@@ -91,11 +91,11 @@ def _looked_up(head: str, rest: list[str], scope: Scope) -> Sql:
     return expression(cte.node["expr"], scope.inside(ctes=cte.above))
 
 
-def _has(source: Source, name: str) -> bool:
+def _has(source: QuerySource, name: str) -> bool:
     return name in source.columns or (source.table is not None and name in source.table.relations)
 
 
-def _walk(source: Source, names: list[str], scope: Scope) -> Sql:
+def _walk(source: QuerySource, names: list[str], scope: QueryScope) -> Sql:
     name, *rest = names
     column = source.columns.get(name)
     if column is not None:
@@ -111,7 +111,7 @@ def _walk(source: Source, names: list[str], scope: Scope) -> Sql:
     return _walk(_related(source, name, scope), rest, scope)
 
 
-def _refuse_absent(name: str, source: Source, *, is_local: bool) -> None:
+def _refuse_absent(name: str, source: QuerySource, *, is_local: bool) -> None:
     if not is_local:
         of = source.table.name if source.table else source.name
         raise QueryRefused(f"The field {name} of {of} exists in PostHog but not in the local server")
@@ -128,7 +128,7 @@ def _inside(value: Sql, keys: list[str], name: str) -> Sql:
     return _property(value.json, *keys)
 
 
-def _related(source: Source, name: str, scope: Scope) -> Source:
+def _related(source: QuerySource, name: str, scope: QueryScope) -> QuerySource:
     """The rows of another table that belong to this one's, joined on first use."""
     if name in source.joins:
         return source.joins[name].source
@@ -136,7 +136,9 @@ def _related(source: Source, name: str, scope: Scope) -> Source:
     relation = source.table.relations[name]
     _refuse_absent(name, source, is_local=relation.is_local)
     other = scope.context.tables[relation.table]
-    related = Source(name=name, printed=f"{source.printed}__{name}", columns=other.columns_by(relation), table=other)
+    related = QuerySource(
+        name=name, printed=f"{source.printed}__{name}", columns=other.columns_by(relation), table=other
+    )
     local, foreign = source.columns[relation.local], other.columns[relation.foreign]
     conditions = [f"{source.column(local)} = {related.column(foreign)}"]
     conditions += [f"{related.column(other.columns[key])} = {literal(value)}" for key, value in relation.fixed.items()]

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from endpoints_gitops.hogql import types
 from endpoints_gitops.hogql.parser import Tree
-from endpoints_gitops.hogql.tables import Column, Table
+from endpoints_gitops.hogql.tables import Table, TypedColumn
 from endpoints_gitops.hogql.types import Kind, Typed
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import QueryRefused, too_large
@@ -77,16 +77,16 @@ class TranslationContext:
 
 
 @dataclass(slots=True, kw_only=True)
-class Source:
+class QuerySource:
     """Something in FROM. `joins` are the tables reached through it so far, each with its printed JOIN."""
 
     name: str
     printed: str
-    columns: Mapping[str, Column]
+    columns: Mapping[str, TypedColumn]
     table: Table | None = None
     joins: dict[str, Joined] = field(default_factory=dict)
 
-    def column(self, column: Column) -> str:
+    def column(self, column: TypedColumn) -> str:
         return f"{identifier(self.printed)}.{identifier(column.stored_as)}"
 
     def joined_text(self) -> str:
@@ -95,7 +95,7 @@ class Source:
 
 @dataclass(slots=True, kw_only=True)
 class Joined:
-    source: Source
+    source: QuerySource
     text: str
 
 
@@ -113,27 +113,27 @@ class Cte:
 
 
 @dataclass(slots=True, kw_only=True)
-class Scope:
+class QueryScope:
     """`arguments` maps lambda arguments to what they print as. `bare` is set where comparisons are left as they are."""
 
     context: TranslationContext
     ctes: Mapping[str, Cte] = field(default_factory=dict)
-    sources: dict[str, Source] = field(default_factory=dict)
+    sources: dict[str, QuerySource] = field(default_factory=dict)
     aliases: dict[str, Sql] = field(default_factory=dict)
     arguments: Mapping[str, Sql] = field(default_factory=dict)
     aggregate: str | None = None
     bare: bool = False
 
-    def inside(self, **changes: Any) -> Scope:  # noqa: ANN401 - the fields of this class, checked by replace
+    def inside(self, **changes: Any) -> QueryScope:  # noqa: ANN401 - the fields of this class, checked by replace
         """The same rows and aliases, seen from inside a lambda, an aggregate or an ON."""
         return replace(self, **changes)
 
-    def below(self) -> Scope:
+    def below(self) -> QueryScope:
         """The scope of a subquery: it sees the CTEs and nothing else."""
-        return Scope(context=self.context, ctes=self.ctes)
+        return QueryScope(context=self.context, ctes=self.ctes)
 
 
-type Translate = Callable[[Tree, Scope], Sql]
+type Translate = Callable[[Tree, QueryScope], Sql]
 
 
 def bounded(text: str) -> str:

@@ -10,14 +10,23 @@ from endpoints_gitops.hogql import column_names
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.printer import UnboundVariable, readable
 from endpoints_gitops.hogql.syntax_tree import of_kind
-from endpoints_gitops.hogql.tables import NUMBERS, Column, Table
+from endpoints_gitops.hogql.tables import NUMBERS, Table, TypedColumn
 from endpoints_gitops.hogql.types import Typed, common
 from endpoints_gitops.local.engine.calls import order, window
 from endpoints_gitops.local.engine.expressions import expression, expressions, listed, translates
 from endpoints_gitops.local.engine.fields import as_alias, column_sql
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.scope import Cte, Kind, Scope, Source, Sql, bounded, refuse_if, refuse_unknown
+from endpoints_gitops.local.engine.scope import (
+    Cte,
+    Kind,
+    QueryScope,
+    QuerySource,
+    Sql,
+    bounded,
+    refuse_if,
+    refuse_unknown,
+)
 
 _JOIN_WORDS: Final = {"INNER", "LEFT", "RIGHT", "FULL", "OUTER", "CROSS", "ANY", "ALL", "SEMI", "ANTI", "ASOF", "JOIN"}
 _PARTS: Final = """
@@ -35,16 +44,16 @@ class Subquery:
     """The printed text of a query, and the columns that come out of it, in order."""
 
     text: str
-    columns: Mapping[str, Column]
+    columns: Mapping[str, TypedColumn]
 
 
-type TranslateQuery = Callable[[Tree, Scope, list[str] | None], Subquery]
+type TranslateQuery = Callable[[Tree, QueryScope, list[str] | None], Subquery]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
     before: str
-    source: Source
+    source: QuerySource
     constraint: str
 
     @property
@@ -55,7 +64,7 @@ class _Part:
 class From:
     """The FROM clause of one SELECT. Its text is final only once all else is translated: fields reach more tables."""
 
-    def __init__(self, node: Tree | None, scope: Scope, query: TranslateQuery) -> None:
+    def __init__(self, node: Tree | None, scope: QueryScope, query: TranslateQuery) -> None:
         self._scope = scope
         self._query = query
         self._parts: list[_Part] = []
@@ -92,7 +101,7 @@ class From:
             return f" USING ({', '.join(_using(constraint['expr']))})"
         return f" ON {expression(constraint['expr'], self._scope.inside(bare=True)).text}"
 
-    def _read(self, node: Tree) -> tuple[str, Source]:
+    def _read(self, node: Tree) -> tuple[str, QuerySource]:
         kind, table = node["table"]["node"], node["table"]
         if kind in ("SelectQuery", "SelectSetQuery"):
             found = self._query(table, self._scope.below(), node.get("column_aliases"))
@@ -105,7 +114,7 @@ class From:
             raise QueryRefused(f"A {kind} cannot be used as a SELECT source")
         return self._by_name(node, ".".join(map(str, table["chain"])))
 
-    def _by_name(self, node: Tree, name: str) -> tuple[str, Source]:
+    def _by_name(self, node: Tree, name: str) -> tuple[str, QuerySource]:
         alias, arguments = node.get("alias") or name, node.get("table_args")
         cte = self._scope.ctes.get(name)
         if cte is not None and not cte.is_column:
@@ -128,11 +137,11 @@ class From:
         refuse_if(len(given) > 2, "Table function 'numbers' requires at most 2 arguments")
         return f"numbers({listed(given)})"
 
-    def _named(self, name: str, columns: Mapping[str, Column], table: Table | None = None) -> Source:
+    def _named(self, name: str, columns: Mapping[str, TypedColumn], table: Table | None = None) -> QuerySource:
         printed = name
         while printed in self._scope.context.taken or printed in self._scope.context.tables:
             printed += "_"
-        return Source(name=name, printed=printed, columns=columns, table=table)
+        return QuerySource(name=name, printed=printed, columns=columns, table=table)
 
 
 def ctes_of(node: Tree, above: Mapping[str, Cte]) -> dict[str, Cte]:
@@ -211,8 +220,8 @@ class Item:
     visible: bool = False
 
     @property
-    def column(self) -> Column:
-        return Column(self.name, replace(self.sql.typed.named(), is_timestamp=False))
+    def column(self) -> TypedColumn:
+        return TypedColumn(self.name, replace(self.sql.typed.named(), is_timestamp=False))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,13 +232,13 @@ class Printed:
     items: tuple[Item, ...]
 
 
-def top_query(tree: Tree, scope: Scope) -> Printed:
+def top_query(tree: Tree, scope: QueryScope) -> Printed:
     """The whole query, with the limits that hold at the top."""
     return _query(tree, scope, names=None, top=True)
 
 
 @translates("SelectQuery", "SelectSetQuery")
-def scalar(node: Tree, scope: Scope) -> Sql:
+def scalar(node: Tree, scope: QueryScope) -> Sql:
     """A subquery as a value, or as the right side of IN."""
     found = _query(node, scope.below(), names=None, top=False)
     first = found.items[0].sql.typed
@@ -237,7 +246,7 @@ def scalar(node: Tree, scope: Scope) -> Sql:
 
 
 @translates("Alias")
-def alias(node: Tree, scope: Scope) -> Sql:
+def alias(node: Tree, scope: QueryScope) -> Sql:
     """`x AS name`: from here on the name stands for the expression."""
     found = expression(node["expr"], scope)
     name = str(node["alias"])
@@ -245,13 +254,13 @@ def alias(node: Tree, scope: Scope) -> Sql:
     return replace(found, text=f"({found.text} AS {identifier(name)})", json=as_alias(name, found).json)
 
 
-def subquery(node: Tree, scope: Scope, names: list[str] | None) -> Subquery:
+def subquery(node: Tree, scope: QueryScope, names: list[str] | None) -> Subquery:
     """A query in FROM. `names` rename its columns."""
     found = _query(node, scope, names=names, top=False)
     return Subquery(text=found.text, columns={item.name: item.column for item in found.items})
 
 
-def _query(node: Tree, scope: Scope, *, names: list[str] | None, top: bool) -> Printed:
+def _query(node: Tree, scope: QueryScope, *, names: list[str] | None, top: bool) -> Printed:
     if node["node"] == "SelectQuery":
         return _select(node, scope, names=names, top=top)
     if node["node"] != "SelectSetQuery":
@@ -259,7 +268,7 @@ def _query(node: Tree, scope: Scope, *, names: list[str] | None, top: bool) -> P
     return _set(node, scope, names=names, top=top)
 
 
-def _set(node: Tree, scope: Scope, *, names: list[str] | None, top: bool) -> Printed:
+def _set(node: Tree, scope: QueryScope, *, names: list[str] | None, top: bool) -> Printed:
     first = node["initial_select_query"]
     arms = [_query(first, scope, names=names, top=top)]
     shared = scope.inside(ctes=_shared_ctes(first, scope.ctes))
@@ -289,10 +298,10 @@ def _either(arms: list[Printed], place: int) -> Item:
     return replace(item, sql=replace(item.sql, typed=typed))
 
 
-def _select(node: Tree, above: Scope, *, names: list[str] | None, top: bool) -> Printed:
+def _select(node: Tree, above: QueryScope, *, names: list[str] | None, top: bool) -> Printed:
     refuse_if(node.get("qualify"), "QUALIFY is not supported in the 'clickhouse' dialect")
     refuse_unknown(node, _KNOWN_OF_SELECT)
-    scope = Scope(context=above.context, ctes=ctes_of(node, above.ctes))
+    scope = QueryScope(context=above.context, ctes=ctes_of(node, above.ctes))
     source = From(node.get("select_from"), scope, subquery)
     array_join = _array_join(node, scope)
     items = _renamed([item for each in node["select"] for item in _items(each, scope)], names)
@@ -304,7 +313,7 @@ def _select(node: Tree, above: Scope, *, names: list[str] | None, top: bool) -> 
     return Printed(text=bounded(text), items=tuple(items))
 
 
-def _items(node: Tree, scope: Scope) -> list[Item]:
+def _items(node: Tree, scope: QueryScope) -> list[Item]:
     if node["node"] == "Alias":
         name, found = str(node["alias"]), expression(node["expr"], scope)
         _name(name, found, scope)
@@ -316,7 +325,7 @@ def _items(node: Tree, scope: Scope) -> list[Item]:
     return [Item(name=column_name(node, found), sql=found)]
 
 
-def _starred(node: Tree, scope: Scope) -> list[tuple[Source, Column]] | None:
+def _starred(node: Tree, scope: QueryScope) -> list[tuple[QuerySource, TypedColumn]] | None:
     if node["node"] == "ColumnsExpr":
         return _chosen(node, scope)
     chain = node.get("chain") if node["node"] == "Field" else None
@@ -329,14 +338,14 @@ def _starred(node: Tree, scope: Scope) -> list[tuple[Source, Column]] | None:
     raise QueryRefused(f"Cannot use '*' on '{'.'.join(map(str, chain[:-1]))}': it is no table of the query")
 
 
-def _chosen(node: Tree, scope: Scope) -> list[tuple[Source, Column]]:
+def _chosen(node: Tree, scope: QueryScope) -> list[tuple[QuerySource, TypedColumn]]:
     if not node.get("all_columns"):
         raise QueryRefused("COLUMNS(…) is not supported by the local server; name the columns")
     excluded = set(node.get("exclude") or ())
     return [pair for pair in _every(_only_source(scope)) if pair[1].name not in excluded]
 
 
-def _every(source: Source) -> list[tuple[Source, Column]]:
+def _every(source: QuerySource) -> list[tuple[QuerySource, TypedColumn]]:
     columns = [column for column in source.columns.values() if column.starred is not False]
     absent = [column.name for column in columns if not column.is_local]
     if absent:
@@ -347,7 +356,7 @@ def _every(source: Source) -> list[tuple[Source, Column]]:
     return [(source, column) for column in columns]
 
 
-def _only_source(scope: Scope) -> Source:
+def _only_source(scope: QueryScope) -> QuerySource:
     if not scope.sources:
         raise QueryRefused("Cannot use '*' when there are no tables in the query")
     if len(scope.sources) > 1:
@@ -355,7 +364,7 @@ def _only_source(scope: Scope) -> Source:
     return next(iter(scope.sources.values()))
 
 
-def _name(name: str, found: Sql, scope: Scope) -> None:
+def _name(name: str, found: Sql, scope: QueryScope) -> None:
     if name in scope.aliases:
         raise QueryRefused(f"Cannot redefine an alias with the name: {name}")
     scope.aliases[name] = as_alias(name, found)
@@ -380,7 +389,7 @@ def _written(item: Item, items: list[Item], *, top: bool) -> str:
     return f"{item.sql.text} AS {identifier(item.name)}" if item is shown else ""
 
 
-def _array_join(node: Tree, scope: Scope) -> str:
+def _array_join(node: Tree, scope: QueryScope) -> str:
     if not node.get("array_join_list"):
         return ""
     parts = []
@@ -393,7 +402,7 @@ def _array_join(node: Tree, scope: Scope) -> str:
     return f" {word} {', '.join(parts)}"
 
 
-def _tail(node: Tree, scope: Scope, *, top: bool) -> str:
+def _tail(node: Tree, scope: QueryScope, *, top: bool) -> str:
     parts = [f" {word} {expression(node[key], scope).text}" for key, word in _CONDITIONS_BEFORE if node.get(key)]
     parts.append(_group_by(node, scope))
     if node.get("having"):
@@ -410,7 +419,7 @@ def _tail(node: Tree, scope: Scope, *, top: bool) -> str:
 _CONDITIONS_BEFORE: Final = (("prewhere", "PREWHERE"), ("where", "WHERE"))
 
 
-def _group_by(node: Tree, scope: Scope) -> str:
+def _group_by(node: Tree, scope: QueryScope) -> str:
     mode = node.get("group_by_mode")
     if mode == "all":
         return " GROUP BY ALL"
@@ -423,7 +432,7 @@ def _group_by(node: Tree, scope: Scope) -> str:
     return f" GROUP BY {_GROUPINGS[mode]}({keys})" if mode in _GROUPINGS else f" GROUP BY {keys}"
 
 
-def _limit_by(node: Tree, scope: Scope) -> str:
+def _limit_by(node: Tree, scope: QueryScope) -> str:
     found = node.get("limit_by")
     if not found:
         return ""
@@ -431,7 +440,7 @@ def _limit_by(node: Tree, scope: Scope) -> str:
     return f" LIMIT {expression(found['n'], scope).text}{offset} BY {listed(expressions(found['exprs'], scope))}"
 
 
-def _limit(node: Tree, scope: Scope, *, top: bool) -> str:
+def _limit(node: Tree, scope: QueryScope, *, top: bool) -> str:
     limit, offset = node.get("limit"), node.get("offset")
     _refuse_odd("LIMIT", limit)
     _refuse_odd("OFFSET", offset)

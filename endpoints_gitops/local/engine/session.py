@@ -113,7 +113,7 @@ _CLOSED: Final = "DROP DATABASE IF EXISTS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Raw:
+class RawAnswer:
     """An answer as ClickHouse gives it: names, types and rows."""
 
     names: list[str]
@@ -121,7 +121,7 @@ class Raw:
     rows: list[list[Any]]
 
 
-class Session:
+class ClickHouseSession:
     """A connection and a database of its own. Several threads may ask; they are answered one after the other.
 
     A query may take `seconds`. All engines of a process share one ClickHouse in memory, so each keeps to a database of
@@ -144,11 +144,11 @@ class Session:
         """The text that a statement answers with. Raises QueryRefused with ClickHouse's reason."""
         return self._asked(sql, answer_format)
 
-    def ask(self, sql: str) -> Raw:
+    def ask(self, sql: str) -> RawAnswer:
         """The answer to a query. Raises QueryRefused with ClickHouse's reason."""
         answer = json.loads(self._asked(sql, "JSONCompact"))
         meta = answer["meta"]
-        return Raw(
+        return RawAnswer(
             names=[str(each["name"]) for each in meta],
             types=[str(each["type"]) for each in meta],
             rows=answer["data"],

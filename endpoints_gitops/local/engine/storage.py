@@ -17,13 +17,13 @@ from typing import Any, Final
 
 from endpoints_gitops.contract.clickhouse import is_nullable, parse_type, type_word
 from endpoints_gitops.errors import InvalidInput, Problem
-from endpoints_gitops.hogql.tables import TABLES, Column, Relation, Table, group_relation, table
+from endpoints_gitops.hogql.tables import TABLES, Relation, Table, TypedColumn, group_relation, table
 from endpoints_gitops.hogql.types import Kind, Typed
 from endpoints_gitops.local.engine import data_files
 from endpoints_gitops.local.engine.data_files import FORMATS
 from endpoints_gitops.local.engine.literals import identifier, text
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.session import Session
+from endpoints_gitops.local.engine.session import ClickHouseSession
 
 
 def project_tables(
@@ -105,7 +105,7 @@ _URL: Final = "JSONExtractString(properties, '$current_url')"
 
 
 def stored_tables(
-    session: Session, *, sample: bool, files: Sequence[Path], now: datetime | None
+    session: ClickHouseSession, *, sample: bool, files: Sequence[Path], now: datetime | None
 ) -> Mapping[str, Table]:
     """Fill a session's database; the tables that queries can read. Raises InvalidInput for files that are wrong."""
     reading = partial(_rows_of_parquet, session)
@@ -122,13 +122,13 @@ def stored_tables(
     return project_tables(group_types, types) | {other.name: other for other in others}
 
 
-def _stored_columns(name: str) -> list[Column]:
+def _stored_columns(name: str) -> list[TypedColumn]:
     """The columns of all tables of the catalogue that are kept in one table of ClickHouse."""
     columns = [column for table in TABLES.values() if table.stored_as == name for column in table.columns.values()]
     return list({column.name: column for column in columns if column.is_local and column.target is None}.values())
 
 
-def _declared(name: str, column: Column) -> str:
+def _declared(name: str, column: TypedColumn) -> str:
     """A column of a CREATE TABLE. What an event keeps of its properties has the name of the property."""
     default = _DEFAULTS.get(column.name)
     if name == "events" and column.name == "created_at":
@@ -138,21 +138,21 @@ def _declared(name: str, column: Column) -> str:
     return f"{identifier(column.name)} {_declared_type(column)}" + (f" DEFAULT {default}" if default else "")
 
 
-def _declared_type(column: Column) -> str:
+def _declared_type(column: TypedColumn) -> str:
     typed = column.stored
     item = typed.item
     name = column.clickhouse or (f"Array({_TYPES[item.kind]})" if item is not None else _TYPES[typed.kind])
     return f"Nullable({name})" if typed.nullable else name
 
 
-def insert(session: Session, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+def insert(session: ClickHouseSession, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Add rows to a table; columns that a row does not name get their defaults, and objects are kept as text."""
     lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     if lines:
         session.execute(f"INSERT INTO {name} FORMAT JSONEachRow\n{lines}")
 
 
-def _fill_sample(session: Session, now: datetime | None) -> Mapping[str, int]:
+def _fill_sample(session: ClickHouseSession, now: datetime | None) -> Mapping[str, int]:
     from endpoints_gitops.local.engine import sample
 
     product = sample.product(now or datetime.now(UTC))
@@ -161,7 +161,7 @@ def _fill_sample(session: Session, now: datetime | None) -> Mapping[str, int]:
     return sample.GROUP_TYPES
 
 
-def _property_types(session: Session, name: str) -> dict[str, Kind]:
+def _property_types(session: ClickHouseSession, name: str) -> dict[str, Kind]:
     """Properties all of whose values are numbers, truth values or times: PostHog sees that when events arrive.
 
     The ids of AI events stay text whatever they look like (docs/server.md#hogql).
@@ -178,7 +178,7 @@ def _property_types(session: Session, name: str) -> dict[str, Kind]:
     }
 
 
-def _other_table(session: Session, path: Path) -> Table:
+def _other_table(session: ClickHouseSession, path: Path) -> Table:
     """A file as it is: ClickHouse finds out names and types."""
     name = path.stem
     with _readable(path) as source:
@@ -187,10 +187,10 @@ def _other_table(session: Session, path: Path) -> Table:
             session.execute(f"CREATE TABLE {identifier(name)} ENGINE = MergeTree ORDER BY tuple() AS {rows}")
         except QueryRefused as refusal:
             raise InvalidInput((_unreadable(path, refusal),)) from None
-    return table(name, [Column(column, typed_of(written)) for column, written in session.columns_of(name)])
+    return table(name, [TypedColumn(column, typed_of(written)) for column, written in session.columns_of(name)])
 
 
-def _rows_of_parquet(session: Session, path: Path) -> Iterator[dict[str, Any]]:
+def _rows_of_parquet(session: ClickHouseSession, path: Path) -> Iterator[dict[str, Any]]:
     with _readable(path) as source:
         try:
             rows = f"SELECT * FROM {source}"  # noqa: S608 - a name of ours, in quotes

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from endpoints_gitops.local.call import Answer, Call
+from endpoints_gitops.local.call import RouteAnswer, RouteCall
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import bare, not_found
 from endpoints_gitops.local.store import StoredEndpoint, StoredVersion
 
-type Handler = Callable[[Deployment, Call], Answer]
+type Handler = Callable[[Deployment, RouteCall], RouteAnswer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Action:
+class RouteAction:
     """`scope` None: no key may. `interleaved`: takes the store's lock by itself, around what needs it.
 
     `queries` are the texts that the handler will parse. They are parsed before it runs, without the lock: a query can
@@ -26,8 +26,8 @@ class Action:
     scope: str | None
     with_secret: bool = False
     interleaved: bool = False
-    queries: Callable[[Deployment, Call], Iterable[str]] | None = None
-    draws_materialized: Callable[[Deployment, Call], bool] | None = None
+    queries: Callable[[Deployment, RouteCall], Iterable[str]] | None = None
+    draws_materialized: Callable[[Deployment, RouteCall], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +35,10 @@ class Resource:
     """One path, and what each method does there."""
 
     path: str
-    actions: Mapping[str, Action]
+    actions: Mapping[str, RouteAction]
 
 
-def endpoint_of(deployment: Deployment, call: Call) -> StoredEndpoint:
+def endpoint_of(deployment: Deployment, call: RouteCall) -> StoredEndpoint:
     """The endpoint that the path names. Raises a 404."""
     endpoint = deployment.store.endpoint(call.project, call.incoming.names["name"])
     if endpoint is None:

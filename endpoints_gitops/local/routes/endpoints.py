@@ -7,17 +7,17 @@ from typing import Final
 from endpoints_gitops.local import endpoint_writes
 from endpoints_gitops.local.answers import endpoint_item, version_item
 from endpoints_gitops.local.bodies import endpoint_request
-from endpoints_gitops.local.call import Answer, Call, Incoming, integer, limit_offset
+from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, integer, limit_offset
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import Refused, invalid
-from endpoints_gitops.local.routes.action import Action, Resource, current_of, endpoint_of, version_asked
+from endpoints_gitops.local.errors import RequestRefused, invalid
+from endpoints_gitops.local.routes.action import Resource, RouteAction, current_of, endpoint_of, version_asked
 from endpoints_gitops.local.store import StoredEndpoint, StoredVersion
 from endpoints_gitops.model.json import Json
 
 _FLAGS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
-def list_endpoints(deployment: Deployment, call: Call) -> Answer:
+def list_endpoints(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     store = deployment.store
     where, values = _filters(deployment, call.incoming)
     where, values = f"project_id = ? AND deleted_at IS NULL{where}", [call.project.id, *values]
@@ -26,53 +26,53 @@ def list_endpoints(deployment: Deployment, call: Call) -> Answer:
         page = store.endpoints.select(where, (*values, limit, offset), tail="ORDER BY place LIMIT ? OFFSET ?")
         return [_item(deployment, call, endpoint) for endpoint in page]
 
-    return Answer(body=limit_offset(call.incoming, store.endpoints.count(where, values), items))
+    return RouteAnswer(body=limit_offset(call.incoming, store.endpoints.count(where, values), items))
 
 
-def create_endpoint(deployment: Deployment, call: Call) -> Answer:
+def create_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint, version = endpoint_writes.create(deployment, call, endpoint_request(call.incoming.sent()))
-    return Answer(status=201, body=_item(deployment, call, endpoint, version))
+    return RouteAnswer(status=201, body=_item(deployment, call, endpoint, version))
 
 
-def retrieve_endpoint(deployment: Deployment, call: Call) -> Answer:
+def retrieve_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
     number = call.incoming.asked_integer("version")
     if number is None:
-        return Answer(body=_item(deployment, call, endpoint))
-    return Answer(body=_version(deployment, call, endpoint, version_asked(deployment, endpoint, number)))
+        return RouteAnswer(body=_item(deployment, call, endpoint))
+    return RouteAnswer(body=_version(deployment, call, endpoint, version_asked(deployment, endpoint, number)))
 
 
-def update_endpoint(deployment: Deployment, call: Call) -> Answer:
+def update_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     """PUT and PATCH alike."""
     endpoint = endpoint_of(deployment, call)
     body = endpoint_request(call.incoming.sent())
     if body.deleted:
         endpoint_writes.delete(deployment, call, endpoint)
-        return Answer(body={"success": True})
+        return RouteAnswer(body={"success": True})
     done = endpoint_writes.update(deployment, call, endpoint, current_of(deployment, endpoint), body)
     show = _version if done.targeted else _item
     told = show(deployment, call, done.endpoint, done.version)
     if done.materialization_error is not None:
         told["materialization_error"] = done.materialization_error
-    return Answer(body=told)
+    return RouteAnswer(body=told)
 
 
-def query_sent(_deployment: Deployment, call: Call) -> tuple[str, ...]:
+def query_sent(_deployment: Deployment, call: RouteCall) -> tuple[str, ...]:
     """The HogQL that a body brings; the handler refuses a body that is wrong."""
     try:
         query = endpoint_request(call.incoming.sent()).query
-    except Refused:
+    except RequestRefused:
         return ()
     sql = (query or {}).get("query")
     return (sql,) if isinstance(sql, str) else ()
 
 
-def delete_endpoint(deployment: Deployment, call: Call) -> Answer:
+def delete_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint_writes.delete(deployment, call, endpoint_of(deployment, call))
-    return Answer(status=204)
+    return RouteAnswer(status=204)
 
 
-def list_versions(deployment: Deployment, call: Call) -> Answer:
+def list_versions(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
     store = deployment.store
 
@@ -81,12 +81,12 @@ def list_versions(deployment: Deployment, call: Call) -> Answer:
         page = store.versions.select("endpoint_id = ?", (endpoint.id, limit, offset), tail=tail)
         return [_version(deployment, call, endpoint, version) for version in page]
 
-    return Answer(body=limit_offset(call.incoming, store.versions_count(endpoint), items))
+    return RouteAnswer(body=limit_offset(call.incoming, store.versions_count(endpoint), items))
 
 
-def update_tags(_deployment: Deployment, _call: Call) -> Answer:
+def update_tags(_deployment: Deployment, _call: RouteCall) -> RouteAnswer:
     """Refused for everybody; with a key it never gets this far."""
-    raise Refused(405, {"detail": "Bulk tag updates are not supported for endpoints."})
+    raise RequestRefused(405, {"detail": "Bulk tag updates are not supported for endpoints."})
 
 
 def _filters(deployment: Deployment, incoming: Incoming) -> tuple[str, list[int]]:
@@ -105,13 +105,15 @@ def _filters(deployment: Deployment, incoming: Incoming) -> tuple[str, list[int]
 
 
 def _item(
-    deployment: Deployment, call: Call, endpoint: StoredEndpoint, version: StoredVersion | None = None
+    deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint, version: StoredVersion | None = None
 ) -> dict[str, Json]:
     shown = version or current_of(deployment, endpoint)
     return endpoint_item(deployment.store, call.project, endpoint, shown, call.now, call.incoming.site)
 
 
-def _version(deployment: Deployment, call: Call, endpoint: StoredEndpoint, version: StoredVersion) -> dict[str, Json]:
+def _version(
+    deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint, version: StoredVersion
+) -> dict[str, Json]:
     return version_item(deployment.store, call.project, endpoint, version, call.now)
 
 
@@ -119,22 +121,22 @@ RESOURCES: Final = (
     Resource(
         path="/endpoints",
         actions={
-            "GET": Action(handler=list_endpoints, scope="endpoint:read"),
-            "POST": Action(handler=create_endpoint, scope="endpoint:write", queries=query_sent),
+            "GET": RouteAction(handler=list_endpoints, scope="endpoint:read"),
+            "POST": RouteAction(handler=create_endpoint, scope="endpoint:write", queries=query_sent),
         },
     ),
-    Resource(path="/endpoints/bulk_update_tags", actions={"POST": Action(handler=update_tags, scope=None)}),
+    Resource(path="/endpoints/bulk_update_tags", actions={"POST": RouteAction(handler=update_tags, scope=None)}),
     Resource(
         path="/endpoints/{name}",
         actions={
-            "GET": Action(handler=retrieve_endpoint, scope="endpoint:read"),
-            "PUT": Action(handler=update_endpoint, scope="endpoint:write", queries=query_sent),
-            "PATCH": Action(handler=update_endpoint, scope="endpoint:write", queries=query_sent),
-            "DELETE": Action(handler=delete_endpoint, scope="endpoint:write"),
+            "GET": RouteAction(handler=retrieve_endpoint, scope="endpoint:read"),
+            "PUT": RouteAction(handler=update_endpoint, scope="endpoint:write", queries=query_sent),
+            "PATCH": RouteAction(handler=update_endpoint, scope="endpoint:write", queries=query_sent),
+            "DELETE": RouteAction(handler=delete_endpoint, scope="endpoint:write"),
         },
     ),
     Resource(
         path="/endpoints/{name}/versions",
-        actions={"GET": Action(handler=list_versions, scope="endpoint:read")},
+        actions={"GET": RouteAction(handler=list_versions, scope="endpoint:read")},
     ),
 )

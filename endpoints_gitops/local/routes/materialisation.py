@@ -7,66 +7,72 @@ from typing import Final
 
 from endpoints_gitops.local import materialisation
 from endpoints_gitops.local.bodies import preview_request
-from endpoints_gitops.local.call import Answer, Call
+from endpoints_gitops.local.call import RouteAnswer, RouteCall
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import Refused, bare
-from endpoints_gitops.local.routes.action import Action, Resource, endpoint_of, version_asked
+from endpoints_gitops.local.errors import RequestRefused, bare
+from endpoints_gitops.local.routes.action import Resource, RouteAction, endpoint_of, version_asked
 
 _CONTRACT: Final = (
     "Equality variables become columns of the table, range variables bucket a column of it, and a run filters by them."
 )
 
 
-def show_status(deployment: Deployment, call: Call) -> Answer:
+def show_status(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
     version = version_asked(deployment, endpoint, call.incoming.asked_integer("version"))
     state = materialisation.state(version, call.now)
-    return Answer(body={**state, "name": endpoint.name})
+    return RouteAnswer(body={**state, "name": endpoint.name})
 
 
-def show_preview(deployment: Deployment, call: Call) -> Answer:
+def show_preview(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
     body = preview_request(call.incoming.sent())
     version = version_asked(deployment, endpoint, body.version)
     materialisation.check_overrides(body.bucket_overrides)
-    return Answer(body=materialisation.preview(endpoint.name, version, body.bucket_overrides or {}))
+    return RouteAnswer(body=materialisation.preview(endpoint.name, version, body.bucket_overrides or {}))
 
 
-def query_shown(deployment: Deployment, call: Call) -> tuple[str, ...]:
+def query_shown(deployment: Deployment, call: RouteCall) -> tuple[str, ...]:
     """The HogQL that a preview is about; the handler refuses what is wrong."""
     try:
         number = preview_request(call.incoming.sent()).version
         version = version_asked(deployment, endpoint_of(deployment, call), number)
-    except Refused:
+    except RequestRefused:
         return ()
     return (version.sql,) if version.sql else ()
 
 
-def suggest(deployment: Deployment, call: Call) -> Answer:
+def suggest(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     """There is no AI in here."""
     endpoint_of(deployment, call)
     raise bare(404, "AI materialization suggestions are not enabled for this project.")
 
 
-def show_conditions(_deployment: Deployment, _call: Call) -> Answer:
+def show_conditions(_deployment: Deployment, _call: RouteCall) -> RouteAnswer:
     from endpoints_gitops.hogql import eligibility as rules
 
-    return Answer(body={"conditions_source": inspect.getsource(rules), "rewrite_contract": _CONTRACT})
+    return RouteAnswer(body={"conditions_source": inspect.getsource(rules), "rewrite_contract": _CONTRACT})
 
 
-def _reading(path: str, method: str, action: Action) -> Resource:
+def _reading(path: str, method: str, action: RouteAction) -> Resource:
     return Resource(path=path, actions={method: action})
 
 
 BEFORE_NAMES: Final = (
-    _reading("/endpoints/materialization_conditions", "GET", Action(handler=show_conditions, scope="endpoint:read")),
+    _reading(
+        "/endpoints/materialization_conditions", "GET", RouteAction(handler=show_conditions, scope="endpoint:read")
+    ),
 )
 RESOURCES: Final = (
-    _reading("/endpoints/{name}/materialization_status", "GET", Action(handler=show_status, scope="endpoint:read")),
+    _reading(
+        "/endpoints/{name}/materialization_status", "GET", RouteAction(handler=show_status, scope="endpoint:read")
+    ),
     _reading(
         "/endpoints/{name}/materialization_preview",
         "POST",
-        Action(handler=show_preview, scope="endpoint:read", queries=query_shown),
+        RouteAction(handler=show_preview, scope="endpoint:read", queries=query_shown),
     ),
-    _reading("/endpoints/{name}/materialization_suggestion", "POST", Action(handler=suggest, scope="endpoint:read")),
+    _reading(
+        "/endpoints/{name}/materialization_suggestion", "POST", RouteAction(handler=suggest, scope="endpoint:read")
+    ),
 )

@@ -9,11 +9,11 @@ from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.local import runs
 from endpoints_gitops.local.answers import zulu
 from endpoints_gitops.local.bodies import query_request
-from endpoints_gitops.local.call import Answer, Call
-from endpoints_gitops.local.deployment import Deployment, Rows
+from endpoints_gitops.local.call import RouteAnswer, RouteCall
+from endpoints_gitops.local.deployment import Deployment, EngineRows
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
-from endpoints_gitops.local.errors import Refused, envelope, invalid
-from endpoints_gitops.local.routes.action import Action, Resource
+from endpoints_gitops.local.errors import RequestRefused, envelope, invalid
+from endpoints_gitops.local.routes.action import Resource, RouteAction
 from endpoints_gitops.model.json import Json
 
 DEFAULT_LIMIT: Final = 100
@@ -25,7 +25,7 @@ _NO_OFFSET: Final = (
 )
 
 
-def run_query(deployment: Deployment, call: Call) -> Answer:
+def run_query(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     """The rows of a HogQL node. Without a LIMIT of its own it is a page of 100, and says whether there are more."""
     asked = query_request(call.incoming.sent())
     if asked.query["kind"] != "HogQLQuery":
@@ -39,8 +39,8 @@ def run_query(deployment: Deployment, call: Call) -> Answer:
         paged = _is_paged(sql)
         rows = deployment.engine.run(sql, values, limit=DEFAULT_LIMIT if paged else None, offset=None)
     except QueryRefused as refusal:
-        raise Refused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
-    return Answer(body=_body(call, sql, rows, paged=paged))
+        raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
+    return RouteAnswer(body=_body(call, sql, rows, paged=paged))
 
 
 def _is_paged(sql: str) -> bool:
@@ -54,7 +54,7 @@ def _is_paged(sql: str) -> bool:
     return tree["node"] == "SelectQuery" and tree.get("limit") is None
 
 
-def _body(call: Call, sql: str, rows: Rows, *, paged: bool) -> dict[str, Json]:
+def _body(call: RouteCall, sql: str, rows: EngineRows, *, paged: bool) -> dict[str, Json]:
     return {
         "cache_target_age": zulu(call.now + _FRESH),
         "clickhouse": rows.clickhouse,
@@ -80,5 +80,5 @@ def _body(call: Call, sql: str, rows: Rows, *, paged: bool) -> dict[str, Json]:
 
 
 RESOURCES: Final = (
-    Resource(path="/query", actions={"POST": Action(handler=run_query, scope="query:read", interleaved=True)}),
+    Resource(path="/query", actions={"POST": RouteAction(handler=run_query, scope="query:read", interleaved=True)}),
 )

@@ -8,10 +8,10 @@ from typing import Final
 
 from endpoints_gitops.local import openapi, runs
 from endpoints_gitops.local.answers import iso, zulu
-from endpoints_gitops.local.call import Answer, Call, integer, limit_offset
+from endpoints_gitops.local.call import RouteAnswer, RouteCall, integer, limit_offset
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import Refused, broken, invalid, not_found
-from endpoints_gitops.local.routes.action import Action, Resource, endpoint_of, version_asked
+from endpoints_gitops.local.errors import RequestRefused, broken, invalid, not_found
+from endpoints_gitops.local.routes.action import Resource, RouteAction, endpoint_of, version_asked
 from endpoints_gitops.local.store import LogEntry, StoredEndpoint
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
@@ -24,44 +24,44 @@ _UNTOLD: Final = (
 _MOST_ENTRIES: Final = 500
 
 
-def run_endpoint(deployment: Deployment, call: Call) -> Answer:
+def run_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     """The query itself runs outside the lock, so that others are answered meanwhile."""
     store = deployment.store
     with store.lock:
         endpoint = _active(deployment, call)
         try:
             run = runs.checked(deployment, call, endpoint)
-        except Refused as refusal:
+        except RequestRefused as refusal:
             runs.log_rejection(store, endpoint, refusal, call.now)
             raise
     started = time.monotonic()
     try:
         answer = runs.answered(deployment, run)
-    except Refused as refusal:
+    except RequestRefused as refusal:
         with store.lock:
             runs.log_failure(store, run, refusal)
         raise
     with store.lock:
         runs.log_answer(store, run, answer, round((time.monotonic() - started) * 1000))
-    return Answer(body=answer)
+    return RouteAnswer(body=answer)
 
 
-def reads_table(deployment: Deployment, call: Call) -> bool:
+def reads_table(deployment: Deployment, call: RouteCall) -> bool:
     """Whether a run would be read from a table, and so counts against the larger budget."""
     try:
         return runs.checked(deployment, call, _active(deployment, call)).from_table
-    except Refused:
+    except RequestRefused:
         return False
 
 
-def show_openapi(deployment: Deployment, call: Call) -> Answer:
+def show_openapi(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
     version = version_asked(deployment, endpoint, call.incoming.asked_integer("version"))
     variables = {each.id: each for each in deployment.store.variables_of(call.project)}
-    return Answer(body=openapi.document(call.project, endpoint, version, variables, call.incoming.site))
+    return RouteAnswer(body=openapi.document(call.project, endpoint, version, variables, call.incoming.site))
 
 
-def last_execution_times(deployment: Deployment, call: Call) -> Answer:
+def last_execution_times(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     sent = call.incoming.sent()
     names = sent.get("names") if isinstance(sent, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -71,10 +71,10 @@ def last_execution_times(deployment: Deployment, call: Call) -> Answer:
             raise invalid(f"Invalid endpoint name: {name}", "names")
     found = (deployment.store.endpoint(call.project, name) for name in dict.fromkeys(names))
     times: list[Json] = [[each.name, iso(each.last_executed_at)] for each in found if each and each.last_executed_at]
-    return Answer(body={"query_status": _status(call, times if names else None)})
+    return RouteAnswer(body={"query_status": _status(call, times if names else None)})
 
 
-def list_logs(deployment: Deployment, call: Call) -> Answer:
+def list_logs(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
     most = _most_entries(call)
     entries = deployment.store.logs.select(
@@ -82,22 +82,22 @@ def list_logs(deployment: Deployment, call: Call) -> Answer:
     )
     asked = [_entry(each) for each in entries if _is_asked(call, each)][:most]
     page = limit_offset(call.incoming, len(asked), lambda limit, offset: asked[offset : offset + limit], default=most)
-    return Answer(body=page)
+    return RouteAnswer(body=page)
 
 
-def _active(deployment: Deployment, call: Call) -> StoredEndpoint:
+def _active(deployment: Deployment, call: RouteCall) -> StoredEndpoint:
     endpoint = endpoint_of(deployment, call)
     if not endpoint.is_active:
         raise not_found()
     return endpoint
 
 
-def _status(call: Call, results: Json) -> JsonObject:
+def _status(call: RouteCall, results: Json) -> JsonObject:
     status: dict[str, Json] = {"id": "", "team_id": call.project.id, "query_async": True, "complete": True}
     return status | {"error": False, "results": results} | dict.fromkeys(_UNTOLD.split())
 
 
-def _most_entries(call: Call) -> int:
+def _most_entries(call: RouteCall) -> int:
     text = call.incoming.asked("limit")
     most = 50 if not text else integer(text) or 0
     if not 1 <= most <= _MOST_ENTRIES:
@@ -105,7 +105,7 @@ def _most_entries(call: Call) -> int:
     return most
 
 
-def _is_asked(call: Call, entry: LogEntry) -> bool:
+def _is_asked(call: RouteCall, entry: LogEntry) -> bool:
     asked = call.incoming.asked
     levels = [each.strip().upper() for each in (asked("level") or "").split(",") if each.strip()]
     if any(level not in _LEVELS for level in levels):
@@ -120,7 +120,7 @@ def _is_asked(call: Call, entry: LogEntry) -> bool:
     )
 
 
-def _moment(call: Call, name: str) -> datetime | None:
+def _moment(call: RouteCall, name: str) -> datetime | None:
     text = call.incoming.asked(name)
     if not text:
         return None
@@ -141,17 +141,17 @@ def _entry(entry: LogEntry) -> Json:
     }
 
 
-_RUN: Final = Action(
+_RUN: Final = RouteAction(
     handler=run_endpoint, scope="endpoint:read", with_secret=True, interleaved=True, draws_materialized=reads_table
 )
 _READ: Final = "endpoint:read"
 BEFORE_NAMES: Final = (
     Resource(
-        path="/endpoints/last_execution_times", actions={"POST": Action(handler=last_execution_times, scope=_READ)}
+        path="/endpoints/last_execution_times", actions={"POST": RouteAction(handler=last_execution_times, scope=_READ)}
     ),
 )
 RESOURCES: Final = (
     Resource(path="/endpoints/{name}/run", actions={"GET": _RUN, "POST": _RUN}),
-    Resource(path="/endpoints/{name}/openapi.json", actions={"GET": Action(handler=show_openapi, scope=_READ)}),
-    Resource(path="/endpoints/{name}/logs", actions={"GET": Action(handler=list_logs, scope=_READ)}),
+    Resource(path="/endpoints/{name}/openapi.json", actions={"GET": RouteAction(handler=show_openapi, scope=_READ)}),
+    Resource(path="/endpoints/{name}/logs", actions={"GET": RouteAction(handler=list_logs, scope=_READ)}),
 )

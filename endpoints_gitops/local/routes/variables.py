@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from endpoints_gitops.local.answers import zulu
-from endpoints_gitops.local.call import Answer, Call, numbered
+from endpoints_gitops.local.call import RouteAnswer, RouteCall, numbered
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import Refused, invalid, not_found
-from endpoints_gitops.local.routes.action import Action, Resource
+from endpoints_gitops.local.errors import RequestRefused, invalid, not_found
+from endpoints_gitops.local.routes.action import Resource, RouteAction
 from endpoints_gitops.local.store import StoredVariable, new_id
 from endpoints_gitops.model.definition import VariableType
 from endpoints_gitops.model.json import Json
@@ -95,7 +95,7 @@ def _text(value: object, key: str) -> str | None:
     raise invalid("Not a valid string.", key)
 
 
-def _null(key: str) -> Refused:
+def _null(key: str) -> RequestRefused:
     return invalid("This field may not be null.", key, code="null")
 
 
@@ -135,17 +135,17 @@ _UNSAID: Final[dict[str, Any]] = {
 }
 
 
-def list_variables(deployment: Deployment, call: Call) -> Answer:
+def list_variables(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     table = deployment.store.variables
 
     def items(limit: int, offset: int) -> list[Json]:
         tail = "ORDER BY place LIMIT ? OFFSET ?"
         return [_item(each) for each in table.select("project_id = ?", (call.project.id, limit, offset), tail=tail)]
 
-    return Answer(body=numbered(call.incoming, table.count("project_id = ?", (call.project.id,)), items))
+    return RouteAnswer(body=numbered(call.incoming, table.count("project_id = ?", (call.project.id,)), items))
 
 
-def create_variable(deployment: Deployment, call: Call) -> Answer:
+def create_variable(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     fields = settled(_UNSAID | read(call.incoming.sent(), partial=False))
     code_name = code_name_of(fields["name"])
     if any(each.code_name == code_name for each in deployment.store.variables_of(call.project)):
@@ -158,28 +158,28 @@ def create_variable(deployment: Deployment, call: Call) -> Answer:
         created_at=call.now,
         **fields,
     )
-    return Answer(status=201, body=_item(deployment.store.variables.insert(variable)))
+    return RouteAnswer(status=201, body=_item(deployment.store.variables.insert(variable)))
 
 
-def retrieve_variable(deployment: Deployment, call: Call) -> Answer:
-    return Answer(body=_item(_variable(deployment, call)))
+def retrieve_variable(deployment: Deployment, call: RouteCall) -> RouteAnswer:
+    return RouteAnswer(body=_item(_variable(deployment, call)))
 
 
-def update_variable(deployment: Deployment, call: Call) -> Answer:
+def update_variable(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     """The code name stays, whatever the variable is called now."""
     variable = _variable(deployment, call)
     sent = read(call.incoming.sent(), partial=call.incoming.method == "PATCH")
     before = {key: getattr(variable, key) for key in WRITABLE}
     changed = replace(variable, **settled(before | sent))
-    return Answer(body=_item(deployment.store.variables.update(changed)))
+    return RouteAnswer(body=_item(deployment.store.variables.update(changed)))
 
 
-def delete_variable(deployment: Deployment, call: Call) -> Answer:
+def delete_variable(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     deployment.store.variables.delete(_variable(deployment, call).id)
-    return Answer(status=204)
+    return RouteAnswer(status=204)
 
 
-def _variable(deployment: Deployment, call: Call) -> StoredVariable:
+def _variable(deployment: Deployment, call: RouteCall) -> StoredVariable:
     found = deployment.store.variables.first(
         "project_id = ? AND id = ?", (call.project.id, call.incoming.names["id"].lower())
     )
@@ -210,17 +210,17 @@ RESOURCES: Final = (
     Resource(
         path="/insight_variables",
         actions={
-            "GET": Action(handler=list_variables, scope=_READ),
-            "POST": Action(handler=create_variable, scope=_WRITE),
+            "GET": RouteAction(handler=list_variables, scope=_READ),
+            "POST": RouteAction(handler=create_variable, scope=_WRITE),
         },
     ),
     Resource(
         path="/insight_variables/{id}",
         actions={
-            "GET": Action(handler=retrieve_variable, scope=_READ),
-            "PUT": Action(handler=update_variable, scope=_WRITE),
-            "PATCH": Action(handler=update_variable, scope=_WRITE),
-            "DELETE": Action(handler=delete_variable, scope=_WRITE),
+            "GET": RouteAction(handler=retrieve_variable, scope=_READ),
+            "PUT": RouteAction(handler=update_variable, scope=_WRITE),
+            "PATCH": RouteAction(handler=update_variable, scope=_WRITE),
+            "DELETE": RouteAction(handler=delete_variable, scope=_WRITE),
         },
     ),
 )

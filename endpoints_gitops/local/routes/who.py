@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from endpoints_gitops.local.answers import zulu
-from endpoints_gitops.local.call import Answer, Call, limit_offset
+from endpoints_gitops.local.call import RouteAnswer, RouteCall, limit_offset
 from endpoints_gitops.local.deployment import ORGANIZATION_ID, ORGANIZATION_NAME, Deployment
 from endpoints_gitops.local.keys import NO_SCOPE_NEEDED
-from endpoints_gitops.local.routes.action import Action, Resource
+from endpoints_gitops.local.routes.action import Resource, RouteAction
 from endpoints_gitops.local.store import Project
 from endpoints_gitops.model.json import Json, JsonObject
 
 
-def current_key(_deployment: Deployment, call: Call) -> Answer:
+def current_key(_deployment: Deployment, call: RouteCall) -> RouteAnswer:
     key = call.key
-    return Answer(
+    return RouteAnswer(
         body={
             "id": key.id,
             "label": key.label,
@@ -29,10 +29,10 @@ def current_key(_deployment: Deployment, call: Call) -> Answer:
     )
 
 
-def current_user(_deployment: Deployment, call: Call) -> Answer:
+def current_user(_deployment: Deployment, call: RouteCall) -> RouteAnswer:
     assert call.user is not None
     user = call.user
-    return Answer(
+    return RouteAnswer(
         body={
             "id": user.id,
             "uuid": user.uuid,
@@ -46,18 +46,18 @@ def current_user(_deployment: Deployment, call: Call) -> Answer:
     )
 
 
-def current_organization(deployment: Deployment, call: Call) -> Answer:
+def current_organization(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     projects = [_project(each) for each in _reachable(deployment, call)]
-    return Answer(body={"id": ORGANIZATION_ID, "name": ORGANIZATION_NAME, "projects": projects})
+    return RouteAnswer(body={"id": ORGANIZATION_ID, "name": ORGANIZATION_NAME, "projects": projects})
 
 
-def list_projects(deployment: Deployment, call: Call) -> Answer:
+def list_projects(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     projects: list[Json] = [_project(each) for each in _reachable(deployment, call)]
     page = limit_offset(call.incoming, len(projects), lambda limit, offset: projects[offset : offset + limit])
-    return Answer(body=page)
+    return RouteAnswer(body=page)
 
 
-def _reachable(deployment: Deployment, call: Call) -> list[Project]:
+def _reachable(deployment: Deployment, call: RouteCall) -> list[Project]:
     scoped = call.key.scoped_projects
     return [each for each in deployment.store.projects.select() if not scoped or each.id in scoped]
 
@@ -66,13 +66,13 @@ def _project(project: Project) -> JsonObject:
     return {"id": project.id, "name": project.name}
 
 
-def _resource(path: str, action: Action) -> Resource:
+def _resource(path: str, action: RouteAction) -> Resource:
     return Resource(path=path, actions={"GET": action})
 
 
 RESOURCES: Final = (
-    _resource("/api/personal_api_keys/@current", Action(handler=current_key, scope=NO_SCOPE_NEEDED)),
-    _resource("/api/users/@me", Action(handler=current_user, scope="user:read")),
-    _resource("/api/organizations/@current", Action(handler=current_organization, scope="organization:read")),
-    _resource("/api/projects", Action(handler=list_projects, scope="project:read")),
+    _resource("/api/personal_api_keys/@current", RouteAction(handler=current_key, scope=NO_SCOPE_NEEDED)),
+    _resource("/api/users/@me", RouteAction(handler=current_user, scope="user:read")),
+    _resource("/api/organizations/@current", RouteAction(handler=current_organization, scope="organization:read")),
+    _resource("/api/projects", RouteAction(handler=list_projects, scope="project:read")),
 )

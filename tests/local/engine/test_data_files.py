@@ -12,7 +12,7 @@ import pytest
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.engine.literals import text
-from endpoints_gitops.local.engine.session import Session
+from endpoints_gitops.local.engine.session import ClickHouseSession
 
 ID = "00000000-0000-4000-8000-00000000000"
 EVENT = {"event": "e", "distinct_id": "a", "timestamp": "2026-06-01T10:00:00Z", "properties": {"n": 1}}
@@ -92,7 +92,7 @@ def test_events(write: Write, name: str, lines: Any) -> None:
 
 def test_parquet(tmp_path: Path) -> None:
     events, orders = tmp_path / "events.parquet", tmp_path / "orders.parquet"
-    with Session() as session:
+    with ClickHouseSession() as session:
         for path, columns in (
             (events, """'e' AS event, 'a' AS distinct_id, now64(3, 'UTC') AS timestamp, '{"n": 2}' AS properties"""),
             (orders, "1 AS number, toNullable(2.5) AS total, ['x'] AS tags"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.session import Session
+from endpoints_gitops.local.engine.session import ClickHouseSession
 
 TEN = "SELECT number FROM numbers(10) ORDER BY number"
 
@@ -155,7 +155,7 @@ def test_a_query_that_doubles_with_every_step_is_refused(small: Engine) -> None:
 
 
 def test_time_is_bounded() -> None:
-    with Session(seconds=1) as session, pytest.raises(QueryRefused) as caught:
+    with ClickHouseSession(seconds=1) as session, pytest.raises(QueryRefused) as caught:
         session.ask("SELECT count() FROM numbers(10000000000000) WHERE cityHash64(number) = 1")
     assert (caught.value.code, caught.value.type) == ("query_timeout", "server_error")
 
