@@ -29,7 +29,7 @@ from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.model.pin import Pin, Use
 
 if TYPE_CHECKING:
-    from endpoints_gitops.hogql.paging import Paged
+    from endpoints_gitops.hogql.paging import QueryPaging
 
 type Strictness = Literal["strict", "warn", "off"]
 type Refresh = Literal["cache", "force", "direct"]
@@ -267,7 +267,7 @@ def _folder() -> str:
     return package.removesuffix("__init__.py")
 
 
-def paged_query(pin: Pin) -> Paged:
+def paged_query(pin: Pin) -> QueryPaging:
     """What matters of the pinned query to who reads it page by page."""
     from endpoints_gitops.hogql.paging import paged
 

@@ -16,9 +16,8 @@ from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.eligibility import reason
 from endpoints_gitops.hogql.insight_changes import insight_shape
 from endpoints_gitops.hogql.locations import offset_of
-from endpoints_gitops.hogql.paging import QueryShape, shape
-from endpoints_gitops.hogql.parser import ParseFailure, parse
-from endpoints_gitops.hogql.printer import readable
+from endpoints_gitops.hogql.paging import QueryPaging, QueryShape, paging, shape
+from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.model.definition import QUERY_KEYS, Deprecation, LoadedDefinition
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
 
@@ -85,16 +84,6 @@ class Serving:
     ready: bool | None = None
     endpoint_active: bool | None = None
     version_active: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paging:
-    """`ceiling` is the query's own LIMIT: a number, the text of an expression, or None. `is_offered` says whether
-    callers may send `limit` and `offset`: not for a set of SELECTs (docs/server.md#paging).
-    """
-
-    ceiling: int | str | None
-    is_offered: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,10 +193,10 @@ class Contract:
             return None
 
     @cached_property
-    def paging(self) -> Paging | None:
+    def paging(self) -> QueryPaging | None:
         """How far callers can page; None for insights and for what the parser cannot follow."""
         try:
-            return _paging(self.sql) if self.sql is not None else None
+            return paging(self.sql) if self.sql is not None else None
         except ParseFailure:
             return None
 
@@ -275,15 +264,6 @@ def _closed(one: Input, before: Input | None) -> Input:
     return replace(one, has_default=before.has_default, default=before.default, is_open=before.is_open)
 
 
-def _paging(sql: str) -> Paging:
-    tree = parse(sql)
-    limit = tree.get("limit")
-    number = limit.get("value") if limit else None
-    is_number = isinstance(number, int) and not isinstance(number, bool)
-    ceiling = number if is_number or limit is None else readable(limit)
-    return Paging(ceiling=ceiling, is_offered=tree["node"] != "SelectSetQuery")
-
-
 def _variable_facts(variable: ContractVariable) -> Json:
     default = variable.default if variable.has_default and not variable.required else None
     return [variable.name, variable.type, variable.required, default]
@@ -305,7 +285,7 @@ def _serving_facts(contract: Contract) -> Json:
 def _rows_facts(contract: Contract) -> Json:
     """Of HogQL the ceiling and whether it can be paged; of an insight the keys and series of its results."""
     if contract.sql is not None:
-        return [contract.paging.ceiling, contract.paging.is_offered] if contract.paging else None
+        return [contract.paging.written_limit, not contract.paging.is_union] if contract.paging else None
     shape = insight_shape(contract.query)
     facts = (shape.keys, [one.label for one in shape.series], shape.formulas, shape.breakdowns)
     return [*map(list, facts), None, shape.is_compared, shape.interval, shape.is_total]

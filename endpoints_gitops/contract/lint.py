@@ -155,12 +155,12 @@ def _rows(contract: Contract) -> Iterator[tuple[str, Hit]]:
     for star in rows.stars:
         message = f"the query selects {star}: its columns follow the table"
         yield "C113", Hit(locus="columns", message=message, after=star, at=f"columns.{star}")
-    if rows.limit_text and not rows.order_by and rows.order_is_total is not True:
-        message = f"LIMIT {rows.limit_text} without ORDER BY: which rows come back is chance"
-        yield "G110", Hit(locus="query.limit", message=message, after=rows.limit_text)
+    if rows.paging.limit_text and not rows.order_by and rows.order_is_total is not True:
+        message = f"LIMIT {rows.paging.limit_text} without ORDER BY: which rows come back is chance"
+        yield "G110", Hit(locus="query.limit", message=message, after=rows.paging.limit_text)
     if rows.order_by and rows.order_is_total is False:
-        yield "G111", _ties(rows.order_by, rows.order_missing, is_limited=rows.limit_text is not None)
-    for call in rows.moving:
+        yield "G111", _ties(rows.order_by, rows.order_missing, is_limited=rows.paging.limit_text is not None)
+    for call in rows.volatile:
         offset = offset_of_call(contract.sql or "", call)
         yield "G112", Hit(locus="query", message=f"the answer changes by itself: {call}", after=call, offset=offset)
 

@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.functions import is_aggregation, is_volatile
@@ -128,84 +127,110 @@ def _aggregates(select: Tree) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueryShape:
-    """`limit` and `offset` are numbers where they are written as such; the texts are there for any.
+class QueryPaging:
+    """How callers can page a query.
 
-    `order_is_total` says whether ORDER BY leaves no ties, None where that cannot be told; `order_missing` are what
-    it would have to name besides. `moving` are calls whose value changes by itself. `stars` are the
-    `*` of the list of columns.
+    `limit` is its constant LIMIT, `limit_text` any LIMIT as written. `is_union` marks a set of SELECTs, which the
+    server refuses to page. `sql` is None where the query cannot be analyzed, as on Windows.
     """
 
-    limit: int | None
-    limit_text: str | None
-    offset: int | None
-    offset_text: str | None
-    is_union: bool
-    group_by: tuple[str, ...]
+    limit: int | None = None
+    limit_text: str | None = None
+    has_ties: bool = False
+    has_order: bool = False
+    is_union: bool = False
+    sql: str | None = None
+
+    @property
+    def has_limit(self) -> bool:
+        return self.limit_text is not None
+
+    @property
+    def ceiling(self) -> int | None:
+        """The number of rows that no paging goes beyond; None where there is none or it is not a number."""
+        return None if self.has_ties else self.limit
+
+    @property
+    def written_limit(self) -> int | str | None:
+        """The LIMIT as a number, else as written."""
+        return self.limit_text if self.limit is None else self.limit
+
+    @property
+    def unstable(self) -> str | None:
+        """Why a row can be missing or come twice when rows are read page by page; None where the order is total and the
+        rows cannot change in between.
+        """
+        return (
+            "the query cannot be analyzed here, so its order is not known" if self.sql is None else _unstable(self.sql)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryShape:
+    """What a query's text says of its rows.
+
+    `order_is_total` says whether ORDER BY leaves no ties, None where that cannot be told; `order_missing` are what
+    it would have to name besides. `volatile` are calls whose value changes by itself. `stars` are the `*` of the list
+    of columns.
+    """
+
+    paging: QueryPaging
     order_by: tuple[str, ...]
     order_is_total: bool | None
     order_missing: tuple[str, ...]
-    moving: tuple[str, ...]
+    volatile: tuple[str, ...]
     stars: tuple[str, ...]
-
-    @property
-    def is_paged_by_server(self) -> bool:
-        """Whether a caller may give `limit` and `offset`: the server refuses them for a set of SELECTs."""
-        return not self.is_union
 
 
 @lru_cache(maxsize=2048)
 def shape(sql: str) -> QueryShape:
-    """Raises a ParseFailure."""
+    """What the text says of the rows. Raises a ParseFailure."""
     tree = parse(sql)
     order = order_of(tree)
     return QueryShape(
-        limit=_number(tree.get("limit")),
-        limit_text=_text(tree.get("limit")),
-        offset=_number(tree.get("offset")),
-        offset_text=_text(tree.get("offset")),
-        is_union=tree["node"] == "SelectSetQuery",
-        group_by=tuple(map(readable, tree.get("group_by") or ())),
+        paging=paging(sql),
         order_by=order.keys,
         order_is_total=order.is_total,
         order_missing=order.missing,
-        moving=_moving(tree),
+        volatile=_volatile(tree),
         stars=output(sql).stars,
     )
 
 
-def _moving(tree: Tree) -> tuple[str, ...]:
+def paging(sql: str) -> QueryPaging:
+    """How callers can page a HogQL query. Raises a ParseFailure."""
+    tree = parse(sql)
+    limit = tree.get("limit")
+    return QueryPaging(
+        limit=constant_limit(tree),
+        limit_text=readable(limit) if limit else None,
+        has_ties=bool(tree.get("limit_with_ties")),
+        has_order=bool(tree.get("order_by")),
+        is_union=tree["node"] == "SelectSetQuery",
+        sql=sql,
+    )
+
+
+def paged(sql: str | None) -> QueryPaging:
+    """The same for any query: of an insight (None), and of what cannot be parsed, nothing is cut off."""
+    try:
+        return _UNKNOWN if sql is None else paging(sql)
+    except ParseFailure:
+        return _UNKNOWN
+
+
+def constant_limit(tree: Tree) -> int | None:
+    """The LIMIT of a query that is written as a number."""
+    value = (tree.get("limit") or {}).get("value")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _volatile(tree: Tree) -> tuple[str, ...]:
     calls = sorted((call for call in of_kind(tree, "Call") if is_volatile(str(call["name"]))), key=offset)
     return tuple(dict.fromkeys(map(readable, calls)))
 
 
-def _number(node: Tree | None) -> int | None:
-    value = (node or {}).get("value")
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _text(node: Tree | None) -> str | None:
-    return readable(node) if node else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paged:
-    """`ceiling` is the constant LIMIT, which no paging goes beyond; None where there is none.
-
-    `is_union`: the server refuses to page a set of SELECTs. `unstable` says why a row can be missing or come twice when
-    rows are read page by page; None where the order is total and the rows cannot change in between.
-    """
-
-    ceiling: int | None = None
-    has_limit: bool = False
-    has_order: bool = False
-    is_union: bool = False
-    unstable: str | None = None
-
-
-_UNKNOWN: Final = Paged(has_order=True, unstable="the query cannot be analyzed here, so its order is not known")
-"""Where the query cannot be understood, as on Windows, nothing is cut off."""
-
+_UNKNOWN: Final = QueryPaging(has_order=True)
 _GENERATED: Final = frozenset(name for name, table in TABLES.items() if table.is_generated)
 _AFTER: Final = {"ASC": ">", "DESC": "<"}
 _MIRRORED: Final = {"<": ">", ">": "<"}
@@ -227,23 +252,6 @@ class KeysetRefused(ValueError):
     """The query cannot be paged by this column; says why not."""
 
 
-def paged(sql: str | None) -> Paged:
-    """Of a HogQL query; None stands for any other."""
-    if sql is None:
-        return _UNKNOWN
-    try:
-        tree = parse(sql)
-    except ParseFailure:
-        return _UNKNOWN
-    return Paged(
-        ceiling=_ceiling(tree),
-        has_limit=tree.get("limit") is not None,
-        has_order=bool(tree.get("order_by")),
-        is_union=tree["node"] == "SelectSetQuery",
-        unstable=_unstable(tree),
-    )
-
-
 def keyset(sql: str, column: str) -> Keyset:
     """How to page a HogQL query by a column. Raises KeysetRefused unless the query shows that nothing is lost.
 
@@ -256,12 +264,12 @@ def keyset(sql: str, column: str) -> Keyset:
         raise KeysetRefused(f"the query cannot be analyzed here: {failure.message}") from None
     if tree["node"] != "SelectQuery":
         raise KeysetRefused("the server has no pages of a UNION")
-    key = _key(tree, column)
+    key, ceiling = _key(tree, column), paging(sql).ceiling
     order = (tree.get("order_by") or [None])[0]
     if order is None or meaning_of(order["expr"], tree) != key:
         first = f"begins with {readable(order['expr'])}" if order else "is missing"
         raise KeysetRefused(f"its ORDER BY {first}, and would have to begin with {column}")
-    for reason, is_there in _obstacles(tree, order):
+    for reason, is_there in _obstacles(tree, order, ceiling):
         if is_there:
             raise KeysetRefused(reason)
     operator = _AFTER[order.get("order") or "ASC"]
@@ -272,7 +280,7 @@ def keyset(sql: str, column: str) -> Keyset:
     (variable,) = variables
     if sum(variable in variables_in(node) for node in of_kind(tree, "Placeholder")) > 1:
         raise KeysetRefused(f"{{variables.{variable}}} is used in other places of the query too")
-    return Keyset(column=column, variable=variable, ceiling=_ceiling(tree))
+    return Keyset(column=column, variable=variable, ceiling=ceiling)
 
 
 def _key(tree: Tree, column: str) -> str:
@@ -286,13 +294,13 @@ def _key(tree: Tree, column: str) -> str:
     return meaning_of(items[0] if items else {"node": "Field", "chain": [column]}, tree)
 
 
-def _obstacles(tree: Tree, order: Tree) -> tuple[tuple[str, bool], ...]:
+def _obstacles(tree: Tree, order: Tree, ceiling: int | None) -> tuple[tuple[str, bool], ...]:
     limit, windows = tree.get("limit"), (node for node, _ in nodes_within(tree["select"], tree.get("order_by")))
     return (
         ("WITH FILL adds rows to each page", bool(order.get("with_fill"))),
         ("LIMIT BY keeps other rows on each page", bool(tree.get("limit_by"))),
-        ("its LIMIT is not a number", limit is not None and _ceiling(tree) is None),
-        ("a LIMIT below 3 leaves no room to join pages", limit is not None and (_ceiling(tree) or 0) < 3),
+        ("its LIMIT is not a number", limit is not None and ceiling is None),
+        ("a LIMIT below 3 leaves no room to join pages", limit is not None and (ceiling or 0) < 3),
         ("its OFFSET leaves out rows of each page", tree.get("offset") is not None),
         ("WITH TOTALS, ROLLUP and CUBE add rows to each page", bool(tree.get("group_by_mode"))),
         ("a window function sees no rows of other pages", any(node["node"] == "WindowFunction" for node in windows)),
@@ -335,7 +343,9 @@ def _only_variable(node: Tree) -> str | None:
     return variables[0] if len(variables) == 1 else None
 
 
-def _unstable(tree: Tree) -> str | None:
+@lru_cache(maxsize=512)
+def _unstable(sql: str) -> str | None:
+    tree = parse(sql)
     order = order_of(tree)
     if not tree.get("order_by"):
         return "the query has no ORDER BY, so the order may change from page to page"
@@ -357,9 +367,3 @@ def _reads_tables(tree: Tree) -> bool:
 
 def _cte_names(query: Tree) -> tuple[str, ...]:
     return tuple(str(each["name"]) for each in query.get("ctes") or ())
-
-
-def _ceiling(tree: Tree) -> int | None:
-    limit: Any = None if tree.get("limit_with_ties") else tree.get("limit")
-    value = limit.get("value") if isinstance(limit, Mapping) and limit.get("node") == "Constant" else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

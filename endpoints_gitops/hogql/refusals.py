@@ -53,6 +53,18 @@ _OPEN_FAMILIES: Final = ("_", "h3", "geohash", "bitmap", "reinterpretAs", "tuple
 """Families of functions of which the catalogue may lack some."""
 
 
+UNSUPPORTED_NODES: Final = {
+    "TryCast": "TRY_CAST is not allowed in clickhouse dialect",
+    "PositionalRef": "Positional references are not allowed in clickhouse dialect",
+    "ValuesQuery": "VALUES clause is not supported in ClickHouse dialect",
+    "PivotExpr": "PIVOT is not allowed in clickhouse dialect",
+    "UnpivotExpr": "UNPIVOT is not allowed in clickhouse dialect",
+    "ExprCall": "You can only call simple functions in HogQL, not expressions",
+    "Block": "You can not use blocks in HogQL",
+}
+"""Kinds of nodes that the server refuses, in its words."""
+
+
 class RefusalKind(StrEnum):
     FUNCTION = "function"
     CALL = "call"
@@ -91,7 +103,7 @@ def _in_text(sql: str, has_filters: bool, values: frozenset[str]) -> tuple[HogQL
 
 def _of_node(node: Tree) -> Iterator[HogQLRefusal]:
     judge = _JUDGES.get(node["node"])
-    message = _CLAUSES.get(node["node"])
+    message = UNSUPPORTED_NODES.get(node["node"])
     if message is not None:
         yield _refusal(RefusalKind.CLAUSE, node, message)
     if judge is not None:
@@ -293,15 +305,6 @@ def _placeholder_mistake(node: Tree, sources: set[str], has_filters: bool, value
     return None
 
 
-_CLAUSES: Final = {
-    "TryCast": "TRY_CAST is not allowed in clickhouse dialect",
-    "PositionalRef": "Positional references are not allowed in clickhouse dialect",
-    "ValuesQuery": "VALUES clause is not supported in ClickHouse dialect",
-    "PivotExpr": "PIVOT is not allowed in clickhouse dialect",
-    "UnpivotExpr": "UNPIVOT is not allowed in clickhouse dialect",
-    "ExprCall": "You can only call simple functions in HogQL, not expressions",
-    "Block": "You can not use blocks in HogQL",
-}
 _JUDGES: Final[dict[str, Callable[[Any], Iterator[HogQLRefusal]]]] = {
     "Call": _call,
     "WindowFunction": _window,

@@ -25,7 +25,7 @@ from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.progress import Progress
 
 if TYPE_CHECKING:
-    from endpoints_gitops.hogql.paging import Paged
+    from endpoints_gitops.hogql.paging import QueryPaging
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +161,7 @@ def _stored(client: Client, name: str, version: int | None) -> Endpoint | None:
         return None
 
 
-def _paged(stored: Endpoint | None) -> Paged:
+def _paged(stored: Endpoint | None) -> QueryPaging:
     from endpoints_gitops.hogql.paging import paged
 
     return paged(stored.sql if stored is not None else None)

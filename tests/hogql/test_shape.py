@@ -6,30 +6,32 @@ from typing import Any
 
 import pytest
 
-from endpoints_gitops.hogql.paging import shape
+from endpoints_gitops.hogql.paging import paging, shape
 from endpoints_gitops.hogql.parser import HogQLSyntaxError
 
 LIMITS = [
-    ("select 1 from t limit 10 offset 5", (10, "10", 5, "5")),
-    ("select 1 from t limit 5, 10", (5, "5", 10, "10")),
+    ("select 1 from t limit 10 offset 5", (10, "10", 10, 10)),
+    ("select 1 from t limit 5, 10", (5, "5", 5, 5)),
+    ("select 1 from t limit 5 with ties", (5, "5", None, 5)),
     ("select 1 from t", (None, None, None, None)),
-    ("select 1 from t limit {variables.n}", (None, "{variables.n}", None, None)),
-    ("select 1 from t limit 5 + 5", (None, "5 + 5", None, None)),
-    ("select 1 from t limit true", (None, "true", None, None)),
-    ("(select 1) union all (select 2) limit 5", (5, "5", None, None)),
+    ("select 1 from t limit {variables.n}", (None, "{variables.n}", None, "{variables.n}")),
+    ("select 1 from t limit 5 + 5", (None, "5 + 5", None, "5 + 5")),
+    ("select 1 from t limit true", (None, "true", None, "true")),
+    ("(select 1) union all (select 2) limit 5", (5, "5", 5, 5)),
     ("select 1 union all select 2 limit 5", (None, None, None, None)),
 ]
 
 
 @pytest.mark.parametrize(("sql", "expected"), LIMITS)
 def test_limits(sql: str, expected: tuple[Any, ...]) -> None:
-    found = shape(sql)
-    assert (found.limit, found.limit_text, found.offset, found.offset_text) == expected
+    limits = paging(sql)
+    assert (limits.limit, limits.limit_text, limits.ceiling, limits.written_limit) == expected
+    assert shape(sql).paging == limits
 
 
 def test_a_union_is_not_paged() -> None:
-    assert not shape("select 1 union all select 2").is_paged_by_server
-    assert shape("select * from (select 1 union all select 2)").is_paged_by_server
+    assert paging("select 1 union all select 2").is_union
+    assert not paging("select * from (select 1 union all select 2)").is_union
 
 
 GROUPED = "select event, properties.$os as os, count() as n from events e group by event, os"
@@ -93,12 +95,12 @@ MOVING = [
 
 @pytest.mark.parametrize(("sql", "calls"), MOVING)
 def test_calls_whose_value_moves(sql: str, calls: tuple[str, ...]) -> None:
-    assert shape(sql).moving == calls
+    assert shape(sql).volatile == calls
 
 
 def test_keys_and_stars_are_told_as_written() -> None:
     found = shape("select *, e.* from events e group by a, b + 1 order by a desc, b")
-    assert (found.group_by, found.order_by, found.stars) == (("a", "b + 1"), ("a DESC", "b"), ("*", "e.*"))
+    assert (found.order_by, found.stars) == (("a DESC", "b"), ("*", "e.*"))
 
 
 def test_what_is_no_query_has_no_shape() -> None:

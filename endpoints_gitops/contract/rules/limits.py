@@ -73,7 +73,7 @@ def offset_unsupported(pair: Pair) -> Iterator[Hit]:
 def _limits(pair: Pair) -> tuple[int | str | None, int | str | None]:
     """Both ceilings; alike where one side is not known."""
     before, after = pair.before.paging, pair.after.paging
-    return (before.ceiling, after.ceiling) if before and after else (None, None)
+    return (before.written_limit, after.written_limit) if before and after else (None, None)
 
 
 def _said(limit: int | str | None) -> str:
@@ -83,4 +83,4 @@ def _said(limit: int | str | None) -> str:
 def _is_paged(side: Contract) -> bool | None:
     if side.kind != HOGQL:
         return False
-    return side.paging.is_offered if side.paging is not None else None
+    return not side.paging.is_union if side.paging is not None else None

@@ -281,7 +281,7 @@ def _is_told_of_variables(pair: Pair) -> bool:
 
 
 def _is_limited(side: Contract) -> bool:
-    return side.paging is not None and side.paging.ceiling is not None
+    return side.paging is not None and side.paging.has_limit
 
 
 def _other_keys(pair: Pair) -> list[str]:

@@ -366,9 +366,9 @@ def _lost_order(side: Contract) -> Iterator[Hit]:
     rows = side.shape if side.is_from_table else None
     if rows is None or not rows.order_by:
         return
-    limit = f" and LIMIT {rows.limit_text}" if rows.limit_text else ""
+    limit = f" and LIMIT {rows.paging.limit_text}" if rows.paging.limit_text else ""
     message = f"the table is read without ORDER BY {', '.join(rows.order_by)}: the order of rows{limit} is chance"
-    severity = Severity.ERROR if rows.limit_text else None
+    severity = Severity.ERROR if rows.paging.limit_text else None
     yield Hit(locus="query.order", message=message, before=[*rows.order_by], severity=severity)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from endpoints_gitops.contract.clickhouse import type_word
+from endpoints_gitops.hogql.paging import constant_limit
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.printer import readable
 from endpoints_gitops.hogql.syntax_tree import fold, nodes
@@ -104,8 +105,7 @@ def paged(tree: Tree, limit: int, offset: int) -> tuple[Tree, EnginePage]:
     """The query that fetches one row more than the page holds. The query's own LIMIT stays the ceiling of all pages."""
     if tree["node"] == "SelectSetQuery":
         raise QueryRefused(UNION_PAGED, "invalid_input")
-    own = (tree.get("limit") or {}).get("value")
-    ceiling = own if isinstance(own, int) and not isinstance(own, bool) else None
+    ceiling = constant_limit(tree)
     page = EnginePage(limit=limit, offset=offset, ceiling=ceiling)
     changed: dict[str, Any] = {"limit": _number(min(page.shown + 1, MAXIMUM_LIMIT))}
     if offset:

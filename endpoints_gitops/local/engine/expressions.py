@@ -12,19 +12,13 @@ from typing import Any, Final
 from endpoints_gitops.hogql.function_types import call_type
 from endpoints_gitops.hogql.functions import ARITHMETIC, CAST_KINDS, CASTS, COMPARISONS
 from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.refusals import UNSUPPORTED_NODES
 from endpoints_gitops.hogql.types import Typed, common
 from endpoints_gitops.local.engine.literals import literal, number
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import NULL, Constant, Kind, QueryScope, Sql, Translate, bounded
 
 _TRANSLATORS: Final[dict[str, Translate]] = {}
-_REFUSED: Final = {
-    "ExprCall": "You can only call simple functions in HogQL, not expressions",
-    "Block": "You can not use blocks in HogQL",
-    "TryCast": "TRY_CAST is not allowed in clickhouse dialect",
-    "PositionalRef": "Positional references are not allowed in clickhouse dialect",
-    "ValuesQuery": "VALUES clause is not supported in ClickHouse dialect",
-}
 
 
 def translates(*kinds: str) -> Callable[[Translate], Translate]:
@@ -42,7 +36,7 @@ def expression(node: Tree, scope: QueryScope) -> Sql:
     kind = node["node"]
     translate = _TRANSLATORS.get(kind)
     if translate is None:
-        raise QueryRefused(_REFUSED.get(kind, f"{kind} is not supported by the local server"))
+        raise QueryRefused(UNSUPPORTED_NODES.get(kind, f"{kind} is not supported by the local server"))
     found = translate(node, scope)
     bounded(found.text)
     return found

@@ -9,6 +9,7 @@ from typing import Final
 from endpoints_gitops.hogql import column_names
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.printer import UnboundVariable, readable
+from endpoints_gitops.hogql.refusals import UNSUPPORTED_NODES
 from endpoints_gitops.hogql.syntax_tree import of_kind
 from endpoints_gitops.hogql.tables import NUMBERS, Table, TypedColumn
 from endpoints_gitops.hogql.types import Typed, common
@@ -106,12 +107,8 @@ class From:
         if kind in ("SelectQuery", "SelectSetQuery"):
             found = self._query(table, self._scope.below(), node.get("column_aliases"))
             return f"({found.text})", self._named(node.get("alias") or f"subquery_{len(self._parts)}", found.columns)
-        if kind in ("PivotExpr", "UnpivotExpr"):
-            raise QueryRefused(f"{kind.removesuffix('Expr').upper()} is not allowed in clickhouse dialect")
-        if kind == "ValuesQuery":
-            raise QueryRefused("VALUES clause is not supported in ClickHouse dialect")
         if kind != "Field":
-            raise QueryRefused(f"A {kind} cannot be used as a SELECT source")
+            raise QueryRefused(UNSUPPORTED_NODES.get(kind, f"A {kind} cannot be used as a SELECT source"))
         return self._by_name(node, ".".join(map(str, table["chain"])))
 
     def _by_name(self, node: Tree, name: str) -> tuple[str, QuerySource]:
