@@ -83,7 +83,7 @@ def _placed(select: Tree) -> Tree:
     names = [
         {"node": "Field", "chain": [item["alias"]]} if item["node"] == "Alias" else item for item in select["select"]
     ]
-    keys = [_named(each, names) for each in select.get("group_by") or ()]
+    keys = [_named(key, names) for key in select.get("group_by") or ()]
     order = [{**each, "expr": _named(each["expr"], names)} for each in select.get("order_by") or ()]
     return ({"group_by": keys} if keys else {}) | ({"order_by": order} if order else {})
 

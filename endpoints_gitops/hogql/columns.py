@@ -175,7 +175,7 @@ def _alias(node: dict[str, Any], scope: _NameScope) -> Typed:
 
 
 def _call(node: dict[str, Any], _scope: _NameScope) -> Typed:
-    arguments = [each for each in node.get("args") or () if isinstance(each, Typed)]
+    arguments = [argument for argument in node.get("args") or () if isinstance(argument, Typed)]
     return call_type(str(node["name"]), arguments)
 
 
@@ -218,7 +218,7 @@ def _array(node: dict[str, Any], _scope: _NameScope) -> Typed:
 
 
 def _tuple(node: dict[str, Any], _scope: _NameScope) -> Typed:
-    return Typed(Kind.TUPLE, parts=tuple(each.named() for each in node["exprs"]))
+    return Typed(Kind.TUPLE, parts=tuple(part.named() for part in node["exprs"]))
 
 
 def _dictionary(_node: dict[str, Any], _scope: _NameScope) -> Typed:
@@ -344,8 +344,8 @@ def _shared(arms: list[_Found], place: int) -> Typed:
 def _select(node: Tree, above: _NameScope) -> _Found:
     scope = _with_ctes(node, above)
     _read(node.get("select_from"), scope)
-    for each in node.get("array_join_list") or ():
-        scope.aliases[str(each["alias"])] = _item_of(each["expr"], scope)
+    for join in node.get("array_join_list") or ():
+        scope.aliases[str(join["alias"])] = _item_of(join["expr"], scope)
     found = _Found()
     for item in node["select"]:
         _add(item, scope, found)
@@ -355,12 +355,12 @@ def _select(node: Tree, above: _NameScope) -> _Found:
 def _with_ctes(node: Tree, above: _NameScope) -> _NameScope:
     """The scope of a SELECT: the entries above it, then its own, each of which sees those before it."""
     scope = _NameScope(dict(above.ctes), dict(above.values), depth=above.depth)
-    for each in node.get("ctes") or ():
-        name = str(each["name"])
-        if each.get("cte_type") == "column":
-            scope.values = {**scope.values, name: _type(each["expr"], scope).named()}
+    for cte in node.get("ctes") or ():
+        name = str(cte["name"])
+        if cte.get("cte_type") == "column":
+            scope.values = {**scope.values, name: _type(cte["expr"], scope).named()}
         else:
-            scope.ctes = {**scope.ctes, name: _cte(each, scope)}
+            scope.ctes = {**scope.ctes, name: _cte(cte, scope)}
     return scope
 
 

@@ -129,7 +129,7 @@ def _series(given: Any) -> Series:  # noqa: ANN401 - JSON of any shape
 
 def _formulas(given: Mapping[str, Any]) -> tuple[str, ...]:
     nodes = [one.get("formula") for one in _list(given.get("formulaNodes")) if isinstance(one, Mapping)]
-    return tuple(str(each) for each in (nodes or _list(given.get("formulas")) or [given.get("formula")]) if each)
+    return tuple(str(node) for node in (nodes or _list(given.get("formulas")) or [given.get("formula")]) if node)
 
 
 def _breakdowns(node: Mapping[str, Any]) -> tuple[str, ...]:

@@ -342,7 +342,7 @@ def breakdown_properties(node: Mapping[str, Any]) -> tuple[str, ...]:
     if node.get("kind") not in _BROKEN_DOWN:
         return ()
     if given.get("breakdowns"):
-        return tuple(str(one.get("property")) for one in given["breakdowns"])
+        return tuple(str(breakdown.get("property")) for breakdown in given["breakdowns"])
     legacy = given.get("breakdown")
     return tuple(map(str, legacy)) if isinstance(legacy, list) else (() if legacy is None else (str(legacy),))
 

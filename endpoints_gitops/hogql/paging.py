@@ -36,7 +36,7 @@ def order_of(tree: Tree) -> Order:
     unique = _unique(tree, {}, 0)
     if unique is None:
         return Order(keys, None)
-    named = {meaning_of(each["expr"], tree) for each in tree.get("order_by") or ()}
+    named = {meaning_of(key["expr"], tree) for key in tree.get("order_by") or ()}
     missing = tuple(dict.fromkeys(shown for meant, shown in unique if meant not in named))
     return Order(keys, not missing, missing)
 
@@ -366,4 +366,4 @@ def _reads_tables(tree: Tree) -> bool:
 
 
 def _cte_names(query: Tree) -> tuple[str, ...]:
-    return tuple(str(each["name"]) for each in query.get("ctes") or ())
+    return tuple(str(cte["name"]) for cte in query.get("ctes") or ())

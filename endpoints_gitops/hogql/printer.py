@@ -187,12 +187,12 @@ def _lambda(node: dict[str, Any]) -> Piece:
 
 @prints("Or")
 def _or(node: dict[str, Any]) -> Piece:
-    return Piece(" OR ".join(operand(each, AND) for each in node["exprs"]), OR)
+    return Piece(" OR ".join(operand(part, AND) for part in node["exprs"]), OR)
 
 
 @prints("And")
 def _and(node: dict[str, Any]) -> Piece:
-    return Piece(" AND ".join(operand(each, NOT) for each in node["exprs"]), AND)
+    return Piece(" AND ".join(operand(part, NOT) for part in node["exprs"]), AND)
 
 
 @prints("Not")
@@ -364,7 +364,7 @@ def _select(node: dict[str, Any]) -> Piece:
 @prints("SelectSetQuery")
 def _set(node: dict[str, Any]) -> Piece:
     """All arms in brackets: bare, the last one would take the limit of the whole."""
-    later = (printed(each) for each in node["subsequent_select_queries"])
+    later = (printed(arm) for arm in node["subsequent_select_queries"])
     text = " ".join([operand(node["initial_select_query"], LAMBDA), *later])
     return Piece(" ".join(filter(None, [text, _limit(node)])), QUERY)
 
@@ -473,7 +473,7 @@ def _with(ctes: list[Piece] | None) -> str:
     """RECURSIVE is said once, for all."""
     if not ctes:
         return ""
-    texts = [printed(each) for each in ctes]
+    texts = [printed(cte) for cte in ctes]
     recursive = any(text.startswith("RECURSIVE ") for text in texts)
     inside = ", ".join(text.removeprefix("RECURSIVE ") for text in texts)
     return f"WITH {'RECURSIVE ' if recursive else ''}{inside}"

@@ -261,7 +261,7 @@ def _is_event_test(node: Tree) -> bool:
     if node["node"] != "CompareOperation" or node["op"] not in _EVENT_TESTS:
         return False
     is_event = node["left"]["node"] == "Field" and node["left"]["chain"][-1] == "event"
-    return is_event and all(each["node"] in ("Constant", "Tuple", "Array") for each in _parts(node["right"]))
+    return is_event and all(part["node"] in ("Constant", "Tuple", "Array") for part in _parts(node["right"]))
 
 
 def _parts(node: Tree) -> list[Tree]:
@@ -363,7 +363,7 @@ def _set_changes(old: Tree, new: Tree) -> Iterator[QueryChange]:
 def _operators(node: Tree) -> str | None:
     if node["node"] != "SelectSetQuery":
         return None
-    return ", ".join(str(each["set_operator"]) for each in node["subsequent_select_queries"])
+    return ", ".join(str(arm["set_operator"]) for arm in node["subsequent_select_queries"])
 
 
 def _of_set(node: Tree, key: str) -> str | None:

@@ -212,10 +212,10 @@ def _select(node: Tree) -> Iterator[HogQLRefusal]:
 
 
 def _set(node: Tree) -> Iterator[HogQLRefusal]:
-    for each in node["subsequent_select_queries"]:
-        if each["set_operator"] in ("INTERSECT ALL", "EXCEPT ALL"):
-            message = f"{each['set_operator']} is not supported in clickhouse dialect"
-            yield _refusal(RefusalKind.CLAUSE, each["select_query"], message)
+    for arm in node["subsequent_select_queries"]:
+        if arm["set_operator"] in ("INTERSECT ALL", "EXCEPT ALL"):
+            message = f"{arm['set_operator']} is not supported in clickhouse dialect"
+            yield _refusal(RefusalKind.CLAUSE, arm["select_query"], message)
 
 
 def _join(node: Tree) -> Iterator[HogQLRefusal]:

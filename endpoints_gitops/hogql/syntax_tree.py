@@ -152,7 +152,7 @@ def selects(tree: Tree) -> Iterator[Select]:
 
 def arms(node: Tree) -> list[Tree]:
     """The queries of a set, in order."""
-    return [node["initial_select_query"], *(each["select_query"] for each in node["subsequent_select_queries"])]
+    return [node["initial_select_query"], *(arm["select_query"] for arm in node["subsequent_select_queries"])]
 
 
 def clauses(select: Tree) -> Iterator[tuple[Clause, object]]:

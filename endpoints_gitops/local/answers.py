@@ -74,11 +74,11 @@ def user_item(user: StoredUser | None) -> Json:
     }
 
 
-def zulu(moment: datetime) -> str:
+def zulu(timestamp: datetime) -> str:
     """As the serializers write times: `Z` for UTC."""
-    return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+    return timestamp.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
-def iso(moment: datetime | None) -> str | None:
+def iso(timestamp: datetime | None) -> str | None:
     """As Python writes times: `+00:00` for UTC."""
-    return None if moment is None else moment.astimezone(UTC).isoformat()
+    return None if timestamp is None else timestamp.astimezone(UTC).isoformat()

@@ -198,7 +198,7 @@ def _check_lists(entries: Mapping[str, Any], tree: Tree, known: Mapping[str, Sto
 def variables_in_arrays(tree: Tree) -> list[str]:
     """The variables that stand where a function wants its array."""
     calls = (node for node in nodes(tree) if node["node"] == "Call" and str(node["name"]).lower() in _ARRAY_FUNCTIONS)
-    chains = (chain_of(each) for call in calls for each in call["args"] if each["node"] == "Placeholder")
+    chains = (chain_of(argument) for call in calls for argument in call["args"] if argument["node"] == "Placeholder")
     return [chain[1] for chain in chains if len(chain) > 1 and chain[0] == "variables"]
 
 

@@ -277,5 +277,5 @@ def _stamp(store: Store, run: EndpointRun) -> None:
         store.versions.update(replace(version, last_executed_at=run.now))
 
 
-def _is_old(moment: datetime | None, now: datetime) -> bool:
-    return moment is None or now - moment >= _COARSE
+def _is_old(timestamp: datetime | None, now: datetime) -> bool:
+    return timestamp is None or now - timestamp >= _COARSE

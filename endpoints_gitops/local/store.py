@@ -218,7 +218,8 @@ class StoredTable[Row]:
 
 def _plain(hint: Any) -> Any:  # noqa: ANN401 - a type of any form
     """The type without `| None`; anything that is no scalar and no time is kept as JSON."""
-    named = [each for each in get_args(hint) if each is not type(None)] if type(None) in get_args(hint) else [hint]
+    arguments = get_args(hint)
+    named = [kind for kind in arguments if kind is not type(None)] if type(None) in arguments else [hint]
     return named[0] if len(named) == 1 and named[0] in (*_SCALARS, datetime) else object
 
 
@@ -301,8 +302,8 @@ class Store:
 
 def new_id() -> str:
     """A UUID that sorts by the time it was made at, as PostHog's do."""
-    moment = time.time_ns() // 1_000_000
-    text = f"{moment:012x}7{secrets.randbits(12):03x}{0x8000 | secrets.randbits(14):04x}{secrets.token_hex(6)}"
+    milliseconds = time.time_ns() // 1_000_000
+    text = f"{milliseconds:012x}7{secrets.randbits(12):03x}{0x8000 | secrets.randbits(14):04x}{secrets.token_hex(6)}"
     return str(uuid.UUID(text))
 
 

@@ -320,7 +320,7 @@ def window(node: Tree, scope: QueryScope) -> str:
     if node.get("partition_by"):
         parts.append(f"PARTITION BY {listed(expressions(node['partition_by'], scope))}")
     if node.get("order_by"):
-        parts.append(f"ORDER BY {', '.join(order(each, scope) for each in node['order_by'])}")
+        parts.append(f"ORDER BY {', '.join(order(key, scope) for key in node['order_by'])}")
     frame = _frame(node)
     return " ".join([*parts, frame] if frame else parts)
 

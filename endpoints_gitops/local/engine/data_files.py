@@ -106,7 +106,7 @@ class _Mistakes:
     unsaid: dict[str, int] = field(default_factory=dict)
 
     def add(self, path: Path, message: str, line: int = 0) -> None:
-        if sum(each.path == str(path) for each in self.problems) < _MOST_PROBLEMS:
+        if sum(problem.path == str(path) for problem in self.problems) < _MOST_PROBLEMS:
             self.problems.append(
                 Problem(path=str(path), line=line, column=1 if line else 0, message=message, code="data.invalid")
             )
@@ -231,13 +231,13 @@ def _uuid(value: object) -> str:
         raise ValueError(f"{value!r} is no UUID") from None
 
 
-def _moment(value: object) -> str:
+def _timestamp(value: object) -> str:
     """In UTC, as ClickHouse reads it; a time without a zone is UTC already."""
     try:
-        moment = datetime.fromisoformat(str(value))
+        timestamp = datetime.fromisoformat(str(value))
     except ValueError:
         raise ValueError(f"{value!r} is no ISO time: write it like 2026-07-01T12:00:00Z") from None
-    zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    zoned = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
     if not 1970 < zoned.year < 2262:
         raise ValueError(f"{value!r} is out of the range of ClickHouse's times")
     return zoned.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
@@ -276,7 +276,7 @@ class _Column:
 _EVENT: Final = {
     "event": _Column(read=_text),
     "distinct_id": _Column(read=_text),
-    "timestamp": _Column(read=_moment),
+    "timestamp": _Column(read=_timestamp),
     "properties": _Column(read=_properties, needed=False),
     "uuid": _Column(read=_uuid, needed=False),
     "person_id": _Column(read=_uuid, needed=False),
@@ -285,7 +285,7 @@ _PERSON: Final = {
     "id": _Column(read=_uuid),
     "distinct_ids": _Column(read=_texts),
     "properties": _Column(read=_properties, needed=False),
-    "created_at": _Column(read=_moment),
+    "created_at": _Column(read=_timestamp),
 }
 
 

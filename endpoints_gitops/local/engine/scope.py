@@ -90,7 +90,7 @@ class QuerySource:
         return f"{identifier(self.printed)}.{identifier(column.stored_as)}"
 
     def joined_text(self) -> str:
-        return "".join(each.text + each.source.joined_text() for each in self.joins.values())
+        return "".join(join.text + join.source.joined_text() for join in self.joins.values())
 
 
 @dataclass(slots=True, kw_only=True)

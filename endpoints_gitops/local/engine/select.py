@@ -144,11 +144,11 @@ class From:
 def ctes_of(node: Tree, above: Mapping[str, Cte]) -> dict[str, Cte]:
     """What a SELECT sees: the entries above it, then its own, each of which sees those before it."""
     seen = dict(above)
-    for each in node.get("ctes") or []:
-        refuse_unknown(each, _KNOWN_OF_CTE)
-        refuse_if(each.get("recursive"), "Recursive CTEs are not supported")
-        refuse_if(each.get("materialized") is not None, "MATERIALIZED is not supported in clickhouse dialect")
-        seen[each["name"]] = Cte(name=each["name"], node=each, above=dict(seen))
+    for cte in node.get("ctes") or []:
+        refuse_unknown(cte, _KNOWN_OF_CTE)
+        refuse_if(cte.get("recursive"), "Recursive CTEs are not supported")
+        refuse_if(cte.get("materialized") is not None, "MATERIALIZED is not supported in clickhouse dialect")
+        seen[cte["name"]] = Cte(name=cte["name"], node=cte, above=dict(seen))
     return seen
 
 
@@ -270,10 +270,10 @@ def _set(node: Tree, scope: QueryScope, *, names: list[str] | None, top: bool) -
     arms = [_query(first, scope, names=names, top=top)]
     shared = scope.inside(ctes=_shared_ctes(first, scope.ctes))
     parts = [f"({arms[0].text})"]
-    for each in node["subsequent_select_queries"]:
-        refuse_if(each["set_operator"] not in _SETS, f"{each['set_operator']} is not supported in clickhouse dialect")
-        arms.append(_query(each["select_query"], shared.below(), names=None, top=top))
-        parts.append(f"{each['set_operator']} ({arms[-1].text})")
+    for arm in node["subsequent_select_queries"]:
+        refuse_if(arm["set_operator"] not in _SETS, f"{arm['set_operator']} is not supported in clickhouse dialect")
+        arms.append(_query(arm["select_query"], shared.below(), names=None, top=top))
+        parts.append(f"{arm['set_operator']} ({arms[-1].text})")
     items = tuple(_either(arms, place) for place in range(len(arms[0].items)))
     cut = _limit(node, scope, top=False)
     together = " ".join(parts)
@@ -390,8 +390,8 @@ def _array_join(node: Tree, scope: QueryScope) -> str:
     if not node.get("array_join_list"):
         return ""
     parts = []
-    for each in node["array_join_list"]:
-        found, name = expression(each["expr"], scope), str(each["alias"])
+    for join in node["array_join_list"]:
+        found, name = expression(join["expr"], scope), str(join["alias"])
         item = found.typed.item or Typed(Kind.UNKNOWN, None)
         _name(name, Sql(found.text, item), scope)
         parts.append(f"{found.text} AS {identifier(name)}")
@@ -423,7 +423,7 @@ def _group_by(node: Tree, scope: QueryScope) -> str:
     if not node.get("group_by"):
         return ""
     if mode == "grouping_sets":
-        sets = (f"({listed(expressions(each['exprs'], scope))})" for each in node["group_by"])
+        sets = (f"({listed(expressions(key['exprs'], scope))})" for key in node["group_by"])
         return f" GROUP BY GROUPING SETS ({', '.join(sets)})"
     keys = listed(expressions(node["group_by"], scope))
     return f" GROUP BY {_GROUPINGS[mode]}({keys})" if mode in _GROUPINGS else f" GROUP BY {keys}"

@@ -35,7 +35,7 @@ def converter(written: str) -> Convert:
     """How a value of this type is changed; NULL never is."""
     of = parse_type(written)
     if of.name.startswith("DateTime"):
-        return _moments(of)
+        return _timestamps(of)
     if of.name.startswith(("Float", "BFloat")):
         return lambda value: float(value) if isinstance(value, int) else value
     if of.name == "Array":
@@ -65,16 +65,18 @@ def _values(convert: Convert) -> Convert:
     return lambda value: value and {key: convert(item) for key, item in value.items()}
 
 
-def _moments(of: ClickHouseType) -> Convert:
+def _timestamps(of: ClickHouseType) -> Convert:
     """ClickHouse is asked for UTC; the zone of the column says what is written."""
-    zone = next((each.strip("'") for each in of.arguments if each.startswith("'")), None)
+    zone = next((argument.strip("'") for argument in of.arguments if argument.startswith("'")), None)
 
     def convert(value: Any) -> Any:  # noqa: ANN401 - a text or None
         if value is None:
             return None
-        moment = _read(value).astimezone(UTC if zone is None else ZoneInfo(zone))
-        written = moment.replace(tzinfo=None).isoformat(timespec="microseconds" if moment.microsecond else "seconds")
-        return written + ("" if zone is None else _offset(moment, zone))
+        timestamp = _read(value).astimezone(UTC if zone is None else ZoneInfo(zone))
+        written = timestamp.replace(tzinfo=None).isoformat(
+            timespec="microseconds" if timestamp.microsecond else "seconds"
+        )
+        return written + ("" if zone is None else _offset(timestamp, zone))
 
     return convert
 
@@ -85,8 +87,8 @@ def _read(value: str) -> datetime:
     return datetime.fromisoformat(f"{whole}{dot}{fraction[:6]}").replace(tzinfo=UTC)
 
 
-def _offset(moment: datetime, zone: str) -> str:
-    return "Z" if zone == "UTC" else moment.isoformat()[-6:]
+def _offset(timestamp: datetime, zone: str) -> str:
+    return "Z" if zone == "UTC" else timestamp.isoformat()[-6:]
 
 
 SECONDS: Final = 10

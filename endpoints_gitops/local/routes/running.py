@@ -80,7 +80,7 @@ def list_logs(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     entries = deployment.store.logs.select(
         "endpoint_id = ?", (endpoint.id,), tail="ORDER BY timestamp DESC, place DESC"
     )
-    asked = [_entry(each) for each in entries if _is_asked(call, each)][:most]
+    asked = [_entry(entry) for entry in entries if _is_asked(call, entry)][:most]
     page = limit_offset(call.incoming, len(asked), lambda limit, offset: asked[offset : offset + limit], default=most)
     return RouteAnswer(body=page)
 
@@ -110,7 +110,7 @@ def _is_asked(call: RouteCall, entry: LogEntry) -> bool:
     levels = [each.strip().upper() for each in (asked("level") or "").split(",") if each.strip()]
     if any(level not in _LEVELS for level in levels):
         raise invalid(f"Levels are {', '.join(_LEVELS)}.", "level")
-    after, before = _moment(call, "after"), _moment(call, "before")
+    after, before = _timestamp(call, "after"), _timestamp(call, "before")
     return (
         (not levels or entry.level in levels)
         and (asked("search") or "").lower() in entry.message.lower()
@@ -120,15 +120,15 @@ def _is_asked(call: RouteCall, entry: LogEntry) -> bool:
     )
 
 
-def _moment(call: RouteCall, name: str) -> datetime | None:
+def _timestamp(call: RouteCall, name: str) -> datetime | None:
     text = call.incoming.asked(name)
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))
+        timestamp = datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError:
         raise invalid("Enter a valid date/time.", name) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
 
 
 def _entry(entry: LogEntry) -> Json:

@@ -140,7 +140,7 @@ def list_variables(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
     def items(limit: int, offset: int) -> list[Json]:
         tail = "ORDER BY place LIMIT ? OFFSET ?"
-        return [_item(each) for each in table.select("project_id = ?", (call.project.id, limit, offset), tail=tail)]
+        return [_item(item) for item in table.select("project_id = ?", (call.project.id, limit, offset), tail=tail)]
 
     return RouteAnswer(body=numbered(call.incoming, table.count("project_id = ?", (call.project.id,)), items))
 

@@ -59,7 +59,7 @@ def list_projects(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 def _reachable(deployment: Deployment, call: RouteCall) -> list[Project]:
     scoped = call.key.scoped_projects
-    return [each for each in deployment.store.projects.select() if not scoped or each.id in scoped]
+    return [item for item in deployment.store.projects.select() if not scoped or item.id in scoped]
 
 
 def _project(project: Project) -> JsonObject:
