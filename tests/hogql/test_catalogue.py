@@ -23,8 +23,8 @@ from endpoints_gitops.local.engine.refusals import QueryRefused
 PACKAGE = Path(endpoints_gitops.__file__).parent
 ALL_FUNCTIONS = {**FUNCTIONS, **AGGREGATES, **PARAMETRIC, **WINDOW}
 CATALOGUE = ("functions.py", "tables.py")
-WITH_WORDS_OF_ITS_OWN = ("printer.py",)
-"""The keywords of the grammar, some of which are functions as well."""
+WITH_WORDS_OF_ITS_OWN = ("printer.py", "function_types.py")
+"""The keywords of the grammar, and the rules of types that the catalogue names: some are called like a function."""
 WITH_ROWS = ("data_files.py", "sample.py")
 """Rows that are put into tables name their columns."""
 
