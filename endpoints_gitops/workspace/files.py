@@ -38,7 +38,8 @@ def write_atomically(path: Path, content: bytes, *, folder: Path | None = None) 
     file inside is written through. The mode of a file that was there is kept. Raises UsageError where the file cannot
     be written, and then the old one is whole.
 
-    What a killed command leaves is ignored by git, and removed by the next command that lists or writes the folder.
+    What a killed command leaves is ignored by git, and removed by the next command that lists or writes the folder, or
+    finds nothing to write there.
     """
     real = inside(folder or path.parent, path)
     with _reported(path):
@@ -66,6 +67,8 @@ def rewrite_file(path: Path, content: bytes, *, folder: Path | None = None) -> b
         raise UsageError(f"cannot read {shown(path)}: {error.strerror or error}", code="files.unwritable") from error
     mark = codecs.BOM_UTF8 if before.startswith(codecs.BOM_UTF8) else b""
     if before.removeprefix(mark).replace(b"\r\n", b"\n") == content:
+        with contextlib.suppress(OSError, UsageError):
+            _remove_leftovers_once(str(inside(folder or path.parent, path).parent))
         return False
     is_crlf = before.count(b"\r\n") * 2 > before.count(b"\n")
     write_atomically(path, mark + (content.replace(b"\n", b"\r\n") if is_crlf else content), folder=folder)

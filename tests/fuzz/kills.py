@@ -130,7 +130,7 @@ def _check_upgraded(world: World) -> None:
     world.succeed("upgrade", "--yes")
     world.succeed("lock", "--check")
     lock = (world.top / "endpoints.lock").read_text()
-    require(lock.count("version = 2\n") == 2, f"the lock lacks the new versions:\n{lock}")
+    require(lock.count("\nversion = 2\n") == 2, f"the lock lacks the new versions:\n{lock}")
 
 
 _DEFINITIONS = frozenset(f"endpoints/{name}.yaml" for name in NAMES) | {"endpoints.toml"}

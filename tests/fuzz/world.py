@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from endpoints_gitops.cli.entry import main
 from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.serve import RunningServer, running_server
 from tests.fuzz.mutation import EXIT_CODES
@@ -118,27 +116,15 @@ class World:
         )  # fmt: skip
         out, err = (stream.decode(errors="replace") for stream in (process.stdout, process.stderr))
         completed = Completed(process.returncode, out, err)
-        self._check(words, completed, codes=None if prefix else EXIT_CODES)
+        require(self.server.key not in out + err, f"{words}: the key was shown")
+        require(prefix or completed.code in EXIT_CODES, f"{words}: exit code {completed.code}\n{err}")
+        defect = "Traceback" in err or "a defect of this tool" in err
+        require(not defect, f"{words}: a defect\n{err}")
         return completed
 
     def succeed(self, *words: str) -> None:
-        """Run a command in this process, which saves its start, and require exit code 0."""
-        out, err, environment = io.StringIO(), io.StringIO(), dict(os.environ)
-        os.environ.clear()
-        os.environ.update(self.environment)
-        try:
-            with chdir(self.top), redirect_stdout(out), redirect_stderr(err):
-                code = main(words)
-        finally:
-            os.environ.clear()
-            os.environ.update(environment)
-        self._check(words, Completed(code, out.getvalue(), err.getvalue()), codes=frozenset({0}))
-
-    def _check(self, words: Sequence[str], completed: Completed, codes: Collection[int] | None) -> None:
-        require(self.server.key not in completed.out + completed.err, f"{words}: the key was shown")
-        require(codes is None or completed.code in codes, f"{words}: exit code {completed.code}\n{completed.err}")
-        defect = "Traceback" in completed.err or "a defect of this tool" in completed.err
-        require(not defect, f"{words}: a defect\n{completed.err}")
+        completed = self.run(*words)
+        require(completed.code == 0, f"{words} exits with {completed.code}\n{completed.err}")
 
     def ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         """A colleague's request to the server."""

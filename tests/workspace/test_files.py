@@ -163,8 +163,14 @@ def _leftover(folder: Path) -> Path:
     return scratch
 
 
+def _rewrite_unchanged(folder: Path) -> None:
+    (folder / "y").write_bytes(b"same")
+    assert not rewrite_file(folder / "y", b"same")
+
+
 def test_the_next_write_and_the_next_listing_remove_what_was_left(tmp_path):
     for folder, clean in (
+        (tmp_path / "c", _rewrite_unchanged),
         (tmp_path / "a", lambda folder: write_atomically(folder / "y", b"")),
         (tmp_path / "b", list_files),
     ):
