@@ -12,9 +12,10 @@ from operator import attrgetter
 from typing import Any, Final
 
 from endpoints_gitops.api.answers import RunAnswer, Unexpected, read, run_answer
-from endpoints_gitops.api.flow import Line, exchange, lost
+from endpoints_gitops.api.errors import ApiError
+from endpoints_gitops.api.flow import Line, exchange, exchange_for_any_answer, lost
 from endpoints_gitops.api.paging import PAGE, whole_list
-from endpoints_gitops.api.wire import Flow, Request
+from endpoints_gitops.api.wire import Answer, Flow, Request
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable, MaterializationState
 from endpoints_gitops.model.json import Json, JsonObject
 
@@ -200,6 +201,13 @@ class Calls:
         """Every project that the key reaches (scope `project:read`)."""
         request = Request(method="GET", path="/api/projects/", query={"limit": PAGE}, expects="a page of projects")
         return whole_list(self.line, request, _as_it_is, lambda project: project.get("id"))
+
+    def ask_for_any_answer(self, request: Request) -> Flow[tuple[Answer, ApiError | None]]:
+        """The answer to a request, whatever its status, with the error that it would be, None for a success.
+
+        Only 429 is waited out.
+        """
+        return exchange_for_any_answer(self.line, request)
 
     def _path(self, *names: str) -> str:
         return self.line.connection.project_path(*names)

@@ -159,6 +159,7 @@ class Client:
     me = _driven(Calls.me)
     organization = _driven(Calls.organization)
     projects = _driven(Calls.projects)
+    ask_for_any_answer = _driven(Calls.ask_for_any_answer)
 
 
 async def _joined(future: Future[Any]) -> Any:  # noqa: ANN401 - the result of any flow
@@ -254,3 +255,4 @@ class AsyncClient:
     me = _awaited(Calls.me)
     organization = _awaited(Calls.organization)
     projects = _awaited(Calls.projects)
+    ask_for_any_answer = _awaited(Calls.ask_for_any_answer)

@@ -135,6 +135,35 @@ def exchange(line: Line, request: Request, deadline: Deadline) -> Flow[Answer]:
         yield from _wait(line, deadline, pause, f"{request_line(request)}: {ended.message}")
 
 
+def exchange_for_any_answer(line: Line, request: Request) -> Flow[tuple[Answer, ApiError | None]]:
+    """Ask until there is an answer of any status but 429, with the ApiError that it would be, None for 2xx.
+
+    For whoever wants to know what the server answers, and not what it refuses. A wait for the rate limit takes as long
+    as the server's longest window; an unreachable server is asked until the connection's time is up. Raises the
+    ApiError for what did not lead to an answer.
+    """
+    patience, deadline, attempt = Deadline(line.pace.now, LONGEST_WAIT), None, 0
+    while True:
+        attempt += 1
+        yield from _wait_for_rate_limit(line, request, patience)
+        deadline = deadline or line.deadline()
+        began = line.pace.now()
+        happened = yield _send(line, request, max(0.05, deadline.left_at(began)))
+        _trace(line, request, happened, (line.pace.now() - began) * 1000, attempt)
+        if isinstance(happened, Answer) and 200 <= happened.status < 300:
+            return happened, None
+        error = _error(line, request, happened)
+        if isinstance(happened, Answer) and happened.status != 429:
+            return happened, error
+        yield from _pause_rate_limiter(line, request, error)
+        pause = _pause_before_next(line, request, error, attempt)
+        limit = patience if isinstance(error, errors.Throttled) else deadline
+        if pause is None or pause >= limit.left:
+            raise error
+        yield from _wait(line, limit, pause, f"{request_line(request)}: {error.message}")
+        deadline = None if limit is patience else deadline
+
+
 def request_line(request: Request) -> str:
     return one_line(f"{request.method} {request.path}{question(request.query)}")
 

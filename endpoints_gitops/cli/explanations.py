@@ -107,6 +107,9 @@ only read.""",
 has moved on the server; `endpoints-gitops outdated` which versions there are.""",
     "rows": "Rows were read in a way in which they cannot be read; the message says in which they can.",
     "defect": "Something that this tool did not foresee: its own mistake, not yours. Please report it.",
+    "conformance": """`conformance` tries facts about the server on a project. Everything that it creates has
+conformance_XXXX_ in its name and is deleted at the end; what could not be deleted, or a killed run left behind,
+`endpoints-gitops conformance --remove-leftovers` deletes.""",
     "demo": "The demo did not go as it should: a defect of this tool. Please report it.",
     "interrupted": """Stopped by Ctrl-C or a signal. A push that was interrupted leaves a journal: `endpoints-gitops
 resume`.""",

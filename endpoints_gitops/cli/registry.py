@@ -77,6 +77,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "about": _entries(
         auth=("show which key goes where and what it may do; trust hosts", "status", "trust", "reset-budget"),
         schema=("print the JSON Schema of the definition file", ""),
+        conformance=(
+            "try on a real project what this tool believes about the server",
+            "--env staging",
+            "--env staging 'creating: *'",
+        ),
         explain=("explain an error code, an exit code, or a word of this tool", "drifted", "6"),
         completion=("print a completion script for your shell", "bash"),
     ),

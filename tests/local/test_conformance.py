@@ -1,90 +1,74 @@
-"""What PostHog does, as data: the folder `conformance` holds requests and the answers that they get."""
+"""What PostHog does, as the facts of `endpoints_gitops.conformance`: tried on the local server, or on a real project.
+
+ENDPOINTS_GITOPS_CONFORMANCE_HOST, _PROJECT_ID and _KEY name a project that may be written to. Then the same cases run
+there, one after another (`-n0`), everything that they make is removed, and a dated report is written.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from ruamel.yaml import YAML
 
-type Ask = Callable[..., httpx.Response]
+from endpoints_gitops.api.client import Client
+from endpoints_gitops.api.connection import Connection
+from endpoints_gitops.conformance.facts import all_facts
+from endpoints_gitops.conformance.report import Report
+from endpoints_gitops.conformance.server import Server
+from endpoints_gitops.conformance.trial import Trial, Verdict
+from endpoints_gitops.local.serve import RunningServer
+from endpoints_gitops.model.fact import Fact
+from endpoints_gitops.model.secret import Secret
 
-FOLDER = Path(__file__).parent / "conformance"
-
-
-def read(name: str) -> dict[str, Any]:
-    return dict(YAML(typ="safe", pure=True).load(FOLDER / f"{name}.yaml"))
-
-
-MANAGING = {
-    f"{group}: {name}": case
-    for group in ("creating", "updating", "materialising", "reading")
-    for name, case in read(group).items()
-}
-RUNNING = read("running")
+SETTINGS = [os.environ.get(f"ENDPOINTS_GITOPS_CONFORMANCE_{name}", "") for name in ("HOST", "PROJECT_ID", "KEY")]
+IS_REAL = all(SETTINGS)
+FACTS = [fact for fact in all_facts() if not (IS_REAL and (fact.is_local or fact.needs))]
 
 
-@pytest.mark.parametrize("case", MANAGING.values(), ids=MANAGING.keys())
-def test_managing(case: dict[str, Any], ask: Ask) -> None:
-    ids: dict[str, str] = {}
-    for request in case.get("given", ()):
-        made = ask(*_filled(request, ids))
-        if request[1] == "insight_variables/":
-            ids[f"<{made.json()['code_name']}>"] = made.json()["id"]
-    answer = ask(*_filled(case["when"], ids))
-    assert answer.status_code == case["status"], answer.text
-    if "then" in case:
-        _compare(answer.json(), _filled(case["then"], ids), "answer")
-    for path in case.get("absent", ()):
-        assert not _has(answer.json(), _filled(path, ids).split(".")), path
+@pytest.fixture(scope="session")
+def real_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Trial, Report] | None]:
+    """One run against the project that the environment names; None where it names none."""
+    if not IS_REAL:
+        yield None
+        return
+    host, project, key = SETTINGS
+    connection = Connection(host=host, project_id=int(project), key=Secret(key), allow_insecure=True)
+    with Client(connection, rate_limiter=tmp_path_factory.mktemp("budget") / "budget.sqlite") as client:
+        trial = Trial(server=Server(client))
+        report = Report(host=host, project_id=int(project))
+        yield trial, report
+        report.left = trial.remove_all()
+        report.requests = trial.server.requests
+        path = Path(f"conformance-{report.date:%Y-%m-%dT%H%M%S}.json")
+        path.write_text(json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        assert report.left == ()
 
 
-@pytest.mark.parametrize("case", RUNNING["cases"].values(), ids=RUNNING["cases"].keys())
-def test_running(case: dict[str, Any], ask: Ask) -> None:
-    name, _, query = case["run"].partition("?")
-    for variable in RUNNING["variables"]:
-        assert ask("POST", "insight_variables/", variable).status_code == 201
-    if name in RUNNING["endpoints"]:
-        made = ask("POST", "endpoints/", _filled({"name": name, **RUNNING["endpoints"][name]}, {}))
-        assert made.status_code == 201, made.text
-    answer = ask("POST", f"endpoints/{name}/run?{query}", case.get("with"))
-    assert answer.status_code == case["status"], answer.text
-    _compare(answer.json(), case.get("then", {}), "answer")
-    if case["status"] == 200:
-        assert next(iter(answer.json())) == "results"
+@pytest.fixture
+def trial(real_trial: tuple[Trial, Report] | None, request: pytest.FixtureRequest) -> Iterator[Trial]:
+    if real_trial is not None:
+        yield real_trial[0]
+        return
+    server: RunningServer = request.getfixturevalue("server")
+    connection = Connection(host=server.url, project_id=server.project_id, key=Secret(server.key))
+    with Client(connection) as client:
+        yield Trial(server=Server(client), everything=True, build_seconds=0)
 
 
-def _filled(value: Any, ids: Mapping[str, str]) -> Any:
-    """With the ids of variables in their places, and query nodes for texts of SQL."""
-    if isinstance(value, str):
-        return next((value.replace(mark, real) for mark, real in ids.items() if mark in value), value)
-    if isinstance(value, Mapping):
-        full = {_filled(key, ids): _filled(item, ids) for key, item in value.items() if key != "sql"}
-        return full | ({"query": {"kind": "HogQLQuery", "query": value["sql"]}} if "sql" in value else {})
-    return [_filled(item, ids) for item in value] if isinstance(value, list) else value
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.id)
+def test_fact(fact: Fact, trial: Trial, real_trial: tuple[Trial, Report] | None) -> None:
+    result = trial.try_fact(fact)
+    if real_trial is not None:
+        real_trial[1].results.append(result)
+        if result.verdict is Verdict.NOT_TRIED:
+            pytest.skip(str(result.reason))
+    assert (result.verdict, result.differences, result.reason) == (Verdict.HOLDS, (), None), result.received
 
 
-def _compare(got: Any, wanted: Any, where: str) -> None:
-    """Mappings may have more keys; lists are of one length."""
-    if isinstance(wanted, str) and wanted.startswith("~"):
-        assert isinstance(got, str), (where, got)
-        assert re.search(wanted[1:], got), (where, got)
-    elif isinstance(wanted, Mapping):
-        assert isinstance(got, Mapping), (where, got)
-        for key, item in wanted.items():
-            assert key in got, (where, key)
-            _compare(got[key], item, f"{where}.{key}")
-    elif isinstance(wanted, list):
-        assert len(got) == len(wanted), (where, got)
-        for index, item in enumerate(wanted):
-            _compare(got[index], item, f"{where}.{index}")
-    else:
-        assert got == wanted, where
-
-
-def _has(value: Any, path: list[str]) -> bool:
-    return not path or (isinstance(value, Mapping) and path[0] in value and _has(value[path[0]], path[1:]))
+def test_every_fact_belongs_to_a_heading_of_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "server.md").read_text(encoding="utf-8")
+    headings = {line[3:].lower().replace(" ", "-") for line in page.splitlines() if line.startswith("## ")}
+    assert {fact.about for fact in FACTS} <= headings

@@ -1,0 +1,140 @@
+"""A run over all facts, and its dated report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+from endpoints_gitops import __version__
+from endpoints_gitops.api.errors import ApiError
+from endpoints_gitops.conformance.trial import KeyRefused, Result, Trial, Verdict
+from endpoints_gitops.errors import EndpointsError
+from endpoints_gitops.model.fact import Fact
+from endpoints_gitops.model.json import Json, JsonObject
+
+SCHEMA_VERSION: Final = 1
+_FAILURES_IN_A_ROW: Final = 3
+_PERSONAL: Final = frozenset(
+    {"first_name", "last_name", "email", "distinct_id", "uuid", "hedgehog_config", "created_by_email"}
+)
+
+
+class Listener(Protocol):
+    """Who is told how a run goes."""
+
+    def tried(self, result: Result) -> None:
+        """A fact was tried, or could not be."""
+
+    def removing(self) -> None:
+        """What the run made is removed now."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """`error` ended the run early; `left` is what could not be removed."""
+
+    host: str
+    project_id: int
+    date: datetime = field(default_factory=lambda: datetime.now(UTC))
+    results: list[Result] = field(default_factory=list)
+    requests: int = 0
+    error: EndpointsError | None = None
+    is_interrupted: bool = False
+    left: tuple[str, ...] = ()
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(result.verdict is verdict for result in self.results)
+
+    def counts_by_heading(self) -> Mapping[str, Mapping[Verdict, int]]:
+        """How many facts of each heading of docs/server.md hold, differ, or were not tried."""
+        counts: dict[str, Counter[Verdict]] = {}
+        for result in self.results:
+            counts.setdefault(result.fact.about, Counter())[result.verdict] += 1
+        return counts
+
+    def to_json(self) -> JsonObject:
+        """Without the key, and without names and addresses of people."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "date": self.date.isoformat(timespec="seconds"),
+            "release": __version__,
+            "host": self.host,
+            "requests": self.requests,
+            "is_interrupted": self.is_interrupted,
+            "error": None if self.error is None else str(self.error),
+            "left": list(self.left),
+            "summary": {verdict.value: self.count(verdict) for verdict in Verdict},
+            "facts": list(self.facts_as_json()),
+        }
+
+    def facts_as_json(self) -> tuple[JsonObject, ...]:
+        return tuple(_as_json(result) for result in self.results)
+
+
+def try_facts(trial: Trial, facts: Sequence[Fact], *, listener: Listener) -> Report:
+    """Try them in order, and remove everything at the end, whatever happens.
+
+    An interruption, a key that may not do it, and three facts in a row for which the server could not be asked end the
+    run; the facts that are left are then not tried. A second interruption ends the removal.
+    """
+    report = Report(host=trial.server.host, project_id=trial.server.project_id)
+    try:
+        _try_each(trial, facts, report, listener)
+    except KeyboardInterrupt:
+        report.is_interrupted = True
+    except KeyRefused as refused:
+        report.error = refused.cause
+    except ApiError as error:
+        report.error = error
+    try:
+        listener.removing()
+        report.left = trial.remove_all()
+    except KeyboardInterrupt:
+        report.is_interrupted = True
+        report.left = trial.known()
+    ended = "interrupted" if report.is_interrupted else "the run ended before it"
+    tried = len(report.results)
+    report.results += [Result(fact=fact, verdict=Verdict.NOT_TRIED, reason=ended) for fact in facts[tried:]]
+    report.requests = trial.server.requests
+    return report
+
+
+def _try_each(trial: Trial, facts: Sequence[Fact], report: Report, listener: Listener) -> None:
+    failures = 0
+    for fact in facts:
+        try:
+            result, failures = trial.try_fact(fact), 0
+        except ApiError as error:
+            failures += 1
+            if failures == _FAILURES_IN_A_ROW:
+                raise
+            result = Result(fact=fact, verdict=Verdict.NOT_TRIED, reason=error.message)
+            trial.remove_all()  # what an answer that was lost has made would be in the way of the next fact
+        report.results.append(result)
+        listener.tried(result)
+
+
+def _as_json(result: Result) -> JsonObject:
+    value: dict[str, Json] = {"fact": result.fact.id, "about": result.fact.about, "verdict": result.verdict.value}
+    if result.verdict is Verdict.DIFFERS:
+        value |= {
+            "differences": list(result.differences),
+            "request": result.request,
+            "expected": result.expected,
+            "received": without_people(result.received),
+        }
+    if result.reason is not None:
+        value["reason"] = result.reason
+    return value
+
+
+def without_people(value: Json) -> Json:
+    """With a placeholder for every name and address of a person."""
+    if isinstance(value, Mapping):
+        return {key: "(removed)" if key in _PERSONAL else without_people(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [without_people(item) for item in value]
+    return value

@@ -1,0 +1,256 @@
+"""Trying facts on a server: each makes what it needs, asks, compares, and removes what it made."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from endpoints_gitops.api.connection import escaped
+from endpoints_gitops.api.errors import ApiError
+from endpoints_gitops.conformance.comparison import differences
+from endpoints_gitops.conformance.server import Reply, Server
+from endpoints_gitops.errors import EndpointsError, ExitCode
+from endpoints_gitops.model.fact import MARK, WAIT, Fact, Step
+from endpoints_gitops.model.json import Json
+
+_ANY_TOKEN: Final = re.compile(r"conformance_[0-9a-f]{4}_")
+_LIST: Final = "endpoints/?limit=10000"
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 20.0
+
+
+class Verdict(StrEnum):
+    HOLDS = "holds"
+    DIFFERS = "differs"
+    NOT_TRIED = "not tried"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of one fact: `reason` says why it was not tried, `expected` and `received` what differs."""
+
+    fact: Fact
+    verdict: Verdict
+    reason: str | None = None
+    differences: tuple[str, ...] = ()
+    request: Mapping[str, Json] = field(default_factory=dict)
+    expected: Mapping[str, Json] = field(default_factory=dict)
+    received: Mapping[str, Json] = field(default_factory=dict)
+
+
+class CannotPrepare(Exception):
+    """A fact could not be tried; the text says why."""
+
+
+class KeyRefused(Exception):
+    """The key may not do what facts need."""
+
+    def __init__(self, cause: EndpointsError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+@dataclass(slots=True, kw_only=True)
+class Trial:
+    """One run. `token` is in the name of everything that it makes, and it deletes nothing without it.
+
+    `everything` also tries what only the local server does, and what not every project has. `build_seconds` is how long
+    it waits for a table.
+    """
+
+    server: Server
+    token: str = field(default_factory=lambda: f"conformance_{secrets.token_hex(2)}_")
+    everything: bool = False
+    build_seconds: float = 300.0
+    sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = time.monotonic
+    _ids: dict[str, Json] = field(default_factory=dict, init=False)
+    _endpoints: dict[str, Json] = field(default_factory=dict, init=False)
+    _variables: dict[str, tuple[str, Json]] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self._ids["<project>"] = str(self.server.project_id)
+
+    def try_fact(self, fact: Fact) -> Result:
+        """Try one. Raises KeyRefused, and ApiError where the server could not be asked."""
+        if fact.needs is not None and not self.everything:
+            return Result(fact=fact, verdict=Verdict.NOT_TRIED, reason=f"needs {fact.needs}")
+        try:
+            for step in fact.given:
+                self._prepare(step, fact)
+            when = self._filled(fact.when)
+            reply = self._ask(when)
+        except CannotPrepare as why:
+            return Result(fact=fact, verdict=Verdict.NOT_TRIED, reason=str(why))
+        finally:
+            if not fact.shares_endpoints:
+                self._remove_endpoints()
+        return self._result(fact, when, reply)
+
+    def leftovers(self) -> tuple[str, ...]:
+        """The endpoints and shared variables that any run named. Raises ApiError and CannotPrepare."""
+        return tuple(name for _, name in self._named(_ANY_TOKEN))
+
+    def remove_leftovers(self) -> tuple[str, ...]:
+        """Delete what any run left behind; returns what could not be deleted. Raises ApiError and CannotPrepare."""
+        return self._remove(_ANY_TOKEN)
+
+    def remove_all(self) -> tuple[str, ...]:
+        """Delete everything that this run made; returns what could not be deleted, or may be there."""
+        try:
+            left = self._remove(re.compile(re.escape(self.token)))
+        except (ApiError, CannotPrepare):
+            return self.known()
+        self._endpoints.clear()
+        self._variables.clear()
+        return left
+
+    def _remove(self, token: re.Pattern[str]) -> tuple[str, ...]:
+        named = list(self._named(token))
+        for path, _ in named:
+            self.server.ask("DELETE", path)
+        return tuple(name for _, name in self._named(token)) if named else ()
+
+    def known(self) -> tuple[str, ...]:
+        """What this run knows that it made and did not delete; more may be there where an answer was lost."""
+        return (*self._endpoints, *self._variables)
+
+    def _named(self, token: re.Pattern[str]) -> Iterator[tuple[str, str]]:
+        """The paths and names of the endpoints and shared variables that have a token in their name."""
+        for endpoint in _results(self.server.ask("GET", _LIST)):
+            if token.search(str(endpoint.get("name"))):
+                yield f"endpoints/{escaped(endpoint['name'])}/", endpoint["name"]
+        page: int | None = 1
+        while page is not None:
+            reply = self.server.ask("GET", f"insight_variables/?page={page}")
+            for variable in _results(reply):
+                if token.search(str(variable.get("code_name"))):
+                    yield f"insight_variables/{escaped(str(variable['id']))}/", variable["code_name"]
+            page = page + 1 if isinstance(reply.body, Mapping) and reply.body.get("next") else None
+
+    def _prepare(self, step: Step, fact: Fact) -> None:
+        step = self._filled(step)
+        if step.method == WAIT:
+            self._wait_for_table(step.path)
+        elif step.path == "insight_variables/":
+            self._make_variable(step)
+        elif not (fact.shares_endpoints and step.path == "endpoints/" and _name(step.body) in self._endpoints):
+            self._check(step, self._ask(step))
+
+    def _make_variable(self, step: Step) -> None:
+        """A shared variable stays for the facts that follow, until one needs another of its name."""
+        name = _name(step.body)
+        id_, body = self._variables.get(name, ("", None))
+        if not id_ or body != step.body:
+            if id_:
+                self.server.ask("DELETE", f"insight_variables/{id_}/")
+                del self._variables[name]
+            reply = self.server.ask(step.method, step.path, step.body)
+            self._check(step, reply)
+            assert isinstance(reply.body, Mapping)
+            id_ = str(reply.body["id"])
+            self._variables[name] = id_, step.body
+        self._ids[f"<{name.removeprefix(self.token)}>"] = id_
+
+    def _check(self, step: Step, reply: Reply) -> None:
+        """Raises CannotPrepare unless the answer is as the step says, and KeyRefused where the key may not do it."""
+        expected = reply.refusal is None if step.status is None else reply.status == step.status
+        if expected:
+            return
+        if reply.refusal is not None and reply.refusal.exit_code is ExitCode.CREDENTIALS:
+            raise KeyRefused(reply.refusal)
+        raise CannotPrepare(f"{step.method} {step.path} before it was answered {reply.status}: {reply.body}")
+
+    def _wait_for_table(self, path: str) -> None:
+        end, pause = self.now() + self.build_seconds, _FIRST_PAUSE
+        while True:
+            reply = self.server.ask("GET", path)
+            self._check(Step(method="GET", path=path), reply)
+            if isinstance(reply.body, Mapping) and reply.body.get("ready") is True:
+                return
+            if self.now() + pause > end:
+                raise CannotPrepare(f"the table was not built in {self.build_seconds:.0f} s")
+            self.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _ask(self, step: Step) -> Reply:
+        """Ask, and remember what it made."""
+        reply = self.server.ask(step.method, step.path, step.body)
+        if (step.method, step.path) == ("POST", "endpoints/") and reply.refusal is None:
+            answer = reply.body if isinstance(reply.body, Mapping) else {}
+            self._endpoints[str(answer.get("name", _name(step.body)))] = step.body
+            author = answer.get("created_by")
+            if isinstance(author, Mapping):
+                self._ids["<me>"] = author.get("id")
+        return reply
+
+    def _remove_endpoints(self) -> None:
+        """Delete what the last fact made; one that is not there any more is as good."""
+        for name in [name for name in self._endpoints if self.token in name]:
+            reply = self.server.ask("DELETE", f"endpoints/{escaped(name)}/")
+            if reply.refusal is None or reply.status == 404:
+                del self._endpoints[name]
+
+    def _result(self, fact: Fact, when: Step, reply: Reply) -> Result:
+        if fact.only_ours:
+            reply = Reply(reply.status, _only(self.token, reply.body), reply.refusal)
+        expected = Fact(
+            id=fact.id, about=fact.about, given=(), when=when, status=fact.status, then=self._fill(fact.then),
+            absent=tuple(self._fill(path) for path in fact.absent), first_key=fact.first_key,
+        )  # fmt: skip
+        found = tuple(differences(expected, reply))
+        return Result(
+            fact=fact,
+            verdict=Verdict.DIFFERS if found else Verdict.HOLDS,
+            differences=found,
+            request={"method": when.method, "path": when.path, "body": when.body},
+            expected={"status": fact.status, "answer": expected.then, "absent": list(expected.absent)},
+            received={"status": reply.status, "answer": reply.body},
+        )
+
+    def _filled(self, step: Step) -> Step:
+        return Step(method=step.method, path=self._fill(step.path), body=self._fill(step.body), status=step.status)
+
+    def _fill(self, value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
+        """With the token and the ids of this run in their places, and query nodes for texts of SQL."""
+        if isinstance(value, str):
+            return self._fill_text(value.replace(MARK, self.token))
+        if isinstance(value, Mapping):
+            full = {self._fill(key): self._fill(item) for key, item in value.items() if key != "sql"}
+            query = {"kind": "HogQLQuery", "query": self._fill(value["sql"])} if "sql" in value else None
+            return full | ({"query": query} if query else {})
+        return [self._fill(item) for item in value] if isinstance(value, list) else value
+
+    def _fill_text(self, text: str) -> Json:
+        if text in self._ids:
+            return self._ids[text]
+        for mark, value in self._ids.items():
+            text = text.replace(mark, str(value))
+        return text
+
+
+def _results(reply: Reply) -> Sequence[Mapping[str, Any]]:
+    """The items of a list. Raises CannotPrepare where it is not answered."""
+    items = reply.body.get("results") if isinstance(reply.body, Mapping) else None
+    if reply.refusal is not None or not isinstance(items, list):
+        raise CannotPrepare(f"the list was answered {reply.status}")
+    return items
+
+
+def _only(token: str, body: Json) -> Json:
+    """A list with only what this run made."""
+    if not isinstance(body, Mapping) or not isinstance(body.get("results"), list):
+        return body
+    items = body["results"]
+    assert isinstance(items, list)
+    ours = [item for item in items if isinstance(item, Mapping) and token in str(item.get("name"))]
+    return {**body, "results": ours, "count": len(ours)}
+
+
+def _name(body: Json) -> str:
+    return str(body.get("name", "")) if isinstance(body, Mapping) else ""
