@@ -43,7 +43,6 @@ _FOR_CLIENTS: Final = (
     "endpoints_gitops.workspace.state",
     "filelock",
     "httpx",
-    "pyrate_limiter.buckets.sqlite_bucket",
     "pytest_endpoints_gitops.live",
     "pytest_endpoints_gitops.serving",
 )

@@ -15,7 +15,7 @@ import pytest
 import endpoints_gitops as library
 
 APP = Path(__file__).with_name("typed_app.py")
-HEAVY = ("pydantic", "httpx", "hogql_parser_rs", "ruamel", "pyrate_limiter", "deepdiff", "rich", "logging", "json")
+HEAVY = ("pydantic", "httpx", "hogql_parser_rs", "ruamel", "deepdiff", "rich", "logging", "json")
 TOOLS = Path(sysconfig.get_path("scripts"))
 
 

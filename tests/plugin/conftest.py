@@ -36,7 +36,6 @@ for third in (
     "anyio._backends._asyncio",
     "filelock",
     "httpcore",
-    "pyrate_limiter.buckets.sqlite_bucket",
     "ruamel.yaml",
 ):
     import_module(third)
