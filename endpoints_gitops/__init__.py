@@ -52,9 +52,10 @@ if TYPE_CHECKING:
         VersionInactive,
         VersionNotFound,
     )
+    from endpoints_gitops.consumer.async_endpoints import AsyncEndpoints
     from endpoints_gitops.consumer.cache import Cache
     from endpoints_gitops.consumer.checking import check_answer, check_variables
-    from endpoints_gitops.consumer.endpoints import AsyncEndpoints, Endpoints
+    from endpoints_gitops.consumer.endpoints import Endpoints
     from endpoints_gitops.consumer.errors import (
         ColumnMistake,
         ColumnsBroken,
@@ -89,7 +90,8 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.pin import Pin
 
 _ROOMS = {
-    "endpoints_gitops.consumer.endpoints": "Endpoints AsyncEndpoints",
+    "endpoints_gitops.consumer.endpoints": "Endpoints",
+    "endpoints_gitops.consumer.async_endpoints": "AsyncEndpoints",
     "endpoints_gitops.consumer.rows": "Row Rows",
     "endpoints_gitops.consumer.cache": "Cache",
     "endpoints_gitops.consumer.checking": "check_variables check_answer",

@@ -37,20 +37,33 @@ class Unexpected(Exception):
 
 
 def read[T](line: Line, request: Request, answer: Answer, reader: Callable[[Mapping[str, Any]], T]) -> T:
-    """What `reader` makes of the object in the answer. It raises Unexpected, or pydantic's ValidationError."""
+    """What `reader` makes of the object in the answer; it raises Unexpected, or pydantic's ValidationError.
+
+    Raises BadAnswer for an answer that is not what was expected, LostAnswer where it answers a write.
+    """
     from pydantic import ValidationError
 
     try:
-        return reader(_object(answer))
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        raise _unexpected(line, request, answer, "that is no JSON") from None
+    if not isinstance(body, dict):
+        raise _unexpected(line, request, answer, f"that is JSON, but {_A.get(type(body), 'something else')}")
+    try:
+        return reader(body)
     except Unexpected as error:
-        wrong = str(error)
+        reason = str(error)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        wrong = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
-    told = f"expected {request.expects}, got {excerpt(answer, line.mask)} ({one_line(line.mask(wrong))})"
+        reason = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+    raise _unexpected(line, request, answer, reason)
+
+
+def _unexpected(line: Line, request: Request, answer: Answer, reason: str) -> errors.ApiError:
+    message = f"expected {request.expects}, got {excerpt(answer, line.mask)} ({one_line(line.mask(reason))})"
     if request.repeatable:
-        raise errors.BadAnswer(told, request=request_line(request), status=answer.status)
-    raise lost(request, told)
+        return errors.BadAnswer(message, request=request_line(request), status=answer.status)
+    return lost(request, message)
 
 
 def run_answer(body: Mapping[str, Any]) -> RunAnswer:
@@ -58,11 +71,13 @@ def run_answer(body: Mapping[str, Any]) -> RunAnswer:
     results = body.get("results")
     if not isinstance(results, list | dict):
         raise Unexpected("there are no results in it")
-    columns = _columns(body.get("columns"))
-    version = body.get("endpoint_version")
+    columns, types, version = body.get("columns"), body.get("types"), body.get("endpoint_version")
+    if not isinstance(columns, list | None):
+        raise Unexpected("columns is no list")
+    names = None if columns is None else tuple(map(str, columns))
     return RunAnswer(
-        columns=columns,
-        types=_types(body.get("types"), columns or ()),
+        columns=names,
+        types=_types(types, names or ()) if isinstance(types, list) else (),
         results=results if isinstance(results, list) else [results],
         has_more=body.get("hasMore") is True,
         version=version if isinstance(version, int) else None,
@@ -72,35 +87,15 @@ def run_answer(body: Mapping[str, Any]) -> RunAnswer:
     )
 
 
-def _object(answer: Answer) -> Mapping[str, Any]:
-    try:
-        body = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        raise Unexpected("that is no JSON") from None
-    if not isinstance(body, dict):
-        raise Unexpected(f"that is JSON, but {_A.get(type(body), 'something else')}")
-    return body
-
-
 _A: Final = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "a flag", type(None): "null"}
 
 
-def _columns(sent: object) -> tuple[str, ...] | None:
-    if sent is None:
-        return None
-    if not isinstance(sent, list):
-        raise Unexpected("columns is no list")
-    return tuple(str(name) for name in sent)
-
-
-def _types(sent: object, columns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    if not isinstance(sent, list):
-        return ()
+def _types(sent: list[object], columns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Pairs of column and type; bare types are those of the columns in order."""
     names = [*columns, *[""] * len(sent)]
-    return tuple(_pair(each, name) for each, name in zip(sent, names, strict=False))
-
-
-def _pair(sent: object, column: str) -> tuple[str, str]:
-    if isinstance(sent, list) and len(sent) == 2:
-        return str(sent[0]), str(sent[1])
-    return column, str(sent)
+    return tuple(
+        [
+            (str(item[0]), str(item[1])) if isinstance(item, list) and len(item) == 2 else (name, str(item))
+            for item, name in zip(sent, names, strict=False)
+        ]
+    )

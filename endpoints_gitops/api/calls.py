@@ -81,7 +81,7 @@ class Calls:
         repeated: the name is free at once, for anybody.
         """
         request = self._about(name, method="DELETE", repeatable=False)
-        answer = yield from exchange(self.line, request, self.line.deadline())
+        answer = yield from exchange(self.line, request)
         if answer.status != 204:
             raise lost(request, f"the answer is {answer.status}, where the server says 204")
 
@@ -128,18 +128,25 @@ class Calls:
 
         `draws_materialized`: a fresh table will answer, so the larger budget pays.
         """
-        body = _said(variables=variables or None, limit=limit, offset=offset, refresh=refresh, debug=debug)
+        settings = {
+            "variables": variables or None,
+            "limit": limit,
+            "offset": offset,
+            "refresh": refresh,
+            "debug": debug,
+        }
         request = Request(
             method="POST",
-            path=self._path("endpoints", name, "run"),
-            query=_said(version=version),
-            body=body,
+            path=self.line.connection.project_path("endpoints", name, "run"),
+            query={} if version is None else {"version": version},
+            body={key: value for key, value in settings.items() if value is not None},
             names=name,
             draws_materialized=draws_materialized,
             with_project_secret=True,
             expects="the results of a run",
         )
-        return self._ask(request, run_answer)
+        answer = yield from exchange(self.line, request)
+        return read(self.line, request, answer, run_answer)
 
     def query(self, node: JsonObject) -> Flow[JsonObject]:
         """Run a query that is no endpoint (scope `query:read`)."""
@@ -151,7 +158,7 @@ class Calls:
         """The OpenAPI document of one version."""
         path = f"{self._path('endpoints', name)}openapi.json"
         request = Request(
-            method="GET", path=path, query=_said(version=version), names=name, expects="an OpenAPI document"
+            method="GET", path=path, query=_without_none(version=version), names=name, expects="an OpenAPI document"
         )
         return self._ask(request, _as_it_is)
 
@@ -167,7 +174,9 @@ class Calls:
         instance_id: str | None = None,
     ) -> Flow[tuple[JsonObject, ...]]:
         """Entries of the execution log, newest first; `limit` is at most 500."""
-        query = _said(limit=limit, after=after, before=before, level=level, search=search, instance_id=instance_id)
+        query = _without_none(
+            limit=limit, after=after, before=before, level=level, search=search, instance_id=instance_id
+        )
         path = self._path("endpoints", name, "logs")
         request = Request(method="GET", path=path, query=query, names=name, expects="a page of log entries")
         return self._ask(request, partial(_objects, key="results"))
@@ -225,7 +234,7 @@ class Calls:
         return Request(
             method=method,
             path=self._path("endpoints", name, *further),
-            query=_said(version=version),
+            query=_without_none(version=version),
             body=body,
             repeatable=repeatable,
             names=name,
@@ -233,12 +242,12 @@ class Calls:
         )
 
     def _ask[T](self, request: Request, reader: Reader[T]) -> Flow[T]:
-        answer = yield from exchange(self.line, request, self.line.deadline())
+        answer = yield from exchange(self.line, request)
         return read(self.line, request, answer, reader)
 
 
-def _said(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON of any shape
-    """What is not None."""
+def _without_none(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON of any shape
+    """The values that are not None."""
     return {key: value for key, value in values.items() if value is not None}
 
 

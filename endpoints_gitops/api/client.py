@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Self
+from typing import TYPE_CHECKING, Any, Concatenate, Final, Self
 
 from endpoints_gitops.api.calls import Calls
 from endpoints_gitops.api.connection import Connection
@@ -66,12 +66,14 @@ def _line(
     )
 
 
-def _outcome(outcome: Any) -> Answer | NotSent | NoAnswer:  # noqa: ANN401 - an app's own transport gives anything
-    if isinstance(outcome, Answer | NotSent | NoAnswer):
-        return outcome
+_OUTCOMES: Final = (Answer, NotSent, NoAnswer)
+
+
+def _wrong_outcome(outcome: object) -> UsageError:
+    """The error of an app's own transport that returns something else."""
     message = f"the transport's `send` gave a {type(outcome).__name__}; it gives an Answer, a NotSent or a NoAnswer"
     fix = "pass a transport of httpx instead, such as httpx.MockTransport"
-    raise UsageError(message, fix=fix, code="usage.transport")
+    return UsageError(message, fix=fix, code="usage.transport")
 
 
 class Client:
@@ -119,7 +121,9 @@ class Client:
                 elif isinstance(step, Join):
                     happened = step.future.result()
                 else:
-                    happened = _outcome(self._transport.send(step))
+                    happened = self._transport.send(step)
+                    if not isinstance(happened, _OUTCOMES):
+                        raise _wrong_outcome(happened)
         except StopIteration as returned:
             result: T = returned.value
             return result
@@ -215,7 +219,9 @@ class AsyncClient:
                 elif isinstance(step, Join):
                     happened = await _joined(step.future)
                 else:
-                    happened = _outcome(await self._transport.send(step))
+                    happened = await self._transport.send(step)
+                    if not isinstance(happened, _OUTCOMES):
+                        raise _wrong_outcome(happened)
         except StopIteration as returned:
             result: T = returned.value
             return result

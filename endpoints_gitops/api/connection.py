@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -78,9 +77,6 @@ class Connection:
         """The path of something in the project, a slash at its end; the names are escaped."""
         return "/".join(["/api/projects", str(self.project_id), *map(escaped, names), ""])
 
-    def url(self, path: str, query: Mapping[str, str | int]) -> str:
-        return f"{self.host}{path}{question(query)}"
-
 
 @lru_cache(maxsize=1024)
 def escaped(name: str) -> str:
@@ -92,10 +88,7 @@ def escaped(name: str) -> str:
     return quote(name, safe="", errors="surrogatepass")
 
 
-def question(query: Mapping[str, str | int]) -> str:
-    return _question(tuple(query.items())) if query else ""
-
-
 @lru_cache(maxsize=1024)
-def _question(query: tuple[tuple[str, str | int], ...]) -> str:
-    return f"?{urlencode(query)}"
+def query_string(query: tuple[tuple[str, str | int], ...]) -> str:
+    """The query of an address, with its question mark; empty without parameters."""
+    return f"?{urlencode(query)}" if query else ""

@@ -16,11 +16,11 @@ from threading import Event
 from typing import Final
 
 from endpoints_gitops.api import errors
-from endpoints_gitops.api.connection import Connection, question
+from endpoints_gitops.api.connection import Connection, query_string
 from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.api.rate_limiter import LONGEST_WAIT, RateLimiter
 from endpoints_gitops.api.refusals import error_of
-from endpoints_gitops.api.wire import Answer, Flow, NoAnswer, NotSent, Request, Send, Sleep, Work
+from endpoints_gitops.api.wire import Answer, Flow, Happened, NoAnswer, NotSent, Request, Send, Sleep, Work
 from endpoints_gitops.errors import CredentialsError
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.secret import KeyKind
@@ -52,10 +52,11 @@ class Pace:
 class Deadline:
     """When a call is given up. Waits count by themselves too: some tests stop the clock."""
 
-    def __init__(self, now: Callable[[], float], seconds: float) -> None:
-        self._now = now
-        self._began = now()
-        self._seconds = seconds
+    def __init__(self, line: Line, seconds: float | None = None) -> None:
+        """`seconds` from now; by default those that a call of this connection may take."""
+        self._now = line.pace.now
+        self._began = self._now()
+        self._seconds = line.connection.max_wait if seconds is None else seconds
         self._waited = 0.0
 
     @property
@@ -109,21 +110,23 @@ class Line:
     def mask(self, text: str) -> str:
         return self.connection.key.masked_in(text)
 
-    def deadline(self) -> Deadline:
-        """When a call that begins now is given up."""
-        return Deadline(self.pace.now, self.connection.max_wait)
 
+def exchange(line: Line, request: Request, deadline: Deadline | None = None) -> Flow[Answer]:
+    """Ask until there is an answer, 2xx, or it is given up; without a `deadline` it is that of a call that begins now.
 
-def exchange(line: Line, request: Request, deadline: Deadline) -> Flow[Answer]:
-    """Ask until there is an answer, 2xx, or it is given up. Raises the ApiError that it ended in, and CredentialsError,
-    before anything is sent, where a key of this kind cannot do this.
+    Raises the ApiError that it ended in, and CredentialsError, before anything is sent, where a key of this kind cannot
+    do this.
     """
-    _check_kind_of_key(line, request)
+    deadline = deadline or Deadline(line)
+    if not request.with_project_secret:
+        _check_kind_of_key(line, request)
     started, attempt = line.pace.now(), 0
     while True:
         attempt += 1
         yield from _wait_for_rate_limit(line, request, deadline)
-        ended = yield from _attempt(line, request, deadline, attempt)
+        happened = yield from _send(line, request, deadline, attempt)
+        is_success = isinstance(happened, Answer) and 200 <= happened.status < 300
+        ended: Answer | ApiError = happened if is_success else _error(line, request, happened)
         if not request.repeatable and isinstance(ended, Answer | errors.LostAnswer):
             line.written.set()
         if isinstance(ended, Answer):
@@ -142,14 +145,12 @@ def exchange_for_any_answer(line: Line, request: Request) -> Flow[tuple[Answer, 
     as the server's longest window; an unreachable server is asked until the connection's time is up. Raises the
     ApiError for what did not lead to an answer.
     """
-    patience, deadline, attempt = Deadline(line.pace.now, LONGEST_WAIT), None, 0
+    patience, deadline, attempt = Deadline(line, LONGEST_WAIT), None, 0
     while True:
         attempt += 1
         yield from _wait_for_rate_limit(line, request, patience)
-        deadline = deadline or line.deadline()
-        began = line.pace.now()
-        happened = yield _send(line, request, max(0.05, deadline.left_at(began)))
-        _trace(line, request, happened, (line.pace.now() - began) * 1000, attempt)
+        deadline = deadline or Deadline(line)
+        happened = yield from _send(line, request, deadline, attempt)
         if isinstance(happened, Answer) and 200 <= happened.status < 300:
             return happened, None
         error = _error(line, request, happened)
@@ -165,7 +166,7 @@ def exchange_for_any_answer(line: Line, request: Request) -> Flow[tuple[Answer, 
 
 
 def request_line(request: Request) -> str:
-    return one_line(f"{request.method} {request.path}{question(request.query)}")
+    return one_line(f"{request.method} {request.path}{query_string(tuple(request.query.items()))}")
 
 
 def lost(request: Request, reason: str, cause: ApiError | None = None) -> ApiError:
@@ -186,7 +187,7 @@ def lost(request: Request, reason: str, cause: ApiError | None = None) -> ApiErr
 
 def _check_kind_of_key(line: Line, request: Request) -> None:
     key = line.connection.key
-    if key.kind is KeyKind.PROJECT_SECRET and not request.with_project_secret:
+    if key.kind is KeyKind.PROJECT_SECRET:
         raise CredentialsError(
             "this needs a personal API key (phx_…); a project secret key can only run endpoints",
             where=request_line(request),
@@ -196,8 +197,13 @@ def _check_kind_of_key(line: Line, request: Request) -> None:
 
 
 def _wait_for_rate_limit(line: Line, request: Request, deadline: Deadline) -> Flow[None]:
-    while line.rate_limiter is not None:
-        wait = yield from _acquire(line, line.rate_limiter, materialized=request.draws_materialized)
+    rate_limiter, materialized = line.rate_limiter, request.draws_materialized
+    while rate_limiter is not None:
+        if rate_limiter.is_remote or line.is_in_loop:
+            # another machine or process can take seconds, which no event loop waits for
+            wait = yield Work(lambda: rate_limiter.acquire(materialized=materialized))
+        else:
+            wait = rate_limiter.acquire(materialized=materialized)
         if wait <= 0:
             return
         if wait >= deadline.left:
@@ -206,35 +212,22 @@ def _wait_for_rate_limit(line: Line, request: Request, deadline: Deadline) -> Fl
         yield from _wait(line, deadline, wait + line.pace.jitter(0.0, 0.05), "this key's budget of requests is spent")
 
 
-def _acquire(line: Line, rate_limiter: RateLimiter, *, materialized: bool) -> Flow[float]:
-    """Another process can hold the file that requests are counted in, for seconds: no event loop waits for it."""
-    if not (rate_limiter.is_remote or line.is_in_loop):
-        return rate_limiter.acquire(materialized=materialized)
-    wait = yield Work(lambda: rate_limiter.acquire(materialized=materialized))
-    assert isinstance(wait, float), "what the work gives"
-    return wait
-
-
-def _attempt(line: Line, request: Request, deadline: Deadline, attempt: int) -> Flow[Answer | ApiError]:
+def _send(line: Line, request: Request, deadline: Deadline, attempt: int) -> Flow[Happened]:
+    """What became of one try."""
     began = line.pace.now()
-    happened = yield _send(line, request, max(0.05, deadline.left_at(began)))
-    milliseconds = (line.pace.now() - began) * 1000
-    _trace(line, request, happened, milliseconds, attempt)
-    if isinstance(happened, Answer) and 200 <= happened.status < 300:
-        return happened
-    return _error(line, request, happened)
-
-
-def _send(line: Line, request: Request, remaining: float) -> Send:
-    most = (line.pace.read or line.connection.read_timeout) if request.repeatable else _LONGEST_READ
-    return Send(
+    remaining = max(0.05, deadline.left_at(began))
+    patience = (line.pace.read or line.connection.read_timeout) if request.repeatable else _LONGEST_READ
+    happened = yield Send(
         method=request.method,
-        url=line.connection.url(request.path, request.query),
+        url=f"{line.connection.host}{request.path}{query_string(tuple(request.query.items()))}",
         body=request.body,
         connect_seconds=min(remaining, line.pace.connect),
-        read_seconds=min(remaining, most),
-        total_seconds=min(remaining, most),
+        read_seconds=min(remaining, patience),
+        total_seconds=min(remaining, patience),
     )
+    if line.trace is not nobody:
+        _trace(line, request, happened, (line.pace.now() - began) * 1000, attempt)
+    return happened
 
 
 def _error(line: Line, request: Request, happened: object) -> ApiError:
@@ -322,8 +315,6 @@ def _wait(line: Line, deadline: Deadline, seconds: float, why: str) -> Flow[None
 
 
 def _trace(line: Line, request: Request, happened: object, milliseconds: float, attempt: int) -> None:
-    if line.trace is nobody:
-        return
     ended = "no answer"
     if isinstance(happened, Answer):
         ended = str(happened.status)

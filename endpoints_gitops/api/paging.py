@@ -34,7 +34,7 @@ def whole_list[T](
     No order is declared for endpoints, and one may be deleted between two pages: then an item comes twice, fewer come
     than the server counts, or the pages differ in that count. The list is then read again.
     """
-    deadline = line.deadline()
+    deadline = Deadline(line)
     for _ in range(_TRIES):
         items, counts = yield from _pages(line, request, reader, deadline)
         once = {identity(item): item for item in items}

@@ -160,12 +160,14 @@ class FileRateLimiter:
         self._notice = notice
         self._now = now
         self._lock = threading.RLock()
-        self._limits = {"direct": direct, "materialized": materialized}
-        self._owner = _owner(connection)
+        self._windows = {"direct": direct.windows, "materialized": materialized.windows}
+        owner = _owner(connection)
+        self._buckets = {kind: f"{kind}_{owner}" for kind in _KINDS}
         self._sqlite: sqlite3.Connection | None = None
         self._is_opened = False
         if not opens_later:
-            self._open()
+            with self._lock:
+                self._open()
 
     def acquire(self, *, materialized: bool) -> float:
         """Admit and log one request and return 0; or admit none and return the seconds to wait."""
@@ -175,7 +177,7 @@ class FileRateLimiter:
     def pause(self, seconds: float, *, materialized: bool) -> None:
         """Admit no request for this long, in any process of this user."""
         now = self._now()
-        row = (self._bucket(_KINDS[materialized]), now + _pause_milliseconds(seconds), now + HOUR)
+        row = (self._buckets[_KINDS[materialized]], now + _pause_milliseconds(seconds), now + HOUR)
         self._transaction(lambda sqlite: sqlite.execute(_PAUSE, row), None)
 
     def remaining(self) -> Mapping[str, Remaining]:
@@ -184,7 +186,7 @@ class FileRateLimiter:
 
     def reset(self) -> None:
         """Forget every request and pause of the key."""
-        buckets = [(self._bucket(kind),) for kind in _KINDS]
+        buckets = [(self._buckets[kind],) for kind in _KINDS]
 
         def forget(sqlite: sqlite3.Connection) -> None:
             sqlite.executemany("DELETE FROM requests WHERE bucket = ?", buckets)
@@ -201,8 +203,6 @@ class FileRateLimiter:
             self._sqlite = None
 
     def _open(self) -> None:
-        if self._is_opened:
-            return
         self._is_opened = True
         try:
             self._sqlite = _open_file(self._path)
@@ -219,7 +219,8 @@ class FileRateLimiter:
     def _transaction[T](self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
         """What `work` returns, done while no other process reads or writes; `otherwise` if the file cannot be used."""
         with self._lock:
-            self._open()
+            if not self._is_opened:
+                self._open()
             if self._sqlite is None:
                 return otherwise
             try:
@@ -236,7 +237,7 @@ class FileRateLimiter:
         self._notice(f"requests are not counted: cannot use {self._path} ({error})")
 
     def _acquire(self, sqlite: sqlite3.Connection, kind: str) -> float:
-        now, bucket = self._now(), self._bucket(kind)
+        now, bucket = self._now(), self._buckets[kind]
         paused = _paused_milliseconds(sqlite, bucket, now)
         if paused:
             return paused / 1000
@@ -254,24 +255,21 @@ class FileRateLimiter:
     def _wait(self, sqlite: sqlite3.Connection, kind: str, now: int) -> int:
         """Milliseconds until every window has room for a request."""
         wait = 0
-        for limit, window in self._limits[kind].windows:
-            row = sqlite.execute(_NTH_NEWEST, (self._bucket(kind), limit - 1)).fetchone()
+        for limit, window in self._windows[kind]:
+            row = sqlite.execute(_NTH_NEWEST, (self._buckets[kind], limit - 1)).fetchone()
             if row is not None:
                 wait = max(wait, row[0] + window + 1 - now)
         return wait
 
     def _remaining(self, sqlite: sqlite3.Connection, kind: str) -> Remaining:
-        now, bucket = self._now(), self._bucket(kind)
+        now, bucket = self._now(), self._buckets[kind]
         count = "SELECT count(*) FROM requests WHERE bucket = ? AND sent BETWEEN ? AND ?"
         minute, hour = (
             max(0, limit - sqlite.execute(count, (bucket, now - window, now + _MARGIN)).fetchone()[0])
-            for limit, window in self._limits[kind].windows
+            for limit, window in self._windows[kind]
         )
         paused = _paused_milliseconds(sqlite, bucket, now)
         return Remaining(minute=minute, hour=hour, paused_seconds=paused / 1000)
-
-    def _bucket(self, kind: str) -> str:
-        return f"{kind}_{self._owner}"
 
 
 class RedisRateLimiter:

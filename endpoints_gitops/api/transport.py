@@ -85,7 +85,6 @@ class HttpTransport:
             body.begins(response)
             for part in response.iter_bytes():
                 body.add(part)
-            body.ends()
         return body.outcome
 
     def close(self) -> None:
@@ -109,7 +108,6 @@ class AsyncHttpTransport:
                 body.begins(response)
                 async for part in response.aiter_bytes():
                     body.add(part)
-                body.ends()
         return body.outcome
 
     async def close(self) -> None:
@@ -164,6 +162,9 @@ class _Body:
     def guarded(self) -> Iterator[None]:
         try:
             yield
+            response = self._response
+            assert response is not None
+            self.outcome = Answer(status=response.status_code, headers=response.headers, body=b"".join(self._parts))
         except _NEVER_SENT as error:
             self.outcome = NotSent(_reason_of_connecting(error, self._proxy), is_final=_is_final(error))
         except httpx.TimeoutException:
@@ -191,11 +192,6 @@ class _Body:
             raise self._too_large()
         if time.monotonic() > self._until:
             raise _TooLong
-
-    def ends(self) -> None:
-        response = self._response
-        assert response is not None
-        self.outcome = Answer(status=response.status_code, headers=response.headers, body=b"".join(self._parts))
 
     def _too_large(self) -> _TooLarge:
         return _TooLarge(f"the answer has more than {self._most_bytes:,} bytes")

@@ -23,7 +23,7 @@ from endpoints_gitops.consumer.errors import (
     WrongVariableType,
     WrongVersion,
 )
-from endpoints_gitops.consumer.sending import as_json, mistake_of
+from endpoints_gitops.consumer.sending import Unsendable, as_json, mistake_of
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Pin, PinnedColumn, PinnedVariable, ReadingStyle, Use
 
@@ -42,14 +42,32 @@ def check_variables(pin: Pin, sent: Mapping[str, object]) -> dict[str, Json]:
     Raises VariablesWrong with every mistake: names that the version does not take, values of another type, and
     variables that it requires and that are not there.
     """
-    known = {one.name: one for one in pin.variables}
-    unknown = [_unknown(pin, name) for name in sent if name not in known]
-    missing = [_missing(pin, one) for one in pin.variables if _is_missing(pin, one, sent)]
-    wrong = [mistake for name, value in sent.items() if name in known and (mistake := _wrong(pin, known[name], value))]
+    variables = {variable.name: variable for variable in pin.variables}
+    is_insight = pin.query.get("kind") != HOGQL
+    values: dict[str, Json] = {}
+    unknown, wrong = [], []
+    for name, value in sent.items():
+        variable = variables.get(name)
+        if variable is None:
+            unknown.append(_unknown(pin, name))
+            continue
+        try:
+            values[name] = as_json(value)
+            message = mistake_of(variable, values[name], value, is_insight=is_insight)
+        except Unsendable as error:
+            message = f"variable {name!r}: {error}"
+        if message is not None:
+            wrong.append(VariableMistake(name=name, message=message, expected=variable.type))
+    # null counts as none where a table answers; where the query is computed it is SQL's NULL
+    missing = [
+        _missing(pin, variable)
+        for variable in pin.variables
+        if variable.required and (variable.name not in sent or (pin.materialized and sent[variable.name] is None))
+    ]
     for kind, mistakes in ((UnknownVariable, unknown), (MissingVariable, missing), (WrongVariableType, wrong)):
         if mistakes:
             raise kind(pin, (*unknown, *missing, *wrong), fix=_signature(pin))
-    return {name: as_json(value) for name, value in sent.items()}
+    return values
 
 
 def check_answer(pin: Pin, answer: RunAnswer, use: Use | None = None) -> None:
@@ -58,7 +76,11 @@ def check_answer(pin: Pin, answer: RunAnswer, use: Use | None = None) -> None:
     `use` says how the app reads: by position the order of columns counts, by name only the columns that it names (all,
     where it names none). Results of insights are checked where they are read (`insights`).
     """
-    _check_identity(pin, answer)
+    if answer.version != pin.version:
+        raise WrongVersion(pin, answer.version)
+    answered = answer.raw.get("endpoint_version_created_at")
+    if isinstance(answered, str) and _is_recreated(pin.created_at, pin.version, answered):
+        raise EndpointRecreated(pin, answered)
     if answer.columns is None:
         if pin.kind == HOGQL:
             raise ColumnsBroken(pin, [ColumnMistake(kind="gone", column="", message="the answer has no columns")], ())
@@ -86,9 +108,9 @@ def check_widths(pin: Pin, answer: RunAnswer) -> None:
 def typed_columns(columns: Sequence[str], types: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Each column with ClickHouse's type, empty where the answer does not say it; by place, since names can repeat."""
     if len(types) == len(columns):
-        return tuple((name, written) for name, (_, written) in zip(columns, types, strict=True))
+        return tuple([(name, written) for name, (_, written) in zip(columns, types, strict=True)])
     by_name = dict(types)
-    return tuple((name, by_name.get(name, "")) for name in columns)
+    return tuple([(name, by_name.get(name, "")) for name in columns])
 
 
 @lru_cache(maxsize=1024)
@@ -121,33 +143,21 @@ def _judged(columns: tuple[PinnedColumn, ...], has_variables: bool) -> tuple[Pin
     return tuple(replace(one, type="unknown") if one.type == "string" else one for one in columns)
 
 
-def _check_identity(pin: Pin, answer: RunAnswer) -> None:
-    if answer.version != pin.version:
-        raise WrongVersion(pin, answer.version)
-    said = answer.raw.get("endpoint_version_created_at")
-    if isinstance(said, str) and _is_another(pin, said):
-        raise EndpointRecreated(pin, said)
-
-
 @lru_cache(maxsize=1024)
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _is_recreated(endpoint_created_at: datetime | None, version: int, version_created_at: str) -> bool:
+    """Whether a version that was created at that time cannot be the pinned one.
 
-
-def _is_another(pin: Pin, said: str) -> bool:
-    """Whether a version made at that time cannot be the pinned one.
-
-    The lock has the time at which the endpoint was made: its first version is as old, and no other is older.
+    The lock has the time at which the endpoint was created: its first version is as old, and no other is older.
     """
-    made = _moment(said)
-    if made is None or pin.created_at is None or pin.created_at.tzinfo is None:
+    try:
+        created_at = datetime.fromisoformat(version_created_at)
+    except ValueError:
         return False
-    later = (made - pin.created_at).total_seconds()
-    return later < -_SAME_BIRTH_SECONDS or (pin.version == 1 and later > _SAME_BIRTH_SECONDS)
+    if endpoint_created_at is None or endpoint_created_at.tzinfo is None:
+        return False
+    created_at = created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC)
+    seconds = (created_at - endpoint_created_at).total_seconds()
+    return seconds < -_SAME_BIRTH_SECONDS or (version == 1 and seconds > _SAME_BIRTH_SECONDS)
 
 
 def _by_name(
@@ -205,13 +215,6 @@ def _unknown(pin: Pin, name: str) -> VariableMistake:
     return VariableMistake(name=name, message=f"it takes no variable {name!r}{guess}{option}", near=near)
 
 
-def _is_missing(pin: Pin, variable: PinnedVariable, sent: Mapping[str, object]) -> bool:
-    """Null counts as none where a table answers; where the query is computed it is SQL's NULL."""
-    if not variable.required:
-        return False
-    return variable.name not in sent or (pin.materialized and sent[variable.name] is None)
-
-
 def _missing(pin: Pin, variable: PinnedVariable) -> VariableMistake:
     why = "it has no default"
     if pin.materialized:
@@ -220,16 +223,11 @@ def _missing(pin: Pin, variable: PinnedVariable) -> VariableMistake:
     return VariableMistake(name=variable.name, message=f"variable {variable.name!r} is missing: {why}")
 
 
-def _wrong(pin: Pin, variable: PinnedVariable, value: object) -> VariableMistake | None:
-    said = mistake_of(variable, value, is_insight=pin.kind != HOGQL)
-    if said is None:
-        return None
-    return VariableMistake(name=variable.name, message=said, expected=variable.type)
-
-
 def _signature(pin: Pin) -> str:
     """What a call of it looks like."""
     if not pin.variables:
         return f"{pin.label} takes no variables"
-    said = (f"{one.name}: {one.type}{'' if one.required else ' (optional)'}" for one in pin.variables)
-    return f"{pin.label} takes {', '.join(said)}"
+    parameters = (
+        f"{variable.name}: {variable.type}{'' if variable.required else ' (optional)'}" for variable in pin.variables
+    )
+    return f"{pin.label} takes {', '.join(parameters)}"

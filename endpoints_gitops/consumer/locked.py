@@ -32,13 +32,6 @@ class Locked:
     key: Secret | None = None
     host_in_code: str | None = None
 
-    def pin(self, name: str) -> Pin:
-        """Raises PinMissing, which says what was probably meant."""
-        pin = self.pins.get(name)
-        if pin is None:
-            raise self._missing(name)
-        return pin
-
     def connection(self, max_wait: float, read_timeout: float) -> Connection:
         """Raises CredentialsError where there is no key or it may not go to the host, UsageError without a project."""
         from endpoints_gitops.api.connection import Connection
@@ -63,7 +56,8 @@ class Locked:
             fix = f"Endpoints.from_lock(…, {lacking}=…, key=…), or add {lacking} to the configuration"
             raise UsageError(f"there is a key, and no {lacking} to use it with", fix=fix, code="configuration.invalid")
 
-    def _missing(self, name: str) -> PinMissing:
+    def missing(self, name: str) -> PinMissing:
+        """The error of a name that is not among the pins; it says what was probably meant."""
         from endpoints_gitops.model.suggestions import did_you_mean
         from endpoints_gitops.workspace.files import shown
 

@@ -64,7 +64,7 @@ def _check_type(pin: Pin, key: str, variable: PinnedVariable) -> None:
     word = next((column.type for column in pin.columns or () if column.name == key), "unknown")
     if word in ("boolean", "array", "json"):
         raise _refused(pin, key, f"its values are of type {word}, which orders nothing")
-    if word in _SAMPLES and mistake_of(variable, _SAMPLES[word], is_insight=False) is not None:
+    if (sample := _SAMPLES.get(word)) and mistake_of(variable, sample, sample, is_insight=False) is not None:
         raise _refused(pin, key, f"its type is {word}, and {variable.name} takes {variable.type}")
 
 

@@ -18,7 +18,7 @@ from endpoints_gitops.api.errors import (
     VersionInactive,
     VersionNotFound,
 )
-from endpoints_gitops.api.run_pages import AnyPage, Page, may_be_cut, unstable_pages
+from endpoints_gitops.api.run_pages import UNPAGED_ROWS, AnyPage, Page, may_be_cut, unstable_pages
 from endpoints_gitops.api.wire import Flow, Join
 from endpoints_gitops.consumer.cache import Cache
 from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
@@ -29,6 +29,7 @@ from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.model.pin import Pin, Use
 
 if TYPE_CHECKING:
+    from endpoints_gitops.consumer.locked import Locked
     from endpoints_gitops.hogql.paging import QueryPaging
 
 type Strictness = Literal["strict", "warn", "off"]
@@ -60,29 +61,34 @@ class Call:
 
 
 def prepare(
-    pin: Pin,
-    variables: Mapping[str, object],
+    locked: Locked,
+    name: str,
+    variables: Mapping[str, object] | None,
+    values: Mapping[str, object],
     *,
     limit: int | None = None,
     offset: int | None = None,
     refresh: Refresh | None = None,
 ) -> Call:
-    """The call, checked. Raises VariablesWrong, and UsageError for options that this version does not have."""
-    call = Call(pin=pin, values=check_variables(pin, variables), limit=limit, offset=offset, refresh=refresh)
-    mistake = _mistake(call)
-    if mistake is not None:
-        raise UsageError(f"{pin.label}: {mistake}", code="call.option")
+    """A call of the pin of this name, checked; `variables` and `values` are the two spellings of variables.
+
+    Raises PinMissing, VariablesWrong, and UsageError for a variable that both spellings name and for options that this
+    version does not have.
+    """
+    pin = locked.pins.get(name)
+    if pin is None:
+        raise locked.missing(name)
+    if variables:
+        twice = sorted(variables.keys() & values.keys())
+        if twice:
+            raise UsageError(f"{pin.name}: variable {twice[0]!r} is given twice", code="call.option")
+        values = {**variables, **values}
+    call = Call(pin=pin, values=check_variables(pin, values), limit=limit, offset=offset, refresh=refresh)
+    if limit is not None or offset is not None or refresh is not None:
+        mistake = _mistake(call)
+        if mistake is not None:
+            raise UsageError(f"{pin.label}: {mistake}", code="call.option")
     return call
-
-
-def together(name: str, variables: Mapping[str, object] | None, more: Mapping[str, object]) -> Mapping[str, object]:
-    """The variables of both spellings. Raises UsageError for one that is given twice."""
-    if not variables:
-        return more
-    twice = sorted(variables.keys() & more.keys())
-    if twice:
-        raise UsageError(f"{name}: variable {twice[0]!r} is given twice", code="call.option")
-    return {**variables, **more}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,25 +105,27 @@ class Caller:
 
     def run(self, calls: Calls, call: Call) -> Flow[Rows]:
         """The rows of one answer. Raises ApiError, ContractBroken."""
-        cache, key = self.cache, self._key(call)
-        if cache is None or call.refresh in ("force", "direct"):
-            answer = yield from self._asked(calls, call)
+        cache = self.cache
+        if cache is None:
+            return self._rows(call, (yield from self._ask(calls, call)))
+        key = f"{self.host} {call.key}"
+        if call.refresh in ("force", "direct"):
+            answer = yield from self._ask(calls, call)
             rows = self._rows(call, answer)
-            if cache is not None:
-                cache.put(key, answer)
+            cache.put(key, answer)
             return rows
-        while (claimed := cache.claim(key)) is not None:
-            if isinstance(claimed, tuple):
-                return self._rows(call, claimed[1], age=claimed[0])
-            shared = yield Join(claimed)
+        while (claim := cache.claim(key)) is not None:
+            if isinstance(claim, tuple):
+                return self._rows(call, claim[1], age=claim[0])
+            shared = yield Join(claim)
             if shared is not None:
                 return self._rows(call, shared)
         return (yield from self._ask_for_all(calls, call, cache, key))
 
     def _ask_for_all(self, calls: Calls, call: Call, cache: Cache, key: str) -> Flow[Rows]:
-        """Ask for every caller who waits for the same. Who gives up leaves it to the next one."""
+        """Ask for every caller that waits for the same. A caller that gives up leaves it to the next one."""
         try:
-            answer = yield from self._asked(calls, call)
+            answer = yield from self._ask(calls, call)
             rows = self._rows(call, answer)
         except EndpointsError as error:
             cache.settle(key, error=error)
@@ -135,25 +143,37 @@ class Caller:
         """
         pin = call.pin
         if pin.kind != HOGQL:
-            answer = yield from self._asked(calls, call)
+            answer = yield from self._ask(calls, call)
             return rows_of(pin, answer, has_more=answer.has_more), None
         values = check_variables(pin, {**call.values, **page.values}) if page.values else call.values
         about = replace(call, values=values, limit=page.limit, offset=page.offset or None)
-        answer = yield from self._asked(calls, about)
+        answer = yield from self._ask(calls, about)
         results, following = page.read(answer)
         if isinstance(following, Page) and (why := paged_query(pin).unstable):
             self._warn_once(pin, unstable_pages(why))
         return rows_of(pin, answer, results=results, has_more=answer.has_more), following
 
-    def _asked(self, calls: Calls, call: Call) -> Flow[RunAnswer]:
-        answer = yield from _run(calls, call)
+    def _ask(self, calls: Calls, call: Call) -> Flow[RunAnswer]:
+        """An answer of the server that fits the pin. Raises ApiError, ContractBroken."""
+        pin = call.pin
+        try:
+            answer = yield from calls.run(
+                pin.name,
+                variables=call.values,
+                version=pin.version,
+                limit=call.limit,
+                offset=call.offset,
+                refresh=call.refresh,
+                draws_materialized=pin.materialized and call.refresh != "direct",
+            )
+        except ApiError as error:
+            error.fix = _fix(pin, error)
+            if isinstance(error, EndpointNotFound):
+                yield from _explain(calls, pin, error)
+            raise
         if self.contract == "off":
-            check_widths(call.pin, answer)
-        else:
-            self._check(call.pin, answer)
-        return answer
-
-    def _check(self, pin: Pin, answer: RunAnswer) -> None:
+            check_widths(pin, answer)
+            return answer
         try:
             check_answer(pin, answer, self.uses.get(pin.name))
         except ContractBroken as broken:
@@ -161,10 +181,16 @@ class Caller:
                 raise
             _warn(str(broken), ContractWarning)
             check_widths(pin, answer)
+        return answer
 
     def _rows(self, call: Call, answer: RunAnswer, *, age: float = 0.0) -> Rows:
         has_more: bool | None = answer.has_more
-        if not has_more and may_be_cut(answer, call.limit) and not paged_query(call.pin).has_limit:
+        if (
+            len(answer.results) == UNPAGED_ROWS
+            and may_be_cut(answer, call.limit)
+            and not has_more
+            and not paged_query(call.pin).has_limit
+        ):
             has_more = None
             self._warn_once(
                 call.pin,
@@ -173,34 +199,11 @@ class Caller:
             )
         return rows_of(call.pin, answer, has_more=has_more, age=age, is_shared=self.cache is not None)
 
-    def _key(self, call: Call) -> str:
-        return f"{self.host} {call.key}"
-
     def _warn_once(self, pin: Pin, message: str) -> None:
-        said = f"{pin.label}: {message}"
-        if said not in self._warned:
-            self._warned.add(said)
-            _warn(said, PagingWarning)
-
-
-def _run(calls: Calls, call: Call) -> Flow[RunAnswer]:
-    pin = call.pin
-    try:
-        answer = yield from calls.run(
-            pin.name,
-            variables=call.values,
-            version=pin.version,
-            limit=call.limit,
-            offset=call.offset,
-            refresh=call.refresh,
-            draws_materialized=pin.materialized and call.refresh != "direct",
-        )
-    except ApiError as error:
-        error.fix = _fix(pin, error)
-        if isinstance(error, EndpointNotFound):
-            yield from _explain(calls, pin, error)
-        raise
-    return answer
+        text = f"{pin.label}: {message}"
+        if text not in self._warned:
+            self._warned.add(text)
+            _warn(text, PagingWarning)
 
 
 def _fix(pin: Pin, error: ApiError) -> str | None:
@@ -211,8 +214,8 @@ def _fix(pin: Pin, error: ApiError) -> str | None:
         return f"endpoints-gitops upgrade {pin.name} moves the pin on, to a version that is active"
     if isinstance(error, OffsetRefused):
         return _WITHOUT_OFFSET
-    said = (error.fix or "").replace("run the command again", "call it again")
-    return said.replace("--max-wait SECONDS", "max_wait=SECONDS") or None
+    fix = (error.fix or "").replace("run the command again", "call it again")
+    return fix.replace("--max-wait SECONDS", "max_wait=SECONDS") or None
 
 
 def _explain(calls: Calls, pin: Pin, error: EndpointNotFound) -> Flow[None]:

@@ -150,7 +150,10 @@ class Rows(Sequence[Any]):
         self.pin = pin
         self.columns: tuple[str, ...] = answer.columns or ()
         """Names in order; empty for an insight."""
-        self.types: tuple[str, ...] = _types(pin, answer)
+        words = {column.name: column.type for column in pin.columns or ()}
+        self.types: tuple[str, ...] = tuple(
+            [written or words.get(name, "unknown") for name, written in typed_columns(self.columns, answer.types)]
+        )
         """The type of each column: ClickHouse's, or the server's word for it where the answer says none."""
         self.has_more = has_more
         """Whether the server has more rows than these; None where it did not say: 100 rows without `_limit`."""
@@ -319,12 +322,6 @@ def rows_of(
             raise ResultsBroken(pin, "there are no columns in the answer")
         found = records(pin, found)
     return Rows(pin, answer, results=found, has_more=has_more, age=age, is_shared=is_shared)
-
-
-def _types(pin: Pin, answer: RunAnswer) -> tuple[str, ...]:
-    words = {column.name: column.type for column in pin.columns or ()}
-    pairs = typed_columns(answer.columns or (), answer.types)
-    return tuple(written or words.get(name, "unknown") for name, written in pairs)
 
 
 def _columns_of(objects: list[dict[str, Any]]) -> list[tuple[str, str, list[Any]]]:

@@ -16,14 +16,14 @@ from endpoints_gitops.model.pin import PinnedVariable
 _LARGEST: Final = sys.float_info.max
 
 
-class _Unsendable(Exception):
+class Unsendable(Exception):
     """A value that JSON has no word for."""
 
 
 def as_json(value: object) -> Json:
-    """A value that `mistake_of` lets pass, as it is sent: dates in ISO's form, decimals as the number they are."""
+    """A value as JSON sends it: dates in ISO's form, decimals as the number they are. Raises Unsendable."""
     if isinstance(value, int) and not isinstance(value, bool) and not abs(value) <= _LARGEST:
-        raise _Unsendable("a whole number of more than 308 digits is no number that JSON has")
+        raise Unsendable("a whole number of more than 308 digits is no number that JSON has")
     if value is None or isinstance(value, str | bool | int):
         return value.value if isinstance(value, Enum) else value
     for kind, write in _WRITERS:
@@ -33,19 +33,15 @@ def as_json(value: object) -> Json:
     return _refuse(value)
 
 
-def mistake_of(variable: PinnedVariable, value: object, *, is_insight: bool) -> str | None:
-    """What is wrong with a value for this variable, in words; None where nothing is."""
-    try:
-        sent = as_json(value)
-    except _Unsendable as error:
-        return f"variable {variable.name!r}: {error}"
+def mistake_of(variable: PinnedVariable, sent: Json, given: object, *, is_insight: bool) -> str | None:
+    """What is wrong with a value for this variable, in words; None where nothing is. `sent` is it as JSON."""
     if sent is None or _fits(variable, sent, is_insight=is_insight):
         return None
-    shown = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:80]}…"
-    return f"variable {variable.name!r} is {_SAID.get(variable.type, variable.type)}, and was given {shown}"
+    shown = repr(given) if len(repr(given)) < 80 else f"{repr(given)[:80]}…"
+    return f"variable {variable.name!r} is {_TYPES.get(variable.type, variable.type)}, and was given {shown}"
 
 
-_SAID: Final = {
+_TYPES: Final = {
     "String": "a text (String)",
     "Number": "a number (Number)",
     "Boolean": "true or false (Boolean)",
@@ -54,15 +50,11 @@ _SAID: Final = {
 }
 
 
-def _fits(variable: PinnedVariable, value: Json, *, is_insight: bool) -> bool:
+def _fits(variable: PinnedVariable, value: Json, *, is_insight: bool, is_item: bool = False) -> bool:
     """A list stands for any of its items: where a default is one, and for what an insight is broken down by."""
-    if isinstance(value, list):
+    if isinstance(value, list) and not is_item:
         takes_lists = variable.type == "List" or isinstance(variable.default, list | tuple) or is_insight
-        return takes_lists and all(_fits_one(variable, one, is_insight=is_insight) for one in value)
-    return _fits_one(variable, value, is_insight=is_insight)
-
-
-def _fits_one(variable: PinnedVariable, value: Json, *, is_insight: bool) -> bool:
+        return takes_lists and all(_fits(variable, item, is_insight=is_insight, is_item=True) for item in value)
     if variable.type == "Number":
         return isinstance(value, int | float) and not isinstance(value, bool)
     if variable.type == "Boolean":
@@ -89,18 +81,18 @@ def _is_date(text: str) -> bool:
 
 def _number(value: float) -> Json:
     if not abs(value) <= _LARGEST:
-        raise _Unsendable(f"{value} is no number that JSON has")
+        raise Unsendable(f"{value} is no number that JSON has")
     return value
 
 
 def _exact(value: Decimal) -> Json:
     """JSON's numbers arrive as floats there, so only a decimal that is the shortest text of one is the same there."""
     if not (value.is_finite() and abs(value) <= _LARGEST):
-        raise _Unsendable(f"{value} is no number that JSON has")
+        raise Unsendable(f"{value} is no number that JSON has")
     if value == value.to_integral_value():
         return int(value)
     if Decimal(repr(float(value))) != value:
-        raise _Unsendable(f"Decimal('{value}') has more digits than a JSON number keeps")
+        raise Unsendable(f"Decimal('{value}') has more digits than a JSON number keeps")
     return float(value)
 
 
@@ -109,7 +101,7 @@ def _object(value: Mapping[object, object]) -> Json:
 
 
 def _refuse(value: object) -> Json:
-    raise _Unsendable(f"{type(value).__name__} cannot be sent as JSON")
+    raise Unsendable(f"{type(value).__name__} cannot be sent as JSON")
 
 
 _WRITERS: Final[tuple[tuple[Any, Callable[[Any], Json]], ...]] = (

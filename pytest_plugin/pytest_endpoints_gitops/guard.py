@@ -201,8 +201,13 @@ def _audit(event: str, arguments: tuple[object, ...], _events: frozenset[str] = 
     for guard in tuple(_STANDING):
         if event in _NAMES:
             guard.see(arguments[0])
-        else:
+            continue
+        try:
             guard.connecting(arguments[1])
+        except NetworkUsed:
+            if event == "socket.connect" and isinstance(arguments[0], socket.socket):
+                arguments[0].close()  # socket.create_connection closes it for an OSError alone
+            raise
 
 
 def _install_hook() -> None:

@@ -34,9 +34,11 @@ _ALWAYS: Final = (
 _FOR_CLIENTS: Final = (
     "encodings.idna",
     "endpoints_gitops.api.client",
+    "endpoints_gitops.consumer.async_endpoints",
     "endpoints_gitops.consumer.cache",
     "endpoints_gitops.consumer.endpoints",
     "endpoints_gitops.consumer.locked",
+    "endpoints_gitops.consumer.paging",
     "endpoints_gitops.consumer.pinned",
     "endpoints_gitops.model.endpoint",
     "endpoints_gitops.workspace.credentials",

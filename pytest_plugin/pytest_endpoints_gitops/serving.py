@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from endpoints_gitops.consumer.endpoints import redirected
+from endpoints_gitops.consumer.client_base import redirected
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops import outgoing

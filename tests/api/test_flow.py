@@ -35,7 +35,7 @@ class Played:
         line = Line(connection=connection, pace=pace, notice=self.notices.append, rate_limiter=rate_limiter)
         self.result = self.error = None
         try:
-            self._play(exchange(line, request, line.deadline()), answers, seconds_each)
+            self._play(exchange(line, request), answers, seconds_each)
         except errors.ApiError as error:
             self.error = error
 

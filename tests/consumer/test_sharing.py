@@ -7,6 +7,7 @@ import gc
 import os
 import sqlite3
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -129,28 +130,90 @@ def test_closing_waits_for_the_calls_that_run(make):
         assert canned.begun.wait(30)
         held = endpoints._open
         endpoints.close()
-        assert held.close.alive
+        assert held.finalize.alive
         canned.released.set()
         assert running.result(30)[0].n == 1
-    assert not held.close.alive
+    assert not held.finalize.alive
     assert endpoints.run("one")[0].n == 2, "the next call opens new connections"
     endpoints.close()
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_one_async_client_in_several_loops(make):
-    def calls() -> list[int]:
-        endpoints = make(AsyncEndpoints)
+    endpoints = make(AsyncEndpoints)
 
-        async def call() -> int:
-            return (await endpoints.run("one"))[0].n
+    async def call() -> int:
+        return (await endpoints.run("one"))[0].n
 
-        with ThreadPoolExecutor(3) as threads:
-            return [asyncio.run(call()), asyncio.run(call()), *threads.map(lambda _: asyncio.run(call()), range(3))]
+    with ThreadPoolExecutor(3) as threads:
+        calls = [asyncio.run(call()), asyncio.run(call()), *threads.map(lambda _: asyncio.run(call()), range(3))]
+    assert calls == [1] * 5
 
-    assert calls() == [1] * 5
-    gc.collect()  # connections that nobody closed before their loop ended
+
+@pytest.fixture
+def unclosed():
+    """The warnings about what was left open, by the time the test asks."""
+    gc.collect()
+    with warnings.catch_warnings(record=True, action="always") as caught:
+
+        def left_open() -> list[str]:
+            gc.collect()
+            return [str(warning.message) for warning in caught if warning.category is ResourceWarning]
+
+        yield left_open
+
+
+def test_an_event_loop_that_ends_closes_its_connections(make, unclosed):
+    endpoints = make(AsyncEndpoints)
+
+    async def several() -> list[int]:
+        return [rows[0].n for rows in await asyncio.gather(*(endpoints.run("one") for _ in range(5)))]
+
+    for _ in range(2):
+        assert asyncio.run(several()) == [1] * 5
+    assert len(endpoints._opened) == 0, "a client of a loop that ended would be kept for ever"
+    assert unclosed() == []
+
+
+def test_trio_closes_the_connections_of_its_run(make, unclosed):
+    trio = pytest.importorskip("trio")
+    endpoints = make(AsyncEndpoints)
+    assert [trio.run(endpoints.run, "one")[0].n for _ in range(2)] == [1, 1]
+    assert len(endpoints._opened) == 0
+    assert unclosed() == []
+
+
+def test_a_client_that_is_no_longer_used_closes_its_connections(make, unclosed):
+    async def play() -> None:
+        assert (await make(AsyncEndpoints).run("one"))[0].n == 1
+        gc.collect()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(play())
+    assert unclosed() == []
+
+
+def test_a_call_that_is_cancelled_leaves_nothing_open(make, unclosed):
+    endpoints = make(AsyncEndpoints)
+
+    async def play(turns: int) -> None:
+        call = asyncio.create_task(endpoints.run("one"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+
+    for turns in range(0, 40, 3):
+        asyncio.run(play(turns))
+    assert unclosed() == []
+
+
+def test_a_loop_that_is_closed_by_hand_is_forgotten(make):
+    endpoints = make(AsyncEndpoints, transport=Canned())
+    for number in (1, 2):
+        loop = asyncio.new_event_loop()
+        assert loop.run_until_complete(endpoints.run("one"))[0].n == number
+        loop.close()
+    assert len(endpoints._opened) == 1
 
 
 def test_an_async_client_waits_under_trio(make):

@@ -1,0 +1,228 @@
+"""`AsyncEndpoints`: as `Endpoints`, for event loops."""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from endpoints_gitops.consumer.client_base import INHERITED, REDIRECTIONS, Contract, OpenClient, PinnedClient, Refresh
+
+if TYPE_CHECKING:
+    from endpoints_gitops.api.client import AsyncClient
+    from endpoints_gitops.api.run_pages import AnyPage
+    from endpoints_gitops.api.transport import AnyAsyncTransport
+    from endpoints_gitops.consumer.cache import Cache
+    from endpoints_gitops.consumer.locked import Locked
+    from endpoints_gitops.consumer.pinned import Call, Caller
+    from endpoints_gitops.consumer.rows import Rows
+
+
+class AsyncEndpoints(PinnedClient):
+    """As `Endpoints`, awaited:
+
+    async with AsyncEndpoints.from_lock() as endpoints:
+        rows = await endpoints.run("monthly_active_users", lookback_days=30)
+
+    One serves any number of event loops, of asyncio and trio, one after the other or in threads: each has connections
+    of its own.
+    """
+
+    def __init__(self, locked: Locked, **settings: Any) -> None:  # noqa: ANN401 - those of PinnedClient
+        super().__init__(locked, **settings)
+        self._opened: weakref.WeakKeyDictionary[Any, _OpenInLoop] = weakref.WeakKeyDictionary()
+
+    @classmethod
+    def from_lock(
+        cls,
+        path: str | os.PathLike[str] = "endpoints.lock",
+        *,
+        environment: str | None = None,
+        contract: Contract = "strict",
+        cache: float | Cache | None = None,
+        budget_url: str | None = None,
+        max_wait: float = 60.0,
+        read_timeout: float = 60.0,
+        host: str | None = None,
+        project_id: int | None = None,
+        key: str | None = None,
+        transport: AnyAsyncTransport | None = None,
+    ) -> Self:
+        """As `Endpoints.from_lock`."""
+        from endpoints_gitops.consumer.locked import find
+
+        locked = find(path, environment=environment, host=host, project_id=project_id, key=key)
+        return cls(
+            locked,
+            contract=contract,
+            cache=cache,
+            budget_url=budget_url,
+            max_wait=max_wait,
+            read_timeout=read_timeout,
+            transport=transport,
+        )
+
+    async def run(
+        self,
+        name: str,
+        /,
+        *,
+        variables: Mapping[str, object] | None = None,
+        _limit: int | None = None,
+        _offset: int | None = None,
+        _refresh: Refresh | None = None,
+        **values: object,
+    ) -> Rows:
+        """As `Endpoints.run`."""
+        from endpoints_gitops.consumer.pinned import prepare
+
+        call = prepare(self._locked, name, variables, values, limit=_limit, offset=_offset, refresh=_refresh)
+        target = self._target() if REDIRECTIONS else self
+        async with target._using() as (client, caller):
+            return await client.drive(caller.run(client.calls, call))
+
+    def iterate(
+        self,
+        name: str,
+        /,
+        *,
+        variables: Mapping[str, object] | None = None,
+        page_size: int | None = None,
+        key: str | None = None,
+        **values: object,
+    ) -> AsyncIterator[Any]:
+        """As `Endpoints.iterate`, for `async for`."""
+        from endpoints_gitops.consumer.pinned import prepare
+
+        target = self._target() if REDIRECTIONS else self
+        return target._pages(prepare(self._locked, name, variables, values), page_size, key)
+
+    async def close(self) -> None:
+        """Close the connections of this event loop, when the calls that run in it have ended. The next call opens new
+        ones. An event loop that ends closes its connections by itself.
+        """
+        with self._lock:
+            opened = self._opened.pop(_running_loop(), None)
+            redirected, self._redirected = self._redirected, None
+        if redirected is not None:
+            await redirected[1].close()
+        if opened is not None:
+            opened.is_closing = True
+            if not opened.calls:
+                await _close(opened)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _pages(self, call: Call, size: int | None, key: str | None) -> AsyncIterator[Any]:
+        from endpoints_gitops.consumer.paging import first_page
+
+        first = first_page(call, size, key)
+        with self._lock:
+            if self._caller is None:  # a key that is missing is an error here, and not when the loop begins
+                self._caller = self._make_caller(self._connection())
+
+        async def rows() -> AsyncIterator[Any]:
+            page: AnyPage | None = first
+            while page is not None:
+                async with self._using() as (client, caller):
+                    page_rows, page = await client.drive(caller.page(client.calls, call, page))
+                for row in page_rows:
+                    yield row
+
+        return rows()
+
+    @asynccontextmanager
+    async def _using(self) -> AsyncIterator[tuple[AsyncClient, Caller]]:
+        """The client of this event loop for one call; the last call closes a client that was closed meanwhile."""
+        loop = _running_loop()
+        with self._lock:
+            opened = self._opened.get(loop)
+            if opened is None or self._caller is None:
+                opened = self._open_client(loop)
+            caller = self._caller
+            assert caller is not None
+        opened.calls += 1
+        try:
+            if opened.ending is None:
+                opened.ending = _ending_with_loop(opened.client, weakref.ref(self))
+                await anext(opened.ending)
+            yield opened.client, caller
+        finally:
+            opened.calls -= 1
+            if opened.is_closing and not opened.calls:
+                await _close(opened)
+
+    def _open_client(self, loop: object) -> _OpenInLoop:
+        from asyncio import AbstractEventLoop
+
+        from endpoints_gitops.api.client import AsyncClient
+
+        for other in tuple(self._opened):
+            if isinstance(other, AbstractEventLoop) and other.is_closed():  # without shutdown_asyncgens before
+                del self._opened[other]
+        connection = self._connection()
+        client = AsyncClient(connection, **self._settings(connection))
+        opened = self._opened[loop] = _OpenInLoop(client)
+        self._caller = self._caller or self._make_caller(connection)
+        return opened
+
+    def _forget(self, client: AsyncClient) -> None:
+        loop = _running_loop()
+        with self._lock:
+            opened = self._opened.get(loop)
+            if opened is not None and opened.client is client:
+                del self._opened[loop]
+
+    def _after_fork(self) -> None:
+        inherited, self._opened = self._opened, weakref.WeakKeyDictionary()
+        for opened in tuple(inherited.values()):
+            opened.finalize.detach()
+            INHERITED.append(opened)
+
+
+class _OpenInLoop(OpenClient["AsyncClient"]):
+    """A client of one event loop. What needs the loop is closed by `ending`, the rest by `finalize`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        super().__init__(client, client.rate_limiter.close if client.rate_limiter is not None else int)
+        self.ending: AsyncGenerator[None] | None = None
+
+
+async def _ending_with_loop(client: AsyncClient, owner: weakref.ref[AsyncEndpoints]) -> AsyncGenerator[None]:
+    """Closes the client when this generator ends: an event loop ends those that it has begun when it ends itself, or
+    when nothing holds them any more.
+    """
+    try:
+        yield
+    finally:
+        endpoints = owner()
+        if endpoints is not None:
+            endpoints._forget(client)
+        await client.close()
+
+
+async def _close(opened: _OpenInLoop) -> None:
+    if opened.ending is not None:
+        await opened.ending.aclose()
+    else:
+        await opened.client.close()
+
+
+def _running_loop() -> object:
+    """The event loop of asyncio or of trio that is running. Raises RuntimeError outside of both."""
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio")
+        if trio is None:
+            raise
+        return trio.lowlevel.current_trio_token()

@@ -1,0 +1,217 @@
+"""What the clients of an app have in common: pins, settings, what forks and redirections do to them.
+
+Importing this imports next to nothing; the lock is read by `from_lock`, and what speaks HTTP comes with the first call.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from endpoints_gitops.api.connection import Connection
+    from endpoints_gitops.api.rate_limiter import RateLimiter
+    from endpoints_gitops.consumer.cache import Cache
+    from endpoints_gitops.consumer.locked import Locked
+    from endpoints_gitops.consumer.pinned import Caller
+    from endpoints_gitops.model.pin import Pin
+
+type Contract = Literal["strict", "warn", "off"]
+type Refresh = Literal["cache", "force", "direct"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirection:
+    """Where all clients of this process call while it holds, in place of their own host."""
+
+    host: str
+    project_id: int
+    key: str
+
+
+REDIRECTIONS: Final[list[Redirection]] = []
+"""Those that hold; the last one counts."""
+
+
+@contextmanager
+def redirected(host: str, project_id: int, key: str) -> Iterator[None]:
+    """Let clients call this server for the length of the block, those too that were made before: for tests.
+
+    Clients that were given `host=` or `transport=` in code are left alone.
+    """
+    redirection = Redirection(host=host, project_id=project_id, key=key)
+    REDIRECTIONS.append(redirection)
+    try:
+        yield
+    finally:
+        REDIRECTIONS[:] = [other for other in REDIRECTIONS if other is not redirection]
+
+
+class PinnedClient:
+    """The pins of one environment, the settings of their calls, and calls that are checked before they are sent."""
+
+    def __init__(
+        self,
+        locked: Locked,
+        *,
+        contract: Contract,
+        cache: float | Cache | None,
+        budget_url: str | None,
+        max_wait: float,
+        read_timeout: float,
+        transport: Any,  # noqa: ANN401 - one of two protocols
+    ) -> None:
+        from endpoints_gitops.errors import UsageError
+
+        if contract not in ("strict", "warn", "off"):
+            raise UsageError(f'contract is "strict", "warn" or "off", not {contract!r}', code="usage.contract")
+        self._locked = locked
+        self._contract = contract
+        self._cache = _cache(cache)
+        self._budget_url = budget_url
+        self._max_wait = max_wait
+        self._read_timeout = read_timeout
+        self._transport = transport
+        self._lock = threading.Lock()
+        self._caller: Caller | None = None
+        _CLIENTS.add(self)
+        self._redirected: tuple[Redirection, Self] | None = None
+
+    def _target(self) -> Self:
+        """This client, or the one that stands for it while calls are redirected, which has a cache of its own.
+
+        To be called where there are REDIRECTIONS.
+        """
+        if self._transport is not None or self._locked.host_in_code is not None:
+            return self
+        redirection = REDIRECTIONS[-1]
+        with self._lock:
+            if self._redirected is None or self._redirected[0] is not redirection:
+                self._redirected = (redirection, self._redirect(redirection))
+            return self._redirected[1]
+
+    def _redirect(self, to: Redirection) -> Self:
+        from endpoints_gitops.model.secret import Secret
+
+        locked = replace(
+            self._locked,
+            settings=replace(self._locked.settings, host=to.host, project_id=to.project_id),
+            key=Secret(to.key),
+            host_in_code=to.host,
+        )
+        cache = None if self._cache is None else replace(self._cache)
+        return type(self)(
+            locked,
+            contract=self._contract,
+            cache=cache,
+            budget_url=self._budget_url,
+            max_wait=self._max_wait,
+            read_timeout=self._read_timeout,
+            transport=None,
+        )
+
+    @property
+    def environment(self) -> str:
+        """The environment whose pins are called."""
+        return self._locked.environment
+
+    @property
+    def pins(self) -> Mapping[str, Pin]:
+        """The pins of this environment, by name."""
+        return self._locked.pins
+
+    def version(self, name: str) -> int:
+        """The version that is called. Raises PinMissing."""
+        pin = self._locked.pins.get(name)
+        if pin is None:
+            raise self._locked.missing(name)
+        return pin.version
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._locked.path}: {len(self.pins)} pins, environment {self.environment}>"
+
+    def _make_caller(self, connection: Connection) -> Caller:
+        from endpoints_gitops.consumer.pinned import Caller
+
+        host = f"{connection.host} {connection.project_id}"
+        return Caller(host=host, contract=self._contract, uses=self._locked.uses, cache=self._cache)
+
+    def _connection(self) -> Connection:
+        return self._locked.connection(self._max_wait, self._read_timeout)
+
+    def _settings(self, connection: Connection) -> dict[str, Any]:
+        return {
+            "rate_limiter": _rate_limiter(connection, self._budget_url),
+            "trace": _trace(),
+            "notice": _inform,
+            "transport": self._transport,
+        }
+
+    def _after_fork(self) -> None:
+        """In a forked child: the parent's connections and files are not used, and not closed either."""
+        raise NotImplementedError
+
+
+class OpenClient[AnyClient]:
+    """A client that calls share. If it is closed while calls run, the last of them closes it."""
+
+    def __init__(self, client: AnyClient, finalize: Callable[[], object]) -> None:
+        self.client = client
+        self.calls = 0
+        self.is_closing = False
+        self.finalize = weakref.finalize(self, finalize)
+        """Closes what was not closed when this is no longer used."""
+
+
+_CLIENTS: Final[weakref.WeakSet[PinnedClient]] = weakref.WeakSet()
+INHERITED: Final[list[object]] = []
+"""Clients of the process that forked this one: nothing of them is closed here, or the parent would lose it."""
+
+
+def _after_fork() -> None:
+    for client in tuple(_CLIENTS):
+        client._lock = threading.Lock()
+        client._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _cache(cache: float | Cache | None) -> Cache | None:
+    if not isinstance(cache, int | float):
+        return cache
+    from endpoints_gitops.consumer.cache import Cache
+
+    return Cache(seconds=cache)
+
+
+def _rate_limiter(connection: Connection, url: str | None) -> Path | RateLimiter:
+    from endpoints_gitops.workspace.state import state_folder
+
+    if url is None:
+        return state_folder(os.environ) / "budgets.sqlite"
+    from endpoints_gitops.api.rate_limiter import RedisRateLimiter
+
+    return RedisRateLimiter(url, connection, notice=_inform)
+
+
+def _trace() -> Callable[[str], None] | None:
+    """A line for each request, if the logger shows them when the client is opened."""
+    import logging
+
+    logger = logging.getLogger("endpoints_gitops")
+    return logger.debug if logger.isEnabledFor(logging.DEBUG) else None
+
+
+def _inform(line: str) -> None:
+    import logging
+
+    logging.getLogger("endpoints_gitops").info(line)
