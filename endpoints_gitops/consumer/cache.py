@@ -47,15 +47,15 @@ class Cache:
             return self._young(key)
 
     def _young(self, key: str) -> tuple[float, RunAnswer] | None:
-        found = self._kept.get(key)
-        if found is None:
+        kept = self._kept.get(key)
+        if kept is None:
             return None
-        age = self.now() - found[0]
+        age = self.now() - kept[0]
         if age > self.seconds:
             del self._kept[key]
             return None
         self._kept.move_to_end(key)
-        return age, found[1]
+        return age, kept[1]
 
     def _after_fork(self) -> None:
         """Whoever held the lock, and whoever asked, is not in this process."""

@@ -129,7 +129,7 @@ def column_mistakes(
         return ()
     if reads == "position":
         return (*_by_position(pinned, received, is_from_table=is_from_table),)
-    read = [one for one in pinned if wanted is None or one.name in wanted]
+    read = [column for column in pinned if wanted is None or column.name in wanted]
     return (*_by_name(read, received, is_from_table=is_from_table),)
 
 
@@ -140,7 +140,7 @@ def _judged(columns: tuple[PinnedColumn, ...], has_variables: bool) -> tuple[Pin
     """
     if not has_variables:
         return columns
-    return tuple(replace(one, type="unknown") if one.type == "string" else one for one in columns)
+    return tuple(replace(column, type="unknown") if column.type == "string" else column for column in columns)
 
 
 @lru_cache(maxsize=1024)
@@ -176,11 +176,11 @@ def _by_position(
 ) -> Iterator[ColumnMistake]:
     """Columns that come after all pinned ones disturb nobody."""
     names = [name for name, _ in received]
-    for place, column in enumerate(pinned):
-        if place < len(names) and names[place] == column.name:
-            yield from _typed(column, received[place][1], is_from_table=is_from_table)
+    for index, column in enumerate(pinned):
+        if index < len(names) and names[index] == column.name:
+            yield from _typed(column, received[index][1], is_from_table=is_from_table)
         elif column.name in names:
-            message = f"column {column.name!r} was at place {place}, and is at {names.index(column.name)}"
+            message = f"column {column.name!r} was at place {index}, and is at {names.index(column.name)}"
             yield ColumnMistake(kind="moved", column=column.name, message=message, expected=column.type)
         else:
             yield _gone(column, names)
@@ -208,7 +208,7 @@ def _typed(column: PinnedColumn, written: str, *, is_from_table: bool) -> Iterat
 def _unknown(pin: Pin, name: str) -> VariableMistake:
     from endpoints_gitops.model.suggestions import did_you_mean
 
-    names = [one.name for one in pin.variables]
+    names = [variable.name for variable in pin.variables]
     guess = did_you_mean(name, names)
     near = guess.split("'")[1] if guess else None
     option = "" if near or f"_{name}" not in _OPTIONS else f"; the option is called _{name}"

@@ -50,7 +50,7 @@ class VariablesWrong(UsageError):
     code = "call.variables"
 
     def __init__(self, pin: Pin, mistakes: tuple[VariableMistake, ...], *, fix: str | None = None) -> None:
-        super().__init__(f"{pin.label}: " + "; ".join(one.message for one in mistakes), fix=fix)
+        super().__init__(f"{pin.label}: " + "; ".join(mistake.message for mistake in mistakes), fix=fix)
         self.pin = pin
         self.mistakes = mistakes
 
@@ -89,8 +89,8 @@ class ContractBroken(EndpointsError):
     exit_code = ExitCode.FINDINGS
 
     def __init__(self, pin: Pin, message: str, *, fix: str | None = None) -> None:
-        said = one_line(f"{pin.label}: {message}")
-        super().__init__(said, fix=fix or f"endpoints-gitops lock --verify --env {pin.environment}")
+        text = one_line(f"{pin.label}: {message}")
+        super().__init__(text, fix=fix or f"endpoints-gitops lock --verify --env {pin.environment}")
         self.pin = pin
 
 
@@ -100,8 +100,8 @@ class WrongVersion(ContractBroken):
     code = "contract.version"
 
     def __init__(self, pin: Pin, answered: int | None) -> None:
-        said = "does not say of which version it is" if answered is None else f"is of version {answered}"
-        super().__init__(pin, f"the answer {said}")
+        text = "does not say of which version it is" if answered is None else f"is of version {answered}"
+        super().__init__(pin, f"the answer {text}")
         self.answered = answered
 
 
@@ -140,7 +140,7 @@ class ColumnsBroken(ContractBroken):
 
     def __init__(self, pin: Pin, mistakes: Iterable[ColumnMistake], received: tuple[tuple[str, str], ...]) -> None:
         self.mistakes = tuple(mistakes)
-        super().__init__(pin, "; ".join(one.message for one in self.mistakes))
+        super().__init__(pin, "; ".join(mistake.message for mistake in self.mistakes))
         self.expected: tuple[PinnedColumn, ...] = pin.columns or ()
         self.received = received
 

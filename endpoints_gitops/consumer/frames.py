@@ -62,9 +62,9 @@ def _zone_of(written: str, values: list[Any]) -> str | None:
         return "object"
     if zones == {None}:
         return None
-    found = next(iter(zones), None)
-    key = getattr(found, "key", None)
-    return named or key or ("UTC" if found is None or not found.utcoffset(None) else "object")
+    zone = next(iter(zones), None)
+    key = getattr(zone, "key", None)
+    return named or key or ("UTC" if zone is None or not zone.utcoffset(None) else "object")
 
 
 def _polars_series(pl: Any, name: str, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - the module, imported late
@@ -111,37 +111,37 @@ def _holds_object(value: object) -> bool:
 
 def _decimal_type(pl: Any, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - as above
     """`Decimal(18, 2)` and `Decimal64(2)`; the server's bare word says no scale."""
-    digits = [int(each) for each in parse_type(written).arguments if each.isdigit() and len(each) < 4]
+    digits = [int(argument) for argument in parse_type(written).arguments if argument.isdigit() and len(argument) < 4]
     return pl.Decimal(38, digits[-1]) if digits and digits[-1] <= 38 else _inferred_type(pl, values)
 
 
 def _nested_type(pl: Any, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - as above
     """Of arrays, tuples and maps whose parts all have types of their own; anything else stays an object of Python."""
-    found = parse_type(written)
-    if found.name == "Array" and len(found.inner) == 1:
+    parsed = parse_type(written)
+    if parsed.name == "Array" and len(parsed.inner) == 1:
         items = [item for value in values if isinstance(value, list) for item in value]
-        inner = _polars_type(pl, found.inner[0], items)
+        inner = _polars_type(pl, parsed.inner[0], items)
         return pl.Object if inner is pl.Object else pl.List(inner)
-    if found.name == "Map" and len(found.inner) == 2:
+    if parsed.name == "Map" and len(parsed.inner) == 2:
         maps = [value for value in values if isinstance(value, dict)]
-        key = _polars_type(pl, found.inner[0], [key for value in maps for key in value])
-        item = _polars_type(pl, found.inner[1], [item for value in maps for item in value.values()])
+        key = _polars_type(pl, parsed.inner[0], [key for value in maps for key in value])
+        item = _polars_type(pl, parsed.inner[1], [item for value in maps for item in value.values()])
         is_known = pl.Object not in (key, item)
         return pl.List(pl.Struct([pl.Field("key", key), pl.Field("value", item)])) if is_known else pl.Object
-    if found.name == "Tuple" and found.inner:
-        return _tuple_type(pl, found, values)
+    if parsed.name == "Tuple" and parsed.inner:
+        return _tuple_type(pl, parsed, values)
     return pl.Object
 
 
-def _tuple_type(pl: Any, found: ClickHouseType, values: list[Any]) -> Any:  # noqa: ANN401 - as above
+def _tuple_type(pl: Any, parsed: ClickHouseType, values: list[Any]) -> Any:  # noqa: ANN401 - as above
     """A struct; parts without a name are called 1, 2, …, as in ClickHouse."""
     parts = [list(value.values()) if isinstance(value, dict) else value for value in values if value is not None]
-    if any(not isinstance(part, list) or len(part) != len(found.inner) for part in parts):
+    if any(not isinstance(part, list) or len(part) != len(parsed.inner) for part in parts):
         return pl.Object
-    inner = [_polars_type(pl, kind, [part[place] for part in parts]) for place, kind in enumerate(found.inner)]
+    inner = [_polars_type(pl, kind, [part[index] for part in parts]) for index, kind in enumerate(parsed.inner)]
     names = [
-        written.removesuffix(kind).strip() or str(place)
-        for place, (written, kind) in enumerate(zip(found.arguments, found.inner, strict=True), start=1)
+        written.removesuffix(kind).strip() or str(index)
+        for index, (written, kind) in enumerate(zip(parsed.arguments, parsed.inner, strict=True), start=1)
     ]
     if pl.Object in inner or len(set(names)) != len(names):
         return pl.Object

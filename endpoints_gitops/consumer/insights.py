@@ -144,33 +144,33 @@ def records(pin: Pin, results: Sequence[Any]) -> tuple[Any, ...]:
     if read is None:
         return tuple(results)
     made = []
-    for at, one in _flat(pin, results):
+    for index, item in _flat(pin, results):
         try:
-            made.append(read(_Object(one)))
-        except _Odd as odd:
-            raise ResultsBroken(pin, str(odd), at=at) from None
+            made.append(read(_Result(item)))
+        except _Malformed as malformed:
+            raise ResultsBroken(pin, str(malformed), at=index) from None
     return tuple(made)
 
 
 def _flat(pin: Pin, results: Sequence[Any]) -> Iterator[tuple[int, Any]]:
     """Funnels that are broken down come as lists of lists."""
-    for at, one in enumerate(results):
-        if isinstance(one, list) and pin.kind == "FunnelsQuery":
-            yield from ((at, step) for step in one)
+    for index, item in enumerate(results):
+        if isinstance(item, list) and pin.kind == "FunnelsQuery":
+            yield from ((index, step) for step in item)
         else:
-            yield at, one
+            yield index, item
 
 
-class _Odd(Exception):
+class _Malformed(Exception):
     """A result that is not of its kind; says in which way."""
 
 
-class _Object:
+class _Result:
     """One result, asked for what its kind has."""
 
     def __init__(self, value: object) -> None:
         if not isinstance(value, Mapping):
-            raise _Odd(f"expected an object, got {_shown(value)}")
+            raise _Malformed(f"expected an object, got {_shown(value)}")
         self.raw: JsonObject = value
 
     def text(self, key: str) -> str:
@@ -194,28 +194,28 @@ class _Object:
         try:
             return datetime.fromisoformat(self.text(key))
         except ValueError:
-            self._odd(key, "a time")
+            self._refuse(key, "a time")
 
     def texts(self, key: str) -> tuple[str, ...]:
-        return tuple(str(each) if isinstance(each, str) else self._odd(key, "texts") for each in self.items(key))
+        return tuple(str(item) if isinstance(item, str) else self._refuse(key, "texts") for item in self.items(key))
 
     def wholes(self, key: str) -> tuple[int, ...]:
-        return tuple(each if isinstance(each, int) else self._odd(key, "whole numbers") for each in self.items(key))
+        return tuple(item if isinstance(item, int) else self._refuse(key, "whole numbers") for item in self.items(key))
 
     def numbers(self, key: str) -> tuple[Number | None, ...]:
         """Formulas with one total have null in place of a list."""
-        return tuple(None if each is None else self._number(key, each) for each in self.items(key))
+        return tuple(None if item is None else self._number(key, item) for item in self.items(key))
 
     def items(self, key: str) -> Sequence[Any]:
         value = self.raw.get(key, self)
         if value is self or not isinstance(value, list | None):
-            self._odd(key, "a list")
+            self._refuse(key, "a list")
         return value or ()
 
     def breakdown(self) -> Breakdown:
         value = self.raw.get("breakdown_value")
         if isinstance(value, list):
-            return tuple(None if each is None else str(each) for each in value)
+            return tuple(None if item is None else str(item) for item in value)
         return None if value is None else str(value)
 
     def inside(self, key: str) -> JsonObject | None:
@@ -225,16 +225,18 @@ class _Object:
     def _of(self, key: str, kind: type) -> Json:
         value = self.raw.get(key)
         if not isinstance(value, kind) or isinstance(value, bool):
-            self._odd(key, {str: "a text", int: "a whole number"}[kind])
+            self._refuse(key, {str: "a text", int: "a whole number"}[kind])
         return value
 
     def _number(self, key: str, value: object) -> Number:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            self._odd(key, "a number")
+            self._refuse(key, "a number")
         return value
 
-    def _odd(self, key: str, expected: str) -> NoReturn:
-        raise _Odd(f"expected {expected} under {key!r}, got {_shown(self.raw[key]) if key in self.raw else 'nothing'}")
+    def _refuse(self, key: str, expected: str) -> NoReturn:
+        raise _Malformed(
+            f"expected {expected} under {key!r}, got {_shown(self.raw[key]) if key in self.raw else 'nothing'}"
+        )
 
 
 def _shown(value: object) -> str:
@@ -242,18 +244,18 @@ def _shown(value: object) -> str:
     return text if len(text) < 60 else f"{text[:60]}…"
 
 
-def _trend(of: _Object) -> TrendSeries:
+def _trend(result: _Result) -> TrendSeries:
     return TrendSeries(
-        label=of.text("label"),
-        data=of.numbers("data"),
-        days=of.texts("days"),
-        labels=of.texts("labels"),
-        count=of.number("count"),
-        aggregated_value=of.maybe_number("aggregated_value"),
-        breakdown_value=of.breakdown(),
-        compare_label=of.maybe_text("compare_label"),
-        action=of.inside("action"),
-        raw=of.raw,
+        label=result.text("label"),
+        data=result.numbers("data"),
+        days=result.texts("days"),
+        labels=result.texts("labels"),
+        count=result.number("count"),
+        aggregated_value=result.maybe_number("aggregated_value"),
+        breakdown_value=result.breakdown(),
+        compare_label=result.maybe_text("compare_label"),
+        action=result.inside("action"),
+        raw=result.raw,
     )
 
 
@@ -265,95 +267,97 @@ _STATUSES: Final[Mapping[str, Status]] = {
 }
 
 
-def _lifecycle(of: _Object) -> LifecycleSeries:
-    status = _STATUSES.get(of.text("status"))
+def _lifecycle(result: _Result) -> LifecycleSeries:
+    status = _STATUSES.get(result.text("status"))
     if status is None:
-        raise _Odd(f"{of.text('status')!r} is no status")
+        raise _Malformed(f"{result.text('status')!r} is no status")
     return LifecycleSeries(
         status=status,
-        label=of.text("label"),
-        data=of.numbers("data"),
-        days=of.texts("days"),
-        labels=of.texts("labels"),
-        count=of.number("count"),
-        raw=of.raw,
+        label=result.text("label"),
+        data=result.numbers("data"),
+        days=result.texts("days"),
+        labels=result.texts("labels"),
+        count=result.number("count"),
+        raw=result.raw,
     )
 
 
-def _cohort(of: _Object) -> RetentionCohort:
+def _cohort(result: _Result) -> RetentionCohort:
     return RetentionCohort(
-        label=of.text("label"),
-        date=of.moment("date"),
-        values=tuple(_came_back(_Object(each)) for each in of.items("values")),
-        breakdown_value=of.breakdown(),
-        raw=of.raw,
+        label=result.text("label"),
+        date=result.moment("date"),
+        values=tuple(_came_back(_Result(item)) for item in result.items("values")),
+        breakdown_value=result.breakdown(),
+        raw=result.raw,
     )
 
 
-def _came_back(of: _Object) -> RetentionValue:
+def _came_back(result: _Result) -> RetentionValue:
     return RetentionValue(
-        count=of.number("count"), label=of.text("label"), aggregation_value=of.maybe_number("aggregation_value")
+        count=result.number("count"),
+        label=result.text("label"),
+        aggregation_value=result.maybe_number("aggregation_value"),
     )
 
 
-def _funnel(of: _Object) -> FunnelStep | FunnelTimes | FunnelTrend:
+def _funnel(result: _Result) -> FunnelStep | FunnelTimes | FunnelTrend:
     """Which view it is shows in the keys."""
-    if "bins" in of.raw:
-        return _times(of)
-    if "data" in of.raw:
+    if "bins" in result.raw:
+        return _times(result)
+    if "data" in result.raw:
         return FunnelTrend(
-            count=of.number("count"),
-            data=of.numbers("data"),
-            days=of.texts("days"),
-            labels=of.texts("labels"),
-            breakdown_value=of.breakdown(),
-            raw=of.raw,
+            count=result.number("count"),
+            data=result.numbers("data"),
+            days=result.texts("days"),
+            labels=result.texts("labels"),
+            breakdown_value=result.breakdown(),
+            raw=result.raw,
         )
     return FunnelStep(
-        name=of.text("name"),
-        custom_name=of.maybe_text("custom_name"),
-        order=of.whole("order"),
-        count=of.number("count"),
-        average_conversion_time=of.maybe_number("average_conversion_time"),
-        median_conversion_time=of.maybe_number("median_conversion_time"),
-        breakdown_value=of.breakdown(),
-        raw=of.raw,
+        name=result.text("name"),
+        custom_name=result.maybe_text("custom_name"),
+        order=result.whole("order"),
+        count=result.number("count"),
+        average_conversion_time=result.maybe_number("average_conversion_time"),
+        median_conversion_time=result.maybe_number("median_conversion_time"),
+        breakdown_value=result.breakdown(),
+        raw=result.raw,
     )
 
 
-def _times(of: _Object) -> FunnelTimes:
-    pairs = of.items("bins")
+def _times(result: _Result) -> FunnelTimes:
+    pairs = result.items("bins")
     if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-        raise _Odd("expected pairs of seconds and people under 'bins'")
+        raise _Malformed("expected pairs of seconds and people under 'bins'")
     return FunnelTimes(
         bins=tuple((seconds, people) for seconds, people in pairs),
-        average_conversion_time=of.maybe_number("average_conversion_time"),
-        raw=of.raw,
+        average_conversion_time=result.maybe_number("average_conversion_time"),
+        raw=result.raw,
     )
 
 
-def _path(of: _Object) -> PathLink:
+def _path(result: _Result) -> PathLink:
     return PathLink(
-        source=of.text("source"),
-        target=of.text("target"),
-        value=of.number("value"),
-        average_conversion_time=of.maybe_number("average_conversion_time"),
-        raw=of.raw,
+        source=result.text("source"),
+        target=result.text("target"),
+        value=result.number("value"),
+        average_conversion_time=result.maybe_number("average_conversion_time"),
+        raw=result.raw,
     )
 
 
-def _stickiness(of: _Object) -> StickinessSeries:
+def _stickiness(result: _Result) -> StickinessSeries:
     return StickinessSeries(
-        label=of.text("label"),
-        data=of.numbers("data"),
-        days=of.wholes("days"),
-        labels=of.texts("labels"),
-        count=of.number("count"),
-        raw=of.raw,
+        label=result.text("label"),
+        data=result.numbers("data"),
+        days=result.wholes("days"),
+        labels=result.texts("labels"),
+        count=result.number("count"),
+        raw=result.raw,
     )
 
 
-_READERS: Final[Mapping[str, Callable[[_Object], Any]]] = {
+_READERS: Final[Mapping[str, Callable[[_Result], Any]]] = {
     "TrendsQuery": _trend,
     "LifecycleQuery": _lifecycle,
     "RetentionQuery": _cohort,

@@ -126,10 +126,10 @@ def _environment_of_pins(
     """Without a configuration, as in a container that has the lock alone, the lock says which there are."""
     if configuration.is_configured:
         return settings.name
-    said = environment or configuration.overrides.get("ENV")
+    name = environment or configuration.overrides.get("ENV")
     locked = sorted({pin.environment for pin in lock.pins})
-    if said is None and len(locked) > 1:
+    if name is None and len(locked) > 1:
         message = f"the lock has pins of several environments: {', '.join(locked)}"
         fix = f'Endpoints.from_lock(…, environment="{locked[0]}")'
         raise UsageError(message, fix=fix, code="configuration.environment")
-    return said or next(iter(locked), settings.name)
+    return name or next(iter(locked), settings.name)

@@ -43,17 +43,17 @@ class Row:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the value of a column
         if name.startswith("__") or name in Row.__slots__:
             raise AttributeError(name)
-        place = self._shape.places.get(name)
-        if place is None:
-            raise AttributeError(self._shape.no_such(name))
-        return self._values[place]
+        index = self._shape.indexes.get(name)
+        if index is None:
+            raise AttributeError(self._shape.missing_column(name))
+        return self._values[index]
 
     def __getitem__(self, key: str | int) -> Any:  # noqa: ANN401 - the value of a column
         if isinstance(key, str):
-            place = self._shape.places.get(key)
-            if place is None:
-                raise KeyError(self._shape.no_such(key))
-            return self._values[place]
+            index = self._shape.indexes.get(key)
+            if index is None:
+                raise KeyError(self._shape.missing_column(key))
+            return self._values[index]
         return self._values[key]
 
     def __iter__(self) -> Iterator[Any]:
@@ -90,23 +90,23 @@ class Shape:
 
     columns: tuple[str, ...]
     types: tuple[str, ...]
-    places: Mapping[str, int]
+    indexes: Mapping[str, int]
     readers: tuple[tuple[int, Reader], ...]
 
     def unique_names(self) -> tuple[str, ...]:
-        twice = next((name for name in self.columns if name not in self.places), None)
+        twice = next((name for name in self.columns if name not in self.indexes), None)
         if twice is None:
             return self.columns
         fix = "read rows by place (row[0]), or give the columns names of their own (AS)"
         raise UsageError(f"several columns are called {twice!r}", fix=fix, code="rows.names")
 
-    def place(self, name: str) -> int:
+    def index(self, name: str) -> int:
         """Raises KeyError."""
-        if name not in self.places:
-            raise KeyError(self.no_such(name))
-        return self.places[name]
+        if name not in self.indexes:
+            raise KeyError(self.missing_column(name))
+        return self.indexes[name]
 
-    def no_such(self, name: str) -> str:
+    def missing_column(self, name: str) -> str:
         if name in self.columns:
             return f"several columns are called {name!r}: read them by place"
         from endpoints_gitops.model.suggestions import did_you_mean
@@ -116,12 +116,12 @@ class Shape:
 
 @lru_cache(maxsize=1024)
 def shape_of(columns: tuple[str, ...], types: tuple[str, ...]) -> Shape:
-    readers = ((place, nullable(reader(written)) or _owner(written)) for place, written in enumerate(types))
+    readers = ((index, nullable(reader(written)) or _owner(written)) for index, written in enumerate(types))
     return Shape(
         columns=columns,
         types=types,
-        places={name: place for place, name in enumerate(columns) if columns.count(name) == 1},
-        readers=tuple((place, read) for place, read in readers if read is not None),
+        indexes={name: index for index, name in enumerate(columns) if columns.count(name) == 1},
+        readers=tuple((index, read) for index, read in readers if read is not None),
     )
 
 
@@ -203,18 +203,18 @@ class Rows(Sequence[Any]):
 
         Raises UsageError where they are of another.
         """
-        found = tuple(self)
-        other = next((record for record in found if not isinstance(record, kind)), None)
+        all_records = tuple(self)
+        other = next((record for record in all_records if not isinstance(record, kind)), None)
         if other is not None:
             message = f"{self.pin.label} gives {type(other).__name__}, not {kind.__name__}"
             raise UsageError(message, fix=f"rows.of({type(other).__name__})", code="rows.kind")
-        return found
+        return all_records
 
     def column(self, name: str) -> list[Any]:
         """The values of one column; of an insight, what stands under this key in each result. Raises KeyError."""
         if self._is_insight:
-            return [each[name] for each in self._objects()]
-        return self._column(self._shape.place(name))
+            return [item[name] for item in self._objects()]
+        return self._column(self._shape.index(name))
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """A dictionary for each row; the results of an insight as they came.
@@ -222,13 +222,13 @@ class Rows(Sequence[Any]):
         Raises UsageError where two columns have one name: a dictionary would lose one of them.
         """
         if self._is_insight:
-            return [dict(each) for each in self._objects()]
+            return [dict(item) for item in self._objects()]
         names = self._shape.unique_names()
         return [dict(zip(names, self._converted(raw), strict=True)) for raw in self._results]
 
     def to_models[Model: BaseModel](self, model: type[Model]) -> list[Model]:
         """Each row as a model of pydantic, by the names of the columns. Raises pydantic's ValidationError."""
-        return [model.model_validate(each) for each in self.as_dicts()]
+        return [model.model_validate(item) for item in self.as_dicts()]
 
     def to_pandas(self) -> pd.DataFrame:
         """Needs the extra `pandas`. Whole numbers stay whole beside nulls and beyond 2^53."""
@@ -236,7 +236,7 @@ class Rows(Sequence[Any]):
 
         if self._is_insight:
             return pandas_frame(_columns_of(self.as_dicts()))
-        return pandas_frame([(name, written, self._column(place)) for place, name, written in self._places()])
+        return pandas_frame([(name, written, self._column(index)) for index, name, written in self._typed_columns()])
 
     def to_polars(self) -> pl.DataFrame:
         """Needs the extra `polars`. Raises UsageError where two columns have one name."""
@@ -245,31 +245,31 @@ class Rows(Sequence[Any]):
         if self._is_insight:
             return polars_frame(_columns_of(self.as_dicts()))
         self._shape.unique_names()
-        return polars_frame([(name, written, self._column(place)) for place, name, written in self._places()])
+        return polars_frame([(name, written, self._column(index)) for index, name, written in self._typed_columns()])
 
-    def _places(self) -> Iterator[tuple[int, str, str]]:
-        for place, (name, written) in enumerate(zip(self.columns, self.types, strict=True)):
-            yield place, name, written
+    def _typed_columns(self) -> Iterator[tuple[int, str, str]]:
+        for index, (name, written) in enumerate(zip(self.columns, self.types, strict=True)):
+            yield index, name, written
 
     def _record(self, raw: Any) -> Any:  # noqa: ANN401 - see the class
         return raw if self._is_insight else Row(self._shape, self._converted(raw))
 
     def _objects(self) -> Iterator[JsonObject]:
         """What an insight's results are made from."""
-        return (getattr(each, "raw", each) for each in self._results)
+        return (getattr(item, "raw", item) for item in self._results)
 
     def _converted(self, raw: list[Any]) -> list[Any]:
         values = raw.copy()
-        for place, read in self._shape.readers:
+        for index, read in self._shape.readers:
             try:
-                values[place] = read(raw[place])
+                values[index] = read(raw[index])
             except (ValueError, TypeError, ArithmeticError):
-                self._unreadable(place, raw[place])
+                self._unreadable(index, raw[index])
         return values
 
-    def _column(self, place: int) -> list[Any]:
-        read = next((each for at, each in self._shape.readers if at == place), None)
-        values = [raw[place] for raw in self._results]
+    def _column(self, index: int) -> list[Any]:
+        read = next((item for at, item in self._shape.readers if at == index), None)
+        values = [raw[index] for raw in self._results]
         if read is None:
             return values
         converted = []
@@ -277,11 +277,11 @@ class Rows(Sequence[Any]):
             try:
                 converted.append(read(value))
             except (ValueError, TypeError, ArithmeticError):
-                self._unreadable(place, value)
+                self._unreadable(index, value)
         return converted
 
-    def _unreadable(self, place: int, value: object) -> NoReturn:
-        raise UnreadableValue(self.pin, self.columns[place], self.types[place], value) from None
+    def _unreadable(self, index: int, value: object) -> NoReturn:
+        raise UnreadableValue(self.pin, self.columns[index], self.types[index], value) from None
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         return _unpickled, (type(self), self.__dict__ | {"_shape": None})
@@ -316,14 +316,14 @@ def rows_of(
         sent = raw["results"]
         answer = replace(answer, raw=raw, results=sent if isinstance(sent, list) else [sent])
         is_shared = False
-    found: Sequence[Any] = answer.results if results is None else results
+    kept: Sequence[Any] = answer.results if results is None else results
     if answer.columns is None:
         if pin.kind == HOGQL:
             raise ResultsBroken(pin, "there are no columns in the answer")
-        found = records(pin, found)
-    return Rows(pin, answer, results=found, has_more=has_more, age=age, is_shared=is_shared)
+        kept = records(pin, kept)
+    return Rows(pin, answer, results=kept, has_more=has_more, age=age, is_shared=is_shared)
 
 
 def _columns_of(objects: list[dict[str, Any]]) -> list[tuple[str, str, list[Any]]]:
-    keys = dict.fromkeys(key for each in objects for key in each)
-    return [(key, "unknown", [each.get(key) for each in objects]) for key in keys]
+    keys = dict.fromkeys(key for item in objects for key in item)
+    return [(key, "unknown", [item.get(key) for item in objects]) for key in keys]

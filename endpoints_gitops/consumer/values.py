@@ -23,12 +23,12 @@ def reader(written: str) -> Reader | None:
     value has one. Arrays are lists, maps dictionaries, of converted values. Texts, UUIDs and enums are str. Null is
     None. What it returns raises ValueError, TypeError or ArithmeticError for a value that is none of its type.
     """
-    found = parse_type(written)
-    if found.name in _NESTED:
-        return _NESTED[found.name](found.inner)
-    if found.name.startswith("DateTime") or found.name == "datetime":
-        return partial(_moment, _zone(found.arguments))
-    return next((read for names, read in _PLAIN if found.name.startswith(names)), None)
+    parsed = parse_type(written)
+    if parsed.name in _NESTED:
+        return _NESTED[parsed.name](parsed.inner)
+    if parsed.name.startswith("DateTime") or parsed.name == "datetime":
+        return partial(_datetime, _zone(parsed.arguments))
+    return next((read for names, read in _PLAIN if parsed.name.startswith(names)), None)
 
 
 def nullable(read: Reader | None) -> Reader | None:
@@ -54,30 +54,31 @@ _TEXTS: Final = ("String", "FixedString", "UUID", "Enum", "IPv", "string")
 
 
 def _array(arguments: Sequence[str]) -> Reader | None:
-    item = nullable(reader(arguments[0])) if arguments else None
-    return None if item is None else lambda value: [item(each) for each in _list(value)]
+    read = nullable(reader(arguments[0])) if arguments else None
+    return None if read is None else lambda value: [read(item) for item in _list(value)]
 
 
 def _tuple(arguments: Sequence[str]) -> Reader | None:
-    items = [nullable(reader(each)) for each in arguments]
-    if not any(items):
+    readers = [nullable(reader(argument)) for argument in arguments]
+    if not any(readers):
         return None
-    return partial(_read_tuple, items)
+    return partial(_read_tuple, readers)
 
 
-def _read_tuple(items: list[Reader | None], value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
+def _read_tuple(readers: list[Reader | None], value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
     """Tuples whose elements have names can come as objects."""
     if isinstance(value, Mapping):
-        pairs = zip(items, value.items(), strict=True)
-        return {key: read(each) if read else own(each) for read, (key, each) in pairs}
-    return [read(each) if read else own(each) for read, each in zip(items, _list(value), strict=True)]
+        pairs = zip(readers, value.items(), strict=True)
+        return {key: read(item) if read else own(item) for read, (key, item) in pairs}
+    return [read(item) if read else own(item) for read, item in zip(readers, _list(value), strict=True)]
 
 
 def _map(arguments: Sequence[str]) -> Reader | None:
-    key, item = (nullable(reader(each)) or own for each in arguments) if len(arguments) == 2 else (own, own)
-    if key is own and item is own:
+    types = arguments if len(arguments) == 2 else ("", "")
+    read_key, read_item = (nullable(reader(argument)) or own for argument in types)
+    if read_key is own and read_item is own:
         return None
-    return lambda value: {key(name): item(each) for name, each in _mapping(value).items()}
+    return lambda value: {read_key(key): read_item(item) for key, item in _mapping(value).items()}
 
 
 _NESTED: Final[Mapping[str, Callable[[Sequence[str]], Reader | None]]] = {"Array": _array, "Tuple": _tuple, "Map": _map}
@@ -149,14 +150,14 @@ def _zone(arguments: Sequence[str]) -> tzinfo | None:
         return None
 
 
-def _moment(zone: tzinfo | None, value: object) -> datetime:
-    """A moment without offset is in the zone of its type; without that one too it stays without."""
+def _datetime(zone: tzinfo | None, value: object) -> datetime:
+    """A time without offset is in the zone of its type; if that has none either, the time stays without."""
     if not isinstance(value, str):
         raise TypeError("no text")
-    moment = datetime.fromisoformat(value)
+    time = datetime.fromisoformat(value)
     if zone is None:
-        return moment
-    return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
+        return time
+    return time.replace(tzinfo=zone) if time.tzinfo is None else time.astimezone(zone)
 
 
 _PLAIN: Final[tuple[tuple[tuple[str, ...], Reader], ...]] = (
