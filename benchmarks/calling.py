@@ -32,7 +32,8 @@ _SQL = "SELECT number AS n, concat('plan ', toString(number)) AS plan FROM numbe
 
 def measures() -> Iterator[Measure]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, _served(Path(folder)) as server:
-        bare, pinned = _by_turns(_bare(server), _pinned(server, Path(folder)))
+        endpoints = pinned_client(server["url"], server["project_id"], server["key"], Path(folder))
+        bare, pinned = _by_turns(_bare(server), lambda: endpoints.run("plans", least=0)[0].n)
         note = f"median of {CALLS} calls by turns; the bare call takes {bare:.2g} ms"
         yield Measure(
             what="a pinned call, beyond the bare HTTP call", value=pinned - bare, unit="ms", limit=0.3, note=note
@@ -61,9 +62,9 @@ def _bare(server: dict[str, Any]) -> Callable[[], object]:
     return lambda: client.post(url, json={"variables": {"least": 0}}).raise_for_status().json()["results"][0]
 
 
-def _pinned(server: dict[str, Any], folder: Path) -> Callable[[], object]:
-    reach = {"host": server["url"], "project_id": server["project_id"]}
-    with Client(Connection(**reach, key=Secret(server["key"]))) as client:
+def pinned_client(host: str, project_id: int, key: str, folder: Path) -> Endpoints:
+    """Creates the endpoint `plans` with a variable `least`, and returns a client with a lock that pins it."""
+    with Client(Connection(host=host, project_id=project_id, key=Secret(key))) as client:
         shared = client.create_variable({"name": "least", "type": "Number", "default_value": 0})
         declared = {shared.id: {"variableId": shared.id, "code_name": "least", "value": 0}}
         sql = _SQL.replace(" ORDER", " WHERE n >= {variables.least} ORDER")
@@ -82,8 +83,7 @@ def _pinned(server: dict[str, Any], folder: Path) -> Callable[[], object]:
     )
     lock = folder / "endpoints.lock"
     lock.write_bytes(write_lock(Lock(pins=(pin,))))
-    endpoints = Endpoints.from_lock(lock, **reach, key=server["key"])
-    return lambda: endpoints.run("plans", least=0)[0].n
+    return Endpoints.from_lock(lock, host=host, project_id=project_id, key=key)
 
 
 def _start(program: str) -> Callable[[], object]:

@@ -26,9 +26,9 @@ REPEATS = 5
 _HEAVY = ("pydantic", "httpx", "deepdiff", "ruamel.yaml", "chdb")
 _BARE = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly", "-p", "no:timeout")
 _OURS, _PEER = ("-p", "no:endpoints_gitops"), ("-p", "no:recording")
-_NAME = "events_by_day"
+NAME = "events_by_day"
 _DEFINITION = f"""\
-name: {_NAME}
+name: {NAME}
 query: |-
   SELECT toStartOfDay(timestamp) AS day, properties.plan AS plan, count() AS events
   FROM events WHERE event = 'note created' AND distinct_id != {{variables.without}}
@@ -67,7 +67,7 @@ def pytest_runtest_call(item):
 """
 _OUR_CALL = f"""\
 {_HEAD}def test_it(endpoints, number):
-    assert endpoints({_NAME!r}, without=str(number % {INPUTS})).column("events")
+    assert endpoints({NAME!r}, without=str(number % {INPUTS})).column("events")
 """
 _PEERS_CALL = f"""\
 import json, os, urllib.request
@@ -76,7 +76,7 @@ import pytest
 @pytest.mark.vcr
 @pytest.mark.parametrize("number", range({CALLS}))
 def test_it(number):
-    address = os.environ["POSTHOG_CLI_HOST"] + "/api/projects/1/endpoints/{_NAME}/run?version=1"
+    address = os.environ["POSTHOG_CLI_HOST"] + "/api/projects/1/endpoints/{NAME}/run?version=1"
     headers = {{"Authorization": "Bearer " + os.environ["POSTHOG_CLI_API_KEY"], "Content-Type": "application/json"}}
     body = json.dumps({{"variables": {{"without": str(number % {INPUTS})}}}}).encode()
     with urllib.request.urlopen(urllib.request.Request(address, body, headers)) as answer:
@@ -96,14 +96,14 @@ def measures() -> Iterator[Measure]:
         raise SystemExit("the peer is not installed: uv sync --group bench")
     with project(0) as at:
         yield from _unused(at)
-        _pinned(at)
+        lock_app(at)
         yield from _replayed(at)
         yield _asked(at)
 
 
 def _unused(at: Project) -> Iterator[Measure]:
     """Side by side, as a machine grows faster and slower meanwhile."""
-    folder = _suite(at, "unused", "def test_it():\n    pass\n")
+    folder = suite(at, "unused", "def test_it():\n    pass\n")
     _pytest(at, folder, *_PEER)  # compiles
     pairs = [(_seconds(at, folder, *_PEER), _seconds(at, folder, *_PEER, *_OURS)) for _ in range(STARTS)]
     added = min(with_it for with_it, _ in pairs) - min(without for _, without in pairs)
@@ -113,18 +113,18 @@ def _unused(at: Project) -> Iterator[Measure]:
     yield Measure(what="… heavy packages loaded", value=len(told.splitlines()[-1].split()) - 1, limit=0)
 
 
-def _pinned(at: Project) -> None:
+def lock_app(at: Project) -> None:
     """A definition, pushed, and locked in an app's folder."""
     (at.top / "endpoints").mkdir(exist_ok=True)
     (at.top / "endpoints" / "definition.yaml").write_text(_DEFINITION, encoding="utf-8")
-    manifest = _MANIFEST.format(url=at.server.url, project=at.server.project_id, name=_NAME)
+    manifest = _MANIFEST.format(url=at.server.url, project=at.server.project_id, name=NAME)
     (at.top / "endpoints.toml").write_text(manifest, encoding="utf-8")
     for words in (("push", "--yes"), ("lock",)):
         at.run(*ours(*words))
 
 
 def _replayed(at: Project) -> Iterator[Measure]:
-    base, own, peers = (_suite(at, name, code) for name, code in _SUITES.items())
+    base, own, peers = (suite(at, name, code) for name, code in _SUITES.items())
     _pytest(at, own, *_PEER, "--endpoints=record")
     _pytest(at, peers, *_OURS, "--record-mode=once")
     kinds = ((base, (*_OURS, *_PEER)), (own, _PEER), (peers, (*_OURS, _REPLAYED)))
@@ -156,7 +156,7 @@ _SUITES = {"base": _NO_CALL, "ours": _OUR_CALL, "peers": _PEERS_CALL}
 
 def _asked(at: Project) -> Measure:
     """40 tests on 10 distinct calls, in four processes."""
-    folder = _suite(at, "live", _OUR_CALL.replace(f"range({CALLS})", "range(40)"))
+    folder = suite(at, "live", _OUR_CALL.replace(f"range({CALLS})", "range(40)"))
     at.server.requests.clear()
     words = (sys.executable, "-m", "pytest", "-q", "-n4", "-p", "no:cacheprovider", "--endpoints=live", str(folder))
     at.run(*words)
@@ -164,7 +164,7 @@ def _asked(at: Project) -> Measure:
     return Measure(what="requests of 40 live tests on 10 calls, -n 4", value=asked, limit=INPUTS)
 
 
-def _suite(at: Project, name: str, code: str) -> Path:
+def suite(at: Project, name: str, code: str) -> Path:
     """A folder of its own, with the app's lock where there is one."""
     folder = at.top / name
     folder.mkdir()
