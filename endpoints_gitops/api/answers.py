@@ -67,7 +67,10 @@ def _unexpected(line: Line, request: Request, answer: Answer, reason: str) -> er
 
 
 def run_answer(body: Mapping[str, Any]) -> RunAnswer:
-    """Newer servers send `types` as pairs, older texts speak of bare types in the order of the columns."""
+    """Returns the answer of a run. Raises Unexpected for an object that is not one.
+
+    Newer servers send `types` as pairs, older texts speak of bare types in the order of the columns.
+    """
     results = body.get("results")
     if not isinstance(results, list | dict):
         raise Unexpected("there are no results in it")

@@ -100,6 +100,7 @@ class Client:
 
     @property
     def rate_limiter(self) -> RateLimiter | None:
+        """What is asked before each request; None where requests are not counted."""
         return self.calls.line.rate_limiter
 
     @property
@@ -108,7 +109,9 @@ class Client:
         return self.calls.line.written.is_set()
 
     def drive[T](self, flow: Flow[T]) -> T:
-        """Do what the flow says until it returns."""
+        """Do what the flow says, and return its result. Raises what it raises, and UsageError for a transport that
+        returns something else than an outcome.
+        """
         happened: Happened = None
         try:
             while True:
@@ -131,6 +134,7 @@ class Client:
             flow.close()
 
     def close(self) -> None:
+        """Close every connection, and the log of the rate limiter."""
         self._transport.close()
         if self.rate_limiter is not None:
             self.rate_limiter.close()
@@ -201,10 +205,13 @@ class AsyncClient:
 
     @property
     def rate_limiter(self) -> RateLimiter | None:
+        """What is asked before each request; None where requests are not counted."""
         return self.calls.line.rate_limiter
 
     async def drive[T](self, flow: Flow[T]) -> T:
-        """Do what the flow says until it returns."""
+        """Do what the flow says, and return its result. Raises what it raises, and UsageError for a transport that
+        returns something else than an outcome.
+        """
         import anyio
 
         happened: Happened = None
@@ -229,6 +236,7 @@ class AsyncClient:
             flow.close()
 
     async def close(self) -> None:
+        """Close every connection, and the log of the rate limiter."""
         await self._transport.close()
         if self.rate_limiter is not None:
             self.rate_limiter.close()

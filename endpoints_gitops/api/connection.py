@@ -66,6 +66,7 @@ class Connection:
 
     @property
     def is_plain(self) -> bool:
+        """Whether the host is asked without TLS."""
         return self.host.lower().startswith("http://")
 
     @property

@@ -80,6 +80,7 @@ class HttpTransport:
         self._most_bytes = connection.max_answer_bytes
 
     def send(self, request: Send) -> Outcome:
+        """Returns what happened to the request; a failure is an outcome too."""
         body = _Body(request, self._most_bytes, self._proxy)
         with body.guarded(), closing(self._client.send(_request(self._headers, request), stream=True)) as response:
             body.begins(response)
@@ -88,6 +89,7 @@ class HttpTransport:
         return body.outcome
 
     def close(self) -> None:
+        """Close every connection."""
         self._client.close()
 
 
@@ -101,6 +103,7 @@ class AsyncHttpTransport:
         self._most_bytes = connection.max_answer_bytes
 
     async def send(self, request: Send) -> Outcome:
+        """Returns what happened to the request; a failure is an outcome too."""
         body = _Body(request, self._most_bytes, self._proxy)
         with body.guarded():
             response = await self._client.send(_request(self._headers, request), stream=True)
@@ -111,6 +114,7 @@ class AsyncHttpTransport:
         return body.outcome
 
     async def close(self) -> None:
+        """Close every connection."""
         await self._client.aclose()
 
 
@@ -124,7 +128,7 @@ def transport_of(connection: Connection, given: AnyTransport | None) -> Transpor
 
 
 def async_transport_of(connection: Connection, given: AnyAsyncTransport | None) -> AsyncTransport:
-    """The same for an event loop."""
+    """The same for an event loop. Raises UsageError for one that is not async."""
     if given is None or isinstance(given, httpx.AsyncBaseTransport):
         return AsyncHttpTransport(connection, given)
     if isinstance(given, httpx.BaseTransport):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class Cache:
-    """Answers by pin and variables. One may be handed to several `Endpoints`. Callers that ask for the same at the same
-    time share one request.
+    """Answers by pin and variables, for any number of `Endpoints`. Callers that ask for the same at the same time share
+    one request.
 
     An answer that is given again is up to `seconds` older than what the server would say now, on top of the server's
     own cache and of the freshness of a materialised table; `rows.age` says by how much. `most` answers are kept; the
@@ -42,7 +42,7 @@ class Cache:
         _CACHES.add(self)
 
     def get(self, key: str) -> tuple[float, RunAnswer] | None:
-        """The age of an answer in seconds, and the answer; None where there is none that is young enough."""
+        """Returns the age of an answer in seconds and the answer; None if there is none that is young enough."""
         with self._lock:
             return self._young(key)
 
@@ -58,13 +58,13 @@ class Cache:
         return age, kept[1]
 
     def _after_fork(self) -> None:
-        """Whoever held the lock, and whoever asked, is not in this process."""
+        """The threads that held the lock or were asking are not in the child."""
         self._lock = threading.Lock()
         self._asked = {}
 
     def claim(self, key: str) -> tuple[float, RunAnswer] | Future[RunAnswer | None] | None:
-        """The age and the answer; else what a caller who asks already will get; else None: the claim is this caller's,
-        who asks and then settles.
+        """Returns the age and the answer; else the future of a caller that is asking; else None: the claim is now this
+        caller's, which asks and then calls `settle`.
         """
         with self._lock:
             kept = self._young(key)
@@ -89,6 +89,7 @@ class Cache:
             asked.set_result(answer)
 
     def put(self, key: str, answer: RunAnswer) -> None:
+        """Keep an answer; where there are too many, the one that was longest not asked for goes."""
         with self._lock:
             self._kept[key] = (self.now(), answer)
             self._kept.move_to_end(key)

@@ -94,6 +94,7 @@ class Shape:
     readers: tuple[tuple[int, Reader], ...]
 
     def unique_names(self) -> tuple[str, ...]:
+        """Returns the names of the columns. Raises UsageError where two columns have one name."""
         twice = next((name for name in self.columns if name not in self.indexes), None)
         if twice is None:
             return self.columns
@@ -107,6 +108,7 @@ class Shape:
         return self.indexes[name]
 
     def missing_column(self, name: str) -> str:
+        """Returns the message about a name that is not that of one column."""
         if name in self.columns:
             return f"several columns are called {name!r}: read them by place"
         from endpoints_gitops.model.suggestions import did_you_mean
@@ -116,6 +118,7 @@ class Shape:
 
 @lru_cache(maxsize=1024)
 def shape_of(columns: tuple[str, ...], types: tuple[str, ...]) -> Shape:
+    """Returns the shape of rows with these columns; the same object for the same columns."""
     readers = ((index, nullable(reader(written)) or _owner(written)) for index, written in enumerate(types))
     return Shape(
         columns=columns,
