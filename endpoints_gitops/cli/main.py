@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
 from typing import NoReturn, Protocol, TypedDict, cast
@@ -127,6 +127,7 @@ def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
         yield
         return
     from endpoints_gitops.cli.context import Context
+    from endpoints_gitops.workspace.files import remove_leftovers
     from endpoints_gitops.workspace.state import editing
 
     context = Context.of(arguments, console)
@@ -137,6 +138,8 @@ def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
         console.say("another command is rewriting files of this checkout: waiting for it")
 
     with editing(console.environment, folder, wait_seconds=arguments.max_wait, waiting=waiting):
+        with suppress(OSError):  # a folder that is not there yet has none
+            remove_leftovers(folder)
         yield
 
 

@@ -142,3 +142,17 @@ def test_who_only_reads_waits_for_nobody(cli, checkout, words):
         ran = cli(*words)
     assert ran.code in (0, 2), ran.err
     assert "another command" not in ran.err
+
+
+@pytest.mark.parametrize("words", [("lock",), ("upgrade", "--yes")], ids=lambda words: words[0])
+def test_what_a_killed_command_left_goes_also_where_nothing_is_written(cli, checkout, create, uses, words):
+    create("signups")
+    uses(signups='"*"')
+    assert cli("lock").code == 0
+    before = (checkout.top / "endpoints.lock").stat()
+    scratch = checkout.top / ".endpoints.lock.0123456789ab.tmp"
+    scratch.mkdir()
+    (scratch / ".gitignore").write_bytes(b"*\n")
+    assert cli(*words).code == 0
+    assert not scratch.exists()
+    assert (checkout.top / "endpoints.lock").stat().st_mtime_ns == before.st_mtime_ns
