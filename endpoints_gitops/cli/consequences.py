@@ -17,9 +17,10 @@ from endpoints_gitops.model.outcome import Failure
 from endpoints_gitops.plan.changes import Plan
 
 if TYPE_CHECKING:
-    from endpoints_gitops.model.definition import LoadedDefinition
-    from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
+    from endpoints_gitops.model.endpoint import Endpoint
     from endpoints_gitops.operations.callers import Callers
+    from endpoints_gitops.operations.evidence import Checkout
+    from endpoints_gitops.plan.diff import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class Judgement:
     @property
     def stopping(self) -> tuple[Finding, ...]:
         """The findings that stop their endpoint, or would if there were something to write."""
-        from endpoints_gitops.operations.consequences import stops
+        from endpoints_gitops.operations.push.preview import stops
 
         return tuple(one for one in self.findings if self.is_enforced and stops(one, self.fail_on))
 
@@ -76,9 +77,8 @@ class Judgement:
 def judged(
     context: Context,
     plan: Plan,
-    endpoints: Mapping[str, Endpoint],
-    definitions: Mapping[str, LoadedDefinition],
-    variables: Sequence[InsightVariable],
+    snapshot: Snapshot,
+    checkout: Checkout,
     *,
     names: Collection[str] = (),
 ) -> Judgement:
@@ -87,13 +87,14 @@ def judged(
     `names` are the definitions to judge also where nothing is to be written: by themselves, and for tables that go.
     """
     from endpoints_gitops.contract.idling import all_idling
-    from endpoints_gitops.operations.consequences import checked, withhold
+    from endpoints_gitops.operations.push.preview import checked, withhold
 
     said = getattr(context.arguments, "fail_on", None)
     fail_on = Severity(said) if said else None
+    endpoints = snapshot.endpoints
     idle = all_idling((endpoints[name] for name in sorted(endpoints.keys() & set(names))), datetime.now(UTC))
-    for_callers = (*of_plan(context, plan, endpoints, definitions, variables), *idle)
-    in_definitions = checked(plan, definitions, names, plan.environment)
+    for_callers = (*of_plan(context, plan, snapshot, checkout), *idle)
+    in_definitions = checked(plan, checkout.local, names)
     rest = withhold(plan, (*for_callers, *in_definitions), fail_on)
     return Judgement(plan=rest, for_callers=for_callers, in_definitions=in_definitions, fail_on=fail_on)
 
@@ -101,16 +102,15 @@ def judged(
 def of_plan(
     context: Context,
     plan: Plan,
-    endpoints: Mapping[str, Endpoint],
-    definitions: Mapping[str, LoadedDefinition],
-    variables: Sequence[InsightVariable],
+    snapshot: Snapshot,
+    checkout: Checkout,
 ) -> tuple[Finding, ...]:
     """The findings, the pins of the lock beside the configuration considered."""
     if plan.is_empty:
         return ()
-    from endpoints_gitops.operations.consequences import consequences
+    from endpoints_gitops.operations.push.preview import consequences
 
-    return consequences(plan, endpoints, definitions, variables, _callers(context, endpoints))
+    return consequences(plan, snapshot, checkout.local, _callers(context, snapshot.endpoints))
 
 
 def lines(found: Sequence[Finding], title: str = "for callers", *, verbose: bool) -> Iterator[Line]:

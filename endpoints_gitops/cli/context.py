@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.endpoint import Endpoint
     from endpoints_gitops.operations.progress import Progress
-    from endpoints_gitops.operations.workplace import Workplace
+    from endpoints_gitops.operations.project import ProjectContext
     from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
     from endpoints_gitops.workspace.credentials import Access
 
@@ -171,10 +171,10 @@ class Context:
         return progress_on(self.console)
 
     @cached_property
-    def workplace(self) -> Workplace:
-        from endpoints_gitops.operations.workplace import Workplace
+    def project(self) -> ProjectContext:
+        from endpoints_gitops.operations.project import ProjectContext
 
-        return Workplace(
+        return ProjectContext(
             environment=self.environment,
             folder=self.folder,
             state=self.state,

@@ -8,14 +8,15 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, TypedDict
+from typing import Final
 
 from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.cli.long_lines import shortened
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.plan.meaning import Key, variables_of
+from endpoints_gitops.plan.diff import EndpointDiff, KeyDiff
+from endpoints_gitops.plan.settings import Key, variables_of
 from endpoints_gitops.workspace.files import read_regular_file, shown
 
 _CONTEXT_LINES: Final = 3
@@ -49,16 +50,6 @@ class PathChange:
         return {"path": self.path, **sides, **({"after": self.after} if not self.is_removed else {})}
 
 
-class Sides(TypedDict):
-    """What `lines` and `as_json` are told of a difference."""
-
-    key: Key
-    before: Json
-    after: Json
-    version: int | None
-    place: Place
-
-
 def sql_place(path: str, line: int | None) -> Place:
     """Where SQL begins, by the line that states it: in a file of its own, under the key as a block, or beside it."""
     key, value = _written(path, line) if line else ("", "")
@@ -68,6 +59,46 @@ def sql_place(path: str, line: int | None) -> Place:
         return Place(path=path)
     is_block = value[:1] in {"|", ">", ""}
     return Place(path=path, line=line + is_block)
+
+
+def diff_lines(diff: EndpointDiff, difference: KeyDiff) -> Iterator[Line | str]:
+    """One difference of an endpoint, under its title."""
+    yield from key_lines(
+        difference.key,
+        difference.remote,
+        difference.local,
+        version=diff.remote.version if diff.remote else None,
+        place=_place(diff, difference),
+        indent="  ",
+    )
+
+
+def diff_item(diff: EndpointDiff, difference: KeyDiff) -> JsonObject:
+    """The same for machines: `before` is the remote side, `after` the local one."""
+    version, place = diff.remote.version if diff.remote else None, _place(diff, difference)
+    return as_json(difference.key, difference.remote, difference.local, version=version, place=place)
+
+
+def _place(diff: EndpointDiff, difference: KeyDiff) -> Place:
+    other = "" if diff.remote is None or diff.remote.endpoint is not None else diff.remote.label
+    if diff.loaded is None:
+        return Place(path=diff.local.label if diff.local else diff.name, other=other)
+    return replace(sql_place(diff.loaded.path, difference.line), other=other)
+
+
+def key_lines(
+    key: Key, before: Json, after: Json, *, version: int | None, place: Place, indent: str
+) -> Iterator[Line | str]:
+    """The difference in one key: a setting on one line, a query on lines of its own."""
+    shown = [
+        line if isinstance(line, Line) else Line(line)
+        for line in lines(key, before, after, version=version, place=place)
+    ]
+    if key is not Key.QUERY:
+        yield from (f"{indent}{key}: {line.text}" for line in shown)
+        return
+    yield f"{indent}{key}:"
+    yield from (Line(f"{indent}  {line.text}", line.style) for line in shown)
 
 
 def lines(key: Key, before: Json, after: Json, *, version: int | None, place: Place) -> Iterator[Line | str]:

@@ -14,18 +14,18 @@ from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure
 from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan, Withheld
-from endpoints_gitops.plan.judging import Verdict
-from endpoints_gitops.plan.meaning import Key, variables_of
+from endpoints_gitops.plan.diff import Attribution
+from endpoints_gitops.plan.settings import Key, variables_of
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
 
 _MOST_LISTED = 10
 _SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DEACTIVATE: "!"}
 _STYLES = {Action.CREATE: Style.GOOD, Action.UPDATE: Style.HEAD, Action.DEACTIVATE: Style.WARN}
 _LEFT_STYLES = {
-    Verdict.CONFLICT: Style.BAD,
-    Verdict.DRIFTED: Style.WARN,
-    Verdict.AHEAD: Style.PLAIN,
-    Verdict.IDLED: Style.WARN,
+    Attribution.CONFLICT: Style.BAD,
+    Attribution.DRIFTED: Style.WARN,
+    Attribution.AHEAD: Style.PLAIN,
+    Attribution.IDLED: Style.WARN,
 }
 
 
@@ -63,9 +63,9 @@ def formatting_note(names: Sequence[str], *, verbose: bool) -> Iterator[str]:
 
 def reminders(comparison: Comparison) -> Iterator[str]:
     """What a push leaves alone by itself, each with the command that deals with it."""
-    for judged in comparison.judged:
-        for dropped in judged.dropped:
-            yield f"{judged.name}: {dropped.message}"
+    for diff in comparison.diffs:
+        for dropped in diff.dropped:
+            yield f"{diff.name}: {dropped.message}"
     found = comparison.orphans
     active = found.active - comparison.prunable
     if active:
@@ -88,7 +88,7 @@ def reminder_counts(comparison: Comparison) -> dict[str, int]:
     """The same for the summary in JSON."""
     found = comparison.orphans
     return {
-        "dropped_keys": sum(len(judged.dropped) for judged in comparison.judged),
+        "dropped_keys": sum(len(diff.dropped) for diff in comparison.diffs),
         "orphans": len(found.active - comparison.prunable),
         "protected_orphans": len(found.protected),
         "pruned": len(found.pruned),
@@ -101,14 +101,14 @@ def dropped_items(comparison: Comparison) -> tuple[JsonObject, ...]:
     return tuple(
         {
             "kind": "dropped_key",
-            "name": judged.name,
+            "name": diff.name,
             "key": dropped.key,
-            "server": dropped.server,
+            "server": dropped.remote,
             "commit": dropped.commit,
             "message": dropped.message,
         }
-        for judged in comparison.judged
-        for dropped in judged.dropped
+        for diff in comparison.diffs
+        for dropped in diff.dropped
     )
 
 
@@ -128,12 +128,12 @@ def counted(plan: Plan) -> str:
     words = [f"{actions[action]} to {action}" for action in Action if actions[action]]
     if plan.variables:
         words.insert(0, f"{len(plan.variables)} shared variable{'s' if len(plan.variables) > 1 else ''} to write")
-    for verdict, text in (
-        (Verdict.DRIFTED, "drifted"),
-        (Verdict.IDLED, "idled out"),
-        (Verdict.CONFLICT, "in conflict"),
+    for attribution, text in (
+        (Attribution.DRIFTED, "drifted"),
+        (Attribution.IDLED, "idled out"),
+        (Attribution.CONFLICT, "in conflict"),
     ):
-        count = len({left.name for left in plan.left_alone if left.verdict is verdict})
+        count = len({left.name for left in plan.left_alone if left.attribution is attribution})
         words += [f"{count} {text} and left alone"] if count else []
     if withheld := len({one.name for one in plan.withheld}):
         words.append(f"{withheld} not sent because of findings")
@@ -143,7 +143,9 @@ def counted(plan: Plan) -> str:
 def _left_lines(left: LeftAlone) -> Iterator[Line | str]:
     """One difference that is not written: what, why, whose, and the way out."""
     what = f"{left.name}: {left.key}" if left.key else left.name
-    yield Line(f"= {what} is left alone, {left.verdict}: {left.reason}{_whose(left)}", _LEFT_STYLES[left.verdict])
+    yield Line(
+        f"= {what} is left alone, {left.attribution}: {left.reason}{_whose(left)}", _LEFT_STYLES[left.attribution]
+    )
     if left.fix:
         yield Advice(f"    {left.fix}", Style.FAINT)
 
@@ -182,7 +184,7 @@ def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
     told = plan.conflicts + (plan.drifted if fail_on_drift else ())
     left_alone = (
         Failure(
-            code=str(left.verdict),
+            code=str(left.attribution),
             message=f"{left.name}{f': {left.key}' if left.key else ''}: {left.reason}{_whose(left)}",
             fix=left.fix or None,
         )
@@ -200,13 +202,13 @@ def warnings(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
 
     `failures` are the same for a push, difference by difference.
     """
-    reasons = ((Verdict.CONFLICT, "in conflict", True), (Verdict.DRIFTED, "drifted", fail_on_drift))
+    reasons = ((Attribution.CONFLICT, "in conflict", True), (Attribution.DRIFTED, "drifted", fail_on_drift))
     found: list[Failure] = []
-    for verdict, text, counts in reasons:
-        names = sorted({left.name for left in plan.left_alone if left.verdict is verdict})
+    for attribution, text, counts in reasons:
+        names = sorted({left.name for left in plan.left_alone if left.attribution is attribution})
         if names and counts:
             message = f"{', '.join(names)}: {text}; a push does not write this, and exits with {ExitCode.CONFLICT:d}"
-            found.append(Failure(code=str(verdict), message=message))
+            found.append(Failure(code=str(attribution), message=message))
     if names := sorted({one.name for one in plan.withheld}):
         codes = ", ".join(sorted({one.code for one in plan.withheld}))
         message = f"{', '.join(names)}: not sent because of {codes}; a push exits with {ExitCode.FINDINGS:d}"
@@ -247,7 +249,7 @@ def left_item(left: LeftAlone) -> JsonObject:
     """A difference that is not written, for machines."""
     return {
         "key": left.key,
-        "verdict": left.verdict,
+        "verdict": left.attribution,
         "reason": left.reason,
         "version": left.version,
         "author": left.author,
@@ -294,7 +296,12 @@ def _change_lines(change: Change) -> Iterator[Line | str]:
         is_loud = note.startswith("overwrites") or change.action is Action.DEACTIVATE
         yield Line(f"    {note}", Style.WARN if is_loud else Style.FAINT)
     for each in change.keys:
-        yield from _created_lines(each) if change.action is Action.CREATE else _key_lines(change, each)
+        if change.action is Action.CREATE:
+            yield from _created_lines(each)
+            continue
+        yield from differences.key_lines(
+            each.key, each.before, each.after, version=change.precondition.version, place=_place(change), indent="    "
+        )
 
 
 def _what(change: Change) -> str:
@@ -316,21 +323,6 @@ def _created_lines(each: KeyChange) -> Iterator[Line | str]:
     yield from (Line(f"      +{text}", Style.ADDED) for text in differences.query_text(each.after).splitlines())
     for name, entry in variables_of(each.after).items():
         yield Line(f"      variables.{name}: {differences.as_text(entry['value'])}", Style.ADDED)
-
-
-def _key_lines(change: Change, each: KeyChange) -> Iterator[Line | str]:
-    place = _place(change)
-    shown = [
-        line if isinstance(line, Line) else Line(line)
-        for line in differences.lines(
-            each.key, each.before, each.after, version=change.precondition.version, place=place
-        )
-    ]
-    if each.key is not Key.QUERY:
-        yield from (f"    {each.key}: {line.text}" for line in shown)
-        return
-    yield f"    {each.key}:"
-    yield from (Line(f"      {line.text}", line.style) for line in shown)
 
 
 def _place(change: Change) -> differences.Place:
@@ -366,5 +358,8 @@ def _item(name: str, change: Change | None, plan: Plan, findings: Sequence[Findi
 def _state(name: str, plan: Plan) -> str:
     if any(one.name == name for one in plan.withheld):
         return "withheld"
-    verdicts = {left.verdict for left in plan.left_alone if left.name == name}
-    return next((str(one) for one in (Verdict.CONFLICT, Verdict.DRIFTED, Verdict.IDLED) if one in verdicts), "same")
+    attributions = {left.attribution for left in plan.left_alone if left.name == name}
+    return next(
+        (str(one) for one in (Attribution.CONFLICT, Attribution.DRIFTED, Attribution.IDLED) if one in attributions),
+        "same",
+    )

@@ -8,8 +8,7 @@ from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.name import is_endpoint_name
-from endpoints_gitops.operations.plan import Allowed
-from endpoints_gitops.plan.making import Overwrite
+from endpoints_gitops.plan.planning import Overwrite, PlanOptions
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +36,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def allowed(arguments: argparse.Namespace) -> Allowed:
+def plan_options(arguments: argparse.Namespace) -> PlanOptions:
     """What the command line allows. Raises UsageError for an --overwrite that names no version."""
-    return Allowed(
+    return PlanOptions(
         overwrite=_overwrite(arguments.overwrite or []),
         prune=arguments.prune,
         allow_cosmetic=arguments.allow_cosmetic,

@@ -11,17 +11,16 @@ from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.errors import EndpointsError, ExitCode, worst
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure, Outcome, failures_of_all
-from endpoints_gitops.operations.push import NOT_BEGUN
-from endpoints_gitops.operations.pushed import PushResult
-from endpoints_gitops.operations.variables import VariableWritten
-from endpoints_gitops.operations.written import State, Written
+from endpoints_gitops.operations.push.execute import NOT_BEGUN
+from endpoints_gitops.operations.push.results import ChangeOutcome, ChangeResult, PushResult
+from endpoints_gitops.operations.push.variables import VariableResult
 from endpoints_gitops.plan.variables import VariableAction
 
 _STYLES = {
-    State.CREATED: Style.GOOD,
-    State.UPDATED: Style.GOOD,
-    State.DEACTIVATED: Style.WARN,
-    State.ALREADY: Style.FAINT,
+    ChangeOutcome.CREATED: Style.GOOD,
+    ChangeOutcome.UPDATED: Style.GOOD,
+    ChangeOutcome.DEACTIVATED: Style.WARN,
+    ChangeOutcome.ALREADY: Style.FAINT,
 }
 
 
@@ -91,11 +90,14 @@ def _summary(result: PushResult) -> dict[str, int]:
     states = Counter(written.state for written in result.written)
     planned = plans.summary(result.plan)
     return {
-        "created": states[State.CREATED],
-        "updated": states[State.UPDATED],
-        "deactivated": states[State.DEACTIVATED],
-        "already": states[State.ALREADY],
-        "not_written": sum(states[state] for state in (State.CONFLICT, State.FAILED, State.UNCERTAIN, State.NOT_SENT)),
+        "created": states[ChangeOutcome.CREATED],
+        "updated": states[ChangeOutcome.UPDATED],
+        "deactivated": states[ChangeOutcome.DEACTIVATED],
+        "already": states[ChangeOutcome.ALREADY],
+        "not_written": sum(
+            states[state]
+            for state in (ChangeOutcome.CONFLICT, ChangeOutcome.FAILED, ChangeOutcome.UNCERTAIN, ChangeOutcome.NOT_SENT)
+        ),
         "variables": sum(one.error is None for one in result.variables),
         "drifted": planned["drifted"],
         "conflicts": planned["conflicts"],
@@ -112,7 +114,7 @@ def _items(result: PushResult) -> Iterator[JsonObject]:
             yield {**item, **_result_of(written.get(str(item["name"])))}
 
 
-def _result_of(written: Written | None) -> Mapping[str, Json]:
+def _result_of(written: ChangeResult | None) -> Mapping[str, Json]:
     if written is None:
         return {"error": None}
     return {
@@ -124,12 +126,12 @@ def _result_of(written: Written | None) -> Mapping[str, Json]:
     }
 
 
-def _variable_item(one: VariableWritten, result: PushResult) -> JsonObject:
+def _variable_item(one: VariableResult, result: PushResult) -> JsonObject:
     item = plans.variable_item(one.change, result.findings)
     return {**item, "state": _variable_state(one), "error": _error(one.error)}
 
 
-def _variable_state(one: VariableWritten) -> str:
+def _variable_state(one: VariableResult) -> str:
     if one.error is not None:
         return "uncertain" if one.is_uncertain else "not written"
     if not one.landed:
@@ -141,9 +143,9 @@ def _error(error: Exception | None) -> str | None:
     return str(error) if error is not None else None
 
 
-def _told(written: Written) -> str:
+def _told(written: ChangeResult) -> str:
     versions = ""
-    if written.state is State.CONFLICT and not written.landed:
+    if written.state is ChangeOutcome.CONFLICT and not written.landed:
         versions = f", nothing written; the server has version {written.version}" if written.version else ""
     elif written.version is not None:
         is_new = written.before is not None and written.version != written.before

@@ -1,5 +1,6 @@
-"""The plan file: readable JSON, written by `plan -o` and read by `push --plan`. Its digest is over everything else in
-it: a damaged or edited plan is never pushed.
+"""The plan as JSON: the file that `plan -o` writes and `push --plan` reads, and what the journal keeps.
+
+Its digest is over everything else in it: a damaged or edited plan is never pushed.
 """
 
 from __future__ import annotations
@@ -11,36 +12,41 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.errors import InvalidInput, Problem
-from endpoints_gitops.model.json import fingerprint
+from endpoints_gitops.model.json import Json, JsonObject, fingerprint
 from endpoints_gitops.plan.changes import Plan
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA_VERSION: Final = 1
-_FIX: Final = "make it anew with endpoints-gitops plan -o FILE"
+_FIX: Final = "make a new one with endpoints-gitops plan -o FILE"
+_ATTRIBUTION: Final = "verdict"
+"""What the format calls the attribution of what is left alone."""
 
 
-def write_plan(plan: Plan) -> bytes:
-    """The plan as JSON, keys in reading order, SQL of several lines as a list of them.
-
-    `read_plan` gives back the same plan.
-    """
-    value = _with_digest(_as_json(plan))
-    try:
-        return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair can only be spelled out
-        return (json.dumps(value, indent=2) + "\n").encode("ascii")
+def to_json(plan: Plan) -> dict[str, Json]:
+    """The plan as a JSON object, keys in reading order, SQL of several lines as a list of them."""
+    value: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **_plain(asdict(plan))}
+    for query in _queries(value):
+        if isinstance(query.get("query"), str) and "\n" in query["query"]:
+            query["query"] = query["query"].split("\n")
+    value["left_alone"] = [_renamed(left, "attribution", _ATTRIBUTION) for left in value["left_alone"]]
+    return {**value, "digest": fingerprint(value)}
 
 
-def read_plan(content: bytes, path: str) -> Plan:
-    """The plan that a file holds. Raises InvalidInput, naming `path` and the place in it."""
-    value = _value(content, path)
-    digest = value.pop("digest", None)
-    plan = _validated({key: item for key, item in value.items() if key != "schema_version"}, path)
-    expected = json.loads(write_plan(plan))
-    expected_digest = expected.pop("digest")
-    where = _difference(expected, value, "")
+def from_json(value: JsonObject, path: str) -> Plan:
+    """The plan that a JSON object of `to_json` holds. Raises InvalidInput, naming `path` and the place in it."""
+    found = value.get("schema_version")
+    if type(found) is not int:
+        raise _invalid(path, "this is no plan: it has no schema_version")
+    if found > SCHEMA_VERSION:
+        message = f"this plan was written by a newer release (schema_version {found}, not {SCHEMA_VERSION})"
+        raise _invalid(path, message, "install that release of endpoints-gitops, or " + _FIX)
+    stated = {key: item for key, item in value.items() if key not in {"schema_version", "digest"}}
+    plan = _validated(stated, path)
+    expected = to_json(plan)
+    digest, expected_digest = value.get("digest"), expected.pop("digest")
+    where = _difference(expected, {"schema_version": found, **stated}, "")
     if where is not None:
         raise _invalid(path, f"{where or 'the file'} is not what a plan has there")
     if digest is None:
@@ -50,33 +56,58 @@ def read_plan(content: bytes, path: str) -> Plan:
     return plan
 
 
-def _with_digest(value: dict[str, Any]) -> dict[str, Any]:
-    return {**value, "digest": fingerprint(json.loads(json.dumps(value)))}
+def write_plan(plan: Plan) -> bytes:
+    """The file of a plan; `read_plan` gives back the same plan."""
+    value = to_json(plan)
+    try:
+        return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair can only be spelled out
+        return (json.dumps(value, indent=2) + "\n").encode("ascii")
 
 
-def _as_json(plan: Plan) -> dict[str, Any]:
-    value = {"schema_version": SCHEMA_VERSION, **asdict(plan)}
-    for query in _queries(value):
-        if isinstance(query.get("query"), str) and "\n" in query["query"]:
-            query["query"] = query["query"].split("\n")
-    return value
+def read_plan(content: bytes, path: str) -> Plan:
+    """The plan that a file holds. Raises InvalidInput, naming `path` and the place in it."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _invalid(path, f"not valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise _invalid(path, "this is no plan: it has no schema_version")
+    return from_json(value, path)
 
 
-def _with_text(value: dict[str, Any]) -> dict[str, Any]:
-    """The same with the lines of each query put together again; what is read may hold anything."""
-    copy: dict[str, Any] = json.loads(json.dumps(value))
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value, with tuples
+    """The same with lists in place of tuples, as it is read again."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _renamed(value: Any, before: str, after: str) -> Any:  # noqa: ANN401 - any JSON value
+    """An object with another name for one of its keys; anything else as it is."""
+    if not isinstance(value, dict):
+        return value
+    return {after if key == before else key: item for key, item in value.items()}
+
+
+def _with_text(value: JsonObject) -> dict[str, Any]:
+    """As `Plan` has it: the lines of each query put together again. What is read may hold anything."""
+    copy: dict[str, Any] = _plain(dict(value))
     for query in _queries(copy):
         lines = query.get("query")
         if isinstance(lines, list) and all(isinstance(line, str) for line in lines):
             query["query"] = "\n".join(lines)
+    left_alone = copy.get("left_alone")
+    if isinstance(left_alone, list):
+        copy["left_alone"] = [_renamed(left, _ATTRIBUTION, "attribution") for left in left_alone]
     return copy
 
 
 def _queries(value: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every HogQL node that a change has before or after."""
     for change in _objects(value.get("changes")):
-        for one in _objects(change.get("keys")):
-            for query in _objects([one.get("before"), one.get("after")]):
+        for key_change in _objects(change.get("keys")):
+            for query in _objects([key_change.get("before"), key_change.get("after")]):
                 if query.get("kind") == "HogQLQuery":
                     yield query
 
@@ -85,27 +116,13 @@ def _objects(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON val
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list | tuple) else []
 
 
-def _value(content: bytes, path: str) -> dict[str, Any]:
-    try:
-        value = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise _invalid(path, f"this is no JSON, as a plan is ({error})") from error
-    found = value.get("schema_version") if isinstance(value, dict) else None
-    if type(found) is not int or not isinstance(value, dict):
-        raise _invalid(path, "this is no plan: it has no schema_version")
-    if found > SCHEMA_VERSION:
-        message = f"this plan was written by a newer release (schema_version {found}, not {SCHEMA_VERSION})"
-        raise _invalid(path, message, "install that release of endpoints-gitops, or " + _FIX)
-    return value
-
-
-def _validated(value: dict[str, Any], path: str) -> Plan:
+def _validated(value: JsonObject, path: str) -> Plan:
     from pydantic import ValidationError
 
     try:
         return _adapter().validate_python(_with_text(value))
     except ValidationError as error:
-        problems = (_problem(path, _place(one["loc"]), one["msg"]) for one in error.errors(include_input=False))
+        problems = (_problem(path, _place(fault["loc"]), fault["msg"]) for fault in error.errors(include_input=False))
         raise InvalidInput(tuple(dict.fromkeys(problems)), message=f"{path} is no plan", fix=_FIX) from error
     except RecursionError as error:
         raise _invalid(path, "this is nested deeper than a plan ever is") from error
@@ -130,13 +147,18 @@ def _difference(expected: object, found: object, place: str) -> str | None:
         return None
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         pairs = enumerate(zip(expected, found, strict=True))
-        wheres = (_difference(one, other, f"{place}{index}.") for index, (one, other) in pairs)
+        wheres = (_difference(before, after, f"{place}{index}.") for index, (before, after) in pairs)
         return next((where for where in wheres if where is not None), None)
-    return None if expected == found and type(expected) is type(found) else place.removesuffix(".")
+    return None if expected == found and _is_same_type(expected, found) else place.removesuffix(".")
+
+
+def _is_same_type(expected: object, found: object) -> bool:
+    """A word of an enumeration is read as text."""
+    return type(expected) is type(found) or (isinstance(expected, str) and isinstance(found, str))
 
 
 def _place(steps: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, steps))
+    return ".".join(_ATTRIBUTION if step == "attribution" else str(step) for step in steps)
 
 
 def _problem(path: str, place: str, message: str) -> Problem:

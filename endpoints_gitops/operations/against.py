@@ -24,18 +24,17 @@ from typing import Final
 
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
-from endpoints_gitops.contract.build import from_definition, from_pin
+from endpoints_gitops.contract.build import from_pin
 from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, Pin
-from endpoints_gitops.operations.consequences import of_plan
-from endpoints_gitops.operations.pairs import Pair, Side
 from endpoints_gitops.operations.pinning import read_types
-from endpoints_gitops.plan.judging import DroppedKey, unmanaged
-from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint, query_meaning
+from endpoints_gitops.operations.push.preview import diffs_of_plan
+from endpoints_gitops.plan.diff import DroppedKey, EndpointDiff, Revision, ServerRevision, Snapshot, compare_revisions
+from endpoints_gitops.plan.settings import Key, definition_settings, normalized_query
 from endpoints_gitops.workspace.base import BaseUnavailable, Location, base_of
 from endpoints_gitops.workspace.commits import definitions_at
 from endpoints_gitops.workspace.definitions import read_all
@@ -68,11 +67,11 @@ class Here:
 
     def after(
         self, name: str, environment: str | None = None, variables: Sequence[InsightVariable] = ()
-    ) -> Side | None:
+    ) -> Revision | None:
         """What the definition of that name says, None where there is none."""
         loaded = next((one for one in self.definitions if one.name == name), None)
-        shared = {one.code_name: one for one in variables}
-        return _side(loaded, environment or self.environment, shared) if loaded else None
+        shared = {variable.code_name: variable for variable in variables}
+        return Revision.local(loaded, environment or self.environment, shared) if loaded else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,7 @@ class Against:
     """
 
     what: str
-    pairs: tuple[Pair, ...]
+    diffs: tuple[EndpointDiff, ...]
     unreadable: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
     is_move: bool = False
@@ -110,29 +109,21 @@ def dropped_keys(against: Against, folder: Path, environment: str) -> tuple[tupl
 
     They break no caller, but what they said stays on the server.
     """
-    keys = {pair.name: _left_alone(pair) for pair in against.pairs}
+    keys = {diff.name: {key: diff.remote_settings[key] for key in diff.unmanaged} for diff in against.diffs}
     names = [name for name, some in keys.items() if some]
     found = repository(folder) if names else None
     if found is None:
         return ()
     try:
-        past = history(found, folder, names, lambda loaded: of_definition(loaded, environment))
+        past = history(found, folder, names, lambda loaded: definition_settings(loaded, environment))
     except HistoryUnavailable:  # a partial clone: the commit is unknown
         return ()
     return tuple(
-        (name, DroppedKey(key=key, server=value, commit=last.commit))
+        (name, DroppedKey(key=key, remote=value, commit=last.commit))
         for name in names
         for key, value in keys[name].items()
         if (last := next((one for one in past[name] if one.meaning is not None and key in one.meaning), None))
     )
-
-
-def _left_alone(pair: Pair) -> Mapping[Key, Json]:
-    """What the side before says of keys that the file leaves alone, apart from defaults."""
-    if pair.before is None or pair.after is None or pair.after.loaded is None:
-        return {}
-    before = pair.before.meaning
-    return {key: before[key] for key in unmanaged(pair.after.meaning, before)}
 
 
 def _resolver(what: str, here: Here) -> Callable[[str, Here], Against]:
@@ -156,8 +147,8 @@ def _live(_: str, here: Here) -> Against:
     types = read_types(client, there)
     variables = tuple((types.shared or {}).values())
     befores = {one.name: _served(one, types.contract(one)) for one in there}
-    pairs = (_pair(name, here, befores.get(name), variables=variables) for name in sorted(names))
-    return Against(what="the server", pairs=tuple(pairs), endpoints={one.name: one for one in there})
+    diffs = (_diff(name, here, befores.get(name), variables=variables) for name in sorted(names))
+    return Against(what="the server", diffs=tuple(diffs), endpoints={one.name: one for one in there})
 
 
 def _version(what: str, here: Here) -> Against:
@@ -174,8 +165,8 @@ def _version(what: str, here: Here) -> Against:
         raise BaseUnavailable(error.message, fix=f"endpoints-gitops versions {name}") from error
     types = read_types(client, (endpoint,))
     variables = tuple((types.shared or {}).values())
-    pair = _pair(name, here, _served(endpoint, types.contract(endpoint)), variables=variables)
-    return Against(what=what, pairs=(pair,), is_move=True)
+    diff = _diff(name, here, _served(endpoint, types.contract(endpoint)), variables=variables)
+    return Against(what=what, diffs=(diff,), is_move=True)
 
 
 def _lock(_: str, here: Here) -> Against:
@@ -195,17 +186,17 @@ def _lock(_: str, here: Here) -> Against:
     notes: tuple[str, ...] = (f"pinned and not defined here, so not compared: {', '.join(strange)}",) if strange else ()
     if strange and ((found := repository(here.folder)) is None or found.is_shallow):
         notes += ("whether they were ever defined here is unknown, as the history is not here",)
-    pairs = [_pair(pin.name, here, _pinned(pin), environment=pin.environment) for pin in ours]
+    diffs = [_diff(pin.name, here, _pinned(pin), environment=pin.environment) for pin in ours]
     # what took the place of a definition that is gone has no pin, and says whether it was renamed
     environments = {pin.environment for pin in ours if pin.name in gone}
     pinned = {(pin.environment, pin.name) for pin in ours}
     others = ((environment, name) for environment in sorted(environments) for name in sorted(names))
-    pairs += [
-        _pair(name, here, None, environment=environment)
+    diffs += [
+        _diff(name, here, None, environment=environment)
         for environment, name in others
         if (environment, name) not in pinned
     ]
-    return Against(what=shown(here.lock_path), pairs=tuple(pairs), notes=notes, is_move=True)
+    return Against(what=shown(here.lock_path), diffs=tuple(diffs), notes=notes, is_move=True)
 
 
 def _once_defined(here: Here, names: Set[str]) -> frozenset[str]:
@@ -224,7 +215,7 @@ def _folder(what: str, here: Here) -> Against:
     try:
         definitions = _parsed_folder(Path(what), here)
     except InvalidInput as error:
-        return Against(what=what, pairs=(), unreadable=error.problems)
+        return Against(what=what, diffs=(), unreadable=error.problems)
     return _files(what, here, definitions)
 
 
@@ -265,10 +256,10 @@ def _commit(what: str, here: Here) -> Against:
 
 
 def _files(what: str, here: Here, definitions: Sequence[LoadedDefinition], problems: Sequence[Problem] = ()) -> Against:
-    befores = {one.name: _side(one, here.environment, {}) for one in definitions}
+    befores = {one.name: Revision.local(one, here.environment) for one in definitions}
     names = sorted({one.name for one in here.definitions} | befores.keys())
     notes = () if definitions or problems else (f"there are no definitions in {what}: everything is new",)
-    return Against(what=what, pairs=tuple(_pair(name, here, befores.get(name)) for name in names), notes=notes)
+    return Against(what=what, diffs=tuple(_diff(name, here, befores.get(name)) for name in names), notes=notes)
 
 
 def _plan(what: str, here: Here) -> Against:
@@ -280,21 +271,22 @@ def _plan(what: str, here: Here) -> Against:
         message = f"the plan {shown(Path(what))} cannot be read: {error.strerror or error}"
         raise BaseUnavailable(message, fix=f"endpoints-gitops plan -o {what}") from error
     plan = read_plan(content, shown(Path(what)))
-    pairs = of_plan(plan, {}, {one.name: one for one in here.definitions}, ())
+    local = {one.name: Revision.local(one, here.environment) for one in here.definitions}
+    diffs = diffs_of_plan(plan, Snapshot(), local)
     note = f"compared is what {shown(Path(what))} would make of environment {plan.environment}, as it was then"
-    return Against(what=what, pairs=pairs, notes=(note,))
+    return Against(what=what, diffs=diffs, notes=(note,))
 
 
 _WORDS: Final[dict[str, Callable[[str, Here], Against]]] = {"live": _live, "lock": _lock}
 
 
 def _narrowed(against: Against, here: Here) -> Against:
-    """The pairs that are selected and managed. Raises UsageError for a selector that means nothing on either side."""
-    others = [_fileless(pair.name, pair.before.loaded if pair.before else None, here) for pair in against.pairs]
+    """The endpoints that are selected and managed. Raises UsageError for a selector that matches neither side."""
+    others = [_fileless(diff.name, diff.remote.loaded if diff.remote else None, here) for diff in against.diffs]
     names, managed_names = _selected(here, others)
-    outside = sorted({pair.name for pair in against.pairs} - managed_names)
+    outside = sorted({diff.name for diff in against.diffs} - managed_names)
     notes = (*against.notes, f"{len(outside)} outside of `manage`") if outside else against.notes
-    return replace(against, pairs=tuple(pair for pair in against.pairs if pair.name in names), notes=notes)
+    return replace(against, diffs=tuple(diff for diff in against.diffs if diff.name in names), notes=notes)
 
 
 def _selected_files(here: Here, definitions: Sequence[LoadedDefinition]) -> frozenset[str]:
@@ -326,48 +318,34 @@ def _fileless(name: str, loaded: LoadedDefinition | None, here: Here) -> Endpoin
     return Endpoint(id="", name=name, query={}, tags=tuple(tags or ()))
 
 
-def _pair(
+def _diff(
     name: str,
     here: Here,
-    before: Side | None,
+    before: Revision | None,
     *,
     environment: str | None = None,
     variables: Sequence[InsightVariable] = (),
-) -> Pair:
-    return Pair(
-        name=name,
-        environment=environment or here.environment,
-        before=before,
-        after=here.after(name, environment, variables),
-    )
+) -> EndpointDiff:
+    after = here.after(name, environment, variables)
+    return compare_revisions(name, after, before, environment=environment or here.environment)
 
 
-def _side(loaded: LoadedDefinition, environment: str, variables: dict[str, InsightVariable]) -> Side:
-    return Side(
-        label=loaded.path,
-        contract=lambda: from_definition(loaded, environment, variables),
-        meaning=of_definition(loaded, environment),
-        loaded=loaded,
-    )
+def _served(endpoint: Endpoint, contract: Contract) -> Revision:
+    return replace(ServerRevision.of(endpoint), build_contract=lambda: contract)
 
 
-def _served(endpoint: Endpoint, contract: Contract) -> Side:
-    number = contract.identity.version if contract.identity else endpoint.current_version
-    return Side(
-        label=f"server, version {number}", contract=lambda: contract, meaning=of_endpoint(endpoint), version=number
-    )
-
-
-def _pinned(pin: Pin) -> Side:
-    settings: dict[Key, Json] = {
-        Key.QUERY: query_meaning(pin.query),
+def _pinned(pin: Pin) -> Revision:
+    stated: dict[Key, Json] = {
+        Key.QUERY: normalized_query(pin.query),
         Key.MATERIALIZATION: pin.materialized,
         Key.FRESHNESS: pin.freshness_seconds,
         Key.OPTIONAL_BREAKDOWNS: list(pin.optional_breakdown_properties),
         Key.BUCKET_OVERRIDES: dict(pin.bucket_overrides or {}) if pin.materialized else None,
     }
-    meaning = {key: value for key, value in settings.items() if value is not None}
-    return Side(label=f"lock, {pin.label}", contract=partial(from_pin, pin), meaning=meaning, version=pin.version)
+    settings = {key: value for key, value in stated.items() if value is not None}
+    return Revision(
+        label=f"lock, {pin.label}", settings=settings, version=pin.version, build_contract=partial(from_pin, pin)
+    )
 
 
 def _no_commit(what: str, here: Here, found: Repository | None) -> BaseUnavailable:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
-from endpoints_gitops.operations.evidence import Record, judge_all, read_record
-from endpoints_gitops.operations.interrupted import Pair
+from endpoints_gitops.operations.evidence import Checkout, attribute_all
+from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.prune import Orphans, orphans, prunable
-from endpoints_gitops.operations.workplace import Workplace
-from endpoints_gitops.plan.judging import Judged
+from endpoints_gitops.plan.changes import Plan
+from endpoints_gitops.plan.diff import EndpointDiff, Presence, Snapshot, compare_revisions
+from endpoints_gitops.plan.planning import PlanOptions, make_plan
 from endpoints_gitops.plan.variables import VariableChange, needed
 from endpoints_gitops.workspace.commits import NotOnDisk, not_on_disk
 from endpoints_gitops.workspace.selection import managed, select_names
@@ -22,19 +23,18 @@ from endpoints_gitops.workspace.selection import managed, select_names
 class Comparison:
     """Definitions and server, side by side.
 
-    `judged` has every name that is managed and selected, by name, also those without a difference. `endpoints` is the
-    whole list of the server, and what every write of a push is checked against: it is not asked for a second time.
-    `outside` counts the names that `manage` leaves out; `prunable` is empty unless it was asked for. `not_on_disk` has
-    the names of endpoints whose definition git tracks and the work tree does not have: they are not in `judged`.
-    `orphans` are endpoints whose file is gone, `outside_definitions` the names of definitions that `manage` leaves out.
+    `diffs` has every name that is managed and selected, by name, also those without a difference. `snapshot` is the
+    whole server, and what every write of a push is checked against: it is not read a second time. `checkout` has the
+    definitions that are selected, and the record. `outside` counts the names that `manage` leaves out; `prunable` is
+    empty unless it was asked for. `not_on_disk` has the names of endpoints whose definition git tracks and the work
+    tree does not have: they are not in `diffs`. `orphans` are endpoints whose file is gone, `outside_definitions` the
+    names of definitions that `manage` leaves out.
     """
 
-    judged: tuple[Judged, ...]
-    endpoints: Mapping[str, Endpoint]
-    definitions: Mapping[str, LoadedDefinition]
-    variables: tuple[InsightVariable, ...] = ()
+    diffs: tuple[EndpointDiff, ...] = ()
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    checkout: Checkout = field(default_factory=Checkout)
     variable_changes: tuple[VariableChange, ...] = ()
-    record: Record = field(default_factory=Record)
     prunable: frozenset[str] = frozenset()
     outside: int = 0
     not_on_disk: frozenset[str] = frozenset()
@@ -47,51 +47,72 @@ class Comparison:
     @property
     def predecessors(self) -> frozenset[str]:
         """Names without a file that a definition was renamed from: they are kept for their callers."""
-        renamed = {loaded.definition.renamed_from for loaded in self.definitions.values()}
-        return frozenset(one.name for one in self.judged if one.loaded is None and one.name in renamed)
+        renamed = {loaded.definition.renamed_from for loaded in self.checkout.definitions.values()}
+        return frozenset(diff.name for diff in self.diffs if diff.loaded is None and diff.name in renamed)
 
     @property
     def unchanged(self) -> int:
         """How many names are the same here and there, in all that the files say."""
-        return sum(
-            judged.endpoint is not None and judged.loaded is not None and not judged.differences
-            for judged in self.judged
-        )
+        return sum(diff.presence is Presence.BOTH and not diff.differences for diff in self.diffs)
+
+    def diff(self, name: str) -> EndpointDiff | None:
+        """The diff of that name; None where it is not compared."""
+        return next((diff for diff in self.diffs if diff.name == name), None)
 
 
 def compare(
-    work: Workplace, definitions: Sequence[LoadedDefinition], selectors: Sequence[str], *, prune: bool = False
+    project: ProjectContext, definitions: Sequence[LoadedDefinition], selectors: Sequence[str], *, prune: bool = False
 ) -> Comparison:
     """Compare what the selectors mean; without selectors, everything that is managed.
 
     Asks for the endpoints once, all pages, for the variables once where a definition declares any, and for the versions
-    of those endpoints alone whose difference nothing else explains.
+    of those endpoints alone whose difference nothing else explains. Raises UsageError for a selector that means
+    nothing, or that `manage` leaves out, and ApiError.
     """
-    endpoints = {endpoint.name: endpoint for endpoint in work.client.list_endpoints()}
-    scope = _Scope.of(work, definitions, endpoints, selectors)
+    endpoints = {endpoint.name: endpoint for endpoint in project.client.list_endpoints()}
+    missing = not_on_disk(project.folder) if endpoints.keys() - {loaded.name for loaded in definitions} else NotOnDisk()
+    scope = _Scope.of(project, definitions, endpoints, selectors)
     ours = {loaded.name: loaded for loaded in definitions if loaded.name in scope.names}
-    variables, changes = _variables(work, definitions, ours, endpoints)
-    missing = not_on_disk(work.folder) if endpoints.keys() - {loaded.name for loaded in definitions} else NotOnDisk()
+    variables, changes = _variables(project, definitions, ours, endpoints)
     names = scope.names - missing.names
-    removable = prunable(work, definitions, endpoints) & names if prune else frozenset()
-    pairs = [Pair(loaded=ours.get(name), endpoint=endpoints.get(name)) for name in names]
-    record = read_record(work, pairs)
+    removable = prunable(project, definitions, endpoints) & names if prune else frozenset()
+    snapshot = Snapshot(endpoints=endpoints, variables=variables)
+    checkout = Checkout.of(project, ours.values(), snapshot)
+    environment, local = project.environment.name, checkout.local
+    diffs = [
+        compare_revisions(name, local.get(name), snapshot.revision(name), environment=environment) for name in names
+    ]
     strangers = (names & endpoints.keys()) - {loaded.name for loaded in definitions}
+    warning = checkout.record.warning
     return Comparison(
-        judged=judge_all(work, pairs, record, prunable=removable),
-        endpoints=endpoints,
-        definitions=ours,
-        variables=variables,
+        diffs=attribute_all(project, diffs, checkout.record, prunable=removable),
+        snapshot=snapshot,
+        checkout=checkout,
         variable_changes=changes,
-        record=record,
         prunable=removable,
         outside=scope.outside,
         not_on_disk=scope.names & missing.names,
         submodules=missing.submodules,
-        orphans=orphans(work, definitions, endpoints, strangers),
+        orphans=orphans(project, definitions, endpoints, strangers),
         outside_definitions=scope.outside_definitions,
         selectors=tuple(selectors),
-        warnings=(*([record.warning] if record.warning else []), *_warnings(scope.names & missing.names, missing)),
+        warnings=(*([warning] if warning else []), *_warnings(scope.names & missing.names, missing)),
+    )
+
+
+def plan_of(project: ProjectContext, comparison: Comparison, options: PlanOptions) -> Plan:
+    """The plan for what was compared. It holds everything that a push needs, and no secret.
+
+    Raises UsageError where `options.overwrite` names what was not compared.
+    """
+    return make_plan(
+        comparison.diffs,
+        comparison.variable_changes,
+        host=project.host,
+        project_id=project.project_id,
+        environment=project.environment.name,
+        options=options,
+        prunable=comparison.prunable,
     )
 
 
@@ -114,12 +135,12 @@ class _Scope:
     @classmethod
     def of(
         cls,
-        work: Workplace,
+        project: ProjectContext,
         definitions: Sequence[LoadedDefinition],
         endpoints: Mapping[str, Endpoint],
         selectors: Sequence[str],
     ) -> _Scope:
-        environment, there, patterns = work.environment.name, tuple(endpoints.values()), work.environment.manage
+        environment, there, patterns = project.environment.name, tuple(endpoints.values()), project.environment.manage
         ours = managed(patterns, definitions=definitions, endpoints=there, environment=environment)
 
         def meant(chosen: Sequence[str]) -> frozenset[str]:
@@ -127,9 +148,9 @@ class _Scope:
                 chosen,
                 definitions=definitions,
                 endpoints=there,
-                folder=work.folder,
+                folder=project.folder,
                 environment=environment,
-                configuration=work.configuration,
+                configuration=project.configuration,
             )
 
         for selector in selectors:
@@ -146,7 +167,7 @@ def _outside(selector: str, patterns: Sequence[str]) -> UsageError:
 
 
 def _variables(
-    work: Workplace,
+    project: ProjectContext,
     definitions: Sequence[LoadedDefinition],
     ours: Mapping[str, LoadedDefinition],
     endpoints: Mapping[str, Endpoint],
@@ -158,6 +179,6 @@ def _variables(
     used = (bool(endpoints[name].query.get("variables")) for name in ours.keys() & endpoints.keys())
     if not any(loaded.definition.variables for loaded in ours.values()) and not any(used):
         return (), ()
-    variables = work.client.list_variables()
+    variables = project.client.list_variables()
     changes = needed(definitions, variables, tuple(endpoints.values()))
     return variables, tuple(change for change in changes if not ours.keys().isdisjoint(change.declared_by))

@@ -6,19 +6,20 @@ leave it open.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.operations.interrupted import Pair, unheard
-from endpoints_gitops.operations.together import each
-from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.operations.concurrency import concurrent_map
+from endpoints_gitops.operations.interrupted import landed_unheard
+from endpoints_gitops.operations.project import ProjectContext
+from endpoints_gitops.plan.attribution import attribute, needs_versions
+from endpoints_gitops.plan.diff import EndpointDiff, Presence, Revision, Snapshot
 from endpoints_gitops.plan.evidence import Evidence, NoHistory, Past, Recorded
-from endpoints_gitops.plan.judging import Judged, Presence, judge, needs_versions
-from endpoints_gitops.plan.meaning import Key, Meaning, of_definition
+from endpoints_gitops.plan.settings import Key, definition_settings
 from endpoints_gitops.workspace.git import (
     HistoryUnavailable,
     dirty,
@@ -44,17 +45,37 @@ class Record:
     warning: str | None = None
 
 
-def read_record(work: Workplace, pairs: Iterable[Pair]) -> Record:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkout:
+    """What this checkout has and remembers: its definitions by name, each with its settings, and the record."""
+
+    local: Mapping[str, Revision] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
+
+    @classmethod
+    def of(cls, project: ProjectContext, definitions: Iterable[LoadedDefinition], snapshot: Snapshot) -> Checkout:
+        """The checkout beside a server. The snapshot shows what of an interrupted push landed."""
+        environment, variables = project.environment.name, snapshot.variables_by_code_name
+        local = {loaded.name: Revision.local(loaded, environment, variables) for loaded in definitions}
+        return cls(local=local, record=read_record(project, local, snapshot))
+
+    @property
+    def definitions(self) -> Mapping[str, LoadedDefinition]:
+        """The definitions by name."""
+        return {name: revision.loaded for name, revision in self.local.items() if revision.loaded is not None}
+
+
+def read_record(project: ProjectContext, local: Mapping[str, Revision], snapshot: Snapshot) -> Record:
     """The record of this checkout. An entry that makes no sense is left out: then history is asked instead.
 
-    A journal that an interrupted push left adds what landed of it, heard of or not: that shows in `pairs`.
+    A journal that an interrupted push left adds what landed of it, heard of or not: the snapshot shows that.
     """
-    stored = load_record(work.state)
-    entries, left = _entries(stored.entries), _interrupted(work)
+    stored = load_record(project.state)
+    entries, left = _entries(stored.entries), _interrupted(project)
     if left is None:
         return Record(entries=entries, warning=stored.warning)
-    heard = {name: one for name, one in _entries(left.done).items() if _is_newer(one, entries.get(name))}
-    unsaved = heard | unheard(left, pairs, entries, work.environment.name)
+    heard = {name: entry for name, entry in _entries(left.done).items() if _is_newer(entry, entries.get(name))}
+    unsaved = heard | landed_unheard(left, local, snapshot, entries)
     return Record(entries=entries | unsaved, unsaved=unsaved, warning=stored.warning)
 
 
@@ -63,10 +84,10 @@ def _entries(stored: Mapping[str, Json]) -> dict[str, Recorded]:
     return {name: entry for name, entry in read if entry is not None}
 
 
-def _interrupted(work: Workplace) -> Unfinished | None:
+def _interrupted(project: ProjectContext) -> Unfinished | None:
     """What the journal of a push that did not end says; nothing, where it cannot be read."""
     try:
-        return unfinished(work.state)
+        return unfinished(project.state)
     except UsageError:
         return None
 
@@ -75,63 +96,62 @@ def _is_newer(entry: Recorded, other: Recorded | None) -> bool:
     return entry.at is not None and (other is None or other.at is None or entry.at > other.at)
 
 
-def judge_all(
-    work: Workplace, pairs: Iterable[Pair], record: Record, *, prunable: frozenset[str] = frozenset()
-) -> tuple[Judged, ...]:
-    """Each pair judged, in the order of the names. `prunable` has those without a definition that may be pruned."""
-    environment, now = work.environment.name, datetime.now(UTC)
-    known = {pair.name: (pair, Evidence.of_record(record.entries.get(pair.name), now)) for pair in pairs}
-    judged = _judged(known, environment)
-    differing = {name: known[name] for name, one in judged.items() if _is_open_to_history(one, prunable)}
-    told = _with_history(work, differing)
-    judged |= _judged(told, environment)
-    told = _with_versions(work, {name: told[name] for name in told if needs_versions(judged[name])})
-    judged |= _judged(told, environment)
-    return tuple(judged[name] for name in sorted(judged))
+def attribute_all(
+    project: ProjectContext, diffs: Iterable[EndpointDiff], record: Record, *, prunable: frozenset[str] = frozenset()
+) -> tuple[EndpointDiff, ...]:
+    """Every difference attributed, in the order of the names. `prunable` has the names that may be pruned."""
+    now = datetime.now(UTC)
+    attributed = {diff.name: attribute(diff, Evidence.of_record(record.entries.get(diff.name), now)) for diff in diffs}
+    open_to_history = [diff for diff in attributed.values() if _is_open_to_history(diff, prunable)]
+    attributed |= {diff.name: attribute(diff, evidence) for diff, evidence in _with_history(project, open_to_history)}
+    unexplained = [attributed[diff.name] for diff in open_to_history if needs_versions(attributed[diff.name])]
+    versions = concurrent_map(project.client.list_versions, [diff.name for diff in unexplained])
+    for diff, listed in zip(unexplained, versions, strict=True):
+        attributed[diff.name] = attribute(diff, replace(diff.evidence, versions=listed))
+    return tuple(attributed[name] for name in sorted(attributed))
 
 
-type _Known = Mapping[str, tuple[Pair, Evidence]]
+type _Known = Iterable[tuple[EndpointDiff, Evidence]]
 
 
-def _judged(known: _Known, environment: str) -> dict[str, Judged]:
-    return {name: judge(pair.loaded, pair.endpoint, evidence, environment) for name, (pair, evidence) in known.items()}
-
-
-def _with_history(work: Workplace, known: _Known) -> _Known:
-    if not known:
-        return known
-    found = repository(work.folder)
+def _with_history(project: ProjectContext, diffs: Sequence[EndpointDiff]) -> _Known:
+    """The same with what git knows of the definitions, or why it knows nothing."""
+    if not diffs:
+        return ()
+    found = repository(project.folder)
     if found is None:
-        return _without_history(known, explain_missing(work.folder))
-
-    def meaning_of(loaded: LoadedDefinition) -> Meaning:
-        return of_definition(loaded, work.environment.name)
-
+        return _without_history(diffs, explain_missing(project.folder))
     try:
-        past = history(found, work.folder, known.keys(), meaning_of)
+        past = history(
+            found,
+            project.folder,
+            [diff.name for diff in diffs],
+            lambda loaded: definition_settings(loaded, project.environment.name),
+        )
     except HistoryUnavailable as error:
-        return _without_history(known, error, found.head)
-    loaded = [pair.loaded for pair, _ in known.values() if pair.loaded is not None]
-    edited = touching(loaded, dirty(found, work.folder))
-    told = {
-        name: (pair, replace(evidence, head=found.head, is_dirty=name in edited))
-        for name, (pair, evidence) in known.items()
-    }
-    states = {name: tuple(map(_past, past[name])) for name in known}
-    if found.is_shallow:
-        shallow = _cause(explain_shallow(found))
-        return {
-            name: (pair, replace(evidence, without_history=shallow, visible=states[name]))
-            for name, (pair, evidence) in told.items()
-        }
-    return {name: (pair, replace(evidence, history=states[name])) for name, (pair, evidence) in told.items()}
+        return _without_history(diffs, error, found.head)
+    edited = touching([diff.loaded for diff in diffs if diff.loaded is not None], dirty(found, project.folder))
+    shallow = _cause(explain_shallow(found)) if found.is_shallow else None
+    return [
+        (
+            diff,
+            replace(
+                diff.evidence,
+                head=found.head,
+                is_dirty=diff.name in edited,
+                history=None if shallow else states,
+                visible=states if shallow else None,
+                without_history=shallow,
+            ),
+        )
+        for diff in diffs
+        for states in [tuple(map(_past, past[diff.name]))]
+    ]
 
 
-def _without_history(known: _Known, error: HistoryUnavailable, head: str | None = None) -> _Known:
+def _without_history(diffs: Iterable[EndpointDiff], error: HistoryUnavailable, head: str | None = None) -> _Known:
     cause = _cause(error)
-    return {
-        name: (pair, replace(evidence, without_history=cause, head=head)) for name, (pair, evidence) in known.items()
-    }
+    return [(diff, replace(diff.evidence, without_history=cause, head=head)) for diff in diffs]
 
 
 def _cause(error: HistoryUnavailable) -> NoHistory:
@@ -141,7 +161,7 @@ def _cause(error: HistoryUnavailable) -> NoHistory:
 
 def _past(state: PastState[Key]) -> Past:
     return Past(
-        meaning=state.meaning,
+        settings=state.meaning,
         committed_at=state.committed_at,
         commit=state.commit,
         readable=state.readable,
@@ -149,13 +169,5 @@ def _past(state: PastState[Key]) -> Past:
     )
 
 
-def _with_versions(work: Workplace, known: _Known) -> _Known:
-    found = each(work.client.list_versions, known)
-    told = zip(known.items(), found, strict=True)
-    return {name: (pair, replace(evidence, versions=versions)) for (name, (pair, evidence)), versions in told}
-
-
-def _is_open_to_history(judged: Judged, prunable: frozenset[str]) -> bool:
-    return judged.name in prunable or (
-        judged.presence is Presence.BOTH and bool(judged.differences or judged.unmanaged)
-    )
+def _is_open_to_history(diff: EndpointDiff, prunable: frozenset[str]) -> bool:
+    return diff.name in prunable or (diff.presence is Presence.BOTH and bool(diff.differences or diff.unmanaged))

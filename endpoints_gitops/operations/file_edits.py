@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
-from endpoints_gitops.plan.meaning import of_definition, of_endpoint, same
+from endpoints_gitops.plan.diff import ServerRevision
+from endpoints_gitops.plan.settings import definition_settings, same
 from endpoints_gitops.workspace.definitions import path_for
 from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
 from endpoints_gitops.workspace.git import dirty, repository
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.workplace import Workplace
+    from endpoints_gitops.operations.project import ProjectContext
 
 _MOST_COPIES: Final = 100
 
@@ -42,7 +43,7 @@ class Unprovable(EndpointsError):
 
 
 def create(
-    endpoint: Endpoint,
+    remote: ServerRevision,
     values: Mapping[str, Any],
     folder: Path,
     definitions: Iterable[LoadedDefinition],
@@ -56,13 +57,14 @@ def create(
     from endpoints_gitops.codecs.rewriting import new_file
     from endpoints_gitops.codecs.schema import SCHEMA_FILE, SCHEMA_URL
 
+    endpoint = remote.endpoint
     path = path_for(endpoint.name, folder, definitions)
     content = new_file(values, schema=SCHEMA_FILE if (path.parent / SCHEMA_FILE).is_file() else SCHEMA_URL)
     try:
         loaded = read_definition(shown(path), content, nothing_beside)
     except InvalidInput as error:
         raise _unsayable(endpoint, "; ".join(problem.message for problem in error.problems)) from error
-    stated, server = of_definition(loaded, environment), of_endpoint(endpoint)
+    stated, server = definition_settings(loaded, environment), remote.settings
     wrong = [key for key in stated if key in server and not same(key, stated[key], server[key])]
     if wrong:
         raise _unsayable(endpoint, f"{', '.join(wrong)} would mean something else")
@@ -100,14 +102,14 @@ def write_edits(edits: Iterable[FileEdit], folder: Path) -> None:
             write_atomically(edit.path, edit.after, folder=folder)
 
 
-def keep_uncommitted(edits: Iterable[FileEdit], work: Workplace) -> tuple[Path, ...]:
+def keep_uncommitted(edits: Iterable[FileEdit], project: ProjectContext) -> tuple[Path, ...]:
     """Copy the files that no commit has as they are, before they are rewritten; the copies lie in the state folder."""
     replaced = [edit for edit in edits if edit.before is not None]
     if not replaced:
         return ()
-    found = repository(work.folder)
-    uncommitted = dirty(found, work.folder) if found else None
-    folder, moment = work.state / "replaced", datetime.now(UTC)
+    found = repository(project.folder)
+    uncommitted = dirty(found, project.folder) if found else None
+    folder, moment = project.state / "replaced", datetime.now(UTC)
     copies: list[Path] = []
     for edit in replaced:
         path = edit.path.parent.resolve() / edit.path.name

@@ -16,8 +16,8 @@ from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.outcome import Failure
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.operations.agreement import command, disagreements
+from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.pinning import Side, inactive, pin_of, read_named, read_types
-from endpoints_gitops.operations.together import each
 
 
 class Action(StrEnum):
@@ -113,7 +113,7 @@ def _ask(client: Client, side: Side, uses: Sequence[Use]) -> tuple[dict[str, End
     newest = [use.name for use in uses if use.version is None]
     exact = [use for use in uses if use.version is not None]
     there = {name: one for name, one in read_named(client, newest).items() if name in newest}
-    versions = zip(exact, each(partial(_version, client), exact), strict=True)
+    versions = zip(exact, concurrent_map(partial(_version, client), exact), strict=True)
     there |= {use.name: version for use, version in versions if version is not None}
     lacking = [use for use in uses if use.name not in there]
     names = {endpoint.name: endpoint for endpoint in client.list_endpoints()} if lacking else {}

@@ -15,7 +15,7 @@ from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, Use, without_nulls
 from endpoints_gitops.operations.agreement import PlaceOf
-from endpoints_gitops.operations.together import each
+from endpoints_gitops.operations.concurrency import concurrent_map
 
 _WORDS: Final = {"number": "Number", "boolean": "Boolean", "array": "List"}
 
@@ -69,7 +69,7 @@ def look_up(client: Client, pins: Sequence[Pin]) -> tuple[Lookup, ...]:
     """Ask for each pinned version: the answer says all that there is to know of its endpoint too. A pin costs one
     request, and one more where the version is missing.
     """
-    return each(partial(_look_up, client), pins)
+    return concurrent_map(partial(_look_up, client), pins)
 
 
 def _look_up(client: Client, pin: Pin) -> Lookup:
@@ -97,7 +97,7 @@ def read_types(client: Client, endpoints: Sequence[Endpoint]) -> Types:
     try:
         return Types(shared={variable.id: variable for variable in client.list_variables()})
     except Forbidden:
-        named = each(partial(_named_types, client), with_variables)
+        named = concurrent_map(partial(_named_types, client), with_variables)
         keys = ((endpoint.name, endpoint.number) for endpoint in with_variables)
         return Types(named=dict(zip(keys, named, strict=True)))
 

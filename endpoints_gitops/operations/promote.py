@@ -15,12 +15,12 @@ from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.definition import Environment, LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.operations.compare import Comparison, compare, plan_of
 from endpoints_gitops.operations.file_edits import nothing_beside
-from endpoints_gitops.operations.plan import Allowed, plan_of
-from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.plan.changes import Plan
-from endpoints_gitops.plan.meaning import SERVER_DEFAULTS, Key, of_definition, of_endpoint
+from endpoints_gitops.plan.planning import PlanOptions
+from endpoints_gitops.plan.settings import SERVER_DEFAULTS, Key, definition_settings, endpoint_settings
 from endpoints_gitops.workspace.selection import managed, select_names
 
 _WORDS = {Key.MATERIALIZATION: "enabled"}
@@ -36,11 +36,11 @@ class Promotion:
 
 
 def prepare(
-    source: Workplace,
-    target: Workplace,
+    source: ProjectContext,
+    target: ProjectContext,
     definitions: Sequence[LoadedDefinition],
     selectors: Sequence[str],
-    allowed: Allowed,
+    options: PlanOptions,
 ) -> Promotion:
     """Read the source, and compare it with the target.
 
@@ -55,17 +55,13 @@ def prepare(
     chosen = [endpoints[name] for name in sorted(names)]
     variables = _variables(source, chosen)
     written = tuple(_as_definitions(chosen, variables, definitions, (source, target)))
-    comparison = compare(target, written, tuple(sorted(names))) if names else _nothing()
-    return Promotion(comparison=comparison, plan=plan_of(target, comparison, allowed), outside=outside)
-
-
-def _nothing() -> Comparison:
-    return Comparison(judged=(), endpoints={}, definitions={})
+    comparison = compare(target, written, tuple(sorted(names))) if names else Comparison()
+    return Promotion(comparison=comparison, plan=plan_of(target, comparison, options), outside=outside)
 
 
 def _names(
-    source: Workplace,
-    target: Workplace,
+    source: ProjectContext,
+    target: ProjectContext,
     definitions: Sequence[LoadedDefinition],
     endpoints: Mapping[str, Endpoint],
     selectors: Sequence[str],
@@ -81,12 +77,12 @@ def _names(
         configuration=source.configuration,
     )
     selected &= endpoints.keys()
-    for work in (source, target):
+    for project in (source, target):
         inside = managed(
-            work.environment.manage, definitions=definitions, endpoints=there, environment=work.environment.name
+            project.environment.manage, definitions=definitions, endpoints=there, environment=project.environment.name
         )
         kept = selected & inside
-        if work is source:
+        if project is source:
             selected = kept
     if selectors and not selected:
         message = f"{source.environment.name} has no endpoint for {', '.join(selectors)}"
@@ -94,7 +90,7 @@ def _names(
     return kept, tuple(sorted(selected - kept))
 
 
-def _variables(source: Workplace, endpoints: Iterable[Endpoint]) -> Mapping[str, InsightVariable]:
+def _variables(source: ProjectContext, endpoints: Iterable[Endpoint]) -> Mapping[str, InsightVariable]:
     uses_any = any(endpoint.query.get("variables") for endpoint in endpoints)
     return {variable.id: variable for variable in source.client.list_variables()} if uses_any else {}
 
@@ -103,14 +99,14 @@ def _as_definitions(
     endpoints: Iterable[Endpoint],
     variables: Mapping[str, InsightVariable],
     definitions: Sequence[LoadedDefinition],
-    works: Sequence[Workplace],
+    works: Sequence[ProjectContext],
 ) -> Iterator[LoadedDefinition]:
     from endpoints_gitops.codecs.definition import read_definition
     from endpoints_gitops.codecs.pulled import definition_values
     from endpoints_gitops.codecs.rewriting import new_file
 
     files = {loaded.name: loaded for loaded in definitions}
-    environments = [work.environment.name for work in works]
+    environments = [project.environment.name for project in works]
     for endpoint in endpoints:
         file = files.get(endpoint.name)
         values = _common(endpoint, definition_values(endpoint, variables), file, environments)
@@ -130,7 +126,7 @@ def _common(
         return values
     overlays = file.definition.environments or {}
     own = set().union(*(_laid(overlays[name]) for name in environments if name in overlays))
-    stated = _defaults(endpoint, of_definition(file, None).keys()) | _flat(values)
+    stated = _defaults(endpoint, definition_settings(file, None).keys()) | _flat(values)
     return _nested({key: value for key, value in stated.items() if key not in own})
 
 
@@ -146,9 +142,9 @@ def _laid(overlay: Environment) -> set[str]:
 
 def _defaults(endpoint: Endpoint, managed_keys: Collection[Key]) -> dict[str, Json]:
     """What a new definition leaves out because the server has the default; a file that manages it means it."""
-    meaning = of_endpoint(endpoint)
-    words = {key: _WORDS.get(key, str(key)) for key in managed_keys if key in meaning and key is not Key.QUERY}
-    return {word: meaning[key] for key, word in words.items() if meaning[key] == SERVER_DEFAULTS[key]}
+    settings = endpoint_settings(endpoint)
+    words = {key: _WORDS.get(key, str(key)) for key in managed_keys if key in settings and key is not Key.QUERY}
+    return {word: settings[key] for key, word in words.items() if settings[key] == SERVER_DEFAULTS[key]}
 
 
 def _flat(values: Mapping[str, Json]) -> dict[str, Json]:

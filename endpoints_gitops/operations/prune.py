@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
-from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.workspace.commits import not_on_disk, tracked
 from endpoints_gitops.workspace.git import (
     HistoryUnavailable,
@@ -22,7 +22,7 @@ from endpoints_gitops.workspace.selection import managed
 
 
 def prunable(
-    work: Workplace, definitions: Sequence[LoadedDefinition], endpoints: Mapping[str, Endpoint]
+    project: ProjectContext, definitions: Sequence[LoadedDefinition], endpoints: Mapping[str, Endpoint]
 ) -> frozenset[str]:
     """The names of active endpoints that may be pruned.
 
@@ -30,32 +30,32 @@ def prunable(
     use it. A definition that HEAD or git's index has counts, also where its file is not on disk. Raises UsageError
     where there is no whole history, or a submodule is missing, for then nobody knows what was ours.
     """
-    found = _whole_history(work)
-    missing = not_on_disk(work.folder)
+    found = _whole_history(project)
+    missing = not_on_disk(project.folder)
     if missing.submodules:
         message = f"--prune needs every definition, and the submodule {missing.submodules[0]} is not initialised"
         fix = missing.advice
         raise UsageError(message, fix=fix, code="prune.submodule")
-    there = (*definitions, *tracked(found, work.folder))
+    there = (*definitions, *tracked(found, project.folder))
     kept = {loaded.name for loaded in there} | {loaded.definition.renamed_from for loaded in there}
     protected = managed(
-        work.environment.protect,
+        project.environment.protect,
         definitions=definitions,
         endpoints=endpoints.values(),
-        environment=work.environment.name,
+        environment=project.environment.name,
     )
     active = {name for name, endpoint in endpoints.items() if endpoint.is_active}
     try:
-        ever_defined = names_ever_defined(found, work.folder)
+        ever_defined = names_ever_defined(found, project.folder)
     except HistoryUnavailable as error:
         raise _refused(error, "prune.partial") from error
     return (ever_defined & active) - kept - protected
 
 
-def _whole_history(work: Workplace) -> Repository:
-    found = repository(work.folder)
+def _whole_history(project: ProjectContext) -> Repository:
+    found = repository(project.folder)
     if found is None:
-        raise _refused(explain_missing(work.folder), "prune.no_git")
+        raise _refused(explain_missing(project.folder), "prune.no_git")
     if found.is_shallow:
         raise _refused(explain_shallow(found), "prune.shallow")
     return found
@@ -79,7 +79,7 @@ class Orphans:
 
 
 def orphans(
-    work: Workplace,
+    project: ProjectContext,
     definitions: Sequence[LoadedDefinition],
     endpoints: Mapping[str, Endpoint],
     strangers: Collection[str],
@@ -87,18 +87,18 @@ def orphans(
     """Which of the endpoints without a file are orphans; none where git does not have the whole history."""
     renamed = {loaded.definition.renamed_from for loaded in definitions}
     candidates = frozenset(strangers) - renamed
-    found = repository(work.folder) if candidates else None
+    found = repository(project.folder) if candidates else None
     if found is None or found.is_shallow:
         return Orphans()
     try:
-        names = names_ever_defined(found, work.folder) & candidates
+        names = names_ever_defined(found, project.folder) & candidates
     except HistoryUnavailable:  # a partial clone; --prune says so
         return Orphans()
     active = frozenset(name for name in names if endpoints[name].is_active)
     protected = active & managed(
-        work.environment.protect,
+        project.environment.protect,
         definitions=definitions,
         endpoints=[endpoints[name] for name in names],
-        environment=work.environment.name,
+        environment=project.environment.name,
     )
     return Orphans(active=active - protected, protected=protected, pruned=names - active)

@@ -14,13 +14,14 @@ from endpoints_gitops.errors import Conflict, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.name import is_endpoint_name
-from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.operations.compare import Comparison, compare, plan_of
 from endpoints_gitops.operations.file_edits import FileEdit, edit_of, write_edits
-from endpoints_gitops.operations.plan import Allowed, plan_of
-from endpoints_gitops.operations.pushed import PushResult
-from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.operations.project import ProjectContext
+from endpoints_gitops.operations.push.results import PushResult
 from endpoints_gitops.plan.changes import Plan
-from endpoints_gitops.plan.meaning import SERVER_DEFAULTS, Key, of_definition, of_endpoint
+from endpoints_gitops.plan.diff import EndpointDiff, ServerRevision, compare_revisions
+from endpoints_gitops.plan.planning import PlanOptions
+from endpoints_gitops.plan.settings import Key
 from endpoints_gitops.workspace.selection import managed
 
 
@@ -45,7 +46,7 @@ class Renaming:
         return self.edit.before == self.edit.after
 
 
-def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], old: str, new: str) -> Renaming:
+def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], old: str, new: str) -> Renaming:
     """Look at everything that could be wrong before anything is written.
 
     Raises UsageError for names that cannot be, Conflict where the server has something else under the new name.
@@ -53,20 +54,20 @@ def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], old: str, 
     loaded = _definition(definitions, old, new)
     renamed = replace(loaded, definition=loaded.definition.model_copy(update={"name": new, "renamed_from": old}))
     others = [one for one in definitions if one is not loaded]
-    comparison = compare(work, [*others, renamed], (new,))
-    if not comparison.judged:
+    comparison = compare(project, [*others, renamed], (new,))
+    if not comparison.diffs:
         message = f"{new} is outside of what this configuration manages"
         raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")
-    (judged,) = comparison.judged
-    if judged.endpoint is not None and judged.differences:
+    (diff,) = comparison.diffs
+    if diff.endpoint is not None and diff.differences:
         raise Conflict(
-            f"the server has another {new} already (version {judged.endpoint.current_version}), not what the file says",
+            f"the server has another {new} already (version {diff.endpoint.current_version}), not what the file says",
             where=loaded.where(),
             fix=f"choose another name, or endpoints-gitops delete {new}",
             code="rename.taken",
         )
     _refuse_chain(loaded, old, comparison)
-    plan = plan_of(work, comparison, Allowed())
+    plan = plan_of(project, comparison, PlanOptions())
     edit = edit_of(loaded, {("name",): new, ("renamed_from",): old})
     return Renaming(
         old=old,
@@ -75,7 +76,7 @@ def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], old: str, 
         comparison=comparison,
         plan=plan,
         edit=edit,
-        unmanaged=_unmanaged(renamed, comparison.endpoints.get(old), work.environment.name),
+        unmanaged=_unmanaged(diff, comparison.snapshot.revision(old)),
     )
 
 
@@ -87,7 +88,7 @@ def rename_in_file(renaming: Renaming, result: PushResult, folder: Path) -> bool
     return True
 
 
-def finishing(work: Workplace, definitions: Sequence[LoadedDefinition], old: str, new: str) -> Endpoint:
+def finishing(project: ProjectContext, definitions: Sequence[LoadedDefinition], old: str, new: str) -> Endpoint:
     """The endpoint to switch off, after everything that speaks against it was looked at.
 
     Raises UsageError where no file was renamed so, where NEW cannot take the calls, and where OLD is protected.
@@ -95,14 +96,14 @@ def finishing(work: Workplace, definitions: Sequence[LoadedDefinition], old: str
     if not any(one.name == new and one.definition.renamed_from == old for one in definitions):
         fix = f"endpoints-gitops rename {old} {new} comes first"
         raise UsageError(f"no definition called {new} was renamed from {old}", fix=fix, code="rename.not_begun")
-    endpoints = {endpoint.name: endpoint for endpoint in work.client.list_endpoints()}
+    endpoints = {endpoint.name: endpoint for endpoint in project.client.list_endpoints()}
     if new not in endpoints or not endpoints[new].is_active:
         lacks = "is inactive" if new in endpoints else "is not on the server"
         fix = f"endpoints-gitops activate {new}" if new in endpoints else f"endpoints-gitops push {new}"
         raise UsageError(f"{new} {lacks}, so {old} stays", fix=fix, code="rename.no_successor")
     if old not in endpoints:
         raise UsageError(f"the server has no {old}: nothing is left to finish", code="rename.finished")
-    if old in managed(work.environment.protect, definitions=definitions, endpoints=endpoints.values()):
+    if old in managed(project.environment.protect, definitions=definitions, endpoints=endpoints.values()):
         fix = "take it out of `protect` in the configuration first"
         raise UsageError(f"{old} is protected, and stays active", fix=fix, code="rename.protected")
     return endpoints[old]
@@ -111,18 +112,15 @@ def finishing(work: Workplace, definitions: Sequence[LoadedDefinition], old: str
 def _refuse_chain(loaded: LoadedDefinition, old: str, comparison: Comparison) -> None:
     """`renamed_from` has room for one name, and what it forgets would be pulled, or pruned, as a stranger."""
     before = loaded.definition.renamed_from
-    endpoint = comparison.endpoints.get(before or "")
+    endpoint = comparison.snapshot.endpoints.get(before or "")
     if before != old and endpoint is not None and endpoint.is_active:
         message = f"{loaded.name} was renamed from {before}, which is still active"
         fix = f"endpoints-gitops rename {before} {loaded.name} --finish comes first"
         raise UsageError(message, where=loaded.where("renamed_from"), fix=fix, code="rename.unfinished")
 
 
-def _unmanaged(loaded: LoadedDefinition, old: Endpoint | None, environment: str) -> tuple[Key, ...]:
-    if old is None:
-        return ()
-    stated, there = of_definition(loaded, environment), of_endpoint(old)
-    return tuple(key for key, none in SERVER_DEFAULTS.items() if key not in stated and there.get(key, none) != none)
+def _unmanaged(diff: EndpointDiff, old: ServerRevision | None) -> tuple[Key, ...]:
+    return compare_revisions(diff.name, diff.local, old).unmanaged
 
 
 def _definition(definitions: Iterable[LoadedDefinition], old: str, new: str) -> LoadedDefinition:

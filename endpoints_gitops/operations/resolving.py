@@ -25,7 +25,7 @@ from endpoints_gitops.model.definition import QUERY_KEYS, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.check import File
-from endpoints_gitops.operations.together import each
+from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.workspace.definitions import read_file
 
 _UNDECIDED: Final = (OffsetRefused, QueryMemory, QueryTimeout, QueryTooLarge, QueryTooSlow)
@@ -48,7 +48,7 @@ def resolve(client: Client, files: Sequence[File]) -> Answers:
     queries = [(loaded, sql) for loaded in definitions if (sql := _sql(loaded)) is not None]
     unasked = tuple(loaded.name for loaded in definitions if _sql(loaded) is None)
     try:
-        answers = each(partial(_refusal, client), queries)
+        answers = concurrent_map(partial(_refusal, client), queries)
     except EndpointsError as error:  # it would be the same for every other query
         return Answers(asked=0, findings=(), unasked=unasked, failures=(error,))
     return Answers(

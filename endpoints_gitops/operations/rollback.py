@@ -13,14 +13,13 @@ from endpoints_gitops.model.json import JsonObject, canonical
 from endpoints_gitops.operations.compare import Comparison, compare
 from endpoints_gitops.operations.file_edits import keep_uncommitted, write_edits
 from endpoints_gitops.operations.naming import missing
-from endpoints_gitops.operations.push import Ground
-from endpoints_gitops.operations.pushed import PushResult
+from endpoints_gitops.operations.project import ProjectContext
+from endpoints_gitops.operations.pull.rewrite import Rewrite, edits_of
+from endpoints_gitops.operations.push.results import PushResult
 from endpoints_gitops.operations.recording import agreed, head_of, save_record
-from endpoints_gitops.operations.taking import Taking, take
-from endpoints_gitops.operations.workplace import Workplace
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, Plan, Precondition
-from endpoints_gitops.plan.judging import Difference, Judged, Verdict
-from endpoints_gitops.plan.meaning import Key, line_of, of_definition, query_meaning, same, variables_of
+from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Revision, ServerRevision, Snapshot
+from endpoints_gitops.plan.settings import Key, line_of, normalized_query, same, variables_of
 from endpoints_gitops.workspace.definitions import read_file
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.git import dirty, repository
@@ -35,8 +34,8 @@ class Rollback:
     the file as it is written, nor has the server's current version.
     """
 
-    judged: Judged
-    endpoint: Endpoint
+    diff: EndpointDiff
+    remote: ServerRevision
     variables: tuple[InsightVariable, ...]
     comparison: Comparison
     plan: Plan
@@ -44,45 +43,48 @@ class Rollback:
     own_sql_file: bool = True
 
     @property
-    def ground(self) -> Ground:
-        """What the push of the plan stands on."""
-        return replace(Ground.of_comparison(self.comparison), variables=self.variables)
+    def snapshot(self) -> Snapshot:
+        """The server, with the variables of the version that comes back."""
+        return replace(self.comparison.snapshot, variables=self.variables)
 
     @property
-    def unpushed(self) -> Difference | None:
-        there = (one for one in self.judged.differences if one.key is Key.QUERY and one.verdict is not Verdict.DRIFTED)
-        return next(there, None)
+    def unpushed(self) -> KeyDiff | None:
+        unpushed = (
+            difference
+            for difference in self.diff.differences
+            if difference.key is Key.QUERY and difference.attribution is not Attribution.DRIFTED
+        )
+        return next(unpushed, None)
 
 
-def prepare(work: Workplace, definitions: Sequence[LoadedDefinition], name: str, version: int) -> Rollback:
+def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], name: str, version: int) -> Rollback:
     """Look at the version, at what is current, and at the file.
 
     Raises UsageError for a name or a variable that is not there, VersionNotFound for such a version.
     """
-    comparison = compare(work, definitions, (name,))
-    endpoint = comparison.endpoints.get(name)
-    if endpoint is None:
-        raise missing(name, comparison.endpoints)
-    judged = next((one for one in comparison.judged if one.name == name), None)
+    comparison = compare(project, definitions, (name,))
+    remote, diff = comparison.snapshot.revision(name), comparison.diff(name)
+    if remote is None:
+        raise missing(name, comparison.snapshot.endpoints)
     if name in comparison.not_on_disk:
         message = f"git tracks the definition of {name}, and its file is not on disk"
         fix = "git restore the file, or commit that it is deleted"
         raise UsageError(message, fix=fix, code="rollback.not-on-disk")
-    if judged is None:
+    if diff is None:
         message = f"{name} is outside of what this configuration manages"
         raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")
-    target = work.client.get_version(name, version)
-    wanted = query_meaning(target.query)
-    variables = work.client.list_variables() if wanted.get("variables") else ()
+    target = project.client.get_version(name, version)
+    wanted = normalized_query(target.query)
+    variables = project.client.list_variables() if wanted.get("variables") else ()
     _check_variables(name, version, wanted, variables)
     return Rollback(
-        judged=judged,
-        endpoint=endpoint,
+        diff=diff,
+        remote=remote,
         variables=variables,
         comparison=comparison,
-        plan=_plan(work, judged, endpoint, wanted),
-        is_uncommitted=judged.loaded is not None and _is_uncommitted(work, judged.loaded, endpoint),
-        own_sql_file=judged.loaded is None or not _shares_sql_file(judged.loaded, definitions),
+        plan=_plan(project, diff, remote, wanted),
+        is_uncommitted=diff.loaded is not None and _is_uncommitted(project, diff.loaded, remote.endpoint),
+        own_sql_file=diff.loaded is None or not _shares_sql_file(diff.loaded, definitions),
     )
 
 
@@ -97,52 +99,53 @@ class RolledBack:
     error: EndpointsError | None = None
 
 
-def write_back(work: Workplace, rollback: Rollback, result: PushResult) -> RolledBack:
+def write_back(project: ProjectContext, rollback: Rollback, result: PushResult) -> RolledBack:
     """Write to the file that defines the name what the server has since the push of the plan.
 
     A kill before it leaves the file as it was: to push and pull the server then moved, and running the rollback again,
     which sends nothing, writes the file.
     """
     written = result.written[0] if result.written else None
-    endpoint = rollback.endpoint if written is None else written.endpoint
-    loaded = rollback.judged.loaded
-    if loaded is None or endpoint is None or (written is not None and not written.is_agreed):
+    remote = rollback.remote if written is None else written.remote
+    local, endpoint = rollback.diff.local, remote.endpoint if remote else None
+    if local is None or remote is None or (written is not None and not written.is_agreed):
         return RolledBack(result=result, endpoint=endpoint)
     try:
-        paths, copies = _write_file(work, rollback, loaded, endpoint)
+        paths, copies = _write_file(project, rollback, local, remote)
     except EndpointsError as error:
         return RolledBack(result=result, endpoint=endpoint, error=error)
     return RolledBack(result=result, endpoint=endpoint, paths=paths, copies=copies)
 
 
 def _write_file(
-    work: Workplace, rollback: Rollback, loaded: LoadedDefinition, endpoint: Endpoint
+    project: ProjectContext, rollback: Rollback, local: Revision, remote: ServerRevision
 ) -> tuple[tuple[str, ...], tuple[Path, ...]]:
     from endpoints_gitops.codecs.pulled import definition_values
 
-    environment = work.environment.name
-    values = definition_values(endpoint, {variable.id: variable for variable in rollback.variables})
-    taking = Taking(
+    loaded, environment = local.loaded, project.environment.name
+    assert loaded is not None, "the local side is a definition"
+    values = definition_values(remote.endpoint, {variable.id: variable for variable in rollback.variables})
+    rewrite = Rewrite(
+        local=local,
         loaded=loaded,
-        endpoint=endpoint,
+        remote=remote,
         values=values,
         keys=frozenset((Key.QUERY,)),
         environment=environment,
         own_sql_file=rollback.own_sql_file,
     )
-    edits = take(taking, work.folder)
-    copies = keep_uncommitted(edits, work)
-    write_edits(edits, work.folder)
+    edits = edits_of(rewrite, project.folder)
+    copies = keep_uncommitted(edits, project)
+    write_edits(edits, project.folder)
     entry = agreed(
-        rollback.comparison.record.entries.get(loaded.name),
-        loaded=read_file(Path(loaded.path), work.folder),
-        endpoint=endpoint,
-        environment=environment,
-        file_before=of_definition(loaded, environment),
-        head=head_of(work),
+        rollback.comparison.checkout.record.entries.get(loaded.name),
+        local=Revision.local(read_file(Path(loaded.path), project.folder), environment),
+        remote=remote,
+        file_before=local.settings,
+        head=head_of(project),
         pushed=frozenset((Key.QUERY,)),
     )
-    save_record(work, {loaded.name: entry})
+    save_record(project, {loaded.name: entry})
     return tuple(shown(edit.path) for edit in edits), copies
 
 
@@ -153,28 +156,28 @@ def _shares_sql_file(loaded: LoadedDefinition, definitions: Sequence[LoadedDefin
     return any(path.resolve() in ours for one in others for path in files_of(one)[1:])
 
 
-def _is_uncommitted(work: Workplace, loaded: LoadedDefinition, endpoint: Endpoint) -> bool:
+def _is_uncommitted(project: ProjectContext, loaded: LoadedDefinition, endpoint: Endpoint) -> bool:
     """Without git, everything that the server does not have."""
     node = loaded.definition.query_definition
     is_there = loaded.sql == endpoint.sql if node is None else canonical(node) == canonical(endpoint.query)
-    found = repository(work.folder)
-    return not is_there and (found is None or bool(touching((loaded,), dirty(found, work.folder))))
+    found = repository(project.folder)
+    return not is_there and (found is None or bool(touching((loaded,), dirty(found, project.folder))))
 
 
-def _plan(work: Workplace, judged: Judged, endpoint: Endpoint, wanted: JsonObject) -> Plan:
+def _plan(project: ProjectContext, diff: EndpointDiff, remote: ServerRevision, wanted: JsonObject) -> Plan:
     """One change: the query, and nothing else in which file and server differ."""
-    current, loaded = query_meaning(endpoint.query), judged.loaded
-    empty = Plan(host=work.host, project_id=work.project_id, environment=work.environment.name)
+    current, loaded = remote.settings[Key.QUERY], diff.loaded
+    empty = Plan(host=project.host, project_id=project.project_id, environment=project.environment.name)
     if same(Key.QUERY, wanted, current):
         return empty
     change = Change(
-        name=endpoint.name,
+        name=diff.name,
         action=Action.UPDATE,
         keys=(KeyChange(key=Key.QUERY, before=current, after=wanted),),
-        precondition=Precondition.of(endpoint, (Key.QUERY,)),
+        precondition=Precondition.of(remote, (Key.QUERY,)),
         path=loaded.path if loaded else None,
-        line=line_of(Key.QUERY, loaded, work.environment.name) if loaded else None,
-        notes=(f"makes version {endpoint.current_version + 1}",),
+        line=line_of(Key.QUERY, loaded, project.environment.name) if loaded else None,
+        notes=(f"makes version {remote.current_version + 1}",),
     )
     return replace(empty, changes=(change,))
 

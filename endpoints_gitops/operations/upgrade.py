@@ -20,8 +20,8 @@ from endpoints_gitops.model.endpoint import EndpointVersion
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.operations.agreement import command
+from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.pinning import Lookup, Side, Types, look_up, pin_of, read_types
-from endpoints_gitops.operations.together import each
 
 
 class Result(StrEnum):
@@ -103,7 +103,7 @@ def plan_moves(side: Side, lock: Lock, targets: Mapping[str, int | None], allowe
         for (_, pin), goal in zip(pinned, goals, strict=True)
         if goal is not None and goal != pin.version
     ]
-    answers = dict(zip(moving, each(lambda one: _version(client, side, *one), moving), strict=True))
+    answers = dict(zip(moving, concurrent_map(lambda one: _version(client, side, *one), moving), strict=True))
     there = [*(one.version for one in found), *answers.values()]
     types = read_types(client, [one for one in there if one is not None])
     judge = _Judge(side=side, client=client, types=types, allowed=allowed)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, get_args
 
 from endpoints_gitops.errors import ExitCode, UsageError
 from endpoints_gitops.model.definition import BucketFunction
-from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
+from endpoints_gitops.model.endpoint import InsightVariable
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.plan.judging import Verdict
-from endpoints_gitops.plan.meaning import Key, Meaning, of_endpoint, same, variables_of
+from endpoints_gitops.plan.diff import Attribution, Revision
+from endpoints_gitops.plan.settings import Key, Settings, variables_of
 from endpoints_gitops.plan.variables import VariableChange
 
 
@@ -35,10 +35,14 @@ class Precondition:
     endpoint_id: str | None = None
     version: int | None = None
     version_id: str | None = None
-    settings: Meaning = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
 
     @classmethod
-    def of(cls, endpoint: Endpoint, keys: Iterable[Key]) -> Precondition:
+    def of(cls, remote: Revision, keys: Iterable[Key]) -> Precondition:
+        """The state of an endpoint that a change of these keys depends on. Raises ValueError where no server has it."""
+        endpoint = remote.endpoint
+        if endpoint is None:
+            raise ValueError(f"{remote.label} is not on a server")
         written = frozenset(keys)
         wanted = {*written, *_DEPENDED_ON} - {Key.QUERY}
         if Key.QUERY not in written and not written.isdisjoint(_ON_VARIABLES):
@@ -47,7 +51,7 @@ class Precondition:
             endpoint_id=endpoint.id,
             version=endpoint.current_version,
             version_id=endpoint.current_version_id,
-            settings={key: value for key, value in of_endpoint(endpoint).items() if key in wanted},
+            settings={key: value for key, value in remote.settings.items() if key in wanted},
         )
 
 
@@ -74,7 +78,28 @@ class Change:
 
     @property
     def sends_query(self) -> bool:
-        return any(one.key is Key.QUERY for one in self.keys)
+        return any(key_change.key is Key.QUERY for key_change in self.keys)
+
+    @property
+    def cuts_a_version(self) -> bool:
+        """Whether the change makes a new version: only a query does, and creating begins with version 1."""
+        return self.action is not Action.CREATE and self.sends_query
+
+    @property
+    def expected_version(self) -> int:
+        """The version that is current when the change landed and nothing else was written meanwhile."""
+        before = self.precondition.version
+        return 1 if before is None else before + self.cuts_a_version
+
+    @property
+    def before(self) -> Settings:
+        """What the server had of the keys that are written."""
+        return {key_change.key: key_change.before for key_change in self.keys}
+
+    @property
+    def after(self) -> Settings:
+        """What is written."""
+        return {key_change.key: key_change.after for key_change in self.keys}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +110,7 @@ class LeftAlone:
     """
 
     name: str
-    verdict: Verdict
+    attribution: Attribution
     key: Key | None
     reason: str
     version: int | None = None
@@ -133,16 +158,16 @@ class Plan:
 
     @property
     def conflicts(self) -> tuple[LeftAlone, ...]:
-        return tuple(one for one in self.left_alone if one.verdict is Verdict.CONFLICT)
+        return tuple(one for one in self.left_alone if one.attribution is Attribution.CONFLICT)
 
     @property
     def idled(self) -> tuple[LeftAlone, ...]:
         """Tables that the server switched off by itself: neither drift nor conflict."""
-        return tuple(one for one in self.left_alone if one.verdict is Verdict.IDLED)
+        return tuple(one for one in self.left_alone if one.attribution is Attribution.IDLED)
 
     @property
     def drifted(self) -> tuple[LeftAlone, ...]:
-        return tuple(one for one in self.left_alone if one.verdict is Verdict.DRIFTED)
+        return tuple(one for one in self.left_alone if one.attribution is Attribution.DRIFTED)
 
     def exit_codes(self, *, fail_on_drift: bool = False) -> tuple[ExitCode, ...]:
         """What the differences that are not written mean for the exit code, of `plan` and of `push` alike."""
@@ -197,26 +222,6 @@ def _check_buckets(change: Change, overrides: Json) -> None:
 
 def _items(value: Json) -> Iterable[tuple[str, Json]]:
     return value.items() if isinstance(value, Mapping) else ()
-
-
-def holds(precondition: Precondition, endpoint: Endpoint | None) -> tuple[Key, ...]:
-    """The keys in which the server is no more what the change was computed against; empty where it may be written.
-
-    The query stands for the endpoint as a whole: it is named too where the endpoint came, went, or was made anew.
-    """
-    if endpoint is None or precondition.endpoint_id is None:
-        as_planned = (endpoint is None) == (precondition.endpoint_id is None)
-        return () if as_planned else (Key.QUERY,)
-    now = of_endpoint(endpoint)
-    moved = (key for key, value in precondition.settings.items() if key not in now or not same(key, value, now[key]))
-    return tuple(dict.fromkeys((*_moved_version(precondition, endpoint), *moved)))
-
-
-def _moved_version(precondition: Precondition, endpoint: Endpoint) -> Iterator[Key]:
-    planned = (precondition.endpoint_id, precondition.version, precondition.version_id)
-    now = (endpoint.id, endpoint.current_version, endpoint.current_version_id)
-    if any(one is not None and other is not None and one != other for one, other in zip(planned, now, strict=True)):
-        yield Key.QUERY
 
 
 def _query(change: Change, query: Json, variables: Mapping[str, InsightVariable]) -> Json:

@@ -1,4 +1,4 @@
-"""What is known of an endpoint beside its file and its state: operations fill this in, judging reads it."""
+"""What is known of an endpoint beside its file and its state: operations gather it, `attribution` reads it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.plan.meaning import Key, Meaning, of_endpoint, same
+from endpoints_gitops.plan.settings import Key, Settings, same
 
 _MOST_SUPERSEDED: Final = 20
 
@@ -24,8 +24,8 @@ class OwnWrites:
     """
 
     commit: str
-    pushed: Meaning = field(default_factory=dict)
-    pulled: Meaning = field(default_factory=dict)
+    pushed: Settings = field(default_factory=dict)
+    pulled: Settings = field(default_factory=dict)
     version: int | None = None
     updated_at: datetime | None = None
 
@@ -46,8 +46,8 @@ class OwnWrites:
         version, updated_at = entry["version"], entry["updated_at"]
         return cls(
             commit=_text(entry["commit"]),
-            pushed=_meaning(entry["pushed"]),
-            pulled=_meaning(entry["pulled"]),
+            pushed=_read_settings(entry["pushed"]),
+            pulled=_read_settings(entry["pulled"]),
             version=None if version is None else _number(version),
             updated_at=None if updated_at is None else datetime.fromisoformat(_text(updated_at)),
         )
@@ -66,8 +66,8 @@ class Recorded:
     endpoint_id: str
     version: int
     version_id: str | None
-    server: Meaning
-    file: Meaning
+    server: Settings
+    file: Settings
     superseded: Mapping[Key, tuple[Json, ...]] = field(default_factory=dict)
     at: datetime | None = None
     kept: Mapping[Key, datetime] = field(default_factory=dict)
@@ -100,11 +100,13 @@ class Recorded:
                 endpoint_id=_text(entry["endpoint_id"]),
                 version=_number(version),
                 version_id=None if version_id is None else _text(version_id),
-                server=_meaning(entry["server"]),
-                file=_meaning(entry["file"]),
-                superseded={key: _values(values) for key, values in _meaning(entry.get("superseded", {})).items()},
+                server=_read_settings(entry["server"]),
+                file=_read_settings(entry["file"]),
+                superseded={
+                    key: _values(values) for key, values in _read_settings(entry.get("superseded", {})).items()
+                },
                 at=None if at is None else _moment(at),
-                kept={key: _moment(value) for key, value in _meaning(entry.get("kept", {})).items()},
+                kept={key: _moment(value) for key, value in _read_settings(entry.get("kept", {})).items()},
                 own=None if own is None else OwnWrites.from_json(own),
             )
         except (KeyError, TypeError, ValueError):
@@ -115,10 +117,11 @@ def recorded(
     previous: Recorded | None,
     *,
     endpoint: Endpoint,
-    file: Meaning,
+    server: Settings,
+    file: Settings,
     at: datetime,
-    server_before: Meaning | None = None,
-    file_before: Meaning | None = None,
+    server_before: Settings | None = None,
+    file_before: Settings | None = None,
     settled: Collection[Key] = (),
     head: str | None = None,
     pushed: Collection[Key] = (),
@@ -126,12 +129,11 @@ def recorded(
 ) -> Recorded:
     """The record of an endpoint after a pull or push that left it and its file like this.
 
-    `server_before` is what a push wrote over, `file_before` what a pull wrote over, and `at` the time, with a zone.
-    Where the two still differ the record stays as it was, else drift that was left alone would pass for ours the next
-    time; `settled` has the keys of which the user said that the file is right (`pull --mine`). `head` is the commit
-    that HEAD was at, `pushed` and `pulled` the keys that this push or pull wrote.
+    `server` and `file` are the settings of the two, at the time `at`, which has a zone. `server_before` is what a push
+    replaced, `file_before` what a pull replaced. Where the two still differ the record stays as it was, else drift that
+    was left alone would pass for ours the next time; `settled` has the keys of which the user said that the file is
+    right (`pull --mine`). `head` is the commit of HEAD, `pushed` and `pulled` the keys that this push or pull wrote.
     """
-    server = of_endpoint(endpoint)
     known = previous if previous is not None and previous.endpoint_id == endpoint.id else None
     apart = {key for key in file.keys() & server.keys() if not same(key, file[key], server[key])} - {*settled}
     old = [known.server, known.file] if known else []
@@ -156,7 +158,7 @@ def recorded(
 
 
 def _own_writes(
-    known: OwnWrites | None, head: str | None, endpoint: Endpoint, *, pushed: Meaning, pulled: Meaning
+    known: OwnWrites | None, head: str | None, endpoint: Endpoint, *, pushed: Settings, pulled: Settings
 ) -> OwnWrites | None:
     """A push keeps what was pulled before it: an edit on top of that pull still has to contain it."""
     if head is None or not (pushed or pulled):
@@ -175,12 +177,12 @@ def _own_writes(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
-    """One state of the definition in history; `meaning` is None where there was none, or none that loads.
+    """One state of the definition in history; `settings` is None where there was none, or none that loads.
 
     `supersedes` is the version that it answered then.
     """
 
-    meaning: Meaning | None
+    settings: Settings | None
     committed_at: datetime
     commit: str
     readable: bool = True
@@ -197,7 +199,7 @@ class NoHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """Everything that says whose change a difference is.
+    """Everything that attributes a difference to the file or the server.
 
     `history` is newest first, None where it cannot be had, and `without_history` says why; `visible` is the part of it
     that a shallow clone has. `versions` is None until they are asked for. `head` is the commit that HEAD is at.
@@ -226,7 +228,7 @@ class Evidence:
         and cannot read them.
         """
         is_unreadable = self.head is not None and self.history is None and self.visible is None
-        return is_unreadable or any(past.meaning is not None or not past.readable for past in self.commits)
+        return is_unreadable or any(past.settings is not None or not past.readable for past in self.commits)
 
     @classmethod
     def of_record(cls, record: Recorded | None, now: datetime | None = None) -> Self:
@@ -234,21 +236,22 @@ class Evidence:
         return cls(record=record, now=now)
 
 
-def _kept(now: Meaning, before: Meaning, apart: Collection[Key]) -> Meaning:
+def _kept(now: Settings, before: Settings, apart: Collection[Key]) -> Settings:
     """What is said now, but of the keys that are apart what was known before."""
     source = {key: before if key in apart else now for key in Key}
-    return {key: meaning[key] for key, meaning in source.items() if key in meaning}
+    return {key: settings[key] for key, settings in source.items() if key in settings}
 
 
 def _superseded(
-    known: Recorded | None, gone: Iterable[Meaning], now: tuple[Meaning, ...]
+    known: Recorded | None, gone: Iterable[Settings], now: tuple[Settings, ...]
 ) -> Mapping[Key, tuple[Json, ...]]:
     old = {key: [*(known.superseded.get(key, ()) if known else ())] for key in Key}
-    for meaning in gone:
-        for key, value in meaning.items():
+    for settings in gone:
+        for key, value in settings.items():
             old[key].append(value)
     left = {
-        key: _distinct(key, values, [meaning[key] for meaning in now if key in meaning]) for key, values in old.items()
+        key: _distinct(key, values, [settings[key] for settings in now if key in settings])
+        for key, values in old.items()
     }
     return {key: values for key, values in left.items() if values}
 
@@ -287,7 +290,7 @@ def _values(value: Json) -> tuple[Json, ...]:
     raise TypeError(value)
 
 
-def _meaning(value: Json) -> Meaning:
+def _read_settings(value: Json) -> Settings:
     """Keys of another release are left out."""
     if not isinstance(value, Mapping):
         raise TypeError(value)

@@ -1,14 +1,20 @@
-"""How what the server has fits into the line of what the file was: states of the file, oldest first, the file last."""
+"""How the server's settings and versions fit the states of the file: oldest first, the file as it is now last.
+
+Pushes follow the states of the file, with gaps, and others write between them. So of all ways to assign the versions to
+the states in order, each to a state of its own, `align` takes the one that explains most of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
+from endpoints_gitops.model.endpoint import EndpointVersion
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.plan.evidence import Evidence
-from endpoints_gitops.plan.meaning import SERVER_DEFAULTS, Key, Meaning, same
+from endpoints_gitops.plan.settings import SERVER_DEFAULTS, Key, Settings, normalized_query, same
 
 GIT_RESOLUTION: Final = timedelta(seconds=1)
 """Git writes the second that a commit was made in, so it was made at that time or up to this much later."""
@@ -21,7 +27,7 @@ class State:
     `supersedes` is known of commits alone.
     """
 
-    meaning: Meaning
+    settings: Settings
     commit: str | None = None
     at: datetime | None = None
     supersedes: int | None = None
@@ -46,17 +52,17 @@ class Lineage:
     states: tuple[State, ...]
 
     @classmethod
-    def of(cls, evidence: Evidence, file: Meaning) -> Self | None:
+    def of(cls, evidence: Evidence, file: Settings) -> Self | None:
         """None where history cannot be had. The file as it is now is the last state, in a commit or in none."""
         if evidence.history is None:
             return None
         states = [
-            State(meaning=past.meaning, commit=past.commit, at=past.committed_at, supersedes=past.supersedes)
+            State(settings=past.settings, commit=past.commit, at=past.committed_at, supersedes=past.supersedes)
             for past in reversed(evidence.history)
-            if past.meaning is not None
+            if past.settings is not None
         ]
-        if evidence.is_dirty or not states or not _agree(states[-1].meaning, file):
-            states.append(State(meaning=file))
+        if evidence.is_dirty or not states or not _agree(states[-1].settings, file):
+            states.append(State(settings=file))
         return cls(states=tuple(states))
 
     @property
@@ -97,16 +103,16 @@ class Lineage:
         if not is_default(key, server):
             return None
         places = range(len(self.states) - 2, -1, -1)
-        return next((place for place in places if key not in self.states[place].meaning), None)
+        return next((place for place in places if key not in self.states[place].settings), None)
 
     def matches(self, place: int, key: Key, server: Json) -> bool:
-        meaning = self.states[place].meaning
-        return key in meaning and same(key, meaning[key], server)
+        settings = self.states[place].settings
+        return key in settings and same(key, settings[key], server)
 
     def says(self, place: int, key: Key, file: Json) -> bool:
         """Equal both ways: a state that leaves a variable open says something else."""
-        meaning = self.states[place].meaning
-        return key in meaning and _equal(key, meaning[key], file)
+        settings = self.states[place].settings
+        return key in settings and _equal(key, settings[key], file)
 
     def _is_after(self, place: int, moment: datetime | None) -> bool:
         at = self.states[place].at
@@ -123,9 +129,94 @@ def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _agree(one: Meaning, other: Meaning) -> bool:
+def _agree(one: Settings, other: Settings) -> bool:
     return one.keys() == other.keys() and all(_equal(key, one[key], other[key]) for key in one)
 
 
 def _equal(key: Key, one: Json, other: Json) -> bool:
     return same(key, one, other) and same(key, other, one)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """What the versions say about the current one. Places are those of the states.
+
+    `current` is the state that the current version came from, None where it came from none. `last` is the last one that
+    any version came from. `is_repeated`: an older version asks the same as the current one, so it may have been put
+    back on purpose; `is_doubtful`: and what it replaced may have come from a later state of the file.
+    """
+
+    current: int | None
+    last: int | None
+    is_repeated: bool = False
+    is_doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Laid:
+    """One version, and for each state the most versions that can be laid in order so that this one ends on it."""
+
+    query: Json
+    made: datetime | None
+    lengths: Mapping[int, int]
+
+    @property
+    def longest(self) -> int:
+        return max(self.lengths.values(), default=0)
+
+    @property
+    def place(self) -> int:
+        """The last state on which the longest way can end."""
+        return max(place for place, length in self.lengths.items() if length == self.longest)
+
+
+def align(lineage: Lineage, versions: Iterable[EndpointVersion]) -> Alignment:
+    """Lay the versions along the states, oldest first. What fits nowhere on the longest way is foreign."""
+    laid = _laid(lineage, sorted(versions, key=lambda one: one.version))
+    longest = max((one.longest for one in laid), default=0)
+    if longest == 0:
+        return Alignment(current=None, last=None)
+    *before, current = laid
+    if current.longest < longest:
+        return Alignment(current=None, last=next(one.place for one in reversed(laid) if one.longest == longest))
+    is_repeated = any(same(Key.QUERY, one.query, current.query) for one in before)
+    return Alignment(
+        current=current.place,
+        last=current.place,
+        is_repeated=is_repeated,
+        is_doubtful=is_repeated and any(_may_be_later(lineage, one, current) for one in before),
+    )
+
+
+def _may_be_later(lineage: Lineage, before: _Laid, current: _Laid) -> bool:
+    """Whether an older version explains as much coming from a later state, one that was there when it was made."""
+    return any(
+        place > current.place and length >= current.longest - 1 and not lineage.states[place].is_later_than(before.made)
+        for place, length in before.lengths.items()
+    )
+
+
+def _laid(lineage: Lineage, versions: Iterable[EndpointVersion]) -> list[_Laid]:
+    """`longest[n]` is that of the versions so far on the first n turns of the file."""
+    places = _turns(lineage)
+    longest = [0] * (len(places) + 1)
+    laid: list[_Laid] = []
+    for version in versions:
+        query = normalized_query(version.query)
+        matching = [count for count, place in enumerate(places) if lineage.matches(place, Key.QUERY, query)]
+        lengths = {count: longest[count] + 1 for count in matching}
+        made = version.version_created_at
+        laid.append(_Laid(query=query, made=made, lengths={places[count]: lengths[count] for count in matching}))
+        for count in range(len(places)):
+            longest[count + 1] = max(longest[count], longest[count + 1], lengths.get(count, 0))
+    return laid
+
+
+def _turns(lineage: Lineage) -> list[int]:
+    """The states in which the query became another: commits that left it alone are no further step."""
+    states = lineage.states
+    return [
+        place
+        for place in range(len(states))
+        if place == 0 or not lineage.says(place - 1, Key.QUERY, states[place].settings[Key.QUERY])
+    ]

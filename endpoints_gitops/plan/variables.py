@@ -14,7 +14,7 @@ from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.model.definition import LoadedDefinition, Variable, VariableType
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json, JsonObject, canonical
-from endpoints_gitops.plan.meaning import query_meaning, variables_of
+from endpoints_gitops.plan.settings import normalized_query, variables_of
 
 
 class VariableAction(StrEnum):
@@ -169,7 +169,7 @@ def _using(endpoints: Iterable[Endpoint], names: Mapping[str, object]) -> dict[s
     found: dict[str, set[str]] = {}
     for endpoint in endpoints:
         if endpoint.kind == "HogQLQuery" and endpoint.query.get("variables"):
-            for name in variables_of(query_meaning(endpoint.query)).keys() & names.keys():
+            for name in variables_of(normalized_query(endpoint.query)).keys() & names.keys():
                 found.setdefault(name, set()).add(endpoint.name)
     return {name: frozenset(users) for name, users in found.items()}
 

@@ -8,7 +8,7 @@ import pytest
 
 from endpoints_gitops.cli.differences import Place, as_json, sql_lines
 from endpoints_gitops.cli.long_lines import shortened
-from endpoints_gitops.plan.meaning import Key
+from endpoints_gitops.plan.settings import Key
 
 SQL = "SELECT event\nFROM events\nGROUP BY event"
 TRENDS = {"kind": "TrendsQuery", "series": [{"kind": "EventsNode", "event": "$pageview", "math": "total"}]}

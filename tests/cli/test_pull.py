@@ -213,7 +213,7 @@ def test_an_interrupted_pull_remembers_what_it_wrote(place, client, monkeypatch)
     for name in ("aaa", "zzz"):
         client.create_endpoint({"name": name, "query": hogql("SELECT 1")})
     with monkeypatch.context() as patch:
-        patch.setattr("endpoints_gitops.operations.pull.write_edits", _interrupted_at(2))
+        patch.setattr("endpoints_gitops.operations.pull.execute.write_edits", _interrupted_at(2))
         assert place.run("pull").code == 130
     assert {path.name for path in place.path.parent.iterdir()} == {"aaa.yaml", "signups.yaml"}
     assert place.path.read_text() == FILE

@@ -123,14 +123,14 @@ def test_after_a_refusal_the_endpoint_is_read_back(cli, checkout, client, server
 
 @pytest.mark.parametrize(("begun", "code"), [(False, 4), (True, 5)])
 def test_a_defect_says_nothing_was_changed_only_where_that_is_so(cli, checkout, monkeypatch, begun, code):
-    from endpoints_gitops.operations import push
+    from endpoints_gitops.operations.push import execute
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("unforeseen")
 
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     with monkeypatch.context() as patch:
-        patch.setattr(push.Keeper, "keep", broken) if begun else patch.setattr(push, "write", broken)
+        patch.setattr(execute.Keeper, "keep", broken) if begun else patch.setattr(execute, "apply_change", broken)
         ran = cli("push", "--yes", "--format", "json")
     assert (ran.code, "RuntimeError: unforeseen" in ran.err) == (code, True)
     if begun:

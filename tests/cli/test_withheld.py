@@ -9,7 +9,7 @@ import pytest
 
 from endpoints_gitops.codecs.plan import read_plan, write_plan
 from endpoints_gitops.plan.changes import KeyChange
-from endpoints_gitops.plan.meaning import Key
+from endpoints_gitops.plan.settings import Key
 
 SQL = "SELECT event, count() AS c FROM events GROUP BY event"
 ONE_EACH = "SELECT count() AS c FROM events WHERE event = {variables.kind}"

@@ -17,7 +17,7 @@ from endpoints_gitops.local.deployment import QueryEngine
 from endpoints_gitops.local.serve import running_server
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
-from endpoints_gitops.plan.meaning import of_definition, of_endpoint, same
+from endpoints_gitops.plan.settings import definition_settings, endpoint_settings, same
 from endpoints_gitops.workspace.definitions import read_all
 
 FOLDER = Path(__file__).parents[2] / "endpoints"
@@ -55,11 +55,11 @@ def test_each_is_owned_described_and_whole(loaded):
 @pytest.mark.parametrize("loaded", EXAMPLES, ids=lambda loaded: loaded.name)
 def test_a_server_takes_it_and_answers(client, loaded):
     there = created(client, loaded)
-    stated, server = of_definition(loaded, None), of_endpoint(there)
+    stated, server = definition_settings(loaded, None), endpoint_settings(there)
     assert [key for key, value in stated.items() if not same(key, value, server.get(key))] == []
     variables = client.get("insight_variables/").json()["results"]
     values = definition_values(there, {one["id"]: InsightVariable.model_validate(one) for one in variables})
-    again = of_definition(read_definition("x.yaml", new_file(values), lambda _: b""), None)
+    again = definition_settings(read_definition("x.yaml", new_file(values), lambda _: b""), None)
     assert [key for key, value in again.items() if not same(key, value, server.get(key))] == []
     for example in loaded.definition.examples or ():
         told = client.post(f"endpoints/{loaded.name}/run", json={"variables": dict(example.variables)})

@@ -14,8 +14,8 @@ from endpoints_gitops.codecs.plan import read_plan, write_plan
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.definition import VariableType
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan, Precondition
-from endpoints_gitops.plan.judging import Verdict
-from endpoints_gitops.plan.meaning import Key
+from endpoints_gitops.plan.diff import Attribution
+from endpoints_gitops.plan.settings import Key
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
 
 TEXT = st.text(max_size=8)
@@ -70,7 +70,7 @@ VARIABLES = st.builds(
 LEFT = st.builds(
     LeftAlone,
     name=TEXT,
-    verdict=st.sampled_from(Verdict),
+    attribution=st.sampled_from(Attribution),
     key=st.none() | st.sampled_from(Key),
     reason=TEXT,
     version=NUMBERS,
@@ -140,9 +140,9 @@ def damaged(**keys):
 
 
 JUNK = [
-    (b"", "no JSON"),
-    (b"\xff", "no JSON"),
-    (b"[" * 100_000, "no JSON"),
+    (b"", "not valid JSON"),
+    (b"\xff", "not valid JSON"),
+    (b"[" * 100_000, "not valid JSON"),
     ([], "no schema_version"),
     ({}, "no schema_version"),
     (damaged(schema_version=True), "no schema_version"),

@@ -14,7 +14,7 @@ from endpoints_gitops.codecs.rewriting import new_file
 from endpoints_gitops.hogql.insights import expand
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.freshness import SCHEDULES
-from endpoints_gitops.plan.meaning import of_definition, of_endpoint, same
+from endpoints_gitops.plan.settings import definition_settings, endpoint_settings, same
 
 IDS = {"days": "d", "what": "w", "when": "t", "flag": "f"}
 SHARED = [
@@ -183,5 +183,5 @@ def test_nothing_differs_after_a_pull(there):
 
 def assert_same(there: Endpoint, values: Any) -> None:
     loaded = read_definition("x.yaml", new_file(values), lambda _: b"")
-    stated, server = of_definition(loaded, None), of_endpoint(there)
+    stated, server = definition_settings(loaded, None), endpoint_settings(there)
     assert {key: one for key, one in stated.items() if not same(key, one, server.get(key))} == {}

@@ -36,7 +36,7 @@ from endpoints_gitops.operations.pinning import Side, pin_of
 from endpoints_gitops.operations.upgrade import Allowed, Result, plan_moves
 from endpoints_gitops.operations.verify import verify
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, body
-from endpoints_gitops.plan.meaning import Key, completed, of_definition
+from endpoints_gitops.plan.settings import Key, completed, definition_settings
 
 NAME = "endpoint"
 READ = YAML(typ="safe").load((Path(__file__).parent / "changes.yaml").read_text("utf-8"))
@@ -80,7 +80,7 @@ class Server:
     running: RunningServer
 
     def push(self, loaded: LoadedDefinition, action: Action) -> None:
-        meaning = of_definition(loaded, None)
+        meaning = definition_settings(loaded, None)
         keys = (
             *(KeyChange(key=key, before=None, after=value) for key, value in meaning.items() if key is not Key.QUERY),
         )

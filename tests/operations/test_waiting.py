@@ -11,8 +11,8 @@ from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.local.serve import running_server
 from endpoints_gitops.model.secret import Secret
 from endpoints_gitops.operations.progress import Silence
-from endpoints_gitops.operations.waiting import wait_for
-from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.operations.project import ProjectContext
+from endpoints_gitops.operations.push.waiting import wait_for
 from endpoints_gitops.workspace.configuration import EnvironmentSettings
 
 NODE = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}
@@ -36,7 +36,7 @@ def test_it_asks_more_and_more_seldom_until_the_time_is_over(engine, tmp_path: P
         plain = client.create_endpoint({"name": "two", "query": NODE})
         clock = Clock()
         server.requests.clear()
-        work = Workplace(
+        work = ProjectContext(
             environment=EnvironmentSettings(name="test"),
             folder=tmp_path,
             state=tmp_path,

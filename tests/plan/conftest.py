@@ -12,8 +12,10 @@ import pytest
 from endpoints_gitops.hogql.insights import expand
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
-from endpoints_gitops.plan.evidence import Past
-from endpoints_gitops.plan.meaning import of_definition
+from endpoints_gitops.plan.attribution import attribute
+from endpoints_gitops.plan.diff import EndpointDiff, Revision, ServerRevision, compare_revisions
+from endpoints_gitops.plan.evidence import Evidence, Past, Recorded, recorded
+from endpoints_gitops.plan.settings import definition_settings, endpoint_settings
 
 NAME = "signups"
 
@@ -45,9 +47,26 @@ class Maker:
             lines={key: number for number, key in enumerate(keys, start=1)} | self.lines,
         )
 
+    def diff(
+        self,
+        loaded: LoadedDefinition | None,
+        endpoint: Endpoint | None,
+        evidence: Evidence,
+        environment: str | None = None,
+    ) -> EndpointDiff:
+        """Both sides compared, and the differences attributed by the evidence."""
+        local = Revision.local(loaded, environment) if loaded else None
+        remote = ServerRevision.of(endpoint) if endpoint else None
+        there = loaded or endpoint
+        assert there is not None
+        return attribute(compare_revisions(there.name, local, remote, environment=environment), evidence)
+
+    def recorded(self, previous: Recorded | None, *, endpoint: Endpoint, **keys: Any) -> Recorded:
+        return recorded(previous, endpoint=endpoint, server=endpoint_settings(endpoint), **keys)
+
     def past(self, hour: float, environment: str | None = None, **keys: Any) -> Past:
-        meaning = of_definition(self.loaded(**keys), environment)
-        return Past(meaning=meaning, committed_at=at(hour), commit=f"{int(hour):07d}abc")
+        stated = definition_settings(self.loaded(**keys), environment)
+        return Past(settings=stated, committed_at=at(hour), commit=f"{int(hour):07d}abc")
 
     def endpoint(self, **keys: Any) -> Endpoint:
         return Endpoint.model_validate(self.wire(**keys))

@@ -8,22 +8,28 @@ from datetime import UTC, datetime
 
 import pytest
 
-from endpoints_gitops.plan.evidence import Recorded, recorded
-from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint
+from endpoints_gitops.plan.evidence import Recorded
+from endpoints_gitops.plan.settings import Key, definition_settings, endpoint_settings
 
 NOW = datetime(2026, 7, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
 
 def left(make, previous, text, **keys):
-    return recorded(
-        previous, endpoint=make.endpoint(query=text), file=of_definition(make.loaded(query=text), None), at=NOW, **keys
+    return make.recorded(
+        previous,
+        endpoint=make.endpoint(query=text),
+        file=definition_settings(make.loaded(query=text), None),
+        at=NOW,
+        **keys,
     )
 
 
 def test_it_comes_back_from_the_state_folder(make):
     apart = make.endpoint(query="B", description="x")
     record = left(make, left(make, None, "A"), "B")
-    record = recorded(record, endpoint=apart, file=of_definition(make.loaded(query="B", description=""), None), at=NOW)
+    record = make.recorded(
+        record, endpoint=apart, file=definition_settings(make.loaded(query="B", description=""), None), at=NOW
+    )
     assert record.kept == {Key.DESCRIPTION: NOW}
     assert Recorded.from_json(json.loads(json.dumps(record.as_json()))) == record
 
@@ -59,9 +65,9 @@ def test_what_was_written_over_is_remembered_until_it_is_said_again(make):
     def queries(record):
         return [value["query"][8] for value in record.superseded.get(Key.QUERY, ())]
 
-    first = left(make, None, "B", server_before=of_endpoint(make.endpoint(query="A")))
+    first = left(make, None, "B", server_before=endpoint_settings(make.endpoint(query="A")))
     assert queries(first) == ["A"]
-    second = left(make, first, "C", file_before=of_definition(make.loaded(query="X"), None))
+    second = left(make, first, "C", file_before=definition_settings(make.loaded(query="X"), None))
     assert queries(second) == ["A", "B", "X"]
     assert queries(left(make, second, "B")) == ["A", "X", "C"]
     assert queries(left(make, replace(second, endpoint_id="another"), "B")) == []

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from endpoints_gitops.codecs.definition import read_definition
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
-from endpoints_gitops.operations.deciding import How, Side, decide
-from endpoints_gitops.plan.evidence import Evidence, Past, Recorded, recorded
-from endpoints_gitops.plan.judging import Judged, Verdict, judge
-from endpoints_gitops.plan.meaning import Key, of_definition
+from endpoints_gitops.operations.pull.decide import Prefer, PullStrategy, decide
+from endpoints_gitops.plan.diff import Attribution, EndpointDiff
+from endpoints_gitops.plan.evidence import Evidence, Past, Recorded
+from endpoints_gitops.plan.settings import Key, definition_settings
 from endpoints_gitops.workspace.git import dirty, repository
 from endpoints_gitops.workspace.history import history
 
@@ -100,35 +100,35 @@ class World:
     def head(self) -> str:
         return str(self.checkout.git("rev-parse", "HEAD"))
 
-    def judged(self, record: Recorded | None) -> tuple[Judged, Evidence]:
+    def diff(self, record: Recorded | None) -> tuple[EndpointDiff, Evidence]:
         loaded = read(self.file or "")
         found = repository(self.checkout.folder)
         assert found is not None
-        states = history(found, self.checkout.folder, [NAME], lambda one: of_definition(one, None))[NAME]
+        states = history(found, self.checkout.folder, [NAME], lambda one: definition_settings(one, None))[NAME]
         evidence = Evidence(
             record=record,
             history=tuple(
-                Past(meaning=one.meaning, committed_at=one.committed_at, commit=one.commit, readable=one.readable)
+                Past(settings=one.meaning, committed_at=one.committed_at, commit=one.commit, readable=one.readable)
                 for one in states
             ),
             versions=tuple(reversed(self.versions)),
             head=found.head,
             is_dirty=bool(dirty(found, self.checkout.folder)),
         )
-        return judge(loaded, self.endpoint(), evidence, None), evidence
+        return self.make.diff(loaded, self.endpoint(), evidence, None), evidence
 
     def remembers(self, **keys: Any) -> None:
-        self.record = recorded(
+        self.record = self.make.recorded(
             self.record,
             endpoint=self.endpoint(),
-            file=of_definition(read(self.file or ""), None),
+            file=definition_settings(read(self.file or ""), None),
             at=self.make.version(1, "A", self.hour + 0.75).version_created_at,
             **keys,
         )
 
 
-def verdict_of(judged: Judged) -> Verdict | None:
-    return next((one.verdict for one in judged.differences if one.key is Key.QUERY), None)
+def attribution_of(diff: EndpointDiff) -> Attribution | None:
+    return next((one.attribution for one in diff.differences if one.key is Key.QUERY), None)
 
 
 def edit(world: World) -> None:
@@ -195,42 +195,44 @@ def reset(world: World) -> None:
     world.git("reset", "--quiet", "--hard", "HEAD~1")
 
 
-def pull(world: World, how: How = How()) -> None:  # noqa: B008 - a frozen value
+def pull(world: World, strategy: PullStrategy = PullStrategy()) -> None:  # noqa: B008 - a frozen value
     if world.file is None:
         return
-    judged, evidence = world.judged(world.record)
-    decision = decide(judged, how)
-    if decision.against:
+    diff, evidence = world.diff(world.record)
+    decision = decide(diff, strategy)
+    if decision.undecided:
         return
-    before = of_definition(read(world.file), None)
+    before = definition_settings(read(world.file), None)
     if decision.taken:
         world.path.write_text(file_of(world.server))
     world.remembers(file_before=before, head=evidence.head, pulled=decision.taken)
 
 
 def pull_theirs(world: World) -> None:
-    pull(world, How(side=Side.THEIRS))
+    pull(world, PullStrategy(prefer=Prefer.REMOTE))
 
 
 def push(world: World) -> None:
     """The law: what the record lets through is what a fresh clone would write, or one of the exceptions."""
     if world.file is None:
         return
-    judged, evidence = world.judged(world.record)
-    verdict = verdict_of(judged)
+    diff, evidence = world.diff(world.record)
+    verdict = attribution_of(diff)
     if verdict is None:
         world.remembers()
         return
-    if verdict is not Verdict.AHEAD:
+    if verdict is not Attribution.AHEAD:
         return
-    fresh = verdict_of(world.judged(None)[0])
+    fresh = attribution_of(world.diff(None)[0])
     theirs, ours = marks_in(world.server), marks_in(world.file)
     is_own = world.own_push == (evidence.head, len(world.versions))
-    seen = {mark for past in evidence.history or () if past.meaning for mark in marks_in(str(past.meaning[Key.QUERY]))}
+    seen = {
+        mark for past in evidence.history or () if past.settings for mark in marks_in(str(past.settings[Key.QUERY]))
+    }
     lost = {mark for mark in theirs - ours if mark.startswith("b")} - seen
     if evidence.is_tracked:
         assert not lost, "a colleague's edit is gone, and no commit of this history ever had it"
-        assert fresh is Verdict.AHEAD or is_own or theirs <= ours, f"a fresh clone says {fresh}"
+        assert fresh is Attribution.AHEAD or is_own or theirs <= ours, f"a fresh clone says {fresh}"
     before = world.endpoint()
     world.adds_version(str(read(world.file).sql))
     world.own_push = (world.head(), len(world.versions))
@@ -283,15 +285,15 @@ def test_no_history_makes_a_record_less_safe_than_a_fresh_clone(worlds, steps):
 @pytest.mark.parametrize(
     ("steps", "verdict"),
     [
-        ([colleague, branch, pull, commit, switch, branch, edit, commit], Verdict.CONFLICT),
-        ([colleague, pull, discard, edit], Verdict.CONFLICT),
-        ([colleague, pull, stash, edit, commit], Verdict.CONFLICT),
-        ([colleague, pull, commit, reset, edit], Verdict.CONFLICT),
-        ([colleague, pull, edit], Verdict.AHEAD),
-        ([colleague, pull, edit, push, discard, edit], Verdict.CONFLICT),
-        ([edit, push, edit], Verdict.AHEAD),
-        ([edit, push, edit, commit], Verdict.CONFLICT),
-        ([edit, commit, push, edit, commit], Verdict.AHEAD),
+        ([colleague, branch, pull, commit, switch, branch, edit, commit], Attribution.CONFLICT),
+        ([colleague, pull, discard, edit], Attribution.CONFLICT),
+        ([colleague, pull, stash, edit, commit], Attribution.CONFLICT),
+        ([colleague, pull, commit, reset, edit], Attribution.CONFLICT),
+        ([colleague, pull, edit], Attribution.AHEAD),
+        ([colleague, pull, edit, push, discard, edit], Attribution.CONFLICT),
+        ([edit, push, edit], Attribution.AHEAD),
+        ([edit, push, edit, commit], Attribution.CONFLICT),
+        ([edit, commit, push, edit, commit], Attribution.AHEAD),
     ],
 )
 def test_histories_that_went_wrong_or_must_go_on(worlds, steps, verdict):
@@ -303,4 +305,4 @@ def test_histories_that_went_wrong_or_must_go_on(worlds, steps, verdict):
     for step in steps:
         world.hour += 1
         step(world)
-    assert verdict_of(world.judged(world.record)[0]) is verdict
+    assert attribution_of(world.diff(world.record)[0]) is verdict

@@ -14,7 +14,7 @@ from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.operations.adopt import Adopted, adopt
 from endpoints_gitops.operations.compare import compare
-from endpoints_gitops.plan.judging import Judged
+from endpoints_gitops.plan.diff import EndpointDiff
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,11 +30,11 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     if arguments.version is not None and len(set(arguments.names)) > 1:
         raise UsageError("--version is about one endpoint", fix="name a single endpoint", code="usage.arguments")
     with Context.of(arguments, console) as context:
-        comparison = compare(context.workplace, context.definitions, arguments.names)
-        if not comparison.judged:
+        comparison = compare(context.project, context.definitions, arguments.names)
+        if not comparison.diffs:
             message = f"{', '.join(arguments.names)} is outside of what this configuration manages"
             raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")
-        done = adopt(comparison.judged, context.folder, version=arguments.version)
+        done = adopt(comparison.diffs, context.folder, version=arguments.version)
     for one in done:
         console.show(_lines(one))
     if any(one.version for one in done):
@@ -50,30 +50,32 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _lines(one: Adopted) -> Iterator[Line | str]:
-    yield from _differences(one.judged)
-    if one.version is not None and one.judged.loaded is not None:
-        yield Line(f"{one.name}: supersedes version {one.version}, in {one.judged.loaded.path}", Style.GOOD)
+    yield from _differences(one.diff)
+    if one.version is not None and one.diff.loaded is not None:
+        yield Line(f"{one.name}: supersedes version {one.version}, in {one.diff.loaded.path}", Style.GOOD)
     elif one.error is None:
         yield f"{one.name}: file and server agree, there is nothing to adopt"
 
 
-def _differences(judged: Judged) -> Iterator[Line | str]:
+def _differences(diff: EndpointDiff) -> Iterator[Line | str]:
     """What the file will be written over: the server's first."""
-    for each in judged.differences:
-        place = differences.Place(path=judged.loaded.path if judged.loaded else judged.name)
-        yield f"{judged.name}: {each.key}"
-        for line in differences.lines(each.key, each.server, each.file, version=judged.version, place=place):
+    place = differences.Place(path=diff.loaded.path if diff.loaded else diff.name)
+    for difference in diff.differences:
+        yield f"{diff.name}: {difference.key}"
+        for line in differences.lines(
+            difference.key, difference.remote, difference.local, version=diff.version, place=place
+        ):
             text, style = (line.text, line.style) if isinstance(line, Line) else (line, Style.PLAIN)
             yield Line(f"    {text}", style)
 
 
 def _item(one: Adopted) -> JsonObject:
-    loaded = one.judged.loaded
+    loaded = one.diff.loaded
     return {
         "name": one.name,
         "state": "failed" if one.error else "adopted" if one.version else "unchanged",
         "supersedes": one.version,
         "path": loaded.path if loaded else None,
-        "differences": [str(each.key) for each in one.judged.differences],
+        "differences": [str(each.key) for each in one.diff.differences],
         "error": str(one.error) if one.error else None,
     }

@@ -13,7 +13,7 @@ from endpoints_gitops.errors import worst
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
-from endpoints_gitops.plan.judging import DroppedKey
+from endpoints_gitops.plan.diff import DroppedKey
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,16 +29,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print the findings; exit code 1 from severity error on, and 4 where something could not be compared."""
     from endpoints_gitops.operations.against import dropped_keys
-    from endpoints_gitops.operations.pairs import judge
+    from endpoints_gitops.operations.caller_findings import findings_of_diffs
 
     reports = findings.Reports(console, arguments.report)
     with Context.of(arguments, console) as context:
         against, callers = resolved(context, arguments.against, arguments.selectors)
         dropped = dropped_keys(against, context.folder, context.environment.name)
-    found = judge(against.pairs, callers, is_move=against.is_move, is_unknown_error=not arguments.allow_unknown)
+    found = findings_of_diffs(
+        against.diffs, callers, is_move=against.is_move, is_unknown_error=not arguments.allow_unknown
+    )
     console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
     console.say(*against.notes, *(f"{name}: {one.message}" for name, one in dropped))
-    compared = len(against.pairs)
+    compared = len(against.diffs)
     console.show([Line(_counted(found, compared, against.what, verbose=console.verbose), Style.HEAD)])
     outcome = Outcome(
         command="breaking",
@@ -63,7 +65,7 @@ def _dropped_item(name: str, dropped: DroppedKey) -> JsonObject:
         "severity": "info",
         "endpoint": name,
         "key": dropped.key,
-        "server": dropped.server,
+        "server": dropped.remote,
         "commit": dropped.commit,
         "message": dropped.message,
     }

@@ -7,25 +7,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from endpoints_gitops.cli import base_diff, bases, differences, findings, plans
+from endpoints_gitops.cli import bases, differences, findings, plans
 from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.contract.idling import all_idling
-from endpoints_gitops.errors import ExitCode
+from endpoints_gitops.errors import ExitCode, worst
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.operations.compare import Comparison, compare
-from endpoints_gitops.plan.judging import Difference, Judged, Presence, Verdict
-from endpoints_gitops.plan.meaning import Key
+from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Presence
 from endpoints_gitops.plan.variables import VariableAction
 
+_COSMETIC = "M108"
 _STYLES = {
-    Verdict.AHEAD: Style.PLAIN,
-    Verdict.DRIFTED: Style.WARN,
-    Verdict.CONFLICT: Style.BAD,
-    Verdict.IDLED: Style.WARN,
+    Attribution.AHEAD: Style.PLAIN,
+    Attribution.DRIFTED: Style.WARN,
+    Attribution.CONFLICT: Style.BAD,
+    Attribution.IDLED: Style.WARN,
 }
 
 
@@ -39,16 +39,16 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print what differs and nothing else; exit code 1 when anything does. A table that the server switched off by
     itself is said, and is no difference."""
     if arguments.against != "live":
-        return base_diff.outcome(arguments, console)
+        return _against(arguments, console)
     with Context.of(arguments, console) as context:
-        comparison = compare(context.workplace, context.definitions, arguments.selectors)
-    differing = sorted((one for one in comparison.judged if _differs(one, comparison)), key=_order)
-    strangers = [one for one in differing if one.presence is Presence.ONLY_THERE]
+        comparison = compare(context.project, context.definitions, arguments.selectors)
+    differing = sorted((one for one in comparison.diffs if _differs(one, comparison)), key=_order)
+    strangers = [one for one in differing if one.presence is Presence.ONLY_REMOTE]
     orphans = comparison.orphans.active | comparison.orphans.protected
     shown = [one for one in differing if console.verbose or one not in strangers]
     console.show(line for one in shown for line in _lines(one, is_orphan=one.name in orphans))
     console.show(_variable_lines(comparison))
-    idle = all_idling((one.endpoint for one in comparison.judged if one.loaded and one.endpoint), datetime.now(UTC))
+    idle = all_idling((one.endpoint for one in comparison.diffs if one.loaded and one.endpoint), datetime.now(UTC))
     console.show(findings.lines(idle))
     _say_notes(console, comparison)
     summary = _summary(comparison, differing)
@@ -62,76 +62,61 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         summary=summary,
         items=(
             *(_item(one, idle) for one in differing),
-            *(_item(one, idle) for one in comparison.judged if one not in differing and _is_idling(one, idle)),
+            *(_item(one, idle) for one in comparison.diffs if one not in differing and _is_idling(one, idle)),
             *map(plans.variable_item, comparison.variable_changes),
             *plans.dropped_items(comparison),
         ),
     )
 
 
-def _differs(judged: Judged, comparison: Comparison) -> bool:
+def _differs(diff: EndpointDiff, comparison: Comparison) -> bool:
     """An old name that a definition was renamed from stays on the server for its callers, and what was pruned stays
     inactive: those are no difference.
     """
     kept = comparison.predecessors | comparison.orphans.pruned
-    return bool(judged.differences) or (judged.presence is not Presence.BOTH and judged.name not in kept)
+    return bool(diff.differences) or (diff.presence is not Presence.BOTH and diff.name not in kept)
 
 
-def _order(judged: Judged) -> int:
+def _order(diff: EndpointDiff) -> int:
     """Changes first, then what only this side has, then what only the server has."""
-    return (Presence.BOTH, Presence.ONLY_HERE, Presence.ONLY_THERE).index(judged.presence)
+    return (Presence.BOTH, Presence.ONLY_LOCAL, Presence.ONLY_REMOTE).index(diff.presence)
 
 
-def _is_idled(judged: Judged) -> bool:
+def _is_idled(diff: EndpointDiff) -> bool:
     """Whether all that differs is a table that the server switched off by itself."""
-    return bool(judged.differences) and all(one.verdict is Verdict.IDLED for one in judged.differences)
+    return bool(diff.differences) and all(one.attribution is Attribution.IDLED for one in diff.differences)
 
 
-def _is_idling(judged: Judged, idle: Sequence[Finding]) -> bool:
-    return any(one.endpoint == judged.name for one in idle)
+def _is_idling(diff: EndpointDiff, idle: Sequence[Finding]) -> bool:
+    return any(one.endpoint == diff.name for one in idle)
 
 
-def _lines(judged: Judged, *, is_orphan: bool) -> Iterator[Line | str]:
-    yield Line(_title(judged, is_orphan=is_orphan), Style.HEAD)
-    for one in judged.differences:
-        yield from _difference_lines(judged, one)
+def _lines(diff: EndpointDiff, *, is_orphan: bool) -> Iterator[Line | str]:
+    yield Line(_title(diff, is_orphan=is_orphan), Style.HEAD)
+    for one in diff.differences:
+        yield from _difference_lines(diff, one)
 
 
-def _title(judged: Judged, *, is_orphan: bool) -> str:
-    version = judged.endpoint.current_version if judged.endpoint else None
-    if judged.presence is Presence.ONLY_THERE:
+def _title(diff: EndpointDiff, *, is_orphan: bool) -> str:
+    version = diff.endpoint.current_version if diff.endpoint else None
+    if diff.presence is Presence.ONLY_REMOTE:
         next_step = "its file is gone" if is_orphan else "pull brings it"
-        return f"{judged.name}: only there, version {version}; {next_step}"
-    where = judged.loaded.where() if judged.loaded else ""
-    if judged.presence is Presence.ONLY_HERE:
-        reason = judged.reason or "push creates it"
-        return f"{judged.name}: only here, {where}; {f'conflict: {reason}' if judged.gone else reason}"
-    said = f": {judged.reason}" if judged.reason else ""
-    word = "idled out" if _is_idled(judged) else "changed"
-    return f"{judged.name}: {word}, version {version}, {where}{said}"
+        return f"{diff.name}: only there, version {version}; {next_step}"
+    where = diff.loaded.where() if diff.loaded else ""
+    if diff.presence is Presence.ONLY_LOCAL:
+        reason = diff.note or "push creates it"
+        return f"{diff.name}: only here, {where}; {f'conflict: {reason}' if diff.is_missing else reason}"
+    said = f": {diff.note}" if diff.note else ""
+    word = "idled out" if _is_idled(diff) else "changed"
+    return f"{diff.name}: {word}, version {version}, {where}{said}"
 
 
-def _difference_lines(judged: Judged, one: Difference) -> Iterator[Line | str]:
-    shown = [line if isinstance(line, Line) else Line(line) for line in differences.lines(**_sides(judged, one))]
-    if one.key is not Key.QUERY:
-        yield f"  {one.key}: {' '.join(line.text for line in shown)}"
-    else:
-        yield f"  {one.key}:"
-        yield from (Line(f"    {line.text}", line.style) for line in shown)
-    yield Line(f"    {one.verdict}: {one.reason}", _STYLES[one.verdict])
-    if one.verdict is Verdict.IDLED:
-        yield Advice(f"    fix: {one.fix}", Style.FAINT)
-
-
-def _sides(judged: Judged, one: Difference) -> differences.Sides:
-    assert judged.loaded is not None
-    return {
-        "key": one.key,
-        "before": one.server,
-        "after": one.file,
-        "version": judged.endpoint.current_version if judged.endpoint else None,
-        "place": differences.sql_place(judged.loaded.path, one.line),
-    }
+def _difference_lines(diff: EndpointDiff, difference: KeyDiff) -> Iterator[Line | str]:
+    yield from differences.diff_lines(diff, difference)
+    if difference.attribution is not None:
+        yield Line(f"    {difference.attribution}: {difference.reason}", _STYLES[difference.attribution])
+    if difference.attribution is Attribution.IDLED:
+        yield Advice(f"    fix: {difference.fix}", Style.FAINT)
 
 
 def _variable_lines(comparison: Comparison) -> Iterator[Line | str]:
@@ -148,7 +133,7 @@ def _variable_lines(comparison: Comparison) -> Iterator[Line | str]:
 def _say_notes(console: Console, comparison: Comparison) -> None:
     for warning in comparison.warnings:
         console.warn(Line(warning, Style.WARN))
-    cosmetic = [judged.name for judged in comparison.judged if judged.cosmetic]
+    cosmetic = [diff.name for diff in comparison.diffs if diff.is_cosmetic]
     console.say(*plans.formatting_note(cosmetic, verbose=console.verbose))
     if comparison.predecessors:
         console.say(f"kept on the server for callers of an older name: {', '.join(sorted(comparison.predecessors))}")
@@ -159,12 +144,12 @@ def _say_notes(console: Console, comparison: Comparison) -> None:
         console.say(Line(f"{comparison.outside} outside of `manage`", Style.FAINT))
 
 
-def _summary(comparison: Comparison, differing: Sequence[Judged]) -> dict[str, int]:
-    presences = Counter(judged.presence for judged in differing if not _is_idled(judged))
+def _summary(comparison: Comparison, differing: Sequence[EndpointDiff]) -> dict[str, int]:
+    presences = Counter(diff.presence for diff in differing if not _is_idled(diff))
     return {
         "changed": presences[Presence.BOTH],
-        "only_here": presences[Presence.ONLY_HERE],
-        "only_there": presences[Presence.ONLY_THERE],
+        "only_here": presences[Presence.ONLY_LOCAL],
+        "only_there": presences[Presence.ONLY_REMOTE],
         "idled": sum(map(_is_idled, differing)),
         "variables": len(comparison.variable_changes),
         "same": comparison.unchanged,
@@ -185,38 +170,117 @@ def _counted(summary: dict[str, int]) -> str:
     return f"{', '.join(said) or 'no differences'}; {summary['same']} the same"
 
 
-def _item(judged: Judged, idle: Sequence[Finding]) -> JsonObject:
-    found: list[Json] = [_difference_item(judged, one) for one in judged.differences]
+def _item(diff: EndpointDiff, idle: Sequence[Finding]) -> JsonObject:
+    found: list[Json] = [_difference_item(diff, one) for one in diff.differences]
     return {
-        "name": judged.name,
+        "name": diff.name,
         "kind": "endpoint",
-        "state": _state(judged),
-        "path": judged.loaded.path if judged.loaded else None,
-        "version": judged.endpoint.current_version if judged.endpoint else None,
-        "author": judged.author,
-        "date": judged.date.isoformat() if judged.date else None,
-        "gone": judged.gone,
-        "reason": judged.reason or None,
+        "state": _state(diff),
+        "path": diff.loaded.path if diff.loaded else None,
+        "version": diff.endpoint.current_version if diff.endpoint else None,
+        "author": diff.author,
+        "date": diff.date.isoformat() if diff.date else None,
+        "gone": diff.is_missing,
+        "reason": diff.note or None,
         "differences": found,
-        "findings": [one.as_json() for one in idle if one.endpoint == judged.name],
+        "findings": [one.as_json() for one in idle if one.endpoint == diff.name],
     }
 
 
-def _state(judged: Judged) -> str:
-    if judged.presence is not Presence.BOTH:
-        return str(judged.presence)
-    return "idled" if _is_idled(judged) else "changed" if judged.differences else "same"
+def _state(diff: EndpointDiff) -> str:
+    if diff.presence is not Presence.BOTH:
+        return str(diff.presence)
+    return "idled" if _is_idled(diff) else "changed" if diff.differences else "same"
 
 
-def _difference_item(judged: Judged, one: Difference) -> JsonObject:
-    sides: dict[str, Json] = {"file": one.file, "server": one.server}
-    facts = differences.as_json(**_sides(judged, one))
-    more = {key: facts[key] for key in ("diff", "changes") if key in facts}
+def _difference_item(diff: EndpointDiff, difference: KeyDiff) -> JsonObject:
+    facts = differences.diff_item(diff, difference)
     return {
-        "key": one.key,
-        **sides,
-        **more,
-        "verdict": one.verdict,
-        "reason": one.reason,
-        "line": one.line,
+        "key": difference.key,
+        "file": difference.local,
+        "server": difference.remote,
+        **{key: facts[key] for key in ("diff", "changes") if key in facts},
+        "verdict": difference.attribution,
+        "reason": difference.reason,
+        "line": difference.line,
+    }
+
+
+def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
+    """Print what differs, key by key, with the findings; exit code 1 when anything does."""
+    from endpoints_gitops.operations.caller_findings import findings_of_diffs
+
+    with Context.of(arguments, console) as context:
+        against, callers = bases.resolved(context, arguments.against, arguments.selectors)
+    found = findings_of_diffs(against.diffs, callers, is_move=against.is_move)
+    by_name: dict[str, list[Finding]] = {}
+    for one in found:
+        by_name.setdefault(one.endpoint, []).append(one)
+    differing = [diff for diff in against.diffs if _base_differs(diff, by_name.get(diff.name, []))]
+    for diff in differing:
+        console.show(_base_lines(diff, findings.shown(by_name.get(diff.name, []), verbose=console.verbose)))
+    console.say(*against.notes)
+    summary = {**_base_summary(differing), "same": len(against.diffs) - len(differing), **findings.summary(found)}
+    infos = "" if console.verbose or not summary["infos"] else f"; {summary['infos']} infos (--verbose shows them)"
+    console.show([Line(f"{_base_counted(summary, against.what)}{infos}", Style.HEAD)])
+    return Outcome(
+        command="diff",
+        exit_code=worst(
+            ExitCode.FINDINGS if differing else ExitCode.DONE, *(error.exit_code for error in against.failures)
+        ),
+        summary=summary,
+        items=tuple(_base_item(diff, by_name.get(diff.name, [])) for diff in differing),
+        errors=tuple(failure for error in against.failures for failure in failures_of(error)),
+    )
+
+
+def _base_differs(diff: EndpointDiff, found: list[Finding]) -> bool:
+    return _base_state(diff) != "changed" or bool(diff.differences) or any(one.code != _COSMETIC for one in found)
+
+
+def _base_state(diff: EndpointDiff) -> str:
+    if diff.remote is None:
+        return "only_here"
+    return "changed" if diff.local else "only_there"
+
+
+def _base_lines(diff: EndpointDiff, found: list[Finding]) -> Iterator[Line | str]:
+    yield Line(_base_title(diff), Style.HEAD)
+    for difference in diff.differences:
+        yield from differences.diff_lines(diff, difference)
+    yield from findings.lines(found, indent="  ")
+
+
+def _base_title(diff: EndpointDiff) -> str:
+    if diff.remote is None:
+        assert diff.local is not None, "a pair has a side"
+        return f"{diff.name}: only here, {diff.local.label}"
+    if diff.local is None:
+        return f"{diff.name}: only there, {diff.remote.label}"
+    return f"{diff.name}: changed, {diff.remote.label} -> {diff.local.label}"
+
+
+def _base_summary(differing: list[EndpointDiff]) -> dict[str, int]:
+    states = Counter(map(_base_state, differing))
+    return {state: states[state] for state in ("changed", "only_here", "only_there")}
+
+
+def _base_counted(summary: dict[str, int], what: str) -> str:
+    words = {"changed": "changed", "only_here": "only here", "only_there": "only there"}
+    said = [f"{summary[key]} {word}" for key, word in words.items() if summary[key]]
+    return f"{', '.join(said) or 'no differences'}, {summary['same']} the same as {what}"
+
+
+def _base_item(diff: EndpointDiff, found: list[Finding]) -> JsonObject:
+    return {
+        "name": diff.name,
+        "kind": "endpoint",
+        "environment": diff.environment,
+        "state": _base_state(diff),
+        "path": diff.local.loaded.path if diff.local and diff.local.loaded else None,
+        "version": diff.remote.version if diff.remote else None,
+        "differences": [
+            {"key": difference.key, **differences.diff_item(diff, difference)} for difference in diff.differences
+        ],
+        "findings": [one.as_json() for one in found],
     }

@@ -10,8 +10,7 @@ from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import ExitCode, worst
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.operations.compare import compare
-from endpoints_gitops.operations.plan import plan_of
+from endpoints_gitops.operations.compare import compare, plan_of
 from endpoints_gitops.plan.changes import Plan
 
 
@@ -24,13 +23,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show the plan, and exit as a push of it would: with 6 where a conflict keeps something from being written."""
-    allowed = push_options.allowed(arguments)
+    options = push_options.plan_options(arguments)
     with Context.of(arguments, console) as context:
         context.announce()
-        comparison = compare(context.workplace, context.definitions, arguments.selectors, prune=allowed.prune)
-        plan = plan_of(context.workplace, comparison, allowed)
-        there, ours = comparison.endpoints, comparison.definitions
-        judgement = consequences.judged(context, plan, there, ours, comparison.variables, names=ours)
+        comparison = compare(context.project, context.definitions, arguments.selectors, prune=options.prune)
+        plan = plan_of(context.project, comparison, options)
+        checkout = comparison.checkout
+        judgement = consequences.judged(context, plan, comparison.snapshot, checkout, names=checkout.local)
     plan = judgement.plan
     for warning in comparison.warnings:
         console.warn(Line(warning, Style.WARN))

@@ -6,15 +6,14 @@ import argparse
 from dataclasses import replace
 from functools import cached_property
 
-from endpoints_gitops.cli import push_options, pushes
-from endpoints_gitops.cli.commands.push import carried_out, judged
+from endpoints_gitops.cli import consequences, push_options, pushes
+from endpoints_gitops.cli.commands.push import carried_out
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.cli.pasting import with_options
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import Failure, Outcome
 from endpoints_gitops.operations.promote import prepare
-from endpoints_gitops.operations.push import Ground
 from endpoints_gitops.workspace.configuration import EnvironmentSettings, named_environment
 
 
@@ -44,19 +43,19 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         raise UsageError(
             "promote works on two environments, so --env cannot go with it", fix=fix, code="usage.arguments"
         )
-    allowed = push_options.allowed(arguments)
+    options = push_options.plan_options(arguments)
     with _Named.of(_on(arguments, arguments.source), console) as source, _target(arguments, console) as target:
         definitions = target.definitions if target.folder.is_dir() else ()
         source.announce()
-        promotion = prepare(source.workplace, target.workplace, definitions, arguments.selectors, allowed)
+        promotion = prepare(source.project, target.project, definitions, arguments.selectors, options)
         console.say(f"promoted from {arguments.source} to {arguments.target}:")
         target.announce()
         if promotion.outside:
             names = ", ".join(promotion.outside)
             console.say(Line(f"outside of what {arguments.target} manages: {names}", Style.FAINT))
-        ground = Ground.of_comparison(promotion.comparison)
-        judgement = judged(target, promotion.plan, ground)
-        result = carried_out(target, judgement, ground)
+        snapshot, checkout = promotion.comparison.snapshot, promotion.comparison.checkout
+        judgement = consequences.judged(target, promotion.plan, snapshot, checkout)
+        result = carried_out(target, judgement, snapshot, checkout)
     console.show(pushes.lines(result))
     told = pushes.outcome(
         "promote",
@@ -65,8 +64,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         outside=len(promotion.outside),
         judgement=judgement,
     )
-    same = [one for one in promotion.comparison.judged if one.endpoint and not one.differences]
-    untouched = ({"name": one.name, "kind": "endpoint", "state": "unchanged", "error": None} for one in same)
+    same = [diff for diff in promotion.comparison.diffs if diff.endpoint and not diff.differences]
+    untouched = ({"name": diff.name, "kind": "endpoint", "state": "unchanged", "error": None} for diff in same)
     errors = tuple(_in_target(failure, arguments.target) for failure in told.errors)
     return replace(told, items=(*told.items, *untouched), errors=errors)
 

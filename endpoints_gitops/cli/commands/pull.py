@@ -12,24 +12,24 @@ from endpoints_gitops.cli.context import Context
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.operations.compare import compare
-from endpoints_gitops.operations.deciding import How, Side, State
-from endpoints_gitops.operations.pull import Pulled, PullResult, pull
+from endpoints_gitops.operations.pull.decide import Prefer, PullState, PullStrategy
+from endpoints_gitops.operations.pull.execute import PulledEndpoint, PullResult, pull
 
 _STYLES = {
-    State.CREATED: Style.GOOD,
-    State.UPDATED: Style.GOOD,
-    State.CONFLICT: Style.BAD,
-    State.FAILED: Style.BAD,
-    State.UNDECIDED: Style.WARN,
-    State.GONE: Style.WARN,
+    PullState.CREATED: Style.GOOD,
+    PullState.UPDATED: Style.GOOD,
+    PullState.CONFLICT: Style.BAD,
+    PullState.FAILED: Style.BAD,
+    PullState.UNDECIDED: Style.WARN,
+    PullState.GONE: Style.WARN,
 }
 _COUNTED = {
-    State.UNCHANGED: "as the server has them",
-    State.AHEAD: "ahead of the server: left as they are",
-    State.ONLY_HERE: "only here: push creates them",
-    State.PRUNED: "inactive, and their file is gone: pull NAME brings one back",
-    State.DELETED: "deleted here: pull NAME brings one back",
-    State.PREDECESSOR: "kept on the server for callers of an older name: no file for them",
+    PullState.UNCHANGED: "as the server has them",
+    PullState.AHEAD: "ahead of the server: left as they are",
+    PullState.ONLY_LOCAL: "only here: push creates them",
+    PullState.PRUNED: "inactive, and their file is gone: pull NAME brings one back",
+    PullState.DELETED: "deleted here: pull NAME brings one back",
+    PullState.PREDECESSOR: "kept on the server for callers of an older name: no file for them",
 }
 
 
@@ -47,12 +47,12 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     with Context.of(arguments, console) as context:
         definitions = context.definitions if context.folder.exists() else ()
         context.announce()
-        comparison = compare(context.workplace, definitions, arguments.selectors)
+        comparison = compare(context.project, definitions, arguments.selectors)
         result = pull(
-            context.workplace,
+            context.project,
             comparison,
             definitions,
-            _how(arguments),
+            _strategy(arguments),
             ask=lambda names: _asked(names, arguments, console),
             dry=arguments.dry_run,
         )
@@ -65,9 +65,9 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     return _outcome(result)
 
 
-def _how(arguments: argparse.Namespace) -> How:
-    side = Side.THEIRS if arguments.theirs else Side.MINE if arguments.mine else None
-    return How(side=side, guess_theirs=arguments.yes and side is None)
+def _strategy(arguments: argparse.Namespace) -> PullStrategy:
+    prefer = Prefer.REMOTE if arguments.theirs else Prefer.LOCAL if arguments.mine else None
+    return PullStrategy(prefer=prefer, guess_remote=arguments.yes and prefer is None)
 
 
 def _asked(names: Sequence[str], arguments: argparse.Namespace, console: Console) -> bool:
@@ -80,7 +80,7 @@ def _asked(names: Sequence[str], arguments: argparse.Namespace, console: Console
 
 def _lines(result: PullResult) -> Iterator[Line | str]:
     for one in result.pulled:
-        if one.state in _STYLES or one.state is State.KEPT:
+        if one.state in _STYLES or one.state is PullState.KEPT:
             yield Line(_line(one, dry=result.dry), _STYLES.get(one.state, Style.PLAIN))
         for copy in one.copies:
             yield Line(f"  the file had an edit that no commit has; a copy is in {copy}", Style.WARN)
@@ -94,18 +94,18 @@ def _lines(result: PullResult) -> Iterator[Line | str]:
         yield "neither files nor endpoints are there"
 
 
-def _line(one: Pulled, *, dry: bool) -> str:
-    what = f"would be {one.state}" if dry and one.state in {State.CREATED, State.UPDATED} else one.state.value
-    if one.state is State.GONE:
+def _line(one: PulledEndpoint, *, dry: bool) -> str:
+    what = f"would be {one.state}" if dry and one.state in {PullState.CREATED, PullState.UPDATED} else one.state.value
+    if one.state is PullState.GONE:
         return f"{one.decision.name}: gone from the server, its file stays: {one.path}"
     said = f"{one.decision.name}: {what}"
     keys = ", ".join(_taken(one))
     return f"{said}{f' ({keys})' if keys else ''}{f': {one.path}' if one.path else ''}"
 
 
-def _taken(one: Pulled) -> list[str]:
+def _taken(one: PulledEndpoint) -> list[str]:
     keys: list[str] = sorted(one.decision.taken)
-    return [*keys, *(["variables"] if one.decision.takes_settings else [])]
+    return [*keys, *(["variables"] if one.decision.takes_variables else [])]
 
 
 def _outcome(result: PullResult) -> Outcome:
@@ -118,13 +118,19 @@ def _outcome(result: PullResult) -> Outcome:
     )
 
 
-def _item(one: Pulled) -> JsonObject:
+def _item(one: PulledEndpoint) -> JsonObject:
     decision = one.decision
     against: list[Json] = [
-        {"key": each.key, "file": each.file, "server": each.server, "reason": each.reason, "known": each.is_known}
-        for each in decision.against
+        {
+            "key": difference.key,
+            "file": difference.local,
+            "server": difference.remote,
+            "reason": difference.reason,
+            "known": difference.is_known,
+        }
+        for difference in decision.undecided
     ]
-    endpoint = decision.judged.endpoint
+    endpoint = decision.diff.endpoint
     return {
         "name": decision.name,
         "state": one.state,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,14 +15,15 @@ from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.operations.compare import Comparison, compare
-from endpoints_gitops.operations.plan import plan_of
-from endpoints_gitops.operations.push import Ground, check_target, push
-from endpoints_gitops.operations.pushed import PushResult
+from endpoints_gitops.operations.compare import Comparison, compare, plan_of
+from endpoints_gitops.operations.evidence import Checkout
+from endpoints_gitops.operations.push.execute import check_target, push, read_snapshot
+from endpoints_gitops.operations.push.results import PushResult
+from endpoints_gitops.operations.push.waiting import DEFAULT_SECONDS, wait_for
 from endpoints_gitops.operations.recording import refresh_record
-from endpoints_gitops.operations.waiting import DEFAULT_SECONDS, wait_for
 from endpoints_gitops.plan.changes import Plan
-from endpoints_gitops.plan.meaning import Key, of_definition
+from endpoints_gitops.plan.diff import Snapshot
+from endpoints_gitops.plan.settings import Key
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,16 +57,17 @@ class _Definitions:
 
     def outcome(self) -> Outcome:
         context, arguments = self.context, self.arguments
-        allowed, definitions = push_options.allowed(arguments), context.definitions
+        options, definitions = push_options.plan_options(arguments), context.definitions
         _say_interrupted(context)
-        comparison = compare(context.workplace, definitions, arguments.selectors, prune=allowed.prune)
+        comparison = compare(context.project, definitions, arguments.selectors, prune=options.prune)
         for warning in comparison.warnings:
             self.console.warn(Line(warning, Style.WARN))
-        plan, ground = plan_of(context.workplace, comparison, allowed), Ground.of_comparison(comparison)
-        judgement = judged(context, plan, ground, names=comparison.definitions)
-        result = carried_out(context, judgement, ground)
-        refresh_record(context.workplace, comparison)
-        result = waited_for(context, result, _materialised(context, comparison))
+        snapshot, checkout = comparison.snapshot, comparison.checkout
+        plan = plan_of(context.project, comparison, options)
+        judgement = consequences.judged(context, plan, snapshot, checkout, names=checkout.local)
+        result = carried_out(context, judgement, snapshot, checkout)
+        refresh_record(context.project, comparison)
+        result = waited_for(context, result, _materialised(comparison))
         self.console.show(pushes.lines(result))
         self.console.say(*plans.reminders(comparison))
         outcome = pushes.outcome(
@@ -93,22 +95,20 @@ class _SavedPlan:
 
     def outcome(self) -> Outcome:
         context = self.context
-        check_target(context.workplace, self.plan)
+        check_target(context.project, self.plan)
         _say_interrupted(context)
-        ground = Ground.look(context.workplace, self.plan, definitions_if_any(context))
-        judgement = judged(context, self.plan, ground)
-        result = waited_for(context, carried_out(context, judgement, ground), ())
+        snapshot = read_snapshot(context.project, self.plan)
+        checkout = Checkout.of(context.project, definitions_if_any(context), snapshot)
+        judgement = consequences.judged(context, self.plan, snapshot, checkout)
+        result = waited_for(context, carried_out(context, judgement, snapshot, checkout), ())
         self.console.show(pushes.lines(result))
         fail_on_drift = context.arguments.fail_on_drift
         return pushes.outcome("push", result, fail_on_drift=fail_on_drift, judgement=judgement)
 
 
-def judged(context: Context, plan: Plan, ground: Ground, *, names: Collection[str] = ()) -> consequences.Judgement:
-    """The plan without what must not be sent; `names` are checked also where nothing is to be written."""
-    return consequences.judged(context, plan, ground.endpoints, ground.definitions, ground.variables, names=names)
-
-
-def carried_out(context: Context, judgement: consequences.Judgement, ground: Ground) -> PushResult:
+def carried_out(
+    context: Context, judgement: consequences.Judgement, snapshot: Snapshot, checkout: Checkout
+) -> PushResult:
     """Show the plan, have it confirmed, and push it. Raises UsageError where it is not."""
     console, plan = context.console, judgement.plan
     if not plan.is_empty or plan.drifted or plan.idled:
@@ -118,8 +118,9 @@ def carried_out(context: Context, judgement: consequences.Judgement, ground: Gro
     if not plan.is_empty:
         confirm(context, plan)
         if not context.arguments.yes:  # whoever was asked may have had lunch first
-            ground = Ground.look(context.workplace, plan, ground.definitions.values())
-    return replace(push(context.workplace, plan, ground), findings=judgement.findings)
+            snapshot = read_snapshot(context.project, plan)
+            checkout = Checkout.of(context.project, checkout.definitions.values(), snapshot)
+    return replace(push(context.project, plan, snapshot, checkout), findings=judgement.findings)
 
 
 def confirm(context: Context, plan: Plan) -> None:
@@ -149,16 +150,15 @@ def waited_for(context: Context, result: PushResult, others: Iterable[Endpoint])
     endpoints |= {one.name: one.endpoint for one in result.written if one.endpoint and one.is_agreed}
     faulty = {one.name for one in result.written if one.errors}
     waiting = [endpoint for name, endpoint in endpoints.items() if name not in faulty]
-    return replace(result, waited=wait_for(context.workplace, waiting, seconds_to_wait))
+    return replace(result, waited=wait_for(context.project, waiting, seconds_to_wait))
 
 
-def _materialised(context: Context, comparison: Comparison) -> list[Endpoint]:
+def _materialised(comparison: Comparison) -> list[Endpoint]:
     """Endpoints with nothing to write that their files want materialised: their tables may be in the making."""
-    environment = context.environment.name
     return [
-        one.endpoint
-        for one in comparison.judged
-        if one.loaded and one.endpoint and of_definition(one.loaded, environment).get(Key.MATERIALIZATION) is True
+        diff.endpoint
+        for diff in comparison.diffs
+        if diff.endpoint and diff.local_settings.get(Key.MATERIALIZATION) is True
     ]
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
-from endpoints_gitops.cli import pushes
-from endpoints_gitops.cli.commands.push import carried_out, judged
+from endpoints_gitops.cli import consequences, pushes
+from endpoints_gitops.cli.commands.push import carried_out
 from endpoints_gitops.cli.console import Advice, Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.operations.pushed import PushResult
+from endpoints_gitops.operations.push.results import PushResult
 from endpoints_gitops.operations.rename import Renaming, finishing, prepare, rename_in_file
 
 
@@ -31,10 +31,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _rename(context: Context) -> Outcome:
-    from endpoints_gitops.operations.push import Ground
-
     arguments, console = context.arguments, context.console
-    renaming = prepare(context.workplace, context.definitions, arguments.old, arguments.new)
+    renaming = prepare(context.project, context.definitions, arguments.old, arguments.new)
     context.announce()
     if renaming.unmanaged and not renaming.plan.is_empty:
         keys = ", ".join(renaming.unmanaged)
@@ -42,9 +40,9 @@ def _rename(context: Context) -> Outcome:
             f"{renaming.old} has on the server what the definition does not manage, and {renaming.new} will not: {keys}"
         )
         console.warn(Line(text, Style.WARN))
-    ground = Ground.of_comparison(renaming.comparison)
-    judgement = judged(context, renaming.plan, ground)
-    result = carried_out(context, judgement, ground)
+    snapshot, checkout = renaming.comparison.snapshot, renaming.comparison.checkout
+    judgement = consequences.judged(context, renaming.plan, snapshot, checkout)
+    result = carried_out(context, judgement, snapshot, checkout)
     is_renamed = rename_in_file(renaming, result, context.folder)
     if not renaming.plan.is_empty:
         console.show(pushes.lines(result))
@@ -77,7 +75,7 @@ def _finish(context: Context) -> Outcome:
     from endpoints_gitops.operations.lifecycle import set_active
 
     arguments, console = context.arguments, context.console
-    old = finishing(context.workplace, context.definitions, arguments.old, arguments.new)
+    old = finishing(context.project, context.definitions, arguments.old, arguments.new)
     context.announce()
     question = f"{_last_run(old)} Deactivate {old.name}? Whoever still calls it gets an error."
     if old.is_active and not console.confirm(question, yes=arguments.yes):

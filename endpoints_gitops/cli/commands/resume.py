@@ -9,7 +9,7 @@ from endpoints_gitops.cli.commands.push import confirm, definitions_if_any
 from endpoints_gitops.cli.console import Console
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.operations.resume import left_to_do, resume
+from endpoints_gitops.operations.push.execute import left_to_do, resume
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,12 +20,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show what is left, ask, and do it."""
     with Context.of(arguments, console) as context:
-        left = left_to_do(context.workplace)
+        left = left_to_do(context.project)
         if left is not None:
             context.announce()
             console.say("left to do by the earlier push:", *plans.lines(left))
             confirm(context, left)
-        result = resume(context.workplace, definitions_if_any(context))
+        result = resume(context.project, definitions_if_any(context))
     if result is None:
         console.show(["nothing to resume: no push of this checkout left anything to do"])
         return Outcome(command="resume")

@@ -29,11 +29,11 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     name, version = arguments.target
     with Context.of(arguments, console) as context:
         definitions = context.definitions if context.folder.exists() else ()
-        rollback = prepare(context.workplace, definitions, name, version)
+        rollback = prepare(context.project, definitions, name, version)
         context.announce()
         _guard_the_file(rollback, console, yes=arguments.yes)
-        result = carried_out(context, _judged(context, rollback), rollback.ground)
-        done = write_back(context.workplace, rollback, result)
+        result = carried_out(context, _judged(context, rollback), rollback.snapshot, rollback.comparison.checkout)
+        done = write_back(context.project, rollback, result)
     console.show(_lines(name, version, done))
     return _outcome(name, version, done)
 
@@ -50,7 +50,7 @@ def _guard_the_file(rollback: Rollback, console: Console, *, yes: bool) -> None:
 
     What was committed and never pushed is replaced where the command line or a person says so.
     """
-    edit, loaded = rollback.unpushed, rollback.judged.loaded
+    edit, loaded = rollback.unpushed, rollback.diff.loaded
     if loaded is None or (edit is None and not rollback.is_uncommitted):
         return
     message = "the file has an edit of the query that no commit has"
@@ -66,8 +66,8 @@ def _guard_the_file(rollback: Rollback, console: Console, *, yes: bool) -> None:
 
 def _judged(context: Context, rollback: Rollback) -> Judgement:
     """A version that served callers is sent whatever is found in it: whoever rolls back needs it now."""
-    plan, ground = rollback.plan, rollback.ground
-    found = of_plan(context, plan, ground.endpoints, ground.definitions, ground.variables)
+    plan = rollback.plan
+    found = of_plan(context, plan, rollback.snapshot, rollback.comparison.checkout)
     return Judgement(plan=plan, for_callers=found, in_definitions=(), is_enforced=False)
 
 

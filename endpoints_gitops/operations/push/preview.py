@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final
 
-from endpoints_gitops.contract.build import from_definition, from_version
+from endpoints_gitops.contract.build import from_definition
 from endpoints_gitops.contract.contract import HOGQL, Contract, Serving
 from endpoints_gitops.contract.lint import lint_contract
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
-from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 from endpoints_gitops.model.json import Json
+from endpoints_gitops.operations.caller_findings import findings_of_diffs
 from endpoints_gitops.operations.callers import Callers
 from endpoints_gitops.operations.check import findings_of
-from endpoints_gitops.operations.pairs import Pair, Side, judge
 from endpoints_gitops.plan.changes import Action, Change, Plan, Withheld
-from endpoints_gitops.plan.meaning import Key, Meaning, of_definition, of_endpoint, same, variables_of
+from endpoints_gitops.plan.diff import EndpointDiff, Revision, Snapshot, compare_revisions
+from endpoints_gitops.plan.settings import Key, Settings, same, variables_of
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
 
 _NOT_MATERIALISABLE: Final = "S109"
@@ -34,36 +33,37 @@ _SERVING: Final = {
 
 
 def consequences(
-    plan: Plan,
-    endpoints: Mapping[str, Endpoint],
-    definitions: Mapping[str, LoadedDefinition],
-    variables: Sequence[InsightVariable],
-    callers: Callers,
+    plan: Plan, snapshot: Snapshot, local: Mapping[str, Revision], callers: Callers
 ) -> tuple[Finding, ...]:
-    """The findings that pushing this plan would cause. What it leaves alone causes none."""
-    found = judge(of_plan(plan, endpoints, definitions, variables), callers)
-    retyped = [one for change in plan.variables for one in _retyped(change, plan.environment, callers)]
-    known = {one.fingerprint for one in found}
-    return (*found, *(one for one in retyped if one.fingerprint not in known))
+    """The findings that pushing this plan would cause. What it leaves alone causes none.
+
+    `local` are the definitions by name. Raises PluginFailed.
+    """
+    findings = findings_of_diffs(diffs_of_plan(plan, snapshot, local), callers)
+    retyped = [finding for change in plan.variables for finding in _retyped(change, plan.environment, callers)]
+    known = {finding.fingerprint for finding in findings}
+    return (*findings, *(finding for finding in retyped if finding.fingerprint not in known))
 
 
-def checked(
-    plan: Plan, definitions: Mapping[str, LoadedDefinition], names: Collection[str], environment: str
-) -> tuple[Finding, ...]:
+def checked(plan: Plan, local: Mapping[str, Revision], names: Collection[str]) -> tuple[Finding, ...]:
     """What `check` finds in the definitions of these names, and in what the plan sends where no file says that (now).
 
     Of the latter there are only the findings that stop it: a plan does not hold all that a file declares.
     """
     changes = {change.name: change for change in plan.changes if change.action is not Action.DEACTIVATE}
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for name in sorted({*names, *changes}):
-        change, loaded = changes.get(name), definitions.get(name)
-        if change is not None and (loaded is None or not _still_says(loaded, environment, change)):
-            sent = _pair(change, environment, None, None, ()).after
-            found += [one for one in lint_contract(sent.promise) if stops(one)] if sent else []
+        change, revision = changes.get(name), local.get(name)
+        loaded = revision.loaded if revision else None
+        if change is not None and (revision is None or not _still_says(revision, change)):
+            sent = _diff(change, plan.environment, None, None).local
+            findings += [finding for finding in lint_contract(sent.contract) if stops(finding)] if sent else []
         elif loaded is not None:
-            found += (one if one.endpoint else replace(one, endpoint=name) for one in findings_of(loaded, environment))
-    return in_order({one.fingerprint: one for one in found}.values())
+            findings += (
+                finding if finding.endpoint else replace(finding, endpoint=name)
+                for finding in findings_of(loaded, plan.environment)
+            )
+    return in_order({finding.fingerprint: finding for finding in findings}.values())
 
 
 def stops(finding: Finding, fail_on: Severity | None = None) -> bool:
@@ -112,76 +112,56 @@ def _is_needed(variable: VariableChange, sending: Collection[str], stopped: Coll
     return not set(variable.declared_by).issubset(stopped)
 
 
-def of_plan(
-    plan: Plan,
-    endpoints: Mapping[str, Endpoint],
-    definitions: Mapping[str, LoadedDefinition],
-    variables: Sequence[InsightVariable],
-) -> tuple[Pair, ...]:
-    """Each change of the plan, before and after it.
+def diffs_of_plan(plan: Plan, snapshot: Snapshot, local: Mapping[str, Revision]) -> tuple[EndpointDiff, ...]:
+    """Each change of the plan: what the server has, and what it has once that is written.
 
-    Where `endpoints` lacks one that the plan changes, it is as the plan says it was. A definition explains the side
-    after where it still says what the plan sends.
+    Where the snapshot lacks an endpoint that the plan changes, it is as the plan says it was. A definition (`local`, by
+    name) explains what is written where it still says so.
     """
     return tuple(
-        _pair(change, plan.environment, endpoints.get(change.name), definitions.get(change.name), variables)
+        _diff(change, plan.environment, snapshot.revision(change.name), local.get(change.name))
         for change in plan.changes
     )
 
 
-def _pair(
-    change: Change,
-    environment: str,
-    endpoint: Endpoint | None,
-    loaded: LoadedDefinition | None,
-    variables: Sequence[InsightVariable],
-) -> Pair:
-    old = {each.key: each.before for each in change.keys}
-    new = {each.key: each.after for each in change.keys}
-    present = change.precondition.settings if endpoint is None else of_endpoint(endpoint)
-    query = present.get(Key.QUERY) or (of_definition(loaded, environment)[Key.QUERY] if loaded else None)
-    if endpoint is not None:
-        shared = {one.id: one for one in variables}
-        before = partial(from_version, endpoint, shared)
-    else:
-        before = partial(_as_planned, change, {Key.QUERY: query, **present, **old}, None)
-    after = partial(_after, change, environment, loaded, variables, before, {Key.QUERY: query, **present, **old, **new})
+def _diff(change: Change, environment: str, remote: Revision | None, local: Revision | None) -> EndpointDiff:
+    old, new = change.before, change.after
+    present = change.precondition.settings if remote is None else remote.settings
+    query = present.get(Key.QUERY) or (local.settings[Key.QUERY] if local else None)
     version = change.precondition.version
-    return Pair(
-        name=change.name,
-        environment=environment,
-        before=None
-        if change.action is Action.CREATE
-        else Side(label=f"server, version {version}", contract=before, meaning=old, version=version),
-        after=Side(label=change.path or change.name, contract=after, meaning=new, loaded=loaded),
+
+    def contract_before() -> Contract:
+        return remote.contract if remote else _as_planned(change, {Key.QUERY: query, **present, **old}, None)
+
+    before = Revision(label=f"server, version {version}", settings=old, version=version, build_contract=contract_before)
+
+    def contract_after() -> Contract:
+        if change.action is Action.DEACTIVATE:
+            serving = replace(before.contract.serving, endpoint_active=False)
+            return replace(before.contract, identity=None, serving=serving)
+        if local is None or not _still_says(local, change):
+            values = {Key.QUERY: query, **present, **old, **new}
+            return _as_planned(change, values, local.loaded if local else None)
+        return _as_far_as_written(local.contract, change, None if is_new else before.contract)
+
+    is_new = change.action is Action.CREATE
+    after = Revision(
+        label=change.path or change.name,
+        settings=new,
+        loaded=local.loaded if local else None,
+        build_contract=contract_after,
     )
+    return compare_revisions(change.name, after, None if is_new else before, environment=environment)
 
 
-def _after(
-    change: Change,
-    environment: str,
-    loaded: LoadedDefinition | None,
-    variables: Sequence[InsightVariable],
-    before: Any,  # noqa: ANN401 - a function that makes the contract before
-    values: Mapping[Key, Json],
-) -> Contract:
-    if change.action is Action.DEACTIVATE:
-        present: Contract = before()
-        return replace(present, identity=None, serving=replace(present.serving, endpoint_active=False))
-    if loaded is None or not _still_says(loaded, environment, change):
-        return _as_planned(change, values, loaded)
-    contract = from_definition(loaded, environment, {one.code_name: one for one in variables})
-    return _as_far_as_written(contract, change, None if change.action is Action.CREATE else before())
-
-
-def _still_says(loaded: LoadedDefinition, environment: str, change: Change) -> bool:
-    says = of_definition(loaded, environment)
-    return all(each.key in says and same(each.key, says[each.key], each.after) for each in change.keys)
+def _still_says(local: Revision, change: Change) -> bool:
+    says = local.settings
+    return all(key in says and same(key, says[key], value) for key, value in change.after.items())
 
 
 def _as_far_as_written(contract: Contract, change: Change, before: Contract | None) -> Contract:
     """The contract of the file, with what the plan does not write as it was."""
-    written = {each.key for each in change.keys}
+    written = change.after.keys()
     kept: dict[str, Any] = {field: None for key, field in _SERVING.items() if key not in written}
     masked = replace(
         contract,
@@ -195,7 +175,7 @@ def _as_far_as_written(contract: Contract, change: Change, before: Contract | No
     )
 
 
-def _as_planned(change: Change, values: Meaning, loaded: LoadedDefinition | None) -> Contract:
+def _as_planned(change: Change, values: Settings, loaded: LoadedDefinition | None) -> Contract:
     """The contract of what stands in the plan: all that is known of an endpoint without asking for it."""
     node = values.get(Key.QUERY)
     definition = Definition(
@@ -219,10 +199,10 @@ def _is_of_file(loaded: LoadedDefinition, node: Json) -> bool:
     return isinstance(node, Mapping) and loaded.sql is not None and node.get("query") == loaded.sql
 
 
-def _node(meaning: Mapping[str, Json]) -> dict[str, Any]:
-    """A meaning as a query node: variables by id, for which their code names do here."""
-    named = {name: {"code_name": name, "variableId": name, **entry} for name, entry in variables_of(meaning).items()}
-    bare = {key: value for key, value in meaning.items() if key != "variables"}
+def _node(query: Mapping[str, Json]) -> dict[str, Any]:
+    """A normalized query as a query node: variables by id, for which their code names do here."""
+    named = {name: {"code_name": name, "variableId": name, **entry} for name, entry in variables_of(query).items()}
+    bare = {key: value for key, value in query.items() if key != "variables"}
     return {**bare, "variables": named} if named else bare
 
 

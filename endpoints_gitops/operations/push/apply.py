@@ -21,11 +21,10 @@ from endpoints_gitops.api.errors import (
     ServerFault,
 )
 from endpoints_gitops.errors import EndpointsError
-from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
+from endpoints_gitops.model.endpoint import InsightVariable
 from endpoints_gitops.model.json import JsonObject
-from endpoints_gitops.operations.standing import Standing, cuts_a_version, not_applied, standing
-from endpoints_gitops.operations.written import (
-    Written,
+from endpoints_gitops.operations.push.results import (
+    ChangeResult,
     already,
     moved,
     not_landed,
@@ -38,17 +37,19 @@ from endpoints_gitops.operations.written import (
     verified,
 )
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, body
-from endpoints_gitops.plan.meaning import Key, of_endpoint, same
+from endpoints_gitops.plan.diff import ServerRevision
+from endpoints_gitops.plan.preconditions import ChangeState, not_applied, state_of
+from endpoints_gitops.plan.settings import Key, same
 
 TRIES: Final = 3
 """How often a write is sent whose answers are lost and that, read again, has not landed."""
 _RACE_LOST: Final = "Failed to update endpoint."  # two cut the same version number at once: docs/server.md#concurrency
 
 
-def write(
-    client: Client, change: Change, variables: Mapping[str, InsightVariable], there: Endpoint | None = None
-) -> Written:
-    """Send one change of which `standing` says that it is to do; `there` is the endpoint as it was listed.
+def apply_change(
+    client: Client, change: Change, variables: Mapping[str, InsightVariable], there: ServerRevision | None = None
+) -> ChangeResult:
+    """Send one change that is pending; `there` is the endpoint as it was listed.
 
     Where no version shows an edit between the list and the write, the endpoint is read once more right before. Where
     the write cuts a version, the one before it still has the settings that were its own, and is read afterwards.
@@ -59,13 +60,15 @@ def write(
         now = _read_again(client, change)
     except ApiError as error:
         return refused(change, error)
-    stand = standing(change, now)
-    if now is None or stand is Standing.MOVED:
+    state = state_of(change, now)
+    if now is None or state is ChangeState.STALE:
         return moved(change, now)
-    return already(change, now) if stand is Standing.DONE else _sent(client, change, variables, now)
+    return already(change, now) if state is ChangeState.APPLIED else _sent(client, change, variables, now)
 
 
-def _sent(client: Client, change: Change, variables: Mapping[str, InsightVariable], there: Endpoint | None) -> Written:
+def _sent(
+    client: Client, change: Change, variables: Mapping[str, InsightVariable], there: ServerRevision | None
+) -> ChangeResult:
     for _ in range(TRIES):
         try:
             return verified(change, _send(client, change, variables, there))
@@ -81,10 +84,10 @@ def _sent(client: Client, change: Change, variables: Mapping[str, InsightVariabl
             there = _read_again(client, change)
         except ApiError:
             return uncertain(change, lost)
-        stand = standing(change, there)
-        if there is not None and stand is Standing.DONE:
+        state = state_of(change, there)
+        if there is not None and state is ChangeState.APPLIED:
             return verified(change, there)
-        if stand is Standing.MOVED:
+        if state is ChangeState.STALE:
             return _by_versions(client, change, there)
         if isinstance(lost, NameTaken):
             break  # taken by one that this key may not see
@@ -100,24 +103,24 @@ def _needs_reading(change: Change) -> bool:
     settings = {one.key for one in change.keys} - {Key.QUERY}
     depended = change.precondition.settings
     repeats = depended.get(Key.MATERIALIZATION) is True and bool(depended.get(Key.BUCKET_OVERRIDES))
-    return repeats or not settings <= _OF_A_VERSION or bool(settings and not cuts_a_version(change))
+    return repeats or not settings <= _OF_A_VERSION or bool(settings and not change.cuts_a_version)
 
 
-def _with_previous_version(client: Client, change: Change, written: Written) -> Written:
+def _with_previous_version(client: Client, change: Change, written: ChangeResult) -> ChangeResult:
     """The same, with an error where a setting was edited on the server before ours replaced it."""
     number, known = change.precondition.version, change.precondition.settings
     keys = [one.key for one in change.keys if one.key in _OF_A_VERSION and one.key in known]
-    if not keys or number is None or not cuts_a_version(change) or not written.landed or written.errors:
+    if not keys or number is None or not change.cuts_a_version or not written.landed or written.errors:
         return written
     try:
-        before = of_endpoint(client.get_version(change.name, number))
+        before = ServerRevision.of(client.get_version(change.name, number)).settings
     except ApiError as error:
         return replace(written, errors=(unverified(change, error),))
     moved_keys = [key for key in keys if key in before and not same(key, known[key], before[key])]
     return replace(written, errors=(settings_replaced(change, moved_keys),)) if moved_keys else written
 
 
-def _refused(client: Client, change: Change, error: ApiError) -> Written:
+def _refused(client: Client, change: Change, error: ApiError) -> ChangeResult:
     """A write that is refused (400) may have landed in part: a new version without its table, an endpoint without tags
     (docs/server.md#versions). So the endpoint is read back.
     """
@@ -132,7 +135,7 @@ def _refused(client: Client, change: Change, error: ApiError) -> Written:
     left = not_applied(change, now)
     is_new = change.action is Action.CREATE or now.current_version > (change.precondition.version or 0)
     landed = [one.key for one in change.keys if one.key not in left and not _was_so(change, one)]
-    has_query = cuts_a_version(change) or change.action is Action.CREATE
+    has_query = change.cuts_a_version or change.action is Action.CREATE
     if not landed or (has_query and (Key.QUERY in left or not is_new)):
         return refused(change, error)
     return refused_in_part(change, error, now, left)
@@ -142,14 +145,16 @@ def _was_so(change: Change, one: KeyChange) -> bool:
     return change.action is not Action.CREATE and same(one.key, one.after, one.before)
 
 
-def _send(client: Client, change: Change, variables: Mapping[str, InsightVariable], there: Endpoint | None) -> Endpoint:
+def _send(
+    client: Client, change: Change, variables: Mapping[str, InsightVariable], there: ServerRevision | None
+) -> ServerRevision:
     sent = body(change, variables)
     if change.action is Action.CREATE:
-        return client.create_endpoint(sent)
-    return client.update_endpoint(change.name, {**_table_again(change, there), **sent})
+        return ServerRevision.of(client.create_endpoint(sent))
+    return ServerRevision.of(client.update_endpoint(change.name, {**_table_again(change, there), **sent}))
 
 
-def _table_again(change: Change, there: Endpoint | None) -> JsonObject:
+def _table_again(change: Change, there: ServerRevision | None) -> JsonObject:
     """A new version is materialised like the one before it; where that failed, nothing but a request brings it back."""
     lost = there is not None and Key.MATERIALIZATION in not_applied(change, there)
     return {"is_materialized": True} if lost else {}
@@ -161,21 +166,21 @@ def _may_have_landed(error: ApiError) -> bool:
     return isinstance(error, Refused) and error.detail == _RACE_LOST
 
 
-def _read_again(client: Client, change: Change) -> Endpoint | None:
+def _read_again(client: Client, change: Change) -> ServerRevision | None:
     try:
-        return client.get_endpoint(change.name)
+        return ServerRevision.of(client.get_endpoint(change.name))
     except EndpointNotFound:
         return None
 
 
-def _by_versions(client: Client, change: Change, now: Endpoint | None) -> Written:
+def _by_versions(client: Client, change: Change, now: ServerRevision | None) -> ChangeResult:
     """Somebody wrote too, before or after what we sent: the versions tell whether ours is among theirs."""
-    if now is None or not cuts_a_version(change) or change.precondition.endpoint_id != now.id:
+    if now is None or not change.cuts_a_version or change.precondition.endpoint_id != now.endpoint.id:
         return moved(change, now)
     try:
         versions = client.list_versions(change.name)
     except ApiError:
         return moved(change, now)
     newer = (one for one in versions if one.version > (change.precondition.version or 0))
-    ours = next((one.version for one in newer if Key.QUERY not in not_applied(change, one)), None)
+    ours = next((one.version for one in newer if Key.QUERY not in not_applied(change, ServerRevision.of(one))), None)
     return moved(change, now) if ours is None else overtaken(change, now, ours)

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.hogql.insights import expand
 from endpoints_gitops.model.endpoint import Endpoint
-from endpoints_gitops.plan.meaning import (
+from endpoints_gitops.plan.settings import (
     SERVER_DEFAULTS,
     Key,
     completed,
+    definition_settings,
+    endpoint_settings,
     is_cosmetic,
     line_of,
-    of_definition,
-    of_endpoint,
-    query_meaning,
+    normalized_query,
     same,
     variables_of,
 )
@@ -33,8 +33,8 @@ def hogql(sql=SQL, **variables):
 
 
 def test_a_file_states_what_it_says_and_nothing_else(make):
-    assert of_definition(make.loaded(query=SQL), None) == {Key.QUERY: hogql()}
-    assert of_definition(make.loaded(query=SQL, description=None, tags=None), None).keys() == {Key.QUERY}
+    assert definition_settings(make.loaded(query=SQL), None) == {Key.QUERY: hogql()}
+    assert definition_settings(make.loaded(query=SQL, description=None, tags=None), None).keys() == {Key.QUERY}
 
 
 def test_every_key_of_a_file(make):
@@ -48,7 +48,7 @@ def test_every_key_of_a_file(make):
         bucket_overrides={"timestamp": "hour"},
         variables=[{"name": "event", "type": "String", "default": "signup"}],
     )
-    assert of_definition(loaded, None) == {
+    assert definition_settings(loaded, None) == {
         Key.QUERY: hogql(event={"value": "signup"}),
         Key.DESCRIPTION: "",
         Key.TAGS: ["a b", "web"],
@@ -71,7 +71,7 @@ def test_every_key_of_a_file(make):
 )
 def test_a_variable_says_what_its_default_says(make, variable, stated):
     loaded = make.loaded(query=SQL, variables=[{"name": "event", "type": "String", **variable}])
-    assert variables_of(of_definition(loaded, None)[Key.QUERY]) == stated
+    assert variables_of(definition_settings(loaded, None)[Key.QUERY]) == stated
 
 
 def test_variables_of_a_node_go_by_code_name_and_the_list_goes_over_them(make):
@@ -82,7 +82,7 @@ def test_variables_of_a_node_go_by_code_name_and_the_list_goes_over_them(make):
     }
     node = {"kind": "HogQLQuery", "query": SQL, "variables": entries, "filters": {"filterTestAccounts": True}}
     loaded = make.loaded(query_definition=node, variables=[{"name": "event", "type": "String", "default": "new"}])
-    assert of_definition(loaded, None)[Key.QUERY] == {
+    assert definition_settings(loaded, None)[Key.QUERY] == {
         "kind": "HogQLQuery",
         "query": SQL,
         "filters": {"filterTestAccounts": True},
@@ -93,33 +93,33 @@ def test_variables_of_a_node_go_by_code_name_and_the_list_goes_over_them(make):
 def test_an_environment_lays_its_settings_over(make):
     overlay = {"prod": {"data_freshness": "15min", "tags": ["live"], "materialization": {"enabled": True}}}
     loaded = make.loaded(tags=["a"], data_freshness="7day", environments=overlay)
-    prod = of_definition(loaded, "prod")
+    prod = definition_settings(loaded, "prod")
     assert (prod[Key.FRESHNESS], prod[Key.TAGS], prod[Key.MATERIALIZATION]) == (900, ["live"], True)
-    other = of_definition(loaded, "staging")
+    other = definition_settings(loaded, "staging")
     assert (other[Key.FRESHNESS], other[Key.TAGS]) == (604800, ["a"])
     assert Key.MATERIALIZATION not in other
 
 
 def test_a_new_endpoint_has_the_defaults(make):
-    server = of_endpoint(make.endpoint())
+    server = endpoint_settings(make.endpoint())
     assert server | {Key.BUCKET_OVERRIDES: {}} == {Key.QUERY: server[Key.QUERY], **SERVER_DEFAULTS}
 
 
 def test_what_an_older_server_does_not_say_is_not_compared():
     older = Endpoint.model_validate({"id": "1", "name": "a", "query": TRENDS, "is_materialized": True})
-    assert of_endpoint(older) == {Key.QUERY: query_meaning(TRENDS), Key.MATERIALIZATION: True}
+    assert endpoint_settings(older) == {Key.QUERY: normalized_query(TRENDS), Key.MATERIALIZATION: True}
 
 
 def test_materialisation_counts_from_the_moment_it_is_asked_for(make):
     endpoint = make.endpoint(materialized=True, is_materialized=False, bucket_overrides={"timestamp": "hour"})
-    server = of_endpoint(endpoint)
+    server = endpoint_settings(endpoint)
     assert (server[Key.MATERIALIZATION], server[Key.BUCKET_OVERRIDES]) == (True, {"timestamp": "hour"})
 
 
 def test_nothing_of_a_table_is_compared_where_there_is_none(make):
     left_over = {"bucket_overrides": {"timestamp": "hour"}}
-    assert Key.BUCKET_OVERRIDES not in of_endpoint(make.endpoint(**left_over))
-    inactive = of_endpoint(make.endpoint(is_active=False, materialized=True, **left_over))
+    assert Key.BUCKET_OVERRIDES not in endpoint_settings(make.endpoint(**left_over))
+    inactive = endpoint_settings(make.endpoint(is_active=False, materialized=True, **left_over))
     assert not inactive.keys() & {Key.MATERIALIZATION, Key.BUCKET_OVERRIDES}
 
 
@@ -128,7 +128,7 @@ SAME = [
     (hogql(), hogql(event={"value": "anything"})),
     (hogql(event={"value": 30}), hogql(event={"value": 30}, other={"value": 1})),
     (hogql(event={"value": 1}, unused={"value": 2}), hogql(event={"value": 1})),
-    (query_meaning(TRENDS), query_meaning(expand(TRENDS))),
+    (normalized_query(TRENDS), normalized_query(expand(TRENDS))),
 ]
 DIFFERENT = [
     (hogql(), hogql(SQL.replace("=", "!="))),
@@ -137,8 +137,8 @@ DIFFERENT = [
     (hogql(event={"value": 1}), hogql(event={"value": True})),
     (hogql(event={"value": None, "isNull": True}), hogql(event={"value": ""})),
     (hogql(), {**hogql(), "filters": {}}),
-    (query_meaning(TRENDS), hogql()),
-    ({**query_meaning(TRENDS), "interval": "week"}, query_meaning(TRENDS)),
+    (normalized_query(TRENDS), hogql()),
+    ({**normalized_query(TRENDS), "interval": "week"}, normalized_query(TRENDS)),
 ]
 
 
@@ -167,7 +167,7 @@ def test_settings_are_the_same_whatever_typed_them():
         (hogql(), hogql(SQL + "\n"), True),
         (hogql(), {**hogql(), "explain": False}, True),
         (hogql(), hogql("SELECT 1"), False),
-        (query_meaning(TRENDS), query_meaning(expand(TRENDS)), False),
+        (normalized_query(TRENDS), normalized_query(expand(TRENDS)), False),
     ],
 )
 def test_cosmetic_is_what_would_cut_a_version_for_nothing(stated, other, expected):
@@ -200,7 +200,7 @@ def test_everything_is_the_same_as_itself(key, value):
 @settings(deadline=None)
 def test_variables_that_are_none_make_no_trouble(junk):
     node = {"kind": "HogQLQuery", "query": SQL, "variables": junk}
-    assert same(Key.QUERY, query_meaning(node), query_meaning(node))
+    assert same(Key.QUERY, normalized_query(node), normalized_query(node))
 
 
 def test_a_thousand_equal_endpoints_are_compared_in_no_time(make):
@@ -209,7 +209,9 @@ def test_a_thousand_equal_endpoints_are_compared_in_no_time(make):
     files = [make.loaded(query=sql, variables=variables) for sql in sqls]
     endpoints = [make.endpoint(query=sql, variables={"event": "x"}) for sql in sqls]
     started = time.process_time()
-    pairs = [(of_definition(one, None), of_endpoint(other)) for one, other in zip(files, endpoints, strict=True)]
+    pairs = [
+        (definition_settings(one, None), endpoint_settings(other)) for one, other in zip(files, endpoints, strict=True)
+    ]
     assert all(same(key, file[key], server[key]) for file, server in pairs for key in file)
     assert time.process_time() - started < 1
 

@@ -1,7 +1,7 @@
-"""What a definition and an endpoint say, in one vocabulary, so that two of them can be compared key by key.
+"""The settings of a definition and of an endpoint, in one vocabulary, so that they can be compared key by key.
 
-A meaning holds what can be compared and nothing else: readable JSON, without ids of a project. The query is the node
-without defaults; its variables stand by code name, as `{"month": {"value": "2026-07"}}`, null as
+Settings hold what can be compared and nothing else: readable JSON, without ids of a project. The query is the node
+without defaults; its variables are keyed by code name, as `{"month": {"value": "2026-07"}}`, null as
 `{"value": null, "isNull": true}`.
 """
 
@@ -36,9 +36,9 @@ class Key(StrEnum):
     BUCKET_OVERRIDES = "bucket_overrides"
 
 
-type Meaning = Mapping[Key, Json]
+type Settings = Mapping[Key, Json]
 
-SERVER_DEFAULTS: Final[Meaning] = {
+SERVER_DEFAULTS: Final[Settings] = {
     Key.DESCRIPTION: "",
     Key.TAGS: [],
     Key.ACTIVE: True,
@@ -47,7 +47,7 @@ SERVER_DEFAULTS: Final[Meaning] = {
     Key.OPTIONAL_BREAKDOWNS: [],
     Key.BUCKET_OVERRIDES: {},
 }
-"""What an endpoint has where nobody said anything (docs/server.md#bodies)."""
+"""What an endpoint has where a request sets nothing (docs/server.md#bodies)."""
 
 _HOGQL: Final = "HogQLQuery"
 _DISTINCT_QUERIES: Final = 8_192
@@ -67,7 +67,7 @@ _FIELDS: Final = {
 }
 
 
-def of_definition(loaded: LoadedDefinition, environment: str | None) -> Meaning:
+def definition_settings(loaded: LoadedDefinition, environment: str | None) -> Settings:
     """The keys that the file states in this environment. A key that is there with no value (null) states nothing."""
     definition = loaded.definition.in_environment(environment)
     materialization = definition.materialization
@@ -84,7 +84,7 @@ def of_definition(loaded: LoadedDefinition, environment: str | None) -> Meaning:
     return {key: value for key, value in stated.items() if value is not None}
 
 
-def of_endpoint(endpoint: Endpoint) -> Meaning:
+def endpoint_settings(endpoint: Endpoint) -> Settings:
     """What the server has, as far as it can be compared.
 
     Keys that this server does not know are missing. So are bucket overrides where nothing is materialised, and on an
@@ -93,7 +93,7 @@ def of_endpoint(endpoint: Endpoint) -> Meaning:
     said = endpoint.model_fields_set
     is_on = _is_materialized(endpoint)
     values: dict[Key, Json] = {
-        Key.QUERY: query_meaning(endpoint.query),
+        Key.QUERY: normalized_query(endpoint.query),
         Key.DESCRIPTION: endpoint.description,
         Key.TAGS: _tags(endpoint.tags),
         Key.ACTIVE: endpoint.is_active,
@@ -109,16 +109,16 @@ def of_endpoint(endpoint: Endpoint) -> Meaning:
     }
 
 
-def query_meaning(node: Mapping[str, Any]) -> JsonObject:
-    """A query node as a meaning has it. What is no proper map of variables is left as it is."""
+def normalized_query(node: Mapping[str, Any]) -> JsonObject:
+    """A query node as settings hold it. Variables that are not a proper map are left as they are."""
     given = node.get("variables")
-    meaning = strip({key: value for key, value in node.items() if key not in {"variables", "version"}})
+    query = strip({key: value for key, value in node.items() if key not in {"variables", "version"}})
     if not given:
-        return meaning
+        return query
     entries = list(given.values()) if isinstance(given, Mapping) else []
     if not all(isinstance(entry, Mapping) and "code_name" in entry for entry in entries) or not entries:
-        return {**meaning, "variables": given}
-    return {**meaning, "variables": {str(entry["code_name"]): _stored_value(entry) for entry in entries}}
+        return {**query, "variables": given}
+    return {**query, "variables": {str(entry["code_name"]): _stored_value(entry) for entry in entries}}
 
 
 def same(key: Key, stated: Json, other: Json) -> bool:
@@ -193,7 +193,7 @@ def completed(stated: Json, present: Json = None) -> Json:
 
 
 def variables_of(query: Json) -> Mapping[str, JsonObject]:
-    """The variables of a query's meaning by code name, each with `value` and perhaps `isNull`."""
+    """The variables of a normalized query by code name, each with `value` and perhaps `isNull`."""
     given = query.get("variables") if isinstance(query, Mapping) else None
     if not isinstance(given, Mapping):
         return {}
@@ -217,12 +217,14 @@ def line_of_variable(name: str, loaded: LoadedDefinition) -> int | None:
 def _query_of(definition: Definition, sql: str | None) -> JsonObject:
     """The query that the file states, with a value for each variable of which the file says the default."""
     node = {"kind": _HOGQL, "query": sql or ""} if definition.query_definition is None else definition.query_definition
-    meaning = query_meaning(_without_open_values(node))
-    if meaning.get("kind") != _HOGQL or not _has_proper_variables(meaning):
-        return meaning
-    declared = {one.name: _value(one.default) for one in definition.variables or () if one.states("default")}
-    variables = {**variables_of(meaning), **declared}
-    return {**meaning, "variables": variables} if variables else meaning
+    query = normalized_query(_without_open_values(node))
+    if query.get("kind") != _HOGQL or not _has_proper_variables(query):
+        return query
+    declared = {
+        variable.name: _value(variable.default) for variable in definition.variables or () if variable.states("default")
+    }
+    variables = {**variables_of(query), **declared}
+    return {**query, "variables": variables} if variables else query
 
 
 def _without_open_values(node: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -284,7 +286,7 @@ def _without_variables(query: Json) -> JsonObject:
 
 @lru_cache(maxsize=_DISTINCT_QUERIES)
 def _identity(text: str) -> str:
-    """A short name of what a query asks, the same for all that differ only in form. The text is its meaning as JSON."""
+    """A fingerprint of a query, the same for all that differ only in form. `text` is the normalized query as JSON."""
     query = json.loads(text)
     if _has_proper_variables(query):
         named = {name: {**entry, "code_name": name} for name, entry in variables_of(query).items()}

@@ -13,8 +13,9 @@ from endpoints_gitops.codecs.rewriting import new_file
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.file_edits import FileEdit, Unprovable, write_edits
-from endpoints_gitops.operations.taking import Taking, take
-from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint, same
+from endpoints_gitops.operations.pull.rewrite import Rewrite, edits_of
+from endpoints_gitops.plan.diff import Revision, ServerRevision
+from endpoints_gitops.plan.settings import Key, definition_settings, endpoint_settings, same
 from endpoints_gitops.workspace.definitions import read_file
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
@@ -87,20 +88,21 @@ def test_what_is_taken_means_what_the_server_has_and_the_rest_what_it_did(folder
     (folder / "q.sql").write_bytes(b"SELECT 4 AS n\n")
     path.write_bytes(new_file(file).replace(b"name: a\n", b"name: a  # ours\n"))
     loaded = read_file(path, folder)
-    before, server = of_definition(loaded, "test"), of_endpoint(endpoint)
+    before, server = definition_settings(loaded, "test"), endpoint_settings(endpoint)
     differing = [key for key in before if key in server and not same(key, before[key], server[key])]
     keys = frozenset(data.draw(st.sets(st.sampled_from(differing)))) if differing else frozenset[Key]()
 
-    def taking(definition):
+    def rewrite_of(definition):
         values = definition_values(endpoint, {})
-        return Taking(loaded=definition, endpoint=endpoint, values=values, keys=keys, environment="test")
+        local, remote = Revision.local(definition, "test"), ServerRevision.of(endpoint)
+        return Rewrite(local=local, loaded=definition, remote=remote, values=values, keys=keys, environment="test")
 
-    write_edits(take(taking(loaded), folder), folder)
+    write_edits(edits_of(rewrite_of(loaded), folder), folder)
     after = read_file(path, folder)
-    for key, value in of_definition(after, "test").items():
+    for key, value in definition_settings(after, "test").items():
         assert same(key, value, server[key] if key in keys else before[key])
     assert b"name: a  # ours\n" in path.read_bytes()
-    assert take(taking(after), folder) == (), "a second time changes nothing"
+    assert edits_of(rewrite_of(after), folder) == (), "a second time changes nothing"
 
 
 @pytest.mark.parametrize("now", [b"else", None])
@@ -121,13 +123,15 @@ def test_an_edit_that_says_something_else_is_not_made(tmp_path, monkeypatch, wro
     endpoint = Endpoint.model_validate(
         {"id": "1", "name": "a", "query": {"kind": "HogQLQuery", "query": "SELECT 1"}, "description": "theirs"}
     )
-    asked = Taking(
-        loaded=read_file(path, tmp_path),
-        endpoint=endpoint,
+    loaded = read_file(path, tmp_path)
+    asked = Rewrite(
+        local=Revision.local(loaded, "test"),
+        loaded=loaded,
+        remote=ServerRevision.of(endpoint),
         values=definition_values(endpoint, {}),
         keys=frozenset({Key.DESCRIPTION}),
         environment="test",
     )
-    monkeypatch.setattr("endpoints_gitops.operations.taking.changes_of", lambda _: (wrong, None))
+    monkeypatch.setattr("endpoints_gitops.operations.pull.rewrite.changes_of", lambda _: (wrong, None))
     with pytest.raises(Unprovable):
-        take(asked, tmp_path)
+        edits_of(asked, tmp_path)

@@ -1,4 +1,4 @@
-"""What became of one change of a plan, in values and in words."""
+"""What a push did: what became of every change, in values and in words, and the exit code that follows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from enum import StrEnum
 from typing import Final
 
 from endpoints_gitops.api.errors import ApiError
-from endpoints_gitops.errors import Conflict, CouldNotFindOut, EndpointsError, PartlyApplied
+from endpoints_gitops.errors import Conflict, CouldNotFindOut, EndpointsError, ExitCode, PartlyApplied, worst
 from endpoints_gitops.model.endpoint import Endpoint
-from endpoints_gitops.operations.standing import cuts_a_version, expected_version, not_applied
-from endpoints_gitops.plan.changes import Action, Change
-from endpoints_gitops.plan.meaning import Key
+from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.operations.push.variables import VariableResult
+from endpoints_gitops.operations.push.waiting import Waited
+from endpoints_gitops.plan.changes import Action, Change, Plan
+from endpoints_gitops.plan.diff import ServerRevision
+from endpoints_gitops.plan.preconditions import not_applied
+from endpoints_gitops.plan.settings import Key
 
 
-class State(StrEnum):
+class ChangeOutcome(StrEnum):
     """What became of one change, in the past tense."""
 
     CREATED = "created"
@@ -28,23 +32,33 @@ class State(StrEnum):
     NOT_SENT = "not sent"
 
 
-_DONE: Final = {Action.CREATE: State.CREATED, Action.UPDATE: State.UPDATED, Action.DEACTIVATE: State.DEACTIVATED}
-_TO_RESUME: Final = frozenset({State.FAILED, State.UNCERTAIN, State.NOT_SENT})
+_DONE: Final = {
+    Action.CREATE: ChangeOutcome.CREATED,
+    Action.UPDATE: ChangeOutcome.UPDATED,
+    Action.DEACTIVATE: ChangeOutcome.DEACTIVATED,
+}
+_TO_RESUME: Final = frozenset({ChangeOutcome.FAILED, ChangeOutcome.UNCERTAIN, ChangeOutcome.NOT_SENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """What became of one change. `endpoint` is what the server answered last; `landed` whether a write of ours did."""
+class ChangeResult:
+    """What became of one change. `remote` is what the server answered last; `landed` whether a write of ours did."""
 
     change: Change
-    state: State
-    endpoint: Endpoint | None = None
+    state: ChangeOutcome
+    remote: ServerRevision | None = None
     landed: bool = False
     errors: tuple[EndpointsError, ...] = ()
 
     @property
     def name(self) -> str:
+        """The name of the endpoint."""
         return self.change.name
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """The endpoint as the server answered last."""
+        return self.remote.endpoint if self.remote else None
 
     @property
     def before(self) -> int | None:
@@ -59,23 +73,23 @@ class Written:
     @property
     def is_agreed(self) -> bool:
         """Whether the server had what the plan wanted when it answered last."""
-        return self.landed or self.state is State.ALREADY
+        return self.landed or self.state is ChangeOutcome.ALREADY
 
     @property
     def unapplied(self) -> frozenset[Key]:
         """What the server has otherwise than sent, although nobody came between: that is a fault, and no edit."""
-        if self.endpoint is None or self.state is not _DONE[self.change.action]:
+        if self.remote is None or self.state is not _DONE[self.change.action]:
             return frozenset()
-        if self.endpoint.current_version > expected_version(self.change):
+        if self.remote.current_version > self.change.expected_version:
             return frozenset()
-        return frozenset(not_applied(self.change, self.endpoint))
+        return frozenset(not_applied(self.change, self.remote))
 
     @property
     def applied(self) -> frozenset[Key]:
         """The keys that the server has as they were sent."""
-        if self.endpoint is None:
+        if self.remote is None:
             return frozenset()
-        return frozenset(each.key for each in self.change.keys) - {*not_applied(self.change, self.endpoint)}
+        return frozenset(self.change.after) - {*not_applied(self.change, self.remote)}
 
     @property
     def is_settled(self) -> bool:
@@ -83,33 +97,74 @@ class Written:
         return self.state not in _TO_RESUME and not any(isinstance(one, PartlyApplied) for one in self.errors)
 
 
-def verified(change: Change, answer: Endpoint) -> Written:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushResult:
+    """The plan, and what became of it; `waited` where `--wait` was said, `findings` are what it does to callers."""
+
+    plan: Plan
+    variables: tuple[VariableResult, ...] = ()
+    written: tuple[ChangeResult, ...] = ()
+    waited: tuple[Waited, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left that `resume` could finish."""
+        return all(one.error is None for one in self.variables) and all(one.is_settled for one in self.written)
+
+    @property
+    def errors(self) -> tuple[EndpointsError, ...]:
+        """Everything that went wrong, in the order of the plan."""
+        return (
+            *(one.error for one in self.variables if one.error is not None),
+            *(error for one in self.written for error in one.errors),
+            *(one.error for one in self.waited if one.error is not None),
+        )
+
+    def exit_code(self, *, fail_on_drift: bool = False) -> ExitCode:
+        """Something left undone is "partly applied" where anything landed or may have, else what kept it from that."""
+        return worst(*self._codes(fail_on_drift=fail_on_drift))
+
+    def _codes(self, *, fail_on_drift: bool) -> Iterator[ExitCode]:
+        yield from (error.exit_code for error in self.errors)
+        if not self.is_settled and self._landed():
+            yield ExitCode.PARTLY_APPLIED
+        yield from self.plan.exit_codes(fail_on_drift=fail_on_drift)
+
+    def _landed(self) -> bool:
+        uncertain = any(one.is_uncertain for one in self.variables) or any(
+            one.state is ChangeOutcome.UNCERTAIN for one in self.written
+        )
+        return uncertain or any(one.landed for one in self.variables) or any(one.landed for one in self.written)
+
+
+def verified(change: Change, answer: ServerRevision) -> ChangeResult:
     """What an answer, or what was read instead of one that is lost, says about a change that landed."""
     faults = tuple(_faults(change, answer))
-    return Written(change=change, state=_DONE[change.action], endpoint=answer, landed=True, errors=faults)
+    return ChangeResult(change=change, state=_DONE[change.action], remote=answer, landed=True, errors=faults)
 
 
-def already(change: Change, endpoint: Endpoint) -> Written:
+def already(change: Change, remote: ServerRevision) -> ChangeResult:
     """Nothing to send: the server has it."""
-    return Written(change=change, state=State.ALREADY, endpoint=endpoint)
+    return ChangeResult(change=change, state=ChangeOutcome.ALREADY, remote=remote)
 
 
-def not_sent(change: Change, why: EndpointsError) -> Written:
+def not_sent(change: Change, why: EndpointsError) -> ChangeResult:
     """Nothing was sent, for a reason that is not the endpoint's own."""
-    return Written(change=change, state=State.NOT_SENT, errors=(why,))
+    return ChangeResult(change=change, state=ChangeOutcome.NOT_SENT, errors=(why,))
 
 
-def uncertain(change: Change, lost: EndpointsError) -> Written:
+def uncertain(change: Change, lost: EndpointsError) -> ChangeResult:
     """It was sent, and nothing could be heard of it."""
-    return Written(change=change, state=State.UNCERTAIN, errors=(lost,))
+    return ChangeResult(change=change, state=ChangeOutcome.UNCERTAIN, errors=(lost,))
 
 
-def refused(change: Change, why: EndpointsError) -> Written:
+def refused(change: Change, why: EndpointsError) -> ChangeResult:
     """The server did not do it, and said so."""
-    return Written(change=change, state=State.FAILED, errors=(why,))
+    return ChangeResult(change=change, state=ChangeOutcome.FAILED, errors=(why,))
 
 
-def refused_in_part(change: Change, why: EndpointsError, now: Endpoint, left: Collection[Key]) -> Written:
+def refused_in_part(change: Change, why: EndpointsError, now: ServerRevision, left: Collection[Key]) -> ChangeResult:
     """The server refused it, and some of it is there all the same; `left` are the keys that are not."""
     lacking = f" without {', '.join(left)}" if left else ""
     error = PartlyApplied(
@@ -118,7 +173,7 @@ def refused_in_part(change: Change, why: EndpointsError, now: Endpoint, left: Co
         fix=f"endpoints-gitops diff {change.name} shows it; correct what the server names, and push again",
         code="push.refused_in_part",
     )
-    return Written(change=change, state=State.FAILED, endpoint=now, landed=True, errors=(error,))
+    return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=now, landed=True, errors=(error,))
 
 
 def unverified(change: Change, why: ApiError) -> PartlyApplied:
@@ -131,7 +186,7 @@ def unverified(change: Change, why: ApiError) -> PartlyApplied:
 def settings_replaced(change: Change, keys: Collection[Key]) -> Conflict:
     """The error of a write that replaced settings which were edited on the server while the push ran."""
     name, before = change.name, change.precondition.version
-    what, ours = ", ".join(keys), expected_version(change)
+    what, ours = ", ".join(keys), change.expected_version
     return Conflict(
         f"{what} of {name} was edited on the server while this push ran, and version {ours} has ours",
         where=_where(change),
@@ -140,7 +195,7 @@ def settings_replaced(change: Change, keys: Collection[Key]) -> Conflict:
     )
 
 
-def not_landed(change: Change, lost: ApiError, now: Endpoint | None) -> Written:
+def not_landed(change: Change, lost: ApiError, now: ServerRevision | None) -> ChangeResult:
     """Sent again and again without an answer; what was read afterwards (`now`) tells that it, or some, did not land."""
     left = not_applied(change, now) if now is not None and change.action is Action.UPDATE else ()
     in_part = bool(left) and len(left) < len(change.keys)
@@ -148,16 +203,16 @@ def not_landed(change: Change, lost: ApiError, now: Endpoint | None) -> Written:
     what = f"{change.name} landed in part, without {', '.join(left)}" if in_part else f"{change.name} did not land"
     error = CouldNotFindOut(f"{what}: {cause}", where=lost.request or None, code=lost.code)
     error.fix = "endpoints-gitops resume tries again, when the server is well"
-    return Written(change=change, state=State.FAILED, endpoint=now, landed=in_part, errors=(error,))
+    return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=now, landed=in_part, errors=(error,))
 
 
-def moved(change: Change, now: Endpoint | None) -> Written:
+def moved(change: Change, now: ServerRevision | None) -> ChangeResult:
     """Nothing of it landed: the server is not as the plan saw it."""
     error = Conflict(_what_moved(change, now), where=_where(change), fix=_way_out(change, now), code="push.moved")
-    return Written(change=change, state=State.CONFLICT, endpoint=now, errors=(error,))
+    return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=now, errors=(error,))
 
 
-def overtaken(change: Change, now: Endpoint, ours: int) -> Written:
+def overtaken(change: Change, now: ServerRevision, ours: int) -> ChangeResult:
     """It landed as version `ours`, and somebody made another one after it."""
     name = change.name
     error = Conflict(
@@ -167,33 +222,33 @@ def overtaken(change: Change, now: Endpoint, ours: int) -> Written:
         f"endpoints-gitops rollback {name}@{ours} makes ours the newest",
         code="push.came_between",
     )
-    return Written(change=change, state=State.CONFLICT, endpoint=now, landed=True, errors=(error,))
+    return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=now, landed=True, errors=(error,))
 
 
-def _faults(change: Change, answer: Endpoint) -> Iterator[EndpointsError]:
+def _faults(change: Change, answer: ServerRevision) -> Iterator[EndpointsError]:
     name, where = change.name, _where(change)
-    if change.precondition.endpoint_id not in {None, answer.id}:
+    if change.precondition.endpoint_id not in {None, answer.endpoint.id}:
         yield _recreated(change, answer)
-    elif answer.current_version > expected_version(change):
+    elif answer.current_version > change.expected_version:
         yield _came_between(change, answer)
     left = not_applied(change, answer)
-    if answer.materialization_error:
-        message = f"{name} was written, but could not be materialised: {answer.materialization_error}"
+    if answer.endpoint.materialization_error:
+        message = f"{name} was written, but could not be materialised: {answer.endpoint.materialization_error}"
         fix = (
             "endpoints-gitops resume tries again; or change what the server names, or set materialization.enabled to "
             f"false, and push {name} again"
         )
         yield PartlyApplied(message, where=where, fix=fix, code="push.materialization_error")
-    elif left and answer.current_version <= expected_version(change):
+    elif left and answer.current_version <= change.expected_version:
         message = f"{name}: the server accepted the write, but has something else for {', '.join(left)}"
         fix = f"endpoints-gitops diff {name} shows it; endpoints-gitops resume tries again"
         yield PartlyApplied(message, where=where, fix=fix, code="push.unverified")
 
 
-def _came_between(change: Change, answer: Endpoint) -> Conflict:
+def _came_between(change: Change, answer: ServerRevision) -> Conflict:
     """Both versions, and the command that brings theirs back."""
-    name, expected, now = change.name, expected_version(change), answer.current_version
-    if cuts_a_version(change):
+    name, expected, now = change.name, change.expected_version, answer.current_version
+    if change.cuts_a_version:
         theirs = now - 1
         what = f"version {theirs} of {name} was made by somebody else while this push ran, and version {now} is ours"
         fix = f"endpoints-gitops rollback {name}@{theirs} restores theirs; else nothing is to be done"
@@ -208,25 +263,25 @@ def _came_between(change: Change, answer: Endpoint) -> Conflict:
     return Conflict(what, where=_where(change), fix=fix, code="push.came_between")
 
 
-def _recreated(change: Change, answer: Endpoint) -> Conflict:
+def _recreated(change: Change, answer: ServerRevision) -> Conflict:
     name, now = change.name, answer.current_version
     message = (
         f"{name} was deleted and made anew by somebody else while this push ran; version {now} of the new one is ours"
     )
     fix = f"endpoints-gitops versions {name} shows theirs; endpoints-gitops rollback {name}@{now - 1} restores it"
-    if not cuts_a_version(change):
+    if not change.cuts_a_version:
         message = f"{name} was deleted and made anew by somebody else while this push ran, and has our settings now"
         fix = f"endpoints-gitops diff {name}"
     return Conflict(message, where=_where(change), fix=fix, code="push.came_between")
 
 
-def _what_moved(change: Change, now: Endpoint | None) -> str:
+def _what_moved(change: Change, now: ServerRevision | None) -> str:
     name, before = change.name, change.precondition.version
     if now is None:
         return f"{name} is gone: somebody deleted it, and version {before} with it; nothing was written"
     if before is None:
         return f"{name} was created by somebody else meanwhile (version {now.current_version}); nothing was written"
-    if change.precondition.endpoint_id != now.id:
+    if change.precondition.endpoint_id != now.endpoint.id:
         return f"{name} was deleted and made anew by somebody else (version {now.current_version}); nothing was written"
     if now.current_version != before:
         seen = f"the plan was made against version {before}, the server has version {now.current_version}"
@@ -235,7 +290,7 @@ def _what_moved(change: Change, now: Endpoint | None) -> str:
     return f"{name} moved: {seen}; nothing was written"
 
 
-def _way_out(change: Change, now: Endpoint | None) -> str:
+def _way_out(change: Change, now: ServerRevision | None) -> str:
     if now is None:
         return f"endpoints-gitops push {change.name} creates it again, at version 1"
     return f"endpoints-gitops diff {change.name} shows it; plan and push again to go on"

@@ -13,17 +13,17 @@ from pathlib import Path
 
 from endpoints_gitops.errors import Conflict, EndpointsError, ExitCode, UsageError, worst
 from endpoints_gitops.model.definition import LoadedDefinition
-from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
+from endpoints_gitops.model.endpoint import InsightVariable
 from endpoints_gitops.operations.compare import Comparison
-from endpoints_gitops.operations.deciding import Decision, How, State, decide
 from endpoints_gitops.operations.file_edits import FileEdit, create, keep_uncommitted, write_edits
+from endpoints_gitops.operations.project import ProjectContext
+from endpoints_gitops.operations.pull.decide import Decision, PullState, PullStrategy, decide
+from endpoints_gitops.operations.pull.rewrite import Rewrite, edits_of
+from endpoints_gitops.operations.pull.variables import VariableDiff, compare_variables
 from endpoints_gitops.operations.recording import agreed, head_of, save_record
-from endpoints_gitops.operations.shared_settings import Settings, judge_settings
-from endpoints_gitops.operations.taking import Taking, take
-from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.plan.diff import Attribution, Presence, Revision, ServerRevision
 from endpoints_gitops.plan.evidence import Recorded
-from endpoints_gitops.plan.judging import Presence, Verdict
-from endpoints_gitops.plan.meaning import Key, of_definition
+from endpoints_gitops.plan.settings import Key
 from endpoints_gitops.workspace.definitions import read_file
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.record import update_record
@@ -32,14 +32,14 @@ from endpoints_gitops.workspace.state import held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pulled:
+class PulledEndpoint:
     """What became of one name: where its file is, and why not, if not.
 
     `copies` are of the files whose uncommitted edit the server's value replaced.
     """
 
     decision: Decision
-    state: State
+    state: PullState
     path: str | None = None
     copies: tuple[Path, ...] = ()
     error: EndpointsError | None = None
@@ -53,7 +53,7 @@ class Pulled:
 class PullResult:
     """`dry` results say what would become of each name. `cosmetic` are those whose query differs in form alone."""
 
-    pulled: tuple[Pulled, ...]
+    pulled: tuple[PulledEndpoint, ...]
     cosmetic: tuple[str, ...] = ()
     dry: bool = False
     outside: int = 0
@@ -69,10 +69,10 @@ class PullResult:
 
 
 def pull(
-    work: Workplace,
+    project: ProjectContext,
     comparison: Comparison,
     definitions: Sequence[LoadedDefinition],
-    how: How,
+    strategy: PullStrategy,
     *,
     ask: Callable[[Sequence[str]], bool] = lambda _: False,
     dry: bool = False,
@@ -83,24 +83,24 @@ def pull(
     take the server's. A name that cannot be written does not keep the others from being written. With `dry` nothing is
     written, files and record both.
     """
-    new = [one.name for one in comparison.judged if one.presence is Presence.ONLY_THERE]
+    new = [one.name for one in comparison.diffs if one.presence is Presence.ONLY_REMOTE]
     if comparison.submodules and new:
         paths = " ".join(comparison.submodules)
         message = f"cannot tell whether {', '.join(new)} is defined in a submodule that is not initialised: {paths}"
         fix = f"git submodule update --init {paths}"
         raise UsageError(message, fix=fix, code="pull.submodule")
-    pulling = _Pulling.of(work, comparison, definitions)
-    decisions = tuple(pulling.decisions(how))
-    undecided = [one.name for one in decisions if one.state is State.UNDECIDED]
+    pulling = _Pulling.of(project, comparison, definitions)
+    decisions = tuple(pulling.decisions(strategy))
+    undecided = [one.name for one in decisions if one.state is PullState.UNDECIDED]
     if undecided and ask(undecided):
-        decisions = tuple(pulling.decisions(replace(how, guess_theirs=True)))
+        decisions = tuple(pulling.decisions(replace(strategy, guess_remote=True)))
     prepared = [pulling.prepared(decision) for decision in decisions]
     if not dry:
-        with held(work.state):
+        with held(project.state):
             prepared = pulling.written(prepared)
     return PullResult(
         pulled=tuple(one.pulled for one in prepared),
-        cosmetic=tuple(one.name for one in comparison.judged if one.cosmetic),
+        cosmetic=tuple(one.name for one in comparison.diffs if one.is_cosmetic),
         dry=dry,
         outside=comparison.outside,
         warnings=comparison.warnings,
@@ -109,87 +109,92 @@ def pull(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
-    pulled: Pulled
+    pulled: PulledEndpoint
     edits: tuple[FileEdit, ...] = ()
 
     def failed(self, error: EndpointsError) -> _Prepared:
-        return _Prepared(pulled=replace(self.pulled, state=State.FAILED, error=error))
+        return _Prepared(pulled=replace(self.pulled, state=PullState.FAILED, error=error))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pulling:
     """One pull: what is compared, and what the project's variables are."""
 
-    work: Workplace
+    project: ProjectContext
     comparison: Comparison
     definitions: Sequence[LoadedDefinition]
     variables: Mapping[str, InsightVariable]
-    settings: Mapping[str, Settings]
+    variable_diffs: Mapping[str, VariableDiff]
     sql_files: Counter[Path] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, work: Workplace, comparison: Comparison, definitions: Sequence[LoadedDefinition]) -> _Pulling:
-        variables = comparison.variables or _variables(work, comparison)
-        there = [one.loaded for one in comparison.judged if one.loaded and one.presence is Presence.BOTH]
+    def of(cls, project: ProjectContext, comparison: Comparison, definitions: Sequence[LoadedDefinition]) -> _Pulling:
+        variables = comparison.snapshot.variables or _variables(project, comparison)
+        there = [one.loaded for one in comparison.diffs if one.loaded and one.presence is Presence.BOTH]
         return cls(
-            work=work,
+            project=project,
             comparison=comparison,
             definitions=definitions,
             variables={variable.id: variable for variable in variables},
-            settings=judge_settings(work, there, variables),
+            variable_diffs=compare_variables(project, there, variables),
             sql_files=Counter(filter(None, map(_sql_file, definitions))),
         )
 
-    def decisions(self, how: How) -> Iterator[Decision]:
-        for judged in self.comparison.judged:
-            decision = decide(judged, how, self.settings.get(judged.name))
-            yield replace(decision, state=self._state_without_file(decision.state, judged.name))
+    def decisions(self, strategy: PullStrategy) -> Iterator[Decision]:
+        for diff in self.comparison.diffs:
+            decision = decide(diff, strategy, self.variable_diffs.get(diff.name))
+            yield replace(decision, state=self._state_without_file(decision.state, diff.name))
 
-    def _state_without_file(self, state: State, name: str) -> State:
+    def _state_without_file(self, state: PullState, name: str) -> PullState:
         """What was pruned comes back only where it is named, and so does what `changed:REF` finds deleted."""
-        if state is not State.CREATED:
+        if state is not PullState.CREATED:
             return state
         if name in self.comparison.predecessors:
-            return State.PREDECESSOR
+            return PullState.PREDECESSOR
         selectors = self.comparison.selectors
         if selectors and all(one.startswith(CHANGED) for one in selectors):
-            return State.DELETED
+            return PullState.DELETED
         is_pruned = name in self.comparison.orphans.pruned and name not in selectors
-        return State.PRUNED if is_pruned else state
+        return PullState.PRUNED if is_pruned else state
 
     def prepared(self, decision: Decision) -> _Prepared:
-        loaded = decision.judged.loaded
+        loaded = decision.diff.loaded
         path = loaded.path if loaded else None
-        prepared = _Prepared(pulled=Pulled(decision=decision, state=decision.state, path=path, error=_open(decision)))
+        prepared = _Prepared(
+            pulled=PulledEndpoint(decision=decision, state=decision.state, path=path, error=_open(decision))
+        )
         try:
             edits = self._edits(decision)
         except OSError as error:
             return prepared.failed(UsageError(f"cannot be read: {error.strerror or error}", where=path))
         except EndpointsError as error:
             return prepared.failed(error)
-        if decision.state is State.CREATED:
+        if decision.state is PullState.CREATED:
             prepared = replace(prepared, pulled=replace(prepared.pulled, path=shown(edits[0].path)))
         return replace(prepared, edits=edits)
 
     def _edits(self, decision: Decision) -> tuple[FileEdit, ...]:
         from endpoints_gitops.codecs.pulled import definition_values
 
-        endpoint, loaded = decision.judged.endpoint, decision.judged.loaded
-        if endpoint is None or not (decision.state is State.CREATED or decision.taken or decision.takes_settings):
+        remote, local = decision.diff.remote, decision.diff.local
+        if not isinstance(remote, ServerRevision) or not (
+            decision.state is PullState.CREATED or decision.taken or decision.takes_variables
+        ):
             return ()
-        values = definition_values(endpoint, self.variables)
-        if loaded is None:
-            return (create(endpoint, values, self.work.folder, self.definitions, self.work.environment.name),)
-        taking = Taking(
-            loaded=loaded,
-            endpoint=endpoint,
+        values = definition_values(remote.endpoint, self.variables)
+        if local is None or local.loaded is None:
+            return (create(remote, values, self.project.folder, self.definitions, self.project.environment.name),)
+        rewrite = Rewrite(
+            local=local,
+            loaded=local.loaded,
+            remote=remote,
             values=values,
             keys=decision.taken,
-            environment=self.work.environment.name,
-            settings=decision.takes_settings,
-            own_sql_file=self.sql_files[_sql_file(loaded) or Path()] < 2,
+            environment=self.project.environment.name,
+            takes_variables=decision.takes_variables,
+            own_sql_file=self.sql_files[_sql_file(local.loaded) or Path()] < 2,
         )
-        return take(taking, self.work.folder)
+        return edits_of(rewrite, self.project.folder)
 
     def written(self, prepared: Iterable[_Prepared]) -> list[_Prepared]:
         """Files first, then the record of those that were written: it must never say more than the files."""
@@ -197,104 +202,96 @@ class _Pulling:
         waiting = list(prepared)
         count = sum(bool(one.edits) for one in waiting)
         if count:
-            self.work.progress.started("writing definitions", count)
+            self.project.progress.started("writing definitions", count)
         try:
             done.extend(map(self._write, waiting))
         finally:
-            save_record(self.work, {**self.comparison.record.unsaved, **dict(self._entries(done))})
+            save_record(self.project, {**self.comparison.checkout.record.unsaved, **dict(self._entries(done))})
             self._forget(done)
-            self.work.progress.finished()
+            self.project.progress.finished()
         return done
 
     def _write(self, one: _Prepared) -> _Prepared:
         try:
-            copies = keep_uncommitted(one.edits, self.work) if _replaces_edits(one.pulled.decision) else ()
-            write_edits(one.edits, self.work.folder)
+            copies = keep_uncommitted(one.edits, self.project) if _replaces_edits(one.pulled.decision) else ()
+            write_edits(one.edits, self.project.folder)
         except EndpointsError as error:
             return one.failed(error)
         one = replace(one, pulled=replace(one.pulled, copies=copies))
         if one.edits:
-            self.work.progress.advanced(one.pulled.decision.name, one.pulled.state.value)
+            self.project.progress.advanced(one.pulled.decision.name, one.pulled.state.value)
         return one
 
     def _entries(self, done: Iterable[_Prepared]) -> Iterator[tuple[str, Recorded]]:
         """A name in conflict keeps the record that says so. What the record says already is not saved again."""
         written = [*done]
-        head = head_of(self.work) if any(one.edits for one in written) else None
+        head = head_of(self.project) if any(one.edits for one in written) else None
         for one in written:
             decision, path = one.pulled.decision, one.pulled.path
-            if one.pulled.state not in _KNOWN or decision.judged.endpoint is None or path is None:
+            remote, before = decision.diff.remote, decision.diff.local
+            if one.pulled.state not in _KNOWN or not isinstance(remote, ServerRevision) or path is None:
                 continue
-            previous = self.comparison.record.entries.get(decision.name)
-            loaded = read_file(Path(path), self.work.folder) if one.edits else decision.judged.loaded
-            now = self._entry(previous, decision, decision.judged.endpoint, loaded, head)
+            previous = self.comparison.checkout.record.entries.get(decision.name)
+            local = self._reread(Path(path)) if one.edits else before
+            assert local is not None, "what has a path has a definition"
+            now = agreed(
+                previous,
+                local=local,
+                remote=remote,
+                file_before=before.settings if before else None,
+                accepted=decision.kept,
+                head=head,
+                pulled=decision.taken,
+            )
             if previous is None or decision.kept or replace(now, at=previous.at) != previous:
                 yield decision.name, now
 
-    def _entry(
-        self,
-        previous: Recorded | None,
-        decision: Decision,
-        endpoint: Endpoint,
-        loaded: LoadedDefinition | None,
-        head: str | None,
-    ) -> Recorded:
-        environment, before = self.work.environment.name, decision.judged.loaded
-        assert loaded is not None, "what has a path has a definition"
-        return agreed(
-            previous,
-            loaded=loaded,
-            endpoint=endpoint,
-            environment=environment,
-            file_before=of_definition(before, environment) if before else None,
-            accepted=decision.kept,
-            head=head,
-            pulled=decision.taken,
-        )
+    def _reread(self, path: Path) -> Revision:
+        return Revision.local(read_file(path, self.project.folder), self.project.environment.name)
 
     def _forget(self, done: Iterable[_Prepared]) -> None:
         """Whoever keeps a file whose endpoint is gone has it created by the next push."""
-        names = [one.pulled.decision.name for one in done if one.pulled.state is State.KEPT]
-        lost = {name: None for name in names if name not in self.comparison.endpoints}
+        names = [one.pulled.decision.name for one in done if one.pulled.state is PullState.KEPT]
+        lost = {name: None for name in names if name not in self.comparison.snapshot.endpoints}
         if lost:
-            update_record(self.work.state, lost)
+            update_record(self.project.state, lost)
 
 
 def _replaces_edits(decision: Decision) -> bool:
     """Whether the file may have said something else on purpose: also a comment in a query, which has no meaning."""
-    verdicts = {one.key: one.verdict for one in decision.judged.differences}
-    is_edited = any(verdicts.get(key) is not Verdict.DRIFTED for key in decision.taken)
-    return is_edited or Key.QUERY in decision.taken or decision.takes_settings
+    verdicts = {one.key: one.attribution for one in decision.diff.differences}
+    is_edited = any(verdicts.get(key) is not Attribution.DRIFTED for key in decision.taken)
+    return is_edited or Key.QUERY in decision.taken or decision.takes_variables
 
 
-_KNOWN = frozenset((State.CREATED, State.UPDATED, State.UNCHANGED, State.AHEAD, State.KEPT))
+_KNOWN = frozenset((PullState.CREATED, PullState.UPDATED, PullState.UNCHANGED, PullState.AHEAD, PullState.KEPT))
 
 
 def _open(decision: Decision) -> EndpointsError | None:
     """Why a name is not, or not wholly, pulled; with what is known of the other side, and the ways out."""
-    if decision.state not in {State.CONFLICT, State.UNDECIDED}:
+    if decision.state not in {PullState.CONFLICT, PullState.UNDECIDED}:
         return None
-    judged = decision.judged
-    said = [f"{one.key}: {one.reason}" for one in decision.against]
-    if decision.settings and not decision.takes_settings and decision.settings.verdict is Verdict.CONFLICT:
-        said.append(f"variables: {decision.settings.reason}")
-    by = f" by {judged.author}" if judged.author else ""
-    date = f", {judged.date:%Y-%m-%d %H:%M}" if judged.date else ""
-    version = f" (the server has version {judged.version}{by}{date})" if judged.version else ""
-    first = decision.against[0].line if decision.against else None
-    path = judged.loaded.path if judged.loaded else ""
+    diff = decision.diff
+    said = [f"{one.key}: {one.reason}" for one in decision.undecided]
+    if decision.variables and not decision.takes_variables and decision.variables.attribution is Attribution.CONFLICT:
+        said.append(f"variables: {decision.variables.reason}")
+    by = f" by {diff.author}" if diff.author else ""
+    date = f", {diff.date:%Y-%m-%d %H:%M}" if diff.date else ""
+    version = f" (the server has version {diff.version}{by}{date})" if diff.version else ""
+    first = decision.undecided[0].line if decision.undecided else None
+    path = diff.loaded.path if diff.loaded else ""
     return Conflict(
-        f"{judged.name} was left as it is{version}: {'; '.join(said)}",
+        f"{diff.name} was left as it is{version}: {'; '.join(said)}",
         where=f"{path}:{first}" if first else path,
-        fix=f"endpoints-gitops pull --theirs {judged.name} takes the server's, --mine keeps the file's",
+        fix=f"endpoints-gitops pull --theirs {diff.name} takes the server's, --mine keeps the file's",
         code=f"pull.{decision.state}",
     )
 
 
-def _variables(work: Workplace, comparison: Comparison) -> tuple[InsightVariable, ...]:
+def _variables(project: ProjectContext, comparison: Comparison) -> tuple[InsightVariable, ...]:
     """Also where no definition declares one: what comes from the server may use some."""
-    coming = (one.endpoint for one in comparison.judged if one.endpoint and (one.differences or not one.loaded))
-    return work.client.list_variables() if any(one.query.get("variables") for one in coming) else ()
+    coming = (one.endpoint for one in comparison.diffs if one.endpoint and (one.differences or not one.loaded))
+    return project.client.list_variables() if any(one.query.get("variables") for one in coming) else ()
 
 
 def _sql_file(loaded: LoadedDefinition) -> Path | None:

@@ -19,7 +19,8 @@ from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.operations.file_edits import Changes, FileEdit, NodePath, Unprovable, content_of, edit_of
-from endpoints_gitops.plan.meaning import Key, of_definition, of_endpoint, same
+from endpoints_gitops.plan.diff import Revision, ServerRevision
+from endpoints_gitops.plan.settings import Key, definition_settings, same
 from endpoints_gitops.workspace.files import inside, read_regular_file, shown
 
 _SHARED: Final = ("type", "label", "values", "multi")
@@ -33,7 +34,7 @@ _SIMPLE: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taking:
+class Rewrite:
     """What to take into one definition.
 
     `values` is what a definition says of the endpoint (`codecs.pulled`). `keys` are taken; where `settings` is set, so
@@ -41,58 +42,63 @@ class Taking:
     definition uses the same `.sql` file: then the text moves into the definition.
     """
 
+    local: Revision
     loaded: LoadedDefinition
-    endpoint: Endpoint
+    remote: ServerRevision
     values: Mapping[str, Any]
     keys: frozenset[Key]
     environment: str
-    settings: bool = False
+    takes_variables: bool = False
     own_sql_file: bool = True
 
 
-def take(taking: Taking, folder: Path) -> tuple[FileEdit, ...]:
+def edits_of(rewrite: Rewrite, folder: Path) -> tuple[FileEdit, ...]:
     """The edits that make the definition's files say what the server has; none where they do so already.
 
     Raises Unprovable where the text cannot be made to, and UsageError for a file that is outside of the folder.
     """
-    inside(folder, Path(taking.loaded.path))
-    changes, sql = changes_of(taking)
-    edits = [edit_of(taking.loaded, changes)]
+    inside(folder, Path(rewrite.loaded.path))
+    changes, sql = changes_of(rewrite)
+    edits = [edit_of(rewrite.loaded, changes)]
     if sql is not None:
-        edits.append(_sql_edit(taking, sql, folder))
-    _prove(taking, edits[0].after, sql)
+        edits.append(_sql_edit(rewrite, sql, folder))
+    _prove(rewrite, edits[0].after, sql)
     return tuple(edit for edit in edits if edit.before != edit.after)
 
 
-def changes_of(taking: Taking) -> tuple[Changes, str | None]:
+def changes_of(rewrite: Rewrite) -> tuple[Changes, str | None]:
     """The nodes to change, and the text for the `.sql` file where the query goes there."""
-    definition, meaning = taking.loaded.definition, of_endpoint(taking.endpoint)
+    definition, settings = rewrite.loaded.definition, rewrite.remote.settings
     changes: Changes = {}
     sql = None
-    if Key.QUERY in taking.keys:
-        query, sql = _query(taking)
+    if Key.QUERY in rewrite.keys:
+        query, sql = _query(rewrite)
         changes |= query
-    if Key.QUERY in taking.keys or taking.settings:
-        changes |= _variables(taking)
-    for key in taking.keys & _SIMPLE.keys():
-        changes[_place(definition, taking.environment, _SIMPLE[key])] = meaning[key]
-    if Key.MATERIALIZATION in taking.keys:
-        changes[_materialization_place(definition, taking.environment, "enabled")] = meaning[Key.MATERIALIZATION]
-    if Key.FRESHNESS in taking.keys:
-        changes |= _freshness(definition, taking.environment, int(str(meaning[Key.FRESHNESS])))
+    if Key.QUERY in rewrite.keys or rewrite.takes_variables:
+        changes |= _variables(rewrite)
+    for key in rewrite.keys & _SIMPLE.keys():
+        changes[_place(definition, rewrite.environment, _SIMPLE[key])] = settings[key]
+    if Key.MATERIALIZATION in rewrite.keys:
+        changes[_materialization_place(definition, rewrite.environment, "enabled")] = settings[Key.MATERIALIZATION]
+    if Key.FRESHNESS in rewrite.keys:
+        changes |= _freshness(definition, rewrite.environment, int(str(settings[Key.FRESHNESS])))
     return changes, sql
 
 
-def _query(taking: Taking) -> tuple[Changes, str | None]:
+def _query(rewrite: Rewrite) -> tuple[Changes, str | None]:
     """In the form that the file has, where that can hold what the server has; else in the form of a new file."""
     from endpoints_gitops.codecs.rewriting import REMOVED
 
-    definition, sql, node = taking.loaded.definition, taking.values.get("query"), taking.values.get("query_definition")
+    definition, sql, node = (
+        rewrite.loaded.definition,
+        rewrite.values.get("query"),
+        rewrite.values.get("query_definition"),
+    )
     written = definition.query_definition
-    if written is not None and written.get("kind") == taking.endpoint.kind:
-        return dict(_node_changes(written, node or _node_with_text(written, taking.endpoint))), None
+    if written is not None and written.get("kind") == rewrite.remote.endpoint.kind:
+        return dict(_node_changes(written, node or _node_with_text(written, rewrite.remote.endpoint))), None
     present = next(key for key in QUERY_KEYS if getattr(definition, key) is not None)
-    if present == "query_file" and node is None and taking.own_sql_file:
+    if present == "query_file" and node is None and rewrite.own_sql_file:
         return {}, str(sql)
     if present == "query" and node is None and str(definition.query).endswith("\n"):
         sql = f"{str(sql).rstrip('\n')}\n"  # as `query: |` has it: the block keeps its style
@@ -127,15 +133,15 @@ def _differences(path: NodePath, before: Json, after: Json) -> Iterator[tuple[No
         yield path, after
 
 
-def _variables(taking: Taking) -> Changes:
+def _variables(rewrite: Rewrite) -> Changes:
     """The list as the server has it: entries that stay keep what is the same, and no list is begun without need."""
     from endpoints_gitops.codecs.rewriting import REMOVED
 
-    has_query = Key.QUERY in taking.keys
-    wanted = {str(one["name"]): one for one in taking.values.get("variables") or ()}
-    listed = taking.loaded.definition.variables
+    has_query = Key.QUERY in rewrite.keys
+    wanted = {str(one["name"]): one for one in rewrite.values.get("variables") or ()}
+    listed = rewrite.loaded.definition.variables
     if listed is None:
-        new = [one for name, one in wanted.items() if name not in _used(taking.loaded)]
+        new = [one for name, one in wanted.items() if name not in _used(rewrite.loaded)]
         return {("variables",): new} if new and has_query else {}
     if has_query and not wanted:
         return {("variables",): REMOVED} if listed else {}
@@ -146,7 +152,7 @@ def _variables(taking: Taking) -> Changes:
         elif has_query:
             changes["variables", index] = REMOVED
     names = {variable.name for variable in listed}
-    new = [one for name, one in wanted.items() if name not in names and name not in _used(taking.loaded)]
+    new = [one for name, one in wanted.items() if name not in names and name not in _used(rewrite.loaded)]
     return changes | ({("variables", len(listed) + at): one for at, one in enumerate(new)} if has_query else {})
 
 
@@ -208,12 +214,12 @@ def _freshness(definition: Definition, environment: str, seconds: int) -> Change
     return {("data_freshness",): schedule_word(seconds) or seconds}
 
 
-def _sql_edit(taking: Taking, sql: str, folder: Path) -> FileEdit:
+def _sql_edit(rewrite: Rewrite, sql: str, folder: Path) -> FileEdit:
     """The `.sql` file with the text, its mark, line ends and end of file kept."""
-    path = Path(taking.loaded.path).parent / str(taking.loaded.definition.query_file)
+    path = Path(rewrite.loaded.path).parent / str(rewrite.loaded.definition.query_file)
     inside(folder, path)
     before = content_of(path) or b""
-    if taking.loaded.sql == sql:
+    if rewrite.loaded.sql == sql:
         return FileEdit(path=path, before=before, after=before)
     text = before.decode("utf-8")
     newline = "\r\n" if "\r\n" in text else "\n"
@@ -223,22 +229,22 @@ def _sql_edit(taking: Taking, sql: str, folder: Path) -> FileEdit:
     return FileEdit(path=path, before=before, after=after.encode("utf-8"))
 
 
-def _prove(taking: Taking, content: bytes, sql: str | None) -> None:
+def _prove(rewrite: Rewrite, content: bytes, sql: str | None) -> None:
     """Read the new text again: keys that were taken mean what the server has, the others what they did."""
     from endpoints_gitops.codecs.definition import read_definition
 
     def read_beside(name: str) -> bytes:
         if sql is not None:
             return sql.encode("utf-8")
-        return read_regular_file(Path(taking.loaded.path).parent / name)
+        return read_regular_file(Path(rewrite.loaded.path).parent / name)
 
-    after = of_definition(read_definition(taking.loaded.path, content, read_beside), taking.environment)
-    before, server = of_definition(taking.loaded, taking.environment), of_endpoint(taking.endpoint)
-    wrong = [key for key in taking.keys if key not in after or not same(key, after[key], server[key])]
-    wrong += [key for key in before.keys() - taking.keys if key not in after or not same(key, after[key], before[key])]
+    after = definition_settings(read_definition(rewrite.loaded.path, content, read_beside), rewrite.environment)
+    before, server = rewrite.local.settings, rewrite.remote.settings
+    wrong = [key for key in rewrite.keys if key not in after or not same(key, after[key], server[key])]
+    wrong += [key for key in before.keys() - rewrite.keys if key not in after or not same(key, after[key], before[key])]
     if wrong:
         raise Unprovable(
-            f"cannot write {', '.join(sorted(wrong))} of {taking.loaded.name} so that it means what the server has",
-            where=shown(Path(taking.loaded.path)),
-            fix=f"endpoints-gitops diff {taking.loaded.name} shows what to change by hand",
+            f"cannot write {', '.join(sorted(wrong))} of {rewrite.loaded.name} so that it means what the server has",
+            where=shown(Path(rewrite.loaded.path)),
+            fix=f"endpoints-gitops diff {rewrite.loaded.name} shows what to change by hand",
         )

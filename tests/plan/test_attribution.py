@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from endpoints_gitops.plan.evidence import Evidence, NoHistory, Past, recorded
-from endpoints_gitops.plan.judging import Presence, Verdict, judge, needs_versions
-from endpoints_gitops.plan.meaning import Key, of_definition
+from endpoints_gitops.plan.attribution import needs_versions
+from endpoints_gitops.plan.diff import Attribution, Presence, compare_revisions
+from endpoints_gitops.plan.evidence import Evidence, NoHistory, Past
+from endpoints_gitops.plan.settings import Key, definition_settings
 
-AHEAD, DRIFTED, CONFLICT, IDLED = Verdict
+AHEAD, DRIFTED, CONFLICT, IDLED = Attribution
 NEVER = object()
 
 
@@ -26,15 +27,15 @@ def letters(make, texts: str) -> tuple[Past, ...]:
     states = []
     for number, text in enumerate(texts, start=1):
         if text in ".!":
-            unknown = Past(meaning=None, committed_at=at(number), commit=f"{number:07d}", readable=text == ".")
+            unknown = Past(settings=None, committed_at=at(number), commit=f"{number:07d}", readable=text == ".")
             states.append(unknown)
         else:
             states.append(make.past(number, query=text))
     return tuple(reversed(states))
 
 
-def verdicts(judged) -> dict[str, Verdict]:
-    return {str(one.key): one.verdict for one in judged.differences}
+def verdicts(judged) -> dict[str, Attribution]:
+    return {str(one.key): one.attribution for one in judged.differences}
 
 
 def query_verdict(make, history: str, versions: str, file: str, *, record=None, hour: float = 0, **keys):
@@ -47,7 +48,7 @@ def query_verdict(make, history: str, versions: str, file: str, *, record=None, 
         versions=made,
         is_dirty=not history.endswith(file),
     )
-    judged = judge(make.loaded(query=file, **keys), endpoint, evidence, None)
+    judged = make.diff(make.loaded(query=file, **keys), endpoint, evidence, None)
     return verdicts(judged).get("query", NEVER)
 
 
@@ -56,8 +57,8 @@ def remembered(make, server: str, *, before=(), hour: float = 0, version: int = 
     record = None
     for text in (*before, server):
         endpoint = make.endpoint(query=text, current_version=version, **keys)
-        file = of_definition(make.loaded(query=text), None)
-        record = recorded(record, endpoint=endpoint, file=file, at=at(hour))
+        file = definition_settings(make.loaded(query=text), None)
+        record = make.recorded(record, endpoint=endpoint, file=file, at=at(hour))
     return record
 
 
@@ -149,18 +150,18 @@ def test_a_query_from_the_same_checkout(make, history, versions, file, memory, e
 def test_a_record_settles_it_without_git_and_without_versions(make):
     evidence = Evidence(record=remembered(make, "A"), without_history=NoHistory(reason="no git", fix="git init"))
     loaded, endpoint = make.loaded(query="B"), make.endpoint(query="A")
-    assert verdicts(judge(loaded, endpoint, evidence, None)) == {"query": AHEAD}
-    assert not needs_versions(judge(loaded, endpoint, evidence, None))
+    assert verdicts(make.diff(loaded, endpoint, evidence, None)) == {"query": AHEAD}
+    assert not needs_versions(make.diff(loaded, endpoint, evidence, None))
     moved = make.endpoint(query="X", current_version=2)
-    assert verdicts(judge(make.loaded(query="A"), moved, evidence, None)) == {"query": DRIFTED}
-    assert verdicts(judge(loaded, moved, evidence, None)) == {"query": CONFLICT}
-    assert needs_versions(judge(loaded, moved, evidence, None))
+    assert verdicts(make.diff(make.loaded(query="A"), moved, evidence, None)) == {"query": DRIFTED}
+    assert verdicts(make.diff(loaded, moved, evidence, None)) == {"query": CONFLICT}
+    assert needs_versions(make.diff(loaded, moved, evidence, None))
 
 
 def test_without_history_and_record_every_difference_is_a_conflict_with_a_cure(make):
     evidence = Evidence(without_history=NoHistory(reason="this clone is shallow", fix="fetch-depth: 0"))
     endpoint = make.endpoint(query="A", description="x")
-    judged = judge(make.loaded(query="B", description="y"), endpoint, evidence, None)
+    judged = make.diff(make.loaded(query="B", description="y"), endpoint, evidence, None)
     assert verdicts(judged) == {"query": CONFLICT, "description": CONFLICT}
     assert all("shallow" in one.reason and "fetch-depth: 0" in one.fix for one in judged.differences)
 
@@ -168,9 +169,9 @@ def test_without_history_and_record_every_difference_is_a_conflict_with_a_cure(m
 def test_versions_are_asked_for_only_where_the_query_differs_and_is_not_settled(make):
     history = letters(make, "AB")
     evidence = Evidence(history=history)
-    assert needs_versions(judge(make.loaded(query="B"), make.endpoint(query="A"), evidence, None))
-    assert not needs_versions(judge(make.loaded(query="B"), make.endpoint(query="B"), evidence, None))
-    assert not needs_versions(judge(make.loaded(query="B", tags=["a"]), make.endpoint(query="B"), evidence, None))
+    assert needs_versions(make.diff(make.loaded(query="B"), make.endpoint(query="A"), evidence, None))
+    assert not needs_versions(make.diff(make.loaded(query="B"), make.endpoint(query="B"), evidence, None))
+    assert not needs_versions(make.diff(make.loaded(query="B", tags=["a"]), make.endpoint(query="B"), evidence, None))
 
 
 def test_a_new_default_of_a_variable_is_ahead(make):
@@ -184,9 +185,9 @@ def test_a_new_default_of_a_variable_is_ahead(make):
     version = version.model_copy(update={"query": endpoint.query})
     for earlier in (keys(default=7), keys()):
         evidence = Evidence(history=(make.past(1, **earlier),), versions=(version,), is_dirty=True)
-        judged = judge(make.loaded(**keys(default=30)), endpoint, evidence, None)
+        judged = make.diff(make.loaded(**keys(default=30)), endpoint, evidence, None)
         assert verdicts(judged) == {"query": AHEAD}
-    assert judge(make.loaded(**keys()), endpoint, evidence, None).differences == ()
+    assert make.diff(make.loaded(**keys()), endpoint, evidence, None).differences == ()
 
 
 # A setting from a fresh clone: its values in the commits (None: not managed), when the server was last written to, what
@@ -227,22 +228,24 @@ def test_a_setting_from_a_fresh_clone(make, commits, written, server, file, expe
     updated_at = None if written is None else at(written).isoformat()
     evidence = Evidence(history=tuple(reversed(states)), is_dirty=not commits or commits[-1] != file)
     endpoint = make.endpoint(description=server, updated_at=updated_at)
-    judged = judge(make.loaded(description=file), endpoint, evidence, None)
+    judged = make.diff(make.loaded(description=file), endpoint, evidence, None)
     assert verdicts(judged) == {"description": expected}
 
 
 def test_a_setting_with_a_record(make):
     """Left at b by this checkout; the web puts a back, which the file once had; a colleague's commit goes on to c."""
     file = make.loaded(description="b")
-    record = recorded(None, endpoint=make.endpoint(description="b"), file=of_definition(file, None), at=at(2.5))
+    record = make.recorded(
+        None, endpoint=make.endpoint(description="b"), file=definition_settings(file, None), at=at(2.5)
+    )
     two = (make.past(2, description="b"), make.past(1, description="a"))
     three = (make.past(3, description="c"), *two)
     back = make.endpoint(description="a", updated_at=at(3).isoformat())
-    assert verdicts(judge(file, back, Evidence(record=record, history=two), None)) == {"description": DRIFTED}
+    assert verdicts(make.diff(file, back, Evidence(record=record, history=two), None)) == {"description": DRIFTED}
     pushed = make.endpoint(description="c", updated_at=at(3).isoformat())
     edited = Evidence(record=record, history=three, is_dirty=True)
-    assert verdicts(judge(make.loaded(description="d"), pushed, edited, None)) == {"description": AHEAD}
-    assert verdicts(judge(make.loaded(description="d"), back, edited, None)) == {"description": CONFLICT}
+    assert verdicts(make.diff(make.loaded(description="d"), pushed, edited, None)) == {"description": AHEAD}
+    assert verdicts(make.diff(make.loaded(description="d"), back, edited, None)) == {"description": CONFLICT}
 
 
 @pytest.mark.parametrize(
@@ -261,10 +264,10 @@ def test_a_setting_with_a_record(make):
 def test_a_setting_moved_along_the_history_since_the_record(make, left, server, expected):
     texts = enumerate("abcd", start=1)
     history = tuple(reversed([make.past(hour, description=text) for hour, text in texts]))
-    file = of_definition(make.loaded(description=left), None)
-    record = recorded(None, endpoint=make.endpoint(description=left), file=file, at=at(2.5))
+    file = definition_settings(make.loaded(description=left), None)
+    record = make.recorded(None, endpoint=make.endpoint(description=left), file=file, at=at(2.5))
     endpoint = make.endpoint(description=server, updated_at=at(4.5).isoformat())
-    judged = judge(make.loaded(description="d"), endpoint, Evidence(record=record, history=history), None)
+    judged = make.diff(make.loaded(description="d"), endpoint, Evidence(record=record, history=history), None)
     assert verdicts(judged) == {"description": expected}
 
 
@@ -273,8 +276,8 @@ def test_a_key_that_the_record_shows_to_be_new_is_written_over_the_default_alone
 
     def verdict(server):
         endpoint = make.endpoint(description=server)
-        record = recorded(None, endpoint=endpoint, file=of_definition(make.loaded(), None), at=at(1))
-        return verdicts(judge(make.loaded(description="b"), endpoint, Evidence(record=record), None))["description"]
+        record = make.recorded(None, endpoint=endpoint, file=definition_settings(make.loaded(), None), at=at(1))
+        return verdicts(make.diff(make.loaded(description="b"), endpoint, Evidence(record=record), None))["description"]
 
     assert (verdict(""), verdict("x")) == (AHEAD, CONFLICT)
 
@@ -282,27 +285,27 @@ def test_a_key_that_the_record_shows_to_be_new_is_written_over_the_default_alone
 def test_what_was_agreed_on_keeps_its_time_while_another_key_is_pulled(make):
     """X was pulled and committed, and B made of it; then the description was pulled."""
     agreed = remembered(make, "X", before="A", hour=2.5)
-    history, file = letters(make, "AXB"), of_definition(make.loaded(query="B", description="d"), None)
+    history, file = letters(make, "AXB"), definition_settings(make.loaded(query="B", description="d"), None)
     endpoint = make.endpoint(query="X", description="d")
-    record = recorded(agreed, endpoint=endpoint, file=file, at=at(4))
+    record = make.recorded(agreed, endpoint=endpoint, file=file, at=at(4))
     evidence = Evidence(record=record, history=history, versions=make.versions("A", "X"))
-    assert verdicts(judge(make.loaded(query="B"), endpoint, evidence, None)) == {"query": AHEAD}
+    assert verdicts(make.diff(make.loaded(query="B"), endpoint, evidence, None)) == {"query": AHEAD}
 
 
 def test_what_was_kept_against_the_server_conflicts_once_it_moves_again(make):
     loaded = make.loaded(description="mine")
-    file = of_definition(loaded, None)
-    kept = recorded(None, endpoint=make.endpoint(description="x"), file=file, at=at(1), settled=[Key.DESCRIPTION])
-    assert verdicts(judge(loaded, make.endpoint(description="y"), Evidence(record=kept), None)) == {
+    file = definition_settings(loaded, None)
+    kept = make.recorded(None, endpoint=make.endpoint(description="x"), file=file, at=at(1), settled=[Key.DESCRIPTION])
+    assert verdicts(make.diff(loaded, make.endpoint(description="y"), Evidence(record=kept), None)) == {
         "description": CONFLICT
     }
 
 
-def test_only_a_conflict_that_nobody_can_judge_is_not_known(make):
+def test_only_a_conflict_that_cannot_be_attributed_is_not_known(make):
     """A pull asks a person about those."""
 
     def known(loaded, endpoint, **evidence):
-        (one,) = judge(loaded, endpoint, Evidence(**evidence), None).differences
+        (one,) = make.diff(loaded, endpoint, Evidence(**evidence), None).differences
         return one.is_known
 
     endpoint, history = make.endpoint(query="X", current_version=2), letters(make, "A")
@@ -315,7 +318,7 @@ def test_times_without_a_zone_are_read_as_utc(make):
     history = (make.past(2, description="b"), make.past(1, description="a"))
     for written, expected in (("2026-07-01T01:30:00", AHEAD), ("2026-07-01T02:30:00", CONFLICT)):
         endpoint = make.endpoint(description="a", updated_at=written)
-        judged = judge(make.loaded(description="b"), endpoint, Evidence(history=history), None)
+        judged = make.diff(make.loaded(description="b"), endpoint, Evidence(history=history), None)
         assert verdicts(judged) == {"description": expected}
 
 
@@ -323,29 +326,29 @@ def test_git_tells_seconds_and_what_is_within_one_may_be_older(make):
     history = (make.past(2, description="b"), make.past(1, description="a"))
     for seconds, expected in ((0.9, AHEAD), (1, CONFLICT)):
         endpoint = make.endpoint(description="a", updated_at=(at(2) + timedelta(seconds=seconds)).isoformat())
-        judged = judge(make.loaded(description="b"), endpoint, Evidence(history=history), None)
+        judged = make.diff(make.loaded(description="b"), endpoint, Evidence(history=history), None)
         assert verdicts(judged) == {"description": expected}
 
 
 def test_drift_that_was_left_alone_stays_drift(make):
     """The record of a push must not take for ours what it did not write."""
     loaded = make.loaded(query="A", description="a")
-    file = of_definition(loaded, None)
-    agreed = recorded(None, endpoint=make.endpoint(description="a"), file=file, at=at(1))
+    file = definition_settings(loaded, None)
+    agreed = make.recorded(None, endpoint=make.endpoint(description="a"), file=file, at=at(1))
     drifted = make.endpoint(description="x")
-    again = recorded(agreed, endpoint=drifted, file=file, at=at(2))
-    assert verdicts(judge(loaded, drifted, Evidence(record=again), None)) == {"description": DRIFTED}
-    never_agreed = recorded(None, endpoint=drifted, file=file, at=at(2))
-    assert verdicts(judge(loaded, drifted, Evidence(record=never_agreed), None)) == {"description": CONFLICT}
-    mine = recorded(agreed, endpoint=drifted, file=file, at=at(2), settled=[Key.DESCRIPTION])
-    assert verdicts(judge(loaded, drifted, Evidence(record=mine), None)) == {"description": AHEAD}
+    again = make.recorded(agreed, endpoint=drifted, file=file, at=at(2))
+    assert verdicts(make.diff(loaded, drifted, Evidence(record=again), None)) == {"description": DRIFTED}
+    never_agreed = make.recorded(None, endpoint=drifted, file=file, at=at(2))
+    assert verdicts(make.diff(loaded, drifted, Evidence(record=never_agreed), None)) == {"description": CONFLICT}
+    mine = make.recorded(agreed, endpoint=drifted, file=file, at=at(2), settled=[Key.DESCRIPTION])
+    assert verdicts(make.diff(loaded, drifted, Evidence(record=mine), None)) == {"description": AHEAD}
 
 
 def test_each_key_has_its_own_verdict(make):
     history = (make.past(2, query="B", description="a"), make.past(1, query="A", description="a"))
     evidence = Evidence(history=history, versions=make.versions("A"))
     endpoint = make.endpoint(query="A", description="x", is_active=False, updated_at=at(3).isoformat())
-    judged = judge(make.loaded(query="B", description="a"), endpoint, evidence, None)
+    judged = make.diff(make.loaded(query="B", description="a"), endpoint, evidence, None)
     assert verdicts(judged) == {"query": AHEAD, "description": DRIFTED}
     assert [one.key for one in judged.differences] == [Key.QUERY, Key.DESCRIPTION]
     assert [one.line for one in judged.differences] == [2, 3]
@@ -355,39 +358,41 @@ def test_supersedes_answers_one_version_for_all_keys(make):
     loaded = make.loaded(query="B", description="mine", supersedes=4)
     evidence = Evidence(history=letters(make, "A"), versions=make.versions("X", "X", "X", "X"), is_dirty=True)
     answered = make.endpoint(query="X", description="theirs", current_version=4)
-    assert verdicts(judge(loaded, answered, evidence, None)) == {"query": AHEAD, "description": AHEAD}
+    assert verdicts(make.diff(loaded, answered, evidence, None)) == {"query": AHEAD, "description": AHEAD}
     moved = make.endpoint(query="X", description="theirs", current_version=5)
-    assert verdicts(judge(loaded, moved, evidence, None)) == {"query": CONFLICT, "description": CONFLICT}
+    assert verdicts(make.diff(loaded, moved, evidence, None)) == {"query": CONFLICT, "description": CONFLICT}
 
 
-def test_an_endpoint_that_was_made_anew_is_judged_without_the_record(make):
+def test_a_recreated_endpoint_is_attributed_without_the_record(make):
     evidence = Evidence(
         record=remembered(make, "A", id="endpoint-0"), history=letters(make, "AB"), versions=make.versions("X")
     )
-    judged = judge(make.loaded(query="B"), make.endpoint(query="X"), evidence, None)
+    judged = make.diff(make.loaded(query="B"), make.endpoint(query="X"), evidence, None)
     assert verdicts(judged) == {"query": CONFLICT}
-    assert "made anew" in judged.reason
+    assert "recreated" in judged.note
 
 
 def test_materialisation_comes_with_activation_and_buckets_come_with_it(make):
     loaded = make.loaded(active=True, materialization={"enabled": True}, bucket_overrides={"timestamp": "hour"})
     inactive = make.endpoint(is_active=False)
     evidence = Evidence(
-        record=recorded(None, endpoint=inactive, file=of_definition(make.loaded(active=False), None), at=at(1))
+        record=make.recorded(
+            None, endpoint=inactive, file=definition_settings(make.loaded(active=False), None), at=at(1)
+        )
     )
-    judged = judge(loaded, inactive, evidence, None)
+    judged = make.diff(loaded, inactive, evidence, None)
     assert verdicts(judged) == {"active": AHEAD, "materialization": AHEAD, "bucket_overrides": AHEAD}
     drifted = Evidence(history=(make.past(-1, active=True, materialization={"enabled": True}),))
     loaded = make.loaded(active=True, materialization={"enabled": True})
-    assert verdicts(judge(loaded, inactive, drifted, None)) == {"active": DRIFTED, "materialization": DRIFTED}
+    assert verdicts(make.diff(loaded, inactive, drifted, None)) == {"active": DRIFTED, "materialization": DRIFTED}
 
 
 def test_materialisation_is_not_compared_where_either_side_is_inactive(make):
     off = make.loaded(active=False, materialization={"enabled": True}, bucket_overrides={"a": "day"})
-    assert not judge(off, make.endpoint(is_active=False), Evidence(), None).differences
-    assert set(verdicts(judge(off, make.endpoint(), Evidence(), None))) == {"active"}
+    assert not make.diff(off, make.endpoint(is_active=False), Evidence(), None).differences
+    assert set(verdicts(make.diff(off, make.endpoint(), Evidence(), None))) == {"active"}
     silent = make.loaded(materialization={"enabled": True})
-    assert not judge(silent, make.endpoint(is_active=False), Evidence(), None).differences
+    assert not make.diff(silent, make.endpoint(is_active=False), Evidence(), None).differences
 
 
 DAY = 24
@@ -415,9 +420,9 @@ def test_a_table_that_idled_out(make, commits, written, called, now, expected):
     last = commits[-1][1] if "not committed" not in str(expected) else ON
     is_edited = commits[-1][1] is OFF
     file = make.loaded(**(ON if is_edited else last))
-    judged = judge(file, endpoint, Evidence(history=history, is_dirty=is_edited, now=at(now)), None)
+    judged = make.diff(file, endpoint, Evidence(history=history, is_dirty=is_edited, now=at(now)), None)
     found = {one.key: one for one in judged.differences}[Key.MATERIALIZATION]
-    assert found.verdict is expected, found.reason
+    assert found.attribution is expected, found.reason
     if expected is IDLED:
         assert "S115 the server switched the table off by itself: no key has called it since 2026-07-01" in found.reason
         assert found.fix.startswith("endpoints-gitops push --overwrite=signups@1 signups switches it on again")
@@ -426,14 +431,14 @@ def test_a_table_that_idled_out(make, commits, written, called, now, expected):
 def test_a_table_that_idled_out_is_known_by_the_record_and_by_the_calls_of_its_own_version(make):
     on = make.endpoint(materialized=True)
     file = make.loaded(**ON)
-    record = recorded(None, endpoint=on, file=of_definition(file, None), at=at(2))
+    record = make.recorded(None, endpoint=on, file=definition_settings(file, None), at=at(2))
     called = at(34 * DAY).isoformat()
     endpoint = make.endpoint(last_executed_at=called)  # another version was called
     evidence = Evidence(record=record, now=at(35 * DAY))
-    judged = judge(file, endpoint, evidence, None)
+    judged = make.diff(file, endpoint, evidence, None)
     assert (verdicts(judged)["materialization"], needs_versions(judged)) == (DRIFTED, True)
     versions = (make.version(1, "A", 1, last_executed_at=at(3).isoformat()),)
-    judged = judge(file, endpoint, Evidence(record=record, versions=versions, now=at(35 * DAY)), None)
+    judged = make.diff(file, endpoint, Evidence(record=record, versions=versions, now=at(35 * DAY)), None)
     assert (verdicts(judged)["materialization"], needs_versions(judged)) == (IDLED, False)
 
 
@@ -441,9 +446,9 @@ def test_a_server_that_says_that_a_table_hibernates_is_believed(make):
     file = make.loaded(**ON, bucket_overrides={"timestamp": "day"})
     off = {"enabled": False, "hibernated": True}
     evidence = Evidence(history=(make.past(1, **ON),), now=at(2))
-    judged = judge(file, make.endpoint(materialization=off, updated_at=at(2).isoformat()), evidence, None)
+    judged = make.diff(file, make.endpoint(materialization=off, updated_at=at(2).isoformat()), evidence, None)
     assert verdicts(judged) == {"materialization": IDLED, "bucket_overrides": IDLED}
-    unknown = judge(
+    unknown = make.diff(
         file,
         make.endpoint(materialization=off, updated_at=at(2).isoformat()),
         Evidence(history=(make.past(1, **ON),)),
@@ -452,31 +457,31 @@ def test_a_server_that_says_that_a_table_hibernates_is_believed(make):
     assert IDLED not in verdicts(unknown).values(), "without a clock, nothing is said of idling"
 
 
-def test_an_environment_is_judged_by_its_own_settings(make):
+def test_an_environment_is_compared_by_its_own_settings(make):
     overlay = {"prod": {"tags": ["live"]}}
     loaded = make.loaded(tags=["a"], environments=overlay)
-    assert not judge(loaded, make.endpoint(tags=["live"]), Evidence(), "prod").differences
-    assert set(verdicts(judge(loaded, make.endpoint(tags=["live"]), Evidence(), "staging"))) == {"tags"}
+    assert not make.diff(loaded, make.endpoint(tags=["live"]), Evidence(), "prod").differences
+    assert set(verdicts(make.diff(loaded, make.endpoint(tags=["live"]), Evidence(), "staging"))) == {"tags"}
 
 
 def test_a_cosmetic_difference_is_none(make):
-    judged = judge(make.loaded(query="SELECT 1"), make.endpoint(query="select  1"), Evidence(), None)
-    assert (judged.differences, judged.cosmetic) == ((), True)
+    judged = make.diff(make.loaded(query="SELECT 1"), make.endpoint(query="select  1"), Evidence(), None)
+    assert (judged.differences, judged.is_cosmetic) == ((), True)
 
 
 def test_what_is_only_here_is_created_unless_it_was_ours(make):
-    new = judge(make.loaded(), None, Evidence(), None)
-    assert (new.presence, new.gone) == (Presence.ONLY_HERE, False)
-    assert "version 1" in new.reason
-    assert judge(make.loaded(), None, Evidence(record=remembered(make, "A", version=4)), None).gone
-    assert judge(make.loaded(), None, Evidence(is_pinned=True), None).gone
+    new = make.diff(make.loaded(), None, Evidence(), None)
+    assert (new.presence, new.is_missing) == (Presence.ONLY_LOCAL, False)
+    assert "version 1" in new.note
+    assert make.diff(make.loaded(), None, Evidence(record=remembered(make, "A", version=4)), None).is_missing
+    assert make.diff(make.loaded(), None, Evidence(is_pinned=True), None).is_missing
 
 
 def test_what_is_only_there_may_be_deactivated_where_it_is_as_a_file_left_it(make):
     def removal(endpoint, **evidence):
-        found = judge(None, endpoint, Evidence(**evidence), None)
-        assert found.presence is Presence.ONLY_THERE
-        return found.removal and found.removal.verdict
+        found = make.diff(None, endpoint, Evidence(**evidence), None)
+        assert found.presence is Presence.ONLY_REMOTE
+        return found.removal and found.removal.attribution
 
     history = letters(make, "AB.")
     assert removal(make.endpoint(query="B"), history=history) is AHEAD
@@ -490,7 +495,7 @@ def test_what_is_only_there_may_be_deactivated_where_it_is_as_a_file_left_it(mak
 def test_reasons_say_who_did_what(make):
     evidence = Evidence(history=letters(make, "AB"), versions=make.versions("A", "X"))
     endpoint = make.endpoint(query="X", current_version=2)
-    judged = judge(make.loaded(query="B"), endpoint, evidence, None)
+    judged = make.diff(make.loaded(query="B"), endpoint, evidence, None)
     assert [one.reason for one in judged.differences] == [
         "edited on the server as version 2 by ann@example.com, 2026-07-01, and the file changed too, by commit 0000002"
     ]
@@ -505,7 +510,7 @@ QUERIES = st.text(alphabet="ABC", max_size=5)
 def test_a_file_that_is_as_the_server_has_no_difference(make, history, versions, dirty):
     evidence = Evidence(history=letters(make, history), versions=make.versions(*versions), is_dirty=dirty)
     endpoint = make.endpoint(query=versions[-1], current_version=len(versions))
-    assert judge(make.loaded(query=versions[-1]), endpoint, evidence, None).differences == ()
+    assert make.diff(make.loaded(query=versions[-1]), endpoint, evidence, None).differences == ()
 
 
 @given(history=QUERIES, versions=st.text(alphabet="ABCX", min_size=1, max_size=5), file=st.sampled_from("ABC"))
@@ -553,13 +558,13 @@ class Story:
         committed = {text for hour, text in self.commits if hour > self.pushed_at}
         return self.theirs not in {"", self.ours, *committed}
 
-    def verdict(self):
+    def attribution(self):
         make, file, server = self.make, self.commits[-1][1], self.versions[-1][1]
         history = tuple(reversed([make.past(hour, query=text) for hour, text in self.commits]))
         listed = [make.version(number, text, hour) for number, (hour, text) in enumerate(self.versions, start=1)]
         evidence = Evidence(history=history, versions=tuple(reversed(listed)))
         endpoint = make.endpoint(query=server, current_version=len(listed))
-        return verdicts(judge(make.loaded(query=file), endpoint, evidence, None)).get("query", NEVER)
+        return verdicts(make.diff(make.loaded(query=file), endpoint, evidence, None)).get("query", NEVER)
 
 
 @given(events=st.lists(EVENTS, max_size=12))
@@ -567,15 +572,15 @@ class Story:
 def test_what_the_web_did_last_is_never_written_over(make, events):
     story = Story(make, events)
     if story.web_was_last:
-        assert story.verdict() is not AHEAD
+        assert story.attribution() is not AHEAD
 
 
 @given(events=st.lists(EVENTS.filter(lambda event: event[0] in {"commit", "push"}), max_size=12))
 @settings(deadline=None, max_examples=150)
 def test_where_only_the_file_moves_every_difference_is_ahead(make, events):
-    assert Story(make, events).verdict() in {AHEAD, NEVER}
+    assert Story(make, events).attribution() in {AHEAD, NEVER}
 
 
-def test_nothing_to_judge_is_a_mistake_of_the_caller():
-    with pytest.raises(ValueError, match="nothing"):
-        judge(None, None, Evidence(), None)
+def test_an_endpoint_that_neither_side_has_is_refused():
+    with pytest.raises(ValueError, match="nothing to compare"):
+        compare_revisions("signups", None, None)

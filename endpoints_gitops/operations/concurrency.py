@@ -12,7 +12,7 @@ THREADS: Final = 16
 """At 50 ms a call that is 320 a second: the server's budget is the limit then, not the waiting for answers."""
 
 
-def each[Item, Result](do: Callable[[Item], Result], items: Iterable[Item]) -> tuple[Result, ...]:
+def concurrent_map[Item, Result](do: Callable[[Item], Result], items: Iterable[Item]) -> tuple[Result, ...]:
     """The results in the order of the items.
 
     What `do` raises, and an interruption, keeps what was not begun from beginning; what was begun comes to its end.

@@ -11,7 +11,7 @@ from endpoints_gitops.workspace.configuration import EnvironmentSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workplace:
+class ProjectContext:
     """`state` is the folder of this host, project and checkout in the state folder; it may not exist yet.
 
     `configuration` is the folder of the configuration that names `folder`, None where something else does.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from endpoints_gitops.model.definition import LoadedDefinition, Variable
 from endpoints_gitops.model.endpoint import InsightVariable
 from endpoints_gitops.model.json import Json, canonical
-from endpoints_gitops.operations.workplace import Workplace
-from endpoints_gitops.plan.judging import Verdict
+from endpoints_gitops.operations.project import ProjectContext
+from endpoints_gitops.plan.diff import Attribution
 from endpoints_gitops.workspace.git import HistoryUnavailable, repository
 from endpoints_gitops.workspace.history import history
 
@@ -21,23 +21,23 @@ _STATED = ("type", "label", "values", "multi")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class VariableDiff:
     """The variables of one definition that the project has otherwise, and whose change that is."""
 
     names: tuple[str, ...]
-    verdict: Verdict
+    attribution: Attribution
     reason: str
 
 
-def judge_settings(
-    work: Workplace, definitions: Iterable[LoadedDefinition], variables: Iterable[InsightVariable]
-) -> dict[str, Settings]:
+def compare_variables(
+    project: ProjectContext, definitions: Iterable[LoadedDefinition], variables: Iterable[InsightVariable]
+) -> dict[str, VariableDiff]:
     """By the name of the definition; only those that disagree with the project."""
     there = {variable.code_name: _of_project(variable) for variable in variables}
     differing = {loaded.name: loaded for loaded in definitions if _names(loaded, there)}
-    past = _past(work, differing)
+    past = _past(project, differing)
     return {
-        name: _judged(_names(loaded, there), _of_file(loaded), there, past.get(name))
+        name: _diff(_names(loaded, there), _of_file(loaded), there, past.get(name))
         for name, loaded in differing.items()
     }
 
@@ -73,31 +73,35 @@ type _State = Mapping[str, Json]
 """The settings of the variables by their names, as a definition stated them."""
 
 
-def _past(work: Workplace, definitions: Mapping[str, LoadedDefinition]) -> Mapping[str, Sequence[_State]]:
+def _past(project: ProjectContext, definitions: Mapping[str, LoadedDefinition]) -> Mapping[str, Sequence[_State]]:
     """What each definition said in the commits behind HEAD, newest first; nothing where history cannot be had."""
-    found = repository(work.folder) if definitions else None
+    found = repository(project.folder) if definitions else None
     if found is None or found.is_shallow:
         return {}
     try:
-        past = history(found, work.folder, definitions.keys(), _of_file)
+        past = history(found, project.folder, definitions.keys(), _of_file)
     except HistoryUnavailable:
         return {}
     return {name: [one.meaning for one in states if one.meaning is not None] for name, states in past.items()}
 
 
-def _judged(
+def _diff(
     names: tuple[str, ...],
     stated: _State,
     there: Mapping[str, Mapping[str, Json]],
     past: Sequence[_State] | None,
-) -> Settings:
+) -> VariableDiff:
     listed = ", ".join(names)
     if past and all(_said(state, name, stated[name]) for state in past for name in names):
-        return Settings(names=names, verdict=Verdict.DRIFTED, reason=f"{listed}: the file never said anything else")
+        return VariableDiff(
+            names=names, attribution=Attribution.DRIFTED, reason=f"{listed}: the file never said anything else"
+        )
     if past and all(any(_had(state, name, there[name]) for state in past) for name in names):
-        return Settings(names=names, verdict=Verdict.AHEAD, reason=f"{listed}: the project has what the file said once")
+        return VariableDiff(
+            names=names, attribution=Attribution.AHEAD, reason=f"{listed}: the project has what the file said once"
+        )
     reason = f"{listed}: type, label or values differ from the project's, and nobody can tell who changed them"
-    return Settings(names=names, verdict=Verdict.CONFLICT, reason=reason)
+    return VariableDiff(names=names, attribution=Attribution.CONFLICT, reason=reason)
 
 
 def _said(state: _State, name: str, stated: Json) -> bool:

@@ -9,8 +9,8 @@ from typing import Final
 
 from endpoints_gitops.errors import EndpointsError, PartlyApplied
 from endpoints_gitops.model.endpoint import Endpoint, MaterializationState
-from endpoints_gitops.operations.together import each
-from endpoints_gitops.operations.workplace import Workplace
+from endpoints_gitops.operations.concurrency import concurrent_map
+from endpoints_gitops.operations.project import ProjectContext
 
 DEFAULT_SECONDS: Final = 600.0
 _FIRST_PAUSE: Final = 0.25
@@ -27,7 +27,7 @@ class Waited:
 
 
 def wait_for(
-    work: Workplace,
+    project: ProjectContext,
     endpoints: Iterable[Endpoint],
     seconds: float,
     *,
@@ -37,20 +37,20 @@ def wait_for(
     """Ask for the state of each endpoint that is being materialised until all are done, or the time is over."""
     states = {endpoint.name: endpoint.materialization for endpoint in endpoints if endpoint.materialization.is_on}
     deadline, pause = now() + seconds, _FIRST_PAUSE
-    work.progress.started("waiting for materialisation", len(states))
+    project.progress.started("waiting for materialisation", len(states))
     told: set[str] = set()
     while True:
         for name in sorted(states.keys() - told):
             if _is_over(states[name]):
                 told.add(name)
-                work.progress.advanced(name, "materialised" if _is_done(states[name]) else "not materialised")
+                project.progress.advanced(name, "materialised" if _is_done(states[name]) else "not materialised")
         pending = sorted(states.keys() - told)
         if not pending or now() >= deadline:
             break
         sleep(min(pause, max(0.0, deadline - now())))
         pause = min(2 * pause, _LONGEST_PAUSE)
-        states |= dict(zip(pending, each(work.client.materialization_status, pending), strict=True))
-    work.progress.finished()
+        states |= dict(zip(pending, concurrent_map(project.client.materialization_status, pending), strict=True))
+    project.progress.finished()
     return tuple(Waited(name=name, error=_error(name, state, seconds)) for name, state in sorted(states.items()))
 
 

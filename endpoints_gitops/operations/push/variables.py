@@ -32,7 +32,7 @@ class _Stand(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VariableWritten:
+class VariableResult:
     """What became of one shared variable.
 
     `variable` is what the project has now, None where that is not known. `landed`: a write of ours did; `is_uncertain`:
@@ -51,7 +51,7 @@ def by_code_name(variables: Iterable[InsightVariable]) -> dict[str, InsightVaria
     return {variable.code_name: variable for variable in variables}
 
 
-def write_variable(client: Client, change: VariableChange, there: InsightVariable | None) -> VariableWritten:
+def write_variable(client: Client, change: VariableChange, there: InsightVariable | None) -> VariableResult:
     """Create or change one shared variable; `there` is what the project has under its code name.
 
     A lost answer is followed by a look at what is there; only what that lacks is sent again.
@@ -61,20 +61,20 @@ def write_variable(client: Client, change: VariableChange, there: InsightVariabl
     for _ in range(TURNS):
         stand = _stand(change, there)
         if stand is _Stand.DONE:
-            return VariableWritten(change=change, variable=there, landed=landed or lost is not None)
+            return VariableResult(change=change, variable=there, landed=landed or lost is not None)
         if stand is _Stand.FOREIGN:
-            return VariableWritten(change=change, variable=there, landed=landed, error=_conflict(change))
+            return VariableResult(change=change, variable=there, landed=landed, error=_conflict(change))
         try:
             there, landed = _sent(client, change, there), True
         except EndpointsError as error:
             if not _look_again(error):
-                return VariableWritten(change=change, landed=landed, error=error)
+                return VariableResult(change=change, landed=landed, error=error)
             lost = error
             try:
                 there = by_code_name(client.list_variables()).get(change.code_name)
             except EndpointsError:
                 break  # what is there cannot be known now
-    return VariableWritten(change=change, landed=landed, is_uncertain=True, error=lost or _unlike(change))
+    return VariableResult(change=change, landed=landed, is_uncertain=True, error=lost or _unlike(change))
 
 
 def _sent(client: Client, change: VariableChange, there: InsightVariable | None) -> InsightVariable:

@@ -1,0 +1,266 @@
+"""Apply a plan to the server: shared variables first, then endpoints, at the same time, each write verified.
+
+A journal says at any moment what was sent and what of it landed, so that `resume` can finish what was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Event
+from typing import Final
+
+from endpoints_gitops.api.errors import (
+    KeyKindRefused,
+    MissingScope,
+    OtherProject,
+    ProjectNotFound,
+    Redirected,
+    Throttled,
+    Unauthenticated,
+    Unreachable,
+)
+from endpoints_gitops.codecs.plan import from_json, to_json
+from endpoints_gitops.errors import (
+    CouldNotFindOut,
+    CredentialsError,
+    EndpointsError,
+    Interrupted,
+    PartlyApplied,
+    UsageError,
+)
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import InsightVariable
+from endpoints_gitops.operations.concurrency import concurrent_map
+from endpoints_gitops.operations.evidence import Checkout
+from endpoints_gitops.operations.project import ProjectContext
+from endpoints_gitops.operations.push.apply import apply_change
+from endpoints_gitops.operations.push.results import (
+    ChangeOutcome,
+    ChangeResult,
+    PushResult,
+    already,
+    moved,
+    not_sent,
+)
+from endpoints_gitops.operations.push.variables import VariableResult, write_variable
+from endpoints_gitops.operations.recording import Keeper, head_of, save_record
+from endpoints_gitops.plan.changes import Change, Plan
+from endpoints_gitops.plan.diff import Snapshot
+from endpoints_gitops.plan.preconditions import ChangeState, state_of
+from endpoints_gitops.plan.settings import Key, variables_of
+from endpoints_gitops.plan.variables import VariableChange
+from endpoints_gitops.workspace.journal import Journal, begin, forget, unfinished
+from endpoints_gitops.workspace.state import held
+
+NOT_BEGUN: Final = "push.not_begun"
+VARIABLE = "variable "
+"""Before the code name in a journal: no endpoint's name has a space."""
+
+
+def push(project: ProjectContext, plan: Plan, snapshot: Snapshot, checkout: Checkout) -> PushResult:
+    """Carry out a plan: what is not on the server as the plan saw it is left alone and reported.
+
+    `snapshot` is the server, read just now. Raises UsageError for the plan of another project, and Conflict while
+    another push of this checkout runs. The journal stays where something is left to do, also when this is interrupted.
+    """
+    check_target(project, plan)
+    if plan.is_empty:
+        return PushResult(plan=plan)
+    with held(project.state):
+        return _carried_out(project, plan, snapshot, checkout)
+
+
+def left_to_do(project: ProjectContext) -> Plan | None:
+    """What of the last push is not known to be done; None where there is nothing.
+
+    What the push left alone was reported by it, and is not reported again. Raises UsageError for a journal that cannot
+    be read, InvalidInput for a plan in it that cannot be.
+    """
+    left = unfinished(project.state)
+    if left is None:
+        return None
+    plan = from_json(left.plan, "the journal of the interrupted push")
+    rest = replace(
+        plan,
+        variables=tuple(change for change in plan.variables if VARIABLE + change.code_name not in left.done),
+        changes=tuple(change for change in plan.changes if change.name not in left.done),
+        left_alone=(),
+        withheld=(),
+    )
+    return None if rest.is_empty else rest
+
+
+def resume(project: ProjectContext, definitions: Sequence[LoadedDefinition]) -> PushResult | None:
+    """Finish what an interrupted push left, from its journal; None where nothing was left.
+
+    Everything that is left is compared with one fresh list first: what was sent and landed is not sent again, and what
+    changed on the server meanwhile is left alone. Raises as `push` and `left_to_do`.
+    """
+    with held(project.state):
+        plan = left_to_do(project)
+        if plan is None:
+            forget(project.state)
+            return None
+        check_target(project, plan)
+        snapshot = read_snapshot(project, plan)
+        return _carried_out(project, plan, snapshot, Checkout.of(project, definitions, snapshot))
+
+
+def read_snapshot(project: ProjectContext, plan: Plan) -> Snapshot:
+    """The server as it is now, for a plan that was made earlier. Raises ApiError."""
+    endpoints = {endpoint.name: endpoint for endpoint in project.client.list_endpoints()}
+    sends_variables = any(variables_of(change.after.get(Key.QUERY)) for change in plan.changes)
+    is_needed = bool(plan.variables) or sends_variables
+    return Snapshot(endpoints=endpoints, variables=project.client.list_variables() if is_needed else ())
+
+
+def _carried_out(project: ProjectContext, plan: Plan, snapshot: Snapshot, checkout: Checkout) -> PushResult:
+    """The journal takes the place of any that an earlier push left."""
+    save_record(project, checkout.record.unsaved)
+    head = head_of(project)
+    journal = begin(project.state, plan=to_json(plan), entries=entries_of(plan), head=head)
+    return _Push(project=project, plan=plan, snapshot=snapshot, checkout=checkout, journal=journal, head=head).all()
+
+
+def check_target(project: ProjectContext, plan: Plan) -> None:
+    """Raises UsageError for a plan that was made for another project."""
+    if (plan.host, plan.project_id) != (project.host, project.project_id):
+        message = (
+            f"this plan is for {plan.environment} ({plan.host}, project {plan.project_id}), "
+            f"and this command works on {project.environment.name} ({project.host}, project {project.project_id})"
+        )
+        raise UsageError(message, fix=f"add --env {plan.environment}, or make a new plan", code="plan.other_target")
+
+
+def entries_of(plan: Plan) -> tuple[str, ...]:
+    """What a journal calls the variables and the changes of a plan."""
+    return (*(VARIABLE + one.code_name for one in plan.variables), *(change.name for change in plan.changes))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Push:
+    """A push in flight. Its steps run in several threads; what they share guards itself."""
+
+    project: ProjectContext
+    plan: Plan
+    snapshot: Snapshot
+    checkout: Checkout
+    journal: Journal
+    head: str | None
+    stopped: Event = field(default_factory=Event)
+    keeper: Keeper = field(init=False)
+    variables: dict[str, InsightVariable] = field(init=False)
+    lacking: dict[str, VariableResult] = field(default_factory=dict)
+    landed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.keeper = Keeper(project=self.project, checkout=self.checkout, head=self.head)
+        self.variables = dict(self.snapshot.variables_by_code_name)
+
+    def all(self) -> PushResult:
+        self.project.progress.started("writing", len(entries_of(self.plan)))
+        try:
+            shared = concurrent_map(self._variable, self.plan.variables)
+            self._take_in(shared)
+            written = concurrent_map(self._change, self.plan.changes)
+        except UsageError as error:  # the journal, which nothing goes on without: the disk is full, say
+            if not self.project.client.has_written:
+                raise
+            message = f"{error.message}; the push stopped, and some of it is written"
+            raise PartlyApplied(message, fix="mend that, and push again", code=error.code) from error
+        except KeyboardInterrupt as error:
+            message = f"interrupted: {len(self.landed)} of {len(entries_of(self.plan))} written"
+            raise Interrupted(message, "endpoints-gitops resume does what is left, and nothing twice") from error
+        finally:
+            self.keeper.save()
+            self.project.progress.finished()
+        result = PushResult(plan=self.plan, variables=shared, written=written)
+        if result.is_settled:
+            self.journal.finish()
+        return result
+
+    def _take_in(self, shared: Iterable[VariableResult]) -> None:
+        """The new ids are there for the queries; who uses a variable that is not right is not sent."""
+        for one in shared:
+            if one.variable is not None:
+                self.variables[one.change.code_name] = one.variable
+            if one.error is not None:
+                self.lacking |= dict.fromkeys(one.change.declared_by, one)
+
+    def _variable(self, change: VariableChange) -> VariableResult:
+        if self.stopped.is_set():
+            return VariableResult(change=change, error=_not_begun())
+        entry = VARIABLE + change.code_name
+        self.journal.sending(entry)
+        written = write_variable(self.project.client, change, self.variables.get(change.code_name))
+        if written.landed:
+            self.landed.append(entry)
+        if written.error is None:
+            self.journal.done(entry)
+            self._heard(entry, "written")
+        else:
+            self._heard(entry, "not written", written.error)
+        return written
+
+    def _change(self, change: Change) -> ChangeResult:
+        result = self._applied(change)
+        if result.landed:
+            self.landed.append(change.name)
+        if result.state is ChangeOutcome.UNCERTAIN:
+            self.stopped.set()
+        self._heard(change.name, result.state, *result.errors)
+        return result
+
+    def _applied(self, change: Change) -> ChangeResult:
+        remote = self.snapshot.revision(change.name)
+        state = state_of(change, remote)
+        if remote is not None and state is ChangeState.APPLIED:
+            return self._noted(change, already(change, remote))
+        if state is ChangeState.STALE:
+            return self._noted(change, moved(change, remote))
+        if self.stopped.is_set():
+            return not_sent(change, _not_begun())
+        if change.name in self.lacking:
+            return not_sent(change, _without_variable(self.lacking[change.name]))
+        self.journal.sending(change.name)
+        return self._noted(change, apply_change(self.project.client, change, self.variables, remote))
+
+    def _noted(self, change: Change, result: ChangeResult) -> ChangeResult:
+        """In the journal when nothing is left of it to do, with what the record will hold of it."""
+        entry = self.keeper.keep(result, self.snapshot.revision(change.name))
+        if result.is_settled:
+            self.journal.done(change.name, entry)
+        return result
+
+    def _heard(self, name: str, state: str, *errors: EndpointsError) -> None:
+        """A key that is refused, or a server that is away, is so for the others too: nothing more is begun."""
+        if any(isinstance(error, _FOR_ALL) for error in errors):
+            self.stopped.set()
+        self.project.progress.advanced(name, state)
+
+
+_FOR_ALL: Final = (
+    CredentialsError,
+    Unauthenticated,
+    MissingScope,
+    OtherProject,
+    KeyKindRefused,
+    ProjectNotFound,
+    Throttled,
+    Unreachable,
+    Redirected,
+)
+
+
+def _not_begun() -> EndpointsError:
+    fix = "endpoints-gitops resume, when the cause is mended"
+    return CouldNotFindOut("not begun: what went wrong before concerns this too", fix=fix, code=NOT_BEGUN)
+
+
+def _without_variable(lacking: VariableResult) -> EndpointsError:
+    cause = lacking.error
+    message = f"not begun: the shared variable {lacking.change.code_name!r} is not there as it should be"
+    error = EndpointsError(message, fix=cause.fix if cause else None, code="push.not_begun")
+    error.exit_code = cause.exit_code if cause else error.exit_code
+    return error

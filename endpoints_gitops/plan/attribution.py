@@ -1,0 +1,511 @@
+"""Which side changed each differing key: the file is ahead, the server drifted, or both and that is a conflict.
+
+Each rule answers, or leaves the key to the next; what cannot be known is a conflict. Ahead is only what is known to
+replace something older: the server as our last pull or push left it, or as the history of the file once had it. What
+changed on the server while the file has nothing new is drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.plan.diff import (
+    Attribution,
+    DroppedKey,
+    EndpointDiff,
+    KeyDiff,
+    Presence,
+    key_diff,
+)
+from endpoints_gitops.plan.evidence import Evidence, NoHistory, OwnWrites, Recorded
+from endpoints_gitops.plan.lineage import Lineage, State, align, is_default
+from endpoints_gitops.plan.settings import SERVER_DEFAULTS, Key, contains, same
+
+UNREAD: Final = NoHistory(reason="the history of the definition cannot be read", fix="git fsck")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attributed:
+    """The attribution of one key, as `KeyDiff` has it."""
+
+    attribution: Attribution
+    reason: str
+    fix: str = ""
+    is_known: bool = True
+
+
+def attribute(diff: EndpointDiff, evidence: Evidence) -> EndpointDiff:
+    """The same endpoint with every difference attributed by what is known of it."""
+    diff = replace(diff, evidence=evidence)
+    match diff.presence:
+        case Presence.BOTH:
+            return _on_both_sides(diff)
+        case Presence.ONLY_LOCAL:
+            return _only_local(diff)
+        case Presence.ONLY_REMOTE:
+            return _only_remote(diff)
+
+
+def needs_versions(diff: EndpointDiff) -> bool:
+    """Whether the list of versions tells more: the query differs, and nothing else proves it to be ahead; or a table is
+    off, and only the calls of its own version say whether it was idle.
+
+    Where nothing can prove it any more, the list still says who made what is left alone, and when.
+    """
+    return any(
+        (difference.key is Key.QUERY and difference.attribution is not Attribution.AHEAD) or _may_be_idle(difference)
+        for difference in diff.differences
+    )
+
+
+def _may_be_idle(difference: KeyDiff) -> bool:
+    is_off = difference.key is Key.MATERIALIZATION and difference.local is True
+    return is_off and difference.attribution in (Attribution.DRIFTED, Attribution.CONFLICT)
+
+
+def _on_both_sides(diff: EndpointDiff) -> EndpointDiff:
+    differences = {difference.key: difference for difference in diff.differences if difference.follows is None}
+    found = {key: _of_key(diff, key) for key in differences}
+    followers = _followers(diff, found)
+    differences |= {key: _following(diff, key, leader) for key, (leader, _) in followers.items()}
+    found |= {key: attributed for key, (_, attributed) in followers.items()}
+    return replace(
+        diff,
+        differences=tuple(_with(differences[key], found[key]) for key in Key if key in found),
+        note=_recreated(diff.evidence, diff.endpoint),
+        dropped=tuple(_dropped(diff)),
+    )
+
+
+def _with(difference: KeyDiff, attributed: _Attributed) -> KeyDiff:
+    return replace(
+        difference,
+        attribution=attributed.attribution,
+        reason=attributed.reason,
+        fix=attributed.fix,
+        is_known=attributed.is_known,
+    )
+
+
+def _following(diff: EndpointDiff, key: Key, leader: Key) -> KeyDiff:
+    assert diff.local is not None, "a file says what follows"
+    remote = diff.remote_settings.get(key, SERVER_DEFAULTS.get(key))
+    return replace(key_diff(key, diff.local, remote, diff.environment), follows=leader)
+
+
+def _followers(diff: EndpointDiff, found: Mapping[Key, _Attributed]) -> dict[Key, tuple[Key, _Attributed]]:
+    """What the server gets with another key only, and that key: a table with activation, its buckets with the table."""
+    local = diff.local_settings
+    followers: dict[Key, tuple[Key, _Attributed]] = {}
+    table, active = found.get(Key.MATERIALIZATION), found.get(Key.ACTIVE)
+    if active and local[Key.ACTIVE] is True and local.get(Key.MATERIALIZATION) is True:
+        table = replace(active, reason=f"comes with {Key.ACTIVE}: {active.reason}", fix="")
+        followers[Key.MATERIALIZATION] = (Key.ACTIVE, table)
+    if table and local[Key.MATERIALIZATION] is True and local.get(Key.BUCKET_OVERRIDES):
+        buckets = replace(table, reason=f"comes with {Key.MATERIALIZATION}: {table.reason}")
+        followers[Key.BUCKET_OVERRIDES] = (Key.MATERIALIZATION, buckets)
+    return followers
+
+
+def _dropped(diff: EndpointDiff) -> Iterator[DroppedKey]:
+    remote = diff.remote_settings
+    for key in diff.unmanaged:
+        last = next(
+            (past for past in diff.evidence.commits if past.settings is not None and key in past.settings), None
+        )
+        if last is not None:
+            yield DroppedKey(key=key, remote=remote[key], commit=last.commit)
+
+
+def _recreated(evidence: Evidence, endpoint: Endpoint | None) -> str:
+    record = evidence.record
+    if record is None or endpoint is None or record.endpoint_id == endpoint.id:
+        return ""
+    return "the endpoint was deleted and recreated since this checkout last pulled or pushed it"
+
+
+def _only_local(diff: EndpointDiff) -> EndpointDiff:
+    record = diff.evidence.record
+    if record is not None:
+        note = f"the server had it when this checkout last pulled or pushed it (version {record.version}); it is gone"
+    elif diff.evidence.is_pinned:
+        note = "a lock pins a version of this endpoint, and the endpoint is gone"
+    else:
+        note = "the server has no such endpoint: it is created, at version 1"
+    return replace(diff, is_missing=record is not None or diff.evidence.is_pinned, note=note)
+
+
+def _only_remote(diff: EndpointDiff) -> EndpointDiff:
+    endpoint = diff.endpoint
+    attributed = _removal(diff, endpoint) if endpoint is not None and endpoint.is_active else None
+    removal = None
+    if attributed is not None:
+        removal = _with(KeyDiff(key=Key.ACTIVE, local=False, remote=True), attributed)
+    return replace(diff, removal=removal, note=_recreated(diff.evidence, endpoint))
+
+
+def _removal(diff: EndpointDiff, endpoint: Endpoint) -> _Attributed | None:
+    """Whether the endpoint still is what this folder defined; None where no commit ever did."""
+    last = next((past for past in diff.evidence.history or () if past.settings is not None), None)
+    if last is None or last.settings is None or diff.remote is None:
+        return None
+    remote = diff.remote.settings
+    known = (last.settings, diff.base) if diff.record is not None else (last.settings,)
+    changed = [
+        key
+        for key in Key
+        if key in remote and any(key in state and not same(key, state[key], remote[key]) for state in known)
+    ]
+    if _recreated(diff.evidence, endpoint):
+        return _conflict("no file defines it any more, and it was recreated since")
+    if changed:
+        return _conflict(f"no file defines it any more, but the server changed since one did: {', '.join(changed)}")
+    return _ahead(f"no file defines it any more; commit {last.commit[:7]} was the last")
+
+
+def _of_key(diff: EndpointDiff, key: Key) -> _Attributed:
+    """The attribution of a key that both sides state and in which they differ."""
+    attributed = _adopted(diff, key)
+    if attributed is not None:
+        return attributed
+    attributed = _by_trusted_record(diff, key) or _without_record(diff, key)
+    return _idled(diff) if key is Key.MATERIALIZATION and _has_idled(diff, attributed) else attributed
+
+
+def _described(diff: EndpointDiff) -> Endpoint:
+    """The answer that says most of the current version: its own calls, where the versions were asked for."""
+    described = diff.current_version or diff.endpoint
+    assert described is not None, "both sides are there"
+    return described
+
+
+def _has_idled(diff: EndpointDiff, attributed: _Attributed) -> bool:
+    """Whether the table that the file says was switched off by the server (docs/server.md#tables-that-idle).
+
+    What the file began to say later than that, or than the last write to the server, is a wish that was not sent.
+    """
+    now = diff.evidence.now
+    if now is None or diff.local_settings[Key.MATERIALIZATION] is not True or not _described(diff).has_idled(now):
+        return False
+    if attributed.attribution is not Attribution.AHEAD:
+        return True
+    if diff.lineage is None:
+        return False
+    began, idles_at = _began_at(diff, diff.lineage, Key.MATERIALIZATION), _described(diff).idles_at
+    was_sent = not began.is_later_than(diff.updated_at) and diff.updated_at is not None
+    return was_sent and (idles_at is None or not began.is_later_than(idles_at))
+
+
+def _by_trusted_record(diff: EndpointDiff, key: Key) -> _Attributed | None:
+    attributed, record = _by_record(diff, key), diff.record
+    if attributed is None or record is None:
+        return None
+    proves = attributed.attribution is not Attribution.AHEAD or not diff.evidence.is_tracked
+    return attributed if proves else _as_safe_as_a_clone(diff, key, attributed, record)
+
+
+def _without_record(diff: EndpointDiff, key: Key) -> _Attributed:
+    for rule in (_by_defaults, _by_versions, _by_commits):
+        attributed = rule(diff, key)
+        if attributed is not None:
+            return attributed
+    return _unattributable(diff, key)
+
+
+def _as_safe_as_a_clone(diff: EndpointDiff, key: Key, attributed: _Attributed, record: Recorded) -> _Attributed:
+    """What the record gave, if a fresh clone of HEAD would say "ahead" too; else what that one says.
+
+    The record belongs to the checkout and not to the branch, so alone it proves nothing about a definition that
+    commits hold. Two things count as they do in no clone: what this checkout's own push wrote at this same commit,
+    and an edit on top of a pull that no commit holds yet, as long as the file still contains what was pulled.
+    """
+    if _is_kept(diff, key, record):
+        return attributed
+    here = _written_at_head(diff, record)
+    if here is not None and key in here.pulled and not _contains_the_pull(diff, key, here):
+        reason = f"the file no longer contains the {key} that this checkout pulled, and no commit has it"
+        return _Attributed(attribution=Attribution.CONFLICT, reason=reason, fix=_commit_first(diff), is_known=False)
+    if here is not None and _is_base(diff, key, here):
+        return attributed
+    if diff.lineage is None:
+        return attributed if _is_in_a_visible_commit(diff, key) else _unattributable(diff, key)
+    if _is_proven(diff, diff.lineage, key, record):
+        return attributed
+    fresh = _without_record(replace(diff, evidence=replace(diff.evidence, record=None)), key)
+    if fresh.attribution is Attribution.AHEAD:
+        return attributed
+    is_pulled = record.own is not None and key in record.own.pulled and fresh.attribution is Attribution.CONFLICT
+    return replace(fresh, fix=_commit_first(diff)) if is_pulled else fresh
+
+
+def _commit_first(diff: EndpointDiff) -> str:
+    name = diff.name
+    return (
+        f"commit the pull first: endpoints-gitops pull --theirs {name}, git commit, and edit again; or "
+        f"endpoints-gitops adopt {name} keeps the file's"
+    )
+
+
+def _adopted(diff: EndpointDiff, key: Key) -> _Attributed | None:
+    """`supersedes` answers for all keys: reviewed was the whole file, against the endpoint at that version.
+
+    A query that changes makes another version. Settings do not, so for them the answer is spent as soon as the
+    server was written to after its commit: be it by the push of that answer, or by somebody whom nobody reviewed.
+    """
+    supersedes = diff.loaded.definition.supersedes if diff.loaded else None
+    if supersedes is None or supersedes != diff.version:
+        return None
+    answered = diff.lineage.answered(supersedes) if diff.lineage is not None else None
+    is_spent = answered is not None and not answered.may_be_later_than(diff.updated_at)
+    if key is not Key.QUERY and is_spent:
+        return None
+    return _ahead(f"the file supersedes version {supersedes}, which is current")
+
+
+def _unattributable(diff: EndpointDiff, key: Key) -> _Attributed:
+    why = diff.evidence.without_history or UNREAD
+    reason = f"cannot tell whether the file or the server changed {key}: {why.reason}"
+    return _Attributed(attribution=Attribution.CONFLICT, reason=reason, fix=why.fix, is_known=False)
+
+
+def _by_record(diff: EndpointDiff, key: Key) -> _Attributed | None:
+    """The record knows what the last pull or push left; None where it never saw the two agree on this key."""
+    record = diff.record
+    if record is None or key not in record.file:
+        return None
+    if key in record.server and same(key, diff.remote_settings[key], record.server[key]):
+        if _is_outdated(diff, key, record):
+            return _unknown(f"the file is older than what this checkout last pulled or pushed: {_what(diff, key)}")
+        return _ahead(f"the server has what the last pull or push left; changed by {_origin(diff, key)}")
+    if diff.lineage is not None and (explained := _moved_along(diff, diff.lineage, key, record)):
+        return explained
+    was_ahead = key in record.server and not same(key, record.file[key], record.server[key])  # by `pull --mine`
+    if same(key, diff.local_settings[key], record.file[key]) and not was_ahead:
+        return _drifted(f"{_edited(diff, key)}; the file has nothing new")
+    return _conflict(f"{_edited(diff, key)}, and the file changed too, by {_origin(diff, key)}")
+
+
+def _is_kept(diff: EndpointDiff, key: Key, record: Recorded) -> bool:
+    """Whether the user saw what the server has and kept what the file says (`pull --mine`)."""
+    server, file = record.server.get(key), record.file[key]
+    return key in record.server and not same(key, file, server) and same(key, diff.local_settings[key], file)
+
+
+def _written_at_head(diff: EndpointDiff, record: Recorded) -> OwnWrites | None:
+    own = record.own
+    return own if own is not None and own.commit == diff.evidence.head else None
+
+
+def _is_base(diff: EndpointDiff, key: Key, here: OwnWrites) -> bool:
+    """Whether the server has what this checkout pushed or pulled at this commit; a query in that very version."""
+    server, record = diff.remote_settings[key], diff.record
+    if key in here.pushed and same(key, here.pushed[key], server):
+        return key is not Key.QUERY or here.version == diff.version
+    pulled = key in here.pulled and same(key, here.pulled[key], server)
+    is_current = record is not None and record.version == diff.version
+    return pulled and (key is not Key.QUERY or is_current)
+
+
+def _contains_the_pull(diff: EndpointDiff, key: Key, here: OwnWrites) -> bool:
+    committed = next((past.settings for past in diff.evidence.commits if past.settings is not None), {})
+    return contains(committed.get(key), here.pulled[key], diff.local_settings[key])
+
+
+def _is_in_a_visible_commit(diff: EndpointDiff, key: Key) -> bool:
+    """In a shallow clone the record is believed where a commit that is there had what the server has."""
+    states = (past.settings for past in diff.evidence.commits if past.settings is not None)
+    return any(key in state and same(key, state[key], diff.remote_settings[key]) for state in states)
+
+
+def _is_proven(diff: EndpointDiff, lineage: Lineage, key: Key, record: Recorded) -> bool:
+    """Whether the record proves what a fresh clone would have to ask for, or cannot know: the server has what the file
+    said in a commit, and this checkout was the last to write it, or saw it before the file changed.
+    """
+    if key in record.kept:
+        return False
+    place, began = lineage.latest(key, diff.remote_settings[key]), lineage.beginning(key, diff.local_settings[key])
+    if key is not Key.QUERY:
+        return place is not None and _is_last_writer(diff, record)
+    is_seen = record.version_id is not None and record.version_id == _version_id(diff)
+    is_later = lineage.states[began].may_be_later_than(record.agreed_at(key))
+    is_ours = record.own is not None and record.own.version == diff.version
+    return place == began - 1 and place >= 0 and (is_ours or (is_seen and is_later))
+
+
+def _version_id(diff: EndpointDiff) -> str | None:
+    return diff.endpoint.current_version_id if diff.endpoint else None
+
+
+def _is_last_writer(diff: EndpointDiff, record: Recorded) -> bool:
+    written = record.own.updated_at if record.own else None
+    return written is not None and written == diff.updated_at
+
+
+def _is_outdated(diff: EndpointDiff, key: Key, record: Recorded) -> bool:
+    """Whether the file is one that a pull or push had left behind (`git checkout .`, another branch).
+
+    An old value says so, unless history shows that the file came back to it later, from what the server has. So does a
+    commit from before the record in a history that never saw what the server has.
+    """
+    file, lineage = diff.local_settings[key], diff.lineage
+    if same(key, file, record.file[key]):
+        return False
+    is_old_value = any(same(key, file, old) for old in record.superseded.get(key, ()))
+    if lineage is None:
+        return is_old_value
+    is_behind = lineage.latest(key, diff.remote_settings[key]) is not None
+    agreed_at = record.agreed_at(key)
+    is_newer = agreed_at is None or _began_at(diff, lineage, key).may_be_later_than(agreed_at)
+    return not (is_behind and is_newer) if is_old_value else not (is_behind or is_newer)
+
+
+def _moved_along(diff: EndpointDiff, lineage: Lineage, key: Key, record: Recorded) -> _Attributed | None:
+    """The server moved along the history of the file: a colleague pushed commits that are here by now."""
+    if key is Key.QUERY:
+        return _along_versions(diff, lineage)
+    server = diff.remote_settings[key]
+    if key not in record.server:
+        return None
+    start = lineage.latest_before(record.agreed_at(key), key, record.server[key])
+    if start is None:
+        return _if_older(diff, lineage, lineage.latest(key, server))
+    place = lineage.latest(key, server, after=start)
+    return None if place is None else _ahead(f"the server has what {lineage.states[place].label} had pushed")
+
+
+def _by_defaults(diff: EndpointDiff, key: Key) -> _Attributed | None:
+    """A key that the file only now begins to manage: written over the default, never over somebody's value."""
+    began = _began(diff, key)
+    if began is None:
+        return None
+    if is_default(key, diff.remote_settings[key]):
+        return _ahead(f"{began}, and the server has the default")
+    return _conflict(f"{began}, and the server has something else than the default")
+
+
+def _began(diff: EndpointDiff, key: Key) -> str | None:
+    """Since when the file manages the key, if it has had one value for it and none before."""
+    record, lineage = diff.record, diff.lineage
+    if lineage is None:
+        is_new = record is not None and key in record.server and key not in record.file
+        return f"the file begins to manage {key}" if is_new else None
+    place = lineage.beginning(key, diff.local_settings[key])
+    state = lineage.states[place]
+    if lineage.is_new:
+        return "the file is new"
+    if place > 0:
+        managed = key in lineage.states[place - 1].settings
+        return None if managed else f"the file begins to manage {key} with {state.label}"
+    if key is not Key.QUERY and state.is_later_than(diff.updated_at):
+        return f"the server was last written to before {state.label} began the file"
+    return None
+
+
+def _by_versions(diff: EndpointDiff, key: Key) -> _Attributed | None:
+    if key is not Key.QUERY or diff.lineage is None:
+        return None
+    explained = _along_versions(diff, diff.lineage)
+    if explained is not None:
+        return explained
+    if diff.evidence.versions is None:
+        return _unknown(f"{_edited(diff, key)}; its versions are not known")
+    last = align(diff.lineage, diff.evidence.versions).last
+    if last is None:
+        return _unknown(f"{_edited(diff, key)}, and no commit of the file had any of its queries")
+    if diff.lineage.says(last, key, diff.local_settings[key]):
+        return _drifted(f"{_edited(diff, key)}; the file has nothing new")
+    return _conflict(f"{_edited(diff, key)}, and the file changed too, by {_origin(diff, key)}")
+
+
+def _along_versions(diff: EndpointDiff, lineage: Lineage) -> _Attributed | None:
+    """Ahead where the current version came from a state of the file that the file has left behind."""
+    if diff.evidence.versions is None:
+        return None
+    aligned = align(lineage, diff.evidence.versions)
+    if aligned.current is None:
+        return None
+    state, began = lineage.states[aligned.current], _began_at(diff, lineage, Key.QUERY)
+    made = diff.current_version.version_created_at if diff.current_version else None
+    if aligned.is_doubtful or (aligned.is_repeated and not began.may_be_later_than(made)):
+        return _unknown(
+            f"version {diff.version} brings back a query that {state.label} had, perhaps over a newer "
+            f"one: it cannot be told whether {began.label} knew of that"
+        )
+    return _ahead(f"the server still has what {state.label} had; changed by {began.label}")
+
+
+def _by_commits(diff: EndpointDiff, key: Key) -> _Attributed | None:
+    """Settings leave no versions: only times tell."""
+    lineage = diff.lineage
+    if lineage is None:
+        return None
+    server = diff.remote_settings[key]
+    place = lineage.latest(key, server)
+    older = _if_older(diff, lineage, lineage.latest_without(key, server) if place is None else place)
+    if older is not None:
+        return older
+    if lineage.beginning(key, diff.local_settings[key]) == 0:
+        return _drifted(f"{_edited(diff, key)}; the file never changed it")
+    return _conflict(f"{_edited(diff, key)}, and the file changed it too, by {_origin(diff, key)}")
+
+
+def _if_older(diff: EndpointDiff, lineage: Lineage, place: int | None) -> _Attributed | None:
+    """Ahead where the server has what a state of the file said and was not written to after the next one."""
+    if place is None:
+        return None
+    left = lineage.states[place + 1]
+    if not left.may_be_later_than(diff.updated_at):
+        return None
+    return _ahead(f"the server still has what {left.label} changed")
+
+
+def _began_at(diff: EndpointDiff, lineage: Lineage, key: Key) -> State:
+    return lineage.states[lineage.beginning(key, diff.local_settings[key])]
+
+
+def _origin(diff: EndpointDiff, key: Key) -> str:
+    return "an edit of the file" if diff.lineage is None else _began_at(diff, diff.lineage, key).label
+
+
+def _edited(diff: EndpointDiff, key: Key) -> str:
+    """Who changed what on the server, as far as it is known."""
+    if key is not Key.QUERY:
+        when = f" (last written to {diff.updated_at:%Y-%m-%d})" if diff.updated_at else ""
+        return f"{key} is another on the server{when}"
+    version = diff.current_version
+    by = f" by {version.version_created_by.label}" if version and version.version_created_by else ""
+    when = f", {version.version_created_at:%Y-%m-%d}" if version and version.version_created_at else ""
+    return f"edited on the server as version {diff.version}{by}{when}"
+
+
+def _what(diff: EndpointDiff, key: Key) -> str:
+    if key is Key.QUERY:
+        return f"the server has version {diff.version}"
+    return f"the server has another {key}"
+
+
+def _ahead(reason: str) -> _Attributed:
+    return _Attributed(attribution=Attribution.AHEAD, reason=reason)
+
+
+def _idled(diff: EndpointDiff) -> _Attributed:
+    from endpoints_gitops.contract.idling import since, way_back
+
+    endpoint = _described(diff)
+    reason = f"S115 the server switched the table off by itself: {since(endpoint)}"
+    return _Attributed(attribution=Attribution.IDLED, reason=reason, fix=way_back(endpoint))
+
+
+def _drifted(reason: str) -> _Attributed:
+    return _Attributed(attribution=Attribution.DRIFTED, reason=reason)
+
+
+def _conflict(reason: str) -> _Attributed:
+    return _Attributed(attribution=Attribution.CONFLICT, reason=reason)
+
+
+def _unknown(reason: str) -> _Attributed:
+    return _Attributed(attribution=Attribution.CONFLICT, reason=reason, is_known=False)
