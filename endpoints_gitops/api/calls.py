@@ -100,6 +100,11 @@ class Calls:
         request = Request(method="GET", path=path, expects="a page of shared variables")
         return whole_list(self.line, request, InsightVariable.model_validate, attrgetter("id"))
 
+    def get_variable(self, id: str) -> Flow[InsightVariable]:  # noqa: A002 - the server's word
+        """One shared variable. Raises NotFound."""
+        request = Request(method="GET", path=self._path("insight_variables", id), expects=_VARIABLE)
+        return self._ask(request, InsightVariable.model_validate)
+
     def create_variable(self, body: JsonObject) -> Flow[InsightVariable]:
         """Create a shared variable; the server makes its code name from `name`. Raises LostAnswer."""
         path = self._path("insight_variables")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from endpoints_gitops.errors import UsageError
@@ -159,6 +159,20 @@ class _Scope:
         defined = frozenset(loaded.name for loaded in definitions)
         outside = (defined | endpoints.keys()) - ours
         return cls(names=meant(selectors) & ours, outside=len(outside), outside_definitions=outside & defined)
+
+
+def refuse_not_on_disk(names: Iterable[str], comparison: Comparison) -> None:
+    """Raises UsageError for the first of the names whose definition git tracks while its file is not on disk."""
+    for name in names:
+        if name in comparison.not_on_disk:
+            raise not_on_disk_error(name)
+
+
+def not_on_disk_error(name: str) -> UsageError:
+    """The error for a command that needs the file of a definition, where git tracks it and it is not on disk."""
+    message = f"git tracks the definition of {name}, and its file is not on disk"
+    fix = "git restore the file, or commit that it is deleted"
+    return UsageError(message, fix=fix, code="usage.not_on_disk")
 
 
 def _outside(selector: str, patterns: Sequence[str]) -> UsageError:

@@ -14,7 +14,7 @@ from endpoints_gitops.errors import Conflict, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.name import is_endpoint_name
-from endpoints_gitops.operations.compare import Comparison, compare, plan_of
+from endpoints_gitops.operations.compare import Comparison, compare, not_on_disk_error, plan_of, refuse_not_on_disk
 from endpoints_gitops.operations.file_edits import FileEdit, edit_of, write_edits
 from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.push.results import PushResult
@@ -22,6 +22,7 @@ from endpoints_gitops.plan.changes import Plan
 from endpoints_gitops.plan.diff import EndpointDiff, ServerRevision, compare_revisions
 from endpoints_gitops.plan.planning import PlanOptions
 from endpoints_gitops.plan.settings import Key
+from endpoints_gitops.workspace.commits import not_on_disk
 from endpoints_gitops.workspace.selection import managed
 
 
@@ -51,10 +52,11 @@ def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], ol
 
     Raises UsageError for names that cannot be, Conflict where the server has something else under the new name.
     """
-    loaded = _definition(definitions, old, new)
+    loaded = _definition(project, definitions, old, new)
     renamed = replace(loaded, definition=loaded.definition.model_copy(update={"name": new, "renamed_from": old}))
     others = [one for one in definitions if one is not loaded]
     comparison = compare(project, [*others, renamed], (new,))
+    refuse_not_on_disk((new,), comparison)
     if not comparison.diffs:
         message = f"{new} is outside of what this configuration manages"
         raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")
@@ -123,7 +125,9 @@ def _unmanaged(diff: EndpointDiff, old: ServerRevision | None) -> tuple[Key, ...
     return compare_revisions(diff.name, diff.local, old).unmanaged
 
 
-def _definition(definitions: Iterable[LoadedDefinition], old: str, new: str) -> LoadedDefinition:
+def _definition(
+    project: ProjectContext, definitions: Iterable[LoadedDefinition], old: str, new: str
+) -> LoadedDefinition:
     """The file to rename; one that says the new name already is that of a rename that was interrupted."""
     if not is_endpoint_name(new) or new == old:
         fix = "a name is a letter, then up to 127 of letters, digits, _ and -"
@@ -135,6 +139,8 @@ def _definition(definitions: Iterable[LoadedDefinition], old: str, new: str) -> 
         raise UsageError(message, where=taken.where(), fix="choose another name", code="rename.taken")
     renamed = found or taken
     if renamed is None:
+        if old in not_on_disk(project.folder).names:
+            raise not_on_disk_error(old)
         from endpoints_gitops.model.suggestions import did_you_mean
 
         message = f"no definition is called {old!r}{did_you_mean(old, sorted(by_name))}"

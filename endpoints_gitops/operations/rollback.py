@@ -10,7 +10,7 @@ from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import JsonObject, canonical
-from endpoints_gitops.operations.compare import Comparison, compare
+from endpoints_gitops.operations.compare import Comparison, compare, refuse_not_on_disk
 from endpoints_gitops.operations.file_edits import keep_uncommitted, write_edits
 from endpoints_gitops.operations.naming import missing
 from endpoints_gitops.operations.project import ProjectContext
@@ -66,10 +66,7 @@ def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], na
     remote, diff = comparison.snapshot.revision(name), comparison.diff(name)
     if remote is None:
         raise missing(name, comparison.snapshot.endpoints)
-    if name in comparison.not_on_disk:
-        message = f"git tracks the definition of {name}, and its file is not on disk"
-        fix = "git restore the file, or commit that it is deleted"
-        raise UsageError(message, fix=fix, code="rollback.not-on-disk")
+    refuse_not_on_disk((name,), comparison)
     if diff is None:
         message = f"{name} is outside of what this configuration manages"
         raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")

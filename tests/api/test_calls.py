@@ -18,6 +18,7 @@ SQL = {"kind": "HogQLQuery", "query": "SELECT {variables.plan} AS plan"}
 def test_the_life_of_an_endpoint(server, ask):
     variable = ask("create_variable", {"name": "plan", "type": "String", "default_value": "free"})
     assert ask("update_variable", variable.id, {"default_value": "pro"}).default_value == "pro"
+    assert ask("get_variable", variable.id).default_value == "pro"
     assert [each.code_name for each in ask("list_variables")] == ["plan"]
     made = ask("create_endpoint", {"name": "e", "query": SQL, "tags": ["Web"]})
     assert (made.name, made.current_version, made.tags) == ("e", 1, ("web",))

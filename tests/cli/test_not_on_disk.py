@@ -55,6 +55,15 @@ def test_no_command_takes_it_for_deleted(cli, checkout, client, pushed, leave_ou
     assert not (checkout.folder / "c.yaml").exists()
 
 
+@pytest.mark.parametrize("words", [("adopt", "c"), ("adopt", "a", "c"), ("rename", "c", "d"), ("rollback", "c@1")])
+def test_a_command_that_needs_the_file_says_that_it_is_not_on_disk(cli, checkout, pushed, words):  # noqa: ARG001
+    empty(checkout)
+    ran = cli(*words, "--yes")
+    assert ran.code == 2
+    assert "git tracks the definition of c, and its file is not on disk" in ran.err
+    assert "git restore" in ran.err
+
+
 def test_what_is_deleted_and_not_committed_is_not_pruned(cli, checkout, client, pushed):  # noqa: ARG001 - a start
     checkout.write({"a.yaml": None, "other.yaml": yaml("other", query="SELECT 2 AS two")})
     assert cli("push", "--prune", "--yes").code == 0

@@ -148,6 +148,25 @@ def test_what_somebody_does_while_we_are_asked_is_seen(cli, client, server):
     assert (client.get_endpoint("one").description, client.get_endpoint("two").description) == ("Theirs", "New")
 
 
+VARIABLE = {"type": "String", "label": "Kind"}
+USES = "SELECT {variables.kind} AS k"
+
+
+@pytest.mark.parametrize(("method", "body"), [("PATCH", {"name": "Theirs"}), ("DELETE", {})])
+def test_a_shared_variable_that_changes_between_list_and_write_is_left(cli, checkout, client, server, method, body):
+    """It leaves no versions, so it is read once more right before it is changed."""
+    variable = client.create_variable({"name": "kind", "type": "String"})
+    checkout.commit({"one.yaml": yaml("one", query=USES, variables=[{"name": "kind", **VARIABLE}])})
+    theirs = Edit(method=method, path=f"insight_variables/{variable.id}/", body=body)
+    path = f"*/insight_variables/{variable.id}"
+    server.faults.add(Fault(effect=Effect.EDIT, method="GET", path=path, nth=1, edit=theirs))
+    ran = cli("push", "--yes", "--shared-variables")
+    assert ran.code == 6
+    assert "the shared variable 'kind'" in ran.err
+    assert [one.name for one in client.list_variables()] == (["Theirs"] if body else [])
+    assert client.list_endpoints() == (), "its user is not sent"
+
+
 def test_a_name_that_somebody_takes_meanwhile_stays_theirs(cli, checkout, client, server):
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     taken = Edit(method="POST", path="endpoints/", body={"name": "one", **query(THEIRS)})

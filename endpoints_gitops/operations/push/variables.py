@@ -6,29 +6,22 @@ under its code name and renamed afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from endpoints_gitops.api.client import Client
-from endpoints_gitops.api.errors import BadAnswer, LostAnswer, Refused, ServerFault
+from endpoints_gitops.api.errors import BadAnswer, LostAnswer, NotFound, Refused, ServerFault
 from endpoints_gitops.errors import Conflict, EndpointsError, PartlyApplied
 from endpoints_gitops.model.definition import VariableType
 from endpoints_gitops.model.endpoint import InsightVariable
 from endpoints_gitops.model.json import Json, canonical
+from endpoints_gitops.plan.preconditions import ChangeState
 from endpoints_gitops.plan.variables import VariableAction, VariableChange, create_body, update_body
 
-TURNS: Final = 5
-"""Creating and renaming take two; the others are for lost answers."""
+TURNS: Final = 6
+"""Reading and changing take two, as creating and renaming do; the others are for lost answers."""
 _TAKEN: Final = "already exists"
-
-
-class _Stand(StrEnum):
-    ABSENT = "absent"
-    TO_UPDATE = "to update"
-    DONE = "done"
-    FOREIGN = "foreign"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,64 +39,72 @@ class VariableResult:
     error: EndpointsError | None = None
 
 
-def by_code_name(variables: Iterable[InsightVariable]) -> dict[str, InsightVariable]:
-    """The variables as queries refer to them."""
-    return {variable.code_name: variable for variable in variables}
+def write_variable(client: Client, change: VariableChange, listed: InsightVariable | None) -> VariableResult:
+    """Create or change one shared variable; `listed` is what the project had under its code name.
 
-
-def write_variable(client: Client, change: VariableChange, there: InsightVariable | None) -> VariableResult:
-    """Create or change one shared variable; `there` is what the project has under its code name.
-
-    A lost answer is followed by a look at what is there; only what that lacks is sent again.
+    One that exists is read once more right before it is changed, as a shared variable has no versions that would show
+    an edit. After a lost answer the project is read again; only what it lacks is sent again.
     """
-    landed = False
+    present, landed, is_fresh = listed, False, False
     lost: EndpointsError | None = None
     for _ in range(TURNS):
-        stand = _stand(change, there)
-        if stand is _Stand.DONE:
-            return VariableResult(change=change, variable=there, landed=landed or lost is not None)
-        if stand is _Stand.FOREIGN:
-            return VariableResult(change=change, variable=there, landed=landed, error=_conflict(change))
+        state = _state_of(change, present)
+        if state is ChangeState.APPLIED:
+            return VariableResult(change=change, variable=present, landed=landed or lost is not None)
+        if state is ChangeState.STALE:
+            return VariableResult(change=change, variable=present, landed=landed, error=_conflict(change))
         try:
-            there, landed = _sent(client, change, there), True
+            if change.action is VariableAction.UPDATE and present is not None and not is_fresh:
+                present, is_fresh = _read(client, present), True
+                continue
+            present, landed = _sent(client, change, present), True
         except EndpointsError as error:
-            if not _look_again(error):
+            if not _may_have_landed(error):
                 return VariableResult(change=change, landed=landed, error=error)
             lost = error
             try:
-                there = by_code_name(client.list_variables()).get(change.code_name)
+                variables = client.list_variables()
             except EndpointsError:
-                break  # what is there cannot be known now
+                break  # what the project has cannot be known now
+            present = next((variable for variable in variables if variable.code_name == change.code_name), None)
     return VariableResult(change=change, landed=landed, is_uncertain=True, error=lost or _unlike(change))
 
 
-def _sent(client: Client, change: VariableChange, there: InsightVariable | None) -> InsightVariable:
-    if there is None:
+def _read(client: Client, variable: InsightVariable) -> InsightVariable | None:
+    try:
+        return client.get_variable(variable.id)
+    except NotFound:
+        return None
+
+
+def _sent(client: Client, change: VariableChange, present: InsightVariable | None) -> InsightVariable:
+    if present is None:
         return client.create_variable(create_body(change))
-    return client.update_variable(there.id, update_body(change) or {})
+    return client.update_variable(present.id, update_body(change) or {})
 
 
-def _look_again(error: EndpointsError) -> bool:
-    """Whether it may be there all the same: ours whose answer is lost, or somebody else's of the same name."""
+def _may_have_landed(error: EndpointsError) -> bool:
+    """Whether the project may have it all the same: ours whose answer is lost, or another one of the same name."""
     if isinstance(error, Refused):
         return _TAKEN in (error.detail or "")
     return isinstance(error, LostAnswer | BadAnswer | ServerFault)
 
 
-def _stand(change: VariableChange, there: InsightVariable | None) -> _Stand:
+def _state_of(change: VariableChange, present: InsightVariable | None) -> ChangeState:
+    """What is left of the change; `present` is the variable as the project has it now."""
     creates = change.action is VariableAction.CREATE
-    if there is None:
-        return _Stand.ABSENT if creates else _Stand.FOREIGN
-    wanted, now = _wanted(change), _now(there)
+    if present is None:
+        return ChangeState.PENDING if creates else ChangeState.STALE
+    wanted, now = _wanted(change), _now(present)
     missing = {key for key, value in wanted.items() if canonical(value) != canonical(now[key])}
     if not missing:
-        return _Stand.DONE
+        return ChangeState.APPLIED
     if creates:
-        is_ours = missing == {"label"} and there.name == change.code_name
-        return _Stand.TO_UPDATE if is_ours else _Stand.FOREIGN
+        is_ours = missing == {"label"} and present.name == change.code_name
+        return ChangeState.PENDING if is_ours else ChangeState.STALE
     before = change.before or {}
     untouched = all(canonical(before[key]) == canonical(now[key]) for key in missing & before.keys())
-    return _Stand.TO_UPDATE if untouched else _Stand.FOREIGN
+    return ChangeState.PENDING if untouched else ChangeState.STALE
 
 
 def _wanted(change: VariableChange) -> dict[str, Json]:
@@ -111,18 +112,18 @@ def _wanted(change: VariableChange) -> dict[str, Json]:
 
     Only a List has choices and takes several of them (docs/server.md#insight-variables).
     """
-    said: dict[str, Json] = {"type": change.type.value, "label": change.label}
+    wanted: dict[str, Json] = {"type": change.type.value, "label": change.label}
     if change.type is VariableType.LIST:
-        said |= {"values": None if change.values is None else _texts(change.values), "multi": change.multi}
-    return {key: value for key, value in said.items() if value is not None}
+        wanted |= {"values": None if change.values is None else _texts(change.values), "multi": change.multi}
+    return {key: value for key, value in wanted.items() if value is not None}
 
 
-def _now(there: InsightVariable) -> Mapping[str, Json]:
+def _now(present: InsightVariable) -> Mapping[str, Json]:
     return {
-        "type": there.type.value,
-        "label": there.name,
-        "values": _texts(there.values),
-        "multi": there.is_multi,
+        "type": present.type.value,
+        "label": present.name,
+        "values": _texts(present.values),
+        "multi": present.is_multi,
     }
 
 
