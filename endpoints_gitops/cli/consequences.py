@@ -19,7 +19,7 @@ from endpoints_gitops.plan.changes import Plan
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint
     from endpoints_gitops.operations.callers import Callers
-    from endpoints_gitops.operations.evidence import Checkout
+    from endpoints_gitops.operations.checkout import Checkout
     from endpoints_gitops.plan.diff import Snapshot
 
 

@@ -15,7 +15,7 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.pin import Lock, Use
-from endpoints_gitops.operations.agreement import disagreements, left_over
+from endpoints_gitops.operations.lock.mismatches import lock_mismatches, unused_pins
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.manifest import (
     environments_in_use,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.pin import PinnedExample
-    from endpoints_gitops.operations.pinning import Side
+    from endpoints_gitops.operations.lock.pins import EnvironmentUses
     from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
 
 
@@ -106,24 +106,24 @@ class Consumer:
             raise UsageError(message, fix="endpoints-gitops lock", code="lock.missing")
         return self.lock
 
-    def disagreements(self) -> tuple[Finding, ...]:
+    def mismatches(self) -> tuple[Finding, ...]:
         """Where manifest and lock disagree (P108)."""
-        return tuple(finding for _, finding in self.placed_disagreements())
+        return tuple(finding for _, finding in self.placed_mismatches())
 
-    def placed_disagreements(self) -> tuple[Placed, ...]:
+    def placed_mismatches(self) -> tuple[Placed, ...]:
         """The same, each with its environment."""
         lock = self.lock or Lock()
-        found = {settings.name: self._disagreements(settings, lock) for settings in self.environments}
+        found = {settings.name: self._mismatches(settings, lock) for settings in self.environments}
         others = {pin.environment for pin in lock.pins} - found.keys() if self.is_whole else set()
-        found |= {name: left_over(name, lock) for name in sorted(others)}
+        found |= {name: unused_pins(name, lock) for name in sorted(others)}
         return tuple((name, finding) for name, findings in found.items() for finding in findings)
 
-    def sides(self) -> tuple[Side, ...]:
+    def sides(self) -> tuple[EnvironmentUses, ...]:
         """The environments that are meant and in which something is used."""
-        from endpoints_gitops.operations.pinning import Side
+        from endpoints_gitops.operations.lock.pins import EnvironmentUses
 
         return tuple(
-            Side(
+            EnvironmentUses(
                 environment=settings.name,
                 uses=self.uses[settings.name],
                 client=partial(self._client, settings),
@@ -140,10 +140,10 @@ class Consumer:
         if names:
             self.console.say(Line(f"not pinned yet: {', '.join(sorted(names))}: endpoints-gitops lock", Style.WARN))
 
-    def _disagreements(self, settings: EnvironmentSettings, lock: Lock) -> tuple[Finding, ...]:
+    def _mismatches(self, settings: EnvironmentSettings, lock: Lock) -> tuple[Finding, ...]:
         place_of = partial(place_of_use, self.configuration, settings.name)
         is_alone = not self._folder(settings).is_dir()
-        return disagreements(settings.name, self.uses[settings.name], lock, place_of, compares_examples=is_alone)
+        return lock_mismatches(settings.name, self.uses[settings.name], lock, place_of, compares_examples=is_alone)
 
     def _client(self, settings: EnvironmentSettings) -> Client:
         refuse_ambiguous(self.configuration, self.environments)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
-from endpoints_gitops.operations.evidence import Checkout, attribute_all
+from endpoints_gitops.operations.checkout import Checkout, attribute_all
 from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.prune import Orphans, orphans, prunable
 from endpoints_gitops.plan.changes import Plan

@@ -16,7 +16,7 @@ from endpoints_gitops.operations.naming import missing
 from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.pull.rewrite import Rewrite, edits_of
 from endpoints_gitops.operations.push.results import PushResult
-from endpoints_gitops.operations.recording import agreed, head_of, save_record
+from endpoints_gitops.operations.record import agreed, head_of, save_record
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, Plan, Precondition
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Revision, ServerRevision, Snapshot
 from endpoints_gitops.plan.settings import Key, line_of, normalized_query, same, variables_of

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from endpoints_gitops.local.serve import RunningServer, running_server
-from endpoints_gitops.operations import recording
+from endpoints_gitops.operations import record
 
 FILE = "# ours\nname: signups   # counted\ndescription: {}\nquery: SELECT {} AS n\n"
 
@@ -21,7 +21,7 @@ def server(engine, checkout, monkeypatch) -> Iterator[RunningServer]:
     def clock():
         return checkout.date(checkout.hours) + timedelta(minutes=30)
 
-    monkeypatch.setattr(recording, "now", clock)
+    monkeypatch.setattr(record, "now", clock)
     with running_server(engine=engine, clock=clock) as running:
         yield running
 

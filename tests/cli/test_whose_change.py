@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from endpoints_gitops.local.serve import RunningServer, running_server
-from endpoints_gitops.operations import recording
+from endpoints_gitops.operations import record
 
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 HERE, FRESH, SHALLOW, NO_GIT = "same checkout", "fresh clone", "shallow clone", "no git"
@@ -42,7 +42,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     ticking = Clock()
-    monkeypatch.setattr(recording, "now", ticking)
+    monkeypatch.setattr(record, "now", ticking)
     return ticking
 
 

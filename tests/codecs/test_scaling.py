@@ -14,7 +14,7 @@ from endpoints_gitops.codecs.definition import check_query, read_definition
 from endpoints_gitops.codecs.lock import read_lock
 from endpoints_gitops.errors import InvalidInput, Problem, first_problems
 from endpoints_gitops.model.pin import Lock, Pin, Use
-from endpoints_gitops.operations.agreement import disagreements
+from endpoints_gitops.operations.lock.mismatches import lock_mismatches
 from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings, read_table, table_in
 from endpoints_gitops.workspace.definitions import doubled
 from endpoints_gitops.workspace.manifest import place_of_use
@@ -175,7 +175,7 @@ def test_many_uses_are_compared_with_a_lock_one_by_one(tmp_path: Path) -> None:
         lock = Lock(pins=tuple(pin(name) for name in names[::2]))
         uses = [Use(name=name) for name in names]
         Counted.comparisons = 0
-        calls = work(lambda: disagreements("e", uses, lock, lambda name: place_of_use(read, "e", name)))
+        calls = work(lambda: lock_mismatches("e", uses, lock, lambda name: place_of_use(read, "e", name)))
         return calls + Counted.comparisons
 
     compare(10)

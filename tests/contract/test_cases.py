@@ -35,8 +35,8 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable, Use
-from endpoints_gitops.operations import agreement
-from endpoints_gitops.plan.variables import disagreements
+from endpoints_gitops.operations.lock import mismatches
+from endpoints_gitops.plan.variables import lock_mismatches
 
 FOLDER = Path(__file__).parent / "cases"
 OWN_KEYS = frozenset(("of", "edit", "sql", "live", "env"))
@@ -216,7 +216,7 @@ def test_definitions_of_one_variable(case: Case) -> None:
         variables = [{"name": "x", "type": kind}]
         content = json.dumps({"name": name, "query": "SELECT {variables.x} AS a", "variables": variables})
         loaded.append(read_definition(f"{name}.yaml", content.encode(), lambda _: b""))
-    found = [of_problem(problem) for problem in disagreements(loaded)]
+    found = [of_problem(problem) for problem in lock_mismatches(loaded)]
     _agree(case, tuple(one for one in found if one is not None))
 
 
@@ -296,7 +296,7 @@ def test_a_manifest_and_a_lock(case: Case) -> None:
     pin = pin_of("SELECT 1 AS a", case)
     pins = [replace(pin, name=name, version=number) for name, number in case.given["locked"].items()]
     uses = [Use(name=name, version=number) for name, number in case.given["uses"].items()]
-    _agree(case, agreement.disagreements("prod", uses, Lock(pins=tuple(pins)), lambda _: None))
+    _agree(case, mismatches.lock_mismatches("prod", uses, Lock(pins=tuple(pins)), lambda _: None))
 
 
 @of_kind("locks")

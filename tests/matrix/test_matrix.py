@@ -31,10 +31,10 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.model.secret import Secret
-from endpoints_gitops.operations.outdated import outdated
-from endpoints_gitops.operations.pinning import Side, pin_of
-from endpoints_gitops.operations.upgrade import Allowed, Result, plan_moves
-from endpoints_gitops.operations.verify import verify
+from endpoints_gitops.operations.lock.outdated import outdated
+from endpoints_gitops.operations.lock.pins import EnvironmentUses, pin_of
+from endpoints_gitops.operations.lock.upgrade import MoveResult, UpgradeOptions, plan_moves
+from endpoints_gitops.operations.lock.verify import verify
 from endpoints_gitops.plan.changes import Action, Change, KeyChange, body
 from endpoints_gitops.plan.settings import Key, completed, definition_settings
 
@@ -104,8 +104,8 @@ class Server:
     def pin(self) -> Pin:
         return pin_of("test", self.client.get_version(NAME, 1), self.contract(1))
 
-    def side(self) -> Side:
-        return Side(
+    def side(self) -> EnvironmentUses:
+        return EnvironmentUses(
             environment="test",
             uses=(Use(name=NAME),),
             client=lambda: self.client,
@@ -147,7 +147,7 @@ def test_a_new_version(server, row):
     server.push(after, Action.UPDATE)
     (standing,), (move,), (verified,) = (
         outdated(server.side(), lock),
-        plan_moves(server.side(), lock, {}, Allowed()),
+        plan_moves(server.side(), lock, {}, UpgradeOptions()),
         verify(server.side(), lock),
     )
     newest = server.client.get_endpoint(NAME).current_version
@@ -155,11 +155,11 @@ def test_a_new_version(server, row):
         said |= {"outdated": standing.moves, "upgrade": move.findings}
         is_broken = any(line.endswith("error") for line in row["moves"])
         assert (standing.finding.code, move.result) == (
-            ("P107", Result.REFUSED) if is_broken else ("P106", Result.MOVES)
+            ("P107", MoveResult.REFUSED) if is_broken else ("P106", MoveResult.MOVES)
         )
     else:
         assert row["moves"] == [], "a change that says something makes a version"
-        assert (standing.finding, move.result) == (None, Result.CURRENT)
+        assert (standing.finding, move.result) == (None, MoveResult.CURRENT)
     expected = {who: sorted(row.get("files", row["moves"]) if "breaking" in who else row["moves"]) for who in said}
     expected["breaking against a commit"] = sorted(row.get("commit", expected["breaking against a commit"]))
     assert {who: told(found) for who, found in said.items()} == expected
@@ -206,7 +206,7 @@ def test_a_change_in_place(server, row):
     change(server, row)
     (standing,), (move,), (verified,) = (
         outdated(server.side(), lock),
-        plan_moves(server.side(), lock, {}, Allowed()),
+        plan_moves(server.side(), lock, {}, UpgradeOptions()),
         verify(server.side(), lock),
     )
     found = [*([standing.finding] if standing.finding else []), *standing.in_place]
@@ -218,8 +218,8 @@ def test_a_change_in_place(server, row):
         lines = told(findings)
         assert errors - {"P103 error"} <= {*lines}, (who, lines)
         assert bool(lines) is bool(expected), (who, lines)
-    assert move.result is not Result.MOVES, "by itself nothing moves"
-    assert (move.result is Result.CURRENT) is (expected in ([], ["S115 warn"]) and move.after is None), move
+    assert move.result is not MoveResult.MOVES, "by itself nothing moves"
+    assert (move.result is MoveResult.CURRENT) is (expected in ([], ["S115 warn"]) and move.after is None), move
     if pin.kind != "HogQLQuery" or place == "idle":  # the age of this server moves the pinned version's too
         return
     if row.get("call") == "recreated":

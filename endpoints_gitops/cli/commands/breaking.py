@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print the findings; exit code 1 from severity error on, and 4 where something could not be compared."""
     from endpoints_gitops.operations.against import dropped_keys
-    from endpoints_gitops.operations.caller_findings import findings_of_diffs
+    from endpoints_gitops.operations.callers import findings_of_diffs
 
     reports = findings.Reports(console, arguments.report)
     with Context.of(arguments, console) as context:

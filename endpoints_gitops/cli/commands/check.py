@@ -16,7 +16,7 @@ from endpoints_gitops.model.outcome import Outcome, failures_of
 
 if TYPE_CHECKING:
     from endpoints_gitops.operations.check import Checked
-    from endpoints_gitops.operations.resolving import Answers
+    from endpoints_gitops.operations.live_check import LiveAnswers
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +103,7 @@ def _lock(context: Context, paths: Sequence[str], *, is_alone: bool) -> tuple[Se
 
     with Consumer(context.arguments, context.console) as consumer:
         skew = env_skew(consumer.lock) if consumer.lock and consumer.is_whole else ()
-        return (*consumer.disagreements(), *skew), words
+        return (*consumer.mismatches(), *skew), words
 
 
 def _nothing() -> Checked:
@@ -112,8 +112,8 @@ def _nothing() -> Checked:
     return Checked(files=(), findings=())
 
 
-def _answers(context: Context, checked: Checked) -> Answers:
-    from endpoints_gitops.operations.resolving import resolve
+def _answers(context: Context, checked: Checked) -> LiveAnswers:
+    from endpoints_gitops.operations.live_check import resolve
 
     context.announce()
     answers = resolve(context.client, checked.files)
@@ -122,7 +122,7 @@ def _answers(context: Context, checked: Checked) -> Answers:
     return answers
 
 
-def _outcome(found: tuple[Finding, ...], checked: Checked, answers: Answers | None, fail_on: str) -> Outcome:
+def _outcome(found: tuple[Finding, ...], checked: Checked, answers: LiveAnswers | None, fail_on: str) -> Outcome:
     failed: tuple[EndpointsError, ...] = answers.failures if answers else ()
     asked = {"asked": answers.asked, "unasked": len(answers.unasked)} if answers else {}
     return Outcome(

@@ -208,7 +208,7 @@ def _difference_item(diff: EndpointDiff, difference: KeyDiff) -> JsonObject:
 
 def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print what differs, key by key, with the findings; exit code 1 when anything does."""
-    from endpoints_gitops.operations.caller_findings import findings_of_diffs
+    from endpoints_gitops.operations.callers import findings_of_diffs
 
     with Context.of(arguments, console) as context:
         against, callers = bases.resolved(context, arguments.against, arguments.selectors)

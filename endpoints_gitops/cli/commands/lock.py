@@ -17,8 +17,8 @@ from endpoints_gitops.model.pin import Lock
 from endpoints_gitops.workspace.files import shown
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.lock import Entry, Resolved
-    from endpoints_gitops.operations.verify import Judged
+    from endpoints_gitops.operations.lock.resolve import PinEntry, ResolvedLock
+    from endpoints_gitops.operations.lock.verify import VerifiedPin
 
 _STYLES = {"added": Style.ADDED, "dropped": Style.REMOVED, "changed": Style.WARN}
 
@@ -39,7 +39,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _check(consumer: Consumer) -> Outcome:
-    found = consumer.placed_disagreements()
+    found = consumer.placed_mismatches()
     _say_agreement(consumer, found)
     summary = {"pins": len((consumer.lock or Lock()).pins), **_counts(found)}
     return Outcome(command="lock", exit_code=_code(found), summary=summary, items=items_of(found))
@@ -67,10 +67,10 @@ def _say_agreement(consumer: Consumer, found: Sequence[Placed]) -> None:
 
 def _verify(consumer: Consumer) -> Outcome:
     from endpoints_gitops.contract.pins import env_skew
-    from endpoints_gitops.operations.verify import verify
+    from endpoints_gitops.operations.lock.verify import verify
 
     lock, console = consumer.lock or Lock(), consumer.console
-    found: list[Placed] = list(consumer.placed_disagreements())
+    found: list[Placed] = list(consumer.placed_mismatches())
     _say_agreement(consumer, found)
     judged = [one for side in consumer.sides() for one in verify(side, lock)]
     skew = env_skew(lock) if consumer.is_whole else ()
@@ -90,7 +90,7 @@ def _verify(consumer: Consumer) -> Outcome:
     )
 
 
-def _judged_lines(judged: Judged) -> Iterator[Line]:
+def _judged_lines(judged: VerifiedPin) -> Iterator[Line]:
     place = f"{judged.pin.label} ({judged.environment})"
     if judged.error is not None:
         yield Line(f"{place}: could not be asked for", Style.WARN)
@@ -108,7 +108,7 @@ def _once(errors: Sequence[EndpointsError]) -> tuple[Failure, ...]:
 
 
 def _lock(consumer: Consumer) -> Outcome:
-    from endpoints_gitops.operations.lock import resolve
+    from endpoints_gitops.operations.lock.resolve import resolve
     from endpoints_gitops.workspace.manifest import write_lock_file
 
     console = consumer.console
@@ -126,7 +126,7 @@ def _lock(consumer: Consumer) -> Outcome:
     return _done(resolved)
 
 
-def _refused(resolved: Resolved) -> Outcome:
+def _refused(resolved: ResolvedLock) -> Outcome:
     return Outcome(
         command="lock",
         exit_code=ExitCode.FINDINGS,
@@ -136,7 +136,7 @@ def _refused(resolved: Resolved) -> Outcome:
     )
 
 
-def _done(resolved: Resolved) -> Outcome:
+def _done(resolved: ResolvedLock) -> Outcome:
     actions = [str(entry.action) for entry in resolved.entries]
     return Outcome(
         command="lock",
@@ -145,7 +145,7 @@ def _done(resolved: Resolved) -> Outcome:
     )
 
 
-def _entry_lines(resolved: Resolved) -> Iterator[Line]:
+def _entry_lines(resolved: ResolvedLock) -> Iterator[Line]:
     for entry in resolved.entries:
         if entry.action in _STYLES:
             note = f"  {entry.note}" if entry.note else ""
@@ -153,7 +153,7 @@ def _entry_lines(resolved: Resolved) -> Iterator[Line]:
             yield Line(text, _STYLES[entry.action])
 
 
-def _item(entry: Entry) -> JsonObject:
+def _item(entry: PinEntry) -> JsonObject:
     pin = entry.pin
     return {
         "environment": pin.environment,

@@ -14,7 +14,7 @@ from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.outdated import Standing
+    from endpoints_gitops.operations.lock.outdated import PinStatus
 
 _STYLES = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: Style.PLAIN}
 
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print a line for each pin that is behind, which is no mistake (exit 0), and what changed in place."""
-    from endpoints_gitops.operations.outdated import outdated
+    from endpoints_gitops.operations.lock.outdated import outdated
 
     with Consumer(arguments, console) as consumer:
         lock = consumer.present_lock
@@ -60,7 +60,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     )
 
 
-def _ways(found: Sequence[tuple[Standing, Finding]]) -> Iterator[str]:
+def _ways(found: Sequence[tuple[PinStatus, Finding]]) -> Iterator[str]:
     """The commands that move what nothing breaks for; a version that the manifest states moves where it is named."""
     easy = [one for one, finding in found if finding.code == "P106"]
     if any(one.use.version is None for one in easy):
@@ -69,13 +69,13 @@ def _ways(found: Sequence[tuple[Standing, Finding]]) -> Iterator[str]:
         yield f"to move those whose version the manifest states: endpoints-gitops upgrade {' '.join(exact)}"
 
 
-def _item(standing: Standing, finding: Finding) -> JsonObject:
+def _item(standing: PinStatus, finding: Finding) -> JsonObject:
     """With the findings of the move to the newest version."""
     moves = [one.as_json() for one in standing.moves]
     return {**finding.as_json(), "environment": standing.pin.environment, "moves": moves}
 
 
-def _line(standing: Standing, finding: Finding) -> Line:
+def _line(standing: PinStatus, finding: Finding) -> Line:
     crossed = sorted({one.code for one in standing.moves if one.severity is Severity.ERROR})
     breaks = f"breaks: {', '.join(crossed)}" if crossed else "nothing breaks"
     to = f" → {standing.newest}" if standing.newest else ""

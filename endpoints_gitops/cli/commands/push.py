@@ -15,12 +15,12 @@ from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.operations.checkout import Checkout
 from endpoints_gitops.operations.compare import Comparison, compare, plan_of
-from endpoints_gitops.operations.evidence import Checkout
 from endpoints_gitops.operations.push.execute import check_target, push, read_snapshot
 from endpoints_gitops.operations.push.results import PushResult
 from endpoints_gitops.operations.push.waiting import DEFAULT_SECONDS, wait_for
-from endpoints_gitops.operations.recording import refresh_record
+from endpoints_gitops.operations.record import refresh_record
 from endpoints_gitops.plan.changes import Plan
 from endpoints_gitops.plan.diff import Snapshot
 from endpoints_gitops.plan.settings import Key

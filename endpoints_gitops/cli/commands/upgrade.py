@@ -17,8 +17,8 @@ from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.workspace.files import shown
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.pinning import Side
-    from endpoints_gitops.operations.upgrade import Move
+    from endpoints_gitops.operations.lock.pins import EnvironmentUses
+    from endpoints_gitops.operations.lock.upgrade import Move
 
 type Targets = Mapping[str, int | None]
 
@@ -42,10 +42,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show what each move changes, ask where somebody is there, and write the lock."""
-    from endpoints_gitops.operations.upgrade import Allowed, Result, plan_moves
+    from endpoints_gitops.operations.lock.upgrade import MoveResult, UpgradeOptions, plan_moves
 
     targets = _targets(arguments.targets)
-    allowed = Allowed(
+    allowed = UpgradeOptions(
         compatible_only=arguments.compatible_only, reason=arguments.allow_breaking, unknown=arguments.allow_unknown
     )
     with Consumer(arguments, console) as consumer:
@@ -57,7 +57,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         ]
         console.show(line for move in moves for line in _lines(move))
         consumer.say_unpinned()
-        if any(move.result is Result.MOVES for move in moves):
+        if any(move.result is MoveResult.MOVES for move in moves):
             _write(consumer, moves)
         else:
             console.say(f"{shown(consumer.lock_path)} is as it was")
@@ -83,11 +83,11 @@ def _targets(words: Sequence[str]) -> Targets:
     return targets
 
 
-def _uses(side: Side, name: str) -> bool:
+def _uses(side: EnvironmentUses, name: str) -> bool:
     return any(use.name == name for use in side.uses)
 
 
-def _check(targets: Targets, sides: Sequence[Side], consumer: Consumer) -> None:
+def _check(targets: Targets, sides: Sequence[EnvironmentUses], consumer: Consumer) -> None:
     """Raise UsageError for what is not used, what is not pinned, and a number that several environments could mean."""
     for name, number in targets.items():
         using = [side for side in sides if _uses(side, name)]
@@ -103,7 +103,7 @@ def _check(targets: Targets, sides: Sequence[Side], consumer: Consumer) -> None:
             raise UsageError(message, fix=fix, code="configuration.environment")
 
 
-def _unused(name: str, sides: Sequence[Side]) -> UsageError:
+def _unused(name: str, sides: Sequence[EnvironmentUses]) -> UsageError:
     from endpoints_gitops.model.suggestions import did_you_mean
 
     names = sorted({use.name for side in sides for use in side.uses})
@@ -114,11 +114,11 @@ def _unused(name: str, sides: Sequence[Side]) -> UsageError:
 
 def _write(consumer: Consumer, moves: Sequence[Move]) -> None:
     """The manifest first: if the lock cannot be written then, `lock --check` names the upgrade that is left to do."""
-    from endpoints_gitops.operations.upgrade import Result, upgraded
+    from endpoints_gitops.operations.lock.upgrade import MoveResult, upgraded
     from endpoints_gitops.workspace.manifest import move_use, read_lock_file, write_lock_file
 
     console, lock = consumer.console, consumer.present_lock
-    moving = [move for move in moves if move.result is Result.MOVES]
+    moving = [move for move in moves if move.result is MoveResult.MOVES]
     if console.interactive and not console.confirm(f"Move {pins(len(moving))}?", yes=consumer.arguments.yes):
         raise UsageError("not confirmed: nothing was written", code="usage.unconfirmed")
     if read_lock_file(consumer.lock_path) != lock:
@@ -128,25 +128,25 @@ def _write(consumer: Consumer, moves: Sequence[Move]) -> None:
         if move.rewrites_manifest and move.after is not None:
             move_use(consumer.configuration, move.before.environment, move.before.name, move.after.version)
     write_lock_file(consumer.lock_path, upgraded(lock, moves))
-    refused = sum(move.result is Result.REFUSED for move in moves)
+    refused = sum(move.result is MoveResult.REFUSED for move in moves)
     others = f", {refused} refused" if refused else ""
     console.say(f"{shown(consumer.lock_path)} written: {pins(len(moving))} moved{others}")
 
 
 def _lines(move: Move) -> Iterator[Line]:
-    from endpoints_gitops.operations.upgrade import Result
+    from endpoints_gitops.operations.lock.upgrade import MoveResult
 
     pin = move.before
     place = f"({pin.environment})"
-    if move.result is Result.CURRENT:
+    if move.result is MoveResult.CURRENT:
         newest = ", and nothing is newer" if move.newest == pin.version else ""
         yield Line(f"{pin.label} {place}: as locked{newest}", Style.FAINT)
         yield from findings.lines(move.findings, indent="  ")
-    elif move.result is Result.EXACT:
+    elif move.result is MoveResult.EXACT:
         fix = f"endpoints-gitops upgrade {pin.name} --env {pin.environment}"
         yield Line(f"{pin.label} {place}: stays, as the manifest says so; {move.newest} is there: {fix}", Style.FAINT)
         yield from findings.lines(move.findings, indent="  ")
-    elif move.result is Result.CHANGED:
+    elif move.result is MoveResult.CHANGED:
         breaks = ", and it breaks this app" if move.is_breaking else ""
         yield Line(f"{pin.label} {place}: changed in place{breaks}", Style.HEAD)
         yield from findings.lines(move.findings, indent="  ")
@@ -159,7 +159,7 @@ def _lines(move: Move) -> Iterator[Line]:
         if move.in_place:
             yield Line(f"  {pin.label} itself changed in place:", Style.WARN)
             yield from findings.lines(move.in_place, indent="    ")
-        if move.result is Result.REFUSED and move.after is not None:
+        if move.result is MoveResult.REFUSED and move.after is not None:
             yield Line(f"  to move all the same: {_insisting(move)}")
 
 
@@ -177,11 +177,11 @@ def _said(move: Move) -> str:
 
 
 def _judged(move: Move) -> str:
-    from endpoints_gitops.operations.upgrade import Result
+    from endpoints_gitops.operations.lock.upgrade import MoveResult
 
-    if move.result is Result.HELD:
+    if move.result is MoveResult.HELD:
         return "not moved: no newer version is compatible"
-    if move.result is Result.REFUSED:
+    if move.result is MoveResult.REFUSED:
         undecided = "refused: whether it breaks this app cannot be decided"
         return undecided if move.is_undecided else "refused: it breaks this app"
     said = "breaks this app, and is allowed" if move.is_breaking else "nothing breaks"
@@ -210,9 +210,9 @@ def _outcome(moves: Sequence[Move]) -> Outcome:
 
 def _is_refused(move: Move) -> bool:
     """Whether the pin stays where the app breaks, or would go where it breaks."""
-    from endpoints_gitops.operations.upgrade import Result
+    from endpoints_gitops.operations.lock.upgrade import MoveResult
 
-    if move.result is Result.REFUSED or (move.result is Result.CHANGED and move.is_breaking):
+    if move.result is MoveResult.REFUSED or (move.result is MoveResult.CHANGED and move.is_breaking):
         return True
     return findings.exit_code(move.in_place, Severity.ERROR) is ExitCode.FINDINGS
 
@@ -233,6 +233,6 @@ def _item(move: Move) -> JsonObject:
 
 
 def _word(move: Move) -> str:
-    from endpoints_gitops.operations.upgrade import Result
+    from endpoints_gitops.operations.lock.upgrade import MoveResult
 
-    return "moved" if move.result is Result.MOVES else str(move.result)
+    return "moved" if move.result is MoveResult.MOVES else str(move.result)

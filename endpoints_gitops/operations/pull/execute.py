@@ -20,7 +20,7 @@ from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.pull.decide import Decision, PullState, PullStrategy, decide
 from endpoints_gitops.operations.pull.rewrite import Rewrite, edits_of
 from endpoints_gitops.operations.pull.variables import VariableDiff, compare_variables
-from endpoints_gitops.operations.recording import agreed, head_of, save_record
+from endpoints_gitops.operations.record import agreed, head_of, save_record
 from endpoints_gitops.plan.diff import Attribution, Presence, Revision, ServerRevision
 from endpoints_gitops.plan.evidence import Recorded
 from endpoints_gitops.plan.settings import Key

@@ -31,8 +31,8 @@ from endpoints_gitops.errors import (
 )
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import InsightVariable
+from endpoints_gitops.operations.checkout import Checkout
 from endpoints_gitops.operations.concurrency import concurrent_map
-from endpoints_gitops.operations.evidence import Checkout
 from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.push.apply import apply_change
 from endpoints_gitops.operations.push.results import (
@@ -44,7 +44,7 @@ from endpoints_gitops.operations.push.results import (
     not_sent,
 )
 from endpoints_gitops.operations.push.variables import VariableResult, write_variable
-from endpoints_gitops.operations.recording import Keeper, head_of, save_record
+from endpoints_gitops.operations.record import Keeper, head_of, save_record
 from endpoints_gitops.plan.changes import Change, Plan
 from endpoints_gitops.plan.diff import Snapshot
 from endpoints_gitops.plan.preconditions import ChangeState, state_of

@@ -13,8 +13,7 @@ from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.operations.caller_findings import findings_of_diffs
-from endpoints_gitops.operations.callers import Callers
+from endpoints_gitops.operations.callers import Callers, findings_of_diffs
 from endpoints_gitops.operations.check import findings_of
 from endpoints_gitops.plan.changes import Action, Change, Plan, Withheld
 from endpoints_gitops.plan.diff import EndpointDiff, Revision, Snapshot, compare_revisions

@@ -9,11 +9,11 @@ from endpoints_gitops.contract.pins import judge_pin
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.pin import Lock, Pin, Use
-from endpoints_gitops.operations.pinning import Lookup, Side, Types, look_up, read_types
+from endpoints_gitops.operations.lock.pins import EnvironmentUses, Lookup, VariableTypes, look_up, read_types
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class VerifiedPin:
     """One pin: what was found, or why nothing could be found out."""
 
     environment: str
@@ -22,7 +22,7 @@ class Judged:
     error: EndpointsError | None = None
 
 
-def verify(side: Side, lock: Lock) -> tuple[Judged, ...]:
+def verify(side: EnvironmentUses, lock: Lock) -> tuple[VerifiedPin, ...]:
     """Judge the pins of one environment: a request for each, and one for the variables of all.
 
     What keeps a pin from being judged stands with it.
@@ -37,9 +37,9 @@ def verify(side: Side, lock: Lock) -> tuple[Judged, ...]:
     return tuple(_judged(side, use, pin, one, types) for (use, pin), one in zip(pinned, there, strict=True))
 
 
-def _judged(side: Side, use: Use, pin: Pin, there: Lookup, types: Types) -> Judged:
+def _judged(side: EnvironmentUses, use: Use, pin: Pin, there: Lookup, types: VariableTypes) -> VerifiedPin:
     if there.error is not None:
-        return Judged(environment=side.environment, pin=pin, error=there.error)
+        return VerifiedPin(environment=side.environment, pin=pin, error=there.error)
     named = types.of(there.version) if there.version is not None else None
     findings = judge_pin(pin, there.endpoint, there.version, types.shared, named, use, datetime.now(UTC))
-    return Judged(environment=side.environment, pin=pin, findings=findings)
+    return VerifiedPin(environment=side.environment, pin=pin, findings=findings)

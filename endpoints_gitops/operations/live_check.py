@@ -33,7 +33,7 @@ _QUOTED: Final = re.compile(r"`([^`]+)`|'([^']+)'|\"([^\"]+)\"|: ([\w.$]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class LiveAnswers:
     """What the server said. `unasked` are insights, which have no text; `failures` kept a query from being asked."""
 
     asked: int
@@ -42,7 +42,7 @@ class Answers:
     failures: tuple[EndpointsError, ...]
 
 
-def resolve(client: Client, files: Sequence[File]) -> Answers:
+def resolve(client: Client, files: Sequence[File]) -> LiveAnswers:
     """Ask for every file that is a definition; those that are not are findings of `check` already."""
     definitions = [loaded for file in files if (loaded := _loaded(file)) is not None]
     queries = [(loaded, sql) for loaded in definitions if (sql := _sql(loaded)) is not None]
@@ -50,8 +50,8 @@ def resolve(client: Client, files: Sequence[File]) -> Answers:
     try:
         answers = concurrent_map(partial(_refusal, client), queries)
     except EndpointsError as error:  # it would be the same for every other query
-        return Answers(asked=0, findings=(), unasked=unasked, failures=(error,))
-    return Answers(
+        return LiveAnswers(asked=0, findings=(), unasked=unasked, failures=(error,))
+    return LiveAnswers(
         asked=sum(not isinstance(answer, EndpointsError) for answer in answers),
         findings=tuple(answer for answer in answers if isinstance(answer, Finding)),
         unasked=unasked,

@@ -15,12 +15,12 @@ from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.outcome import Failure
 from endpoints_gitops.model.pin import Lock, Pin, Use
-from endpoints_gitops.operations.agreement import command, disagreements
 from endpoints_gitops.operations.concurrency import concurrent_map
-from endpoints_gitops.operations.pinning import Side, inactive, pin_of, read_named, read_types
+from endpoints_gitops.operations.lock.mismatches import command, lock_mismatches
+from endpoints_gitops.operations.lock.pins import EnvironmentUses, inactive, pin_of, read_named, read_types
 
 
-class Action(StrEnum):
+class PinAction(StrEnum):
     """What happened to a pin."""
 
     ADDED = "added"
@@ -30,60 +30,60 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class PinEntry:
     """One pin of the lock; `note` is what its user should know."""
 
-    action: Action
+    action: PinAction
     pin: Pin
     note: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
+class ResolvedLock:
     """The lock that the manifest asks for.
 
     Nothing may be written where there are `moves`, which are versions changed by hand, each with its environment, or
     `failures`, which are what the server does not have.
     """
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[PinEntry, ...] = ()
     moves: tuple[tuple[str, Finding], ...] = ()
     failures: tuple[Failure, ...] = ()
 
     @property
     def lock(self) -> Lock:
-        kept = (entry.pin for entry in self.entries if entry.action is not Action.DROPPED)
+        kept = (entry.pin for entry in self.entries if entry.action is not PinAction.DROPPED)
         return Lock(pins=tuple(sorted(kept, key=lambda pin: (pin.environment, pin.name))))
 
 
-def resolve(sides: Sequence[Side], old: Lock, *, is_whole: bool) -> Resolved:
+def resolve(sides: Sequence[EnvironmentUses], old: Lock, *, is_whole: bool) -> ResolvedLock:
     """Resolve the uses of these environments; with `is_whole` they are all there are, and pins of others are dropped.
 
     The server is asked only for uses without a pin.
     """
     moves = tuple((side.environment, move) for side in sides for move in _moves(side, old))
     if moves:
-        return Resolved(moves=moves)
+        return ResolvedLock(moves=moves)
     found = [_resolved(side, old) for side in sides]
     failures = tuple(failure for _, some in found for failure in some)
     if failures:
-        return Resolved(failures=failures)
+        return ResolvedLock(failures=failures)
     covered = {side.environment for side in sides}
     others = (pin for pin in old.pins if pin.environment not in covered)
-    rest = [Entry(action=Action.DROPPED if is_whole else Action.KEPT, pin=pin) for pin in others]
+    rest = [PinEntry(action=PinAction.DROPPED if is_whole else PinAction.KEPT, pin=pin) for pin in others]
     entries = [*rest, *(entry for some, _ in found for entry in some)]
-    return Resolved(entries=tuple(sorted(entries, key=lambda entry: (entry.pin.environment, entry.pin.name))))
+    return ResolvedLock(entries=tuple(sorted(entries, key=lambda entry: (entry.pin.environment, entry.pin.name))))
 
 
-def _moves(side: Side, old: Lock) -> Iterable[Finding]:
-    found = disagreements(side.environment, side.uses, old, side.place_of)
+def _moves(side: EnvironmentUses, old: Lock) -> Iterable[Finding]:
+    found = lock_mismatches(side.environment, side.uses, old, side.place_of)
     return (finding for finding in found if finding.before is not None and finding.after is not None)
 
 
-def _resolved(side: Side, old: Lock) -> tuple[list[Entry], list[Failure]]:
+def _resolved(side: EnvironmentUses, old: Lock) -> tuple[list[PinEntry], list[Failure]]:
     kept = [_kept(side, use, pin) for use, pin in side.pinned(old)]
     used = {use.name for use in side.uses}
-    dropped = [Entry(action=Action.DROPPED, pin=pin) for pin in old.of(side.environment) if pin.name not in used]
+    dropped = [PinEntry(action=PinAction.DROPPED, pin=pin) for pin in old.of(side.environment) if pin.name not in used]
     new = [use for use in side.uses if old.pin(use.name, side.environment) is None]
     if not new:
         return [*kept, *dropped], []
@@ -96,19 +96,19 @@ def _resolved(side: Side, old: Lock) -> tuple[list[Entry], list[Failure]]:
     return [*kept, *dropped, *added], []
 
 
-def _kept(side: Side, use: Use, pin: Pin) -> Entry:
+def _kept(side: EnvironmentUses, use: Use, pin: Pin) -> PinEntry:
     examples = side.examples(use)
     if examples == pin.examples:
-        return Entry(action=Action.KEPT, pin=pin)
-    return Entry(action=Action.CHANGED, pin=replace(pin, examples=examples), note="other examples")
+        return PinEntry(action=PinAction.KEPT, pin=pin)
+    return PinEntry(action=PinAction.CHANGED, pin=replace(pin, examples=examples), note="other examples")
 
 
-def _added(side: Side, use: Use, endpoint: Endpoint, contract: Contract) -> Entry:
+def _added(side: EnvironmentUses, use: Use, endpoint: Endpoint, contract: Contract) -> PinEntry:
     pin = pin_of(side.environment, endpoint, contract, examples=side.examples(use))
-    return Entry(action=Action.ADDED, pin=pin, note=inactive(endpoint))
+    return PinEntry(action=PinAction.ADDED, pin=pin, note=inactive(endpoint))
 
 
-def _ask(client: Client, side: Side, uses: Sequence[Use]) -> tuple[dict[str, Endpoint], list[Failure]]:
+def _ask(client: Client, side: EnvironmentUses, uses: Sequence[Use]) -> tuple[dict[str, Endpoint], list[Failure]]:
     """What the server has for each use, and what it does not have."""
     newest = [use.name for use in uses if use.version is None]
     exact = [use for use in uses if use.version is not None]
@@ -132,7 +132,7 @@ def _version(client: Client, use: Use) -> Endpoint | None:
         return None
 
 
-def _failure(side: Side, use: Use, there: Mapping[str, Endpoint]) -> Failure:
+def _failure(side: EnvironmentUses, use: Use, there: Mapping[str, Endpoint]) -> Failure:
     from endpoints_gitops.model.suggestions import did_you_mean
 
     where, environment = side.place_of(use.name), side.environment

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.operations.checkout import Checkout
 from endpoints_gitops.operations.compare import Comparison
-from endpoints_gitops.operations.evidence import Checkout
 from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.push.results import ChangeResult
 from endpoints_gitops.plan.diff import Revision, ServerRevision

@@ -15,7 +15,7 @@ SLUG: Final = "lock-out-of-date"
 type PlaceOf = Callable[[str], str | None]
 
 
-def disagreements(
+def lock_mismatches(
     environment: str, uses: Sequence[Use], lock: Lock, place_of: PlaceOf, *, compares_examples: bool = False
 ) -> tuple[Finding, ...]:
     """Where the two disagree about one environment: uses that are not pinned as they say, and pins without a use.
@@ -28,7 +28,7 @@ def disagreements(
     return (*(one for one in found if one), *(_unused(pin, place_of(pin.name)) for pin in unused))
 
 
-def left_over(environment: str, lock: Lock) -> tuple[Finding, ...]:
+def unused_pins(environment: str, lock: Lock) -> tuple[Finding, ...]:
     """The pins of an environment in which nothing is used, or which is not configured."""
     return tuple(_unused(pin, None) for pin in lock.of(environment))
 

@@ -19,12 +19,12 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import EndpointVersion
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.pin import Lock, Pin, Use
-from endpoints_gitops.operations.agreement import command
 from endpoints_gitops.operations.concurrency import concurrent_map
-from endpoints_gitops.operations.pinning import Lookup, Side, Types, look_up, pin_of, read_types
+from endpoints_gitops.operations.lock.mismatches import command
+from endpoints_gitops.operations.lock.pins import EnvironmentUses, Lookup, VariableTypes, look_up, pin_of, read_types
 
 
-class Result(StrEnum):
+class MoveResult(StrEnum):
     """What comes of a pin."""
 
     MOVES = "moves"
@@ -39,7 +39,7 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Allowed:
+class UpgradeOptions:
     """What the command line lets happen; `reason` is what `--allow-breaking` says, and the lock records."""
 
     compatible_only: bool = False
@@ -56,7 +56,7 @@ class Move:
 
     use: Use
     before: Pin
-    result: Result
+    result: MoveResult
     after: Pin | None = None
     newest: int | None = None
     findings: tuple[Finding, ...] = ()
@@ -78,12 +78,14 @@ class Move:
     @property
     def rewrites_manifest(self) -> bool:
         """Whether the manifest states another version than the one that the pin moves to."""
-        if self.result is not Result.MOVES or self.after is None:
+        if self.result is not MoveResult.MOVES or self.after is None:
             return False
         return self.use.version is not None and self.after.version != self.use.version
 
 
-def plan_moves(side: Side, lock: Lock, targets: Mapping[str, int | None], allowed: Allowed) -> tuple[Move, ...]:
+def plan_moves(
+    side: EnvironmentUses, lock: Lock, targets: Mapping[str, int | None], allowed: UpgradeOptions
+) -> tuple[Move, ...]:
     """What would become of the pins of one environment. `targets` are the names to move with the version to move to,
     None for the newest; no targets at all are all pins.
 
@@ -117,7 +119,9 @@ def plan_moves(side: Side, lock: Lock, targets: Mapping[str, int | None], allowe
 
 def upgraded(lock: Lock, moves: Iterable[Move]) -> Lock:
     """The lock with the pins that move where they move to."""
-    after = {(move.before.environment, move.before.name): move.after for move in moves if move.result is Result.MOVES}
+    after = {
+        (move.before.environment, move.before.name): move.after for move in moves if move.result is MoveResult.MOVES
+    }
     return Lock(pins=tuple(after.get((pin.environment, pin.name)) or pin for pin in lock.pins))
 
 
@@ -138,10 +142,10 @@ def gone(pin: Pin) -> Finding:
 class _Judge:
     """Judges the moves of one environment."""
 
-    side: Side
+    side: EnvironmentUses
     client: Client
-    types: Types
-    allowed: Allowed
+    types: VariableTypes
+    allowed: UpgradeOptions
 
     def in_place(self, use: Use, pin: Pin, found: Lookup, *, is_stated: bool, is_named: bool) -> Move:
         """What becomes of a pin that stays at its number. What changed there is said, and locked only where the number
@@ -151,26 +155,26 @@ class _Judge:
         newest = found.endpoint.current_version if found.endpoint else None
         if found.version is not None and found.version.id != pin.endpoint_id:
             move = self._to(use, pin, found.version)
-            is_held = move.result is Result.REFUSED and self.allowed.compatible_only and not is_stated
-            return replace(move, result=Result.HELD, after=None) if is_held else move
+            is_held = move.result is MoveResult.REFUSED and self.allowed.compatible_only and not is_stated
+            return replace(move, result=MoveResult.HELD, after=None) if is_held else move
         named = self.types.of(found.version) if found.version is not None else None
         findings = judge_pin(pin, found.endpoint, found.version, self.types.shared, named, use, now)
-        move = Move(use=use, before=pin, result=Result.CURRENT, newest=newest, findings=findings)
+        move = Move(use=use, before=pin, result=MoveResult.CURRENT, newest=newest, findings=findings)
         if found.version is None:
-            return replace(move, result=Result.REFUSED)
+            return replace(move, result=MoveResult.REFUSED)
         contract = self.types.contract(found.version)
         if pin.materialized and found.version.has_idled(now):
             contract = replace(contract, serving=replace(contract.serving, materialized=True))
         after = pin_of(pin.environment, found.version, contract, examples=pin.examples, allowed=pin.allowed)
         if after != pin:
             after = replace(after, examples=self.side.examples(use))
-            result = Result.MOVES if is_stated else Result.CHANGED
+            result = MoveResult.MOVES if is_stated else MoveResult.CHANGED
             move = replace(move, result=result, after=after)
             return self._allowed(move) if is_stated else move
         if move.is_breaking:  # a version that was switched off: there is nothing to lock again
-            return replace(move, result=Result.CHANGED)
+            return replace(move, result=MoveResult.CHANGED)
         is_exact = use.version is not None and newest is not None and newest > pin.version and not is_named
-        return replace(move, result=Result.EXACT) if is_exact else move
+        return replace(move, result=MoveResult.EXACT) if is_exact else move
 
     def to(self, use: Use, pin: Pin, found: Lookup, target: EndpointVersion | None, *, is_newest: bool) -> Move:
         """What becomes of a pin that is to move to another version; None where there is none.
@@ -178,11 +182,11 @@ class _Judge:
         `is_newest`: the newest was asked for, and not a number.
         """
         if target is None:
-            return Move(use=use, before=pin, result=Result.REFUSED, findings=(gone(pin),))
+            return Move(use=use, before=pin, result=MoveResult.REFUSED, findings=(gone(pin),))
         move = self._to(use, pin, target)
-        if move.result is Result.REFUSED and self.allowed.compatible_only and is_newest:
+        if move.result is MoveResult.REFUSED and self.allowed.compatible_only and is_newest:
             move = self._newest_compatible(move)
-        if move.result is Result.MOVES or found.endpoint is None or found.endpoint.id != pin.endpoint_id:
+        if move.result is MoveResult.MOVES or found.endpoint is None or found.endpoint.id != pin.endpoint_id:
             return move
         return replace(move, in_place=self.in_place(use, pin, found, is_stated=False, is_named=False).findings)
 
@@ -196,7 +200,7 @@ class _Judge:
             Move(
                 use=use,
                 before=pin,
-                result=Result.MOVES,
+                result=MoveResult.MOVES,
                 after=after,
                 newest=target.current_version,
                 findings=findings,
@@ -208,7 +212,7 @@ class _Judge:
         if not move.is_breaking or move.after is None:
             return move
         if self.allowed.reason is None:
-            return replace(move, result=Result.REFUSED)
+            return replace(move, result=MoveResult.REFUSED)
         return replace(move, after=replace(move.after, allowed=(*move.before.allowed, self.allowed.reason)))
 
     def _newest_compatible(self, move: Move) -> Move:
@@ -217,8 +221,8 @@ class _Judge:
         between = [one for one in self.client.list_versions(pin.name) if pin.version < one.version < newest]
         types = self.types if self.types.shared is not None else read_types(self.client, between)
         moves = (replace(self, types=types)._to(move.use, pin, one) for one in between)
-        held = replace(move, result=Result.HELD, after=None)
-        return next((one for one in moves if one.result is Result.MOVES), held)
+        held = replace(move, result=MoveResult.HELD, after=None)
+        return next((one for one in moves if one.result is MoveResult.MOVES), held)
 
 
 def _stated(use: Use, pin: Pin, targets: Mapping[str, int | None]) -> int | None:
@@ -243,7 +247,7 @@ def _goal(use: Use, pin: Pin, found: Lookup, targets: Mapping[str, int | None]) 
     return newest if newest > pin.version and may_move else pin.version
 
 
-def _version(client: Client, side: Side, name: str, number: int) -> EndpointVersion | None:
+def _version(client: Client, side: EnvironmentUses, name: str, number: int) -> EndpointVersion | None:
     try:
         return client.get_version(name, number)
     except EndpointNotFound:
@@ -254,6 +258,6 @@ def _version(client: Client, side: Side, name: str, number: int) -> EndpointVers
         raise UsageError(message, where=_said_in(side, name, number), fix=fix, code="lock.version") from error
 
 
-def _said_in(side: Side, name: str, number: int) -> str | None:
+def _said_in(side: EnvironmentUses, name: str, number: int) -> str | None:
     """The place in the manifest, where it is the one that says so."""
     return side.place_of(name) if side.use(name).version == number else None

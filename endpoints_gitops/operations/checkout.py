@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.concurrency import concurrent_map
-from endpoints_gitops.operations.interrupted import landed_unheard
 from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.plan.attribution import attribute, needs_versions
 from endpoints_gitops.plan.diff import EndpointDiff, Presence, Revision, Snapshot
-from endpoints_gitops.plan.evidence import Evidence, NoHistory, Past, Recorded
+from endpoints_gitops.plan.evidence import Evidence, NoHistory, Past, Recorded, recorded
+from endpoints_gitops.plan.preconditions import ChangeState, state_of
 from endpoints_gitops.plan.settings import Key, definition_settings
 from endpoints_gitops.workspace.git import (
     HistoryUnavailable,
@@ -75,7 +75,7 @@ def read_record(project: ProjectContext, local: Mapping[str, Revision], snapshot
     if left is None:
         return Record(entries=entries, warning=stored.warning)
     heard = {name: entry for name, entry in _entries(left.done).items() if _is_newer(entry, entries.get(name))}
-    unsaved = heard | landed_unheard(left, local, snapshot, entries)
+    unsaved = heard | _landed_unheard(left, local, snapshot, entries)
     return Record(entries=entries | unsaved, unsaved=unsaved, warning=stored.warning)
 
 
@@ -171,3 +171,39 @@ def _past(state: PastState[Key]) -> Past:
 
 def _is_open_to_history(diff: EndpointDiff, prunable: frozenset[str]) -> bool:
     return diff.name in prunable or (diff.presence is Presence.BOTH and bool(diff.differences or diff.unmanaged))
+
+
+def _landed_unheard(
+    left: Unfinished, local: Mapping[str, Revision], snapshot: Snapshot, previous: Mapping[str, Recorded]
+) -> dict[str, Recorded]:
+    """What the record would hold of them: without it an edit made since would be in conflict with our own write.
+
+    `local` are the definitions by name. A journal that cannot be read gives none: `resume` reports it.
+    """
+    from endpoints_gitops.codecs.plan import from_json
+
+    if not left.uncertain:
+        return {}
+    try:
+        plan = from_json(left.plan, "the journal")
+    except InvalidInput:
+        return {}
+    entries: dict[str, Recorded] = {}
+    for change in plan.changes:
+        remote = snapshot.revision(change.name) if change.name in left.uncertain else None
+        if remote is None or change.name not in local:
+            continue
+        is_applied = state_of(change, remote) is ChangeState.APPLIED
+        if is_applied and remote.endpoint.current_version == change.expected_version:
+            entries[change.name] = recorded(
+                previous.get(change.name),
+                endpoint=remote.endpoint,
+                server=remote.settings,
+                # the file has perhaps been edited since: of what was sent it said then what the plan says
+                file={**local[change.name].settings, **change.after},
+                at=remote.endpoint.updated_at or datetime.now(UTC),  # when it landed: what was committed since is newer
+                server_before=change.before,
+                head=left.head,
+                pushed=change.after.keys(),
+            )
+    return entries

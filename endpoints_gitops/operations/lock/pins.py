@@ -14,14 +14,14 @@ from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, Use, without_nulls
-from endpoints_gitops.operations.agreement import PlaceOf
 from endpoints_gitops.operations.concurrency import concurrent_map
+from endpoints_gitops.operations.lock.mismatches import PlaceOf
 
 _WORDS: Final = {"number": "Number", "boolean": "Boolean", "array": "List"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class EnvironmentUses:
     """One environment in which endpoints are used.
 
     `client` is asked for when the server has to be; `examples` are those that a pin is to hold.
@@ -43,7 +43,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Types:
+class VariableTypes:
     """The types of variables: by the ids of the shared ones, or by code name for each endpoint and version."""
 
     shared: Mapping[str, InsightVariable] | None = None
@@ -85,7 +85,7 @@ def _look_up(client: Client, pin: Pin) -> Lookup:
         return Lookup(error=error)
 
 
-def read_types(client: Client, endpoints: Sequence[Endpoint]) -> Types:
+def read_types(client: Client, endpoints: Sequence[Endpoint]) -> VariableTypes:
     """The types of all variables of these endpoints: nothing is asked where there are none.
 
     A key with `endpoint:read` alone may not list the shared variables; then each endpoint's OpenAPI document says them
@@ -93,13 +93,13 @@ def read_types(client: Client, endpoints: Sequence[Endpoint]) -> Types:
     """
     with_variables = [endpoint for endpoint in endpoints if endpoint.query.get("variables")]
     if not with_variables:
-        return Types()
+        return VariableTypes()
     try:
-        return Types(shared={variable.id: variable for variable in client.list_variables()})
+        return VariableTypes(shared={variable.id: variable for variable in client.list_variables()})
     except Forbidden:
         named = concurrent_map(partial(_named_types, client), with_variables)
         keys = ((endpoint.name, endpoint.number) for endpoint in with_variables)
-        return Types(named=dict(zip(keys, named, strict=True)))
+        return VariableTypes(named=dict(zip(keys, named, strict=True)))
 
 
 def read_named(client: Client, names: Sequence[str]) -> dict[str, Endpoint]:

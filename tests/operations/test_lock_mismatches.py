@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.model.pin import Lock, Use
-from endpoints_gitops.operations.agreement import disagreements
+from endpoints_gitops.operations.lock.mismatches import lock_mismatches
 
 
 def test_the_rule_of_the_catalogue():
-    (found,) = disagreements("prod", (Use(name="revenue"),), Lock(), lambda _: "endpoints.toml:3")
+    (found,) = lock_mismatches("prod", (Use(name="revenue"),), Lock(), lambda _: "endpoints.toml:3")
     rule = RULES[found.code]
     assert (found.slug, found.severity, found.scope) == (rule.slug, rule.severity, rule.scope)
     assert (found.where, found.locus) == ("endpoints.toml:3", "uses.prod")
