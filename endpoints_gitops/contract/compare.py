@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from endpoints_gitops.contract.context import Caller, Context
 from endpoints_gitops.contract.contract import Contract, settled
-from endpoints_gitops.contract.pair import Pair
+from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules import RULES, Hit, Rule
 from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 
@@ -21,7 +21,7 @@ def compare(before: Contract | None, after: Contract | None, context: Context = 
     if before is None or after is None:
         return _alone(before, after, context)
     start = settled(before, before)
-    pair = Pair(before=start, after=settled(after, start), context=context)
+    pair = ContractPair(before=start, after=settled(after, start), context=context)
     found = [_judged(rule, hit, pair) for rule in RULES.values() if rule.judge for hit in rule.judge(pair)]
     return in_order(found)
 
@@ -65,7 +65,9 @@ def _renames(before: Mapping[str, Contract], after: Mapping[str, Contract]) -> d
 
 
 def _is_renamed(old: Contract, new: Contract) -> bool:
-    return new.renamed_from == old.name or not Pair(before=old, after=settled(new, old), context=_ASSUMED).cuts_version
+    if new.renamed_from == old.name:
+        return True
+    return not ContractPair(before=old, after=settled(new, old), context=_ASSUMED).cuts_version
 
 
 def _renamed(old: Contract, new: Contract, context: Context) -> Finding:
@@ -90,7 +92,7 @@ def _renamed(old: Contract, new: Contract, context: Context) -> Finding:
     )
 
 
-def _judged(rule: Rule, hit: Hit, pair: Pair) -> Finding:
+def _judged(rule: Rule, hit: Hit, pair: ContractPair) -> Finding:
     scope = hit.scope or rule.scope
     finding = rule.finding(
         pair.after.name,
@@ -106,14 +108,14 @@ def _judged(rule: Rule, hit: Hit, pair: Pair) -> Finding:
     return replace(finding, scope=scope, severity=_severity(rule, hit, scope, pair))
 
 
-def _hit(rule: Rule, hit: Hit, scope: Scope, pair: Pair) -> tuple[Caller, ...]:
+def _hit(rule: Rule, hit: Hit, scope: Scope, pair: ContractPair) -> tuple[Caller, ...]:
     """The callers that are reached: of a new version those without a pin, of a change in place those pinned to that
     version too."""
     reading = (caller for caller in pair.context.callers if hit.column is None or caller.reads_column(hit.column))
     return tuple(caller for caller in reading if _is_reached(caller, rule, scope, pair))
 
 
-def _is_reached(caller: Caller, rule: Rule, scope: Scope, pair: Pair) -> bool:
+def _is_reached(caller: Caller, rule: Rule, scope: Scope, pair: ContractPair) -> bool:
     if pair.context.is_move or rule.is_everywhere:
         return True
     if scope is Scope.IN_PLACE:
@@ -121,7 +123,7 @@ def _is_reached(caller: Caller, rule: Rule, scope: Scope, pair: Pair) -> bool:
     return not caller.is_protected
 
 
-def _severity(rule: Rule, hit: Hit, scope: Scope, pair: Pair) -> Severity:
+def _severity(rule: Rule, hit: Hit, scope: Scope, pair: ContractPair) -> Severity:
     """For the strictest way of reading; then lowered by what protects the callers."""
     severities = [_severity_for(caller, rule, hit, pair) for caller in pair.context.judged_for]
     severity = max(severities, key=lambda one: one.rank)
@@ -130,7 +132,7 @@ def _severity(rule: Rule, hit: Hit, scope: Scope, pair: Pair) -> Severity:
     return rule.capped(severity, pair.stability)
 
 
-def _severity_for(caller: Caller, rule: Rule, hit: Hit, pair: Pair) -> Severity:
+def _severity_for(caller: Caller, rule: Rule, hit: Hit, pair: ContractPair) -> Severity:
     if hit.column is not None and not caller.reads_column(hit.column):
         return Severity.INFO
     severity = hit.severity or rule.severity

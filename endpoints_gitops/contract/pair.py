@@ -21,7 +21,7 @@ _FIRMNESS: Final = ("draft", "beta", "stable")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class ContractPair:
     """`before` is what callers rely on so far; `after` has nothing open any more (`settled`)."""
 
     before: Contract

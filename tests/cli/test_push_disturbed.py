@@ -52,7 +52,7 @@ def test_an_edit_between_any_two_requests_is_never_lost_in_silence(cli, client, 
         return
     assert (ran.code, versions) == (6, [SQL, THEIRS, f"{SQL} LIMIT 2"])
     (error,) = ran.json["errors"]
-    assert f"version {theirs} of one was made by somebody else" in error["message"]
+    assert f"version {theirs} of one was made by another client" in error["message"]
     assert f"version {theirs + 1} is ours" in error["message"]
     assert f"endpoints-gitops rollback one@{theirs}" in error["fix"]
     assert cli("resume").out.startswith("nothing to resume")
@@ -65,7 +65,10 @@ def test_an_edit_before_a_setting_is_written_is_told_too(cli, checkout, client, 
     server.faults.add(Fault(effect=Effect.EDIT, **WRITE, edit=Edit(path="endpoints/one/", body=query(THEIRS))))
     ran = cli("push", "--yes")
     assert ran.code == 6
-    assert "version 2 of one was made by somebody else while this push ran; the plan knew version 1" in ran.err
+    assert (
+        "version 2 of one was made by another client while this push ran; the plan was made against version 1"
+        in ran.err
+    )
     assert queries(client) == [SQL, THEIRS]
 
 
@@ -144,7 +147,7 @@ def test_what_somebody_does_while_we_are_asked_is_seen(cli, client, server):
     server.faults.add(Fault(effect=Effect.EDIT, method="GET", path="*/endpoints", nth=2, edit=theirs))
     ran = cli("push", input="y\n")
     assert ran.code == 6
-    assert "one moved: settings of version 1 were changed by somebody else; nothing was written" in ran.err
+    assert "the plan for one is stale: settings of version 1 were changed on the server; nothing was written" in ran.err
     assert (client.get_endpoint("one").description, client.get_endpoint("two").description) == ("Theirs", "New")
 
 
@@ -173,7 +176,7 @@ def test_a_name_that_somebody_takes_meanwhile_stays_theirs(cli, checkout, client
     server.faults.add(Fault(effect=Effect.EDIT, method="POST", edit=taken))
     ran = cli("push", "--yes")
     assert ran.code == 6
-    assert "one was created by somebody else meanwhile" in ran.err
+    assert "one was created by another client since the plan was made" in ran.err
     assert queries(client) == [THEIRS]
 
 
@@ -183,7 +186,7 @@ def test_an_endpoint_that_somebody_deletes_meanwhile_is_told(cli, client, server
     server.faults.add(Fault(effect=Effect.EDIT, **WRITE, nth=1, edit=gone))
     ran = cli("push", "--yes")
     assert ran.code == 6
-    assert "one is gone" in ran.err
+    assert "one was deleted on the server" in ran.err
     assert [one.name for one in client.list_endpoints()] == ["two"]
 
 
@@ -197,8 +200,7 @@ def test_an_endpoint_that_is_another_one_by_now_is_told(cli, client, server):
     ran = cli("push", "--yes", "one")
     assert ran.code == 6
     assert (
-        "one was deleted and made anew by somebody else while this push ran; version 2 of the new one is ours"
-        in ran.err
+        "one was deleted and recreated on the server while this push ran; version 2 of the new one is ours" in ran.err
     )
     assert "endpoints-gitops rollback one@1 restores it" in ran.err
     assert queries(client) == [THEIRS, f"{SQL} LIMIT 2"]
@@ -219,7 +221,7 @@ def test_an_edit_after_ours_whose_answer_was_lost_stays(cli, client, server, aft
     assert ran.code in {0, 6}
     theirs = after_it.body.get("description")
     if theirs is None:
-        assert "version 2 of one is ours, and somebody else made version 3 after it" in ran.err
+        assert "version 2 of one is ours, and another client made version 3 after it" in ran.err
         assert queries(client)[-1] == THEIRS
 
 

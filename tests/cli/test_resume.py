@@ -110,7 +110,7 @@ def test_resume_leaves_alone_what_somebody_changed_meanwhile(cli, client, killed
     client.update_endpoint("one", {"query": {"kind": "HogQLQuery", "query": SQL}})
     ran = cli("resume", "--yes")
     assert ran.code == 6
-    assert "one moved" in ran.err
+    assert "the plan for one is stale" in ran.err
     assert client.get_endpoint("one").sql == SQL
 
 

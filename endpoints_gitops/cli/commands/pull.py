@@ -74,7 +74,7 @@ def _asked(names: Sequence[str], arguments: argparse.Namespace, console: Console
     """Where nobody is there to answer, what nobody can know is left as it is."""
     if arguments.dry_run or not console.interactive:
         return False
-    question = f"Nobody can tell whether file or server moved in {', '.join(names)}. Take the server's?"
+    question = f"Cannot tell whether the file or the server changed {', '.join(names)}. Take the server's?"
     return console.confirm(question, yes=False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from endpoints_gitops.contract.pair import Pair
+from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
 from endpoints_gitops.model.finding import Scope, Severity
 
@@ -62,7 +62,7 @@ declare(
         example=("active: true", "active: false"),
     )
 )
-def endpoint_deactivated(pair: Pair) -> Iterator[Hit]:
+def endpoint_deactivated(pair: ContractPair) -> Iterator[Hit]:
     if pair.before.serving.endpoint_active and not pair.after.serving.endpoint_active:
         message = f"{pair.after.name} is no longer active: every call of it is a 404, pinned or not"
         yield Hit(locus="active", message=message, before=True, after=False, key="active")
@@ -80,7 +80,7 @@ def endpoint_deactivated(pair: Pair) -> Iterator[Hit]:
         example=("version 3 is active", "version 3 is not active, and an app pins it"),
     )
 )
-def version_deactivated(pair: Pair) -> Iterator[Hit]:
+def version_deactivated(pair: ContractPair) -> Iterator[Hit]:
     if pair.cuts_version or not pair.before.serving.version_active or pair.after.serving.version_active:
         return
     pins = [one.version for one in pair.context.judged_for]
@@ -107,7 +107,7 @@ def version_deactivated(pair: Pair) -> Iterator[Hit]:
         example=("orders is endpoint 0199-a", "orders is endpoint 019a-b, again with a version 1"),
     )
 )
-def endpoint_recreated(pair: Pair) -> Iterator[Hit]:
+def endpoint_recreated(pair: ContractPair) -> Iterator[Hit]:
     mine, other = pair.before.identity, pair.after.identity
     if mine is not None and other is not None and mine.endpoint_id != other.endpoint_id:
         message = f"{pair.after.name} was deleted and created again: version numbers mean other queries now"
@@ -128,7 +128,7 @@ def endpoint_recreated(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def tags_changed(pair: Pair) -> Iterator[Hit]:
+def tags_changed(pair: ContractPair) -> Iterator[Hit]:
     before, after = sorted(pair.before.tags or ()), sorted(pair.after.tags or ())
     if before != after and pair.after.tags is not None and pair.before.tags is not None:
         said = ", ".join(after) or "none"

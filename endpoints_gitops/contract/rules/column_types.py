@@ -7,7 +7,7 @@ from typing import Final
 
 from endpoints_gitops.contract.clickhouse import bits, is_nullable, parse_type, unwrapped
 from endpoints_gitops.contract.contract import UNKNOWN, ContractColumn
-from endpoints_gitops.contract.pair import Pair
+from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
 from endpoints_gitops.hogql.query_changes import ChangeKind, QueryChange
 from endpoints_gitops.model.finding import Scope, Severity
@@ -34,7 +34,7 @@ _OF_ROWS: Final = (ChangeKind.FILTER, ChangeKind.LIMIT, ChangeKind.ORDERING, Cha
         call=Severity.INFO,
     )
 )
-def type_changed(pair: Pair) -> Iterator[Hit]:
+def type_changed(pair: ContractPair) -> Iterator[Hit]:
     return _retyped(pair, "C103", "is {after} now; it was {before}")
 
 
@@ -52,7 +52,7 @@ def type_changed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def type_widened(pair: Pair) -> Iterator[Hit]:
+def type_widened(pair: ContractPair) -> Iterator[Hit]:
     return _retyped(pair, "C104", "is widened from {before} to {after}")
 
 
@@ -69,7 +69,7 @@ def type_widened(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def type_narrowed(pair: Pair) -> Iterator[Hit]:
+def type_narrowed(pair: ContractPair) -> Iterator[Hit]:
     return _retyped(pair, "C105", "is narrowed from {before} to {after}")
 
 
@@ -86,7 +86,7 @@ def type_narrowed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def encoding_changed(pair: Pair) -> Iterator[Hit]:
+def encoding_changed(pair: ContractPair) -> Iterator[Hit]:
     return _retyped(pair, "C117", "is {after} now and was {before}, which look different in JSON")
 
 
@@ -103,7 +103,7 @@ def encoding_changed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def became_nullable(pair: Pair) -> Iterator[Hit]:
+def became_nullable(pair: ContractPair) -> Iterator[Hit]:
     for old, new in compared(pair):
         if old.nullable is False and new.nullable is True:
             yield column_hit(new.name, f"column {new.name!r} can be null now", False, True)
@@ -122,7 +122,7 @@ def became_nullable(pair: Pair) -> Iterator[Hit]:
         example=("SELECT properties.plan AS plan", "SELECT coalesce(properties.plan, 'none') AS plan"),
     )
 )
-def became_non_null(pair: Pair) -> Iterator[Hit]:
+def became_non_null(pair: ContractPair) -> Iterator[Hit]:
     for old, new in compared(pair):
         if old.nullable is True and new.nullable is False:
             yield column_hit(new.name, f"column {new.name!r} is never null any more", True, False)
@@ -138,12 +138,12 @@ def column_hit(name: str, message: str, before: Json, after: Json) -> Hit:
     )
 
 
-def compared(pair: Pair) -> list[tuple[ContractColumn, ContractColumn]]:
+def compared(pair: ContractPair) -> list[tuple[ContractColumn, ContractColumn]]:
     """The columns of both sides whose types can have changed."""
     return [both for both in pair.columns if not is_computed_alike(*both, pair)] if pair.knows_columns else []
 
 
-def is_computed_alike(old: ContractColumn, new: ContractColumn, pair: Pair) -> bool:
+def is_computed_alike(old: ContractColumn, new: ContractColumn, pair: ContractPair) -> bool:
     """Whether the same expression over the same source gives both. Then only two servers' words can tell of a change:
     where one side is read from the text, that the two disagree says nothing."""
     is_alike = pair.is_same_text or (
@@ -152,7 +152,7 @@ def is_computed_alike(old: ContractColumn, new: ContractColumn, pair: Pair) -> b
     return is_alike and not (pair.is_served and UNKNOWN not in (old.type, new.type))
 
 
-def _moves_source(pair: Pair) -> bool:
+def _moves_source(pair: ContractPair) -> bool:
     return any(map(_changes_types, pair.changes))
 
 
@@ -167,7 +167,7 @@ def _changes_types(change: QueryChange) -> bool:
     return bool(path) and change.kind not in _OF_ROWS
 
 
-def _retyped(pair: Pair, code: str, words: str) -> Iterator[Hit]:
+def _retyped(pair: ContractPair, code: str, words: str) -> Iterator[Hit]:
     for old, new in compared(pair):
         if UNKNOWN not in (old.type, new.type) and _rule_of(old, new) == code:
             before, after = _shown(old, new), _shown(new, old)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
-from endpoints_gitops.contract.pair import Pair
+from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.column_types import column_hit, is_computed_alike
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
 from endpoints_gitops.model.finding import Scope, Severity
@@ -25,7 +25,7 @@ from endpoints_gitops.model.finding import Scope, Severity
         call=Severity.INFO,
     )
 )
-def column_removed(pair: Pair) -> Iterator[Hit]:
+def column_removed(pair: ContractPair) -> Iterator[Hit]:
     for one in pair.removed_columns if pair.knows_columns else ():
         if one.name not in pair.renamed_columns:
             yield replace(column_hit(one.name, f"column {one.name!r} is gone", one.type, None), at="columns")
@@ -44,7 +44,7 @@ def column_removed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def column_renamed(pair: Pair) -> Iterator[Hit]:
+def column_renamed(pair: ContractPair) -> Iterator[Hit]:
     for old, new in pair.renamed_columns.items() if pair.knows_columns else ():
         hit = column_hit(old, f"column {old!r} is now called {new.name!r}", old, new.name)
         yield replace(hit, at=f"alias {new.name}")
@@ -63,7 +63,7 @@ def column_renamed(pair: Pair) -> Iterator[Hit]:
         example=("SELECT day, users", "SELECT users, day"),
     )
 )
-def order_changed(pair: Pair) -> Iterator[Hit]:
+def order_changed(pair: ContractPair) -> Iterator[Hit]:
     before = [old.name for old, _ in pair.columns]
     kept = set(before)
     after = list(dict.fromkeys(one.name for one in pair.after.columns or () if one.name in kept))
@@ -85,7 +85,7 @@ def order_changed(pair: Pair) -> Iterator[Hit]:
         example=("SELECT day, users", "SELECT day, country, users"),
     )
 )
-def column_inserted(pair: Pair) -> Iterator[Hit]:
+def column_inserted(pair: ContractPair) -> Iterator[Hit]:
     for one in _really_added(pair):
         if not _is_last(one, pair):
             yield column_hit(one.name, f"column {one.name!r} is new and stands before others", None, one.type)
@@ -103,7 +103,7 @@ def column_inserted(pair: Pair) -> Iterator[Hit]:
         example=("SELECT day, users", "SELECT day, users, country"),
     )
 )
-def column_appended(pair: Pair) -> Iterator[Hit]:
+def column_appended(pair: ContractPair) -> Iterator[Hit]:
     for one in _really_added(pair):
         if _is_last(one, pair):
             yield column_hit(one.name, f"column {one.name!r} is new, at the end", None, one.type)
@@ -122,7 +122,7 @@ def column_appended(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def column_duplicated(pair: Pair) -> Iterator[Hit]:
+def column_duplicated(pair: ContractPair) -> Iterator[Hit]:
     old = doubled(pair.before.columns)
     for name in doubled(pair.after.columns):
         if name not in old and pair.is_rows:
@@ -143,7 +143,7 @@ def column_duplicated(pair: Pair) -> Iterator[Hit]:
         is_undecidable=True,
     )
 )
-def columns_unknown(pair: Pair) -> Iterator[Hit]:
+def columns_unknown(pair: ContractPair) -> Iterator[Hit]:
     if not pair.is_rows or pair.is_same_text:
         return
     for side, word in ((pair.before, "before"), (pair.after, "after")):
@@ -168,7 +168,7 @@ def _why_unknown(side: Contract) -> str | None:
     return f"{', '.join(side.stars)} follows the table and not the query" if side.stars else None
 
 
-def _unknown_types(pair: Pair) -> Iterator[Hit]:
+def _unknown_types(pair: ContractPair) -> Iterator[Hit]:
     for old, new in pair.columns:
         if UNKNOWN in (old.type, new.type) and not is_computed_alike(old, new, pair):
             side = new if new.type == UNKNOWN else old
@@ -177,14 +177,14 @@ def _unknown_types(pair: Pair) -> Iterator[Hit]:
             yield column_hit(new.name, message, old.type, new.type)
 
 
-def _really_added(pair: Pair) -> list[ContractColumn]:
+def _really_added(pair: ContractPair) -> list[ContractColumn]:
     if not pair.knows_columns:
         return []
     renamed = {one.name for one in pair.renamed_columns.values()}
     return [one for one in pair.added_columns if one.name not in renamed]
 
 
-def _is_last(one: ContractColumn, pair: Pair) -> bool:
+def _is_last(one: ContractColumn, pair: ContractPair) -> bool:
     """Behind every column that was there, under its old name or a new one."""
     kept = {new.name for _, new in pair.columns} | {new.name for new in pair.renamed_columns.values()}
     places = [place for place, column in enumerate(pair.after.columns or ()) if column.name in kept]

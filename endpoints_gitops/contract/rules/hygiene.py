@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from endpoints_gitops.contract.contract import UNKNOWN, ContractColumn
-from endpoints_gitops.contract.pair import Pair
+from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
 from endpoints_gitops.model.finding import Scope, Severity
 
@@ -24,7 +24,7 @@ _NEITHER = Scope.NEITHER
         example=("columns: [{name: users, type: integer}]", "SELECT avg(x) AS users, a float"),
     )
 )
-def mismatch_with_server(pair: Pair) -> Iterator[Hit]:
+def mismatch_with_server(pair: ContractPair) -> Iterator[Hit]:
     """Of the same query: then the server knows its columns for certain."""
     if pair.is_same_text and pair.before.identity is not None and pair.before.columns is not None:
         yield from mismatches(pair.after.declared, pair.before.columns, "the server has")

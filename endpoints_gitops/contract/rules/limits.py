@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from endpoints_gitops.contract.contract import HOGQL, Contract
-from endpoints_gitops.contract.pair import Pair
+from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
 from endpoints_gitops.model.finding import Scope, Severity
 
@@ -23,7 +23,7 @@ from endpoints_gitops.model.finding import Scope, Severity
         call=Severity.INFO,
     )
 )
-def limit_lowered(pair: Pair) -> Iterator[Hit]:
+def limit_lowered(pair: ContractPair) -> Iterator[Hit]:
     before, after = _limits(pair)
     if before != after and isinstance(after, int) and (not isinstance(before, int) or after < before):
         yield Hit(
@@ -44,7 +44,7 @@ def limit_lowered(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def limit_raised(pair: Pair) -> Iterator[Hit]:
+def limit_raised(pair: ContractPair) -> Iterator[Hit]:
     before, after = _limits(pair)
     if before != after and not (isinstance(after, int) and (not isinstance(before, int) or after < before)):
         message = f"LIMIT is {_said(after)} now; it was {_said(before)}"
@@ -63,14 +63,14 @@ def limit_raised(pair: Pair) -> Iterator[Hit]:
         example=("SELECT … FROM (SELECT … UNION ALL SELECT …)", "SELECT … UNION ALL SELECT …"),
     )
 )
-def offset_unsupported(pair: Pair) -> Iterator[Hit]:
+def offset_unsupported(pair: ContractPair) -> Iterator[Hit]:
     if _is_paged(pair.before) and _is_paged(pair.after) is False:
         what = "a set of SELECTs" if pair.after.kind == HOGQL else f"a {pair.after.kind}"
         message = f"callers can no longer page with limit and offset: the query is {what} now"
         yield Hit(locus="query.paging", message=message, before=True, after=False)
 
 
-def _limits(pair: Pair) -> tuple[int | str | None, int | str | None]:
+def _limits(pair: ContractPair) -> tuple[int | str | None, int | str | None]:
     """Both ceilings; alike where one side is not known."""
     before, after = pair.before.paging, pair.after.paging
     return (before.written_limit, after.written_limit) if before and after else (None, None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
-from endpoints_gitops.contract.pair import Pair, operators_of
+from endpoints_gitops.contract.pair import ContractPair, operators_of
 from endpoints_gitops.contract.rules.column_types import compared
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by, subject
 from endpoints_gitops.hogql.insight_changes import NodeChange, insight_changes, insight_shape
@@ -34,7 +34,7 @@ _ORDER_OF_ROWS: Final = ("offset", "limit by", "with ties")
         call=Severity.INFO,
     )
 )
-def aggregation_changed(pair: Pair) -> Iterator[Hit]:
+def aggregation_changed(pair: ContractPair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.AGGREGATION, ChangeKind.WINDOW):
         yield _hit(change, "is aggregated in another way")
     for node in _insight(pair, ChangeKind.AGGREGATION):
@@ -55,7 +55,7 @@ def aggregation_changed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def filter_changed(pair: Pair) -> Iterator[Hit]:
+def filter_changed(pair: ContractPair) -> Iterator[Hit]:
     told: set[str] = set()
     for change in sorted(pair.changed(ChangeKind.FILTER), key=lambda one: one.is_variable):
         if not change.is_variable or not (change.locus in told or _is_told_of_variables(pair)):
@@ -81,7 +81,7 @@ def filter_changed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def grouping_changed(pair: Pair) -> Iterator[Hit]:
+def grouping_changed(pair: ContractPair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.GROUPING, ChangeKind.DISTINCT):
         severity = Severity.ERROR if change.kind is ChangeKind.GROUPING and _loses_key(change, pair) else None
         yield _hit(change, "groups rows in another way", severity)
@@ -103,7 +103,7 @@ def grouping_changed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def ordering_changed(pair: Pair) -> Iterator[Hit]:
+def ordering_changed(pair: ContractPair) -> Iterator[Hit]:
     severity = Severity.ERROR if _is_limited(pair.before) or _is_limited(pair.after) else None
     for change in pair.changed(ChangeKind.ORDERING):
         yield _hit(change, "orders rows in another way", severity if "/" not in change.locus else None)
@@ -125,7 +125,7 @@ def ordering_changed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def source_changed(pair: Pair) -> Iterator[Hit]:
+def source_changed(pair: ContractPair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.SOURCE, ChangeKind.COLUMNS):
         if change.kind is ChangeKind.SOURCE or "/" in change.locus:
             yield _hit(change, "reads from something else")
@@ -145,7 +145,7 @@ def source_changed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def join_changed(pair: Pair) -> Iterator[Hit]:
+def join_changed(pair: ContractPair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.JOIN):
         yield _hit(change, "joins in another way")
 
@@ -164,7 +164,7 @@ def join_changed(pair: Pair) -> Iterator[Hit]:
         is_undecidable=True,
     )
 )
-def changed_opaquely(pair: Pair) -> Iterator[Hit]:
+def changed_opaquely(pair: ContractPair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.OPAQUE):
         why = f": {change.why}" if change.why else ""
         message = f"the query differs, and it cannot be told how{why}"
@@ -183,7 +183,7 @@ def changed_opaquely(pair: Pair) -> Iterator[Hit]:
         example=("select count() from events", "SELECT count() FROM events -- all of them"),
     )
 )
-def cosmetic_only(pair: Pair) -> Iterator[Hit]:
+def cosmetic_only(pair: ContractPair) -> Iterator[Hit]:
     if pair.before.kind != pair.after.kind or pair.before.query == pair.after.query or pair.defaults_differ:
         return
     if pair.is_rows:
@@ -211,7 +211,7 @@ def cosmetic_only(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def expression_changed(pair: Pair) -> Iterator[Hit]:
+def expression_changed(pair: ContractPair) -> Iterator[Hit]:
     retyped = {f"columns.{new.name}" for old, new in compared(pair) if _differ(old, new)}
     for change in pair.changed(ChangeKind.EXPRESSION):
         if change.locus not in retyped and not (change.is_variable and _is_told_of_variables(pair)):
@@ -241,13 +241,13 @@ def _hit(change: QueryChange, words: str, severity: Severity | None = None) -> H
     )
 
 
-def _loses_key(change: QueryChange, pair: Pair) -> bool:
+def _loses_key(change: QueryChange, pair: ContractPair) -> bool:
     """Whether a key is gone that does not go on as a column of the same name, computed in another way."""
     gone_on = {one.before for one in pair.changes if one.locus.startswith("columns.") and one.after in change.added}
     return not gone_on.issuperset(change.removed)
 
 
-def _insight(pair: Pair, *kinds: ChangeKind) -> Iterator[NodeChange]:
+def _insight(pair: ContractPair, *kinds: ChangeKind) -> Iterator[NodeChange]:
     if pair.is_insight and pair.before.query != pair.after.query:
         yield from (one for one in insight_changes(pair.before.query, pair.after.query) if one.kind in kinds)
 
@@ -266,14 +266,14 @@ def _shown(value: Json) -> str:
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
-def _is_told_by_shape(node: NodeChange, pair: Pair) -> bool:
+def _is_told_by_shape(node: NodeChange, pair: ContractPair) -> bool:
     """Whether rule C115 tells of it already."""
     if insight_shape(pair.before.query) == insight_shape(pair.after.query):
         return False
     return node.kind in _IN_SHAPE or node.path.startswith("breakdownFilter")
 
 
-def _is_told_of_variables(pair: Pair) -> bool:
+def _is_told_of_variables(pair: ContractPair) -> bool:
     """Whether the rules on variables tell already how the use of variables changed."""
     if pair.removed_variables or pair.added_variables:
         return True
@@ -284,7 +284,7 @@ def _is_limited(side: Contract) -> bool:
     return side.paging is not None and side.paging.has_limit
 
 
-def _other_keys(pair: Pair) -> list[str]:
+def _other_keys(pair: ContractPair) -> list[str]:
     """The keys of a HogQL node beside its text and variables that differ."""
     if not pair.is_rows:
         return []
@@ -298,7 +298,7 @@ def _said(value: Json) -> Json:
     return None if value is False else value
 
 
-def _node_hit(pair: Pair, key: str) -> Hit:
+def _node_hit(pair: ContractPair, key: str) -> Hit:
     before, after = pair.before.query.get(key), pair.after.query.get(key)
     severity = Severity.INFO if key in _LABELS else None
     message = f"{key} of the query changed: {_shown(after)}; it was {_shown(before)}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractVariable
-from endpoints_gitops.contract.pair import Pair, operators_of
+from endpoints_gitops.contract.pair import ContractPair, operators_of
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
 from endpoints_gitops.hogql.narrowing import is_scoped
 from endpoints_gitops.hogql.parser import ParseFailure
@@ -26,7 +26,7 @@ from endpoints_gitops.model.json import Json, canonical
         example=("WHERE event = {variables.event}", "WHERE event = '$pageview'"),
     )
 )
-def variable_removed(pair: Pair) -> Iterator[Hit]:
+def variable_removed(pair: ContractPair) -> Iterator[Hit]:
     for one in pair.removed_variables:
         if one.name not in pair.renamed_variables:
             hit = _variable(one.name, f"variable {one.name!r} is no longer accepted", one.type, None)
@@ -45,7 +45,7 @@ def variable_removed(pair: Pair) -> Iterator[Hit]:
         example=("WHERE event = {variables.event}", "WHERE event = {variables.event_name}"),
     )
 )
-def variable_renamed(pair: Pair) -> Iterator[Hit]:
+def variable_renamed(pair: ContractPair) -> Iterator[Hit]:
     for old, new in pair.renamed_variables.items():
         yield _variable(old, f"variable {old!r} is now called {new.name!r}", old, new.name, key=f"variables.{new.name}")
 
@@ -62,7 +62,7 @@ def variable_renamed(pair: Pair) -> Iterator[Hit]:
         example=("SELECT count() FROM events", "SELECT count() FROM events WHERE event = {variables.event}"),
     )
 )
-def required_added(pair: Pair) -> Iterator[Hit]:
+def required_added(pair: ContractPair) -> Iterator[Hit]:
     for one in _really_added(pair):
         if one.required:
             why = "as the endpoint is materialised" if pair.after.is_from_table else "as it has no default"
@@ -81,7 +81,7 @@ def required_added(pair: Pair) -> Iterator[Hit]:
         example=("SELECT count() FROM events", "a new variable with a default"),
     )
 )
-def optional_added(pair: Pair) -> Iterator[Hit]:
+def optional_added(pair: ContractPair) -> Iterator[Hit]:
     for one in _really_added(pair):
         if not one.required:
             yield _variable(one.name, f"variable {one.name!r} is new and can be left out", None, one.type)
@@ -99,7 +99,7 @@ def optional_added(pair: Pair) -> Iterator[Hit]:
         example=("default: $pageview", "no default, and none of the shared variable"),
     )
 )
-def became_required(pair: Pair) -> Iterator[Hit]:
+def became_required(pair: ContractPair) -> Iterator[Hit]:
     for old, new in pair.variables:
         if new.required and not old.required and not pair.after.is_from_table:
             yield _variable(new.name, f"variable {new.name!r} must be sent now: its default is gone", old.default, None)
@@ -118,7 +118,7 @@ def became_required(pair: Pair) -> Iterator[Hit]:
         is_exposure=True,
     )
 )
-def became_optional(pair: Pair) -> Iterator[Hit]:
+def became_optional(pair: ContractPair) -> Iterator[Hit]:
     for old, new in pair.variables:
         was = pair.input(old.name)
         if old.required and not new.required and not (was and was.is_open) and not _is_granted(pair, new.name):
@@ -140,7 +140,7 @@ def became_optional(pair: Pair) -> Iterator[Hit]:
         example=("type: String", "type: Number, and the query compares numbers"),
     )
 )
-def type_changed(pair: Pair) -> Iterator[Hit]:
+def type_changed(pair: ContractPair) -> Iterator[Hit]:
     if pair.cuts_version:
         for name, was, now in _retyped(pair):
             if not pair.context.sharing.get(name):
@@ -160,7 +160,7 @@ def type_changed(pair: Pair) -> Iterator[Hit]:
         example=("month: String, used by 3 endpoints", "month: Date, pushed with --shared-variables"),
     )
 )
-def shared_retyped(pair: Pair) -> Iterator[Hit]:
+def shared_retyped(pair: ContractPair) -> Iterator[Hit]:
     for name, was, now in _retyped(pair):
         others = pair.context.sharing.get(name, ())
         if others or not pair.cuts_version:
@@ -182,7 +182,7 @@ def shared_retyped(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def default_changed(pair: Pair) -> Iterator[Hit]:
+def default_changed(pair: ContractPair) -> Iterator[Hit]:
     for old, new in pair.variables:
         was = pair.input(old.name)
         is_settled = not (old.required or new.required) or (was is not None and was.is_open and new.has_default)
@@ -205,7 +205,7 @@ def default_changed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def operator_changed(pair: Pair) -> Iterator[Hit]:
+def operator_changed(pair: ContractPair) -> Iterator[Hit]:
     for old, new in pair.variables if pair.touches_variables else ():
         before, after = operators_of(pair.before, old.name), operators_of(pair.after, new.name)
         if before is not None and after is not None and before != after and not _is_dropped_scope(old.name, pair):
@@ -227,7 +227,7 @@ def operator_changed(pair: Pair) -> Iterator[Hit]:
         is_exposure=True,
     )
 )
-def scope_dropped(pair: Pair) -> Iterator[Hit]:
+def scope_dropped(pair: ContractPair) -> Iterator[Hit]:
     for name in dict.fromkeys((*pair.before.tenants, *pair.after.tenants)):
         if _is_dropped_scope(name, pair):
             yield _variable(name, unproven(pair.after, _name_after(name, pair)), True, False, key="query")
@@ -247,7 +247,7 @@ def scope_dropped(pair: Pair) -> Iterator[Hit]:
         is_everywhere=True,
     )
 )
-def scope_mark_removed(pair: Pair) -> Iterator[Hit]:
+def scope_mark_removed(pair: ContractPair) -> Iterator[Hit]:
     if pair.after.source is None:
         return
     declared = {variable.name for variable in pair.after.source.definition.variables or ()}
@@ -293,31 +293,31 @@ def _variable(
     )
 
 
-def _really_added(pair: Pair) -> list[ContractVariable]:
+def _really_added(pair: ContractPair) -> list[ContractVariable]:
     renamed = {one.name for one in pair.renamed_variables.values()}
     return [one for one in pair.added_variables if one.name not in renamed]
 
 
-def _is_granted(pair: Pair, name: str) -> bool:
+def _is_granted(pair: ContractPair, name: str) -> bool:
     """Whether it is a breakdown that became optional, which rule S105 says."""
     is_table = pair.before.is_from_table and pair.after.is_from_table
     return is_table and name in (pair.after.serving.optional_breakdowns or ())
 
 
-def _retyped(pair: Pair) -> Iterator[tuple[str, str, str]]:
+def _retyped(pair: ContractPair) -> Iterator[tuple[str, str, str]]:
     for old, new in pair.variables:
         if UNKNOWN not in (old.type, new.type) and old.type != new.type:
             yield new.name, old.type, new.type
 
 
-def _is_dropped_scope(name: str, pair: Pair) -> bool:
+def _is_dropped_scope(name: str, pair: ContractPair) -> bool:
     """A query that cannot be read proves nothing; one that was unproven before dropped nothing."""
     if name not in (*pair.before.tenants, *pair.after.tenants):
         return False
     return scopes(pair.before, name) is not False and scopes(pair.after, _name_after(name, pair)) is not True
 
 
-def _name_after(name: str, pair: Pair) -> str:
+def _name_after(name: str, pair: ContractPair) -> str:
     renamed = pair.renamed_variables.get(name)
     return renamed.name if renamed else name
 

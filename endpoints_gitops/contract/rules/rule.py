@@ -10,7 +10,7 @@ from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
 
 if TYPE_CHECKING:
-    from endpoints_gitops.contract.pair import Pair
+    from endpoints_gitops.contract.pair import ContractPair
 
 _GRAVEST: Final = {"draft": Severity.INFO, "beta": Severity.WARN}
 
@@ -40,7 +40,7 @@ class Hit:
     at: str | None = None
 
 
-type Judge = Callable[[Pair], Iterable[Hit]]
+type Judge = Callable[[ContractPair], Iterable[Hit]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

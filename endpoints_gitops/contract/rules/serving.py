@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from endpoints_gitops.contract.contract import DATES, HOGQL, Contract
-from endpoints_gitops.contract.pair import Pair
+from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
 from endpoints_gitops.hogql.eligibility import limits_before_variables, lost_wrappers, open_edges
 from endpoints_gitops.hogql.insight_changes import insight_shape
@@ -27,7 +27,7 @@ from endpoints_gitops.model.finding import Scope, Severity
         example=("materialization: {enabled: false}, default: 30", "materialization: {enabled: true}"),
     )
 )
-def makes_required(pair: Pair) -> Iterator[Hit]:
+def makes_required(pair: ContractPair) -> Iterator[Hit]:
     if pair.turned_on:
         for old, new in pair.variables:
             if new.required and not old.required:
@@ -47,7 +47,7 @@ def makes_required(pair: Pair) -> Iterator[Hit]:
         example=("materialization: {enabled: false}", "materialization: {enabled: true}, with a TrendsQuery"),
     )
 )
-def drops_dates(pair: Pair) -> Iterator[Hit]:
+def drops_dates(pair: ContractPair) -> Iterator[Hit]:
     if pair.turned_on and pair.before.kind != HOGQL and pair.after.kind != HOGQL:
         message = f"{' and '.join(DATES)} are no longer accepted once this is materialised"
         yield _setting("variables.dates", message, [*DATES], [], "materialization.enabled", pair)
@@ -66,7 +66,7 @@ def drops_dates(pair: Pair) -> Iterator[Hit]:
         example=("materialization: {enabled: true}", "materialization: {enabled: false}"),
     )
 )
-def materialisation_removed(pair: Pair) -> Iterator[Hit]:
+def materialisation_removed(pair: ContractPair) -> Iterator[Hit]:
     if pair.turned_off:
         message = "answers are no longer kept as a table: slower, and with lower limits of calls"
         yield _setting("serving.materialized", message, True, False, "materialization.enabled", pair)
@@ -84,7 +84,7 @@ def materialisation_removed(pair: Pair) -> Iterator[Hit]:
         example=("optional_breakdown_properties: [$browser]", "optional_breakdown_properties: []"),
     )
 )
-def breakdown_revoked(pair: Pair) -> Iterator[Hit]:
+def breakdown_revoked(pair: ContractPair) -> Iterator[Hit]:
     before, after = _optional(pair)
     for name in sorted(before - after):
         yield _setting(
@@ -105,7 +105,7 @@ def breakdown_revoked(pair: Pair) -> Iterator[Hit]:
         is_exposure=True,
     )
 )
-def breakdown_granted(pair: Pair) -> Iterator[Hit]:
+def breakdown_granted(pair: ContractPair) -> Iterator[Hit]:
     before, after = _optional(pair)
     for name in sorted(after - before):
         message = f"{name!r} can be left out now, and then all its values are answered"
@@ -125,7 +125,7 @@ def breakdown_granted(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def freshness_relaxed(pair: Pair) -> Iterator[Hit]:
+def freshness_relaxed(pair: ContractPair) -> Iterator[Hit]:
     before, after = pair.before.serving.freshness_seconds, pair.after.serving.freshness_seconds
     if before is not None and after is not None and after > before:
         message = f"answers may be {_age(after)} old; it was {_age(before)}"
@@ -144,7 +144,7 @@ def freshness_relaxed(pair: Pair) -> Iterator[Hit]:
         example=("data_freshness: 24hour", "data_freshness: 1hour"),
     )
 )
-def freshness_tightened(pair: Pair) -> Iterator[Hit]:
+def freshness_tightened(pair: ContractPair) -> Iterator[Hit]:
     before, after = pair.before.serving.freshness_seconds, pair.after.serving.freshness_seconds
     if before is not None and after is not None and after < before:
         message = f"answers are at most {_age(after)} old; it was {_age(before)}"
@@ -164,7 +164,7 @@ def freshness_tightened(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def buckets_changed(pair: Pair) -> Iterator[Hit]:
+def buckets_changed(pair: ContractPair) -> Iterator[Hit]:
     if not (pair.before.is_from_table and pair.after.is_from_table):
         return
     before, after = (dict(side.serving.bucket_overrides or {}) for side in (pair.before, pair.after))
@@ -187,7 +187,7 @@ def buckets_changed(pair: Pair) -> Iterator[Hit]:
         example=("WHERE plan = {variables.plan}", "WHERE plan IN {variables.plan}"),
     )
 )
-def not_materialisable(pair: Pair) -> Iterator[Hit]:
+def not_materialisable(pair: ContractPair) -> Iterator[Hit]:
     if not (pair.after.serving.materialized and pair.after.serving.endpoint_active):
         return
     refusal = pair.after.refusal
@@ -208,7 +208,7 @@ def not_materialisable(pair: Pair) -> Iterator[Hit]:
         example=("version 3 has its table", "version 4 is materialised as well, and not yet built"),
     )
 )
-def materialisation_pending(pair: Pair) -> Iterator[Hit]:
+def materialisation_pending(pair: ContractPair) -> Iterator[Hit]:
     after = pair.after
     is_built = after.serving.ready if after.identity is not None else False
     if pair.cuts_version and after.is_from_table and pair.before.is_from_table and is_built is False:
@@ -244,7 +244,7 @@ declare(
         call=Severity.INFO,
     )
 )
-def table_order_lost(pair: Pair) -> Iterator[Hit]:
+def table_order_lost(pair: ContractPair) -> Iterator[Hit]:
     yield from _new(_lost_order, pair)
 
 
@@ -261,7 +261,7 @@ def table_order_lost(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def table_limit_before_variables(pair: Pair) -> Iterator[Hit]:
+def table_limit_before_variables(pair: ContractPair) -> Iterator[Hit]:
     yield from _new(_early_limits, pair)
 
 
@@ -278,7 +278,7 @@ def table_limit_before_variables(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def table_wrapper_lost(pair: Pair) -> Iterator[Hit]:
+def table_wrapper_lost(pair: ContractPair) -> Iterator[Hit]:
     yield from _new(_bare_values, pair)
 
 
@@ -309,7 +309,7 @@ declare(
         call=Severity.INFO,
     )
 )
-def range_bucket_edges(pair: Pair) -> Iterator[Hit]:
+def range_bucket_edges(pair: ContractPair) -> Iterator[Hit]:
     yield from _new(_lost_edges, pair)
 
 
@@ -325,7 +325,7 @@ def range_bucket_edges(pair: Pair) -> Iterator[Hit]:
         example=("breakdownFilter: {breakdown: $os}", "breakdownFilter: {breakdown: $os, breakdown_limit: 10}"),
     )
 )
-def breakdown_limit_changed(pair: Pair) -> Iterator[Hit]:
+def breakdown_limit_changed(pair: ContractPair) -> Iterator[Hit]:
     if pair.is_insight:
         before, after = breakdown_limit(pair.before), breakdown_limit(pair.after)
         if before != after:
@@ -354,7 +354,7 @@ def refused(refusal: str) -> str:
     return f"the query cannot be materialised: {refusal}"
 
 
-def _new(judge: Callable[[Contract], Iterator[Hit]], pair: Pair) -> Iterator[Hit]:
+def _new(judge: Callable[[Contract], Iterator[Hit]], pair: ContractPair) -> Iterator[Hit]:
     """What the table loses from now on and did not lose before."""
     known = {(hit.locus, hit.severity) for hit in judge(pair.before)}
     for hit in judge(pair.after):
@@ -415,7 +415,7 @@ def _without_effect(before: int | None, after: int | None) -> Hit:
 _OF_A_TABLE = {"S112": _lost_order, "S113": _early_limits, "S114": _bare_values, "S116": _lost_edges}
 
 
-def _setting(locus: str, message: str, before: object, after: object, key: str, pair: Pair) -> Hit:
+def _setting(locus: str, message: str, before: object, after: object, key: str, pair: ContractPair) -> Hit:
     return Hit(
         locus=locus,
         message=message,
@@ -426,7 +426,7 @@ def _setting(locus: str, message: str, before: object, after: object, key: str, 
     )
 
 
-def _optional(pair: Pair) -> tuple[set[str], set[str]]:
+def _optional(pair: ContractPair) -> tuple[set[str], set[str]]:
     """The breakdowns that may be left out, of those that both sides have; only a table ever asks for them."""
     if not (pair.before.is_from_table and pair.after.is_from_table and pair.is_insight):
         return set(), set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from endpoints_gitops.contract.pair import Pair
+from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by, subject
 from endpoints_gitops.hogql.insight_changes import InsightShape, insight_shape
 from endpoints_gitops.hogql.query_changes import ChangeKind
@@ -45,7 +45,7 @@ declare(
         call=Severity.WARN,
     )
 )
-def kind_changed(pair: Pair) -> Iterator[Hit]:
+def kind_changed(pair: ContractPair) -> Iterator[Hit]:
     before, after = pair.before.kind, pair.after.kind
     if before != after:
         message = f"this was a {before} and is a {after}: its results have another shape"
@@ -65,7 +65,7 @@ def kind_changed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def insight_shape_changed(pair: Pair) -> Iterator[Hit]:
+def insight_shape_changed(pair: ContractPair) -> Iterator[Hit]:
     if not pair.is_insight:
         return
     before, after = insight_shape(pair.before.query), insight_shape(pair.after.query)
@@ -93,7 +93,7 @@ def insight_shape_changed(pair: Pair) -> Iterator[Hit]:
         call=Severity.INFO,
     )
 )
-def bucket_changed(pair: Pair) -> Iterator[Hit]:
+def bucket_changed(pair: ContractPair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.BUCKET):
         message = f"{subject(change.locus)} cuts or formats dates otherwise: {change.after}; it was {change.before}"
         column = change.locus.removeprefix("columns.") if change.locus.startswith("columns.") else None
@@ -114,7 +114,7 @@ def bucket_changed(pair: Pair) -> Iterator[Hit]:
         example=("materialization: {enabled: false}", "materialization: {enabled: true}"),
     )
 )
-def order_by_serving(pair: Pair) -> Iterator[Hit]:
+def order_by_serving(pair: ContractPair) -> Iterator[Hit]:
     if not pair.is_rows or not (pair.turned_on or pair.turned_off) or pair.before.inputs or pair.after.inputs:
         return
     names = [one.name for one in pair.after.columns or ()]

@@ -100,7 +100,7 @@ def _diff(
         return VariableDiff(
             names=names, attribution=Attribution.AHEAD, reason=f"{listed}: the project has what the file said once"
         )
-    reason = f"{listed}: type, label or values differ from the project's, and nobody can tell who changed them"
+    reason = f"{listed}: type, label or values differ from the project's; cannot tell which side changed them"
     return VariableDiff(names=names, attribution=Attribution.CONFLICT, reason=reason)
 
 

@@ -25,13 +25,13 @@ from endpoints_gitops.model.endpoint import InsightVariable
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.operations.push.results import (
     ChangeResult,
-    already,
-    moved,
+    already_applied,
     not_landed,
     overtaken,
     refused,
     refused_in_part,
     settings_replaced,
+    stale_result,
     uncertain,
     unverified,
     verified,
@@ -62,8 +62,8 @@ def apply_change(
         return refused(change, error)
     state = state_of(change, now)
     if now is None or state is ChangeState.STALE:
-        return moved(change, now)
-    return already(change, now) if state is ChangeState.APPLIED else _sent(client, change, variables, now)
+        return stale_result(change, now)
+    return already_applied(change, now) if state is ChangeState.APPLIED else _sent(client, change, variables, now)
 
 
 def _sent(
@@ -73,7 +73,7 @@ def _sent(
         try:
             return verified(change, _send(client, change, variables, there))
         except EndpointNotFound:
-            return moved(change, None)
+            return stale_result(change, None)
         except ApiError as error:
             if not _may_have_landed(error):
                 return _refused(client, change, error)
@@ -176,11 +176,11 @@ def _read_again(client: Client, change: Change) -> ServerRevision | None:
 def _by_versions(client: Client, change: Change, now: ServerRevision | None) -> ChangeResult:
     """Somebody wrote too, before or after what we sent: the versions tell whether ours is among theirs."""
     if now is None or not change.cuts_a_version or change.precondition.endpoint_id != now.endpoint.id:
-        return moved(change, now)
+        return stale_result(change, now)
     try:
         versions = client.list_versions(change.name)
     except ApiError:
-        return moved(change, now)
+        return stale_result(change, now)
     newer = (one for one in versions if one.version > (change.precondition.version or 0))
     ours = next((one.version for one in newer if Key.QUERY not in not_applied(change, ServerRevision.of(one))), None)
-    return moved(change, now) if ours is None else overtaken(change, now, ours)
+    return stale_result(change, now) if ours is None else overtaken(change, now, ours)

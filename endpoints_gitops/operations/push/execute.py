@@ -39,9 +39,9 @@ from endpoints_gitops.operations.push.results import (
     ChangeOutcome,
     ChangeResult,
     PushResult,
-    already,
-    moved,
+    already_applied,
     not_sent,
+    stale_result,
 )
 from endpoints_gitops.operations.push.variables import VariableResult, write_variable
 from endpoints_gitops.operations.record import Keeper, head_of, save_record
@@ -216,9 +216,9 @@ class _Push:
         remote = self.snapshot.revision(change.name)
         state = state_of(change, remote)
         if remote is not None and state is ChangeState.APPLIED:
-            return self._noted(change, already(change, remote))
+            return self._noted(change, already_applied(change, remote))
         if state is ChangeState.STALE:
-            return self._noted(change, moved(change, remote))
+            return self._noted(change, stale_result(change, remote))
         if self.stopped.is_set():
             return not_sent(change, _not_begun())
         if change.name in self.lacking:

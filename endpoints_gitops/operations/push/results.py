@@ -77,7 +77,7 @@ class ChangeResult:
 
     @property
     def unapplied(self) -> frozenset[Key]:
-        """What the server has otherwise than sent, although nobody came between: that is a fault, and no edit."""
+        """The keys that differ from what was sent although no other client wrote: a fault of the server."""
         if self.remote is None or self.state is not _DONE[self.change.action]:
             return frozenset()
         if self.remote.current_version > self.change.expected_version:
@@ -144,8 +144,8 @@ def verified(change: Change, answer: ServerRevision) -> ChangeResult:
     return ChangeResult(change=change, state=_DONE[change.action], remote=answer, landed=True, errors=faults)
 
 
-def already(change: Change, remote: ServerRevision) -> ChangeResult:
-    """Nothing to send: the server has it."""
+def already_applied(change: Change, remote: ServerRevision) -> ChangeResult:
+    """Nothing to send: the server has it already."""
     return ChangeResult(change=change, state=ChangeOutcome.ALREADY, remote=remote)
 
 
@@ -155,12 +155,12 @@ def not_sent(change: Change, why: EndpointsError) -> ChangeResult:
 
 
 def uncertain(change: Change, lost: EndpointsError) -> ChangeResult:
-    """It was sent, and nothing could be heard of it."""
+    """It was sent, and no answer tells what became of it."""
     return ChangeResult(change=change, state=ChangeOutcome.UNCERTAIN, errors=(lost,))
 
 
 def refused(change: Change, why: EndpointsError) -> ChangeResult:
-    """The server did not do it, and said so."""
+    """The server refused it."""
     return ChangeResult(change=change, state=ChangeOutcome.FAILED, errors=(why,))
 
 
@@ -206,17 +206,17 @@ def not_landed(change: Change, lost: ApiError, now: ServerRevision | None) -> Ch
     return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=now, landed=in_part, errors=(error,))
 
 
-def moved(change: Change, now: ServerRevision | None) -> ChangeResult:
-    """Nothing of it landed: the server is not as the plan saw it."""
-    error = Conflict(_what_moved(change, now), where=_where(change), fix=_way_out(change, now), code="push.moved")
+def stale_result(change: Change, now: ServerRevision | None) -> ChangeResult:
+    """Nothing of it landed: the server changed since the plan was made."""
+    error = Conflict(_what_changed(change, now), where=_where(change), fix=_fix_of(change, now), code="push.moved")
     return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=now, errors=(error,))
 
 
 def overtaken(change: Change, now: ServerRevision, ours: int) -> ChangeResult:
-    """It landed as version `ours`, and somebody made another one after it."""
+    """It landed as version `ours`, and another client made a version after it."""
     name = change.name
     error = Conflict(
-        f"version {ours} of {name} is ours, and somebody else made version {now.current_version} after it",
+        f"version {ours} of {name} is ours, and another client made version {now.current_version} after it",
         where=_where(change),
         fix=f"endpoints-gitops pull {name} brings theirs into the file; "
         f"endpoints-gitops rollback {name}@{ours} makes ours the newest",
@@ -250,11 +250,12 @@ def _came_between(change: Change, answer: ServerRevision) -> Conflict:
     name, expected, now = change.name, change.expected_version, answer.current_version
     if change.cuts_a_version:
         theirs = now - 1
-        what = f"version {theirs} of {name} was made by somebody else while this push ran, and version {now} is ours"
-        fix = f"endpoints-gitops rollback {name}@{theirs} restores theirs; else nothing is to be done"
+        what = f"version {theirs} of {name} was made by another client while this push ran, and version {now} is ours"
+        fix = f"endpoints-gitops rollback {name}@{theirs} restores theirs; else there is nothing to do"
     else:
         what = (
-            f"version {now} of {name} was made by somebody else while this push ran; the plan knew version {expected}"
+            f"version {now} of {name} was made by another client while this push ran; the plan was made against "
+            f"version {expected}"
         )
         fix = (
             f"endpoints-gitops pull {name} brings version {now} into the file; "
@@ -266,31 +267,35 @@ def _came_between(change: Change, answer: ServerRevision) -> Conflict:
 def _recreated(change: Change, answer: ServerRevision) -> Conflict:
     name, now = change.name, answer.current_version
     message = (
-        f"{name} was deleted and made anew by somebody else while this push ran; version {now} of the new one is ours"
+        f"{name} was deleted and recreated on the server while this push ran; version {now} of the new one is ours"
     )
     fix = f"endpoints-gitops versions {name} shows theirs; endpoints-gitops rollback {name}@{now - 1} restores it"
     if not change.cuts_a_version:
-        message = f"{name} was deleted and made anew by somebody else while this push ran, and has our settings now"
+        message = f"{name} was deleted and recreated on the server while this push ran, and has our settings now"
         fix = f"endpoints-gitops diff {name}"
     return Conflict(message, where=_where(change), fix=fix, code="push.came_between")
 
 
-def _what_moved(change: Change, now: ServerRevision | None) -> str:
+def _what_changed(change: Change, now: ServerRevision | None) -> str:
     name, before = change.name, change.precondition.version
     if now is None:
-        return f"{name} is gone: somebody deleted it, and version {before} with it; nothing was written"
+        return f"{name} was deleted on the server, and version {before} with it; nothing was written"
     if before is None:
-        return f"{name} was created by somebody else meanwhile (version {now.current_version}); nothing was written"
+        return (
+            f"{name} was created by another client since the plan was made (version {now.current_version}); "
+            "nothing was written"
+        )
     if change.precondition.endpoint_id != now.endpoint.id:
-        return f"{name} was deleted and made anew by somebody else (version {now.current_version}); nothing was written"
+        return f"{name} was deleted and recreated on the server (version {now.current_version}); nothing was written"
     if now.current_version != before:
-        seen = f"the plan was made against version {before}, the server has version {now.current_version}"
-    else:
-        seen = f"settings of version {before} were changed by somebody else"
-    return f"{name} moved: {seen}; nothing was written"
+        return (
+            f"the plan for {name} is stale: it was made against version {before}, the server has version "
+            f"{now.current_version}; nothing was written"
+        )
+    return f"the plan for {name} is stale: settings of version {before} were changed on the server; nothing was written"
 
 
-def _way_out(change: Change, now: ServerRevision | None) -> str:
+def _fix_of(change: Change, now: ServerRevision | None) -> str:
     if now is None:
         return f"endpoints-gitops push {change.name} creates it again, at version 1"
     return f"endpoints-gitops diff {change.name} shows it; plan and push again to go on"

@@ -134,7 +134,7 @@ def _texts(values: Json) -> list[Json]:
 
 
 def _conflict(change: VariableChange) -> Conflict:
-    message = f"somebody else changed the shared variable {change.code_name!r} meanwhile; it was left as it is"
+    message = f"the shared variable {change.code_name!r} was changed on the server since the plan was made; not written"
     return Conflict(message, where=change.where or None, fix="plan and push again", code="push.variable_moved")
 
 

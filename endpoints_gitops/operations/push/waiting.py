@@ -67,7 +67,9 @@ def _error(name: str, state: MaterializationState, seconds: float) -> EndpointsE
         return None
     if not state.is_on:
         fix = f"endpoints-gitops diff {name}"
-        return PartlyApplied(f"{name}: somebody switched materialisation off", fix=fix, code="push.not_materialised")
+        return PartlyApplied(
+            f"{name}: materialisation was switched off on the server", fix=fix, code="push.not_materialised"
+        )
     if state.status in _BROKEN:
         message = f"{name}: materialisation ended as {state.status}: {state.error or 'the server does not say why'}"
         fix = f"endpoints-gitops open {name} shows more; the endpoint answers from the query until then"
