@@ -13,14 +13,14 @@ from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Failure
 from endpoints_gitops.operations.compare import Comparison
-from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan, Withheld
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, LeftAlone, Plan, Withheld
 from endpoints_gitops.plan.diff import Attribution
 from endpoints_gitops.plan.settings import Key, variables_of
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
 
 _MOST_LISTED = 10
-_SIGNS = {Action.CREATE: "+", Action.UPDATE: "~", Action.DEACTIVATE: "!"}
-_STYLES = {Action.CREATE: Style.GOOD, Action.UPDATE: Style.HEAD, Action.DEACTIVATE: Style.WARN}
+_SIGNS = {ChangeAction.CREATE: "+", ChangeAction.UPDATE: "~", ChangeAction.DEACTIVATE: "!"}
+_STYLES = {ChangeAction.CREATE: Style.GOOD, ChangeAction.UPDATE: Style.HEAD, ChangeAction.DEACTIVATE: Style.WARN}
 _LEFT_STYLES = {
     Attribution.CONFLICT: Style.BAD,
     Attribution.DRIFTED: Style.WARN,
@@ -125,7 +125,7 @@ def _listed(names: Collection[str]) -> str:
 def counted(plan: Plan) -> str:
     """One line: how much of what."""
     actions = Counter(change.action for change in plan.changes)
-    words = [f"{actions[action]} to {action}" for action in Action if actions[action]]
+    words = [f"{actions[action]} to {action}" for action in ChangeAction if actions[action]]
     if plan.variables:
         words.insert(0, f"{len(plan.variables)} shared variable{'s' if len(plan.variables) > 1 else ''} to write")
     for attribution, text in (
@@ -167,9 +167,9 @@ def summary(plan: Plan) -> dict[str, int]:
     """Counts by what happens; each endpoint that is left alone counts once."""
     actions = Counter(change.action for change in plan.changes)
     return {
-        "create": actions[Action.CREATE],
-        "update": actions[Action.UPDATE],
-        "deactivate": actions[Action.DEACTIVATE],
+        "create": actions[ChangeAction.CREATE],
+        "update": actions[ChangeAction.UPDATE],
+        "deactivate": actions[ChangeAction.DEACTIVATE],
         "variables": len(plan.variables),
         "drifted": len({left.name for left in plan.drifted}),
         "conflicts": len({left.name for left in plan.conflicts}),
@@ -235,7 +235,7 @@ def variable_item(change: VariableChange, findings: Sequence[Finding] = ()) -> J
     }
 
 
-def key_items(change: Change) -> list[Json]:
+def key_items(change: EndpointChange) -> list[Json]:
     """Each key of a change for machines."""
     place = _place(change)
     version = change.precondition.version
@@ -289,14 +289,14 @@ def _variable_lines(change: VariableChange) -> Iterator[Line | str]:
         yield f"    {text}"
 
 
-def _change_lines(change: Change) -> Iterator[Line | str]:
+def _change_lines(change: EndpointChange) -> Iterator[Line | str]:
     where = f"  {change.path}:{change.line}" if change.path and change.line else f"  {change.path or ''}".rstrip()
     yield Line(f"{_SIGNS[change.action]} {_what(change)}{where}", _STYLES[change.action])
     for note in change.notes:
-        is_loud = note.startswith("overwrites") or change.action is Action.DEACTIVATE
+        is_loud = note.startswith("overwrites") or change.action is ChangeAction.DEACTIVATE
         yield Line(f"    {note}", Style.WARN if is_loud else Style.FAINT)
     for each in change.keys:
-        if change.action is Action.CREATE:
+        if change.action is ChangeAction.CREATE:
             yield from _created_lines(each)
             continue
         yield from differences.key_lines(
@@ -304,10 +304,10 @@ def _change_lines(change: Change) -> Iterator[Line | str]:
         )
 
 
-def _what(change: Change) -> str:
-    if change.action is Action.CREATE:
+def _what(change: EndpointChange) -> str:
+    if change.action is ChangeAction.CREATE:
         return f"create {change.name}"
-    if change.action is Action.DEACTIVATE:
+    if change.action is ChangeAction.DEACTIVATE:
         return f"DEACTIVATE {change.name}: no file defines it any more"
     in_place = "" if change.sends_query else ", in place"
     return f"update {change.name} (version {change.precondition.version}{in_place})"
@@ -325,7 +325,7 @@ def _created_lines(each: KeyChange) -> Iterator[Line | str]:
         yield Line(f"      variables.{name}: {differences.as_text(entry['value'])}", Style.ADDED)
 
 
-def _place(change: Change) -> differences.Place:
+def _place(change: EndpointChange) -> differences.Place:
     return differences.sql_place(change.path, change.line) if change.path else differences.Place(path=change.name)
 
 
@@ -337,7 +337,7 @@ def _whose(left: LeftAlone) -> str:
     return f" ({unsaid})" if unsaid else ""
 
 
-def _item(name: str, change: Change | None, plan: Plan, findings: Sequence[Finding]) -> JsonObject:
+def _item(name: str, change: EndpointChange | None, plan: Plan, findings: Sequence[Finding]) -> JsonObject:
     left = [one for one in plan.left_alone if one.name == name]
     return {
         "name": name,

@@ -17,7 +17,7 @@ from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.plan.attribution import attribute, needs_versions
 from endpoints_gitops.plan.diff import EndpointDiff, Presence, Revision, Snapshot
-from endpoints_gitops.plan.evidence import Evidence, NoHistory, Past, Recorded, recorded
+from endpoints_gitops.plan.evidence import NoHistory, Past, Provenance, Recorded, recorded
 from endpoints_gitops.plan.preconditions import ChangeState, state_of
 from endpoints_gitops.plan.settings import Key, definition_settings
 from endpoints_gitops.workspace.git import (
@@ -34,7 +34,7 @@ from endpoints_gitops.workspace.selection import touching
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class CheckoutRecord:
     """What the last pull or push of this checkout left, by name; `warning` says why it cannot be used.
 
     `unsaved` are those of the entries that a push put into its journal and was killed before it could save.
@@ -50,7 +50,7 @@ class Checkout:
     """What this checkout has and remembers: its definitions by name, each with its settings, and the record."""
 
     local: Mapping[str, Revision] = field(default_factory=dict)
-    record: Record = field(default_factory=Record)
+    record: CheckoutRecord = field(default_factory=CheckoutRecord)
 
     @classmethod
     def of(cls, project: ProjectContext, definitions: Iterable[LoadedDefinition], snapshot: Snapshot) -> Checkout:
@@ -65,7 +65,7 @@ class Checkout:
         return {name: revision.loaded for name, revision in self.local.items() if revision.loaded is not None}
 
 
-def read_record(project: ProjectContext, local: Mapping[str, Revision], snapshot: Snapshot) -> Record:
+def read_record(project: ProjectContext, local: Mapping[str, Revision], snapshot: Snapshot) -> CheckoutRecord:
     """The record of this checkout. An entry that makes no sense is left out: then history is asked instead.
 
     A journal that an interrupted push left adds what landed of it, heard of or not: the snapshot shows that.
@@ -73,10 +73,10 @@ def read_record(project: ProjectContext, local: Mapping[str, Revision], snapshot
     stored = load_record(project.state)
     entries, left = _entries(stored.entries), _interrupted(project)
     if left is None:
-        return Record(entries=entries, warning=stored.warning)
+        return CheckoutRecord(entries=entries, warning=stored.warning)
     heard = {name: entry for name, entry in _entries(left.done).items() if _is_newer(entry, entries.get(name))}
     unsaved = heard | _landed_unheard(left, local, snapshot, entries)
-    return Record(entries=entries | unsaved, unsaved=unsaved, warning=stored.warning)
+    return CheckoutRecord(entries=entries | unsaved, unsaved=unsaved, warning=stored.warning)
 
 
 def _entries(stored: Mapping[str, Json]) -> dict[str, Recorded]:
@@ -97,11 +97,17 @@ def _is_newer(entry: Recorded, other: Recorded | None) -> bool:
 
 
 def attribute_all(
-    project: ProjectContext, diffs: Iterable[EndpointDiff], record: Record, *, prunable: frozenset[str] = frozenset()
+    project: ProjectContext,
+    diffs: Iterable[EndpointDiff],
+    record: CheckoutRecord,
+    *,
+    prunable: frozenset[str] = frozenset(),
 ) -> tuple[EndpointDiff, ...]:
     """Every difference attributed, in the order of the names. `prunable` has the names that may be pruned."""
     now = datetime.now(UTC)
-    attributed = {diff.name: attribute(diff, Evidence.of_record(record.entries.get(diff.name), now)) for diff in diffs}
+    attributed = {
+        diff.name: attribute(diff, Provenance.of_record(record.entries.get(diff.name), now)) for diff in diffs
+    }
     open_to_history = [diff for diff in attributed.values() if _is_open_to_history(diff, prunable)]
     attributed |= {diff.name: attribute(diff, evidence) for diff, evidence in _with_history(project, open_to_history)}
     unexplained = [attributed[diff.name] for diff in open_to_history if needs_versions(attributed[diff.name])]
@@ -111,7 +117,7 @@ def attribute_all(
     return tuple(attributed[name] for name in sorted(attributed))
 
 
-type _Known = Iterable[tuple[EndpointDiff, Evidence]]
+type _Known = Iterable[tuple[EndpointDiff, Provenance]]
 
 
 def _with_history(project: ProjectContext, diffs: Sequence[EndpointDiff]) -> _Known:

@@ -17,7 +17,7 @@ from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.pull.rewrite import Rewrite, edits_of
 from endpoints_gitops.operations.push.results import PushResult
 from endpoints_gitops.operations.record import agreed, head_of, save_record
-from endpoints_gitops.plan.changes import Action, Change, KeyChange, Plan, Precondition
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, Plan, Precondition
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Revision, ServerRevision, Snapshot
 from endpoints_gitops.plan.settings import Key, line_of, normalized_query, same, variables_of
 from endpoints_gitops.workspace.definitions import read_file
@@ -167,9 +167,9 @@ def _plan(project: ProjectContext, diff: EndpointDiff, remote: ServerRevision, w
     empty = Plan(host=project.host, project_id=project.project_id, environment=project.environment.name)
     if same(Key.QUERY, wanted, current):
         return empty
-    change = Change(
+    change = EndpointChange(
         name=diff.name,
-        action=Action.UPDATE,
+        action=ChangeAction.UPDATE,
         keys=(KeyChange(key=Key.QUERY, before=current, after=wanted),),
         precondition=Precondition.of(remote, (Key.QUERY,)),
         path=loaded.path if loaded else None,

@@ -20,7 +20,7 @@ from endpoints_gitops.plan.diff import (
     Presence,
     key_diff,
 )
-from endpoints_gitops.plan.evidence import Evidence, NoHistory, OwnWrites, Recorded
+from endpoints_gitops.plan.evidence import NoHistory, OwnWrites, Provenance, Recorded
 from endpoints_gitops.plan.lineage import Lineage, State, align, is_default
 from endpoints_gitops.plan.settings import SERVER_DEFAULTS, Key, contains, same
 
@@ -37,7 +37,7 @@ class _Attributed:
     is_known: bool = True
 
 
-def attribute(diff: EndpointDiff, evidence: Evidence) -> EndpointDiff:
+def attribute(diff: EndpointDiff, evidence: Provenance) -> EndpointDiff:
     """The same endpoint with every difference attributed by what is known of it."""
     diff = replace(diff, evidence=evidence)
     match diff.presence:
@@ -120,7 +120,7 @@ def _dropped(diff: EndpointDiff) -> Iterator[DroppedKey]:
             yield DroppedKey(key=key, remote=remote[key], commit=last.commit)
 
 
-def _recreated(evidence: Evidence, endpoint: Endpoint | None) -> str:
+def _recreated(evidence: Provenance, endpoint: Endpoint | None) -> str:
     record = evidence.record
     if record is None or endpoint is None or record.endpoint_id == endpoint.id:
         return ""

@@ -16,7 +16,7 @@ from endpoints_gitops.plan.settings import Key, Settings, variables_of
 from endpoints_gitops.plan.variables import VariableChange
 
 
-class Action(StrEnum):
+class ChangeAction(StrEnum):
     """What happens to an endpoint. Nothing here deletes."""
 
     CREATE = "create"
@@ -65,11 +65,11 @@ class KeyChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class EndpointChange:
     """What happens to one endpoint. `path` and `line` are where the definition says so; None for one without a file."""
 
     name: str
-    action: Action
+    action: ChangeAction
     keys: tuple[KeyChange, ...]
     precondition: Precondition = field(default_factory=Precondition)
     path: str | None = None
@@ -83,7 +83,7 @@ class Change:
     @property
     def cuts_a_version(self) -> bool:
         """Whether the change makes a new version: only a query does, and creating begins with version 1."""
-        return self.action is not Action.CREATE and self.sends_query
+        return self.action is not ChangeAction.CREATE and self.sends_query
 
     @property
     def expected_version(self) -> int:
@@ -145,7 +145,7 @@ class Plan:
     project_id: int
     environment: str
     variables: tuple[VariableChange, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[EndpointChange, ...] = ()
     left_alone: tuple[LeftAlone, ...] = ()
     withheld: tuple[Withheld, ...] = ()
     cosmetic: tuple[str, ...] = ()
@@ -190,14 +190,14 @@ _WIRE: Final = {
 }
 
 
-def body(change: Change, variables: Mapping[str, InsightVariable]) -> JsonObject:
+def body(change: EndpointChange, variables: Mapping[str, InsightVariable]) -> JsonObject:
     """The request body of a change: what changes and nothing else. `variables` are the project's, by code name.
 
     A version that is or stays materialised repeats its bucket overrides, else the server clears them
     (docs/server.md#versions). Raises UsageError where the project lacks a variable that the query says a value for, and
     for a bucket override that the server would refuse after it cut a version.
     """
-    sent: dict[str, Json] = {"name": change.name} if change.action is Action.CREATE else {}
+    sent: dict[str, Json] = {"name": change.name} if change.action is ChangeAction.CREATE else {}
     for one in change.keys:
         sent[_WIRE[one.key]] = _query(change, one.after, variables) if one.key is Key.QUERY else one.after
     after = {**change.precondition.settings, **{one.key: one.after for one in change.keys}}
@@ -208,7 +208,7 @@ def body(change: Change, variables: Mapping[str, InsightVariable]) -> JsonObject
     return sent
 
 
-def _check_buckets(change: Change, overrides: Json) -> None:
+def _check_buckets(change: EndpointChange, overrides: Json) -> None:
     allowed = get_args(BucketFunction)
     wrong = [f"{column}: {value}" for column, value in _items(overrides) if value not in allowed]
     if wrong:
@@ -224,7 +224,7 @@ def _items(value: Json) -> Iterable[tuple[str, Json]]:
     return value.items() if isinstance(value, Mapping) else ()
 
 
-def _query(change: Change, query: Json, variables: Mapping[str, InsightVariable]) -> Json:
+def _query(change: EndpointChange, query: Json, variables: Mapping[str, InsightVariable]) -> Json:
     """The node with its variables under the ids of this project."""
     stated = variables_of(query)
     if not stated or not isinstance(query, Mapping):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Self
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.plan.evidence import Evidence, Recorded
+from endpoints_gitops.plan.evidence import Provenance, Recorded
 from endpoints_gitops.plan.lineage import Lineage
 from endpoints_gitops.plan.settings import (
     SERVER_DEFAULTS,
@@ -209,7 +209,7 @@ class EndpointDiff:
     environment: str | None = None
     local: Revision | None = None
     remote: Revision | None = None
-    evidence: Evidence = field(default_factory=Evidence)
+    evidence: Provenance = field(default_factory=Provenance)
     differences: tuple[KeyDiff, ...] = ()
     is_missing: bool = False
     removal: KeyDiff | None = None

@@ -198,7 +198,7 @@ class NoHistory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Provenance:
     """Everything that attributes a difference to the file or the server.
 
     `history` is newest first, None where it cannot be had, and `without_history` says why; `visible` is the part of it

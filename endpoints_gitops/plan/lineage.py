@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from endpoints_gitops.model.endpoint import EndpointVersion
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.plan.evidence import Evidence
+from endpoints_gitops.plan.evidence import Provenance
 from endpoints_gitops.plan.settings import SERVER_DEFAULTS, Key, Settings, normalized_query, same
 
 GIT_RESOLUTION: Final = timedelta(seconds=1)
@@ -52,7 +52,7 @@ class Lineage:
     states: tuple[State, ...]
 
     @classmethod
-    def of(cls, evidence: Evidence, file: Settings) -> Self | None:
+    def of(cls, evidence: Provenance, file: Settings) -> Self | None:
         """None where history cannot be had. The file as it is now is the last state, in a commit or in none."""
         if evidence.history is None:
             return None

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan, Precondition
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, LeftAlone, Plan, Precondition
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Presence, Revision
 from endpoints_gitops.plan.settings import Key, Settings, completed, line_of
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
@@ -56,7 +56,7 @@ def make_plan(
     diffs = sorted(diffs, key=lambda diff: diff.name)
     _refuse_unknown(options.overwrite, diffs)
     prunable = prunable if options.prune else ()
-    changes: list[Change] = []
+    changes: list[EndpointChange] = []
     left_alone: list[LeftAlone] = []
     for diff in diffs:
         overwrites = options.overwrite.covers(diff)
@@ -104,7 +104,7 @@ def _is_written(difference: KeyDiff | None, *, overwrites: bool) -> bool:
     return difference is not None and (overwrites or difference.attribution is Attribution.AHEAD)
 
 
-def _update(diff: EndpointDiff, *, overwrites: bool, allow_cosmetic: bool) -> Iterator[Change]:
+def _update(diff: EndpointDiff, *, overwrites: bool, allow_cosmetic: bool) -> Iterator[EndpointChange]:
     local, remote = diff.local, diff.remote
     if local is None or local.loaded is None or remote is None:
         return
@@ -124,9 +124,9 @@ def _update(diff: EndpointDiff, *, overwrites: bool, allow_cosmetic: bool) -> It
     if not keys:
         return
     line = written[0].line if written else None
-    yield Change(
+    yield EndpointChange(
         name=diff.name,
-        action=Action.UPDATE,
+        action=ChangeAction.UPDATE,
         keys=tuple(keys),
         precondition=Precondition.of(remote, (key_change.key for key_change in keys)),
         path=local.loaded.path,
@@ -147,13 +147,13 @@ def _update_notes(
             yield f"overwrites {difference.key} ({difference.attribution}): {difference.reason}"
 
 
-def _creation(diff: EndpointDiff) -> Change:
+def _creation(diff: EndpointDiff) -> EndpointChange:
     loaded = diff.loaded
     assert loaded is not None, "only a definition is created on the server"
     stated = _first_settings(diff.local_settings)
-    return Change(
+    return EndpointChange(
         name=diff.name,
-        action=Action.CREATE,
+        action=ChangeAction.CREATE,
         keys=tuple(
             KeyChange(key=key, before=None, after=completed(stated[key]) if key is Key.QUERY else stated[key])
             for key in Key
@@ -172,11 +172,11 @@ def _first_settings(stated: Settings) -> Settings:
     return {key: value for key, value in stated.items() if key not in left_out}
 
 
-def _removal(diff: EndpointDiff) -> Change:
+def _removal(diff: EndpointDiff) -> EndpointChange:
     assert diff.remote is not None and diff.removal is not None, "only an endpoint of the server is deactivated"  # noqa: PT018
-    return Change(
+    return EndpointChange(
         name=diff.name,
-        action=Action.DEACTIVATE,
+        action=ChangeAction.DEACTIVATE,
         keys=(KeyChange(key=Key.ACTIVE, before=True, after=False),),
         precondition=Precondition.of(diff.remote, (Key.ACTIVE,)),
         notes=("callers get 404 from then on", diff.removal.reason),
@@ -226,7 +226,7 @@ def _fix(diff: EndpointDiff, attribution: Attribution) -> str:
 
 def _variables(
     variables: Iterable[VariableChange],
-    changes: Sequence[Change],
+    changes: Sequence[EndpointChange],
     diffs: Sequence[EndpointDiff],
     *,
     shared_variables: bool,

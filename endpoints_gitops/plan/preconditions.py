@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.plan.changes import Action, Change, Precondition
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, Precondition
 from endpoints_gitops.plan.diff import ServerRevision
 from endpoints_gitops.plan.settings import Key, is_cosmetic, same
 
@@ -21,7 +21,7 @@ class ChangeState(StrEnum):
     """The server changed since the plan was made."""
 
 
-def state_of(change: Change, remote: ServerRevision | None) -> ChangeState:
+def state_of(change: EndpointChange, remote: ServerRevision | None) -> ChangeState:
     """What is left of a change, whether it was ever sent or not. `remote` is the endpoint as the server has it now.
 
     An update can land in part, the new version without its settings (docs/server.md#versions): that is our own write,
@@ -50,7 +50,7 @@ def stale_keys(precondition: Precondition, remote: ServerRevision | None) -> tup
     return tuple(dict.fromkeys((*_other_version(precondition, remote.endpoint), *changed)))
 
 
-def not_applied(change: Change, remote: ServerRevision) -> tuple[Key, ...]:
+def not_applied(change: EndpointChange, remote: ServerRevision) -> tuple[Key, ...]:
     """The keys of a change that the endpoint does not have as they were sent, or as they follow from that."""
     now, sent = remote.settings, dict(change.after)
     if change.cuts_a_version and change.precondition.settings.get(Key.MATERIALIZATION) is True:
@@ -66,9 +66,9 @@ def _other_version(precondition: Precondition, endpoint: Endpoint) -> Iterator[K
         yield Key.QUERY
 
 
-def _is_our_half(change: Change, remote: ServerRevision, left: Collection[Key]) -> bool:
+def _is_our_half(change: EndpointChange, remote: ServerRevision, left: Collection[Key]) -> bool:
     sent = change.after.keys()
-    if change.action is Action.CREATE or sent <= set(left):
+    if change.action is ChangeAction.CREATE or sent <= set(left):
         return False
     landed = change.cuts_a_version and Key.QUERY not in left
     now, before = remote.settings, change.precondition.settings

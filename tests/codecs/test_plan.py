@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from endpoints_gitops.codecs.plan import read_plan, write_plan
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.definition import VariableType
-from endpoints_gitops.plan.changes import Action, Change, KeyChange, LeftAlone, Plan, Precondition
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, LeftAlone, Plan, Precondition
 from endpoints_gitops.plan.diff import Attribution
 from endpoints_gitops.plan.settings import Key
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
@@ -43,9 +43,9 @@ PRECONDITIONS = st.builds(
     settings=st.dictionaries(st.sampled_from(Key), JSON, max_size=2),
 )
 CHANGES = st.builds(
-    Change,
+    EndpointChange,
     name=TEXT,
-    action=st.sampled_from(Action),
+    action=st.sampled_from(ChangeAction),
     keys=few(KEY_CHANGES),
     precondition=PRECONDITIONS,
     path=TEXTS,
@@ -94,9 +94,9 @@ EXAMPLE = Plan(
     project_id=1,
     environment="prod",
     changes=(
-        Change(
+        EndpointChange(
             name="signups",
-            action=Action.UPDATE,
+            action=ChangeAction.UPDATE,
             keys=(
                 KeyChange(
                     key=Key.QUERY,

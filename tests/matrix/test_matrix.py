@@ -35,7 +35,7 @@ from endpoints_gitops.operations.lock.outdated import outdated
 from endpoints_gitops.operations.lock.pins import EnvironmentUses, pin_of
 from endpoints_gitops.operations.lock.upgrade import MoveResult, UpgradeOptions, plan_moves
 from endpoints_gitops.operations.lock.verify import verify
-from endpoints_gitops.plan.changes import Action, Change, KeyChange, body
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, body
 from endpoints_gitops.plan.settings import Key, completed, definition_settings
 
 NAME = "endpoint"
@@ -79,7 +79,7 @@ class Server:
     client: Client
     running: RunningServer
 
-    def push(self, loaded: LoadedDefinition, action: Action) -> None:
+    def push(self, loaded: LoadedDefinition, action: ChangeAction) -> None:
         meaning = definition_settings(loaded, None)
         keys = (
             *(KeyChange(key=key, before=None, after=value) for key, value in meaning.items() if key is not Key.QUERY),
@@ -90,8 +90,8 @@ class Server:
             if one.name not in known:
                 made = {"name": one.name, "type": str(one.type), "default_value": one.default}
                 known[one.name] = self.client.create_variable(made)
-        sent = body(Change(name=NAME, action=action, keys=(query, *keys)), known)
-        if action is Action.CREATE:
+        sent = body(EndpointChange(name=NAME, action=action, keys=(query, *keys)), known)
+        if action is ChangeAction.CREATE:
             self.client.create_endpoint(sent)
         else:
             self.client.update_endpoint(NAME, sent)
@@ -135,7 +135,7 @@ def canary(server: Server, pin: Pin, answer: RunAnswer, number: int) -> list[str
 @pytest.mark.parametrize("row", MOVES, ids=names(MOVES))
 def test_a_new_version(server, row):
     before, after = definition(row, "before"), definition(row, "after")
-    server.push(before, Action.CREATE)
+    server.push(before, ChangeAction.CREATE)
     pin = server.pin()
     lock = Lock(pins=(pin,))
     target = from_definition(after)
@@ -144,7 +144,7 @@ def test_a_new_version(server, row):
         "breaking against NAME@N": compare(server.contract(1), target, MOVE),
         "breaking against lock": compare(from_pin(pin), target, MOVE),
     }
-    server.push(after, Action.UPDATE)
+    server.push(after, ChangeAction.UPDATE)
     (standing,), (move,), (verified,) = (
         outdated(server.side(), lock),
         plan_moves(server.side(), lock, {}, UpgradeOptions()),
@@ -181,7 +181,7 @@ def change(server: Server, row: Mapping[str, Any]) -> None:
         client.delete_endpoint(NAME)
     elif place == "recreate":
         client.delete_endpoint(NAME)
-        server.push(definition(row, "before"), Action.CREATE)
+        server.push(definition(row, "before"), ChangeAction.CREATE)
     elif place == "idle":
         client.run(NAME)
         server.running.age(timedelta(days=31))
@@ -194,7 +194,7 @@ def change(server: Server, row: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("row", IN_PLACE, ids=names(IN_PLACE))
 def test_a_change_in_place(server, row):
     client, place = server.client, row["place"]
-    server.push(definition(row, "before"), Action.CREATE)
+    server.push(definition(row, "before"), ChangeAction.CREATE)
     if "first" in row:
         client.update_endpoint(NAME, row["first"])
         client.get_endpoint(NAME)

@@ -14,7 +14,7 @@ from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.plan.attribution import attribute
 from endpoints_gitops.plan.diff import EndpointDiff, Revision, ServerRevision, compare_revisions
-from endpoints_gitops.plan.evidence import Evidence, Past, Recorded, recorded
+from endpoints_gitops.plan.evidence import Past, Provenance, Recorded, recorded
 from endpoints_gitops.plan.settings import definition_settings, endpoint_settings
 
 NAME = "signups"
@@ -51,7 +51,7 @@ class Maker:
         self,
         loaded: LoadedDefinition | None,
         endpoint: Endpoint | None,
-        evidence: Evidence,
+        evidence: Provenance,
         environment: str | None = None,
     ) -> EndpointDiff:
         """Both sides compared, and the differences attributed by the evidence."""

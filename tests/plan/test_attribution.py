@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.plan.attribution import needs_versions
 from endpoints_gitops.plan.diff import Attribution, Presence, compare_revisions
-from endpoints_gitops.plan.evidence import Evidence, NoHistory, Past
+from endpoints_gitops.plan.evidence import NoHistory, Past, Provenance
 from endpoints_gitops.plan.settings import Key, definition_settings
 
 AHEAD, DRIFTED, CONFLICT, IDLED = Attribution
@@ -42,7 +42,7 @@ def query_verdict(make, history: str, versions: str, file: str, *, record=None, 
     """The verdict on the query of a file, of which HEAD has the last state of the history."""
     made = make.versions(*versions, hour=hour)
     endpoint = make.endpoint(query=versions[-1], current_version=len(versions), current_version_id=f"v{len(versions)}")
-    evidence = Evidence(
+    evidence = Provenance(
         record=record,
         history=letters(make, history),
         versions=made,
@@ -148,7 +148,7 @@ def test_a_query_from_the_same_checkout(make, history, versions, file, memory, e
 
 
 def test_a_record_settles_it_without_git_and_without_versions(make):
-    evidence = Evidence(record=remembered(make, "A"), without_history=NoHistory(reason="no git", fix="git init"))
+    evidence = Provenance(record=remembered(make, "A"), without_history=NoHistory(reason="no git", fix="git init"))
     loaded, endpoint = make.loaded(query="B"), make.endpoint(query="A")
     assert verdicts(make.diff(loaded, endpoint, evidence, None)) == {"query": AHEAD}
     assert not needs_versions(make.diff(loaded, endpoint, evidence, None))
@@ -159,7 +159,7 @@ def test_a_record_settles_it_without_git_and_without_versions(make):
 
 
 def test_without_history_and_record_every_difference_is_a_conflict_with_a_cure(make):
-    evidence = Evidence(without_history=NoHistory(reason="this clone is shallow", fix="fetch-depth: 0"))
+    evidence = Provenance(without_history=NoHistory(reason="this clone is shallow", fix="fetch-depth: 0"))
     endpoint = make.endpoint(query="A", description="x")
     judged = make.diff(make.loaded(query="B", description="y"), endpoint, evidence, None)
     assert verdicts(judged) == {"query": CONFLICT, "description": CONFLICT}
@@ -168,7 +168,7 @@ def test_without_history_and_record_every_difference_is_a_conflict_with_a_cure(m
 
 def test_versions_are_asked_for_only_where_the_query_differs_and_is_not_settled(make):
     history = letters(make, "AB")
-    evidence = Evidence(history=history)
+    evidence = Provenance(history=history)
     assert needs_versions(make.diff(make.loaded(query="B"), make.endpoint(query="A"), evidence, None))
     assert not needs_versions(make.diff(make.loaded(query="B"), make.endpoint(query="B"), evidence, None))
     assert not needs_versions(make.diff(make.loaded(query="B", tags=["a"]), make.endpoint(query="B"), evidence, None))
@@ -184,7 +184,7 @@ def test_a_new_default_of_a_variable_is_ahead(make):
     version = make.version(1, sql, 1)
     version = version.model_copy(update={"query": endpoint.query})
     for earlier in (keys(default=7), keys()):
-        evidence = Evidence(history=(make.past(1, **earlier),), versions=(version,), is_dirty=True)
+        evidence = Provenance(history=(make.past(1, **earlier),), versions=(version,), is_dirty=True)
         judged = make.diff(make.loaded(**keys(default=30)), endpoint, evidence, None)
         assert verdicts(judged) == {"query": AHEAD}
     assert make.diff(make.loaded(**keys()), endpoint, evidence, None).differences == ()
@@ -226,7 +226,7 @@ def test_a_setting_from_a_fresh_clone(make, commits, written, server, file, expe
         make.past(hour, **({} if text is None else {"description": text})) for hour, text in enumerate(commits, start=1)
     ]
     updated_at = None if written is None else at(written).isoformat()
-    evidence = Evidence(history=tuple(reversed(states)), is_dirty=not commits or commits[-1] != file)
+    evidence = Provenance(history=tuple(reversed(states)), is_dirty=not commits or commits[-1] != file)
     endpoint = make.endpoint(description=server, updated_at=updated_at)
     judged = make.diff(make.loaded(description=file), endpoint, evidence, None)
     assert verdicts(judged) == {"description": expected}
@@ -241,9 +241,9 @@ def test_a_setting_with_a_record(make):
     two = (make.past(2, description="b"), make.past(1, description="a"))
     three = (make.past(3, description="c"), *two)
     back = make.endpoint(description="a", updated_at=at(3).isoformat())
-    assert verdicts(make.diff(file, back, Evidence(record=record, history=two), None)) == {"description": DRIFTED}
+    assert verdicts(make.diff(file, back, Provenance(record=record, history=two), None)) == {"description": DRIFTED}
     pushed = make.endpoint(description="c", updated_at=at(3).isoformat())
-    edited = Evidence(record=record, history=three, is_dirty=True)
+    edited = Provenance(record=record, history=three, is_dirty=True)
     assert verdicts(make.diff(make.loaded(description="d"), pushed, edited, None)) == {"description": AHEAD}
     assert verdicts(make.diff(make.loaded(description="d"), back, edited, None)) == {"description": CONFLICT}
 
@@ -267,7 +267,7 @@ def test_a_setting_moved_along_the_history_since_the_record(make, left, server, 
     file = definition_settings(make.loaded(description=left), None)
     record = make.recorded(None, endpoint=make.endpoint(description=left), file=file, at=at(2.5))
     endpoint = make.endpoint(description=server, updated_at=at(4.5).isoformat())
-    judged = make.diff(make.loaded(description="d"), endpoint, Evidence(record=record, history=history), None)
+    judged = make.diff(make.loaded(description="d"), endpoint, Provenance(record=record, history=history), None)
     assert verdicts(judged) == {"description": expected}
 
 
@@ -277,7 +277,9 @@ def test_a_key_that_the_record_shows_to_be_new_is_written_over_the_default_alone
     def verdict(server):
         endpoint = make.endpoint(description=server)
         record = make.recorded(None, endpoint=endpoint, file=definition_settings(make.loaded(), None), at=at(1))
-        return verdicts(make.diff(make.loaded(description="b"), endpoint, Evidence(record=record), None))["description"]
+        return verdicts(make.diff(make.loaded(description="b"), endpoint, Provenance(record=record), None))[
+            "description"
+        ]
 
     assert (verdict(""), verdict("x")) == (AHEAD, CONFLICT)
 
@@ -288,7 +290,7 @@ def test_what_was_agreed_on_keeps_its_time_while_another_key_is_pulled(make):
     history, file = letters(make, "AXB"), definition_settings(make.loaded(query="B", description="d"), None)
     endpoint = make.endpoint(query="X", description="d")
     record = make.recorded(agreed, endpoint=endpoint, file=file, at=at(4))
-    evidence = Evidence(record=record, history=history, versions=make.versions("A", "X"))
+    evidence = Provenance(record=record, history=history, versions=make.versions("A", "X"))
     assert verdicts(make.diff(make.loaded(query="B"), endpoint, evidence, None)) == {"query": AHEAD}
 
 
@@ -296,7 +298,7 @@ def test_what_was_kept_against_the_server_conflicts_once_it_moves_again(make):
     loaded = make.loaded(description="mine")
     file = definition_settings(loaded, None)
     kept = make.recorded(None, endpoint=make.endpoint(description="x"), file=file, at=at(1), settled=[Key.DESCRIPTION])
-    assert verdicts(make.diff(loaded, make.endpoint(description="y"), Evidence(record=kept), None)) == {
+    assert verdicts(make.diff(loaded, make.endpoint(description="y"), Provenance(record=kept), None)) == {
         "description": CONFLICT
     }
 
@@ -305,7 +307,7 @@ def test_only_a_conflict_that_cannot_be_attributed_is_not_known(make):
     """A pull asks a person about those."""
 
     def known(loaded, endpoint, **evidence):
-        (one,) = make.diff(loaded, endpoint, Evidence(**evidence), None).differences
+        (one,) = make.diff(loaded, endpoint, Provenance(**evidence), None).differences
         return one.is_known
 
     endpoint, history = make.endpoint(query="X", current_version=2), letters(make, "A")
@@ -318,7 +320,7 @@ def test_times_without_a_zone_are_read_as_utc(make):
     history = (make.past(2, description="b"), make.past(1, description="a"))
     for written, expected in (("2026-07-01T01:30:00", AHEAD), ("2026-07-01T02:30:00", CONFLICT)):
         endpoint = make.endpoint(description="a", updated_at=written)
-        judged = make.diff(make.loaded(description="b"), endpoint, Evidence(history=history), None)
+        judged = make.diff(make.loaded(description="b"), endpoint, Provenance(history=history), None)
         assert verdicts(judged) == {"description": expected}
 
 
@@ -326,7 +328,7 @@ def test_git_tells_seconds_and_what_is_within_one_may_be_older(make):
     history = (make.past(2, description="b"), make.past(1, description="a"))
     for seconds, expected in ((0.9, AHEAD), (1, CONFLICT)):
         endpoint = make.endpoint(description="a", updated_at=(at(2) + timedelta(seconds=seconds)).isoformat())
-        judged = make.diff(make.loaded(description="b"), endpoint, Evidence(history=history), None)
+        judged = make.diff(make.loaded(description="b"), endpoint, Provenance(history=history), None)
         assert verdicts(judged) == {"description": expected}
 
 
@@ -337,16 +339,16 @@ def test_drift_that_was_left_alone_stays_drift(make):
     agreed = make.recorded(None, endpoint=make.endpoint(description="a"), file=file, at=at(1))
     drifted = make.endpoint(description="x")
     again = make.recorded(agreed, endpoint=drifted, file=file, at=at(2))
-    assert verdicts(make.diff(loaded, drifted, Evidence(record=again), None)) == {"description": DRIFTED}
+    assert verdicts(make.diff(loaded, drifted, Provenance(record=again), None)) == {"description": DRIFTED}
     never_agreed = make.recorded(None, endpoint=drifted, file=file, at=at(2))
-    assert verdicts(make.diff(loaded, drifted, Evidence(record=never_agreed), None)) == {"description": CONFLICT}
+    assert verdicts(make.diff(loaded, drifted, Provenance(record=never_agreed), None)) == {"description": CONFLICT}
     mine = make.recorded(agreed, endpoint=drifted, file=file, at=at(2), settled=[Key.DESCRIPTION])
-    assert verdicts(make.diff(loaded, drifted, Evidence(record=mine), None)) == {"description": AHEAD}
+    assert verdicts(make.diff(loaded, drifted, Provenance(record=mine), None)) == {"description": AHEAD}
 
 
 def test_each_key_has_its_own_verdict(make):
     history = (make.past(2, query="B", description="a"), make.past(1, query="A", description="a"))
-    evidence = Evidence(history=history, versions=make.versions("A"))
+    evidence = Provenance(history=history, versions=make.versions("A"))
     endpoint = make.endpoint(query="A", description="x", is_active=False, updated_at=at(3).isoformat())
     judged = make.diff(make.loaded(query="B", description="a"), endpoint, evidence, None)
     assert verdicts(judged) == {"query": AHEAD, "description": DRIFTED}
@@ -356,7 +358,7 @@ def test_each_key_has_its_own_verdict(make):
 
 def test_supersedes_answers_one_version_for_all_keys(make):
     loaded = make.loaded(query="B", description="mine", supersedes=4)
-    evidence = Evidence(history=letters(make, "A"), versions=make.versions("X", "X", "X", "X"), is_dirty=True)
+    evidence = Provenance(history=letters(make, "A"), versions=make.versions("X", "X", "X", "X"), is_dirty=True)
     answered = make.endpoint(query="X", description="theirs", current_version=4)
     assert verdicts(make.diff(loaded, answered, evidence, None)) == {"query": AHEAD, "description": AHEAD}
     moved = make.endpoint(query="X", description="theirs", current_version=5)
@@ -364,7 +366,7 @@ def test_supersedes_answers_one_version_for_all_keys(make):
 
 
 def test_a_recreated_endpoint_is_attributed_without_the_record(make):
-    evidence = Evidence(
+    evidence = Provenance(
         record=remembered(make, "A", id="endpoint-0"), history=letters(make, "AB"), versions=make.versions("X")
     )
     judged = make.diff(make.loaded(query="B"), make.endpoint(query="X"), evidence, None)
@@ -375,24 +377,24 @@ def test_a_recreated_endpoint_is_attributed_without_the_record(make):
 def test_materialisation_comes_with_activation_and_buckets_come_with_it(make):
     loaded = make.loaded(active=True, materialization={"enabled": True}, bucket_overrides={"timestamp": "hour"})
     inactive = make.endpoint(is_active=False)
-    evidence = Evidence(
+    evidence = Provenance(
         record=make.recorded(
             None, endpoint=inactive, file=definition_settings(make.loaded(active=False), None), at=at(1)
         )
     )
     judged = make.diff(loaded, inactive, evidence, None)
     assert verdicts(judged) == {"active": AHEAD, "materialization": AHEAD, "bucket_overrides": AHEAD}
-    drifted = Evidence(history=(make.past(-1, active=True, materialization={"enabled": True}),))
+    drifted = Provenance(history=(make.past(-1, active=True, materialization={"enabled": True}),))
     loaded = make.loaded(active=True, materialization={"enabled": True})
     assert verdicts(make.diff(loaded, inactive, drifted, None)) == {"active": DRIFTED, "materialization": DRIFTED}
 
 
 def test_materialisation_is_not_compared_where_either_side_is_inactive(make):
     off = make.loaded(active=False, materialization={"enabled": True}, bucket_overrides={"a": "day"})
-    assert not make.diff(off, make.endpoint(is_active=False), Evidence(), None).differences
-    assert set(verdicts(make.diff(off, make.endpoint(), Evidence(), None))) == {"active"}
+    assert not make.diff(off, make.endpoint(is_active=False), Provenance(), None).differences
+    assert set(verdicts(make.diff(off, make.endpoint(), Provenance(), None))) == {"active"}
     silent = make.loaded(materialization={"enabled": True})
-    assert not make.diff(silent, make.endpoint(is_active=False), Evidence(), None).differences
+    assert not make.diff(silent, make.endpoint(is_active=False), Provenance(), None).differences
 
 
 DAY = 24
@@ -420,7 +422,7 @@ def test_a_table_that_idled_out(make, commits, written, called, now, expected):
     last = commits[-1][1] if "not committed" not in str(expected) else ON
     is_edited = commits[-1][1] is OFF
     file = make.loaded(**(ON if is_edited else last))
-    judged = make.diff(file, endpoint, Evidence(history=history, is_dirty=is_edited, now=at(now)), None)
+    judged = make.diff(file, endpoint, Provenance(history=history, is_dirty=is_edited, now=at(now)), None)
     found = {one.key: one for one in judged.differences}[Key.MATERIALIZATION]
     assert found.attribution is expected, found.reason
     if expected is IDLED:
@@ -434,24 +436,24 @@ def test_a_table_that_idled_out_is_known_by_the_record_and_by_the_calls_of_its_o
     record = make.recorded(None, endpoint=on, file=definition_settings(file, None), at=at(2))
     called = at(34 * DAY).isoformat()
     endpoint = make.endpoint(last_executed_at=called)  # another version was called
-    evidence = Evidence(record=record, now=at(35 * DAY))
+    evidence = Provenance(record=record, now=at(35 * DAY))
     judged = make.diff(file, endpoint, evidence, None)
     assert (verdicts(judged)["materialization"], needs_versions(judged)) == (DRIFTED, True)
     versions = (make.version(1, "A", 1, last_executed_at=at(3).isoformat()),)
-    judged = make.diff(file, endpoint, Evidence(record=record, versions=versions, now=at(35 * DAY)), None)
+    judged = make.diff(file, endpoint, Provenance(record=record, versions=versions, now=at(35 * DAY)), None)
     assert (verdicts(judged)["materialization"], needs_versions(judged)) == (IDLED, False)
 
 
 def test_a_server_that_says_that_a_table_hibernates_is_believed(make):
     file = make.loaded(**ON, bucket_overrides={"timestamp": "day"})
     off = {"enabled": False, "hibernated": True}
-    evidence = Evidence(history=(make.past(1, **ON),), now=at(2))
+    evidence = Provenance(history=(make.past(1, **ON),), now=at(2))
     judged = make.diff(file, make.endpoint(materialization=off, updated_at=at(2).isoformat()), evidence, None)
     assert verdicts(judged) == {"materialization": IDLED, "bucket_overrides": IDLED}
     unknown = make.diff(
         file,
         make.endpoint(materialization=off, updated_at=at(2).isoformat()),
-        Evidence(history=(make.past(1, **ON),)),
+        Provenance(history=(make.past(1, **ON),)),
         None,
     )
     assert IDLED not in verdicts(unknown).values(), "without a clock, nothing is said of idling"
@@ -460,26 +462,26 @@ def test_a_server_that_says_that_a_table_hibernates_is_believed(make):
 def test_an_environment_is_compared_by_its_own_settings(make):
     overlay = {"prod": {"tags": ["live"]}}
     loaded = make.loaded(tags=["a"], environments=overlay)
-    assert not make.diff(loaded, make.endpoint(tags=["live"]), Evidence(), "prod").differences
-    assert set(verdicts(make.diff(loaded, make.endpoint(tags=["live"]), Evidence(), "staging"))) == {"tags"}
+    assert not make.diff(loaded, make.endpoint(tags=["live"]), Provenance(), "prod").differences
+    assert set(verdicts(make.diff(loaded, make.endpoint(tags=["live"]), Provenance(), "staging"))) == {"tags"}
 
 
 def test_a_cosmetic_difference_is_none(make):
-    judged = make.diff(make.loaded(query="SELECT 1"), make.endpoint(query="select  1"), Evidence(), None)
+    judged = make.diff(make.loaded(query="SELECT 1"), make.endpoint(query="select  1"), Provenance(), None)
     assert (judged.differences, judged.is_cosmetic) == ((), True)
 
 
 def test_what_is_only_here_is_created_unless_it_was_ours(make):
-    new = make.diff(make.loaded(), None, Evidence(), None)
+    new = make.diff(make.loaded(), None, Provenance(), None)
     assert (new.presence, new.is_missing) == (Presence.ONLY_LOCAL, False)
     assert "version 1" in new.note
-    assert make.diff(make.loaded(), None, Evidence(record=remembered(make, "A", version=4)), None).is_missing
-    assert make.diff(make.loaded(), None, Evidence(is_pinned=True), None).is_missing
+    assert make.diff(make.loaded(), None, Provenance(record=remembered(make, "A", version=4)), None).is_missing
+    assert make.diff(make.loaded(), None, Provenance(is_pinned=True), None).is_missing
 
 
 def test_what_is_only_there_may_be_deactivated_where_it_is_as_a_file_left_it(make):
     def removal(endpoint, **evidence):
-        found = make.diff(None, endpoint, Evidence(**evidence), None)
+        found = make.diff(None, endpoint, Provenance(**evidence), None)
         assert found.presence is Presence.ONLY_REMOTE
         return found.removal and found.removal.attribution
 
@@ -493,7 +495,7 @@ def test_what_is_only_there_may_be_deactivated_where_it_is_as_a_file_left_it(mak
 
 
 def test_reasons_say_who_did_what(make):
-    evidence = Evidence(history=letters(make, "AB"), versions=make.versions("A", "X"))
+    evidence = Provenance(history=letters(make, "AB"), versions=make.versions("A", "X"))
     endpoint = make.endpoint(query="X", current_version=2)
     judged = make.diff(make.loaded(query="B"), endpoint, evidence, None)
     assert [one.reason for one in judged.differences] == [
@@ -508,7 +510,7 @@ QUERIES = st.text(alphabet="ABC", max_size=5)
 @given(history=QUERIES, versions=st.text(alphabet="ABC", min_size=1, max_size=5), dirty=st.booleans())
 @settings(deadline=None)
 def test_a_file_that_is_as_the_server_has_no_difference(make, history, versions, dirty):
-    evidence = Evidence(history=letters(make, history), versions=make.versions(*versions), is_dirty=dirty)
+    evidence = Provenance(history=letters(make, history), versions=make.versions(*versions), is_dirty=dirty)
     endpoint = make.endpoint(query=versions[-1], current_version=len(versions))
     assert make.diff(make.loaded(query=versions[-1]), endpoint, evidence, None).differences == ()
 
@@ -562,7 +564,7 @@ class Story:
         make, file, server = self.make, self.commits[-1][1], self.versions[-1][1]
         history = tuple(reversed([make.past(hour, query=text) for hour, text in self.commits]))
         listed = [make.version(number, text, hour) for number, (hour, text) in enumerate(self.versions, start=1)]
-        evidence = Evidence(history=history, versions=tuple(reversed(listed)))
+        evidence = Provenance(history=history, versions=tuple(reversed(listed)))
         endpoint = make.endpoint(query=server, current_version=len(listed))
         return verdicts(make.diff(make.loaded(query=file), endpoint, evidence, None)).get("query", NEVER)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.plan.changes import Action, body
+from endpoints_gitops.plan.changes import ChangeAction, body
 from endpoints_gitops.plan.diff import Attribution, ServerRevision
-from endpoints_gitops.plan.evidence import Evidence
+from endpoints_gitops.plan.evidence import Provenance
 from endpoints_gitops.plan.planning import Overwrite, PlanOptions, make_plan
 from endpoints_gitops.plan.preconditions import stale_keys
 from endpoints_gitops.plan.settings import Key
@@ -25,17 +25,17 @@ def planned(*diffs, variables=(), prunable=(), **options):
 def ahead(make, endpoint, *, before=None, **keys):
     """A diff with a history in which the file said `before`, and no commit has what it says now."""
     history = (make.past(1, **(before or {})),)
-    evidence = Evidence(history=history, versions=(make.version(1, "A", 1),), is_dirty=True)
+    evidence = Provenance(history=history, versions=(make.version(1, "A", 1),), is_dirty=True)
     return make.diff(make.loaded(**keys), endpoint, evidence, "prod")
 
 
 def drifted(make, **keys):
-    evidence = Evidence(history=(make.past(1, query="A"),), versions=make.versions("A", "X"))
+    evidence = Provenance(history=(make.past(1, query="A"),), versions=make.versions("A", "X"))
     return make.diff(make.loaded(query="A", **keys), make.endpoint(query="X", current_version=2), evidence, "prod")
 
 
 def conflicting(make, name="signups", version=2):
-    evidence = Evidence(history=(make.past(1, query="A"),), versions=make.versions("A", "X"), is_dirty=True)
+    evidence = Provenance(history=(make.past(1, query="A"),), versions=make.versions("A", "X"), is_dirty=True)
     endpoint = make.endpoint(name=name, query="X", current_version=version)
     return make.diff(make.loaded(name=name, query="B"), endpoint, evidence, "prod")
 
@@ -46,7 +46,7 @@ def only(plan):
 
 
 def test_no_differences_make_an_empty_plan(make):
-    plan = planned(make.diff(make.loaded(), make.endpoint(), Evidence(), "prod"))
+    plan = planned(make.diff(make.loaded(), make.endpoint(), Provenance(), "prod"))
     assert plan.is_empty
     assert (plan.left_alone, plan.cosmetic, plan.notes) == ((), (), ())
 
@@ -55,7 +55,7 @@ def test_only_what_changes_is_sent(make):
     judged = ahead(make, make.endpoint(), before={"description": ""}, description="new")
     change = only(planned(judged))
     assert body(change, {}) == {"description": "new"}
-    assert (change.action, change.path, change.line) == (Action.UPDATE, "endpoints/signups.yaml", 2)
+    assert (change.action, change.path, change.line) == (ChangeAction.UPDATE, "endpoints/signups.yaml", 2)
     assert "version" not in " ".join(change.notes)
 
 
@@ -79,7 +79,7 @@ def test_every_setting_goes_out_under_the_servers_name(make):
 def test_a_query_keeps_what_the_file_leaves_open_and_goes_by_the_ids_of_the_project(make):
     endpoint = make.endpoint(query=SQL, variables={"event": "old", "os": "mac"})
     version = make.version(1, SQL, 1).model_copy(update={"query": endpoint.query})
-    evidence = Evidence(history=(make.past(1, query=SQL),), versions=(version,), is_dirty=True)
+    evidence = Provenance(history=(make.past(1, query=SQL),), versions=(version,), is_dirty=True)
     judged = make.diff(make.loaded(query=SQL, variables=TWO), endpoint, evidence, "prod")
     here = {name: make.variable(name, id=f"there-{name}") for name in ("event", "os")}
     change = only(planned(judged))
@@ -101,14 +101,14 @@ def test_a_query_keeps_what_the_file_leaves_open_and_goes_by_the_ids_of_the_proj
 
 def test_a_node_keeps_what_is_more_than_text(make):
     node = {"kind": "HogQLQuery", "query": "SELECT 1", "filters": {"filterTestAccounts": True}, "values": {"a": [None]}}
-    judged = make.diff(make.loaded(query_definition=node), None, Evidence(), "prod")
+    judged = make.diff(make.loaded(query_definition=node), None, Provenance(), "prod")
     assert body(only(planned(judged)), {})["query"] == node
 
 
 def test_a_new_endpoint_gets_everything_that_the_file_states(make):
     keys = {"description": "d", "materialization": {"enabled": True}, "bucket_overrides": {"timestamp": "hour"}}
-    change = only(planned(make.diff(make.loaded(**keys), None, Evidence(), "prod")))
-    assert (change.action, change.notes) == (Action.CREATE, ("makes version 1",))
+    change = only(planned(make.diff(make.loaded(**keys), None, Provenance(), "prod")))
+    assert (change.action, change.notes) == (ChangeAction.CREATE, ("makes version 1",))
     assert body(change, {}) == {
         "name": "signups",
         "query": {"kind": "HogQLQuery", "query": "SELECT 'A' AS letter"},
@@ -116,7 +116,7 @@ def test_a_new_endpoint_gets_everything_that_the_file_states(make):
         "is_materialized": True,
         "bucket_overrides": {"timestamp": "hour"},
     }
-    inactive = only(planned(make.diff(make.loaded(**keys, active=False), None, Evidence(), "prod")))
+    inactive = only(planned(make.diff(make.loaded(**keys, active=False), None, Provenance(), "prod")))
     assert body(inactive, {}).keys() == {"name", "query", "description", "is_active"}
 
 
@@ -163,7 +163,7 @@ def test_drift_is_left_alone_and_said(make):
 
 
 def test_nobody_is_named_for_a_setting(make):
-    evidence = Evidence(history=(make.past(1, query="A", description="a"),), versions=make.versions("A", "X"))
+    evidence = Provenance(history=(make.past(1, query="A", description="a"),), versions=make.versions("A", "X"))
     written = "2026-07-01T09:00:00+00:00"
     endpoint = make.endpoint(query="X", description="x", current_version=2, updated_at=written)
     plan = planned(make.diff(make.loaded(query="A", description="a"), endpoint, evidence, "prod"))
@@ -211,12 +211,12 @@ def test_overwriting_one_leaves_the_others(make):
 
 
 def test_what_was_ours_and_is_gone_is_created_only_on_request(make):
-    judged = make.diff(make.loaded(), None, Evidence(is_pinned=True), "prod")
+    judged = make.diff(make.loaded(), None, Provenance(is_pinned=True), "prod")
     plan = planned(judged)
     assert plan.is_empty
     assert [(left.attribution, left.key) for left in plan.left_alone] == [(Attribution.CONFLICT, None)]
     again = only(planned(judged, overwrite=Overwrite(everything=True)))
-    assert again.action is Action.CREATE
+    assert again.action is ChangeAction.CREATE
     assert "makes version 1" in again.notes
 
 
@@ -235,14 +235,14 @@ def test_a_cosmetic_difference_is_sent_only_on_request(make):
 
 def test_pruning_deactivates_what_no_file_defines_any_more(make):
     history = (make.past(1, query="A"),)
-    ours = make.diff(None, make.endpoint(query="A"), Evidence(history=history), "prod")
-    moved = make.diff(None, make.endpoint(name="moved", query="X"), Evidence(history=history), "prod")
-    kept = make.diff(None, make.endpoint(name="protected", query="A"), Evidence(history=history), "prod")
+    ours = make.diff(None, make.endpoint(query="A"), Provenance(history=history), "prod")
+    moved = make.diff(None, make.endpoint(name="moved", query="X"), Provenance(history=history), "prod")
+    kept = make.diff(None, make.endpoint(name="protected", query="A"), Provenance(history=history), "prod")
     assert planned(ours, moved, kept).is_empty
     assert planned(ours, moved, kept, prunable={"signups", "moved"}).is_empty, "--prune was not given"
     plan = planned(ours, moved, kept, prune=True, prunable={"signups", "moved"})
     change = only(plan)
-    assert (change.name, change.action, body(change, {})) == ("signups", Action.DEACTIVATE, {"is_active": False})
+    assert (change.name, change.action, body(change, {})) == ("signups", ChangeAction.DEACTIVATE, {"is_active": False})
     assert [(one.before, one.after) for one in change.keys] == [(True, False)]
     assert [(left.name, left.attribution) for left in plan.left_alone] == [("moved", Attribution.CONFLICT)]
     assert plan.left_alone[0].fix == "endpoints-gitops deactivate moved"
@@ -268,7 +268,7 @@ def test_a_precondition_holds_while_nothing_moved_that_counts(make, moved, keys)
 
 def test_a_precondition_is_about_what_is_there(make):
     update = only(planned(ahead(make, make.endpoint(), before={"description": ""}, description="new")))
-    create = only(planned(make.diff(make.loaded(), None, Evidence(), "prod")))
+    create = only(planned(make.diff(make.loaded(), None, Provenance(), "prod")))
     assert stale_keys(update.precondition, None) == (Key.QUERY,)
     assert stale_keys(create.precondition, None) == ()
     assert stale_keys(create.precondition, ServerRevision.of(make.endpoint())) == (Key.QUERY,)
@@ -277,9 +277,9 @@ def test_a_precondition_is_about_what_is_there(make):
 def test_a_missing_variable_comes_with_the_query_that_brings_it(make):
     loaded = make.loaded(query=SQL, variables=TWO)
     changes = needed([loaded], [make.variable("os")], [])
-    new = make.diff(loaded, None, Evidence(), "prod")
+    new = make.diff(loaded, None, Provenance(), "prod")
     assert [one.code_name for one in planned(new, variables=changes).variables] == ["event"]
-    gone = make.diff(loaded, None, Evidence(is_pinned=True), "prod")
+    gone = make.diff(loaded, None, Provenance(is_pinned=True), "prod")
     assert planned(gone, variables=changes).variables == ()
 
 
@@ -287,12 +287,12 @@ def test_a_shared_variable_is_changed_only_on_request(make):
     loaded = make.loaded(query=SQL, variables=[{"name": "os", "type": "Number"}])
     user = make.endpoint(name="other", query=SQL, variables={"os": "mac"})
     changes = needed([loaded], [make.variable("os")], [user])
-    judged = make.diff(loaded, make.endpoint(query=SQL, variables={"os": "mac"}), Evidence(), "prod")
+    judged = make.diff(loaded, make.endpoint(query=SQL, variables={"os": "mac"}), Provenance(), "prod")
     plan = planned(judged, variables=changes)
     assert plan.is_empty
     assert "has another type than endpoints/signups.yaml" in plan.notes[0]
     assert "other, signups use it" in plan.notes[0]
     assert planned(judged, variables=changes, shared_variables=True).variables == changes
-    elsewhere = make.diff(make.loaded(name="third"), None, Evidence(), "prod")
+    elsewhere = make.diff(make.loaded(name="third"), None, Provenance(), "prod")
     plan = planned(elsewhere, variables=changes, shared_variables=True)
     assert (plan.variables, plan.notes) == ((), ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from endpoints_gitops.model.endpoint import Endpoint
-from endpoints_gitops.plan.changes import Action, Change, KeyChange, Precondition
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, Precondition
 from endpoints_gitops.plan.diff import ServerRevision
 from endpoints_gitops.plan.preconditions import ChangeState, state_of
 from endpoints_gitops.plan.settings import Key, normalized_query
@@ -26,7 +26,7 @@ def endpoint(version: int = 1, sql: int = 1, description: str = "old", *, id: st
     )
 
 
-def update(*, description: bool = True, query: bool = True, before: Endpoint | None = None) -> Change:
+def update(*, description: bool = True, query: bool = True, before: Endpoint | None = None) -> EndpointChange:
     """To SELECT 2 and "new", from version 1 with SELECT 1 and "old"."""
     keys = []
     if query:
@@ -34,12 +34,12 @@ def update(*, description: bool = True, query: bool = True, before: Endpoint | N
     if description:
         keys.append(KeyChange(key=Key.DESCRIPTION, before="old", after="new"))
     precondition = Precondition.of(ServerRevision.of(before or endpoint()), (one.key for one in keys))
-    return Change(name="one", action=Action.UPDATE, keys=tuple(keys), precondition=precondition)
+    return EndpointChange(name="one", action=ChangeAction.UPDATE, keys=tuple(keys), precondition=precondition)
 
 
-CREATE = Change(
+CREATE = EndpointChange(
     name="one",
-    action=Action.CREATE,
+    action=ChangeAction.CREATE,
     keys=(
         KeyChange(key=Key.QUERY, before=None, after=normalized_query(node(2))),
         KeyChange(key=Key.DESCRIPTION, before=None, after="new"),
@@ -83,7 +83,7 @@ def test_formatting_that_is_to_be_sent_is_not_there_before_it_was_sent():
     spread = normalized_query({"kind": "HogQLQuery", "query": "SELECT  1"})
     keys = (KeyChange(key=Key.QUERY, before=normalized_query(node(1)), after=spread),)
     before = ServerRevision.of(endpoint())
-    change = Change(name="one", action=Action.UPDATE, keys=keys, precondition=Precondition.of(before, ()))
+    change = EndpointChange(name="one", action=ChangeAction.UPDATE, keys=keys, precondition=Precondition.of(before, ()))
     sent = Endpoint(id="A", name="one", query={**node(1), "query": "SELECT  1"}, current_version=2)
     assert state_of(change, before) is ChangeState.PENDING
     assert state_of(change, ServerRevision.of(sent)) is ChangeState.APPLIED

@@ -23,7 +23,7 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.operations.pull.decide import Prefer, PullStrategy, decide
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff
-from endpoints_gitops.plan.evidence import Evidence, Past, Recorded
+from endpoints_gitops.plan.evidence import Past, Provenance, Recorded
 from endpoints_gitops.plan.settings import Key, definition_settings
 from endpoints_gitops.workspace.git import dirty, repository
 from endpoints_gitops.workspace.history import history
@@ -100,12 +100,12 @@ class World:
     def head(self) -> str:
         return str(self.checkout.git("rev-parse", "HEAD"))
 
-    def diff(self, record: Recorded | None) -> tuple[EndpointDiff, Evidence]:
+    def diff(self, record: Recorded | None) -> tuple[EndpointDiff, Provenance]:
         loaded = read(self.file or "")
         found = repository(self.checkout.folder)
         assert found is not None
         states = history(found, self.checkout.folder, [NAME], lambda one: definition_settings(one, None))[NAME]
-        evidence = Evidence(
+        evidence = Provenance(
             record=record,
             history=tuple(
                 Past(settings=one.meaning, committed_at=one.committed_at, commit=one.commit, readable=one.readable)

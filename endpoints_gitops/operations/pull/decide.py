@@ -44,7 +44,7 @@ class PullState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class PullDecision:
     """What to do about one name.
 
     `taken` are the keys that the file takes from the server, `kept` those whose conflict the file wins, `ahead` those
@@ -67,16 +67,16 @@ class Decision:
         return self.diff.name
 
 
-def decide(diff: EndpointDiff, strategy: PullStrategy, variables: VariableDiff | None = None) -> Decision:
+def decide(diff: EndpointDiff, strategy: PullStrategy, variables: VariableDiff | None = None) -> PullDecision:
     """What to do about one name. `variables` are the shared variables in which file and project differ.
 
     What follows from another key alone (a table that an inactive endpoint cannot have) is not for a file to take.
     """
     if diff.presence is Presence.ONLY_REMOTE:
-        return Decision(diff=diff, state=PullState.CREATED)
+        return PullDecision(diff=diff, state=PullState.CREATED)
     if diff.presence is Presence.ONLY_LOCAL:
         missing = PullState.KEPT if strategy.prefer is Prefer.LOCAL else PullState.GONE
-        return Decision(diff=diff, state=missing if diff.is_missing else PullState.ONLY_LOCAL)
+        return PullDecision(diff=diff, state=missing if diff.is_missing else PullState.ONLY_LOCAL)
     differences = [difference for difference in diff.differences if difference.key in diff.remote_settings]
     conflicts = [difference for difference in differences if difference.attribution is Attribution.CONFLICT]
     taken = [
@@ -86,7 +86,7 @@ def decide(diff: EndpointDiff, strategy: PullStrategy, variables: VariableDiff |
     ]
     kept = conflicts if strategy.prefer is Prefer.LOCAL else []
     drifted = [difference for difference in differences if difference.attribution is Attribution.DRIFTED]
-    decision = Decision(
+    decision = PullDecision(
         diff=diff,
         state=PullState.UNCHANGED,
         taken=frozenset(difference.key for difference in (*drifted, *taken)),
@@ -105,7 +105,7 @@ def _takes(variables: VariableDiff, strategy: PullStrategy) -> bool:
     return variables.attribution is Attribution.DRIFTED
 
 
-def _state(decision: Decision, strategy: PullStrategy) -> PullState:
+def _state(decision: PullDecision, strategy: PullStrategy) -> PullState:
     variables = None if decision.takes_variables else decision.variables
     in_conflict = variables is not None and variables.attribution is Attribution.CONFLICT
     if any(difference.is_known for difference in decision.undecided):

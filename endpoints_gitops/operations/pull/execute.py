@@ -17,7 +17,7 @@ from endpoints_gitops.model.endpoint import InsightVariable
 from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.operations.file_edits import FileEdit, create, keep_uncommitted, write_edits
 from endpoints_gitops.operations.project import ProjectContext
-from endpoints_gitops.operations.pull.decide import Decision, PullState, PullStrategy, decide
+from endpoints_gitops.operations.pull.decide import PullDecision, PullState, PullStrategy, decide
 from endpoints_gitops.operations.pull.rewrite import Rewrite, edits_of
 from endpoints_gitops.operations.pull.variables import VariableDiff, compare_variables
 from endpoints_gitops.operations.record import agreed, head_of, save_record
@@ -38,7 +38,7 @@ class PulledEndpoint:
     `copies` are of the files whose uncommitted edit the server's value replaced.
     """
 
-    decision: Decision
+    decision: PullDecision
     state: PullState
     path: str | None = None
     copies: tuple[Path, ...] = ()
@@ -140,7 +140,7 @@ class _Pulling:
             sql_files=Counter(filter(None, map(_sql_file, definitions))),
         )
 
-    def decisions(self, strategy: PullStrategy) -> Iterator[Decision]:
+    def decisions(self, strategy: PullStrategy) -> Iterator[PullDecision]:
         for diff in self.comparison.diffs:
             decision = decide(diff, strategy, self.variable_diffs.get(diff.name))
             yield replace(decision, state=self._state_without_file(decision.state, diff.name))
@@ -157,7 +157,7 @@ class _Pulling:
         is_pruned = name in self.comparison.orphans.pruned and name not in selectors
         return PullState.PRUNED if is_pruned else state
 
-    def prepared(self, decision: Decision) -> _Prepared:
+    def prepared(self, decision: PullDecision) -> _Prepared:
         loaded = decision.diff.loaded
         path = loaded.path if loaded else None
         prepared = _Prepared(
@@ -173,7 +173,7 @@ class _Pulling:
             prepared = replace(prepared, pulled=replace(prepared.pulled, path=shown(edits[0].path)))
         return replace(prepared, edits=edits)
 
-    def _edits(self, decision: Decision) -> tuple[FileEdit, ...]:
+    def _edits(self, decision: PullDecision) -> tuple[FileEdit, ...]:
         from endpoints_gitops.codecs.pulled import definition_values
 
         remote, local = decision.diff.remote, decision.diff.local
@@ -257,7 +257,7 @@ class _Pulling:
             update_record(self.project.state, lost)
 
 
-def _replaces_edits(decision: Decision) -> bool:
+def _replaces_edits(decision: PullDecision) -> bool:
     """Whether the file may have said something else on purpose: also a comment in a query, which has no meaning."""
     verdicts = {one.key: one.attribution for one in decision.diff.differences}
     is_edited = any(verdicts.get(key) is not Attribution.DRIFTED for key in decision.taken)
@@ -267,7 +267,7 @@ def _replaces_edits(decision: Decision) -> bool:
 _KNOWN = frozenset((PullState.CREATED, PullState.UPDATED, PullState.UNCHANGED, PullState.AHEAD, PullState.KEPT))
 
 
-def _open(decision: Decision) -> EndpointsError | None:
+def _open(decision: PullDecision) -> EndpointsError | None:
     """Why a name is not, or not wholly, pulled; with what is known of the other side, and the ways out."""
     if decision.state not in {PullState.CONFLICT, PullState.UNDECIDED}:
         return None

@@ -36,7 +36,7 @@ from endpoints_gitops.operations.push.results import (
     unverified,
     verified,
 )
-from endpoints_gitops.plan.changes import Action, Change, KeyChange, body
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, body
 from endpoints_gitops.plan.diff import ServerRevision
 from endpoints_gitops.plan.preconditions import ChangeState, not_applied, state_of
 from endpoints_gitops.plan.settings import Key, same
@@ -47,14 +47,17 @@ _RACE_LOST: Final = "Failed to update endpoint."  # two cut the same version num
 
 
 def apply_change(
-    client: Client, change: Change, variables: Mapping[str, InsightVariable], there: ServerRevision | None = None
+    client: Client,
+    change: EndpointChange,
+    variables: Mapping[str, InsightVariable],
+    there: ServerRevision | None = None,
 ) -> ChangeResult:
     """Send one change that is pending; `there` is the endpoint as it was listed.
 
     Where no version shows an edit between the list and the write, the endpoint is read once more right before. Where
     the write cuts a version, the one before it still has the settings that were its own, and is read afterwards.
     """
-    if change.action is Action.CREATE or not _needs_reading(change):
+    if change.action is ChangeAction.CREATE or not _needs_reading(change):
         return _with_previous_version(client, change, _sent(client, change, variables, there))
     try:
         now = _read_again(client, change)
@@ -67,7 +70,7 @@ def apply_change(
 
 
 def _sent(
-    client: Client, change: Change, variables: Mapping[str, InsightVariable], there: ServerRevision | None
+    client: Client, change: EndpointChange, variables: Mapping[str, InsightVariable], there: ServerRevision | None
 ) -> ChangeResult:
     for _ in range(TRIES):
         try:
@@ -98,7 +101,7 @@ _OF_A_VERSION: Final = frozenset((Key.DESCRIPTION, Key.FRESHNESS, Key.OPTIONAL_B
 """Settings that a version keeps when a newer one is cut (docs/server.md#versions)."""
 
 
-def _needs_reading(change: Change) -> bool:
+def _needs_reading(change: EndpointChange) -> bool:
     """Whether it sends a setting that no version keeps; a table's bucket overrides are repeated with any change."""
     settings = {one.key for one in change.keys} - {Key.QUERY}
     depended = change.precondition.settings
@@ -106,7 +109,7 @@ def _needs_reading(change: Change) -> bool:
     return repeats or not settings <= _OF_A_VERSION or bool(settings and not change.cuts_a_version)
 
 
-def _with_previous_version(client: Client, change: Change, written: ChangeResult) -> ChangeResult:
+def _with_previous_version(client: Client, change: EndpointChange, written: ChangeResult) -> ChangeResult:
     """The same, with an error where a setting was edited on the server before ours replaced it."""
     number, known = change.precondition.version, change.precondition.settings
     keys = [one.key for one in change.keys if one.key in _OF_A_VERSION and one.key in known]
@@ -120,7 +123,7 @@ def _with_previous_version(client: Client, change: Change, written: ChangeResult
     return replace(written, errors=(settings_replaced(change, moved_keys),)) if moved_keys else written
 
 
-def _refused(client: Client, change: Change, error: ApiError) -> ChangeResult:
+def _refused(client: Client, change: EndpointChange, error: ApiError) -> ChangeResult:
     """A write that is refused (400) may have landed in part: a new version without its table, an endpoint without tags
     (docs/server.md#versions). So the endpoint is read back.
     """
@@ -133,28 +136,28 @@ def _refused(client: Client, change: Change, error: ApiError) -> ChangeResult:
     if now is None:
         return refused(change, error)
     left = not_applied(change, now)
-    is_new = change.action is Action.CREATE or now.current_version > (change.precondition.version or 0)
+    is_new = change.action is ChangeAction.CREATE or now.current_version > (change.precondition.version or 0)
     landed = [one.key for one in change.keys if one.key not in left and not _was_so(change, one)]
-    has_query = change.cuts_a_version or change.action is Action.CREATE
+    has_query = change.cuts_a_version or change.action is ChangeAction.CREATE
     if not landed or (has_query and (Key.QUERY in left or not is_new)):
         return refused(change, error)
     return refused_in_part(change, error, now, left)
 
 
-def _was_so(change: Change, one: KeyChange) -> bool:
-    return change.action is not Action.CREATE and same(one.key, one.after, one.before)
+def _was_so(change: EndpointChange, one: KeyChange) -> bool:
+    return change.action is not ChangeAction.CREATE and same(one.key, one.after, one.before)
 
 
 def _send(
-    client: Client, change: Change, variables: Mapping[str, InsightVariable], there: ServerRevision | None
+    client: Client, change: EndpointChange, variables: Mapping[str, InsightVariable], there: ServerRevision | None
 ) -> ServerRevision:
     sent = body(change, variables)
-    if change.action is Action.CREATE:
+    if change.action is ChangeAction.CREATE:
         return ServerRevision.of(client.create_endpoint(sent))
     return ServerRevision.of(client.update_endpoint(change.name, {**_table_again(change, there), **sent}))
 
 
-def _table_again(change: Change, there: ServerRevision | None) -> JsonObject:
+def _table_again(change: EndpointChange, there: ServerRevision | None) -> JsonObject:
     """A new version is materialised like the one before it; where that failed, nothing but a request brings it back."""
     lost = there is not None and Key.MATERIALIZATION in not_applied(change, there)
     return {"is_materialized": True} if lost else {}
@@ -166,14 +169,14 @@ def _may_have_landed(error: ApiError) -> bool:
     return isinstance(error, Refused) and error.detail == _RACE_LOST
 
 
-def _read_again(client: Client, change: Change) -> ServerRevision | None:
+def _read_again(client: Client, change: EndpointChange) -> ServerRevision | None:
     try:
         return ServerRevision.of(client.get_endpoint(change.name))
     except EndpointNotFound:
         return None
 
 
-def _by_versions(client: Client, change: Change, now: ServerRevision | None) -> ChangeResult:
+def _by_versions(client: Client, change: EndpointChange, now: ServerRevision | None) -> ChangeResult:
     """Somebody wrote too, before or after what we sent: the versions tell whether ours is among theirs."""
     if now is None or not change.cuts_a_version or change.precondition.endpoint_id != now.endpoint.id:
         return stale_result(change, now)

@@ -45,7 +45,7 @@ from endpoints_gitops.operations.push.results import (
 )
 from endpoints_gitops.operations.push.variables import VariableResult, write_variable
 from endpoints_gitops.operations.record import Keeper, head_of, save_record
-from endpoints_gitops.plan.changes import Change, Plan
+from endpoints_gitops.plan.changes import EndpointChange, Plan
 from endpoints_gitops.plan.diff import Snapshot
 from endpoints_gitops.plan.preconditions import ChangeState, state_of
 from endpoints_gitops.plan.settings import Key, variables_of
@@ -203,7 +203,7 @@ class _Push:
             self._heard(entry, "not written", written.error)
         return written
 
-    def _change(self, change: Change) -> ChangeResult:
+    def _change(self, change: EndpointChange) -> ChangeResult:
         result = self._applied(change)
         if result.landed:
             self.landed.append(change.name)
@@ -212,7 +212,7 @@ class _Push:
         self._heard(change.name, result.state, *result.errors)
         return result
 
-    def _applied(self, change: Change) -> ChangeResult:
+    def _applied(self, change: EndpointChange) -> ChangeResult:
         remote = self.snapshot.revision(change.name)
         state = state_of(change, remote)
         if remote is not None and state is ChangeState.APPLIED:
@@ -226,7 +226,7 @@ class _Push:
         self.journal.sending(change.name)
         return self._noted(change, apply_change(self.project.client, change, self.variables, remote))
 
-    def _noted(self, change: Change, result: ChangeResult) -> ChangeResult:
+    def _noted(self, change: EndpointChange, result: ChangeResult) -> ChangeResult:
         """In the journal when nothing is left of it to do, with what the record will hold of it."""
         entry = self.keeper.keep(result, self.snapshot.revision(change.name))
         if result.is_settled:

@@ -15,7 +15,7 @@ from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.callers import Callers, findings_of_diffs
 from endpoints_gitops.operations.check import findings_of
-from endpoints_gitops.plan.changes import Action, Change, Plan, Withheld
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, Plan, Withheld
 from endpoints_gitops.plan.diff import EndpointDiff, Revision, Snapshot, compare_revisions
 from endpoints_gitops.plan.settings import Key, Settings, same, variables_of
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
@@ -49,7 +49,7 @@ def checked(plan: Plan, local: Mapping[str, Revision], names: Collection[str]) -
 
     Of the latter there are only the findings that stop it: a plan does not hold all that a file declares.
     """
-    changes = {change.name: change for change in plan.changes if change.action is not Action.DEACTIVATE}
+    changes = {change.name: change for change in plan.changes if change.action is not ChangeAction.DEACTIVATE}
     findings: list[Finding] = []
     for name in sorted({*names, *changes}):
         change, revision = changes.get(name), local.get(name)
@@ -123,7 +123,7 @@ def diffs_of_plan(plan: Plan, snapshot: Snapshot, local: Mapping[str, Revision])
     )
 
 
-def _diff(change: Change, environment: str, remote: Revision | None, local: Revision | None) -> EndpointDiff:
+def _diff(change: EndpointChange, environment: str, remote: Revision | None, local: Revision | None) -> EndpointDiff:
     old, new = change.before, change.after
     present = change.precondition.settings if remote is None else remote.settings
     query = present.get(Key.QUERY) or (local.settings[Key.QUERY] if local else None)
@@ -135,7 +135,7 @@ def _diff(change: Change, environment: str, remote: Revision | None, local: Revi
     before = Revision(label=f"server, version {version}", settings=old, version=version, build_contract=contract_before)
 
     def contract_after() -> Contract:
-        if change.action is Action.DEACTIVATE:
+        if change.action is ChangeAction.DEACTIVATE:
             serving = replace(before.contract.serving, endpoint_active=False)
             return replace(before.contract, identity=None, serving=serving)
         if local is None or not _still_says(local, change):
@@ -143,7 +143,7 @@ def _diff(change: Change, environment: str, remote: Revision | None, local: Revi
             return _as_planned(change, values, local.loaded if local else None)
         return _as_far_as_written(local.contract, change, None if is_new else before.contract)
 
-    is_new = change.action is Action.CREATE
+    is_new = change.action is ChangeAction.CREATE
     after = Revision(
         label=change.path or change.name,
         settings=new,
@@ -153,12 +153,12 @@ def _diff(change: Change, environment: str, remote: Revision | None, local: Revi
     return compare_revisions(change.name, after, None if is_new else before, environment=environment)
 
 
-def _still_says(local: Revision, change: Change) -> bool:
+def _still_says(local: Revision, change: EndpointChange) -> bool:
     says = local.settings
     return all(key in says and same(key, says[key], value) for key, value in change.after.items())
 
 
-def _as_far_as_written(contract: Contract, change: Change, before: Contract | None) -> Contract:
+def _as_far_as_written(contract: Contract, change: EndpointChange, before: Contract | None) -> Contract:
     """The contract of the file, with what the plan does not write as it was."""
     written = change.after.keys()
     kept: dict[str, Any] = {field: None for key, field in _SERVING.items() if key not in written}
@@ -174,7 +174,7 @@ def _as_far_as_written(contract: Contract, change: Change, before: Contract | No
     )
 
 
-def _as_planned(change: Change, values: Settings, loaded: LoadedDefinition | None) -> Contract:
+def _as_planned(change: EndpointChange, values: Settings, loaded: LoadedDefinition | None) -> Contract:
     """The contract of what stands in the plan: all that is known of an endpoint without asking for it."""
     node = values.get(Key.QUERY)
     definition = Definition(

@@ -13,7 +13,7 @@ from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.operations.push.variables import VariableResult
 from endpoints_gitops.operations.push.waiting import Waited
-from endpoints_gitops.plan.changes import Action, Change, Plan
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, Plan
 from endpoints_gitops.plan.diff import ServerRevision
 from endpoints_gitops.plan.preconditions import not_applied
 from endpoints_gitops.plan.settings import Key
@@ -33,9 +33,9 @@ class ChangeOutcome(StrEnum):
 
 
 _DONE: Final = {
-    Action.CREATE: ChangeOutcome.CREATED,
-    Action.UPDATE: ChangeOutcome.UPDATED,
-    Action.DEACTIVATE: ChangeOutcome.DEACTIVATED,
+    ChangeAction.CREATE: ChangeOutcome.CREATED,
+    ChangeAction.UPDATE: ChangeOutcome.UPDATED,
+    ChangeAction.DEACTIVATE: ChangeOutcome.DEACTIVATED,
 }
 _TO_RESUME: Final = frozenset({ChangeOutcome.FAILED, ChangeOutcome.UNCERTAIN, ChangeOutcome.NOT_SENT})
 
@@ -44,7 +44,7 @@ _TO_RESUME: Final = frozenset({ChangeOutcome.FAILED, ChangeOutcome.UNCERTAIN, Ch
 class ChangeResult:
     """What became of one change. `remote` is what the server answered last; `landed` whether a write of ours did."""
 
-    change: Change
+    change: EndpointChange
     state: ChangeOutcome
     remote: ServerRevision | None = None
     landed: bool = False
@@ -138,33 +138,35 @@ class PushResult:
         return uncertain or any(one.landed for one in self.variables) or any(one.landed for one in self.written)
 
 
-def verified(change: Change, answer: ServerRevision) -> ChangeResult:
+def verified(change: EndpointChange, answer: ServerRevision) -> ChangeResult:
     """What an answer, or what was read instead of one that is lost, says about a change that landed."""
     faults = tuple(_faults(change, answer))
     return ChangeResult(change=change, state=_DONE[change.action], remote=answer, landed=True, errors=faults)
 
 
-def already_applied(change: Change, remote: ServerRevision) -> ChangeResult:
+def already_applied(change: EndpointChange, remote: ServerRevision) -> ChangeResult:
     """Nothing to send: the server has it already."""
     return ChangeResult(change=change, state=ChangeOutcome.ALREADY, remote=remote)
 
 
-def not_sent(change: Change, why: EndpointsError) -> ChangeResult:
+def not_sent(change: EndpointChange, why: EndpointsError) -> ChangeResult:
     """Nothing was sent, for a reason that is not the endpoint's own."""
     return ChangeResult(change=change, state=ChangeOutcome.NOT_SENT, errors=(why,))
 
 
-def uncertain(change: Change, lost: EndpointsError) -> ChangeResult:
+def uncertain(change: EndpointChange, lost: EndpointsError) -> ChangeResult:
     """It was sent, and no answer tells what became of it."""
     return ChangeResult(change=change, state=ChangeOutcome.UNCERTAIN, errors=(lost,))
 
 
-def refused(change: Change, why: EndpointsError) -> ChangeResult:
+def refused(change: EndpointChange, why: EndpointsError) -> ChangeResult:
     """The server refused it."""
     return ChangeResult(change=change, state=ChangeOutcome.FAILED, errors=(why,))
 
 
-def refused_in_part(change: Change, why: EndpointsError, now: ServerRevision, left: Collection[Key]) -> ChangeResult:
+def refused_in_part(
+    change: EndpointChange, why: EndpointsError, now: ServerRevision, left: Collection[Key]
+) -> ChangeResult:
     """The server refused it, and some of it is there all the same; `left` are the keys that are not."""
     lacking = f" without {', '.join(left)}" if left else ""
     error = PartlyApplied(
@@ -176,14 +178,14 @@ def refused_in_part(change: Change, why: EndpointsError, now: ServerRevision, le
     return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=now, landed=True, errors=(error,))
 
 
-def unverified(change: Change, why: ApiError) -> PartlyApplied:
+def unverified(change: EndpointChange, why: ApiError) -> PartlyApplied:
     """The error of a write that landed, where the version before it could not be read."""
     message = f"{change.name} was written; cannot tell whether its settings were edited meanwhile: {why.message}"
     fix = f"endpoints-gitops versions {change.name}"
     return PartlyApplied(message, where=why.where, fix=fix, code="push.unverified")
 
 
-def settings_replaced(change: Change, keys: Collection[Key]) -> Conflict:
+def settings_replaced(change: EndpointChange, keys: Collection[Key]) -> Conflict:
     """The error of a write that replaced settings which were edited on the server while the push ran."""
     name, before = change.name, change.precondition.version
     what, ours = ", ".join(keys), change.expected_version
@@ -195,9 +197,9 @@ def settings_replaced(change: Change, keys: Collection[Key]) -> Conflict:
     )
 
 
-def not_landed(change: Change, lost: ApiError, now: ServerRevision | None) -> ChangeResult:
+def not_landed(change: EndpointChange, lost: ApiError, now: ServerRevision | None) -> ChangeResult:
     """Sent again and again without an answer; what was read afterwards (`now`) tells that it, or some, did not land."""
-    left = not_applied(change, now) if now is not None and change.action is Action.UPDATE else ()
+    left = not_applied(change, now) if now is not None and change.action is ChangeAction.UPDATE else ()
     in_part = bool(left) and len(left) < len(change.keys)
     cause = f"{lost.status} {lost.detail or ''}".rstrip() if lost.status else lost.message.partition(";")[0]
     what = f"{change.name} landed in part, without {', '.join(left)}" if in_part else f"{change.name} did not land"
@@ -206,13 +208,13 @@ def not_landed(change: Change, lost: ApiError, now: ServerRevision | None) -> Ch
     return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=now, landed=in_part, errors=(error,))
 
 
-def stale_result(change: Change, now: ServerRevision | None) -> ChangeResult:
+def stale_result(change: EndpointChange, now: ServerRevision | None) -> ChangeResult:
     """Nothing of it landed: the server changed since the plan was made."""
     error = Conflict(_what_changed(change, now), where=_where(change), fix=_fix_of(change, now), code="push.moved")
     return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=now, errors=(error,))
 
 
-def overtaken(change: Change, now: ServerRevision, ours: int) -> ChangeResult:
+def overtaken(change: EndpointChange, now: ServerRevision, ours: int) -> ChangeResult:
     """It landed as version `ours`, and another client made a version after it."""
     name = change.name
     error = Conflict(
@@ -225,7 +227,7 @@ def overtaken(change: Change, now: ServerRevision, ours: int) -> ChangeResult:
     return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=now, landed=True, errors=(error,))
 
 
-def _faults(change: Change, answer: ServerRevision) -> Iterator[EndpointsError]:
+def _faults(change: EndpointChange, answer: ServerRevision) -> Iterator[EndpointsError]:
     name, where = change.name, _where(change)
     if change.precondition.endpoint_id not in {None, answer.endpoint.id}:
         yield _recreated(change, answer)
@@ -245,7 +247,7 @@ def _faults(change: Change, answer: ServerRevision) -> Iterator[EndpointsError]:
         yield PartlyApplied(message, where=where, fix=fix, code="push.unverified")
 
 
-def _came_between(change: Change, answer: ServerRevision) -> Conflict:
+def _came_between(change: EndpointChange, answer: ServerRevision) -> Conflict:
     """Both versions, and the command that brings theirs back."""
     name, expected, now = change.name, change.expected_version, answer.current_version
     if change.cuts_a_version:
@@ -264,7 +266,7 @@ def _came_between(change: Change, answer: ServerRevision) -> Conflict:
     return Conflict(what, where=_where(change), fix=fix, code="push.came_between")
 
 
-def _recreated(change: Change, answer: ServerRevision) -> Conflict:
+def _recreated(change: EndpointChange, answer: ServerRevision) -> Conflict:
     name, now = change.name, answer.current_version
     message = (
         f"{name} was deleted and recreated on the server while this push ran; version {now} of the new one is ours"
@@ -276,7 +278,7 @@ def _recreated(change: Change, answer: ServerRevision) -> Conflict:
     return Conflict(message, where=_where(change), fix=fix, code="push.came_between")
 
 
-def _what_changed(change: Change, now: ServerRevision | None) -> str:
+def _what_changed(change: EndpointChange, now: ServerRevision | None) -> str:
     name, before = change.name, change.precondition.version
     if now is None:
         return f"{name} was deleted on the server, and version {before} with it; nothing was written"
@@ -295,11 +297,11 @@ def _what_changed(change: Change, now: ServerRevision | None) -> str:
     return f"the plan for {name} is stale: settings of version {before} were changed on the server; nothing was written"
 
 
-def _fix_of(change: Change, now: ServerRevision | None) -> str:
+def _fix_of(change: EndpointChange, now: ServerRevision | None) -> str:
     if now is None:
         return f"endpoints-gitops push {change.name} creates it again, at version 1"
     return f"endpoints-gitops diff {change.name} shows it; plan and push again to go on"
 
 
-def _where(change: Change) -> str | None:
+def _where(change: EndpointChange) -> str | None:
     return f"{change.path}:{change.line}" if change.path and change.line else change.path
