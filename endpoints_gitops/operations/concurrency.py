@@ -1,4 +1,4 @@
-"""Requests at the same time: threads, as the operations are synchronous."""
+"""A concurrent map over threads, as the operations are synchronous."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ THREADS: Final = 16
 def concurrent_map[Item, Result](do: Callable[[Item], Result], items: Iterable[Item]) -> tuple[Result, ...]:
     """The results in the order of the items.
 
-    What `do` raises, and an interruption, keeps what was not begun from beginning; what was begun comes to its end.
+    An exception of `do`, and an interruption, keeps the remaining items from starting; started ones finish.
     An interruption does not wait for queries that are being parsed.
     """
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="endpoints-gitops")

@@ -1,4 +1,4 @@
-"""What an operation tells while it works. Operations print nothing; whoever calls them decides what a person sees."""
+"""What an operation reports while it works. Operations print nothing; the caller decides what a person sees."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told from several threads at once, so an implementation guards itself."""
+    """Called from several threads at once, so an implementation has to be thread-safe."""
 
     def started(self, what: str, total: int) -> None:
-        """Work on `total` things (0: nobody knows) begins; `what` names it in the present: "writing endpoints"."""
+        """Work on `total` things (0: unknown) begins; `what` names it in the present: "writing endpoints"."""
 
     def advanced(self, name: str, state: str) -> None:
         """One of them is done; `state` is a word or two: "updated to version 4"."""
@@ -19,13 +19,13 @@ class Progress(Protocol):
 
 
 class Silence:
-    """Tells nobody."""
+    """Reports nothing."""
 
     def started(self, what: str, total: int) -> None:
-        """Nobody hears."""
+        """Do nothing."""
 
     def advanced(self, name: str, state: str) -> None:
-        """Nobody hears."""
+        """Do nothing."""
 
     def finished(self) -> None:
-        """Nobody hears."""
+        """Do nothing."""

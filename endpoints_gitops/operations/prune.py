@@ -28,7 +28,7 @@ def prunable(
 
     Never one that `protect` covers, never a stranger, and never what a definition was renamed from: its callers still
     use it. A definition that HEAD or git's index has counts, also where its file is not on disk. Raises UsageError
-    where there is no whole history, or a submodule is missing, for then nobody knows what was ours.
+    without the whole history, or where a submodule is missing: what this folder defined is unknown then.
     """
     found = _whole_history(project)
     missing = not_on_disk(project.folder)

@@ -253,7 +253,7 @@ def _adopted(diff: EndpointDiff, key: Key) -> _Attributed | None:
     """`supersedes` answers for all keys: reviewed was the whole file, against the endpoint at that version.
 
     A query that changes makes another version. Settings do not, so for them the answer is spent as soon as the
-    server was written to after its commit: be it by the push of that answer, or by somebody whom nobody reviewed.
+    server was written to after its commit: by the push of that answer, or by another client.
     """
     supersedes = diff.loaded.definition.supersedes if diff.loaded else None
     if supersedes is None or supersedes != diff.version:
@@ -326,13 +326,13 @@ def _is_proven(diff: EndpointDiff, lineage: Lineage, key: Key, record: Recorded)
     """
     if key in record.kept:
         return False
-    place, began = lineage.latest(key, diff.remote_settings[key]), lineage.beginning(key, diff.local_settings[key])
+    index, began = lineage.latest(key, diff.remote_settings[key]), lineage.beginning(key, diff.local_settings[key])
     if key is not Key.QUERY:
-        return place is not None and _is_last_writer(diff, record)
+        return index is not None and _is_last_writer(diff, record)
     is_seen = record.version_id is not None and record.version_id == _version_id(diff)
     is_later = lineage.states[began].may_be_later_than(record.agreed_at(key))
     is_ours = record.own is not None and record.own.version == diff.version
-    return place == began - 1 and place >= 0 and (is_ours or (is_seen and is_later))
+    return index == began - 1 and index >= 0 and (is_ours or (is_seen and is_later))
 
 
 def _version_id(diff: EndpointDiff) -> str | None:
@@ -372,12 +372,12 @@ def _moved_along(diff: EndpointDiff, lineage: Lineage, key: Key, record: Recorde
     start = lineage.latest_before(record.agreed_at(key), key, record.server[key])
     if start is None:
         return _if_older(diff, lineage, lineage.latest(key, server))
-    place = lineage.latest(key, server, after=start)
-    return None if place is None else _ahead(f"the server has what {lineage.states[place].label} had pushed")
+    index = lineage.latest(key, server, after=start)
+    return None if index is None else _ahead(f"the server has what {lineage.states[index].label} had pushed")
 
 
 def _by_defaults(diff: EndpointDiff, key: Key) -> _Attributed | None:
-    """A key that the file only now begins to manage: written over the default, never over somebody's value."""
+    """A key that the file only now begins to manage: written over the default, never over another value."""
     began = _began(diff, key)
     if began is None:
         return None
@@ -392,12 +392,12 @@ def _began(diff: EndpointDiff, key: Key) -> str | None:
     if lineage is None:
         is_new = record is not None and key in record.server and key not in record.file
         return f"the file begins to manage {key}" if is_new else None
-    place = lineage.beginning(key, diff.local_settings[key])
-    state = lineage.states[place]
+    index = lineage.beginning(key, diff.local_settings[key])
+    state = lineage.states[index]
     if lineage.is_new:
         return "the file is new"
-    if place > 0:
-        managed = key in lineage.states[place - 1].settings
+    if index > 0:
+        managed = key in lineage.states[index - 1].settings
         return None if managed else f"the file begins to manage {key} with {state.label}"
     if key is not Key.QUERY and state.is_later_than(diff.updated_at):
         return f"the server was last written to before {state.label} began the file"
@@ -443,8 +443,8 @@ def _by_commits(diff: EndpointDiff, key: Key) -> _Attributed | None:
     if lineage is None:
         return None
     server = diff.remote_settings[key]
-    place = lineage.latest(key, server)
-    older = _if_older(diff, lineage, lineage.latest_without(key, server) if place is None else place)
+    index = lineage.latest(key, server)
+    older = _if_older(diff, lineage, lineage.latest_without(key, server) if index is None else index)
     if older is not None:
         return older
     if lineage.beginning(key, diff.local_settings[key]) == 0:
@@ -452,11 +452,11 @@ def _by_commits(diff: EndpointDiff, key: Key) -> _Attributed | None:
     return _conflict(f"{_edited(diff, key)}, and the file changed it too, by {_origin(diff, key)}")
 
 
-def _if_older(diff: EndpointDiff, lineage: Lineage, place: int | None) -> _Attributed | None:
+def _if_older(diff: EndpointDiff, lineage: Lineage, index: int | None) -> _Attributed | None:
     """Ahead where the server has what a state of the file said and was not written to after the next one."""
-    if place is None:
+    if index is None:
         return None
-    left = lineage.states[place + 1]
+    left = lineage.states[index + 1]
     if not left.may_be_later_than(diff.updated_at):
         return None
     return _ahead(f"the server still has what {left.label} changed")

@@ -92,7 +92,7 @@ class Recorded:
 
     @classmethod
     def from_json(cls, entry: JsonObject) -> Self | None:
-        """None for what is no entry: the record is memory, and without it history is asked."""
+        """The entry; None where it is not valid: the record is a cache, and without it history is read."""
         at, version_id, version = entry.get("at"), entry.get("version_id"), entry.get("version")
         own = entry.get("own")
         try:

@@ -47,7 +47,7 @@ class State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """`states` has those that said something: where there was no file, or none that loads, nothing was meant."""
+    """`states` are those with settings: a commit without the file, or with one that does not load, has none."""
 
     states: tuple[State, ...]
 
@@ -81,51 +81,51 @@ class Lineage:
 
     def beginning(self, key: Key, file: Json) -> int:
         """From which state on the file says what it says now."""
-        place = len(self.states) - 1
-        while place > 0 and self.says(place - 1, key, file):
-            place -= 1
-        return place
+        index = len(self.states) - 1
+        while index > 0 and self.says(index - 1, key, file):
+            index -= 1
+        return index
 
     def latest(self, key: Key, server: Json, *, after: int = -1) -> int | None:
         """The last state before the file's own, and after `after`, that says what the server has."""
-        places = range(len(self.states) - 2, after, -1)
-        return next((place for place in places if self.matches(place, key, server)), None)
+        indexes = range(len(self.states) - 2, after, -1)
+        return next((index for index in indexes if self.matches(index, key, server)), None)
 
     def latest_before(self, moment: datetime | None, key: Key, value: Json) -> int | None:
         """The last state that says this and was there at the moment."""
-        places = range(len(self.states) - 1, -1, -1)
+        indexes = range(len(self.states) - 1, -1, -1)
         return next(
-            (place for place in places if self.matches(place, key, value) and not self._is_after(place, moment)), None
+            (index for index in indexes if self.matches(index, key, value) and not self._is_after(index, moment)), None
         )
 
     def latest_without(self, key: Key, server: Json) -> int | None:
         """The last state that did not manage the key, where the server has its default."""
         if not is_default(key, server):
             return None
-        places = range(len(self.states) - 2, -1, -1)
-        return next((place for place in places if key not in self.states[place].settings), None)
+        indexes = range(len(self.states) - 2, -1, -1)
+        return next((index for index in indexes if key not in self.states[index].settings), None)
 
-    def matches(self, place: int, key: Key, server: Json) -> bool:
-        settings = self.states[place].settings
+    def matches(self, index: int, key: Key, server: Json) -> bool:
+        settings = self.states[index].settings
         return key in settings and same(key, settings[key], server)
 
-    def says(self, place: int, key: Key, file: Json) -> bool:
+    def says(self, index: int, key: Key, file: Json) -> bool:
         """Equal both ways: a state that leaves a variable open says something else."""
-        settings = self.states[place].settings
+        settings = self.states[index].settings
         return key in settings and _equal(key, settings[key], file)
 
-    def _is_after(self, place: int, moment: datetime | None) -> bool:
-        at = self.states[place].at
+    def _is_after(self, index: int, moment: datetime | None) -> bool:
+        at = self.states[index].at
         return moment is not None and (at is None or at > _aware(moment))
 
 
 def is_default(key: Key, server: Json) -> bool:
-    """Whether the server has what it gives where nobody said anything; a query has no default."""
+    """Whether the server has the default of the key; a query has no default."""
     return key in SERVER_DEFAULTS and same(key, server, SERVER_DEFAULTS[key])
 
 
 def _aware(moment: datetime) -> datetime:
-    """A server that says no zone means UTC."""
+    """A time without a zone is UTC."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -139,7 +139,7 @@ def _equal(key: Key, one: Json, other: Json) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """What the versions say about the current one. Places are those of the states.
+    """What the versions say about the current one. Indexes are those of the states.
 
     `current` is the state that the current version came from, None where it came from none. `last` is the last one that
     any version came from. `is_repeated`: an older version asks the same as the current one, so it may have been put
@@ -153,8 +153,8 @@ class Alignment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Laid:
-    """One version, and for each state the most versions that can be laid in order so that this one ends on it."""
+class _AssignedVersion:
+    """One version, and for each state the most versions that can be assigned in order so that this one is the last."""
 
     query: Json
     made: datetime | None
@@ -165,58 +165,60 @@ class _Laid:
         return max(self.lengths.values(), default=0)
 
     @property
-    def place(self) -> int:
-        """The last state on which the longest way can end."""
-        return max(place for place, length in self.lengths.items() if length == self.longest)
+    def index(self) -> int:
+        """The last state on which the longest assignment can end."""
+        return max(index for index, length in self.lengths.items() if length == self.longest)
 
 
 def align(lineage: Lineage, versions: Iterable[EndpointVersion]) -> Alignment:
-    """Lay the versions along the states, oldest first. What fits nowhere on the longest way is foreign."""
-    laid = _laid(lineage, sorted(versions, key=lambda one: one.version))
-    longest = max((one.longest for one in laid), default=0)
+    """Assign the versions to states, oldest first. A version that has no place in the longest assignment is foreign."""
+    assigned = _assigned(lineage, sorted(versions, key=lambda one: one.version))
+    longest = max((one.longest for one in assigned), default=0)
     if longest == 0:
         return Alignment(current=None, last=None)
-    *before, current = laid
+    *before, current = assigned
     if current.longest < longest:
-        return Alignment(current=None, last=next(one.place for one in reversed(laid) if one.longest == longest))
+        return Alignment(current=None, last=next(one.index for one in reversed(assigned) if one.longest == longest))
     is_repeated = any(same(Key.QUERY, one.query, current.query) for one in before)
     return Alignment(
-        current=current.place,
-        last=current.place,
+        current=current.index,
+        last=current.index,
         is_repeated=is_repeated,
         is_doubtful=is_repeated and any(_may_be_later(lineage, one, current) for one in before),
     )
 
 
-def _may_be_later(lineage: Lineage, before: _Laid, current: _Laid) -> bool:
+def _may_be_later(lineage: Lineage, before: _AssignedVersion, current: _AssignedVersion) -> bool:
     """Whether an older version explains as much coming from a later state, one that was there when it was made."""
     return any(
-        place > current.place and length >= current.longest - 1 and not lineage.states[place].is_later_than(before.made)
-        for place, length in before.lengths.items()
+        index > current.index and length >= current.longest - 1 and not lineage.states[index].is_later_than(before.made)
+        for index, length in before.lengths.items()
     )
 
 
-def _laid(lineage: Lineage, versions: Iterable[EndpointVersion]) -> list[_Laid]:
+def _assigned(lineage: Lineage, versions: Iterable[EndpointVersion]) -> list[_AssignedVersion]:
     """`longest[n]` is that of the versions so far on the first n turns of the file."""
-    places = _turns(lineage)
-    longest = [0] * (len(places) + 1)
-    laid: list[_Laid] = []
+    indexes = _turns(lineage)
+    longest = [0] * (len(indexes) + 1)
+    assigned: list[_AssignedVersion] = []
     for version in versions:
         query = normalized_query(version.query)
-        matching = [count for count, place in enumerate(places) if lineage.matches(place, Key.QUERY, query)]
+        matching = [count for count, index in enumerate(indexes) if lineage.matches(index, Key.QUERY, query)]
         lengths = {count: longest[count] + 1 for count in matching}
         made = version.version_created_at
-        laid.append(_Laid(query=query, made=made, lengths={places[count]: lengths[count] for count in matching}))
-        for count in range(len(places)):
+        assigned.append(
+            _AssignedVersion(query=query, made=made, lengths={indexes[count]: lengths[count] for count in matching})
+        )
+        for count in range(len(indexes)):
             longest[count + 1] = max(longest[count], longest[count + 1], lengths.get(count, 0))
-    return laid
+    return assigned
 
 
 def _turns(lineage: Lineage) -> list[int]:
     """The states in which the query became another: commits that left it alone are no further step."""
     states = lineage.states
     return [
-        place
-        for place in range(len(states))
-        if place == 0 or not lineage.says(place - 1, Key.QUERY, states[place].settings[Key.QUERY])
+        index
+        for index in range(len(states))
+        if index == 0 or not lineage.says(index - 1, Key.QUERY, states[index].settings[Key.QUERY])
     ]
