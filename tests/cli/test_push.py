@@ -11,7 +11,7 @@ import endpoints_gitops
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.local.faults import Effect, Fault
 from endpoints_gitops.local.serve import running_server
-from endpoints_gitops.operations.together import THREADS
+from endpoints_gitops.operations.concurrency import THREADS
 
 EXAMPLES = Path(endpoints_gitops.__file__).parent.parent / "endpoints"
 SQL = "SELECT event, count() AS c FROM events GROUP BY event"
