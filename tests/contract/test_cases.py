@@ -36,7 +36,7 @@ from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable, Use
 from endpoints_gitops.operations.lock import mismatches
-from endpoints_gitops.plan.variables import lock_mismatches
+from endpoints_gitops.plan.variables import disagreements
 
 FOLDER = Path(__file__).parent / "cases"
 OWN_KEYS = frozenset(("of", "edit", "sql", "live", "env"))
@@ -216,7 +216,7 @@ def test_definitions_of_one_variable(case: Case) -> None:
         variables = [{"name": "x", "type": kind}]
         content = json.dumps({"name": name, "query": "SELECT {variables.x} AS a", "variables": variables})
         loaded.append(read_definition(f"{name}.yaml", content.encode(), lambda _: b""))
-    found = [of_problem(problem) for problem in lock_mismatches(loaded)]
+    found = [of_problem(problem) for problem in disagreements(loaded)]
     _agree(case, tuple(one for one in found if one is not None))
 
 
