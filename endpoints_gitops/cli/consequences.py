@@ -13,7 +13,7 @@ from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import ExitCode, InvalidInput, UsageError
 from endpoints_gitops.model.finding import Finding, Severity
-from endpoints_gitops.model.outcome import Failure
+from endpoints_gitops.model.outcome import ErrorEntry
 from endpoints_gitops.plan.changes import Plan
 
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ class Judgement:
         return ExitCode.FINDINGS if self.stopping else ExitCode.DONE
 
     @property
-    def failures(self) -> tuple[Failure, ...]:
+    def failures(self) -> tuple[ErrorEntry, ...]:
         """An entry of `errors` for each finding that counts, of an endpoint that the plan does not write anyway."""
         withheld = {one.name for one in self.plan.withheld}
         return tuple(
-            Failure(code=one.code, message=f"{one.endpoint}: {one.message}", where=one.where, fix=one.fix)
+            ErrorEntry(code=one.code, message=f"{one.endpoint}: {one.message}", where=one.where, fix=one.fix)
             for one in self.stopping
             if one.endpoint not in withheld
         )

@@ -16,7 +16,7 @@ from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.pasting import options_to_repeat
 from endpoints_gitops.cli.registry import COMMANDS, EDITING, GROUPS, Entry
 from endpoints_gitops.errors import EndpointsError, ExitCode, Interrupted, UsageError, worst
-from endpoints_gitops.model.outcome import Failure, Outcome, failed
+from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failed
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.plugins import installed
 
@@ -310,5 +310,5 @@ def _finished(console: Console, outcome: Outcome) -> int:
 
 def _interrupted(name: str, error: KeyboardInterrupt) -> Outcome:
     said = (error.message, error.fix) if isinstance(error, Interrupted) else ("interrupted", None)
-    failure = Failure(code="interrupted", message=said[0], fix=said[1])
+    failure = ErrorEntry(code="interrupted", message=said[0], fix=said[1])
     return Outcome(command=name, exit_code=ExitCode.INTERRUPTED, errors=(failure,))

@@ -11,7 +11,7 @@ from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.model.outcome import Failure
+from endpoints_gitops.model.outcome import ErrorEntry
 from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, LeftAlone, Plan, Withheld
 from endpoints_gitops.plan.diff import Attribution
@@ -179,11 +179,11 @@ def summary(plan: Plan) -> dict[str, int]:
     }
 
 
-def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
+def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[ErrorEntry, ...]:
     """An entry of `errors` for each difference that the exit code tells of."""
     told = plan.conflicts + (plan.drifted if fail_on_drift else ())
     left_alone = (
-        Failure(
+        ErrorEntry(
             code=str(left.attribution),
             message=f"{left.name}{f': {left.key}' if left.key else ''}: {left.reason}{_whose(left)}",
             fix=left.fix or None,
@@ -191,28 +191,28 @@ def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
         for left in told
     )
     withheld = (
-        Failure(code=one.code, message=f"{one.name} is not sent: {one.reason}", where=one.where, fix=one.fix)
+        ErrorEntry(code=one.code, message=f"{one.name} is not sent: {one.reason}", where=one.where, fix=one.fix)
         for one in plan.withheld
     )
     return (*left_alone, *withheld)
 
 
-def warnings(plan: Plan, *, fail_on_drift: bool = False) -> tuple[Failure, ...]:
+def warnings(plan: Plan, *, fail_on_drift: bool = False) -> tuple[ErrorEntry, ...]:
     """One entry of `errors` for each reason why a push of this plan would not exit with 0; the plan shows the details.
 
     `failures` are the same for a push, difference by difference.
     """
     reasons = ((Attribution.CONFLICT, "in conflict", True), (Attribution.DRIFTED, "drifted", fail_on_drift))
-    found: list[Failure] = []
+    found: list[ErrorEntry] = []
     for attribution, text, counts in reasons:
         names = sorted({left.name for left in plan.left_alone if left.attribution is attribution})
         if names and counts:
             message = f"{', '.join(names)}: {text}; a push does not write this, and exits with {ExitCode.CONFLICT:d}"
-            found.append(Failure(code=str(attribution), message=message))
+            found.append(ErrorEntry(code=str(attribution), message=message))
     if names := sorted({one.name for one in plan.withheld}):
         codes = ", ".join(sorted({one.code for one in plan.withheld}))
         message = f"{', '.join(names)}: not sent because of {codes}; a push exits with {ExitCode.FINDINGS:d}"
-        found.append(Failure(code="withheld", message=message))
+        found.append(ErrorEntry(code="withheld", message=message))
     return tuple(found)
 
 

@@ -10,7 +10,7 @@ from endpoints_gitops.cli.consequences import Judgement
 from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.errors import EndpointsError, ExitCode, worst
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.model.outcome import Failure, Outcome, failures_of_all
+from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failures_of_all
 from endpoints_gitops.operations.push.execute import NOT_BEGUN
 from endpoints_gitops.operations.push.results import ChangeOutcome, ChangeResult, PushResult
 from endpoints_gitops.operations.push.variables import VariableResult
@@ -64,7 +64,7 @@ def outcome(
     )
 
 
-def _failures(result: PushResult) -> Iterator[Failure]:
+def _failures(result: PushResult) -> Iterator[ErrorEntry]:
     """Each with the name that it is about: what the server says of a POST has none."""
     named = [(one.change.code_name, one.error) for one in result.variables if one.error]
     named += [(one.name, error) for one in result.written for error in one.errors]
@@ -72,7 +72,7 @@ def _failures(result: PushResult) -> Iterator[Failure]:
     return failures_of_all(named, NOT_BEGUN)
 
 
-def _resumable(result: PushResult) -> tuple[Failure, ...]:
+def _resumable(result: PushResult) -> tuple[ErrorEntry, ...]:
     """What is left, and how to go on: the journal holds what was to be sent, which is no help where that is wrong."""
     if result.is_settled:
         return ()
@@ -83,7 +83,7 @@ def _resumable(result: PushResult) -> tuple[Failure, ...]:
         fix = "correct the files and push again: that does what is left, and nothing twice"
     else:
         fix = "endpoints-gitops resume finishes it, when the causes above are mended; nothing is done twice"
-    return (Failure(code="push.unfinished", message=message, fix=fix),)
+    return (ErrorEntry(code="push.unfinished", message=message, fix=fix),)
 
 
 def _summary(result: PushResult) -> dict[str, int]:

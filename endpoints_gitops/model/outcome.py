@@ -13,7 +13,7 @@ SCHEMA_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class ErrorEntry:
     """An entry of `errors` in the machine output."""
 
     code: str
@@ -36,7 +36,7 @@ class Outcome:
     exit_code: ExitCode = ExitCode.DONE
     summary: Mapping[str, int] = field(default_factory=dict)
     items: tuple[JsonObject, ...] = ()
-    errors: tuple[Failure, ...] = ()
+    errors: tuple[ErrorEntry, ...] = ()
 
     def as_json(self) -> dict[str, Json]:
         return {
@@ -50,17 +50,17 @@ class Outcome:
         }
 
 
-def failures_of(error: EndpointsError) -> tuple[Failure, ...]:
+def failures_of(error: EndpointsError) -> tuple[ErrorEntry, ...]:
     """The entries of `errors` that one error makes: one for each mistake in the files, else a single one."""
     if isinstance(error, InvalidInput):
         return tuple(
-            Failure(code=problem.code, message=problem.message, where=problem.where, fix=problem.fix)
+            ErrorEntry(code=problem.code, message=problem.message, where=problem.where, fix=problem.fix)
             for problem in error.problems
         )
-    return (Failure(code=error.code, message=error.message, where=error.where, fix=error.fix),)
+    return (ErrorEntry(code=error.code, message=error.message, where=error.where, fix=error.fix),)
 
 
-def failures_of_all(named: Sequence[tuple[str, EndpointsError]], *alike: str) -> Iterator[Failure]:
+def failures_of_all(named: Sequence[tuple[str, EndpointsError]], *alike: str) -> Iterator[ErrorEntry]:
     """The entries of `errors` of several things that are done, each error with the name of what it is about.
 
     A refusal of the key is the same for all: it is one entry with all names. So are errors whose code is in `alike`.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from endpoints_gitops.cli.console import Console, Line, OutputFormat, Style
 from endpoints_gitops.cli.progress import progress_on
 from endpoints_gitops.errors import ExitCode, UsageError
-from endpoints_gitops.model.outcome import Failure, Outcome
+from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.printable import printable, printable_json
 from endpoints_gitops.operations.progress import Silence
 
@@ -58,7 +58,7 @@ def test_where_things_go(settings, out, err):
 
 
 def test_finish_tells_errors_in_both_languages():
-    failure = Failure(code="usage", message="it broke", where="a.yaml:3", fix="mend it")
+    failure = ErrorEntry(code="usage", message="it broke", where="a.yaml:3", fix="mend it")
     outcome = Outcome(command="list", exit_code=ExitCode.USAGE, errors=(failure,))
     made = console(format=OutputFormat.JSON)
     assert made.finish(outcome) == 2
@@ -84,7 +84,7 @@ def test_no_text_moves_the_cursor(stream, environment):
     made.show([NASTY, Line(NASTY, Style.BAD)])
     made.say(NASTY)
     made.trace(NASTY)
-    made.finish(Outcome(command="x", errors=(Failure(code="c", message=NASTY, where=NASTY, fix=NASTY),)))
+    made.finish(Outcome(command="x", errors=(ErrorEntry(code="c", message=NASTY, where=NASTY, fix=NASTY),)))
     for text in said(made):
         assert not {"\x07", "\x9b", "\u202e", "\u2028", "\ud800"} & set(text)
         assert "\x1b[2J" not in text
@@ -181,7 +181,7 @@ def test_quiet_progress():
 )
 def test_commands_in_advice_mean_what_this_command_meant(options, commands):
     told = console(repeated=options)
-    told.finish(Outcome(command="push", errors=(Failure(code="x", message="endpoints-gitops pull", fix=WAYS_OUT),)))
+    told.finish(Outcome(command="push", errors=(ErrorEntry(code="x", message="endpoints-gitops pull", fix=WAYS_OUT),)))
     assert all(f"endpoints-gitops {command}" in told.stderr.getvalue() for command in commands)
     assert "error: endpoints-gitops pull\n" in told.stderr.getvalue(), "a message is no command"
     machine = console(repeated=options, format=OutputFormat.JSON)

@@ -14,7 +14,7 @@ from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import ExitCode, UsageError, worst
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.model.outcome import Failure, Outcome, failures_of
+from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failures_of
 
 if TYPE_CHECKING:
     from endpoints_gitops.conformance.report import Report
@@ -110,10 +110,10 @@ def _outcome(report: Report) -> Outcome:
         codes.append(ExitCode.PARTLY_APPLIED)
         message = f"could not be deleted: {', '.join(report.left)}"
         fix = "endpoints-gitops conformance --remove-leftovers"
-        failures.append(Failure(code="conformance.left", message=message, fix=fix))
+        failures.append(ErrorEntry(code="conformance.left", message=message, fix=fix))
     if report.is_interrupted:
         codes.append(ExitCode.INTERRUPTED)
-        failures.append(Failure(code="interrupted", message="interrupted; what was tried by then is in the report"))
+        failures.append(ErrorEntry(code="interrupted", message="interrupted; what was tried by then is in the report"))
     summary = {verdict.value.replace(" ", "_"): report.count(verdict) for verdict in Verdict}
     return Outcome(
         command="conformance",
@@ -176,7 +176,9 @@ def _remove_leftovers(context: Context, trial: Trial) -> Outcome:
         raise UsageError("not confirmed; nothing was deleted", code="usage.unconfirmed")
     left = trial.remove_leftovers()
     context.console.say(f"deleted: {len(names) - len(left)}")
-    failures = (Failure(code="conformance.left", message=f"could not be deleted: {', '.join(left)}"),) if left else ()
+    failures = (
+        (ErrorEntry(code="conformance.left", message=f"could not be deleted: {', '.join(left)}"),) if left else ()
+    )
     code = ExitCode.PARTLY_APPLIED if left else ExitCode.DONE
     return Outcome(command="conformance", exit_code=code, summary={"left": len(left)}, errors=failures)
 

@@ -12,7 +12,7 @@ from endpoints_gitops.cli.consuming import Consumer, Placed, items_of, pins
 from endpoints_gitops.errors import EndpointsError, ExitCode, worst
 from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.json import JsonObject
-from endpoints_gitops.model.outcome import Failure, Outcome, failures_of
+from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failures_of
 from endpoints_gitops.model.pin import Lock
 from endpoints_gitops.workspace.files import shown
 
@@ -101,7 +101,7 @@ def _judged_lines(judged: VerifiedPin) -> Iterator[Line]:
         yield Line(f"{place}: as locked", Style.GOOD)
 
 
-def _once(errors: Sequence[EndpointsError]) -> tuple[Failure, ...]:
+def _once(errors: Sequence[EndpointsError]) -> tuple[ErrorEntry, ...]:
     """What failed alike for several is said once."""
     failures = (failure for error in errors for failure in failures_of(error))
     return tuple({(failure.code, failure.message): failure for failure in failures}.values())

@@ -12,7 +12,7 @@ from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.cli.pasting import with_options
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.model.outcome import Failure, Outcome
+from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.operations.promote import prepare
 from endpoints_gitops.workspace.configuration import EnvironmentSettings, named_environment
 
@@ -70,7 +70,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     return replace(told, items=(*told.items, *untouched), errors=errors)
 
 
-def _in_target(failure: Failure, environment: str) -> Failure:
+def _in_target(failure: ErrorEntry, environment: str) -> ErrorEntry:
     """The commands that help are about the target, which seldom is the default environment."""
     return replace(failure, fix=failure.fix and with_options(failure.fix, {"--env": environment}))
 

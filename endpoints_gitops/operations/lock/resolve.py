@@ -13,7 +13,7 @@ from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.errors import MOST_PROBLEMS
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.finding import Finding
-from endpoints_gitops.model.outcome import Failure
+from endpoints_gitops.model.outcome import ErrorEntry
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.lock.mismatches import command, lock_mismatches
@@ -48,7 +48,7 @@ class ResolvedLock:
 
     entries: tuple[PinEntry, ...] = ()
     moves: tuple[tuple[str, Finding], ...] = ()
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[ErrorEntry, ...] = ()
 
     @property
     def lock(self) -> Lock:
@@ -80,7 +80,7 @@ def _moves(side: EnvironmentUses, old: Lock) -> Iterable[Finding]:
     return (finding for finding in found if finding.before is not None and finding.after is not None)
 
 
-def _resolved(side: EnvironmentUses, old: Lock) -> tuple[list[PinEntry], list[Failure]]:
+def _resolved(side: EnvironmentUses, old: Lock) -> tuple[list[PinEntry], list[ErrorEntry]]:
     kept = [_kept(side, use, pin) for use, pin in side.pinned(old)]
     used = {use.name for use in side.uses}
     dropped = [PinEntry(action=PinAction.DROPPED, pin=pin) for pin in old.of(side.environment) if pin.name not in used]
@@ -108,7 +108,7 @@ def _added(side: EnvironmentUses, use: Use, endpoint: Endpoint, contract: Contra
     return PinEntry(action=PinAction.ADDED, pin=pin, note=inactive(endpoint))
 
 
-def _ask(client: Client, side: EnvironmentUses, uses: Sequence[Use]) -> tuple[dict[str, Endpoint], list[Failure]]:
+def _ask(client: Client, side: EnvironmentUses, uses: Sequence[Use]) -> tuple[dict[str, Endpoint], list[ErrorEntry]]:
     """What the server has for each use, and what it does not have."""
     newest = [use.name for use in uses if use.version is None]
     exact = [use for use in uses if use.version is not None]
@@ -120,7 +120,7 @@ def _ask(client: Client, side: EnvironmentUses, uses: Sequence[Use]) -> tuple[di
     failures = [_failure(side, use, names) for use in lacking[:MOST_PROBLEMS]]
     if more := len(lacking) - len(failures):
         message = f"environment {side.environment} lacks {more:,} more of the endpoints that are used"
-        failures.append(Failure(code="lock.endpoint", message=message, fix=command("list", side.environment)))
+        failures.append(ErrorEntry(code="lock.endpoint", message=message, fix=command("list", side.environment)))
     return there, failures
 
 
@@ -132,7 +132,7 @@ def _version(client: Client, use: Use) -> Endpoint | None:
         return None
 
 
-def _failure(side: EnvironmentUses, use: Use, there: Mapping[str, Endpoint]) -> Failure:
+def _failure(side: EnvironmentUses, use: Use, there: Mapping[str, Endpoint]) -> ErrorEntry:
     from endpoints_gitops.model.suggestions import did_you_mean
 
     where, environment = side.place_of(use.name), side.environment
@@ -140,7 +140,7 @@ def _failure(side: EnvironmentUses, use: Use, there: Mapping[str, Endpoint]) -> 
     if endpoint is None:
         fix = f"{command('list', environment)} shows what is there; correct the name in `uses`"
         message = f"environment {environment} has no endpoint {use.name!r}{did_you_mean(use.name, sorted(there))}"
-        return Failure(code="lock.endpoint", message=message, where=where, fix=fix)
+        return ErrorEntry(code="lock.endpoint", message=message, where=where, fix=fix)
     newest = endpoint.current_version
     message = f"environment {environment} has no version {use.version} of {use.name}; its newest is {newest}"
-    return Failure(code="lock.version", message=message, where=where, fix=f"write version = {newest}")
+    return ErrorEntry(code="lock.version", message=message, where=where, fix=f"write version = {newest}")
