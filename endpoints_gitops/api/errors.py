@@ -104,6 +104,11 @@ class VariablesRefused(Refused):
     code = "api.variables"
     remedy = "pass each variable as --var VARIABLE=VALUE; endpoints-gitops get NAME shows which there are"
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether a required variable was not sent; the server says that in its text alone."""
+        return (self.detail or "").startswith("Required variable")
+
 
 class VersionInactive(Refused):
     """The version that was asked for is switched off (400 `Version N is inactive and cannot be executed.`)."""

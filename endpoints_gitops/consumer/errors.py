@@ -80,7 +80,7 @@ class WrongVariableType(VariablesWrong):
 
 
 class ContractBroken(EndpointsError):
-    """An answer is not what the lock promised. `pin` is the promise.
+    """An answer is not what the lock promised. `pin` is the promise, `problem` what is wrong with the answer.
 
     `contract="warn"` makes it a ContractWarning, and `contract="off"` looks at nothing but whether rows can be read.
     """
@@ -89,6 +89,7 @@ class ContractBroken(EndpointsError):
     exit_code = ExitCode.FINDINGS
 
     def __init__(self, pin: Pin, message: str, *, fix: str | None = None) -> None:
+        self.problem = one_line(message)
         text = one_line(f"{pin.label}: {message}")
         super().__init__(text, fix=fix or f"endpoints-gitops lock --verify --env {pin.environment}")
         self.pin = pin

@@ -301,7 +301,7 @@ def _unpickled(kind: type[Rows], state: dict[str, Any]) -> Rows:
     return kind._restored(state)
 
 
-def rows_of(
+def rows_of[Kind: Rows](
     pin: Pin,
     answer: RunAnswer,
     *,
@@ -309,10 +309,11 @@ def rows_of(
     has_more: bool | None = False,
     age: float = 0.0,
     is_shared: bool = False,
-) -> Rows:
+    kind: type[Kind] = Rows,  # type: ignore[assignment]  # the default of every caller that names no other class
+) -> Kind:
     """What an app gets for an answer; `results` are those of its rows that count. `is_shared`: a cache gives the same
     answer to others, who see no change that is made to these rows. Raises ResultsBroken for an insight whose results
-    are not of its kind.
+    are not of its kind. `kind` is the class of the rows.
     """
     if is_shared and answer.columns is None:
         raw = own(answer.raw)
@@ -324,7 +325,7 @@ def rows_of(
         if pin.kind == HOGQL:
             raise ResultsBroken(pin, "there are no columns in the answer")
         kept = records(pin, kept)
-    return Rows(pin, answer, results=kept, has_more=has_more, age=age, is_shared=is_shared)
+    return kind(pin, answer, results=kept, has_more=has_more, age=age, is_shared=is_shared)
 
 
 def _columns_of(objects: list[dict[str, Any]]) -> list[tuple[str, str, list[Any]]]:

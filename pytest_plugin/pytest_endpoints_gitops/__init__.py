@@ -6,7 +6,7 @@ first fixture that needs it, and what watches tests is registered where there is
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,13 +15,24 @@ from pytest_endpoints_gitops.names import DESCRIPTION, FIXTURES, MARKER
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.pin import Lock
-    from pytest_endpoints_gitops.asking import Asker
-    from pytest_endpoints_gitops.caller import AsyncEndpoints, Endpoints
+    from pytest_endpoints_gitops.caller import AsyncEndpointCaller, EndpointCaller, TestCaller
     from pytest_endpoints_gitops.cases import EndpointCase
     from pytest_endpoints_gitops.config import EndpointsConfig
     from pytest_endpoints_gitops.server import EndpointsServer
 
 __all__ = ["EndpointsConfig"]
+
+_RENAMED = {
+    "BudgetSpent": "RateLimited",
+    "ContractBroken": "ContractViolated",
+    "EndpointInactive": "InactiveEndpoint",
+    "EndpointRecreated": "RecreatedEndpoint",
+    "MissingVariable": "VariableMissing",
+    "UndeclaredVariable": "VariableUndeclared",
+    "VersionInactive": "InactiveVersion",
+    "WrongVariableType": "VariableMistyped",
+}
+"""Failures by the names that they had in the first release."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,24 +45,23 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", DESCRIPTION)
     if config.getoption("help") or config.getoption("version"):
         return
-    from pytest_endpoints_gitops.session import session_of, start
+    from pytest_endpoints_gitops.suite import start
 
-    start(config)
-    session = session_of(config)
-    if session.settings.concerns_this_run:
-        from pytest_endpoints_gitops.collection import Collection
+    suite = start(config)
+    if suite.settings.concerns_this_run:
+        from pytest_endpoints_gitops.collection import CollectionHooks
         from pytest_endpoints_gitops.hooks import watch
 
-        config.pluginmanager.register(Collection(session), "endpoints_collection")
-        watch(session)
+        config.pluginmanager.register(CollectionHooks(config, suite.completeness), "endpoints_collection")
+        watch(suite)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    from pytest_endpoints_gitops.session import SESSION
+    from pytest_endpoints_gitops.suite import SUITE
 
-    session = config.stash.get(SESSION, None)
-    if session is not None:
-        session.closing.close()
+    suite = config.stash.get(SUITE, None)
+    if suite is not None:
+        suite.closing.close()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -73,22 +83,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(MARKER)
     if users and not users[0].config.pluginmanager.has_plugin("endpoints_hooks"):
         from pytest_endpoints_gitops.hooks import watch
-        from pytest_endpoints_gitops.session import session_of
+        from pytest_endpoints_gitops.suite import suite_of
 
-        watch(session_of(users[0].config))
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    if pyfuncitem.get_closest_marker(MARKER) is None:
-        return (yield)
-    from pytest_endpoints_gitops.groups import only_failure, open_inside
-
-    open_inside(pyfuncitem)
-    try:
-        return (yield)
-    except BaseExceptionGroup as group:
-        raise only_failure(group) from None
+        watch(suite_of(users[0].config))
 
 
 @pytest.fixture(scope="session")
@@ -102,42 +99,42 @@ def endpoints_config() -> EndpointsConfig:
 @pytest.fixture(scope="session")
 def endpoints_lock(pytestconfig: pytest.Config) -> Lock:
     """The parsed lock, read only."""
-    from pytest_endpoints_gitops.session import session_of
+    from pytest_endpoints_gitops.suite import suite_of
 
-    return session_of(pytestconfig).lock
+    return suite_of(pytestconfig).project.lock
 
 
 @pytest.fixture
-def endpoints(request: pytest.FixtureRequest, endpoints_config: EndpointsConfig) -> Endpoints:
+def endpoints(request: pytest.FixtureRequest, endpoints_config: EndpointsConfig) -> EndpointCaller:
     """Calls what the lock pins: `endpoints("revenue_by_plan", month="2026-07")` gives rows."""
-    from pytest_endpoints_gitops.caller import Endpoints
+    from pytest_endpoints_gitops.caller import EndpointCaller
 
-    return Endpoints(_asker(request, endpoints_config))
+    return EndpointCaller(_caller(request, endpoints_config))
 
 
 @pytest.fixture
-def async_endpoints(request: pytest.FixtureRequest, endpoints_config: EndpointsConfig) -> AsyncEndpoints:
+def async_endpoints(request: pytest.FixtureRequest, endpoints_config: EndpointsConfig) -> AsyncEndpointCaller:
     """The same, awaited, under asyncio, anyio or trio."""
-    from pytest_endpoints_gitops.caller import AsyncEndpoints
+    from pytest_endpoints_gitops.caller import AsyncEndpointCaller
 
-    return AsyncEndpoints(_asker(request, endpoints_config))
+    return AsyncEndpointCaller(_caller(request, endpoints_config))
 
 
 @pytest.fixture
 def endpoint_case(request: pytest.FixtureRequest, endpoints_config: EndpointsConfig) -> EndpointCase:
-    """One pinned endpoint with one of its examples: `endpoint_case.check()` holds it to its contract."""
+    """One pinned endpoint with one of its examples: `endpoint_case.check()` checks it against its contract."""
     from pytest_endpoints_gitops.cases import case_of
 
-    return case_of(_asker(request, endpoints_config), request.param)
+    return case_of(_caller(request, endpoints_config), request.param)
 
 
 @pytest.fixture(scope="session")
 def endpoints_server(pytestconfig: pytest.Config, endpoints_config: EndpointsConfig) -> Iterator[EndpointsServer]:
     """PostHog's run route on loopback, answered by the mode: `.url`, `.key`, `.requests`, `.fail(NAME, status=429)`."""
-    from pytest_endpoints_gitops.serving import started
-    from pytest_endpoints_gitops.session import session_of
+    from pytest_endpoints_gitops.server_fixture import started
+    from pytest_endpoints_gitops.suite import suite_of
 
-    with started(session_of(pytestconfig), endpoints_config) as server:
+    with started(suite_of(pytestconfig), endpoints_config) as server:
         yield server
 
 
@@ -146,24 +143,24 @@ def endpoints_env(
     pytestconfig: pytest.Config, endpoints_server: EndpointsServer, endpoints_config: EndpointsConfig
 ) -> Iterator[Mapping[str, str]]:
     """Points the app's own settings at `endpoints_server`; gives the environment variables that it set."""
-    from pytest_endpoints_gitops.serving import pointed_at
-    from pytest_endpoints_gitops.session import session_of
+    from pytest_endpoints_gitops.server_fixture import pointed_at
+    from pytest_endpoints_gitops.suite import suite_of
 
-    with pointed_at(endpoints_server, session_of(pytestconfig), endpoints_config) as variables:
+    with pointed_at(endpoints_server, suite_of(pytestconfig), endpoints_config) as variables:
         yield variables
 
 
-def _asker(request: pytest.FixtureRequest, config: EndpointsConfig) -> Asker:
-    from pytest_endpoints_gitops.asking import Asker
-    from pytest_endpoints_gitops.facts import log_of
+def _caller(request: pytest.FixtureRequest, config: EndpointsConfig) -> TestCaller:
+    from pytest_endpoints_gitops.call_log import log_of
+    from pytest_endpoints_gitops.caller import TestCaller
     from pytest_endpoints_gitops.marks import mark_of
-    from pytest_endpoints_gitops.session import session_of
+    from pytest_endpoints_gitops.suite import suite_of
 
-    app = session_of(request.config).app(config)
-    return Asker(app, log_of(request.node), mark_of(request.node))
+    app = suite_of(request.config).app(config)
+    return TestCaller(app, log_of(request.node), mark_of(request.node))
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - EndpointsConfig and the failures, imported when somebody names them
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - EndpointsConfig and the failures, imported when they are used
     if name == "EndpointsConfig":
         from pytest_endpoints_gitops.config import EndpointsConfig
 
@@ -171,6 +168,11 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - EndpointsConfig and the fai
     if name[:1].isupper():
         from pytest_endpoints_gitops import failures
 
-        if hasattr(failures, name):
-            return getattr(failures, name)
+        if name in _RENAMED:
+            import warnings
+
+            warnings.warn(f"{name} is called {_RENAMED[name]} now", DeprecationWarning, stacklevel=2)
+        kind = getattr(failures, _RENAMED.get(name, name), None)
+        if kind is not None:
+            return kind
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

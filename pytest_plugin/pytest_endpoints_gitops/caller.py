@@ -1,57 +1,155 @@
-"""What the fixtures `endpoints` and `async_endpoints` give."""
+"""The fixtures `endpoints` and `async_endpoints`, and the one way to request an answer: they, a case, and the app's own
+client over HTTP all use a TestCaller.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, overload
 
 from endpoints_gitops.consumer.errors import ResultsBroken
 from endpoints_gitops.model.printable import one_line
-from pytest_endpoints_gitops.asking import Asker
-from pytest_endpoints_gitops.attribution import noting
-from pytest_endpoints_gitops.facts import CallFact
-from pytest_endpoints_gitops.failures import ColumnUnknown, ContractBroken, NotPinned
-from pytest_endpoints_gitops.real import real_files
-from pytest_endpoints_gitops.rows import Reading, TestedRows
-from pytest_endpoints_gitops.values import Answer, Call
+from pytest_endpoints_gitops.call_log import LoggedCall, noting
+from pytest_endpoints_gitops.calls import ALL_ROWS, Page, PinnedCall, SourceAnswer
+from pytest_endpoints_gitops.contract import refreshing
+from pytest_endpoints_gitops.failures import ColumnUnknown, ContractViolated, EndpointRef, NotPinned
+from pytest_endpoints_gitops.fakes import real_files
+from pytest_endpoints_gitops.rows import ColumnReads, TestedRows
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.pin import Pin
+    from pytest_endpoints_gitops.call_log import TestLog
+    from pytest_endpoints_gitops.marks import Mark
+    from pytest_endpoints_gitops.sources import AnswerSource
+    from pytest_endpoints_gitops.suite import AppUnderTest
 
 type Variables = Mapping[str, Any] | None
 
 
-class _Caller:
-    """What both have in common."""
+@dataclass(slots=True)
+class TestCaller:
+    """The calls of one test."""
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
+    __test__ = False
+
+    app: AppUnderTest
+    log: TestLog
+    mark: Mark
+
+    @property
+    def source(self) -> AnswerSource:
+        """That of the test's own mode, else of the run's."""
+        return self.app.source(self.mark.mode or self.app.suite.settings.mode.value)
+
+    @property
+    def canary(self) -> str:
+        """What calls are compared with; the marker goes over the option."""
+        return self.mark.canary or self.app.suite.settings.canary.value
+
+    def prepare(self, name: str, given: Mapping[str, Any], page: Page = ALL_ROWS) -> tuple[PinnedCall, LoggedCall]:
+        """The call, noted before it is made: a call that fails needs its recording too."""
+        with noting(self.log), real_files():
+            call = self.app.call(name, given, page, self.log)
+            source = self.source
+            logged = LoggedCall(
+                environment=call.pin.environment,
+                endpoint=call.pin.name,
+                version=call.pin.version,
+                variables=dict(call.shown),
+                mode=source.name,
+            )
+            if source.uses_recordings:
+                is_kept = source.name == "refresh"
+                logged.file = call.file if is_kept else self.app.recordings.choose(call).file
+                logged.kept = self.app.live.kept(call) if is_kept else None
+        self.log.calls.append(logged)
+        return call, logged
+
+    def answer(self, call: PinnedCall) -> SourceAnswer:
+        """The answer, checked against the contract, and compared with the candidate's where there is a canary.
+
+        Raises a Failure.
+        """
+        with noting(self.log), real_files():
+            test = self.log.test
+            answer = self.source.answer(call, test)
+            self.app.enforcer.check(call, answer, test)
+            canary = self.canary
+            if canary == "off":
+                self.log.is_canary_off = True
+            else:
+                self.app.canary(canary).compare(call, answer, self.log, self.mark)
+            return answer
+
+    def rows(self, call: PinnedCall, answer: SourceAnswer, logged: LoggedCall) -> TestedRows:
+        """Rows that note what is read of them. Raises ContractViolated for results of an insight that do not have the
+        shape of its kind.
+        """
+        reads = ColumnReads(logged, self.log, lambda name: self._unknown_column(call, answer, name))
+        try:
+            return TestedRows.of_answer(call.pin, answer.run, reads)
+        except ResultsBroken as error:
+            with real_files():
+                defined = ("defined", self.app.environment.location(call.pin))
+            raise ContractViolated(
+                call.endpoint,
+                error.problem,
+                ("received", answer.shown_origin),
+                defined,
+                command=refreshing(call, answer, self.log.test),
+            ) from None
+
+    def _unknown_column(self, call: PinnedCall, answer: SourceAnswer, name: str) -> ColumnUnknown:
+        """Where another version that was recorded has the column, that is what changed."""
+        endpoint = call.endpoint
+        with real_files():
+            version = self.app.recordings.version_with(endpoint.name, name, other_than=call.pin.version)
+            defined = ("defined", self.app.environment.location(call.pin))
+        columns = answer.run.columns or ()
+        near = get_close_matches(name, columns, n=1)
+        expected = f'"{name}"' + (f"; did you mean {near[0]!r}?" if near else "")
+        problem, command = "not in the answer", ("get", endpoint.name, "--version", str(endpoint.version))
+        if version is not None:
+            other = EndpointRef(endpoint.name, version)
+            expected = f'"{name}", which {other} has'
+            problem, command = "gone", ("breaking", "--against", str(other), endpoint.name)
+        return ColumnUnknown(
+            endpoint,
+            f'column "{name}" is {problem}',
+            ("expected", expected),
+            ("received", one_line(f"{', '.join(columns)}     {answer.shown_origin}")),
+            ("read by", self.log.nodeid),
+            defined,
+            command=("endpoints-gitops", *command),
+        )
+
+
+class _PinnedCaller:
+    """What both fixtures have in common."""
+
+    def __init__(self, caller: TestCaller) -> None:
+        self._caller = caller
 
     @property
     def pins(self) -> Mapping[str, Pin]:
         """The pins of the environment, by name."""
-        return self._asker.app.pins
+        return self._caller.app.environment.pins
 
     def version(self, name: str) -> int:
-        """The pinned version that is called."""
-        return self._asker.app.pin(name).version
-
-    def _name(self, what: str | type) -> str:
-        return what if isinstance(what, str) else _endpoint_of(what, self.pins)
-
-    def _given(self, what: str | type, rows: TestedRows) -> Any:  # noqa: ANN401 - rows, or records of the caller's class
-        return rows if isinstance(what, str) else [_record(what, row) for row in rows.as_dicts()]
+        """The pinned version that is called. Raises NotPinned."""
+        return self._caller.app.environment.pin(name).version
 
 
-class Endpoints(_Caller):
+class EndpointCaller(_PinnedCaller):
     """Calls what the lock pins: `endpoints("revenue_by_plan", month="2026-07")`.
 
-    `variables` takes those whose names are no Python words, or clash. `_limit` and `_offset` ask for a page (HogQL
-    only), which belongs to the call: it has a recording of its own. With a class (pydantic's model or a dataclass) in
-    place of the name, the rows are of that class.
+    `variables` takes those whose names are not Python identifiers, or clash. `_limit` and `_offset` request a page
+    (HogQL only), which belongs to the call: it has a recording of its own. With a class (pydantic's model or a
+    dataclass) in place of the name, the rows are of that class. Raises a Failure.
     """
 
     @overload
@@ -86,14 +184,17 @@ class Endpoints(_Caller):
         _offset: int | None = None,
         **values: object,
     ) -> Any:
-        with noting(self._asker.log):
-            call, answer, fact = self._asker.ask(self._name(what), {**(variables or {}), **values}, (_limit, _offset))
-            return self._given(what, rows_for(self._asker, call, answer, fact))
+        caller = self._caller
+        with noting(caller.log):
+            name = what if isinstance(what, str) else endpoint_of(what, self.pins)
+            call, logged = caller.prepare(name, {**(variables or {}), **values}, (_limit, _offset))
+            rows = caller.rows(call, caller.answer(call), logged)
+            return rows if isinstance(what, str) else records(what, rows)
 
 
-class AsyncEndpoints(_Caller):
-    """As `Endpoints`, awaited, in whichever event loop the test runs: an answer that has to be waited for is waited for
-    in a thread.
+class AsyncEndpointCaller(_PinnedCaller):
+    """As EndpointCaller, awaited, in whichever event loop the test runs: an answer that takes time is awaited in a
+    thread.
     """
 
     async def __call__(
@@ -105,65 +206,43 @@ class AsyncEndpoints(_Caller):
         _limit: int | None = None,
         _offset: int | None = None,
         **values: object,
-    ) -> Any:  # noqa: ANN401 - as Endpoints
-        with noting(self._asker.log):
-            call, fact = self._asker.prepared(self._name(what), {**(variables or {}), **values}, (_limit, _offset))
-            if self._asker.mode.is_immediate and self._asker.app.session.canary is None:
-                answer = self._asker.answered(call)
+    ) -> Any:  # noqa: ANN401 - as EndpointCaller
+        caller = self._caller
+        with noting(caller.log):
+            name = what if isinstance(what, str) else endpoint_of(what, self.pins)
+            call, logged = caller.prepare(name, {**(variables or {}), **values}, (_limit, _offset))
+            if caller.source.is_immediate and caller.canary == "off":
+                answer = caller.answer(call)
             else:
                 from anyio import to_thread
 
-                answer = await to_thread.run_sync(self._asker.answered, call)
-            return self._given(what, rows_for(self._asker, call, answer, fact))
+                answer = await to_thread.run_sync(caller.answer, call)
+            rows = caller.rows(call, answer, logged)
+            return rows if isinstance(what, str) else records(what, rows)
 
 
-def rows_for(asker: Asker, call: Call, answer: Answer, fact: CallFact) -> TestedRows:
-    """Raises ContractBroken for results of an insight that are not of its kind."""
-    reading = Reading(fact, lambda name: _unknown(asker, call, answer, name))
-    try:
-        return TestedRows.of_answer(call, answer, reading)
-    except ResultsBroken as error:
-        with real_files():
-            details = (("received", answer.origin), ("defined", asker.app.place(call.pin)))
-        raise ContractBroken(error.message, *details, command=call.command("refresh")) from None
-
-
-def _unknown(asker: Asker, call: Call, answer: Answer, name: str) -> ColumnUnknown:
-    """A read of a column that is not there; where another version that was recorded has it, this is what changed."""
-    app, pin = asker.app, call.pin
-    with real_files():
-        had = app.recordings.version_with(pin.name, name, other_than=pin.version)
-        place = app.place(pin)
-    near = get_close_matches(name, answer.run.columns or (), n=1)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
-    expected = f'"{name}", which {pin.name}@{had} has' if had else f'"{name}"{meant}'
-    against = f"endpoints-gitops breaking --against {pin.name}@{had} {pin.name}"
-    return ColumnUnknown(
-        f'{call.label}: column "{name}" is {"gone" if had else "not in the answer"}',
-        ("expected", expected),
-        ("received", one_line(f"{', '.join(answer.run.columns or ())}     {answer.origin}")),
-        ("read by", call.test),
-        ("defined", place),
-        command=against if had else f"endpoints-gitops get {pin.name} --version {pin.version}",
-    )
-
-
-def _endpoint_of(kind: type, pins: Mapping[str, Pin]) -> str:
-    """The endpoint that a class of rows belongs to: what it says itself, else its name in the spelling of endpoints."""
-    said = getattr(kind, "__endpoint__", None)
-    if isinstance(said, str):
-        return said
+def endpoint_of(kind: type, pins: Mapping[str, Pin]) -> str:
+    """The endpoint of a class of rows: its `__endpoint__`, else its name in snake case. Raises NotPinned."""
+    named = getattr(kind, "__endpoint__", None)
+    if isinstance(named, str):
+        return named
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind.__name__).lower()
-    found = next((name for name in pins if name.lower().replace("-", "_") == words), None)
-    if found is None:
+    name = next((name for name in pins if name.lower().replace("-", "_") == words), None)
+    if name is None:
         raise NotPinned(
-            f"{kind.__name__}: no pinned endpoint has a name like that",
+            EndpointRef(kind.__name__),
+            "no pinned endpoint has a name like that",
             ("expected", f'a pin of {words}, or __endpoint__ = "NAME" in the class'),
             ("received", ", ".join(pin.label for pin in pins.values()) or "no pins at all"),
-            ("fix", "add the endpoint to `uses`, then"),
-            command="endpoints-gitops lock",
+            advice="add the endpoint to `uses`",
+            command=("endpoints-gitops", "lock"),
         )
-    return found
+    return name
+
+
+def records(kind: type, rows: TestedRows) -> list[Any]:
+    """The rows as instances of the caller's class: a pydantic model, a dataclass, or one that takes all columns."""
+    return [_record(kind, row) for row in rows.as_dicts()]
 
 
 def _record(kind: type, row: dict[str, Any]) -> Any:  # noqa: ANN401 - of the caller's class

@@ -1,4 +1,4 @@
-"""What the canary found in a whole run: gathered over tests and processes, weighed by what is read, and told."""
+"""The canary's report on a whole run: gathered over tests and processes, and weighed by what is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from endpoints_gitops.model.printable import one_line
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_endpoints_gitops.facts import TestFacts
+    from pytest_endpoints_gitops.call_log import TestRecord
 
 MOST_LINES: Final = 10
 _COLUMNS: Final = "columns."
@@ -21,30 +21,30 @@ _COLOUR: Final = {"error": "red", "warn": "yellow"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One thing to tell. `severity` is error where it could not be found out: that is never "no changes"."""
+class CanaryLine:
+    """One line. `severity` is error where the comparison failed: that never counts as "no changes"."""
 
     severity: str
     code: str
     endpoint: str
     candidate: str
-    said: str
+    message: str
     tests: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.severity:<5}  {self.code:<7}  {self.said}"
+        return f"{self.severity:<5}  {self.code:<7}  {self.message}"
 
 
 @dataclass(slots=True)
-class Report:
-    """`findings` are those of all candidates, each once, as JSON has them; `lines` the gravest first.
+class CanaryReport:
+    """`findings` are those of all candidates, each once, as JSON has them; `lines` the most severe first.
 
     `has_compared` is false where every call is still pending and where none was made, unless each test that made one
     has the canary switched off.
     """
 
     findings: list[dict[str, Any]] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)
+    lines: list[CanaryLine] = field(default_factory=list)
     candidates: dict[tuple[str, str], str] = field(default_factory=dict)
     pending: dict[str, str] = field(default_factory=dict)
     calls: int = 0
@@ -59,75 +59,75 @@ class Report:
 
     def sentence(self) -> str:
         moved = sum(state not in ("same", "pending") for state in self.candidates.values())
-        said = [_counted(self.calls, "call"), _counted(len(self.candidates), "candidate"), f"{moved} differ"]
-        said += [f"{len(self.pending)} pending"] if self.pending else []
-        said += [] if self.has_compared else ["nothing was compared, which proves nothing"]
-        said += [_counted(self.count(one), word) for one, word in _WORDS.items() if self.count(one)]
-        return f"canary: {', '.join(said)}"
+        parts = [_counted(self.calls, "call"), _counted(len(self.candidates), "candidate"), f"{moved} differ"]
+        parts += [f"{len(self.pending)} pending"] if self.pending else []
+        parts += [] if self.has_compared else ["nothing was compared, which proves nothing"]
+        parts += [_counted(self.count(severity), word) for severity, word in _WORDS.items() if self.count(severity)]
+        return f"canary: {', '.join(parts)}"
 
 
 _WORDS: Final = {"error": "error", "warn": "warning", "info": "info"}
 
 
-def gathered(facts: Mapping[str, TestFacts]) -> Report:
+def gathered(records: Mapping[str, TestRecord]) -> CanaryReport:
     """Over all tests. A break in a column that no test reads is lowered one step, and says so."""
-    report = Report()
-    read = _columns_read(facts)
+    report = CanaryReport()
+    read = _columns_read(records)
     merged: dict[tuple[str, str], dict[str, Any]] = {}
-    calling = [test for test in facts.values() if test.calls]
+    calling = [test for test in records.values() if test.calls]
     report.has_compared = bool(calling) and all(test.is_canary_off for test in calling)
-    for nodeid, test in facts.items():
+    for nodeid, test in records.items():
         for entry in test.canary:
             report.calls += 1
             report.has_compared = report.has_compared or entry["state"] != "pending"
             _note(report, entry)
             _merge(merged, entry, nodeid, read)
-    report.findings = [one for _, one in sorted(merged.items(), key=lambda pair: _order(pair[1]))]
+    report.findings = [finding for _, finding in sorted(merged.items(), key=lambda pair: _order(pair[1]))]
     report.lines = sorted((*report.lines, *map(_line, report.findings)), key=lambda line: _RANK[line.severity])
     return report
 
 
-def show(reporter: pytest.TerminalReporter, report: Report) -> None:
+def show(reporter: pytest.TerminalReporter, report: CanaryReport) -> None:
     """At most ten lines, the sentence and what is left out included. Infos are counted only."""
     for number, (text, colour) in enumerate(_shown(report)):
         markup = {colour: True} if colour else {}
         reporter.write_line(one_line(text if number == 0 else f"  {text}"), **markup)
 
 
-def _shown(report: Report) -> Iterator[tuple[str, str | None]]:
+def _shown(report: CanaryReport) -> Iterator[tuple[str, str | None]]:
     yield report.sentence(), None
-    told: list[tuple[str, str | None]] = []
-    told += [(str(line), _COLOUR[line.severity]) for line in report.lines if line.severity != "info"]
-    told += [(f"pending  {label}: {why}", None) for label, why in report.pending.items()]
-    room = MOST_LINES - 1
-    if len(told) > room:
-        yield from told[: room - 1]
-        yield f"and {len(told) - room + 1} more: --endpoints-report=FILE has them all", None
+    lines: list[tuple[str, str | None]] = []
+    lines += [(str(line), _COLOUR[line.severity]) for line in report.lines if line.severity != "info"]
+    lines += [(f"pending  {label}: {why}", None) for label, why in report.pending.items()]
+    most = MOST_LINES - 1
+    if len(lines) > most:
+        yield from lines[: most - 1]
+        yield f"and {len(lines) - most + 1} more: --endpoints-report=FILE has them all", None
     else:
-        yield from told
+        yield from lines
 
 
-def _note(report: Report, entry: Mapping[str, Any]) -> None:
+def _note(report: CanaryReport, entry: Mapping[str, Any]) -> None:
     key = (entry["endpoint"], entry["candidate"])
     known = report.candidates.get(key)
     report.candidates[key] = entry["state"] if known in (None, "same") else known
     label = f"{entry['endpoint']}@{entry['version']} → {entry['candidate']}"
     if entry["state"] == "pending" or (entry["why"] and entry["state"] in ("moved", "same")):
         report.pending[label] = entry["why"]
-    said = {"unknown": "could not be asked", "refused": "refuses this suite's call"}.get(entry["state"])
-    if said is not None:
-        _add_line(report, entry, f"{label} {said}: {entry['why']}")
+    problem = {"unknown": "could not be compared", "refused": "refuses this suite's call"}.get(entry["state"])
+    if problem is not None:
+        _add_line(report, entry, f"{label} {problem}: {entry['why']}")
 
 
-def _add_line(report: Report, entry: Mapping[str, Any], said: str) -> None:
+def _add_line(report: CanaryReport, entry: Mapping[str, Any], message: str) -> None:
     """Once, however many calls met it."""
-    if all(line.said != said for line in report.lines):
-        line = Line(
+    if all(line.message != message for line in report.lines):
+        line = CanaryLine(
             severity="error",
             code=entry["state"],
             endpoint=entry["endpoint"],
             candidate=entry["candidate"],
-            said=said,
+            message=message,
             tests=(entry["test"],),
         )
         report.lines.append(line)
@@ -167,24 +167,24 @@ def _weighed(finding: Mapping[str, Any], read: set[str] | None) -> dict[str, Any
     return {**finding, "severity": _LOWER[finding["severity"]], "message": message}
 
 
-def _columns_read(facts: Mapping[str, TestFacts]) -> dict[str, set[str] | None]:
+def _columns_read(records: Mapping[str, TestRecord]) -> dict[str, set[str] | None]:
     """By version, over the whole suite."""
-    found: dict[str, set[str] | None] = {}
-    for call in (call for test in facts.values() for call in test.calls):
-        known = found.setdefault(call.label, set())
-        found[call.label] = None if call.is_whole or known is None else known | call.read
-    return found
+    columns: dict[str, set[str] | None] = {}
+    for call in (call for test in records.values() for call in test.calls):
+        known = columns.setdefault(call.label, set())
+        columns[call.label] = None if call.is_whole or known is None else known | call.read
+    return columns
 
 
-def _line(finding: Mapping[str, Any]) -> Line:
+def _line(finding: Mapping[str, Any]) -> CanaryLine:
     tests: Iterable[str] = finding["callers"]
     moved = f"{finding['endpoint']}@{finding['pinned']} → {finding['candidate']}"
-    return Line(
+    return CanaryLine(
         severity=finding["severity"],
         code=finding["code"],
         endpoint=finding["endpoint"],
         candidate=finding["candidate"],
-        said=f"{moved}: {finding['message']}",
+        message=f"{moved}: {finding['message']}",
         tests=tuple(tests),
     )
 

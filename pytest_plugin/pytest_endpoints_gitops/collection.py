@@ -1,7 +1,7 @@
 """Whether a run is full: every test of the whole suite was collected, kept and run by the processes of this run.
 
-Shards, conftest files and plugins drop tests at many places and need not announce it. So this module trusts none of
-them: it compares what pytest collected with what is left when the tests start, and that with what ran.
+Shards, conftest files and plugins drop tests in many places and need not announce it. So what pytest collected is
+compared with what is left when the tests start, and that with what ran.
 """
 
 from __future__ import annotations
@@ -10,12 +10,9 @@ import fnmatch
 import inspect
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
-
-if TYPE_CHECKING:
-    from pytest_endpoints_gitops.session import Run, Session
 
 _NARROWING_OPTIONS: Final = (
     ("keyword", "-k"),
@@ -34,26 +31,66 @@ _NARROWING_OPTIONS: Final = (
 _NARROWING_INI: Final = ("addopts", "testpaths", "norecursedirs", "python_files", "python_classes", "python_functions")
 
 
-class Collection:
-    """The hooks that see what is collected, after every other plugin had its say."""
+class Completeness:
+    """Whether everything ran: only then can a run tell that a recording is not needed.
 
-    def __init__(self, session: Session) -> None:
-        self._run: Run = session.run
-        self._root = session.config.rootpath
+    A run is full when that is proven: every test that was collected is in `expected`, each of those is in `finished`,
+    and `reasons` is empty. `unsure` is why a full run still cannot judge recordings.
+    """
+
+    def __init__(self) -> None:
+        self.expected: set[str] = set()
+        self.called: set[str] = set()
+        self.finished: set[str] = set()
+        self.reasons: dict[str, None] = {}
+        self.unsure: str | None = None
+
+    def partial_because(self, reason: str) -> None:
+        self.reasons[reason] = None
+
+    def why_partial(self) -> str | None:
+        """The first reason why this run cannot judge what it did not touch; None for a full run."""
+        if self.reasons:
+            return next(iter(self.reasons))
+        ran = self.finished & self.called & self.expected
+        if not ran or len(ran) < len(self.expected):
+            return f"{len(ran)} of {len(self.expected)} tests ran"
+        return None
+
+    def for_controller(self) -> dict[str, list[str]]:
+        """What a worker collected, as plain values."""
+        return {"expected": sorted(self.expected), "reasons": list(self.reasons)}
+
+    def take_worker(self, plain: dict[str, list[str]] | None) -> None:
+        """Take what a worker reports at its end; a worker that reports nothing proves nothing."""
+        if plain is None:
+            self.partial_because("a worker did not report what it collected")
+            return
+        self.expected.update(plain["expected"])
+        for reason in plain["reasons"]:
+            self.partial_because(reason)
+
+
+class CollectionHooks:
+    """The hooks of collection that run outermost: they see what every other plugin leaves."""
+
+    def __init__(self, config: pytest.Config, completeness: Completeness) -> None:
+        self._completeness = completeness
+        self._root = config.rootpath
         self._items: list[pytest.Item] = []
-        self._before_plugins = _BeforePlugins()
-        session.config.pluginmanager.register(self._before_plugins, "endpoints_collection_before_plugins")
+        self._inner = InnerCollectionHooks()
+        config.pluginmanager.register(self._inner, "endpoints_collection_inner")
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         self._items.append(item)
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         if items:
-            self._run.partial_because(f"{len(items)} tests were deselected")
+            self._completeness.partial_because(f"{len(items)} tests were deselected")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if not report.passed:
-            self._run.partial_because(f"{report.nodeid or 'a file'} was not collected")
+            self._completeness.partial_because(f"{report.nodeid or 'a file'} was not collected")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_ignore_collect(
@@ -61,7 +98,7 @@ class Collection:
     ) -> Generator[None, bool | None, bool | None]:
         is_ignored = yield
         if is_ignored and _may_hold_tests(collection_path, config):
-            self._run.partial_because(f"{_relative(collection_path, self._root)} was ignored")
+            self._completeness.partial_because(f"{_relative(collection_path, self._root)} was ignored")
         return is_ignored
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -70,8 +107,8 @@ class Collection:
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         report = yield
         left = {node.nodeid for node in report.result or ()}
-        if not left.issuperset(self._before_plugins.collected.pop(collector.nodeid, ())):
-            self._run.partial_because(f"a plugin dropped tests of {collector.nodeid or 'the suite'}")
+        if not left.issuperset(self._inner.collected.pop(collector.nodeid, ())):
+            self._completeness.partial_because(f"a plugin dropped tests of {collector.nodeid or 'the suite'}")
         return report
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -83,7 +120,7 @@ class Collection:
     ) -> Generator[None, object, object]:
         collected = yield
         if not collected and _is_test(collector, name, obj):
-            self._run.partial_because(f"a plugin dropped {collector.nodeid}::{name}")
+            self._completeness.partial_because(f"a plugin dropped {collector.nodeid}::{name}")
         return collected
 
     @pytest.hookimpl(tryfirst=True)
@@ -92,13 +129,15 @@ class Collection:
         kept = {item.nodeid for item in session.items}
         dropped = sum(item.nodeid not in kept for item in self._items)
         if dropped:
-            self._run.partial_because(f"{dropped} of {len(self._items)} collected tests were dropped")
-        self._run.expected.update(kept)
+            self._completeness.partial_because(f"{dropped} of {len(self._items)} collected tests were dropped")
+        self._completeness.expected.update(kept)
         self._items.clear()
 
 
-class _BeforePlugins:
-    """What pytest itself collected, before wrappers of other plugins change it."""
+class InnerCollectionHooks:
+    """The hooks of collection that run innermost: they see what pytest itself collects, before wrappers of other
+    plugins change it.
+    """
 
     def __init__(self) -> None:
         self.collected: dict[str, set[str]] = {}
@@ -112,23 +151,23 @@ class _BeforePlugins:
         return report
 
 
-def note_partial(run: Run, config: pytest.Config, exit_status: int, lock: Path | None) -> None:
-    """Note what the command line and the end of the run say against a full one."""
+def note_partial(completeness: Completeness, config: pytest.Config, exit_status: int, lock: Path | None) -> None:
+    """Note why the command line and the end of the run make it a partial one."""
     if exit_status == pytest.ExitCode.INTERRUPTED:
-        run.partial_because("the run was interrupted")
+        completeness.partial_because("the run was interrupted")
     elif exit_status != pytest.ExitCode.OK:
-        run.partial_because("not everything passed")
+        completeness.partial_because("not everything passed")
     if _names_paths(config):
-        run.partial_because("paths were named")
+        completeness.partial_because("paths were named")
     if lock is not None and not lock.parent.resolve().is_relative_to(config.rootpath.resolve()):
-        run.partial_because("the lock is above the rootdir, and other suites may use its recordings")
+        completeness.partial_because("the lock is above the rootdir, and other suites may use its recordings")
     for option, flag in _NARROWING_OPTIONS:
         if config.getoption(option, None):
-            run.partial_because(f"{flag} was given")
+            completeness.partial_because(f"{flag} was given")
     for setting in config.getoption("override_ini", None) or ():
         name = setting.partition("=")[0].strip()
         if name in _NARROWING_INI:
-            run.partial_because(f"-o {name} was given")
+            completeness.partial_because(f"-o {name} was given")
 
 
 def _names_paths(config: pytest.Config) -> bool:

@@ -1,137 +1,192 @@
 """The ways in which a call fails its test, a class for each kind, so that a suite can expect one and a report name it.
 
     Failure
-    ├── NotSetUp                             no lock, a lock or configuration that is not whole, no key
-    ├── NotPinned                            the lock holds no such endpoint
-    ├── UndeclaredVariable, WrongVariableType, MissingVariable
+    ├── NotSetUp                 the lock, the configuration or the key is missing or wrong
+    ├── NotPinned                the lock does not pin this endpoint
+    ├── VariableUndeclared, VariableMistyped, VariableMissing
     ├── NoRecording, StaleRecording, ExpiredRecording, DamagedRecording, UnsafeRecording
-    ├── ContractBroken                       the answer is not what the lock promises
-    │   └── ColumnUnknown                    the test reads a column that the answer has not
-    ├── VersionInactive, EndpointInactive, EndpointRecreated
-    ├── BudgetSpent, CeilingReached, RowsCut, NetworkUsed
-    ├── RehearsalUnmet                       an error was rehearsed that no call met
-    ├── CallRefused                          anything else that the server answers, or that keeps it from answering
-    └── ExampleMissing, RowsDiffer           of `endpoint_case`
+    ├── ContractViolated         the answer is not what the lock promises
+    │   └── ColumnUnknown        the test reads a column that the answer does not have
+    ├── InactiveVersion, InactiveEndpoint, RecreatedEndpoint
+    ├── RateLimited, CeilingReached, RowsCut, NetworkUsed
+    ├── RehearsalUnmet           a rehearsed error that no call met
+    ├── CallRefused              any other refusal by the server, or no answer from it
+    └── ExampleMissing, RowsDiffer of `endpoint_case`
 
 All are pytest's own kind of failure, without a traceback: the first line is the verdict, the last a command that runs.
-They are no `Exception` (ColumnUnknown aside), so what an app does to errors cannot swallow them.
+They do not derive from `Exception` (except ColumnUnknown), so an app's `except Exception` cannot swallow them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import pytest
+
+THEN: Final = "&&"
+"""The word between two commands of which the second runs if the first succeeds."""
 
 _WIDTH: Final = 80
 _LABEL: Final = 10
 
 type Detail = tuple[str, str]
-"""A label such as `expected`, and what stands behind it; further lines are set below the first. Text of a server or a
-file goes through `one_line` first: only our own line breaks make lines."""
+"""A label such as `expected`, and its text; further lines are indented below the first. Text of a server or a file goes
+through `one_line` first, so that only our own line breaks make lines."""
+
+
+class EndpointRef(NamedTuple):
+    """An endpoint by name, and the version where it is known."""
+
+    name: str
+    version: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}@{self.version}"
 
 
 class Failure(pytest.fail.Exception):  # type: ignore[name-defined, misc]  # a name that mypy cannot follow
-    """`verdict` is the first line: `name@version: what happened`. `command` is what to type next.
+    """One failure as data; its text is rendered from that.
 
-    `is_expected` once `pytest.raises` has caught it.
+    `subject` is what the failure is about: an endpoint, else a file, a setting or a host. `problem` completes the first
+    line. `advice` says what to do before `command` is run, which is a tuple of words. `is_expected` is set once
+    `pytest.raises` has caught it.
     """
 
-    def __init__(self, verdict: str, *details: Detail, command: str) -> None:
-        self.verdict = _fitting(verdict)
-        whole = () if self.verdict == verdict else (("in full", verdict),)
-        self.details = tuple((label, said) for label, said in (*whole, *details) if said)
-        self.command = command
+    def __init__(
+        self,
+        subject: EndpointRef | str,
+        problem: str,
+        *details: Detail,
+        command: Sequence[str],
+        advice: str = "",
+    ) -> None:
+        self.subject = subject
+        self.problem = problem
+        self.details = tuple((label, text) for label, text in details if text)
+        self.command = tuple(command)
+        self.advice = advice
         self.is_expected = False
         super().__init__("\n".join(self._lines()), pytrace=False)
 
     @property
     def kind(self) -> str:
-        """The class, by which others know it again."""
+        """The name of the class."""
         return type(self).__name__
 
-    def _lines(self) -> Iterable[str]:
+    @property
+    def endpoint(self) -> EndpointRef | None:
+        """The endpoint that the failure is about, if it is about one."""
+        return self.subject if isinstance(self.subject, EndpointRef) else None
+
+    @property
+    def verdict(self) -> str:
+        """The first line, cut to 80 columns."""
+        line = self._whole_verdict
+        return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
+
+    @property
+    def command_line(self) -> str:
+        """`command` as it is typed into a shell."""
+        return " ".join(word if word == THEN else shlex.quote(word) for word in self.command)
+
+    @property
+    def _whole_verdict(self) -> str:
         from endpoints_gitops.model.printable import one_line  # only a failure needs the library: it costs a start
 
+        return one_line(" ".join(f"{self.subject}: {self.problem}".split()))
+
+    def _lines(self) -> Iterable[str]:
+        from endpoints_gitops.model.printable import one_line
+
         yield self.verdict
-        for label, said in (*self.details, ("next", self.command)):
-            for number, line in enumerate(said.split("\n")):
+        whole = (("in full", self._whole_verdict),) if self.verdict != self._whole_verdict else ()
+        advice = (("fix", f"{self.advice}{'\n' if '\n' in self.advice else ', '}then"),) if self.advice else ()
+        for label, text in (*whole, *self.details, *advice, ("next", self.command_line)):
+            for number, line in enumerate(text.split("\n")):
                 yield f"  {label if number == 0 else '':<{_LABEL}} {one_line(line)}".rstrip()
 
     def as_plain(self) -> dict[str, Any]:
-        """For the processes of the same run."""
-        return {"kind": self.kind, "verdict": self.verdict, "details": list(self.details), "command": self.command}
+        """As plain values, for the other processes of the same run."""
+        return {
+            "kind": self.kind,
+            "subject": list(self.subject) if isinstance(self.subject, EndpointRef) else self.subject,
+            "problem": self.problem,
+            "details": [list(detail) for detail in self.details],
+            "command": list(self.command),
+            "advice": self.advice,
+        }
 
     def __reduce__(self) -> tuple[Any, ...]:
         return from_plain, (self.as_plain(),)
 
 
 class NotSetUp(Failure):
-    """Nothing can be called yet: lock, configuration or key are missing or wrong."""
+    """Nothing can be called yet: the lock, the configuration or the key is missing or wrong."""
 
 
 class NotPinned(Failure):
-    """The lock holds no pin of this endpoint in this environment (P101)."""
+    """The lock does not pin this endpoint in this environment (P101)."""
 
 
-class UndeclaredVariable(Failure):
-    """The pinned version does not know a variable that was sent."""
+class VariableUndeclared(Failure):
+    """The call sends a variable that the pinned version does not take."""
 
 
-class WrongVariableType(Failure):
-    """A variable was sent as something that its type does not take."""
+class VariableMistyped(Failure):
+    """The call sends a value that the variable's type does not allow."""
 
 
-class MissingVariable(Failure):
-    """A variable that the pinned version requires was not sent."""
+class VariableMissing(Failure):
+    """The call lacks a variable that the pinned version requires."""
 
 
 class NoRecording(Failure):
-    """Nothing was recorded for this version and these variables."""
+    """There is no recording for this version and these variables."""
 
 
 class StaleRecording(Failure):
-    """The recording is of another query than the lock pins: the endpoint was made anew, or a file was edited."""
+    """The recording belongs to another query than the lock pins: the endpoint was recreated, or a file was edited."""
 
 
 class ExpiredRecording(Failure):
-    """The recording is older than recordings may be."""
+    """The recording is older than the maximum age."""
 
 
 class DamagedRecording(Failure):
-    """The file is no recording, or of another call than its name says."""
+    """The file is not a recording, or belongs to another call than its name says."""
 
 
 class UnsafeRecording(Failure):
-    """The answer holds a key, so it was not stored."""
+    """The answer contains a key, so it was not stored."""
 
 
-class ContractBroken(Failure):
-    """The answer has not the columns that the lock promises."""
+class ContractViolated(Failure):
+    """The answer does not have the columns that the lock promises."""
 
 
-class ColumnUnknown(ContractBroken, AttributeError, KeyError):
-    """The test reads a column that this version does not answer with.
+class ColumnUnknown(ContractViolated, AttributeError, KeyError):
+    """The test reads a column that the answer does not have.
 
-    Reading `row.x` and `row["x"]` otherwise raise AttributeError and KeyError, which `hasattr` and the like rely on.
+    It is an AttributeError and a KeyError too, as `row.x` and `row["x"]` raise them, so that `hasattr` works.
     """
 
 
-class VersionInactive(Failure):
-    """The pinned version was switched off, or is gone."""
+class InactiveVersion(Failure):
+    """The pinned version was deactivated or deleted."""
 
 
-class EndpointInactive(Failure):
-    """The endpoint was switched off, deleted, or never was there."""
+class InactiveEndpoint(Failure):
+    """The endpoint was deactivated or deleted, or never existed."""
 
 
-class EndpointRecreated(Failure):
-    """There is a version of this number, and it is not the one that was pinned."""
+class RecreatedEndpoint(Failure):
+    """The server has a version of this number, but not the one that was pinned."""
 
 
-class BudgetSpent(Failure):
-    """The key may not ask any more for now."""
+class RateLimited(Failure):
+    """The key has no requests left for now."""
 
 
 class CeilingReached(Failure):
@@ -143,19 +198,19 @@ class RowsCut(Failure):
 
 
 class NetworkUsed(Failure):
-    """A test of a replaying run reached for the network."""
+    """A test of a replaying run used the network."""
 
 
 class CallRefused(Failure):
-    """The call came to nothing; the message is the server's, or says why there is none."""
+    """The server refused the call, or did not answer; the message says why."""
 
 
 class RehearsalUnmet(Failure):
-    """`endpoints_server.fail` rehearsed an error, and no call of the test met it."""
+    """No call of the test met an error that `endpoints_server.fail` rehearsed."""
 
 
 class ExampleMissing(Failure):
-    """A version cannot be called without an example: it requires a variable."""
+    """A version that requires a variable cannot be called without an example."""
 
 
 class RowsDiffer(Failure):
@@ -165,27 +220,33 @@ class RowsDiffer(Failure):
 KINDS: Final[dict[str, type[Failure]]] = {
     kind.__name__: kind
     for kind in (
-        *(NotSetUp, NotPinned, UndeclaredVariable, WrongVariableType, MissingVariable),
+        *(NotSetUp, NotPinned, VariableUndeclared, VariableMistyped, VariableMissing),
         *(NoRecording, StaleRecording, ExpiredRecording, DamagedRecording, UnsafeRecording),
-        *(ContractBroken, ColumnUnknown, VersionInactive, EndpointInactive, EndpointRecreated),
-        *(BudgetSpent, CeilingReached, RowsCut, NetworkUsed, RehearsalUnmet, CallRefused, ExampleMissing, RowsDiffer),
+        *(ContractViolated, ColumnUnknown, InactiveVersion, InactiveEndpoint, RecreatedEndpoint),
+        *(RateLimited, CeilingReached, RowsCut, NetworkUsed, RehearsalUnmet, CallRefused, ExampleMissing, RowsDiffer),
     )
 }
 
 
 def from_plain(plain: Mapping[str, Any]) -> Failure:
     """The failure that another process of this run had."""
-    details = [(label, said) for label, said in plain["details"]]
-    return KINDS.get(plain["kind"], CallRefused)(plain["verdict"], *details, command=plain["command"])
+    subject = plain["subject"]
+    return KINDS[plain["kind"]](
+        subject if isinstance(subject, str) else EndpointRef(*subject),
+        plain["problem"],
+        *((label, text) for label, text in plain["details"]),
+        command=plain["command"],
+        advice=plain["advice"],
+    )
+
+
+def only_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure in a group of exceptions that holds nothing else, as a task group raises it; otherwise the group."""
+    inside: BaseException = group
+    while isinstance(inside, BaseExceptionGroup) and len(inside.exceptions) == 1:
+        inside = inside.exceptions[0]
+    return inside if isinstance(inside, Failure) else group
 
 
 class EndpointsWarning(UserWarning):
-    """A broken contract where `--endpoints-contract=warn` holds."""
-
-
-def _fitting(verdict: str) -> str:
-    """The verdict on one line of 80 columns."""
-    from endpoints_gitops.model.printable import one_line
-
-    line = one_line(" ".join(verdict.split()))
-    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
+    """A violated contract with `--endpoints-contract=warn`, or a call of the app without a version."""

@@ -1,8 +1,8 @@
 """The network guard: while a run replays, no code in it reaches the hosts that the configuration names.
 
 An audit hook sees every name that is looked up and every address that is connected to, whatever library does it. It
-cannot be removed, so there is one for the process, which asks the guards that stand at the moment. What is sent is
-watched too (`outgoing`): a request to a proxy is judged by its target, and so is a request to a bare IP address by the
+cannot be removed, so there is one for the process, which calls the guards that are installed at the moment. What is
+sent is watched too (`sockets`): a request to a proxy is judged by its target, and a request to a bare IP address by the
 host that it names. Loopback and all other hosts are left alone.
 """
 
@@ -16,12 +16,12 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from pytest_endpoints_gitops import outgoing
+from pytest_endpoints_gitops import sockets
 from pytest_endpoints_gitops.failures import NetworkUsed
 from pytest_endpoints_gitops.names import KEY
 
 if TYPE_CHECKING:
-    from pytest_endpoints_gitops.facts import TestLog
+    from pytest_endpoints_gitops.call_log import TestLog
 
 
 class _Passing(threading.local):
@@ -31,21 +31,21 @@ class _Passing(threading.local):
 
 
 GUARDED_MODES: Final = ("replay", "local")
-"""The modes in which nothing is to be asked of the server."""
+"""The modes in which the server must not be called."""
 
 _NAMES: Final = frozenset({"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"})
 _ADDRESSES: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _EVENTS: Final = _NAMES | _ADDRESSES
 _KEY: Final = KEY.encode()
 _LOOK_UP_SECONDS: Final = 2.0
-_STANDING: list[Guard] = []
+_INSTALLED_GUARDS: list[NetworkGuard] = []
 _PASSING: Final = _Passing()
 _INSTALLED: Final = threading.Event()
 
 
-class Guard:
-    """Refuses `hosts` while `is_replaying` says so. `running` is the log of the test that the code runs for, None where
-    no test started it; `note` is told of each refusal.
+class NetworkGuard:
+    """Refuses `hosts` while `is_replaying`. `running` gives the log of the test that the code runs for, None where no
+    test started it; `note` is called with each refusal.
     """
 
     def __init__(
@@ -57,78 +57,76 @@ class Guard:
         note: Callable[[NetworkUsed, TestLog | None], None],
     ) -> None:
         self._hosts_of_run = hosts
-        self._hosts: frozenset[str] | None = None
         self._is_replaying = is_replaying
         self._running = running
         self._note = note
 
-    @property
+    @cached_property
     def hosts(self) -> frozenset[str]:
         """Read at the first look-up: most runs never make one, and reading the configuration takes its time."""
-        if self._hosts is None:
-            self._hosts = frozenset()  # reading them may look up names itself
-            named = (comparable(host) for host in self._hosts_of_run())
-            self._hosts = frozenset(host for host in named if not outgoing.is_loopback(host))
-        return self._hosts
+        with let_through():  # reading them may look up names itself
+            names = {comparable(host) for host in self._hosts_of_run()}
+        return frozenset(name for name in names if not sockets.is_loopback(name))
 
     @cached_property
     def addresses(self) -> frozenset[str]:
         """Of the names among the hosts, looked up at the first connection to a bare IP address."""
-        return _addresses_of(host for host in self.hosts if outgoing.as_address(host) is None)
+        return _addresses_of(host for host in self.hosts if sockets.as_address(host) is None)
 
-    def stand(self) -> None:
+    def install(self) -> None:
         _install_hook()
-        _STANDING.append(self)
-        outgoing.watch(self)
+        _INSTALLED_GUARDS.append(self)
+        sockets.watch(self)
 
-    def leave(self) -> None:
-        if self in _STANDING:
-            _STANDING.remove(self)
-        outgoing.unwatch(self)
+    def remove(self) -> None:
+        if self in _INSTALLED_GUARDS:
+            _INSTALLED_GUARDS.remove(self)
+        sockets.unwatch(self)
 
-    def see(self, host: object) -> None:
+    def check(self, host: object) -> None:
         """Raise NetworkUsed where this host must not be reached. The test fails even if the app swallows that."""
         name = comparable(host)
-        if name and not outgoing.is_loopback(name) and self._is_replaying() and name in self.hosts:
-            self._refuse(name, "the app asked PostHog itself, past the recordings")
+        if name and not sockets.is_loopback(name) and self._is_replaying() and name in self.hosts:
+            self._refuse(name, "the app called PostHog directly, which bypasses the recordings")
 
     def connecting(self, address: object) -> None:
-        """As `see`, for the address that a socket is given: an IP address stands for the host that has it."""
+        """As `check`, for the address that a socket is given: an IP address stands for the host that has it."""
         if _PASSING.depth or not isinstance(address, tuple) or len(address) < 2:
             return  # addresses of Unix sockets are paths
-        self.see(address[0])
+        self.check(address[0])
         host = comparable(address[0])
-        if outgoing.as_address(host) is None or outgoing.is_loopback(host) or not self._is_replaying():
+        if sockets.as_address(host) is None or sockets.is_loopback(host) or not self._is_replaying():
             return
-        if host in self.addresses and not outgoing.was_looked_up(host, besides=self.hosts):
-            self._refuse(host, "the app asked PostHog itself by its IP address, past the recordings")
+        if host in self.addresses and not sockets.was_looked_up(host, besides=self.hosts):
+            self._refuse(host, "the app called PostHog by its IP address, which bypasses the recordings")
 
     def sending(self, sock: Any, data: bytes) -> None:  # noqa: ANN401 - a socket of any library, or None
         """Raise NetworkUsed for a request to a proxy, or to a bare IP address, that names a host of ours."""
         if _PASSING.depth or not data:
             return
-        target, peer = outgoing.target_of(data), outgoing.peer_of(sock)
+        target, peer = sockets.target_of(data), sockets.peer_of(sock)
         if _KEY in data:
-            self._refuse_key(comparable(target or outgoing.host_header(data) or peer))
+            self._refuse_key(comparable(target or sockets.host_header(data) or peer))
         if target is not None:
             name = comparable(target)
-            if not outgoing.is_loopback(name) and self._is_replaying() and name in self.hosts:
+            if not sockets.is_loopback(name) and self._is_replaying() and name in self.hosts:
                 through = f"through the proxy at {peer}" if peer else "through a proxy"
-                self._refuse(name, f"the app asked PostHog itself, {through}, past the recordings")
-        elif peer is None or not outgoing.is_loopback(peer):
-            self.see(outgoing.host_header(data))
+                self._refuse(name, f"the app called PostHog {through}, which bypasses the recordings")
+        elif peer is None or not sockets.is_loopback(peer):
+            self.check(sockets.host_header(data))
 
     def _refuse_key(self, host: str) -> None:
-        """In every mode: an app that read its host before the test would send the new key to the old host."""
-        if not host or outgoing.is_loopback(host):
+        """Raise NetworkUsed in every mode: an app that read its host before the test would send the key there."""
+        if not host or sockets.is_loopback(host):
             return
         log = self._running()
         failure = NetworkUsed(
-            f"{host}: the key of endpoints_server was about to be sent there",
-            ("by", log.nodeid if log else "code outside of the tests"),
+            host,
+            "the key of endpoints_server was about to be sent there",
+            ("by", _code(log)),
             ("why", "the app read its host before the fixture endpoints_env set it, and its key after that"),
             ("instead", "read both when a call is made, or when the app starts in the test"),
-            command=f"pytest {log.target}" if log else "pytest",
+            command=log.test.command() if log else ("pytest",),
         )
         self._note(failure, log)
         raise failure
@@ -142,7 +140,7 @@ class Guard:
 
 @contextmanager
 def let_through() -> Iterator[None]:
-    """What this thread does in here is the plugin's own: the canary asks for its candidate."""
+    """Let this thread through in this block: what it does is the plugin's own, such as a call of the canary."""
     _PASSING.depth += 1
     try:
         yield
@@ -159,7 +157,7 @@ def comparable(host: object) -> str:
     else:
         return ""
     text = text.strip().strip("[]").rstrip(".").lower()
-    address = outgoing.as_address(text)
+    address = sockets.as_address(text)
     if address is not None:
         return str(address)
     try:
@@ -170,37 +168,41 @@ def comparable(host: object) -> str:
 
 def _addresses_of(hosts: Iterable[str]) -> frozenset[str]:
     """The IP addresses of these names. A resolver that does not answer is not waited for."""
-    found: set[str] = set()
+    addresses: set[str] = set()
 
     def look_up() -> None:
         with let_through():
             for host in hosts:
                 with suppress(OSError, UnicodeError):
-                    found.update(comparable(entry[4][0]) for entry in socket.getaddrinfo(host, None))
+                    addresses.update(comparable(entry[4][0]) for entry in socket.getaddrinfo(host, None))
 
     thread = threading.Thread(target=look_up, name="endpoints-look-up", daemon=True)
     thread.start()
     thread.join(_LOOK_UP_SECONDS)
-    return frozenset(tuple(found))
+    return frozenset(tuple(addresses))
+
+
+def _code(log: TestLog | None) -> str:
+    return log.nodeid if log else "code outside of the tests"
 
 
 def _failure(host: str, why: str, log: TestLog | None) -> NetworkUsed:
-    whole = "pytest --endpoints=live"
     return NetworkUsed(
-        f"{host}: the network was used while replaying",
-        ("by", log.nodeid if log else "code outside of the tests"),
+        host,
+        "the network was used while replaying",
+        ("by", _code(log)),
         ("why", why),
-        ("instead", "take the fixture endpoints_env: it points the app's settings at endpoints_server"),
-        command=f"{whole} {log.target}" if log else whole,
+        ("instead", "use the fixture endpoints_env: it points the app's settings at endpoints_server"),
+        command=log.test.command("live") if log else ("pytest", "--endpoints=live"),
     )
 
 
 def _audit(event: str, arguments: tuple[object, ...], _events: frozenset[str] = _EVENTS) -> None:
-    if event not in _events or not _STANDING or _PASSING.depth:
+    if event not in _events or not _INSTALLED_GUARDS or _PASSING.depth:
         return
-    for guard in tuple(_STANDING):
+    for guard in tuple(_INSTALLED_GUARDS):
         if event in _NAMES:
-            guard.see(arguments[0])
+            guard.check(arguments[0])
             continue
         try:
             guard.connecting(arguments[1])

@@ -1,99 +1,246 @@
-"""What is done while tests run. Nothing of it is registered where there is neither a lock nor an option."""
+"""What is done while tests run: the hooks of the session, and those of a test, each in the order in which pytest calls
+them. Nothing is registered where there is neither a lock nor an option, and no test uses a fixture.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import functools
+import inspect
+import warnings
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
 
-from pytest_endpoints_gitops.attribution import BACKGROUND, owned_by, set_owner
+from pytest_endpoints_gitops.background import BACKGROUND, owned_by, set_owner
+from pytest_endpoints_gitops.call_log import LOG, REPORTED, TestLog, TestRecord, begin_attempt, log_of
 from pytest_endpoints_gitops.collection import note_partial
-from pytest_endpoints_gitops.facts import LOG, REPORTED, TestFacts, TestLog, begin_attempt, log_of
-from pytest_endpoints_gitops.failures import Failure, RehearsalUnmet, from_plain
+from pytest_endpoints_gitops.failures import EndpointRef, Failure, RehearsalUnmet, from_plain, only_failure
+from pytest_endpoints_gitops.guard import GUARDED_MODES, NetworkGuard
+from pytest_endpoints_gitops.marks import mark_of
+from pytest_endpoints_gitops.names import MARKER
 
 if TYPE_CHECKING:
-    from pytest_endpoints_gitops.finishing import Ending
-    from pytest_endpoints_gitops.session import Session
+    from pytest_endpoints_gitops.canary_report import CanaryReport
+    from pytest_endpoints_gitops.cleanup import Cleanup
+    from pytest_endpoints_gitops.evidence import Head
+    from pytest_endpoints_gitops.suite import Suite
 
-_FAILED = ("failed", "error")
+_FAILED: Final = ("failed", "error")
 
 
-class Hooks:
-    """The hooks of one process. Facts go out with reports, and are gathered where reports arrive: without xdist, the
-    same object does both.
-    """
+def watch(suite: Suite) -> None:
+    """Register everything that watches tests; to be called once."""
+    manager = suite.config.pluginmanager
+    manager.register(SessionHooks(suite), "endpoints_hooks")
+    manager.register(TestHooks(suite), "endpoints_test_hooks")
+    BACKGROUND.watch()
+    suite.closing.callback(BACKGROUND.unwatch)
+    if suite.settings.lock.value:
+        guard = NetworkGuard(
+            lambda: suite.project.hosts(),
+            is_replaying=lambda: _is_replaying(suite),
+            running=suite.running_log,
+            note=suite.note,
+        )
+        guard.install()
+        suite.closing.callback(guard.remove)
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
-        self.ending: Ending | None = None
+
+class SessionHooks:
+    """The hooks of one process, before and after all tests."""
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+        self.cleanup: Cleanup | None = None
+        self.canary: CanaryReport | None = None
+        self.head: Head | None = None
+        self.errors: list[str] = []
 
     def pytest_report_header(self) -> list[str] | None:
         from pytest_endpoints_gitops.summary import header
 
-        return None if self.session.is_worker else header(self.session)
+        return None if self.suite.is_worker else header(self.suite)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        """What is tested is the checkout at the start; recordings and the like may be written meanwhile."""
+        if self.suite.settings.evidence.value and not self.suite.is_worker:
+            from pytest_endpoints_gitops.evidence import head, outputs
+
+            self.head = head(self.suite.config.rootpath, besides=outputs(self.suite))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - xdist's
         """xdist starts a worker."""
-        node.workerinput["endpoints"] = self.session.for_a_worker()
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any, error: object) -> None:  # noqa: ANN401 - xdist's
-        if error:
-            self.session.run.partial_because("a worker crashed")
-        output = getattr(node, "workeroutput", {}).get("endpoints", {})
-        self.session.run.take_worker(output.get("run"))
-        for plain in output.get("outside", ()):
-            self.session.note(from_plain(plain), None)
+        node.workerinput["endpoints"] = self.suite.for_worker()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        from pytest_endpoints_gitops.real import prepare
+        from pytest_endpoints_gitops.fakes import prepare
 
-        prepare(self.session, session.items)
+        prepare(self.suite.settings, lambda: self.suite.project.read(), session.items)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self) -> Generator[None, object, object]:
-        """What tests left running may still fail them, so it is waited for."""
+        """Wait for what tests left running: it may still fail them."""
         result = yield
         BACKGROUND.wait()
-        self._report_late_failures()
+        report_late_failures(self.suite)
         return result
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:  # noqa: ANN401 - xdist's
+        """An xdist worker has ended."""
+        if error:
+            self.suite.completeness.partial_because("a worker crashed")
+        output = getattr(node, "workeroutput", {}).get("endpoints", {})
+        self.suite.completeness.take_worker(output.get("run"))
+        for plain in output.get("outside", ()):
+            self.suite.note(from_plain(plain), None)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        suite = self.suite
+        for _, failure in suite.late:
+            suite.note(failure, None)
+        if suite.is_worker:
+            outside = [failure.as_plain() for failure in suite.outside]
+            output = {"run": suite.completeness.for_controller(), "outside": outside}
+            suite.config.workeroutput["endpoints"] = output  # type: ignore[attr-defined]  # xdist's
+            return
+        lock = suite.settings.lock.value
+        note_partial(suite.completeness, suite.config, exitstatus, Path(lock) if lock else None)
+        if suite.records or suite.recordings_folder.is_dir():
+            from pytest_endpoints_gitops.cleanup import finish
+
+            self.cleanup = finish(suite)
+            suite.remember_readers()
+        self._judge_canary(session)
+        if suite.outside:
+            _fail(session)
+        self._write_files(session)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        suite = self.suite
+        if suite.is_worker:
+            return
+        from pytest_endpoints_gitops.summary import summarize
+
+        summarize(suite, self.cleanup, terminalreporter)
+        for failure in suite.outside:
+            terminalreporter.write_line(str(failure), red=True)
+        if self.canary is not None:
+            from pytest_endpoints_gitops.canary_report import show
+
+            show(terminalreporter, self.canary)
+        if self.head is not None or self.errors:
+            from pytest_endpoints_gitops.summary import show_files
+
+            show_files(terminalreporter, self.head.changed if self.head else frozenset(), self.errors)
+
+    def _judge_canary(self, session: pytest.Session) -> None:
+        """Errors of the canary fail a run whose tests passed."""
+        records = self.suite.records
+        if self.suite.settings.canary.value == "off" and not any(record.canary for record in records.values()):
+            return
+        from pytest_endpoints_gitops.canary_report import gathered
+
+        self.canary = gathered(records)
+        if self.canary.has_errors or not self.canary.has_compared:
+            _fail(session)
+
+    def _write_files(self, session: pytest.Session) -> None:
+        """Write evidence and report, however the run ended."""
+        if self.head is None and not self.suite.settings.report.value:
+            return
+        from endpoints_gitops.errors import EndpointsError
+
+        for write in (self._write_evidence, self._write_report):
+            try:
+                write(int(session.exitstatus))
+            except (OSError, EndpointsError) as error:
+                self.errors.append(f"evidence or report was not written: {error}")
+                _fail(session)
+
+    def _write_evidence(self, exit_code: int) -> None:
+        if self.head is not None:
+            from pytest_endpoints_gitops.evidence import write
+
+            write(self.suite, self.head, exit_code)
+
+    def _write_report(self, exit_code: int) -> None:
+        if self.suite.settings.report.value:
+            from pytest_endpoints_gitops.report import write
+
+            write(self.suite, self.canary, exit_code)
+
+
+class TestHooks:
+    """The hooks of one process around each test. Logs go out with reports, and are gathered where reports arrive:
+    without xdist, the same object does both.
+    """
+
+    __test__ = False
+
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        self._report_late_failures()
-        self.session.current = item
+        report_late_failures(self.suite)
+        self.suite.current = item
         with owned_by(None):
             try:
                 return (yield)
             finally:
-                self.session.current = None
+                self.suite.current = None
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, object, object]:
         """Each attempt of a test that is run again has its own failures."""
-        set_owner(begin_attempt(item, self.session.late))
+        set_owner(begin_attempt(item, self.suite.late))
+        if self.suite.server is not None:
+            self.suite.server.begin_test(item.nodeid)
         return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        """A failure in a task group comes in a group of exceptions, and is taken out of it."""
+        if pyfuncitem.get_closest_marker(MARKER) is None:
+            return (yield)
+        if inspect.iscoroutinefunction(pyfuncitem.obj):
+            pyfuncitem.obj = _ungrouped(pyfuncitem.obj)
+        try:
+            return (yield)
+        except BaseExceptionGroup as group:
+            raise only_failure(group) from None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
-        """A failure that was neither raised nor expected fails the test at its end."""
-        failure, server = None, self.session.server
+        """A failure that was neither raised nor expected fails the test at its end. Warnings are issued in the test's
+        own thread, where a suite may make errors of them.
+        """
+        server, log = self.suite.server, item.stash.get(LOG, None)
+        failure = None
         try:
             result = yield
         finally:
-            if LOG in item.stash:
-                log = item.stash[LOG]
+            if log is not None:
                 if server is not None and not log.has_failed:
                     for name in server.unmet():
                         log.note(_unmet(name, log))
                 failure = log.end()
         if failure is not None:
             raise failure
+        if log is not None and log.findings:
+            from pytest_endpoints_gitops.failures import EndpointsWarning
+            from pytest_endpoints_gitops.server_fixture import unpinned_calls
+
+            for warning in unpinned_calls(log):
+                warnings.warn(EndpointsWarning(f"{item.nodeid}: {warning}"), stacklevel=1)
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -111,91 +258,89 @@ class Hooks:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if self.session.is_worker:
+        if self.suite.is_worker:
             return
-        run = self.session.run
+        completeness = self.suite.completeness
         plain = report.__dict__.get(REPORTED)
         if plain is not None:
             self._gather(report, plain)
         if report.when == "teardown":
-            run.finished.add(report.nodeid)
+            completeness.finished.add(report.nodeid)
         elif report.when == "call" or report.skipped:
-            run.called.add(report.nodeid)
-        if report.skipped and "endpoints" in report.keywords:
+            completeness.called.add(report.nodeid)
+        if report.skipped and MARKER in report.keywords:
             if hasattr(report, "wasxfail"):
-                run.unsure = run.unsure or f"{report.nodeid} failed as expected, and may have asked for more"
+                reason = f"{report.nodeid} failed as expected, and may have asked for more"
+                completeness.unsure = completeness.unsure or reason
             else:
-                run.partial_because(f"{report.nodeid} was skipped")
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, exitstatus: int) -> None:
-        for _, failure in self.session.late:
-            self.session.note(failure, None)
-        if self.session.is_worker:
-            output: dict[str, Any] = {"run": self.session.run.for_the_controller()}
-            output["outside"] = [failure.as_plain() for failure in self.session.outside]
-            self.session.config.workeroutput["endpoints"] = output  # type: ignore[attr-defined]  # xdist's
-            return
-        lock = self.session.settings.lock.value
-        note_partial(self.session.run, self.session.config, exitstatus, Path(lock) if lock else None)
-        if self.session.facts or self.session.recordings_folder.is_dir():
-            from pytest_endpoints_gitops.finishing import finish
-
-            self.ending = finish(self.session)
-            self.session.remember_readers()
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        from pytest_endpoints_gitops.summary import summarize
-
-        if not self.session.is_worker:
-            summarize(self.session, self.ending, terminalreporter)
-
-    def _report_late_failures(self) -> None:
-        """Of tests that have ended: each fails its own test, whichever runs by now."""
-        while self.session.late:
-            log, failure = self.session.late.pop(0)
-            if failure.is_expected or failure.as_plain() in log.failures:
-                continue
-            call = pytest.CallInfo.from_call(partial(_raise, failure), when="teardown")
-            report = log.item.ihook.pytest_runtest_makereport(item=log.item, call=call)
-            log.item.ihook.pytest_runtest_logreport(report=report)
+                completeness.partial_because(f"{report.nodeid} was skipped")
 
     def _gather(self, report: pytest.TestReport, plain: dict[str, Any]) -> None:
-        facts = self.session.facts.setdefault(report.nodeid, TestFacts())
-        facts.take(plain)
+        record = self.suite.records.setdefault(report.nodeid, TestRecord())
+        record.take(plain)
         if report.when != "call" and report.passed:
-            return  # nothing to say: only a test's own phase, and what goes wrong around it, is counted
-        said = self.session.config.hook.pytest_report_teststatus(report=report, config=self.session.config)
-        if said and said[0] and facts.outcome not in _FAILED:
-            facts.outcome = said[0]
+            return  # only the test's own phase, and what goes wrong around it, decides the outcome
+        config = self.suite.config
+        status = config.hook.pytest_report_teststatus(report=report, config=config)
+        if status and status[0] and record.outcome not in _FAILED:
+            record.outcome = status[0]
 
 
-def watch(session: Session) -> None:
-    """Register everything that watches tests."""
-    from pytest_endpoints_gitops import watching
+def report_late_failures(suite: Suite) -> None:
+    """Fail tests that have ended for failures that came since, whichever test runs by now."""
+    while suite.late:
+        log, failure = suite.late.pop(0)
+        if log.is_known(failure):
+            continue
+        call = pytest.CallInfo.from_call(partial(_raise, failure), when="teardown")
+        report = log.item.ihook.pytest_runtest_makereport(item=log.item, call=call)
+        log.item.ihook.pytest_runtest_logreport(report=report)
 
-    session.config.pluginmanager.register(Hooks(session), "endpoints_hooks")
-    BACKGROUND.watch()
-    session.closing.callback(BACKGROUND.unwatch)
-    watching.install(session)
+
+def _raise(failure: Failure) -> NoReturn:
+    raise failure
+
+
+def _fail(session: pytest.Session) -> None:
+    """Let the run fail; a worse exit status stays."""
+    if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _is_replaying(suite: Suite) -> bool:
+    log = suite.running_log()
+    mode = None if log is None else mark_of(log.item).mode
+    return (mode or suite.settings.mode.value) in GUARDED_MODES
 
 
 def _unmet(name: str, log: TestLog) -> RehearsalUnmet:
     return RehearsalUnmet(
-        f"{name}: an error was rehearsed, and no call met it",
+        EndpointRef(name),
+        "no call met the rehearsed error",
         ("by", log.nodeid),
         ("expected", f'a call of {name} after endpoints_server.fail("{name}")'),
         ("received", "no such call"),
-        command=f"pytest {log.target}",
+        command=log.test.command(),
     )
 
 
-def _raise(failure: Failure) -> None:
-    raise failure
+def _ungrouped(test: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The test without the group around its failure: an event loop handles a BaseException in its own way, so the group
+    is opened inside of it.
+    """
+
+    @functools.wraps(test)
+    async def ungrouped(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the test takes
+        try:
+            return await test(*args, **kwargs)
+        except BaseExceptionGroup as group:
+            raise only_failure(group) from None
+
+    return ungrouped
 
 
 def _without_class(report: pytest.TestReport, text: str) -> None:
-    """The short summary begins with the verdict, not with the path of a class."""
+    """Let the short summary begin with the verdict, not with the path of a class."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if crash is not None:
         crash.message = text

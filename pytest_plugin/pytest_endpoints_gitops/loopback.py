@@ -1,7 +1,7 @@
 """A small HTTP server on loopback, in threads of this process: any port, any client, stopped at once.
 
-The standard library's server looks every half second whether it is to stop, asks a name server for its own name, and
-cannot read bodies that come in chunks; this one is woken, asks nobody, and can.
+The standard library's server checks every half second whether it should stop, asks a name server for its own name, and
+cannot read chunked bodies; this one is woken to stop, asks no name server, and reads them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LARGEST_BODY: Final = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class LoopbackRequest:
     """One request as it came. `query` is the part behind the question mark; names of headers are in lower case.
 
     `client` is the port that it came from.
@@ -37,7 +37,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class LoopbackReply:
     """What goes back. `silence`: so many seconds pass without a byte, then the connection is cut."""
 
     status: int = 200
@@ -46,20 +46,20 @@ class Reply:
     silence: float | None = None
 
 
-type Answering = Callable[[Request], Reply]
+type RequestHandler = Callable[[LoopbackRequest], LoopbackReply]
 
 
 class LoopbackServer(ThreadingMixIn, TCPServer):
-    """Serves from its making until `stop`, which leaves no thread and no socket behind."""
+    """Serves from its creation until `stop`, which leaves no thread and no socket behind."""
 
     allow_reuse_address = True
     daemon_threads = False
     block_on_close = True
     request_queue_size = 128
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, handler: RequestHandler) -> None:
         super().__init__((LOOPBACK, 0), _Handler)
-        self.answering = answering
+        self.handler = handler
         self.stopping = threading.Event()
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -104,7 +104,7 @@ class LoopbackServer(ThreadingMixIn, TCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base's signature
-        """A client that went away is no news; what goes wrong in an answer is a 500 already."""
+        """Say nothing of a client that disconnected; an error in a handler is a 500 already."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         asked = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        request = Request(
+        request = LoopbackRequest(
             method=self.command,
             path=asked.path,
             query=asked.query,
@@ -127,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             body=body,
             client=self.client_address[1],
         )
-        reply = self.server.answering(request)
+        reply = self.server.handler(request)
         if reply.silence is not None:
             self.server.stopping.wait(reply.silence)
             self.close_connection = True
@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _answer  # noqa: N815 - the base's names
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: LoopbackReply) -> None:
         content = json.dumps(reply.body, ensure_ascii=False).encode("utf-8", "surrogatepass")
         self.send_response(reply.status)
         for name, value in {"Content-Type": "application/json", **reply.headers}.items():
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _body(self) -> bytes | None:
-        """None where it cannot be read, and the client has been told."""
+        """None where it cannot be read; the client has got a 400 then."""
         try:
             return self._chunks() if self._is_chunked else self.rfile.read(self._length)
         except ValueError:
@@ -168,18 +168,18 @@ class _Handler(BaseHTTPRequestHandler):
         return length
 
     def _chunks(self) -> bytes:
-        found = bytearray()
+        body = bytearray()
         while size := int(self.rfile.readline(100).partition(b";")[0], 16):
-            if not 0 < size <= _LARGEST_BODY - len(found):
+            if not 0 < size <= _LARGEST_BODY - len(body):
                 raise ValueError("a length that no body has")
-            found += self.rfile.read(size)
+            body += self.rfile.read(size)
             self.rfile.readline(100)
         while self.rfile.readline(1000).strip():
             continue  # trailers
-        return bytes(found)
+        return bytes(body)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base's name
-        """Said by `endpoints_server.requests`."""
+        """Say nothing: `endpoints_server.requests` has them."""
 
     def version_string(self) -> str:
         return "pytest-endpoints-gitops"

@@ -9,14 +9,14 @@ from typing import Any, Final
 import pytest
 
 from pytest_endpoints_gitops.names import MARKER
-from pytest_endpoints_gitops.options import OF_A_TEST, is_candidate
+from pytest_endpoints_gitops.options import MODES_OF_TESTS, is_candidate
 
 _KEYWORDS: Final = ("mode", "canary", "unordered", "tolerance")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What the markers around one test say together. None: nobody said."""
+    """What the markers around one test say together. None: not given."""
 
     names: tuple[str, ...] = ()
     mode: str | None = None
@@ -25,19 +25,19 @@ class Mark:
     tolerance: float | None = None
 
 
-_NOTHING_SAID: Final = Mark()
+_UNMARKED: Final = Mark()
 
 
 def mark_of(node: pytest.Item) -> Mark:
     """The closest marker that says a thing decides it."""
     markers = [marker for marker in node.iter_markers(MARKER) if marker.args or marker.kwargs]
     if not markers:
-        return _NOTHING_SAID
+        return _UNMARKED
     names = next((marker.args for marker in markers if marker.args), ())
-    said = {key: _closest(markers, key) for key in _KEYWORDS}
-    if said["canary"] is not None:
-        said["canary"] = str(said["canary"])
-    return Mark(names=names, **said)
+    given = {key: _closest(markers, key) for key in _KEYWORDS}
+    if given["canary"] is not None:
+        given["canary"] = str(given["canary"])
+    return Mark(names=names, **given)
 
 
 def check_marks(markers: Iterable[pytest.Mark], where: str) -> None:
@@ -72,8 +72,8 @@ def _unknown(key: str) -> str:
 
 
 def _wrong(key: str, value: object) -> str | None:
-    if key == "mode" and value not in OF_A_TEST:
-        return f"mode is one of {', '.join(OF_A_TEST)}, not {value!r}; what writes is for the command line"
+    if key == "mode" and value not in MODES_OF_TESTS:
+        return f"mode is one of {', '.join(MODES_OF_TESTS)}, not {value!r}; modes that write are for the command line"
     if key == "canary" and not is_candidate(str(value)):
         return f"canary is latest, worktree, off or a version's number, not {value!r}"
     if key == "unordered" and not isinstance(value, bool):

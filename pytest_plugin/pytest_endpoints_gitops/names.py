@@ -1,4 +1,4 @@
-"""The words that pytest has to know at every start; what they do is imported when somebody uses them."""
+"""The words that pytest needs at every start; what they do is imported when they are used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 MARKER: Final = "endpoints"
 KEY: Final = "phx_made_up_for_tests"
-"""What `endpoints_server` takes for a key. It is shaped like one because apps may check that, and never leaves."""
+"""The key of `endpoints_server`. It has the shape of a real one because apps may check that, and is never sent."""
 
 FIXTURES: Final = frozenset(
     {"endpoints", "async_endpoints", "endpoint_case", "endpoints_server", "endpoints_env", "endpoints_lock"}

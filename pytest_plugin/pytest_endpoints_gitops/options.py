@@ -1,6 +1,6 @@
-"""What can be set, where it can be said, and what holds: option over environment variable over ini over default.
+"""The settings: an option goes over its environment variable, that over the ini key, that over the default.
 
-Nothing here looks into a file: `--help` works whatever is broken. pytest imports this at every start, so the values are
+No file is read here, so that `--help` works whatever is broken. pytest imports this at every start, so the values are
 named tuples: a dataclass takes longer to make than all the rest here.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MODES: Final = ("replay", "record", "refresh", "live", "local")
 CONTRACTS: Final = ("strict", "warn", "off")
-OF_A_TEST: Final = ("replay", "live", "local")
+MODES_OF_TESTS: Final = ("replay", "live", "local")
 """The modes that a marker may name: writing is a verb of the person who starts pytest, never of a test."""
 
 WITHOUT_RECORDINGS: Final = ("live", "local")
@@ -74,20 +74,20 @@ OPTIONS: Final = (
 
 
 class Setting(NamedTuple):
-    """What holds, and who said so."""
+    """A value and its source."""
 
     value: str
     source: str
 
     @property
-    def is_said(self) -> bool:
+    def is_given(self) -> bool:
         return self.source != _DEFAULT_SOURCE
 
     def __str__(self) -> str:
         return f"{self.value or 'off'} ({self.source})"
 
 
-class Settings(NamedTuple):
+class PluginSettings(NamedTuple):
     """Every setting of a run. `lock` is the path of the lock, empty where there is none."""
 
     mode: Setting
@@ -106,12 +106,12 @@ class Settings(NamedTuple):
 
     @property
     def concerns_this_run(self) -> bool:
-        """Whether there is a lock, or somebody said anything."""
-        said = (getattr(self, option.name).is_said for option in OPTIONS)
-        return bool(self.lock.value) or self.prune or any(said)
+        """Whether there is a lock, or a setting is given."""
+        given = (getattr(self, option.name).is_given for option in OPTIONS)
+        return bool(self.lock.value) or self.prune or any(given)
 
     def as_plain(self) -> dict[str, object]:
-        """What a worker is told: it neither looks for the lock again nor reads its own environment."""
+        """Plain values for a worker, which neither looks for the lock again nor reads its own environment."""
         pairs = {
             option.name: [getattr(self, option.name).value, getattr(self, option.name).source] for option in OPTIONS
         }
@@ -141,14 +141,14 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
-def read_settings(config: pytest.Config) -> Settings:
-    """What holds in this run. Raises pytest.UsageError for a value that means nothing."""
+def read_settings(config: pytest.Config) -> PluginSettings:
+    """The settings of this run. Raises pytest.UsageError for an invalid value."""
     settings = {option.name: _setting(config, option) for option in OPTIONS}
     settings["lock"] = _lock(config, settings["lock"])
-    return Settings(**settings, prune=bool(config.getoption("endpoints_option_prune")))
+    return PluginSettings(**settings, prune=bool(config.getoption("endpoints_option_prune")))
 
 
-def refuse_writing_in_ci(settings: Settings, env: Mapping[str, str]) -> None:
+def refuse_writing_in_ci(settings: PluginSettings, env: Mapping[str, str]) -> None:
     """Raise pytest.UsageError where recordings would be written on a machine whose checkout is thrown away."""
     if settings.mode.value in _WRITING and env.get("CI", "").strip().lower() not in {"", "0", "false"}:
         message = (
@@ -160,12 +160,12 @@ def refuse_writing_in_ci(settings: Settings, env: Mapping[str, str]) -> None:
 
 
 def _setting(config: pytest.Config, option: Option) -> Setting:
-    said = (
+    sources = (
         (config.getoption(option.destination), option.flag, config.invocation_params.dir),
         (os.environ.get(option.variable) or None, f"${option.variable}", config.invocation_params.dir),
         (config.getini(option.ini), f"ini {option.ini}", config.rootpath),
     )
-    for value, source, folder in said:
+    for value, source, folder in sources:
         if value is not None and str(value).strip():
             return _checked(option, Setting(str(value).strip(), source), folder)
     return Setting(option.default, _DEFAULT_SOURCE)
@@ -187,10 +187,10 @@ def _checked(option: Option, setting: Setting, folder: Path) -> Setting:
     return setting
 
 
-def is_candidate(word: str) -> bool:
-    """Whether this names what a canary can call, or none."""
-    return word in {"latest", "worktree", "off"} or (
-        word.isascii() and word.isdigit() and len(word) < 10 and int(word) > 0
+def is_candidate(name: str) -> bool:
+    """Whether this is a value of `canary`."""
+    return name in {"latest", "worktree", "off"} or (
+        name.isascii() and name.isdigit() and len(name) < 10 and int(name) > 0
     )
 
 
@@ -201,16 +201,16 @@ def _near(option: Option, setting: Setting) -> str:
     return f", not {setting.value!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
-def _lock(config: pytest.Config, said: Setting) -> Setting:
-    """From the rootdir upward, so the same from whichever folder pytest was started; not above the checkout.
+def _lock(config: pytest.Config, setting: Setting) -> Setting:
+    """The nearest lock from the rootdir upward, whichever folder pytest was started in; not above the checkout.
 
     Outside a git work tree, only the rootdir is searched, as for the configuration.
     """
-    if said.value:
-        return said
+    if setting.value:
+        return setting
     folders = (config.rootpath, *config.rootpath.parents)
     top = next((index for index, folder in enumerate(folders) if (folder / ".git").exists()), 0)
     for folder in folders[: top + 1]:
         if (folder / _LOCK).exists():
             return Setting(str(folder / _LOCK), "found")
-    return said
+    return setting

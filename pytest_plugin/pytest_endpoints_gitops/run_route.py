@@ -1,4 +1,4 @@
-"""PostHog's run route as an app meets it: what is refused, and the shape of an answer (docs/server.md#running)."""
+"""PostHog's run route: what it refuses, and the shape of an answer (docs/server.md#running)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invali
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops import failures
-from pytest_endpoints_gitops.values import Answer
+from pytest_endpoints_gitops.calls import HOGQL, SourceAnswer
 
-_HOGQL: Final = "HogQLQuery"
 _UNPAGED_LIMIT: Final = 100
 _SOON: Final = timedelta(minutes=1)
 _DAY: Final = 86400
@@ -28,8 +27,8 @@ _AT_CAPACITY: Final = "Queries are at capacity. Try again later."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What an app asked for. `version` is None where it did not say one."""
+class RequestedRun:
+    """What an app requests. `version` is None where the request names none."""
 
     name: str
     version: int | None
@@ -39,20 +38,22 @@ class Run:
     body: RunRequest
 
 
-def asked(incoming: Incoming, name: str) -> Run:
-    """Read a request as the server does, the body over the query string. Raises Refused."""
+def requested_run(incoming: Incoming, name: str) -> RequestedRun:
+    """Read a request as the server does, the body over the query string. Raises RequestRefused."""
     body = run_request(incoming.sent())
     version = _number(body.version, incoming, "version")
     limit = _number(body.limit, incoming, "limit", least=1)
     offset = _number(body.offset, incoming, "offset", least=0)
     if offset is not None and limit is None:
         raise bare(400, "offset requires limit to be set")
-    return Run(name=name, version=version, variables=body.variables or {}, limit=limit, offset=offset, body=body)
+    return RequestedRun(
+        name=name, version=version, variables=body.variables or {}, limit=limit, offset=offset, body=body
+    )
 
 
-def check(run: Run, pin: Pin) -> None:
-    """Raise the refusals that a pin is enough to tell; unknown and missing variables are told by who answers."""
-    is_hogql = pin.kind == _HOGQL
+def check(run: RequestedRun, pin: Pin) -> None:
+    """Raise RequestRefused for what the pin alone rules out; unknown and missing variables are found by who answers."""
+    is_hogql = pin.kind == HOGQL
     if run.body.filters_override is not None and is_hogql:
         raise invalid("Not allowed for HogQL endpoints. Use variables instead.", "filters_override")
     if run.offset is not None and not is_hogql:
@@ -63,8 +64,8 @@ def check(run: Run, pin: Pin) -> None:
         raise invalid(f"Limit/offset parameters are only supported for HogQLQuery, not {pin.kind}", "limit")
 
 
-def answer_body(run: Run, pin: Pin, answer: Answer) -> dict[str, Any]:
-    """A 200 with the keys of the server's, in its order."""
+def answer_body(run: RequestedRun, pin: Pin, answer: SourceAnswer) -> dict[str, Any]:
+    """The body of a 200, with the server's keys in its order."""
     now = datetime.now(UTC)
     columns, has_more = answer.run.columns, answer.run.has_more
     body: dict[str, Any] = {"results": answer.run.results, "cache_target_age": _z(now + _fresh(pin))}
@@ -85,25 +86,30 @@ def answer_body(run: Run, pin: Pin, answer: Answer) -> dict[str, Any]:
 def refusal(failure: failures.Failure, name: str) -> RequestRefused:
     """What the app gets where its test fails: the server's own answer where the server would refuse, else a 400.
 
-    Clients repeat what is temporary (429, 5xx). None of these is, so none of them may look as if it were.
+    Clients repeat what is temporary (429, 5xx); a failure of a test is not, so it must not look like that.
     """
-    said = failure.verdict.partition(": ")[2] or failure.verdict
-    if isinstance(failure, failures.UndeclaredVariable | failures.MissingVariable | failures.WrongVariableType):
-        return invalid(said, "variables")
-    if isinstance(failure, failures.VersionInactive):
-        return invalid(said)
-    if isinstance(failure, failures.NotPinned | failures.EndpointInactive):
+    if isinstance(failure, failures.VariableUndeclared | failures.VariableMissing | failures.VariableMistyped):
+        return invalid(failure.problem, "variables")
+    if isinstance(failure, failures.InactiveVersion):
+        return invalid(failure.problem)
+    if (
+        isinstance(failure, failures.NotPinned)
+        and failure.endpoint is not None
+        and failure.endpoint.version is not None
+    ):
+        return RequestRefused(404, {"error": f"Version {failure.endpoint.version} not found for endpoint '{name}'"})
+    if isinstance(failure, failures.NotPinned | failures.InactiveEndpoint):
         return not_found()
-    return RequestRefused(400, envelope("validation_error", "invalid_input", f"{name}: {said}"))
+    return RequestRefused(400, envelope("validation_error", "invalid_input", f"{name}: {failure.problem}"))
 
 
 def rehearsed(status: int, retry_after: int | None) -> RequestRefused:
-    """An error as the server words it (docs/server.md#errors)."""
+    """A rehearsed error, in the server's words (docs/server.md#errors)."""
     if status == 429:
         return throttled(1 if retry_after is None else retry_after)
     other = ("server_error", "error") if status >= 500 else ("validation_error", "invalid_input")
-    told = _REHEARSED.get(status, (*other, "Rehearsed by a test."))
-    return RequestRefused(status, envelope(*told), {} if retry_after is None else {"Retry-After": str(retry_after)})
+    words = _REHEARSED.get(status, (*other, "Rehearsed by a test."))
+    return RequestRefused(status, envelope(*words), {} if retry_after is None else {"Retry-After": str(retry_after)})
 
 
 _REHEARSED: Final = {
@@ -120,15 +126,15 @@ _REHEARSED: Final = {
 
 
 def _identity(pin: Pin, now: datetime) -> dict[str, Any]:
-    said: dict[str, Any] = {
+    identity: dict[str, Any] = {
         "name": pin.name,
         "execution_id": str(uuid.uuid4()),
         "endpoint_version": pin.version,
         "endpoint_version_created_at": pin.created_at.isoformat() if pin.created_at else None,
     }
     if pin.materialized:
-        said |= {"endpoint_materialized": True, "endpoint_materialized_at": now.isoformat()}
-    return said
+        identity |= {"endpoint_materialized": True, "endpoint_materialized_at": now.isoformat()}
+    return identity
 
 
 def _fresh(pin: Pin) -> timedelta:

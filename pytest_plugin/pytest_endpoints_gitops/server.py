@@ -1,7 +1,7 @@
 """`endpoints_server`: PostHog's run route on loopback, answered by the mode of the test that runs.
 
 So the app's own HTTP code is under test, in whatever library it is written. Each process of a run has a server of its
-own, because what a test rehearses with `fail` is meant for that test, and a failure is told to the test that caused it.
+own, because what a test rehearses with `fail` is meant for that test, and a failure belongs to the test that caused it.
 """
 
 from __future__ import annotations
@@ -17,34 +17,33 @@ from endpoints_gitops.local.call import Incoming
 from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, unauthenticated
 from endpoints_gitops.model.pin import Pin
 from pytest_endpoints_gitops import run_route
-from pytest_endpoints_gitops.failures import Failure, NotPinned
-from pytest_endpoints_gitops.loopback import LoopbackServer, Reply, Request
+from pytest_endpoints_gitops.failures import EndpointRef, Failure, NotPinned
+from pytest_endpoints_gitops.loopback import LoopbackReply, LoopbackRequest, LoopbackServer
 from pytest_endpoints_gitops.names import KEY
 
 if TYPE_CHECKING:
-    from pytest_endpoints_gitops.asking import Page
-    from pytest_endpoints_gitops.values import Answer
+    from pytest_endpoints_gitops.calls import Page, SourceAnswer
 
 _FOREVER: Final = 3600.0
 _PARENTS: Final = ("projects", "environments")
 
 
-class Desk(Protocol):
-    """Who answers for the test that runs."""
+class AnsweringTest(Protocol):
+    """Answers a request on behalf of the test that sent it."""
 
     @property
-    def test(self) -> str: ...
+    def nodeid(self) -> str: ...
     def running(self) -> AbstractContextManager[None]: ...
     def pin(self, name: str) -> Pin: ...
-    def answer(self, name: str, variables: Mapping[str, Any], page: Page) -> Answer: ...
+    def answer(self, name: str, variables: Mapping[str, Any], page: Page) -> SourceAnswer: ...
     def failed(self, failure: Failure) -> None: ...
     def unpinned(self, pin: Pin) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One request of the app. `name` is None where it asked for something else than a run; `status` is None where it
-    was left without an answer. `version` is what it said itself.
+class ServedRequest:
+    """One request of the app. `name` is None for anything but a run; `status` is None where the client got no answer.
+    `version` is the one that the request names.
     """
 
     method: str
@@ -61,7 +60,7 @@ class _Rehearsal:
     """`left` None: until the test ends."""
 
     name: str
-    reply: Reply
+    reply: LoopbackReply
     left: int | None
     is_met: bool = False
 
@@ -73,11 +72,11 @@ class EndpointsServer:
 
     key: str = KEY
 
-    def __init__(self, project_id: int, desk: Callable[[int], Desk | None]) -> None:
+    def __init__(self, project_id: int, answering: Callable[[int], AnsweringTest | None]) -> None:
         self.project_id = project_id
-        self._desk = desk
+        self._answering = answering
         self._lock = threading.Lock()
-        self._requests: list[Asked] = []
+        self._requests: list[ServedRequest] = []
         self._rehearsals: list[_Rehearsal] = []
         self._test = ""
         self._server = LoopbackServer(self._reply)
@@ -88,10 +87,10 @@ class EndpointsServer:
         return f"<endpoints_server at {self.url}>"
 
     @property
-    def requests(self) -> tuple[Asked, ...]:
-        """What was asked of it since the test that runs began, in order."""
+    def requests(self) -> tuple[ServedRequest, ...]:
+        """The requests since the running test began, in order."""
         with self._lock:
-            return tuple(asked for asked in self._requests if asked.test in (None, self._test))
+            return tuple(request for request in self._requests if request.test in (None, self._test))
 
     def fail(
         self,
@@ -108,11 +107,11 @@ class EndpointsServer:
         the client gives up. Of several rehearsals of one endpoint the last holds. Raises NotPinned for a name that is
         not pinned. A rehearsal that no call met fails the test at its end.
         """
-        desk = self._desk(0)
-        if desk is not None:
-            with desk.running():
-                desk.pin(name)
-        reply = Reply(silence=_FOREVER) if timeout else _refused(run_route.rehearsed(status, retry_after))
+        answering = self._answering(0)
+        if answering is not None:
+            with answering.running():
+                answering.pin(name)
+        reply = LoopbackReply(silence=_FOREVER) if timeout else _refused(run_route.rehearsed(status, retry_after))
         with self._lock:
             self._rehearsals.append(_Rehearsal(name, reply, times))
 
@@ -122,7 +121,7 @@ class EndpointsServer:
             return [rehearsal.name for rehearsal in self._rehearsals if not rehearsal.is_met]
 
     def begin_test(self, test: str) -> None:
-        """Forget what the test before asked for and rehearsed."""
+        """Forget the requests and rehearsals of the test before."""
         with self._lock:
             self._test = test
             self._requests.clear()
@@ -131,34 +130,34 @@ class EndpointsServer:
     def close(self) -> None:
         self._server.stop()
 
-    def _reply(self, request: Request) -> Reply:
+    def _reply(self, request: LoopbackRequest) -> LoopbackReply:
         incoming = _incoming(request, self.url)
-        desk = self._desk(request.client)
-        with desk.running() if desk else nullcontext():
-            reply, asked = self._answered(incoming, desk)
-        entry = Asked(
+        answering = self._answering(request.client)
+        with answering.running() if answering else nullcontext():
+            reply, asked = self._answered(incoming, answering)
+        entry = ServedRequest(
             method=request.method,
             path=request.path,
             status=None if reply.silence is not None else reply.status,
-            test=desk.test if desk else None,
+            test=answering.nodeid if answering else None,
             **asked,
         )
         with self._lock:
             self._requests.append(entry)
         return reply
 
-    def _answered(self, incoming: Incoming, desk: Desk | None) -> tuple[Reply, dict[str, Any]]:
-        """The reply, and what was asked as far as it could be read."""
+    def _answered(self, incoming: Incoming, answering: AnsweringTest | None) -> tuple[LoopbackReply, dict[str, Any]]:
+        """The reply, and the request as far as it could be read."""
         asked: dict[str, Any] = {}
         try:
             self._admit(incoming)
             name = self._name(incoming)
             asked["name"] = name
-            run = run_route.asked(incoming, name)
+            run = run_route.requested_run(incoming, name)
             asked |= {"version": run.version, "variables": dict(run.variables)}
-            is_late = desk is not None and desk.test != self._test != ""
+            is_late = answering is not None and answering.nodeid != self._test != ""
             rehearsed = None if is_late else self._rehearsed(name)
-            return rehearsed or Reply(body=self._run(run, desk)), asked
+            return rehearsed or LoopbackReply(body=self._run(run, answering)), asked
         except RequestRefused as refusal:
             return _refused(refusal), asked
         except Exception as error:  # the app sees a 500, as from PostHog, and its test goes on
@@ -170,11 +169,11 @@ class EndpointsServer:
         if not given:
             raise unauthenticated("not_authenticated", "Authentication credentials were not provided.")
         if given != self.key:
-            told = "Personal API key found in request Authorization header is invalid."
-            raise unauthenticated("authentication_failed", f"{told} (Send endpoints_server.key: see endpoints_env.)")
+            detail = "Personal API key found in request Authorization header is invalid."
+            raise unauthenticated("authentication_failed", f"{detail} (Send endpoints_server.key: see endpoints_env.)")
 
     def _name(self, incoming: Incoming) -> str:
-        """Of the endpoint whose run route this is."""
+        """The name of the endpoint whose run route this is. Raises RequestRefused for any other path."""
         parts = incoming.path.strip("/").split("/")
         if (
             len(parts) != 6
@@ -189,9 +188,9 @@ class EndpointsServer:
             raise method_not_allowed(incoming.method)
         return unquote(parts[4])
 
-    def _rehearsed(self, name: str) -> Reply | None:
+    def _rehearsed(self, name: str) -> LoopbackReply | None:
         with self._lock:
-            rehearsal = next((one for one in reversed(self._rehearsals) if one.name == name), None)
+            rehearsal = next((known for known in reversed(self._rehearsals) if known.name == name), None)
             if rehearsal is None or rehearsal.left == 0:
                 return None
             rehearsal.is_met = True
@@ -199,19 +198,19 @@ class EndpointsServer:
                 rehearsal.left -= 1
             return rehearsal.reply
 
-    def _run(self, run: run_route.Run, desk: Desk | None) -> dict[str, Any]:
-        if desk is None:
-            raise broken("endpoints_server answers while a test runs that uses it, and none does.")
+    def _run(self, run: run_route.RequestedRun, answering: AnsweringTest | None) -> dict[str, Any]:
+        if answering is None:
+            raise broken("endpoints_server answers only while a test that uses it runs.")
         try:
-            pin = desk.pin(run.name)
+            pin = answering.pin(run.name)
             run_route.check(run, pin)
-            _of_version(run, pin)
+            _check_version(run, pin)
             if run.version is None:
-                desk.unpinned(pin)
-            return run_route.answer_body(run, pin, desk.answer(run.name, run.variables, (run.limit, run.offset)))
+                answering.unpinned(pin)
+            return run_route.answer_body(run, pin, answering.answer(run.name, run.variables, (run.limit, run.offset)))
         except Failure as failure:
-            desk.failed(failure)
-            raise _told(failure, run) from None
+            answering.failed(failure)
+            raise run_route.refusal(failure, run.name) from None
 
 
 def settings(server: EndpointsServer, key_variable: str | None, names: Iterator[tuple[str, str]]) -> dict[str, str]:
@@ -234,38 +233,33 @@ def settings(server: EndpointsServer, key_variable: str | None, names: Iterator[
     }
     if key_variable is not None:
         common[key_variable] = server.key
-    placed = {"{url}": server.url, "{key}": server.key, "{project_id}": project}
-    return common | {name: _filled(value, placed) for name, value in names}
+    values = {"{url}": server.url, "{key}": server.key, "{project_id}": project}
+    return common | {name: _filled(value, values) for name, value in names}
 
 
-def _filled(text: str, placed: Mapping[str, str]) -> str:
-    for mark, value in placed.items():
-        text = text.replace(mark, value)
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    for placeholder, value in values.items():
+        text = text.replace(placeholder, value)
     return text
 
 
-def _of_version(run: run_route.Run, pin: Pin) -> None:
+def _check_version(run: run_route.RequestedRun, pin: Pin) -> None:
     if run.version is None or run.version == pin.version:
         return
     raise NotPinned(
-        f"{run.name}@{run.version}: not what the lock pins",
+        EndpointRef(run.name, run.version),
+        "the lock pins another version",
         ("called", f"version {run.version}, by the app's own code"),
         ("pinned", f"version {pin.version} in the environment {pin.environment}"),
-        command=f"endpoints-gitops upgrade {run.name}@{run.version}",
+        command=("endpoints-gitops", "upgrade", f"{run.name}@{run.version}"),
     )
 
 
-def _told(failure: Failure, run: run_route.Run) -> RequestRefused:
-    if isinstance(failure, NotPinned) and run.version is not None and failure.verdict.startswith(f"{run.name}@"):
-        return RequestRefused(404, {"error": f"Version {run.version} not found for endpoint '{run.name}'"})
-    return run_route.refusal(failure, run.name)
+def _refused(refusal: RequestRefused) -> LoopbackReply:
+    return LoopbackReply(status=refusal.status, body=refusal.body, headers=refusal.headers)
 
 
-def _refused(refusal: RequestRefused) -> Reply:
-    return Reply(status=refusal.status, body=refusal.body, headers=refusal.headers)
-
-
-def _incoming(request: Request, site: str) -> Incoming:
+def _incoming(request: LoopbackRequest, site: str) -> Incoming:
     return Incoming(
         method=request.method,
         site=site,

@@ -1,10 +1,10 @@
-"""What a run says of itself: which settings hold and who said so, and at the end counts and one command."""
+"""The header of a run, with each setting and its source, and its summary: counts and one command."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,22 +15,22 @@ from pytest_endpoints_gitops.options import OPTIONS, Setting
 _TO_A_LINE: Final = 4
 
 if TYPE_CHECKING:
-    from pytest_endpoints_gitops.facts import CallFact
-    from pytest_endpoints_gitops.finishing import Ending
-    from pytest_endpoints_gitops.session import Session
+    from pytest_endpoints_gitops.call_log import LoggedCall
+    from pytest_endpoints_gitops.cleanup import Cleanup
+    from pytest_endpoints_gitops.suite import Suite
 
 
-def header(session: Session) -> list[str]:
+def header(suite: Suite) -> list[str]:
     """Every setting with its source, a few to a line; those that decide what is called come first."""
-    said = [f"{option.name.replace('_', ' ')} {_value(session, option.name)}" for option in OPTIONS]
-    said += ["prune (--endpoints-prune)"] if session.settings.prune else []
-    lines = [", ".join(said[start : start + _TO_A_LINE]) for start in range(0, len(said), _TO_A_LINE)]
+    values = [f"{option.name.replace('_', ' ')} {_value(suite, option.name)}" for option in OPTIONS]
+    values += ["prune (--endpoints-prune)"] if suite.settings.prune else []
+    lines = [", ".join(values[start : start + _TO_A_LINE]) for start in range(0, len(values), _TO_A_LINE)]
     return [f"{'endpoints:' if number == 0 else '':<10} {line}" for number, line in enumerate(lines)]
 
 
-def summarize(session: Session, ending: Ending | None, reporter: pytest.TerminalReporter) -> None:
-    """Nothing where no test called anything and nothing is to be said."""
-    lines = [] if ending is None else list(_lines(session, ending))
+def summarize(suite: Suite, cleanup: Cleanup | None, reporter: pytest.TerminalReporter) -> None:
+    """Show the summary, if there is anything to show."""
+    lines = [] if cleanup is None else list(_lines(suite, cleanup))
     if lines:
         from endpoints_gitops.model.printable import one_line
 
@@ -38,14 +38,23 @@ def summarize(session: Session, ending: Ending | None, reporter: pytest.Terminal
         reporter.section("endpoints", "-")
         for line in lines:
             reporter.write_line(one_line(line))
-    for section in session.sections:
-        section(reporter)
 
 
-def _value(session: Session, name: str) -> str:
-    setting: Setting = getattr(session.settings, name)
+def show_files(reporter: pytest.TerminalReporter, changed: Collection[str], errors: Iterable[str]) -> None:
+    """Whether evidence is of a dirty checkout, and which files could not be written."""
+    from endpoints_gitops.model.printable import one_line
+
+    if changed:
+        some = ", ".join(sorted(changed)[:3])
+        reporter.write_line(one_line(f"evidence: the checkout is dirty, {len(changed)} changed: {some}"))
+    for error in errors:
+        reporter.write_line(one_line(error), red=True)
+
+
+def _value(suite: Suite, name: str) -> str:
+    setting: Setting = getattr(suite.settings, name)
     if name in {"lock", "evidence", "report"} and setting.value:
-        return str(Setting(_shown(Path(setting.value), session.config.rootpath), setting.source))
+        return str(Setting(_shown(Path(setting.value), suite.config.rootpath), setting.source))
     if name == "environment" and not setting.value:
         return "of the configuration (default)"
     if name == "max_age" and setting.value == "0":
@@ -57,38 +66,36 @@ def _shown(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def _lines(session: Session, ending: Ending) -> Iterator[str]:
-    sentence = _counts(session, ending)
+def _lines(suite: Suite, cleanup: Cleanup) -> Iterator[str]:
+    sentence = _counts(suite, cleanup)
     if sentence:
         yield sentence
-    if ending.trouble:
-        yield f"the recordings were not looked after: {ending.trouble}"
-    yield from (f"  unused     {file}" for file in ending.unused)
-    yield from (f"  orphaned   {file}" for file in ending.orphaned)
-    command = _command(session, ending)
+    if cleanup.error:
+        yield f"recordings were not updated: {cleanup.error}"
+    yield from (f"  unused     {file}" for file in cleanup.unused)
+    yield from (f"  orphaned   {file}" for file in cleanup.orphaned)
+    command = _command(suite, cleanup)
     if command:
         yield f"  next       {command}"
 
 
-def _counts(session: Session, ending: Ending) -> str:
+def _counts(suite: Suite, cleanup: Cleanup) -> str:
     """One sentence; empty where there is nothing to count."""
-    calls = [call for facts in session.facts.values() for call in facts.calls]
-    tests = sum(bool(facts.calls or facts.failures) for facts in session.facts.values())
-    parts = [_calls(session, calls, tests)] if calls else []
-    failed = Counter(failure["kind"] for facts in session.facts.values() for failure in facts.failures)
+    calls = [call for record in suite.records.values() for call in record.calls]
+    tests = sum(bool(record.calls or record.failures) for record in suite.records.values())
+    parts = [_calls(suite, calls, tests)] if calls else []
+    failed = Counter(failure.kind for record in suite.records.values() for failure in record.failures)
     if failed:
         parts.append(f"failed: {', '.join(f'{count} {_words(kind)}' for kind, count in sorted(failed.items()))}")
-    parts += _recordings(session, ending)
+    parts += _recordings(suite, cleanup)
     return "; ".join(parts)
 
 
-def _calls(session: Session, calls: list[CallFact], tests: int) -> str:
-    from pytest_endpoints_gitops.finishing import spent
-
+def _calls(suite: Suite, calls: list[LoggedCall], tests: int) -> str:
     versions = len({(call.environment, call.label) for call in calls})
-    made = spent(session.run_directory) if session.has_run_directory else 0
-    asked = f"{_many(made, 'live call')}" if made else "nothing asked of the server"
-    return f"{_many(len(calls), 'call')} of {_many(versions, 'pinned version')} in {_many(tests, 'test')}, {asked}"
+    made = suite.run_folder.spent
+    live = _many(made, "live call") if made else "nothing asked of the server"
+    return f"{_many(len(calls), 'call')} of {_many(versions, 'pinned version')} in {_many(tests, 'test')}, {live}"
 
 
 def _words(kind: str) -> str:
@@ -96,31 +103,31 @@ def _words(kind: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind).lower()
 
 
-def _recordings(session: Session, ending: Ending) -> list[str]:
-    found = (
-        (ending.replaced, "replaced"),
-        (ending.kept_old, "left as it was: a test that asked did not pass"),
-        (ending.unused, "unused"),
-        (ending.orphaned, "orphaned"),
-        (ending.pruned, "deleted"),
+def _recordings(suite: Suite, cleanup: Cleanup) -> list[str]:
+    groups = (
+        (cleanup.replaced, "replaced"),
+        (cleanup.kept_old, "not replaced: a test that asked did not pass"),
+        (cleanup.unused, "unused"),
+        (cleanup.orphaned, "orphaned"),
+        (cleanup.pruned, "deleted"),
     )
-    parts = [f"{_many(len(files), 'recording')} {word}" for files, word in found if files]
-    if session.settings.prune and ending.partial:
-        parts.append(f"no recording deleted: {ending.partial}")
+    parts = [f"{_many(len(files), 'recording')} {word}" for files, word in groups if files]
+    if suite.settings.prune and cleanup.partial:
+        parts.append(f"no recording deleted: {cleanup.partial}")
     return parts
 
 
-def _command(session: Session, ending: Ending) -> str | None:
+def _command(suite: Suite, cleanup: Cleanup) -> str | None:
     """The one that helps most of what failed, else the one that tidies up."""
-    failures = [failure for facts in session.facts.values() for failure in facts.failures]
-    kinds = [failure["kind"] for failure in failures]
+    failures = [failure for record in suite.records.values() for failure in record.failures]
+    kinds = {failure.kind for failure in failures}
     if "NoRecording" in kinds:
         return "pytest --endpoints=record"
-    if {"StaleRecording", "ExpiredRecording", "DamagedRecording"} & {*kinds}:
+    if {"StaleRecording", "ExpiredRecording", "DamagedRecording"} & kinds:
         return "pytest --endpoints=refresh"
     if failures:
-        return str(failures[0]["command"])
-    return "pytest --endpoints-prune" if ending.unused or ending.orphaned else None
+        return failures[0].command_line
+    return "pytest --endpoints-prune" if cleanup.unused or cleanup.orphaned else None
 
 
 def _many(count: int, word: str) -> str:

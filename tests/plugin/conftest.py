@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -65,6 +67,18 @@ PIN = Pin(
 )
 
 _CLICKHOUSE = {"string": "String", "integer": "Int64", "decimal": "Decimal(10, 2)"}
+
+
+@contextmanager
+def environment_restored() -> Iterator[None]:
+    """Undo what a suite in this process leaves in the environment, such as a job that outlives its test."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 class App:
@@ -163,7 +177,7 @@ class App:
 
     def pytest(self, *words: str, key: str | None = None, env: dict[str, str] | None = None) -> pytest.RunResult:
         """The app's suite; without `key` nothing could be called."""
-        with pytest.MonkeyPatch.context() as patch:
+        with environment_restored(), pytest.MonkeyPatch.context() as patch:
             patch.delenv("CI", raising=False)
             for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
                 patch.delenv(name)

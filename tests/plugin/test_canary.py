@@ -137,7 +137,7 @@ def test_a_number_that_is_not_there_yet_is_pending(watched_once):
         1,
         [
             "canary: 1 call, 1 candidate, 0 differ, 1 pending, nothing was compared, which proves nothing",
-            "  pending  revenue@1 → revenue@4: there is no version 4",
+            "  pending  revenue@1 → revenue@4: version 4 does not exist",
         ],
     )
 
@@ -147,7 +147,9 @@ def test_what_could_not_be_found_out_is_never_no_changes(watched):
     result = watched.pytest("--endpoints-canary=latest")
     result.assert_outcomes(passed=1)
     assert result.ret == 1
-    assert canary(result)[1].startswith("  error  unknown  revenue@1 → latest could not be asked: environment test: ")
+    assert canary(result)[1].startswith(
+        "  error  unknown  revenue@1 → latest could not be compared: environment test: "
+    )
 
 
 def test_a_variable_that_must_be_sent_is_told_by_rule_and_by_the_server(watched_once):

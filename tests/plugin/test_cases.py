@@ -46,10 +46,10 @@ def test_a_required_variable_without_example_says_where_to_add_one(app):
         == """\
 revenue@1: variable 'month' is required, and there is no example
   expected   an example of month to call it with
+  defined    endpoints.lock:5
   fix        add one to the definition, or to the endpoint's entry in `uses`:
              examples = [{ month = … }]
              then
-  defined    endpoints.lock:5
   next       endpoints-gitops lock --env test"""
     )
 
@@ -102,10 +102,10 @@ ROWS = {
     ),
     "alike in print": (
         [["pro", "120", "2026-07"]],
-        ('column "mrr" differs in 1 of 1 rows', "row 0: '120' (str)", "row 0: 120 (int)"),
+        ('column "mrr" differs in 1 of 1 rows', 'row 0: "120" (string)', "row 0: 120 (integer)"),
     ),
     "more rows": ([["pro", 120, "2026-07"]] * 2, ("the number of rows differs", "2 rows", "1 rows")),
-    "no such column": ([{"arr": 1}], ("arr differs", "row 0: 1", "row 0: no such column")),
+    "no such column": ([{"arr": 1}], ("arr differs", "row 0: 1", "row 0: nothing")),
 }
 
 

@@ -132,5 +132,5 @@ def test_the_report_holds_calls_failures_and_counts(proven):
     assert report["summary"]["tests"] == {"failed": 1, "passed": 2, "xfailed": 1}
     assert [call["test"] for call in report["calls"]] == ["test_app.py::test_expected", "test_app.py::test_total"]
     assert [(one["code"], one["where"]) for one in report["errors"]] == [
-        ("UndeclaredVariable", "test_app.py::test_plan")
+        ("VariableUndeclared", "test_app.py::test_plan")
     ]

@@ -167,9 +167,9 @@ revenue_by_plan@1: version 1 is inactive
 POST /api/projects/1/endpoints/revenue_by_plan/run/?version=1
   next       endpoints-gitops upgrade revenue_by_plan --env prod""",
     recreated: """\
-revenue_by_plan@1: the endpoint was made anew; this is not the pinned version
-  expected   made 2026-07-01T12:00:00+00:00     endpoints.lock
-  received   made 2026-07-02T12:00:00+00:00     live, HH:MM UTC
+revenue_by_plan@1: the endpoint was recreated; this is not the pinned version
+  expected   created 2026-07-01T12:00:00+00:00     endpoints.lock
+  received   created 2026-07-02T12:00:00+00:00     live, HH:MM UTC
   defined    endpoints/revenue_by_plan.yaml:1
   next       endpoints-gitops upgrade revenue_by_plan@1 --env prod""",
 }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import socket
 import subprocess
 from dataclasses import replace
 
 import pytest
-from pytest_endpoints_gitops.failures import NotSetUp, from_plain
-from pytest_endpoints_gitops.trouble import failure_of
-from pytest_endpoints_gitops.values import Call
+from pytest_endpoints_gitops.call_log import RunningTest
+from pytest_endpoints_gitops.calls import ALL_ROWS, PinnedCall
+from pytest_endpoints_gitops.errors import failure_of
+from pytest_endpoints_gitops.failures import KINDS, EndpointRef, NotSetUp, from_plain
 
 from endpoints_gitops.api.errors import ApiError, EndpointNotFound, Throttled, VariablesRefused, VersionNotFound
 from endpoints_gitops.model.pin import PinnedColumn, PinnedVariable
@@ -207,7 +210,7 @@ def test_failures_can_be_expected_by_kind_and_no_app_swallows_them(app):
     app.locks(app.PIN)
     app.suite(
         "import pytest\n"
-        "from pytest_endpoints_gitops import NoRecording, ContractBroken, NotPinned\n"
+        "from pytest_endpoints_gitops import NoRecording, ContractViolated, NotPinned\n"
         "def test_expected(endpoints):\n"
         "    with pytest.raises(NoRecording, match='no recording'):\n"
         "        endpoints('revenue')\n"
@@ -223,7 +226,7 @@ def test_failures_can_be_expected_by_kind_and_no_app_swallows_them(app):
 SERVER = {
     "inactive endpoint": (
         ["deactivate", "revenue"],
-        "revenue@1: there is no active endpoint of this name",
+        "revenue@1: no active endpoint of this name",
         "endpoints-gitops get revenue --env test",
     ),
     "inactive version": (
@@ -245,12 +248,12 @@ def test_what_the_server_says(app_once, command, verdict, then):
     assert told[-1] == f"  next       {then}"
 
 
-def test_an_endpoint_that_was_made_anew(app):
+def test_a_recreated_endpoint(app):
     pin = app.pinned()
     app.locks(replace(pin, created_at=app.PIN.created_at))
     app.suite(ASK)
     told = app.failure(app.pytest("--endpoints=record", key=app.server.key)).splitlines()
-    assert told[0] == "revenue@1: the endpoint was made anew; this is not the pinned version"
+    assert told[0] == "revenue@1: the endpoint was recreated; this is not the pinned version"
     assert told[-1] == "  next       endpoints-gitops upgrade revenue@1 --env test"
     assert not app.recordings()
 
@@ -326,7 +329,7 @@ def test_a_key_goes_to_no_host_that_only_the_checkout_names(app_once, monkeypatc
     assert result.ret == 1
     said = app.said(result)
     if "canary" in options[0]:
-        assert "could not be asked: environment test: no way to call the server" in said
+        assert "could not be compared: environment test: no way to call the server" in said
     else:
         assert "only the configuration of this checkout names this host" in said
         assert f"endpoints-gitops auth trust http://ph.test:{port} env:APP_KEY" in said
@@ -357,11 +360,35 @@ HOSTILE = "a\x1b[2J\u202e\x9b\u2028\n::stop-commands::t\r\n##[add-matcher]x"
 def test_text_of_the_server_is_only_text_in_every_failure(app_once):
     """Terminal, short summary, JUnit and report all show what a failure says."""
     pin = app_once.PIN
-    call = Call(pin, {}, "test_app.py::test_total", "test_app.py::test_total", pin.query_hash, {})
+    call = PinnedCall.of(pin, {}, {}, query_hash=pin.query_hash, page=ALL_ROWS, folder="")
+    test = RunningTest("test_app.py::test_total", "test_app.py::test_total")
     kinds = (ApiError, EndpointNotFound, VersionNotFound, VariablesRefused, Throttled)
-    failed = [failure_of(call, kind(HOSTILE, request="GET /x", detail=HOSTILE, fix=HOSTILE)) for kind in kinds]
-    failed.append(NotSetUp(HOSTILE, ("received", one_line(HOSTILE)), command=HOSTILE))
+    failed = [failure_of(call, test, kind(HOSTILE, request="GET /x", detail=HOSTILE, fix=HOSTILE)) for kind in kinds]
+    failed.append(NotSetUp(HOSTILE, HOSTILE, ("received", one_line(HOSTILE)), advice=HOSTILE, command=(HOSTILE,)))
     for failure in failed:
         for text in (str(failure), failure.verdict, str(from_plain(failure.as_plain()))):
             assert not {"\x1b", "\u202e", "\x9b", "\u2028", "\r"} & set(text)
             assert not [line for line in text.split("\n") if line.lstrip().startswith("::") or "##[" in line]
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("subject", [EndpointRef("revenue", 1), EndpointRef("revenue"), "endpoints.lock"], ids=str)
+def test_a_failure_is_data_that_passes_between_processes(kind, subject):
+    failure = kind(subject, "no recording", ("expected", "a\nb"), advice="look", command=("pytest", "a b.py"))
+    for copy in (failure, from_plain(json.loads(json.dumps(failure.as_plain()))), pickle.loads(pickle.dumps(failure))):
+        assert type(copy) is kind
+        assert copy.endpoint == (subject if isinstance(subject, EndpointRef) else None)
+        assert (copy.kind, copy.command, copy.advice) == (kind.__name__, ("pytest", "a b.py"), "look")
+        assert str(copy) == (
+            f"{subject}: no recording\n  expected   a\n             b\n  fix        look, then\n"
+            "  next       pytest 'a b.py'"
+        )
+
+
+def test_the_names_of_the_first_release_are_still_there():
+    import pytest_endpoints_gitops
+
+    with pytest.warns(DeprecationWarning, match="ContractBroken is called ContractViolated now"):
+        assert pytest_endpoints_gitops.ContractBroken is KINDS["ContractViolated"]
+    with pytest.raises(AttributeError, match="NoSuchFailure"):
+        pytest_endpoints_gitops.NoSuchFailure  # noqa: B018 - reading it is the test

@@ -80,8 +80,8 @@ def test_the_host_is_refused_and_named_with_the_test(guarded):
     assert guarded.failure(result, HOST).replace(f"test_{thread}", "test_0") == (
         f"{HOST}: the network was used while replaying\n"
         "  by         test_app.py::test_0\n"
-        "  why        the app asked PostHog itself, past the recordings\n"
-        "  instead    take the fixture endpoints_env: it points the app's settings at endpoints_server\n"
+        "  why        the app called PostHog directly, which bypasses the recordings\n"
+        "  instead    use the fixture endpoints_env: it points the app's settings at endpoints_server\n"
         "  next       pytest --endpoints=live test_app.py::test_0"
     )
 
@@ -125,8 +125,9 @@ def say(port, *packets):
 
 async def say_async(port, packet):
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(packet)
-    await writer.drain()
+    with contextlib.closing(writer):
+        writer.write(packet)
+        await writer.drain()
 
 async def ask_async(port, url):
     async with httpx.AsyncClient(proxy=f"http://127.0.0.1:{port}") as client:
@@ -158,7 +159,7 @@ def test_a_proxied_request_is_judged_by_its_target_and_nothing_is_sent(guarded_o
     guarded_once.suite(HEAD + PROXY + tests)
     result = guarded_once.pytest()
     result.assert_outcomes(passed=len(PROXIED), errors=len(PROXIED))
-    why = "  why        the app asked PostHog itself, through the proxy at 127.0.0.1, past the recordings"
+    why = "  why        the app called PostHog through the proxy at 127.0.0.1, which bypasses the recordings"
     assert why in result.outlines
 
 
@@ -219,11 +220,11 @@ def test_an_address_that_another_name_was_looked_up_for_is_left_alone(guarded_on
     guarded_once.suite(
         HEAD
         + """
-from pytest_endpoints_gitops import outgoing
+from pytest_endpoints_gitops import sockets
 
 def test_it(monkeypatch):
     entry = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 443))]
-    monkeypatch.setattr(socket, "getaddrinfo", outgoing._remembering(lambda host, *rest: entry))
+    monkeypatch.setattr(socket, "getaddrinfo", sockets._remembering(lambda host, *rest: entry))
     socket.getaddrinfo("example.com", 443)
     with pytest.raises(OSError):
         on_a_socket(lambda s: s.sendto(b"x" * 70000, ("192.0.2.7", 9)), socket.SOCK_DGRAM)

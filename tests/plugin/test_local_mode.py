@@ -94,7 +94,7 @@ def test_mistakes_in_tables_are_told_with_their_lines(local_once):
     result = local_once.pytest("--endpoints=local", "--endpoints-data=tables")
     result.assert_outcomes(failed=1)
     said = result.stdout.str()
-    assert "the tables of mode local are not right" in said
+    assert "mode local: the tables have mistakes" in said
     assert "tables/events.jsonl:4:1: distinct_id is missing" in said
 
 
@@ -125,4 +125,4 @@ def test_an_insight_is_answered_from_its_examples(local_once, said):
         result.assert_outcomes(passed=1)
     else:
         result.assert_outcomes(failed=1)
-        assert "by_plan@2: this query does not run here" in result.outlines
+        assert "by_plan@2: this query does not run on this machine" in result.outlines

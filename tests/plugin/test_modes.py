@@ -101,7 +101,7 @@ def test_refresh_replaces_only_for_tests_that_passed(app):
     result.assert_outcomes(passed=7, failed=1)
     assert '["pro", 120, ' in good.read_text()
     assert bad.read_text() == old[bad]
-    assert "1 recording replaced; 1 recording left as it was: a test that asked did not pass" in app.said(result)
+    assert "1 recording replaced; 1 recording not replaced: a test that asked did not pass" in app.said(result)
 
 
 def test_a_live_call_that_failed_is_not_made_again(app):

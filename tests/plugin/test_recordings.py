@@ -47,7 +47,7 @@ def test_a_recording_of_another_query_is_stale(recorded):
     assert (
         app.failure(app.pytest())
         == f"""\
-revenue@1: the recording is of another query
+revenue@1: the recording belongs to another query
   expected   query {pin.query_hash[:12]}, version id {pin.version_id}     the lock
   received   query 000000000000, version id {pin.version_id}
   defined    recordings/{FILE}
@@ -81,7 +81,7 @@ revenue@1: the recording cannot be read
 def test_a_recording_of_an_endpoint_that_was_made_anew_is_stale(recorded_once):
     app = recorded_once
     change(app, version_id="another")
-    assert app.failure(app.pytest()).startswith("revenue@1: the recording is of another query")
+    assert app.failure(app.pytest()).startswith("revenue@1: the recording belongs to another query")
 
 
 def test_rows_that_a_test_changes_are_nobody_elses(app_once):
@@ -105,7 +105,7 @@ def test_an_old_recording_is_expired(recorded):
     app.pytest().assert_outcomes(passed=1)
     told = app.failure(app.pytest(env={"ENDPOINTS_MAX_AGE": "30"})).splitlines()
     assert told[0].startswith("revenue@1: the recording is ")
-    assert told[0].endswith(" days old, and 30 is the most")
+    assert told[0].endswith(" days old; the maximum is 30")
     assert told[1:] == [
         "  received   recorded on 2020-01-01",
         f"  defined    recordings/{FILE}",
@@ -161,7 +161,7 @@ def test_a_recording_under_another_name_is_not_taken(recorded_once):
     assert (
         app.failure(app.pytest())
         == f"""\
-revenue@1: the recording is of another call than its name says
+revenue@1: the recording belongs to another call than its name says
   expected   revenue@1 {{"month":"2026-07"}}
   received   revenue@1 {{"month":"2026-01"}}
   defined    recordings/{FILE}

@@ -162,8 +162,8 @@ def test_pages(endpoints_env):
 
 MISTAKES = {
     "NotPinned": ("ask(address('revenues'))", 404, "revenues: not pinned in environment test; did you mean 'revenue'?"),
-    "another version": ("ask(address(rest='/run?version=4'))", 404, "revenue@4: not what the lock pins"),
-    "UndeclaredVariable": ("ask(address(), {'variables': {'moth': 1}})", 400, "revenue@1: it takes no variable 'moth'"),
+    "another version": ("ask(address(rest='/run?version=4'))", 404, "revenue@4: the lock pins another version"),
+    "VariableUndeclared": ("ask(address(), {'variables': {'moth': 1}})", 400, "revenue@1: it takes no variable 'moth'"),
     "NoRecording": ("ask(address(), {'variables': {'month': '2020-01'}})", 400, "revenue@1: "),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 HEAD = """
@@ -22,6 +24,9 @@ def ask(month):
 def call_home():
     with suppress(BaseException):
         urllib.request.urlopen("https://posthog.quill.example/")
+
+def rows(endpoints):
+    return endpoints("revenue", month="2026-07")
 
 def in_a_thread(work):
     thread = threading.Thread(target=work)
@@ -64,6 +69,11 @@ SWALLOWED = {
         "def test_it(endpoints):\n"
         "    with pytest.raises(NoRecording):\n        endpoints('revenue', month='1900-01')\n"
         "    in_a_thread(lambda: endpoints('revenue', month='1900-01'))\n"
+    ),
+    "a column": "def test_it(endpoints):\n    in_a_thread(lambda: rows(endpoints).column('mr'))\n",
+    "a key of a row": "def test_it(endpoints):\n    with suppress(KeyError):\n        rows(endpoints)[0]['mr']\n",
+    "an attribute of a row": (
+        "def test_it(endpoints):\n    with suppress(AttributeError):\n        rows(endpoints)[0].mr\n"
     ),
 }
 QUIET = ("-W", "ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -170,6 +180,85 @@ def job(work):
 """
 
 
+QUEUES = {
+    "queue": "queue.Queue()",
+    "priority queue": "queue.PriorityQueue()",
+    "stack": "queue.LifoQueue()",
+}
+
+
+@pytest.mark.parametrize("made", QUEUES.values(), ids=QUEUES)
+def test_a_worker_thread_works_for_the_test_whose_item_it_takes(recorded, made):
+    recorded.suite(
+        HEAD
+        + f"""
+import queue
+
+JOBS = {made}
+
+def worker():
+    while (month := JOBS.get()) != "":
+        try:
+            call_home() if month == "home" else ask(month)
+        finally:
+            JOBS.task_done()
+
+@pytest.fixture(scope="module")
+def jobs():
+    thread = threading.Thread(target=worker)
+    yield JOBS, thread
+    JOBS.put("")
+    thread.join()
+
+def test_1_starts_the_worker(endpoints_env, jobs):
+    jobs[1].start()
+    JOBS.put("2026-07")
+    JOBS.join()
+
+def test_2_calls_what_is_not_recorded(endpoints_env, jobs):
+    JOBS.put("1900-01")
+    JOBS.join()
+
+def test_3_uses_the_network(endpoints_env, jobs):
+    JOBS.put("home")
+    JOBS.join()
+
+def test_4_is_innocent(endpoints_env, jobs):
+    JOBS.put("2026-07")
+    JOBS.join()
+"""
+    )
+    result = recorded.pytest(*QUIET)
+    result.assert_outcomes(passed=4, errors=2)
+    failed = [line for line in result.outlines if line.startswith("ERROR test_app.py")]
+    assert ["test_2" in failed[0], "test_3" in failed[1]] == [True, True]
+
+
+def test_a_swallowed_failure_keeps_no_object_of_its_test(recorded):
+    recorded.suite(
+        HEAD
+        + """
+import gc, weakref
+
+class Held:
+    pass
+
+refs = []
+
+def test_1(endpoints):
+    held = Held()
+    refs.append(weakref.ref(held))
+    with suppress(BaseException):
+        endpoints("revenue", month="1900-01")
+
+def test_2():
+    gc.collect()
+    assert refs[0]() is None
+"""
+    )
+    recorded.pytest().assert_outcomes(passed=2, errors=1)
+
+
 @pytest.mark.parametrize(
     "work",
     ["call_home", "lambda: asking('1900-01')", "lambda: endpoints('revenue', month='1900-01')"],
@@ -266,3 +355,10 @@ def test_2(endpoints_env, endpoints_server):
 """
     )
     recorded.pytest().assert_outcomes(passed=2)
+
+
+def test_a_suite_leaves_nothing_in_the_environment_of_the_next(recorded):
+    recorded.suite(HEAD + "\ndef test_it():\n    os.environ.update(LEFT='1', HOME='/nowhere')\n")
+    before = dict(os.environ)
+    recorded.pytest().assert_outcomes(passed=1)
+    assert dict(os.environ) == before

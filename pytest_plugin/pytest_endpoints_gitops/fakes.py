@@ -1,7 +1,8 @@
-"""The real clock and the real files, whatever a test puts in their place.
+"""The real clock and the real files in tests that fake them.
 
-Tests stop the clock (freezegun, time-machine) and fake the file system (pyfakefs). The plugin must not notice: modules
-that build types from dates are imported before a clock stops, and lock and configuration are read while files are real.
+Tests stop the clock (freezegun, time-machine) and fake the file system (pyfakefs). That must not reach the plugin:
+modules that build types from dates are imported before a clock stops, and lock and configuration are read while files
+are real.
 """
 
 from __future__ import annotations
@@ -10,26 +11,26 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_endpoints_gitops.names import FIXTURES
+from pytest_endpoints_gitops.options import PluginSettings
+
 if TYPE_CHECKING:
     import pytest
-
-    from pytest_endpoints_gitops.session import Session
 
 _ALWAYS: Final = (
     "encodings.utf_8_sig",
     "endpoints_gitops.codecs.mistakes",
     "endpoints_gitops.consumer.insights",
-    "pytest_endpoints_gitops.app",
     "pytest_endpoints_gitops.caller",
-    "pytest_endpoints_gitops.modes",
-    "pytest_endpoints_gitops.places",
+    "pytest_endpoints_gitops.project",
     "pytest_endpoints_gitops.recordings",
+    "pytest_endpoints_gitops.sources",
 )
 _FOR_CLIENTS: Final = (
     "encodings.idna",
@@ -45,29 +46,27 @@ _FOR_CLIENTS: Final = (
     "endpoints_gitops.workspace.state",
     "filelock",
     "httpx",
-    "pytest_endpoints_gitops.live",
-    "pytest_endpoints_gitops.serving",
+    "pytest_endpoints_gitops.run_folder",
+    "pytest_endpoints_gitops.server_fixture",
 )
 _SERVERS: Final = frozenset({"endpoints_server", "endpoints_env"})
 
 
-def prepare(session: Session, items: Iterable[pytest.Item]) -> None:
+def prepare(settings: PluginSettings, read_project: Callable[[], None], items: Iterable[pytest.Item]) -> None:
     """Import and read what the tests of this run need, before the first of them starts."""
     from pytest_endpoints_gitops.failures import Failure
     from pytest_endpoints_gitops.marks import mark_of
-    from pytest_endpoints_gitops.names import FIXTURES
 
     used = [({*getattr(item, "fixturenames", ())} & FIXTURES, mark_of(item).mode) for item in items]
-    if not any(fixtures for fixtures, _ in used):
+    modes = {mode or settings.mode.value for fixtures, mode in used if fixtures}
+    if not modes:
         return
-    modes = {mode or session.settings.mode.value for fixtures, mode in used if fixtures}
-    needs_client = modes != {"replay"} or session.settings.canary.value != "off"
+    needs_client = modes != {"replay"} or settings.canary.value != "off"
     needs_client = needs_client or any(fixtures & _SERVERS for fixtures, _ in used)
     for name in (*_ALWAYS, *(_FOR_CLIENTS if needs_client else ())):
         import_module(name)
     with suppress(Failure):  # raised by the test that asks
-        session.lock.pins  # noqa: B018 - read now, and kept
-        session.configuration  # noqa: B018 - the same
+        read_project()
 
 
 def now() -> datetime:

@@ -1,8 +1,8 @@
-"""What this process sends: the host that each first packet names, whichever library sends it.
+"""What this process sends through sockets: the host that each first packet names, whichever library sends it.
 
-An audit hook sees look-ups and addresses, and no data, and a socket that is given a name looks it up before it asks the
-hook. A request to a proxy names its target only in the data, and so does a request to a bare IP address. So the methods
-that connect and send are replaced on the socket classes while a guard stands.
+An audit hook sees look-ups and addresses, but no data, and a socket that is given a name looks it up before the hook is
+called. A request to a proxy names its target only in the data, and so does a request to a bare IP address. So the
+methods that connect and send are replaced on the socket classes while there is a watcher.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from pytest_endpoints_gitops.attribution import Replacements
+from pytest_endpoints_gitops.background import Replacements
 
 _HEAD: Final = 16_384
 """As much of a packet as is read: headers of a request are shorter."""
 
 
-class Watcher(Protocol):
-    """Is asked before anything happens, and may raise."""
+class SocketWatcher(Protocol):
+    """Is called before anything happens, and may raise."""
 
     def connecting(self, address: object) -> None:
         """A socket is about to connect or send to this address."""
@@ -32,19 +32,19 @@ class Watcher(Protocol):
         """These are the first bytes of what is about to be sent. `sock` is None where TLS runs without a socket."""
 
 
-_WATCHERS: Final[list[Watcher]] = []
+_WATCHERS: Final[list[SocketWatcher]] = []
 _LOOKED_UP: Final[dict[str, set[str]]] = {}
 _REPLACEMENTS: Final = Replacements()
 
 
-def watch(watcher: Watcher) -> None:
-    """Ask `watcher` about everything, until `unwatch`."""
+def watch(watcher: SocketWatcher) -> None:
+    """Call `watcher` for everything that is sent, until `unwatch`."""
     if not _WATCHERS:
         _replace_methods()
     _WATCHERS.append(watcher)
 
 
-def unwatch(watcher: Watcher) -> None:
+def unwatch(watcher: SocketWatcher) -> None:
     if watcher in _WATCHERS:
         _WATCHERS.remove(watcher)
     if not _WATCHERS:
@@ -147,12 +147,12 @@ def _socks4_target(data: bytes) -> str | None:
     return str(ipaddress.IPv4Address(data[4:8]))
 
 
-def _ask_address(address: object) -> None:
+def _call_for_address(address: object) -> None:
     for watcher in tuple(_WATCHERS):
         watcher.connecting(address)
 
 
-def _ask_data(sock: Any, data: Any) -> None:  # noqa: ANN401 - a socket, and a buffer
+def _call_for_data(sock: Any, data: Any) -> None:  # noqa: ANN401 - a socket, and a buffer
     try:
         head = bytes(memoryview(data).cast("B")[:_HEAD])
     except (TypeError, ValueError):
@@ -177,7 +177,7 @@ def _replace_methods() -> None:
 def _connecting(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def connect(self: Any, address: Any) -> Any:  # noqa: ANN401 - as the method
-        _ask_address(address)
+        _call_for_address(address)
         return method(self, address)
 
     return connect
@@ -186,7 +186,7 @@ def _connecting(method: Callable[..., Any]) -> Callable[..., Any]:
 def _sending_to(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def sendto(self: Any, data: Any, *rest: Any) -> Any:  # noqa: ANN401 - as the method
-        _ask_address(rest[-1] if rest else None)
+        _call_for_address(rest[-1] if rest else None)
         return method(self, data, *rest)
 
     return sendto
@@ -195,7 +195,7 @@ def _sending_to(method: Callable[..., Any]) -> Callable[..., Any]:
 def _sending(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def send(self: Any, data: Any, *rest: Any) -> Any:  # noqa: ANN401 - as the method
-        _ask_data(self, data)
+        _call_for_data(self, data)
         return method(self, data, *rest)
 
     return send
@@ -206,8 +206,8 @@ def _sending_several(method: Callable[..., Any]) -> Callable[..., Any]:
     def sendmsg(self: Any, buffers: Iterable[Any], *rest: Any) -> Any:  # noqa: ANN401 - as the method
         several = list(buffers)
         if len(rest) > 2:
-            _ask_address(rest[2])
-        _ask_data(self, b"".join(bytes(buffer) for buffer in several[:16]))
+            _call_for_address(rest[2])
+        _call_for_data(self, b"".join(bytes(buffer) for buffer in several[:16]))
         return method(self, several, *rest)
 
     return sendmsg
@@ -216,7 +216,7 @@ def _sending_several(method: Callable[..., Any]) -> Callable[..., Any]:
 def _encrypting(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def write(self: Any, data: Any) -> Any:  # noqa: ANN401 - as the method
-        _ask_data(None, data)
+        _call_for_data(None, data)
         return method(self, data)
 
     return write
@@ -225,9 +225,9 @@ def _encrypting(method: Callable[..., Any]) -> Callable[..., Any]:
 def _remembering(look_up: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(look_up)
     def getaddrinfo(host: Any, *rest: Any, **named: Any) -> Any:  # noqa: ANN401 - as the function
-        found = look_up(host, *rest, **named)
+        entries = look_up(host, *rest, **named)
         if isinstance(host, str) and as_address(host) is None:
-            _LOOKED_UP.setdefault(host.rstrip(".").lower(), set()).update(str(entry[4][0]) for entry in found)
-        return found
+            _LOOKED_UP.setdefault(host.rstrip(".").lower(), set()).update(str(entry[4][0]) for entry in entries)
+        return entries
 
     return getaddrinfo

@@ -1,14 +1,16 @@
-"""Which attempt of which test caused something, whatever thread, future or task it happens in.
+"""Which attempt of which test runs a piece of code, in whatever thread, future or task.
 
 Tasks inherit a context variable. Threads and futures do not, so `Thread.start` and the `submit` of thread pools are
-replaced while a run is watched: each remembers the test in which it was called. `pytest.raises` is replaced as well,
-because a failure that it catches was expected.
+replaced while a run is watched: each remembers the test in which it was called. A worker thread serves whichever test
+put the item into its queue, so `Queue.put` and `Queue.get` are replaced too. `pytest.raises` is replaced because a
+failure that it catches was expected.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import functools
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,10 +24,11 @@ import pytest
 from pytest_endpoints_gitops.failures import Failure
 
 if TYPE_CHECKING:
-    from pytest_endpoints_gitops.facts import TestLog
+    from pytest_endpoints_gitops.call_log import TestLog
 
 _OWNER: Final[ContextVar[TestLog | None]] = ContextVar("endpoints_owner", default=None)
 _THREAD_OWNER: Final = "_endpoints_owner"
+_ITEM_OWNERS: Final = "_endpoints_item_owners"
 _LEFT_RUNNING_SECONDS: Final = 5.0
 _SUBMITTING: Final = threading.local()
 
@@ -54,21 +57,23 @@ class Replacements:
 
 
 class Background:
-    """What tests started in threads and pools, while at least one run is watched."""
+    """The threads and futures that tests started, while at least one run is watched."""
 
     def __init__(self) -> None:
         self._replacements = Replacements()
         self._runs = 0
         self._threads: WeakSet[threading.Thread] = WeakSet()
         self._futures: WeakSet[concurrent.futures.Future[Any]] = WeakSet()
+        self._items = _QueuedItems()
         self._lock = threading.Lock()
 
     def watch(self) -> None:
         self._runs += 1
         if self._runs == 1:
-            pool = concurrent.futures.ThreadPoolExecutor
             self._replacements.put(threading.Thread, "start", self._starting)
-            self._replacements.put(pool, "submit", self._submitting)
+            self._replacements.put(concurrent.futures.ThreadPoolExecutor, "submit", self._submitting)
+            self._replacements.put(queue.Queue, "put", self._items.putting)
+            self._replacements.put(queue.Queue, "get", self._items.getting)
             self._replacements.put(pytest.RaisesExc, "__exit__", _expecting)
             self._replacements.put(pytest.RaisesGroup, "__exit__", _expecting)
 
@@ -117,6 +122,55 @@ class Background:
         return submitted
 
 
+class _QueuedItems:
+    """The tests that put the items into queues; a thread that gets one works for that test from there on.
+
+    An item is known by its identity while it is in a queue, where it stays alive. The main thread belongs to the test
+    that runs, whatever it gets.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def putting(self, put: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(put)
+        def put_owned(items: queue.Queue[Any], item: Any, *args: Any, **named: Any) -> None:  # noqa: ANN401 - as the method
+            owner = current_owner()
+            if owner is None:
+                return put(items, item, *args, **named)
+            with self._lock:
+                items.__dict__.setdefault(_ITEM_OWNERS, {}).setdefault(id(item), []).append(owner)
+            try:
+                return put(items, item, *args, **named)
+            except BaseException:
+                self._take(items, item, -1)
+                raise
+
+        return put_owned
+
+    def getting(self, get: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(get)
+        def get_owned(items: queue.Queue[Any], *args: Any, **named: Any) -> Any:  # noqa: ANN401 - as the method
+            item = get(items, *args, **named)
+            owner = self._take(items, item, 0)
+            if owner is not None and threading.current_thread() is not threading.main_thread():
+                set_owner(owner)
+            return item
+
+        return get_owned
+
+    def _take(self, items: queue.Queue[Any], item: object, index: int) -> TestLog | None:
+        with self._lock:
+            by_item: dict[int, list[TestLog]] = items.__dict__.get(_ITEM_OWNERS, {})
+            owners = by_item.get(id(item))
+            if not owners:
+                return None
+            owner = owners.pop(index)
+            if not owners:
+                del by_item[id(item)]
+            return owner
+
+
 BACKGROUND: Final = Background()
 
 
@@ -133,7 +187,7 @@ def is_known_thread() -> bool:
 
 
 def set_owner(log: TestLog | None) -> None:
-    """From here on in this context."""
+    """Set the owner for the rest of this context."""
     _OWNER.set(log)
 
 
@@ -144,16 +198,6 @@ def owned_by(log: TestLog | None) -> Iterator[None]:
         yield
     finally:
         _OWNER.reset(token)
-
-
-@contextmanager
-def noting(log: TestLog) -> Iterator[None]:
-    """Note each failure that leaves this block as one of that attempt, whatever the caller makes of it."""
-    try:
-        yield
-    except Failure as failure:
-        log.note(failure)
-        raise
 
 
 def _run_owned(owner: TestLog, function: Callable[..., Any], /, *args: Any, **named: Any) -> Any:  # noqa: ANN401 - as the function

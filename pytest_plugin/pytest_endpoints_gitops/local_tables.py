@@ -1,0 +1,152 @@
+"""The tables of mode `local` and of the canary `worktree`: queries run on ClickHouse in this process.
+
+That needs no account and no network, and every pinned version can be run, however many there have been since. The
+tables are files of the suite, or the sample product.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from endpoints_gitops.api.answers import RunAnswer
+from endpoints_gitops.errors import EndpointsError, InvalidInput
+from endpoints_gitops.model.json import Json, JsonObject, canonical
+from endpoints_gitops.model.pin import Pin
+from pytest_endpoints_gitops.calls import ALL_ROWS, HOGQL, Page, run_of
+from pytest_endpoints_gitops.errors import parts_of
+from pytest_endpoints_gitops.failures import NotSetUp
+
+if TYPE_CHECKING:
+    from endpoints_gitops.local.engine.engine import Engine
+
+
+class NotRunnable(Exception):
+    """The local engine cannot run this query; the message says why."""
+
+
+class LocalTables:
+    """An engine over the suite's tables, opened at the first query. `now` stops the clock of queries."""
+
+    def __init__(self, files: Sequence[Path], now: datetime | None) -> None:
+        self._files = files
+        self._now = now
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    def run_pin(self, pin: Pin, variables: JsonObject, definitions: Path | None, page: Page = ALL_ROWS) -> RunAnswer:
+        """The answer of the pinned version. Insights are answered by the rows that the lock's examples declare, else
+        those of the definition, if it is at hand. Raises NotRunnable.
+        """
+        if pin.kind != HOGQL:
+            declared = _declared_in_lock(pin, variables)
+            rows = _declared(definitions, pin, variables) if declared is None else declared
+            limit, offset = page
+            start, end = (0, len(rows)) if limit is None else (offset or 0, (offset or 0) + limit)
+            return run_of(pin, None, (), rows[start:end], has_more=end < len(rows))
+        defaults = {variable.name: variable.default for variable in pin.variables}
+        sql = str(pin.query.get("query"))
+        return self.run(pin, sql, defaults | dict(variables), is_from_table=pin.materialized, page=page)
+
+    def run(
+        self, pin: Pin, sql: str, values: Mapping[str, Json], *, is_from_table: bool, page: Page = ALL_ROWS
+    ) -> RunAnswer:
+        """The answer of a query with these values, as one of this pin. Columns of a table that is read without
+        variables are in alphabetical order (docs/server.md#materialisation). Raises NotRunnable.
+        """
+        from endpoints_gitops.local.engine.refusals import QueryRefused
+
+        try:
+            result = self._opened().run(sql, values, limit=page[0], offset=page[1])
+        except QueryRefused as refused:
+            raise NotRunnable(refused.message) from None
+        order = list(range(len(result.columns)))
+        if is_from_table and not values:
+            order.sort(key=lambda index: result.columns[index])
+        return run_of(
+            pin,
+            tuple(result.columns[index] for index in order),
+            tuple(result.types[index] for index in order),
+            [[row[index] for index in order] for row in result.results],
+            has_more=result.has_more,
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+
+    def _opened(self) -> Engine:
+        with self._lock:
+            if self._engine is None:
+                self._engine = _engine(self._files, self._now)
+            return self._engine
+
+
+def table_files(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """The files of these paths; a folder stands for the files in it. Raises NotSetUp for a folder without tables."""
+    return tuple(file for path in paths for file in _files_in(path))
+
+
+def parse_time(text: str) -> datetime | None:
+    """A moment in UTC unless it names another zone; None for an empty text. Raises NotSetUp."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        command = ("pytest", "--endpoints-now=2026-07-31T12:00:00Z")
+        raise NotSetUp("endpoints_now", f"not a time: {text!r}", command=command) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _engine(files: Sequence[Path], now: datetime | None) -> Engine:
+    try:
+        from endpoints_gitops.local.extra import refuse_without_extra
+
+        refuse_without_extra()
+        from endpoints_gitops.local.engine.engine import Engine
+
+        return Engine.open(sample=not files, data=files, now=now)
+    except InvalidInput as error:
+        received = ("received", "\n".join(map(str, error.problems)))
+        serve = ("endpoints-gitops", "serve", "--help")
+        raise NotSetUp("mode local", "the tables have mistakes", received, command=serve) from None
+    except EndpointsError as error:
+        advice, command = parts_of(error.fix)
+        install = command or ("pip", "install", "endpoints-gitops[local]")
+        raise NotSetUp("mode local", f"cannot start: {error.message}", advice=advice, command=install) from None
+
+
+def _files_in(path: Path) -> Iterable[Path]:
+    from endpoints_gitops.local.engine.data_files import FORMATS
+
+    if not path.is_dir():
+        return (path,)
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in FORMATS)
+    if not files:
+        expected = ("expected", f"files that end in {', '.join(FORMATS)}")
+        raise NotSetUp(str(path), "the folder holds no tables", expected, command=("ls", str(path)))
+    return files
+
+
+def _declared_in_lock(pin: Pin, variables: JsonObject) -> list[Any] | None:
+    for example in pin.examples:
+        if example.rows is not None and canonical(example.variables) == canonical(variables):
+            return list(example.rows)
+    return None
+
+
+def _declared(folder: Path | None, pin: Pin, variables: JsonObject) -> list[Any]:
+    from endpoints_gitops.local import insight_examples
+    from endpoints_gitops.local.errors import RequestRefused
+
+    try:
+        rows = insight_examples.rows_of(folder, pin.name, pin.query, variables)
+    except RequestRefused as refusal:
+        raise NotRunnable(refusal.detail) from None
+    return list(rows) if isinstance(rows, list) else [rows]

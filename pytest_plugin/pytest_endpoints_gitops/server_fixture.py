@@ -1,0 +1,166 @@
+"""The fixtures `endpoints_server` and `endpoints_env`: the server in a run, answered by the test that runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from endpoints_gitops.consumer.client_base import redirected
+from endpoints_gitops.model.finding import Finding, Scope, Severity
+from endpoints_gitops.model.pin import Pin
+from pytest_endpoints_gitops import sockets
+from pytest_endpoints_gitops.background import current_owner, owned_by
+from pytest_endpoints_gitops.call_log import TestLog, log_of
+from pytest_endpoints_gitops.caller import TestCaller
+from pytest_endpoints_gitops.failures import EndpointRef, Failure, NotPinned
+from pytest_endpoints_gitops.fakes import real_files
+from pytest_endpoints_gitops.marks import mark_of
+from pytest_endpoints_gitops.server import EndpointsServer, settings
+
+if TYPE_CHECKING:
+    from pytest_endpoints_gitops.calls import Page, SourceAnswer
+    from pytest_endpoints_gitops.config import EndpointsConfig
+    from pytest_endpoints_gitops.suite import AppUnderTest, Suite
+
+UNPINNED_CALL: Final = "P110"
+
+
+@contextmanager
+def started(suite: Suite, config: EndpointsConfig) -> Iterator[EndpointsServer]:
+    """A server for the tests of this process."""
+    app = suite.app(config)
+    with real_files():
+        project_id = app.environment.settings.project_id or 1
+    server = EndpointsServer(project_id, lambda port: _answering_test(suite, app, senders.get(port)))
+    senders = Senders(server)
+    suite.server = server
+    server.begin_test("" if suite.current is None else suite.current.nodeid)
+    sockets.watch(senders)
+    try:
+        yield server
+    finally:
+        sockets.unwatch(senders)
+        suite.server = None
+        server.close()
+
+
+@contextmanager
+def pointed_at(server: EndpointsServer, suite: Suite, config: EndpointsConfig) -> Iterator[dict[str, str]]:
+    """Point the app at the server: by its environment variables, which this gives, and in clients made at import."""
+    app = suite.app(config)
+    with real_files():
+        variables = _variables(server, suite, app)
+    before = {name: os.environ.get(name) for name in variables}
+    with redirected(server.url, server.project_id, server.key):
+        os.environ.update(variables)
+        suite.project.replaced.append((before, variables))
+        try:
+            yield variables
+        finally:
+            suite.project.replaced.pop()
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+def _variables(server: EndpointsServer, suite: Suite, app: AppUnderTest) -> dict[str, str]:
+    kind, _, variable = (app.environment.settings.key or "").partition(":")
+    lines = (line.partition("=") for line in suite.config.getini("endpoints_env"))
+    names = ((name.strip(), value.strip()) for name, _, value in lines)
+    variables = settings(server, variable if kind == "env" else None, names)
+    direct = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1")))
+    return variables | {"NO_PROXY": direct, "no_proxy": direct}
+
+
+@dataclass(frozen=True, slots=True)
+class _AnsweringTest:
+    """The test that runs, called through the app's own client."""
+
+    caller: TestCaller
+
+    @property
+    def nodeid(self) -> str:
+        return self.caller.log.nodeid
+
+    def running(self) -> AbstractContextManager[None]:
+        return owned_by(self.caller.log)
+
+    def pin(self, name: str) -> Pin:
+        return self.caller.app.environment.pin(name)
+
+    def answer(self, name: str, variables: Mapping[str, Any], page: Page) -> SourceAnswer:
+        """The app has the rows whole, so all columns count as read."""
+        call, logged = self.caller.prepare(name, variables, page)
+        logged.is_whole = True
+        return self.caller.answer(call)
+
+    def failed(self, failure: Failure) -> None:
+        """Note the failure: an app may ignore the error that it gets, and then the test fails at its end."""
+        log = self.caller.log
+        if isinstance(failure, NotPinned) and failure.endpoint is not None:
+            endpoint = EndpointRef(failure.endpoint.name)
+            log.findings.append(_finding("P101", "pin-missing", Severity.ERROR, endpoint, failure.verdict))
+        log.note(failure)
+
+    def unpinned(self, pin: Pin) -> None:
+        message = f"{pin.name} was called without a version: the app gets whatever is newest"
+        endpoint = EndpointRef(pin.name, pin.version)
+        finding = _finding(UNPINNED_CALL, "unpinned-call", Severity.WARN, endpoint, message)
+        if finding not in self.caller.log.findings:
+            self.caller.log.findings.append(finding)
+
+
+def unpinned_calls(log: TestLog) -> Iterator[str]:
+    """The warnings at the end of a test: calls without a version (P110)."""
+    for finding in log.findings:
+        if finding["code"] == UNPINNED_CALL:
+            endpoint = EndpointRef(finding["endpoint"], finding["version"])
+            yield f"P110 {finding['message']}; the lock pins {endpoint}: send ?version={endpoint.version}"
+
+
+def _finding(code: str, slug: str, severity: Severity, endpoint: EndpointRef, message: str) -> dict[str, Any]:
+    """A finding of one of the two rules that only this server can judge, since it sees what the app sends."""
+    is_unpinned = endpoint.version is None
+    finding = Finding(
+        code=code,
+        slug=slug,
+        severity=severity,
+        scope=Scope.NEITHER,
+        endpoint=endpoint.name,
+        version=endpoint.version,
+        locus="pin",
+        message=message,
+        fix="add it to `uses` and run `lock`" if is_unpinned else f"send ?version={endpoint.version}",
+    )
+    return dict(finding.as_json())
+
+
+def _answering_test(suite: Suite, app: AppUnderTest, sender: TestLog | None) -> _AnsweringTest | None:
+    """The test that sent the request; where that is not known, as for another process, the one that runs."""
+    log = sender or (None if suite.current is None else log_of(suite.current))
+    return None if log is None else _AnsweringTest(TestCaller(app, log, mark_of(log.item)))
+
+
+class Senders:
+    """Which test last used a connection to the server: a client that all tests share keeps its connections."""
+
+    def __init__(self, server: EndpointsServer) -> None:
+        self._server = server
+        self._logs: dict[int, TestLog] = {}
+
+    def get(self, port: int) -> TestLog | None:
+        """By the client's port."""
+        return self._logs.get(port)
+
+    def connecting(self, address: object) -> None:
+        """Do nothing: connections are told apart by what is sent."""
+
+    def sending(self, sock: Any, data: bytes) -> None:  # noqa: ANN401, ARG002 - as a SocketWatcher's
+        owner = current_owner()
+        if owner is not None and sockets.port_of_peer(sock) == self._server.port:
+            self._logs[sock.getsockname()[1]] = owner
