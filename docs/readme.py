@@ -118,6 +118,7 @@ def _environment(home: Path, server: RunningServer) -> dict[str, str]:
             "PYTEST_ADDOPTS": "-q -p no:randomly -p no:cacheprovider",
             "GIT_CONFIG_GLOBAL": os.devnull,
             "ENDPOINTS_GITOPS_STATE": str(home / "state"),
+            "ENDPOINTS_GITOPS_CACHE": str(home / "cache"),
             "POSTHOG_CLI_HOST": server.url,
             "POSTHOG_CLI_API_KEY": server.key,
             "POSTHOG_CLI_PROJECT_ID": str(server.project_id),

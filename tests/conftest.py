@@ -168,9 +168,10 @@ def nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     monkeypatch.setenv("ENDPOINTS_GITOPS_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("ENDPOINTS_GITOPS_CACHE", str(tmp_path / "cache"))
     foreign = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "NO_COLOR")
     ours = [name for name in os.environ if name.startswith(("ENDPOINTS_GITOPS_", "POSTHOG_"))]
-    for name in {*foreign, *ours} - {"ENDPOINTS_GITOPS_STATE"}:
+    for name in {*foreign, *ours} - {"ENDPOINTS_GITOPS_STATE", "ENDPOINTS_GITOPS_CACHE"}:
         monkeypatch.delenv(name, raising=False)
 
 

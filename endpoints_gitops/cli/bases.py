@@ -26,7 +26,8 @@ def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Aga
     from functools import partial
 
     from endpoints_gitops.operations.against import Here, resolve
-    from endpoints_gitops.workspace.manifest import lock_path, read_lock_file
+    from endpoints_gitops.workspace.configuration import lock_path
+    from endpoints_gitops.workspace.manifest import read_lock_file
 
     path = lock_path(context.configuration)
     is_one = bool(context.arguments.env or context.configuration.overrides.get("ENV"))
@@ -78,8 +79,9 @@ def known_callers(context: Context, endpoints: Mapping[str, Endpoint] | None = N
     """The app whose manifest and lock lie beside the definitions; nobody where there is no configuration."""
     from endpoints_gitops.model.pin import Lock
     from endpoints_gitops.operations.callers import Callers, callers_of
+    from endpoints_gitops.workspace.configuration import lock_path
     from endpoints_gitops.workspace.files import shown
-    from endpoints_gitops.workspace.manifest import environments_in_use, lock_path, read_lock_file, uses_of
+    from endpoints_gitops.workspace.manifest import environments_in_use, read_lock_file, uses_of
 
     configuration = context.configuration
     if configuration.path is None:

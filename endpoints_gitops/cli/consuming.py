@@ -16,10 +16,10 @@ from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.pin import Lock, Use
 from endpoints_gitops.operations.lock.mismatches import lock_mismatches, unused_pins
+from endpoints_gitops.workspace.configuration import lock_path
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.manifest import (
     environments_in_use,
-    lock_path,
     place_of_use,
     read_lock_file,
     refuse_ambiguous,

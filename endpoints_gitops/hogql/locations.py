@@ -13,7 +13,7 @@ from endpoints_gitops.hogql.canonical import sources_of
 from endpoints_gitops.hogql.column_names import expression_name
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.printer import UnboundVariable, readable
-from endpoints_gitops.hogql.syntax_tree import Select, joins, nodes, of_kind, offset, selects_of
+from endpoints_gitops.hogql.syntax_tree import Select, joins, nodes, nodes_of, offset, selects_of
 from endpoints_gitops.hogql.variables import usages
 
 _KEYS: Final = {
@@ -49,8 +49,8 @@ def offset_of(sql: str, locus: str) -> int | None:
 def offset_of_call(sql: str, call: str) -> int | None:
     """The offset of the first call that prints like this; None where the text cannot be parsed."""
     try:
-        printed = (node for node in of_kind(parse(sql), "Call") if readable(node) == call)
-        return min(map(offset, printed), default=None)
+        named = (node for node in nodes_of(sql) if node["node"] == "Call" and str(node["name"]) in call)
+        return min((offset(node) for node in named if readable(node) == call), default=None)
     except ParseFailure:
         return None
 

@@ -12,7 +12,7 @@ from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.functions import is_aggregation, is_volatile
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.syntax_tree import QUERIES, joins, nodes_within, of_kind, offset
+from endpoints_gitops.hogql.syntax_tree import QUERIES, joins, nodes_of, nodes_within, of_kind, offset
 from endpoints_gitops.hogql.tables import TABLES
 from endpoints_gitops.hogql.variables import variables_in
 
@@ -192,7 +192,7 @@ def shape(sql: str) -> QueryShape:
         order_by=order.keys,
         order_is_total=order.is_total,
         order_missing=order.missing,
-        volatile=_volatile(tree),
+        volatile=_volatile(sql),
         stars=output(sql).stars,
     )
 
@@ -225,8 +225,9 @@ def constant_limit(tree: Tree) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _volatile(tree: Tree) -> tuple[str, ...]:
-    calls = sorted((call for call in of_kind(tree, "Call") if is_volatile(str(call["name"]))), key=offset)
+def _volatile(sql: str) -> tuple[str, ...]:
+    named = (node for node in nodes_of(sql) if node["node"] == "Call" and is_volatile(str(node["name"])))
+    calls = sorted(named, key=offset)
     return tuple(dict.fromkeys(map(readable, calls)))
 
 

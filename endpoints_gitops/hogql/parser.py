@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import sha256
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
@@ -38,8 +39,13 @@ MOST_STEPS: Final = 20_000_000
 follow each other, and doubles with each bracket that is open where the parser finds a mistake.
 """
 
+_MOST_STEPS_ALONE: Final = 400_000_000
+"""The same where nothing else runs, some 0.4 s at worst: an ordinary query takes 0.1 ms, a process for it 50 ms."""
+
 _KEPT: Final = 512
 """Texts whose trees are kept, some 40 kB each: a command asks many things about the same queries, often in rounds."""
+
+_SELECT: Final = '"SelectQuery"'  # once for each in a tree, and perhaps in other places
 
 _ERROR: Final = '"error":true'  # never inside a tree: quotes in its strings are escaped, and no node has this key
 
@@ -92,10 +98,12 @@ class Unfinished(Protocol):
 
 @dataclass(slots=True)
 class _Surroundings:
-    """What the program around the parser offers: a memory, and somebody to tell what takes long."""
+    """What the program around the parser offers: a memory, and a report of what takes long."""
 
     unfinished: Callable[[], Unfinished] | None = None
     on_slow: Callable[[str], None] | None = None
+    most_steps: int = MOST_STEPS
+    timeouts: int = 0
 
 
 _SURROUNDINGS: Final = _Surroundings()
@@ -107,6 +115,31 @@ def surround(*, unfinished: Callable[[], Unfinished] | None, on_slow: Callable[[
     For the whole process, as the parser's own memory is; None takes them away. `unfinished` is called when needed.
     """
     _SURROUNDINGS.unfinished, _SURROUNDINGS.on_slow = unfinished, on_slow
+
+
+@contextmanager
+def nothing_else_waits() -> Iterator[None]:
+    """In the block, larger queries are parsed in this process too: for one in which no thread and no user waits."""
+    _SURROUNDINGS.most_steps = _MOST_STEPS_ALONE
+    try:
+        yield
+    finally:
+        _SURROUNDINGS.most_steps = MOST_STEPS
+
+
+def unfinished_queries() -> Unfinished | None:
+    """The memory that `surround` set; a process that parses for this one is to use it too."""
+    return _SURROUNDINGS.unfinished() if _SURROUNDINGS.unfinished is not None else None
+
+
+def on_slow_query() -> Callable[[str], None] | None:
+    """The report of slow queries that `surround` set."""
+    return _SURROUNDINGS.on_slow
+
+
+def timeouts() -> int:
+    """How many times a text could not be parsed in time or depth in this process, so that it may go better later."""
+    return _SURROUNDINGS.timeouts
 
 
 def parse(sql: str) -> Tree:
@@ -123,6 +156,12 @@ def remember(sql: str) -> None:
 def parse_without_positions(sql: str) -> Tree:
     """The same tree without `start` and `end`: equal for two texts that differ only in their layout."""
     return _given(_tree(_given(_answered(sql)), _without_position))
+
+
+def is_single_select(sql: str) -> bool:
+    """Whether a text, which `parse` has parsed, is one SELECT without any other inside of it."""
+    answer = _answered(sql)
+    return isinstance(answer, str) and answer.count(_SELECT) == 1 and parse(sql)["node"] == "SelectQuery"
 
 
 def stop_parsing(*, for_good: bool = False) -> None:
@@ -151,6 +190,7 @@ def line_and_column(sql: str, offset: int) -> tuple[int, int]:
 
 def _given[Wanted](outcome: Wanted | ParseFailure) -> Wanted:
     if isinstance(outcome, ParseFailure):
+        _SURROUNDINGS.timeouts += isinstance(outcome, ParserTimeout)
         raise outcome.with_traceback(None)
     return outcome
 
@@ -167,6 +207,7 @@ def _answered(sql: str) -> str | ParseFailure:
     try:
         answer = _answer(sql)
     except ParserStopped:
+        _SURROUNDINGS.timeouts += 1
         raise
     except ParseFailure as failure:
         return failure
@@ -202,23 +243,23 @@ def _nesting(sql: str) -> int:
 def _is_trivial(sql: str) -> bool:
     """Whether any text of this length with so many opening brackets is parsed in a moment; `<` opens a tag."""
     brackets = sum(map(sql.count, "([{<"))
-    return len(sql) ** 3 << min(brackets, 64) <= MOST_STEPS
+    return len(sql) ** 3 << min(brackets, 64) <= _SURROUNDINGS.most_steps
 
 
 def _answer_of_process(sql: str) -> str:
     """A call of the parser cannot be interrupted and lets no other thread run, but a process can be killed."""
-    installed = find_spec("hogql_parser_rs")
-    if installed is None or installed.origin is None:
+    origin = _parser_file(find_spec)
+    if origin is None:
         raise ParserUnavailable
     from endpoints_gitops.hogql.parser_processes import POOL, ParserDied
 
     on_slow, open_unfinished = _SURROUNDINGS.on_slow, _SURROUNDINGS.unfinished
     unfinished = open_unfinished() if open_unfinished is not None else None
-    key = _key(sql, installed.origin) if unfinished is not None else ""
+    key = _key(sql, origin) if unfinished is not None else ""
     if unfinished is not None and (reason := unfinished.reason(key)):
         raise ParserTimeout(reason)
     try:
-        folder = Path(installed.origin).parent.parent
+        folder = Path(origin).parent.parent
         return POOL.parse(sql, SECONDS, folder, on_slow and partial(on_slow, sql))
     except ParserDied as death:
         if death.is_stopped:
@@ -233,6 +274,13 @@ def _answer_of_process(sql: str) -> str:
         raise ParserStopped(f"the parser could not be started: {error.strerror or error}") from None
 
 
+@lru_cache(maxsize=1)
+def _parser_file(find: Callable[[str], ModuleSpec | None]) -> str | None:
+    """Where the parser is installed, looked for once."""
+    installed = find("hogql_parser_rs")
+    return installed.origin if installed is not None else None
+
+
 def _key(sql: str, parser: str) -> str:
     """Another parser, or more time, may finish what this one does not."""
     found = Path(parser).parent.stat()
@@ -240,8 +288,20 @@ def _key(sql: str, parser: str) -> str:
 
 
 def _tree(answer: str, hook: Callable[[Tree], Tree] | None = None) -> Tree | ParseFailure:
+    from pydantic_core import from_json
+
     try:
-        tree: Tree = json.loads(answer, object_hook=hook)
+        tree: Tree = from_json(answer) if hook is None else json.loads(answer, object_hook=hook)
+    except ValueError:  # it reads no halves of surrogate pairs, and trees of some 200 levels
+        return _deep_tree(answer)
+    except RecursionError:
+        return ParserTimeout("the query is nested too deeply to be analysed")
+    return tree
+
+
+def _deep_tree(answer: str) -> Tree | ParseFailure:
+    try:
+        tree: Tree = json.loads(answer)
     except RecursionError:
         return ParserTimeout("the query is nested too deeply to be analysed")
     return tree

@@ -66,6 +66,7 @@ type Print = Callable[[dict[str, Any]], Piece]
 
 _PRINTERS: Final[dict[str, Print]] = {}
 _SPECIAL_NUMBERS: Final = {"Infinity": "inf", "-Infinity": "-inf", "NaN": "nan"}
+_LEAVES: Final = ("Field", "Constant")
 _SIGNS: Final = {"==": "="}
 
 
@@ -510,7 +511,8 @@ def _limit(node: dict[str, Any]) -> str:
 
 def print_hogql(tree: Tree) -> str:
     """The text of a query, or of any part of one. Raises Unprintable."""
-    return printed(fold(tree, piece_of))
+    is_leaf = tree.get("node") in _LEAVES
+    return printed(piece_of(tree) if is_leaf else fold(tree, piece_of))
 
 
 def readable(tree: Tree) -> str:

@@ -6,11 +6,10 @@ ClickHouse is refused; one that ClickHouse alone has is uncertain, because PostH
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from importlib.resources import files
 from typing import Any, Final
 
 from endpoints_gitops.hogql.functions import (
@@ -27,9 +26,9 @@ from endpoints_gitops.hogql.functions import (
     is_combined,
     suggested_names,
 )
-from endpoints_gitops.hogql.parser import Tree, parse
+from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.printer import readable
-from endpoints_gitops.hogql.syntax_tree import joins, nodes, nodes_within, of_kind, offset, selects
+from endpoints_gitops.hogql.syntax_tree import joins, nodes_of, nodes_within, offset, selects_of
 from endpoints_gitops.hogql.tables import TABLES
 from endpoints_gitops.hogql.variables import chain_of, variables_in
 from endpoints_gitops.model.json import Json
@@ -95,10 +94,13 @@ def _names(values: Json) -> frozenset[str]:
 
 @lru_cache(maxsize=512)
 def _in_text(sql: str, has_filters: bool, values: frozenset[str]) -> tuple[HogQLRefusal, ...]:
-    tree = parse(sql)
-    found = [refusal for node in nodes(tree) for refusal in _of_node(node)]
-    found += [*_nested_aggregates(tree), *_sources(tree), *_placeholders(tree, has_filters, values)]
-    return tuple(sorted(dict.fromkeys(found), key=lambda one: (one.offset, one.message)))
+    every = nodes_of(sql)
+    found = [refusal for node in every for refusal in _of_node(node)]
+    calls = [node for node in every if node["node"] == "Call"]
+    found += [*_nested_aggregates(calls), *_sources(sql)]
+    if any(node["node"] == "Placeholder" for node in every):
+        found += _placeholders(sql, has_filters, values)
+    return tuple(sorted(dict.fromkeys(found), key=lambda refusal: (refusal.offset, refusal.message)))
 
 
 def _of_node(node: Tree) -> Iterator[HogQLRefusal]:
@@ -183,6 +185,8 @@ def _suggestions() -> list[str]:
 
 @lru_cache(maxsize=1)
 def _clickhouse_names() -> frozenset[str]:
+    from importlib.resources import files
+
     lines = files(__package__).joinpath("clickhouse_functions.txt").read_text("utf-8").splitlines()
     return frozenset(name for line in lines if not line.startswith("#") for name in line.split())
 
@@ -239,9 +243,9 @@ def _cte(node: Tree) -> Iterator[HogQLRefusal]:
         yield _refusal(RefusalKind.CLAUSE, node, "MATERIALIZED is not supported in clickhouse dialect")
 
 
-def _nested_aggregates(tree: Tree) -> Iterator[HogQLRefusal]:
-    for outer in of_kind(tree, "Call"):
-        if not _is_aggregation(outer):
+def _nested_aggregates(calls: Iterable[Tree]) -> Iterator[HogQLRefusal]:
+    for outer in calls:
+        if not (outer.get("args") and _is_aggregation(outer)):
             continue
         for inner, around in nodes_within(outer.get("args")):
             is_of_window = any(node["node"] == "WindowFunction" for node in around)
@@ -257,8 +261,8 @@ def _is_aggregation(call: Tree) -> bool:
     return name in AGGREGATES or name in PARAMETRIC
 
 
-def _sources(tree: Tree) -> Iterator[HogQLRefusal]:
-    for select in selects(tree):
+def _sources(sql: str) -> Iterator[HogQLRefusal]:
+    for select in selects_of(sql):
         seen: set[str] = set()
         for join in joins(select.node):
             name = str(join.get("alias") or ".".join(map(str, join["table"].get("chain") or ())))
@@ -268,8 +272,8 @@ def _sources(tree: Tree) -> Iterator[HogQLRefusal]:
             seen |= {name} if name else set()
 
 
-def _placeholders(tree: Tree, has_filters: bool, values: frozenset[str]) -> Iterator[HogQLRefusal]:
-    for select in selects(tree):
+def _placeholders(sql: str, has_filters: bool, values: frozenset[str]) -> Iterator[HogQLRefusal]:
+    for select in selects_of(sql):
         sources = {".".join(map(str, join["table"].get("chain") or ())) for join in joins(select.node)}
         for node, _ in _own_nodes(select.node):
             if node["node"] == "Placeholder":

@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
-from endpoints_gitops.hogql.parser import Tree, parse
+from endpoints_gitops.hogql.parser import Tree, is_single_select, parse
 
 QUERIES: Final = ("SelectQuery", "SelectSetQuery")
 _POSITIONS: Final = ("start", "end")
@@ -25,12 +25,21 @@ def nodes(*roots: object) -> Iterator[Tree]:
     waiting = list(roots)
     while waiting:
         value = waiting.pop()
-        if isinstance(value, dict):
-            if is_node(value):
+        if type(value) is dict:
+            if type(value.get("node")) is str:
                 yield value
-            waiting.extend(_children(value))
-        elif isinstance(value, list):
+            for key, below in value.items():
+                kind = type(below)
+                if (kind is dict or kind is list) and key not in _POSITIONS:
+                    waiting.append(below)
+        elif type(value) is list:
             waiting.extend(value)
+
+
+@lru_cache(maxsize=64)
+def nodes_of(sql: str) -> tuple[Tree, ...]:
+    """Every node of a text: several questions about one come close together. Raises a ParseFailure."""
+    return tuple(nodes(parse(sql)))
 
 
 def nodes_within(*roots: object) -> Iterator[tuple[Tree, tuple[Tree, ...]]]:
@@ -38,15 +47,15 @@ def nodes_within(*roots: object) -> Iterator[tuple[Tree, tuple[Tree, ...]]]:
     waiting: list[tuple[object, tuple[Tree, ...]]] = [(root, ()) for root in reversed(roots)]
     while waiting:
         value, around = waiting.pop()
-        if isinstance(value, dict):
-            if is_node(value):
+        if type(value) is dict:
+            if type(value.get("node")) is str:
                 yield value, around
                 if value["node"] in QUERIES:
                     continue
                 around = (*around, value)
-            waiting.extend((inner, around) for inner in reversed(_children(value)))
-        elif isinstance(value, list):
-            waiting.extend((inner, around) for inner in reversed(value))
+            waiting += [(below, around) for below in reversed(_children(value))]
+        elif type(value) is list:
+            waiting += [(below, around) for below in reversed(value)]
 
 
 def of_kind(root: object, *kinds: str) -> Iterator[Tree]:
@@ -68,18 +77,21 @@ def fold(root: object, combine: Callable[[dict[str, Any]], Any], *, whole: tuple
     order: list[tuple[Any, Any]] = [(holder, 0)]
     for place, key in order:
         value = place[key]
-        if isinstance(value, dict):
-            if value.get("node") in whole:
+        if type(value) is dict:
+            if whole and value.get("node") in whole:
                 continue
             place[key] = copy = value.copy()
-            order += [
-                (copy, inner) for inner, below in value.items() if type(below) in _HOLDING and inner not in _POSITIONS
-            ]
-        elif isinstance(value, list):
-            place[key] = items = value.copy()
-            order += [(items, index) for index, below in enumerate(value) if type(below) in _HOLDING]
+            for inner, below in value.items():
+                kind = type(below)
+                if (kind is dict or kind is list) and inner not in _POSITIONS:
+                    order.append((copy, inner))
+        elif type(value) is list:
+            inside = [index for index, below in enumerate(value) if type(below) in _HOLDING]
+            if inside:
+                place[key] = items = value.copy()
+                order += [(items, index) for index in inside]
     for place, key in reversed(order):
-        if isinstance(place[key], dict):
+        if type(place[key]) is dict:
             place[key] = combine(place[key])
     return holder[0]
 
@@ -135,7 +147,8 @@ class Select:
 @lru_cache(maxsize=64)
 def selects_of(sql: str) -> tuple[Select, ...]:
     """The same for a text: several questions about one come close together. Raises a ParseFailure."""
-    return tuple(selects(parse(sql)))
+    tree = parse(sql)
+    return (Select("", tree),) if is_single_select(sql) else tuple(selects(tree))
 
 
 def selects(tree: Tree) -> Iterator[Select]:

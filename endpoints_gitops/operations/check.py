@@ -1,6 +1,7 @@
 """Check definitions by themselves: every mistake and every rule that one side alone can break, as findings.
 
-Files are independent of each other, so many of them are checked in several processes.
+Files are independent of each other, so results are kept by content (`check_cache`), and many files are checked in
+several processes. A run that finds every result there imports nothing that reads YAML or HogQL.
 """
 
 from __future__ import annotations
@@ -9,23 +10,31 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from endpoints_gitops.contract.lint import duplicates, lint, of_problem
-from endpoints_gitops.errors import CouldNotFindOut, InvalidInput, Problem
-from endpoints_gitops.model.definition import LoadedDefinition
-from endpoints_gitops.model.finding import Finding, Scope, Severity
-from endpoints_gitops.plan.variables import disagreements, statements
-from endpoints_gitops.workspace.base import Location
-from endpoints_gitops.workspace.definitions import SUFFIXES, bounding_folder, list_files, read_file
+from endpoints_gitops.errors import EndpointsError, InvalidInput, Problem
+from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.operations.check_result import FileResult
+from endpoints_gitops.workspace.check_cache import content_hash, key_of
+from endpoints_gitops.workspace.definitions import (
+    SUFFIXES,
+    OpenedFile,
+    bounding_folder,
+    list_files,
+    open_file,
+    read_file,
+)
 from endpoints_gitops.workspace.files import read_regular_file
 from endpoints_gitops.workspace.plugins import installed
 
-_WORTH_PROCESSES: Final = 400
-_AT_ONCE: Final = 50
+if TYPE_CHECKING:
+    from endpoints_gitops.model.definition import LoadedDefinition
+    from endpoints_gitops.operations.check_result import Keyed
+    from endpoints_gitops.workspace.check_cache import CheckCache
+
+_WORTH_PROCESSES: Final = 200
 _WORD: Final = re.compile(rb"[A-Za-z0-9_-]+")
 
 
@@ -39,49 +48,59 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """What was looked at, and what was found in it, by place."""
+    """The files that were checked, and what was found in them, by place."""
 
     files: tuple[File, ...]
     findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Result:
-    """One file; `name` is None where it could not be read as a definition. `shared` is what it says of the project's
-    variables, by code name."""
+class _Scope:
+    """The definitions folder, the environment that is checked, and the configuration as in `Location`."""
 
-    file: File
-    name: str | None
-    shared: tuple[tuple[str, str], ...] = ()
-    findings: tuple[Finding, ...]
+    folder: Path
+    environment: str | None
+    configuration: Path | None
+
+
+type _Result = tuple[File, FileResult]
 
 
 def check(
-    folder: Path, words: Sequence[str], environment: str | None = None, *, configuration: Path | None = None
+    folder: Path,
+    words: Sequence[str],
+    environment: str | None = None,
+    *,
+    configuration: Path | None = None,
+    cache: CheckCache | None = None,
 ) -> Checked:
     """Check the files that the words (paths or selectors) mean; without words the whole folder.
 
     A name that is defined a second time anywhere in the folder is found too, whatever the words mean. `environment`:
     judge the settings of this one; None: those of each that a file has settings for. `configuration` is as in
-    `Location`. Raises UsageError for a word that
-    means nothing and for a folder that is not there, PluginFailed, and CouldNotFindOut where a process died.
+    `Location`. Results are taken from `cache`, and kept there. Raises UsageError for a word that means nothing and for
+    a folder that is not there, PluginFailed, and CouldNotFindOut where a process died.
     """
-    files, problems = chosen(Location(folder=folder, environment=environment, configuration=configuration), words)
-    results = _results(files, environment)
+    scope = _Scope(folder=folder, environment=environment, configuration=configuration)
+    files, problems = _chosen(scope, words)
+    results = _results(files, environment, cache)
     others = tuple(_others(folder, files)) if words else ()
-    found = [*map(finding_of, problems), *(one for result in results for one in result.findings)]
-    return Checked(files=files, findings=by_place([*found, *_doubled(results, others), *_disagreeing(results, others)]))
+    findings = [*_findings_of(problems), *(finding for _, result in results for finding in result.findings)]
+    return Checked(
+        files=files,
+        findings=by_place([*findings, *_doubled(results, others), *_disagreeing(results, others)]),
+    )
 
 
-def chosen(here: Location, words: Sequence[str]) -> tuple[tuple[File, ...], list[Problem]]:
+def _chosen(scope: _Scope, words: Sequence[str]) -> tuple[tuple[File, ...], list[Problem]]:
     """The files that paths and selectors mean, each once, and what kept folders from being listed."""
     if not words:
-        found, problems = list_files(here.folder)
-        return tuple(File(path=path, folder=here.folder) for path in found), problems
+        paths, problems = list_files(scope.folder)
+        return tuple(File(path=path, folder=scope.folder) for path in paths), problems
     files: dict[Path, File] = {}
     problems = []
     for word in words:
-        some, more = _meant(here, word)
+        some, more = _meant(scope, word)
         files |= {file.path.resolve(): file for file in some}
         problems += more
     return tuple(files.values()), problems
@@ -89,158 +108,111 @@ def chosen(here: Location, words: Sequence[str]) -> tuple[tuple[File, ...], list
 
 def by_place(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """In the order of the files, and each once."""
-    unique = {(one.where, one.fingerprint, one.message): one for one in findings}
+    unique = {(finding.where, finding.fingerprint, finding.message): finding for finding in findings}
     return tuple(sorted(unique.values(), key=_place))
 
 
-def finding_of(problem: Problem) -> Finding:
-    """The finding that a mistake of reading is."""
-    known = of_problem(problem)
-    if known is not None:
-        return replace(known, where=problem.where)
-    return Finding(
-        code=problem.code,
-        slug=problem.code.rpartition(".")[2],
-        severity=Severity.ERROR,
-        scope=Scope.NEITHER,
-        endpoint="",
-        locus=problem.path,
-        where=problem.where,
-        after=problem.message,
-        message=problem.message,
-        fix=problem.fix,
-    )
+def _findings_of(problems: Iterable[Problem]) -> Iterator[Finding]:
+    for problem in problems:
+        from endpoints_gitops.operations.checked_file import finding_of
+
+        yield finding_of(problem)
 
 
 def _place(finding: Finding) -> tuple[str, int, int, str, str, str]:
     return (*finding.place, finding.code, finding.endpoint, finding.locus)
 
 
-def _meant(here: Location, word: str) -> tuple[list[File], list[Problem]]:
-    folder = here.folder
+def _meant(scope: _Scope, word: str) -> tuple[list[File], list[Problem]]:
+    folder = scope.folder
     path = Path(word).expanduser()
     is_definition = path.name.lower().endswith(SUFFIXES)
     if word and path.is_dir() and not is_definition:
         bounding_folder(path, folder)
-        found, problems = list_files(path)
-        return [_file(one, folder, path) for one in found], problems
+        paths, problems = list_files(path)
+        return [_file(below, folder, path) for below in paths], problems
     if is_definition and os.path.lexists(path):
         return [_file(path, folder, path.parent)], []
-    return _selected(here, word)
+    return _selected(scope, word)
 
 
 def _file(path: Path, folder: Path, otherwise: Path) -> File:
     return File(path=path, folder=bounding_folder(path, folder) or otherwise)
 
 
-def _selected(here: Location, selector: str) -> tuple[list[File], list[Problem]]:
+def _selected(scope: _Scope, selector: str) -> tuple[list[File], list[Problem]]:
     """The files of a selector, which is about names, tags or commits: whatever cannot be read may be meant too."""
     from endpoints_gitops.workspace.selection import select
 
-    folder = here.folder
-    found, problems = list_files(folder)
-    loaded: dict[str, File] = {}
+    folder = scope.folder
+    paths, problems = list_files(folder)
+    readable: dict[str, File] = {}
     definitions, files = [], []
-    for path in found:
+    for path in paths:
         file = File(path=path, folder=folder)
         try:
             definitions.append(read_file(path, folder, is_parsed=False))
-            loaded[definitions[-1].path] = file
+            readable[definitions[-1].path] = file
         except InvalidInput:
             files.append(file)
     wanted = select(
         (selector,),
         definitions,
         folder=folder,
-        environment=here.environment,
-        configuration=here.configuration,
+        environment=scope.environment,
+        configuration=scope.configuration,
     )
-    return [*files, *(loaded[one.path] for one in wanted)], problems
+    return [*files, *(readable[loaded.path] for loaded in wanted)], problems
 
 
-def _results(files: Sequence[File], environment: str | None) -> list[_Result]:
-    checked = partial(_checked, environment=environment)
+def _results(files: Sequence[File], environment: str | None, cache: CheckCache | None) -> list[_Result]:
+    """The result of each file, from the cache where the same content was checked before."""
+    usable = cache if cache is not None and not installed() else None
+    kept = {} if usable is None or usable.is_empty else _kept(files, environment, usable)
+    missing = [file for file in files if file not in kept]
+    for file, keyed in zip(missing, _computed(missing, environment), strict=True):
+        kept[file] = keyed.result
+        if usable is not None and keyed.key is not None and keyed.result.is_lasting:
+            usable.put(keyed.key, keyed.result.to_json())
+    if usable is not None:
+        usable.save()
+    return [(file, kept[file]) for file in files]
+
+
+def _kept(files: Sequence[File], environment: str | None, cache: CheckCache) -> dict[File, FileResult]:
+    results: dict[File, FileResult] = {}
+    for file in files:
+        try:
+            opened = open_file(file.path, file.folder)
+            value = cache.get(key_of(opened.path, opened.content, environment))
+            if value is not None and _is_unchanged(opened, result := FileResult.from_json(value, is_lasting=True)):
+                results[file] = result
+        except (EndpointsError, ValueError, TypeError, LookupError):  # what is wrong is found by checking the file
+            continue
+    return results
+
+
+def _is_unchanged(opened: OpenedFile, result: FileResult) -> bool:
+    """Whether the other files that a result depends on are as they were."""
+    try:
+        return all(content_hash(opened.read_beside(name)) == content for name, content in result.beside)
+    except (EndpointsError, OSError):
+        return False
+
+
+def _computed(files: Sequence[File], environment: str | None) -> Iterable[Keyed]:
+    if not files:
+        return ()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if len(files) < _WORTH_PROCESSES or cores < 2:
-        return [checked(file) for file in files]
-    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
-    from multiprocessing import active_children, get_context
+        from endpoints_gitops.hogql.parser import nothing_else_waits
+        from endpoints_gitops.operations.checked_file import check_file
 
-    before = set(active_children())
-    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=_end_with_parent) as pool:
-        try:
-            return list(pool.map(checked, files, chunksize=_AT_ONCE))
-        except KeyboardInterrupt:
-            for process in set(active_children()) - before:
-                process.terminate()
-            raise
-        except BrokenProcessPool as error:
-            message = "a process that checked files was ended by the system, perhaps for want of memory"
-            raise CouldNotFindOut(message, fix="run it again, or on one folder at a time", code="check.died") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with nothing_else_waits():
+            return [check_file(file, environment) for file in files]
+    from endpoints_gitops.operations.check_processes import check_in_processes
 
-
-def _end_with_parent() -> None:
-    """Ctrl-C goes to every process of a terminal: the first one answers for all, and the others end without a word.
-
-    A parent that is killed cannot end them, and they would wait for its next file for ever.
-    """
-    import signal
-    from multiprocessing import parent_process
-    from threading import Thread
-
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = parent_process()
-    assert parent is not None
-
-    def wait_for_parent() -> None:
-        parent.join()
-        os._exit(1)
-
-    Thread(target=wait_for_parent, name="end-with-parent", daemon=True).start()
-
-
-def _checked(file: File, environment: str | None) -> _Result:
-    try:
-        loaded = read_file(file.path, file.folder)
-    except InvalidInput as error:
-        return _Result(file=file, name=None, findings=tuple(map(finding_of, error.problems)))
-    findings = tuple(findings_of(loaded, environment))
-    return _Result(file=file, name=loaded.name, shared=statements(loaded), findings=findings)
-
-
-def findings_of(loaded: LoadedDefinition, environment: str | None) -> Iterator[Finding]:
-    """What one definition shows by itself, to the catalogue and to the rules of plugins. Raises PluginFailed."""
-    if loaded.unchecked is not None:
-        yield from _unparsed(loaded)
-    every = (environment,) if environment else (None, *(loaded.definition.environments or {}))
-    for one in every:
-        yield from lint(loaded, one)
-    if plugins := installed():
-        from endpoints_gitops.contract.build import from_definition
-
-        yield from plugins.of_definition(loaded, from_definition(loaded, environment))
-
-
-def _unparsed(loaded: LoadedDefinition) -> Iterator[Finding]:
-    """A query that the parser could not finish may hold any mistake. Without a parser, rules C112 and M107 say so."""
-    from endpoints_gitops.hogql.parser import ParserTimeout, parse
-
-    line = loaded.lines.get("query") or loaded.lines.get("query_file") or 1
-    try:
-        parse(loaded.sql or "")
-    except ParserTimeout as failure:
-        yield finding_of(
-            Problem(
-                path=loaded.path,
-                line=line,
-                column=1,
-                message=f"the query was not checked: {failure.message}",
-                code="definition.unparsed",
-                fix="shorten the query: replace long chains of operators by IN or arrays, and deep nesting by WITH",
-            )
-        )
+    return check_in_processes(files, environment, cores)
 
 
 def _others(folder: Path, files: Sequence[File]) -> Iterator[File]:
@@ -250,28 +222,37 @@ def _others(folder: Path, files: Sequence[File]) -> Iterator[File]:
     return (File(path=path, folder=folder) for path in there if path.resolve() not in asked)
 
 
-def _doubled(results: Sequence[_Result], others: Iterable[File]) -> tuple[Finding, ...]:
+def _doubled(results: Sequence[_Result], others: Iterable[File]) -> Sequence[Finding]:
     """Only files that can be about a name that is there twice are read again."""
-    counted = Counter(result.name for result in results if result.name)
+    counted = Counter(result.name for _, result in results if result.name)
     twice = {name for name, count in counted.items() if count > 1}
     elsewhere = [file for file in others if _mentions(file, counted)]
-    loaded = [_loaded(result.file) for result in results if result.name in twice or (elsewhere and result.name)]
-    beside = [one for one in map(_loaded, elsewhere) if one is not None and one.name in counted]
-    return duplicates(one for one in (*loaded, *beside) if one is not None)
+    if not (twice or elsewhere):
+        return ()
+    from endpoints_gitops.contract.lint import duplicates
+
+    loaded = [_loaded(file) for file, result in results if result.name in twice or (elsewhere and result.name)]
+    beside = [other for other in map(_loaded, elsewhere) if other is not None and other.name in counted]
+    return duplicates(definition for definition in (*loaded, *beside) if definition is not None)
 
 
 def _disagreeing(results: Sequence[_Result], others: Iterable[File]) -> Iterator[Finding]:
     """Where a file and another one of the folder disagree on a shared variable, which a push refuses."""
-    names = {name for result in results for name, _ in result.shared}
+    stated = [(file, *statement) for file, result in results for statement in result.shared]
+    if not stated:
+        return
+    from endpoints_gitops.operations.checked_file import finding_of
+    from endpoints_gitops.plan.variables import disagreements, statements
+
+    names = {name for _, name, _ in stated}
     beside = [loaded for loaded in map(_loaded, (file for file in others if _mentions(file, names))) if loaded]
-    said = [(result.file, *statement) for result in results for statement in result.shared]
-    every = {(name, stated) for _, name, stated in said}
+    every = {(name, statement) for _, name, statement in stated}
     every |= {statement for loaded in beside for statement in statements(loaded)}
     counted = Counter(name for name, _ in every)
-    disputed = {file.path: file for file, name, _ in said if counted[name] > 1}
+    disputed = {file.path: file for file, name, _ in stated if counted[name] > 1}
     mine = [loaded for loaded in map(_loaded, disputed.values()) if loaded]
     asked = {loaded.path for loaded in mine}
-    yield from (finding_of(one) for one in disagreements([*mine, *beside]) if one.path in asked)
+    yield from (finding_of(problem) for problem in disagreements([*mine, *beside]) if problem.path in asked)
 
 
 def _mentions(file: File, names: Collection[str]) -> bool:

@@ -21,6 +21,7 @@ from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.files import is_other_repository, leads_out, read_regular_file, shown, work_tree
 
+LOCK_NAME: Final = "endpoints.lock"
 POSTHOG_CLI: Final = "posthog-cli"
 """The key of an environment that takes it from where posthog-cli keeps its own."""
 
@@ -381,6 +382,11 @@ def refuse_other_project(configuration: Configuration, folder: Path, env: Mappin
     message = f"the definitions in {shown(folder)} belong to {shown(own.path)}, and this command would use {used}"
     fix = f"add --config {shown(own.path)}, or name another folder with --dir"
     raise UsageError(message, fix=fix, code="configuration.other-project")
+
+
+def lock_path(configuration: Configuration) -> Path:
+    """`endpoints.lock` beside the configuration file, else in the folder that was started from."""
+    return configuration.folder / LOCK_NAME
 
 
 def choose_environment(configuration: Configuration, name: str | None) -> EnvironmentSettings:

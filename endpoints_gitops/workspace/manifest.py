@@ -22,7 +22,6 @@ from endpoints_gitops.workspace.configuration import (
 )
 from endpoints_gitops.workspace.files import read_regular_file, rewrite_file, shown, write_atomically
 
-LOCK_NAME: Final = "endpoints.lock"
 _OF_ONE_ENVIRONMENT: Final = ("HOST", "PROJECT_ID", "KEY")
 
 
@@ -54,11 +53,6 @@ def refuse_ambiguous(configuration: Configuration, environments: Sequence[Enviro
         message = f"{variables[0]} is for one environment, and endpoints are used in {names}"
         fix = f"add --env {environments[0].name}, or unset {variables[0]}"
         raise UsageError(message, fix=fix, code="configuration.environment")
-
-
-def lock_path(configuration: Configuration) -> Path:
-    """`endpoints.lock` beside the configuration file, else in the current folder."""
-    return configuration.folder / LOCK_NAME
 
 
 def read_lock_file(path: Path) -> Lock | None:

@@ -122,11 +122,43 @@ def test_the_processes_of_a_large_check_end_with_it(checkout, processes, number)
         out, _ = command.communicate(timeout=20)
         assert command.returncode == (130 if number is signal.SIGINT else -number)
         if number is signal.SIGINT:
-            assert out == "error: interrupted\n"
+            *slow, last = out.splitlines()
+            assert last == "error: interrupted"
+            assert all(line.startswith("still parsing, for 10 s at most: SELECT CAST(") for line in slow), out
         processes.until(lambda: not any(map(processes.is_running, everything)))
     finally:
         command.kill()
         command.communicate()
+
+
+SLOW_FOLDER = """
+import sys
+from endpoints_gitops.hogql import parser, parser_processes
+from endpoints_gitops.cli.main import run
+
+parser.SECONDS, parser_processes.SLOW_SECONDS = 0.5, 0.1
+sys.exit(run(["check", "--format", "json"]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems start processes anew, with the real limits")
+def test_processes_remember_slow_queries_and_say_what_they_wait_for(checkout, tmp_path):
+    files = {f"e{number}.yaml": good(f"e{number}") for number in range(230)}
+    checkout.write({**files, "slow.yaml": f"name: slow\nquery: SELECT {'CAST(' * 37}\n"})
+    said = []
+    for _ in range(2):
+        command = [sys.executable, "-c", SLOW_FOLDER]
+        ran = subprocess.run(command, cwd=checkout.top, capture_output=True, text=True, check=False)
+        (item,) = (item for item in json.loads(ran.stdout)["items"] if item["code"] == "definition.unparsed")
+        said.append((ran.returncode, item["where"], "found out by an earlier command" in item["message"], ran.stderr))
+    begins = "still parsing, for 0.5 s at most: SELECT CAST(CAST("
+    assert [one[:3] for one in said] == [
+        (1, "endpoints/slow.yaml:2:1", False),
+        (1, "endpoints/slow.yaml:2:1", True),
+    ]
+    assert (said[0][3].count(begins), said[1][3]) == (1, "")
+    assert len(list((tmp_path / "state" / "unfinished").iterdir())) == 1
 
 
 def test_a_draft_is_not_failed_for_what_is_unfinished(cli, checkout):
@@ -306,7 +338,7 @@ def test_many_files_are_checked_in_several_processes_alike(tmp_path):
     (folder / "e449.yaml").write_text("name: e449\nqery: SELECT 1\n")
     program = "import sys; from endpoints_gitops.cli.entry import main\nif __name__ == '__main__': sys.exit(main())"
     (tmp_path / "program.py").write_text(program)
-    command = [sys.executable, "program.py", "check", "--format", "json"]
+    command = [sys.executable, "program.py", "check", "--format", "json", "--no-cache"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (1, "")
     told = json.loads(ran.stdout)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from endpoints_gitops.hogql.parser import parse
-from endpoints_gitops.hogql.syntax_tree import fold, nodes, of_kind, offset
+import pytest
+
+from endpoints_gitops.hogql import parser
+from endpoints_gitops.hogql.parser import ParseFailure, parse
+from endpoints_gitops.hogql.syntax_tree import fold, nodes, nodes_of, of_kind, offset, selects, selects_of
 
 DEPTH = 20_000
 
@@ -39,3 +44,34 @@ def test_a_fold_leaves_the_tree_alone() -> None:
     tree = {"node": "A", "args": [{"node": "B"}, [{"node": "C"}]]}
     assert fold(tree, lambda node: {**node, "seen": True})["args"][1][0] == {"node": "C", "seen": True}
     assert tree == {"node": "A", "args": [{"node": "B"}, [{"node": "C"}]]}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        "SELECT 'SelectQuery' AS a",
+        "SELECT a FROM (SELECT 1 AS a)",
+        "WITH x AS (SELECT 1 AS a) SELECT a FROM x",
+        "SELECT 1 UNION ALL SELECT 2",
+        "SELECT event FROM events WHERE event IN (SELECT event FROM events)",
+        'SELECT (SELECT 1) AS a, \'{"node":"SelectQuery"}\' AS b FROM events',
+    ],
+)
+def test_the_selects_of_a_text_are_those_of_its_tree(sql):
+    assert selects_of(sql) == tuple(selects(parse(sql)))
+    assert nodes_of(sql) == tuple(nodes(parse(sql)))
+
+
+def test_a_tree_is_what_json_says_of_the_answer():
+    lines = Path(__file__).with_name("queries.sql").read_text("utf-8").splitlines()
+    texts = [*lines, "SELECT 'é\\u0000😀' AS a", f"SELECT {'(' * 300}1{')' * 300}", f"SELECT {'f(' * 250}1{')' * 250}"]
+    compared = 0
+    for sql in texts:
+        try:
+            tree = parse(sql)
+        except ParseFailure:
+            continue
+        assert repr(tree) == repr(json.loads(parser._answered(sql)))
+        compared += 1
+    assert compared > 100

@@ -17,6 +17,7 @@ from endpoints_gitops.model.outcome import Outcome, failures_of
 if TYPE_CHECKING:
     from endpoints_gitops.operations.check import Checked
     from endpoints_gitops.operations.live_check import LiveAnswers
+    from endpoints_gitops.workspace.check_cache import CheckCache
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a file or a folder of definitions, the lock, or a SELECTOR; none means all of them and the lock",
     )
     findings.configure(parser)
+    parser.add_argument(
+        "--no-cache", action="store_true", help="check every file again, and keep no results for the next run"
+    )
     parser.add_argument(
         "--live", action="store_true", help="ask the server too whether tables and fields are there (scope query:read)"
     )
@@ -57,7 +61,10 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 def _checked(context: Context, words: Sequence[str]) -> Checked:
     from endpoints_gitops.operations.check import check
 
-    checked = check(context.folder, words, context.arguments.env, configuration=context.naming_configuration)
+    environment = context.arguments.env
+    checked = check(
+        context.folder, words, environment, configuration=context.naming_configuration, cache=_cache(context)
+    )
     if not (checked.files or checked.findings):
         _refuse_nothing(context.folder, words)
     return checked
@@ -71,6 +78,18 @@ def _refuse_nothing(folder: Path, words: Sequence[str]) -> None:
     named = next((word for word in words if word and Path(word).expanduser().is_dir()), None)
     if named is not None:
         raise UsageError(f"there is no definition in {named}", code="usage.selector")
+
+
+def _cache(context: Context) -> CheckCache | None:
+    from endpoints_gitops.workspace.check_cache import CheckCache, cache_folder
+
+    if context.arguments.no_cache:
+        return None
+    folder = cache_folder(context.console.environment)
+    cache = CheckCache(folder)
+    if cache.is_foreign:
+        context.console.say(f"the cache {folder} is not this user's alone, and is not used")
+    return cache
 
 
 def _defines_nothing(context: Context) -> bool:
@@ -89,12 +108,14 @@ def _lock(context: Context, paths: Sequence[str], *, is_alone: bool) -> tuple[Se
 
     Raises InvalidInput for a lock that is damaged.
     """
-    from endpoints_gitops.workspace.manifest import lock_path, read_lock_file
+    from endpoints_gitops.workspace.configuration import lock_path
 
     path = lock_path(context.configuration)
     words = [word for word in paths if Path(word).resolve() != path.resolve()]
     if (paths and len(words) == len(paths)) or not (path.is_file() or is_alone):
         return (), list(paths)
+    from endpoints_gitops.workspace.manifest import read_lock_file
+
     if context.configuration.path is None:
         read_lock_file(path)
         return (), words

@@ -159,7 +159,12 @@ def _opened(folder: Path, console: Console) -> Iterator[_Story]:
         (folder / "endpoints.toml").write_text(_configuration(server), encoding="utf-8")
         story = _Story(console=console, server=server, folder=folder)
         story.git("init", "--quiet")
-        settings = {"DEMO_KEY": server.key, "ENDPOINTS_GITOPS_STATE": str(folder / ".git" / "endpoints-gitops")}
+        own = folder / ".git" / "endpoints-gitops"
+        settings = {
+            "DEMO_KEY": server.key,
+            "ENDPOINTS_GITOPS_STATE": str(own),
+            "ENDPOINTS_GITOPS_CACHE": str(own / "cache"),
+        }
         with chdir(folder), _environment(settings):
             yield story
 

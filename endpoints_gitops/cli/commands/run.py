@@ -160,7 +160,8 @@ def _values(context: Context, assignments: tuple[Assignment, ...], inputs: Mappi
 
 def _pin(context: Context) -> Pin | None:
     """The pin of the endpoint, where there is a lock; what is run is said."""
-    from endpoints_gitops.workspace.manifest import lock_path, read_lock_file
+    from endpoints_gitops.workspace.configuration import lock_path
+    from endpoints_gitops.workspace.manifest import read_lock_file
 
     name, environment = context.arguments.name, context.environment.name
     lock = read_lock_file(lock_path(context.configuration))

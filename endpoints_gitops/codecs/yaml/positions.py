@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from endpoints_gitops.codecs.text import BOM, KeyPath, decode, line_and_column
@@ -64,7 +65,7 @@ class Lines(Mapping[str, int]):
 
     def _known(self) -> dict[str, int]:
         if self._lines is None:
-            self._lines = dict(_lines(compose(self._path, decode(self._path, self._content)), ""))
+            self._lines = dict(_lines(_root(self._path, decode(self._path, self._content)), ""))
         return self._lines
 
 
@@ -94,10 +95,16 @@ class QueryPlaces:
     def _known(self) -> list[int]:
         if self._offsets is None:
             self._text = decode(self._path, self._content).removeprefix(BOM)
-            node = solid(nearest(compose(self._path, self._text), self._key)[2])
+            node = solid(nearest(_root(self._path, self._text), self._key)[2])
             assert isinstance(node, ScalarNode), "only a scalar has text for a value"
             self._offsets = _offsets(self._text, node)
         return self._offsets
+
+
+@lru_cache(maxsize=4)
+def _root(path: str, text: str) -> SolidNode:
+    """The tree of a file, kept for the next question about the same one."""
+    return compose(path, text)
 
 
 def _lines(node: Node, prefix: str) -> Iterator[tuple[str, int]]:
@@ -145,6 +152,8 @@ def place_in_scalar(text: str, node: ScalarNode, offset: int) -> tuple[int, int]
 
 def _offsets(text: str, node: ScalarNode) -> list[int]:
     """The offset in the file of each character of a scalar's value."""
+    if node.style == "|" and (offsets := _literal_offsets(text, node)) is not None:
+        return offsets
     written = list(_written(text, node))
     offsets, latest, position = [], node.span.start, 0
     for character in node.text:
@@ -154,6 +163,25 @@ def _offsets(text: str, node: ScalarNode) -> list[int]:
             position += 1
         offsets.append(latest)
     return offsets
+
+
+def _literal_offsets(text: str, node: ScalarNode) -> list[int] | None:
+    """The same for a block whose lines are those of the value behind one indent; None for any other."""
+    position, end = _body(text, node)
+    offsets: list[int] = []
+    indents: set[int] = set()
+    for line in node.text.split("\n"):
+        line_end = text.find("\n", position, end)
+        line_end = end if line_end < 0 else line_end
+        start = line_end - len(line) if line else position
+        if start < position or text[start:line_end].strip(" ") != line.strip(" ") or text[position:start].strip(" "):
+            return None
+        if line:
+            indents.add(start - position)
+            offsets.extend(range(start, line_end))
+        offsets.append(line_end)
+        position = line_end + 1
+    return offsets[:-1] if len(indents) < 2 else None
 
 
 def _next(written: list[tuple[int, str]], position: int, character: str) -> int:
