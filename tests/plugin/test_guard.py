@@ -210,7 +210,9 @@ def resolver(monkeypatch):
         f"\ndef test_{number}():\n    swallowed(lambda: {code})\n" for number, code in enumerate(BY_ADDRESS.values())
     )
     guarded_once.suite(HEAD + resolver + tests)
-    result = guarded_once.pytest()
+    result = guarded_once.pytest(
+        "-W", "ignore::ResourceWarning", "-W", "ignore::pytest.PytestUnraisableExceptionWarning"
+    )
     result.assert_outcomes(passed=len(BY_ADDRESS), errors=len(BY_ADDRESS))
     assert "192.0.2.7: the network was used while replaying" in result.outlines
 
