@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from pytest_endpoints_gitops.canary import _findings
+from pytest_endpoints_gitops.canary import Canary
 from ruamel.yaml import YAML
 
 from endpoints_gitops.api.answers import RunAnswer
@@ -129,12 +129,13 @@ def server(engine):
 
 def canary(server: Server, pin: Pin, answer: RunAnswer, number: int) -> list[str]:
     """What the plugin says of a candidate that answers the same call."""
-    app: Any = SimpleNamespace(uses={})
+    environment: Any = SimpleNamespace(uses={})
     try:
         other = server.client.run(NAME, version=number, variables=sent(pin))
     except ApiError:
         other = None
-    return told(_findings(app, pin, server.contract(number), answer, other))
+    compared = Canary("latest", environment, cast("Any", None))
+    return told(compared._findings(pin, server.contract(number), answer, other))
 
 
 @pytest.mark.parametrize("row", MOVES, ids=names(MOVES))
