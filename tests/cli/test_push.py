@@ -223,7 +223,9 @@ def test_what_concerns_all_of_them_stops_the_other_writes(cli, make_cli, checkou
     assert ran.code == code, ran.err
     tried = {entry.path for entry in server.requests.writes()}
     assert 1 <= len(tried) <= THREADS, "only the writes that were under way when the first was refused"
-    assert {state for _, state in written(ran)} <= {"not sent", "uncertain"}
+    states = [state for _, state in written(ran)]
+    assert set(states) == {"failed", "not sent"}
+    assert states.count("failed") == len(tried)
     server.faults.clear()
     assert {endpoint.current_version for endpoint in client.list_endpoints()} == {1}
     assert cli("resume", "--yes").code == 0
