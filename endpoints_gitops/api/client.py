@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from pathlib import Path
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Self
 
 from endpoints_gitops.api.calls import Calls
@@ -171,6 +172,16 @@ class Client:
     ask_for_any_answer = _driven(Calls.ask_for_any_answer)
 
 
+async def _sleep(seconds: float) -> None:
+    """Wait by the real clock: where freezegun stops the one that event loops wait by, a thread waits."""
+    import anyio
+
+    if isinstance(time.monotonic, BuiltinFunctionType):
+        await anyio.sleep(seconds)
+    else:
+        await anyio.to_thread.run_sync(time.sleep, seconds, abandon_on_cancel=True)
+
+
 async def _joined(future: Future[Any]) -> Any:  # noqa: ANN401 - the result of any flow
     """Wait for a future of another thread or of another loop. Who is cancelled meanwhile cancels nobody else."""
     import asyncio
@@ -220,7 +231,7 @@ class AsyncClient:
             while True:
                 step = flow.send(happened)
                 if isinstance(step, Sleep):
-                    await anyio.sleep(step.seconds)
+                    await _sleep(step.seconds)
                     happened = None
                 elif isinstance(step, Work):
                     happened = await anyio.to_thread.run_sync(step.do)
