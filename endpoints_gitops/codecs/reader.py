@@ -16,7 +16,7 @@ than such an app takes to start.
         x: Annotated[int, between(0, 100)]
         label: str | None = None
 
-    Document.of_json(b'{"x": 200, "lable": "a"}', "point.json", code="point.invalid").read(Point)
+    Document.of_json(b'{"x": 200, "lable": "a"}', "point.json", code="lock.invalid").read(Point)
     # InvalidInput: point.json:1:2: x must be a whole number from 0 to 100; point.json:1:12: unknown key 'lable'; …
 """
 

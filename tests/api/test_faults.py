@@ -73,8 +73,9 @@ def test_reading_gives_up_in_time_and_says_for_how_long_it_tried(server, endpoin
     assert type(error) is kind
     assert error.status == status
     assert error.exit_code == 4
-    assert error.attempts == len(server.requests.entries()) == 3
-    assert re.search(r"tried 3 times in \d\d s", str(error))
+    assert error.attempts == len(server.requests.entries())
+    assert 1 < error.attempts < 60 / 7, "the clock moves by at least seven of the sixty seconds with every attempt"
+    assert re.search(rf"tried {error.attempts} times in \d\d s", str(error))
     assert error.request == f"GET /api/projects/1/endpoints/{endpoint}/"
     assert error.fix
 
@@ -163,4 +164,4 @@ def test_nobody_listens(ask, ticking):
     for method, arguments in (("list_endpoints", ()), ("create_endpoint", ({"name": "new"},))):
         with pytest.raises(errors.Unreachable) as caught:
             ask(method, *arguments, to=nobody, pace={"now": ticking(7)})
-        assert caught.value.attempts == 3, "what was never sent may be tried again, a write too"
+        assert 1 < caught.value.attempts < 60 / 7, "what was never sent may be tried again, a write too"

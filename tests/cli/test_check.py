@@ -232,7 +232,7 @@ def test_a_file_outside_of_the_folder_can_be_checked(cli, checkout):
 
 
 def test_a_new_folder_without_definitions_is_green(cli, checkout):
-    checkout.folder.mkdir()
+    assert list(checkout.folder.iterdir()) == []
     ran = cli("check", "--format", "json")
     assert (ran.code, ran.json["summary"]["definitions"]) == (0, 0)
     named = cli("check", "endpoints")
