@@ -98,10 +98,17 @@ class Against:
 
 
 def resolve(what: str, here: Here) -> Against:
-    """Both sides of what the selectors mean. Raises BaseUnavailable, ApiError, and InvalidInput for a damaged lock or
-    plan.
+    """Both sides of what the selectors mean, compared. Raises BaseUnavailable, ApiError, and InvalidInput for a damaged
+    lock or plan.
     """
-    return _narrowed(_resolver(what, here)(what, here), here)
+    resolver = _resolver(what, here)
+    against = _narrowed(resolver(what, here), here)
+    if resolver is _plan:  # its changes say how the two sides differ
+        return against
+    diffs = (
+        compare_revisions(diff.name, diff.local, diff.remote, environment=diff.environment) for diff in against.diffs
+    )
+    return replace(against, diffs=tuple(diffs))
 
 
 def dropped_keys(against: Against, folder: Path, environment: str) -> tuple[tuple[str, DroppedKey], ...]:
@@ -326,8 +333,10 @@ def _diff(
     environment: str | None = None,
     variables: Sequence[InsightVariable] = (),
 ) -> EndpointDiff:
+    """Both sides, not compared yet: comparing parses queries, and only what is selected is parsed."""
+    environment = environment or here.environment
     after = here.after(name, environment, variables)
-    return compare_revisions(name, after, before, environment=environment or here.environment)
+    return EndpointDiff(name=name, environment=environment, local=after, remote=before)
 
 
 def _served(endpoint: Endpoint, contract: Contract) -> Revision:

@@ -170,7 +170,7 @@ def test_no_git_at_all(make_cli, tmp_path):
     (tmp_path / "plain/endpoints/one.yaml").write_text(yaml("one", BEFORE))
     ran = cli("breaking", "--against", "main")
     assert ran.code == 4
-    assert "no git repository" in ran.err
+    assert "not in a git repository" in ran.err
 
 
 @pytest.mark.parametrize(

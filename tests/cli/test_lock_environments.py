@@ -78,7 +78,7 @@ def test_uses_of_an_environment_go_over_the_common_ones(cli, configured, locked)
 def test_a_common_exact_version_is_an_error(cli, configured):
     configured("revenue = { version = 1 }\n")
     ran = cli("lock")
-    assert (ran.code, "an exact version for all environments: numbers differ by project" in ran.err) == (2, True)
+    assert (ran.code, "an exact version cannot be common to several environments" in ran.err) == (2, True)
 
 
 @pytest.mark.usefixtures("prod")

@@ -67,4 +67,4 @@ def test_every_code_of_a_call_is_explained(cli, code):
     ran = cli("explain", code)
     assert ran.code == 0
     assert len(ran.out.split()) > 8
-    assert cli("explain", f"{code}x").code == 2
+    assert cli("explain", "nothing.known").code == 2
