@@ -17,30 +17,20 @@ Docstrings are for whoever asks `endpoints-gitops explain CODE`.
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
+from endpoints_gitops.advice import AGAIN, WAIT_LONGER, Advice, Command, about
 from endpoints_gitops.errors import EndpointsError, ExitCode
-
-_ENDPOINT: Final = re.compile(r"/endpoints/([A-Za-z][A-Za-z0-9_-]*)/")
-
-
-def _about(remedy: str | None, request: str) -> str | None:
-    """The remedy with the name of the endpoint that the request is about, where it is about one."""
-    found = _ENDPOINT.search(request)
-    return remedy.replace("NAME", found[1]) if remedy and found else remedy
 
 
 class ApiError(EndpointsError):
     """The server answered with something that this tool does not know.
 
-    `request` is the method and path, never the key. `status`, `server_code`, `attr` and `detail` are the server's own,
-    None where it did not say; `code` is this tool's. `retry_after` is in seconds. `attempts` and `seconds` say how long
-    it was tried.
+    `request` is the method and path, never the key; `endpoint` is the name of the endpoint that it is about.
+    `status`, `server_code`, `attr` and `detail` are the server's own, None where it did not say; `code` is this tool's.
+    `retry_after` is in seconds. `attempts` and `seconds` say how long it was tried.
     """
 
     code = "api"
-    remedy: str | None = "run the command again with --verbose to see each request"
+    remedy: str | None = Advice(AGAIN, " with --verbose to see each request")
 
     def __init__(
         self,
@@ -52,10 +42,13 @@ class ApiError(EndpointsError):
         attr: str | None = None,
         detail: str | None = None,
         retry_after: float | None = None,
+        endpoint: str | None = None,
         fix: str | None = None,
     ) -> None:
-        super().__init__(message, where=request or None, fix=fix or _about(self.remedy, request))
+        remedy = about(self.remedy, endpoint) if self.remedy and endpoint else self.remedy
+        super().__init__(message, where=request or None, fix=fix or remedy)
         self.request = request
+        self.endpoint = endpoint
         self.status = status
         self.server_code = server_code
         self.attr = attr
@@ -75,7 +68,7 @@ class Refused(ApiError):
 
     code = "api.refused"
     exit_code = ExitCode.USAGE
-    remedy = "change what the message names, and run the command again"
+    remedy: str = Advice("change what the message names, and ", AGAIN)
 
 
 class BodyRefused(Refused):
@@ -85,14 +78,16 @@ class BodyRefused(Refused):
     """
 
     code = "api.body_refused"
-    remedy = "remove or correct the key that the message names; `endpoints-gitops check` finds most of these offline"
+    remedy: str = Advice(
+        "remove or correct the key that the message names; `", Command("check"), "` finds most of these offline"
+    )
 
 
 class NameTaken(Refused):
     """An endpoint with this name is there already (400, attr `name`), perhaps one that you may not see."""
 
     code = "api.name_taken"
-    remedy = "endpoints-gitops pull NAME brings the one that is there into a file; else choose another name"
+    remedy: str = Advice(Command("pull", "NAME"), " brings the one that is there into a file; else choose another name")
 
 
 class VariablesRefused(Refused):
@@ -102,7 +97,9 @@ class VariablesRefused(Refused):
     """
 
     code = "api.variables"
-    remedy = "pass each variable as --var VARIABLE=VALUE; endpoints-gitops get NAME shows which there are"
+    remedy: str = Advice(
+        "pass each variable as --var VARIABLE=VALUE; ", Command("get", "NAME"), " shows which there are"
+    )
 
     @property
     def is_missing(self) -> bool:
@@ -114,7 +111,12 @@ class VersionInactive(Refused):
     """The version that was asked for is switched off (400 `Version N is inactive and cannot be executed.`)."""
 
     code = "api.version_inactive"
-    remedy = "endpoints-gitops upgrade NAME moves the pin on; endpoints-gitops activate NAME --version N switches it on"
+    remedy: str = Advice(
+        Command("upgrade", "NAME"),
+        " moves the pin on; ",
+        Command("activate", "NAME", "--version", "N"),
+        " switches it on",
+    )
 
 
 class CannotMaterialize(Refused):
@@ -128,7 +130,7 @@ class InvalidQuery(Refused):
     """The query cannot be run: syntax, names, types (400 `hogql_…`, or about `query`). The message is the engine's."""
 
     code = "api.invalid_query"
-    remedy = "correct the query; endpoints-gitops check shows the place of what can be found offline"
+    remedy: str = Advice("correct the query; ", Command("check"), " shows the place of what can be found offline")
 
 
 class TableDenied(InvalidQuery):
@@ -188,7 +190,7 @@ class Unauthenticated(ApiError):
 
     code = "api.unauthenticated"
     exit_code = ExitCode.CREDENTIALS
-    remedy = "endpoints-gitops auth status shows which key is used and where it comes from"
+    remedy: str = Advice(Command("auth", "status"), " shows which key is used and where it comes from")
 
 
 class KeyNotSeen(Unauthenticated):
@@ -210,7 +212,7 @@ class Forbidden(ApiError):
 
     code = "api.forbidden"
     exit_code = ExitCode.CREDENTIALS
-    remedy = "endpoints-gitops auth status shows what the key may do"
+    remedy: str = Advice(Command("auth", "status"), " shows what the key may do")
 
 
 class MissingScope(Forbidden):
@@ -230,8 +232,10 @@ class OtherProject(Forbidden):
     """The key is restricted to other projects or organizations (403)."""
 
     code = "api.other_project"
-    remedy = (
-        "correct project_id, or use a key that reaches this project; endpoints-gitops auth status lists what it reaches"
+    remedy: str = Advice(
+        "correct project_id, or use a key that reaches this project; ",
+        Command("auth", "status"),
+        " lists what it reaches",
     )
 
 
@@ -261,28 +265,30 @@ class EndpointNotFound(NotFound):
     """There is no endpoint of this name in the project (404), or, for a run: it is inactive."""
 
     code = "api.endpoint_not_found"
-    remedy = "endpoints-gitops list shows the names, and which are inactive"
+    remedy: str = Advice(Command("list"), " shows the names, and which are inactive")
 
 
 class EndpointInactive(EndpointNotFound):
     """The endpoint is there and switched off: runs of all its versions are a 404."""
 
     code = "api.endpoint_inactive"
-    remedy = "endpoints-gitops activate NAME switches it on"
+    remedy: str = Advice(Command("activate", "NAME"), " switches it on")
 
 
 class VersionNotFound(NotFound):
     """The endpoint has no version of this number."""
 
     code = "api.version_not_found"
-    remedy = "endpoints-gitops versions NAME shows which there are"
+    remedy: str = Advice(Command("versions", "NAME"), " shows which there are")
 
 
 class ProjectNotFound(NotFound):
     """There is no project of this number on this host, or the key's owner is not a member."""
 
     code = "api.project_not_found"
-    remedy = "correct project_id or host; endpoints-gitops auth status lists the projects that the key reaches"
+    remedy: str = Advice(
+        "correct project_id or host; ", Command("auth", "status"), " lists the projects that the key reaches"
+    )
 
 
 class MethodRefused(ApiError):
@@ -305,14 +311,14 @@ class Throttled(ApiError):
     """
 
     code = "api.throttled"
-    remedy = "run the command again later, or wait for longer with --max-wait SECONDS"
+    remedy: str = Advice(AGAIN, " later, or wait for longer with ", WAIT_LONGER)
 
 
 class TooManyAtOnce(Throttled):
     """Too many queries of the organization run at the same time (429 without `Retry-After`)."""
 
     code = "api.too_many_at_once"
-    remedy = "run fewer at once, or run the command again later"
+    remedy: str = Advice("run fewer at once, or ", AGAIN, " later")
 
 
 class BudgetSpent(Throttled):
@@ -323,44 +329,42 @@ class BudgetSpent(Throttled):
     """
 
     code = "api.budget_spent"
-    remedy = (
-        "run the command again later, wait for longer with --max-wait SECONDS, or endpoints-gitops auth reset-budget"
-    )
+    remedy: str = Advice(AGAIN, " later, wait for longer with ", WAIT_LONGER, ", or ", Command("auth", "reset-budget"))
 
 
 class ServerFault(ApiError):
     """The server failed (5xx)."""
 
     code = "api.server_fault"
-    remedy = "run the command again later; https://status.posthog.com tells of known trouble"
+    remedy: str = Advice(AGAIN, " later; https://status.posthog.com tells of known trouble")
 
 
 class AtCapacity(ServerFault):
     """The server has no room for queries just now (503 `query_capacity`)."""
 
     code = "api.at_capacity"
-    remedy = "run the command again later; endpoints that are used a lot are better materialised"
+    remedy: str = Advice(AGAIN, " later; endpoints that are used a lot are better materialised")
 
 
 class DatabaseUnavailable(ServerFault):
     """The server could not reach its database for a moment (503 `database_unavailable`)."""
 
     code = "api.database_unavailable"
-    remedy = "run the command again in a minute"
+    remedy: str = Advice(AGAIN, " in a minute")
 
 
 class GatewayFault(ServerFault):
     """Something between here and PostHog failed (502 or 504, or a 5xx that is no answer of the API)."""
 
     code = "api.gateway"
-    remedy = "run the command again later; behind a proxy of your own, look at its log"
+    remedy: str = Advice(AGAIN, " later; behind a proxy of your own, look at its log")
 
 
 class Unreachable(ApiError):
     """No answer came: the host cannot be found or reached, the connection was cut, or it took too long."""
 
     code = "api.unreachable"
-    remedy = "check host and network; --max-wait SECONDS waits for longer"
+    remedy: str = Advice("check host and network; ", WAIT_LONGER, " waits for longer")
 
 
 class HostWrong(Unreachable):
@@ -413,4 +417,4 @@ class LostAnswer(ApiError):
     """
 
     code = "api.lost_answer"
-    remedy = "endpoints-gitops diff NAME shows whether it landed; a push reads again and decides by itself"
+    remedy: str = Advice(Command("diff", "NAME"), " shows whether it landed; a push reads again and decides by itself")

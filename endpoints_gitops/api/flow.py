@@ -173,10 +173,11 @@ def lost(request: Request, reason: str, cause: ApiError | None = None) -> ApiErr
     """The error of an answer that is missing or cannot be read, after a request that may have been handled."""
     told = f"{reason}; it is not known whether the write landed"
     if cause is None:
-        return errors.LostAnswer(told, request=request_line(request))
+        return errors.LostAnswer(told, request=request_line(request), endpoint=request.names)
     return errors.LostAnswer(
         told,
         request=request_line(request),
+        endpoint=request.names,
         status=cause.status,
         server_code=cause.server_code,
         attr=cause.attr,
@@ -208,7 +209,7 @@ def _wait_for_rate_limit(line: Line, request: Request, deadline: Deadline) -> Fl
             return
         if wait >= deadline.left:
             told = f"this key's budget of requests is spent, and frees up in {wait:.0f} s at the earliest"
-            raise errors.BudgetSpent(told, request=request_line(request), retry_after=wait)
+            raise errors.BudgetSpent(told, request=request_line(request), endpoint=request.names, retry_after=wait)
         yield from _wait(line, deadline, wait + line.pace.jitter(0.0, 0.05), "this key's budget of requests is spent")
 
 
@@ -233,7 +234,7 @@ def _send(line: Line, request: Request, deadline: Deadline, attempt: int) -> Flo
 def _error(line: Line, request: Request, happened: object) -> ApiError:
     if isinstance(happened, NotSent):
         kind = errors.HostWrong if happened.is_final else errors.Unreachable
-        return kind(_unreachable(line, happened.reason), request=request_line(request))
+        return kind(_unreachable(line, happened.reason), request=request_line(request), endpoint=request.names)
     if isinstance(happened, Answer):
         error = error_of(happened, request, request_line(request), line.mask)
         if happened.status >= 500 and not request.repeatable:
@@ -244,12 +245,16 @@ def _error(line: Line, request: Request, happened: object) -> ApiError:
     if not request.repeatable:
         return lost(request, f"no whole answer came ({told})")
     if happened.is_too_large:
-        return errors.AnswerTooLarge(told, request=request_line(request), status=happened.status)
+        return errors.AnswerTooLarge(
+            told, request=request_line(request), endpoint=request.names, status=happened.status
+        )
     if happened.status is None:
-        return errors.Unreachable(_unreachable(line, happened.reason), request=request_line(request))
+        return errors.Unreachable(
+            _unreachable(line, happened.reason), request=request_line(request), endpoint=request.names
+        )
     half = errors.GatewayFault if happened.status >= 500 else errors.BadAnswer
     told = f"{happened.status}, and then only a part of {request.expects}: {told}"
-    return half(told, request=request_line(request), status=happened.status)
+    return half(told, request=request_line(request), endpoint=request.names, status=happened.status)
 
 
 def _unreachable(line: Line, reason: str) -> str:

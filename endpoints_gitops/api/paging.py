@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from endpoints_gitops.advice import AGAIN, Advice
 from endpoints_gitops.api import errors
 from endpoints_gitops.api.answers import Unexpected, read
 from endpoints_gitops.api.flow import Deadline, Line, exchange, request_line
@@ -42,7 +43,7 @@ def whole_list[T](
             return tuple(once.values())
     counted = " or ".join(str(count) for count in sorted(count for count in counts if count is not None))
     told = f"the list changed each time while it was read: {len(once)} of {counted} came"
-    raise errors.BadAnswer(told, request=request_line(request), fix="run the command again")
+    raise errors.BadAnswer(told, request=request_line(request), endpoint=request.names, fix=Advice(AGAIN))
 
 
 def _pages[T](
@@ -97,4 +98,6 @@ def _following(line: Line, request: Request, address: str | None) -> Request | N
 
 
 def _astray(request: Request, how: str) -> errors.BadAnswer:
-    return errors.BadAnswer(f"the address of the next page {how}", request=request_line(request))
+    return errors.BadAnswer(
+        f"the address of the next page {how}", request=request_line(request), endpoint=request.names
+    )

@@ -70,6 +70,7 @@ def error_of(answer: Answer, request: Request, line: str, mask: Mask) -> ApiErro
     return kind(
         _message(kind, answer, said, request),
         request=line,
+        endpoint=request.names,
         status=answer.status,
         server_code=said.code,
         attr=said.attr,

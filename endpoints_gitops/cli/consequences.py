@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.bases import known_callers
 from endpoints_gitops.cli.console import Line, Style
@@ -131,5 +132,5 @@ def _callers(context: Context, endpoints: Mapping[str, Endpoint]) -> Callers:
         count = len(error.problems) if isinstance(error, InvalidInput) else 1
         mistakes = f"{count} mistake{'s' if count != 1 else ''} in it"
         message = f"the lock cannot be read ({mistakes}), so no pin is considered"
-        context.console.warn(Line(f"{message}; endpoints-gitops lock --check tells more", Style.WARN))
+        context.console.warn(Line(Advice(f"{message}; ", Command("lock", "--check"), " tells more"), Style.WARN))
         return Callers()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TextIO
 
-from endpoints_gitops.cli.pasting import fixes_with_options, with_options
+from endpoints_gitops.advice import Advice, with_options
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.outcome import Outcome
@@ -42,13 +42,10 @@ class Style(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """`text` may be an Advice: its commands are printed with the options that this command was given."""
+
     text: str
     style: Style = Style.PLAIN
-
-
-@dataclass(frozen=True, slots=True)
-class Advice(Line):
-    """A line with commands to paste: each is given the options that it needs to mean what this one meant."""
 
 
 class OutputFormat(StrEnum):
@@ -115,14 +112,14 @@ class Console:
     def finish(self, outcome: Outcome) -> int:
         """Print errors, and in JSON mode the whole outcome; returns the exit code."""
         if self.format is OutputFormat.JSON:
-            told = fixes_with_options(outcome.as_json(), self.repeated)
-            document = json.dumps(self._redacted_json(told), indent=2, ensure_ascii=False, default=str)
+            told = self._shown_json(outcome.as_json())
+            document = json.dumps(told, indent=2, ensure_ascii=False, default=str)
             self._write(printable_json(document) + "\n")
         for failure in outcome.errors:
             where = f"{failure.where}: " if failure.where else ""
             self.warn(Line(f"error: {where}{failure.message}", Style.BAD))
             if failure.fix:
-                self.warn(Advice(f"  fix: {failure.fix}"))
+                self.warn(Advice("  fix: ", failure.fix))
         return int(outcome.exit_code)
 
     def show_document(self, text: str) -> None:
@@ -191,19 +188,18 @@ class Console:
             text = secret.masked_in(text)
         return self.redaction(text) if self.redaction else text
 
-    def _redacted_json(self, value: Json) -> Json:
-        if self.redaction is None and not self.secrets:
-            return value
-        if isinstance(value, str):
-            return self.redacted(value)
-        if isinstance(value, Mapping):
-            return {self.redacted(key): self._redacted_json(item) for key, item in value.items()}
-        if isinstance(value, Sequence):
-            return [self._redacted_json(item) for item in value]
-        return value
+    def _shown(self, text: str) -> str:
+        """The text as it is printed: commands with the options of this command line, secrets masked."""
+        return self.redacted(with_options(text, self.repeated))
 
-    def _text(self, line: Line) -> str:
-        return with_options(line.text, self.repeated) if isinstance(line, Advice) else line.text
+    def _shown_json(self, value: Json) -> Json:
+        if isinstance(value, str):
+            return self._shown(value)
+        if isinstance(value, Mapping):
+            return {self._shown(key): self._shown_json(item) for key, item in value.items()}
+        if isinstance(value, Sequence):
+            return [self._shown_json(item) for item in value]
+        return value
 
     def _write(self, text: str) -> None:
         with _reader_may_leave(self.stdout):
@@ -212,7 +208,7 @@ class Console:
 
     def _print(self, stream: TextIO, lines: Iterable[Line | str]) -> None:
         given = (line if isinstance(line, Line) else Line(line) for line in lines)
-        styled = [Line(self.redacted(self._text(line)), line.style) for line in given]
+        styled = [Line(self._shown(line.text), line.style) for line in given]
         with _reader_may_leave(stream):
             if self.coloured(stream):
                 rich = self.rich(stream)

@@ -9,7 +9,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from endpoints_gitops.cli.console import Advice, Console, Line, Style
+from endpoints_gitops.advice import Advice, Command
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.finding import Finding
@@ -94,8 +95,10 @@ class Consumer:
 
             path = shown(self.lock_path)
             verify_old(lock, path)
-            message = f"{path} was written by an older release: `endpoints-gitops lock` writes what shows every edit"
-            self.console.warn(Advice(message, Style.WARN))
+            message = Advice(
+                f"{path} was written by an older release: `", Command("lock"), "` writes what shows every edit"
+            )
+            self.console.warn(Line(message, Style.WARN))
         return lock
 
     @property
@@ -103,7 +106,7 @@ class Consumer:
         """Raises UsageError where there is none."""
         if self.lock is None:
             message = f"{shown(self.lock_path)} is not there"
-            raise UsageError(message, fix="endpoints-gitops lock", code="lock.missing")
+            raise UsageError(message, fix=Advice(Command("lock")), code="lock.missing")
         return self.lock
 
     def mismatches(self) -> tuple[Finding, ...]:
@@ -138,7 +141,7 @@ class Consumer:
         lock = self.lock or Lock()
         names = {use.name for name, uses in self.uses.items() for use in uses if lock.pin(use.name, name) is None}
         if names:
-            self.console.say(Line(f"not pinned yet: {', '.join(sorted(names))}: endpoints-gitops lock", Style.WARN))
+            self.console.say(Line(Advice(f"not pinned yet: {', '.join(sorted(names))}: ", Command("lock")), Style.WARN))
 
     def _mismatches(self, settings: EnvironmentSettings, lock: Lock) -> tuple[Finding, ...]:
         place_of = partial(place_of_use, self.configuration, settings.name)

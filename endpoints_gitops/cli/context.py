@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.errors import EndpointsError, PartlyApplied, UsageError
 
@@ -51,7 +52,7 @@ class Context:
             raise self._partly_applied(error) from error
 
     def _partly_applied(self, error: Exception) -> PartlyApplied:
-        fix = "endpoints-gitops resume finishes an interrupted push; endpoints-gitops diff shows what differs"
+        fix = Advice(Command("resume"), " finishes an interrupted push; ", Command("diff"), " shows what differs")
         if isinstance(error, EndpointsError):
             message = f"{error.message}; something was written before that"
             return PartlyApplied(message, where=error.where, fix=error.fix or fix, code=error.code)
@@ -243,8 +244,8 @@ class Context:
         except EndpointNotFound as error:
             if explain_missing(self.client, name, error) and (loaded := self.definition_of(name)):
                 error.message = f"{loaded.path} defines {name}, and the server does not have it"
-                run, push = f"endpoints-gitops run --file {loaded.path}", f"endpoints-gitops push {name}"
-                error.fix = f"{run} runs the file as it stands; {push} creates the endpoint"
+                run, push = Command("run", "--file", loaded.path), Command("push", name)
+                error.fix = Advice(run, " runs the file as it stands; ", push, " creates the endpoint")
             raise
 
     def definition_of(self, name: str) -> LoadedDefinition | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from endpoints_gitops.advice import Advice
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.errors import ExitCode, UsageError
 from endpoints_gitops.model.finding import Finding, Severity
@@ -45,7 +46,7 @@ def lines(findings: Iterable[Finding], *, indent: str = "") -> Iterator[Line]:
         if one.callers and one.severity is not Severity.INFO:
             yield Line(f"{indent}  hits {', '.join(one.callers)}", Style.FAINT)
         if one.fix and one.severity is not Severity.INFO:
-            yield Line(f"{indent}  fix: {one.fix}", Style.FAINT)
+            yield Line(Advice(f"{indent}  fix: ", one.fix), Style.FAINT)
 
 
 def shown(findings: Iterable[Finding], *, verbose: bool) -> list[Finding]:

@@ -11,16 +11,15 @@ from itertools import pairwise
 from typing import NoReturn, Protocol, TypedDict, cast
 
 from endpoints_gitops import __version__
+from endpoints_gitops.advice import PROGRAM, Options
 from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.pasting import options_to_repeat
 from endpoints_gitops.cli.registry import COMMANDS, EDITING, GROUPS, Entry
 from endpoints_gitops.errors import EndpointsError, ExitCode, Interrupted, UsageError, worst
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failed
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.plugins import installed
 
-PROGRAM = "endpoints-gitops"
 # Options whose value can be left away take it behind `=` alone, so that the word behind them stays a word.
 _BARE = {"--overwrite": "--overwrite=", "--wait": "--wait=", "--refresh": "--refresh=force"}
 # What people type who know other tools, and what says or does it here. Nothing here writes more than they asked for.
@@ -101,7 +100,7 @@ def run(words: Sequence[str]) -> int:
         _refuse_options_alone(words)
         arguments = _parsed(name, words)
         console = Console.of_process(format=arguments.format, quiet=arguments.quiet, verbose=arguments.verbose)
-        console = replace(console, repeated=options_to_repeat(arguments), redaction=installed().redaction)
+        console = replace(console, repeated=_options_to_repeat(arguments), redaction=installed().redaction)
         with _editing(arguments, console):
             outcome = load(arguments.command).execute(arguments, console)
     except SystemExit as done:  # argparse, which has printed the help
@@ -239,6 +238,12 @@ def _as_help(words: Sequence[str]) -> Sequence[str]:
     if not words or list(words) == ["help"]:
         return ["--help"]
     return [*words[1:], "--help"] if words[0] == "help" else words
+
+
+def _options_to_repeat(arguments: argparse.Namespace) -> Options:
+    """The options without which another command would work on another environment or checkout."""
+    given = {"--config": arguments.config, "--env": arguments.env, "--dir": arguments.dir}
+    return {option: value for option, value in given.items() if value is not None}
 
 
 def _refuse_unknown(name: str) -> NoReturn:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import differences
-from endpoints_gitops.cli.console import Advice, Line, Style
+from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.freshness import schedule_word
@@ -43,7 +44,7 @@ def lines(plan: Plan, *, conflicts: bool = True) -> Iterator[Line | str]:
     for one in plan.withheld if conflicts else ():
         yield Line(f"= {one.name} is not sent: {one.code} {one.reason}", Style.BAD)
         if one.fix:
-            yield Advice(f"    fix: {one.fix}", Style.FAINT)
+            yield Line(Advice("    fix: ", one.fix), Style.FAINT)
     yield Line(counted(plan), Style.HEAD)
 
 
@@ -69,12 +70,12 @@ def reminders(comparison: Comparison) -> Iterator[str]:
     found = comparison.orphans
     active = found.active - comparison.prunable
     if active:
-        fix = "endpoints-gitops push --prune deactivates what no file defines, once the deletion is committed"
-        yield f"{_endpoints(active)} active and defined by no file any more: {_listed(active)}; {fix}"
+        fix = Advice(Command("push", "--prune"), " deactivates what no file defines, once the deletion is committed")
+        yield Advice(f"{_endpoints(active)} active and defined by no file any more: {_listed(active)}; ", fix)
     if found.protected:
-        fix = "endpoints-gitops deactivate NAME, or take them out of `protect`"
+        fix = Advice(Command("deactivate", "NAME"), ", or take them out of `protect`")
         names = _listed(found.protected)
-        yield f"{_endpoints(found.protected)} protected and defined by no file any more: {names}; {fix}"
+        yield Advice(f"{_endpoints(found.protected)} protected and defined by no file any more: {names}; ", fix)
     if comparison.outside_definitions:
         names = _listed(comparison.outside_definitions)
         count = len(comparison.outside_definitions)
@@ -147,7 +148,7 @@ def _left_lines(left: LeftAlone) -> Iterator[Line | str]:
         f"= {what} is left alone, {left.attribution}: {left.reason}{_whose(left)}", _LEFT_STYLES[left.attribution]
     )
     if left.fix:
-        yield Advice(f"    {left.fix}", Style.FAINT)
+        yield Line(Advice("    ", left.fix), Style.FAINT)
 
 
 def items(plan: Plan, findings: Sequence[Finding] = ()) -> tuple[JsonObject, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import plans
 from endpoints_gitops.cli.consequences import Judgement
 from endpoints_gitops.cli.console import Line, Style
@@ -82,7 +83,7 @@ def _resumable(result: PushResult) -> tuple[ErrorEntry, ...]:
     if all(error.exit_code is ExitCode.USAGE for errors in left for error in errors):
         fix = "correct the files and push again: that does what is left, and nothing twice"
     else:
-        fix = "endpoints-gitops resume finishes it, when the causes above are mended; nothing is done twice"
+        fix = Advice(Command("resume"), " finishes it, when the causes above are mended; nothing is done twice")
     return (ErrorEntry(code="push.unfinished", message=message, fix=fix),)
 
 

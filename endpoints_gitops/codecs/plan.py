@@ -11,6 +11,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
 from endpoints_gitops.plan.changes import Plan
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA_VERSION: Final = 1
-_FIX: Final = "make a new one with endpoints-gitops plan -o FILE"
+_FIX: Final = Advice("make a new one with ", Command("plan", "-o", "FILE"))
 _ATTRIBUTION: Final = "verdict"
 """What the format calls the attribution of what is left alone."""
 
@@ -41,7 +42,7 @@ def from_json(value: JsonObject, path: str) -> Plan:
         raise _invalid(path, "this is no plan: it has no schema_version")
     if found > SCHEMA_VERSION:
         message = f"this plan was written by a newer release (schema_version {found}, not {SCHEMA_VERSION})"
-        raise _invalid(path, message, "install that release of endpoints-gitops, or " + _FIX)
+        raise _invalid(path, message, Advice("install that release of endpoints-gitops, or ", _FIX))
     stated = {key: item for key, item in value.items() if key not in {"schema_version", "digest"}}
     plan = _validated(stated, path)
     expected = to_json(plan)

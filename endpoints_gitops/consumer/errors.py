@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.pin import Pin, PinnedColumn
 from endpoints_gitops.model.printable import one_line
@@ -91,7 +92,7 @@ class ContractBroken(EndpointsError):
     def __init__(self, pin: Pin, message: str, *, fix: str | None = None) -> None:
         self.problem = one_line(message)
         text = one_line(f"{pin.label}: {message}")
-        super().__init__(text, fix=fix or f"endpoints-gitops lock --verify --env {pin.environment}")
+        super().__init__(text, fix=fix or Advice(Command("lock", "--verify", "--env", pin.environment)))
         self.pin = pin
 
 

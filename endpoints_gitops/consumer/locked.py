@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.consumer.errors import PinMissing
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.pin import Lock, Pin, Use
@@ -63,7 +64,7 @@ class Locked:
 
         where = f"{shown(self.path)} pins no endpoint {name!r} in environment {self.environment}"
         guess = did_you_mean(name, self.pins)
-        fix = f'add {name} = "*" to `uses`, and run endpoints-gitops lock'
+        fix = Advice(f'add {name} = "*" to `uses`, and run ', Command("lock"))
         return PinMissing(where + guess, name=name, environment=self.environment, fix=fix)
 
 
@@ -104,7 +105,7 @@ def _lock(path: Path) -> Lock:
 
     lock = read_lock_file(path)
     if lock is None:
-        fix = "endpoints-gitops lock writes it; deploy it with the app"
+        fix = Advice(Command("lock"), " writes it; deploy it with the app")
         raise UsageError(f"there is no lock at {shown(path)}", fix=fix, code="lock.missing")
     return lock
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.api.calls import Calls
 from endpoints_gitops.api.errors import (
@@ -209,13 +210,12 @@ class Caller:
 def _fix(pin: Pin, error: ApiError) -> str | None:
     """What to do about it, in the words of an app."""
     if isinstance(error, VariablesRefused | VersionNotFound):
-        return f"{pin.label} is not as it was locked: endpoints-gitops lock --verify --env {pin.environment}"
+        return Advice(f"{pin.label} is not as it was locked: ", Command("lock", "--verify", "--env", pin.environment))
     if isinstance(error, VersionInactive):
-        return f"endpoints-gitops upgrade {pin.name} moves the pin on, to a version that is active"
+        return Advice(Command("upgrade", pin.name), " moves the pin on, to a version that is active")
     if isinstance(error, OffsetRefused):
         return _WITHOUT_OFFSET
-    fix = (error.fix or "").replace("run the command again", "call it again")
-    return fix.replace("--max-wait SECONDS", "max_wait=SECONDS") or None
+    return error.fix.in_code() if isinstance(error.fix, Advice) else error.fix
 
 
 def _explain(calls: Calls, pin: Pin, error: EndpointNotFound) -> Flow[None]:
@@ -226,7 +226,7 @@ def _explain(calls: Calls, pin: Pin, error: EndpointNotFound) -> Flow[None]:
         return
     if not endpoint.is_active:
         message = f"the endpoint {pin.name!r} is inactive"
-        fix = f"endpoints-gitops activate {pin.name} --env {pin.environment}"
+        fix = Advice(Command("activate", pin.name, "--env", pin.environment))
         raise EndpointInactive(
             message,
             request=error.request,

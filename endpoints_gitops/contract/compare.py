@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from endpoints_gitops.advice import Command
 from endpoints_gitops.contract.context import Caller, Context
 from endpoints_gitops.contract.contract import Contract, settled
 from endpoints_gitops.contract.pair import ContractPair
@@ -74,11 +75,9 @@ def _renamed(old: Contract, new: Contract, context: Context) -> Finding:
     """A file that says where its name comes from keeps the old endpoint on the server, until `rename --finish`."""
     rule = RULES["A102"]
     is_kept = new.renamed_from == old.name
-    then = (
-        f"the old name answers until `endpoints-gitops rename {old.name} {new.name} --finish`"
-        if is_kept
-        else "calls of the old name are 404s, and versions start again at 1"
-    )
+    then = "calls of the old name are 404s, and versions start again at 1"
+    if is_kept:
+        then = f"the old name answers until `{Command('rename', old.name, new.name, '--finish')}`"
     return rule.finding(
         old.name,
         f"{old.name} is now called {new.name}: {then}",

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.finding import Finding, in_order
@@ -56,9 +57,9 @@ def way_back(endpoint: Endpoint) -> str:
     name = endpoint.name
     if endpoint.number != endpoint.current_version:
         return f"move the pin to a version with a table, or ask the owner of {name} for one"
-    return (
-        f"endpoints-gitops push --overwrite={name}@{endpoint.current_version} {name} switches it on again; "
-        "`materialization: {enabled: false}` in the file gives it up"
+    return Advice(
+        Command("push", f"--overwrite={name}@{endpoint.current_version}", name),
+        " switches it on again; `materialization: {enabled: false}` in the file gives it up",
     )
 
 

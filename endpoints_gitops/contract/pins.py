@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.contract.build import from_pin, from_version
 from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, Context
@@ -52,7 +53,7 @@ def verify_old(lock: Lock, path: str) -> None:
             path=path,
             message=f"the pin of {pin.name} does not match its contract_hash: the lock was edited by hand",
             code="lock.invalid",
-            fix=f"git checkout HEAD -- {path} && endpoints-gitops lock",
+            fix=Advice(f"git checkout HEAD -- {path} && ", Command("lock")),
         )
         for pin in lock.pins
         if lock.old_hashes and lock.old_hashes.get((pin.environment, pin.name)) != from_pin(pin).hash
@@ -119,7 +120,7 @@ def activity(pin: Pin, endpoint: Endpoint | None, version: EndpointVersion | Non
     is_active = version.endpoint_is_active if version is not None else endpoint is None or endpoint.is_active
     if not is_active:
         message = f"{pin.name} is not active: every call of it is a 404"
-        fix = f"have it activated again: endpoints-gitops activate {pin.name}"
+        fix = Advice("have it activated again: ", Command("activate", pin.name))
         yield replace(_finding("A103", pin, message, "active", before=True, after=False), fix=fix)
     if version is not None and not version.is_active:
         message = f"{pin.name}@{version.version} is not active: calls of it are refused (400)"
@@ -178,5 +179,4 @@ def _finding(code: str, pin: Pin, message: str, locus: str, before: Json = None,
         before=before,
         after=after,
         callers=(CONSUMER,),
-        fix=rule.fix.replace("NAME@N", pin.label).replace("NAME", pin.name),
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import Conflict, EndpointsError, UsageError
 from endpoints_gitops.operations.file_edits import FileEdit, edit_of, write_edits
 from endpoints_gitops.plan.diff import EndpointDiff
@@ -53,17 +54,17 @@ def _adopted(diff: EndpointDiff, folder: Path, version: int | None) -> Adopted:
 def _edit(diff: EndpointDiff, version: int | None) -> FileEdit | None:
     """None where file and server agree."""
     if diff.loaded is None:
-        fix = f"endpoints-gitops pull {diff.name} makes a file of it"
+        fix = Advice(Command("pull", diff.name), " makes a file of it")
         raise UsageError(f"no file defines {diff.name}", fix=fix, code="adopt.no_definition")
     if diff.endpoint is None:
-        fix = f"endpoints-gitops push {diff.name} creates it"
+        fix = Advice(Command("push", diff.name), " creates it")
         raise UsageError(f"the server has no {diff.name} that a file could answer", fix=fix, code="adopt.no_endpoint")
     current = diff.endpoint.current_version
     if version is not None and version != current:
         raise Conflict(
             f"version {current} of {diff.name} is current by now, not version {version}; nothing was adopted",
             where=diff.loaded.where(),
-            fix=f"endpoints-gitops diff {diff.name} shows it",
+            fix=Advice(Command("diff", diff.name), " shows it"),
             code="adopt.moved",
         )
     return edit_of(diff.loaded, {("supersedes",): current}) if diff.differences else None

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
 from endpoints_gitops.contract.build import from_pin
@@ -169,7 +170,7 @@ def _version(what: str, here: Here) -> Against:
     try:
         endpoint = client.get_version(name, number)
     except (EndpointNotFound, VersionNotFound) as error:
-        raise BaseUnavailable(error.message, fix=f"endpoints-gitops versions {name}") from error
+        raise BaseUnavailable(error.message, fix=Advice(Command("versions", name))) from error
     types = read_types(client, (endpoint,))
     variables = tuple((types.shared or {}).values())
     diff = _diff(name, here, _served(endpoint, types.contract(endpoint)), variables=variables)
@@ -180,7 +181,7 @@ def _lock(_: str, here: Here) -> Against:
     lock = here.lock()
     if lock is None:
         message = f"there is no lock to compare with: {shown(here.lock_path)} is not there"
-        raise BaseUnavailable(message, fix="endpoints-gitops lock")
+        raise BaseUnavailable(message, fix=Advice(Command("lock")))
     wanted = here.environments
     pins = [pin for pin in lock.pins if wanted is None or pin.environment in wanted]
     names = {one.name for one in here.definitions}
@@ -276,7 +277,7 @@ def _plan(what: str, here: Here) -> Against:
         content = read_regular_file(Path(what))
     except OSError as error:
         message = f"the plan {shown(Path(what))} cannot be read: {error.strerror or error}"
-        raise BaseUnavailable(message, fix=f"endpoints-gitops plan -o {what}") from error
+        raise BaseUnavailable(message, fix=Advice(Command("plan", "-o", what))) from error
     plan = read_plan(content, shown(Path(what)))
     local = {one.name: Revision.local(one, here.environment) for one in here.definitions}
     diffs = diffs_of_plan(plan, Snapshot(), local)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
@@ -74,7 +75,7 @@ def create(
 def _unsayable(endpoint: Endpoint, why: str) -> Unprovable:
     return Unprovable(
         f"no definition can say what {endpoint.name} is on the server: {why}",
-        fix=f"endpoints-gitops get {endpoint.name} shows it; leave it out with `manage` in the configuration",
+        fix=Advice(Command("get", endpoint.name), " shows it; leave it out with `manage` in the configuration"),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, LostAnswer
 from endpoints_gitops.errors import Conflict, EndpointsError, PartlyApplied
@@ -87,7 +88,7 @@ def _unmoved(endpoint: Endpoint, now: Mapping[str, Endpoint]) -> Endpoint:
         return current
     raise Conflict(
         f"{what}; this command read version {endpoint.current_version}, and wrote nothing to it",
-        fix=f"endpoints-gitops get {name} shows it; run the command again",
+        fix=Advice(Command("get", name), " shows it; run the command again"),
         code="push.moved",
     )
 
@@ -100,7 +101,7 @@ def _switch(client: Client, name: str, active: bool, version: int | None) -> Non
         answer = client.get_endpoint(name) if version is None else client.get_version(name, version)
     if answer.is_active is not active:
         message = f"the server accepted the change of {name}, and it is not {_word(active)}"
-        raise PartlyApplied(message, fix=f"endpoints-gitops get {name}", code="push.unverified")
+        raise PartlyApplied(message, fix=Advice(Command("get", name)), code="push.unverified")
 
 
 def _is_there(client: Client, endpoint: Endpoint) -> bool:

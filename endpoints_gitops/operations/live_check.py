@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import (
     OffsetRefused,
@@ -91,7 +92,7 @@ def _refusal(client: Client, query: tuple[LoadedDefinition, str]) -> Finding | C
 
 def _undecided(loaded: LoadedDefinition, why: str) -> CouldNotFindOut:
     message = f"whether the tables and fields of {loaded.name} are there could not be found out: {why}"
-    fix = f"endpoints-gitops run --file {loaded.path}"
+    fix = Advice(Command("run", "--file", loaded.path))
     return CouldNotFindOut(message, where=loaded.where(_key(loaded)), fix=fix, code="check.undecided")
 
 

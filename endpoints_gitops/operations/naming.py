@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import EndpointsError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def explain_missing(client: Client, name: str, error: EndpointsError) -> bool:
         error.message = missing(name, endpoints).message
     elif not endpoints[name].is_active:
         error.message = f"the endpoint {name} is inactive"
-        error.fix = f"endpoints-gitops activate {name}"
+        error.fix = Advice(Command("activate", name))
     return name not in endpoints
 
 
@@ -34,4 +35,4 @@ def missing(name: str, there: Collection[str]) -> UsageError:
     from endpoints_gitops.model.suggestions import did_you_mean
 
     message = f"there is no endpoint {name!r}{did_you_mean(name, sorted(there))}"
-    return UsageError(message, fix="endpoints-gitops list shows the endpoints of the server", code="usage.endpoint")
+    return UsageError(message, fix=Advice(Command("list"), " shows the endpoints of the server"), code="usage.endpoint")

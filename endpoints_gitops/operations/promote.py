@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.definition import Environment, LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
@@ -86,7 +87,7 @@ def _names(
             selected = kept
     if selectors and not selected:
         message = f"{source.environment.name} has no endpoint for {', '.join(selectors)}"
-        raise UsageError(message, fix=f"endpoints-gitops list --env {source.environment.name}", code="usage.selector")
+        raise UsageError(message, fix=Advice(Command("list", "--env", source.environment.name)), code="usage.selector")
     return kept, tuple(sorted(selected - kept))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import Conflict, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
@@ -65,7 +66,7 @@ def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], ol
         raise Conflict(
             f"the server has another {new} already (version {diff.endpoint.current_version}), not what the file says",
             where=loaded.where(),
-            fix=f"choose another name, or endpoints-gitops delete {new}",
+            fix=Advice("choose another name, or ", Command("delete", new)),
             code="rename.taken",
         )
     _refuse_chain(loaded, old, comparison)
@@ -96,18 +97,18 @@ def finishing(project: ProjectContext, definitions: Sequence[LoadedDefinition], 
     Raises UsageError where no file was renamed so, where NEW cannot take the calls, and where OLD is protected.
     """
     if not any(one.name == new and one.definition.renamed_from == old for one in definitions):
-        fix = f"endpoints-gitops rename {old} {new} comes first"
+        fix = Advice(Command("rename", old, new), " comes first")
         raise UsageError(f"no definition called {new} was renamed from {old}", fix=fix, code="rename.not_begun")
     endpoints = {endpoint.name: endpoint for endpoint in project.client.list_endpoints()}
     if new not in endpoints or not endpoints[new].is_active:
         lacks = "is inactive" if new in endpoints else "is not on the server"
-        fix = f"endpoints-gitops activate {new}" if new in endpoints else f"endpoints-gitops push {new}"
-        raise UsageError(f"{new} {lacks}, so {old} stays", fix=fix, code="rename.no_successor")
+        command = Command("activate" if new in endpoints else "push", new)
+        raise UsageError(f"{new} {lacks}, so {old} stays", fix=Advice(command), code="rename.no_successor")
     if old not in endpoints:
         raise UsageError(f"the server has no {old}: nothing is left to finish", code="rename.finished")
     if old in managed(project.environment.protect, definitions=definitions, endpoints=endpoints.values()):
-        fix = "take it out of `protect` in the configuration first"
-        raise UsageError(f"{old} is protected, and stays active", fix=fix, code="rename.protected")
+        remedy = "take it out of `protect` in the configuration first"
+        raise UsageError(f"{old} is protected, and stays active", fix=remedy, code="rename.protected")
     return endpoints[old]
 
 
@@ -115,9 +116,9 @@ def _refuse_chain(loaded: LoadedDefinition, old: str, comparison: Comparison) ->
     """`renamed_from` has room for one name, and what it forgets would be pulled, or pruned, as a stranger."""
     before = loaded.definition.renamed_from
     endpoint = comparison.snapshot.endpoints.get(before or "")
-    if before != old and endpoint is not None and endpoint.is_active:
+    if before is not None and before != old and endpoint is not None and endpoint.is_active:
         message = f"{loaded.name} was renamed from {before}, which is still active"
-        fix = f"endpoints-gitops rename {before} {loaded.name} --finish comes first"
+        fix = Advice(Command("rename", before, loaded.name, "--finish"), " comes first")
         raise UsageError(message, where=loaded.where("renamed_from"), fix=fix, code="rename.unfinished")
 
 
@@ -144,5 +145,7 @@ def _definition(
         from endpoints_gitops.model.suggestions import did_you_mean
 
         message = f"no definition is called {old!r}{did_you_mean(old, sorted(by_name))}"
-        raise UsageError(message, fix=f"endpoints-gitops pull {old} makes a file of an endpoint", code="usage.selector")
+        raise UsageError(
+            message, fix=Advice(Command("pull", old), " makes a file of an endpoint"), code="usage.selector"
+        )
     return renamed

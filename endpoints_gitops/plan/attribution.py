@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.plan.diff import (
     Attribution,
@@ -243,9 +244,12 @@ def _as_safe_as_a_clone(diff: EndpointDiff, key: Key, attributed: _Attributed, r
 
 def _commit_first(diff: EndpointDiff) -> str:
     name = diff.name
-    return (
-        f"commit the pull first: endpoints-gitops pull --theirs {name}, git commit, and edit again; or "
-        f"endpoints-gitops adopt {name} keeps the file's"
+    return Advice(
+        "commit the pull first: ",
+        Command("pull", "--theirs", name),
+        ", git commit, and edit again; or ",
+        Command("adopt", name),
+        " keeps the file's",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, LeftAlone, Plan, Precondition
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Presence, Revision
@@ -87,7 +88,7 @@ def _refuse_unknown(overwrite: Overwrite, diffs: Sequence[EndpointDiff]) -> None
     if unknown:
         raise UsageError(
             f"--overwrite names {', '.join(unknown)}, which is not among what is compared here",
-            fix="endpoints-gitops diff shows what differs; the names are those of the definitions",
+            fix=Advice(Command("diff"), " shows what differs; the names are those of the definitions"),
             code="usage.overwrite",
         )
 
@@ -186,7 +187,9 @@ def _removal(diff: EndpointDiff) -> EndpointChange:
 def _left_alone(diff: EndpointDiff, prunable: Collection[str]) -> Iterator[LeftAlone]:
     name = diff.name
     if diff.is_missing:
-        fix = f"endpoints-gitops push --overwrite {name} creates it again, at version 1; else remove the definition"
+        fix = Advice(
+            Command("push", "--overwrite", name), " creates it again, at version 1; else remove the definition"
+        )
         yield _left(diff, Attribution.CONFLICT, None, diff.note, fix)
     for difference in diff.differences:
         attribution = difference.attribution or Attribution.CONFLICT
@@ -194,7 +197,7 @@ def _left_alone(diff: EndpointDiff, prunable: Collection[str]) -> Iterator[LeftA
             yield _left(diff, attribution, difference.key, difference.reason, difference.fix or _fix(diff, attribution))
     removal = diff.removal
     if removal is not None and removal.attribution and name in prunable and not _is_written(removal, overwrites=False):
-        fix = f"endpoints-gitops deactivate {name}"
+        fix = Advice(Command("deactivate", name))
         yield _left(diff, removal.attribution, Key.ACTIVE, removal.reason, fix)
 
 
@@ -217,10 +220,14 @@ def _left(diff: EndpointDiff, attribution: Attribution, key: Key | None, reason:
 def _fix(diff: EndpointDiff, attribution: Attribution) -> str:
     name = diff.name
     if attribution is Attribution.DRIFTED:
-        return f"endpoints-gitops pull {name}"
-    return (
-        f"endpoints-gitops pull --theirs {name} takes the server's; endpoints-gitops adopt {name}, or "
-        f"endpoints-gitops push --overwrite={name}@{diff.version} {name}, keeps the file's"
+        return Advice(Command("pull", name))
+    return Advice(
+        Command("pull", "--theirs", name),
+        " takes the server's; ",
+        Command("adopt", name),
+        ", or ",
+        Command("push", f"--overwrite={name}@{diff.version}", name),
+        ", keeps the file's",
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import CredentialsError, UsageError
 from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.model.secret import Secret
@@ -240,7 +241,7 @@ def _from_posthog_cli(environment: EnvironmentSettings, env: Mapping[str, str], 
     if half is not None and environment.project_id is not None:
         return _stored(environment, half)
     message = f"no credentials for environment {environment.name!r}: {'; '.join(looked)}"
-    fix = "export POSTHOG_CLI_API_KEY=phx_… POSTHOG_CLI_PROJECT_ID=…, or run endpoints-gitops init"
+    fix = Advice("export POSTHOG_CLI_API_KEY=phx_… POSTHOG_CLI_PROJECT_ID=…, or run ", Command("init"))
     raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.missing")
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.model.printable import printable
@@ -57,7 +58,8 @@ def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
     if not folder.is_dir():
         reason = "is not a folder" if folder.exists() else "does not exist"
         message = f"the definitions folder {shown(folder)} {reason}"
-        raise UsageError(message, fix="endpoints-gitops init, or name the folder with --dir", code="definitions.folder")
+        fix = Advice(Command("init"), ", or name the folder with --dir")
+        raise UsageError(message, fix=fix, code="definitions.folder")
     walk = _Walk(boundary=checkout(folder))
     return sorted(walk.files(folder), key=lambda path: path.parts), walk.problems
 

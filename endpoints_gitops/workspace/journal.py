@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.codecs.reader import Document, check_schema_version
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.json import Json, JsonObject
@@ -187,4 +188,4 @@ def _line(value: JsonObject) -> bytes:
 
 
 def _fix(path: Path) -> str:
-    return f"endpoints-gitops plan shows what is left to do; remove {shown(path)} to go on"
+    return Advice(Command("plan"), f" shows what is left to do; remove {shown(path)} to go on")

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.printable import printable
@@ -223,7 +224,7 @@ class _Choice:
             message = f"no endpoint's name matches {shown}"
         else:
             message = f"there is no endpoint or definition called {shown!r}{did_you_mean(selector, sorted(self.tags))}"
-        fix = "endpoints-gitops list shows the endpoints of the server"
+        fix = Advice(Command("list"), " shows the endpoints of the server")
         return UsageError(message, fix=fix, code="usage.selector")
 
 

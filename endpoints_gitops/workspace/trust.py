@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.codecs.reader import Document, check_schema_version
 from endpoints_gitops.errors import CredentialsError, InvalidInput, UsageError
 from endpoints_gitops.model.origin import HostMistake, Origin
@@ -91,9 +92,9 @@ class Trust:
     key: str
 
     @property
-    def command(self) -> str:
-        """The command that records the permission, to paste into a shell in the folder."""
-        return f"endpoints-gitops auth trust {shlex.quote(self.host)} {shlex.quote(self.key)}"
+    def command(self) -> Command:
+        """The command that records the permission, to run in the folder."""
+        return Command("auth", "trust", self.host, self.key)
 
 
 class NotTrusted(CredentialsError):
@@ -107,7 +108,7 @@ class NotTrusted(CredentialsError):
     code = "credentials.untrusted"
 
     def __init__(self, message: str, needed: Trust, *, where: str | None) -> None:
-        fix = f"{needed.command}  # in CI and containers: export {ALLOWED_HOSTS}={shlex.quote(needed.host)}"
+        fix = Advice(needed.command, f"  # in CI and containers: export {ALLOWED_HOSTS}={shlex.quote(needed.host)}")
         super().__init__(message, where=where, fix=fix)
         self.needed = needed
 

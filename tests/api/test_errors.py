@@ -95,7 +95,7 @@ def test_each_row_is_a_class(status, body, name, exit_code):
 def test_advice_names_the_endpoint_of_the_request():
     assert (
         "endpoints-gitops versions revenue shows"
-        in errors.VersionNotFound("x", request="GET /…/endpoints/revenue/").fix
+        in errors.VersionNotFound("x", request="GET /…/endpoints/revenue/", endpoint="revenue").fix
     )
     assert "endpoints-gitops versions NAME shows" in errors.VersionNotFound("x", request="GET /…/endpoints/").fix
 

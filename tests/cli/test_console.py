@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console, Line, OutputFormat, Style
 from endpoints_gitops.cli.progress import progress_on
 from endpoints_gitops.errors import ExitCode, UsageError
@@ -18,9 +19,14 @@ from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.printable import printable, printable_json
 from endpoints_gitops.operations.progress import Silence
 
-WAYS_OUT = (
-    "endpoints-gitops pull --theirs a takes it; endpoints-gitops adopt a, or "
-    "endpoints-gitops list --env own, helps; endpoints-gitops auth status"
+WAYS_OUT = Advice(
+    Command("pull", "--theirs", "a"),
+    " takes it; ",
+    Command("adopt", "a"),
+    ", or ",
+    Command("list", "--env", "own"),
+    ", helps; ",
+    Command("auth", "status"),
 )
 NASTY = "a\x1b[2J\x07\u202eb\x9bc\u2028d\ud800"
 
@@ -170,13 +176,13 @@ def test_quiet_progress():
         (
             {"--env": "eu west"},
             [
-                "pull --env 'eu west' --theirs a",
-                "adopt --env 'eu west' a",
+                "pull --theirs a --env 'eu west'",
+                "adopt a --env 'eu west'",
                 "list --env own",
                 "auth status --env 'eu west'",
             ],
         ),
-        ({"--dir": "a\\1"}, ["pull --dir 'a\\1' --theirs a", "adopt --dir 'a\\1' a", "list --dir 'a\\1' --env own"]),
+        ({"--dir": "a\\1"}, ["pull --theirs a --dir 'a\\1'", "adopt a --dir 'a\\1'", "list --env own --dir 'a\\1'"]),
     ],
 )
 def test_commands_in_advice_mean_what_this_command_meant(options, commands):

@@ -116,4 +116,13 @@ def test_a_configuration_that_is_not_there(mono, path, message):
 def test_advice_repeats_it(mono, client):
     mono("push", "--yes", "--config", "svc")
     client.update_endpoint("one", {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS n"}})
-    assert "endpoints-gitops pull --config svc" in mono("plan", "--config", "svc").out.replace("--env test ", "")
+    assert "endpoints-gitops pull one --config svc" in mono("plan", "--config", "svc").out
+
+
+def test_commands_in_a_saved_plan_repeat_it(mono, checkout, client):
+    mono("push", "--yes", "--config", "svc")
+    client.update_endpoint("one", {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS n"}})
+    (checkout.top / "svc" / "endpoints" / "one.yaml").write_text(ONE.replace("SELECT 1", "SELECT 3"))
+    assert mono("plan", "--config", "svc", "-o", "plan.json").code == 6
+    (error,) = mono("push", "--yes", "--config", "svc", "--plan", "plan.json", "--format", "json").json["errors"]
+    assert error["fix"].startswith("endpoints-gitops pull --theirs one --config svc takes the server's; ")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import CredentialsError, ExitCode, UsageError
@@ -55,14 +56,14 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
     options = [f"--{name}" for name in ("list", "remove", "all") if getattr(arguments, name)]
     words = [*arguments.target, *options]
     if words and arguments.topic != "trust":
-        message, fix = f"{', '.join(words)}: only with `auth trust`", "endpoints-gitops auth trust --list"
+        message, fix = f"{', '.join(words)}: only with `auth trust`", Advice(Command("auth", "trust", "--list"))
         raise UsageError(message, fix=fix, code="usage.arguments")
     if (arguments.list and len(words) > 1) or (arguments.all and not arguments.remove):
         message = "--list stands alone, and --all needs --remove"
-        raise UsageError(message, fix="endpoints-gitops auth --help", code="usage.arguments")
+        raise UsageError(message, fix=Advice(Command("auth", "--help")), code="usage.arguments")
     if len(arguments.target) not in ((0, 1, 2) if arguments.remove else (0, 2)):
         message = "auth trust takes a host and the source of a key, or neither"
-        raise UsageError(message, fix="endpoints-gitops auth --help", code="usage.arguments")
+        raise UsageError(message, fix=Advice(Command("auth", "--help")), code="usage.arguments")
 
 
 def _status(context: Context) -> Outcome:
@@ -169,7 +170,7 @@ def _needed(context: Context) -> Trust:
         return found.trust
     if decision.permission is Permission.ALLOWED:
         message = f"the key of {found.source} may go to {found.host} without trust: {decision.why}"
-        raise UsageError(message, fix="endpoints-gitops auth status", code="usage.trust")
+        raise UsageError(message, fix=Advice(Command("auth", "status")), code="usage.trust")
     refusal = refusal_of(found, decision)
     assert refusal is not None, "what is not allowed is refused"
     raise refusal

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
@@ -55,7 +56,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     facts = [fact for fact in select(all_facts(), arguments.facts) if not fact.is_local]
     if not facts:
         message = f"no fact is called {' or '.join(arguments.facts)}"
-        raise UsageError(message, fix="endpoints-gitops conformance 'creating: *'", code="usage.arguments")
+        raise UsageError(message, fix=Advice(Command("conformance", "creating: *")), code="usage.arguments")
     _refuse_folder(arguments.out)
     with Context.of(arguments, console) as context:
         trial = Trial(server=Server(context.client), build_seconds=arguments.build_wait)
@@ -109,7 +110,7 @@ def _outcome(report: Report) -> Outcome:
     if report.left:
         codes.append(ExitCode.PARTLY_APPLIED)
         message = f"could not be deleted: {', '.join(report.left)}"
-        fix = "endpoints-gitops conformance --remove-leftovers"
+        fix = Advice(Command("conformance", "--remove-leftovers"))
         failures.append(ErrorEntry(code="conformance.left", message=message, fix=fix))
     if report.is_interrupted:
         codes.append(ExitCode.INTERRUPTED)

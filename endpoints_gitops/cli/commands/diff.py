@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from endpoints_gitops.advice import Advice
 from endpoints_gitops.cli import bases, differences, findings, plans
 from endpoints_gitops.cli.arguments import add_selectors
-from endpoints_gitops.cli.console import Advice, Console, Line, Style
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.contract.idling import all_idling
 from endpoints_gitops.errors import ExitCode, worst
@@ -116,7 +117,7 @@ def _difference_lines(diff: EndpointDiff, difference: KeyDiff) -> Iterator[Line 
     if difference.attribution is not None:
         yield Line(f"    {difference.attribution}: {difference.reason}", _STYLES[difference.attribution])
     if difference.attribution is Attribution.IDLED:
-        yield Advice(f"    fix: {difference.fix}", Style.FAINT)
+        yield Line(Advice("    fix: ", difference.fix), Style.FAINT)
 
 
 def _variable_lines(comparison: Comparison) -> Iterator[Line | str]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from endpoints_gitops.cli.console import Advice, Console, Line, Style
+from endpoints_gitops.advice import Advice, Command
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import CredentialsError, EndpointsError, UsageError
 from endpoints_gitops.model.json import JsonObject
@@ -111,7 +112,7 @@ def _fill(context: Context, done: _Done) -> Outcome | None:
     folder = context.folder
     if _has_definitions(folder):
         done.kept(folder)
-        done.next += ["endpoints-gitops diff"]
+        done.next += [Advice(Command("diff"))]
         return None
     count = _endpoints_there(context, done)
     if (schema := write_schema(folder)) is not None:
@@ -124,7 +125,7 @@ def _fill(context: Context, done: _Done) -> Outcome | None:
     if asked and console.confirm(f"The project has {count} endpoints. Pull them?", yes=context.arguments.yes):
         return _pull(context)
     folder.mkdir(parents=True, exist_ok=True)
-    done.next += ["endpoints-gitops pull"]
+    done.next += [Advice(Command("pull"))]
     return None
 
 
@@ -143,7 +144,7 @@ def _endpoints_there(context: Context, done: _Done) -> int:
             done.next += _without_key(context.configuration, error)
         else:
             context.console.warn(Line(f"could not ask the server what it has: {error}", Style.WARN))
-        done.next += ["endpoints-gitops auth status"]
+        done.next += [Advice(Command("auth", "status"))]
         return 0
 
 
@@ -157,7 +158,7 @@ def _example(folder: Path, done: _Done) -> None:
     path = write_example(folder)
     if path is not None:
         done.wrote(path)
-    done.next += ["endpoints-gitops plan", "endpoints-gitops push"]
+    done.next += [Advice(Command("plan")), Advice(Command("push"))]
 
 
 def _pull(context: Context) -> Outcome:
@@ -172,7 +173,7 @@ def _outcome(done: _Done, pulled: Outcome | None) -> Outcome:
     written = sum(item["state"] == "written" for item in done.items)
     console = done.console
     if pulled is None:
-        console.show(["", "next:", *(Advice(f"  {command}") for command in dict.fromkeys(done.next))])
+        console.show(["", "next:", *(Advice("  ", command) for command in dict.fromkeys(done.next))])
         console.say(Line("Nothing needs to be ignored by git: what this tool remembers lies outside.", Style.FAINT))
     return Outcome(
         command="init",

@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import findings
-from endpoints_gitops.cli.console import Advice, Console, Line, Style
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.consuming import Consumer, items_of, pins
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import JsonObject
@@ -42,8 +43,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     console.say(f"{len(standings) - len(behind)} of {pins(len(standings))} at the newest version")
     console.say(*_ways(found))
     if changed:
-        labels = " ".join(sorted({one.pin.label for one in changed}))
-        console.say(Advice(f"to lock what changed in place as it is now: endpoints-gitops upgrade {labels}"))
+        labels = sorted({one.pin.label for one in changed})
+        console.say(Advice("to lock what changed in place as it is now: ", Command("upgrade", *labels)))
     return Outcome(
         command="outdated",
         exit_code=findings.exit_code([*behind, *in_place], Severity.ERROR),
@@ -64,9 +65,9 @@ def _ways(found: Sequence[tuple[PinStatus, Finding]]) -> Iterator[str]:
     """The commands that move what nothing breaks for; a version that the manifest states moves where it is named."""
     easy = [one for one, finding in found if finding.code == "P106"]
     if any(one.use.version is None for one in easy):
-        yield "to move where nothing breaks: endpoints-gitops upgrade --compatible-only"
+        yield Advice("to move where nothing breaks: ", Command("upgrade", "--compatible-only"))
     if exact := sorted({one.pin.name for one in easy if one.use.version is not None}):
-        yield f"to move those whose version the manifest states: endpoints-gitops upgrade {' '.join(exact)}"
+        yield Advice("to move those whose version the manifest states: ", Command("upgrade", *exact))
 
 
 def _item(standing: PinStatus, finding: Finding) -> JsonObject:

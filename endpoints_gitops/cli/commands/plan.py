@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
+from endpoints_gitops.advice import Advice, Command, Options, with_options
 from endpoints_gitops.cli import consequences, plans, push_options
-from endpoints_gitops.cli.console import Advice, Console, Line, Style
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import ExitCode, worst
 from endpoints_gitops.model.outcome import Outcome
@@ -56,8 +58,15 @@ def _save(plan: Plan, path: Path, console: Console) -> None:
     from endpoints_gitops.codecs.plan import write_plan
     from endpoints_gitops.workspace.files import shown, write_atomically
 
-    write_atomically(path, write_plan(plan))
-    console.say(Advice(f"saved in {shown(path)}; endpoints-gitops push --plan {shown(path)} does exactly this"))
+    write_atomically(path, write_plan(_with_options(plan, console.repeated)))
+    console.say(Advice(f"saved in {shown(path)}; ", Command("push", "--plan", shown(path)), " does exactly this"))
+
+
+def _with_options(plan: Plan, options: Options) -> Plan:
+    """The plan with these options in the commands of its fixes: the file has them as text."""
+    left_alone = tuple(replace(left, fix=with_options(left.fix, options)) for left in plan.left_alone)
+    withheld = tuple(replace(one, fix=one.fix and with_options(one.fix, options)) for one in plan.withheld)
+    return replace(plan, left_alone=left_alone, withheld=withheld)
 
 
 def _exit_code(plan: Plan, arguments: argparse.Namespace) -> ExitCode:

@@ -6,11 +6,11 @@ import argparse
 from dataclasses import replace
 from functools import cached_property
 
+from endpoints_gitops.advice import with_options
 from endpoints_gitops.cli import consequences, push_options, pushes
 from endpoints_gitops.cli.commands.push import carried_out
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
-from endpoints_gitops.cli.pasting import with_options
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.operations.promote import prepare

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import consequences, plans, push_options, pushes
 from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console, Line, Style
@@ -184,7 +185,7 @@ def _read(path: Path) -> Plan:
         content = read_regular_file(path)
     except OSError as error:
         message = f"the plan {shown(path)} cannot be read: {error.strerror or error}"
-        raise UsageError(message, fix=f"endpoints-gitops plan -o {shown(path)}", code="plan.unreadable") from error
+        raise UsageError(message, fix=Advice(Command("plan", "-o", shown(path))), code="plan.unreadable") from error
     return read_plan(content, shown(path))
 
 

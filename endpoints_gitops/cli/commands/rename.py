@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import consequences, pushes
 from endpoints_gitops.cli.commands.push import carried_out
-from endpoints_gitops.cli.console import Advice, Console, Line, Style
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import Context
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint
@@ -50,7 +51,7 @@ def _rename(context: Context) -> Outcome:
         console.show([Line(f"{renaming.loaded.path}: name is {renaming.new} now", Style.GOOD)])
         console.say(
             f"{renaming.old} stays for its callers; when none is left:",
-            Advice(f"  endpoints-gitops rename {renaming.old} {renaming.new} --finish"),
+            Advice("  ", Command("rename", renaming.old, renaming.new, "--finish")),
         )
     elif not (result.errors or result.plan.withheld):
         console.show([f"{renaming.new} is there already, on the server and in {renaming.loaded.path}"])

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import pushes
 from endpoints_gitops.cli.arguments import version_number
 from endpoints_gitops.cli.commands.push import carried_out
@@ -54,10 +55,10 @@ def _guard_the_file(rollback: Rollback, console: Console, *, yes: bool) -> None:
     if loaded is None or (edit is None and not rollback.is_uncommitted):
         return
     message = "the file has an edit of the query that no commit has"
-    fix = f"commit or stash the edit first; endpoints-gitops diff {loaded.name} shows it"
+    fix = Advice("commit or stash the edit first; ", Command("diff", loaded.name), " shows it")
     if edit is not None:
         message = f"the query in the file was never pushed: {edit.reason}"
-        fix += "" if rollback.is_uncommitted else "; --yes replaces it"
+        fix = fix if rollback.is_uncommitted else Advice(fix, "; --yes replaces it")
     if yes and not rollback.is_uncommitted:
         console.warn(Line(f"{loaded.where('query')}: {message}", Style.WARN))
     elif yes or not console.interactive or not console.confirm(f"{loaded.path}: {message}. Replace it?", yes=False):

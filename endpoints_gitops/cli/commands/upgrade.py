@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.consuming import Consumer, pins
@@ -76,7 +77,9 @@ def _targets(words: Sequence[str]) -> Targets:
         name, at, number = word.partition("@")
         is_number = number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0
         if not is_endpoint_name(name) or (at and not is_number):
-            raise UsageError(f"{word!r} is no NAME or NAME@VERSION", fix="endpoints-gitops upgrade revenue_by_plan@3")
+            raise UsageError(
+                f"{word!r} is no NAME or NAME@VERSION", fix=Advice(Command("upgrade", "revenue_by_plan@3"))
+            )
         if name in targets:
             raise UsageError(f"{name} is named twice", fix=f"name it once, as {name} or {name}@VERSION")
         targets[name] = int(number) if at else None
@@ -95,11 +98,11 @@ def _check(targets: Targets, sides: Sequence[EnvironmentUses], consumer: Consume
             raise _unused(name, sides)
         pinned = [side for side in using if consumer.present_lock.pin(name, side.environment)]
         if not pinned:
-            raise UsageError(f"{name} is used and not pinned yet", fix="endpoints-gitops lock", code="lock.unpinned")
+            raise UsageError(f"{name} is used and not pinned yet", fix=Advice(Command("lock")), code="lock.unpinned")
         if number is not None and len(using) > 1:
             names = ", ".join(side.environment for side in using)
             message = f"{name}@{number} could be meant in {names}: version numbers differ by project"
-            fix = f"endpoints-gitops upgrade {name}@{number} --env {using[0].environment}"
+            fix = Advice(Command("upgrade", f"{name}@{number}", "--env", using[0].environment))
             raise UsageError(message, fix=fix, code="configuration.environment")
 
 
@@ -108,7 +111,7 @@ def _unused(name: str, sides: Sequence[EnvironmentUses]) -> UsageError:
 
     names = sorted({use.name for side in sides for use in side.uses})
     message = f"{name} is not among the endpoints that are used{did_you_mean(name, names)}"
-    fix = f"the manifest names {', '.join(names)}" if names else "name it under `uses`, then endpoints-gitops lock"
+    fix = f"the manifest names {', '.join(names)}" if names else Advice("name it under `uses`, then ", Command("lock"))
     return UsageError(message, fix=fix, code="usage.endpoint")
 
 
@@ -143,15 +146,16 @@ def _lines(move: Move) -> Iterator[Line]:
         yield Line(f"{pin.label} {place}: as locked{newest}", Style.FAINT)
         yield from findings.lines(move.findings, indent="  ")
     elif move.result is MoveResult.EXACT:
-        fix = f"endpoints-gitops upgrade {pin.name} --env {pin.environment}"
-        yield Line(f"{pin.label} {place}: stays, as the manifest says so; {move.newest} is there: {fix}", Style.FAINT)
+        fix = Advice(Command("upgrade", pin.name, "--env", pin.environment))
+        text = f"{pin.label} {place}: stays, as the manifest says so; {move.newest} is there: "
+        yield Line(Advice(text, fix), Style.FAINT)
         yield from findings.lines(move.findings, indent="  ")
     elif move.result is MoveResult.CHANGED:
         breaks = ", and it breaks this app" if move.is_breaking else ""
         yield Line(f"{pin.label} {place}: changed in place{breaks}", Style.HEAD)
         yield from findings.lines(move.findings, indent="  ")
         if move.after is not None:
-            yield Line(f"  to lock it as it is now: {_insisting(move)}")
+            yield Line(Advice("  to lock it as it is now: ", _insisting(move)))
     else:
         said = f"{_title(move)} {place}: {_said(move)}" if move.newest else f"{pin.label} {place}: gone"
         yield Line(said, Style.HEAD)
@@ -160,7 +164,7 @@ def _lines(move: Move) -> Iterator[Line]:
             yield Line(f"  {pin.label} itself changed in place:", Style.WARN)
             yield from findings.lines(move.in_place, indent="    ")
         if move.result is MoveResult.REFUSED and move.after is not None:
-            yield Line(f"  to move all the same: {_insisting(move)}")
+            yield Line(Advice("  to move all the same: ", _insisting(move)))
 
 
 def _title(move: Move) -> str:
@@ -188,13 +192,13 @@ def _judged(move: Move) -> str:
     return f"{said}; the manifest is rewritten too" if move.rewrites_manifest else said
 
 
-def _insisting(move: Move) -> str:
+def _insisting(move: Move) -> Advice:
     assert move.after is not None, "only a move that leads somewhere can be insisted on"
-    target = f"{move.before.name}@{move.after.version} --env {move.before.environment}"
-    if not move.is_breaking:
-        return f"endpoints-gitops upgrade {target}"
-    option = "--allow-unknown" if move.is_undecided else "--allow-breaking 'the reason'"
-    return f"endpoints-gitops upgrade {target} {option}"
+    target = f"{move.before.name}@{move.after.version}"
+    option: tuple[str, ...] = ()
+    if move.is_breaking:
+        option = ("--allow-unknown",) if move.is_undecided else ("--allow-breaking", "the reason")
+    return Advice(Command("upgrade", target, "--env", move.before.environment, *option))
 
 
 def _outcome(moves: Sequence[Move]) -> Outcome:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
 from endpoints_gitops.model.finding import Scope, Severity
@@ -30,7 +31,11 @@ declare(
         summary="The same query stands under a new name, and the old name is gone.",
         why="The name is part of the address, and the new endpoint counts its versions from 1. A file that says "
         "`renamed_from` keeps the old name for a while: then it is a warning.",
-        fix="undo it, and let `endpoints-gitops rename OLD NEW` do it, which keeps the old name while its callers move",
+        fix=Advice(
+            "undo it, and let `",
+            Command("rename", "OLD", "NEW"),
+            "` do it, which keeps the old name while its callers move",
+        ),
         example=("name: monthly_users", "name: active_users"),
     )
 )
@@ -103,7 +108,9 @@ def version_deactivated(pair: ContractPair) -> Iterator[Hit]:
         is_everywhere=True,
         summary="Another endpoint has the same name: deleted and created again.",
         why="Its versions count from 1 again, so a number that somebody pinned now means another query.",
-        fix="use a new name, or bring every lock to the new endpoint on purpose (`endpoints-gitops upgrade NAME`)",
+        fix=Advice(
+            "use a new name, or bring every lock to the new endpoint on purpose (`", Command("upgrade", "NAME"), "`)"
+        ),
         example=("orders is endpoint 0199-a", "orders is endpoint 019a-b, again with a version 1"),
     )
 )

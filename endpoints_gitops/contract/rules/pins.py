@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.contract.rules.rule import Rule, declare
 from endpoints_gitops.model.finding import Scope, Severity
 
@@ -15,7 +16,7 @@ declare(
         scope=_NEITHER,
         summary="The locked version is not on the server.",
         why="Every call of it is a 404.",
-        fix="`endpoints-gitops upgrade NAME` to a version that is there, or have the endpoint restored",
+        fix=Advice("`", Command("upgrade", "NAME"), "` to a version that is there, or have the endpoint restored"),
         example=("the lock says monthly_users@3", "the server has versions 1 and 2"),
     )
 )
@@ -28,7 +29,9 @@ declare(
         scope=_NEITHER,
         summary="The server has something else under the locked number: another id, or another query.",
         why="The number was chosen for what it meant; it means something else now.",
-        fix="find out who created the endpoint again (A105), then `endpoints-gitops upgrade NAME` on purpose",
+        fix=Advice(
+            "find out who created the endpoint again (A105), then `", Command("upgrade", "NAME"), "` on purpose"
+        ),
         example=("the lock says version id 5c1e…", "version 3 has the id 77aa…"),
     )
 )
@@ -41,7 +44,7 @@ declare(
         scope=_NEITHER,
         summary="The locked version is not active.",
         why="Every call of it is refused (400).",
-        fix="`endpoints-gitops upgrade NAME`, or have the version activated again",
+        fix=Advice("`", Command("upgrade", "NAME"), "`, or have the version activated again"),
         example=("the lock says monthly_users@3", "version 3 was deactivated"),
     )
 )
@@ -54,7 +57,7 @@ declare(
         scope=_NEITHER,
         summary="There are newer versions, and nothing in them breaks this caller.",
         why="Moving now is easy.",
-        fix="`endpoints-gitops upgrade NAME --compatible-only`",
+        fix=Advice("`", Command("upgrade", "NAME", "--compatible-only"), "`"),
         example=("the lock says version 3", "version 5 appends a column"),
     )
 )
@@ -67,7 +70,7 @@ declare(
         scope=_NEITHER,
         summary="There are newer versions, and moving to the newest breaks something.",
         why="The longer it waits, the more there is to change at once.",
-        fix="plan the move: `endpoints-gitops upgrade NAME` shows what it breaks",
+        fix=Advice("plan the move: `", Command("upgrade", "NAME"), "` shows what it breaks"),
         example=("the lock says version 3", "version 4 dropped a column"),
     )
 )
@@ -106,7 +109,9 @@ declare(
         scope=Scope.IN_PLACE,
         summary="The contract of the locked version is another one, with no new version.",
         why="Settings change in place, and no pin protects from them. It is as grave as the worst change behind it.",
-        fix="look at the findings beside this one, agree with the author, then `endpoints-gitops upgrade NAME@N`",
+        fix=Advice(
+            "look at the findings beside this one, agree with the author, then `", Command("upgrade", "NAME@N"), "`"
+        ),
         example=("locked: lookback can be left out", "the version was materialised: lookback must be sent"),
     )
 )

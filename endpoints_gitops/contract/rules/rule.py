@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from endpoints_gitops.advice import about
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
 
@@ -105,7 +106,7 @@ class Rule:
             after=after,
             callers=callers,
             message=message,
-            fix=fix or self.fix,
+            fix=fix or about(self.fix, endpoint, version),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, Pin, Use
@@ -33,9 +34,9 @@ def unused_pins(environment: str, lock: Lock) -> tuple[Finding, ...]:
     return tuple(_unused(pin, None) for pin in lock.of(environment))
 
 
-def command(words: str, environment: str) -> str:
+def command(environment: str, *words: str) -> Advice:
     """A command that can be pasted, for one environment."""
-    return f"endpoints-gitops {words} --env {environment}"
+    return Advice(Command(*words, "--env", environment))
 
 
 def _use(environment: str, use: Use, pin: Pin | None, place_of: PlaceOf, compares_examples: bool) -> Finding | None:
@@ -47,7 +48,7 @@ def _use(environment: str, use: Use, pin: Pin | None, place_of: PlaceOf, compare
             f"{use.name} is pinned to version {pin.version} in environment {environment}, "
             f"and the manifest says {use.version}"
         )
-        fix = command(f"upgrade {use.name}@{use.version}", environment)
+        fix = command(environment, "upgrade", f"{use.name}@{use.version}")
         return _finding(
             environment, use.name, message, before=pin.version, after=use.version, where=place_of(use.name), fix=fix
         )
@@ -70,7 +71,7 @@ def _finding(
     before: Json = None,
     after: Json = None,
     where: str | None = None,
-    fix: str = "endpoints-gitops lock",
+    fix: str = Advice(Command("lock")),
     locus: str = "",
 ) -> Finding:
     return Finding(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 
+from endpoints_gitops.advice import Advice
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
 from endpoints_gitops.contract.contract import Contract
@@ -120,7 +121,7 @@ def _ask(client: Client, side: EnvironmentUses, uses: Sequence[Use]) -> tuple[di
     failures = [_failure(side, use, names) for use in lacking[:MOST_PROBLEMS]]
     if more := len(lacking) - len(failures):
         message = f"environment {side.environment} lacks {more:,} more of the endpoints that are used"
-        failures.append(ErrorEntry(code="lock.endpoint", message=message, fix=command("list", side.environment)))
+        failures.append(ErrorEntry(code="lock.endpoint", message=message, fix=command(side.environment, "list")))
     return there, failures
 
 
@@ -138,7 +139,7 @@ def _failure(side: EnvironmentUses, use: Use, there: Mapping[str, Endpoint]) -> 
     where, environment = side.place_of(use.name), side.environment
     endpoint = there.get(use.name)
     if endpoint is None:
-        fix = f"{command('list', environment)} shows what is there; correct the name in `uses`"
+        fix = Advice(command(environment, "list"), " shows what is there; correct the name in `uses`")
         message = f"environment {environment} has no endpoint {use.name!r}{did_you_mean(use.name, sorted(there))}"
         return ErrorEntry(code="lock.endpoint", message=message, where=where, fix=fix)
     newest = endpoint.current_version

@@ -254,7 +254,7 @@ def _version(client: Client, side: EnvironmentUses, name: str, number: int) -> E
         return None
     except VersionNotFound as error:
         message = f"environment {side.environment} has no version {number} of {name}"
-        fix = command(f"versions {name}", side.environment)
+        fix = command(side.environment, "versions", name)
         raise UsageError(message, where=_said_in(side, name, number), fix=fix, code="lock.version") from error
 
 

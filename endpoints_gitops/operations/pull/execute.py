@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import Conflict, EndpointsError, ExitCode, UsageError, worst
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import InsightVariable
@@ -283,7 +284,7 @@ def _open(decision: PullDecision) -> EndpointsError | None:
     return Conflict(
         f"{diff.name} was left as it is{version}: {'; '.join(said)}",
         where=f"{path}:{first}" if first else path,
-        fix=f"endpoints-gitops pull --theirs {diff.name} takes the server's, --mine keeps the file's",
+        fix=Advice(Command("pull", "--theirs", diff.name), " takes the server's, --mine keeps the file's"),
         code=f"pull.{decision.state}",
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.codecs.text import BOM
 from endpoints_gitops.hogql.insights import strip
 from endpoints_gitops.hogql.parser import ParseFailure, parse
@@ -246,5 +247,5 @@ def _prove(rewrite: Rewrite, content: bytes, sql: str | None) -> None:
         raise Unprovable(
             f"cannot write {', '.join(sorted(wrong))} of {rewrite.loaded.name} so that it means what the server has",
             where=shown(Path(rewrite.loaded.path)),
-            fix=f"endpoints-gitops diff {rewrite.loaded.name} shows what to change by hand",
+            fix=Advice(Command("diff", rewrite.loaded.name), " shows what to change by hand"),
         )

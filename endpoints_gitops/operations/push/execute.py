@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.api.errors import (
     KeyKindRefused,
     MissingScope,
@@ -171,7 +172,7 @@ class _Push:
             raise PartlyApplied(message, fix="mend that, and push again", code=error.code) from error
         except KeyboardInterrupt as error:
             message = f"interrupted: {len(self.landed)} of {len(entries_of(self.plan))} written"
-            raise Interrupted(message, "endpoints-gitops resume does what is left, and nothing twice") from error
+            raise Interrupted(message, Advice(Command("resume"), " does what is left, and nothing twice")) from error
         finally:
             self.keeper.save()
             self.project.progress.finished()
@@ -254,7 +255,7 @@ _FOR_ALL: Final = (
 
 
 def _not_begun() -> EndpointsError:
-    fix = "endpoints-gitops resume, when the cause is mended"
+    fix = Advice(Command("resume"), ", when the cause is mended")
     return CouldNotFindOut("not begun: what went wrong before concerns this too", fix=fix, code=NOT_BEGUN)
 
 

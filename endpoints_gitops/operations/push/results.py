@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.errors import Conflict, CouldNotFindOut, EndpointsError, ExitCode, PartlyApplied, worst
 from endpoints_gitops.model.endpoint import Endpoint
@@ -172,7 +173,7 @@ def refused_in_part(
     error = PartlyApplied(
         f"{change.name} landed in part{lacking}, although the server refused the write: {why.message}",
         where=_where(change),
-        fix=f"endpoints-gitops diff {change.name} shows it; correct what the server names, and push again",
+        fix=Advice(Command("diff", change.name), " shows it; correct what the server names, and push again"),
         code="push.refused_in_part",
     )
     return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=now, landed=True, errors=(error,))
@@ -181,7 +182,7 @@ def refused_in_part(
 def unverified(change: EndpointChange, why: ApiError) -> PartlyApplied:
     """The error of a write that landed, where the version before it could not be read."""
     message = f"{change.name} was written; cannot tell whether its settings were edited meanwhile: {why.message}"
-    fix = f"endpoints-gitops versions {change.name}"
+    fix = Advice(Command("versions", change.name))
     return PartlyApplied(message, where=why.where, fix=fix, code="push.unverified")
 
 
@@ -192,7 +193,7 @@ def settings_replaced(change: EndpointChange, keys: Collection[Key]) -> Conflict
     return Conflict(
         f"{what} of {name} was edited on the server while this push ran, and version {ours} has ours",
         where=_where(change),
-        fix=f"endpoints-gitops get {name} --version {before} shows theirs",
+        fix=Advice(Command("get", name, "--version", str(before)), " shows theirs"),
         code="push.came_between",
     )
 
@@ -204,7 +205,7 @@ def not_landed(change: EndpointChange, lost: ApiError, now: ServerRevision | Non
     cause = f"{lost.status} {lost.detail or ''}".rstrip() if lost.status else lost.message.partition(";")[0]
     what = f"{change.name} landed in part, without {', '.join(left)}" if in_part else f"{change.name} did not land"
     error = CouldNotFindOut(f"{what}: {cause}", where=lost.request or None, code=lost.code)
-    error.fix = "endpoints-gitops resume tries again, when the server is well"
+    error.fix = Advice(Command("resume"), " tries again, when the server is well")
     return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=now, landed=in_part, errors=(error,))
 
 
@@ -220,8 +221,12 @@ def overtaken(change: EndpointChange, now: ServerRevision, ours: int) -> ChangeR
     error = Conflict(
         f"version {ours} of {name} is ours, and another client made version {now.current_version} after it",
         where=_where(change),
-        fix=f"endpoints-gitops pull {name} brings theirs into the file; "
-        f"endpoints-gitops rollback {name}@{ours} makes ours the newest",
+        fix=Advice(
+            Command("pull", name),
+            " brings theirs into the file; ",
+            Command("rollback", f"{name}@{ours}"),
+            " makes ours the newest",
+        ),
         code="push.came_between",
     )
     return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=now, landed=True, errors=(error,))
@@ -236,14 +241,15 @@ def _faults(change: EndpointChange, answer: ServerRevision) -> Iterator[Endpoint
     left = not_applied(change, answer)
     if answer.endpoint.materialization_error:
         message = f"{name} was written, but could not be materialised: {answer.endpoint.materialization_error}"
-        fix = (
-            "endpoints-gitops resume tries again; or change what the server names, or set materialization.enabled to "
-            f"false, and push {name} again"
+        fix = Advice(
+            Command("resume"),
+            " tries again; or change what the server names, or set materialization.enabled to "
+            f"false, and push {name} again",
         )
         yield PartlyApplied(message, where=where, fix=fix, code="push.materialization_error")
     elif left and answer.current_version <= change.expected_version:
         message = f"{name}: the server accepted the write, but has something else for {', '.join(left)}"
-        fix = f"endpoints-gitops diff {name} shows it; endpoints-gitops resume tries again"
+        fix = Advice(Command("diff", name), " shows it; ", Command("resume"), " tries again")
         yield PartlyApplied(message, where=where, fix=fix, code="push.unverified")
 
 
@@ -253,15 +259,17 @@ def _came_between(change: EndpointChange, answer: ServerRevision) -> Conflict:
     if change.cuts_a_version:
         theirs = now - 1
         what = f"version {theirs} of {name} was made by another client while this push ran, and version {now} is ours"
-        fix = f"endpoints-gitops rollback {name}@{theirs} restores theirs; else there is nothing to do"
+        fix = Advice(Command("rollback", f"{name}@{theirs}"), " restores theirs; else there is nothing to do")
     else:
         what = (
             f"version {now} of {name} was made by another client while this push ran; the plan was made against "
             f"version {expected}"
         )
-        fix = (
-            f"endpoints-gitops pull {name} brings version {now} into the file; "
-            f"endpoints-gitops rollback {name}@{expected} goes back"
+        fix = Advice(
+            Command("pull", name),
+            f" brings version {now} into the file; ",
+            Command("rollback", f"{name}@{expected}"),
+            " goes back",
         )
     return Conflict(what, where=_where(change), fix=fix, code="push.came_between")
 
@@ -271,10 +279,10 @@ def _recreated(change: EndpointChange, answer: ServerRevision) -> Conflict:
     message = (
         f"{name} was deleted and recreated on the server while this push ran; version {now} of the new one is ours"
     )
-    fix = f"endpoints-gitops versions {name} shows theirs; endpoints-gitops rollback {name}@{now - 1} restores it"
+    fix = Advice(Command("versions", name), " shows theirs; ", Command("rollback", f"{name}@{now - 1}"), " restores it")
     if not change.cuts_a_version:
         message = f"{name} was deleted and recreated on the server while this push ran, and has our settings now"
-        fix = f"endpoints-gitops diff {name}"
+        fix = Advice(Command("diff", name))
     return Conflict(message, where=_where(change), fix=fix, code="push.came_between")
 
 
@@ -299,8 +307,8 @@ def _what_changed(change: EndpointChange, now: ServerRevision | None) -> str:
 
 def _fix_of(change: EndpointChange, now: ServerRevision | None) -> str:
     if now is None:
-        return f"endpoints-gitops push {change.name} creates it again, at version 1"
-    return f"endpoints-gitops diff {change.name} shows it; plan and push again to go on"
+        return Advice(Command("push", change.name), " creates it again, at version 1")
+    return Advice(Command("diff", change.name), " shows it; plan and push again to go on")
 
 
 def _where(change: EndpointChange) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import EndpointsError, PartlyApplied
 from endpoints_gitops.model.endpoint import Endpoint, MaterializationState
 from endpoints_gitops.operations.concurrency import concurrent_map
@@ -66,14 +67,14 @@ def _error(name: str, state: MaterializationState, seconds: float) -> EndpointsE
     if _is_done(state):
         return None
     if not state.is_on:
-        fix = f"endpoints-gitops diff {name}"
+        fix = Advice(Command("diff", name))
         return PartlyApplied(
             f"{name}: materialisation was switched off on the server", fix=fix, code="push.not_materialised"
         )
     if state.status in _BROKEN:
         message = f"{name}: materialisation ended as {state.status}: {state.error or 'the server does not say why'}"
-        fix = f"endpoints-gitops open {name} shows more; the endpoint answers from the query until then"
+        fix = Advice(Command("open", name), " shows more; the endpoint answers from the query until then")
         return PartlyApplied(message, fix=fix, code="push.not_materialised")
     message = f"{name} is not materialised after {seconds:g} s (status {state.status or 'unknown'})"
-    fix = f"endpoints-gitops push {name} --wait=SECONDS waits again; nothing is written for that"
+    fix = Advice(Command("push", name, "--wait=SECONDS"), " waits again; nothing is written for that")
     return PartlyApplied(message, fix=fix, code="push.not_materialised")

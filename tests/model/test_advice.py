@@ -1,0 +1,67 @@
+"""Advice: a text that knows which of its parts are commands."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import pytest
+
+from endpoints_gitops.advice import AGAIN, WAIT_LONGER, Advice, Command, about, with_options
+
+SHOWS = Advice(Command("diff", "revenue"), " shows it; ", Command("push", "--env", "prod"), " sends it")
+OPTIONS = {"--env": "staging", "--dir": "my queries"}
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (Command("diff"), "endpoints-gitops diff"),
+        (Command("push", "--overwrite=a@3", "a"), "endpoints-gitops push --overwrite=a@3 a"),
+        (
+            Command("upgrade", "a", "--allow-breaking", "the reason"),
+            "endpoints-gitops upgrade a --allow-breaking 'the reason'",
+        ),
+        (Command("plan", "-o", "$(rm x).json"), "endpoints-gitops plan -o '$(rm x).json'"),
+    ],
+)
+def test_a_command_can_be_pasted_into_a_shell(command, text):
+    assert str(command) == text
+
+
+def test_an_advice_is_its_text():
+    assert SHOWS == "endpoints-gitops diff revenue shows it; endpoints-gitops push --env prod sends it"
+    assert json.loads(json.dumps(SHOWS)) == SHOWS
+    assert pickle.loads(pickle.dumps(SHOWS)).parts == SHOWS.parts
+
+
+def test_options_are_added_to_each_command_that_lacks_them():
+    assert SHOWS.with_options(OPTIONS) == (
+        "endpoints-gitops diff revenue --env staging --dir 'my queries' shows it; "
+        "endpoints-gitops push --env prod --dir 'my queries' sends it"
+    )
+    equals = Advice(Command("diff", "--env=prod")).with_options({"--env": "staging"})
+    assert equals == "endpoints-gitops diff --env=prod"
+    assert with_options("endpoints-gitops diff", OPTIONS) == "endpoints-gitops diff", "a text is not searched"
+
+
+def test_an_advice_within_an_advice_keeps_its_commands():
+    assert Advice("  fix: ", SHOWS).with_options(OPTIONS) == "  fix: " + SHOWS.with_options(OPTIONS)
+
+
+def test_the_words_name_stand_for_an_endpoint():
+    advice = Advice("NAME: ", Command("upgrade", "NAME@N"), ", ", Command("get", "NAME"))
+    assert advice.about("revenue", 3) == "NAME: endpoints-gitops upgrade revenue@3, endpoints-gitops get revenue"
+    assert advice.about("revenue") == "NAME: endpoints-gitops upgrade NAME@N, endpoints-gitops get revenue"
+    assert about("pull NAME", "revenue") == "pull NAME"
+
+
+def test_only_a_command_alone_is_a_command():
+    assert Advice(Command("lock")).command == Command("lock")
+    assert (SHOWS.command, Advice("lock").command, Advice().command) == (None, None, None)
+
+
+def test_code_is_advised_in_its_own_words():
+    advice = Advice(AGAIN, " later, or wait for longer with ", WAIT_LONGER)
+    assert advice == "run the command again later, or wait for longer with --max-wait SECONDS"
+    assert advice.in_code() == "call it again later, or wait for longer with max_wait=SECONDS"
