@@ -18,6 +18,7 @@ from endpoints_gitops.cli.registry import COMMANDS, EDITING, GROUPS, Entry
 from endpoints_gitops.errors import EndpointsError, ExitCode, Interrupted, UsageError, worst
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failed
 from endpoints_gitops.model.printable import printable
+from endpoints_gitops.model.suggestions import closest
 from endpoints_gitops.workspace.plugins import installed
 
 # Options whose value can be left away take it behind `=` alone, so that the word behind them stays a word.
@@ -256,12 +257,10 @@ def _refuse_unknown(name: str) -> NoReturn:
 
 def _near(name: str) -> str | None:
     """The command that was probably meant, the one that writes less where two are near."""
-    import difflib
-
-    safe = difflib.get_close_matches(name, COMMANDS.keys() - _DESTRUCTIVE - _WRITING, n=1, cutoff=0.7)
-    begun_alike = [one for one in _WRITING if one[0] == name[:1]]
-    slips = difflib.get_close_matches(name, begun_alike, n=1, cutoff=0.85)
-    return next(iter((*safe, *slips)), None)
+    begun_alike = [command for command in _WRITING if command[0] == name[:1]]
+    return closest(name, COMMANDS.keys() - _DESTRUCTIVE - _WRITING, likeness=0.7, completes=False) or closest(
+        name, begun_alike, likeness=0.85, completes=False
+    )
 
 
 def _refuse_other_options(name: str, words: Sequence[str]) -> None:

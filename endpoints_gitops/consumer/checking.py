@@ -206,11 +206,10 @@ def _typed(column: PinnedColumn, written: str, *, is_from_table: bool) -> Iterat
 
 
 def _unknown(pin: Pin, name: str) -> VariableMistake:
-    from endpoints_gitops.model.suggestions import did_you_mean
+    from endpoints_gitops.model.suggestions import closest
 
-    names = [variable.name for variable in pin.variables]
-    guess = did_you_mean(name, names)
-    near = guess.split("'")[1] if guess else None
+    near = closest(name, [variable.name for variable in pin.variables])
+    guess = f"; did you mean {near!r}?" if near else ""
     option = "" if near or f"_{name}" not in _OPTIONS else f"; the option is called _{name}"
     return VariableMistake(name=name, message=f"it takes no variable {name!r}{guess}{option}", near=near)
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.suggestions import closest
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -454,9 +455,7 @@ def _meant(word: object, known: Iterable[str]) -> str:
 
 
 def _near(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(word, sorted(known), n=1, cutoff=likeness)), None)
+    return closest(word, sorted(known), likeness=likeness, completes=False)
 
 
 def _depth(root: object) -> int:

@@ -32,6 +32,7 @@ from endpoints_gitops.hogql.syntax_tree import joins, nodes_of, nodes_within, of
 from endpoints_gitops.hogql.tables import TABLES
 from endpoints_gitops.hogql.variables import chain_of, variables_in
 from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.suggestions import closest
 
 _ABSENT: Final = (
     "file",
@@ -169,10 +170,7 @@ def _unknown(name: str, node: Tree, *, is_certain: bool = True) -> Iterator[HogQ
 def _suggested(name: str) -> str | None:
     if name.startswith(tuple(_CONVERSIONS)) and (name in _ABSENT or name.startswith(_ABSENT_PREFIXES)):
         return next(known for prefix, known in _CONVERSIONS.items() if name.startswith(prefix))
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, _suggestions(), 1, cutoff=0.7)
-    return _same_but_for_case(name) or (close[0] if close else None)
+    return closest(name, _suggestions(), likeness=0.7, completes=False)
 
 
 def _same_but_for_case(name: str) -> str | None:

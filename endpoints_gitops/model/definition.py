@@ -28,6 +28,7 @@ from pydantic import (
 
 from endpoints_gitops.model.freshness import SCHEDULES
 from endpoints_gitops.model.name import NAME_PATTERN
+from endpoints_gitops.model.suggestions import closest
 
 ScheduleWord = Literal["15min", "30min", "1hour", "6hour", "12hour", "24hour", "7day"]
 FreshnessWord = Literal[
@@ -102,18 +103,12 @@ def _query_node(node: Mapping[str, Any]) -> Mapping[str, Any]:
     kind = node.get("kind")
     if not isinstance(kind, str):
         raise ValueError(f"a query node says its kind, such as {NODE_KINDS[1]}")
-    near = None if kind in NODE_KINDS else _near_kind(kind)
+    near = None if kind in NODE_KINDS else closest(kind, NODE_KINDS, likeness=0.9, completes=False)
     if near is not None:
         raise ValueError(f"there is no kind {kind!r}; did you mean {near!r}?")
     if kind == "HogQLQuery" and not isinstance(node.get("query"), str):
         raise ValueError("a HogQLQuery has its text under query")
     return node
-
-
-def _near_kind(kind: str) -> str | None:
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(kind, NODE_KINDS, n=1, cutoff=0.9)), None)
 
 
 def _iso_date(value: object) -> date:

@@ -1,4 +1,4 @@
-"""What somebody probably meant who wrote an unknown word."""
+"""The word that was probably meant by one that is unknown."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near!r}?" if near else ""
 
 
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that begins with this one, if there is only one, else the one that is most like it, if any."""
+def closest(word: str, known: Iterable[str], *, likeness: float = 0.6, completes: bool = True) -> str | None:
+    """The known word that is most like this one, whatever its case; None where none is alike enough.
+
+    `likeness` is between 0 (any word will do) and 1 (only the case may differ). With `completes`, a word is also found
+    by its beginning, if no other begins like that.
+    """
     by_lower = {name.lower(): name for name in known}
-    begun = [name for name in by_lower if len(word) > 1 and name.startswith(word.lower())]
+    begun = [name for name in by_lower if name.startswith(word.lower())] if completes and len(word) > 1 else []
     if len(begun) == 1:
         return by_lower[begun[0]]
     from difflib import get_close_matches
 
-    near = get_close_matches(word.lower(), by_lower, n=1)
+    near = get_close_matches(word.lower(), by_lower, n=1, cutoff=likeness)
     return by_lower[near[0]] if near else None

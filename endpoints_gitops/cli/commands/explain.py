@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import inspect
 from collections.abc import Iterator
 from importlib import import_module
@@ -13,6 +12,7 @@ from endpoints_gitops.cli.explanations import FAMILIES, TOPICS, rules
 from endpoints_gitops.cli.registry import COMMANDS
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.model.suggestions import closest
 
 _DEFINE_ERRORS = (
     "endpoints_gitops.api.errors",
@@ -67,9 +67,9 @@ def explanation(code: str) -> str:
 
 
 def _unknown(code: str, known: list[str]) -> UsageError:
-    near = difflib.get_close_matches(code, known, n=3)
+    near = closest(code, known, completes=False)
     words = ", ".join(sorted(TOPICS.keys() | FAMILIES.keys()))
-    fix = f"did you mean {', '.join(near)}?" if near else f"it explains every error code, every rule, and {words}"
+    fix = f"did you mean {near}?" if near else f"it explains every error code, every rule, and {words}"
     return UsageError(f"nothing is known of {code!r}", fix=fix, code="usage.explain")
 
 

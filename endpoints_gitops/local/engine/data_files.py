@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.hogql.tables import TABLES
+from endpoints_gitops.model.suggestions import did_you_mean
 
 FORMATS: Final = {".csv": "CSVWithNames", ".jsonl": "JSONEachRow", ".ndjson": "JSONEachRow", ".parquet": "Parquet"}
 """What ClickHouse calls the format of a file, by its suffix."""
@@ -201,10 +201,8 @@ def _readable(path: Path, mistakes: _Mistakes, rows_of_parquet: RowsOfParquet) -
 
 
 def _checked(record: Row, columns: Mapping[str, _Column]) -> tuple[Row, list[str]]:
-    row, wrong = {}, []
-    for name in record.keys() - columns.keys():
-        close = get_close_matches(name, columns, 1)
-        wrong.append(f"unknown column {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+    row = {}
+    wrong = [f"unknown column {name!r}{did_you_mean(name, columns)}" for name in record.keys() - columns.keys()]
     for name, column in columns.items():
         value = record.get(name)
         if value is None:
