@@ -216,16 +216,11 @@ class Forbidden(ApiError):
 
 
 class MissingScope(Forbidden):
-    """The key lacks a scope (403 `API key missing required scope …`); `scope` names it."""
+    """The key lacks a scope (403 `API key missing required scope …`); `scope` names it where the server did."""
 
     code = "api.missing_scope"
     remedy = "add the scope to the key in PostHog: Settings, Personal API keys"
-
-    @property
-    def scope(self) -> str | None:
-        """The scope that is missing, as far as the server said."""
-        parts = (self.detail or "").split("'")
-        return parts[1] if len(parts) > 2 else None
+    scope: str | None = None
 
 
 class OtherProject(Forbidden):
@@ -413,8 +408,10 @@ class Redirected(ApiError):
 class LostAnswer(ApiError):
     """A write was sent, and no answer came back that says what became of it: it may have landed, wholly or in part.
 
-    It is never sent again blindly. `status` and `detail` are there where a server fault (5xx) was the answer.
+    It is never sent again blindly. `status` and `detail` are there where a server fault (5xx) was the answer; `reason`
+    says why there is no better one.
     """
 
     code = "api.lost_answer"
+    reason: str = ""
     remedy: str = Advice(Command("diff", "NAME"), " shows whether it landed; a push reads again and decides by itself")

@@ -171,19 +171,18 @@ def request_line(request: Request) -> str:
 
 def lost(request: Request, reason: str, cause: ApiError | None = None) -> ApiError:
     """The error of an answer that is missing or cannot be read, after a request that may have been handled."""
-    told = f"{reason}; it is not known whether the write landed"
-    if cause is None:
-        return errors.LostAnswer(told, request=request_line(request), endpoint=request.names)
-    return errors.LostAnswer(
-        told,
+    error = errors.LostAnswer(
+        f"{reason}; it is not known whether the write landed",
         request=request_line(request),
         endpoint=request.names,
-        status=cause.status,
-        server_code=cause.server_code,
-        attr=cause.attr,
-        detail=cause.detail,
-        retry_after=cause.retry_after,
+        status=cause.status if cause else None,
+        server_code=cause.server_code if cause else None,
+        attr=cause.attr if cause else None,
+        detail=cause.detail if cause else None,
+        retry_after=cause.retry_after if cause else None,
     )
+    error.reason = reason
+    return error
 
 
 def _check_kind_of_key(line: Line, request: Request) -> None:

@@ -67,7 +67,8 @@ def error_of(answer: Answer, request: Request, line: str, mask: Mask) -> ApiErro
     if said is None:
         return _not_of_the_api(answer, line, mask)
     kind = _kind(answer, said, request)
-    return kind(
+    scope = _scope(said) if kind is errors.MissingScope else None
+    error = kind(
         _message(kind, answer, said, request),
         request=line,
         endpoint=request.names,
@@ -76,8 +77,11 @@ def error_of(answer: Answer, request: Request, line: str, mask: Mask) -> ApiErro
         attr=said.attr,
         detail=said.detail,
         retry_after=retry_after(answer),
-        fix=_fix(kind, said),
+        fix=f"add the scope {scope} to the key in PostHog: Settings, Personal API keys" if scope else None,
     )
+    if isinstance(error, errors.MissingScope):
+        error.scope = scope
+    return error
 
 
 def retry_after(answer: Answer) -> float | None:
@@ -208,11 +212,10 @@ def _message(kind: type[ApiError], answer: Answer, said: _Said, request: Request
     return one_line(f"{answer.status} {said.detail[:_LONGEST]}{about}")
 
 
-def _fix(kind: type[ApiError], said: _Said) -> str | None:
-    if kind is not errors.MissingScope:
-        return None
+def _scope(said: _Said) -> str | None:
+    """The scope that the server's sentence names."""
     scope = re.search(r"'([^']+)'", said.detail)
-    return f"add the scope {one_line(scope[1])} to the key in PostHog: Settings, Personal API keys" if scope else None
+    return one_line(scope[1]) if scope else None
 
 
 def _redirected(answer: Answer, line: str, mask: Mask) -> ApiError:

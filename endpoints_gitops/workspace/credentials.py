@@ -31,6 +31,12 @@ DEFAULT_HOST: Final = "https://us.posthog.com"
 _IN_CODE: Final = "key= in code"
 
 
+class KeyNotSet(CredentialsError):
+    """The environment variables that hold the key are not set. The fix is the command that sets them."""
+
+    code = "credentials.missing"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """What a client needs to reach one project: the key may go to `host`, also by plain http if that is its scheme.
@@ -179,7 +185,7 @@ def _from_variable(environment: EnvironmentSettings, name: str, env: Mapping[str
         message = (
             f"environment {environment.name!r} takes its key from the environment variable {name}, which is not set"
         )
-        raise CredentialsError(message, where=environment.where, fix=f"export {name}=phx_…", code="credentials.missing")
+        raise KeyNotSet(message, where=environment.where, fix=f"export {name}=phx_…")
     is_posthog_clis = name in KEY_NAMES
     stored = (env.get(HOST_NAME, "").strip() or DEFAULT_HOST) if is_posthog_clis else None
     return _found(
@@ -242,7 +248,7 @@ def _from_posthog_cli(environment: EnvironmentSettings, env: Mapping[str, str], 
         return _stored(environment, half)
     message = f"no credentials for environment {environment.name!r}: {'; '.join(looked)}"
     fix = Advice("export POSTHOG_CLI_API_KEY=phx_… POSTHOG_CLI_PROJECT_ID=…, or run ", Command("init"))
-    raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.missing")
+    raise KeyNotSet(message, where=environment.where, fix=fix)
 
 
 def _stored(environment: EnvironmentSettings, source: KeySource) -> FoundKey:

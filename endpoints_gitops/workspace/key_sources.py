@@ -27,7 +27,7 @@ def dotenv_values(path: Path) -> Mapping[str, str]:
     values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(_text(path) or "")):
         if binding.error:
-            raise _unusable(f"{shown(path)}:{binding.original.line}", "this line is not NAME=VALUE")
+            raise _unusable(path, "this line is not NAME=VALUE", at=f":{binding.original.line}")
         if binding.key is not None and binding.value is not None:
             values[binding.key] = binding.value
     return values
@@ -44,11 +44,11 @@ def credentials_json(path: Path) -> Mapping[str, Json] | None:
     try:
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise _unusable(f"{shown(path)}:{error.lineno}:{error.colno}", f"not valid JSON: {error.msg}") from None
+        raise _unusable(path, f"not valid JSON: {error.msg}", at=f":{error.lineno}:{error.colno}") from None
     except (RecursionError, ValueError):
-        raise _unusable(shown(path), "not valid JSON: a number is too large, or the nesting is too deep") from None
+        raise _unusable(path, "not valid JSON: a number is too large, or the nesting is too deep") from None
     if not isinstance(value, dict):
-        raise _unusable(shown(path), "the file must be an object with host, token and env_id")
+        raise _unusable(path, "the file must be an object with host, token and env_id")
     return value
 
 
@@ -58,14 +58,15 @@ def _text(path: Path, *, must_exist: bool = True) -> str | None:
     except OSError as error:
         if isinstance(error, FileNotFoundError) and not must_exist:
             return None
-        raise _unusable(shown(path), f"cannot be read: {error.strerror or error}") from error
+        raise _unusable(path, f"cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError:
-        raise _unusable(shown(path), "this file is not UTF-8") from None
+        raise _unusable(path, "this file is not UTF-8") from None
 
 
-def _unusable(where: str, message: str) -> CredentialsError:
-    fix = "mend the file, or run posthog-cli login again" if where.split(":")[0].endswith(".json") else "mend the file"
-    return CredentialsError(message, where=where, fix=fix, code="credentials.unreadable")
+def _unusable(path: Path, message: str, *, at: str = "") -> CredentialsError:
+    is_posthog_clis = path.suffix == ".json"
+    fix = "correct the file, or run posthog-cli login again" if is_posthog_clis else "correct the file"
+    return CredentialsError(message, where=f"{shown(path)}{at}", fix=fix, code="credentials.unreadable")
 
 
 KEY_NAMES: Final = ("POSTHOG_CLI_API_KEY", "POSTHOG_CLI_TOKEN")

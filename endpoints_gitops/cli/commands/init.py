@@ -24,7 +24,7 @@ from endpoints_gitops.workspace.configuration import (
     key_mistake,
     project_number,
 )
-from endpoints_gitops.workspace.credentials import resolve_connection
+from endpoints_gitops.workspace.credentials import KeyNotSet, resolve_connection
 from endpoints_gitops.workspace.files import shown
 
 _DEFAULT_NAME = "prod"
@@ -150,7 +150,7 @@ def _endpoints_there(context: Context, done: _Done) -> int:
 
 def _without_key(configuration: Configuration, error: CredentialsError) -> list[str]:
     if configuration.is_configured:
-        return [error.fix] if error.fix and error.fix.startswith("export ") else []
+        return [error.fix] if isinstance(error, KeyNotSet) and error.fix else []
     return ["export POSTHOG_CLI_API_KEY=phx_… POSTHOG_CLI_PROJECT_ID=…"]
 
 

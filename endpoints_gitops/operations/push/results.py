@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.api.errors import ApiError
+from endpoints_gitops.api.errors import ApiError, LostAnswer
 from endpoints_gitops.errors import Conflict, CouldNotFindOut, EndpointsError, ExitCode, PartlyApplied, worst
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.finding import Finding
@@ -202,7 +202,8 @@ def not_landed(change: EndpointChange, lost: ApiError, now: ServerRevision | Non
     """Sent again and again without an answer; what was read afterwards (`now`) tells that it, or some, did not land."""
     left = not_applied(change, now) if now is not None and change.action is ChangeAction.UPDATE else ()
     in_part = bool(left) and len(left) < len(change.keys)
-    cause = f"{lost.status} {lost.detail or ''}".rstrip() if lost.status else lost.message.partition(";")[0]
+    reason = lost.reason if isinstance(lost, LostAnswer) else lost.message
+    cause = f"{lost.status} {lost.detail or ''}".rstrip() if lost.status else reason
     what = f"{change.name} landed in part, without {', '.join(left)}" if in_part else f"{change.name} did not land"
     error = CouldNotFindOut(f"{what}: {cause}", where=lost.request or None, code=lost.code)
     error.fix = Advice(Command("resume"), " tries again, when the server is well")
