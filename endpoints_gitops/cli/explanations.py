@@ -1,10 +1,16 @@
-"""Words and exit codes, explained for `endpoints-gitops explain`. Errors explain themselves in their docstrings."""
+"""Texts for `endpoints-gitops explain`: words, exit codes, rules and HTTP statuses.
+
+Errors explain themselves in their docstrings.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from endpoints_gitops.api.errors import ApiError
     from endpoints_gitops.contract.rules import Rule
 
 TOPICS: Final = {
@@ -160,3 +166,50 @@ def _other_severities(rule: Rule) -> str:
     )
     said = [f"{severity} {whom}" for severity, whom in others if severity and severity != rule.severity]
     return f" ({'; '.join(said)})" if said else ""
+
+
+_STATUSES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "400": (
+        "The server looked at the request and refused it. Nothing was changed, and it is never sent again by itself.",
+        ("Refused",),
+    ),
+    "401": ("The server does not know who asks.", ("Unauthenticated",)),
+    "402": ("The organization has used up what it may ask.", ("QuotaExceeded",)),
+    "403": ("The server knows who asks, and does not allow this.", ("Forbidden",)),
+    "404": ("What was asked for is not there, or is switched off.", ("NotFound",)),
+    "405": ("The server does not do this on this route.", ("MethodRefused",)),
+    "415": ("The server does not read JSON here.", ("MediaTypeRefused",)),
+    "429": (
+        "Too many requests. Sent again when `Retry-After` has passed, until --max-wait (of an app: max_wait) is over.",
+        ("Throttled",),
+    ),
+    "500": ("The server failed. What is safe to repeat is sent again until --max-wait is over.", ("ServerFault",)),
+    "502": ("Something before PostHog's server failed; sent again as a 500 is.", ("GatewayFault",)),
+    "503": (
+        "The server has no room, or no database, for a moment; sent again as a 500 is, after `Retry-After`.",
+        ("AtCapacity", "DatabaseUnavailable"),
+    ),
+    "504": ("Something before PostHog's server did not wait for it; sent again as a 500 is.", ("GatewayFault",)),
+}
+
+
+def statuses() -> dict[str, str]:
+    """An explanation for each HTTP status: what it can mean here, and what to do about it."""
+    from endpoints_gitops.api import errors
+
+    kinds = {
+        status: [kind for name in names for kind in _with_subclasses(getattr(errors, name))]
+        for status, (_, names) in _STATUSES.items()
+    }
+    return {status: "\n\n".join([text, *map(_about, kinds[status])]) for status, (text, _) in _STATUSES.items()}
+
+
+def _with_subclasses(kind: type[ApiError]) -> Iterator[type[ApiError]]:
+    yield kind
+    for subclass in kind.__subclasses__():
+        yield from _with_subclasses(subclass)
+
+
+def _about(kind: type[ApiError]) -> str:
+    first = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+    return f"{kind.code} ({kind.__name__}): {first}\n  What to do: {kind.remedy}."

@@ -1,20 +1,88 @@
-"""Rows on stdout, as a table for people, CSV for spreadsheets, JSON for programs."""
+"""Results of a run on stdout: a table for people, CSV for spreadsheets, JSON for programs.
+
+A HogQL query returns rows; the result of an insight is a table only if its objects fit into one.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 from unicodedata import combining, east_asian_width
 
-from endpoints_gitops.model.json import Json
+from endpoints_gitops.errors import UsageError
+from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.printable import one_line, printable_json
+
+if TYPE_CHECKING:
+    from endpoints_gitops.operations.running import Rows
 
 _GAP: Final = 2
 _NARROWEST: Final = 8
 _LEFT_OUT: Final = "… {} more"
+
+
+def document(rows: Rows, output: str, width: int | None = None) -> str:
+    """The result as `table`, `csv` or `json`; `width` is the terminal's, for a table.
+
+    Raises UsageError for CSV for a result that is not a table; `table` prints that as JSON.
+    """
+    if rows.columns is not None:
+        return _written(rows.columns, rows.rows, output, width)
+    table_like = _series(rows.rows) or _records(rows.rows)
+    if output == "json" or (table_like is None and output == "table"):
+        return printable_json(json.dumps(list(rows.rows), indent=2, ensure_ascii=False)) + "\n"
+    if table_like is None:
+        raise UsageError("this result is not a table", fix="add --output json", code="run.no-table")
+    return _written(*table_like, output, width)
+
+
+def _written(columns: Sequence[str], rows: Sequence[Sequence[Json]], output: str, width: int | None) -> str:
+    if output == "table":
+        return table(columns, rows, width)
+    return comma_separated(columns, rows) if output == "csv" else as_json(columns, rows)
+
+
+def items(rows: Rows) -> tuple[JsonObject, ...]:
+    """The rows as objects; where two columns share a name, columns and values apart, since an object would lose one."""
+    if rows.columns is None:
+        return tuple(row if isinstance(row, Mapping) else {"value": row} for row in rows.rows)
+    if len(set(rows.columns)) == len(rows.columns):
+        return tuple(dict(zip(rows.columns, row, strict=True)) for row in rows.rows)
+    return tuple({"columns": rows.columns, "values": row} for row in rows.rows)
+
+
+def _series(results: Sequence[Any]) -> tuple[list[str], list[list[Any]]] | None:
+    """Trends and their like: a line for each day, a column for each series."""
+    if not results or not all(isinstance(result, Mapping) for result in results):
+        return None
+    days = results[0].get("days") or results[0].get("labels")
+    if not isinstance(days, list) or not all(_fits(result, days) for result in results):
+        return None
+    names = [str(series.get("label") or f"series {index}") for index, series in enumerate(results)]
+    return ["day", *names], [[day, *(series["data"][index] for series in results)] for index, day in enumerate(days)]
+
+
+def _fits(series: Mapping[str, Any], days: list[Any]) -> bool:
+    return (series.get("days") or series.get("labels")) == days and _length(series.get("data")) == len(days)
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, list) else -1
+
+
+def _records(results: Sequence[Any]) -> tuple[list[str], list[list[Any]]] | None:
+    """Steps of a funnel, paths: objects with the same keys, of which those with plain values are columns."""
+    if not results or not all(isinstance(result, Mapping) for result in results):
+        return None
+    keys = [key for key in results[0] if all(key in result and _plain(result[key]) for result in results)]
+    return (keys, [[result[key] for key in keys] for result in results]) if len(keys) > 1 else None
+
+
+def _plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Json]], width: int | None = None) -> str:

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from endpoints_gitops.cli.answers import document, items
-from endpoints_gitops.cli.rows import as_json, comma_separated, table
+from endpoints_gitops.cli.rows import as_json, comma_separated, document, items, table
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.operations.running import Rows
 

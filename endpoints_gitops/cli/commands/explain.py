@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib import import_module
 
 from endpoints_gitops.cli.console import Console
-from endpoints_gitops.cli.explanations import FAMILIES, TOPICS, rules
+from endpoints_gitops.cli.explanations import FAMILIES, TOPICS, rules, statuses
 from endpoints_gitops.cli.registry import COMMANDS
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.outcome import Outcome
@@ -48,8 +48,6 @@ def explanation(code: str) -> str:
 
     A word can be both a topic and a code: then the topic, which has the ways out, comes first.
     """
-    from endpoints_gitops.cli.statuses import statuses
-
     catalogue = rules()
     errors = {
         code: text for code, text in _error_classes() if code not in catalogue

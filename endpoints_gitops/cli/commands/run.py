@@ -58,7 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Run it and print the rows."""
-    from endpoints_gitops.cli.answers import document, items
+    from endpoints_gitops.cli.rows import document, items
     from endpoints_gitops.operations.assignments import parsed
 
     if arguments.name is not None and _is_path(arguments.name):
