@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 def _whole_number(text: str, least: int, what: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) >= least):
-        raise argparse.ArgumentTypeError(f"{text!r} is no {what}: a whole number from {least}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {what}; expected a whole number of at least {least}")
     return int(text)
 
 
@@ -38,5 +38,5 @@ def seconds(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return number

@@ -137,8 +137,8 @@ class Console:
             return True
         if not self.interactive:
             raise UsageError(
-                f"{question} Nobody is here to answer.",
-                fix="add --yes to say yes beforehand, or run it in a terminal",
+                f"{question} stdin is not a terminal; pass --yes.",
+                fix="add --yes, or run it in a terminal",
                 code="usage.unconfirmed",
             )
         self.stderr.write(f"{one_line(self.redacted(question))} [y/N] ")

@@ -63,7 +63,7 @@ class Consumer:
             Path.cwd(), self.console.environment, file=self.arguments.config, folder=self.arguments.dir
         )
         if found.path is None:
-            message = "no configuration is here that says which endpoints are used"
+            message = "no configuration here names the endpoints that are used"
             fix = "add a table `uses` to endpoints.toml, or [tool.endpoints-gitops.uses] to pyproject.toml"
             raise UsageError(message, fix=fix, code="configuration.missing")
         return found

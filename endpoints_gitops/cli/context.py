@@ -59,7 +59,7 @@ class Context:
         import traceback
 
         self.console.warn("".join(traceback.format_exception(error)).rstrip())
-        message = f"a defect of this tool: {type(error).__name__}: {error}; something was written before that"
+        message = f"internal error: {type(error).__name__}: {error}; something was written before that"
         return PartlyApplied(message, fix=fix, code="defect")
 
     @cached_property

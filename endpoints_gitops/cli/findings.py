@@ -27,14 +27,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--fail-on",
         choices=[severity.value for severity in reversed(Severity)],
         default=Severity.ERROR.value,
-        help="exit with 1 from findings of this severity on (default: error)",
+        help="exit with 1 for findings of this severity or above (default: error)",
     )
     parser.add_argument(
         "--report",
         metavar="NAME=FILE",
         action="append",
         default=[],
-        help="write a report as well, whatever the exit code: json, or one that a plugin brings",
+        help="also write a report, whatever the exit code: json, or one that a plugin provides",
     )
 
 
@@ -110,9 +110,9 @@ def _json(outcome: Outcome, _: tuple[Finding, ...]) -> str:
 def _wanted(text: str, known: Mapping[str, Reporter]) -> tuple[Path, Reporter]:
     name, is_said, path = text.partition("=")
     if not is_said or not path:
-        raise UsageError(f"--report {text} is no NAME=FILE", fix="--report json=findings.json", code="usage.report")
+        raise UsageError(f"--report {text} is not NAME=FILE", fix="--report json=findings.json", code="usage.report")
     if name not in known:
-        fix = f"the reports here are {', '.join(sorted(known))}"
+        fix = f"the available reports are {', '.join(sorted(known))}"
         raise UsageError(f"there is no report {name!r}", fix=fix, code="usage.report")
     return Path(path), known[name]
 

@@ -87,7 +87,7 @@ class _Commands(_Parser):
         lines = [f"usage: {PROGRAM} COMMAND [OPTION…]", "", str(self.description)]
         for title, group in GROUPS.items():
             lines += ["", f"{title}:", *(f"  {name:{width}}{entry.summary}" for name, entry in group.items())]
-        lines += ["", f"`{PROGRAM} COMMAND --help` says more of each, `{PROGRAM} --version` which release this is."]
+        lines += ["", f"`{PROGRAM} COMMAND --help` shows the options of a command, `{PROGRAM} --version` the release."]
         return "\n".join(lines) + "\n"
 
 
@@ -111,7 +111,7 @@ def run(words: Sequence[str]) -> int:
     except KeyboardInterrupt as error:
         outcome = _interrupted(name, error)
     except RecursionError:
-        outcome = failed(name, UsageError("something in the input is nested too deeply to be read"))
+        outcome = failed(name, UsageError("the input is nested too deeply"))
     except OSError as error:
         outcome = failed(name, _refused_by_system(error))
     except Exception as error:  # the interpreter would exit with 1, which is the code of findings
@@ -135,7 +135,7 @@ def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
     folder = context.configuration.folder if is_about_manifest else context.folder
 
     def waiting() -> None:
-        console.say("another command is rewriting files of this checkout: waiting for it")
+        console.say("waiting for another command that is rewriting files of this checkout")
 
     with editing(console.environment, folder, wait_seconds=arguments.max_wait, waiting=waiting):
         with suppress(OSError):  # a folder that is not there yet has none
@@ -210,14 +210,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     common.add_argument(
         "--config",
         metavar="PATH",
-        help="the configuration (default: the nearest one to the folder that --dir names, else to this folder)",
+        help="configuration file (default: the nearest one to the folder in --dir, else to this folder)",
     )
     common.add_argument("--env", metavar="NAME", help="the environment to work on")
-    common.add_argument("--format", choices=["text", "json"], default="text", help="what stdout holds (default: text)")
+    common.add_argument("--format", choices=["text", "json"], default="text", help="format of stdout (default: text)")
     common.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
-    common.add_argument("-q", "--quiet", action="store_true", help="no progress and no prose on stderr")
-    common.add_argument("-v", "--verbose", action="store_true", help="show each request on stderr, the key masked")
-    common.add_argument("-y", "--yes", action="store_true", help="answer yes to what would be asked")
+    common.add_argument("-q", "--quiet", action="store_true", help="no progress and no messages on stderr")
+    common.add_argument("-v", "--verbose", action="store_true", help="show each request on stderr, with the key masked")
+    common.add_argument("-y", "--yes", action="store_true", help="answer yes to every question")
     common.add_argument(
         "--max-wait",
         metavar="SECONDS",
@@ -230,7 +230,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=seconds,
         default=60.0,
-        help="wait this long for one answer before asking again (default: 60)",
+        help="wait this long for one response before retrying (default: 60)",
     )
 
 
@@ -273,7 +273,7 @@ def _refuse_what_no_name_holds(words: Sequence[str]) -> None:
     """No file, endpoint or value holds a NUL or half of a surrogate pair; a shell cannot pass them, code can."""
     for word in words:
         if "\0" in word or any("\ud800" <= character < "\udc80" for character in word):
-            message = f"the argument '{printable(word)}' holds a character that no name and no value can hold"
+            message = f"the argument '{printable(word)}' contains a character that names and values cannot contain"
             raise UsageError(message, fix="remove it", code="usage.arguments")
 
 
@@ -292,15 +292,15 @@ def _asks_for_json(words: Sequence[str]) -> bool:
 
 def _refused_by_system(error: OSError) -> UsageError:
     where = error.filename if isinstance(error.filename, str) else None
-    return UsageError(f"the system refused: {error.strerror or error}", where=where, code="system")
+    return UsageError(f"system error: {error.strerror or error}", where=where, code="system")
 
 
 def _defect(console: Console, error: Exception) -> EndpointsError:
     import traceback
 
     console.warn(*"".join(traceback.format_exception(error)).rstrip().split("\n"))
-    message = f"a defect of this tool: {type(error).__name__}: {error}"
-    return EndpointsError(message, fix="please report it, with the lines above", code="defect")
+    message = f"internal error: {type(error).__name__}: {error}"
+    return EndpointsError(message, fix="please report it with the lines above", code="defect")
 
 
 def _finished(console: Console, outcome: Outcome) -> int:
@@ -308,7 +308,7 @@ def _finished(console: Console, outcome: Outcome) -> int:
     try:
         return console.finish(outcome)
     except OSError as error:
-        console.warn(Line(f"error: the output could not be written: {error.strerror or error}", Style.BAD))
+        console.warn(Line(f"error: cannot write the output: {error.strerror or error}", Style.BAD))
         return int(worst(outcome.exit_code, ExitCode.USAGE))
 
 

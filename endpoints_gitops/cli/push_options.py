@@ -15,7 +15,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     add_selectors(parser)
     parser.add_argument(
-        "--prune", action="store_true", help="deactivate what this folder once defined and no file defines now"
+        "--prune",
+        action="store_true",
+        help="deactivate endpoints whose file was deleted",
     )
     parser.add_argument(
         "--overwrite",
@@ -23,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME@VERSION,…",
         help="write over drift and conflicts: of all that is selected, or of these while that version is current",
     )
-    parser.add_argument("--fail-on-drift", action="store_true", help="exit with 6 where the server moved by itself")
+    parser.add_argument("--fail-on-drift", action="store_true", help="exit with 6 if only the server changed something")
     parser.add_argument(
         "--fail-on",
         choices=[severity.value for severity in reversed(Severity)],
@@ -57,7 +59,7 @@ def _named_version(text: str) -> tuple[str, int]:
     if not (at and is_endpoint_name(name) and number.isascii() and number.isdigit() and len(number) < 10):
         raise UsageError(
             f"--overwrite takes NAME@VERSION, not {text!r}",
-            fix="name the version that may be written over, as in --overwrite=revenue@3; diff shows it",
+            fix="name the version to overwrite, as in --overwrite=revenue@3; diff shows it",
             code="usage.overwrite",
         )
     return name, int(number)

@@ -27,8 +27,8 @@ def _entries(**commands: tuple[str, ...]) -> Mapping[str, Entry]:
 GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "start": _entries(
         init=("set up configuration and a definitions folder", ""),
-        demo=("watch the whole loop in a temporary folder, on a local server", ""),
-        serve=("run a PostHog for endpoints on this machine", "--sample", "--port 8010 --state .local --dir endpoints"),
+        demo=("run the whole workflow in a temporary folder, on a local server", ""),
+        serve=("run a local PostHog server for endpoints", "--sample", "--port 8010 --state .local --dir endpoints"),
     ),
     "look": _entries(
         list=("show the endpoints that the server has", "", "'revenue_*' tag:billing"),
@@ -44,25 +44,29 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "judge": _entries(
         check=("find mistakes in definitions and lock, offline", "", "endpoints/revenue_by_plan.yaml --live"),
         breaking=(
-            "say what the definitions here would break for whoever calls the endpoints",
+            "show what the definitions would break for callers of the endpoints",
             "--against origin/main",
             "revenue_by_plan --against live",
         ),
     ),
     "definitions and server": _entries(
         diff=("show how definitions and server differ", "", "changed:origin/main"),
-        pull=("bring what changed on the server into the definitions", "", "revenue_by_plan --theirs"),
+        pull=("bring server changes into the definitions", "", "revenue_by_plan --theirs"),
         plan=("show, and save, what a push would do", "-o plan.json", "revenue_by_plan"),
-        push=("make the server as the definitions say, overwriting nobody", "--plan plan.json", "tag:billing --yes"),
+        push=(
+            "apply the definitions to the server; never overwrite other people's changes",
+            "--plan plan.json",
+            "tag:billing --yes",
+        ),
         resume=("finish a push that was interrupted or failed", ""),
-        adopt=("say in the definition that it answers the server's present version", "revenue_by_plan"),
+        adopt=("record in the definition that it replaces the server's current version", "revenue_by_plan"),
         promote=("bring endpoints from one environment to another", "--from staging --to prod 'revenue_*'"),
     ),
     "one endpoint": _entries(
-        activate=("let endpoints, or one version, be run again", "revenue_by_plan", "revenue_by_plan --version 3"),
-        deactivate=("stop endpoints, or one version, from being run", "revenue_by_plan --version 1"),
+        activate=("switch endpoints, or one version, on again", "revenue_by_plan", "revenue_by_plan --version 3"),
+        deactivate=("switch endpoints, or one version, off", "revenue_by_plan --version 1"),
         rename=("give an endpoint a new name, and keep the old one for its callers", "mau monthly_active_users"),
-        rollback=("make an older version's query the newest", "revenue_by_plan@3"),
+        rollback=("make the query of an older version the newest one", "revenue_by_plan@3"),
         delete=("delete endpoints for good", "revenue_by_plan"),
     ),
     "consume": _entries(
@@ -78,11 +82,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
         auth=("show which key goes where and what it may do; trust hosts", "status", "trust", "reset-budget"),
         schema=("print the JSON Schema of the definition file", ""),
         conformance=(
-            "try on a real project what this tool believes about the server",
+            "check on a real project what this tool knows about the server",
             "--env staging",
             "--env staging 'creating: *'",
         ),
-        explain=("explain an error code, an exit code, or a word of this tool", "drifted", "6"),
+        explain=("explain an error code, an exit code, a rule or a term", "drifted", "6"),
         completion=("print a completion script for your shell", "bash"),
     ),
 }

@@ -29,13 +29,13 @@ def switch(arguments: argparse.Namespace, console: Console, *, active: bool) -> 
 
     names, number = arguments.names, arguments.version
     if number is not None and len(set(names)) > 1:
-        raise UsageError("--version is about one endpoint", fix="name a single endpoint", code="usage.arguments")
+        raise UsageError("--version works with one endpoint", fix="name a single endpoint", code="usage.arguments")
     with Context.of(arguments, console) as context:
         endpoints = present(context.client, names)
         context.announce()
         done = set_active(context.client, endpoints, active=active, version=number, progress=context.progress)
     if not active and number is None:
-        console.say(*(f"note: {name} was materialised; that has ended with it" for name in _torn_down(endpoints, done)))
+        console.say(*(f"note: {name} is no longer materialised" for name in _torn_down(endpoints, done)))
     return told(arguments.command, done, console, version=number)
 
 

@@ -90,7 +90,7 @@ def test_an_answer_about_settings_is_spent_by_its_push(cli, make_cli, checkout, 
     ("words", "code", "said"),
     [
         (["signups", "--version", "1"], 6, "version 2 of signups is current"),
-        (["signups", "theirs", "--version", "2"], 2, "--version is about one endpoint"),
+        (["signups", "theirs", "--version", "2"], 2, "--version works with one endpoint"),
         (["theirs"], 2, "no file defines theirs"),
         (["ours"], 2, "the server has no ours"),
         (["signup"], 2, "did you mean 'signups'"),

@@ -292,7 +292,7 @@ def test_an_app_without_definitions_has_its_lock_checked(cli, checkout, uses, cr
     checkout.folder.rmdir()
     ran = cli("check")
     assert (ran.code, ran.out.count("P108")) == (1, 2), ran.err
-    assert "nothing is defined here" in ran.err
+    assert "no definitions here" in ran.err
     uses(one='"*"')
     assert cli("lock").code == 0
     assert (cli("check").code, cli("check", "--dir", "elsewhere").code) == (0, 2)
@@ -315,7 +315,7 @@ def test_live_names_what_the_server_refuses_where_the_file_says_it(cli, checkout
     for place in ("field.yaml:4:5", "folded.yaml:4:8", "table.sql:2:6"):
         assert f"endpoints/{place}: check.refused the server refuses the query of {place.split('.')[0]}: " in ran.out
     assert ran.out.count("check.refused") == 3
-    assert "insights have no text that could be resolved: trends" in ran.err
+    assert "not checked on the server, because insights have no SQL: trends" in ran.err
     assert {one.path.rpartition("/projects/1/")[2] for one in server.requests.entries()} == {"query/"}
     summary = cli("check", "--live", "--format", "json").json["summary"]
     assert (summary["asked"], summary["unasked"]) == (4, 1)

@@ -123,7 +123,7 @@ def test_nobody_is_asked(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     made = console(Screen)
     assert made.confirm("Really?", yes=True)
-    with pytest.raises(UsageError, match="Nobody is here to answer"):
+    with pytest.raises(UsageError, match="stdin is not a terminal"):
         made.confirm("Really?", yes=False)
     assert made.ask_for("Name?") == ""
     assert said(made) == ("", "")

@@ -66,7 +66,7 @@ def test_credentials_of_posthog_cli_become_the_first_environment(bare, checkout)
     wanted = {"host": LOGIN["POSTHOG_CLI_HOST"], "project_id": 7, "key": "posthog-cli"}
     assert written["environments"]["prod"] == wanted
     assert '# or "env:NAME", "dotenv:FILE:NAME"\n' in (checkout.top / "endpoints.toml").read_text()
-    assert "could not ask the server" in ran.err
+    assert "cannot list the endpoints of the server" in ran.err
     assert "phx_example" not in ran.out + ran.err
 
 

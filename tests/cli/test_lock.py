@@ -281,7 +281,7 @@ def test_without_a_configuration_there_is_no_manifest(cli, checkout):
     (checkout.top / "endpoints.toml").unlink()
     for words in (["lock"], ["lock", "--check"], ["lock", "--verify"], ["outdated"], ["upgrade"]):
         ran = cli(*words)
-        assert (ran.code, "no configuration is here that says which endpoints are used" in ran.err) == (2, True)
+        assert (ran.code, "no configuration here names the endpoints that are used" in ran.err) == (2, True)
 
 
 HEAVY = {"pydantic", "httpx", "tomlkit", "hogql_parser_rs", "ruamel.yaml", "deepdiff", "rich", "endpoints_gitops.hogql"}

@@ -82,7 +82,7 @@ def test_nothing_is_written_without_a_yes(cli, checkout, server):
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     ran = cli("push")
     assert ran.code == 2
-    assert f"Write 1 change to test ({server.url}, project 1)? Nobody is here to answer." in ran.err
+    assert f"Write 1 change to test ({server.url}, project 1)? stdin is not a terminal; pass --yes." in ran.err
     assert cli("push", input="no\n").code == 2
     assert server.requests.writes() == ()
     assert cli("push", input="y\n").code == 0

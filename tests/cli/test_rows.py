@@ -100,7 +100,7 @@ def test_insights_as_json_are_what_the_server_said(results):
 
 @pytest.mark.parametrize("results", [RETENTION, [], [SERIES[0], {**SERIES[1], "data": [1]}], [1]])
 def test_csv_of_what_is_no_table_is_refused(results):
-    with pytest.raises(UsageError, match="no table"):
+    with pytest.raises(UsageError, match="not a table"):
         document(Rows(columns=None, rows=tuple(results)), "csv")
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 EDITED = {"kind": "HogQLQuery", "query": "SELECT 'new' AS plan"}
-PINNED = "note: plans@1 is run, as endpoints.lock pins it; --version N runs another"
+PINNED = "note: running plans@1, as pinned in endpoints.lock; --version N runs another"
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def pinned(cli, create, checkout, client):
         (("plans", "--var", "n=y"), [{"plan": "old y"}], PINNED),
         (("plans", "--all"), [{"plan": "old x"}], PINNED),
         (("plans", "--version", "2"), [{"plan": "new"}], ""),
-        (("free",), [{"one": 1}], "note: endpoints.lock does not pin free in test: its newest version is run"),
+        (("free",), [{"one": 1}], "note: endpoints.lock does not pin free in test: running its newest version"),
     ],
 )
 def test_what_is_run(cli, words, out, err):

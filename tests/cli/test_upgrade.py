@@ -260,10 +260,10 @@ def test_a_version_that_cannot_be_run_is_not_moved_to(cli, pinned, client, lock_
             ["revenue@9"],
             "environment test has no version 9 of revenue\n  fix: endpoints-gitops versions revenue --env test",
         ),
-        (["revenue@0"], "is no NAME or NAME@VERSION"),
-        (["revenue@x"], "is no NAME or NAME@VERSION"),
+        (["revenue@0"], "is not NAME or NAME@VERSION"),
+        (["revenue@x"], "is not NAME or NAME@VERSION"),
         (["revenue@1", "revenue"], "revenue is named twice"),
-        (["unpinned"], "unpinned is used and not pinned yet"),
+        (["unpinned"], "unpinned is used but not pinned yet"),
     ],
 )
 def test_what_cannot_be_meant(cli, pinned, uses, lock_bytes, words, said):

@@ -104,7 +104,7 @@ def test_a_budget_is_reset(cli, server, tmp_path):
     reset = cli("auth", "reset-budget")
     assert (
         reset.code,
-        reset.out.startswith("forgot the requests that were counted for the key of test, and a wait of "),
+        reset.out.startswith("cleared the request count of the key of test, and a wait of "),
     ) == (
         0,
         True,

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show what differs, and write `supersedes` into the files: the server is only read."""
     if arguments.version is not None and len(set(arguments.names)) > 1:
-        raise UsageError("--version is about one endpoint", fix="name a single endpoint", code="usage.arguments")
+        raise UsageError("--version works with one endpoint", fix="name a single endpoint", code="usage.arguments")
     with Context.of(arguments, console) as context:
         comparison = compare(context.project, context.definitions, arguments.names)
         refuse_not_on_disk(arguments.names, comparison)
@@ -39,7 +39,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     for one in done:
         console.show(_lines(one))
     if any(one.version for one in done):
-        console.say("commit the files; the next push writes them over just these versions")
+        console.say("commit the files; the next push replaces exactly these versions")
     errors = tuple(one.error for one in done if one.error)
     return Outcome(
         command="adopt",
@@ -55,7 +55,7 @@ def _lines(one: Adopted) -> Iterator[Line | str]:
     if one.version is not None and one.diff.loaded is not None:
         yield Line(f"{one.name}: supersedes version {one.version}, in {one.diff.loaded.path}", Style.GOOD)
     elif one.error is None:
-        yield f"{one.name}: file and server agree, there is nothing to adopt"
+        yield f"{one.name}: file and server agree; nothing to adopt"
 
 
 def _differences(diff: EndpointDiff) -> Iterator[Line | str]:

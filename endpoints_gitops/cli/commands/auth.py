@@ -34,9 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "target", nargs="*", metavar="HOST KEY",
         help="with trust: the host and the key source, such as https://posthog.example.com env:POSTHOG_API_KEY",
     )  # fmt: skip
-    parser.add_argument("--list", action="store_true", help="with trust: list what is trusted, of all folders")
-    parser.add_argument("--remove", action="store_true", help="with trust: forget it for this folder")
-    parser.add_argument("--all", action="store_true", help="with trust --remove: forget it for all folders")
+    parser.add_argument("--list", action="store_true", help="with trust: list what is trusted, for all folders")
+    parser.add_argument("--remove", action="store_true", help="with trust: remove it for this folder")
+    parser.add_argument("--all", action="store_true", help="with trust --remove: remove it for all folders")
     parser.epilog = (
         "`auth reset-budget` forgets what this machine counted for the key, and every wait that it remembers. "
         "A key goes to posthog.com, to this machine, and to the host that it is stored for. `auth trust` lets the "
@@ -92,15 +92,15 @@ def _reset_budget(context: Context) -> Outcome:
     limiter, access = context.client.rate_limiter, context.access
     before = limiter.remaining() if limiter else {}
     if limiter is None or not before:
-        message = "the file of budgets cannot be used, so nothing is counted and nothing waits"
+        message = "cannot use the rate limit file; requests are not counted, and nothing waits"
         raise UsageError(
             message, fix="set ENDPOINTS_GITOPS_STATE to a folder that can be written", code="state.unwritable"
         )
     limiter.reset()
     pause = max(left.paused_seconds for left in before.values())
     waited = f", and a wait of {pause:.0f} s" if pause else ""
-    context.console.show([f"forgot the requests that were counted for the key of {access.environment}{waited}"])
-    context.console.say("the server counts for itself: it may still refuse")
+    context.console.show([f"cleared the request count of the key of {access.environment}{waited}"])
+    context.console.say("the server keeps its own count, and may still refuse")
     return Outcome(command="auth", items=({"environment": access.environment, "paused_seconds": pause},))
 
 
@@ -248,7 +248,7 @@ def _budgets(status: AuthStatus) -> Iterator[str]:
         pause = f"; paused for {left.paused_seconds:.0f} s by the server" if left.paused_seconds else ""
         yield f"budget       {kind}: {left.minute} left this minute, {left.hour} this hour{pause}"
     if status.remaining:
-        yield "             as far as this machine knows: whatever else uses the key counts too"
+        yield "             counted on this machine only; other users of the key are not included"
 
 
 def _item(access: Access, status: AuthStatus) -> JsonObject:

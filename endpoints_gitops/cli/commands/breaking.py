@@ -21,9 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_selectors(parser)
     parser.add_argument("--against", metavar="WHAT", required=True, help=WHAT)
     findings.configure(parser)
-    parser.add_argument(
-        "--allow-unknown", action="store_true", help="take what cannot be decided (C112, M107) for no break"
-    )
+    parser.add_argument("--allow-unknown", action="store_true", help="treat undecidable changes (C112, M107) as safe")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:

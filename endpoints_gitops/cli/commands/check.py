@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         checked = _checked(context, words) if is_meant else _nothing()
         answers = _answers(context, checked) if arguments.live else None
     if is_alone:
-        console.say("nothing is defined here: what is checked is the lock, against what the manifest uses")
+        console.say("no definitions here; checking the lock against the manifest")
     found = by_place([*checked.findings, *lock, *(answers.findings if answers else ())])
     console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
     console.show([Line(_counted(found, len(checked.files), verbose=console.verbose), Style.HEAD)])
@@ -139,7 +139,7 @@ def _answers(context: Context, checked: Checked) -> LiveAnswers:
     context.announce()
     answers = resolve(context.client, checked.files)
     if answers.unasked:
-        context.console.say(f"insights have no text that could be resolved: {', '.join(answers.unasked)}")
+        context.console.say(f"not checked on the server, because insights have no SQL: {', '.join(answers.unasked)}")
     return answers
 
 

@@ -38,12 +38,12 @@ def _confirm(endpoints: Sequence[Endpoint], console: Console) -> None:
     """Raises UsageError unless every name was typed once more."""
     if not console.interactive:
         raise UsageError(
-            "deleting cannot be undone, and nobody is here to confirm it",
+            "deleting cannot be undone and needs a confirmation; stdin is not a terminal",
             fix="add --yes, or run it in a terminal; `deactivate` can be undone",
             code="usage.unconfirmed",
         )
     for endpoint in endpoints:
         versions = f"{endpoint.current_version} version{'s' if endpoint.current_version > 1 else ''}"
-        console.warn(Line(f"{endpoint.name} and its {versions} will be gone for good.", Style.WARN))
+        console.warn(Line(f"{endpoint.name} and its {versions} will be deleted for good.", Style.WARN))
         if console.ask_for("Type the name to delete it:") != endpoint.name:
-            raise UsageError("that is not its name: nothing was deleted", code="usage.unconfirmed")
+            raise UsageError("the name does not match; nothing was deleted", code="usage.unconfirmed")

@@ -68,7 +68,7 @@ def _unknown(code: str, known: list[str]) -> UsageError:
     near = closest(code, known, completes=False)
     words = ", ".join(sorted(TOPICS.keys() | FAMILIES.keys()))
     fix = f"did you mean {near}?" if near else f"it explains every error code, every rule, and {words}"
-    return UsageError(f"nothing is known of {code!r}", fix=fix, code="usage.explain")
+    return UsageError(f"unknown code {code!r}", fix=fix, code="usage.explain")
 
 
 def _error_classes() -> Iterator[tuple[str, str]]:

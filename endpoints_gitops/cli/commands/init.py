@@ -143,7 +143,7 @@ def _endpoints_there(context: Context, done: _Done) -> int:
         if isinstance(error, CredentialsError):
             done.next += _without_key(context.configuration, error)
         else:
-            context.console.warn(Line(f"could not ask the server what it has: {error}", Style.WARN))
+            context.console.warn(Line(f"cannot list the endpoints of the server: {error}", Style.WARN))
         done.next += [Advice(Command("auth", "status"))]
         return 0
 
@@ -174,7 +174,7 @@ def _outcome(done: _Done, pulled: Outcome | None) -> Outcome:
     console = done.console
     if pulled is None:
         console.show(["", "next:", *(Advice("  ", command) for command in dict.fromkeys(done.next))])
-        console.say(Line("Nothing needs to be ignored by git: what this tool remembers lies outside.", Style.FAINT))
+        console.say(Line("No .gitignore entry is needed: the state folder is outside of the checkout.", Style.FAINT))
     return Outcome(
         command="init",
         exit_code=pulled.exit_code if pulled else Outcome(command="init").exit_code,

@@ -26,8 +26,14 @@ _STYLES = {"added": Style.ADDED, "dropped": Style.REMOVED, "changed": Style.WARN
 def configure(parser: argparse.ArgumentParser) -> None:
     """Whether to write, to compare, or to ask."""
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--check", action="store_true", help="write nothing: do manifest and lock agree? offline, no key")
-    how.add_argument("--verify", action="store_true", help="write nothing: does the server still have what is locked?")
+    how.add_argument(
+        "--check",
+        action="store_true",
+        help="check offline that manifest and lock agree; write nothing",
+    )
+    how.add_argument(
+        "--verify", action="store_true", help="check that the server still has what is locked; write nothing"
+    )
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
@@ -60,7 +66,7 @@ def _say_agreement(consumer: Consumer, found: Sequence[Placed]) -> None:
         state = "is not there" if consumer.lock is None else "and the manifest disagree"
         consumer.console.say(Line(f"{path} {state}", Style.BAD))
     elif consumer.lock is None:
-        consumer.console.say("nothing is used here, and nothing is locked: name endpoints under `uses`")
+        consumer.console.say("the manifest uses no endpoints and the lock has no pins; name endpoints under `uses`")
     else:
         consumer.console.say(f"{path} and the manifest agree: {pins(len(consumer.lock.pins))}")
 
@@ -113,7 +119,7 @@ def _lock(consumer: Consumer) -> Outcome:
 
     console = consumer.console
     if consumer.lock is None and not any(consumer.uses.values()):
-        console.say("nothing is used here, so there is nothing to lock: name endpoints under `uses`")
+        console.say("the manifest uses no endpoints, so there is nothing to lock; name them under `uses`")
         return Outcome(command="lock", summary={"pins": 0})
     resolved = resolve(consumer.sides(), consumer.lock or Lock(), is_whole=consumer.is_whole)
     if resolved.moves or resolved.failures:

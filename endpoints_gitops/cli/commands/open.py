@@ -24,5 +24,5 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         import webbrowser
 
         if not webbrowser.open(address):
-            console.say("no browser could be opened; the address is above")
+            console.say("cannot open a browser; the address is above")
     return Outcome(command="open", items=({"name": endpoint.name, "url": address},))

@@ -20,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """What `push` takes, and where to save the plan."""
     push_options.configure(parser)
     parser.add_argument("-o", "--out", metavar="FILE", help="save the plan, for `push --plan FILE`")
-    parser.add_argument("--detailed-exitcode", action="store_true", help="exit with 1 when there is something to write")
+    parser.add_argument("--detailed-exitcode", action="store_true", help="exit with 1 if there is something to write")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:

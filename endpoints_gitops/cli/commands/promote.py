@@ -39,9 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show the plan for the target, ask, write, verify."""
     if arguments.env is not None:
-        fix = "say --from and --to"
+        fix = "pass --from and --to"
         raise UsageError(
-            "promote works on two environments, so --env cannot go with it", fix=fix, code="usage.arguments"
+            "promote works on two environments, so --env cannot be combined with it", fix=fix, code="usage.arguments"
         )
     options = push_options.plan_options(arguments)
     with _Named.of(_on(arguments, arguments.source), console) as source, _target(arguments, console) as target:

@@ -1,4 +1,4 @@
-"""`pull`: bring what changed on the server into the definitions."""
+"""`pull`: bring server changes into the definitions."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _COUNTED = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which endpoints, and whose word counts where both sides moved."""
     add_selectors(parser)
-    parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be written, without writing it")
     side = parser.add_mutually_exclusive_group()
-    side.add_argument("--theirs", action="store_true", help="where both moved, take the server's")
-    side.add_argument("--mine", action="store_true", help="where both moved, keep the file's: the next push writes it")
+    side.add_argument("--theirs", action="store_true", help="where both changed, take the server's version")
+    side.add_argument("--mine", action="store_true", help="where both changed, keep the file's version")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:

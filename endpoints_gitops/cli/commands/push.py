@@ -1,4 +1,4 @@
-"""`push`: make the server as the definitions say, overwriting nobody."""
+"""`push`: apply the definitions to the server; never overwrites other people's changes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from endpoints_gitops.plan.settings import Key
 def configure(parser: argparse.ArgumentParser) -> None:
     """What is pushed, and how far it may go."""
     push_options.configure(parser)
-    parser.add_argument("--plan", metavar="FILE", help="do exactly what this plan says, of `plan -o FILE`")
+    parser.add_argument("--plan", metavar="FILE", help="apply exactly this plan, saved by `plan -o FILE`")
     parser.add_argument(
         "--wait",
         metavar="SECONDS",
         type=lambda text: seconds(text) if text else DEFAULT_SECONDS,
-        help=f"wait until what is to be materialised is (default: {DEFAULT_SECONDS:g})",
+        help=f"wait until endpoints are materialised (default: {DEFAULT_SECONDS:g})",
     )
 
 
@@ -200,5 +200,5 @@ def _refuse_contradiction(arguments: argparse.Namespace) -> None:
     }
     beside = [word for word, is_said in said.items() if is_said]
     if arguments.plan is not None and beside:
-        message = f"--plan does exactly what the plan says, so {' and '.join(beside)} cannot go with it"
-        raise UsageError(message, fix="say it to `plan`, and push the new plan", code="usage.arguments")
+        message = f"--plan applies exactly that plan, so {' and '.join(beside)} cannot be combined with it"
+        raise UsageError(message, fix="pass the option to `plan`, and push the new plan", code="usage.arguments")

@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The two names."""
     parser.add_argument("old", metavar="OLD", help="the name that callers use now")
     parser.add_argument("new", metavar="NEW", help="the name to create")
-    parser.add_argument("--finish", action="store_true", help="when nobody calls OLD any more: deactivate it")
+    parser.add_argument("--finish", action="store_true", help="deactivate OLD, once no app calls it any more")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:

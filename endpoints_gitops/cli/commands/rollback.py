@@ -1,4 +1,4 @@
-"""`rollback NAME@N`: make an older version's query the newest, and write it to the file."""
+"""`rollback NAME@N`: make the query of an older version the newest one, and write it to the file."""
 
 from __future__ import annotations
 

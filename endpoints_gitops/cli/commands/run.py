@@ -40,10 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--version", type=version_number, metavar="N", help="this version (default: the pinned one, else the newest)"
     )
     parser.add_argument("--limit", type=row_count, metavar="N", help="at most N rows; with --all, N rows at a time")
-    parser.add_argument(
-        "--offset", type=row_offset, metavar="N", help="leave out the first N rows; needs --limit or --all"
-    )
-    parser.add_argument("--all", action="store_true", help="every row, asked for page by page")
+    parser.add_argument("--offset", type=row_offset, metavar="N", help="skip the first N rows; needs --limit or --all")
+    parser.add_argument("--all", action="store_true", help="every row, page by page")
     parser.add_argument(
         "--key", metavar="COLUMN",
         help="with --all: ask for each page by the last value of this column, so that rows that arrive meanwhile move "
@@ -51,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--refresh", choices=["cache", "force", "direct"], metavar="force|direct",
-        help="compute anew; without a word force is meant; --refresh=direct also goes past a materialised table",
+        help="bypass the cache (same as --refresh=force); --refresh=direct also goes past a materialised table",
     )  # fmt: skip
     parser.add_argument("--output", choices=["table", "json", "csv"], default="table", help="how rows are printed")
 
@@ -81,14 +79,14 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
     said = {option: getattr(arguments, option) for option in _ONLY_BY_NAME}
     wrong = [f"--{option}" for option, value in said.items() if value is not None and value is not False]
     if arguments.file is not None and wrong:
-        fix = "leave it away: a file is computed as it stands, with the LIMIT of its query"
+        fix = "remove the option; a file is run as it stands, with the LIMIT of its query"
         raise UsageError(f"{' and '.join(wrong)}: only for an endpoint of the server", fix=fix, code="usage.arguments")
     if arguments.offset is not None and arguments.limit is None and not arguments.all:
         raise UsageError("--offset needs a --limit", fix="add --limit N, or --all", code="usage.arguments")
     if arguments.key is not None and not arguments.all:
         raise UsageError("--key says how --all pages", fix="add --all", code="usage.arguments")
     if arguments.key is not None and arguments.offset is not None:
-        raise UsageError("--key and --offset exclude each other", fix="leave one away", code="usage.arguments")
+        raise UsageError("--key and --offset cannot be combined", fix="remove one of them", code="usage.arguments")
     if arguments.key is not None and arguments.limit == 1:
         raise UsageError("--key needs at least 2 rows at a time", fix="--limit 2 or more", code="usage.arguments")
 
@@ -169,9 +167,9 @@ def _pin(context: Context) -> Pin | None:
         return None
     pin = lock.pin(name, environment)
     if pin is None:
-        context.console.say(f"note: endpoints.lock does not pin {name} in {environment}: its newest version is run")
+        context.console.say(f"note: endpoints.lock does not pin {name} in {environment}: running its newest version")
     else:
-        context.console.say(f"note: {pin.label} is run, as endpoints.lock pins it; --version N runs another")
+        context.console.say(f"note: running {pin.label}, as pinned in endpoints.lock; --version N runs another")
     return pin
 
 
@@ -191,6 +189,6 @@ def _inputs_of_endpoint(context: Context, assignments: tuple[Assignment, ...], p
     except EndpointsError as error:
         if error.exit_code != ExitCode.CREDENTIALS:
             raise
-        context.console.say("note: this key may not ask for the types of variables: values are sent as text")
+        context.console.say("note: this key may not read the types of variables; values are sent as text")
         return inputs
     return {**inputs_of_document(document), **inputs}

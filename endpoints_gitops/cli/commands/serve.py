@@ -14,13 +14,13 @@ from endpoints_gitops.model.outcome import Outcome
 def configure(parser: argparse.ArgumentParser) -> None:
     """Where it listens and what its tables hold."""
     parser.add_argument("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: 0, a free one)")
-    parser.add_argument("--state", type=Path, metavar="FOLDER", help="keep endpoints and keys here between starts")
-    parser.add_argument("--sample", action="store_true", help="tables of a small sample product")
+    parser.add_argument("--state", type=Path, metavar="FOLDER", help="keep endpoints and keys between starts here")
+    parser.add_argument("--sample", action="store_true", help="serve tables of a small sample product")
     parser.add_argument(
         "--data", type=Path, action="extend", nargs="+", default=[], metavar="PATH",
         help="a CSV, JSON lines or Parquet file for each table, named after it",
     )  # fmt: skip
-    parser.add_argument("--now", metavar="TIME", help="stop the clock at this ISO time, UTC where it names no zone")
+    parser.add_argument("--now", metavar="TIME", help="stop the clock at this ISO time (UTC unless it has a zone)")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
@@ -49,6 +49,6 @@ def _time(text: str | None) -> datetime | None:
         time = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(
-            f"--now {text!r} is no ISO time", fix="write it like 2026-07-01T12:00:00Z", code="usage.now"
+            f"--now {text!r} is not an ISO time", fix="write it like 2026-07-01T12:00:00Z", code="usage.now"
         ) from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)

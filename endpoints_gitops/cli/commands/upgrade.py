@@ -30,15 +30,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "targets", nargs="*", metavar="NAME[@N]", help="an endpoint, or a version of it (default: all, to the newest)"
     )
     breaking = parser.add_mutually_exclusive_group()
+    breaking.add_argument("--compatible-only", action="store_true", help="move only as far as nothing breaks")
     breaking.add_argument(
-        "--compatible-only", action="store_true", help="move as far as nothing breaks, and no further"
+        "--allow-breaking",
+        metavar="REASON",
+        type=_reason,
+        help="move although something breaks; the lock records the reason",
     )
-    breaking.add_argument(
-        "--allow-breaking", metavar="REASON", type=_reason, help="move all the same; the lock records why"
-    )
-    parser.add_argument(
-        "--allow-unknown", action="store_true", help="take what cannot be decided (C112, M107) for no break"
-    )
+    parser.add_argument("--allow-unknown", action="store_true", help="treat undecidable changes (C112, M107) as safe")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
@@ -61,7 +60,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         if any(move.result is MoveResult.MOVES for move in moves):
             _write(consumer, moves)
         else:
-            console.say(f"{shown(consumer.lock_path)} is as it was")
+            console.say(f"{shown(consumer.lock_path)} is unchanged")
     return _outcome(moves)
 
 
@@ -78,7 +77,7 @@ def _targets(words: Sequence[str]) -> Targets:
         is_number = number.isascii() and number.isdigit() and len(number) < 10 and int(number) > 0
         if not is_endpoint_name(name) or (at and not is_number):
             raise UsageError(
-                f"{word!r} is no NAME or NAME@VERSION", fix=Advice(Command("upgrade", "revenue_by_plan@3"))
+                f"{word!r} is not NAME or NAME@VERSION", fix=Advice(Command("upgrade", "revenue_by_plan@3"))
             )
         if name in targets:
             raise UsageError(f"{name} is named twice", fix=f"name it once, as {name} or {name}@VERSION")
@@ -98,7 +97,7 @@ def _check(targets: Targets, sides: Sequence[EnvironmentUses], consumer: Consume
             raise _unused(name, sides)
         pinned = [side for side in using if consumer.present_lock.pin(name, side.environment)]
         if not pinned:
-            raise UsageError(f"{name} is used and not pinned yet", fix=Advice(Command("lock")), code="lock.unpinned")
+            raise UsageError(f"{name} is used but not pinned yet", fix=Advice(Command("lock")), code="lock.unpinned")
         if number is not None and len(using) > 1:
             names = ", ".join(side.environment for side in using)
             message = f"{name}@{number} could be meant in {names}: version numbers differ by project"
@@ -123,9 +122,9 @@ def _write(consumer: Consumer, moves: Sequence[Move]) -> None:
     console, lock = consumer.console, consumer.present_lock
     moving = [move for move in moves if move.result is MoveResult.MOVES]
     if console.interactive and not console.confirm(f"Move {pins(len(moving))}?", yes=consumer.arguments.yes):
-        raise UsageError("not confirmed: nothing was written", code="usage.unconfirmed")
+        raise UsageError("not confirmed; nothing was written", code="usage.unconfirmed")
     if read_lock_file(consumer.lock_path) != lock:
-        message = f"{shown(consumer.lock_path)} was changed while this ran: nothing was written"
+        message = f"{shown(consumer.lock_path)} was changed by another command; nothing was written"
         raise Conflict(message, fix="run the same command again", code="lock.moved")
     for move in moving:
         if move.rewrites_manifest and move.after is not None:
