@@ -44,6 +44,19 @@ class Command:
         return " ".join((PROGRAM, *map(shlex.quote, self.words)))
 
 
+@dataclass(frozen=True, slots=True, init=False)
+class OtherCommand:
+    """A command line of another program, such as `OtherCommand("pip", "install", "endpoints-gitops[local]")`."""
+
+    words: tuple[str, ...]
+
+    def __init__(self, *words: str) -> None:
+        object.__setattr__(self, "words", words)
+
+    def __str__(self) -> str:
+        return shlex.join(self.words)
+
+
 class Wording(NamedTuple):
     """The same advice to someone who runs a command, and to someone whose code calls the library."""
 
@@ -54,7 +67,10 @@ class Wording(NamedTuple):
 AGAIN: Final = Wording("run the command again", "call it again")
 WAIT_LONGER: Final = Wording("--max-wait SECONDS", "max_wait=SECONDS")
 
-type Part = str | Command | Wording
+AND: Final = " && "
+"""Between two commands of which the second runs if the first succeeds."""
+
+type Part = str | Command | OtherCommand | Wording
 
 
 class Advice(str):
@@ -69,10 +85,19 @@ class Advice(str):
         return advice
 
     @property
-    def command(self) -> Command | None:
-        """The command that this advice consists of; None where there is text beside it."""
-        first = self.parts[0] if len(self.parts) == 1 else None
-        return first if isinstance(first, Command) else None
+    def command_line(self) -> tuple[str, ...]:
+        """The words of the command line that this advice is, with `&&` between commands; () where it has other text."""
+        words: list[str] = []
+        for part in self.parts:
+            if isinstance(part, Command):
+                words += (PROGRAM, *part.words)
+            elif isinstance(part, OtherCommand):
+                words += part.words
+            elif part == AND:
+                words.append(part.strip())
+            else:
+                return ()
+        return tuple(words)
 
     def with_options(self, options: Options) -> Advice:
         """The advice with these options in each of its commands."""

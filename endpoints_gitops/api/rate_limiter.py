@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.secret import KeyKind
@@ -399,13 +400,13 @@ def _connect_redis(url: str) -> Redis:
     try:
         from redis import Redis
     except ImportError:
-        fix = "pip install 'endpoints-gitops[redis]'"
+        fix = Advice(OtherCommand("pip", "install", "endpoints-gitops[redis]"))
         raise UsageError("budget_url needs the package redis", fix=fix, code="usage.extra") from None
     try:
         return Redis.from_url(url, socket_timeout=_REDIS_PATIENCE, socket_connect_timeout=_REDIS_PATIENCE)
     except ValueError:  # its text is not repeated: the URL may contain a password
-        fix = "set budget_url to a URL such as redis://cache.internal:6379/0"
-        raise UsageError("budget_url is not a Redis URL", fix=fix, code="usage.budget") from None
+        remedy = "set budget_url to a URL such as redis://cache.internal:6379/0"
+        raise UsageError("budget_url is not a Redis URL", fix=remedy, code="usage.budget") from None
 
 
 def _owner(connection: Connection) -> str:

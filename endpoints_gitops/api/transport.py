@@ -22,6 +22,7 @@ from urllib.request import proxy_bypass
 import httpx
 
 from endpoints_gitops import __version__
+from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.wire import Answer, NoAnswer, NotSent, Send
 from endpoints_gitops.errors import UsageError
@@ -247,7 +248,8 @@ def _check_proxy(variable: str, address: str) -> None:
         raise _wrong(variable, f"names a proxy that is none of {', '.join(_PROXY_SCHEMES)}")
     if parts.scheme.lower().startswith("socks") and find_spec("socksio") is None:
         message = f"{variable} names a SOCKS proxy, which needs the package socksio"
-        raise UsageError(message, fix="pip install 'endpoints-gitops[socks]'", code="usage.extra")
+        fix = Advice(OtherCommand("pip", "install", "endpoints-gitops[socks]"))
+        raise UsageError(message, fix=fix, code="usage.extra")
 
 
 def _check_certificates(variable: str, value: str) -> None:

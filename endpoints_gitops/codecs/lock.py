@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
-from endpoints_gitops.advice import Advice, Command
+from endpoints_gitops.advice import AND, Advice, Command, OtherCommand
 from endpoints_gitops.codecs.reader import Document, between, check_schema_version, satisfies
 from endpoints_gitops.codecs.text import KeyPath
 from endpoints_gitops.errors import InvalidInput, Problem
@@ -95,7 +95,7 @@ def read_lock(content: bytes, path: str) -> Lock:
     of another type, two pins of one endpoint and environment, a query or pin that does not match its hash, and numbers
     and names that no server has.
     """
-    restore = Advice(f"git checkout HEAD -- {path} && ", Command("lock"))
+    restore = Advice(OtherCommand("git", "checkout", "HEAD", "--", path), AND, Command("lock"))
     document = Document.of_toml(_text(content, path, restore), path, code="lock.invalid", fix=restore)
     schema = check_schema_version(document, SCHEMA_VERSION, oldest=_OLDEST_SCHEMA, code="lock.newer")
     blocks = document.read(_LockFile).pins
@@ -120,7 +120,9 @@ def _text(content: bytes, path: str, restore: str) -> str:
     marker = _MARKER.search(text)
     if marker:
         line = text.count("\n", 0, marker.start()) + 1
-        fix = Advice(f"git checkout --ours {path} && ", Command("lock"), f" && git add {path}")
+        fix = Advice(
+            OtherCommand("git", "checkout", "--ours", path), AND, Command("lock"), AND, OtherCommand("git", "add", path)
+        )
         raise InvalidInput((Problem(path=path, line=line, column=1, message=_CONFLICT, code="lock.conflict", fix=fix),))
     return text
 

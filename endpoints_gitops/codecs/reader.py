@@ -31,6 +31,7 @@ from datetime import date, datetime
 from functools import cache
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeAliasType, Union, get_args, get_origin, get_type_hints
 
+from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.codecs.text import KeyPath
 from endpoints_gitops.codecs.toml import NotToml, load_toml, toml_lines
 from endpoints_gitops.errors import MOST_PROBLEMS, InvalidInput, Problem, first_problems
@@ -253,7 +254,7 @@ def check_schema_version(document: Document, newest: int, *, oldest: int = 1, co
     version = value.get("schema_version")
     if type(version) is int and version > newest:
         message = f"schema_version is {quoted(version)}, and this release of endpoints-gitops reads up to {newest}"
-        fix = "pip install --upgrade endpoints-gitops"
+        fix = Advice(OtherCommand("pip", "install", "--upgrade", "endpoints-gitops"))
         document.refuse(message, location=("schema_version",), code=code, fix=fix)
     if type(version) is not int or version < oldest:
         document.refuse(f"schema_version must be {newest}", location=("schema_version",))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.contract.clickhouse import ClickHouseType, bits, parse_type, type_word, unwrapped
 from endpoints_gitops.errors import UsageError
 
@@ -171,5 +172,5 @@ def _word(written: str) -> str:
 
 
 def _lacking(package: str) -> UsageError:
-    fix = f"pip install 'endpoints-gitops[{package}]'"
+    fix = Advice(OtherCommand("pip", "install", f"endpoints-gitops[{package}]"))
     return UsageError(f"to_{package}() needs the package {package}", fix=fix, code="usage.extra")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from endpoints_gitops.advice import Advice, Command
+from endpoints_gitops.advice import AND, Advice, Command, OtherCommand
 from endpoints_gitops.contract.build import from_pin, from_version
 from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, Context
@@ -53,7 +53,7 @@ def verify_old(lock: Lock, path: str) -> None:
             path=path,
             message=f"the pin of {pin.name} does not match its contract_hash: the lock was edited by hand",
             code="lock.invalid",
-            fix=Advice(f"git checkout HEAD -- {path} && ", Command("lock")),
+            fix=Advice(OtherCommand("git", "checkout", "HEAD", "--", path), AND, Command("lock")),
         )
         for pin in lock.pins
         if lock.old_hashes and lock.old_hashes.get((pin.environment, pin.name)) != from_pin(pin).hash

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Final
 
+from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.errors import UsageError
 
 _NEEDED: Final = ("chdb", "hogql_parser_rs", "starlette", "uvicorn")
@@ -17,6 +18,6 @@ def refuse_without_extra() -> None:
         raise UsageError(
             f"the local server needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed "
             "(chdb and hogql-parser-rs have no builds for Windows)",
-            fix="pip install 'endpoints-gitops[local]'",
+            fix=Advice(OtherCommand("pip", "install", "endpoints-gitops[local]")),
             code="usage.local-extra",
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from endpoints_gitops.advice import Advice
 from endpoints_gitops.api import errors as api
 from endpoints_gitops.errors import CredentialsError, EndpointsError, InvalidInput
 from endpoints_gitops.model.pin import Pin
@@ -25,7 +25,6 @@ from pytest_endpoints_gitops.failures import (
 )
 
 _CHECK: Final = ("endpoints-gitops", "lock", "--check")
-_COMMANDS: Final = ("git checkout ", "endpoints-gitops lock", "pip install ")
 
 
 @contextmanager
@@ -52,10 +51,8 @@ def set_up(subject: str, problem: str, command: Sequence[str] = _CHECK) -> Itera
 
 def parts_of(fix: str | None) -> tuple[str, tuple[str, ...]]:
     """Advice and command of a fix; either is empty."""
-    if fix is None:
-        return "", ()
-    is_command = fix.startswith(_COMMANDS) and ";" not in fix
-    return ("", tuple(shlex.split(fix))) if is_command else (fix, ())
+    command = fix.command_line if isinstance(fix, Advice) else ()
+    return ("" if command else fix or "", command)
 
 
 def failure_of(call: PinnedCall, test: RunningTest, error: api.ApiError) -> Failure:

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from endpoints_gitops.advice import AGAIN, WAIT_LONGER, Advice, Command, about, with_options
+from endpoints_gitops.advice import AGAIN, AND, PROGRAM, WAIT_LONGER, Advice, Command, OtherCommand, about, with_options
 
 SHOWS = Advice(Command("diff", "revenue"), " shows it; ", Command("push", "--env", "prod"), " sends it")
 OPTIONS = {"--env": "staging", "--dir": "my queries"}
@@ -56,9 +56,12 @@ def test_the_words_name_stand_for_an_endpoint():
     assert about("pull NAME", "revenue") == "pull NAME"
 
 
-def test_only_a_command_alone_is_a_command():
-    assert Advice(Command("lock")).command == Command("lock")
-    assert (SHOWS.command, Advice("lock").command, Advice().command) == (None, None, None)
+def test_commands_alone_are_a_command_line():
+    assert Advice(Command("lock", "--env", "eu west")).command_line == (PROGRAM, "lock", "--env", "eu west")
+    restored = Advice(OtherCommand("git", "checkout", "HEAD", "--", "my lock"), AND, Command("lock"))
+    assert restored == "git checkout HEAD -- 'my lock' && endpoints-gitops lock"
+    assert restored.command_line == ("git", "checkout", "HEAD", "--", "my lock", "&&", PROGRAM, "lock")
+    assert (SHOWS.command_line, Advice("endpoints-gitops lock").command_line, Advice().command_line) == ((), (), ())
 
 
 def test_code_is_advised_in_its_own_words():
