@@ -41,6 +41,15 @@ _MOVING: Final = (
 )
 
 
+_PROGRESS: Final = re.compile(r"(?:^  \[\d+/\d+\] .*\n)+", re.MULTILINE)
+
+
+def _in_order(lines: str) -> str:
+    """The lines of a progress report by name: concurrent writes end in any order."""
+    texts = sorted(line.partition("] ")[2] for line in lines.splitlines())
+    return "".join(f"  [{number}/{len(texts)}] {text}\n" for number, text in enumerate(texts, start=1))
+
+
 @dataclass(slots=True, kw_only=True)
 class Stage:
     """Where the commands run. The clock of the server and of git moves by a minute with every command."""
@@ -73,6 +82,7 @@ class Stage:
         shown = shown.replace(datetime.now(UTC).date().isoformat(), START.date().isoformat())
         for pattern, instead in _MOVING:
             shown = pattern.sub(instead, shown)
+        shown = _PROGRESS.sub(lambda lines: _in_order(lines[0]), shown)
         return shown if shown.endswith("\n") or not shown else f"{shown}\n"
 
 
