@@ -83,6 +83,9 @@ def _parts(address: str) -> SplitResult:
         port = parts.port
     except ValueError:
         port = 0
+    _, bracket, rest = parts.netloc.rpartition("]")
+    if bracket and rest and not rest.startswith(":"):  # urlsplit ignores it, and httpx takes it for a port
+        port = 0
     if port == 0:
         raise HostMistake("host is an address whose port is a number from 1 to 65535")
     return parts

@@ -61,6 +61,9 @@ MISTAKES = [
     ("https://2130706433", "not an IP address"),
     ("https://999.1.1.1", "not an IP address"),
     ("https://[fe80::1%25eth0]", "not an IP address"),
+    ("https://[::1]1", "port is a number"),
+    ("http://[::1]A", "port is a number"),
+    ("http://[::1]80:80", "port is a number"),
 ]
 
 
