@@ -156,7 +156,7 @@ def canonical_query(node: Mapping[str, Any]) -> Json:
         return _without_breakdown_limit(meaning)
     sql = str(meaning.get("query") or "")
     meaning = {key: value for key, value in meaning.items() if not (key in _OFF_BY_DEFAULT and value is False)}
-    meaning |= {"query": canonical_sql(sql), "variables": _variables(node.get("variables"), sql)}
+    meaning |= {"query": canonical_sql(sql), "variables": _variables(meaning.get("variables"), sql)}
     return {key: value for key, value in meaning.items() if key != "variables" or value}
 
 

@@ -74,6 +74,7 @@ def test_twice_is_once(node: dict[str, Any]) -> None:
 
 @given(QUERY_NODES)
 @example({"kind": "HogQLQuery", "query": 2.0})
+@example({"kind": "HogQLQuery", "query": "", "variables": 2.0})
 @settings(deadline=None)
 def test_meaning_survives_what_the_server_stores(node: dict[str, Any]) -> None:
     assert canonical(canonical_query(expand(node))) == canonical(canonical_query(strip(node)))
