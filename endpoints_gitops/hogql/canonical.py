@@ -107,8 +107,7 @@ def _prefixes(select: Tree) -> dict[str, str | None]:
 
 def _respelt(value: Any, prefixes: Mapping[str, str | None], aliases: Mapping[str, Tree]) -> Any:  # noqa: ANN401 - part of a tree
     def combine(node: dict[str, Any]) -> Any:  # noqa: ANN401 - part of a tree
-        node.pop("start", None)
-        node.pop("end", None)
+        node = _without_positions(node)  # a copy: `fold` gives whole queries as they are in the parser's cache
         if node.get("node") == "Field":
             return _field(node, prefixes, aliases)
         if node.get("node") == "Call":

@@ -10,6 +10,7 @@ import pytest
 
 from endpoints_gitops.hogql import parser
 from endpoints_gitops.hogql.parser import ParseFailure, parse
+from endpoints_gitops.hogql.query_changes import changes
 from endpoints_gitops.hogql.syntax_tree import fold, nodes, nodes_of, of_kind, offset, selects, selects_of
 
 DEPTH = 20_000
@@ -61,6 +62,14 @@ def test_a_fold_leaves_the_tree_alone() -> None:
 def test_the_selects_of_a_text_are_those_of_its_tree(sql):
     assert selects_of(sql) == tuple(selects(parse(sql)))
     assert nodes_of(sql) == tuple(nodes(parse(sql)))
+
+
+@pytest.mark.parametrize("sql", ["with r as (select 1 as a) select a from r", "select a from (select 1 as a) as r"])
+def test_comparing_queries_leaves_their_trees_as_they_were(sql):
+    before = repr(parse(sql))
+    changes(sql, "select 2 as a")
+    changes("select 2 as a", sql)
+    assert repr(parse(sql)) == before
 
 
 def test_a_tree_is_what_json_says_of_the_answer():
