@@ -66,7 +66,7 @@ def test_empty_tables() -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--now", "yesterday"], "--now 'yesterday' is no ISO time"),
+        (["--now", "yesterday"], "--now 'yesterday' is not an ISO time"),
         (["--data", "nowhere.csv"], "nowhere.csv: there is no such file"),
         (["--port", "70000"], "cannot listen on port 70000"),
     ],
