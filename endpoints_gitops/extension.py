@@ -21,7 +21,7 @@ from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.outcome import Outcome
 
 if TYPE_CHECKING:
-    from endpoints_gitops.contract.context import Context
+    from endpoints_gitops.contract.context import RuleContext
     from endpoints_gitops.contract.contract import Contract
     from endpoints_gitops.model.definition import LoadedDefinition
 
@@ -59,7 +59,7 @@ def check_definition(definition: LoadedDefinition, contract: Contract) -> Iterab
 
 
 @_hookspec
-def compare_contracts(before: Contract | None, after: Contract | None, context: Context) -> Iterable[Finding]:  # type: ignore[empty-body]  # a specification
+def compare_contracts(before: Contract | None, after: Contract | None, context: RuleContext) -> Iterable[Finding]:  # type: ignore[empty-body]  # a specification
     """What a change does, for `breaking`, `diff --against`, `plan` and `push`.
 
     One side is None for an endpoint that comes or goes. `context` says who calls it. Severities count as they are.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from endpoints_gitops.api import errors
-from endpoints_gitops.api.flow import Line, lost, request_line
+from endpoints_gitops.api.flow import ClientContext, lost, request_line
 from endpoints_gitops.api.refusals import excerpt
 from endpoints_gitops.api.wire import Answer, Request
 from endpoints_gitops.model.json import JsonObject
@@ -36,7 +36,7 @@ class Unexpected(Exception):
     """An answer of another shape; says in which way."""
 
 
-def read[T](line: Line, request: Request, answer: Answer, reader: Callable[[Mapping[str, Any]], T]) -> T:
+def read[T](context: ClientContext, request: Request, answer: Answer, reader: Callable[[Mapping[str, Any]], T]) -> T:
     """What `reader` makes of the object in the answer; it raises Unexpected, or pydantic's ValidationError.
 
     Raises BadAnswer for an answer that is not what was expected, LostAnswer where it answers a write.
@@ -46,9 +46,9 @@ def read[T](line: Line, request: Request, answer: Answer, reader: Callable[[Mapp
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError):
-        raise _unexpected(line, request, answer, "that is no JSON") from None
+        raise _unexpected(context, request, answer, "that is no JSON") from None
     if not isinstance(body, dict):
-        raise _unexpected(line, request, answer, f"that is JSON, but {_A.get(type(body), 'something else')}")
+        raise _unexpected(context, request, answer, f"that is JSON, but {_A.get(type(body), 'something else')}")
     try:
         return reader(body)
     except Unexpected as error:
@@ -56,11 +56,11 @@ def read[T](line: Line, request: Request, answer: Answer, reader: Callable[[Mapp
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         reason = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
-    raise _unexpected(line, request, answer, reason)
+    raise _unexpected(context, request, answer, reason)
 
 
-def _unexpected(line: Line, request: Request, answer: Answer, reason: str) -> errors.ApiError:
-    message = f"expected {request.expects}, got {excerpt(answer, line.mask)} ({one_line(line.mask(reason))})"
+def _unexpected(context: ClientContext, request: Request, answer: Answer, reason: str) -> errors.ApiError:
+    message = f"expected {request.expects}, got {excerpt(answer, context.mask)} ({one_line(context.mask(reason))})"
     if request.repeatable:
         return errors.BadAnswer(message, request=request_line(request), status=answer.status)
     return lost(request, message)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from endpoints_gitops.api.answers import RunAnswer, Unexpected, read, run_answer
 from endpoints_gitops.api.errors import ApiError
-from endpoints_gitops.api.flow import Line, exchange, exchange_for_any_answer, lost
+from endpoints_gitops.api.flow import ClientContext, exchange, exchange_for_any_answer, lost
 from endpoints_gitops.api.paging import PAGE, whole_list
 from endpoints_gitops.api.wire import Answer, Flow, Request
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable, MaterializationState
@@ -32,14 +32,14 @@ class Calls:
     kind cannot make the call.
     """
 
-    line: Line
+    context: ClientContext
 
     def list_endpoints(self) -> Flow[tuple[Endpoint, ...]]:
         """Every endpoint of the project, inactive ones too, in the server's order."""
         request = Request(
             method="GET", path=self._path("endpoints"), query={"limit": PAGE}, expects="a page of endpoints"
         )
-        return whole_list(self.line, request, Endpoint.model_validate, attrgetter("id"))
+        return whole_list(self.context, request, Endpoint.model_validate, attrgetter("id"))
 
     def get_endpoint(self, name: str) -> Flow[Endpoint]:
         """The endpoint with the settings of its current version."""
@@ -60,7 +60,7 @@ class Calls:
             names=name,
             expects="a page of versions",
         )
-        return whole_list(self.line, request, EndpointVersion.model_validate, attrgetter("version"))
+        return whole_list(self.context, request, EndpointVersion.model_validate, attrgetter("version"))
 
     def create_endpoint(self, body: JsonObject) -> Flow[Endpoint]:
         """Create it. Raises NameTaken; and LostAnswer where it is not known whether it was created."""
@@ -81,7 +81,7 @@ class Calls:
         repeated: the name is free at once, for anybody.
         """
         request = self._about(name, method="DELETE", repeatable=False)
-        answer = yield from exchange(self.line, request)
+        answer = yield from exchange(self.context, request)
         if answer.status != 204:
             raise lost(request, f"the answer is {answer.status}, where the server says 204")
 
@@ -98,7 +98,7 @@ class Calls:
         """Every shared variable of the project."""
         path = self._path("insight_variables")
         request = Request(method="GET", path=path, expects="a page of shared variables")
-        return whole_list(self.line, request, InsightVariable.model_validate, attrgetter("id"))
+        return whole_list(self.context, request, InsightVariable.model_validate, attrgetter("id"))
 
     def get_variable(self, id: str) -> Flow[InsightVariable]:  # noqa: A002 - the server's word
         """One shared variable. Raises NotFound."""
@@ -142,7 +142,7 @@ class Calls:
         }
         request = Request(
             method="POST",
-            path=self.line.connection.project_path("endpoints", name, "run"),
+            path=self.context.connection.project_path("endpoints", name, "run"),
             query={} if version is None else {"version": version},
             body={key: value for key, value in settings.items() if value is not None},
             names=name,
@@ -150,8 +150,8 @@ class Calls:
             with_project_secret=True,
             expects="the results of a run",
         )
-        answer = yield from exchange(self.line, request)
-        return read(self.line, request, answer, run_answer)
+        answer = yield from exchange(self.context, request)
+        return read(self.context, request, answer, run_answer)
 
     def query(self, node: JsonObject) -> Flow[JsonObject]:
         """Run a query that is no endpoint (scope `query:read`)."""
@@ -214,17 +214,17 @@ class Calls:
     def projects(self) -> Flow[tuple[JsonObject, ...]]:
         """Every project that the key reaches (scope `project:read`)."""
         request = Request(method="GET", path="/api/projects/", query={"limit": PAGE}, expects="a page of projects")
-        return whole_list(self.line, request, _as_it_is, lambda project: project.get("id"))
+        return whole_list(self.context, request, _as_it_is, lambda project: project.get("id"))
 
     def ask_for_any_answer(self, request: Request) -> Flow[tuple[Answer, ApiError | None]]:
         """The answer to a request, whatever its status, with the error that it would be, None for a success.
 
         Only 429 is waited out.
         """
-        return exchange_for_any_answer(self.line, request)
+        return exchange_for_any_answer(self.context, request)
 
     def _path(self, *names: str) -> str:
-        return self.line.connection.project_path(*names)
+        return self.context.connection.project_path(*names)
 
     def _about(
         self,
@@ -247,8 +247,8 @@ class Calls:
         )
 
     def _ask[T](self, request: Request, reader: Reader[T]) -> Flow[T]:
-        answer = yield from exchange(self.line, request)
-        return read(self.line, request, answer, reader)
+        answer = yield from exchange(self.context, request)
+        return read(self.context, request, answer, reader)
 
 
 def _without_none(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON of any shape

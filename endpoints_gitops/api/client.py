@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Self
 
 from endpoints_gitops.api.calls import Calls
 from endpoints_gitops.api.connection import Connection
-from endpoints_gitops.api.flow import Line, Pace, nobody
+from endpoints_gitops.api.flow import ClientContext, RetryPolicy, nobody
 from endpoints_gitops.api.rate_limiter import FileRateLimiter, RateLimiter
-from endpoints_gitops.api.wire import Answer, Flow, Happened, Join, NoAnswer, NotSent, Sleep, Work
+from endpoints_gitops.api.wire import Answer, BlockingWork, Flow, Happened, Join, NoAnswer, NotSent, Sleep
 from endpoints_gitops.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,22 +45,22 @@ def _awaited[**P, T](
     return method
 
 
-def _line(
+def _context(
     connection: Connection,
     rate_limiter: Path | RateLimiter | None,
     trace: Tell | None,
     notice: Tell | None,
-    pace: Pace | None,
+    retry_policy: RetryPolicy | None,
     *,
     is_in_loop: bool = False,
-) -> Line:
+) -> ClientContext:
     tell = notice or trace or nobody
     if isinstance(rate_limiter, Path):
         rate_limiter = FileRateLimiter(rate_limiter, connection, notice=tell, opens_later=is_in_loop)
-    return Line(
+    return ClientContext(
         connection=connection,
         rate_limiter=rate_limiter,
-        pace=pace or Pace(),
+        retry_policy=retry_policy or RetryPolicy(),
         trace=trace or nobody,
         notice=tell,
         is_in_loop=is_in_loop,
@@ -91,23 +91,23 @@ class Client:
         trace: Tell | None = None,
         notice: Tell | None = None,
         transport: AnyTransport | None = None,
-        pace: Pace | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         from endpoints_gitops.api.transport import transport_of
 
         self._transport = transport_of(connection, transport)
         self.connection = connection
-        self.calls = Calls(_line(connection, rate_limiter, trace, notice, pace))
+        self.calls = Calls(_context(connection, rate_limiter, trace, notice, retry_policy))
 
     @property
     def rate_limiter(self) -> RateLimiter | None:
         """What is asked before each request; None where requests are not counted."""
-        return self.calls.line.rate_limiter
+        return self.calls.context.rate_limiter
 
     @property
     def has_written(self) -> bool:
         """Whether a write of this client has landed, or may have."""
-        return self.calls.line.written.is_set()
+        return self.calls.context.written.is_set()
 
     def drive[T](self, flow: Flow[T]) -> T:
         """Do what the flow says, and return its result. Raises what it raises, and UsageError for a transport that
@@ -120,7 +120,7 @@ class Client:
                 if isinstance(step, Sleep):
                     time.sleep(step.seconds)
                     happened = None
-                elif isinstance(step, Work):
+                elif isinstance(step, BlockingWork):
                     happened = step.do()
                 elif isinstance(step, Join):
                     happened = step.future.result()
@@ -207,18 +207,18 @@ class AsyncClient:
         trace: Tell | None = None,
         notice: Tell | None = None,
         transport: AnyAsyncTransport | None = None,
-        pace: Pace | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
         from endpoints_gitops.api.transport import async_transport_of
 
         self._transport = async_transport_of(connection, transport)
         self.connection = connection
-        self.calls = Calls(_line(connection, rate_limiter, trace, notice, pace, is_in_loop=True))
+        self.calls = Calls(_context(connection, rate_limiter, trace, notice, retry_policy, is_in_loop=True))
 
     @property
     def rate_limiter(self) -> RateLimiter | None:
         """What is asked before each request; None where requests are not counted."""
-        return self.calls.line.rate_limiter
+        return self.calls.context.rate_limiter
 
     async def drive[T](self, flow: Flow[T]) -> T:
         """Do what the flow says, and return its result. Raises what it raises, and UsageError for a transport that
@@ -233,7 +233,7 @@ class AsyncClient:
                 if isinstance(step, Sleep):
                     await _sleep(step.seconds)
                     happened = None
-                elif isinstance(step, Work):
+                elif isinstance(step, BlockingWork):
                     happened = await anyio.to_thread.run_sync(step.do)
                 elif isinstance(step, Join):
                     happened = await _joined(step.future)

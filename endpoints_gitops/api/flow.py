@@ -20,7 +20,7 @@ from endpoints_gitops.api.connection import Connection, query_string
 from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.api.rate_limiter import LONGEST_WAIT, RateLimiter
 from endpoints_gitops.api.refusals import error_of
-from endpoints_gitops.api.wire import Answer, Flow, Happened, NoAnswer, NotSent, Request, Send, Sleep, Work
+from endpoints_gitops.api.wire import Answer, BlockingWork, Flow, Happened, NoAnswer, NotSent, Request, Send, Sleep
 from endpoints_gitops.errors import CredentialsError
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.secret import KeyKind
@@ -31,9 +31,11 @@ _COUNTDOWN: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """How patient one try is, and how fast the next one follows. `read`, else the connection's `read_timeout`, is for
-    what may be repeated; a write may take all the time there is, since its answer cannot be asked for again.
+class RetryPolicy:
+    """How long one attempt may take, and how long to wait before the next.
+
+    `read` is the timeout of a request that may be repeated; None means the connection's `read_timeout`. A write
+    may take ten minutes, because its answer cannot be asked for again.
     """
 
     connect: float = 10.0
@@ -52,11 +54,11 @@ class Pace:
 class Deadline:
     """When a call is given up. Waits count by themselves too: some tests stop the clock."""
 
-    def __init__(self, line: Line, seconds: float | None = None) -> None:
+    def __init__(self, context: ClientContext, seconds: float | None = None) -> None:
         """`seconds` from now; by default those that a call of this connection may take."""
-        self._now = line.pace.now
+        self._now = context.retry_policy.now
         self._began = self._now()
-        self._seconds = line.connection.max_wait if seconds is None else seconds
+        self._seconds = context.connection.max_wait if seconds is None else seconds
         self._waited = 0.0
 
     @property
@@ -91,7 +93,7 @@ def nobody(_: str) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ClientContext:
     """A connection with all that an exchange needs: the rate limiter, the pace, and who is told what.
 
     `trace` gets a line for each request, `notice` one for each long wait. `written` is set once a write has landed, or
@@ -100,7 +102,7 @@ class Line:
 
     connection: Connection
     rate_limiter: RateLimiter | None = None
-    pace: Pace = field(default_factory=Pace)
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     trace: Callable[[str], None] = nobody
     notice: Callable[[str], None] = nobody
     written: Event = field(default_factory=Event)
@@ -111,57 +113,57 @@ class Line:
         return self.connection.key.masked_in(text)
 
 
-def exchange(line: Line, request: Request, deadline: Deadline | None = None) -> Flow[Answer]:
+def exchange(context: ClientContext, request: Request, deadline: Deadline | None = None) -> Flow[Answer]:
     """Ask until there is an answer, 2xx, or it is given up; without a `deadline` it is that of a call that begins now.
 
     Raises the ApiError that it ended in, and CredentialsError, before anything is sent, where a key of this kind cannot
     do this.
     """
-    deadline = deadline or Deadline(line)
+    deadline = deadline or Deadline(context)
     if not request.with_project_secret:
-        _check_kind_of_key(line, request)
-    started, attempt = line.pace.now(), 0
+        _check_kind_of_key(context, request)
+    started, attempt = context.retry_policy.now(), 0
     while True:
         attempt += 1
-        yield from _wait_for_rate_limit(line, request, deadline)
-        happened = yield from _send(line, request, deadline, attempt)
+        yield from _wait_for_rate_limit(context, request, deadline)
+        happened = yield from _send(context, request, deadline, attempt)
         is_success = isinstance(happened, Answer) and 200 <= happened.status < 300
-        ended: Answer | ApiError = happened if is_success else _error(line, request, happened)
+        ended: Answer | ApiError = happened if is_success else _error(context, request, happened)
         if not request.repeatable and isinstance(ended, Answer | errors.LostAnswer):
-            line.written.set()
+            context.written.set()
         if isinstance(ended, Answer):
             return ended
-        yield from _pause_rate_limiter(line, request, ended)
-        pause = _pause_before_next(line, request, ended, attempt)
+        yield from _pause_rate_limiter(context, request, ended)
+        pause = _pause_before_next(context, request, ended, attempt)
         if pause is None or pause >= deadline.left:
-            raise _told(ended, attempt, line.pace.now() - started)
-        yield from _wait(line, deadline, pause, f"{request_line(request)}: {ended.message}")
+            raise _told(ended, attempt, context.retry_policy.now() - started)
+        yield from _wait(context, deadline, pause, f"{request_line(request)}: {ended.message}")
 
 
-def exchange_for_any_answer(line: Line, request: Request) -> Flow[tuple[Answer, ApiError | None]]:
+def exchange_for_any_answer(context: ClientContext, request: Request) -> Flow[tuple[Answer, ApiError | None]]:
     """Ask until there is an answer of any status but 429, with the ApiError that it would be, None for 2xx.
 
     For whoever wants to know what the server answers, and not what it refuses. A wait for the rate limit takes as long
     as the server's longest window; an unreachable server is asked until the connection's time is up. Raises the
     ApiError for what did not lead to an answer.
     """
-    patience, deadline, attempt = Deadline(line, LONGEST_WAIT), None, 0
+    patience, deadline, attempt = Deadline(context, LONGEST_WAIT), None, 0
     while True:
         attempt += 1
-        yield from _wait_for_rate_limit(line, request, patience)
-        deadline = deadline or Deadline(line)
-        happened = yield from _send(line, request, deadline, attempt)
+        yield from _wait_for_rate_limit(context, request, patience)
+        deadline = deadline or Deadline(context)
+        happened = yield from _send(context, request, deadline, attempt)
         if isinstance(happened, Answer) and 200 <= happened.status < 300:
             return happened, None
-        error = _error(line, request, happened)
+        error = _error(context, request, happened)
         if isinstance(happened, Answer) and happened.status != 429:
             return happened, error
-        yield from _pause_rate_limiter(line, request, error)
-        pause = _pause_before_next(line, request, error, attempt)
+        yield from _pause_rate_limiter(context, request, error)
+        pause = _pause_before_next(context, request, error, attempt)
         limit = patience if isinstance(error, errors.Throttled) else deadline
         if pause is None or pause >= limit.left:
             raise error
-        yield from _wait(line, limit, pause, f"{request_line(request)}: {error.message}")
+        yield from _wait(context, limit, pause, f"{request_line(request)}: {error.message}")
         deadline = None if limit is patience else deadline
 
 
@@ -185,8 +187,8 @@ def lost(request: Request, reason: str, cause: ApiError | None = None) -> ApiErr
     return error
 
 
-def _check_kind_of_key(line: Line, request: Request) -> None:
-    key = line.connection.key
+def _check_kind_of_key(context: ClientContext, request: Request) -> None:
+    key = context.connection.key
     if key.kind is KeyKind.PROJECT_SECRET:
         raise CredentialsError(
             "this needs a personal API key (phx_…); a project secret key can only run endpoints",
@@ -196,12 +198,12 @@ def _check_kind_of_key(line: Line, request: Request) -> None:
         )
 
 
-def _wait_for_rate_limit(line: Line, request: Request, deadline: Deadline) -> Flow[None]:
-    rate_limiter, materialized = line.rate_limiter, request.draws_materialized
+def _wait_for_rate_limit(context: ClientContext, request: Request, deadline: Deadline) -> Flow[None]:
+    rate_limiter, materialized = context.rate_limiter, request.draws_materialized
     while rate_limiter is not None:
-        if rate_limiter.is_remote or line.is_in_loop:
+        if rate_limiter.is_remote or context.is_in_loop:
             # another machine or process can take seconds, which no event loop waits for
-            wait = yield Work(lambda: rate_limiter.acquire(materialized=materialized))
+            wait = yield BlockingWork(lambda: rate_limiter.acquire(materialized=materialized))
         else:
             wait = rate_limiter.acquire(materialized=materialized)
         if wait <= 0:
@@ -209,38 +211,40 @@ def _wait_for_rate_limit(line: Line, request: Request, deadline: Deadline) -> Fl
         if wait >= deadline.left:
             told = f"this key's budget of requests is spent, and frees up in {wait:.0f} s at the earliest"
             raise errors.BudgetSpent(told, request=request_line(request), endpoint=request.names, retry_after=wait)
-        yield from _wait(line, deadline, wait + line.pace.jitter(0.0, 0.05), "this key's budget of requests is spent")
+        yield from _wait(
+            context, deadline, wait + context.retry_policy.jitter(0.0, 0.05), "this key's budget of requests is spent"
+        )
 
 
-def _send(line: Line, request: Request, deadline: Deadline, attempt: int) -> Flow[Happened]:
+def _send(context: ClientContext, request: Request, deadline: Deadline, attempt: int) -> Flow[Happened]:
     """What became of one try."""
-    began = line.pace.now()
+    began = context.retry_policy.now()
     remaining = max(0.05, deadline.left_at(began))
-    patience = (line.pace.read or line.connection.read_timeout) if request.repeatable else _LONGEST_READ
+    patience = (context.retry_policy.read or context.connection.read_timeout) if request.repeatable else _LONGEST_READ
     happened = yield Send(
         method=request.method,
-        url=f"{line.connection.host}{request.path}{query_string(tuple(request.query.items()))}",
+        url=f"{context.connection.host}{request.path}{query_string(tuple(request.query.items()))}",
         body=request.body,
-        connect_seconds=min(remaining, line.pace.connect),
+        connect_seconds=min(remaining, context.retry_policy.connect),
         read_seconds=min(remaining, patience),
         total_seconds=min(remaining, patience),
     )
-    if line.trace is not nobody:
-        _trace(line, request, happened, (line.pace.now() - began) * 1000, attempt)
+    if context.trace is not nobody:
+        _trace(context, request, happened, (context.retry_policy.now() - began) * 1000, attempt)
     return happened
 
 
-def _error(line: Line, request: Request, happened: object) -> ApiError:
+def _error(context: ClientContext, request: Request, happened: object) -> ApiError:
     if isinstance(happened, NotSent):
         kind = errors.HostWrong if happened.is_final else errors.Unreachable
-        return kind(_unreachable(line, happened.reason), request=request_line(request), endpoint=request.names)
+        return kind(_unreachable(context, happened.reason), request=request_line(request), endpoint=request.names)
     if isinstance(happened, Answer):
-        error = error_of(happened, request, request_line(request), line.mask)
+        error = error_of(happened, request, request_line(request), context.mask)
         if happened.status >= 500 and not request.repeatable:
             return lost(request, error.message, error)
         return error
     assert isinstance(happened, NoAnswer)
-    told = _reason(line, happened.reason)
+    told = _reason(context, happened.reason)
     if not request.repeatable:
         return lost(request, f"no whole answer came ({told})")
     if happened.is_too_large:
@@ -249,25 +253,25 @@ def _error(line: Line, request: Request, happened: object) -> ApiError:
         )
     if happened.status is None:
         return errors.Unreachable(
-            _unreachable(line, happened.reason), request=request_line(request), endpoint=request.names
+            _unreachable(context, happened.reason), request=request_line(request), endpoint=request.names
         )
     half = errors.GatewayFault if happened.status >= 500 else errors.BadAnswer
     told = f"{happened.status}, and then only a part of {request.expects}: {told}"
     return half(told, request=request_line(request), endpoint=request.names, status=happened.status)
 
 
-def _unreachable(line: Line, reason: str) -> str:
+def _unreachable(context: ClientContext, reason: str) -> str:
     """With the host, which the request line leaves out: it is what is wrong, more often than not."""
-    return f"{line.connection.host}: {_reason(line, reason)}"
+    return f"{context.connection.host}: {_reason(context, reason)}"
 
 
-def _reason(line: Line, reason: str) -> str:
-    return one_line(line.mask(reason))
+def _reason(context: ClientContext, reason: str) -> str:
+    return one_line(context.mask(reason))
 
 
-def _pause_rate_limiter(line: Line, request: Request, error: ApiError) -> Flow[None]:
+def _pause_rate_limiter(context: ClientContext, request: Request, error: ApiError) -> Flow[None]:
     """Let every process of this key wait as long as the server says; a longer wait is a mistake, which is not kept."""
-    rate_limiter, wait = line.rate_limiter, error.retry_after or 0.0
+    rate_limiter, wait = context.rate_limiter, error.retry_after or 0.0
     if not isinstance(error, errors.Throttled) or rate_limiter is None or not 0 < wait < LONGEST_WAIT:
         return
 
@@ -275,18 +279,22 @@ def _pause_rate_limiter(line: Line, request: Request, error: ApiError) -> Flow[N
         rate_limiter.pause(wait, materialized=request.draws_materialized)
         return wait
 
-    if rate_limiter.is_remote or line.is_in_loop:
-        yield Work(pause)
+    if rate_limiter.is_remote or context.is_in_loop:
+        yield BlockingWork(pause)
     else:
         pause()
 
 
-def _pause_before_next(line: Line, request: Request, error: ApiError, attempt: int) -> float | None:
+def _pause_before_next(context: ClientContext, request: Request, error: ApiError, attempt: int) -> float | None:
     """How long to wait before the next try; None where there is none."""
     if not _may_repeat(request, error):
         return None
-    pause = line.pace.pause(attempt)
-    return pause if error.retry_after is None else error.retry_after + line.pace.jitter(0.0, line.pace.first_pause)
+    pause = context.retry_policy.pause(attempt)
+    return (
+        pause
+        if error.retry_after is None
+        else error.retry_after + context.retry_policy.jitter(0.0, context.retry_policy.first_pause)
+    )
 
 
 def _may_repeat(request: Request, error: ApiError) -> bool:
@@ -306,23 +314,23 @@ def _told(error: ApiError, attempts: int, seconds: float) -> ApiError:
     return error
 
 
-def _wait(line: Line, deadline: Deadline, seconds: float, why: str) -> Flow[None]:
+def _wait(context: ClientContext, deadline: Deadline, seconds: float, why: str) -> Flow[None]:
     """Wait, and say so once for all that wait; a long wait is counted down."""
-    is_said = seconds >= _WORTH_A_WORD and line.waits.announces(line.pace.now() + seconds)
+    is_said = seconds >= _WORTH_A_WORD and context.waits.announces(context.retry_policy.now() + seconds)
     if is_said:
-        line.notice(f"waiting {seconds:.0f} s: {why}")
+        context.notice(f"waiting {seconds:.0f} s: {why}")
     while is_said and seconds >= _COUNTDOWN + _WORTH_A_WORD:
         yield deadline.sleep(_COUNTDOWN)
         seconds -= _COUNTDOWN
-        line.notice(f"waiting {seconds:.0f} s more")
+        context.notice(f"waiting {seconds:.0f} s more")
     yield deadline.sleep(seconds)
 
 
-def _trace(line: Line, request: Request, happened: object, milliseconds: float, attempt: int) -> None:
+def _trace(context: ClientContext, request: Request, happened: object, milliseconds: float, attempt: int) -> None:
     ended = "no answer"
     if isinstance(happened, Answer):
         ended = str(happened.status)
     elif isinstance(happened, NotSent | NoAnswer):
-        ended = _reason(line, happened.reason)
+        ended = _reason(context, happened.reason)
     again = f" (attempt {attempt})" if attempt > 1 else ""
-    line.trace(f"{line.mask(request_line(request))} -> {ended} in {milliseconds:.0f} ms{again}")
+    context.trace(f"{context.mask(request_line(request))} -> {ended} in {milliseconds:.0f} ms{again}")

@@ -43,7 +43,7 @@ def page_rows(asked: int | None, *, is_stable: bool) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class PageRequest:
     """What to ask for. `version` is fixed by the first answer, so that no edit mixes in.
 
     `ceiling` is the constant LIMIT of the query, which no paging goes beyond; None where there is none, or where it is
@@ -60,7 +60,7 @@ class Page:
         """The variables that ask for this page: none, its offset does."""
         return _NO_VALUES
 
-    def read(self, answer: RunAnswer) -> tuple[list[Any], Page | None]:
+    def read(self, answer: RunAnswer) -> tuple[list[Any], PageRequest | None]:
         """The rows of this page, and the page after it; None where the answer was the last.
 
         The probe for more can come back as a row beyond the ceiling: it is cut off. Raises BadAnswer.
@@ -137,7 +137,7 @@ class KeyPage:
         return PagesBroken(f"the rows cannot be paged by {self.column}: {reason}")
 
 
-type AnyPage = Page | KeyPage
+type AnyPage = PageRequest | KeyPage
 
 
 def key_page_rows(asked: int | None, ceiling: int | None) -> int:

@@ -1,7 +1,7 @@
 """What the flow and its drivers say to each other: the flow decides, and a driver does what it is told.
 
 A flow is a generator: it yields a `Send` and gets an `Answer`, a `NotSent` or a `NoAnswer`; it yields a `Sleep` and
-gets None, or a `Work` and gets what that gives; what it returns is the result of the call.
+gets None, or a `BlockingWork` and gets what that gives; what it returns is the result of the call.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Sleep:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BlockingWork:
     """Do this, which may wait for another machine or another process."""
 
     do: Callable[[], float]
@@ -96,6 +96,6 @@ class NoAnswer:
     is_too_large: bool = False
 
 
-type Step = Send | Sleep | Work | Join
+type Step = Send | Sleep | BlockingWork | Join
 type Happened = Any  # an Answer, a NotSent or a NoAnswer; of a Work and a Join what they give; of a Sleep None
 type Flow[T] = Generator[Step, Happened, T]

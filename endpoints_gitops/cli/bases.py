@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ WHAT: Final = (
 )
 
 
-def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Against, Callers]:
+def resolved(context: CommandContext, what: str, selectors: Sequence[str]) -> tuple[Against, Callers]:
     """Both sides, and who calls. The server is asked only where WHAT is live or NAME@N."""
     from functools import partial
 
@@ -47,7 +47,7 @@ def resolved(context: Context, what: str, selectors: Sequence[str]) -> tuple[Aga
     return against, known_callers(context, against.endpoints)
 
 
-def _definitions(context: Context, selectors: Sequence[str]) -> tuple[LoadedDefinition, ...]:
+def _definitions(context: CommandContext, selectors: Sequence[str]) -> tuple[LoadedDefinition, ...]:
     """Those on disk, and those that git tracks and a sparse checkout leaves out: not on disk is not deleted.
 
     Raises BaseUnavailable where a submodule is missing, as what it defines is unknown.
@@ -75,7 +75,7 @@ def _definitions(context: Context, selectors: Sequence[str]) -> tuple[LoadedDefi
     return (*definitions, *(loaded for loaded in missing.definitions if loaded.name not in names))
 
 
-def known_callers(context: Context, endpoints: Mapping[str, Endpoint] | None = None) -> Callers:
+def known_callers(context: CommandContext, endpoints: Mapping[str, Endpoint] | None = None) -> Callers:
     """The app whose manifest and lock lie beside the definitions; nobody where there is no configuration."""
     from endpoints_gitops.model.pin import Lock
     from endpoints_gitops.operations.callers import Callers, callers_of

@@ -11,7 +11,7 @@ from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.bases import known_callers
 from endpoints_gitops.cli.console import Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import ExitCode, InvalidInput, UsageError
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.outcome import ErrorEntry
@@ -76,7 +76,7 @@ class Judgement:
 
 
 def judged(
-    context: Context,
+    context: CommandContext,
     plan: Plan,
     snapshot: Snapshot,
     checkout: Checkout,
@@ -101,7 +101,7 @@ def judged(
 
 
 def of_plan(
-    context: Context,
+    context: CommandContext,
     plan: Plan,
     snapshot: Snapshot,
     checkout: Checkout,
@@ -122,7 +122,7 @@ def lines(found: Sequence[Finding], title: str = "for callers", *, verbose: bool
     yield from findings.lines(findings.shown(found, verbose=verbose), indent="  ")
 
 
-def _callers(context: Context, endpoints: Mapping[str, Endpoint]) -> Callers:
+def _callers(context: CommandContext, endpoints: Mapping[str, Endpoint]) -> Callers:
     """Nobody, and that said, where the lock cannot be read: findings keep their full severity then."""
     from endpoints_gitops.operations.callers import Callers
 

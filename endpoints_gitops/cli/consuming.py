@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import JsonObject
@@ -150,7 +150,7 @@ class Consumer:
 
     def _client(self, settings: EnvironmentSettings) -> Client:
         refuse_ambiguous(self.configuration, self.environments)
-        context = Context.of(self.arguments, self.console)
+        context = CommandContext.of(self.arguments, self.console)
         context.configuration, context.environment = self.configuration, settings
         context.announce()
         return self._opened.enter_context(context).client

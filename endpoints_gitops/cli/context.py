@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.workspace.credentials import Access
 
 
-class Context:
+class CommandContext:
     """The configuration, the definitions and the server that one command line means.
 
     A context manager: leaving it closes the client, if there is one by then. Where an error leaves it after something
@@ -275,12 +275,12 @@ def surround_parser(console: Console) -> None:
 
     For commands that work on definitions: the parser is not loaded for others.
     """
-    from endpoints_gitops.hogql.parser import SECONDS, Unfinished, surround
+    from endpoints_gitops.hogql.parser import SECONDS, UnfinishedQueries, surround
 
-    def unfinished() -> Unfinished:
-        from endpoints_gitops.workspace.state import UnfinishedQueries, state_folder
+    def unfinished() -> UnfinishedQueries:
+        from endpoints_gitops.workspace.state import UnfinishedQueryFolder, state_folder
 
-        return UnfinishedQueries(state_folder(console.environment) / "unfinished")
+        return UnfinishedQueryFolder(state_folder(console.environment) / "unfinished")
 
     def say(sql: str) -> None:
         start = " ".join(sql[:80].split())

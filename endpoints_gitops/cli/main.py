@@ -64,7 +64,7 @@ class _Spelling(TypedDict):
 _SPELLING: _Spelling = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
 
 
-class Command(Protocol):
+class CommandModule(Protocol):
     """What every module in `cli/commands` offers."""
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
@@ -126,11 +126,11 @@ def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
     if arguments.command not in EDITING or only_reads:
         yield
         return
-    from endpoints_gitops.cli.context import Context
+    from endpoints_gitops.cli.context import CommandContext
     from endpoints_gitops.workspace.files import remove_leftovers
     from endpoints_gitops.workspace.state import editing
 
-    context = Context.of(arguments, console)
+    context = CommandContext.of(arguments, console)
     is_about_manifest = arguments.command in ("init", "lock", "upgrade")
     folder = context.configuration.folder if is_about_manifest else context.folder
 
@@ -143,9 +143,9 @@ def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
         yield
 
 
-def load(name: str) -> Command:
+def load(name: str) -> CommandModule:
     """The module of one command."""
-    return cast("Command", importlib.import_module(COMMANDS[name].module))
+    return cast("CommandModule", importlib.import_module(COMMANDS[name].module))
 
 
 def build_parser() -> argparse.ArgumentParser:

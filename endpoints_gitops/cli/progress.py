@@ -19,10 +19,10 @@ def progress_on(console: Console) -> Progress:
     if console.quiet:
         return Silence()
     can_move = console.stderr.isatty() and console.coloured(console.stderr)
-    return _Bar(console) if can_move else _Lines(console)
+    return _Bar(console) if can_move else _ProgressLines(console)
 
 
-class _Lines:
+class _ProgressLines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._lock = Lock()

@@ -17,14 +17,14 @@ from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.printable import one_line, printable_json
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.running import Rows
+    from endpoints_gitops.operations.running import RunResult
 
 _GAP: Final = 2
 _NARROWEST: Final = 8
 _LEFT_OUT: Final = "… {} more"
 
 
-def document(rows: Rows, output: str, width: int | None = None) -> str:
+def document(rows: RunResult, output: str, width: int | None = None) -> str:
     """The result as `table`, `csv` or `json`; `width` is the terminal's, for a table.
 
     Raises UsageError for CSV for a result that is not a table; `table` prints that as JSON.
@@ -45,7 +45,7 @@ def _written(columns: Sequence[str], rows: Sequence[Sequence[Json]], output: str
     return comma_separated(columns, rows) if output == "csv" else as_json(columns, rows)
 
 
-def items(rows: Rows) -> tuple[JsonObject, ...]:
+def items(rows: RunResult) -> tuple[JsonObject, ...]:
     """The rows as objects; where two columns share a name, columns and values apart, since an object would lose one."""
     if rows.columns is None:
         return tuple(row if isinstance(row, Mapping) else {"value": row} for row in rows.rows)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli.arguments import version_number
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import ExitCode, UsageError, worst
 from endpoints_gitops.model.outcome import Outcome, failures_of_all
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint
-    from endpoints_gitops.operations.lifecycle import Done
+    from endpoints_gitops.operations.lifecycle import LifecycleResult
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def switch(arguments: argparse.Namespace, console: Console, *, active: bool) -> 
     names, number = arguments.names, arguments.version
     if number is not None and len(set(names)) > 1:
         raise UsageError("--version works with one endpoint", fix="name a single endpoint", code="usage.arguments")
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         endpoints = present(context.client, names)
         context.announce()
         done = set_active(context.client, endpoints, active=active, version=number, progress=context.progress)
@@ -39,14 +39,14 @@ def switch(arguments: argparse.Namespace, console: Console, *, active: bool) -> 
     return told(arguments.command, done, console, version=number)
 
 
-def _torn_down(endpoints: Sequence[Endpoint], done: Sequence[Done]) -> Iterator[str]:
+def _torn_down(endpoints: Sequence[Endpoint], done: Sequence[LifecycleResult]) -> Iterator[str]:
     """Those that lost their tables by being switched off (docs/server.md#versions)."""
     for endpoint, one in zip(endpoints, done, strict=True):
         if endpoint.is_active and endpoint.materialization.is_on and not one.error:
             yield endpoint.name
 
 
-def told(command: str, done: Sequence[Done], console: Console, version: int | None = None) -> Outcome:
+def told(command: str, done: Sequence[LifecycleResult], console: Console, version: int | None = None) -> Outcome:
     """Print what became of each. Where some were done and others were not, the command is partly applied."""
     at = "" if version is None else f"@{version}"
     console.show(Line(f"{one.name}{at} {one.state}", Style.GOOD) for one in done if not one.error)

@@ -13,7 +13,7 @@ from endpoints_gitops.codecs.mistakes import model_problems
 from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, KeyPath, decode, line_and_column
 from endpoints_gitops.codecs.yaml.composer import Node, ScalarNode, Span, compose, solid
 from endpoints_gitops.codecs.yaml.loader import LookCloser, ValueReader, quick_value
-from endpoints_gitops.codecs.yaml.positions import Lines, QueryPlaces, nearest, place_in_scalar
+from endpoints_gitops.codecs.yaml.positions import KeyLines, QueryPlaces, nearest, place_in_scalar
 from endpoints_gitops.errors import MOST_PROBLEMS, EndpointsError, InvalidInput, Problem, first_problems
 from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParserTimeout, ParserUnavailable, parse
 from endpoints_gitops.hogql.variables import variables_used
@@ -32,7 +32,7 @@ def read_definition(path: str, content: bytes, read_beside: ReadBeside, *, is_pa
     OSError or EndpointsError that it raises becomes a problem of this file. Without `is_parsed` the HogQL is not
     parsed, and `unchecked` of the definition says so. Raises InvalidInput with every problem of the file.
     """
-    file = _File(path=path, text=decode(path, content))
+    file = _DefinitionText(path=path, text=decode(path, content))
     value = _value(file)
     definition = _validated(file, value)
     query = _query(file, value, read_beside)
@@ -44,14 +44,14 @@ def read_definition(path: str, content: bytes, read_beside: ReadBeside, *, is_pa
         path=path,
         definition=definition,
         sql=query.sql if query and definition.query_definition is None else None,
-        lines=Lines(path, content),
+        lines=KeyLines(path, content),
         unchecked=check.unchecked,
         place=QueryPlaces(path, content, query.sql, key=query.key, sql_file=query.file) if query else None,
     )
 
 
 @dataclass(slots=True, kw_only=True)
-class _File:
+class _DefinitionText:
     """A file and its problems. The tree is built when the first problem needs a position."""
 
     path: str
@@ -87,7 +87,7 @@ class _Query:
     file: str | None = None
 
 
-def _value(file: _File) -> dict[str, Any]:
+def _value(file: _DefinitionText) -> dict[str, Any]:
     try:
         value = quick_value(file.text)
     except LookCloser:
@@ -100,7 +100,7 @@ def _value(file: _File) -> dict[str, Any]:
     return value
 
 
-def _validated(file: _File, value: dict[str, Any]) -> Definition | None:
+def _validated(file: _DefinitionText, value: dict[str, Any]) -> Definition | None:
     try:
         return Definition.model_validate(value)
     except ValidationError as error:
@@ -110,7 +110,7 @@ def _validated(file: _File, value: dict[str, Any]) -> Definition | None:
         return None
 
 
-def _query(file: _File, value: dict[str, Any], read_beside: ReadBeside) -> _Query | None:
+def _query(file: _DefinitionText, value: dict[str, Any], read_beside: ReadBeside) -> _Query | None:
     """The HogQL of a definition that may have other mistakes; None where it has none."""
     node = value.get("query_definition")
     if isinstance(node, dict):
@@ -122,7 +122,7 @@ def _query(file: _File, value: dict[str, Any], read_beside: ReadBeside) -> _Quer
     return _query_file(file, name, read_beside) if isinstance(name, str) else None
 
 
-def _query_file(file: _File, name: str, read_beside: ReadBeside) -> _Query | None:
+def _query_file(file: _DefinitionText, name: str, read_beside: ReadBeside) -> _Query | None:
     span = nearest(file.root, ("query_file",))[2].span
     if not name or PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or "\0" in name:
         file.add(span, "query-file", "query_file must be a relative path", "write a relative path")
@@ -144,7 +144,7 @@ def _sql_text(text: str) -> str:
     return text.removeprefix(BOM).replace("\r\n", "\n").rstrip("\n")
 
 
-def _checked(file: _File, value: dict[str, Any], query: _Query) -> QueryCheck:
+def _checked(file: _DefinitionText, value: dict[str, Any], query: _Query) -> QueryCheck:
     check = check_query(query.sql, _declared(value))
     for mistake in check.mistakes:
         if mistake.offset is None:
@@ -162,7 +162,7 @@ def _declared(value: dict[str, Any]) -> list[str]:
     return [str(variable.get("name") or "") if isinstance(variable, dict) else "" for variable in listed]
 
 
-def _problem_in_sql(file: _File, query: _Query, mistake: QueryMistake, offset: int) -> Problem:
+def _problem_in_sql(file: _DefinitionText, query: _Query, mistake: QueryMistake, offset: int) -> Problem:
     if query.file is not None:
         path, (line, column) = query.file, line_and_column(query.sql, offset)
     else:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from endpoints_gitops import __version__
 from endpoints_gitops.api.errors import ApiError
-from endpoints_gitops.conformance.trial import KeyRefused, Result, Trial, Verdict
+from endpoints_gitops.conformance.trial import FactResult, KeyRefused, Trial, Verdict
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.fact import Fact
 from endpoints_gitops.model.json import Json, JsonObject
@@ -25,7 +25,7 @@ _PERSONAL: Final = frozenset(
 class Listener(Protocol):
     """Who is told how a run goes."""
 
-    def tried(self, result: Result) -> None:
+    def tried(self, result: FactResult) -> None:
         """A fact was tried, or could not be."""
 
     def removing(self) -> None:
@@ -39,7 +39,7 @@ class Report:
     host: str
     project_id: int
     date: datetime = field(default_factory=lambda: datetime.now(UTC))
-    results: list[Result] = field(default_factory=list)
+    results: list[FactResult] = field(default_factory=list)
     requests: int = 0
     error: EndpointsError | None = None
     is_interrupted: bool = False
@@ -97,7 +97,7 @@ def try_facts(trial: Trial, facts: Sequence[Fact], *, listener: Listener) -> Rep
         report.left = trial.known()
     ended = "interrupted" if report.is_interrupted else "the run ended before it"
     tried = len(report.results)
-    report.results += [Result(fact=fact, verdict=Verdict.NOT_TRIED, reason=ended) for fact in facts[tried:]]
+    report.results += [FactResult(fact=fact, verdict=Verdict.NOT_TRIED, reason=ended) for fact in facts[tried:]]
     report.requests = trial.server.requests
     return report
 
@@ -111,13 +111,13 @@ def _try_each(trial: Trial, facts: Sequence[Fact], report: Report, listener: Lis
             failures += 1
             if failures == _FAILURES_IN_A_ROW:
                 raise
-            result = Result(fact=fact, verdict=Verdict.NOT_TRIED, reason=error.message)
+            result = FactResult(fact=fact, verdict=Verdict.NOT_TRIED, reason=error.message)
             trial.remove_all()  # what an answer that was lost has made would be in the way of the next fact
         report.results.append(result)
         listener.tried(result)
 
 
-def _as_json(result: Result) -> JsonObject:
+def _as_json(result: FactResult) -> JsonObject:
     value: dict[str, Json] = {"fact": result.fact.id, "about": result.fact.about, "verdict": result.verdict.value}
     if result.verdict is Verdict.DIFFERS:
         value |= {

@@ -26,7 +26,7 @@ class Reply:
     refusal: ApiError | None
 
 
-class Server:
+class ConformanceProject:
     """One project, through our own client: its key, its rate limits and its retries, but no reading of answers."""
 
     def __init__(self, client: Client) -> None:

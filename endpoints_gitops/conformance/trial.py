@@ -13,7 +13,7 @@ from typing import Any, Final
 from endpoints_gitops.api.connection import escaped
 from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.conformance.comparison import differences
-from endpoints_gitops.conformance.server import Reply, Server
+from endpoints_gitops.conformance.server import ConformanceProject, Reply
 from endpoints_gitops.errors import EndpointsError, ExitCode
 from endpoints_gitops.model.fact import MARK, WAIT, Fact, Step
 from endpoints_gitops.model.json import Json
@@ -31,7 +31,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class FactResult:
     """What became of one fact: `reason` says why it was not tried, `expected` and `received` what differs."""
 
     fact: Fact
@@ -63,7 +63,7 @@ class Trial:
     it waits for a table.
     """
 
-    server: Server
+    server: ConformanceProject
     token: str = field(default_factory=lambda: f"conformance_{secrets.token_hex(2)}_")
     everything: bool = False
     build_seconds: float = 300.0
@@ -76,17 +76,17 @@ class Trial:
     def __post_init__(self) -> None:
         self._ids["<project>"] = str(self.server.project_id)
 
-    def try_fact(self, fact: Fact) -> Result:
+    def try_fact(self, fact: Fact) -> FactResult:
         """Try one. Raises KeyRefused, and ApiError where the server could not be asked."""
         if fact.needs is not None and not self.everything:
-            return Result(fact=fact, verdict=Verdict.NOT_TRIED, reason=f"needs {fact.needs}")
+            return FactResult(fact=fact, verdict=Verdict.NOT_TRIED, reason=f"needs {fact.needs}")
         try:
             for step in fact.given:
                 self._prepare(step, fact)
             when = self._filled(fact.when)
             reply = self._ask(when)
         except CannotPrepare as why:
-            return Result(fact=fact, verdict=Verdict.NOT_TRIED, reason=str(why))
+            return FactResult(fact=fact, verdict=Verdict.NOT_TRIED, reason=str(why))
         finally:
             if not fact.shares_endpoints:
                 self._remove_endpoints()
@@ -196,7 +196,7 @@ class Trial:
             if reply.refusal is None or reply.status == 404:
                 del self._endpoints[name]
 
-    def _result(self, fact: Fact, when: Step, reply: Reply) -> Result:
+    def _result(self, fact: Fact, when: Step, reply: Reply) -> FactResult:
         if fact.only_ours:
             reply = Reply(reply.status, _only(self.token, reply.body), reply.refusal)
         expected = Fact(
@@ -204,7 +204,7 @@ class Trial:
             absent=tuple(self._fill(path) for path in fact.absent), first_key=fact.first_key,
         )  # fmt: skip
         found = tuple(differences(expected, reply))
-        return Result(
+        return FactResult(
             fact=fact,
             verdict=Verdict.DIFFERS if found else Verdict.HOLDS,
             differences=found,

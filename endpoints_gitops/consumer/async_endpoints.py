@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.transport import AnyAsyncTransport
     from endpoints_gitops.consumer.cache import Cache
     from endpoints_gitops.consumer.locked import Locked
-    from endpoints_gitops.consumer.pinned import Call, Caller
+    from endpoints_gitops.consumer.pinned import Call, PinnedCalls
     from endpoints_gitops.consumer.rows import Rows
 
 
@@ -139,7 +139,7 @@ class AsyncEndpoints(PinnedClient):
         return rows()
 
     @asynccontextmanager
-    async def _using(self) -> AsyncIterator[tuple[AsyncClient, Caller]]:
+    async def _using(self) -> AsyncIterator[tuple[AsyncClient, PinnedCalls]]:
         """The client of this event loop for one call; the last call closes a client that was closed meanwhile."""
         loop = _running_loop()
         with self._lock:

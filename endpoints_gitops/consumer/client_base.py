@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.rate_limiter import RateLimiter
     from endpoints_gitops.consumer.cache import Cache
     from endpoints_gitops.consumer.locked import Locked
-    from endpoints_gitops.consumer.pinned import Caller
+    from endpoints_gitops.consumer.pinned import PinnedCalls
     from endpoints_gitops.model.pin import Pin
 
 type Contract = Literal["strict", "warn", "off"]
@@ -80,7 +80,7 @@ class PinnedClient:
         self._read_timeout = read_timeout
         self._transport = transport
         self._lock = threading.Lock()
-        self._caller: Caller | None = None
+        self._caller: PinnedCalls | None = None
         _CLIENTS.add(self)
         self._redirected: tuple[Redirection, Self] | None = None
 
@@ -137,11 +137,11 @@ class PinnedClient:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._locked.path}: {len(self.pins)} pins, environment {self.environment}>"
 
-    def _make_caller(self, connection: Connection) -> Caller:
-        from endpoints_gitops.consumer.pinned import Caller
+    def _make_caller(self, connection: Connection) -> PinnedCalls:
+        from endpoints_gitops.consumer.pinned import PinnedCalls
 
         host = f"{connection.host} {connection.project_id}"
-        return Caller(host=host, contract=self._contract, uses=self._locked.uses, cache=self._cache)
+        return PinnedCalls(host=host, contract=self._contract, uses=self._locked.uses, cache=self._cache)
 
     def _connection(self) -> Connection:
         return self._locked.connection(self._max_wait, self._read_timeout)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.run_pages import AnyPage
     from endpoints_gitops.api.transport import AnyTransport
     from endpoints_gitops.consumer.cache import Cache
-    from endpoints_gitops.consumer.pinned import Call, Caller
+    from endpoints_gitops.consumer.pinned import Call, PinnedCalls
     from endpoints_gitops.consumer.rows import Rows
 
 
@@ -159,7 +159,7 @@ class Endpoints(PinnedClient):
         return rows()
 
     @contextmanager
-    def _using(self) -> Iterator[tuple[Client, Caller]]:
+    def _using(self) -> Iterator[tuple[Client, PinnedCalls]]:
         """The client for one call; the last call closes a client that was closed meanwhile."""
         with self._lock:
             if self._open is None or self._caller is None:

@@ -146,7 +146,7 @@ def records(pin: Pin, results: Sequence[Any]) -> tuple[Any, ...]:
     made = []
     for index, item in _flat(pin, results):
         try:
-            made.append(read(_Result(item)))
+            made.append(read(_InsightResult(item)))
         except _Malformed as malformed:
             raise ResultsBroken(pin, str(malformed), at=index) from None
     return tuple(made)
@@ -165,7 +165,7 @@ class _Malformed(Exception):
     """A result that is not of its kind; says in which way."""
 
 
-class _Result:
+class _InsightResult:
     """One result, asked for what its kind has."""
 
     def __init__(self, value: object) -> None:
@@ -244,7 +244,7 @@ def _shown(value: object) -> str:
     return text if len(text) < 60 else f"{text[:60]}…"
 
 
-def _trend(result: _Result) -> TrendSeries:
+def _trend(result: _InsightResult) -> TrendSeries:
     return TrendSeries(
         label=result.text("label"),
         data=result.numbers("data"),
@@ -267,7 +267,7 @@ _STATUSES: Final[Mapping[str, Status]] = {
 }
 
 
-def _lifecycle(result: _Result) -> LifecycleSeries:
+def _lifecycle(result: _InsightResult) -> LifecycleSeries:
     status = _STATUSES.get(result.text("status"))
     if status is None:
         raise _Malformed(f"{result.text('status')!r} is no status")
@@ -282,17 +282,17 @@ def _lifecycle(result: _Result) -> LifecycleSeries:
     )
 
 
-def _cohort(result: _Result) -> RetentionCohort:
+def _cohort(result: _InsightResult) -> RetentionCohort:
     return RetentionCohort(
         label=result.text("label"),
         date=result.moment("date"),
-        values=tuple(_came_back(_Result(item)) for item in result.items("values")),
+        values=tuple(_came_back(_InsightResult(item)) for item in result.items("values")),
         breakdown_value=result.breakdown(),
         raw=result.raw,
     )
 
 
-def _came_back(result: _Result) -> RetentionValue:
+def _came_back(result: _InsightResult) -> RetentionValue:
     return RetentionValue(
         count=result.number("count"),
         label=result.text("label"),
@@ -300,7 +300,7 @@ def _came_back(result: _Result) -> RetentionValue:
     )
 
 
-def _funnel(result: _Result) -> FunnelStep | FunnelTimes | FunnelTrend:
+def _funnel(result: _InsightResult) -> FunnelStep | FunnelTimes | FunnelTrend:
     """Which view it is shows in the keys."""
     if "bins" in result.raw:
         return _times(result)
@@ -325,7 +325,7 @@ def _funnel(result: _Result) -> FunnelStep | FunnelTimes | FunnelTrend:
     )
 
 
-def _times(result: _Result) -> FunnelTimes:
+def _times(result: _InsightResult) -> FunnelTimes:
     pairs = result.items("bins")
     if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise _Malformed("expected pairs of seconds and people under 'bins'")
@@ -336,7 +336,7 @@ def _times(result: _Result) -> FunnelTimes:
     )
 
 
-def _path(result: _Result) -> PathLink:
+def _path(result: _InsightResult) -> PathLink:
     return PathLink(
         source=result.text("source"),
         target=result.text("target"),
@@ -346,7 +346,7 @@ def _path(result: _Result) -> PathLink:
     )
 
 
-def _stickiness(result: _Result) -> StickinessSeries:
+def _stickiness(result: _InsightResult) -> StickinessSeries:
     return StickinessSeries(
         label=result.text("label"),
         data=result.numbers("data"),
@@ -357,7 +357,7 @@ def _stickiness(result: _Result) -> StickinessSeries:
     )
 
 
-_READERS: Final[Mapping[str, Callable[[_Result], Any]]] = {
+_READERS: Final[Mapping[str, Callable[[_InsightResult], Any]]] = {
     "TrendsQuery": _trend,
     "LifecycleQuery": _lifecycle,
     "RetentionQuery": _cohort,

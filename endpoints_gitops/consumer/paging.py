@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from endpoints_gitops.api.run_pages import AnyPage, KeyPage, Page, key_page_rows, page_rows
+from endpoints_gitops.api.run_pages import AnyPage, KeyPage, PageRequest, key_page_rows, page_rows
 from endpoints_gitops.consumer.checking import HOGQL
 from endpoints_gitops.consumer.pinned import Call, is_whole, paged_query
 from endpoints_gitops.consumer.sending import mistake_of
@@ -36,7 +36,7 @@ def first_page(call: Call, size: int | None, key: str | None = None) -> AnyPage:
         fix = "wrap it: SELECT * FROM (… UNION ALL …), or `run` it, which gives at most 100 rows of each SELECT"
         raise UsageError(f"{pin.label}: the server has no pages of a UNION", fix=fix, code="call.option")
     limit = page_rows(size, is_stable=paged.unstable is None)
-    return Page(limit=limit, version=pin.version, ceiling=paged.ceiling)
+    return PageRequest(limit=limit, version=pin.version, ceiling=paged.ceiling)
 
 
 def _first_page_by_key(call: Call, size: int | None, key: str) -> KeyPage:

@@ -19,7 +19,7 @@ from endpoints_gitops.api.errors import (
     VersionInactive,
     VersionNotFound,
 )
-from endpoints_gitops.api.run_pages import UNPAGED_ROWS, AnyPage, Page, may_be_cut, unstable_pages
+from endpoints_gitops.api.run_pages import UNPAGED_ROWS, AnyPage, PageRequest, may_be_cut, unstable_pages
 from endpoints_gitops.api.wire import Flow, Join
 from endpoints_gitops.consumer.cache import Cache
 from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
@@ -93,7 +93,7 @@ def prepare(
 
 
 @dataclass(slots=True, kw_only=True)
-class Caller:
+class PinnedCalls:
     """Makes calls, for any number of threads. `host` tells answers of one server from those of another in a cache that
     is shared.
     """
@@ -150,7 +150,7 @@ class Caller:
         about = replace(call, values=values, limit=page.limit, offset=page.offset or None)
         answer = yield from self._ask(calls, about)
         results, following = page.read(answer)
-        if isinstance(following, Page) and (why := paged_query(pin).unstable):
+        if isinstance(following, PageRequest) and (why := paged_query(pin).unstable):
             self._warn_once(pin, unstable_pages(why))
         return rows_of(pin, answer, results=results, has_more=answer.has_more), following
 

@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from endpoints_gitops.advice import Command
-from endpoints_gitops.contract.context import Caller, Context
+from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import Contract, settled
 from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules import RULES, Hit, Rule
 from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 
-type ContextOf = Callable[[str], Context]
+type ContextOf = Callable[[str], RuleContext]
 
-_ASSUMED = Context()
+_ASSUMED = RuleContext()
 
 
-def compare(before: Contract | None, after: Contract | None, context: Context = _ASSUMED) -> tuple[Finding, ...]:
+def compare(before: Contract | None, after: Contract | None, context: RuleContext = _ASSUMED) -> tuple[Finding, ...]:
     """The findings of one endpoint's change, in a fixed order. None is an endpoint that is not there on that side."""
     if before is None or after is None:
         return _alone(before, after, context)
@@ -41,7 +41,7 @@ def compare_all(
     return in_order(found)
 
 
-def _alone(before: Contract | None, after: Contract | None, context: Context) -> tuple[Finding, ...]:
+def _alone(before: Contract | None, after: Contract | None, context: RuleContext) -> tuple[Finding, ...]:
     if before is not None:
         message = f"{before.name} goes away: every call of it is a 404, whichever version it names"
         callers = tuple(caller.name for caller in context.callers)
@@ -71,7 +71,7 @@ def _is_renamed(old: Contract, new: Contract) -> bool:
     return not ContractPair(before=old, after=settled(new, old), context=_ASSUMED).cuts_version
 
 
-def _renamed(old: Contract, new: Contract, context: Context) -> Finding:
+def _renamed(old: Contract, new: Contract, context: RuleContext) -> Finding:
     """A file that says where its name comes from keeps the old endpoint on the server, until `rename --finish`."""
     rule = RULES["A102"]
     is_kept = new.renamed_from == old.name

@@ -36,7 +36,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+class RuleContext:
     """How to judge.
 
     Without `callers`, one is assumed that pins nothing and reads by name. `is_move`: a pin goes from one version to the

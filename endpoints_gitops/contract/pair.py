@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from endpoints_gitops.contract.context import Context
+from endpoints_gitops.contract.context import RuleContext
 from endpoints_gitops.contract.contract import HOGQL, Contract, ContractColumn, ContractVariable, Input, Stability
 from endpoints_gitops.hogql.canonical import canonical_query
 from endpoints_gitops.hogql.parser import ParseFailure
@@ -26,7 +26,7 @@ class ContractPair:
 
     before: Contract
     after: Contract
-    context: Context
+    context: RuleContext
 
     @property
     def version(self) -> int | None:

@@ -10,7 +10,7 @@ from typing import Final
 from endpoints_gitops.advice import AND, Advice, Command, OtherCommand
 from endpoints_gitops.contract.build import from_pin, from_version
 from endpoints_gitops.contract.compare import compare
-from endpoints_gitops.contract.context import Caller, Context
+from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.idling import idling
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import InvalidInput, Problem
@@ -143,7 +143,7 @@ def _drift(
         after = replace(after, serving=replace(after.serving, materialized=True))
     reads, columns = (use.reads, use.columns) if use else ("name", None)
     caller = Caller(name=CONSUMER, version=pin.version, reads=reads, columns=columns)
-    moved = [one for one in compare(before, after, Context(callers=(caller,), is_move=True)) if _counts(one)]
+    moved = [one for one in compare(before, after, RuleContext(callers=(caller,), is_move=True)) if _counts(one)]
     if not moved:
         return []
     moved = [_lost_table(pin, one) if _is_lost_to_newer(one, endpoint, version) else one for one in moved]

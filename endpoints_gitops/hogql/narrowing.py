@@ -28,26 +28,26 @@ type _Column = tuple[int, _Chain]
 type _Equality = tuple[_Column, _Column]
 type _Output = frozenset[tuple[str | int, _Chain]]
 """Columns of a query's result, by name or position, that the query around it has already compared."""
-type _Ctes = Mapping[str, _Cte]
+type _WithEntries = Mapping[str, _WithEntry]
 
 
 @dataclass(frozen=True, slots=True)
-class _Cte:
+class _WithEntry:
     """An entry of WITH and the entries that it can read. `query` is None for a single value."""
 
     query: Tree | None
     columns: tuple[str, ...] | None
-    above: _Ctes
+    above: _WithEntries
 
 
 @dataclass(frozen=True, slots=True)
-class _Relation:
+class _FromItem:
     """One item of FROM. `query` is None for a table; `has_rows` is false for what holds no project data."""
 
     name: str
     join: Tree
     query: Tree | None = None
-    ctes: _Ctes | None = None
+    ctes: _WithEntries | None = None
     columns: tuple[str, ...] | None = None
     is_table: bool = False
     has_rows: bool = True
@@ -65,27 +65,27 @@ class _Proof:
         self.variable = variable
         self._known: dict[tuple[int, _Output], bool] = {}
 
-    def holds(self, query: Tree, ctes: _Ctes, compared: _Output, depth: int) -> bool:
+    def holds(self, query: Tree, ctes: _WithEntries, compared: _Output, depth: int) -> bool:
         """`compared` are columns of the result that the query around this one compares with the variable."""
         key = (id(query), compared)
         if key not in self._known:
             self._known[key] = depth <= _DEEPEST and self._holds(query, ctes, compared, depth)
         return self._known[key]
 
-    def _holds(self, query: Tree, ctes: _Ctes, compared: _Output, depth: int) -> bool:
+    def _holds(self, query: Tree, ctes: _WithEntries, compared: _Output, depth: int) -> bool:
         if query["node"] == "SelectSetQuery":
             first = _leftmost(query)
             shared, by_position = _with_ctes(first, ctes), _by_position(first, compared)
             return all(self.holds(arm, shared, by_position, depth + 1) for arm in arms(query))
         if query["node"] != "SelectQuery":
             return False
-        select = _Select(query, _with_ctes(query, ctes), self.variable)
+        select = _NarrowedSelect(query, _with_ctes(query, ctes), self.variable)
         values = [node for _, part in clauses(query) for node, _ in nodes_within(part) if node["node"] in QUERIES]
         if not all(self.holds(value, select.ctes, frozenset(), depth + 1) for value in values):
             return False
         return all(self._narrows(select, index, compared, depth) for index in range(len(select.relations)))
 
-    def _narrows(self, select: _Select, index: int, compared: _Output, depth: int) -> bool:
+    def _narrows(self, select: _NarrowedSelect, index: int, compared: _Output, depth: int) -> bool:
         relation = select.relations[index]
         if not relation.has_rows:
             return True
@@ -98,10 +98,10 @@ class _Proof:
         return self.holds(relation.query, relation.ctes or {}, below, depth + 1)
 
 
-class _Select:
+class _NarrowedSelect:
     """One SELECT: what its names stand for, and which equalities hold for its rows."""
 
-    def __init__(self, node: Tree, ctes: _Ctes, variable: str) -> None:
+    def __init__(self, node: Tree, ctes: _WithEntries, variable: str) -> None:
         self.node = node
         self.ctes = ctes
         self.variable = variable
@@ -255,27 +255,27 @@ class _Select:
         return None
 
 
-def _relation(join: Tree, ctes: _Ctes) -> _Relation:
+def _relation(join: Tree, ctes: _WithEntries) -> _FromItem:
     table, alias = join["table"], join.get("alias")
     name = ".".join(map(str, table.get("chain") or ()))
     renamed = tuple(join["column_aliases"]) if join.get("column_aliases") else None
     if table["node"] in QUERIES:
-        return _Relation(str(alias or ""), join, table, ctes, renamed)
+        return _FromItem(str(alias or ""), join, table, ctes, renamed)
     if name in ctes:
         cte = ctes[name]
-        return _Relation(str(alias or name), join, cte.query, cte.above, renamed or cte.columns)
+        return _FromItem(str(alias or name), join, cte.query, cte.above, renamed or cte.columns)
     if join.get("table_args") is not None:
-        return _Relation(str(alias or name), join, has_rows=name not in TABLES or not TABLES[name].is_generated)
-    return _Relation(str(alias or name), join, is_table=table["node"] == "Field")
+        return _FromItem(str(alias or name), join, has_rows=name not in TABLES or not TABLES[name].is_generated)
+    return _FromItem(str(alias or name), join, is_table=table["node"] == "Field")
 
 
-def _with_ctes(query: Tree, above: _Ctes) -> _Ctes:
+def _with_ctes(query: Tree, above: _WithEntries) -> _WithEntries:
     """An entry reads those before it; one that reads itself is followed no further."""
     seen = dict(above)
     for cte in query.get("ctes") or ():
         is_value = cte.get("cte_type") == "column" or bool(cte.get("recursive"))
         columns = tuple(map(str, cte["columns"])) if cte.get("columns") else None
-        seen[str(cte["name"])] = _Cte(None if is_value else cte["expr"], columns, dict(seen))
+        seen[str(cte["name"])] = _WithEntry(None if is_value else cte["expr"], columns, dict(seen))
     return seen
 
 
@@ -305,7 +305,7 @@ def _renamed(chain: _Chain, columns: tuple[str, ...] | None) -> tuple[str | int,
     return columns.index(head) if head in columns else len(columns), rest
 
 
-def _has_column(relation: _Relation, name: str) -> bool | None:
+def _has_column(relation: _FromItem, name: str) -> bool | None:
     """None where only the project knows the columns."""
     if not relation.has_rows:
         return name == "number"

@@ -86,7 +86,7 @@ class ParserUnavailable(ParseFailure):
         super().__init__("PostHog's parser is not available here: the package hogql-parser-rs has no build for Windows")
 
 
-class Unfinished(Protocol):
+class UnfinishedQueries(Protocol):
     """What is known of queries that the parser could not finish, by key; kept from one command to the next."""
 
     def reason(self, key: str) -> str | None:
@@ -100,7 +100,7 @@ class Unfinished(Protocol):
 class _Surroundings:
     """What the program around the parser offers: a memory, and a report of what takes long."""
 
-    unfinished: Callable[[], Unfinished] | None = None
+    unfinished: Callable[[], UnfinishedQueries] | None = None
     on_slow: Callable[[str], None] | None = None
     most_steps: int = MOST_STEPS
     timeouts: int = 0
@@ -109,7 +109,9 @@ class _Surroundings:
 _SURROUNDINGS: Final = _Surroundings()
 
 
-def surround(*, unfinished: Callable[[], Unfinished] | None, on_slow: Callable[[str], None] | None = None) -> None:
+def surround(
+    *, unfinished: Callable[[], UnfinishedQueries] | None, on_slow: Callable[[str], None] | None = None
+) -> None:
     """Keep what cannot be parsed in `unfinished()`, and call `on_slow` with each query that takes longer than a second.
 
     For the whole process, as the parser's own memory is; None takes them away. `unfinished` is called when needed.
@@ -127,7 +129,7 @@ def nothing_else_waits() -> Iterator[None]:
         _SURROUNDINGS.most_steps = MOST_STEPS
 
 
-def unfinished_queries() -> Unfinished | None:
+def unfinished_queries() -> UnfinishedQueries | None:
     """The memory that `surround` set; a process that parses for this one is to use it too."""
     return _SURROUNDINGS.unfinished() if _SURROUNDINGS.unfinished is not None else None
 

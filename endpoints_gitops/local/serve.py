@@ -128,7 +128,7 @@ def running_server(
             limiter=Limiter(limits=limits),
         )
         listening, running = _opened(stack, deployment, port, prefix)
-        server = _Server(_configuration(deployment, running, prefix, control=control))
+        server = _UvicornServer(_configuration(deployment, running, prefix, control=control))
         thread = threading.Thread(target=server.run, args=([listening],), name="local-server", daemon=True)
         thread.start()
         server.ready.wait()
@@ -159,7 +159,7 @@ def serve(
             engine.open()  # mistakes in files are to be heard of now, not with the first query
         deployment = Deployment(store=_store(stack, state), engine=engine, definitions=definitions)
         listening, running = _opened(stack, deployment, port, "")
-        server = _Server(
+        server = _UvicornServer(
             _configuration(deployment, running, "", control=control),
             when_ready=lambda: _announce(announce, running),
         )
@@ -168,7 +168,7 @@ def serve(
         server.run([listening])
 
 
-class _Server(uvicorn.Server):
+class _UvicornServer(uvicorn.Server):
     """uvicorn's server, told when it is ready, and stopped at once: its own loop looks for that ten times a second."""
 
     def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None] | None = None) -> None:

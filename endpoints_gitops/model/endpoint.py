@@ -18,11 +18,11 @@ IDLE_AFTER: Final = timedelta(days=30)
 (docs/server.md#tables-that-idle)."""
 
 
-class _Answer(BaseModel):
+class _ServerObject(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class User(_Answer):
+class User(_ServerObject):
     id: int | None = None
     first_name: str = ""
     email: str = ""
@@ -32,14 +32,14 @@ class User(_Answer):
         return self.email or self.first_name or "somebody"
 
 
-class Column(_Answer):
+class Column(_ServerObject):
     """A named, typed output of a version; `type` is one of the words of docs/server.md#answers."""
 
     name: str
     type: str
 
 
-class MaterializationState(_Answer):
+class MaterializationState(_ServerObject):
     """Older servers lack `enabled` and `ready`; `status` is there only while a table exists or is being made."""
 
     enabled: bool | None = None
@@ -58,7 +58,7 @@ class MaterializationState(_Answer):
         return self.enabled if self.enabled is not None else self.saved_query_id is not None or self.status is not None
 
 
-class Endpoint(_Answer):
+class Endpoint(_ServerObject):
     """The endpoint, with the settings of its current version."""
 
     id: str
@@ -142,7 +142,7 @@ class EndpointVersion(Endpoint):
         return _idle_date(self.last_executed_at)
 
 
-class InsightVariable(_Answer):
+class InsightVariable(_ServerObject):
     """A shared variable of the project. `name` is the label; `code_name` is what queries refer to."""
 
     id: str

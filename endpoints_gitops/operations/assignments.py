@@ -28,7 +28,7 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
+class VariableShape:
     """What is known of a variable: its type, and whether it takes a list (None: that is not known)."""
 
     type: VariableType
@@ -40,7 +40,9 @@ def parsed(words: Sequence[str]) -> tuple[Assignment, ...]:
     return tuple(map(_parsed, words))
 
 
-def values(assignments: Sequence[Assignment], inputs: Mapping[str, Input]) -> tuple[dict[str, Json], tuple[str, ...]]:
+def values(
+    assignments: Sequence[Assignment], inputs: Mapping[str, VariableShape]
+) -> tuple[dict[str, Json], tuple[str, ...]]:
     """The values by name, and a note for each text that is not of its variable's type and therefore stays text.
 
     A list may be given as several assignments of one name. Raises UsageError where another name is given twice.
@@ -63,10 +65,10 @@ def values(assignments: Sequence[Assignment], inputs: Mapping[str, Input]) -> tu
     return typed, tuple(notes)
 
 
-def inputs_of_definition(loaded: LoadedDefinition) -> dict[str, Input]:
+def inputs_of_definition(loaded: LoadedDefinition) -> dict[str, VariableShape]:
     """What a definition declares."""
     return {
-        variable.name: Input(
+        variable.name: VariableShape(
             type=variable.type,
             takes_list=True if variable.multi or isinstance(variable.default, list | tuple) else variable.multi,
         )
@@ -74,11 +76,11 @@ def inputs_of_definition(loaded: LoadedDefinition) -> dict[str, Input]:
     }
 
 
-def inputs_of_pin(pin: Pin) -> dict[str, Input]:
+def inputs_of_pin(pin: Pin) -> dict[str, VariableShape]:
     """What the pinned version takes. Types that nobody knows say nothing."""
     words = {word.value: word for word in VariableType}
     return {
-        variable.name: Input(
+        variable.name: VariableShape(
             type=words[variable.type], takes_list=isinstance(variable.default, list) if variable.has_default else None
         )
         for variable in pin.variables
@@ -86,7 +88,7 @@ def inputs_of_pin(pin: Pin) -> dict[str, Input]:
     }
 
 
-def inputs_of_document(document: JsonObject) -> dict[str, Input]:
+def inputs_of_document(document: JsonObject) -> dict[str, VariableShape]:
     """What the OpenAPI document of a version says; what has another shape than expected says nothing."""
     found: Any = document
     for key in ("components", "schemas", "Variables", "properties"):
@@ -95,13 +97,13 @@ def inputs_of_document(document: JsonObject) -> dict[str, Input]:
     return {name: _input(schema) for name, schema in schemas if isinstance(schema, Mapping)}
 
 
-def _input(schema: Mapping[str, Any]) -> Input:
+def _input(schema: Mapping[str, Any]) -> VariableShape:
     words = {"number": VariableType.NUMBER, "integer": VariableType.NUMBER, "boolean": VariableType.BOOLEAN}
     if schema.get("type") == "array":
         example = schema.get("example")
-        return Input(type=VariableType.LIST, takes_list=None if example is None else isinstance(example, list))
+        return VariableShape(type=VariableType.LIST, takes_list=None if example is None else isinstance(example, list))
     is_date = schema.get("format") == "date"
-    return Input(type=VariableType.DATE if is_date else words.get(str(schema.get("type")), VariableType.STRING))
+    return VariableShape(type=VariableType.DATE if is_date else words.get(str(schema.get("type")), VariableType.STRING))
 
 
 def _parsed(word: str) -> Assignment:
@@ -123,19 +125,19 @@ def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no number in JSON")
 
 
-def _several(name: str, same: Sequence[Assignment], known: Input | None) -> Json:
+def _several(name: str, same: Sequence[Assignment], known: VariableShape | None) -> Json:
     if known is None or known.type is not VariableType.LIST:
         raise UsageError(f"--var {name} is given {len(same)} times, and is no list", code="usage.variable")
     return [one.value if one.text is None else one.text for one in same]
 
 
-def _typed(text: str, known: Input | None) -> Json:
+def _typed(text: str, known: VariableShape | None) -> Json:
     """The value that a text means for a variable of this type; the text itself where it means none."""
     reader = _READERS.get(known.type) if known else None
     return reader(text, known) if reader and known else text
 
 
-def _number(text: str, _: Input) -> Json:
+def _number(text: str, _: VariableShape) -> Json:
     if not _NUMBER.fullmatch(text.strip()):
         return text
     try:
@@ -145,11 +147,11 @@ def _number(text: str, _: Input) -> Json:
         return number if math.isfinite(number) else text
 
 
-def _boolean(text: str, _: Input) -> Json:
+def _boolean(text: str, _: VariableShape) -> Json:
     return _TRUTH.get(text.strip().lower(), text)
 
 
-def _list(text: str, known: Input) -> Json:
+def _list(text: str, known: VariableShape) -> Json:
     """JSON, or texts between commas. A single text is a list only where one is wanted: some queries take one choice."""
     if text.lstrip().startswith("["):
         try:
@@ -161,11 +163,11 @@ def _list(text: str, known: Input) -> Json:
     return [part.strip() for part in text.split(",")]
 
 
-def _is_odd(value: Json, known: Input | None) -> bool:
+def _is_odd(value: Json, known: VariableShape | None) -> bool:
     return isinstance(value, str) and known is not None and known.type in {VariableType.NUMBER, VariableType.BOOLEAN}
 
 
-_READERS: Final[Mapping[VariableType, Callable[[str, Input], Json]]] = {
+_READERS: Final[Mapping[VariableType, Callable[[str, VariableShape], Json]]] = {
     VariableType.NUMBER: _number,
     VariableType.BOOLEAN: _boolean,
     VariableType.LIST: _list,

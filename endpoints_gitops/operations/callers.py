@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from endpoints_gitops.contract.compare import compare_all
-from endpoints_gitops.contract.context import Caller, Context
+from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.finding import Finding, in_order
 from endpoints_gitops.model.pin import Lock, Pin, Use
@@ -79,12 +79,12 @@ def findings_of_diffs(
     for diff in diffs:
         by_environment.setdefault(diff.environment or "", []).append(diff)
     for environment, some in by_environment.items():
-        base = Context(is_move=is_move, is_unknown_error=is_unknown_error)
+        base = RuleContext(is_move=is_move, is_unknown_error=is_unknown_error)
         findings += _findings(some, _context_of(environment, some, callers, base))
     return in_order({finding.fingerprint: finding for finding in findings}.values())
 
 
-def _findings(diffs: list[EndpointDiff], context_of: Callable[[str], Context]) -> Iterator[Finding]:
+def _findings(diffs: list[EndpointDiff], context_of: Callable[[str], RuleContext]) -> Iterator[Finding]:
     before = {diff.name: diff.remote.contract for diff in diffs if diff.remote}
     after = {diff.name: diff.local.contract for diff in diffs if diff.local}
     yield from compare_all(before, after, context_of)
@@ -94,11 +94,11 @@ def _findings(diffs: list[EndpointDiff], context_of: Callable[[str], Context]) -
 
 
 def _context_of(
-    environment: str, diffs: Iterable[EndpointDiff], callers: Callers, base: Context
-) -> Callable[[str], Context]:
+    environment: str, diffs: Iterable[EndpointDiff], callers: Callers, base: RuleContext
+) -> Callable[[str], RuleContext]:
     using = _users_of_variables(diffs)
 
-    def context_of(name: str) -> Context:
+    def context_of(name: str) -> RuleContext:
         sharing = {code: tuple(other for other in names if other != name) for code, names in using.items()}
         return replace(base, callers=callers.of(environment, name), sharing=sharing)
 

@@ -39,7 +39,7 @@ _WORD: Final = re.compile(rb"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class DefinitionFile:
     """A definition's file, and the folder that its `query_file` may not lead out of."""
 
     path: Path
@@ -50,12 +50,12 @@ class File:
 class Checked:
     """The files that were checked, and what was found in them, by place."""
 
-    files: tuple[File, ...]
+    files: tuple[DefinitionFile, ...]
     findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Scope:
+class _CheckedFolder:
     """The definitions folder, the environment that is checked, and the configuration as in `Location`."""
 
     folder: Path
@@ -63,7 +63,7 @@ class _Scope:
     configuration: Path | None
 
 
-type _Result = tuple[File, FileResult]
+type _Result = tuple[DefinitionFile, FileResult]
 
 
 def check(
@@ -81,7 +81,7 @@ def check(
     `Location`. Results are taken from `cache`, and kept there. Raises UsageError for a word that means nothing and for
     a folder that is not there, PluginFailed, and CouldNotFindOut where a process died.
     """
-    scope = _Scope(folder=folder, environment=environment, configuration=configuration)
+    scope = _CheckedFolder(folder=folder, environment=environment, configuration=configuration)
     files, problems = _chosen(scope, words)
     results = _results(files, environment, cache)
     others = tuple(_others(folder, files)) if words else ()
@@ -92,12 +92,12 @@ def check(
     )
 
 
-def _chosen(scope: _Scope, words: Sequence[str]) -> tuple[tuple[File, ...], list[Problem]]:
+def _chosen(scope: _CheckedFolder, words: Sequence[str]) -> tuple[tuple[DefinitionFile, ...], list[Problem]]:
     """The files that paths and selectors mean, each once, and what kept folders from being listed."""
     if not words:
         paths, problems = list_files(scope.folder)
-        return tuple(File(path=path, folder=scope.folder) for path in paths), problems
-    files: dict[Path, File] = {}
+        return tuple(DefinitionFile(path=path, folder=scope.folder) for path in paths), problems
+    files: dict[Path, DefinitionFile] = {}
     problems = []
     for word in words:
         some, more = _meant(scope, word)
@@ -123,7 +123,7 @@ def _place(finding: Finding) -> tuple[str, int, int, str, str, str]:
     return (*finding.place, finding.code, finding.endpoint, finding.locus)
 
 
-def _meant(scope: _Scope, word: str) -> tuple[list[File], list[Problem]]:
+def _meant(scope: _CheckedFolder, word: str) -> tuple[list[DefinitionFile], list[Problem]]:
     folder = scope.folder
     path = Path(word).expanduser()
     is_definition = path.name.lower().endswith(SUFFIXES)
@@ -136,20 +136,20 @@ def _meant(scope: _Scope, word: str) -> tuple[list[File], list[Problem]]:
     return _selected(scope, word)
 
 
-def _file(path: Path, folder: Path, otherwise: Path) -> File:
-    return File(path=path, folder=bounding_folder(path, folder) or otherwise)
+def _file(path: Path, folder: Path, otherwise: Path) -> DefinitionFile:
+    return DefinitionFile(path=path, folder=bounding_folder(path, folder) or otherwise)
 
 
-def _selected(scope: _Scope, selector: str) -> tuple[list[File], list[Problem]]:
+def _selected(scope: _CheckedFolder, selector: str) -> tuple[list[DefinitionFile], list[Problem]]:
     """The files of a selector, which is about names, tags or commits: whatever cannot be read may be meant too."""
     from endpoints_gitops.workspace.selection import select
 
     folder = scope.folder
     paths, problems = list_files(folder)
-    readable: dict[str, File] = {}
+    readable: dict[str, DefinitionFile] = {}
     definitions, files = [], []
     for path in paths:
-        file = File(path=path, folder=folder)
+        file = DefinitionFile(path=path, folder=folder)
         try:
             definitions.append(read_file(path, folder, is_parsed=False))
             readable[definitions[-1].path] = file
@@ -165,7 +165,7 @@ def _selected(scope: _Scope, selector: str) -> tuple[list[File], list[Problem]]:
     return [*files, *(readable[loaded.path] for loaded in wanted)], problems
 
 
-def _results(files: Sequence[File], environment: str | None, cache: CheckCache | None) -> list[_Result]:
+def _results(files: Sequence[DefinitionFile], environment: str | None, cache: CheckCache | None) -> list[_Result]:
     """The result of each file, from the cache where the same content was checked before."""
     usable = cache if cache is not None and not installed() else None
     kept = {} if usable is None or usable.is_empty else _kept(files, environment, usable)
@@ -179,8 +179,10 @@ def _results(files: Sequence[File], environment: str | None, cache: CheckCache |
     return [(file, kept[file]) for file in files]
 
 
-def _kept(files: Sequence[File], environment: str | None, cache: CheckCache) -> dict[File, FileResult]:
-    results: dict[File, FileResult] = {}
+def _kept(
+    files: Sequence[DefinitionFile], environment: str | None, cache: CheckCache
+) -> dict[DefinitionFile, FileResult]:
+    results: dict[DefinitionFile, FileResult] = {}
     for file in files:
         try:
             opened = open_file(file.path, file.folder)
@@ -200,7 +202,7 @@ def _is_unchanged(opened: OpenedFile, result: FileResult) -> bool:
         return False
 
 
-def _computed(files: Sequence[File], environment: str | None) -> Iterable[Keyed]:
+def _computed(files: Sequence[DefinitionFile], environment: str | None) -> Iterable[Keyed]:
     if not files:
         return ()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -215,14 +217,14 @@ def _computed(files: Sequence[File], environment: str | None) -> Iterable[Keyed]
     return check_in_processes(files, environment, cores)
 
 
-def _others(folder: Path, files: Sequence[File]) -> Iterator[File]:
+def _others(folder: Path, files: Sequence[DefinitionFile]) -> Iterator[DefinitionFile]:
     """The files of the folder that nobody asked about."""
     asked = {file.path.resolve() for file in files}
     there = list_files(folder)[0] if folder.is_dir() else []
-    return (File(path=path, folder=folder) for path in there if path.resolve() not in asked)
+    return (DefinitionFile(path=path, folder=folder) for path in there if path.resolve() not in asked)
 
 
-def _doubled(results: Sequence[_Result], others: Iterable[File]) -> Sequence[Finding]:
+def _doubled(results: Sequence[_Result], others: Iterable[DefinitionFile]) -> Sequence[Finding]:
     """Only files that can be about a name that is there twice are read again."""
     counted = Counter(result.name for _, result in results if result.name)
     twice = {name for name, count in counted.items() if count > 1}
@@ -236,7 +238,7 @@ def _doubled(results: Sequence[_Result], others: Iterable[File]) -> Sequence[Fin
     return duplicates(definition for definition in (*loaded, *beside) if definition is not None)
 
 
-def _disagreeing(results: Sequence[_Result], others: Iterable[File]) -> Iterator[Finding]:
+def _disagreeing(results: Sequence[_Result], others: Iterable[DefinitionFile]) -> Iterator[Finding]:
     """Where a file and another one of the folder disagree on a shared variable, which a push refuses."""
     stated = [(file, *statement) for file, result in results for statement in result.shared]
     if not stated:
@@ -255,7 +257,7 @@ def _disagreeing(results: Sequence[_Result], others: Iterable[File]) -> Iterator
     yield from (finding_of(problem) for problem in disagreements([*mine, *beside]) if problem.path in asked)
 
 
-def _mentions(file: File, names: Collection[str]) -> bool:
+def _mentions(file: DefinitionFile, names: Collection[str]) -> bool:
     try:
         content = read_regular_file(file.path)
     except OSError:
@@ -263,7 +265,7 @@ def _mentions(file: File, names: Collection[str]) -> bool:
     return any(word.decode() in names for word in _WORD.findall(content))
 
 
-def _loaded(file: File) -> LoadedDefinition | None:
+def _loaded(file: DefinitionFile) -> LoadedDefinition | None:
     try:
         return read_file(file.path, file.folder, is_parsed=False)
     except InvalidInput:

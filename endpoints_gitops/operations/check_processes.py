@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from multiprocessing.context import BaseContext
 
-    from endpoints_gitops.hogql.parser import Unfinished
-    from endpoints_gitops.operations.check import File
+    from endpoints_gitops.hogql.parser import UnfinishedQueries
+    from endpoints_gitops.operations.check import DefinitionFile
 
 _AT_ONCE: Final = 50
 _MOST_TEXT: Final = 200  # a report is written to the pipe at once, so that those of several processes do not mix
@@ -30,16 +30,16 @@ _OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
+class _WorkerInput:
     """What every process gets: the files, and what the parser of the first one is surrounded by."""
 
-    files: Sequence[File]
+    files: Sequence[DefinitionFile]
     environment: str | None
-    unfinished: Unfinished | None
+    unfinished: UnfinishedQueries | None
     slow: Connection
 
 
-def check_in_processes(files: Sequence[File], environment: str | None, processes: int) -> Iterator[Keyed]:
+def check_in_processes(files: Sequence[DefinitionFile], environment: str | None, processes: int) -> Iterator[Keyed]:
     """The results of the files, in their order. Raises PluginFailed, and CouldNotFindOut where a process died."""
     from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
     from multiprocessing import active_children
@@ -47,7 +47,7 @@ def check_in_processes(files: Sequence[File], environment: str | None, processes
 
     context, before = _context(), set(active_children())
     reports, slow = context.Pipe(duplex=False)
-    work = _Work(files=files, environment=environment, unfinished=unfinished_queries(), slow=slow)
+    work = _WorkerInput(files=files, environment=environment, unfinished=unfinished_queries(), slow=slow)
     starts = range(0, len(files), _AT_ONCE)
     listener = Thread(target=_listen, args=(reports, on_slow_query()), name="slow-queries", daemon=True)
     with ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(work,)) as pool:
@@ -91,10 +91,10 @@ def _listen(reports: Connection, on_slow: Callable[[str], None] | None) -> None:
         reports.close()
 
 
-_STATE: dict[str, _Work] = {}
+_STATE: dict[str, _WorkerInput] = {}
 
 
-def _begin(work: _Work) -> None:
+def _begin(work: _WorkerInput) -> None:
     """Ctrl-C goes to every process of a terminal: the first one answers for all, and the others end without a word.
 
     A parent that is killed cannot end them, and they would wait for its next file for ever.

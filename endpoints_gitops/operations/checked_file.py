@@ -17,10 +17,10 @@ from endpoints_gitops.workspace.definitions import OpenedFile, open_file
 from endpoints_gitops.workspace.plugins import installed
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.check import File
+    from endpoints_gitops.operations.check import DefinitionFile
 
 
-def check_file(file: File, environment: str | None) -> Keyed:
+def check_file(file: DefinitionFile, environment: str | None) -> Keyed:
     """The result of one file. Raises PluginFailed."""
     try:
         opened = open_file(file.path, file.folder)

@@ -17,7 +17,7 @@ from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.plan.attribution import attribute, needs_versions
 from endpoints_gitops.plan.diff import EndpointDiff, Presence, Revision, Snapshot
-from endpoints_gitops.plan.evidence import NoHistory, Past, Provenance, Recorded, recorded
+from endpoints_gitops.plan.evidence import NoHistory, PastSettings, Provenance, Recorded, recorded
 from endpoints_gitops.plan.preconditions import ChangeState, state_of
 from endpoints_gitops.plan.settings import Key, definition_settings
 from endpoints_gitops.workspace.git import (
@@ -28,7 +28,7 @@ from endpoints_gitops.workspace.git import (
     repository,
 )
 from endpoints_gitops.workspace.history import PastState, history
-from endpoints_gitops.workspace.journal import Unfinished, unfinished
+from endpoints_gitops.workspace.journal import InterruptedPush, unfinished
 from endpoints_gitops.workspace.record import load_record
 from endpoints_gitops.workspace.selection import touching
 
@@ -84,7 +84,7 @@ def _entries(stored: Mapping[str, Json]) -> dict[str, Recorded]:
     return {name: entry for name, entry in read if entry is not None}
 
 
-def _interrupted(project: ProjectContext) -> Unfinished | None:
+def _interrupted(project: ProjectContext) -> InterruptedPush | None:
     """What the journal of a push that did not end says; nothing, where it cannot be read."""
     try:
         return unfinished(project.state)
@@ -165,8 +165,8 @@ def _cause(error: HistoryUnavailable) -> NoHistory:
     return NoHistory(reason=error.message, fix=error.fix)
 
 
-def _past(state: PastState[Key]) -> Past:
-    return Past(
+def _past(state: PastState[Key]) -> PastSettings:
+    return PastSettings(
         settings=state.meaning,
         committed_at=state.committed_at,
         commit=state.commit,
@@ -180,7 +180,7 @@ def _is_open_to_history(diff: EndpointDiff, prunable: frozenset[str]) -> bool:
 
 
 def _landed_unheard(
-    left: Unfinished, local: Mapping[str, Revision], snapshot: Snapshot, previous: Mapping[str, Recorded]
+    left: InterruptedPush, local: Mapping[str, Revision], snapshot: Snapshot, previous: Mapping[str, Recorded]
 ) -> dict[str, Recorded]:
     """What the record would hold of them: without it an edit made since would be in conflict with our own write.
 

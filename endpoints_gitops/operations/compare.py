@@ -71,7 +71,7 @@ def compare(
     """
     endpoints = {endpoint.name: endpoint for endpoint in project.client.list_endpoints()}
     missing = not_on_disk(project.folder) if endpoints.keys() - {loaded.name for loaded in definitions} else NotOnDisk()
-    scope = _Scope.of(project, definitions, endpoints, selectors)
+    scope = _SelectedNames.of(project, definitions, endpoints, selectors)
     ours = {loaded.name: loaded for loaded in definitions if loaded.name in scope.names}
     variables, changes = _variables(project, definitions, ours, endpoints)
     names = scope.names - missing.names
@@ -127,7 +127,7 @@ def _warnings(names: frozenset[str], missing: NotOnDisk) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Scope:
+class _SelectedNames:
     names: frozenset[str]
     outside: int
     outside_definitions: frozenset[str]
@@ -139,7 +139,7 @@ class _Scope:
         definitions: Sequence[LoadedDefinition],
         endpoints: Mapping[str, Endpoint],
         selectors: Sequence[str],
-    ) -> _Scope:
+    ) -> _SelectedNames:
         environment, there, patterns = project.environment.name, tuple(endpoints.values()), project.environment.manage
         ours = managed(patterns, definitions=definitions, endpoints=there, environment=environment)
 

@@ -15,7 +15,7 @@ from endpoints_gitops.operations.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class LifecycleResult:
     """What became of one endpoint: `state` says it in the past tense, `error` why it did not."""
 
     name: str
@@ -34,7 +34,7 @@ def present(client: Client, names: Sequence[str]) -> tuple[Endpoint, ...]:
 
 def set_active(
     client: Client, endpoints: Sequence[Endpoint], *, active: bool, version: int | None, progress: Progress
-) -> tuple[Done, ...]:
+) -> tuple[LifecycleResult, ...]:
     """Switch endpoints, or one version of each, on or off. A refusal for one does not keep the others from being done.
 
     An endpoint that is as it should be is not written to, nor one that is another by now than it was in `endpoints`.
@@ -51,7 +51,7 @@ def set_active(
     return _each(endpoints, "activating" if active else "deactivating", switched, progress)
 
 
-def delete(client: Client, endpoints: Sequence[Endpoint], *, progress: Progress) -> tuple[Done, ...]:
+def delete(client: Client, endpoints: Sequence[Endpoint], *, progress: Progress) -> tuple[LifecycleResult, ...]:
     """Delete endpoints for good: the server has no way back, and a new endpoint of that name starts at version 1.
 
     One that is another by now than it was in `endpoints`, when it was confirmed, stays.
@@ -114,8 +114,8 @@ def _is_there(client: Client, endpoint: Endpoint) -> bool:
 
 def _each(
     endpoints: Sequence[Endpoint], what: str, do: Callable[[Endpoint], str], progress: Progress
-) -> tuple[Done, ...]:
-    done: list[Done] = []
+) -> tuple[LifecycleResult, ...]:
+    done: list[LifecycleResult] = []
     progress.started(what, len(endpoints))
     try:
         for endpoint in endpoints:
@@ -126,11 +126,11 @@ def _each(
     return tuple(done)
 
 
-def _tried(endpoint: Endpoint, do: Callable[[Endpoint], str]) -> Done:
+def _tried(endpoint: Endpoint, do: Callable[[Endpoint], str]) -> LifecycleResult:
     try:
-        return Done(name=endpoint.name, state=do(endpoint))
+        return LifecycleResult(name=endpoint.name, state=do(endpoint))
     except EndpointsError as error:
-        return Done(name=endpoint.name, state="failed", error=error)
+        return LifecycleResult(name=endpoint.name, state="failed", error=error)
 
 
 def _word(active: bool) -> str:

@@ -25,7 +25,7 @@ from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInpu
 from endpoints_gitops.model.definition import QUERY_KEYS, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.operations.check import File
+from endpoints_gitops.operations.check import DefinitionFile
 from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.workspace.definitions import read_file
 
@@ -43,7 +43,7 @@ class LiveAnswers:
     failures: tuple[EndpointsError, ...]
 
 
-def resolve(client: Client, files: Sequence[File]) -> LiveAnswers:
+def resolve(client: Client, files: Sequence[DefinitionFile]) -> LiveAnswers:
     """Ask for every file that is a definition; those that are not are findings of `check` already."""
     definitions = [loaded for file in files if (loaded := _loaded(file)) is not None]
     queries = [(loaded, sql) for loaded in definitions if (sql := _sql(loaded)) is not None]
@@ -60,7 +60,7 @@ def resolve(client: Client, files: Sequence[File]) -> LiveAnswers:
     )
 
 
-def _loaded(file: File) -> LoadedDefinition | None:
+def _loaded(file: DefinitionFile) -> LoadedDefinition | None:
     try:
         return read_file(file.path, file.folder)
     except InvalidInput:

@@ -12,7 +12,7 @@ from endpoints_gitops.api.run_pages import (
     UNPAGED_ROWS,
     AnyPage,
     KeyPage,
-    Page,
+    PageRequest,
     key_page_rows,
     may_be_cut,
     page_rows,
@@ -40,7 +40,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
+class RunResult:
     """The answer. `columns` is None for an insight, whose `rows` are objects of its kind; `notes` are for a person."""
 
     columns: tuple[str, ...] | None
@@ -48,13 +48,13 @@ class Rows:
     notes: tuple[str, ...] = ()
 
 
-def run(client: Client, name: str, asked: Asked) -> Rows:
+def run(client: Client, name: str, asked: Asked) -> RunResult:
     """One request."""
     answer = _ask(client, name, asked)
-    return Rows(columns=answer.columns, rows=tuple(whole_rows(answer)), notes=tuple(_left_out(answer, asked)))
+    return RunResult(columns=answer.columns, rows=tuple(whole_rows(answer)), notes=tuple(_left_out(answer, asked)))
 
 
-def run_all(client: Client, name: str, asked: Asked, progress: Progress, key: str | None = None) -> Rows:
+def run_all(client: Client, name: str, asked: Asked, progress: Progress, key: str | None = None) -> RunResult:
     """Every row, `limit` at a time, by offset or by the key of the query. The version of the first page is asked for
     all others: edits cannot mix in. Raises UsageError for a key that the query cannot be paged by.
     """
@@ -73,13 +73,13 @@ def run_all(client: Client, name: str, asked: Asked, progress: Progress, key: st
     finally:
         progress.finished()
     notes = tuple(_of_pages(stored, pages)) if key is None else ()
-    return Rows(columns=columns, rows=tuple(rows), notes=notes)
+    return RunResult(columns=columns, rows=tuple(rows), notes=notes)
 
 
-def _first_page(stored: Endpoint | None, asked: Asked) -> Page:
+def _first_page(stored: Endpoint | None, asked: Asked) -> PageRequest:
     paged = _paged(stored)
     size = page_rows(asked.limit, is_stable=paged.unstable is None)
-    return Page(limit=size, offset=asked.offset or 0, version=asked.version, ceiling=paged.ceiling)
+    return PageRequest(limit=size, offset=asked.offset or 0, version=asked.version, ceiling=paged.ceiling)
 
 
 def _first_page_by_key(stored: Endpoint | None, name: str, asked: Asked, key: str) -> KeyPage:

@@ -11,13 +11,15 @@ from endpoints_gitops.api.errors import BadAnswer
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.operations.running import Rows
+from endpoints_gitops.operations.running import RunResult
 from endpoints_gitops.workspace.files import shown
 
 _DATES: Final = ("date_from", "date_to")
 
 
-def run_definition(client: Client, loaded: LoadedDefinition, values: Mapping[str, Json], limit: int | None) -> Rows:
+def run_definition(
+    client: Client, loaded: LoadedDefinition, values: Mapping[str, Json], limit: int | None
+) -> RunResult:
     """Ask the server the query as it stands in the file (scope `query:read`); the first `limit` rows of the answer."""
     answer = client.query(bound_node(loaded, values))
     results, columns = answer.get("results"), answer.get("columns")
@@ -29,7 +31,7 @@ def run_definition(client: Client, loaded: LoadedDefinition, values: Mapping[str
         raise BadAnswer(f"a row does not have the {len(names)} values that the columns say")
     more = answer.get("hasMore") is True and (limit is None or limit > len(rows))
     notes = (f"the server stopped after {len(rows)} rows; a LIMIT in the query sets another number",) if more else ()
-    return Rows(columns=names, rows=rows[:limit], notes=notes)
+    return RunResult(columns=names, rows=rows[:limit], notes=notes)
 
 
 def sql_file(path: Path) -> LoadedDefinition:

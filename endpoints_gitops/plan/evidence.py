@@ -176,7 +176,7 @@ def _own_writes(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class PastSettings:
     """One state of the definition in history; `settings` is None where there was none, or none that loads.
 
     `supersedes` is the version that it answered then.
@@ -208,9 +208,9 @@ class Provenance:
     """
 
     record: Recorded | None = None
-    history: tuple[Past, ...] | None = None
+    history: tuple[PastSettings, ...] | None = None
     without_history: NoHistory | None = None
-    visible: tuple[Past, ...] | None = None
+    visible: tuple[PastSettings, ...] | None = None
     head: str | None = None
     versions: tuple[EndpointVersion, ...] | None = None
     is_dirty: bool = False
@@ -218,7 +218,7 @@ class Provenance:
     now: datetime | None = None
 
     @property
-    def commits(self) -> tuple[Past, ...]:
+    def commits(self) -> tuple[PastSettings, ...]:
         """The states of the definition in the commits that are there, newest first."""
         return (self.visible or ()) if self.history is None else self.history
 

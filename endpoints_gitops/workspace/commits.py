@@ -117,7 +117,7 @@ def tracked(repo: Repository, folder: Path) -> tuple[LoadedDefinition, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _IndexEntry:
     mode: str
     path: str
     is_skipped: bool
@@ -127,7 +127,7 @@ class _Entry:
         return not os.path.lexists(path) and (self.is_skipped or _is_empty(path.parent))
 
 
-def _index(repo: Repository, prefix: str) -> Iterator[_Entry]:
+def _index(repo: Repository, prefix: str) -> Iterator[_IndexEntry]:
     """The definitions and the submodules that git's index has in a folder."""
     answer = git(repo.top, "ls-files", "-z", "-t", "--stage", "--full-name", "--", prefix)
     for entry in filter(None, answer.split(b"\0")):
@@ -135,7 +135,7 @@ def _index(repo: Repository, prefix: str) -> Iterator[_Entry]:
         tag, mode, *_ = facts.decode("ascii").split()
         path = os.fsdecode(name)
         if mode == _SUBMODULE or _is_definition(path, prefix):
-            yield _Entry(mode=mode, path=path, is_skipped=tag == "S")
+            yield _IndexEntry(mode=mode, path=path, is_skipped=tag == "S")
 
 
 def _submodules_around(repo: Repository, prefix: str) -> Iterator[str]:

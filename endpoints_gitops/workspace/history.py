@@ -38,7 +38,7 @@ class FileChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class LandedCommit:
     """A commit. `landed_at` is when HEAD's first-parent line received it: its committer date, or that of the merge."""
 
     commit: str
@@ -54,7 +54,7 @@ class _Commit:
     parents: tuple[str, ...]
 
 
-def walk(repo: Repository, folder: Path) -> tuple[Step, ...]:
+def walk(repo: Repository, folder: Path) -> tuple[LandedCommit, ...]:
     """The steps of a folder, oldest first. A merge on the line is a step if it brings one."""
     pathspec = repo.inside(folder.resolve())
     graph = {commit.id: commit for commit in _graph(repo)}
@@ -110,16 +110,16 @@ def _steps(
     line: tuple[_Commit, ...],
     changes: Mapping[str, tuple[FileChange, ...]],
     touching: frozenset[str],
-) -> Iterator[Step]:
+) -> Iterator[LandedCommit]:
     order = {commit: index for index, commit in enumerate(graph)}
     claimed = {commit.id for commit in line}
     for commit in reversed(line):
         landed_at = datetime.fromtimestamp(commit.date, tz=UTC)
         merged = _brought(graph, commit, claimed) & touching
         for commit_id in sorted(merged, key=order.__getitem__, reverse=True):
-            yield Step(commit=commit_id, landed_at=landed_at, on_line=False, changes=changes.get(commit_id, ()))
+            yield LandedCommit(commit=commit_id, landed_at=landed_at, on_line=False, changes=changes.get(commit_id, ()))
         if merged or commit.id in changes:
-            yield Step(commit=commit.id, landed_at=landed_at, on_line=True, changes=changes.get(commit.id, ()))
+            yield LandedCommit(commit=commit.id, landed_at=landed_at, on_line=True, changes=changes.get(commit.id, ()))
 
 
 def _brought(graph: Mapping[str, _Commit], merge: _Commit, claimed: set[str]) -> set[str]:
@@ -174,7 +174,7 @@ def history[K: str](
     steps, prefix = walk(repo, folder), repo.inside(folder.resolve())
     with Blobs(repo) as blobs:
         defined = _names(blobs, steps, prefix, frozenset(names))
-        past = _Past(prefix=prefix, blobs=blobs, names=defined)
+        past = _PastDefinitions(prefix=prefix, blobs=blobs, names=defined)
         relevant = _Relevant.of(steps, defined, prefix)
         return {
             name: _Follow(past=past, name=name, meaning_of=meaning_of).all(relevant.steps(name))
@@ -189,7 +189,7 @@ def names_ever_defined(repo: Repository, folder: Path) -> frozenset[str]:
         return frozenset(_names(blobs, walk(repo, folder), prefix, None).values())
 
 
-def _names(blobs: Blobs, steps: Iterable[Step], prefix: str, wanted: frozenset[str] | None) -> dict[str, str]:
+def _names(blobs: Blobs, steps: Iterable[LandedCommit], prefix: str, wanted: frozenset[str] | None) -> dict[str, str]:
     """The names that the contents of files define, by blob; only those that are wanted."""
     ids = {
         blob: None
@@ -235,13 +235,13 @@ def _is_below(path: str, prefix: str) -> bool:
 class _Relevant:
     """The steps and changes that can concern a name, so that 1,000 names do not scan every change each."""
 
-    all_steps: tuple[Step, ...]
+    all_steps: tuple[LandedCommit, ...]
     by_name: Mapping[str, Mapping[int, list[FileChange]]]
     beside: Mapping[int, list[FileChange]]
     closing: Sequence[int]
 
     @classmethod
-    def of(cls, steps: tuple[Step, ...], names: Mapping[str, str], prefix: str) -> _Relevant:
+    def of(cls, steps: tuple[LandedCommit, ...], names: Mapping[str, str], prefix: str) -> _Relevant:
         by_name: dict[str, dict[int, list[FileChange]]] = {}
         beside: dict[int, list[FileChange]] = {}
         by_path: dict[str, set[str]] = {}
@@ -256,7 +256,7 @@ class _Relevant:
                     by_name.setdefault(name, {}).setdefault(number, []).append(change)
         return cls(all_steps=steps, by_name=by_name, beside=beside, closing=_closing(steps))
 
-    def steps(self, name: str) -> Iterator[Step]:
+    def steps(self, name: str) -> Iterator[LandedCommit]:
         """The steps of a name, each with the merge that brought it."""
         own = self.by_name.get(name, {})
         numbers = {*own, *self.beside}
@@ -265,7 +265,7 @@ class _Relevant:
             yield replace(step, changes=(*own.get(number, ()), *self.beside.get(number, ())))
 
 
-def _closing(steps: Sequence[Step]) -> list[int]:
+def _closing(steps: Sequence[LandedCommit]) -> list[int]:
     """For each step the number of its own step on the line, or of the merge that brought it."""
     closing: list[int] = []
     number = 0
@@ -275,17 +275,17 @@ def _closing(steps: Sequence[Step]) -> list[int]:
     return closing[::-1]
 
 
-class _Unreadable:
+class _UnreadableFile:
     """A file that defined the name and cannot be loaded."""
 
 
-type _State = LoadedDefinition | _Unreadable | None
+type _State = LoadedDefinition | _UnreadableFile | None
 type _Place = tuple[str, str]
 """A path, and the blob that stood there."""
 
 
 @dataclass(slots=True, kw_only=True)
-class _Past:
+class _PastDefinitions:
     """Definitions as they were. Each file is read once; one with a `query_file` once for each commit that touched it.
 
     No HogQL is parsed: comparing two queries parses them only where their texts differ.
@@ -327,14 +327,14 @@ class _Past:
         try:
             return read_definition(shown, self.content(blob), read_beside, is_parsed=False)
         except InvalidInput:
-            return _Unreadable()
+            return _UnreadableFile()
 
 
 @dataclass(slots=True, kw_only=True)
 class _Follow[K: str]:
     """One name, followed through the steps. `places`: where the line has it, several only while it is doubled."""
 
-    past: _Past
+    past: _PastDefinitions
     name: str
     meaning_of: Callable[[LoadedDefinition], Mapping[K, Json]]
     places: dict[str, str] = field(default_factory=dict)
@@ -345,7 +345,7 @@ class _Follow[K: str]:
     states: list[PastState[K]] = field(default_factory=list)
     is_astray: bool = False
 
-    def all(self, steps: Iterable[Step]) -> tuple[PastState[K], ...]:
+    def all(self, steps: Iterable[LandedCommit]) -> tuple[PastState[K], ...]:
         for step in steps:
             if step.on_line:
                 self._on_line(step)
@@ -353,7 +353,7 @@ class _Follow[K: str]:
                 self._brought(step)
         return tuple(reversed(self.states))
 
-    def _on_line(self, step: Step) -> None:
+    def _on_line(self, step: LandedCommit) -> None:
         touched = [change for change in step.changes if self._follow(change)]
         if not (touched or self.is_astray):
             return
@@ -361,7 +361,7 @@ class _Follow[K: str]:
         state = self.past.load(step.commit, place, self.besides) if place else None
         meaning = self.meaning_of(state) if isinstance(state, LoadedDefinition) else None
         path = place[0] if place else next(reversed(self.paths), "")
-        self._add(step, path, meaning, readable=not isinstance(state, _Unreadable), state=state)
+        self._add(step, path, meaning, readable=not isinstance(state, _UnreadableFile), state=state)
         self.is_astray = False
 
     def _follow(self, change: FileChange) -> bool:
@@ -373,7 +373,7 @@ class _Follow[K: str]:
             return True
         return before is not None or (change.path in self.besides and bool(self.places))
 
-    def _brought(self, step: Step) -> None:
+    def _brought(self, step: LandedCommit) -> None:
         """What a merged commit changed, as far as it was never seen, over what the line had."""
         place = self._place_after(step)
         after = self.past.load(step.commit, place, self.besides) if place else None
@@ -385,7 +385,7 @@ class _Follow[K: str]:
             self._add(step, place[0], now if self.meaning is None else {**self.meaning, **new}, state=after)
             self.is_astray = True
 
-    def _place_after(self, step: Step) -> _Place | None:
+    def _place_after(self, step: LandedCommit) -> _Place | None:
         for change in step.changes:
             if change.new is not None and self._is_ours(change.new):
                 self.paths[change.path] = None
@@ -405,7 +405,7 @@ class _Follow[K: str]:
         return self.past.names.get(blob) == self.name
 
     def _add(
-        self, step: Step, path: str, meaning: Mapping[K, Json] | None, *, state: _State, readable: bool = True
+        self, step: LandedCommit, path: str, meaning: Mapping[K, Json] | None, *, state: _State, readable: bool = True
     ) -> None:
         self.meaning = meaning
         self.seen.update((key, fingerprint(value)) for key, value in (meaning or {}).items())

@@ -26,7 +26,7 @@ _NAME: Final = "journal.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unfinished:
+class InterruptedPush:
     """A push that was interrupted.
 
     `plan` and `head` are the arguments of `begin`. `done` holds the entries that landed, each with its result,
@@ -117,7 +117,7 @@ def begin(folder: Path, *, plan: JsonObject, entries: Sequence[str], head: str |
     return Journal(path=path)
 
 
-def unfinished(folder: Path) -> Unfinished | None:
+def unfinished(folder: Path) -> InterruptedPush | None:
     """The push that was interrupted, None where there is none.
 
     Raises UsageError for a journal that cannot be read, and InvalidInput, which is one, for a damaged one or one that
@@ -161,7 +161,7 @@ class _Event:
     finished: bool = False
 
 
-def _replayed(path: Path, lines: Sequence[bytes]) -> Unfinished | None:
+def _replayed(path: Path, lines: Sequence[bytes]) -> InterruptedPush | None:
     first_line = _document(path, 1, lines[0] if lines else b"")
     check_schema_version(first_line, SCHEMA_VERSION)
     first = first_line.read(_FirstLine)
@@ -170,7 +170,7 @@ def _replayed(path: Path, lines: Sequence[bytes]) -> Unfinished | None:
         return None
     done = {event.done: event.result for event in events if event.done is not None}
     sent = {event.sending for event in events if event.sending is not None} - done.keys()
-    return Unfinished(
+    return InterruptedPush(
         plan=first.plan,
         done=done,
         uncertain=tuple(entry for entry in first.entries if entry in sent),

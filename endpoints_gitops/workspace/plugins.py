@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from endpoints_gitops.contract.context import Context
+    from endpoints_gitops.contract.context import RuleContext
     from endpoints_gitops.contract.contract import Contract
     from endpoints_gitops.extension import Reporter
     from endpoints_gitops.model.definition import LoadedDefinition
@@ -74,7 +74,7 @@ class Plugins:
         """The findings of custom rules about one file. Raises PluginFailed."""
         return self._findings("check_definition", definition=definition, contract=contract)
 
-    def of_change(self, before: Contract | None, after: Contract | None, context: Context) -> Iterator[Finding]:
+    def of_change(self, before: Contract | None, after: Contract | None, context: RuleContext) -> Iterator[Finding]:
         """The findings of custom rules about one change. Raises PluginFailed."""
         return self._findings("compare_contracts", before=before, after=after, context=context)
 

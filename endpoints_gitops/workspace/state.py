@@ -58,7 +58,7 @@ def editing(
 
 
 @dataclass(frozen=True, slots=True)
-class UnfinishedQueries:
+class UnfinishedQueryFolder:
     """Queries that PostHog's parser could not finish, a file for each in the state folder.
 
     They are forgotten after a week, because the machine may have been busy, and if their time is in the future.

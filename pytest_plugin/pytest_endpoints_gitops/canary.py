@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.contract.build import columns_of_answer, from_pin
 from endpoints_gitops.contract.compare import compare
-from endpoints_gitops.contract.context import Caller, Context
+from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.hogql.paging import shape
@@ -92,7 +92,7 @@ class Canary:
         pinned = from_pin(pin)
         if after is not None and not (before.materialized or after.materialized):
             pinned, contract = _answered(pinned, before), _answered(contract, after)
-        return list(compare(pinned, contract, Context(callers=(caller,), is_move=True)))
+        return list(compare(pinned, contract, RuleContext(callers=(caller,), is_move=True)))
 
 
 def _entry(candidate: Candidate, state: str, findings: Iterable[Finding], refusal: str = "") -> dict[str, Any]:

@@ -78,7 +78,7 @@ def _variables(server: EndpointsServer, suite: Suite, app: AppUnderTest) -> dict
 
 
 @dataclass(frozen=True, slots=True)
-class _AnsweringTest:
+class _ServedTest:
     """The test that runs, called through the app's own client."""
 
     caller: TestCaller
@@ -140,10 +140,10 @@ def _finding(code: str, slug: str, severity: Severity, endpoint: EndpointRef, me
     return dict(finding.as_json())
 
 
-def _answering_test(suite: Suite, app: AppUnderTest, sender: TestLog | None) -> _AnsweringTest | None:
+def _answering_test(suite: Suite, app: AppUnderTest, sender: TestLog | None) -> _ServedTest | None:
     """The test that sent the request; where that is not known, as for another process, the one that runs."""
     log = sender or (None if suite.current is None else log_of(suite.current))
-    return None if log is None else _AnsweringTest(TestCaller(app, log, mark_of(log.item)))
+    return None if log is None else _ServedTest(TestCaller(app, log, mark_of(log.item)))
 
 
 class Senders:

@@ -13,7 +13,7 @@ import pytest
 
 from endpoints_gitops.api.client import AsyncClient, Client
 from endpoints_gitops.api.connection import Connection
-from endpoints_gitops.api.flow import Pace
+from endpoints_gitops.api.flow import RetryPolicy
 from endpoints_gitops.local.serve import RunningServer
 from endpoints_gitops.model.secret import Secret
 
@@ -30,9 +30,9 @@ def connection(server: RunningServer) -> Callable[..., Connection]:
 
 
 @pytest.fixture
-def quick() -> Callable[..., Pace]:
-    """A pace without waits worth the word."""
-    return lambda **more: Pace(**{"connect": 30, "read": 30, "first_pause": 0.001, "longest_pause": 0.01} | more)
+def quick() -> Callable[..., RetryPolicy]:
+    """A retry policy whose waits are too short to notice."""
+    return lambda **more: RetryPolicy(**{"connect": 30, "read": 30, "first_pause": 0.001, "longest_pause": 0.01} | more)
 
 
 @pytest.fixture
@@ -45,12 +45,16 @@ def ticking() -> Callable[[float], Callable[[], float]]:
 
 
 @pytest.fixture
-def connect(connection: Callable[..., Connection], quick: Callable[..., Pace]) -> Iterator[Callable[..., Client]]:
+def connect(
+    connection: Callable[..., Connection], quick: Callable[..., RetryPolicy]
+) -> Iterator[Callable[..., Client]]:
     """Makes clients: `connect(key=…, max_wait=…, rate_limiter=…, trace=…)`."""
     with ExitStack() as stack:
 
         def make(*, rate_limiter: Any = None, trace: Any = None, notice: Any = None, **settings: Any) -> Client:
-            made = Client(connection(**settings), rate_limiter=rate_limiter, trace=trace, notice=notice, pace=quick())
+            made = Client(
+                connection(**settings), rate_limiter=rate_limiter, trace=trace, notice=notice, retry_policy=quick()
+            )
             return stack.enter_context(made)
 
         yield make
@@ -58,20 +62,22 @@ def connect(connection: Callable[..., Connection], quick: Callable[..., Pace]) -
 
 @pytest.fixture(params=["sync", "async"])
 def ask(
-    request: pytest.FixtureRequest, connection: Callable[..., Connection], quick: Callable[..., Pace]
+    request: pytest.FixtureRequest, connection: Callable[..., Connection], quick: Callable[..., RetryPolicy]
 ) -> Callable[..., Any]:
-    """`ask(method, *arguments, to={…}, pace={…})`: one call of a client of its own, by either driver."""
+    """`ask(method, *arguments, to={…}, retry_policy={…})`: one call of a client of its own, by either driver."""
 
-    def by_threads(connection: Connection, pace: Pace, method: str, arguments: Any, named: Any) -> Any:
-        with Client(connection, pace=pace) as client:
+    def by_threads(connection: Connection, retry_policy: RetryPolicy, method: str, arguments: Any, named: Any) -> Any:
+        with Client(connection, retry_policy=retry_policy) as client:
             return getattr(client, method)(*arguments, **named)
 
-    async def by_loop(connection: Connection, pace: Pace, method: str, arguments: Any, named: Any) -> Any:
-        async with AsyncClient(connection, pace=pace) as client:
+    async def by_loop(
+        connection: Connection, retry_policy: RetryPolicy, method: str, arguments: Any, named: Any
+    ) -> Any:
+        async with AsyncClient(connection, retry_policy=retry_policy) as client:
             return await getattr(client, method)(*arguments, **named)
 
-    def call(method: str, *arguments: Any, to: Any = None, pace: Any = None, **named: Any) -> Any:
-        words = connection(**(to or {})), quick(**(pace or {})), method, arguments, named
+    def call(method: str, *arguments: Any, to: Any = None, retry_policy: Any = None, **named: Any) -> Any:
+        words = connection(**(to or {})), quick(**(retry_policy or {})), method, arguments, named
         return by_threads(*words) if request.param == "sync" else asyncio.run(by_loop(*words))
 
     return call

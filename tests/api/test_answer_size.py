@@ -121,7 +121,7 @@ def test_of_a_write_it_is_not_known_whether_it_landed(ask, sent):
 def test_no_answer_is_a_traceback(ask, sent, ticking, call, body, status):
     sent.body, sent.status = body, status
     with pytest.raises(errors.ApiError) as caught:
-        ask(*call, to={"host": sent.host}, pace={"now": ticking(25)})
+        ask(*call, to={"host": sent.host}, retry_policy={"now": ticking(25)})
     assert "\n" not in caught.value.message
     assert len(caught.value.message) < 3_000
 

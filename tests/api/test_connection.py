@@ -197,7 +197,7 @@ LEAKY = [
 def test_the_key_is_in_no_message_even_when_the_server_repeats_it(quick, ticking, answer):
     lines: list[str] = []
     with raw_server(answer) as (url, heard):
-        client = Client(to(url), trace=lines.append, pace=quick(now=ticking(25)))
+        client = Client(to(url), trace=lines.append, retry_policy=quick(now=ticking(25)))
         with client, pytest.raises(EndpointsError) as caught:
             client.get_endpoint("e")
     assert KEY.encode() in heard[0]

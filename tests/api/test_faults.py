@@ -36,8 +36,8 @@ ONCE = [
 @pytest.mark.parametrize(("fault", "answered"), ONCE, ids=lambda value: getattr(value, "effect", None))
 def test_reading_gets_over_it(server, endpoint, ask, fault, answered):
     server.faults.add(fault)
-    pace = {"read": 1.0} if fault.effect is Effect.HANG else {}
-    assert ask("get_endpoint", endpoint, pace=pace).name == endpoint
+    retry_policy = {"read": 1.0} if fault.effect is Effect.HANG else {}
+    assert ask("get_endpoint", endpoint, retry_policy=retry_policy).name == endpoint
     assert statuses(server) == answered
 
 
@@ -66,9 +66,9 @@ FOR_EVER = [
 @pytest.mark.parametrize(("fault", "kind", "status"), FOR_EVER, ids=lambda value: getattr(value, "effect", None))
 def test_reading_gives_up_in_time_and_says_for_how_long_it_tried(server, endpoint, ask, ticking, fault, kind, status):
     server.faults.add(fault)
-    pace = {"now": ticking(7)} | ({"read": 0.5} if fault.effect is Effect.HANG else {})
+    retry_policy = {"now": ticking(7)} | ({"read": 0.5} if fault.effect is Effect.HANG else {})
     with pytest.raises(kind) as caught:
-        ask("get_endpoint", endpoint, pace=pace)
+        ask("get_endpoint", endpoint, retry_policy=retry_policy)
     error = caught.value
     assert type(error) is kind
     assert error.status == status
@@ -163,5 +163,5 @@ def test_nobody_listens(ask, ticking):
     nobody = {"host": "http://127.0.0.1:1"}
     for method, arguments in (("list_endpoints", ()), ("create_endpoint", ({"name": "new"},))):
         with pytest.raises(errors.Unreachable) as caught:
-            ask(method, *arguments, to=nobody, pace={"now": ticking(7)})
+            ask(method, *arguments, to=nobody, retry_policy={"now": ticking(7)})
         assert 1 < caught.value.attempts < 60 / 7, "what was never sent may be tried again, a write too"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.api import errors
 from endpoints_gitops.api.connection import Connection
-from endpoints_gitops.api.flow import Line, Pace, Waits, exchange
+from endpoints_gitops.api.flow import ClientContext, RetryPolicy, Waits, exchange
 from endpoints_gitops.api.rate_limiter import LONGEST_WAIT
 from endpoints_gitops.api.refusals import retry_after
 from endpoints_gitops.api.wire import Answer, NoAnswer, NotSent, Request, Sleep
@@ -30,12 +30,14 @@ class Played:
         self.clock = 0.0
         self.is_stopped = more.pop("is_stopped", False)
         self.sleeps, self.sends, self.notices = [], [], []
-        pace = Pace(now=lambda: self.clock, jitter=lambda _, most: most)
+        retry_policy = RetryPolicy(now=lambda: self.clock, jitter=lambda _, most: most)
         connection = Connection(host="https://h.test", project_id=1, key=Secret(key), max_wait=max_wait, **more)
-        line = Line(connection=connection, pace=pace, notice=self.notices.append, rate_limiter=rate_limiter)
+        context = ClientContext(
+            connection=connection, retry_policy=retry_policy, notice=self.notices.append, rate_limiter=rate_limiter
+        )
         self.result = self.error = None
         try:
-            self._play(exchange(line, request), answers, seconds_each)
+            self._play(exchange(context, request), answers, seconds_each)
         except errors.ApiError as error:
             self.error = error
 

@@ -10,7 +10,7 @@ from endpoints_gitops.api import errors
 from endpoints_gitops.api.calls import Calls
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
-from endpoints_gitops.api.flow import Line
+from endpoints_gitops.api.flow import ClientContext
 from endpoints_gitops.api.wire import Answer
 from endpoints_gitops.local.serve import running_server
 from endpoints_gitops.model.secret import Secret
@@ -165,5 +165,7 @@ def test_a_page_of_another_shape(body):
 
 
 def test_endpoints_are_asked_for_by_at_least_a_hundred():
-    flow = Calls(Line(connection=Connection(host="https://h.test", project_id=1, key=Secret("phx_k")))).list_endpoints()
+    flow = Calls(
+        ClientContext(connection=Connection(host="https://h.test", project_id=1, key=Secret("phx_k")))
+    ).list_endpoints()
     assert int(next(flow).url.partition("limit=")[2]) >= 100

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.cli.rows import as_json, comma_separated, document, items, table
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.operations.running import Rows
+from endpoints_gitops.operations.running import RunResult
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(
@@ -74,7 +74,7 @@ def test_json_loses_nothing(drawn):
     doubled = len(set(columns)) < len(columns)
     want = rows if doubled else [dict(zip(columns, row, strict=True)) for row in rows]
     assert json.loads(as_json(columns, rows)) == want
-    assert len(items(Rows(columns=tuple(columns), rows=tuple(rows)))) == len(rows)
+    assert len(items(RunResult(columns=tuple(columns), rows=tuple(rows)))) == len(rows)
 
 
 @pytest.mark.parametrize(
@@ -90,18 +90,18 @@ def test_json_loses_nothing(drawn):
     ],
 )
 def test_insights(results, output, want):
-    assert document(Rows(columns=None, rows=tuple(results)), output).startswith(want)
+    assert document(RunResult(columns=None, rows=tuple(results)), output).startswith(want)
 
 
 @pytest.mark.parametrize("results", [SERIES, STEPS, RETENTION, [], [1, "x"]])
 def test_insights_as_json_are_what_the_server_said(results):
-    assert json.loads(document(Rows(columns=None, rows=tuple(results)), "json")) == results
+    assert json.loads(document(RunResult(columns=None, rows=tuple(results)), "json")) == results
 
 
 @pytest.mark.parametrize("results", [RETENTION, [], [SERIES[0], {**SERIES[1], "data": [1]}], [1]])
 def test_csv_of_what_is_no_table_is_refused(results):
     with pytest.raises(UsageError, match="not a table"):
-        document(Rows(columns=None, rows=tuple(results)), "csv")
+        document(RunResult(columns=None, rows=tuple(results)), "csv")
 
 
 WIDE = (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from endpoints_gitops.codecs.definition import read_definition
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import VariableType
-from endpoints_gitops.operations.assignments import Assignment, Input, inputs_of_document, parsed, values
+from endpoints_gitops.operations.assignments import Assignment, VariableShape, inputs_of_document, parsed, values
 from endpoints_gitops.operations.running_files import bound_node
 
 DEFINITION = """\
@@ -182,13 +182,13 @@ def test_text_is_taken_as_it_is(name, text):
 
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_are_read_as_they_are_written(number):
-    typed, notes = values(parsed([f"n={number!r}"]), {"n": Input(type=VariableType.NUMBER)})
+    typed, notes = values(parsed([f"n={number!r}"]), {"n": VariableShape(type=VariableType.NUMBER)})
     assert (typed, notes) == ({"n": number}, ())
 
 
 @pytest.mark.parametrize("text", ["", "1_000", "0x10", "nan", "inf", "1e999", "٣", "1,5", "-"])
 def test_what_is_no_number_stays_text(text):
-    typed, notes = values(parsed([f"n={text}"]), {"n": Input(type=VariableType.NUMBER)})
+    typed, notes = values(parsed([f"n={text}"]), {"n": VariableShape(type=VariableType.NUMBER)})
     assert typed == {"n": text}
     assert len(notes) == 1
 
@@ -200,11 +200,14 @@ def test_what_is_no_number_stays_text(text):
     )
 )
 def test_json_is_read_as_json(value):
-    assert values(parsed([f"n:={json.dumps(value)}"]), {"n": Input(type=VariableType.NUMBER)}) == ({"n": value}, ())
+    assert values(parsed([f"n:={json.dumps(value)}"]), {"n": VariableShape(type=VariableType.NUMBER)}) == (
+        {"n": value},
+        (),
+    )
 
 
 def test_a_list_said_item_by_item():
-    inputs = {"tags": Input(type=VariableType.LIST)}
+    inputs = {"tags": VariableShape(type=VariableType.LIST)}
     assert values(parsed(["tags=a,b", "tags=c", "tags:=1"]), inputs) == ({"tags": ["a,b", "c", 1]}, ())
 
 

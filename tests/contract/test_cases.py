@@ -25,7 +25,7 @@ from ruamel.yaml import YAML
 from endpoints_gitops.codecs.definition import read_definition
 from endpoints_gitops.contract.build import from_definition, from_version
 from endpoints_gitops.contract.compare import compare, compare_all
-from endpoints_gitops.contract.context import Caller, Context
+from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.contract.lint import base_unavailable, duplicates, lint, of_problem
 from endpoints_gitops.contract.pins import behind, env_skew, judge_pin
@@ -145,12 +145,12 @@ def version(live: Mapping[str, Any], contract: Contract) -> EndpointVersion:
     )
 
 
-def context(case: Case) -> Context:
+def context(case: Case) -> RuleContext:
     given = case.given.get("context") or {}
     flags = {FLAGS[key]: value for key, value in given.items() if key in FLAGS}
     sharing = {name: tuple(others) for name, others in (given.get("sharing") or {}).items()}
     callers = tuple(_caller(one) for one in given.get("callers") or ())
-    return Context(**flags, sharing=sharing, callers=callers)
+    return RuleContext(**flags, sharing=sharing, callers=callers)
 
 
 def _caller(given: Mapping[str, Any]) -> Caller:
@@ -250,7 +250,7 @@ def test_a_pin(case: Case) -> None:
 
 def _move(case: Case) -> tuple[Finding, ...]:
     to = case.given.get("to")
-    return compare(side(case.given["pin"], case), side(to, case), Context(is_move=True)) if to else ()
+    return compare(side(case.given["pin"], case), side(to, case), RuleContext(is_move=True)) if to else ()
 
 
 def _types(given: Any) -> Mapping[str, str] | None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from endpoints_gitops.codecs.definition import read_definition
 from endpoints_gitops.contract.build import columns_of_answer, from_definition, from_pin, from_version
 from endpoints_gitops.contract.compare import compare
-from endpoints_gitops.contract.context import Caller, Context
+from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import Contract, settled
 from endpoints_gitops.hogql.parser import parse
 from endpoints_gitops.hogql.printer import print_hogql
@@ -168,7 +168,9 @@ STYLES: tuple[ReadingStyle, ...] = ("call", "name", "position")
 @given(definitions(), definitions(), st.sampled_from([None, 1]), st.booleans())
 def test_who_reads_more_strictly_is_hit_no_less(one: Contract, other: Contract, pin: int | None, strict: bool) -> None:
     by_style = [
-        compare(one, other, Context(callers=(Caller(name="app", version=pin, reads=style),), is_unknown_error=strict))
+        compare(
+            one, other, RuleContext(callers=(Caller(name="app", version=pin, reads=style),), is_unknown_error=strict)
+        )
         for style in STYLES
     ]
     for looser, stricter in pairwise(by_style):
@@ -179,8 +181,8 @@ def test_who_reads_more_strictly_is_hit_no_less(one: Contract, other: Contract, 
 @given(definitions(), definitions())
 def test_pins_lower_by_a_step_at_most_and_a_move_never(one: Contract, other: Contract) -> None:
     loose = compare(one, other)
-    pinned = compare(one, other, Context(callers=(Caller(name="app", version=1),)))
-    moved = compare(one, other, Context(callers=(Caller(name="app", version=1),), is_move=True))
+    pinned = compare(one, other, RuleContext(callers=(Caller(name="app", version=1),)))
+    moved = compare(one, other, RuleContext(callers=(Caller(name="app", version=1),), is_move=True))
     assert [finding.severity for finding in moved] == [finding.severity for finding in loose]
     for free, held in zip(loose, pinned, strict=True):
         lowered = free.severity.lowered() if free.scope.value == "V" else free.severity

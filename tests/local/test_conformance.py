@@ -17,7 +17,7 @@ from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.conformance.facts import all_facts
 from endpoints_gitops.conformance.report import Report
-from endpoints_gitops.conformance.server import Server
+from endpoints_gitops.conformance.server import ConformanceProject
 from endpoints_gitops.conformance.trial import Trial, Verdict
 from endpoints_gitops.local.serve import RunningServer
 from endpoints_gitops.model.fact import Fact
@@ -37,7 +37,7 @@ def real_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Trial
     host, project, key = SETTINGS
     connection = Connection(host=host, project_id=int(project), key=Secret(key), allow_insecure=True)
     with Client(connection, rate_limiter=tmp_path_factory.mktemp("budget") / "budget.sqlite") as client:
-        trial = Trial(server=Server(client))
+        trial = Trial(server=ConformanceProject(client))
         report = Report(host=host, project_id=int(project))
         yield trial, report
         report.left = trial.remove_all()
@@ -55,7 +55,7 @@ def trial(real_trial: tuple[Trial, Report] | None, request: pytest.FixtureReques
     server: RunningServer = request.getfixturevalue("server")
     connection = Connection(host=server.url, project_id=server.project_id, key=Secret(server.key))
     with Client(connection) as client:
-        yield Trial(server=Server(client), everything=True, build_seconds=0)
+        yield Trial(server=ConformanceProject(client), everything=True, build_seconds=0)
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.id)

@@ -25,7 +25,7 @@ from endpoints_gitops.consumer.endpoints import Endpoints
 from endpoints_gitops.consumer.errors import EndpointRecreated, PagingWarning
 from endpoints_gitops.contract.build import from_definition, from_pin, from_version
 from endpoints_gitops.contract.compare import compare
-from endpoints_gitops.contract.context import Caller, Context
+from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import EndpointsError
@@ -47,7 +47,7 @@ READ = YAML(typ="safe").load((Path(__file__).parent / "changes.yaml").read_text(
 CHANGES = READ["changes"]
 MOVES = [row for row in CHANGES if "moves" in row]
 IN_PLACE = [row for row in CHANGES if "place" in row]
-MOVE = Context(callers=(Caller(name="this app", version=1),), is_move=True, is_unknown_error=True)
+MOVE = RuleContext(callers=(Caller(name="this app", version=1),), is_move=True, is_unknown_error=True)
 SERVED = ("S110",)
 """What only a server knows: whether a table is built by now."""
 

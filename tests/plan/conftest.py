@@ -14,7 +14,7 @@ from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.plan.attribution import attribute
 from endpoints_gitops.plan.diff import EndpointDiff, Revision, ServerRevision, compare_revisions
-from endpoints_gitops.plan.evidence import Past, Provenance, Recorded, recorded
+from endpoints_gitops.plan.evidence import PastSettings, Provenance, Recorded, recorded
 from endpoints_gitops.plan.settings import definition_settings, endpoint_settings
 
 NAME = "signups"
@@ -64,9 +64,9 @@ class Maker:
     def recorded(self, previous: Recorded | None, *, endpoint: Endpoint, **keys: Any) -> Recorded:
         return recorded(previous, endpoint=endpoint, server=endpoint_settings(endpoint), **keys)
 
-    def past(self, hour: float, environment: str | None = None, **keys: Any) -> Past:
+    def past(self, hour: float, environment: str | None = None, **keys: Any) -> PastSettings:
         stated = definition_settings(self.loaded(**keys), environment)
-        return Past(settings=stated, committed_at=at(hour), commit=f"{int(hour):07d}abc")
+        return PastSettings(settings=stated, committed_at=at(hour), commit=f"{int(hour):07d}abc")
 
     def endpoint(self, **keys: Any) -> Endpoint:
         return Endpoint.model_validate(self.wire(**keys))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.plan.attribution import needs_versions
 from endpoints_gitops.plan.diff import Attribution, Presence, compare_revisions
-from endpoints_gitops.plan.evidence import NoHistory, Past, Provenance
+from endpoints_gitops.plan.evidence import NoHistory, PastSettings, Provenance
 from endpoints_gitops.plan.settings import Key, definition_settings
 
 AHEAD, DRIFTED, CONFLICT, IDLED = Attribution
@@ -21,13 +21,13 @@ def at(hour: float) -> datetime:
     return datetime(2026, 7, 1, tzinfo=UTC) + timedelta(hours=hour)
 
 
-def letters(make, texts: str) -> tuple[Past, ...]:
+def letters(make, texts: str) -> tuple[PastSettings, ...]:
     """States of the file, oldest first, one each hour from one o'clock on: a letter is the query, a dot is no file, an
     exclamation mark a file that does not load."""
     states = []
     for number, text in enumerate(texts, start=1):
         if text in ".!":
-            unknown = Past(settings=None, committed_at=at(number), commit=f"{number:07d}", readable=text == ".")
+            unknown = PastSettings(settings=None, committed_at=at(number), commit=f"{number:07d}", readable=text == ".")
             states.append(unknown)
         else:
             states.append(make.past(number, query=text))

@@ -23,7 +23,7 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.operations.pull.decide import Prefer, PullStrategy, decide
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff
-from endpoints_gitops.plan.evidence import Past, Provenance, Recorded
+from endpoints_gitops.plan.evidence import PastSettings, Provenance, Recorded
 from endpoints_gitops.plan.settings import Key, definition_settings
 from endpoints_gitops.workspace.git import dirty, repository
 from endpoints_gitops.workspace.history import history
@@ -108,7 +108,9 @@ class World:
         evidence = Provenance(
             record=record,
             history=tuple(
-                Past(settings=one.meaning, committed_at=one.committed_at, commit=one.commit, readable=one.readable)
+                PastSettings(
+                    settings=one.meaning, committed_at=one.committed_at, commit=one.commit, readable=one.readable
+                )
                 for one in states
             ),
             versions=tuple(reversed(self.versions)),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from endpoints_gitops.cli import differences
 from endpoints_gitops.cli.arguments import version_number
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import ExitCode, UsageError, worst
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
@@ -29,7 +29,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show what differs, and write `supersedes` into the files: the server is only read."""
     if arguments.version is not None and len(set(arguments.names)) > 1:
         raise UsageError("--version works with one endpoint", fix="name a single endpoint", code="usage.arguments")
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         comparison = compare(context.project, context.definitions, arguments.names)
         refuse_not_on_disk(arguments.names, comparison)
         if not comparison.diffs:

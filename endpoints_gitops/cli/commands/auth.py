@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import CredentialsError, ExitCode, UsageError
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.origin import HostMistake, Origin
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show what is known of the key, or change what is trusted."""
     _refuse_combinations(arguments)
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         return {"status": _status, "trust": _trust, "reset-budget": _reset_budget}[arguments.topic](context)
 
 
@@ -66,7 +66,7 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
         raise UsageError(message, fix=Advice(Command("auth", "--help")), code="usage.arguments")
 
 
-def _status(context: Context) -> Outcome:
+def _status(context: CommandContext) -> Outcome:
     """Exit code 3 where the key cannot be used in this project, or may not go to its host: then it is not sent."""
     from endpoints_gitops.operations.auth import auth_status
     from endpoints_gitops.workspace.credentials import find_key, refusal_of
@@ -87,7 +87,7 @@ def _status(context: Context) -> Outcome:
     )
 
 
-def _reset_budget(context: Context) -> Outcome:
+def _reset_budget(context: CommandContext) -> Outcome:
     """Forget what this machine counted for the key, and every wait that it remembers. No server is asked."""
     limiter, access = context.client.rate_limiter, context.access
     before = limiter.remaining() if limiter else {}
@@ -125,7 +125,7 @@ def _refused(console: Console, found: FoundKey, refusal: CredentialsError) -> Ou
     return Outcome(command="auth", exit_code=refusal.exit_code, items=(item,), errors=failures_of(refusal))
 
 
-def _trust(context: Context) -> Outcome:
+def _trust(context: CommandContext) -> Outcome:
     """List, remember or forget what the user trusts. No server is asked, and no key is sent."""
     from endpoints_gitops.workspace.trust import TrustStore
 
@@ -146,7 +146,7 @@ def _trust(context: Context) -> Outcome:
     return Outcome(command="auth", summary={"trusts": len(trusts)}, items=items)
 
 
-def _selects(context: Context) -> Callable[[Trust], bool]:
+def _selects(context: CommandContext) -> Callable[[Trust], bool]:
     """What --remove is about: this folder, and the host and key that are named."""
     arguments = context.arguments
     folder = str(context.configuration.folder.resolve())
@@ -155,7 +155,7 @@ def _selects(context: Context) -> Callable[[Trust], bool]:
     return lambda one: (arguments.all or one.folder == folder) and host in (None, one.host) and key in (None, one.key)
 
 
-def _needed(context: Context) -> Trust:
+def _needed(context: CommandContext) -> Trust:
     """What is named, else what the environment needs. Raises UsageError where no trust is needed or would help."""
     from endpoints_gitops.workspace.credentials import find_key, refusal_of
     from endpoints_gitops.workspace.trust import Permission, Trust, TrustStore

@@ -8,7 +8,7 @@ from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.bases import WHAT, resolved
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import worst
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import JsonObject
@@ -30,7 +30,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     from endpoints_gitops.operations.callers import findings_of_diffs
 
     reports = findings.Reports(console, arguments.report)
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         against, callers = resolved(context, arguments.against, arguments.selectors)
         dropped = dropped_keys(against, context.folder, context.environment.name)
     found = findings_of_diffs(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import EndpointsError, UsageError, worst
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.outcome import Outcome, failures_of
@@ -42,7 +42,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     from endpoints_gitops.operations.check import by_place
 
     reports = findings.Reports(console, arguments.report)
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         is_alone = not arguments.paths and _defines_nothing(context)
         lock, words = _lock(context, arguments.paths, is_alone=is_alone)
         is_meant = bool(words) or not (arguments.paths or is_alone)
@@ -58,7 +58,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     return outcome
 
 
-def _checked(context: Context, words: Sequence[str]) -> Checked:
+def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
     from endpoints_gitops.operations.check import check
 
     environment = context.arguments.env
@@ -80,7 +80,7 @@ def _refuse_nothing(folder: Path, words: Sequence[str]) -> None:
         raise UsageError(f"there is no definition in {named}", code="usage.selector")
 
 
-def _cache(context: Context) -> CheckCache | None:
+def _cache(context: CommandContext) -> CheckCache | None:
     from endpoints_gitops.workspace.check_cache import CheckCache, cache_folder
 
     if context.arguments.no_cache:
@@ -92,7 +92,7 @@ def _cache(context: Context) -> CheckCache | None:
     return cache
 
 
-def _defines_nothing(context: Context) -> bool:
+def _defines_nothing(context: CommandContext) -> bool:
     """Whether this is an app that uses endpoints, and whose definitions are elsewhere: then there is the lock alone."""
     from endpoints_gitops.workspace.configuration import DEFAULT_DIR
 
@@ -103,7 +103,7 @@ def _defines_nothing(context: Context) -> bool:
     return is_used and not is_said and not (configuration.folder / DEFAULT_DIR).is_dir()
 
 
-def _lock(context: Context, paths: Sequence[str], *, is_alone: bool) -> tuple[Sequence[Finding], list[str]]:
+def _lock(context: CommandContext, paths: Sequence[str], *, is_alone: bool) -> tuple[Sequence[Finding], list[str]]:
     """What is wrong between manifest and lock, where there is a lock and nothing else is asked for; the other words.
 
     Raises InvalidInput for a lock that is damaged.
@@ -133,7 +133,7 @@ def _nothing() -> Checked:
     return Checked(files=(), findings=())
 
 
-def _answers(context: Context, checked: Checked) -> LiveAnswers:
+def _answers(context: CommandContext, checked: Checked) -> LiveAnswers:
     from endpoints_gitops.operations.live_check import resolve
 
     context.announce()

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import ExitCode, UsageError, worst
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failures_of
 
 if TYPE_CHECKING:
     from endpoints_gitops.conformance.report import Report
-    from endpoints_gitops.conformance.trial import Result, Trial
+    from endpoints_gitops.conformance.trial import FactResult, Trial
     from endpoints_gitops.model.fact import Fact
 
 _REQUESTS_A_FACT: Final = 3
@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Ask before anything is created; try the facts; write and show the report."""
     from endpoints_gitops.conformance.facts import all_facts, select
-    from endpoints_gitops.conformance.server import Server
+    from endpoints_gitops.conformance.server import ConformanceProject
     from endpoints_gitops.conformance.trial import Trial
 
     facts = [fact for fact in select(all_facts(), arguments.facts) if not fact.is_local]
@@ -58,8 +58,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         message = f"no fact is called {' or '.join(arguments.facts)}"
         raise UsageError(message, fix=Advice(Command("conformance", "creating: *")), code="usage.arguments")
     _refuse_folder(arguments.out)
-    with Context.of(arguments, console) as context:
-        trial = Trial(server=Server(context.client), build_seconds=arguments.build_wait)
+    with CommandContext.of(arguments, console) as context:
+        trial = Trial(server=ConformanceProject(context.client), build_seconds=arguments.build_wait)
         if arguments.remove_leftovers:
             return _remove_leftovers(context, trial)
         _confirm(context, trial, facts)
@@ -73,7 +73,7 @@ def _refuse_folder(out: str | None) -> None:
         raise UsageError(message, fix="name a file in a folder that is there", code="usage.arguments")
 
 
-def _confirm(context: Context, trial: Trial, facts: Sequence[Fact]) -> None:
+def _confirm(context: CommandContext, trial: Trial, facts: Sequence[Fact]) -> None:
     """Raises UsageError unless the user says yes, and what keeps the key from the project."""
     access = context.access
     context.client.reach()
@@ -85,7 +85,7 @@ def _confirm(context: Context, trial: Trial, facts: Sequence[Fact]) -> None:
         raise UsageError("not confirmed; nothing was written", code="usage.unconfirmed")
 
 
-def _try(context: Context, trial: Trial, facts: Sequence[Fact]) -> Outcome:
+def _try(context: CommandContext, trial: Trial, facts: Sequence[Fact]) -> Outcome:
     from endpoints_gitops.conformance.report import try_facts
     from endpoints_gitops.workspace.files import shown, write_atomically
 
@@ -164,7 +164,7 @@ def _short(value: Json) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
-def _remove_leftovers(context: Context, trial: Trial) -> Outcome:
+def _remove_leftovers(context: CommandContext, trial: Trial) -> Outcome:
     """Delete what has the name of any run."""
     names = trial.leftovers()
     if not names:
@@ -188,11 +188,11 @@ def _remove_leftovers(context: Context, trial: Trial) -> Outcome:
 class _Teller:
     """Tells the progress of the console."""
 
-    context: Context
+    context: CommandContext
     total: int
     is_started: bool = False
 
-    def tried(self, result: Result) -> None:
+    def tried(self, result: FactResult) -> None:
         if not self.is_started:
             self.context.progress.started("trying facts", self.total)
             self.is_started = True

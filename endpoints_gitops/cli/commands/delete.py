@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.cli.switching import told
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import Outcome
@@ -25,7 +25,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Delete them after all have been confirmed, and say so, one line each."""
     from endpoints_gitops.operations.lifecycle import delete, present
 
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         endpoints = present(context.client, arguments.names)
         context.announce()
         if not arguments.yes:

@@ -11,7 +11,7 @@ from endpoints_gitops.advice import Advice
 from endpoints_gitops.cli import bases, differences, findings, plans
 from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.contract.idling import all_idling
 from endpoints_gitops.errors import ExitCode, worst
 from endpoints_gitops.model.finding import Finding
@@ -41,7 +41,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     itself is said, and is no difference."""
     if arguments.against != "live":
         return _against(arguments, console)
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         comparison = compare(context.project, context.definitions, arguments.selectors)
     differing = sorted((one for one in comparison.diffs if _differs(one, comparison)), key=_order)
     strangers = [one for one in differing if one.presence is Presence.ONLY_REMOTE]
@@ -211,7 +211,7 @@ def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print what differs, key by key, with the findings; exit code 1 when anything does."""
     from endpoints_gitops.operations.callers import findings_of_diffs
 
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         against, callers = bases.resolved(context, arguments.against, arguments.selectors)
     found = findings_of_diffs(against.diffs, callers, is_move=against.is_move)
     by_name: dict[str, list[Finding]] = {}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.arguments import version_number
 from endpoints_gitops.cli.console import Console
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.model.outcome import Outcome
 
 
@@ -24,7 +24,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     from endpoints_gitops.contract.idling import all_idling
 
     name, number = arguments.name, arguments.version
-    with Context.of(arguments, console) as context, context.naming(name):
+    with CommandContext.of(arguments, console) as context, context.naming(name):
         client = context.client
         endpoint = client.get_endpoint(name) if number is None else client.get_version(name, number)
         address, run_url = context.address(name), context.run_url(name, number)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import CredentialsError, EndpointsError, UsageError
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.origin import host_mistake
@@ -37,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Set up what is missing; say what comes next in commands that can be pasted."""
-    done = _Done(console=console)
-    with Context.of(arguments, console) as context:
+    done = _InitReport(console=console)
+    with CommandContext.of(arguments, console) as context:
         configuration = context.configuration
     if configuration.path is None:
         environment = _environment(arguments, console, configuration)
@@ -46,13 +46,13 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         arguments = argparse.Namespace(**{**vars(arguments), "env": None})
     else:
         done.kept(configuration.path)
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         pulled = _fill(context, done)
     return _outcome(done, pulled)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Done:
+class _InitReport:
     """What was written, what was there, and what to do next."""
 
     console: Console
@@ -107,7 +107,7 @@ def _asked(plain: NewEnvironment, console: Console) -> NewEnvironment:
     return NewEnvironment(name=plain.name, host=host, project_id=number)
 
 
-def _fill(context: Context, done: _Done) -> Outcome | None:
+def _fill(context: CommandContext, done: _InitReport) -> Outcome | None:
     """Bring the project's endpoints where there are any and somebody agrees, else an example."""
     folder = context.folder
     if _has_definitions(folder):
@@ -135,7 +135,7 @@ def _has_definitions(folder: Path) -> bool:
     return folder.is_dir() and any(path.name.lower().endswith(SUFFIXES) for path in folder.rglob("*"))
 
 
-def _endpoints_there(context: Context, done: _Done) -> int:
+def _endpoints_there(context: CommandContext, done: _InitReport) -> int:
     """How many endpoints the project has; none, said with the cure, where nobody can tell."""
     try:
         return len(context.managed(context.client.list_endpoints()))
@@ -154,14 +154,14 @@ def _without_key(configuration: Configuration, error: CredentialsError) -> list[
     return ["export POSTHOG_CLI_API_KEY=phx_… POSTHOG_CLI_PROJECT_ID=…"]
 
 
-def _example(folder: Path, done: _Done) -> None:
+def _example(folder: Path, done: _InitReport) -> None:
     path = write_example(folder)
     if path is not None:
         done.wrote(path)
     done.next += [Advice(Command("plan")), Advice(Command("push"))]
 
 
-def _pull(context: Context) -> Outcome:
+def _pull(context: CommandContext) -> Outcome:
     from endpoints_gitops.cli.commands import pull
 
     own = {"selectors": [], "dry_run": False, "theirs": False, "mine": False}
@@ -169,7 +169,7 @@ def _pull(context: Context) -> Outcome:
     return pull.execute(argparse.Namespace(**{**vars(context.arguments), **own}), context.console)
 
 
-def _outcome(done: _Done, pulled: Outcome | None) -> Outcome:
+def _outcome(done: _InitReport, pulled: Outcome | None) -> Outcome:
     written = sum(item["state"] == "written" for item in done.items)
     console = done.console
     if pulled is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.cli.rows import table
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
@@ -30,7 +30,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print a table, one line for each endpoint."""
     from endpoints_gitops.contract.idling import all_idling
 
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         endpoints = context.managed(context.client.list_endpoints(), arguments.selectors)
     idle = all_idling(endpoints, datetime.now(UTC))
     items = tuple(_item(endpoint, idle) for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.name))

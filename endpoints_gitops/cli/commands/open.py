@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from endpoints_gitops.cli.console import Console
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.model.outcome import Outcome
 
 
@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print the address, and open it where somebody sits at a terminal: elsewhere it might be a text browser."""
-    with Context.of(arguments, console) as context, context.naming(arguments.name):
+    with CommandContext.of(arguments, console) as context, context.naming(arguments.name):
         endpoint = context.client.get_endpoint(arguments.name)
         address = context.address(endpoint.name)
     console.show([address])

@@ -9,7 +9,7 @@ from pathlib import Path
 from endpoints_gitops.advice import Advice, Command, Options, with_options
 from endpoints_gitops.cli import consequences, plans, push_options
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import ExitCode, worst
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.operations.compare import compare, plan_of
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show the plan, and exit as a push of it would: with 6 where a conflict keeps something from being written."""
     options = push_options.plan_options(arguments)
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         context.announce()
         comparison = compare(context.project, context.definitions, arguments.selectors, prune=options.prune)
         plan = plan_of(context.project, comparison, options)

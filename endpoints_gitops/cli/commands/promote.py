@@ -10,7 +10,7 @@ from endpoints_gitops.advice import with_options
 from endpoints_gitops.cli import consequences, push_options, pushes
 from endpoints_gitops.cli.commands.push import carried_out
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.operations.promote import prepare
@@ -75,7 +75,7 @@ def _in_target(failure: ErrorEntry, environment: str) -> ErrorEntry:
     return replace(failure, fix=failure.fix and with_options(failure.fix, {"--env": environment}))
 
 
-class _Named(Context):
+class _Named(CommandContext):
     """The context of an environment that was named: the variables that replace host and key are about one alone."""
 
     @cached_property

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from endpoints_gitops.cli import plans
 from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.operations.compare import compare
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print a line for each file that changes and each endpoint that needs a word; count the rest."""
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         definitions = context.definitions if context.folder.exists() else ()
         context.announce()
         comparison = compare(context.project, definitions, arguments.selectors)

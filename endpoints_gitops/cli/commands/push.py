@@ -11,7 +11,7 @@ from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import consequences, plans, push_options, pushes
 from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show what will be written, ask, write, and tell what became of each endpoint."""
     _refuse_contradiction(arguments)
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         pushing = _SavedPlan(context) if arguments.plan is not None else _Definitions(context)
         context.announce()
         return pushing.outcome()
@@ -51,7 +51,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 class _Definitions:
     """A push of the definitions as they are."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CommandContext) -> None:
         self.context = context
         self.console = context.console
         self.arguments = context.arguments
@@ -89,7 +89,7 @@ class _Definitions:
 class _SavedPlan:
     """A push of a plan that was saved earlier: of the server's changes since, none is covered."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CommandContext) -> None:
         self.context = context
         self.console = context.console
         self.plan = _read(Path(context.arguments.plan))
@@ -108,7 +108,7 @@ class _SavedPlan:
 
 
 def carried_out(
-    context: Context, judgement: consequences.Judgement, snapshot: Snapshot, checkout: Checkout
+    context: CommandContext, judgement: consequences.Judgement, snapshot: Snapshot, checkout: Checkout
 ) -> PushResult:
     """Show the plan, have it confirmed, and push it. Raises UsageError where it is not."""
     console, plan = context.console, judgement.plan
@@ -124,7 +124,7 @@ def carried_out(
     return replace(push(context.project, plan, snapshot, checkout), findings=judgement.findings)
 
 
-def confirm(context: Context, plan: Plan) -> None:
+def confirm(context: CommandContext, plan: Plan) -> None:
     """Have somebody say yes before anything is written."""
     access = context.access
     where = f"{access.environment} ({access.host}, project {access.project_id})"
@@ -134,7 +134,7 @@ def confirm(context: Context, plan: Plan) -> None:
         raise UsageError("not confirmed; nothing was written", code="usage.unconfirmed")
 
 
-def definitions_if_any(context: Context) -> tuple[LoadedDefinition, ...]:
+def definitions_if_any(context: CommandContext) -> tuple[LoadedDefinition, ...]:
     """The definitions, for the record of what was pushed; a plan is carried out without them just as well."""
     try:
         return context.definitions
@@ -142,7 +142,7 @@ def definitions_if_any(context: Context) -> tuple[LoadedDefinition, ...]:
         return ()
 
 
-def waited_for(context: Context, result: PushResult, others: Iterable[Endpoint]) -> PushResult:
+def waited_for(context: CommandContext, result: PushResult, others: Iterable[Endpoint]) -> PushResult:
     """With --wait, wait for what was written and for what is to be materialised anyway."""
     seconds_to_wait = getattr(context.arguments, "wait", None)
     if seconds_to_wait is None:
@@ -163,7 +163,7 @@ def _materialised(comparison: Comparison) -> list[Endpoint]:
     ]
 
 
-def _say_interrupted(context: Context) -> None:
+def _say_interrupted(context: CommandContext) -> None:
     """The journal of an earlier push is no reason to stop: this one does what is left of it, and replaces it."""
     from endpoints_gitops.workspace.journal import unfinished
 

@@ -9,7 +9,7 @@ from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import consequences, pushes
 from endpoints_gitops.cli.commands.push import carried_out
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.json import JsonObject
@@ -27,11 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Create NEW and rename in the file, or, with --finish, deactivate OLD."""
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         return _finish(context) if arguments.finish else _rename(context)
 
 
-def _rename(context: Context) -> Outcome:
+def _rename(context: CommandContext) -> Outcome:
     arguments, console = context.arguments, context.console
     renaming = prepare(context.project, context.definitions, arguments.old, arguments.new)
     context.announce()
@@ -71,7 +71,7 @@ def _outcome(told: Outcome, renaming: Renaming, result: PushResult, *, is_rename
     return replace(told, items=(item,))
 
 
-def _finish(context: Context) -> Outcome:
+def _finish(context: CommandContext) -> Outcome:
     from endpoints_gitops.cli.switching import told
     from endpoints_gitops.operations.lifecycle import set_active
 

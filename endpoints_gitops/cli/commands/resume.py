@@ -7,7 +7,7 @@ import argparse
 from endpoints_gitops.cli import plans, pushes
 from endpoints_gitops.cli.commands.push import confirm, definitions_if_any
 from endpoints_gitops.cli.console import Console
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.operations.push.execute import left_to_do, resume
 
@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show what is left, ask, and do it."""
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         left = left_to_do(context.project)
         if left is not None:
             context.announce()

@@ -12,7 +12,7 @@ from endpoints_gitops.cli.arguments import version_number
 from endpoints_gitops.cli.commands.push import carried_out
 from endpoints_gitops.cli.consequences import Judgement, of_plan
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import Conflict, ExitCode, worst
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show what goes back, ask, write, verify, and bring the file along."""
     name, version = arguments.target
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         definitions = context.definitions if context.folder.exists() else ()
         rollback = prepare(context.project, definitions, name, version)
         context.announce()
@@ -65,7 +65,7 @@ def _guard_the_file(rollback: Rollback, console: Console, *, yes: bool) -> None:
         raise Conflict(message, where=loaded.where("query"), fix=fix, code="rollback.unpushed")
 
 
-def _judged(context: Context, rollback: Rollback) -> Judgement:
+def _judged(context: CommandContext, rollback: Rollback) -> Judgement:
     """A version that served callers is sent whatever is found in it: whoever rolls back needs it now."""
     plan = rollback.plan
     found = of_plan(context, plan, rollback.snapshot, rollback.comparison.checkout)

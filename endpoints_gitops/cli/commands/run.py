@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli.arguments import row_count, row_offset, version_number
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.outcome import Outcome
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.json import Json
     from endpoints_gitops.model.pin import Pin
-    from endpoints_gitops.operations.assignments import Assignment, Input
-    from endpoints_gitops.operations.running import Rows
+    from endpoints_gitops.operations.assignments import Assignment, VariableShape
+    from endpoints_gitops.operations.running import RunResult
 
 _ONLY_BY_NAME = ("version", "offset", "all", "key", "refresh")
 
@@ -63,7 +63,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         arguments.file = arguments.name
     _refuse_combinations(arguments)
     assignments = parsed(arguments.var)
-    with Context.of(arguments, console) as context:
+    with CommandContext.of(arguments, console) as context:
         by_file = arguments.file is not None
         started = perf_counter()
         rows = _run_file(context, assignments) if by_file else _run_endpoint(context, assignments)
@@ -91,7 +91,7 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
         raise UsageError("--key needs at least 2 rows at a time", fix="--limit 2 or more", code="usage.arguments")
 
 
-def _run_endpoint(context: Context, assignments: tuple[Assignment, ...]) -> Rows:
+def _run_endpoint(context: CommandContext, assignments: tuple[Assignment, ...]) -> RunResult:
     from endpoints_gitops.operations.running import Asked, run, run_all
 
     arguments, name = context.arguments, context.arguments.name
@@ -111,7 +111,7 @@ def _run_endpoint(context: Context, assignments: tuple[Assignment, ...]) -> Rows
         )
 
 
-def _run_file(context: Context, assignments: tuple[Assignment, ...]) -> Rows:
+def _run_file(context: CommandContext, assignments: tuple[Assignment, ...]) -> RunResult:
     from endpoints_gitops.operations.assignments import inputs_of_definition
     from endpoints_gitops.operations.running_files import run_definition
 
@@ -120,7 +120,7 @@ def _run_file(context: Context, assignments: tuple[Assignment, ...]) -> Rows:
     return run_definition(context.client, loaded, values, context.arguments.limit)
 
 
-def _loaded(context: Context, word: str) -> LoadedDefinition:
+def _loaded(context: CommandContext, word: str) -> LoadedDefinition:
     """The definition of a file, or one made of SQL alone."""
     from endpoints_gitops.operations.running_files import sql_file, sql_text
     from endpoints_gitops.workspace.definitions import bounding_folder, read_file
@@ -148,7 +148,9 @@ def _is_path(name: str) -> bool:
     return name == "-" or name.lower().endswith((".sql", ".yaml", ".yml"))
 
 
-def _values(context: Context, assignments: tuple[Assignment, ...], inputs: Mapping[str, Input]) -> Mapping[str, Json]:
+def _values(
+    context: CommandContext, assignments: tuple[Assignment, ...], inputs: Mapping[str, VariableShape]
+) -> Mapping[str, Json]:
     from endpoints_gitops.operations.assignments import values
 
     typed, notes = values(assignments, inputs)
@@ -156,7 +158,7 @@ def _values(context: Context, assignments: tuple[Assignment, ...], inputs: Mappi
     return typed
 
 
-def _pin(context: Context) -> Pin | None:
+def _pin(context: CommandContext) -> Pin | None:
     """The pin of the endpoint, where there is a lock; what is run is said."""
     from endpoints_gitops.workspace.configuration import lock_path
     from endpoints_gitops.workspace.manifest import read_lock_file
@@ -173,7 +175,9 @@ def _pin(context: Context) -> Pin | None:
     return pin
 
 
-def _inputs_of_endpoint(context: Context, assignments: tuple[Assignment, ...], pin: Pin | None) -> Mapping[str, Input]:
+def _inputs_of_endpoint(
+    context: CommandContext, assignments: tuple[Assignment, ...], pin: Pin | None
+) -> Mapping[str, VariableShape]:
     """From the pin, the definition, or the server; none is asked unless there is text to be typed."""
     from endpoints_gitops.operations.assignments import inputs_of_definition, inputs_of_document, inputs_of_pin
 

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli.console import Console
-from endpoints_gitops.cli.context import Context
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.cli.rows import table
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print a table, one line for each version."""
-    with Context.of(arguments, console) as context, context.naming(arguments.name):
+    with CommandContext.of(arguments, console) as context, context.naming(arguments.name):
         versions = context.client.list_versions(arguments.name)
     console.show_document(table(_COLUMNS, [_row(version) for version in versions], console.width()))
     return Outcome(command="versions", summary={"versions": len(versions)}, items=tuple(map(_item, versions)))

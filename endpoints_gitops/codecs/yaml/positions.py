@@ -44,7 +44,7 @@ _PROPERTY: Final = re.compile(r"[&!][^\s]*(?:\s+|#[^\n]*\n)*")
 _AS_IT_IS: Final = re.compile(r".", re.DOTALL)
 
 
-class Lines(Mapping[str, int]):
+class KeyLines(Mapping[str, int]):
     """The line of each dotted key (`variables.0.default`), counted from 1; computed on first use, as few need it."""
 
     __slots__ = ("_content", "_lines", "_path")

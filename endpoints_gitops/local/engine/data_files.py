@@ -23,7 +23,7 @@ type Row = dict[str, Any]
 type RowsOfParquet = Callable[[Path], Iterator[Row]]
 
 
-class Unreadable(ValueError):
+class UnreadableData(ValueError):
     """The file cannot be read beyond this line."""
 
     def __init__(self, message: str, line: int) -> None:
@@ -47,22 +47,24 @@ def _records_of_csv(stream: Iterator[str]) -> Iterator[tuple[int, Row]]:
     reader = csv.DictReader(stream, strict=True)
     try:
         if not reader.fieldnames:
-            raise Unreadable("there is no header with the names of columns", 1)
+            raise UnreadableData("there is no header with the names of columns", 1)
         for record in reader:
             if None in record or None in record.values():
-                raise Unreadable(f"the header has {len(reader.fieldnames)} columns, this row has not", reader.line_num)
+                raise UnreadableData(
+                    f"the header has {len(reader.fieldnames)} columns, this row has not", reader.line_num
+                )
             yield reader.line_num, {key: value for key, value in record.items() if value != ""}
     except csv.Error as error:
-        raise Unreadable(f"not CSV: {error}", reader.reader.line_num) from None
+        raise UnreadableData(f"not CSV: {error}", reader.reader.line_num) from None
 
 
 def _object(text: str, line: int) -> Row:
     try:
         value = parse_json(text.strip())
     except ValueError as error:
-        raise Unreadable(f"not JSON: {error}", line) from None
+        raise UnreadableData(f"not JSON: {error}", line) from None
     if not isinstance(value, dict):
-        raise Unreadable("each line is to be one JSON object", line)
+        raise UnreadableData("each line is to be one JSON object", line)
     return value
 
 
@@ -179,7 +181,7 @@ def _against(path: Path, found: Mapping[str, Path], *, sample: bool) -> str | No
 
 
 def _rows(
-    path: Path, columns: Mapping[str, _Column], mistakes: _Mistakes, rows_of_parquet: RowsOfParquet
+    path: Path, columns: Mapping[str, _FieldReader], mistakes: _Mistakes, rows_of_parquet: RowsOfParquet
 ) -> Iterator[tuple[int, Row]]:
     """The rows that are right, each with its line (its number in a Parquet file)."""
     for line, record in _readable(path, mistakes, rows_of_parquet):
@@ -194,13 +196,13 @@ def _readable(path: Path, mistakes: _Mistakes, rows_of_parquet: RowsOfParquet) -
     """The records up to the first that cannot be read at all."""
     try:
         yield from records(path, rows_of_parquet)
-    except Unreadable as error:
+    except UnreadableData as error:
         mistakes.add(path, str(error), error.line)
     except (OSError, UnicodeDecodeError) as error:
         mistakes.add(path, f"cannot be read: {error}")
 
 
-def _checked(record: Row, columns: Mapping[str, _Column]) -> tuple[Row, list[str]]:
+def _checked(record: Row, columns: Mapping[str, _FieldReader]) -> tuple[Row, list[str]]:
     row = {}
     wrong = [f"unknown column {name!r}{did_you_mean(name, columns)}" for name in record.keys() - columns.keys()]
     for name, column in columns.items():
@@ -266,24 +268,24 @@ def _parsed(value: object) -> Any:  # noqa: ANN401 - JSON of any shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Column:
+class _FieldReader:
     read: Read
     needed: bool = True
 
 
 _EVENT: Final = {
-    "event": _Column(read=_text),
-    "distinct_id": _Column(read=_text),
-    "timestamp": _Column(read=_timestamp),
-    "properties": _Column(read=_properties, needed=False),
-    "uuid": _Column(read=_uuid, needed=False),
-    "person_id": _Column(read=_uuid, needed=False),
+    "event": _FieldReader(read=_text),
+    "distinct_id": _FieldReader(read=_text),
+    "timestamp": _FieldReader(read=_timestamp),
+    "properties": _FieldReader(read=_properties, needed=False),
+    "uuid": _FieldReader(read=_uuid, needed=False),
+    "person_id": _FieldReader(read=_uuid, needed=False),
 }
 _PERSON: Final = {
-    "id": _Column(read=_uuid),
-    "distinct_ids": _Column(read=_texts),
-    "properties": _Column(read=_properties, needed=False),
-    "created_at": _Column(read=_timestamp),
+    "id": _FieldReader(read=_uuid),
+    "distinct_ids": _FieldReader(read=_texts),
+    "properties": _FieldReader(read=_properties, needed=False),
+    "created_at": _FieldReader(read=_timestamp),
 }
 
 

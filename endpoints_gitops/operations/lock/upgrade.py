@@ -11,7 +11,7 @@ from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
 from endpoints_gitops.contract.build import from_pin
 from endpoints_gitops.contract.compare import compare
-from endpoints_gitops.contract.context import Caller, Context
+from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.contract.pins import CONSUMER, activity, judge_pin
 from endpoints_gitops.contract.rules import RULES
@@ -128,7 +128,7 @@ def upgraded(lock: Lock, moves: Iterable[Move]) -> Lock:
 def findings_of(use: Use, pin: Pin, target: Contract, *, is_unknown_error: bool = True) -> tuple[Finding, ...]:
     """What the move of a pin changes for the app, as it reads; no severity drops."""
     caller = Caller(name=CONSUMER, version=pin.version, reads=use.reads, columns=use.columns)
-    context = Context(callers=(caller,), is_move=True, is_unknown_error=is_unknown_error)
+    context = RuleContext(callers=(caller,), is_move=True, is_unknown_error=is_unknown_error)
     return compare(from_pin(pin), target, context)
 
 
