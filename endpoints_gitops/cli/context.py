@@ -95,7 +95,8 @@ class CommandContext:
     def definitions(self) -> tuple[LoadedDefinition, ...]:
         """Every definition in the folder; the HogQL of those alone is parsed that the command line means.
 
-        Raises InvalidInput with every mistake, UsageError without a folder.
+        Raises InvalidInput with every mistake, UsageError without a folder, and where git tracks definitions in it and
+        none is on disk.
         """
         from endpoints_gitops.workspace.selection import read_selected
 
@@ -107,6 +108,16 @@ class CommandContext:
             environment=self.environment.name,
             configuration=self.naming_configuration,
         )
+
+    @property
+    def existing_definitions(self) -> tuple[LoadedDefinition, ...]:
+        """The definitions as above; none without a folder, for commands that create it."""
+        from endpoints_gitops.workspace.commits import refuse_not_on_disk
+
+        if self.folder.exists():
+            return self.definitions
+        refuse_not_on_disk(self.folder)
+        return ()
 
     @cached_property
     def access(self) -> Access:
@@ -267,7 +278,7 @@ class CommandContext:
         about_files = any(
             pattern.startswith((CHANGED, TAG)) or "/" in pattern or Path(pattern).exists() for pattern in patterns
         )
-        return self.definitions if about_files and self.folder.is_dir() else ()
+        return self.existing_definitions if about_files else ()
 
 
 def surround_parser(console: Console) -> None:

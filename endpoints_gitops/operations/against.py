@@ -37,7 +37,7 @@ from endpoints_gitops.operations.push.preview import diffs_of_plan
 from endpoints_gitops.plan.diff import DroppedKey, EndpointDiff, Revision, ServerRevision, Snapshot, compare_revisions
 from endpoints_gitops.plan.settings import Key, definition_settings, normalized_query
 from endpoints_gitops.workspace.base import BaseUnavailable, Location, base_of
-from endpoints_gitops.workspace.commits import definitions_at
+from endpoints_gitops.workspace.commits import definitions_at, refuse_not_on_disk
 from endpoints_gitops.workspace.definitions import read_all
 from endpoints_gitops.workspace.files import read_regular_file, shown
 from endpoints_gitops.workspace.git import HistoryUnavailable, Repository, explain_missing, repository, resolved
@@ -228,9 +228,11 @@ def _folder(what: str, here: Here) -> Against:
 
 
 def _parsed_folder(folder: Path, here: Here) -> tuple[LoadedDefinition, ...]:
+    definitions = read_all(folder, is_parsed=not here.selectors)
+    if not definitions:
+        refuse_not_on_disk(folder)
     if not here.selectors:
-        return read_all(folder)
-    definitions = read_all(folder, is_parsed=False)
+        return definitions
     return parsed(definitions, _selected_files(here, definitions), folder)
 
 

@@ -78,7 +78,9 @@ def refuse_not_on_disk(folder: Path) -> None:
     The folder may not be mounted, a sparse checkout may leave it out, or a submodule may not be initialised.
     """
     repo = repository(folder)
-    if list_files(folder)[0] or repo is None or not folder.resolve().is_relative_to(repo.top):
+    if repo is None or not folder.resolve().is_relative_to(repo.top):
+        return
+    if folder.is_dir() and list_files(folder)[0]:
         return
     prefix = repo.inside(folder.resolve())
     entries = tuple(_index(repo, prefix))

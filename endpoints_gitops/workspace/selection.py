@@ -15,7 +15,7 @@ from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.base import Location, base_of
-from endpoints_gitops.workspace.commits import not_on_disk
+from endpoints_gitops.workspace.commits import not_on_disk, refuse_not_on_disk
 from endpoints_gitops.workspace.definitions import SUFFIXES, read_all, read_file
 from endpoints_gitops.workspace.git import dirty, explain_missing, repository
 
@@ -55,11 +55,17 @@ def read_selected(
 ) -> tuple[LoadedDefinition, ...]:
     """Every definition in the folder, of which those alone are parsed that a selector means; without selectors all.
 
-    The server's tags are not known here, so with `tag:` all are parsed. Raises as `read_all` does.
+    The server's tags are not known here, so with `tag:` all are parsed. Raises as `read_all` does, and UsageError where
+    the folder has no definition on disk while git tracks some in it: those are not deleted.
     """
-    if not selectors or any(selector.startswith(TAG) for selector in selectors):
-        return read_all(folder)
-    definitions = read_all(folder, is_parsed=False)
+    if not folder.is_dir():
+        refuse_not_on_disk(folder)
+    is_parsed = not selectors or any(selector.startswith(TAG) for selector in selectors)
+    definitions = read_all(folder, is_parsed=is_parsed)
+    if not definitions:
+        refuse_not_on_disk(folder)
+    if is_parsed:
+        return definitions
     names = named_by(
         selectors, definitions=definitions, folder=folder, environment=environment, configuration=configuration
     )

@@ -97,3 +97,62 @@ def test_a_submodule_that_is_not_initialised_hides_what_it_defines(cli, checkout
         assert (ran.code, fix in ran.err) == (code, True), ran.err
     assert client.get_endpoint("c").is_active
     assert not (checkout.folder / "c.yaml").exists()
+
+
+READERS = {
+    "check": ("check",),
+    "check changed:REF": ("check", "changed:HEAD"),
+    "diff": ("diff",),
+    "diff NAME": ("diff", "c"),
+    "plan": ("plan", "--out", "plan.json"),
+    "push": ("push", "--yes"),
+    "push --prune": ("push", "--prune", "--yes"),
+    "pull": ("pull", "--yes"),
+    "pull NAME": ("pull", "c", "--yes"),
+    "breaking": ("breaking", "--against", "live"),
+    "breaking against a commit": ("breaking", "--against", "HEAD"),
+    "adopt": ("adopt", "c", "--yes"),
+    "rename": ("rename", "c", "d", "--yes"),
+    "rename --finish": ("rename", "--finish", "old", "c", "--yes"),
+    "rollback": ("rollback", "c@1", "--yes"),
+    "list changed:REF": ("list", "changed:HEAD"),
+}
+"""Every command that reads the definitions."""
+
+
+def unmounted(checkout):
+    shutil.rmtree(checkout.folder)
+    checkout.folder.mkdir()
+
+
+def removed(checkout):
+    shutil.rmtree(checkout.folder)
+
+
+@pytest.mark.parametrize("lose", [unmounted, removed])
+@pytest.mark.parametrize("words", READERS.values(), ids=READERS)
+def test_every_command_refuses_a_folder_whose_definitions_are_all_not_on_disk(
+    cli,
+    checkout,
+    client,
+    pushed,  # noqa: ARG001 - a start
+    lose,
+    words,
+):
+    lose(checkout)
+    ran = cli(*words, "--format", "json")
+    assert (ran.code, ran.json["errors"][0]["code"]) == (2, "definitions.not-on-disk"), ran.err
+    assert ran.json["errors"][0]["message"] == "endpoints has no definition on disk, and git tracks 2 in it"
+    assert "git restore endpoints; after a deletion: git add --all endpoints" in ran.err
+    assert all(endpoint.is_active for endpoint in client.list_endpoints())
+    assert list(checkout.folder.glob("*")) == []
+
+
+def test_a_deletion_of_every_definition_that_git_knows_is_compared(cli, checkout, client, pushed):  # noqa: ARG001 - a start
+    unmounted(checkout)
+    checkout.git("add", "--all")
+    ran = cli("diff", "--format", "json")
+    assert (ran.code, sorted(item["name"] for item in ran.json["items"])) == (1, ["a", "c", "old"])
+    checkout.commit()
+    assert cli("push", "--prune", "--yes").code == 0
+    assert not any(endpoint.is_active for endpoint in client.list_endpoints())

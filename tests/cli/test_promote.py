@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from endpoints_gitops.api.client import Client
@@ -134,3 +136,13 @@ def test_refuses(cli, prod, words, said):
     ran = cli("promote", *words, "--yes")
     assert (ran.code, prod.list_endpoints()) == (2, ())
     assert said in ran.err
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["an empty folder", "no folder"])
+def test_promote_refuses_a_folder_whose_definitions_are_all_not_on_disk(cli, checkout, prod, is_there):
+    shutil.rmtree(checkout.folder)
+    if is_there:
+        checkout.folder.mkdir()
+    ran = cli(*PROMOTE, "--yes")
+    assert (ran.code, "endpoints has no definition on disk, and git tracks 1 in it" in ran.err) == (2, True), ran.err
+    assert list(prod.list_endpoints()) == []

@@ -44,6 +44,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     reports = findings.Reports(console, arguments.report)
     with CommandContext.of(arguments, console) as context:
         is_alone = not arguments.paths and _defines_nothing(context)
+        if is_alone:
+            _refuse_nothing(context.folder, ())
         lock, words = _lock(context, arguments.paths, is_alone=is_alone)
         is_meant = bool(words) or not (arguments.paths or is_alone)
         checked = _checked(context, words) if is_meant else _nothing()
@@ -61,6 +63,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
     from endpoints_gitops.operations.check import check
 
+    if not context.folder.is_dir() and not any(Path(word).exists() for word in words):
+        _refuse_nothing(context.folder, ())
     environment = context.arguments.env
     checked = check(
         context.folder, words, environment, configuration=context.naming_configuration, cache=_cache(context)

@@ -45,7 +45,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         )
     options = push_options.plan_options(arguments)
     with _Named.of(_on(arguments, arguments.source), console) as source, _target(arguments, console) as target:
-        definitions = target.definitions if target.folder.is_dir() else ()
+        definitions = target.existing_definitions
         source.announce()
         promotion = prepare(source.project, target.project, definitions, arguments.selectors, options)
         console.say(f"promoted from {arguments.source} to {arguments.target}:")

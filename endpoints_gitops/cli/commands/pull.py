@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print a line for each file that changes and each endpoint that needs a word; count the rest."""
     with CommandContext.of(arguments, console) as context:
-        definitions = context.definitions if context.folder.exists() else ()
+        definitions = context.existing_definitions
         context.announce()
         comparison = compare(context.project, definitions, arguments.selectors)
         result = pull(

@@ -29,7 +29,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show what goes back, ask, write, verify, and bring the file along."""
     name, version = arguments.target
     with CommandContext.of(arguments, console) as context:
-        definitions = context.definitions if context.folder.exists() else ()
+        definitions = context.existing_definitions
         rollback = prepare(context.project, definitions, name, version)
         context.announce()
         _guard_the_file(rollback, console, yes=arguments.yes)
