@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.pin import PinnedExample
-    from endpoints_gitops.operations.lock.pins import EnvironmentUses
+    from endpoints_gitops.operations.lock.resolve import EnvironmentUses
     from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
 
 
@@ -123,7 +123,7 @@ class Consumer:
 
     def sides(self) -> tuple[EnvironmentUses, ...]:
         """The environments that are meant and in which something is used."""
-        from endpoints_gitops.operations.lock.pins import EnvironmentUses
+        from endpoints_gitops.operations.lock.resolve import EnvironmentUses
 
         return tuple(
             EnvironmentUses(

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.endpoint import Endpoint
-    from endpoints_gitops.operations.progress import Progress
-    from endpoints_gitops.operations.project import ProjectContext
+    from endpoints_gitops.operations.project import Progress, ProjectContext
     from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
     from endpoints_gitops.workspace.credentials import Access
 
@@ -248,7 +247,7 @@ class CommandContext:
     def naming(self, name: str) -> Iterator[None]:
         """Inside, "there is no such endpoint" grows what was probably meant, or that a file here was never pushed."""
         from endpoints_gitops.api.errors import EndpointNotFound
-        from endpoints_gitops.operations.naming import explain_missing
+        from endpoints_gitops.operations.lifecycle import explain_missing
 
         try:
             yield

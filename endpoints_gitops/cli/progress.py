@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.model.printable import one_line
-from endpoints_gitops.operations.progress import Progress, Silence
+from endpoints_gitops.operations.project import Progress, Silence
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

@@ -13,8 +13,7 @@ from endpoints_gitops.errors import EndpointsError, ExitCode, worst
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failures_of_all
 from endpoints_gitops.operations.push.execute import NOT_BEGUN
-from endpoints_gitops.operations.push.results import ChangeOutcome, ChangeResult, PushResult
-from endpoints_gitops.operations.push.variables import VariableResult
+from endpoints_gitops.operations.push.results import ChangeOutcome, ChangeResult, PushResult, VariableResult
 from endpoints_gitops.plan.variables import VariableAction
 
 _STYLES = {

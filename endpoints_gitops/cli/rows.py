@@ -17,7 +17,7 @@ from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.printable import one_line, printable_json
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.running import RunResult
+    from endpoints_gitops.operations.run import RunResult
 
 _GAP: Final = 2
 _NARROWEST: Final = 8

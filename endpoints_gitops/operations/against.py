@@ -32,7 +32,7 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, Pin
-from endpoints_gitops.operations.lock.pins import read_types
+from endpoints_gitops.operations.lock.resolve import read_types
 from endpoints_gitops.operations.push.preview import diffs_of_plan
 from endpoints_gitops.plan.diff import DroppedKey, EndpointDiff, Revision, ServerRevision, Snapshot, compare_revisions
 from endpoints_gitops.plan.settings import Key, definition_settings, normalized_query

@@ -1,36 +1,22 @@
-"""What is known of endpoints whose file and server differ, gathered with the fewest questions.
-
-The record and git's history cost no request. The list of versions costs one, and is asked for only where those two
-leave it open.
-"""
+"""What this checkout has and remembers: its definitions, and the record of what its last pulls and pushes left."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.project import ProjectContext
-from endpoints_gitops.plan.attribution import attribute, needs_versions
-from endpoints_gitops.plan.diff import EndpointDiff, Presence, Revision, Snapshot
-from endpoints_gitops.plan.evidence import NoHistory, PastSettings, Provenance, Recorded, recorded
+from endpoints_gitops.plan.diff import EndpointDiff, Revision, ServerRevision, Snapshot
+from endpoints_gitops.plan.evidence import Recorded, recorded
 from endpoints_gitops.plan.preconditions import ChangeState, state_of
-from endpoints_gitops.plan.settings import Key, definition_settings
-from endpoints_gitops.workspace.git import (
-    HistoryUnavailable,
-    dirty,
-    explain_missing,
-    explain_shallow,
-    repository,
-)
-from endpoints_gitops.workspace.history import PastState, history
+from endpoints_gitops.plan.settings import Key, Settings
+from endpoints_gitops.workspace.git import repository
 from endpoints_gitops.workspace.journal import InterruptedPush, unfinished
-from endpoints_gitops.workspace.record import load_record
-from endpoints_gitops.workspace.selection import touching
+from endpoints_gitops.workspace.record import load_record, update_record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,89 +82,6 @@ def _is_newer(entry: Recorded, other: Recorded | None) -> bool:
     return entry.at is not None and (other is None or other.at is None or entry.at > other.at)
 
 
-def attribute_all(
-    project: ProjectContext,
-    diffs: Iterable[EndpointDiff],
-    record: CheckoutRecord,
-    *,
-    prunable: frozenset[str] = frozenset(),
-) -> tuple[EndpointDiff, ...]:
-    """Every difference attributed, in the order of the names. `prunable` has the names that may be pruned."""
-    now = datetime.now(UTC)
-    attributed = {
-        diff.name: attribute(diff, Provenance.of_record(record.entries.get(diff.name), now)) for diff in diffs
-    }
-    open_to_history = [diff for diff in attributed.values() if _is_open_to_history(diff, prunable)]
-    attributed |= {diff.name: attribute(diff, evidence) for diff, evidence in _with_history(project, open_to_history)}
-    unexplained = [attributed[diff.name] for diff in open_to_history if needs_versions(attributed[diff.name])]
-    versions = concurrent_map(project.client.list_versions, [diff.name for diff in unexplained])
-    for diff, listed in zip(unexplained, versions, strict=True):
-        attributed[diff.name] = attribute(diff, replace(diff.evidence, versions=listed))
-    return tuple(attributed[name] for name in sorted(attributed))
-
-
-type _Known = Iterable[tuple[EndpointDiff, Provenance]]
-
-
-def _with_history(project: ProjectContext, diffs: Sequence[EndpointDiff]) -> _Known:
-    """The same with what git knows of the definitions, or why it knows nothing."""
-    if not diffs:
-        return ()
-    found = repository(project.folder)
-    if found is None:
-        return _without_history(diffs, explain_missing(project.folder))
-    try:
-        past = history(
-            found,
-            project.folder,
-            [diff.name for diff in diffs],
-            lambda loaded: definition_settings(loaded, project.environment.name),
-        )
-    except HistoryUnavailable as error:
-        return _without_history(diffs, error, found.head)
-    edited = touching([diff.loaded for diff in diffs if diff.loaded is not None], dirty(found, project.folder))
-    shallow = _cause(explain_shallow(found)) if found.is_shallow else None
-    return [
-        (
-            diff,
-            replace(
-                diff.evidence,
-                head=found.head,
-                is_dirty=diff.name in edited,
-                history=None if shallow else states,
-                visible=states if shallow else None,
-                without_history=shallow,
-            ),
-        )
-        for diff in diffs
-        for states in [tuple(map(_past, past[diff.name]))]
-    ]
-
-
-def _without_history(diffs: Iterable[EndpointDiff], error: HistoryUnavailable, head: str | None = None) -> _Known:
-    cause = _cause(error)
-    return [(diff, replace(diff.evidence, without_history=cause, head=head)) for diff in diffs]
-
-
-def _cause(error: HistoryUnavailable) -> NoHistory:
-    assert error.fix is not None, "every cause has its advice"
-    return NoHistory(reason=error.message, fix=error.fix)
-
-
-def _past(state: PastState[Key]) -> PastSettings:
-    return PastSettings(
-        settings=state.meaning,
-        committed_at=state.committed_at,
-        commit=state.commit,
-        readable=state.readable,
-        supersedes=state.definition.definition.supersedes if state.definition else None,
-    )
-
-
-def _is_open_to_history(diff: EndpointDiff, prunable: frozenset[str]) -> bool:
-    return diff.name in prunable or (diff.presence is Presence.BOTH and bool(diff.differences or diff.unmanaged))
-
-
 def _landed_unheard(
     left: InterruptedPush, local: Mapping[str, Revision], snapshot: Snapshot, previous: Mapping[str, Recorded]
 ) -> dict[str, Recorded]:
@@ -213,3 +116,71 @@ def _landed_unheard(
                 pushed=change.after.keys(),
             )
     return entries
+
+
+def now() -> datetime:
+    """The time that an entry is stamped with; commits are compared with it."""
+    return datetime.now(UTC)
+
+
+def agreed(
+    previous: Recorded | None,
+    *,
+    local: Revision,
+    remote: ServerRevision,
+    server_before: Settings | None = None,
+    file_before: Settings | None = None,
+    accepted: frozenset[Key] = frozenset(),
+    head: str | None = None,
+    pushed: frozenset[Key] = frozenset(),
+    pulled: frozenset[Key] = frozenset(),
+) -> Recorded:
+    """What to remember of a file and its endpoint as they are now.
+
+    A key in which they still differ (drifted, in conflict) keeps what was remembered of it: else the next push would
+    take for agreed what never was. Of `accepted` keys the user saw what the server has and keeps the file's: both are
+    remembered, so that the next push writes over just that. `head` is the commit of HEAD, `pushed` and `pulled` are the
+    keys that were written to the server and to the file.
+    """
+    return recorded(
+        previous,
+        endpoint=remote.endpoint,
+        server=remote.settings,
+        file=local.settings,
+        at=now(),
+        server_before=server_before,
+        file_before=file_before,
+        settled=accepted,
+        head=head,
+        pushed=pushed,
+        pulled=pulled,
+    )
+
+
+def head_of(project: ProjectContext) -> str | None:
+    """The commit that HEAD is at; None without git."""
+    found = repository(project.folder)
+    return found.head if found else None
+
+
+def save_record(project: ProjectContext, entries: Mapping[str, Recorded]) -> None:
+    """Save entries, where there are any; the others stay."""
+    if entries:
+        update_record(project.state, {name: entry.as_json() for name, entry in entries.items()})
+
+
+def refresh_record(project: ProjectContext, record: CheckoutRecord, diffs: Iterable[EndpointDiff]) -> None:
+    """Remember every endpoint in which file and server agree, where the record does not say so already.
+
+    A colleague pushed, and what they pushed came here through git: without this, the next edit would be judged by what
+    was there before them.
+    """
+    entries = dict(record.unsaved)
+    for diff in diffs:
+        if diff.local is None or not isinstance(diff.remote, ServerRevision) or diff.differences:
+            continue
+        previous = record.entries.get(diff.name)
+        fresh = agreed(previous, local=diff.local, remote=diff.remote)
+        if previous is None or replace(fresh, at=previous.at) != previous:
+            entries[diff.name] = fresh
+    save_record(project, entries)

@@ -1,22 +1,51 @@
-"""Compare definitions with the server: one list of endpoints, one of variables, and whose each difference is."""
+"""Compare definitions with the server: one list of endpoints, one of variables, each difference attributed to a side.
+
+What attribution needs is gathered with the fewest questions. The record and git's history cost no request. The list of
+an endpoint's versions costs one, and is asked for only where those two leave it open.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
-from endpoints_gitops.operations.checkout import Checkout, attribute_all
+from endpoints_gitops.operations.checkout import Checkout, CheckoutRecord
+from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.project import ProjectContext
-from endpoints_gitops.operations.prune import Orphans, orphans, prunable
+from endpoints_gitops.plan.attribution import attribute, needs_versions
 from endpoints_gitops.plan.changes import Plan
 from endpoints_gitops.plan.diff import EndpointDiff, Presence, Snapshot, compare_revisions
+from endpoints_gitops.plan.evidence import NoHistory, PastSettings, Provenance
 from endpoints_gitops.plan.planning import PlanOptions, make_plan
+from endpoints_gitops.plan.settings import Key, definition_settings
 from endpoints_gitops.plan.variables import VariableChange, needed
-from endpoints_gitops.workspace.commits import NotOnDisk, not_on_disk
-from endpoints_gitops.workspace.selection import managed, select_names
+from endpoints_gitops.workspace.commits import NotOnDisk, not_on_disk, tracked
+from endpoints_gitops.workspace.git import (
+    HistoryUnavailable,
+    Repository,
+    dirty,
+    explain_missing,
+    explain_shallow,
+    repository,
+)
+from endpoints_gitops.workspace.history import PastState, history, names_ever_defined
+from endpoints_gitops.workspace.selection import managed, select_names, touching
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphans:
+    """Endpoints that this folder once defined and no file defines now.
+
+    `active` can be pruned, `protected` are active and never pruned, `pruned` are inactive.
+    """
+
+    active: frozenset[str] = frozenset()
+    protected: frozenset[str] = frozenset()
+    pruned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,3 +225,157 @@ def _variables(
     variables = project.client.list_variables()
     changes = needed(definitions, variables, tuple(endpoints.values()))
     return variables, tuple(change for change in changes if not ours.keys().isdisjoint(change.declared_by))
+
+
+def attribute_all(
+    project: ProjectContext,
+    diffs: Iterable[EndpointDiff],
+    record: CheckoutRecord,
+    *,
+    prunable: frozenset[str] = frozenset(),
+) -> tuple[EndpointDiff, ...]:
+    """Every difference attributed, in the order of the names. `prunable` has the names that may be pruned."""
+    now = datetime.now(UTC)
+    attributed = {
+        diff.name: attribute(diff, Provenance.of_record(record.entries.get(diff.name), now)) for diff in diffs
+    }
+    open_to_history = [diff for diff in attributed.values() if _is_open_to_history(diff, prunable)]
+    attributed |= {diff.name: attribute(diff, evidence) for diff, evidence in _with_history(project, open_to_history)}
+    unexplained = [attributed[diff.name] for diff in open_to_history if needs_versions(attributed[diff.name])]
+    versions = concurrent_map(project.client.list_versions, [diff.name for diff in unexplained])
+    for diff, listed in zip(unexplained, versions, strict=True):
+        attributed[diff.name] = attribute(diff, replace(diff.evidence, versions=listed))
+    return tuple(attributed[name] for name in sorted(attributed))
+
+
+type _Known = Iterable[tuple[EndpointDiff, Provenance]]
+
+
+def _with_history(project: ProjectContext, diffs: Sequence[EndpointDiff]) -> _Known:
+    """The same with what git knows of the definitions, or why it knows nothing."""
+    if not diffs:
+        return ()
+    found = repository(project.folder)
+    if found is None:
+        return _without_history(diffs, explain_missing(project.folder))
+    try:
+        past = history(
+            found,
+            project.folder,
+            [diff.name for diff in diffs],
+            lambda loaded: definition_settings(loaded, project.environment.name),
+        )
+    except HistoryUnavailable as error:
+        return _without_history(diffs, error, found.head)
+    edited = touching([diff.loaded for diff in diffs if diff.loaded is not None], dirty(found, project.folder))
+    shallow = _cause(explain_shallow(found)) if found.is_shallow else None
+    return [
+        (
+            diff,
+            replace(
+                diff.evidence,
+                head=found.head,
+                is_dirty=diff.name in edited,
+                history=None if shallow else states,
+                visible=states if shallow else None,
+                without_history=shallow,
+            ),
+        )
+        for diff in diffs
+        for states in [tuple(map(_past, past[diff.name]))]
+    ]
+
+
+def _without_history(diffs: Iterable[EndpointDiff], error: HistoryUnavailable, head: str | None = None) -> _Known:
+    cause = _cause(error)
+    return [(diff, replace(diff.evidence, without_history=cause, head=head)) for diff in diffs]
+
+
+def _cause(error: HistoryUnavailable) -> NoHistory:
+    assert error.fix is not None, "every cause has its advice"
+    return NoHistory(reason=error.message, fix=error.fix)
+
+
+def _past(state: PastState[Key]) -> PastSettings:
+    return PastSettings(
+        settings=state.meaning,
+        committed_at=state.committed_at,
+        commit=state.commit,
+        readable=state.readable,
+        supersedes=state.definition.definition.supersedes if state.definition else None,
+    )
+
+
+def _is_open_to_history(diff: EndpointDiff, prunable: frozenset[str]) -> bool:
+    return diff.name in prunable or (diff.presence is Presence.BOTH and bool(diff.differences or diff.unmanaged))
+
+
+def prunable(
+    project: ProjectContext, definitions: Sequence[LoadedDefinition], endpoints: Mapping[str, Endpoint]
+) -> frozenset[str]:
+    """The names of active endpoints that may be pruned.
+
+    Never one that `protect` covers, never a stranger, and never what a definition was renamed from: its callers still
+    use it. A definition that HEAD or git's index has counts, also where its file is not on disk. Raises UsageError
+    without the whole history, or where a submodule is missing: what this folder defined is unknown then.
+    """
+    found = _whole_history(project)
+    missing = not_on_disk(project.folder)
+    if missing.submodules:
+        message = f"--prune needs every definition, and the submodule {missing.submodules[0]} is not initialised"
+        fix = missing.advice
+        raise UsageError(message, fix=fix, code="prune.submodule")
+    there = (*definitions, *tracked(found, project.folder))
+    kept = {loaded.name for loaded in there} | {loaded.definition.renamed_from for loaded in there}
+    protected = managed(
+        project.environment.protect,
+        definitions=definitions,
+        endpoints=endpoints.values(),
+        environment=project.environment.name,
+    )
+    active = {name for name, endpoint in endpoints.items() if endpoint.is_active}
+    try:
+        ever_defined = names_ever_defined(found, project.folder)
+    except HistoryUnavailable as error:
+        raise _refuse_prune(error, "prune.partial") from error
+    return (ever_defined & active) - kept - protected
+
+
+def _whole_history(project: ProjectContext) -> Repository:
+    found = repository(project.folder)
+    if found is None:
+        raise _refuse_prune(explain_missing(project.folder), "prune.no_git")
+    if found.is_shallow:
+        raise _refuse_prune(explain_shallow(found), "prune.shallow")
+    return found
+
+
+def _refuse_prune(error: HistoryUnavailable, code: str) -> UsageError:
+    message = f"--prune needs the whole history to know which endpoints were defined here: {error.message}"
+    return UsageError(message, fix=error.fix, code=code)
+
+
+def orphans(
+    project: ProjectContext,
+    definitions: Sequence[LoadedDefinition],
+    endpoints: Mapping[str, Endpoint],
+    strangers: Collection[str],
+) -> Orphans:
+    """Which of the endpoints without a file are orphans; none where git does not have the whole history."""
+    renamed = {loaded.definition.renamed_from for loaded in definitions}
+    candidates = frozenset(strangers) - renamed
+    found = repository(project.folder) if candidates else None
+    if found is None or found.is_shallow:
+        return Orphans()
+    try:
+        names = names_ever_defined(found, project.folder) & candidates
+    except HistoryUnavailable:  # a partial clone; --prune says so
+        return Orphans()
+    active = frozenset(name for name in names if endpoints[name].is_active)
+    protected = active & managed(
+        project.environment.protect,
+        definitions=definitions,
+        endpoints=[endpoints[name] for name in names],
+        environment=project.environment.name,
+    )
+    return Orphans(active=active - protected, protected=protected, pruned=names - active)

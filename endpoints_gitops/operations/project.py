@@ -1,13 +1,40 @@
-"""Where a command works: one environment, one project, one definitions folder, and who hears of the progress."""
+"""The context of an operation (environment, project, definitions folder), and the listener for its progress."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from endpoints_gitops.api.client import Client
-from endpoints_gitops.operations.progress import Progress
-from endpoints_gitops.workspace.configuration import EnvironmentSettings
+if TYPE_CHECKING:
+    from endpoints_gitops.api.client import Client
+    from endpoints_gitops.workspace.configuration import EnvironmentSettings
+
+
+class Progress(Protocol):
+    """Called from several threads at once, so an implementation has to be thread-safe."""
+
+    def started(self, what: str, total: int) -> None:
+        """Work on `total` things (0: unknown) begins; `what` names it in the present: "writing endpoints"."""
+
+    def advanced(self, name: str, state: str) -> None:
+        """One of them is done; `state` is a word or two: "updated to version 4"."""
+
+    def finished(self) -> None:
+        """All of it is done, or given up."""
+
+
+class Silence:
+    """Reports nothing."""
+
+    def started(self, what: str, total: int) -> None:
+        """Do nothing."""
+
+    def advanced(self, name: str, state: str) -> None:
+        """Do nothing."""
+
+    def finished(self) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

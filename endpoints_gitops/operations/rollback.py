@@ -10,13 +10,13 @@ from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import JsonObject, canonical
+from endpoints_gitops.operations.checkout import agreed, head_of, save_record
 from endpoints_gitops.operations.compare import Comparison, compare, refuse_not_on_disk
 from endpoints_gitops.operations.file_edits import keep_uncommitted, write_edits
-from endpoints_gitops.operations.naming import missing
+from endpoints_gitops.operations.lifecycle import missing
 from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.pull.rewrite import Rewrite, edits_of
 from endpoints_gitops.operations.push.results import PushResult
-from endpoints_gitops.operations.record import agreed, head_of, save_record
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, Plan, Precondition
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Revision, ServerRevision, Snapshot
 from endpoints_gitops.plan.settings import Key, line_of, normalized_query, same, variables_of

@@ -11,7 +11,6 @@ from datetime import timedelta
 import pytest
 
 from endpoints_gitops.local.serve import RunningServer, running_server
-from endpoints_gitops.operations import record
 
 FILE = "# ours\nname: signups   # counted\ndescription: {}\nquery: SELECT {} AS n\n"
 
@@ -21,7 +20,7 @@ def server(engine, checkout, monkeypatch) -> Iterator[RunningServer]:
     def clock():
         return checkout.date(checkout.hours) + timedelta(minutes=30)
 
-    monkeypatch.setattr(record, "now", clock)
+    monkeypatch.setattr("endpoints_gitops.operations.checkout.now", clock)
     with running_server(engine=engine, clock=clock) as running:
         yield running
 

@@ -17,7 +17,7 @@ from endpoints_gitops.cli.progress import progress_on
 from endpoints_gitops.errors import ExitCode, UsageError
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.printable import printable, printable_json
-from endpoints_gitops.operations.progress import Silence
+from endpoints_gitops.operations.project import Silence
 
 WAYS_OUT = Advice(
     Command("pull", "--theirs", "a"),

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from endpoints_gitops.local.serve import running_server
-from endpoints_gitops.operations import file_edits, record
+from endpoints_gitops.operations import file_edits
 
 FILE = """\
 # who signs up
@@ -34,7 +34,7 @@ def server(engine, checkout, monkeypatch) -> Iterator:
     def clock():
         return checkout.date(checkout.hours) + timedelta(minutes=30)
 
-    monkeypatch.setattr(record, "now", clock)
+    monkeypatch.setattr("endpoints_gitops.operations.checkout.now", clock)
     with running_server(engine=engine, clock=clock) as running:
         yield running
 

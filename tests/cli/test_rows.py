@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.cli.rows import as_json, comma_separated, document, items, table
 from endpoints_gitops.errors import UsageError
-from endpoints_gitops.operations.running import RunResult
+from endpoints_gitops.operations.run import RunResult
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(

@@ -16,8 +16,8 @@ from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.local.faults import Edit, Effect, Fault
 from endpoints_gitops.model.endpoint import Endpoint
-from endpoints_gitops.operations.progress import Silence
-from endpoints_gitops.operations.running import Asked, run_all
+from endpoints_gitops.operations.project import Silence
+from endpoints_gitops.operations.run import Asked, run_all
 
 EDITED = {"kind": "HogQLQuery", "query": "SELECT number + 1000 AS n FROM numbers(25) ORDER BY n"}
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from endpoints_gitops.codecs.definition import read_definition
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import VariableType
-from endpoints_gitops.operations.assignments import Assignment, VariableShape, inputs_of_document, parsed, values
-from endpoints_gitops.operations.running_files import bound_node
+from endpoints_gitops.operations.run import Assignment, VariableShape, bound_node, inputs_of_document, parsed, values
 
 DEFINITION = """\
 name: never_pushed

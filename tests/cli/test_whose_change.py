@@ -16,7 +16,6 @@ import httpx
 import pytest
 
 from endpoints_gitops.local.serve import RunningServer, running_server
-from endpoints_gitops.operations import record
 
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 HERE, FRESH, SHALLOW, NO_GIT = "same checkout", "fresh clone", "shallow clone", "no git"
@@ -42,7 +41,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch) -> Clock:
     ticking = Clock()
-    monkeypatch.setattr(record, "now", ticking)
+    monkeypatch.setattr("endpoints_gitops.operations.checkout.now", ticking)
     return ticking
 
 

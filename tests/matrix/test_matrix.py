@@ -34,10 +34,8 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.model.secret import Secret
-from endpoints_gitops.operations.lock.outdated import outdated
-from endpoints_gitops.operations.lock.pins import EnvironmentUses, pin_of
-from endpoints_gitops.operations.lock.upgrade import MoveResult, UpgradeOptions, plan_moves
-from endpoints_gitops.operations.lock.verify import verify
+from endpoints_gitops.operations.lock.resolve import EnvironmentUses, pin_of, verify
+from endpoints_gitops.operations.lock.upgrade import MoveResult, UpgradeOptions, outdated, plan_moves
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, body
 from endpoints_gitops.plan.settings import Key, completed, definition_settings
 from endpoints_gitops.workspace.manifest import write_lock_file

@@ -6,8 +6,7 @@ import pytest
 
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
-from endpoints_gitops.operations.pull.decide import Prefer, PullState, PullStrategy, decide
-from endpoints_gitops.operations.pull.variables import VariableDiff
+from endpoints_gitops.operations.pull.decide import Prefer, PullState, PullStrategy, VariableDiff, decide
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Revision, ServerRevision
 from endpoints_gitops.plan.settings import Key
 

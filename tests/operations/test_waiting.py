@@ -10,9 +10,8 @@ from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.local.serve import running_server
 from endpoints_gitops.model.secret import Secret
-from endpoints_gitops.operations.progress import Silence
-from endpoints_gitops.operations.project import ProjectContext
-from endpoints_gitops.operations.push.waiting import wait_for
+from endpoints_gitops.operations.project import ProjectContext, Silence
+from endpoints_gitops.operations.push.execute import wait_for
 from endpoints_gitops.workspace.configuration import EnvironmentSettings
 
 NODE = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}

@@ -15,8 +15,8 @@ from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.outcome import Outcome, failures_of
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.check import Checked
-    from endpoints_gitops.operations.live_check import LiveAnswers
+    from endpoints_gitops.operations.check.folder import Checked
+    from endpoints_gitops.operations.check.live import LiveAnswers
     from endpoints_gitops.workspace.check_cache import CheckCache
 
 
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print every finding; exit code 1 from severity error on."""
-    from endpoints_gitops.operations.check import by_place
+    from endpoints_gitops.operations.check.folder import by_place
 
     reports = findings.Reports(console, arguments.report)
     with CommandContext.of(arguments, console) as context:
@@ -61,7 +61,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
-    from endpoints_gitops.operations.check import check
+    from endpoints_gitops.operations.check.folder import check
 
     if not context.folder.is_dir() and not any(Path(word).exists() for word in words):
         _refuse_nothing(context.folder, ())
@@ -132,13 +132,13 @@ def _lock(context: CommandContext, paths: Sequence[str], *, is_alone: bool) -> t
 
 
 def _nothing() -> Checked:
-    from endpoints_gitops.operations.check import Checked
+    from endpoints_gitops.operations.check.folder import Checked
 
     return Checked(files=(), findings=())
 
 
 def _answers(context: CommandContext, checked: Checked) -> LiveAnswers:
-    from endpoints_gitops.operations.live_check import resolve
+    from endpoints_gitops.operations.check.live import resolve
 
     context.announce()
     answers = resolve(context.client, checked.files)

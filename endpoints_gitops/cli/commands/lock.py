@@ -17,8 +17,7 @@ from endpoints_gitops.model.pin import Lock
 from endpoints_gitops.workspace.files import shown
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.lock.resolve import PinEntry, ResolvedLock
-    from endpoints_gitops.operations.lock.verify import VerifiedPin
+    from endpoints_gitops.operations.lock.resolve import PinEntry, ResolvedLock, VerifiedPin
 
 _STYLES = {"added": Style.ADDED, "dropped": Style.REMOVED, "changed": Style.WARN}
 
@@ -73,7 +72,7 @@ def _say_agreement(consumer: Consumer, found: Sequence[Placed]) -> None:
 
 def _verify(consumer: Consumer) -> Outcome:
     from endpoints_gitops.contract.pins import env_skew
-    from endpoints_gitops.operations.lock.verify import verify
+    from endpoints_gitops.operations.lock.resolve import verify
 
     lock, console = consumer.lock or Lock(), consumer.console
     found: list[Placed] = list(consumer.placed_mismatches())

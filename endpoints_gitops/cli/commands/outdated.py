@@ -15,7 +15,7 @@ from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.lock.outdated import PinStatus
+    from endpoints_gitops.operations.lock.upgrade import PinStatus
 
 _STYLES = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: Style.PLAIN}
 
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print a line for each pin that is behind, which is no mistake (exit 0), and what changed in place."""
-    from endpoints_gitops.operations.lock.outdated import outdated
+    from endpoints_gitops.operations.lock.upgrade import outdated
 
     with Consumer(arguments, console) as consumer:
         lock = consumer.present_lock

@@ -16,12 +16,10 @@ from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.operations.checkout import Checkout
+from endpoints_gitops.operations.checkout import Checkout, refresh_record
 from endpoints_gitops.operations.compare import Comparison, compare, plan_of
-from endpoints_gitops.operations.push.execute import check_target, push, read_snapshot
+from endpoints_gitops.operations.push.execute import DEFAULT_SECONDS, check_target, push, read_snapshot, wait_for
 from endpoints_gitops.operations.push.results import PushResult
-from endpoints_gitops.operations.push.waiting import DEFAULT_SECONDS, wait_for
-from endpoints_gitops.operations.record import refresh_record
 from endpoints_gitops.plan.changes import Plan
 from endpoints_gitops.plan.diff import Snapshot
 from endpoints_gitops.plan.settings import Key
@@ -67,7 +65,7 @@ class _Definitions:
         plan = plan_of(context.project, comparison, options)
         judgement = consequences.judged(context, plan, snapshot, checkout, names=checkout.local)
         result = carried_out(context, judgement, snapshot, checkout)
-        refresh_record(context.project, comparison)
+        refresh_record(context.project, comparison.checkout.record, comparison.diffs)
         result = waited_for(context, result, _materialised(comparison))
         self.console.show(pushes.lines(result))
         self.console.say(*plans.reminders(comparison))

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.json import Json
     from endpoints_gitops.model.pin import Pin
-    from endpoints_gitops.operations.assignments import Assignment, VariableShape
-    from endpoints_gitops.operations.running import RunResult
+    from endpoints_gitops.operations.run import Assignment, RunResult, VariableShape
 
 _ONLY_BY_NAME = ("version", "offset", "all", "key", "refresh")
 
@@ -57,7 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Run it and print the rows."""
     from endpoints_gitops.cli.rows import document, items
-    from endpoints_gitops.operations.assignments import parsed
+    from endpoints_gitops.operations.run import parsed
 
     if arguments.name is not None and _is_path(arguments.name):
         arguments.file = arguments.name
@@ -92,7 +91,7 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
 
 
 def _run_endpoint(context: CommandContext, assignments: tuple[Assignment, ...]) -> RunResult:
-    from endpoints_gitops.operations.running import Asked, run, run_all
+    from endpoints_gitops.operations.run import Asked, run, run_all
 
     arguments, name = context.arguments, context.arguments.name
     pin = _pin(context) if arguments.version is None else None
@@ -112,8 +111,7 @@ def _run_endpoint(context: CommandContext, assignments: tuple[Assignment, ...]) 
 
 
 def _run_file(context: CommandContext, assignments: tuple[Assignment, ...]) -> RunResult:
-    from endpoints_gitops.operations.assignments import inputs_of_definition
-    from endpoints_gitops.operations.running_files import run_definition
+    from endpoints_gitops.operations.run import inputs_of_definition, run_definition
 
     loaded = _loaded(context, context.arguments.file)
     values = _values(context, assignments, inputs_of_definition(loaded))
@@ -122,7 +120,7 @@ def _run_file(context: CommandContext, assignments: tuple[Assignment, ...]) -> R
 
 def _loaded(context: CommandContext, word: str) -> LoadedDefinition:
     """The definition of a file, or one made of SQL alone."""
-    from endpoints_gitops.operations.running_files import sql_file, sql_text
+    from endpoints_gitops.operations.run import sql_file, sql_text
     from endpoints_gitops.workspace.definitions import bounding_folder, read_file
 
     if word == "-":
@@ -151,7 +149,7 @@ def _is_path(name: str) -> bool:
 def _values(
     context: CommandContext, assignments: tuple[Assignment, ...], inputs: Mapping[str, VariableShape]
 ) -> Mapping[str, Json]:
-    from endpoints_gitops.operations.assignments import values
+    from endpoints_gitops.operations.run import values
 
     typed, notes = values(assignments, inputs)
     context.console.say(*(f"note: {note}" for note in notes))
@@ -179,7 +177,7 @@ def _inputs_of_endpoint(
     context: CommandContext, assignments: tuple[Assignment, ...], pin: Pin | None
 ) -> Mapping[str, VariableShape]:
     """From the pin, the definition, or the server; none is asked unless there is text to be typed."""
-    from endpoints_gitops.operations.assignments import inputs_of_definition, inputs_of_document, inputs_of_pin
+    from endpoints_gitops.operations.run import inputs_of_definition, inputs_of_document, inputs_of_pin
 
     texts = {one.name for one in assignments if one.text is not None}
     inputs = inputs_of_pin(pin) if pin else {}

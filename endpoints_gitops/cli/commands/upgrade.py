@@ -18,7 +18,7 @@ from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.workspace.files import shown
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.lock.pins import EnvironmentUses
+    from endpoints_gitops.operations.lock.resolve import EnvironmentUses
     from endpoints_gitops.operations.lock.upgrade import Move
 
 type Targets = Mapping[str, int | None]

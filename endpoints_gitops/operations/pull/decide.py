@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from endpoints_gitops.operations.pull.variables import VariableDiff
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Presence
 from endpoints_gitops.plan.settings import Key
 
@@ -41,6 +40,15 @@ class PullState(StrEnum):
     PRUNED = "pruned"
     DELETED = "deleted here"
     FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariableDiff:
+    """The variables of one definition that the project has otherwise, and whose change that is."""
+
+    names: tuple[str, ...]
+    attribution: Attribution
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

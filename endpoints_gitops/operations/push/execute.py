@@ -5,7 +5,8 @@ A journal says at any moment what was sent and what of it landed, so that `resum
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Final
@@ -31,23 +32,25 @@ from endpoints_gitops.errors import (
     UsageError,
 )
 from endpoints_gitops.model.definition import LoadedDefinition
-from endpoints_gitops.model.endpoint import InsightVariable
-from endpoints_gitops.operations.checkout import Checkout
+from endpoints_gitops.model.endpoint import Endpoint, InsightVariable, MaterializationState
+from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.operations.checkout import Checkout, agreed, head_of, save_record
 from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.project import ProjectContext
-from endpoints_gitops.operations.push.apply import apply_change
+from endpoints_gitops.operations.push.apply import apply_change, write_variable
 from endpoints_gitops.operations.push.results import (
     ChangeOutcome,
     ChangeResult,
     PushResult,
+    VariableResult,
+    Waited,
     already_applied,
     not_sent,
     stale_result,
 )
-from endpoints_gitops.operations.push.variables import VariableResult, write_variable
-from endpoints_gitops.operations.record import Keeper, head_of, save_record
 from endpoints_gitops.plan.changes import EndpointChange, Plan
-from endpoints_gitops.plan.diff import Snapshot
+from endpoints_gitops.plan.diff import ServerRevision, Snapshot
+from endpoints_gitops.plan.evidence import Recorded
 from endpoints_gitops.plan.preconditions import ChangeState, state_of
 from endpoints_gitops.plan.settings import Key, variables_of
 from endpoints_gitops.plan.variables import VariableChange
@@ -265,3 +268,101 @@ def _without_variable(lacking: VariableResult) -> EndpointsError:
     error = EndpointsError(message, fix=cause.fix if cause else None, code="push.not_begun")
     error.exit_code = cause.exit_code if cause else error.exit_code
     return error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeper:
+    """Gathers what the writes of a push leave, from several threads, and saves it once, at the end.
+
+    What a kill keeps from being saved stands in the journal.
+    """
+
+    project: ProjectContext
+    checkout: Checkout
+    head: str | None = None
+    _kept: dict[str, Recorded] = field(default_factory=dict)
+
+    def keep(self, result: ChangeResult, before: ServerRevision | None) -> JsonObject | None:
+        """The entry of what was written, None where there is nothing to remember. `before` is the endpoint as listed.
+
+        What was sent and did not arrive is remembered as our own, so that the next push sends it again.
+        """
+        local = self.checkout.local.get(result.name)
+        if local is None or result.remote is None or not result.is_agreed:
+            return None
+        entry = agreed(
+            self.checkout.record.entries.get(result.name),
+            local=local,
+            remote=result.remote,
+            server_before=before.settings if before is not None and result.landed else None,
+            accepted=result.unapplied,
+            head=self.head,
+            pushed=result.applied if result.landed else frozenset(),
+        )
+        self._kept[result.name] = entry
+        return entry.as_json()
+
+    def save(self) -> None:
+        """Save what was kept so far."""
+        save_record(self.project, self._kept)
+
+
+DEFAULT_SECONDS: Final = 600.0
+_FIRST_PAUSE: Final = 0.25
+_LONGEST_PAUSE: Final = 10.0  # a table takes minutes to build; every question counts in the key's budget
+_BROKEN: Final = frozenset({"Failed", "Cancelled"})
+
+
+def wait_for(
+    project: ProjectContext,
+    endpoints: Iterable[Endpoint],
+    seconds: float,
+    *,
+    now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> tuple[Waited, ...]:
+    """Ask for the state of each endpoint that is being materialised until all are done, or the time is over."""
+    states = {endpoint.name: endpoint.materialization for endpoint in endpoints if endpoint.materialization.is_on}
+    deadline, pause = now() + seconds, _FIRST_PAUSE
+    project.progress.started("waiting for materialisation", len(states))
+    told: set[str] = set()
+    while True:
+        for name in sorted(states.keys() - told):
+            if _is_over(states[name]):
+                told.add(name)
+                project.progress.advanced(name, "materialised" if _is_done(states[name]) else "not materialised")
+        pending = sorted(states.keys() - told)
+        if not pending or now() >= deadline:
+            break
+        sleep(min(pause, max(0.0, deadline - now())))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+        states |= dict(zip(pending, concurrent_map(project.client.materialization_status, pending), strict=True))
+    project.progress.finished()
+    return tuple(
+        Waited(name=name, error=_waiting_error(name, state, seconds)) for name, state in sorted(states.items())
+    )
+
+
+def _is_done(state: MaterializationState) -> bool:
+    return state.ready is True or state.status == "Completed"
+
+
+def _is_over(state: MaterializationState) -> bool:
+    return _is_done(state) or state.status in _BROKEN or not state.is_on
+
+
+def _waiting_error(name: str, state: MaterializationState, seconds: float) -> EndpointsError | None:
+    if _is_done(state):
+        return None
+    if not state.is_on:
+        fix = Advice(Command("diff", name))
+        return PartlyApplied(
+            f"{name}: materialisation was switched off on the server", fix=fix, code="push.not_materialised"
+        )
+    if state.status in _BROKEN:
+        message = f"{name}: materialisation ended as {state.status}: {state.error or 'the server does not say why'}"
+        fix = Advice(Command("open", name), " shows more; the endpoint answers from the query until then")
+        return PartlyApplied(message, fix=fix, code="push.not_materialised")
+    message = f"{name} is not materialised after {seconds:g} s (status {state.status or 'unknown'})"
+    fix = Advice(Command("push", name, "--wait=SECONDS"), " waits again; nothing is written for that")
+    return PartlyApplied(message, fix=fix, code="push.not_materialised")

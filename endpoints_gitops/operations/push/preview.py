@@ -14,7 +14,7 @@ from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.operations.callers import Callers, findings_of_diffs
-from endpoints_gitops.operations.checked_file import findings_of
+from endpoints_gitops.operations.check.definition import findings_of
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, Plan, Withheld
 from endpoints_gitops.plan.diff import EndpointDiff, Revision, Snapshot, compare_revisions
 from endpoints_gitops.plan.settings import Key, Settings, same, variables_of

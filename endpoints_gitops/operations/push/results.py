@@ -10,14 +10,13 @@ from typing import Final
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.api.errors import ApiError, LostAnswer
 from endpoints_gitops.errors import Conflict, CouldNotFindOut, EndpointsError, ExitCode, PartlyApplied, worst
-from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.finding import Finding
-from endpoints_gitops.operations.push.variables import VariableResult
-from endpoints_gitops.operations.push.waiting import Waited
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, Plan
 from endpoints_gitops.plan.diff import ServerRevision
 from endpoints_gitops.plan.preconditions import not_applied
 from endpoints_gitops.plan.settings import Key
+from endpoints_gitops.plan.variables import VariableChange
 
 
 class ChangeOutcome(StrEnum):
@@ -96,6 +95,29 @@ class ChangeResult:
     def is_settled(self) -> bool:
         """Whether nothing is left of it that sending it again could finish."""
         return self.state not in _TO_RESUME and not any(isinstance(one, PartlyApplied) for one in self.errors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariableResult:
+    """What became of one shared variable.
+
+    `variable` is what the project has now, None where that is not known. `landed`: a write of ours did; `is_uncertain`:
+    one may have.
+    """
+
+    change: VariableChange
+    variable: InsightVariable | None = None
+    landed: bool = False
+    is_uncertain: bool = False
+    error: EndpointsError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waited:
+    """How the materialisation of one endpoint ended; `error` where it did not end well, or not in time."""
+
+    name: str
+    error: EndpointsError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

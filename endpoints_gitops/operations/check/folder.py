@@ -1,22 +1,27 @@
-"""Check definitions by themselves: every mistake and every rule that one side alone can break, as findings.
+"""Check the definitions of a folder: every mistake and every rule that one side alone can break, as findings.
 
 Files are independent of each other, so results are kept by content (`check_cache`), and many files are checked in
-several processes. A run that finds every result there imports nothing that reads YAML or HogQL.
+several processes, one for each core. A run that finds every result in the cache imports nothing that reads YAML or
+HogQL.
 """
 
 from __future__ import annotations
 
+import gc
+import json
 import os
 import re
+import signal
+import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from endpoints_gitops.errors import EndpointsError, InvalidInput, Problem
+from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput, Problem
 from endpoints_gitops.model.finding import Finding
-from endpoints_gitops.operations.check_result import FileResult
+from endpoints_gitops.operations.check.definition import DefinitionFile, FileResult, Keyed, check_file, finding_of
 from endpoints_gitops.workspace.check_cache import content_hash, key_of
 from endpoints_gitops.workspace.definitions import (
     SUFFIXES,
@@ -30,20 +35,19 @@ from endpoints_gitops.workspace.files import read_regular_file
 from endpoints_gitops.workspace.plugins import installed
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import BaseContext
+
+    from endpoints_gitops.hogql.parser import UnfinishedQueries
     from endpoints_gitops.model.definition import LoadedDefinition
-    from endpoints_gitops.operations.check_result import Keyed
     from endpoints_gitops.workspace.check_cache import CheckCache
 
+
 _WORTH_PROCESSES: Final = 200
+_AT_ONCE: Final = 50
+_MOST_TEXT: Final = 200  # a report is written to the pipe at once, so that those of several processes do not mix
+_OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
 _WORD: Final = re.compile(rb"[A-Za-z0-9_-]+")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DefinitionFile:
-    """A definition's file, and the folder that its `query_file` may not lead out of."""
-
-    path: Path
-    folder: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,7 @@ def check(
     files, problems = _chosen(scope, words)
     results = _results(files, environment, cache)
     others = tuple(_others(folder, files)) if words else ()
-    findings = [*_findings_of(problems), *(finding for _, result in results for finding in result.findings)]
+    findings = [*map(finding_of, problems), *(finding for _, result in results for finding in result.findings)]
     return Checked(
         files=files,
         findings=by_place([*findings, *_doubled(results, others), *_disagreeing(results, others)]),
@@ -110,13 +114,6 @@ def by_place(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """In the order of the files, and each once."""
     unique = {(finding.where, finding.fingerprint, finding.message): finding for finding in findings}
     return tuple(sorted(unique.values(), key=_place))
-
-
-def _findings_of(problems: Iterable[Problem]) -> Iterator[Finding]:
-    for problem in problems:
-        from endpoints_gitops.operations.checked_file import finding_of
-
-        yield finding_of(problem)
 
 
 def _place(finding: Finding) -> tuple[str, int, int, str, str, str]:
@@ -208,13 +205,10 @@ def _computed(files: Sequence[DefinitionFile], environment: str | None) -> Itera
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if len(files) < _WORTH_PROCESSES or cores < 2:
         from endpoints_gitops.hogql.parser import nothing_else_waits
-        from endpoints_gitops.operations.checked_file import check_file
 
         with nothing_else_waits():
             return [check_file(file, environment) for file in files]
-    from endpoints_gitops.operations.check_processes import check_in_processes
-
-    return check_in_processes(files, environment, cores)
+    return _in_processes(files, environment, cores)
 
 
 def _others(folder: Path, files: Sequence[DefinitionFile]) -> Iterator[DefinitionFile]:
@@ -243,7 +237,6 @@ def _disagreeing(results: Sequence[_Result], others: Iterable[DefinitionFile]) -
     stated = [(file, *statement) for file, result in results for statement in result.shared]
     if not stated:
         return
-    from endpoints_gitops.operations.checked_file import finding_of
     from endpoints_gitops.plan.variables import disagreements, statements
 
     names = {name for _, name, _ in stated}
@@ -270,3 +263,113 @@ def _loaded(file: DefinitionFile) -> LoadedDefinition | None:
         return read_file(file.path, file.folder, is_parsed=False)
     except InvalidInput:
         return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WorkerInput:
+    """What every process gets: the files, and what the parser of the first one is surrounded by."""
+
+    files: Sequence[DefinitionFile]
+    environment: str | None
+    unfinished: UnfinishedQueries | None
+    slow: Connection
+
+
+def _in_processes(files: Sequence[DefinitionFile], environment: str | None, processes: int) -> Iterator[Keyed]:
+    """The results of the files, in their order. Raises PluginFailed, and CouldNotFindOut where a process died."""
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+    from multiprocessing import active_children
+    from threading import Thread
+
+    from endpoints_gitops.contract import lint  # noqa: F401 - once, as the processes are copies of this one
+    from endpoints_gitops.hogql.parser import on_slow_query, unfinished_queries
+
+    context, before = _context(), set(active_children())
+    reports, slow = context.Pipe(duplex=False)
+    work = _WorkerInput(files=files, environment=environment, unfinished=unfinished_queries(), slow=slow)
+    starts = range(0, len(files), _AT_ONCE)
+    listener = Thread(target=_listen, args=(reports, on_slow_query()), name="slow-queries", daemon=True)
+    with ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(work,)) as pool:
+        try:
+            answers = pool.map(_check_files, starts)
+            slow.close()  # every process is started by now, so the pipe ends with the last one
+            listener.start()
+            for answer in answers:
+                for key, is_lasting, result in json.loads(answer):
+                    yield Keyed(key=key, result=FileResult.from_json(result, is_lasting=is_lasting))
+        except KeyboardInterrupt:
+            for process in set(active_children()) - before:
+                process.terminate()
+            raise
+        except BrokenProcessPool as error:
+            message = "a process that checked files was ended by the system, perhaps for want of memory"
+            raise CouldNotFindOut(message, fix="run it again, or on one folder at a time", code="check.died") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+    listener.join(1)
+
+
+def _context() -> BaseContext:
+    """Processes that start as copies of this one where that is safe, as they need not import anything again."""
+    from multiprocessing import get_context
+
+    is_alone = sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208 - as texts
+    if is_alone:
+        gc.freeze()
+    return get_context("fork" if is_alone else "spawn")
+
+
+def _listen(reports: Connection, on_slow: Callable[[str], None] | None) -> None:
+    """Pass on what the processes report of slow queries, until the last one ends."""
+    try:
+        while True:
+            sql = reports.recv()
+            if on_slow is not None:
+                on_slow(sql)
+    except (EOFError, OSError):
+        reports.close()
+
+
+_STATE: dict[str, _WorkerInput] = {}
+
+
+def _begin(work: _WorkerInput) -> None:
+    """Ctrl-C goes to every process of a terminal: the first one answers for all, and the others end without a word.
+
+    A parent that is killed cannot end them, and they would wait for its next file for ever.
+    """
+    from multiprocessing import parent_process
+    from threading import Thread
+
+    from endpoints_gitops.hogql.parser import surround
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    parent = parent_process()
+    assert parent is not None
+
+    def wait_for_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait_for_parent, name="end-with-parent", daemon=True).start()
+    _STATE["work"] = work
+    memory = work.unfinished
+    surround(
+        unfinished=None if memory is None else (lambda: memory),
+        on_slow=lambda sql: work.slow.send(sql[:_MOST_TEXT]),
+    )
+
+
+def _check_files(start: int) -> bytes:
+    from endpoints_gitops.hogql.parser import nothing_else_waits
+
+    work = _STATE["work"]
+    with nothing_else_waits():
+        checked = (check_file(file, work.environment) for file in work.files[start : start + _AT_ONCE])
+        return json.dumps(list(_rows(checked)), separators=(",", ":")).encode()
+
+
+def _rows(checked: Iterable[Keyed]) -> Iterator[list[Any]]:
+    for one in checked:
+        yield [one.key, one.result.is_lasting, one.result.to_json()]

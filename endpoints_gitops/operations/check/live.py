@@ -25,7 +25,7 @@ from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInpu
 from endpoints_gitops.model.definition import QUERY_KEYS, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.operations.check import DefinitionFile
+from endpoints_gitops.operations.check.definition import DefinitionFile
 from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.workspace.definitions import read_file
 

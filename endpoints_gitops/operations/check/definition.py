@@ -1,23 +1,110 @@
-"""What one definition shows by itself: the mistakes in its file, and every rule that one side alone can break."""
+"""Check one definition by itself: the mistakes in its file, and every rule that one side alone can break.
+
+The result is a value, and JSON for the cache and between processes. To read it from the cache, nothing is imported that
+reads YAML or HogQL.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
-from endpoints_gitops.contract.lint import lint, of_problem
 from endpoints_gitops.errors import InvalidInput, Problem
-from endpoints_gitops.hogql.parser import ParserTimeout, parse, timeouts
-from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity
-from endpoints_gitops.operations.check_result import FileResult, Keyed
 from endpoints_gitops.workspace.check_cache import content_hash, key_of
 from endpoints_gitops.workspace.definitions import OpenedFile, open_file
 from endpoints_gitops.workspace.plugins import installed
 
 if TYPE_CHECKING:
-    from endpoints_gitops.operations.check import DefinitionFile
+    from endpoints_gitops.model.definition import LoadedDefinition
+
+_SEVERITIES = {str(severity): severity for severity in Severity}
+_SCOPES = {str(scope): scope for scope in Scope}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefinitionFile:
+    """A definition's file, and the folder that its `query_file` may not lead out of."""
+
+    path: Path
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileResult:
+    """`name` is None where the file could not be read as a definition. `shared` is what it says of the project's
+    variables, by code name. `beside` are the names of the other files that it is made of, with their content's hash.
+
+    `is_lasting`: whether the same content gives the same result at another time.
+    """
+
+    name: str | None
+    shared: tuple[tuple[str, str], ...] = ()
+    findings: tuple[Finding, ...] = ()
+    beside: tuple[tuple[str, str], ...] = ()
+    is_lasting: bool = False
+
+    def to_json(self) -> list[Any]:
+        return [self.name, self.shared, [_row(finding) for finding in self.findings], self.beside]
+
+    @classmethod
+    def from_json(cls, value: Any, *, is_lasting: bool) -> Self:  # noqa: ANN401 - what to_json gives
+        """Raises ValueError, TypeError or KeyError for a value of another shape."""
+        name, shared, rows, beside = value
+        return cls(
+            name=name,
+            shared=tuple((code_name, stated) for code_name, stated in shared),
+            findings=tuple(map(_finding, rows)),
+            beside=tuple((file, content) for file, content in beside),
+            is_lasting=is_lasting,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keyed:
+    """The result of one file, and its key in the cache; None where its content could not be read."""
+
+    key: str | None
+    result: FileResult
+
+
+def _row(finding: Finding) -> list[Any]:
+    return [
+        finding.code,
+        finding.slug,
+        finding.severity,
+        finding.scope,
+        finding.endpoint,
+        finding.version,
+        finding.locus,
+        finding.where,
+        finding.before,
+        finding.after,
+        finding.callers,
+        finding.message,
+        finding.fix,
+    ]
+
+
+def _finding(row: list[Any]) -> Finding:
+    code, slug, severity, scope, endpoint, version, locus, where, before, after, callers, message, fix = row
+    return Finding(
+        code=code,
+        slug=slug,
+        severity=_SEVERITIES[severity],
+        scope=_SCOPES[scope],
+        endpoint=endpoint,
+        version=version,
+        locus=locus,
+        where=where,
+        before=before,
+        after=after,
+        callers=tuple(callers),
+        message=message,
+        fix=fix,
+    )
 
 
 def check_file(file: DefinitionFile, environment: str | None) -> Keyed:
@@ -32,6 +119,8 @@ def check_file(file: DefinitionFile, environment: str | None) -> Keyed:
 
 def check_opened(file: OpenedFile, environment: str | None) -> FileResult:
     """The result of one file. Raises PluginFailed."""
+    from endpoints_gitops.hogql.parser import timeouts
+
     beside: dict[str, str] = {}
     is_readable = True
 
@@ -65,6 +154,8 @@ def _shared(loaded: LoadedDefinition) -> tuple[tuple[str, str], ...]:
 
 def findings_of(loaded: LoadedDefinition, environment: str | None) -> Iterator[Finding]:
     """What one definition shows by itself, to the catalogue and to the rules of plugins. Raises PluginFailed."""
+    from endpoints_gitops.contract.lint import lint
+
     if loaded.unchecked is not None:
         yield from _unparsed(loaded)
     every = (environment,) if environment else (None, *(loaded.definition.environments or {}))
@@ -78,6 +169,8 @@ def findings_of(loaded: LoadedDefinition, environment: str | None) -> Iterator[F
 
 def finding_of(problem: Problem) -> Finding:
     """The finding that a mistake of reading is."""
+    from endpoints_gitops.contract.lint import of_problem
+
     known = of_problem(problem)
     if known is not None:
         return replace(known, where=problem.where)
@@ -97,6 +190,8 @@ def finding_of(problem: Problem) -> Finding:
 
 def _unparsed(loaded: LoadedDefinition) -> Iterator[Finding]:
     """A query that the parser could not finish may hold any mistake. Without a parser, rules C112 and M107 say so."""
+    from endpoints_gitops.hogql.parser import ParserTimeout, parse
+
     line = loaded.lines.get("query") or loaded.lines.get("query_file") or 1
     try:
         parse(loaded.sql or "")
