@@ -234,11 +234,11 @@ DIRECTIONS: Final[dict[str, Callable[[Stage], None]]] = {
     "an author writes endpoints/signups_by_source.yaml": _written("endpoints/signups_by_source.yaml", _SIGNUPS),
     "an author makes mistakes in endpoints/mistakes.yaml": _written("endpoints/mistakes.yaml", _MISTAKES),
     "an app uses signups_by_source": _appended("endpoints.toml", _USES),
-    "the app's code stands in app.py": _written("app.py", _APP),
-    "the app's suite stands in test_app.py": _written("test_app.py", _SUITE),
+    "the app's code is app.py": _written("app.py", _APP),
+    "the app's suite is test_app.py": _written("test_app.py", _SUITE),
     "a test calls with a misspelt variable, in test_typo.py": _written("test_typo.py", _TYPO),
-    "somebody deactivates version 6 of signups_by_source": _deactivated,
-    "somebody deletes signups_by_source and creates it again": _recreated,
+    "a colleague deactivates version 6 of signups_by_source": _deactivated,
+    "a colleague deletes signups_by_source and creates it again": _recreated,
     "meanwhile a colleague edits signups_by_source in PostHog's web UI": _edited_in_the_web_ui,
 }
 
