@@ -16,6 +16,7 @@ from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.eligibility import reason
 from endpoints_gitops.hogql.insight_changes import insight_shape
 from endpoints_gitops.hogql.locations import offset_of
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.paging import QueryPaging, QueryShape, paging, shape
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.model.definition import QUERY_KEYS, Deprecation, LoadedDefinition
@@ -225,7 +226,8 @@ class Contract:
         if offset is not None and self.source.place is not None:
             return self.source.place(offset)
         if key == "query" and self.sql is None:
-            return self.source.where(f"query_definition.{locus.removeprefix('query.')}")
+            clause = f".{locus.clause}" if isinstance(locus, Locus) and locus.is_in_findings else ""
+            return self.source.where(f"query_definition{clause}")
         words = ("data_freshness", "materialization.schedule") if key == "data_freshness" else (key,)
         laid = (f"environments.{self.environment}.{word}" for word in words)
         said = next((place for place in (*laid, *words) if place in self.source.lines), key)

@@ -16,6 +16,7 @@ from endpoints_gitops.errors import Problem
 from endpoints_gitops.hogql.columns import UntypedProperty
 from endpoints_gitops.hogql.insight_changes import moving_dates
 from endpoints_gitops.hogql.locations import offset_of_call
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.hogql.refusals import RefusalKind, refusals
 from endpoints_gitops.model.definition import LoadedDefinition
@@ -122,26 +123,26 @@ def _variables(contract: Contract) -> Iterator[tuple[str, Hit]]:
     for name in contract.undeclared:
         message = f"the query uses the variable {name!r}, which is not declared"
         fix = f"add `- {{name: {name}, type: String}}` to `variables`, with its own type, and perhaps a default"
-        yield "V115", Hit(locus=f"variables.{name}", message=message, after=name, fix=fix)
+        yield "V115", Hit(locus=Locus("variables", name), message=message, after=name, fix=fix)
     for name in contract.tenants:
         if scopes(contract, name) is not True:
             message = unproven(contract, name)
-            yield "V111", Hit(locus=f"variables.{name}", message=message, after=False, key=f"variables.{name}")
+            yield "V111", Hit(locus=Locus("variables", name), message=message, after=False, key=f"variables.{name}")
 
 
 def _columns(contract: Contract) -> Iterator[tuple[str, Hit]]:
     found, why = analysed_columns(contract)
     for name in doubled(found):
-        yield "C111", Hit(locus=f"columns.{name}", message=f"two columns are called {name!r}", after=name)
+        yield "C111", Hit(locus=Locus("columns", name), message=f"two columns are called {name!r}", after=name)
     if why is not None and contract.declared is None:
-        yield "C112", Hit(locus="columns", message=f"the columns cannot be told: {why}", after=why)
+        yield "C112", Hit(locus=Locus("columns"), message=f"the columns cannot be told: {why}", after=why)
     declared = {one.name for one in contract.declared or () if one.type != UNKNOWN}
     for one in found or ():
         if one.type == UNKNOWN and one.name not in declared:
             reason = f": {one.why}" if one.why else ""
             message = f"the type of column {one.name!r} cannot be told{reason}"
             severity = Severity.INFO if isinstance(one.why, UntypedProperty) else None
-            yield "C112", Hit(locus=f"columns.{one.name}", message=message, after=UNKNOWN, severity=severity)
+            yield "C112", Hit(locus=Locus("columns", one.name), message=message, after=UNKNOWN, severity=severity)
     for hit in mismatches(contract.declared, found, "the query has") if found is not None else ():
         yield "G105", hit
 
@@ -150,14 +151,21 @@ def _rows(contract: Contract) -> Iterator[tuple[str, Hit]]:
     rows = contract.shape
     if rows is None:
         for moving in moving_dates(contract.query) if contract.sql is None else ():
-            yield "G112", Hit(locus="query.dateRange", message=f"the answer changes by itself: {moving}", after=moving)
+            yield (
+                "G112",
+                Hit(
+                    locus=Locus("dateRange").in_findings(),
+                    message=f"the answer changes by itself: {moving}",
+                    after=moving,
+                ),
+            )
         return
     for star in rows.stars:
         message = f"the query selects {star}: its columns follow the table"
-        yield "C113", Hit(locus="columns", message=message, after=star, at=f"columns.{star}")
+        yield "C113", Hit(locus=Locus("columns"), message=message, after=star, at=Locus("columns", star))
     if rows.paging.limit_text and not rows.order_by and rows.order_is_total is not True:
         message = f"LIMIT {rows.paging.limit_text} without ORDER BY: which rows come back is chance"
-        yield "G110", Hit(locus="query.limit", message=message, after=rows.paging.limit_text)
+        yield "G110", Hit(locus=Locus("limit").in_findings(), message=message, after=rows.paging.limit_text)
     if rows.order_by and rows.order_is_total is False:
         yield "G111", _ties(rows.order_by, rows.order_missing, is_limited=rows.paging.limit_text is not None)
     for call in rows.volatile:
@@ -168,7 +176,7 @@ def _rows(contract: Contract) -> Iterator[tuple[str, Hit]]:
 def _ties(order: tuple[str, ...], missing: tuple[str, ...], *, is_limited: bool) -> Hit:
     also = f"order by {', '.join(missing)} too" if missing else "order by a column that is unique too"
     return Hit(
-        locus="query.order",
+        locus=Locus("order").in_findings(),
         message=f"ORDER BY {', '.join(order)} leaves ties: rows flicker between calls",
         before=[*order],
         after=[*missing],

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from endpoints_gitops.hogql import insights
 from endpoints_gitops.hogql.functions import known_name
+from endpoints_gitops.hogql.locus import QueryPath
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse, parse_without_positions
 from endpoints_gitops.hogql.printer import Unprintable, print_hogql
 from endpoints_gitops.hogql.syntax_tree import QUERIES, arms, fold, is_node, joins
@@ -25,27 +26,27 @@ class NormalSelect:
     Neither has positions outside of subqueries, so that what is spelt alike mostly is equal.
     """
 
-    path: str
+    path: QueryPath
     node: Tree
     expanded: Mapping[str, Any]
 
 
 @lru_cache(maxsize=512)
-def normal_selects(sql: str) -> Mapping[str, NormalSelect]:
+def normal_selects(sql: str) -> Mapping[QueryPath, NormalSelect]:
     """The SELECTs that rows come from (the outermost, arms, CTEs, subqueries in FROM), by path. Raises a
     ParseFailure.
     """
-    found: dict[str, NormalSelect] = {}
-    waiting = [("", parse(sql))]
+    found: dict[QueryPath, NormalSelect] = {}
+    waiting: list[tuple[QueryPath, Tree]] = [((), parse(sql))]
     while waiting:
         path, node = waiting.pop(0)
         if node["node"] == "SelectQuery":
             found[path] = normal(path, node)
-        waiting.extend((f"{path}/{step}".lstrip("/"), query) for step, query in sources_of(node))
+        waiting.extend(((*path, step), query) for step, query in sources_of(node))
     return found
 
 
-def normal(path: str, select: Tree) -> NormalSelect:
+def normal(path: QueryPath, select: Tree) -> NormalSelect:
     select = {**select, **_placed(select)}
     prefixes = _prefixes(select)
     named = {key: _respelt(value, prefixes, {}) for key, value in select.items() if isinstance(value, dict | list)}

@@ -1,8 +1,4 @@
-"""Where in a query's text the thing stands that a finding is about, by the finding's locus.
-
-A locus is `columns.users`, `query.where`, `query.cte recent/group by` or `variables.month`. `alias users` is the name
-of a column rather than its expression.
-"""
+"""Where in the text of a query the part stands that a finding is about."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from typing import Final
 
 from endpoints_gitops.hogql.canonical import sources_of
 from endpoints_gitops.hogql.column_names import expression_name
+from endpoints_gitops.hogql.locus import Locus, QueryPath
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.printer import UnboundVariable, readable
 from endpoints_gitops.hogql.syntax_tree import Select, joins, nodes, nodes_of, offset, selects_of
@@ -34,13 +31,17 @@ _KEYS: Final = {
 
 
 def offset_of(sql: str, locus: str) -> int | None:
-    """The offset of what a locus names, else of the query; None where the text cannot be parsed."""
+    """The offset of the part that a locus names, else of the query; None where the text cannot be parsed.
+
+    The clause `alias` is the name of a column rather than its expression.
+    """
     try:
-        if locus.startswith("variables."):
-            found = (use.start for use in usages(sql) if use.variable == locus.removeprefix("variables."))
-            found_at = next(found, None)
-        else:
-            found_at = _in_selects(sql, locus.removeprefix("query."))
+        found_at = None
+        if isinstance(locus, Locus) and locus.clause == "variables":
+            found_at = next((use.start for use in usages(sql) if use.variable == locus.name), None)
+        elif isinstance(locus, Locus):
+            select = _by_path(sql).get(locus.path) or _by_path(sql).get((*locus.path, "union 1"))
+            found_at = _in_select(sql, select, locus) if select is not None else None
         return _start(parse(sql)) if found_at is None else found_at
     except ParseFailure:
         return None
@@ -55,41 +56,33 @@ def offset_of_call(sql: str, call: str) -> int | None:
         return None
 
 
-def _in_selects(sql: str, locus: str) -> int | None:
-    by_path = _by_path(sql)
-    if locus in by_path:
-        return _start(by_path[locus].node)
-    path, _, place = locus.rpartition("/") if not locus.startswith(("columns.", "alias ")) else ("", "", locus)
-    select = by_path.get(path) or by_path.get(f"{path}/union 1".lstrip("/"))
-    return _in_select(sql, select, place) if select is not None else None
-
-
-def _by_path(sql: str) -> dict[str, Select]:
+def _by_path(sql: str) -> dict[QueryPath, Select]:
     """Every SELECT by its path, under both names of a subquery: by its alias and by its position."""
     found = {select.path: select for select in selects_of(sql)}
-    waiting = [("", parse(sql))]
+    waiting: list[tuple[QueryPath, Tree]] = [((), parse(sql))]
     while waiting:
         path, node = waiting.pop()
         if node["node"] == "SelectQuery":
             found.setdefault(path, Select(path, node))
-        waiting += [(f"{path}/{step}".lstrip("/"), query) for step, query in sources_of(node)]
+        waiting += [((*path, step), query) for step, query in sources_of(node)]
     return found
 
 
-def _in_select(sql: str, select: Select, place: str) -> int | None:
-    word, _, name = place.partition("." if place.startswith("columns.") else " ")
-    if word in ("columns", "alias"):
-        return _column(sql, select, name, is_alias=word == "alias")
-    if place in _KEYS:
-        return _start(select.node.get(_KEYS[place]))
-    if place == "from":
+def _in_select(sql: str, select: Select, locus: Locus) -> int | None:
+    if not locus.clause:
+        return _start(select.node)
+    if locus.clause in ("columns", "alias"):
+        return _column(sql, select, locus.name, is_alias=locus.clause == "alias")
+    if locus.clause in _KEYS:
+        return _start(select.node.get(_KEYS[locus.clause]))
+    if locus.clause == "from":
         return _start(select.node.get("select_from"))
-    if word == "join":
-        return _join(select, name)
-    if word == "with":
-        named = (cte for cte in select.node.get("ctes") or () if cte["name"] == name)
+    if locus.clause == "join":
+        return _join(select, locus.name)
+    if locus.clause == "with":
+        named = (cte for cte in select.node.get("ctes") or () if cte["name"] == locus.name)
         return next(map(_start, named), None)
-    return _start(select.node["select"]) if place == "distinct" else None
+    return _start(select.node["select"]) if locus.clause == "distinct" else None
 
 
 def _column(sql: str, select: Select, name: str, *, is_alias: bool) -> int | None:

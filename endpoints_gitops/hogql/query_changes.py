@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from endpoints_gitops.hogql.canonical import NormalSelect, normal_selects, sources_of, text
 from endpoints_gitops.hogql.functions import is_aggregation, is_bucket
+from endpoints_gitops.hogql.locus import Locus, QueryPath
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.syntax_tree import QUERIES, fold, is_node, joins, of_kind
 
@@ -48,7 +49,7 @@ class QueryChange:
     kind: ChangeKind
     before: str | None
     after: str | None
-    locus: str
+    locus: Locus
     removed: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     is_variable: bool = False
@@ -63,27 +64,29 @@ _EVENT_TESTS: Final = ("==", "in")
 
 def select_changes(old: NormalSelect, new: NormalSelect) -> Iterator[QueryChange]:
     """In the order of the clauses."""
-    path = f"{old.path}/" if old.path else ""
+    path = old.path
     yield from _column_changes(old.node, new.node, path)
-    yield from _simple(ChangeKind.DISTINCT, "distinct", old.node.get("distinct"), new.node.get("distinct"), path)
+    yield from _simple(
+        ChangeKind.DISTINCT, Locus("distinct", path=path), old.node.get("distinct"), new.node.get("distinct")
+    )
     yield from _with_changes(old.node, new.node, path)
     yield from _source_changes(old.node, new.node, path)
-    yield from _simple(ChangeKind.JOIN, "array join", _array_join(old.node), _array_join(new.node), path)
+    yield from _simple(ChangeKind.JOIN, Locus("array join", path=path), _array_join(old.node), _array_join(new.node))
     for key, word in _FILTERS:
-        yield from _filter_changes(old, new, key, f"{path}{word}")
-    yield from _grouping_changes(old, new, f"{path}group by")
+        yield from _filter_changes(old, new, key, Locus(word, path=path))
+    yield from _grouping_changes(old, new, Locus("group by", path=path))
     windows = [select.node.get("window_exprs") or None for select in (old, new)]
-    yield from _simple(ChangeKind.WINDOW, "window", windows[0], windows[1], path)
-    yield from _ordering_changes(old, new, f"{path}order by")
+    yield from _simple(ChangeKind.WINDOW, Locus("window", path=path), windows[0], windows[1])
+    yield from _ordering_changes(old, new, Locus("order by", path=path))
     for key, word in _LIMITS:
-        yield from _simple(ChangeKind.LIMIT, word, old.node.get(key), new.node.get(key), path)
+        yield from _simple(ChangeKind.LIMIT, Locus(word, path=path), old.node.get(key), new.node.get(key))
 
 
-def _simple(kind: ChangeKind, word: str, old: Any, new: Any, path: str) -> Iterator[QueryChange]:  # noqa: ANN401 - parts of trees
+def _simple(kind: ChangeKind, locus: Locus, old: Any, new: Any) -> Iterator[QueryChange]:  # noqa: ANN401 - parts of trees
     before, after = (None, None) if old == new else (_shown(old), _shown(new))
     if before != after:
         same = _without_variables(old) == _without_variables(new)
-        yield QueryChange(kind=kind, before=before, after=after, locus=f"{path}{word}", is_variable=same)
+        yield QueryChange(kind=kind, before=before, after=after, locus=locus, is_variable=same)
 
 
 def _shown(value: Any) -> str | None:  # noqa: ANN401 - part of a tree
@@ -99,7 +102,7 @@ def _shown(value: Any) -> str | None:  # noqa: ANN401 - part of a tree
     return text(value)
 
 
-def _column_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
+def _column_changes(old: Tree, new: Tree, path: QueryPath) -> Iterator[QueryChange]:
     before, after = _named_columns(old), _named_columns(new)
     removed = tuple(name for name in before if name not in after)
     added = tuple(name for name in after if name not in before)
@@ -108,7 +111,7 @@ def _column_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
             kind=ChangeKind.COLUMNS,
             before=", ".join(name for name, _ in before),
             after=", ".join(name for name, _ in after),
-            locus=f"{path}columns",
+            locus=Locus("columns", path=path),
             removed=tuple(name for name, _ in removed),
             added=tuple(name for name, _ in added),
         )
@@ -119,7 +122,7 @@ def _column_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
                 kind=_expression_kind(before[name], after[name]),
                 before=texts_of[0],
                 after=texts_of[1],
-                locus=f"{path}columns.{name[0]}",
+                locus=Locus("columns", name[0], path=path),
                 is_variable=_without_variables(before[name]) == _without_variables(after[name]),
             )
 
@@ -149,12 +152,13 @@ def _texts_of_calls(expression: Tree, is_counted: Callable[[str], bool]) -> list
     return sorted(text(call) for call in of_kind(expression, "Call") if is_counted(str(call["name"])))
 
 
-def _with_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
+def _with_changes(old: Tree, new: Tree, path: QueryPath) -> Iterator[QueryChange]:
     """Single values of WITH, and what is said of a CTE beside its query."""
     before, after = _ctes(old), _ctes(new)
     for name in dict.fromkeys((*before, *after)):
         if (name in before and name in after) or _is_value(before.get(name) or after.get(name)):
-            yield from _simple(ChangeKind.EXPRESSION, f"with {name}", before.get(name), after.get(name), path)
+            locus = Locus("with", name, path=path)
+            yield from _simple(ChangeKind.EXPRESSION, locus, before.get(name), after.get(name))
 
 
 def _ctes(select: Tree) -> dict[str, Tree]:
@@ -169,7 +173,7 @@ def _is_value(cte: Tree | None) -> bool:
 _HIDDEN: Final[Tree] = {"node": "Field", "chain": ["…"]}
 
 
-def _source_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
+def _source_changes(old: Tree, new: Tree, path: QueryPath) -> Iterator[QueryChange]:
     before, after = list(joins(old)), list(joins(new))
     for place in range(max(len(before), len(after))):
         mine, other = (each[place] if place < len(each) else None for each in (before, after))
@@ -178,10 +182,11 @@ def _source_changes(old: Tree, new: Tree, path: str) -> Iterator[QueryChange]:
         tables = [_table(join) for join in (mine, other)]
         kind = ChangeKind.SOURCE if place == 0 or None not in tables else ChangeKind.JOIN
         if tables[0] != tables[1]:
-            yield QueryChange(kind=kind, before=tables[0], after=tables[1], locus=f"{path}from")
+            yield QueryChange(kind=kind, before=tables[0], after=tables[1], locus=Locus("from", path=path))
         how = [_how(join) for join in (mine, other)]
         if how[0] != how[1] and None not in tables:
-            yield QueryChange(kind=ChangeKind.JOIN, before=how[0], after=how[1], locus=f"{path}join {tables[1]}")
+            locus = Locus("join", str(tables[1]), path=path)
+            yield QueryChange(kind=ChangeKind.JOIN, before=how[0], after=how[1], locus=locus)
 
 
 def _alone(join: Tree) -> Tree:
@@ -212,7 +217,7 @@ def _array_join(select: Tree) -> str | None:
     return f"{select['array_join_op']} {', '.join(map(text, items))}" if items else None
 
 
-def _filter_changes(old: NormalSelect, new: NormalSelect, key: str, locus: str) -> Iterator[QueryChange]:
+def _filter_changes(old: NormalSelect, new: NormalSelect, key: str, locus: Locus) -> Iterator[QueryChange]:
     """Condition by condition, as far as AND joins them; those that hold variables are told apart."""
     is_same = old.node.get(key) == new.node.get(key) if key == "having" else False
     if is_same or old.expanded.get(key) == new.expanded.get(key):
@@ -268,7 +273,7 @@ def _parts(node: Tree) -> list[Tree]:
     return [node, *node.get("exprs", ())]
 
 
-def _grouping_changes(old: NormalSelect, new: NormalSelect, locus: str) -> Iterator[QueryChange]:
+def _grouping_changes(old: NormalSelect, new: NormalSelect, locus: Locus) -> Iterator[QueryChange]:
     modes = [each.node.get("group_by_mode") for each in (old, new)]
     if modes[0] == modes[1] and old.expanded.get("group_by") == new.expanded.get("group_by"):
         return
@@ -291,7 +296,7 @@ def _grouping(mode: str | None, keys: list[str]) -> str | None:
     return f"{mode} ({shown})" if mode else shown or None
 
 
-def _ordering_changes(old: NormalSelect, new: NormalSelect, locus: str) -> Iterator[QueryChange]:
+def _ordering_changes(old: NormalSelect, new: NormalSelect, locus: Locus) -> Iterator[QueryChange]:
     """The same name, or the same expression under another name, is the same order."""
     before, after = old.node.get("order_by"), new.node.get("order_by")
     if before == after or _shown(before) == _shown(after):
@@ -332,31 +337,31 @@ def _same_text(before: str, after: str) -> bool:
 
 
 def _opaque(before: str, after: str, why: str) -> QueryChange:
-    return QueryChange(kind=ChangeKind.OPAQUE, before=before, after=after, locus="query", why=why)
+    return QueryChange(kind=ChangeKind.OPAQUE, before=before, after=after, locus=Locus(), why=why)
 
 
-def _at(path: str, old: NormalSelect | None, new: NormalSelect | None) -> Iterator[QueryChange]:
+def _at(path: QueryPath, old: NormalSelect | None, new: NormalSelect | None) -> Iterator[QueryChange]:
     if old is not None and new is not None:
         yield from select_changes(old, new)
     else:
         before, after = (text(each.node) if each else None for each in (old, new))
-        yield QueryChange(kind=ChangeKind.SOURCE, before=before, after=after, locus=path or "query")
+        yield QueryChange(kind=ChangeKind.SOURCE, before=before, after=after, locus=Locus(path=path))
 
 
 def _set_changes(old: Tree, new: Tree) -> Iterator[QueryChange]:
     """How the arms of a set are put together, and its own limit, at every place where both have a set."""
-    waiting = [("", old, new)]
+    waiting: list[tuple[QueryPath, Tree, Tree]] = [((), old, new)]
     while waiting:
         path, before, after = waiting.pop()
         operators = _operators(before), _operators(after)
         if operators[0] != operators[1]:
-            yield QueryChange(
-                kind=ChangeKind.SOURCE, before=operators[0], after=operators[1], locus=f"{path}union".strip()
-            )
+            locus = Locus("union", path=path)
+            yield QueryChange(kind=ChangeKind.SOURCE, before=operators[0], after=operators[1], locus=locus)
         for key in ("limit", "offset"):
             texts = [_of_set(each, key) for each in (before, after)]
             if texts[0] != texts[1]:
-                yield QueryChange(kind=ChangeKind.LIMIT, before=texts[0], after=texts[1], locus=f"{path}{key}")
+                locus = Locus(key, path=path)
+                yield QueryChange(kind=ChangeKind.LIMIT, before=texts[0], after=texts[1], locus=locus)
         waiting.extend(_inner_sets(path, before, after))
 
 
@@ -370,6 +375,6 @@ def _of_set(node: Tree, key: str) -> str | None:
     return text(node[key]) if node["node"] == "SelectSetQuery" and node.get(key) else None
 
 
-def _inner_sets(path: str, before: Tree, after: Tree) -> Iterator[tuple[str, Tree, Tree]]:
+def _inner_sets(path: QueryPath, before: Tree, after: Tree) -> Iterator[tuple[QueryPath, Tree, Tree]]:
     old, new = (dict(sources_of(node)) for node in (before, after))
-    return ((f"{path}{step}/", old[step], new[step]) for step in old if step in new)
+    return (((*path, step), old[step], new[step]) for step in old if step in new)

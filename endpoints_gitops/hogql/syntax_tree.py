@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
+from endpoints_gitops.hogql.locus import QueryPath
 from endpoints_gitops.hogql.parser import Tree, is_single_select, parse
 
 QUERIES: Final = ("SelectQuery", "SelectSetQuery")
@@ -138,9 +139,9 @@ _KEYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """One SELECT. `path` is empty for the outermost one, else such as `cte recent` or `union 2/subquery x`."""
+    """One SELECT. `path` is empty for the outermost one, else such as `("union 2", "subquery x")`."""
 
-    path: str
+    path: QueryPath
     node: Tree
 
 
@@ -148,19 +149,19 @@ class Select:
 def selects_of(sql: str) -> tuple[Select, ...]:
     """The same for a text: several questions about one come close together. Raises a ParseFailure."""
     tree = parse(sql)
-    return (Select("", tree),) if is_single_select(sql) else tuple(selects(tree))
+    return (Select((), tree),) if is_single_select(sql) else tuple(selects(tree))
 
 
 def selects(tree: Tree) -> Iterator[Select]:
     """All of them, those around others first. Of a set, every arm is a SELECT of its own, and the first one leads."""
-    waiting = [("", tree)]
+    waiting: list[tuple[QueryPath, Tree]] = [((), tree)]
     while waiting:
         path, node = waiting.pop()
         if node["node"] == "SelectSetQuery":
-            waiting.extend(reversed([(_below(path, f"union {place}"), arm) for place, arm in enumerate(arms(node), 1)]))
+            waiting.extend(reversed([((*path, f"union {place}"), arm) for place, arm in enumerate(arms(node), 1)]))
         elif node["node"] == "SelectQuery":
             yield Select(path, node)
-            waiting.extend(reversed([(_below(path, step), query) for step, query in _subqueries(node)]))
+            waiting.extend(reversed([((*path, step), query) for step, query in _subqueries(node)]))
 
 
 def arms(node: Tree) -> list[Tree]:
@@ -186,10 +187,6 @@ def joins(select: Tree) -> Iterator[Tree]:
     while join is not None:
         yield join
         join = join.get("next_join")
-
-
-def _below(path: str, step: str) -> str:
-    return f"{path}/{step}" if path else step
 
 
 def _placeholder(table: Tree) -> Tree | None:

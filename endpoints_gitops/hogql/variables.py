@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from endpoints_gitops.hogql.locus import QueryPath
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import UnboundVariable, literal, readable
 from endpoints_gitops.hogql.syntax_tree import Clause, Select, clauses, nodes, nodes_within, of_kind, offset, selects_of
@@ -87,7 +88,7 @@ class Usage:
 
     variable: str
     clause: Clause
-    query: str
+    query: QueryPath
     operator: str | None
     other: str
     start: int

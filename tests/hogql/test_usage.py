@@ -45,7 +45,7 @@ USES = [
 
 @pytest.mark.parametrize(("sql", "expected"), USES)
 def test_uses(sql: str, expected: str) -> None:
-    found = [f"{u.variable} {u.clause} {u.query!r} {u.operator} {u.other}" for u in usages(sql)]
+    found = [f"{u.variable} {u.clause} {'/'.join(u.query)!r} {u.operator} {u.other}" for u in usages(sql)]
     assert ", ".join(found) == expected
 
 

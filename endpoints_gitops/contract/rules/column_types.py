@@ -9,6 +9,7 @@ from endpoints_gitops.contract.clickhouse import bits, is_nullable, parse_type, 
 from endpoints_gitops.contract.contract import UNKNOWN, ContractColumn
 from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.query_changes import ChangeKind, QueryChange
 from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json
@@ -130,7 +131,7 @@ def became_non_null(pair: ContractPair) -> Iterator[Hit]:
 
 def column_hit(name: str, message: str, before: Json, after: Json) -> Hit:
     return Hit(
-        locus=f"columns.{name}",
+        locus=Locus("columns", name),
         message=message,
         before=before,
         after=after,
@@ -159,12 +160,12 @@ def _moves_source(pair: ContractPair) -> bool:
 def _changes_types(change: QueryChange) -> bool:
     """Whether an expression can have another type though it reads the same. Which rows come, how many and in which
     order changes no type; another table does, and whatever a query below computes in another way."""
-    path, _, clause = change.locus.rpartition("/")
+    clause = change.locus.clause
     if clause in _FILTERS:
         return False
     if change.kind in (ChangeKind.SOURCE, ChangeKind.OPAQUE) or (change.kind is ChangeKind.JOIN and clause == "from"):
         return True
-    return bool(path) and change.kind not in _OF_ROWS
+    return bool(change.locus.path) and change.kind not in _OF_ROWS
 
 
 def _retyped(pair: ContractPair, code: str, words: str) -> Iterator[Hit]:

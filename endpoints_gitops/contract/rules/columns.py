@@ -9,6 +9,7 @@ from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
 from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.column_types import column_hit, is_computed_alike
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.model.finding import Scope, Severity
 
 
@@ -28,7 +29,7 @@ from endpoints_gitops.model.finding import Scope, Severity
 def column_removed(pair: ContractPair) -> Iterator[Hit]:
     for one in pair.removed_columns if pair.knows_columns else ():
         if one.name not in pair.renamed_columns:
-            yield replace(column_hit(one.name, f"column {one.name!r} is gone", one.type, None), at="columns")
+            yield replace(column_hit(one.name, f"column {one.name!r} is gone", one.type, None), at=Locus("columns"))
 
 
 @judged_by(
@@ -47,7 +48,7 @@ def column_removed(pair: ContractPair) -> Iterator[Hit]:
 def column_renamed(pair: ContractPair) -> Iterator[Hit]:
     for old, new in pair.renamed_columns.items() if pair.knows_columns else ():
         hit = column_hit(old, f"column {old!r} is now called {new.name!r}", old, new.name)
-        yield replace(hit, at=f"alias {new.name}")
+        yield replace(hit, at=Locus("alias", new.name))
 
 
 @judged_by(
@@ -69,7 +70,7 @@ def order_changed(pair: ContractPair) -> Iterator[Hit]:
     after = list(dict.fromkeys(one.name for one in pair.after.columns or () if one.name in kept))
     if pair.knows_columns and before != after:
         message = f"the columns stand in another order: {', '.join(after)}; it was {', '.join(before)}"
-        yield Hit(locus="columns", message=message, before=[*before], after=[*after])
+        yield Hit(locus=Locus("columns"), message=message, before=[*before], after=[*after])
 
 
 @judged_by(
@@ -150,7 +151,7 @@ def columns_unknown(pair: ContractPair) -> Iterator[Hit]:
         why = _why_unknown(side)
         if why is not None:
             message = f"the columns {word} the change are not known: {why}"
-            yield Hit(locus=f"columns ({word})", message=message, after=why, at="columns")
+            yield Hit(locus=f"columns ({word})", message=message, after=why, at=Locus("columns"))
     if pair.knows_columns:
         yield from _unknown_types(pair)
 

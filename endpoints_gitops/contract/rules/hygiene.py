@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from endpoints_gitops.contract.contract import UNKNOWN, ContractColumn
 from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.model.finding import Scope, Severity
 
 _NEITHER = Scope.NEITHER
@@ -196,14 +197,18 @@ def mismatches(
     names, there = [one.name for one in declared], [one.name for one in found]
     if names != there:
         message = f"declared are the columns {', '.join(names) or 'none'}; {who} {', '.join(there)}"
-        yield Hit(locus="columns", message=message, before=[*names], after=[*there], key="columns")
+        yield Hit(locus=Locus("columns"), message=message, before=[*names], after=[*there], key="columns")
         return
     for mine, other in zip(declared, found, strict=True):
         if (difference := _difference(mine, other)) is not None:
             before, after = difference
             message = f"column {mine.name!r} is declared {before}; {who} {after}"
             yield Hit(
-                locus=f"columns.{mine.name}", message=message, before=before, after=after, key=f"columns.{mine.name}"
+                locus=Locus("columns", mine.name),
+                message=message,
+                before=before,
+                after=after,
+                key=f"columns.{mine.name}",
             )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from endpoints_gitops.contract.contract import HOGQL, Contract
 from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.model.finding import Scope, Severity
 
 
@@ -27,7 +28,10 @@ def limit_lowered(pair: ContractPair) -> Iterator[Hit]:
     before, after = _limits(pair)
     if before != after and isinstance(after, int) and (not isinstance(before, int) or after < before):
         yield Hit(
-            locus="query.limit", message=f"LIMIT is {after} now; it was {_said(before)}", before=before, after=after
+            locus=Locus("limit").in_findings(),
+            message=f"LIMIT is {after} now; it was {_said(before)}",
+            before=before,
+            after=after,
         )
 
 
@@ -48,7 +52,7 @@ def limit_raised(pair: ContractPair) -> Iterator[Hit]:
     before, after = _limits(pair)
     if before != after and not (isinstance(after, int) and (not isinstance(before, int) or after < before)):
         message = f"LIMIT is {_said(after)} now; it was {_said(before)}"
-        yield Hit(locus="query.limit", message=message, before=before, after=after)
+        yield Hit(locus=Locus("limit").in_findings(), message=message, before=before, after=after)
 
 
 @judged_by(
@@ -67,7 +71,7 @@ def offset_unsupported(pair: ContractPair) -> Iterator[Hit]:
     if _is_paged(pair.before) and _is_paged(pair.after) is False:
         what = "a set of SELECTs" if pair.after.kind == HOGQL else f"a {pair.after.kind}"
         message = f"callers can no longer page with limit and offset: the query is {what} now"
-        yield Hit(locus="query.paging", message=message, before=True, after=False)
+        yield Hit(locus=Locus("paging").in_findings(), message=message, before=True, after=False)
 
 
 def _limits(pair: ContractPair) -> tuple[int | str | None, int | str | None]:

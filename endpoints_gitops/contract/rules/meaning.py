@@ -10,6 +10,7 @@ from endpoints_gitops.contract.pair import ContractPair, operators_of
 from endpoints_gitops.contract.rules.column_types import compared
 from endpoints_gitops.contract.rules.rule import Hit, Rule, judged_by, subject
 from endpoints_gitops.hogql.insight_changes import NodeChange, insight_changes, insight_shape
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.query_changes import ChangeKind, QueryChange
 from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json, canonical
@@ -62,7 +63,7 @@ def filter_changed(pair: ContractPair) -> Iterator[Hit]:
             yield _hit(change, "selects other rows")
         told.add(change.locus)
     for change in pair.changed(ChangeKind.LIMIT):
-        if "/" in change.locus:
+        if change.locus.path:
             yield _hit(change, "selects other rows")
     yield from map(_insight_hit, _insight(pair, ChangeKind.FILTER))
     yield from (_node_hit(pair, key) for key in _other_keys(pair) if key == "filters")
@@ -106,9 +107,9 @@ def grouping_changed(pair: ContractPair) -> Iterator[Hit]:
 def ordering_changed(pair: ContractPair) -> Iterator[Hit]:
     severity = Severity.ERROR if _is_limited(pair.before) or _is_limited(pair.after) else None
     for change in pair.changed(ChangeKind.ORDERING):
-        yield _hit(change, "orders rows in another way", severity if "/" not in change.locus else None)
+        yield _hit(change, "orders rows in another way", None if change.locus.path else severity)
     for change in pair.changed(ChangeKind.LIMIT):
-        if change.locus in _ORDER_OF_ROWS:
+        if not change.locus.path and change.locus.clause in _ORDER_OF_ROWS:
             yield _hit(change, "leaves other rows in each page", severity)
 
 
@@ -127,7 +128,7 @@ def ordering_changed(pair: ContractPair) -> Iterator[Hit]:
 )
 def source_changed(pair: ContractPair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.SOURCE, ChangeKind.COLUMNS):
-        if change.kind is ChangeKind.SOURCE or "/" in change.locus:
+        if change.kind is ChangeKind.SOURCE or change.locus.path:
             yield _hit(change, "reads from something else")
     yield from map(_insight_hit, _insight(pair, ChangeKind.SOURCE))
 
@@ -230,20 +231,19 @@ def _differ(old: ContractColumn, new: ContractColumn) -> bool:
 
 
 def _hit(change: QueryChange, words: str, severity: Severity | None = None) -> Hit:
-    column = change.locus.removeprefix("columns.") if change.locus.startswith("columns.") else None
     return Hit(
-        locus=change.locus if column or change.locus == "query" else f"query.{change.locus}",
+        locus=change.locus.in_findings(),
         message=f"{subject(change.locus)} {words}: {_shown(change.after)}; it was {_shown(change.before)}",
         before=change.before,
         after=change.after,
         severity=severity,
-        column=column,
+        column=change.locus.column,
     )
 
 
 def _loses_key(change: QueryChange, pair: ContractPair) -> bool:
     """Whether a key is gone that does not go on as a column of the same name, computed in another way."""
-    gone_on = {one.before for one in pair.changes if one.locus.startswith("columns.") and one.after in change.added}
+    gone_on = {one.before for one in pair.changes if one.locus.column and one.after in change.added}
     return not gone_on.issuperset(change.removed)
 
 
@@ -255,7 +255,9 @@ def _insight(pair: ContractPair, *kinds: ChangeKind) -> Iterator[NodeChange]:
 def _insight_hit(node: NodeChange) -> Hit:
     before, after = ("the default" if value is None else _shown(value) for value in (node.before, node.after))
     message = f"{node.what} changed: {after}; it was {before}"
-    return Hit(locus=f"query.{node.path}", message=message, before=node.before, after=node.after, fix=_OF_INSIGHTS)
+    return Hit(
+        locus=Locus(node.path).in_findings(), message=message, before=node.before, after=node.after, fix=_OF_INSIGHTS
+    )
 
 
 def _shown(value: Json) -> str:
@@ -302,4 +304,4 @@ def _node_hit(pair: ContractPair, key: str) -> Hit:
     before, after = pair.before.query.get(key), pair.after.query.get(key)
     severity = Severity.INFO if key in _LABELS else None
     message = f"{key} of the query changed: {_shown(after)}; it was {_shown(before)}"
-    return Hit(locus=f"query.{key}", message=message, before=before, after=after, severity=severity)
+    return Hit(locus=Locus(key).in_findings(), message=message, before=before, after=after, severity=severity)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractVariable
 from endpoints_gitops.contract.pair import ContractPair, operators_of
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.narrowing import is_scoped
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.model.finding import Scope, Severity
@@ -284,7 +285,7 @@ def _variable(
     scope: Scope | None = None,
 ) -> Hit:
     return Hit(
-        locus=f"variables.{name}",
+        locus=Locus("variables", name),
         message=message,
         before=before,
         after=after,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import about
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
 
@@ -38,7 +39,7 @@ class Hit:
     column: str | None = None
     fix: str | None = None
     offset: int | None = None
-    at: str | None = None
+    at: Locus | None = None
 
 
 type Judge = Callable[[ContractPair], Iterable[Hit]]
@@ -131,15 +132,14 @@ def judged_by(rule: Rule) -> Callable[[Judge], Judge]:
     return decorate
 
 
-def subject(locus: str) -> str:
-    """A place in a query, for people: `cte d/columns.n` is the column 'n' of cte d, and `where` is WHERE."""
-    path, _, place = locus.rpartition("/")
-    of = f" of {path}" if path else ""
-    if place.startswith("columns."):
-        return f"column {place.removeprefix('columns.')!r}{of}"
-    if place == "query":
-        return f"the query{of}"
-    clause, _, rest = place.partition(" ")
-    if clause in ("cte", "subquery", "union") or (clause == "join" and rest):
-        return f"the {place}{of}"
-    return f"{place.upper()}{of}"
+def subject(locus: Locus) -> str:
+    """A part of a query, for people: `cte d/columns.n` is the column 'n' of cte d, and `where` is WHERE."""
+    of = f" of {'/'.join(locus.path)}" if locus.path else ""
+    if not locus.clause:
+        *outer, last = locus.path or ("query",)
+        return f"the {last}{f' of {"/".join(outer)}' if outer else ''}"
+    if locus.clause == "columns" and locus.name:
+        return f"column {locus.name!r}{of}"
+    if locus.clause == "union" or (locus.clause == "join" and locus.name):
+        return f"the {locus.clause}{f' {locus.name}' if locus.name else ''}{of}"
+    return f"{locus.clause}{f' {locus.name}' if locus.name else ''}".upper() + of

@@ -11,6 +11,7 @@ from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
 from endpoints_gitops.hogql.eligibility import limits_before_variables, lost_wrappers, open_edges
 from endpoints_gitops.hogql.insight_changes import insight_shape
 from endpoints_gitops.hogql.insights import breakdown_properties
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.model.finding import Scope, Severity
 
@@ -369,7 +370,7 @@ def _lost_order(side: Contract) -> Iterator[Hit]:
     limit = f" and LIMIT {rows.paging.limit_text}" if rows.paging.limit_text else ""
     message = f"the table is read without ORDER BY {', '.join(rows.order_by)}: the order of rows{limit} is chance"
     severity = Severity.ERROR if rows.paging.limit_text else None
-    yield Hit(locus="query.order", message=message, before=[*rows.order_by], severity=severity)
+    yield Hit(locus=Locus("order").in_findings(), message=message, before=[*rows.order_by], severity=severity)
 
 
 def _early_limits(side: Contract) -> Iterator[Hit]:
@@ -380,7 +381,7 @@ def _early_limits(side: Contract) -> Iterator[Hit]:
     names = ", ".join(repr(one.name) for one in side.inputs)
     for limit in limits:
         message = f"the table keeps {limit} rows over all values of {names}: the rows behind them are never answered"
-        yield Hit(locus="query.limit", message=message, after=limit)
+        yield Hit(locus=Locus("limit").in_findings(), message=message, after=limit)
 
 
 def _bare_values(side: Contract) -> Iterator[Hit]:
@@ -390,7 +391,7 @@ def _bare_values(side: Contract) -> Iterator[Hit]:
         return
     for one in lost:
         message = f"the table is compared with the bare value of {one.variable!r}, not with {one.text}"
-        yield Hit(locus=f"variables.{one.variable}", message=message, before=one.text)
+        yield Hit(locus=Locus("variables", one.variable), message=message, before=one.text)
 
 
 def _lost_edges(side: Contract) -> Iterator[Hit]:
@@ -404,7 +405,7 @@ def _lost_edges(side: Contract) -> Iterator[Hit]:
             f"{edge.column} {edge.operator} {edge.variable!r} loses the whole {edge.bucket.replace('_', ' ')} "
             "of the boundary, because the table holds one row for each"
         )
-        yield Hit(locus=f"variables.{edge.variable}", message=message, after=f"{edge.column} {edge.operator}")
+        yield Hit(locus=Locus("variables", edge.variable), message=message, after=f"{edge.column} {edge.operator}")
 
 
 def _without_effect(before: int | None, after: int | None) -> Hit:

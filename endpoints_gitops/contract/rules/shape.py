@@ -8,6 +8,7 @@ from typing import Final
 from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by, subject
 from endpoints_gitops.hogql.insight_changes import InsightShape, insight_shape
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.query_changes import ChangeKind
 from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json
@@ -49,7 +50,7 @@ def kind_changed(pair: ContractPair) -> Iterator[Hit]:
     before, after = pair.before.kind, pair.after.kind
     if before != after:
         message = f"this was a {before} and is a {after}: its results have another shape"
-        yield Hit(locus="query.kind", message=message, before=before, after=after)
+        yield Hit(locus=Locus("kind").in_findings(), message=message, before=before, after=after)
 
 
 @judged_by(
@@ -96,9 +97,10 @@ def insight_shape_changed(pair: ContractPair) -> Iterator[Hit]:
 def bucket_changed(pair: ContractPair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.BUCKET):
         message = f"{subject(change.locus)} cuts or formats dates otherwise: {change.after}; it was {change.before}"
-        column = change.locus.removeprefix("columns.") if change.locus.startswith("columns.") else None
-        locus = change.locus if column else f"query.{change.locus}"
-        yield Hit(locus=locus, message=message, before=change.before, after=change.after, column=column)
+        locus = change.locus
+        yield Hit(
+            locus=locus.in_findings(), message=message, before=change.before, after=change.after, column=locus.column
+        )
 
 
 @judged_by(
@@ -122,7 +124,7 @@ def order_by_serving(pair: ContractPair) -> Iterator[Hit]:
         return
     order = "alphabetical order" if pair.turned_on else "the order of the query"
     yield Hit(
-        locus="columns",
+        locus=Locus("columns"),
         message=f"without variables, the columns come in {order} from now on",
         before=pair.before.is_from_table,
         after=pair.after.is_from_table,
