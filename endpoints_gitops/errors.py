@@ -15,9 +15,11 @@ command that can be pasted). `code` is stable: machines may match it, and `endpo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Final
 
 
 class ExitCode(IntEnum):
@@ -49,6 +51,30 @@ def worst(*codes: ExitCode) -> ExitCode:
     return next((code for code in _PRECEDENCE if code in codes), ExitCode.DONE)
 
 
+_LOCATION: Final = re.compile(r"(.*?)(?::(\d+))?(?::(\d+))?", re.DOTALL)
+
+
+class Location(str):
+    """A place in a file. As a `str` it is `path:line:column`, and shorter without a column or a line (0)."""
+
+    path: str
+    line: int
+    column: int
+
+    def __new__(cls, path: str, line: int = 0, column: int = 0) -> Location:
+        text = ":".join((path, *map(str, filter(None, (line, line and column)))))
+        location = super().__new__(cls, text)
+        location.path, location.line, location.column = path, line, column
+        return location
+
+    @classmethod
+    def of(cls, text: str) -> Location:
+        """The place that a text from outside names, such as a plan file or a plugin."""
+        match = _LOCATION.fullmatch(text)
+        assert match is not None, "the pattern matches every text"
+        return cls(match[1], int(match[2] or 0), int(match[3] or 0))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Problem:
     """One mistake in one file. `line` and `column` count from 1; 0 means that the whole file is meant."""
@@ -61,8 +87,8 @@ class Problem:
     fix: str | None = None
 
     @property
-    def where(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+    def where(self) -> Location:
+        return Location(self.path, self.line, self.column)
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"

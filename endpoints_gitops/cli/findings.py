@@ -118,5 +118,5 @@ def _wanted(text: str, known: Mapping[str, Reporter]) -> tuple[Path, Reporter]:
 
 
 def _place(finding: Finding) -> str | None:
-    path, line, column = finding.place
-    return f"{path}:{line or 1}:{column or 1}" if path else None
+    location = finding.location
+    return f"{location.path}:{location.line or 1}:{location.column or 1}" if location else None

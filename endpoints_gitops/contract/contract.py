@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final, Literal
 
+from endpoints_gitops.errors import Location
 from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.eligibility import reason
 from endpoints_gitops.hogql.insight_changes import insight_shape
@@ -214,7 +215,7 @@ class Contract:
             }
         )
 
-    def where(self, key: str, offset: int | None = None, locus: str = "") -> str | None:
+    def where(self, key: str, offset: int | None = None, locus: str = "") -> Location | None:
         """`path:line` of a key in the file, in its environment's settings first; None without a file.
 
         For the query it is `path:line:column` of the character at `offset`, else of what the locus names in it.

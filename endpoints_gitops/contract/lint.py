@@ -12,7 +12,7 @@ from endpoints_gitops.contract.rules.columns import doubled
 from endpoints_gitops.contract.rules.hygiene import mismatches
 from endpoints_gitops.contract.rules.request import scopes, unproven
 from endpoints_gitops.contract.rules.serving import breakdown_limit_hits, refused, table_hits
-from endpoints_gitops.errors import Problem
+from endpoints_gitops.errors import Location, Problem
 from endpoints_gitops.hogql.columns import UntypedProperty
 from endpoints_gitops.hogql.insight_changes import moving_dates
 from endpoints_gitops.hogql.locations import offset_of_call
@@ -75,7 +75,7 @@ def of_problem(problem: Problem, endpoint: str = "") -> Finding | None:
     code = _RULES_OF_PROBLEMS.get(problem.code)
     if code is None:
         return None
-    where = f"{problem.path}:{problem.line}"
+    where = Location(problem.path, problem.line)
     return RULES[code].finding(endpoint, problem.message, locus=problem.path, where=where, fix=problem.fix)
 
 

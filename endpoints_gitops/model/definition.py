@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from endpoints_gitops.errors import Location
 from endpoints_gitops.model.freshness import SCHEDULES
 from endpoints_gitops.model.name import NAME_PATTERN
 from endpoints_gitops.model.suggestions import closest
@@ -344,16 +345,16 @@ class LoadedDefinition:
     sql: str | None
     lines: Mapping[str, int] = field(default_factory=dict)
     unchecked: str | None = None
-    place: Callable[[int], str] | None = field(default=None, compare=False, repr=False)
+    place: Callable[[int], Location] | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
         return self.definition.name
 
-    def where(self, key: str = "name") -> str:
+    def where(self, key: str = "name") -> Location:
         """`path:line` of a key, of its nearest parent that has a line, else the path alone."""
         while key:
             if key in self.lines:
-                return f"{self.path}:{self.lines[key]}"
+                return Location(self.path, self.lines[key])
             key = key.rpartition(".")[0]
-        return self.path
+        return Location(self.path)

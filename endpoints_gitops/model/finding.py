@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
+from endpoints_gitops.errors import Location
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
 
 
@@ -30,7 +30,6 @@ class Severity(StrEnum):
         return {Severity.ERROR: Severity.WARN, Severity.WARN: Severity.INFO}.get(self, self)
 
 
-_PLACE: Final = re.compile(r"(.*?)(?::(\d+))?(?::(\d+))?", re.DOTALL)
 _RANKS: Final = {Severity.INFO: 0, Severity.WARN: 1, Severity.ERROR: 2}
 
 
@@ -48,8 +47,8 @@ class Scope(StrEnum):
 class Finding:
     """One finding of one rule.
 
-    `locus` is what it is about (`columns.mrr`, `variables.month`, `query.where`); `where` is `path:line`, or
-    `path:line:column`, of the file that causes it; `callers` are those that it hits.
+    `locus` is what it is about (`columns.mrr`, `variables.month`, `query.where`); `where` is the place in the file that
+    causes it; `callers` are those that it hits.
     """
 
     code: str
@@ -72,11 +71,9 @@ class Finding:
         return fingerprint([self.code, self.endpoint, self.locus, self.before, self.after])
 
     @property
-    def place(self) -> tuple[str, int, int]:
-        """Path, line and column of `where`; what it does not say is empty or 0."""
-        found = _PLACE.fullmatch(self.where or "")
-        assert found is not None, "the pattern matches every text"
-        return found[1], int(found[2] or 0), int(found[3] or 0)
+    def location(self) -> Location:
+        """`where` with its parts; an empty path where there is none."""
+        return self.where if isinstance(self.where, Location) else Location.of(self.where or "")
 
     def as_json(self) -> JsonObject:
         return {

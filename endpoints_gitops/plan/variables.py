@@ -6,11 +6,11 @@ only on request (docs/server.md#insight-variables).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from endpoints_gitops.errors import InvalidInput, Problem
+from endpoints_gitops.errors import InvalidInput, Location, Problem
 from endpoints_gitops.model.definition import LoadedDefinition, Variable, VariableType
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json, JsonObject, canonical
@@ -55,7 +55,7 @@ class _Declared:
     variable: Variable
 
     @property
-    def where(self) -> str:
+    def where(self) -> Location:
         return self.loaded.where(f"variables.{self.index}.name")
 
     def stated(self) -> Mapping[str, Json]:
@@ -149,7 +149,7 @@ def _disagreements(declared: list[_Declared]) -> Iterator[Problem]:
             yield _disagreement(one, key, value, others)
 
 
-def _disagreement(one: _Declared, key: str, value: Json, others: list[str]) -> Problem:
+def _disagreement(one: _Declared, key: str, value: Json, others: Sequence[str]) -> Problem:
     name = one.variable.name
     return Problem(
         path=one.loaded.path,
@@ -201,7 +201,7 @@ def _change(
     )
 
 
-def _place_of(keys: Iterable[str], declared: list[_Declared]) -> str:
+def _place_of(keys: Iterable[str], declared: list[_Declared]) -> Location:
     """Where a definition says the first of these settings; else where the first of them declares the variable."""
     stating = (one.where for key in keys for one in declared if key in one.stated())
     return next(stating, declared[0].where)

@@ -211,7 +211,7 @@ def doubled(definitions: Iterable[LoadedDefinition]) -> list[Problem]:
 
 
 def _doubled_at(loaded: LoadedDefinition, same: list[LoadedDefinition]) -> Problem:
-    others = [other.where() for other in same[: _NAMED_TWINS + 1] if other is not loaded][:_NAMED_TWINS]
+    others = [str(other.where()) for other in same[: _NAMED_TWINS + 1] if other is not loaded][:_NAMED_TWINS]
     more = len(same) - 1 - len(others)
     if more:
         others.append(f"{more:,} more file{'s' if more > 1 else ''}")

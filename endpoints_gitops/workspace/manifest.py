@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from endpoints_gitops.codecs.toml import line_of, load_toml
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.errors import Location, UsageError
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, PinnedExample, Use
 from endpoints_gitops.workspace.configuration import (
@@ -80,14 +80,14 @@ def write_lock_file(path: Path, lock: Lock) -> bool:
     return rewrite_file(path, content)
 
 
-def place_of_use(configuration: Configuration, environment: str, name: str) -> str | None:
+def place_of_use(configuration: Configuration, environment: str, name: str) -> Location | None:
     """`path:line` of a use, else of the table that it belongs in, else the file; None without a file."""
     if configuration.path is None:
         return None
     text = read_regular_file(configuration.path).decode("utf-8-sig")
     keys = _place(configuration.path, _document(text), environment, name)
     line = line_of(text, keys)
-    return f"{shown(configuration.path)}:{line}" if line else shown(configuration.path)
+    return Location(shown(configuration.path), line or 0)
 
 
 @lru_cache(maxsize=4)

@@ -21,6 +21,7 @@ from endpoints_gitops.codecs.yaml.composer import (
     merged,
     solid,
 )
+from endpoints_gitops.errors import Location
 
 _ESCAPES: Final = {
     "0": "\0",
@@ -83,14 +84,14 @@ class QueryPlaces:
         self._text = ""
         self._offsets: list[int] | None = None
 
-    def __call__(self, offset: int) -> str:
+    def __call__(self, offset: int) -> Location:
         if self._sql_file is not None:
             line, column = line_and_column(self._sql, offset)
-            return f"{self._sql_file}:{line}:{column}"
+            return Location(self._sql_file, line, column)
         offsets = self._known()
         index = offsets[min(offset, len(offsets) - 1)] + (offset >= len(offsets)) if offsets else 0
         line, column = line_and_column(self._text, index)
-        return f"{self._path}:{line}:{column}"
+        return Location(self._path, line, column)
 
     def _known(self) -> list[int]:
         if self._offsets is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from endpoints_gitops.errors import InvalidInput, Problem
+from endpoints_gitops.errors import InvalidInput, Location, Problem
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.workspace.check_cache import content_hash, key_of
 from endpoints_gitops.workspace.definitions import OpenedFile, open_file
@@ -79,7 +79,7 @@ def _row(finding: Finding) -> list[Any]:
         finding.endpoint,
         finding.version,
         finding.locus,
-        finding.where,
+        (finding.location.path, finding.location.line, finding.location.column) if finding.where else None,
         finding.before,
         finding.after,
         finding.callers,
@@ -98,7 +98,7 @@ def _finding(row: list[Any]) -> Finding:
         endpoint=endpoint,
         version=version,
         locus=locus,
-        where=where,
+        where=Location(*where) if where is not None else None,
         before=before,
         after=after,
         callers=tuple(callers),

@@ -117,7 +117,8 @@ def by_place(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def _place(finding: Finding) -> tuple[str, int, int, str, str, str]:
-    return (*finding.place, finding.code, finding.endpoint, finding.locus)
+    location = finding.location
+    return (location.path, location.line, location.column, finding.code, finding.endpoint, finding.locus)
 
 
 def _meant(scope: _CheckedFolder, word: str) -> tuple[list[DefinitionFile], list[Problem]]:

@@ -21,7 +21,7 @@ from endpoints_gitops.api.errors import (
     QueryTooSlow,
     Refused,
 )
-from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput
+from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput, Location
 from endpoints_gitops.model.definition import QUERY_KEYS, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
@@ -135,7 +135,7 @@ def _key(loaded: LoadedDefinition) -> str:
     return next(key for key in QUERY_KEYS if getattr(loaded.definition, key) is not None)
 
 
-def _where(loaded: LoadedDefinition, sql: str, said: str) -> str:
+def _where(loaded: LoadedDefinition, sql: str, said: str) -> Location:
     """The place of the first name that the server complains about, else of the query."""
     names = [next(filter(None, groups)) for groups in _QUOTED.findall(said)]
     found = (re.search(rf"\b{re.escape(name)}\b", sql) for name in names)
