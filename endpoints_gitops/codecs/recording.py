@@ -77,7 +77,7 @@ def file_of(
     """
     page: JsonObject = {} if limit is None else {"limit": limit, "offset": offset or 0}
     same = identity(variables) if not page else fingerprint({"variables": variables, **page})[:12]
-    words = "-".join([_slug(variables if shown is None else shown), *(f"{name}-{page[name]}" for name in page)])
+    words = "-".join([slug_of(variables if shown is None else shown), *(f"{name}-{page[name]}" for name in page)])
     return f"{endpoint}/v{version}/{words}-{same}.json"
 
 
@@ -160,7 +160,7 @@ def _is_encodable(text: str) -> bool:
     return True
 
 
-def _slug(variables: JsonObject) -> str:
+def slug_of(variables: JsonObject) -> str:
     """The variables as far as a file's name can hold them, for people who look for the file."""
     words = "-".join(f"{name}-{_word(variables[name])}" for name in sorted(variables))
     short = _NO_WORD.sub("-", words.lower()).strip("-")[:_SLUG_LENGTH].rstrip("-")

@@ -30,6 +30,10 @@ UNKNOWN: Final = "unknown"
 type Stability = Literal["draft", "beta", "stable"]
 
 
+type FileKey = str | tuple[str, ...]
+"""A key of a definition: dotted, or `("variables", "month", "type")` for one of the variable of that name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
     """A variable before anybody asks whether it must be sent.
@@ -215,7 +219,7 @@ class Contract:
             }
         )
 
-    def where(self, key: str, offset: int | None = None, locus: str = "") -> Location | None:
+    def where(self, key: FileKey, offset: int | None = None, locus: str = "") -> Location | None:
         """`path:line` of a key in the file, in its environment's settings first; None without a file.
 
         For the query it is `path:line:column` of the character at `offset`, else of what the locus names in it.
@@ -229,10 +233,13 @@ class Contract:
         if key == "query" and self.sql is None:
             clause = f".{locus.clause}" if isinstance(locus, Locus) and locus.is_in_findings else ""
             return self.source.where(f"query_definition{clause}")
+        if isinstance(key, tuple):
+            return self.source.where(_key_of_item(key, self.source))
         words = ("data_freshness", "materialization.schedule") if key == "data_freshness" else (key,)
         laid = (f"environments.{self.environment}.{word}" for word in words)
         said = next((place for place in (*laid, *words) if place in self.source.lines), key)
-        return self.source.where(said if said in self.source.lines else _key_in_file(key, self.source))
+        is_query = said in ("query", "columns", "variables") and said not in self.source.lines
+        return self.source.where(_query_key(self.source) if is_query else said)
 
 
 def settled(after: Contract, before: Contract) -> Contract:
@@ -294,16 +301,16 @@ def _rows_facts(contract: Contract) -> Json:
     return [*map(list, facts), None, shape.is_compared, shape.interval, shape.is_total]
 
 
-def _key_in_file(key: str, source: LoadedDefinition) -> str:
-    """`variables.month` and `columns.users` stand in lists of the file, and a query under one of three keys."""
-    head, _, rest = key.partition(".")
-    listed = {
-        "variables": [one.name for one in source.definition.variables or ()],
-        "columns": [one.name for one in source.definition.columns or ()],
-    }.get(head, [])
-    name, _, more = rest.partition(".")
-    if name in listed:
-        return f"{head}.{listed.index(name)}.{more}".rstrip(".")
-    if head in ("query", "columns", "variables"):
-        return next(key for key in QUERY_KEYS if getattr(source.definition, key) is not None)
-    return key
+def _key_of_item(key: tuple[str, ...], source: LoadedDefinition) -> str:
+    """The dotted key of an item of a list, such as `variables.0.type`; of the query where the list does not name it."""
+    head, name, *more = key
+    names = {
+        "variables": [variable.name for variable in source.definition.variables or ()],
+        "columns": [column.name for column in source.definition.columns or ()],
+    }[head]
+    return ".".join((head, str(names.index(name)), *more)) if name in names else _query_key(source)
+
+
+def _query_key(source: LoadedDefinition) -> str:
+    """The key of the file that has the query."""
+    return next(key for key in QUERY_KEYS if getattr(source.definition, key) is not None)

@@ -127,7 +127,7 @@ def _variables(contract: Contract) -> Iterator[tuple[str, Hit]]:
     for name in contract.tenants:
         if scopes(contract, name) is not True:
             message = unproven(contract, name)
-            yield "V111", Hit(locus=Locus("variables", name), message=message, after=False, key=f"variables.{name}")
+            yield "V111", Hit(locus=Locus("variables", name), message=message, after=False, key=("variables", name))
 
 
 def _columns(contract: Contract) -> Iterator[tuple[str, Hit]]:

@@ -1,4 +1,4 @@
-"""The word that was probably meant by one that is unknown."""
+"""Known words that are like an unknown one, for "did you mean"."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ def closest(word: str, known: Iterable[str], *, likeness: float = 0.6, completes
     begun = [name for name in by_lower if name.startswith(word.lower())] if completes and len(word) > 1 else []
     if len(begun) == 1:
         return by_lower[begun[0]]
+    near = close_matches(word.lower(), by_lower, count=1, likeness=likeness)
+    return by_lower[near[0]] if near else None
+
+
+def close_matches(word: str, known: Iterable[str], *, count: int = 3, likeness: float = 0.6) -> list[str]:
+    """Up to `count` known words that are like this one, upper and lower case told apart; the closest comes first."""
     from difflib import get_close_matches
 
-    near = get_close_matches(word.lower(), by_lower, n=1, cutoff=likeness)
-    return by_lower[near[0]] if near else None
+    return get_close_matches(word, known, n=count, cutoff=likeness)

@@ -8,11 +8,11 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, overload
 
 from endpoints_gitops.consumer.errors import ResultsBroken
 from endpoints_gitops.model.printable import one_line
+from endpoints_gitops.model.suggestions import did_you_mean
 from pytest_endpoints_gitops.call_log import LoggedCall, noting
 from pytest_endpoints_gitops.calls import ALL_ROWS, Page, PinnedCall, SourceAnswer
 from pytest_endpoints_gitops.contract import refreshing
@@ -110,8 +110,7 @@ class TestCaller:
             version = self.app.recordings.version_with(endpoint.name, name, other_than=call.pin.version)
             defined = ("defined", self.app.environment.location(call.pin))
         columns = answer.run.columns or ()
-        near = get_close_matches(name, columns, n=1)
-        expected = f'"{name}"' + (f"; did you mean {near[0]!r}?" if near else "")
+        expected = f'"{name}"{did_you_mean(name, columns)}'
         problem, command = "not in the answer", ("get", endpoint.name, "--version", str(endpoint.version))
         if version is not None:
             other = EndpointRef(endpoint.name, version)

@@ -16,6 +16,7 @@ from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractColumn
 from endpoints_gitops.errors import EndpointsError
+from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.paging import shape
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.model.finding import Finding, Scope, Severity
@@ -100,8 +101,13 @@ def _entry(candidate: Candidate, state: str, findings: Iterable[Finding], refusa
         "candidate": candidate.label,
         "state": state,
         "why": refusal or candidate.pending or "",
-        "findings": [finding.as_json() for finding in findings],
+        "findings": [{**finding.as_json(), "column": _column(finding)} for finding in findings],
     }
+
+
+def _column(finding: Finding) -> str | None:
+    """The column of the answer that a finding is about, None for one that every caller is hit by."""
+    return finding.locus.column if isinstance(finding.locus, Locus) else None
 
 
 def _answered(contract: Contract, run: RunAnswer) -> Contract:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pytest_endpoints_gitops.call_log import TestRecord
 
 MOST_LINES: Final = 10
-_COLUMNS: Final = "columns."
 _LOWER: Final = {"error": "warn", "warn": "info", "info": "info"}
 _RANK: Final = {"error": 0, "warn": 1, "info": 2}
 _COLOUR: Final = {"error": "red", "warn": "yellow"}
@@ -145,6 +144,7 @@ def _merge(
         if known is None:
             columns = read.get(f"{entry['endpoint']}@{entry['version']}")
             weighed = dict(finding) if entry["reads"] == "position" else _weighed(finding, columns)
+            weighed.pop("column")
             known = merged[key] = {
                 **weighed,
                 "candidate": entry["candidate"],
@@ -157,9 +157,8 @@ def _merge(
 
 def _weighed(finding: Mapping[str, Any], read: set[str] | None) -> dict[str, Any]:
     """`read` None: rows are read whole, so every column counts."""
-    locus = str(finding["locus"])
-    column = locus.removeprefix(_COLUMNS)
-    if read is None or not locus.startswith(_COLUMNS) or column in read or finding["severity"] == "info":
+    column = finding["column"]
+    if read is None or column is None or column in read or finding["severity"] == "info":
         return dict(finding)
     message = (
         f"{finding['message']}; no test here reads it, so {_LOWER[finding['severity']]} and not {finding['severity']}"

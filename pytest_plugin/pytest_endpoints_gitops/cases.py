@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from endpoints_gitops.codecs.recording import file_of
+from endpoints_gitops.codecs.recording import slug_of
 from endpoints_gitops.model.json import canonical
 from endpoints_gitops.model.pin import Pin, PinnedExample
 from pytest_endpoints_gitops.call_log import noting
@@ -141,8 +141,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
 
 def _cases(pin: Pin) -> Iterator[tuple[CaseKey, str]]:
     for number, example in enumerate(pin.examples):
-        slug = file_of(pin.name, pin.version, example.variables).rpartition("/")[2].rpartition("-")[0]
-        yield (pin.name, number), f"{pin.label}-{example.name or slug}"
+        yield (pin.name, number), f"{pin.label}-{example.name or slug_of(example.variables)}"
     if not pin.examples:
         yield (pin.name, None), pin.label
 

@@ -40,11 +40,11 @@ def set_up(subject: str, problem: str, command: Sequence[str] = _CHECK) -> Itera
         advice, fixing = parts_of(fix)
         raise NotSetUp(subject, problem, ("received", mistakes), advice=advice, command=fixing or command) from None
     except CredentialsError as error:
-        details = (("received", one_line(error.message)), ("defined", error.where or ""))
+        details = (("received", one_line(error.message)), ("defined", str(error.where or "")))
         command = ("endpoints-gitops", "auth", "status")
         raise NotSetUp(subject, problem, *details, advice=error.fix or "", command=command) from None
     except EndpointsError as error:
-        details = (("received", one_line(error.message)), ("defined", error.where or ""))
+        details = (("received", one_line(error.message)), ("defined", str(error.where or "")))
         advice, fixing = parts_of(error.fix)
         raise NotSetUp(subject, problem, *details, advice=advice, command=fixing or command) from None
 

@@ -63,12 +63,9 @@ def _mistake(marker: pytest.Mark) -> str | None:
 
 
 def _unknown(key: str) -> str:
-    from difflib import get_close_matches
+    from endpoints_gitops.model.suggestions import did_you_mean
 
-    near = get_close_matches(key, _KEYWORDS, n=1)
-    return f"unknown keyword {key!r}" + (
-        f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(_KEYWORDS)}"
-    )
+    return f"unknown keyword {key!r}{did_you_mean(key, _KEYWORDS) or f'; it takes {", ".join(_KEYWORDS)}'}"
 
 
 def _wrong(key: str, value: object) -> str | None:

@@ -195,10 +195,9 @@ def is_candidate(name: str) -> bool:
 
 
 def _near(option: Option, setting: Setting) -> str:
-    from difflib import get_close_matches
+    from endpoints_gitops.model.suggestions import did_you_mean
 
-    near = get_close_matches(setting.value, option.choices, n=1)
-    return f", not {setting.value!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    return f", not {setting.value!r}{did_you_mean(setting.value, option.choices)}"
 
 
 def _lock(config: pytest.Config, setting: Setting) -> Setting:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.pin import Lock, Pin, Use
+from endpoints_gitops.model.suggestions import did_you_mean
 from endpoints_gitops.workspace.configuration import (
     Configuration,
     EnvironmentSettings,
@@ -138,11 +138,9 @@ class PinnedEnvironment:
         pin = self.pins.get(name)
         if pin is not None:
             return pin
-        near = get_close_matches(name, self.pins, n=1)
-        guess = f"; did you mean {near[0]!r}?" if near else ""
         raise NotPinned(
             EndpointRef(name),
-            f"not pinned in environment {self.name}{guess}",
+            f"not pinned in environment {self.name}{did_you_mean(name, self.pins)}",
             ("expected", f"a pin in {shown(self.project.lock_path)}"),
             ("received", ", ".join(pin.label for pin in self.pins.values()) or "no pins at all"),
             advice="add it to `uses`",

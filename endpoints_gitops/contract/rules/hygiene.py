@@ -208,7 +208,7 @@ def mismatches(
                 message=message,
                 before=before,
                 after=after,
-                key=f"columns.{mine.name}",
+                key=("columns", mine.name),
             )
 
 

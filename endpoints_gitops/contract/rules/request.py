@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractVariable
+from endpoints_gitops.contract.contract import UNKNOWN, Contract, ContractVariable, FileKey
 from endpoints_gitops.contract.pair import ContractPair, operators_of
 from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
 from endpoints_gitops.hogql.locus import Locus
@@ -48,7 +48,7 @@ def variable_removed(pair: ContractPair) -> Iterator[Hit]:
 )
 def variable_renamed(pair: ContractPair) -> Iterator[Hit]:
     for old, new in pair.renamed_variables.items():
-        yield _variable(old, f"variable {old!r} is now called {new.name!r}", old, new.name, key=f"variables.{new.name}")
+        yield _variable(old, f"variable {old!r} is now called {new.name!r}", old, new.name, key=("variables", new.name))
 
 
 @judged_by(
@@ -145,7 +145,7 @@ def type_changed(pair: ContractPair) -> Iterator[Hit]:
     if pair.cuts_version:
         for name, was, now in _retyped(pair):
             if not pair.context.sharing.get(name):
-                yield _variable(name, f"variable {name!r} is a {now} now; it was a {was}", was, now, more=".type")
+                yield _variable(name, f"variable {name!r} is a {now} now; it was a {was}", was, now, more=("type",))
 
 
 @judged_by(
@@ -167,7 +167,7 @@ def shared_retyped(pair: ContractPair) -> Iterator[Hit]:
         if others or not pair.cuts_version:
             also = f"; {', '.join(sorted(others))} use{'s' * (len(others) == 1)} it too" if others else ""
             message = f"the shared variable {name!r} becomes a {now}; it is a {was}{also}"
-            yield _variable(name, message, was, now, more=".type")
+            yield _variable(name, message, was, now, more=("type",))
 
 
 @judged_by(
@@ -190,7 +190,7 @@ def default_changed(pair: ContractPair) -> Iterator[Hit]:
         if is_settled and canonical(old.default) != canonical(new.default):
             before = "left to the shared variable" if was and was.is_open else repr(old.default)
             message = f"the default of {new.name!r} is {new.default!r} now; it was {before}"
-            yield _variable(new.name, message, old.default, new.default, more=".default")
+            yield _variable(new.name, message, old.default, new.default, more=("default",))
 
 
 @judged_by(
@@ -280,8 +280,8 @@ def _variable(
     before: Json,
     after: Json,
     *,
-    key: str | None = None,
-    more: str = "",
+    key: FileKey | None = None,
+    more: tuple[str, ...] = (),
     scope: Scope | None = None,
 ) -> Hit:
     return Hit(
@@ -289,7 +289,7 @@ def _variable(
         message=message,
         before=before,
         after=after,
-        key=key or f"variables.{name}{more}",
+        key=key or ("variables", name, *more),
         scope=scope,
     )
 

@@ -12,6 +12,7 @@ from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
 
 if TYPE_CHECKING:
+    from endpoints_gitops.contract.contract import FileKey
     from endpoints_gitops.contract.pair import ContractPair
 
 _GRAVEST: Final = {"draft": Severity.INFO, "beta": Severity.WARN}
@@ -24,16 +25,16 @@ RULESET: Final = "2026-11"
 class Hit:
     """What a rule found.
 
-    `key` is the key of the definition that causes it. `severity` is set where the rule's own does not count. `scope`
-    likewise. `column` is the one that callers have to read to be hit. `fix` goes over the rule's. `offset` is the
-    character of the HogQL that it is about, and `at` the locus to point at where that is not `locus`.
+    `key` is the key of the definition that causes it. `severity` and `scope` are set where the rule's own do not count.
+    `column` is the one that callers have to read to be hit. `fix` replaces the rule's. `offset` is the character of the
+    HogQL that it is about, and `at` the locus to point at where that is not `locus`.
     """
 
     locus: str
     message: str
     before: Json = None
     after: Json = None
-    key: str = "query"
+    key: FileKey = "query"
     severity: Severity | None = None
     scope: Scope | None = None
     column: str | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Final
 
 from endpoints_gitops.hogql.function_types import call_type, window_type
@@ -35,6 +34,7 @@ from endpoints_gitops.local.engine.fields import untyped
 from endpoints_gitops.local.engine.literals import identifier, text, timestamp
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.scope import Kind, QueryScope, Sql, TranslationContext, refuse_if, refuse_unknown
+from endpoints_gitops.model.suggestions import closest
 
 type TranslateCall = Callable[[list[Sql], TranslationContext], str]
 
@@ -225,8 +225,8 @@ def allowed_name(name: str) -> str:
         return known
     if name in ABSENT:
         raise QueryRefused(f"Function '{name}' exists in PostHog but not in the local server")
-    close = get_close_matches(name, suggested_names(), 1)
-    hint = f" Perhaps you meant '{close[0]}(...)'?" if close else ""
+    near = closest(name, suggested_names(), completes=False)
+    hint = f" Perhaps you meant '{near}(...)'?" if near else ""
     raise QueryRefused(f"Unsupported function call '{name}(...)'.{hint}")
 
 

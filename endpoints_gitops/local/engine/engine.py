@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +21,7 @@ from endpoints_gitops.local.engine.scope import QueryScope, TranslationContext
 from endpoints_gitops.local.engine.select import MAXIMUM_LIMIT, Printed, top_query
 from endpoints_gitops.local.engine.session import ClickHouseSession, RawAnswer, converted
 from endpoints_gitops.local.engine.storage import stored_tables
+from endpoints_gitops.model.suggestions import close_matches
 
 
 def bind(tree: Tree, values: Mapping[str, Any]) -> Tree:
@@ -48,8 +48,8 @@ def _bound(node: Tree, values: Mapping[str, Any]) -> Tree:
     if name is None:
         raise QueryRefused(f"Unresolved placeholder: {{{readable(node['expr'])}}}")
     if name not in values:
-        close = get_close_matches(name, values)
-        hint = f" Did you mean: {', '.join(close)}?" if close else ""
+        near = close_matches(name, values)
+        hint = f" Did you mean: {', '.join(near)}?" if near else ""
         raise QueryRefused(f"Variable {name} is missing from query{hint}")
     return constant_node(values[name])
 
