@@ -37,12 +37,10 @@ class Unexpected(Exception):
 
 
 def read[T](context: ClientContext, request: Request, answer: Answer, reader: Callable[[Mapping[str, Any]], T]) -> T:
-    """What `reader` makes of the object in the answer; it raises Unexpected, or pydantic's ValidationError.
+    """What `reader` makes of the object in the answer; it raises Unexpected for one of another shape.
 
     Raises BadAnswer for an answer that is not what was expected, LostAnswer where it answers a write.
     """
-    from pydantic import ValidationError
-
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -52,11 +50,7 @@ def read[T](context: ClientContext, request: Request, answer: Answer, reader: Ca
     try:
         return reader(body)
     except Unexpected as error:
-        reason = str(error)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        reason = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
-    raise _unexpected(context, request, answer, reason)
+        raise _unexpected(context, request, answer, str(error)) from None
 
 
 def _unexpected(context: ClientContext, request: Request, answer: Answer, reason: str) -> errors.ApiError:

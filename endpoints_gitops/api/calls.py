@@ -9,15 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.api.answers import RunAnswer, Unexpected, read, run_answer
 from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.api.flow import ClientContext, exchange, exchange_for_any_answer, lost
 from endpoints_gitops.api.paging import PAGE, whole_list
 from endpoints_gitops.api.wire import Answer, Flow, Request
-from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable, MaterializationState
 from endpoints_gitops.model.json import Json, JsonObject
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable, MaterializationState
 
 type Reader[T] = Callable[[Mapping[str, Any]], T]
 
@@ -39,17 +43,17 @@ class Calls:
         request = Request(
             method="GET", path=self._path("endpoints"), query={"limit": PAGE}, expects="a page of endpoints"
         )
-        return whole_list(self.context, request, Endpoint.model_validate, attrgetter("id"))
+        return whole_list(self.context, request, _endpoint, attrgetter("id"))
 
     def get_endpoint(self, name: str) -> Flow[Endpoint]:
         """The endpoint with the settings of its current version."""
         request = self._about(name, expects=_ENDPOINT)
-        return self._ask(request, Endpoint.model_validate)
+        return self._ask(request, _endpoint)
 
     def get_version(self, name: str, version: int) -> Flow[EndpointVersion]:
         """One version. Raises VersionNotFound."""
         request = self._about(name, version=version, expects=_VERSION)
-        return self._ask(request, EndpointVersion.model_validate)
+        return self._ask(request, _version)
 
     def list_versions(self, name: str) -> Flow[tuple[EndpointVersion, ...]]:
         """Every version, newest first, inactive ones too."""
@@ -60,21 +64,21 @@ class Calls:
             names=name,
             expects="a page of versions",
         )
-        return whole_list(self.context, request, EndpointVersion.model_validate, attrgetter("version"))
+        return whole_list(self.context, request, _version, attrgetter("version"))
 
     def create_endpoint(self, body: JsonObject) -> Flow[Endpoint]:
         """Create it. Raises NameTaken; and LostAnswer where it is not known whether it was created."""
         path = self._path("endpoints")
         request = Request(method="POST", path=path, body=body, repeatable=False, expects=_ENDPOINT)
-        return self._ask(request, Endpoint.model_validate)
+        return self._ask(request, _endpoint)
 
     def update_endpoint(
         self, name: str, body: JsonObject, *, version: int | None = None
     ) -> Flow[Endpoint | EndpointVersion]:
         """Change it, or the settings of one version. The answer may hold `materialization_error`. Raises LostAnswer."""
-        kind: type[Endpoint] = Endpoint if version is None else EndpointVersion
+        reader: Reader[Endpoint] = _endpoint if version is None else _version
         request = self._about(name, method="PATCH", version=version, body=body, repeatable=False, expects=_ENDPOINT)
-        return self._ask(request, kind.model_validate)
+        return self._ask(request, reader)
 
     def delete_endpoint(self, name: str) -> Flow[None]:
         """Delete it for good. Raises LostAnswer, also for an answer other than 204 that says it went well, and is not
@@ -88,7 +92,7 @@ class Calls:
     def materialization_status(self, name: str, *, version: int | None = None) -> Flow[MaterializationState]:
         """How far the table of a version is."""
         request = self._about(name, "materialization_status", version=version, expects="the state of materialisation")
-        return self._ask(request, MaterializationState.model_validate)
+        return self._ask(request, _materialization)
 
     def materialization_preview(self, name: str, body: JsonObject) -> Flow[JsonObject]:
         """Whether it could be materialised, and what the table would be made of."""
@@ -98,24 +102,24 @@ class Calls:
         """Every shared variable of the project."""
         path = self._path("insight_variables")
         request = Request(method="GET", path=path, expects="a page of shared variables")
-        return whole_list(self.context, request, InsightVariable.model_validate, attrgetter("id"))
+        return whole_list(self.context, request, _variable, attrgetter("id"))
 
     def get_variable(self, id: str) -> Flow[InsightVariable]:  # noqa: A002 - the server's word
         """One shared variable. Raises NotFound."""
         request = Request(method="GET", path=self._path("insight_variables", id), expects=_VARIABLE)
-        return self._ask(request, InsightVariable.model_validate)
+        return self._ask(request, _variable)
 
     def create_variable(self, body: JsonObject) -> Flow[InsightVariable]:
         """Create a shared variable; the server makes its code name from `name`. Raises LostAnswer."""
         path = self._path("insight_variables")
         request = Request(method="POST", path=path, body=body, repeatable=False, expects=_VARIABLE)
-        return self._ask(request, InsightVariable.model_validate)
+        return self._ask(request, _variable)
 
     def update_variable(self, id: str, body: JsonObject) -> Flow[InsightVariable]:  # noqa: A002 - the server's word
         """Change a shared variable. Raises LostAnswer."""
         path = self._path("insight_variables", id)
         request = Request(method="PATCH", path=path, body=body, repeatable=False, expects=_VARIABLE)
-        return self._ask(request, InsightVariable.model_validate)
+        return self._ask(request, _variable)
 
     def run(
         self,
@@ -254,6 +258,41 @@ class Calls:
 def _without_none(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON of any shape
     """The values that are not None."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _endpoint(body: Mapping[str, Any]) -> Endpoint:
+    from endpoints_gitops.model.endpoint import Endpoint
+
+    return _validated(Endpoint, body)
+
+
+def _version(body: Mapping[str, Any]) -> EndpointVersion:
+    from endpoints_gitops.model.endpoint import EndpointVersion
+
+    return _validated(EndpointVersion, body)
+
+
+def _variable(body: Mapping[str, Any]) -> InsightVariable:
+    from endpoints_gitops.model.endpoint import InsightVariable
+
+    return _validated(InsightVariable, body)
+
+
+def _materialization(body: Mapping[str, Any]) -> MaterializationState:
+    from endpoints_gitops.model.endpoint import MaterializationState
+
+    return _validated(MaterializationState, body)
+
+
+def _validated[Model: BaseModel](model: type[Model], body: Mapping[str, Any]) -> Model:
+    """The object as a model. Models are imported with the first answer that needs one: apps only run endpoints."""
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Unexpected(f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}") from None
 
 
 def _as_it_is(body: Mapping[str, Any]) -> JsonObject:

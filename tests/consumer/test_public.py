@@ -42,6 +42,22 @@ def test_nothing_heavy_is_imported_before_it_is_used(lock, pin, program, allowed
     assert {name.partition(".")[0] for name in ran.stdout.split()} & set(HEAVY) <= allowed
 
 
+CALL = """
+import sys
+from endpoints_gitops import Endpoints
+url, project, key, lock = sys.argv[1:]
+with Endpoints.from_lock(lock, host=url, project_id=int(project), key=key) as endpoints:
+    print(len(endpoints.run("ten")), {"pydantic", "ruamel.yaml", "hogql_parser_rs"} & set(sys.modules))
+"""
+
+
+def test_a_call_imports_neither_models_nor_yaml_nor_the_parser(create, server, lock):
+    path = lock(create("ten", "SELECT number AS n FROM numbers(10) ORDER BY n LIMIT 10"))
+    command = [sys.executable, "-c", CALL, server.url, str(server.project_id), server.key, path]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("10 set()\n", "")
+
+
 WITHOUT_PARSER = """
 import sys, warnings
 sys.modules["hogql_parser_rs"] = None
