@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _ALWAYS: Final = (
     "encodings.utf_8_sig",
-    "endpoints_gitops.codecs.mistakes",
     "endpoints_gitops.consumer.insights",
     "pytest_endpoints_gitops.caller",
     "pytest_endpoints_gitops.project",
@@ -39,15 +38,17 @@ _FOR_CLIENTS: Final = (
     "endpoints_gitops.consumer.cache",
     "endpoints_gitops.consumer.endpoints",
     "endpoints_gitops.consumer.locked",
-    "endpoints_gitops.consumer.paging",
     "endpoints_gitops.consumer.pinned",
-    "endpoints_gitops.model.endpoint",
     "endpoints_gitops.workspace.credentials",
     "endpoints_gitops.workspace.state",
-    "filelock",
     "httpx",
-    "pytest_endpoints_gitops.run_folder",
     "pytest_endpoints_gitops.server_fixture",
+)
+_FOR_CALLS: Final = (
+    "endpoints_gitops.codecs.definition",
+    "endpoints_gitops.model.endpoint",
+    "filelock",
+    "pytest_endpoints_gitops.run_folder",
 )
 _SERVERS: Final = frozenset({"endpoints_server", "endpoints_env"})
 
@@ -57,13 +58,15 @@ def prepare(settings: PluginSettings, read_project: Callable[[], None], items: I
     from pytest_endpoints_gitops.failures import Failure
     from pytest_endpoints_gitops.marks import mark_of
 
-    used = [({*getattr(item, "fixturenames", ())} & FIXTURES, mark_of(item).mode) for item in items]
-    modes = {mode or settings.mode.value for fixtures, mode in used if fixtures}
-    if not modes:
+    fixtures = [({*getattr(item, "fixturenames", ())} & FIXTURES, mark_of(item)) for item in items]
+    used = [(names, mark) for names, mark in fixtures if names]
+    if not used:
         return
-    needs_client = modes != {"replay"} or settings.canary.value != "off"
-    needs_client = needs_client or any(fixtures & _SERVERS for fixtures, _ in used)
-    for name in (*_ALWAYS, *(_FOR_CLIENTS if needs_client else ())):
+    modes = {mark.mode or settings.mode.value for _, mark in used}
+    canaries = {mark.canary or settings.canary.value for _, mark in used}
+    needs_calls = modes != {"replay"} or canaries != {"off"}
+    needs_client = needs_calls or any(names & _SERVERS for names, _ in used)
+    for name in (*_ALWAYS, *(_FOR_CLIENTS if needs_client else ()), *(_FOR_CALLS if needs_calls else ())):
         import_module(name)
     with suppress(Failure):  # raised by the test that asks
         read_project()

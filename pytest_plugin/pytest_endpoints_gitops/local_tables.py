@@ -29,7 +29,7 @@ class NotRunnable(Exception):
 
 
 class LocalTables:
-    """An engine over the suite's tables, opened at the first query. `now` stops the clock of queries."""
+    """An engine over the suite's tables, opened by `open` or the first query. `now` stops the clock of queries."""
 
     def __init__(self, files: Sequence[Path], now: datetime | None) -> None:
         self._files = files
@@ -60,7 +60,7 @@ class LocalTables:
         from endpoints_gitops.local.engine.refusals import QueryRefused
 
         try:
-            result = self._opened().run(sql, values, limit=page[0], offset=page[1])
+            result = self.open().run(sql, values, limit=page[0], offset=page[1])
         except QueryRefused as refused:
             raise NotRunnable(refused.message) from None
         order = list(range(len(result.columns)))
@@ -74,17 +74,18 @@ class LocalTables:
             has_more=result.has_more,
         )
 
+    def open(self) -> Engine:
+        """The engine, opened once. Raises NotSetUp."""
+        with self._lock:
+            if self._engine is None:
+                self._engine = _engine(self._files, self._now)
+            return self._engine
+
     def close(self) -> None:
         with self._lock:
             if self._engine is not None:
                 self._engine.close()
                 self._engine = None
-
-    def _opened(self) -> Engine:
-        with self._lock:
-            if self._engine is None:
-                self._engine = _engine(self._files, self._now)
-            return self._engine
 
 
 def table_files(paths: Iterable[Path]) -> tuple[Path, ...]:

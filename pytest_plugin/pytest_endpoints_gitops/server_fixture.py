@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,6 +32,7 @@ UNPINNED_CALL: Final = "P110"
 def started(suite: Suite, config: EndpointsConfig) -> Iterator[EndpointsServer]:
     """A server for the tests of this process."""
     app = suite.app(config)
+    _open_tables(suite, config)
     with real_files():
         project_id = app.environment.settings.project_id or 1
     server = EndpointsServer(project_id, lambda port: _answering_test(suite, app, senders.get(port)))
@@ -51,6 +52,7 @@ def started(suite: Suite, config: EndpointsConfig) -> Iterator[EndpointsServer]:
 def pointed_at(server: EndpointsServer, suite: Suite, config: EndpointsConfig) -> Iterator[dict[str, str]]:
     """Point the app at the server: by its environment variables, which this gives, and in clients made at import."""
     app = suite.app(config)
+    _open_tables(suite, config)
     with real_files():
         variables = _variables(server, suite, app)
     before = {name: os.environ.get(name) for name in variables}
@@ -66,6 +68,14 @@ def pointed_at(server: EndpointsServer, suite: Suite, config: EndpointsConfig) -
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
+
+
+def _open_tables(suite: Suite, config: EndpointsConfig) -> None:
+    """Open the tables of mode `local` now: that takes seconds, and the app limits how long it waits for an answer."""
+    mode = mark_of(suite.current).mode if suite.current is not None else None
+    if (mode or suite.settings.mode.value) == "local":
+        with real_files(), suppress(Failure):  # raised by the call that asks
+            suite.tables(config).open()
 
 
 def _variables(server: EndpointsServer, suite: Suite, app: AppUnderTest) -> dict[str, str]:

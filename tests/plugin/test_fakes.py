@@ -106,3 +106,14 @@ def test_modules_are_imported_before_the_first_test_only_where_one_needs_them(re
         "    assert 'pytest_endpoints_gitops.recordings' not in sys.modules and 'httpx' not in sys.modules\n"
     )
     recorded.pytester.runpytest_subprocess("-p", "no:randomly", "-p", "no:xdist").assert_outcomes(passed=1)
+
+
+def test_a_replayed_call_imports_neither_models_nor_yaml_nor_the_parser(recorded):
+    """These take most of a second, and a replayed call needs none of them."""
+    recorded.suite(
+        "import sys\n"
+        "def test_it(endpoints):\n"
+        "    assert endpoints('revenue', month='2026-07')[0].mrr == 120\n"
+        "    assert not {'pydantic', 'ruamel.yaml', 'httpx', 'hogql_parser_rs'} & set(sys.modules)\n"
+    )
+    recorded.pytester.runpytest_subprocess("-p", "no:randomly", "-p", "no:xdist").assert_outcomes(passed=1)

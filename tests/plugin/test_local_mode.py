@@ -126,3 +126,16 @@ def test_an_insight_is_answered_from_its_examples(local_once, said):
     else:
         result.assert_outcomes(failed=1)
         assert "by_plan@2: this query does not run on this machine" in result.outlines
+
+
+@pytest.mark.parametrize("is_marked", [True, False], ids=["by the mark", "by the option"])
+def test_the_tables_are_open_before_a_test_that_uses_the_server_begins(local_once, is_marked):
+    """Opening them takes seconds, and an app waits no longer for an answer than its settings allow."""
+    mark = '@pytest.mark.endpoints(mode="local")\n' if is_marked else ""
+    local_once.suite(
+        "import pytest\nfrom pytest_endpoints_gitops.suite import suite_of\n"
+        f"{mark}def test_it(endpoints_env, pytestconfig):\n"
+        "    (tables,) = suite_of(pytestconfig)._tables.values()\n"
+        "    assert tables._engine is not None\n"
+    )
+    local_once.pytest(*([] if is_marked else ["--endpoints=local"])).assert_outcomes(passed=1)
