@@ -28,7 +28,7 @@ def state_of(change: EndpointChange, remote: ServerRevision | None) -> ChangeSta
     and the rest is pending.
     """
     if remote is None or change.precondition.endpoint_id not in {None, remote.endpoint.id}:
-        return ChangeState.STALE if stale_keys(change.precondition, remote) else ChangeState.PENDING
+        return ChangeState.PENDING if change.precondition.endpoint_id is None else ChangeState.STALE
     left = not_applied(change, remote)
     if not left:
         return ChangeState.APPLIED

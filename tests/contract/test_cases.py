@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,7 +43,6 @@ OWN_KEYS = frozenset(("of", "edit", "sql", "live", "env"))
 OF_A_CASE = frozenset(("case", "finds", "near", "context", "before", "after", "both"))
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 """`called: 31` of a `live` side means so many days before."""
-KINDS = ("lint", "pin", "uses", "locks", "definitions", "disagree", "mistake", "base", "folder")
 FLAGS = {"move": "is_move", "strict": "is_unknown_error"}
 
 
@@ -171,70 +170,71 @@ def _agree(case: Case, found: tuple[Finding, ...]) -> None:
 
 
 ALL = [*cases()]
+WORDS = Path(__file__).with_name("findings.txt")
 
 
-def of_kind(kind: str | None) -> Any:
-    chosen = [case for case in ALL if next((one for one in KINDS if one in case.given), None) == kind]
-    return pytest.mark.parametrize("case", chosen, ids=lambda case: re.sub(r"[^\w ]", "", case.id))
+def words_of(findings: Iterable[tuple[Finding, ...]]) -> str:
+    """What every rule says in all cases, with before and after, and the advice where it is not the rule's own."""
+    return "".join(sorted({_words(finding) for of_case in findings for finding in of_case}))
 
 
-@of_kind(None)
-def test_two_contracts(case: Case) -> None:
+def _words(finding: Finding) -> str:
+    lines = [f"{finding.code} {finding.message}"]
+    if finding.before is not None or finding.after is not None:
+        lines.append(f"    {json.dumps(finding.before)} → {json.dumps(finding.after)}")
+    if finding.fix != RULES[finding.code].fix:
+        lines.append(f"    fix: {finding.fix}")
+    return "\n".join(lines) + "\n"
+
+
+def of_contracts(case: Case) -> tuple[Finding, ...]:
     before, after = sides(case)
-    _agree(case, compare(before, after, context(case)))
+    return compare(before, after, context(case))
 
 
-@of_kind("folder")
-def test_two_folders(case: Case) -> None:
+def of_folders(case: Case) -> tuple[Finding, ...]:
     both = [
         {name: replace(side(given, case), name=name) for name, given in half.items()} for half in case.given["folder"]
     ]
-    found = compare_all(*both, lambda _: context(case))
-    assert [f"{one.endpoint} {line}" for one in found for line in written((one,), [])] == (case.given["finds"] or [])
+    return compare_all(*both, lambda _: context(case))
 
 
-@of_kind("lint")
-def test_one_definition(case: Case) -> None:
+def of_one_definition(case: Case) -> tuple[Finding, ...]:
     given = case.given["lint"]
-    _agree(case, lint(definition({"sql": given} if isinstance(given, str) else given, case), case.given.get("env")))
+    return lint(definition({"sql": given} if isinstance(given, str) else given, case), case.given.get("env"))
 
 
-@of_kind("definitions")
-def test_definitions_of_one_name(case: Case) -> None:
+def of_one_name(case: Case) -> tuple[Finding, ...]:
     loaded = [
         read_definition(path, json.dumps({"name": name, "query": "SELECT 1 AS a"}).encode(), lambda _: b"")
         for path, name in case.given["definitions"].items()
     ]
-    _agree(case, duplicates(loaded))
+    return duplicates(loaded)
 
 
-@of_kind("disagree")
-def test_definitions_of_one_variable(case: Case) -> None:
+def of_one_variable(case: Case) -> tuple[Finding, ...]:
     """`disagree` are the types that two definitions give the same variable."""
     loaded = []
     for name, kind in zip(("one", "two"), case.given["disagree"], strict=True):
         variables = [{"name": "x", "type": kind}]
         content = json.dumps({"name": name, "query": "SELECT {variables.x} AS a", "variables": variables})
         loaded.append(read_definition(f"{name}.yaml", content.encode(), lambda _: b""))
-    found = [of_problem(problem) for problem in disagreements(loaded)]
-    _agree(case, tuple(one for one in found if one is not None))
+    findings = [of_problem(problem) for problem in disagreements(loaded)]
+    return tuple(finding for finding in findings if finding is not None)
 
 
-@of_kind("mistake")
-def test_a_mistake_in_a_file(case: Case) -> None:
+def of_mistakes(case: Case) -> tuple[Finding, ...]:
     with pytest.raises(InvalidInput) as refused:
         read_definition("orders.yaml", case.given["mistake"].encode(), lambda _: b"")
-    found = [of_problem(problem, "orders") for problem in refused.value.problems]
-    _agree(case, tuple(one for one in found if one is not None))
+    findings = [of_problem(problem, "orders") for problem in refused.value.problems]
+    return tuple(finding for finding in findings if finding is not None)
 
 
-@of_kind("base")
-def test_what_cannot_be_read(case: Case) -> None:
-    _agree(case, tuple(base_unavailable(what, why) for what, why in case.given["base"].items()))
+def of_what_cannot_be_read(case: Case) -> tuple[Finding, ...]:
+    return tuple(base_unavailable(what, why) for what, why in case.given["base"].items())
 
 
-@of_kind("pin")
-def test_a_pin(case: Case) -> None:
+def of_a_pin(case: Case) -> tuple[Finding, ...]:
     """`pin` is a side; `server` is that version now, else as it was; `to` and `newest` are where a move would lead."""
     locked = pin_of(case.given["pin"], case)
     now = case.given.get("server", case.given["pin"])
@@ -242,10 +242,50 @@ def test_a_pin(case: Case) -> None:
     endpoint = there and Endpoint.model_validate(there.model_dump() | (case.given.get("endpoint") or {}))
     is_gone = case.given.get("version_is_gone", False)
     use = Use(name="orders", reads=case.given.get("reads", "name"))
-    found = judge_pin(locked, endpoint, None if is_gone else there, types=_types(now), use=use, now=NOW)
+    findings = judge_pin(locked, endpoint, None if is_gone else there, types=_types(now), use=use, now=NOW)
     newest = case.given.get("newest")
     ahead = behind(locked, newest, _move(case)) if newest else None
-    _agree(case, (*found, *([ahead] if ahead else [])))
+    return (*findings, *([ahead] if ahead else []))
+
+
+def of_a_manifest_and_a_lock(case: Case) -> tuple[Finding, ...]:
+    """`locked` are versions by name, of the environment prod."""
+    pin = pin_of("SELECT 1 AS a", case)
+    pins = [replace(pin, name=name, version=number) for name, number in case.given["locked"].items()]
+    uses = [Use(name=name, version=number) for name, number in case.given["uses"].items()]
+    return mismatches.lock_mismatches("prod", uses, Lock(pins=tuple(pins)), lambda _: None)
+
+
+def of_two_environments(case: Case) -> tuple[Finding, ...]:
+    pins = [pin_of(given, case, environment) for environment, given in case.given["locks"].items()]
+    return env_skew(Lock(pins=tuple(pins)))
+
+
+KINDS = {
+    "lint": of_one_definition,
+    "pin": of_a_pin,
+    "uses": of_a_manifest_and_a_lock,
+    "locks": of_two_environments,
+    "definitions": of_one_name,
+    "disagree": of_one_variable,
+    "mistake": of_mistakes,
+    "base": of_what_cannot_be_read,
+    "folder": of_folders,
+}
+
+
+def findings_of(case: Case) -> tuple[Finding, ...]:
+    kind = next((kind for kind in KINDS if kind in case.given), None)
+    return of_contracts(case) if kind is None else KINDS[kind](case)
+
+
+@pytest.mark.parametrize("case", ALL, ids=lambda case: re.sub(r"[^\w ]", "", case.id))
+def test_a_case(case: Case) -> None:
+    found = findings_of(case)
+    if "folder" in case.given:
+        assert [f"{one.endpoint} {line}" for one in found for line in written((one,), [])] == case.finds
+    else:
+        _agree(case, found)
 
 
 def _move(case: Case) -> tuple[Finding, ...]:
@@ -290,21 +330,6 @@ def pin_of(given: Any, case: Case, environment: str = "prod") -> Pin:
     )
 
 
-@of_kind("uses")
-def test_a_manifest_and_a_lock(case: Case) -> None:
-    """`locked` are versions by name, of the environment prod."""
-    pin = pin_of("SELECT 1 AS a", case)
-    pins = [replace(pin, name=name, version=number) for name, number in case.given["locked"].items()]
-    uses = [Use(name=name, version=number) for name, number in case.given["uses"].items()]
-    _agree(case, mismatches.lock_mismatches("prod", uses, Lock(pins=tuple(pins)), lambda _: None))
-
-
-@of_kind("locks")
-def test_the_locks_of_two_environments(case: Case) -> None:
-    pins = [pin_of(given, case, environment) for environment, given in case.given["locks"].items()]
-    _agree(case, env_skew(Lock(pins=tuple(pins))))
-
-
 SIDES = [one for case in ALL if not case.given.keys() & {*KINDS} for one in sides(case) if one is not None]
 
 
@@ -319,3 +344,8 @@ def test_every_rule_fires_and_nearly_fires() -> None:
     fired = {code for case in ALL for line in case.finds for code in re.findall(r"\b[A-Z]\d{3}\b", line)}
     near = {code for case in ALL for code in case.near}
     assert (sorted(RULES.keys() - fired), sorted(RULES.keys() - near)) == ([], [])
+
+
+def test_the_words_of_every_finding() -> None:
+    """`uv run python -m tests.contract.words` writes the file anew."""
+    assert words_of(findings_of(case) for case in ALL) == WORDS.read_text("utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from endpoints_gitops.model.endpoint import Endpoint
@@ -11,16 +13,25 @@ from endpoints_gitops.plan.preconditions import ChangeState, state_of
 from endpoints_gitops.plan.settings import Key, normalized_query
 
 
-def node(number: int) -> dict[str, object]:
+def node(number: int | str) -> dict[str, object]:
     return {"kind": "HogQLQuery", "query": f"SELECT {number}"}
 
 
-def endpoint(version: int = 1, sql: int = 1, description: str = "old", *, id: str = "A", on: bool = False) -> Endpoint:  # noqa: A002 - the server's word
+def endpoint(
+    version: int = 1,
+    sql: int | str = 1,
+    description: str = "old",
+    *,
+    id: str = "A",  # noqa: A002 - the server's word
+    on: bool = False,
+    tags: str = "",
+) -> Endpoint:
     return Endpoint(
         id=id,
         name="one",
         query=node(sql),
         description=description,
+        tags=list(tags),
         current_version=version,
         materialization={"enabled": on},
     )
@@ -35,6 +46,20 @@ def update(*, description: bool = True, query: bool = True, before: Endpoint | N
         keys.append(KeyChange(key=Key.DESCRIPTION, before="old", after="new"))
     precondition = Precondition.of(ServerRevision.of(before or endpoint()), (one.key for one in keys))
     return EndpointChange(name="one", action=ChangeAction.UPDATE, keys=tuple(keys), precondition=precondition)
+
+
+def retagged(before: str, after: str) -> EndpointChange:
+    """To SELECT 2 and other tags; a tag is a letter."""
+    keys = (
+        KeyChange(key=Key.QUERY, before=normalized_query(node(1)), after=normalized_query(node(2))),
+        KeyChange(key=Key.TAGS, before=list(before), after=list(after)),
+    )
+    precondition = Precondition.of(ServerRevision.of(endpoint(tags=before)), (key.key for key in keys))
+    return EndpointChange(name="one", action=ChangeAction.UPDATE, keys=keys, precondition=precondition)
+
+
+def without_version(change: EndpointChange) -> EndpointChange:
+    return replace(change, precondition=replace(change.precondition, version=None))
 
 
 CREATE = EndpointChange(
@@ -63,6 +88,16 @@ TABLE = {
     "our new version, its table missing": (MATERIALISED, endpoint(2, 2), ChangeState.PENDING),
     "our new version with its table": (MATERIALISED, endpoint(2, 2, on=True), ChangeState.APPLIED),
     "the table gone, and nothing of ours": (MATERIALISED, endpoint(), ChangeState.STALE),
+    "a new table, and nothing of ours": (update(description=False), endpoint(on=True), ChangeState.STALE),
+    "other formatting of the query that the plan saw": (update(), endpoint(1, " 1"), ChangeState.PENDING),
+    "the tags that the plan saw, in another order": (retagged("ab", "c"), endpoint(tags="ba"), ChangeState.PENDING),
+    "our tags, in another order": (retagged("a", "bc"), endpoint(2, 2, tags="cb"), ChangeState.APPLIED),
+    "our query, and old tags in another order": (retagged("ab", "c"), endpoint(2, 2, tags="ba"), ChangeState.PENDING),
+    "our setting, and a version that the plan does not know": (
+        without_version(update()),
+        endpoint(1, 1, "new"),
+        ChangeState.STALE,
+    ),
     "not there, to be created": (CREATE, None, ChangeState.PENDING),
     "created": (CREATE, endpoint(1, 2, "new"), ChangeState.APPLIED),
     "created by somebody else": (CREATE, endpoint(1, 2), ChangeState.STALE),
