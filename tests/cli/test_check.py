@@ -119,7 +119,7 @@ def test_the_processes_of_a_large_check_end_with_it(checkout, processes, number)
         processes.until(lambda: processes.descendants(command.pid, "parser_child"))
         everything = processes.descendants(command.pid)
         command.send_signal(number)
-        out, _ = command.communicate(timeout=20)
+        out, _ = command.communicate(timeout=60)
         assert command.returncode == (130 if number is signal.SIGINT else -number)
         if number is signal.SIGINT:
             *slow, last = out.splitlines()

@@ -183,7 +183,7 @@ def test_a_kill_before_the_endpoints_leaves_them_to_resume(cli, checkout, client
 
 def test_an_interruption_is_130_and_what_was_begun_comes_to_its_end(cli, checkout, client, stopped):
     checkout.commit(files(1))
-    slow = Fault(effect=Effect.DELAY, seconds=4, method="POST", path="*/endpoints", nth=1)
+    slow = Fault(effect=Effect.DELAY, seconds=12, method="POST", path="*/endpoints", nth=1)
     assert stopped(slow, sent=3, by=signal.SIGINT) == 130
     assert len(client.list_endpoints()) == 3
     assert cli("resume").out.startswith("nothing to resume")
