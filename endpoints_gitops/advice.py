@@ -31,8 +31,7 @@ class Command:
 
     def with_options(self, options: Options) -> Command:
         """The command with these options added, except those that it has already."""
-        given = {word.partition("=")[0] for word in self.words}
-        added = (word for option, value in options.items() if option not in given for word in (option, value))
+        added = (word for option, value in options.items() if option not in self.words for word in (option, value))
         return Command(*self.words, *added)
 
     def about(self, name: str, version: int | None = None) -> Command:

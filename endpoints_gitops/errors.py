@@ -109,18 +109,28 @@ def first_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 
 class EndpointsError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base of everything this package raises on purpose.
+
+    `subject` is the endpoint or shared variable that `message` names, None where it names none.
+    """
 
     code = "error"
     exit_code = ExitCode.COULD_NOT_FIND_OUT
 
     def __init__(
-        self, message: str, *, where: str | None = None, fix: str | None = None, code: str | None = None
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        fix: str | None = None,
+        code: str | None = None,
+        subject: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.fix = fix
+        self.subject = subject
         if code is not None:
             self.code = code
 

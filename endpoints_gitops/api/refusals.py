@@ -81,6 +81,8 @@ def error_of(answer: Answer, request: Request, line: str, mask: Mask) -> ApiErro
     )
     if isinstance(error, errors.MissingScope):
         error.scope = scope
+    if kind is errors.EndpointNotFound:
+        error.subject = request.names
     return error
 
 

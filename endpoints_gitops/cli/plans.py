@@ -144,9 +144,7 @@ def counted(plan: Plan) -> str:
 def _left_lines(left: LeftAlone) -> Iterator[Line | str]:
     """One difference that is not written: what, why, whose, and the way out."""
     what = f"{left.name}: {left.key}" if left.key else left.name
-    yield Line(
-        f"= {what} is left alone, {left.attribution}: {left.reason}{_whose(left)}", _LEFT_STYLES[left.attribution]
-    )
+    yield Line(f"= {what} is left alone, {left.attribution}: {left.explanation}", _LEFT_STYLES[left.attribution])
     if left.fix:
         yield Line(Advice("    ", left.fix), Style.FAINT)
 
@@ -186,7 +184,7 @@ def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[ErrorEntry, ..
     left_alone = (
         ErrorEntry(
             code=str(left.attribution),
-            message=f"{left.name}{f': {left.key}' if left.key else ''}: {left.reason}{_whose(left)}",
+            message=f"{left.name}{f': {left.key}' if left.key else ''}: {left.explanation}",
             fix=left.fix or None,
         )
         for left in told
@@ -293,9 +291,8 @@ def _variable_lines(change: VariableChange) -> Iterator[Line | str]:
 def _change_lines(change: EndpointChange) -> Iterator[Line | str]:
     where = f"  {change.path}:{change.line}" if change.path and change.line else f"  {change.path or ''}".rstrip()
     yield Line(f"{_SIGNS[change.action]} {_what(change)}{where}", _STYLES[change.action])
-    for note in change.notes:
-        is_loud = note.startswith("overwrites") or change.action is ChangeAction.DEACTIVATE
-        yield Line(f"    {note}", Style.WARN if is_loud else Style.FAINT)
+    is_loud = change.action is ChangeAction.DEACTIVATE or any(each.overwrites for each in change.keys)
+    yield from (Line(f"    {note}", Style.WARN if is_loud else Style.FAINT) for note in change.notes)
     for each in change.keys:
         if change.action is ChangeAction.CREATE:
             yield from _created_lines(each)
@@ -328,14 +325,6 @@ def _created_lines(each: KeyChange) -> Iterator[Line | str]:
 
 def _place(change: EndpointChange) -> differences.Place:
     return differences.sql_place(change.path, change.line) if change.path else differences.Place(path=change.name)
-
-
-def _whose(left: LeftAlone) -> str:
-    """What the reason does not say itself."""
-    version = f"version {left.version}" if left.version else ""
-    known = (version, left.author or "", (left.date or "").partition("T")[0])
-    unsaid = ", ".join(part for part in known if part and part not in left.reason)
-    return f" ({unsaid})" if unsaid else ""
 
 
 def _item(name: str, change: EndpointChange | None, plan: Plan, findings: Sequence[Finding]) -> JsonObject:

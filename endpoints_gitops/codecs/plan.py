@@ -31,6 +31,9 @@ def to_json(plan: Plan) -> dict[str, Json]:
     for query in _queries(value):
         if isinstance(query.get("query"), str) and "\n" in query["query"]:
             query["query"] = query["query"].split("\n")
+    for key_change in (key_change for change in value["changes"] for key_change in change["keys"]):
+        if key_change["overwrites"] is None:
+            del key_change["overwrites"]
     value["left_alone"] = [_renamed(left, "attribution", _ATTRIBUTION) for left in value["left_alone"]]
     return {**value, "digest": fingerprint(value)}
 

@@ -74,8 +74,8 @@ def failures_of_all(named: Sequence[tuple[str, EndpointsError]], *alike: str) ->
         if first != name:
             continue
         also = f" (the same for {', '.join(others)})" if others else ""
+        about = "" if name == error.subject else f"{name}: "
         for failure in failures_of(error):
-            about = "" if name in failure.message else f"{name}: "
             yield replace(failure, message=f"{about}{failure.message}{also}")
 
 

@@ -119,6 +119,7 @@ def _unmoved(endpoint: Endpoint, now: Mapping[str, Endpoint]) -> Endpoint:
         f"{what}; this command read version {endpoint.current_version}, and wrote nothing to it",
         fix=Advice(Command("get", name), " shows it; run the command again"),
         code="push.moved",
+        subject=name,
     )
 
 
@@ -130,7 +131,7 @@ def _switch(client: Client, name: str, active: bool, version: int | None) -> Non
         answer = client.get_endpoint(name) if version is None else client.get_version(name, version)
     if answer.is_active is not active:
         message = f"the server accepted the change of {name}, and it is not {_word(active)}"
-        raise PartlyApplied(message, fix=Advice(Command("get", name)), code="push.unverified")
+        raise PartlyApplied(message, fix=Advice(Command("get", name)), code="push.unverified", subject=name)
 
 
 def _is_there(client: Client, endpoint: Endpoint) -> bool:

@@ -25,6 +25,7 @@ from endpoints_gitops.plan.evidence import NoHistory, OwnWrites, Provenance, Rec
 from endpoints_gitops.plan.lineage import Lineage, State, align, is_default
 from endpoints_gitops.plan.settings import SERVER_DEFAULTS, Key, contains, same
 
+_UNCHANGED_FILE: Final = "edited on the server; the file has nothing new"
 UNREAD: Final = NoHistory(reason="the history of the definition cannot be read", fix="git fsck")
 
 
@@ -282,14 +283,14 @@ def _by_record(diff: EndpointDiff, key: Key) -> _Attributed | None:
         return None
     if key in record.server and same(key, diff.remote_settings[key], record.server[key]):
         if _is_outdated(diff, key, record):
-            return _unknown(f"the file is older than what this checkout last pulled or pushed: {_what(diff, key)}")
+            return _unknown("the file is older than what this checkout last pulled or pushed")
         return _ahead(f"the server has what the last pull or push left; changed by {_origin(diff, key)}")
     if diff.lineage is not None and (explained := _moved_along(diff, diff.lineage, key, record)):
         return explained
     was_ahead = key in record.server and not same(key, record.file[key], record.server[key])  # by `pull --mine`
     if same(key, diff.local_settings[key], record.file[key]) and not was_ahead:
-        return _drifted(f"{_edited(diff, key)}; the file has nothing new")
-    return _conflict(f"{_edited(diff, key)}, and the file changed too, by {_origin(diff, key)}")
+        return _drifted(_UNCHANGED_FILE)
+    return _conflict(f"edited on the server, and the file changed too, by {_origin(diff, key)}")
 
 
 def _is_kept(diff: EndpointDiff, key: Key, record: Recorded) -> bool:
@@ -415,13 +416,13 @@ def _by_versions(diff: EndpointDiff, key: Key) -> _Attributed | None:
     if explained is not None:
         return explained
     if diff.evidence.versions is None:
-        return _unknown(f"{_edited(diff, key)}; its versions are not known")
+        return _unknown("edited on the server; its versions are not known")
     last = align(diff.lineage, diff.evidence.versions).last
     if last is None:
-        return _unknown(f"{_edited(diff, key)}, and no commit of the file had any of its queries")
+        return _unknown("edited on the server, and no commit of the file had any of its queries")
     if diff.lineage.says(last, key, diff.local_settings[key]):
-        return _drifted(f"{_edited(diff, key)}; the file has nothing new")
-    return _conflict(f"{_edited(diff, key)}, and the file changed too, by {_origin(diff, key)}")
+        return _drifted(_UNCHANGED_FILE)
+    return _conflict(f"edited on the server, and the file changed too, by {_origin(diff, key)}")
 
 
 def _along_versions(diff: EndpointDiff, lineage: Lineage) -> _Attributed | None:
@@ -435,8 +436,8 @@ def _along_versions(diff: EndpointDiff, lineage: Lineage) -> _Attributed | None:
     made = diff.current_version.version_created_at if diff.current_version else None
     if aligned.is_doubtful or (aligned.is_repeated and not began.may_be_later_than(made)):
         return _unknown(
-            f"version {diff.version} brings back a query that {state.label} had, perhaps over a newer "
-            f"one: it cannot be told whether {began.label} knew of that"
+            f"the current version brings back a query that {state.label} had, perhaps over a newer one: "
+            f"cannot tell whether {began.label} knew of that"
         )
     return _ahead(f"the server still has what {state.label} had; changed by {began.label}")
 
@@ -452,8 +453,8 @@ def _by_commits(diff: EndpointDiff, key: Key) -> _Attributed | None:
     if older is not None:
         return older
     if lineage.beginning(key, diff.local_settings[key]) == 0:
-        return _drifted(f"{_edited(diff, key)}; the file never changed it")
-    return _conflict(f"{_edited(diff, key)}, and the file changed it too, by {_origin(diff, key)}")
+        return _drifted("edited on the server; the file never changed it")
+    return _conflict(f"edited on the server, and the file changed it too, by {_origin(diff, key)}")
 
 
 def _if_older(diff: EndpointDiff, lineage: Lineage, index: int | None) -> _Attributed | None:
@@ -472,23 +473,6 @@ def _began_at(diff: EndpointDiff, lineage: Lineage, key: Key) -> State:
 
 def _origin(diff: EndpointDiff, key: Key) -> str:
     return "an edit of the file" if diff.lineage is None else _began_at(diff, diff.lineage, key).label
-
-
-def _edited(diff: EndpointDiff, key: Key) -> str:
-    """Who changed what on the server, as far as it is known."""
-    if key is not Key.QUERY:
-        when = f" (last written to {diff.updated_at:%Y-%m-%d})" if diff.updated_at else ""
-        return f"{key} is another on the server{when}"
-    version = diff.current_version
-    by = f" by {version.version_created_by.label}" if version and version.version_created_by else ""
-    when = f", {version.version_created_at:%Y-%m-%d}" if version and version.version_created_at else ""
-    return f"edited on the server as version {diff.version}{by}{when}"
-
-
-def _what(diff: EndpointDiff, key: Key) -> str:
-    if key is Key.QUERY:
-        return f"the server has version {diff.version}"
-    return f"the server has another {key}"
 
 
 def _ahead(reason: str) -> _Attributed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, get_args
 
@@ -11,7 +12,7 @@ from endpoints_gitops.errors import ExitCode, UsageError
 from endpoints_gitops.model.definition import BucketFunction
 from endpoints_gitops.model.endpoint import InsightVariable
 from endpoints_gitops.model.json import Json, JsonObject
-from endpoints_gitops.plan.diff import Attribution, Revision
+from endpoints_gitops.plan.diff import Attribution, Revision, explained, last_write
 from endpoints_gitops.plan.settings import Key, Settings, variables_of
 from endpoints_gitops.plan.variables import VariableChange
 
@@ -57,11 +58,15 @@ class Precondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyChange:
-    """One key, before and after. A query that is sent says a value for each variable that has one on the server."""
+    """One key, before and after. A query that is sent says a value for each variable that has one on the server.
+
+    `overwrites` is the attribution of a change of the server that this replaces, None where it replaces none.
+    """
 
     key: Key
     before: Json
     after: Json
+    overwrites: Attribution | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +122,12 @@ class LeftAlone:
     author: str | None = None
     date: str | None = None
     fix: str = ""
+
+    @property
+    def explanation(self) -> str:
+        """The reason, with what is known of the server's last write."""
+        date = datetime.fromisoformat(self.date) if self.date else None
+        return explained(self.reason, last_write(self.key, self.version, self.author, date))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -306,11 +306,34 @@ class EndpointDiff:
         made = self.current_version if Key.QUERY in self.keys else None
         return made.version_created_by.label if made and made.version_created_by else None
 
+    def explanation(self, difference: KeyDiff) -> str:
+        """The reason of the attribution of a difference, with what is known of the server's last write."""
+        date = self.date if difference.key is Key.QUERY else self.updated_at
+        return explained(difference.reason, last_write(difference.key, self.version, self.author, date))
+
     @property
     def date(self) -> datetime | None:
         """When the current version was made, where the queries differ; else when the endpoint was last written to."""
         made = self.current_version if Key.QUERY in self.keys else None
         return (made.version_created_at if made else None) or self.updated_at
+
+
+def explained(reason: str, last_write: str) -> str:
+    """A reason, with what is known of the server's last write."""
+    return f"{reason} (server: {last_write})" if last_write else reason
+
+
+def last_write(key: Key | None, version: int | None, author: str | None, date: datetime | None) -> str:
+    """The version that the server has, and when it was last written to; of a query also by whom, as far as known.
+
+    Empty for a whole endpoint (`key` is None), and where nothing is known.
+    """
+    if key is None:
+        return ""
+    is_query = key is Key.QUERY
+    made = f"version {version}{f' by {author}' if author and is_query else ''}" if version else ""
+    when = f"{'' if is_query else 'last written to '}{date:%Y-%m-%d}" if date else ""
+    return ", ".join(filter(None, (made, when)))
 
 
 def compare_revisions(

@@ -115,6 +115,7 @@ def _update(diff: EndpointDiff, *, overwrites: bool, allow_cosmetic: bool) -> It
             key=difference.key,
             before=difference.remote,
             after=completed(difference.local, difference.remote) if difference.key is Key.QUERY else difference.local,
+            overwrites=None if difference.attribution is Attribution.AHEAD else difference.attribution,
         )
         for difference in written
     ]
@@ -145,7 +146,7 @@ def _update_notes(
         yield f"makes version {(remote.version or 0) + 1}"
     for difference in written:
         if difference.attribution is not Attribution.AHEAD:
-            yield f"overwrites {difference.key} ({difference.attribution}): {difference.reason}"
+            yield f"overwrites {difference.key} ({difference.attribution}): {diff.explanation(difference)}"
 
 
 def _creation(diff: EndpointDiff) -> EndpointChange:

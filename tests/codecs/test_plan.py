@@ -34,7 +34,13 @@ def few(strategy):
     return st.lists(strategy, max_size=2).map(tuple)
 
 
-KEY_CHANGES = st.builds(KeyChange, key=st.sampled_from(Key), before=JSON | QUERIES, after=JSON | QUERIES)
+KEY_CHANGES = st.builds(
+    KeyChange,
+    key=st.sampled_from(Key),
+    before=JSON | QUERIES,
+    after=JSON | QUERIES,
+    overwrites=st.none() | st.sampled_from(Attribution),
+)
 PRECONDITIONS = st.builds(
     Precondition,
     endpoint_id=TEXTS,

@@ -499,8 +499,11 @@ def test_reasons_say_who_did_what(make):
     endpoint = make.endpoint(query="X", current_version=2)
     judged = make.diff(make.loaded(query="B"), endpoint, evidence, None)
     assert [one.reason for one in judged.differences] == [
-        "edited on the server as version 2 by ann@example.com, 2026-07-01, and the file changed too, by commit 0000002"
+        "edited on the server, and the file changed too, by commit 0000002"
     ]
+    assert judged.explanation(judged.differences[0]) == (
+        f"{judged.differences[0].reason} (server: version 2 by ann@example.com, 2026-07-01)"
+    )
     assert (judged.version, judged.author, judged.date) == (2, "ann@example.com", at(2))
 
 

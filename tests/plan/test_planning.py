@@ -197,7 +197,7 @@ def test_overwriting_needs_the_word_and_the_current_version(make, overwrite, wri
         assert bool(plan.left_alone) is not written
         if written:
             assert only(plan).notes[0] == "makes version 3"
-            assert only(plan).notes[1].startswith(f"overwrites query ({word}): edited on the server as version 2")
+            assert only(plan).notes[1].startswith(f"overwrites query ({word}): edited on the server")
         elif overwrite.versions:
             assert plan.notes == ("signups: nothing is overwritten, as version 1 was named and version 2 is current",)
 

@@ -115,7 +115,7 @@ def _title(diff: EndpointDiff, *, is_orphan: bool) -> str:
 def _difference_lines(diff: EndpointDiff, difference: KeyDiff) -> Iterator[Line | str]:
     yield from differences.diff_lines(diff, difference)
     if difference.attribution is not None:
-        yield Line(f"    {difference.attribution}: {difference.reason}", _STYLES[difference.attribution])
+        yield Line(f"    {difference.attribution}: {diff.explanation(difference)}", _STYLES[difference.attribution])
     if difference.attribution is Attribution.IDLED:
         yield Line(Advice("    fix: ", difference.fix), Style.FAINT)
 

@@ -295,10 +295,16 @@ def _texts(values: Json) -> list[Json]:
 
 def _conflict(change: VariableChange) -> Conflict:
     message = f"the shared variable {change.code_name!r} was changed on the server since the plan was made; not written"
-    return Conflict(message, where=change.where or None, fix="plan and push again", code="push.variable_moved")
+    return Conflict(
+        message,
+        where=change.where or None,
+        fix="plan and push again",
+        code="push.variable_moved",
+        subject=change.code_name,
+    )
 
 
 def _unlike(change: VariableChange) -> PartlyApplied:
     message = f"the server accepted the shared variable {change.code_name!r}, but has something else"
     fix = "look at it in PostHog: Data management, Variables"
-    return PartlyApplied(message, where=change.where or None, fix=fix, code="push.unverified")
+    return PartlyApplied(message, where=change.where or None, fix=fix, code="push.unverified", subject=change.code_name)

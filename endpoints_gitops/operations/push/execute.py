@@ -357,12 +357,15 @@ def _waiting_error(name: str, state: MaterializationState, seconds: float) -> En
     if not state.is_on:
         fix = Advice(Command("diff", name))
         return PartlyApplied(
-            f"{name}: materialisation was switched off on the server", fix=fix, code="push.not_materialised"
+            f"{name}: materialisation was switched off on the server",
+            fix=fix,
+            code="push.not_materialised",
+            subject=name,
         )
     if state.status in _BROKEN:
         message = f"{name}: materialisation ended as {state.status}: {state.error or 'the server does not say why'}"
         fix = Advice(Command("open", name), " shows more; the endpoint answers from the query until then")
-        return PartlyApplied(message, fix=fix, code="push.not_materialised")
+        return PartlyApplied(message, fix=fix, code="push.not_materialised", subject=name)
     message = f"{name} is not materialised after {seconds:g} s (status {state.status or 'unknown'})"
     fix = Advice(Command("push", name, "--wait=SECONDS"), " waits again; nothing is written for that")
-    return PartlyApplied(message, fix=fix, code="push.not_materialised")
+    return PartlyApplied(message, fix=fix, code="push.not_materialised", subject=name)

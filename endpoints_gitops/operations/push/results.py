@@ -197,6 +197,7 @@ def refused_in_part(
         where=_where(change),
         fix=Advice(Command("diff", change.name), " shows it; correct what the server names, and push again"),
         code="push.refused_in_part",
+        subject=change.name,
     )
     return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=now, landed=True, errors=(error,))
 
@@ -205,7 +206,7 @@ def unverified(change: EndpointChange, why: ApiError) -> PartlyApplied:
     """The error of a write that landed, where the version before it could not be read."""
     message = f"{change.name} was written; cannot tell whether its settings were edited meanwhile: {why.message}"
     fix = Advice(Command("versions", change.name))
-    return PartlyApplied(message, where=why.where, fix=fix, code="push.unverified")
+    return PartlyApplied(message, where=why.where, fix=fix, code="push.unverified", subject=change.name)
 
 
 def settings_replaced(change: EndpointChange, keys: Collection[Key]) -> Conflict:
@@ -217,6 +218,7 @@ def settings_replaced(change: EndpointChange, keys: Collection[Key]) -> Conflict
         where=_where(change),
         fix=Advice(Command("get", name, "--version", str(before)), " shows theirs"),
         code="push.came_between",
+        subject=change.name,
     )
 
 
@@ -227,14 +229,20 @@ def not_landed(change: EndpointChange, lost: ApiError, now: ServerRevision | Non
     reason = lost.reason if isinstance(lost, LostAnswer) else lost.message
     cause = f"{lost.status} {lost.detail or ''}".rstrip() if lost.status else reason
     what = f"{change.name} landed in part, without {', '.join(left)}" if in_part else f"{change.name} did not land"
-    error = CouldNotFindOut(f"{what}: {cause}", where=lost.request or None, code=lost.code)
+    error = CouldNotFindOut(f"{what}: {cause}", where=lost.request or None, code=lost.code, subject=change.name)
     error.fix = Advice(Command("resume"), " tries again, when the server is well")
     return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=now, landed=in_part, errors=(error,))
 
 
 def stale_result(change: EndpointChange, now: ServerRevision | None) -> ChangeResult:
     """Nothing of it landed: the server changed since the plan was made."""
-    error = Conflict(_what_changed(change, now), where=_where(change), fix=_fix_of(change, now), code="push.moved")
+    error = Conflict(
+        _what_changed(change, now),
+        where=_where(change),
+        fix=_fix_of(change, now),
+        code="push.moved",
+        subject=change.name,
+    )
     return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=now, errors=(error,))
 
 
@@ -251,6 +259,7 @@ def overtaken(change: EndpointChange, now: ServerRevision, ours: int) -> ChangeR
             " makes ours the newest",
         ),
         code="push.came_between",
+        subject=change.name,
     )
     return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=now, landed=True, errors=(error,))
 
@@ -269,11 +278,11 @@ def _faults(change: EndpointChange, answer: ServerRevision) -> Iterator[Endpoint
             " tries again; or change what the server names, or set materialization.enabled to "
             f"false, and push {name} again",
         )
-        yield PartlyApplied(message, where=where, fix=fix, code="push.materialization_error")
+        yield PartlyApplied(message, where=where, fix=fix, code="push.materialization_error", subject=change.name)
     elif left and answer.current_version <= change.expected_version:
         message = f"{name}: the server accepted the write, but has something else for {', '.join(left)}"
         fix = Advice(Command("diff", name), " shows it; ", Command("resume"), " tries again")
-        yield PartlyApplied(message, where=where, fix=fix, code="push.unverified")
+        yield PartlyApplied(message, where=where, fix=fix, code="push.unverified", subject=change.name)
 
 
 def _came_between(change: EndpointChange, answer: ServerRevision) -> Conflict:
@@ -294,7 +303,7 @@ def _came_between(change: EndpointChange, answer: ServerRevision) -> Conflict:
             Command("rollback", f"{name}@{expected}"),
             " goes back",
         )
-    return Conflict(what, where=_where(change), fix=fix, code="push.came_between")
+    return Conflict(what, where=_where(change), fix=fix, code="push.came_between", subject=change.name)
 
 
 def _recreated(change: EndpointChange, answer: ServerRevision) -> Conflict:
@@ -306,7 +315,7 @@ def _recreated(change: EndpointChange, answer: ServerRevision) -> Conflict:
     if not change.cuts_a_version:
         message = f"{name} was deleted and recreated on the server while this push ran, and has our settings now"
         fix = Advice(Command("diff", name))
-    return Conflict(message, where=_where(change), fix=fix, code="push.came_between")
+    return Conflict(message, where=_where(change), fix=fix, code="push.came_between", subject=change.name)
 
 
 def _what_changed(change: EndpointChange, now: ServerRevision | None) -> str:
