@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
 from endpoints_gitops.advice import Advice, with_options
@@ -25,6 +26,10 @@ from endpoints_gitops.model.secret import Secret
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from endpoints_gitops.operations.project import Progress
 
 
 class Style(StrEnum):
@@ -226,3 +231,60 @@ def _reader_may_leave(stream: TextIO) -> Iterator[None]:
         yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def progress_on(console: Console) -> Progress:
+    """The right kind for where the console writes."""
+    from endpoints_gitops.operations.project import Silence
+
+    if console.quiet:
+        return Silence()
+    can_move = console.stderr.isatty() and console.coloured(console.stderr)
+    return _Bar(console) if can_move else _ProgressLines(console)
+
+
+class _ProgressLines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lock = Lock()
+        self._total = 0
+        self._done = 0
+
+    def started(self, what: str, total: int) -> None:
+        self._total, self._done = total, 0
+        self._console.say(Line(f"{what}: {total}" if total else what, Style.FAINT))
+
+    def advanced(self, name: str, state: str) -> None:
+        with self._lock:
+            self._done += 1
+            count = f"{self._done}/{self._total}" if self._total else str(self._done)
+            self._console.say(Line(f"  [{count}] {name}: {state}", Style.FAINT))
+
+    def finished(self) -> None:
+        self._total = 0
+
+
+class _Bar:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def started(self, what: str, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as RichProgress
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = RichProgress(*columns, console=self._console.rich(self._console.stderr), transient=True)
+        self._task = self._bar.add_task(what, total=total or None)
+        self._bar.start()
+
+    def advanced(self, name: str, state: str) -> None:
+        if self._bar is not None and self._task is not None:
+            seen = one_line(self._console.redacted(f"{name}: {state}"))
+            self._bar.update(self._task, advance=1, description=seen)
+
+    def finished(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

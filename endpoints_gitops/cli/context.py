@@ -177,7 +177,7 @@ class CommandContext:
 
     @cached_property
     def progress(self) -> Progress:
-        from endpoints_gitops.cli.progress import progress_on
+        from endpoints_gitops.cli.console import progress_on
 
         return progress_on(self.console)
 

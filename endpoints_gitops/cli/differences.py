@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Final
 
 from endpoints_gitops.cli.console import Line, Style
-from endpoints_gitops.cli.long_lines import shortened
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.plan.diff import EndpointDiff, KeyDiff
 from endpoints_gitops.plan.settings import Key, variables_of
@@ -118,22 +118,66 @@ def lines(key: Key, before: Json, after: Json, *, version: int | None, place: Pl
 def sql_lines(before: Json, after: Json, *, version: int | None, place: Place) -> Iterator[Line]:
     """A unified diff where both are SQL, its numbers on the side of the file being those of the file. Long lines are
     cut to what changed in them."""
-    diff = _unified(before, after, version=version, place=place)
-    for number, line in enumerate((*diff[:2], *shortened(diff[2:]))):
-        is_header = number >= 2 and line.startswith("@@")
-        yield Line(line, Style.FAINT if is_header else _STYLES.get(line[:1], Style.PLAIN))
+    for line in shortened(_unified(before, after, version=version, place=place)):
+        yield Line(f"{line.mark}{line.text}", _STYLES.get(line.mark, Style.PLAIN))
 
 
-def _unified(before: Json, after: Json, *, version: int | None, place: Place) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class DiffLine:
+    """One line of a unified diff: `mark` is what it begins with."""
+
+    mark: str
+    text: str
+
+
+_OLD_FILE: Final = "--- "
+_NEW_FILE: Final = "+++ "
+_HUNK: Final = "@@ "
+_ADDED: Final = "+"
+_REMOVED: Final = "-"
+_STYLES: Final = {
+    _HUNK: Style.FAINT,
+    _NEW_FILE: Style.ADDED,
+    _OLD_FILE: Style.REMOVED,
+    _ADDED: Style.ADDED,
+    _REMOVED: Style.REMOVED,
+}
+
+
+def _unified(before: Json, after: Json, *, version: int | None, place: Place) -> Iterator[DiffLine]:
+    """The lines of a unified diff, nothing where a side is no SQL or both are the same."""
     old, new = _sql(before), _sql(after)
     if old is None or new is None or old == new:
-        return []
+        return
     there = place.other or (f"server, version {version}" if version else "server")
-    diff = difflib.unified_diff(old.splitlines(), new.splitlines(), there, place.path, lineterm="", n=_CONTEXT_LINES)
-    return [
-        _moved(line, place.line - 1) if number >= 2 and line.startswith("@@") else line
-        for number, line in enumerate(diff)
-    ]
+    yield from unified_diff(old.splitlines(), new.splitlines(), there, place.path, first_line=place.line)
+
+
+def unified_diff(
+    old: Sequence[str], new: Sequence[str], old_name: str, new_name: str, *, first_line: int = 1
+) -> Iterator[DiffLine]:
+    """The lines of a unified diff; nothing for equal texts. `first_line` is the number of the first new line."""
+    groups = list(difflib.SequenceMatcher(None, old, new).get_grouped_opcodes(_CONTEXT_LINES))
+    if groups:
+        yield DiffLine(_OLD_FILE, old_name)
+        yield DiffLine(_NEW_FILE, new_name)
+    for group in groups:
+        (_, old_start, _, new_start, _), (*_, old_end, _, new_end) = group[0], group[-1]
+        new_lines = _line_range(new_start, new_end, first_line)
+        yield DiffLine(_HUNK, f"-{_line_range(old_start, old_end)} +{new_lines} @@")
+        for kind, old_low, old_high, new_low, new_high in group:
+            if kind == "equal":
+                yield from (DiffLine(" ", text) for text in old[old_low:old_high])
+                continue
+            yield from (DiffLine(_REMOVED, text) for text in old[old_low:old_high])
+            yield from (DiffLine(_ADDED, text) for text in new[new_low:new_high])
+
+
+def _line_range(start: int, end: int, first_line: int = 1) -> str:
+    """`7` for one line, `7,2` for two; no lines come after the line that is named."""
+    count = end - start
+    number = start + first_line - (count == 0)
+    return f"{number}" if count == 1 else f"{number},{count}"
 
 
 def query_text(query: Json) -> str:
@@ -161,12 +205,9 @@ def as_json(key: Key, before: Json, after: Json, *, version: int | None, place: 
     """The same facts for machines."""
     if key is not Key.QUERY:
         return {"before": before, "after": after}
-    sql: list[Json] = [*_unified(before, after, version=version, place=place)]
+    sql: list[Json] = [f"{line.mark}{line.text}" for line in _unified(before, after, version=version, place=place)]
     changes: list[Json] = [change.as_json() for change in path_changes(before, after)]
     return {"before": before, "after": after, "diff": sql, "changes": changes}
-
-
-_STYLES: Final = {"+": Style.ADDED, "-": Style.REMOVED}
 
 
 def _path_change(kind: str, found: object) -> PathChange:
@@ -207,13 +248,6 @@ def _sql(query: Json) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _moved(header: str, lines_before: int) -> str:
-    """A hunk's header, the numbers of the file's side moved to where the SQL stands in it."""
-    marker, old, new, end = header.split(" ", 3)
-    start, comma, count = new.removeprefix("+").partition(",")
-    return f"{marker} {old} +{int(start) + lines_before}{comma}{count} {end}"
-
-
 def _written(path: str, line: int) -> tuple[str, str]:
     """Key and value as they stand in a line of a file."""
     try:
@@ -227,3 +261,66 @@ def _written(path: str, line: int) -> tuple[str, str]:
 def as_text(value: Json) -> str:
     """A value as it would stand in JSON."""
     return json.dumps(value, ensure_ascii=False)
+
+
+LONG: Final = 160
+"""Lines of a diff that are not longer are printed as they are."""
+_CONTEXT: Final = 40
+_MOST: Final = 2_000
+_SEPARATORS: Final = " \t,()"
+
+
+def shortened(diff: Iterable[DiffLine]) -> Iterator[DiffLine]:
+    """A diff with its long lines cut to what changed in them: `[-before-]` and `{+after+}` mark it, as git does.
+
+    The removed and the added lines of one place are compared with each other, one by one.
+    """
+    for is_change, group in groupby(diff, key=lambda line: line.mark in (_REMOVED, _ADDED)):
+        lines = list(group)
+        if not is_change:
+            yield from (line if line.mark != " " else DiffLine(" ", _cut(line.text)) for line in lines)
+            continue
+        removed = [line.text for line in lines if line.mark == _REMOVED]
+        added = [line.text for line in lines if line.mark == _ADDED]
+        pairs = [_marked(old, new) for old, new in zip_longest(removed, added)]
+        yield from (DiffLine(_REMOVED, old) for old, _ in pairs if old is not None)
+        yield from (DiffLine(_ADDED, new) for _, new in pairs if new is not None)
+
+
+def _marked(old: str | None, new: str | None) -> tuple[str | None, str | None]:
+    if old is None or new is None:
+        return (old and _cut(old, _MOST), new and _cut(new, _MOST))
+    if max(len(old), len(new)) <= LONG:
+        return old, new
+    before, after = _words(old), _words(new)
+    steps = difflib.SequenceMatcher(None, before, after).get_opcodes()
+    parts: tuple[list[str], list[str]] = ([], [])
+    for index, (kind, low, high, start, end) in enumerate(steps):
+        texts = "".join(before[low:high]), "".join(after[start:end])
+        for side, text, marks in zip(parts, texts, ("[--]", "{++}"), strict=True):
+            if kind == "equal":
+                side.append(_context(text, is_first=index == 0, is_last=index == len(steps) - 1))
+            elif text:
+                side.append(f"{marks[:2]}{_cut(text, _MOST)}{marks[2:]}")
+    return "".join(parts[0]), "".join(parts[1])
+
+
+def _words(text: str) -> list[str]:
+    """The text in pieces: what stands between separators, and each separator."""
+    found, start = [], 0
+    for place, character in enumerate(text):
+        if character in _SEPARATORS:
+            found += [text[start:place], character] if place > start else [character]
+            start = place + 1
+    return [*found, text[start:]] if start < len(text) else found
+
+
+def _context(text: str, *, is_first: bool, is_last: bool) -> str:
+    """What did not change, as far as it is near a change."""
+    head = "" if is_first else text[:_CONTEXT]
+    tail = "" if is_last else text[-_CONTEXT:]
+    return text if len(text) <= len(head) + len(tail) + 1 else f"{head}…{tail}"
+
+
+def _cut(text: str, most: int = LONG) -> str:
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"

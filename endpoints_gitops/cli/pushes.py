@@ -1,20 +1,79 @@
-"""What a push did, on the screen and in JSON; `push` and `resume` tell it alike."""
+"""A push: show the plan, have it confirmed, write, and report what became of each endpoint."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import plans
-from endpoints_gitops.cli.consequences import Judgement
 from endpoints_gitops.cli.console import Line, Style
-from endpoints_gitops.errors import EndpointsError, ExitCode, worst
+from endpoints_gitops.cli.context import CommandContext
+from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError, worst
+from endpoints_gitops.model.definition import LoadedDefinition
+from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failures_of_all
-from endpoints_gitops.operations.push.execute import NOT_BEGUN
+from endpoints_gitops.operations.checkout import Checkout
+from endpoints_gitops.operations.push.execute import (
+    NOT_BEGUN,
+    push,
+    read_snapshot,
+    wait_for,
+)
 from endpoints_gitops.operations.push.results import ChangeOutcome, ChangeResult, PushResult, VariableResult
+from endpoints_gitops.plan.changes import Plan
+from endpoints_gitops.plan.diff import Snapshot
 from endpoints_gitops.plan.variables import VariableAction
+
+
+def confirm_and_push(
+    context: CommandContext, checked_plan: plans.CheckedPlan, snapshot: Snapshot, checkout: Checkout
+) -> PushResult:
+    """Show the plan, have it confirmed, and push it. Raises UsageError where it is not."""
+    console, plan = context.console, checked_plan.plan
+    if not plan.is_empty or plan.drifted or plan.idled:
+        console.say(*plans.lines(plan, conflicts=False))
+    console.say(*plans.notes(plan, verbose=console.verbose))
+    console.say(*checked_plan.lines(verbose=console.verbose))
+    if not plan.is_empty:
+        confirm(context, plan)
+        if not context.arguments.yes:  # whoever was asked may have had lunch first
+            snapshot = read_snapshot(context.project, plan)
+            checkout = Checkout.of(context.project, checkout.definitions.values(), snapshot)
+    return replace(push(context.project, plan, snapshot, checkout), findings=checked_plan.findings)
+
+
+def confirm(context: CommandContext, plan: Plan) -> None:
+    """Have somebody say yes before anything is written."""
+    access = context.access
+    where = f"{access.environment} ({access.host}, project {access.project_id})"
+    count = len(plan.changes) + len(plan.variables)
+    question = f"Write {count} change{'s' if count != 1 else ''} to {where}?"
+    if not context.console.confirm(question, yes=context.arguments.yes):
+        raise UsageError("not confirmed; nothing was written", code="usage.unconfirmed")
+
+
+def definitions_if_any(context: CommandContext) -> tuple[LoadedDefinition, ...]:
+    """The definitions, for the record of what was pushed; a plan is carried out without them just as well."""
+    try:
+        return context.definitions
+    except UsageError:
+        return ()
+
+
+def wait_for_tables(context: CommandContext, result: PushResult, others: Iterable[Endpoint]) -> PushResult:
+    """With --wait, wait for what was written and for what is to be materialised anyway."""
+    seconds_to_wait = getattr(context.arguments, "wait", None)
+    if seconds_to_wait is None:
+        return result
+    endpoints = {endpoint.name: endpoint for endpoint in others}
+    endpoints |= {one.name: one.endpoint for one in result.written if one.endpoint and one.is_agreed}
+    faulty = {one.name for one in result.written if one.errors}
+    waiting = [endpoint for name, endpoint in endpoints.items() if name not in faulty]
+    return replace(result, waited=wait_for(context.project, waiting, seconds_to_wait))
+
 
 _STYLES = {
     ChangeOutcome.CREATED: Style.GOOD,
@@ -46,19 +105,19 @@ def outcome(
     same: int = 0,
     outside: int = 0,
     fail_on_drift: bool = False,
-    judgement: Judgement | None = None,
+    checked_plan: plans.CheckedPlan | None = None,
 ) -> Outcome:
-    """The outcome of a push; what was left alone is in it, item by item, and what `judgement` counts as a failure."""
+    """The outcome of a push, with what was left alone and what `checked_plan` counts as a failure."""
     code = result.exit_code(fail_on_drift=fail_on_drift)
     return Outcome(
         command=command,
-        exit_code=worst(code, judgement.exit_code) if judgement else code,
+        exit_code=worst(code, checked_plan.exit_code) if checked_plan else code,
         summary={**_summary(result), "same": same, "outside": outside},
         items=(*(_variable_item(one, result) for one in result.variables), *_items(result)),
         errors=(
             *_failures(result),
             *plans.failures(result.plan, fail_on_drift=fail_on_drift),
-            *(judgement.failures if judgement else ()),
+            *(checked_plan.failures if checked_plan else ()),
             *_resumable(result),
         ),
     )

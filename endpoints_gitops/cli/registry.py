@@ -17,9 +17,13 @@ class Entry:
     module: str
 
 
+_SHARED: Final = {"deactivate": "activate"}
+"""Commands whose module is named after another one; it tells them apart by `arguments.command`."""
+
+
 def _entries(**commands: tuple[str, ...]) -> Mapping[str, Entry]:
     return {
-        name: Entry(summary, tuple(examples), f"endpoints_gitops.cli.commands.{name}")
+        name: Entry(summary, tuple(examples), f"endpoints_gitops.cli.commands.{_SHARED.get(name, name)}")
         for name, (summary, *examples) in commands.items()
     }
 

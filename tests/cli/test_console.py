@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.cli.console import Console, Line, OutputFormat, Style
-from endpoints_gitops.cli.progress import progress_on
+from endpoints_gitops.cli.console import Console, Line, OutputFormat, Style, progress_on
 from endpoints_gitops.errors import ExitCode, UsageError
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.printable import printable, printable_json

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from endpoints_gitops.cli.differences import Place, as_json, sql_lines
-from endpoints_gitops.cli.long_lines import shortened
+from endpoints_gitops.cli.differences import DiffLine, Place, as_json, shortened, sql_lines, unified_diff
 from endpoints_gitops.plan.settings import Key
 
 SQL = "SELECT event\nFROM events\nGROUP BY event"
@@ -242,5 +244,14 @@ def test_a_long_line_is_cut_to_what_changed_in_it():
 
 def test_short_lines_and_lines_without_a_counterpart_are_printed_whole():
     line = "SELECT " + "a, " * 70
-    diff = ["@@ -1 +1,2 @@", "-b", "+c", f"+{line}", f" {line}"]
-    assert list(shortened(diff)) == [*diff[:4], f" {line[:159]}… ({len(line) + 1} characters)"]
+    diff = [DiffLine(*parts) for parts in (("@@ ", "-1 +1,2 @@"), ("-", "b"), ("+", "c"), ("+", line), (" ", line))]
+    assert list(shortened(diff)) == [*diff[:4], DiffLine(" ", f"{line[:160]}… ({len(line)} characters)")]
+
+
+LINES = st.lists(st.sampled_from("abc"), max_size=12)
+
+
+@given(old=LINES, new=LINES)
+def test_a_unified_diff_is_that_of_difflib(old, new):
+    expected = [*difflib.unified_diff(old, new, "before", "after", lineterm="")]
+    assert [f"{line.mark}{line.text}" for line in unified_diff(old, new, "before", "after")] == expected

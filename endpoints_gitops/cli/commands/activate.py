@@ -1,16 +1,63 @@
-"""`activate NAME…`: let endpoints, or one version of one, be run again."""
+"""`activate NAME…` and `deactivate NAME…`: switch endpoints, or one version of one, on and off."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from endpoints_gitops.cli import switching
-from endpoints_gitops.cli.console import Console
-from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.cli.arguments import version_number
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import CommandContext
+from endpoints_gitops.errors import ExitCode, UsageError, worst
+from endpoints_gitops.model.outcome import Outcome, failures_of_all
 
-configure = switching.configure
+if TYPE_CHECKING:
+    from endpoints_gitops.model.endpoint import Endpoint
+    from endpoints_gitops.operations.lifecycle import LifecycleResult
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Which endpoints, and perhaps which version."""
+    parser.add_argument("names", nargs="+", metavar="NAME", help="the endpoints")
+    parser.add_argument("--version", type=version_number, metavar="N", help="only this version; for one endpoint")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Switch them on and say so, one line each."""
-    return switching.switch(arguments, console, active=True)
+    """Switch them on or off, and report each on a line."""
+    from endpoints_gitops.operations.lifecycle import present, set_active
+
+    names, number, active = arguments.names, arguments.version, arguments.command == "activate"
+    if number is not None and len(set(names)) > 1:
+        raise UsageError("--version works with one endpoint", fix="name a single endpoint", code="usage.arguments")
+    with CommandContext.of(arguments, console) as context:
+        endpoints = present(context.client, names)
+        context.announce()
+        done = set_active(context.client, endpoints, active=active, version=number, progress=context.progress)
+    if not active and number is None:
+        console.say(*(f"note: {name} is no longer materialised" for name in _torn_down(endpoints, done)))
+    return told(arguments.command, done, console, version=number)
+
+
+def _torn_down(endpoints: Sequence[Endpoint], done: Sequence[LifecycleResult]) -> Iterator[str]:
+    """Those that lost their tables by being switched off (docs/server.md#versions)."""
+    for endpoint, one in zip(endpoints, done, strict=True):
+        if endpoint.is_active and endpoint.materialization.is_on and not one.error:
+            yield endpoint.name
+
+
+def told(command: str, done: Sequence[LifecycleResult], console: Console, version: int | None = None) -> Outcome:
+    """Print what became of each. Where some were done and others were not, the command is partly applied."""
+    at = "" if version is None else f"@{version}"
+    console.show(Line(f"{one.name}{at} {one.state}", Style.GOOD) for one in done if not one.error)
+    errors = [(one.name, one.error) for one in done if one.error]
+    codes = [error.exit_code for _, error in errors]
+    if errors and len(errors) < len(done):
+        codes.append(ExitCode.PARTLY_APPLIED)
+    return Outcome(
+        command=command,
+        exit_code=worst(*codes),
+        summary={"done": len(done) - len(errors), "failed": len(errors)},
+        items=tuple({"name": one.name, "version": version, "state": one.state} for one in done),
+        errors=tuple(failures_of_all(errors)),
+    )

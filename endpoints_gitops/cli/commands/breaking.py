@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from endpoints_gitops.cli import findings
+from endpoints_gitops.cli.against import WHAT, resolved
 from endpoints_gitops.cli.arguments import add_selectors
-from endpoints_gitops.cli.bases import WHAT, resolved
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import worst

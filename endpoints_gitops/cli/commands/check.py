@@ -123,7 +123,7 @@ def _lock(context: CommandContext, paths: Sequence[str], *, is_alone: bool) -> t
     if context.configuration.path is None:
         read_lock_file(path)
         return (), words
-    from endpoints_gitops.cli.consuming import Consumer
+    from endpoints_gitops.cli.consumer import Consumer
     from endpoints_gitops.contract.pins import env_skew
 
     with Consumer(context.arguments, context.console) as consumer:

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.cli.commands.activate import told
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
-from endpoints_gitops.cli.switching import told
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import Outcome
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from endpoints_gitops.advice import Advice
-from endpoints_gitops.cli import bases, differences, findings, plans
+from endpoints_gitops.cli import differences, findings, plans
+from endpoints_gitops.cli.against import WHAT, resolved
 from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
@@ -33,7 +34,7 @@ _STYLES = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Which endpoints, and what they are compared with."""
     add_selectors(parser)
-    parser.add_argument("--against", metavar="WHAT", default="live", help=f"{bases.WHAT} (default: live)")
+    parser.add_argument("--against", metavar="WHAT", default="live", help=f"{WHAT} (default: live)")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
@@ -212,7 +213,7 @@ def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
     from endpoints_gitops.operations.callers import findings_of_diffs
 
     with CommandContext.of(arguments, console) as context:
-        against, callers = bases.resolved(context, arguments.against, arguments.selectors)
+        against, callers = resolved(context, arguments.against, arguments.selectors)
     found = findings_of_diffs(against.diffs, callers, is_move=against.is_move)
     by_name: dict[str, list[Finding]] = {}
     for one in found:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.arguments import version_number
-from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.model.outcome import Outcome
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.endpoint import Endpoint, MaterializationState
+
+_WIDTH = 16
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +28,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print its settings and its query."""
-    from endpoints_gitops.cli.endpoint_view import lines
     from endpoints_gitops.contract.idling import all_idling
 
     name, number = arguments.name, arguments.version
@@ -38,3 +45,81 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         "findings": list(findings.items(idle)),
     }
     return Outcome(command="get", summary={"endpoints": 1}, items=(item,))
+
+
+def lines(endpoint: Endpoint, address: str, run_url: str) -> Iterator[Line | str]:
+    """What there is to know, the query last; `address` is for the browser, `run_url` for programs that call it."""
+    yield Line(endpoint.name, Style.HEAD)
+    for title, text in _settings(endpoint):
+        for number, line in enumerate(text.rstrip().split("\n") if text else ()):
+            yield f"  {title if number == 0 else '':{_WIDTH}}{line.removesuffix('\r')}"
+    yield f"  {'address':{_WIDTH}}{address}"
+    yield f"  {'run':{_WIDTH}}POST {run_url}"
+    yield ""
+    sql = endpoint.sql if endpoint.sql is not None else json.dumps(endpoint.query, indent=2, ensure_ascii=False)
+    yield from (line.removesuffix("\r") for line in sql.split("\n"))
+
+
+def materialisation_word(state: MaterializationState) -> str:
+    """A word or two: whether it is on, and how its table is doing."""
+    if not state.is_on:
+        return "no"
+    return " · ".join(part for part in ("yes", (state.status or "").lower(), state.error or "") if part)
+
+
+def day(moment: datetime | None) -> str:
+    """A time to the minute, in UTC where the server says so."""
+    return f"{moment:%Y-%m-%d %H:%M %Z}".rstrip() if moment else ""
+
+
+def _settings(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
+    yield "description", endpoint.description
+    yield "version", _version(endpoint)
+    yield "active", _active(endpoint)
+    yield "kind", endpoint.kind
+    yield "variables", ", ".join(_variables(endpoint))
+    yield "columns", ", ".join(f"{column.name} {column.type}" for column in endpoint.columns or ())
+    yield "tags", ", ".join(endpoint.tags)
+    yield "materialised", materialisation_word(endpoint.materialization) + _refusal(endpoint.materialization)
+    yield "freshness", _freshness(endpoint.data_freshness_seconds)
+    yield "breakdowns", ", ".join(f"{name} may be left out" for name in endpoint.optional_breakdown_properties)
+    yield "created", " by ".join(filter(None, (day(endpoint.created_at), _author(endpoint))))
+    yield "last run", day(endpoint.last_executed_at)
+
+
+def _refusal(state: MaterializationState) -> str:
+    """Why there can be no table, where the server says so."""
+    if state.is_on or state.can_materialize is not False:
+        return ""
+    return f", and it cannot be: {state.reason or 'the server does not say why'}"
+
+
+def _version(endpoint: Endpoint) -> str:
+    number = getattr(endpoint, "version", None)
+    if number is None:
+        return str(endpoint.current_version)
+    return f"{number} of {endpoint.current_version}" if number != endpoint.current_version else f"{number}, the newest"
+
+
+def _active(endpoint: Endpoint) -> str:
+    if not getattr(endpoint, "endpoint_is_active", True):
+        return "no, the endpoint is switched off"
+    return "yes" if endpoint.is_active else "no"
+
+
+def _variables(endpoint: Endpoint) -> Iterator[str]:
+    for entry in (endpoint.query.get("variables") or {}).values():
+        if isinstance(entry, dict):
+            default = f" = {json.dumps(entry['value'], ensure_ascii=False)}" if "value" in entry else ""
+            yield f"{entry.get('code_name')}{default}"
+
+
+def _freshness(seconds: int | None) -> str:
+    from endpoints_gitops.model.freshness import schedule_word
+
+    return "" if seconds is None else schedule_word(seconds) or f"{seconds} s"
+
+
+def _author(endpoint: Endpoint) -> str:
+    author = getattr(endpoint, "version_created_by", None) or endpoint.created_by
+    return author.label if author else ""

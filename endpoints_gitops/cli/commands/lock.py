@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.consuming import Consumer, Placed, items_of, pins
+from endpoints_gitops.cli.consumer import Consumer, Placed, items_of, pins
 from endpoints_gitops.errors import EndpointsError, ExitCode, worst
 from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.json import JsonObject

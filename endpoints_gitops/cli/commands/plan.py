@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from endpoints_gitops.advice import Advice, Command, Options, with_options
-from endpoints_gitops.cli import consequences, plans, push_options
+from endpoints_gitops.cli import plans
+from endpoints_gitops.cli.arguments import add_plan_options, plan_options
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import ExitCode, worst
@@ -18,39 +19,39 @@ from endpoints_gitops.plan.changes import Plan
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """What `push` takes, and where to save the plan."""
-    push_options.configure(parser)
+    add_plan_options(parser)
     parser.add_argument("-o", "--out", metavar="FILE", help="save the plan, for `push --plan FILE`")
     parser.add_argument("--detailed-exitcode", action="store_true", help="exit with 1 if there is something to write")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show the plan, and exit as a push of it would: with 6 where a conflict keeps something from being written."""
-    options = push_options.plan_options(arguments)
+    options = plan_options(arguments)
     with CommandContext.of(arguments, console) as context:
         context.announce()
         comparison = compare(context.project, context.definitions, arguments.selectors, prune=options.prune)
         plan = plan_of(context.project, comparison, options)
         checkout = comparison.checkout
-        judgement = consequences.judged(context, plan, comparison.snapshot, checkout, names=checkout.local)
-    plan = judgement.plan
+        checked_plan = plans.check_plan(context, plan, comparison.snapshot, checkout, names=checkout.local)
+    plan = checked_plan.plan
     for warning in comparison.warnings:
         console.warn(Line(warning, Style.WARN))
     console.show(plans.lines(plan))
-    console.show(judgement.lines(verbose=console.verbose))
+    console.show(checked_plan.lines(verbose=console.verbose))
     console.say(*plans.notes(plan, verbose=console.verbose), *plans.reminders(comparison))
     if arguments.out is not None:
         _save(plan, Path(arguments.out), console)
     return Outcome(
         command="plan",
-        exit_code=worst(_exit_code(plan, arguments), judgement.exit_code),
+        exit_code=worst(_exit_code(plan, arguments), checked_plan.exit_code),
         summary={
             **plans.summary(plan),
             "same": comparison.unchanged,
             "outside": comparison.outside,
             **plans.reminder_counts(comparison),
         },
-        items=(*plans.items(plan, judgement.findings), *plans.dropped_items(comparison)),
-        errors=(*plans.warnings(plan, fail_on_drift=arguments.fail_on_drift), *judgement.failures),
+        items=(*plans.items(plan, checked_plan.findings), *plans.dropped_items(comparison)),
+        errors=(*plans.warnings(plan, fail_on_drift=arguments.fail_on_drift), *checked_plan.failures),
     )
 
 

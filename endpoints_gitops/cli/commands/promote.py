@@ -7,10 +7,11 @@ from dataclasses import replace
 from functools import cached_property
 
 from endpoints_gitops.advice import with_options
-from endpoints_gitops.cli import consequences, push_options, pushes
-from endpoints_gitops.cli.commands.push import carried_out
+from endpoints_gitops.cli import plans, pushes
+from endpoints_gitops.cli.arguments import plan_options
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
+from endpoints_gitops.cli.pushes import confirm_and_push
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.operations.promote import prepare
@@ -43,7 +44,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         raise UsageError(
             "promote works on two environments, so --env cannot be combined with it", fix=fix, code="usage.arguments"
         )
-    options = push_options.plan_options(arguments)
+    options = plan_options(arguments)
     with _Named.of(_on(arguments, arguments.source), console) as source, _target(arguments, console) as target:
         definitions = target.existing_definitions
         source.announce()
@@ -54,15 +55,15 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             names = ", ".join(promotion.outside)
             console.say(Line(f"outside of what {arguments.target} manages: {names}", Style.FAINT))
         snapshot, checkout = promotion.comparison.snapshot, promotion.comparison.checkout
-        judgement = consequences.judged(target, promotion.plan, snapshot, checkout)
-        result = carried_out(target, judgement, snapshot, checkout)
+        checked_plan = plans.check_plan(target, promotion.plan, snapshot, checkout)
+        result = confirm_and_push(target, checked_plan, snapshot, checkout)
     console.show(pushes.lines(result))
     told = pushes.outcome(
         "promote",
         result,
         same=promotion.comparison.unchanged,
         outside=len(promotion.outside),
-        judgement=judgement,
+        checked_plan=checked_plan,
     )
     same = [diff for diff in promotion.comparison.diffs if diff.endpoint and not diff.differences]
     untouched = ({"name": diff.name, "kind": "endpoint", "state": "unchanged", "error": None} for diff in same)

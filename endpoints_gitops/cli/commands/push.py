@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.cli import consequences, plans, push_options, pushes
-from endpoints_gitops.cli.arguments import seconds
+from endpoints_gitops.cli import plans, pushes
+from endpoints_gitops.cli.arguments import add_plan_options, plan_options, seconds
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
+from endpoints_gitops.cli.pushes import confirm_and_push, definitions_if_any, wait_for_tables
 from endpoints_gitops.errors import EndpointsError, UsageError
-from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.operations.checkout import Checkout, refresh_record
 from endpoints_gitops.operations.compare import Comparison, compare, plan_of
-from endpoints_gitops.operations.push.execute import DEFAULT_SECONDS, check_target, push, read_snapshot, wait_for
-from endpoints_gitops.operations.push.results import PushResult
+from endpoints_gitops.operations.push.execute import DEFAULT_SECONDS, check_target, read_snapshot
 from endpoints_gitops.plan.changes import Plan
-from endpoints_gitops.plan.diff import Snapshot
 from endpoints_gitops.plan.settings import Key
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """What is pushed, and how far it may go."""
-    push_options.configure(parser)
+    add_plan_options(parser)
     parser.add_argument("--plan", metavar="FILE", help="apply exactly this plan, saved by `plan -o FILE`")
     parser.add_argument(
         "--wait",
@@ -56,17 +53,17 @@ class _Definitions:
 
     def outcome(self) -> Outcome:
         context, arguments = self.context, self.arguments
-        options, definitions = push_options.plan_options(arguments), context.definitions
+        options, definitions = plan_options(arguments), context.definitions
         _say_interrupted(context)
         comparison = compare(context.project, definitions, arguments.selectors, prune=options.prune)
         for warning in comparison.warnings:
             self.console.warn(Line(warning, Style.WARN))
         snapshot, checkout = comparison.snapshot, comparison.checkout
         plan = plan_of(context.project, comparison, options)
-        judgement = consequences.judged(context, plan, snapshot, checkout, names=checkout.local)
-        result = carried_out(context, judgement, snapshot, checkout)
+        checked_plan = plans.check_plan(context, plan, snapshot, checkout, names=checkout.local)
+        result = confirm_and_push(context, checked_plan, snapshot, checkout)
         refresh_record(context.project, comparison.checkout.record, comparison.diffs)
-        result = waited_for(context, result, _materialised(comparison))
+        result = wait_for_tables(context, result, _materialised(comparison))
         self.console.show(pushes.lines(result))
         self.console.say(*plans.reminders(comparison))
         outcome = pushes.outcome(
@@ -75,7 +72,7 @@ class _Definitions:
             same=comparison.unchanged,
             outside=comparison.outside,
             fail_on_drift=arguments.fail_on_drift,
-            judgement=judgement,
+            checked_plan=checked_plan,
         )
         return replace(
             outcome,
@@ -98,58 +95,11 @@ class _SavedPlan:
         _say_interrupted(context)
         snapshot = read_snapshot(context.project, self.plan)
         checkout = Checkout.of(context.project, definitions_if_any(context), snapshot)
-        judgement = consequences.judged(context, self.plan, snapshot, checkout)
-        result = waited_for(context, carried_out(context, judgement, snapshot, checkout), ())
+        checked_plan = plans.check_plan(context, self.plan, snapshot, checkout)
+        result = wait_for_tables(context, confirm_and_push(context, checked_plan, snapshot, checkout), ())
         self.console.show(pushes.lines(result))
         fail_on_drift = context.arguments.fail_on_drift
-        return pushes.outcome("push", result, fail_on_drift=fail_on_drift, judgement=judgement)
-
-
-def carried_out(
-    context: CommandContext, judgement: consequences.Judgement, snapshot: Snapshot, checkout: Checkout
-) -> PushResult:
-    """Show the plan, have it confirmed, and push it. Raises UsageError where it is not."""
-    console, plan = context.console, judgement.plan
-    if not plan.is_empty or plan.drifted or plan.idled:
-        console.say(*plans.lines(plan, conflicts=False))
-    console.say(*plans.notes(plan, verbose=console.verbose))
-    console.say(*judgement.lines(verbose=console.verbose))
-    if not plan.is_empty:
-        confirm(context, plan)
-        if not context.arguments.yes:  # whoever was asked may have had lunch first
-            snapshot = read_snapshot(context.project, plan)
-            checkout = Checkout.of(context.project, checkout.definitions.values(), snapshot)
-    return replace(push(context.project, plan, snapshot, checkout), findings=judgement.findings)
-
-
-def confirm(context: CommandContext, plan: Plan) -> None:
-    """Have somebody say yes before anything is written."""
-    access = context.access
-    where = f"{access.environment} ({access.host}, project {access.project_id})"
-    count = len(plan.changes) + len(plan.variables)
-    question = f"Write {count} change{'s' if count != 1 else ''} to {where}?"
-    if not context.console.confirm(question, yes=context.arguments.yes):
-        raise UsageError("not confirmed; nothing was written", code="usage.unconfirmed")
-
-
-def definitions_if_any(context: CommandContext) -> tuple[LoadedDefinition, ...]:
-    """The definitions, for the record of what was pushed; a plan is carried out without them just as well."""
-    try:
-        return context.definitions
-    except UsageError:
-        return ()
-
-
-def waited_for(context: CommandContext, result: PushResult, others: Iterable[Endpoint]) -> PushResult:
-    """With --wait, wait for what was written and for what is to be materialised anyway."""
-    seconds_to_wait = getattr(context.arguments, "wait", None)
-    if seconds_to_wait is None:
-        return result
-    endpoints = {endpoint.name: endpoint for endpoint in others}
-    endpoints |= {one.name: one.endpoint for one in result.written if one.endpoint and one.is_agreed}
-    faulty = {one.name for one in result.written if one.errors}
-    waiting = [endpoint for name, endpoint in endpoints.items() if name not in faulty]
-    return replace(result, waited=wait_for(context.project, waiting, seconds_to_wait))
+        return pushes.outcome("push", result, fail_on_drift=fail_on_drift, checked_plan=checked_plan)
 
 
 def _materialised(comparison: Comparison) -> list[Endpoint]:

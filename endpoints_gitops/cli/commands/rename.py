@@ -6,10 +6,10 @@ import argparse
 from dataclasses import replace
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.cli import consequences, pushes
-from endpoints_gitops.cli.commands.push import carried_out
+from endpoints_gitops.cli import plans, pushes
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
+from endpoints_gitops.cli.pushes import confirm_and_push
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.json import JsonObject
@@ -42,8 +42,8 @@ def _rename(context: CommandContext) -> Outcome:
         )
         console.warn(Line(text, Style.WARN))
     snapshot, checkout = renaming.comparison.snapshot, renaming.comparison.checkout
-    judgement = consequences.judged(context, renaming.plan, snapshot, checkout)
-    result = carried_out(context, judgement, snapshot, checkout)
+    checked_plan = plans.check_plan(context, renaming.plan, snapshot, checkout)
+    result = confirm_and_push(context, checked_plan, snapshot, checkout)
     is_renamed = rename_in_file(renaming, result, context.folder)
     if not renaming.plan.is_empty:
         console.show(pushes.lines(result))
@@ -55,7 +55,7 @@ def _rename(context: CommandContext) -> Outcome:
         )
     elif not (result.errors or result.plan.withheld):
         console.show([f"{renaming.new} is there already, on the server and in {renaming.loaded.path}"])
-    told = pushes.outcome("rename", result, judgement=judgement)
+    told = pushes.outcome("rename", result, checked_plan=checked_plan)
     return _outcome(told, renaming, result, is_renamed=is_renamed)
 
 
@@ -72,7 +72,7 @@ def _outcome(told: Outcome, renaming: Renaming, result: PushResult, *, is_rename
 
 
 def _finish(context: CommandContext) -> Outcome:
-    from endpoints_gitops.cli.switching import told
+    from endpoints_gitops.cli.commands.activate import told
     from endpoints_gitops.operations.lifecycle import set_active
 
     arguments, console = context.arguments, context.console

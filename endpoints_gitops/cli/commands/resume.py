@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from endpoints_gitops.cli import plans, pushes
-from endpoints_gitops.cli.commands.push import confirm, definitions_if_any
 from endpoints_gitops.cli.console import Console
 from endpoints_gitops.cli.context import CommandContext
+from endpoints_gitops.cli.pushes import confirm, definitions_if_any
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.operations.push.execute import left_to_do, resume
 

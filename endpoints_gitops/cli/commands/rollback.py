@@ -9,10 +9,10 @@ from dataclasses import replace
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import pushes
 from endpoints_gitops.cli.arguments import version_number
-from endpoints_gitops.cli.commands.push import carried_out
-from endpoints_gitops.cli.consequences import Judgement, of_plan
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
+from endpoints_gitops.cli.plans import CheckedPlan, plan_findings
+from endpoints_gitops.cli.pushes import confirm_and_push
 from endpoints_gitops.errors import Conflict, ExitCode, worst
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
@@ -33,7 +33,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         rollback = prepare(context.project, definitions, name, version)
         context.announce()
         _guard_the_file(rollback, console, yes=arguments.yes)
-        result = carried_out(context, _judged(context, rollback), rollback.snapshot, rollback.comparison.checkout)
+        result = confirm_and_push(context, _judged(context, rollback), rollback.snapshot, rollback.comparison.checkout)
         done = write_back(context.project, rollback, result)
     console.show(_lines(name, version, done))
     return _outcome(name, version, done)
@@ -65,11 +65,11 @@ def _guard_the_file(rollback: Rollback, console: Console, *, yes: bool) -> None:
         raise Conflict(message, where=loaded.where("query"), fix=fix, code="rollback.unpushed")
 
 
-def _judged(context: CommandContext, rollback: Rollback) -> Judgement:
+def _judged(context: CommandContext, rollback: Rollback) -> CheckedPlan:
     """A version that served callers is sent whatever is found in it: whoever rolls back needs it now."""
     plan = rollback.plan
-    found = of_plan(context, plan, rollback.snapshot, rollback.comparison.checkout)
-    return Judgement(plan=plan, for_callers=found, in_definitions=(), is_enforced=False)
+    found = plan_findings(context, plan, rollback.snapshot, rollback.comparison.checkout)
+    return CheckedPlan(plan=plan, for_callers=found, in_definitions=(), is_enforced=False)
 
 
 def _lines(name: str, version: int, done: RolledBack) -> Iterator[Line | str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.consuming import Consumer, pins
+from endpoints_gitops.cli.consumer import Consumer, pins
 from endpoints_gitops.errors import Conflict, ExitCode, UsageError
 from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.json import JsonObject

@@ -31,7 +31,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _row(version: EndpointVersion) -> tuple[str | int, ...]:
-    from endpoints_gitops.cli.endpoint_view import day, materialisation_word
+    from endpoints_gitops.cli.commands.get import day, materialisation_word
 
     return (
         version.version,
