@@ -1,4 +1,4 @@
-"""The WHAT of `--against` on a command line, with who is known to call."""
+"""Both sides of `--against WHAT`, and the known callers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WHAT: Final = (
 
 
 def resolved(context: CommandContext, what: str, selectors: Sequence[str]) -> tuple[Against, Callers]:
-    """Both sides, and who calls. The server is asked only where WHAT is live or NAME@N."""
+    """Returns both sides and the known callers. Requests go to the server only if WHAT is live or NAME@N."""
     from functools import partial
 
     from endpoints_gitops.operations.against import Here, resolve
@@ -48,7 +48,7 @@ def resolved(context: CommandContext, what: str, selectors: Sequence[str]) -> tu
 
 
 def _definitions(context: CommandContext, selectors: Sequence[str]) -> tuple[LoadedDefinition, ...]:
-    """Those on disk, and those that git tracks and a sparse checkout leaves out: not on disk is not deleted.
+    """Definitions on disk, and those that git tracks outside of a sparse checkout: these are not deleted.
 
     Raises BaseUnavailable where a submodule is missing, as what it defines is unknown.
     """
@@ -76,7 +76,7 @@ def _definitions(context: CommandContext, selectors: Sequence[str]) -> tuple[Loa
 
 
 def known_callers(context: CommandContext, endpoints: Mapping[str, Endpoint] | None = None) -> Callers:
-    """The app whose manifest and lock lie beside the definitions; nobody where there is no configuration."""
+    """Returns the app whose manifest and lock are beside the definitions; no callers without a configuration."""
     from endpoints_gitops.model.pin import Lock
     from endpoints_gitops.operations.callers import Callers, callers_of
     from endpoints_gitops.workspace.configuration import lock_path

@@ -28,7 +28,7 @@ row_offset = _numbered("offset", 0)
 
 
 def add_selectors(parser: argparse.ArgumentParser) -> None:
-    """Which endpoints a command is about, said by name, tag, place or change."""
+    """Add the selectors: endpoints by name, tag, path or change."""
     parser.add_argument(
         "selectors",
         nargs="*",
@@ -38,7 +38,7 @@ def add_selectors(parser: argparse.ArgumentParser) -> None:
 
 
 def seconds(text: str) -> float:
-    """A time of waiting: finite, and above zero."""
+    """A number of seconds to wait: finite, and above 0."""
     try:
         number = float(text)
     except ValueError:
@@ -78,7 +78,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_options(arguments: argparse.Namespace) -> PlanOptions:
-    """What the command line allows. Raises UsageError for an --overwrite that names no version."""
+    """The plan options of a command line. Raises UsageError for an --overwrite that names no version."""
     from endpoints_gitops.plan.planning import PlanOptions
 
     return PlanOptions(
@@ -90,7 +90,7 @@ def plan_options(arguments: argparse.Namespace) -> PlanOptions:
 
 
 def _overwrite(said: list[str]) -> Overwrite:
-    """Bare means everything; several mean all of what they name."""
+    """An --overwrite without a value means everything; several add up."""
     from endpoints_gitops.plan.planning import Overwrite
 
     named = [part.strip() for text in said for part in text.split(",") if part.strip()]

@@ -1,4 +1,4 @@
-"""What a person sees: results on stdout, progress and prose on stderr, and nothing that moves the cursor.
+"""Output for people: results on stdout, progress and messages on stderr, and no text that moves the cursor.
 
 Lines are values (`Line`), made by the renderers and printed here: in colour on a terminal, plain elsewhere and under
 NO_COLOR. Each is one line on the way out, whatever it holds (`one_line`): text comes from servers and files.
@@ -92,21 +92,21 @@ class Console:
 
     @property
     def interactive(self) -> bool:
-        """Whether somebody is there to be asked."""
+        """Whether a user can be asked: stdin and stderr are a terminal."""
         return sys.stdin is not None and sys.stdin.isatty() and self.stderr.isatty()
 
     def show(self, lines: Iterable[Line | str]) -> None:
-        """Print a result: on stdout, left out in JSON mode, where `finish` prints the whole of it."""
+        """Print a result on stdout; not in JSON mode, where `finish` prints the outcome."""
         if self.format is OutputFormat.TEXT:
             self._print(self.stdout, lines)
 
     def say(self, *lines: Line | str) -> None:
-        """Print prose: on stderr, left out under --quiet."""
+        """Print a message on stderr; not with --quiet."""
         if not self.quiet:
             self._print(self.stderr, lines)
 
     def warn(self, *lines: Line | str) -> None:
-        """Print what must be seen even under --quiet: on stderr."""
+        """Print a warning on stderr, also with --quiet."""
         self._print(self.stderr, lines)
 
     def trace(self, text: str) -> None:
@@ -115,7 +115,7 @@ class Console:
             self._print(self.stderr, [Line(text, Style.FAINT)])
 
     def finish(self, outcome: Outcome) -> int:
-        """Print errors, and in JSON mode the whole outcome; returns the exit code."""
+        """Print the errors, and in JSON mode the outcome. Returns the exit code."""
         if self.format is OutputFormat.JSON:
             told = self._shown_json(outcome.as_json())
             document = json.dumps(told, indent=2, ensure_ascii=False, default=str)
@@ -137,7 +137,7 @@ class Console:
             self._write(printable(text.replace("\r\n", "\n")) if self.stdout.isatty() else text)
 
     def confirm(self, question: str, *, yes: bool) -> bool:
-        """Ask before something is written. Without a terminal and without --yes nobody can answer: a usage error."""
+        """Ask before something is written. Raises UsageError without a terminal, unless `yes` answers."""
         if yes:
             return True
         if not self.interactive:
@@ -151,7 +151,7 @@ class Console:
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     def ask_for(self, question: str) -> str:
-        """Ask for a line of text; empty where nobody is there."""
+        """Ask for a line of text; empty without a terminal."""
         if not self.interactive:
             return ""
         self.stderr.write(f"{one_line(self.redacted(question))} ")
@@ -165,7 +165,7 @@ class Console:
         return self._colours_are_forced() or (stream.isatty() and self.environment.get("TERM") != "dumb")
 
     def width(self) -> int | None:
-        """The columns of the terminal that stdout is; None where it is a file or a pipe."""
+        """The width of the terminal on stdout; None for a file or a pipe."""
         if not self.stdout.isatty():
             return None
         said = self.environment.get("COLUMNS", "")
@@ -177,7 +177,7 @@ class Console:
             return None
 
     def rich(self, stream: TextIO) -> RichConsole:
-        """A rich console on one of our streams, for progress bars and tables on a terminal."""
+        """A rich console for one of the two streams."""
         from rich.console import Console as RichConsole
 
         forced: dict[str, Any] = {"force_terminal": True, "color_system": "standard"}
@@ -188,7 +188,7 @@ class Console:
         return any(self.environment.get(name, "") not in ("", "0") for name in ("FORCE_COLOR", "CLICOLOR_FORCE"))
 
     def redacted(self, text: str) -> str:
-        """The text as it may be seen."""
+        """The text with secrets masked and the redaction of plugins applied."""
         for secret in self.secrets:
             text = secret.masked_in(text)
         return self.redaction(text) if self.redaction else text
@@ -226,7 +226,7 @@ class Console:
 
 @contextmanager
 def _reader_may_leave(stream: TextIO) -> Iterator[None]:
-    """Whoever reads our output may stop (`| head`): the work goes on, and the exit code stays true to it."""
+    """Ignore a closed pipe (`| head`): the command goes on, and its exit code stays correct."""
     try:
         yield
     except BrokenPipeError:
@@ -234,7 +234,7 @@ def _reader_may_leave(stream: TextIO) -> Iterator[None]:
 
 
 def progress_on(console: Console) -> Progress:
-    """The right kind for where the console writes."""
+    """A bar on a terminal, lines elsewhere, nothing with --quiet."""
     from endpoints_gitops.operations.project import Silence
 
     if console.quiet:

@@ -1,4 +1,4 @@
-"""What the commands of a consumer work with: the manifest, the lock beside it, and each environment's server."""
+"""What the commands for apps need: the manifest, the lock beside it, and the server of each environment."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ type Placed = tuple[str | None, Finding]
 
 
 class Consumer:
-    """The consumer that a command line means. A context manager: leaving it closes every client."""
+    """The app that a command line is about. A context manager: leaving it closes every client."""
 
     def __init__(self, arguments: argparse.Namespace, console: Console) -> None:
         self.arguments = arguments
@@ -56,7 +56,7 @@ class Consumer:
 
     @cached_property
     def configuration(self) -> Configuration:
-        """Raises UsageError without a file: the manifest stands in it."""
+        """The configuration with the manifest. Raises UsageError if there is none."""
         from endpoints_gitops.workspace.configuration import configuration_for
 
         found = configuration_for(
@@ -74,12 +74,12 @@ class Consumer:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all environments in use are meant."""
+        """Whether the command is about all environments in use."""
         return not (self.arguments.env or self.configuration.overrides.get("ENV"))
 
     @cached_property
     def uses(self) -> dict[str, tuple[Use, ...]]:
-        """The uses of each environment that is meant, by its name."""
+        """The uses of each environment, by its name."""
         return {settings.name: uses_of(settings) for settings in self.environments}
 
     @cached_property
@@ -88,7 +88,7 @@ class Consumer:
 
     @cached_property
     def lock(self) -> Lock | None:
-        """The lock as it is, None where there is none. One of an older release is verified as far as it can be."""
+        """The lock, None if there is none. One of an older release is verified as far as possible."""
         lock = read_lock_file(self.lock_path)
         if lock is not None and lock.old_hashes:
             from endpoints_gitops.contract.pins import verify_old
@@ -103,9 +103,9 @@ class Consumer:
 
     @property
     def present_lock(self) -> Lock:
-        """Raises UsageError where there is none."""
+        """The lock. Raises UsageError if there is none."""
         if self.lock is None:
-            message = f"{shown(self.lock_path)} is not there"
+            message = f"{shown(self.lock_path)} does not exist"
             raise UsageError(message, fix=Advice(Command("lock")), code="lock.missing")
         return self.lock
 
@@ -114,7 +114,7 @@ class Consumer:
         return tuple(finding for _, finding in self.placed_mismatches())
 
     def placed_mismatches(self) -> tuple[Placed, ...]:
-        """The same, each with its environment."""
+        """The mismatches, each with its environment."""
         lock = self.lock or Lock()
         found = {settings.name: self._mismatches(settings, lock) for settings in self.environments}
         others = {pin.environment for pin in lock.pins} - found.keys() if self.is_whole else set()
@@ -122,7 +122,7 @@ class Consumer:
         return tuple((name, finding) for name, findings in found.items() for finding in findings)
 
     def sides(self) -> tuple[EnvironmentUses, ...]:
-        """The environments that are meant and in which something is used."""
+        """The environments of this command that use something."""
         from endpoints_gitops.operations.lock.resolve import EnvironmentUses
 
         return tuple(
@@ -137,7 +137,7 @@ class Consumer:
         )
 
     def say_unpinned(self) -> None:
-        """Name the uses that only `lock` pins: other commands look at what is pinned."""
+        """Print the uses that are not pinned yet, which only `lock` handles."""
         lock = self.lock or Lock()
         names = {use.name for name, uses in self.uses.items() for use in uses if lock.pin(use.name, name) is None}
         if names:
@@ -156,7 +156,7 @@ class Consumer:
         return self._opened.enter_context(context).client
 
     def _examples(self, settings: EnvironmentSettings, use: Use) -> tuple[PinnedExample, ...]:
-        """Those of the definition where there is one that has any, else those of the manifest."""
+        """The examples of the definition if it has any, else those of the manifest."""
         from endpoints_gitops.model.pin import PinnedExample
 
         folder = self._folder(settings)
@@ -175,7 +175,7 @@ class Consumer:
 
 
 def items_of(found: Iterable[Placed]) -> tuple[JsonObject, ...]:
-    """Findings in the machine output, each with its environment."""
+    """Findings as JSON, each with its environment."""
     return tuple({**finding.as_json(), "environment": environment} for environment, finding in found)
 
 

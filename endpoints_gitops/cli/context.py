@@ -1,4 +1,4 @@
-"""What commands work with, found when they first ask for it: a command pays only for what it uses."""
+"""What commands need: configuration, definitions, access and client, each read on first use."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class CommandContext:
 
     @property
     def existing_definitions(self) -> tuple[LoadedDefinition, ...]:
-        """The definitions as above; none without a folder, for commands that create it."""
+        """The definitions; none without a folder, for commands that create it."""
         from endpoints_gitops.workspace.commits import refuse_not_on_disk
 
         if self.folder.exists():
@@ -146,7 +146,7 @@ class CommandContext:
         return self.client_of(self.access)
 
     def client_of(self, access: Access) -> Client:
-        """A client of any environment, for commands that work on two; whoever makes one closes it."""
+        """A client for any environment, for commands that work on two. The caller closes it."""
         from endpoints_gitops.api.client import Client
         from endpoints_gitops.api.connection import Connection
 
@@ -167,7 +167,7 @@ class CommandContext:
 
     @cached_property
     def state(self) -> Path:
-        """The state folder of this host, project and checkout; it may not be there."""
+        """The state folder of this host, project and checkout; it may not exist."""
         from endpoints_gitops.workspace.state import project_folder
 
         access = self.access
@@ -197,18 +197,18 @@ class CommandContext:
         )
 
     def announce(self) -> None:
-        """Say where a command is about to write."""
+        """Print the environment that the command is about to write to."""
         access = self.access
         self.console.say(f"environment {access.environment}: {access.host}, project {access.project_id}")
 
     def address(self, name: str) -> str:
-        """Where people see an endpoint in the browser; answers about versions do not say (docs/server.md#answers)."""
+        """The page of an endpoint in the browser; answers about versions lack it (docs/server.md#answers)."""
         from urllib.parse import quote
 
         return f"{self.access.host}/project/{self.access.project_id}/endpoints/{quote(name, safe='')}"
 
     def run_url(self, name: str, version: int | None = None) -> str:
-        """Where programs call an endpoint, or one version of it."""
+        """The URL at which programs call an endpoint, or one version of it."""
         from urllib.parse import quote
 
         url = f"{self.access.host}/api/projects/{self.access.project_id}/endpoints/{quote(name, safe='')}/run"
@@ -245,7 +245,7 @@ class CommandContext:
 
     @contextmanager
     def naming(self, name: str) -> Iterator[None]:
-        """Inside, "there is no such endpoint" grows what was probably meant, or that a file here was never pushed."""
+        """Within it, an error about a missing endpoint gets a suggestion, or says that a file here was never pushed."""
         from endpoints_gitops.api.errors import EndpointNotFound
         from endpoints_gitops.operations.lifecycle import explain_missing
 
@@ -253,13 +253,13 @@ class CommandContext:
             yield
         except EndpointNotFound as error:
             if explain_missing(self.client, name, error) and (loaded := self.definition_of(name)):
-                error.message = f"{loaded.path} defines {name}, and the server does not have it"
+                error.message = f"{loaded.path} defines {name}, but the server does not have it"
                 run, push = Command("run", "--file", loaded.path), Command("push", name)
-                error.fix = Advice(run, " runs the file as it stands; ", push, " creates the endpoint")
+                error.fix = Advice(run, " runs the file as it is; ", push, " creates the endpoint")
             raise
 
     def definition_of(self, name: str) -> LoadedDefinition | None:
-        """The definition of that name, where the folder is there and can be read; for what does not need it right."""
+        """The definition of that name if the folder can be read; for uses that tolerate mistakes."""
         with suppress(UsageError):
             return next((one for one in self.definitions if one.name == name), None)
         return None
@@ -271,7 +271,7 @@ class CommandContext:
         return state_folder(self.console.environment)
 
     def _definitions_for(self, patterns: Sequence[str]) -> tuple[LoadedDefinition, ...]:
-        """Files are read only where a pattern can be about them: `list` works beside a broken file."""
+        """The definitions if a pattern needs them, else (): `list NAME` works beside a broken file."""
         from endpoints_gitops.workspace.selection import CHANGED, TAG
 
         about_files = any(
@@ -300,7 +300,7 @@ def surround_parser(console: Console) -> None:
 
 
 def release_parser() -> None:
-    """Take away what `surround_parser` set: a process that runs several commands must not keep it."""
+    """Undo `surround_parser`: a process that runs several commands must not keep it."""
     from endpoints_gitops.hogql.parser import surround
 
     surround(unfinished=None)

@@ -25,7 +25,7 @@ _ABSENT: Final = "(nothing)"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where the file has its query: the path, and the line of the first line of SQL, counted from 1.
+    """The file of a query, and the line of its first line of SQL, counted from 1.
 
     `other` is what the side before is called; empty for the server.
     """
@@ -37,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathChange:
-    """One place in a query node, or one variable. A side that has nothing there is left out of the JSON."""
+    """A change in a query node or of a variable. The JSON lacks the side that has no value."""
 
     path: str
     before: Json
@@ -51,7 +51,7 @@ class PathChange:
 
 
 def sql_place(path: str, line: int | None) -> Place:
-    """Where SQL begins, by the line that states it: in a file of its own, under the key as a block, or beside it."""
+    """Where the SQL begins: in a file of its own, in the block under the key, or beside the key."""
     key, value = _written(path, line) if line else ("", "")
     if key == "query_file":
         return Place(path=shown(Path(path).parent / value.strip("\"'")))
@@ -62,7 +62,7 @@ def sql_place(path: str, line: int | None) -> Place:
 
 
 def diff_lines(diff: EndpointDiff, difference: KeyDiff) -> Iterator[Line | str]:
-    """One difference of an endpoint, under its title."""
+    """The lines of one difference of an endpoint."""
     yield from key_lines(
         difference.key,
         difference.remote,
@@ -74,7 +74,7 @@ def diff_lines(diff: EndpointDiff, difference: KeyDiff) -> Iterator[Line | str]:
 
 
 def diff_item(diff: EndpointDiff, difference: KeyDiff) -> JsonObject:
-    """The same for machines: `before` is the remote side, `after` the local one."""
+    """One difference of an endpoint as JSON: `before` is the remote side, `after` the local one."""
     version, place = diff.remote.version if diff.remote else None, _place(diff, difference)
     return as_json(difference.key, difference.remote, difference.local, version=version, place=place)
 
@@ -89,7 +89,7 @@ def _place(diff: EndpointDiff, difference: KeyDiff) -> Place:
 def key_lines(
     key: Key, before: Json, after: Json, *, version: int | None, place: Place, indent: str
 ) -> Iterator[Line | str]:
-    """The difference in one key: a setting on one line, a query on lines of its own."""
+    """The difference in one key: a setting on one line, a query on several."""
     shown = [
         line if isinstance(line, Line) else Line(line)
         for line in lines(key, before, after, version=version, place=place)
@@ -116,8 +116,7 @@ def lines(key: Key, before: Json, after: Json, *, version: int | None, place: Pl
 
 
 def sql_lines(before: Json, after: Json, *, version: int | None, place: Place) -> Iterator[Line]:
-    """A unified diff where both are SQL, its numbers on the side of the file being those of the file. Long lines are
-    cut to what changed in them."""
+    """A unified diff of two SQL texts, with the line numbers of the file. Long lines are cut to what changed."""
     for line in shortened(_unified(before, after, version=version, place=place)):
         yield Line(f"{line.mark}{line.text}", _STYLES.get(line.mark, Style.PLAIN))
 
@@ -145,7 +144,7 @@ _STYLES: Final = {
 
 
 def _unified(before: Json, after: Json, *, version: int | None, place: Place) -> Iterator[DiffLine]:
-    """The lines of a unified diff, nothing where a side is no SQL or both are the same."""
+    """The lines of a unified diff; nothing if a side is not SQL or both are equal."""
     old, new = _sql(before), _sql(after)
     if old is None or new is None or old == new:
         return
@@ -181,7 +180,7 @@ def _line_range(start: int, end: int, first_line: int = 1) -> str:
 
 
 def query_text(query: Json) -> str:
-    """A query by itself: SQL as it is, a node of an insight as JSON, both without the values of variables."""
+    """The text of a query: SQL as it is, an insight as JSON, without the values of variables."""
     sql = _sql(query)
     if sql is not None:
         return sql
@@ -190,7 +189,7 @@ def query_text(query: Json) -> str:
 
 
 def path_changes(before: Json, after: Json) -> tuple[PathChange, ...]:
-    """Where two queries differ beside the text of their SQL, in the order of the paths."""
+    """The differences of two queries other than in the text of their SQL, sorted by path."""
     one, other = _without_sql(before, after)
     if one == other:
         return ()
@@ -202,7 +201,7 @@ def path_changes(before: Json, after: Json) -> tuple[PathChange, ...]:
 
 
 def as_json(key: Key, before: Json, after: Json, *, version: int | None, place: Place) -> JsonObject:
-    """The same facts for machines."""
+    """A difference as JSON."""
     if key is not Key.QUERY:
         return {"before": before, "after": after}
     sql: list[Json] = [f"{line.mark}{line.text}" for line in _unified(before, after, version=version, place=place)]
@@ -227,7 +226,7 @@ def _path(parts: Sequence[str | int]) -> str:
 
 
 def _without_sql(before: Json, after: Json) -> tuple[Json, Json]:
-    """Without the texts that are shown as a diff. Of variables that the file leaves open nothing is a difference."""
+    """Both queries without the SQL, which is shown as a diff, and without variables that the file does not set."""
     if _sql(before) is None or _sql(after) is None:
         return before, after
     assert isinstance(before, Mapping)
@@ -249,7 +248,7 @@ def _sql(query: Json) -> str | None:
 
 
 def _written(path: str, line: int) -> tuple[str, str]:
-    """Key and value as they stand in a line of a file."""
+    """The key and the value in a line of a file."""
     try:
         text = read_regular_file(Path(path)).decode("utf-8-sig", "replace").splitlines()[line - 1]
     except (OSError, IndexError):
@@ -259,7 +258,7 @@ def _written(path: str, line: int) -> tuple[str, str]:
 
 
 def as_text(value: Json) -> str:
-    """A value as it would stand in JSON."""
+    """A value as JSON."""
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -306,7 +305,7 @@ def _marked(old: str | None, new: str | None) -> tuple[str | None, str | None]:
 
 
 def _words(text: str) -> list[str]:
-    """The text in pieces: what stands between separators, and each separator."""
+    """The words of a text, and each separator between them."""
     found, start = [], 0
     for place, character in enumerate(text):
         if character in _SEPARATORS:
@@ -316,7 +315,7 @@ def _words(text: str) -> list[str]:
 
 
 def _context(text: str, *, is_first: bool, is_last: bool) -> str:
-    """What did not change, as far as it is near a change."""
+    """Unchanged text, cut to what is near a change."""
     head = "" if is_first else text[:_CONTEXT]
     tail = "" if is_last else text[-_CONTEXT:]
     return text if len(text) <= len(head) + len(tail) + 1 else f"{head}…{tail}"

@@ -14,7 +14,7 @@ there.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the process's exit code. Without `argv` the process is this command's alone."""
+    """Run one command. Returns the exit code of the process. Without `argv`, the process runs only this command."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words in (["--version"], ["-V"]):
         from endpoints_gitops import __version__

@@ -22,7 +22,7 @@ _COUNTED: Final = {Severity.ERROR: "error", Severity.WARN: "warning", Severity.I
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """How grave a finding has to be for exit code 1, and where reports go."""
+    """Add --fail-on and --report."""
     parser.add_argument(
         "--fail-on",
         choices=[severity.value for severity in reversed(Severity)],
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def lines(findings: Iterable[Finding], *, indent: str = "") -> Iterator[Line]:
-    """`path:line:column: CODE message`, callers that are hit, and what to do about all but infos."""
+    """`path:line:column: CODE message`, with callers and fix unless it is an info."""
     for one in findings:
         place = _place(one) or f"{one.endpoint}{f': {one.locus}' if one.locus else ''}"
         yield Line(f"{indent}{place}: {one.code} {one.message} [{one.severity}]", _STYLES[one.severity])
@@ -50,18 +50,18 @@ def lines(findings: Iterable[Finding], *, indent: str = "") -> Iterator[Line]:
 
 
 def shown(findings: Iterable[Finding], *, verbose: bool) -> list[Finding]:
-    """Those that a person is shown: infos are counted, and shown with --verbose."""
+    """The findings to print: infos only with --verbose."""
     return [one for one in findings if verbose or one.severity is not Severity.INFO]
 
 
 def summary(findings: Iterable[Finding]) -> dict[str, int]:
-    """How many there are of each severity."""
+    """The number of findings of each severity."""
     severities = [one.severity for one in findings]
     return {f"{word}s": severities.count(severity) for severity, word in _COUNTED.items()}
 
 
 def counted(findings: Iterable[Finding], *, verbose: bool = True) -> str:
-    """The same in words, and how to see infos that are not shown; empty where there are none."""
+    """The numbers in words, and how to see infos that are not shown; empty without findings."""
     severities = [one.severity for one in findings]
     counts = ((severities.count(severity), word) for severity, word in _COUNTED.items())
     said = ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count)
@@ -74,13 +74,13 @@ def items(findings: Iterable[Finding]) -> tuple[JsonObject, ...]:
 
 
 def exit_code(findings: Iterable[Finding], fail_on: str) -> ExitCode:
-    """1 where one is as grave as that."""
+    """1 if a finding has this severity or a higher one."""
     least = Severity(fail_on).rank
     return ExitCode.FINDINGS if any(one.severity.rank >= least for one in findings) else ExitCode.DONE
 
 
 class Reports:
-    """The reports that a command line asks for; what is wrong with them is said before any work is done."""
+    """The reports of a command line. Raises UsageError for wrong ones, before any work is done."""
 
     def __init__(self, console: Console, wanted: Sequence[str]) -> None:
         self.console = console
@@ -88,7 +88,7 @@ class Reports:
         self._wanted = tuple(_wanted(one, known) for one in wanted)
 
     def write(self, outcome: Outcome, findings: tuple[Finding, ...]) -> None:
-        """Write each. Raises UsageError where a file cannot be written, PluginFailed where a reporter fails."""
+        """Write every report. Raises UsageError if a file cannot be written, PluginFailed if a reporter fails."""
         from endpoints_gitops.workspace.files import write_atomically
 
         for path, reporter in self._wanted:

@@ -1,4 +1,4 @@
-"""Parse the command line, hand over to one command, turn what comes back into output and an exit code."""
+"""Parse the command line, run one command, and turn its outcome into output and an exit code."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ _SPELLING: _Spelling = {"formatter_class": argparse.RawDescriptionHelpFormatter,
 
 
 class CommandModule(Protocol):
-    """What every module in `cli/commands` offers."""
+    """The interface of every module in `cli/commands`."""
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's own arguments."""
 
     def execute(self, arguments: argparse.Namespace, console: Console) -> Outcome:
-        """Do it; print results through the console; return the outcome."""
+        """Run the command, print results through the console, and return the outcome."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,7 +80,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Commands(_Parser):
-    """The parser of the program itself: its help names the commands by what they are for."""
+    """The parser of the program, whose help groups the commands by purpose."""
 
     def format_help(self) -> str:
         width = max(map(len, COMMANDS)) + 2
@@ -92,7 +92,7 @@ class _Commands(_Parser):
 
 
 def run(words: Sequence[str]) -> int:
-    """Run one command from its words; nothing but an exit code comes back, whatever happens."""
+    """Run one command from its words. Returns an exit code and never raises."""
     words = _as_help(words)
     console = Console.of_process(format="json" if _asks_for_json(words) else "text")
     name = words[0] if words and not words[0].startswith("-") else ""
@@ -121,7 +121,7 @@ def run(words: Sequence[str]) -> int:
 
 @contextmanager
 def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
-    """Two commands that rewrite files of a checkout go one after the other: the second reads what the first wrote."""
+    """Run commands that rewrite files of a checkout one after the other, so that each reads what the last one wrote."""
     only_reads = any(getattr(arguments, option, False) for option in ("check", "verify", "dry_run"))
     if arguments.command not in EDITING or only_reads:
         yield
@@ -158,7 +158,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
-    """The arguments of one command, whose module alone is imported. Names may stand between options."""
+    """The arguments of one command, importing only its module. Names and options may be mixed."""
     if not name:
         return _program().parse_args(words)
     if name not in COMMANDS:
@@ -175,7 +175,7 @@ def _parsed(name: str, words: Sequence[str]) -> argparse.Namespace:
 
 
 def _refuse_dashes(words: Sequence[str]) -> None:
-    """argparse takes the `--` of `--option=--` for the end of the options, and the option is left with a list."""
+    """Raise UsageError for `--option=--`, which argparse would take for the end of the options."""
     for word in words[: words.index("--") if "--" in words else None]:
         option, _, value = word.partition("=")
         if option.startswith("-") and value == "--":
@@ -235,14 +235,14 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _as_help(words: Sequence[str]) -> Sequence[str]:
-    """The bare program and `help` as what they mean: the help of the program, or of the command that follows."""
+    """The words with `--help` in place of nothing and of `help`."""
     if not words or list(words) == ["help"]:
         return ["--help"]
     return [*words[1:], "--help"] if words[0] == "help" else words
 
 
 def _options_to_repeat(arguments: argparse.Namespace) -> Options:
-    """The options without which another command would work on another environment or checkout."""
+    """The options that other commands need to work on the same environment and checkout."""
     given = {"--config": arguments.config, "--env": arguments.env, "--dir": arguments.dir}
     return {option: value for option, value in given.items() if value is not None}
 
@@ -256,7 +256,7 @@ def _refuse_unknown(name: str) -> NoReturn:
 
 
 def _near(name: str) -> str | None:
-    """The command that was probably meant, the one that writes less where two are near."""
+    """The command that was probably meant; of two, the one that writes less."""
     begun_alike = [command for command in _WRITING if command[0] == name[:1]]
     return closest(name, COMMANDS.keys() - _DESTRUCTIVE - _WRITING, likeness=0.7, completes=False) or closest(
         name, begun_alike, likeness=0.85, completes=False
@@ -270,7 +270,7 @@ def _refuse_other_options(name: str, words: Sequence[str]) -> None:
 
 
 def _refuse_what_no_name_holds(words: Sequence[str]) -> None:
-    """No file, endpoint or value holds a NUL or half of a surrogate pair; a shell cannot pass them, code can."""
+    """Raise UsageError for a NUL or half of a surrogate pair: no file, endpoint or value can have them."""
     for word in words:
         if "\0" in word or any("\ud800" <= character < "\udc80" for character in word):
             message = f"the argument '{printable(word)}' contains a character that names and values cannot contain"
@@ -278,7 +278,7 @@ def _refuse_what_no_name_holds(words: Sequence[str]) -> None:
 
 
 def _refuse_options_alone(words: Sequence[str]) -> None:
-    """Only help and version stand without a command; argparse would name the wrong word."""
+    """Raise UsageError for options without a command, for which argparse would name the wrong word."""
     first = words[0]
     if first.startswith("-") and first not in {"-h", "--help", "-V", "--version"}:
         fix = f"write {PROGRAM} COMMAND [OPTION…]; {PROGRAM} --help lists the commands"
@@ -286,7 +286,7 @@ def _refuse_options_alone(words: Sequence[str]) -> None:
 
 
 def _asks_for_json(words: Sequence[str]) -> bool:
-    """Known before parsing, so that a mistake on the command line is told in JSON too."""
+    """Whether --json is given; known before parsing, so that mistakes on the command line are reported in JSON too."""
     return "--json" in words or "--format=json" in words or ("--format", "json") in pairwise(words)
 
 
@@ -304,7 +304,7 @@ def _defect(console: Console, error: Exception) -> EndpointsError:
 
 
 def _finished(console: Console, outcome: Outcome) -> int:
-    """An answer that nobody can have got, as on a full disk, does not end in success."""
+    """Print the outcome. Output that cannot be written, as on a full disk, is an error."""
     try:
         return console.finish(outcome)
     except OSError as error:

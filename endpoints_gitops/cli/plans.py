@@ -1,4 +1,4 @@
-"""A plan on the screen and in JSON: what a push would write, what it would leave alone and why."""
+"""Plans as lines and as JSON: what a push writes, what it skips and why, and the findings of a plan."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ _LEFT_STYLES = {
 
 
 def lines(plan: Plan, *, conflicts: bool = True) -> Iterator[Line | str]:
-    """What would be written, each key with before and after; then what is left alone, with the way out.
+    """The changes, each key with before and after; then what is not pushed, with the fix.
 
-    `conflicts` is False where they, and what findings stop, follow as errors.
+    `conflicts` is False if conflicts and withheld endpoints are printed as errors later.
     """
     for variable in plan.variables:
         yield from _variable_lines(variable)
@@ -60,13 +60,13 @@ def lines(plan: Plan, *, conflicts: bool = True) -> Iterator[Line | str]:
 
 
 def notes(plan: Plan, *, verbose: bool) -> Iterator[str]:
-    """What is no difference and may be wondered about."""
+    """Notes: formatting-only changes, and what the plan has to say."""
     yield from formatting_note(plan.cosmetic, verbose=verbose)
     yield from plan.notes
 
 
 def formatting_note(names: Sequence[str], *, verbose: bool) -> Iterator[str]:
-    """How many queries differ in formatting only, and which ones where everything is asked for."""
+    """How many queries differ only in formatting; their names with `verbose`."""
     if names:
         which = f": {', '.join(names)}" if verbose else " (--verbose names them)"
         count = f"{len(names)} quer{'ies differ' if len(names) != 1 else 'y differs'}"
@@ -74,7 +74,7 @@ def formatting_note(names: Sequence[str], *, verbose: bool) -> Iterator[str]:
 
 
 def reminders(comparison: Comparison) -> Iterator[str]:
-    """What a push leaves alone by itself, each with the command that deals with it."""
+    """What a push never touches, each with the command that does."""
     for diff in comparison.diffs:
         for dropped in diff.dropped:
             yield f"{diff.name}: {dropped.message}"
@@ -97,7 +97,7 @@ def reminders(comparison: Comparison) -> Iterator[str]:
 
 
 def reminder_counts(comparison: Comparison) -> dict[str, int]:
-    """The same for the summary in JSON."""
+    """The numbers of reminders, for the summary in JSON."""
     found = comparison.orphans
     return {
         "dropped_keys": sum(len(diff.dropped) for diff in comparison.diffs),
@@ -109,7 +109,7 @@ def reminder_counts(comparison: Comparison) -> dict[str, int]:
 
 
 def dropped_items(comparison: Comparison) -> tuple[JsonObject, ...]:
-    """One object for each key that a file managed once and leaves alone now."""
+    """One object for each key that a file no longer manages."""
     return tuple(
         {
             "kind": "dropped_key",
@@ -135,35 +135,35 @@ def _listed(names: Collection[str]) -> str:
 
 
 def counted(plan: Plan) -> str:
-    """One line: how much of what."""
+    """The numbers of a plan in one line."""
     actions = Counter(change.action for change in plan.changes)
     words = [f"{actions[action]} to {action}" for action in ChangeAction if actions[action]]
     if plan.variables:
         words.insert(0, f"{len(plan.variables)} shared variable{'s' if len(plan.variables) > 1 else ''} to write")
-    for attribution, text in (
-        (Attribution.DRIFTED, "drifted"),
-        (Attribution.IDLED, "idled out"),
-        (Attribution.CONFLICT, "in conflict"),
+    for attribution, one, several in (
+        (Attribution.DRIFTED, "drifted", "drifted"),
+        (Attribution.IDLED, "idled out", "idled out"),
+        (Attribution.CONFLICT, "conflict", "conflicts"),
     ):
         count = len({left.name for left in plan.left_alone if left.attribution is attribution})
-        words += [f"{count} {text} and left alone"] if count else []
+        words += [f"{count} {one if count == 1 else several}, not pushed"] if count else []
     if withheld := len({one.name for one in plan.withheld}):
-        words.append(f"{withheld} not sent because of findings")
-    return ", ".join(words) or "nothing to do"
+        words.append(f"{withheld} not pushed because of findings")
+    return "; ".join(words) or "nothing to do"
 
 
 def _left_lines(left: LeftAlone) -> Iterator[Line | str]:
-    """One difference that is not written: what, why, whose, and the way out."""
+    """One difference that is not pushed, with the reason and the fix."""
     what = f"{left.name}: {left.key}" if left.key else left.name
-    yield Line(f"= {what} is left alone, {left.attribution}: {left.explanation}", _LEFT_STYLES[left.attribution])
+    yield Line(f"= {what} is not pushed, {left.attribution}: {left.explanation}", _LEFT_STYLES[left.attribution])
     if left.fix:
         yield Line(Advice("    ", left.fix), Style.FAINT)
 
 
 def items(plan: Plan, findings: Sequence[Finding] = ()) -> tuple[JsonObject, ...]:
-    """One object for each shared variable and for each endpoint that is written or left alone.
+    """One object for each shared variable and each endpoint that is written or skipped.
 
-    `findings` are what the plan does to callers, and which tables go by themselves.
+    `findings` are those of the plan, for callers and about tables that the server is about to switch off.
     """
     changes = {change.name: change for change in plan.changes}
     left_alone, withheld = [one.name for one in plan.left_alone], [one.name for one in plan.withheld]
@@ -174,7 +174,7 @@ def items(plan: Plan, findings: Sequence[Finding] = ()) -> tuple[JsonObject, ...
 
 
 def summary(plan: Plan) -> dict[str, int]:
-    """Counts by what happens; each endpoint that is left alone counts once."""
+    """The numbers of a plan by what happens; each skipped endpoint counts once."""
     actions = Counter(change.action for change in plan.changes)
     return {
         "create": actions[ChangeAction.CREATE],
@@ -190,7 +190,7 @@ def summary(plan: Plan) -> dict[str, int]:
 
 
 def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[ErrorEntry, ...]:
-    """An entry of `errors` for each difference that the exit code tells of."""
+    """An entry of `errors` for each difference that the exit code is about."""
     told = plan.conflicts + (plan.drifted if fail_on_drift else ())
     left_alone = (
         ErrorEntry(
@@ -212,12 +212,12 @@ def warnings(plan: Plan, *, fail_on_drift: bool = False) -> tuple[ErrorEntry, ..
 
     `failures` are the same for a push, difference by difference.
     """
-    reasons = ((Attribution.CONFLICT, "in conflict", True), (Attribution.DRIFTED, "drifted", fail_on_drift))
+    reasons = ((Attribution.CONFLICT, "conflict", True), (Attribution.DRIFTED, "drifted", fail_on_drift))
     found: list[ErrorEntry] = []
     for attribution, text, counts in reasons:
         names = sorted({left.name for left in plan.left_alone if left.attribution is attribution})
         if names and counts:
-            message = f"{', '.join(names)}: {text}; a push does not write this, and exits with {ExitCode.CONFLICT:d}"
+            message = f"{', '.join(names)}: {text}; a push skips this, and exits with {ExitCode.CONFLICT:d}"
             found.append(ErrorEntry(code=str(attribution), message=message))
     if names := sorted({one.name for one in plan.withheld}):
         codes = ", ".join(sorted({one.code for one in plan.withheld}))
@@ -227,7 +227,7 @@ def warnings(plan: Plan, *, fail_on_drift: bool = False) -> tuple[ErrorEntry, ..
 
 
 def variable_item(change: VariableChange, findings: Sequence[Finding] = ()) -> JsonObject:
-    """A shared variable for machines, with what its change does to every endpoint that uses it."""
+    """A shared variable as JSON, with the findings for every endpoint that uses it."""
     locus = f"variables.{change.code_name}"
     return {
         "name": change.code_name,
@@ -246,7 +246,7 @@ def variable_item(change: VariableChange, findings: Sequence[Finding] = ()) -> J
 
 
 def key_items(change: EndpointChange) -> list[Json]:
-    """Each key of a change for machines."""
+    """The keys of a change as JSON."""
     place = _place(change)
     version = change.precondition.version
     return [
@@ -256,7 +256,7 @@ def key_items(change: EndpointChange) -> list[Json]:
 
 
 def left_item(left: LeftAlone) -> JsonObject:
-    """A difference that is not written, for machines."""
+    """A difference that is not pushed, as JSON."""
     return {
         "key": left.key,
         "verdict": left.attribution,
@@ -273,7 +273,7 @@ def _withheld_item(one: Withheld) -> JsonObject:
 
 
 def shared_settings(change: VariableChange) -> Iterator[str]:
-    """What of an existing shared variable would change: which setting, before and after."""
+    """The settings of an existing shared variable that change, before and after."""
     after: dict[str, Json] = {
         "type": change.type,
         "label": change.label,
@@ -323,7 +323,7 @@ def _what(change: EndpointChange) -> str:
 
 
 def _created_lines(each: KeyChange) -> Iterator[Line | str]:
-    """A key of a new endpoint: there is nothing to compare it with, so it is shown as it will be."""
+    """A key of a new endpoint, with its new value."""
     if each.key is not Key.QUERY:
         word = schedule_word(each.after) if each.key is Key.FRESHNESS and isinstance(each.after, int) else None
         yield Line(f"    {each.key}: {differences.as_text(each.after)}{f' ({word})' if word else ''}", Style.ADDED)
@@ -368,7 +368,7 @@ def _state(name: str, plan: Plan) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedPlan:
-    """A plan without what its findings stop, and these findings.
+    """A plan without what its findings withhold, and these findings.
 
     `fail_on` is what `--fail-on` says; nothing stops where `is_enforced` is False.
     """
@@ -386,7 +386,7 @@ class CheckedPlan:
 
     @property
     def stopping(self) -> tuple[Finding, ...]:
-        """The findings that stop their endpoint, or would if there were something to write."""
+        """The findings that withhold their endpoint, or would if it had a change."""
         from endpoints_gitops.operations.push.preview import stops
 
         return tuple(one for one in self.findings if self.is_enforced and stops(one, self.fail_on))
@@ -397,7 +397,7 @@ class CheckedPlan:
 
     @property
     def failures(self) -> tuple[ErrorEntry, ...]:
-        """An entry of `errors` for each finding that counts, of an endpoint that the plan does not write anyway."""
+        """An entry of `errors` for each stopping finding whose endpoint has nothing to write."""
         withheld = {one.name for one in self.plan.withheld}
         return tuple(
             ErrorEntry(code=one.code, message=f"{one.endpoint}: {one.message}", where=one.where, fix=one.fix)
@@ -406,9 +406,9 @@ class CheckedPlan:
         )
 
     def lines(self, *, verbose: bool) -> Iterator[Line]:
-        """Both kinds with their counts, of the definitions only those that are written.
+        """The findings for callers, and those of the definitions that are written, with their numbers.
 
-        What stops something is left out: the plan shows it with what is not written, and the errors name it.
+        Stopping findings are not included: the plan and the errors have them.
         """
         written = {change.name for change in self.plan.changes}
         relevant = [one for one in self.in_definitions if one.endpoint in written]
@@ -425,7 +425,7 @@ def check_plan(
     *,
     names: Collection[str] = (),
 ) -> CheckedPlan:
-    """Find what the plan does, and take from it what must not be sent.
+    """Find the consequences of a plan, and withhold what must not be sent.
 
     `names` are the definitions to judge also where nothing is to be written: by themselves, and for tables that go.
     """
@@ -448,7 +448,7 @@ def plan_findings(
     snapshot: Snapshot,
     checkout: Checkout,
 ) -> tuple[Finding, ...]:
-    """The findings, the pins of the lock beside the configuration considered."""
+    """The findings of a plan for callers, considering the pins in the lock."""
     if plan.is_empty:
         return ()
     from endpoints_gitops.operations.push.preview import consequences
@@ -457,7 +457,7 @@ def plan_findings(
 
 
 def finding_lines(found: Sequence[Finding], title: str = "for callers", *, verbose: bool) -> Iterator[Line]:
-    """How many there are of each severity, then each; infos only when everything is asked for."""
+    """The numbers by severity, then each finding; infos only with `verbose`."""
     if not found:
         return
     yield Line(f"{title}: {findings.counted(found, verbose=verbose)}", Style.HEAD)
@@ -465,7 +465,7 @@ def finding_lines(found: Sequence[Finding], title: str = "for callers", *, verbo
 
 
 def _callers(context: CommandContext, endpoints: Mapping[str, Endpoint]) -> Callers:
-    """Nobody, and that said, where the lock cannot be read: findings keep their full severity then."""
+    """The known callers; none, with a warning, if the lock cannot be read: findings keep their full severity then."""
     from endpoints_gitops.operations.callers import Callers
 
     try:
@@ -474,5 +474,5 @@ def _callers(context: CommandContext, endpoints: Mapping[str, Endpoint]) -> Call
         count = len(error.problems) if isinstance(error, InvalidInput) else 1
         mistakes = f"{count} mistake{'s' if count != 1 else ''} in it"
         message = f"the lock cannot be read ({mistakes}), so no pin is considered"
-        context.console.warn(Line(Advice(f"{message}; ", Command("lock", "--check"), " tells more"), Style.WARN))
+        context.console.warn(Line(Advice(f"{message}; ", Command("lock", "--check"), " shows them"), Style.WARN))
         return Callers()

@@ -31,7 +31,7 @@ from endpoints_gitops.plan.variables import VariableAction
 def confirm_and_push(
     context: CommandContext, checked_plan: plans.CheckedPlan, snapshot: Snapshot, checkout: Checkout
 ) -> PushResult:
-    """Show the plan, have it confirmed, and push it. Raises UsageError where it is not."""
+    """Show the plan, have it confirmed, and push it. Raises UsageError if it is not confirmed."""
     console, plan = context.console, checked_plan.plan
     if not plan.is_empty or plan.drifted or plan.idled:
         console.say(*plans.lines(plan, conflicts=False))
@@ -46,7 +46,7 @@ def confirm_and_push(
 
 
 def confirm(context: CommandContext, plan: Plan) -> None:
-    """Have somebody say yes before anything is written."""
+    """Ask before anything is written. Raises UsageError if the answer is no."""
     access = context.access
     where = f"{access.environment} ({access.host}, project {access.project_id})"
     count = len(plan.changes) + len(plan.variables)
@@ -56,7 +56,7 @@ def confirm(context: CommandContext, plan: Plan) -> None:
 
 
 def definitions_if_any(context: CommandContext) -> tuple[LoadedDefinition, ...]:
-    """The definitions, for the record of what was pushed; a plan is carried out without them just as well."""
+    """The definitions, for the record of what was pushed; () if they cannot be read, which a push tolerates."""
     try:
         return context.definitions
     except UsageError:
@@ -64,7 +64,7 @@ def definitions_if_any(context: CommandContext) -> tuple[LoadedDefinition, ...]:
 
 
 def wait_for_tables(context: CommandContext, result: PushResult, others: Iterable[Endpoint]) -> PushResult:
-    """With --wait, wait for what was written and for what is to be materialised anyway."""
+    """With --wait, wait for the tables of `others` and of the endpoints that were written."""
     seconds_to_wait = getattr(context.arguments, "wait", None)
     if seconds_to_wait is None:
         return result
@@ -84,7 +84,7 @@ _STYLES = {
 
 
 def lines(result: PushResult) -> Iterator[Line | str]:
-    """One line for each variable and endpoint that was to be written, in the order of the plan."""
+    """One line for each variable and endpoint of the plan."""
     if result.plan.is_empty:
         yield plans.counted(result.plan)
     for variable in result.variables:
@@ -107,7 +107,7 @@ def outcome(
     fail_on_drift: bool = False,
     checked_plan: plans.CheckedPlan | None = None,
 ) -> Outcome:
-    """The outcome of a push, with what was left alone and what `checked_plan` counts as a failure."""
+    """The outcome of a push, with what was skipped and the failures of `checked_plan`."""
     code = result.exit_code(fail_on_drift=fail_on_drift)
     return Outcome(
         command=command,
@@ -124,7 +124,7 @@ def outcome(
 
 
 def _failures(result: PushResult) -> Iterator[ErrorEntry]:
-    """Each with the name that it is about: what the server says of a POST has none."""
+    """The errors, each with the name that it is about: the answer to a POST has none."""
     named = [(one.change.code_name, one.error) for one in result.variables if one.error]
     named += [(one.name, error) for one in result.written for error in one.errors]
     named += [(one.name, one.error) for one in result.waited if one.error]
@@ -132,16 +132,16 @@ def _failures(result: PushResult) -> Iterator[ErrorEntry]:
 
 
 def _resumable(result: PushResult) -> tuple[ErrorEntry, ...]:
-    """What is left, and how to go on: the journal holds what was to be sent, which is no help where that is wrong."""
+    """An entry for what is left, with the next step: `resume`, unless the files themselves are wrong."""
     if result.is_settled:
         return ()
     left: list[Sequence[EndpointsError]] = [one.errors for one in result.written if not one.is_settled]
     left += [(one.error,) for one in result.variables if one.error is not None]
     message = f"{len(left)} of {len(result.written) + len(result.variables)} not finished"
     if all(error.exit_code is ExitCode.USAGE for errors in left for error in errors):
-        fix = "correct the files and push again: that does what is left, and nothing twice"
+        fix = "correct the files and push again: that does what is left, and nothing is done twice"
     else:
-        fix = Advice(Command("resume"), " finishes it, when the causes above are mended; nothing is done twice")
+        fix = Advice(Command("resume"), " finishes it, when the causes above are fixed; nothing is done twice")
     return (ErrorEntry(code="push.unfinished", message=message, fix=fix),)
 
 

@@ -1,4 +1,4 @@
-"""Every command: its name, the module that holds it, the line that `--help` shows, and how it is used."""
+"""Every command: its name, its module, the line that `--help` shows, and examples."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`examples` are what stands behind the name of the command: one or two that can be pasted."""
+    """`examples` are what follows the name of the command: one or two that can be pasted."""
 
     summary: str
     examples: tuple[str, ...]

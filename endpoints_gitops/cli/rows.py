@@ -1,4 +1,4 @@
-"""Results of a run on stdout: a table for people, CSV for spreadsheets, JSON for programs.
+"""The rows of a run as a table for people, CSV for spreadsheets or JSON for programs.
 
 A HogQL query returns rows; the result of an insight is a table only if its objects fit into one.
 """
@@ -46,7 +46,7 @@ def _written(columns: Sequence[str], rows: Sequence[Sequence[Json]], output: str
 
 
 def items(rows: RunResult) -> tuple[JsonObject, ...]:
-    """The rows as objects; where two columns share a name, columns and values apart, since an object would lose one."""
+    """The rows as objects; if two columns share a name, as lists of columns and values."""
     if rows.columns is None:
         return tuple(row if isinstance(row, Mapping) else {"value": row} for row in rows.rows)
     if len(set(rows.columns)) == len(rows.columns):
@@ -55,7 +55,7 @@ def items(rows: RunResult) -> tuple[JsonObject, ...]:
 
 
 def _series(results: Sequence[Any]) -> tuple[list[str], list[list[Any]]] | None:
-    """Trends and their like: a line for each day, a column for each series."""
+    """Trends and similar results: a row for each day, a column for each series."""
     if not results or not all(isinstance(result, Mapping) for result in results):
         return None
     days = results[0].get("days") or results[0].get("labels")
@@ -74,7 +74,7 @@ def _length(value: object) -> int:
 
 
 def _records(results: Sequence[Any]) -> tuple[list[str], list[list[Any]]] | None:
-    """Steps of a funnel, paths: objects with the same keys, of which those with plain values are columns."""
+    """Objects with the same keys, such as the steps of a funnel: keys with plain values are columns."""
     if not results or not all(isinstance(result, Mapping) for result in results):
         return None
     keys = [key for key in results[0] if all(key in result and _plain(result[key]) for result in results)]
@@ -86,7 +86,7 @@ def _plain(value: object) -> bool:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Json]], width: int | None = None) -> str:
-    """Columns aligned, numbers to the right; a header, a rule, a line for each row.
+    """A table with a header, numbers aligned to the right.
 
     `width` is that of a terminal; None prints everything. Where it is too narrow, long texts end in an ellipsis, and
     if that is not enough the header says how many of the last columns are left out.
@@ -112,7 +112,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Json]], width: int | N
 
 
 def _fitting(widths: Sequence[int], right: Sequence[bool], total: int) -> list[int]:
-    """The widths of the first columns that there is room for. Numbers stay whole; all texts have one limit."""
+    """The widths of the first columns that fit. Numbers are never cut; all texts have the same limit."""
     least = [one if is_number else min(one, _NARROWEST) for one, is_number in zip(widths, right, strict=True)]
     count = len(widths)
     while count > 1 and _total(least[:count], all_of_them=count == len(widths)) > total:
@@ -130,7 +130,7 @@ def _total(widths: Sequence[int], *, all_of_them: bool) -> int:
 
 
 def _cut(text: str, width: int) -> str:
-    """The text in so many columns of a terminal, with an ellipsis for what is cut off."""
+    """The text cut to a width, with an ellipsis."""
     if _width(text) <= width:
         return text
     kept, used = "", 0
@@ -143,7 +143,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def comma_separated(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> str:
-    """RFC 4180 with a header; NULL is an empty field, lists and objects are JSON."""
+    """CSV (RFC 4180) with a header; NULL is an empty field, lists and objects are JSON."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(columns)
@@ -152,7 +152,7 @@ def comma_separated(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> s
 
 
 def as_json(columns: Sequence[str], rows: Iterable[Sequence[Json]]) -> str:
-    """A list of objects; where two columns share a name, a list of lists, since an object would lose one of them."""
+    """A list of objects; if two columns share a name, a list of lists, since an object would lose one."""
     if len(set(columns)) == len(columns):
         return _dumped([dict(zip(columns, row, strict=True)) for row in rows])
     return _dumped([list(row) for row in rows])
@@ -174,7 +174,7 @@ def _aligned(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool])
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal: wide letters take two, those that combine with the one before none."""
+    """The width on a terminal: wide characters take two columns, combining ones none."""
     if text.isascii():
         return len(text)
     return sum(0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text)

@@ -242,7 +242,7 @@ def test_a_foreign_cache_is_ignored(cli, same, cache, what, how):
     same()
     ran = cli("check", "--verbose")
     assert KEPT not in ran.out
-    assert f"the cache {cache} is not this user's alone, and is not used" in ran.err
+    assert f"other users can write to the cache {cache}, so it is not used" in ran.err
     assert [path.read_bytes() for path in written(cache)] == before
 
 

@@ -271,9 +271,9 @@ def test_a_word_that_is_also_a_code_is_explained_as_both(cli):
     ("code", "way_out"),
     [
         ("pull.conflict", "pull --theirs NAME"),
-        ("adopt.moved", "still current"),
+        ("adopt.moved", "N must be current"),
         ("rename.unfinished", "--finish"),
-        ("rollback.unpushed", "--yes writes over it"),
+        ("rollback.unpushed", "--yes overwrites it"),
         ("promote.same", "two environments with different projects"),
     ],
 )

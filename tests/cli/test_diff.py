@@ -165,8 +165,8 @@ def test_a_plan_of_a_conflict_shows_it(cli, checkout, create):
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     ran = cli("plan")
     assert ran.code == 6
-    assert "= one: query is left alone, conflict: " in ran.out
-    assert "1 in conflict and left alone" in ran.out
+    assert "= one: query is not pushed, conflict: " in ran.out
+    assert "1 conflict, not pushed" in ran.out
 
 
 def test_a_plan_shows_what_a_create_contains(cli, checkout):

@@ -55,7 +55,7 @@ def test_an_idle_table_is_neither_drift_nor_conflict(cli, called, client, checko
     assert cli("pull", "--yes").code == 0
     assert (checkout.folder / "signups.yaml").read_text() == before, "the file still asks for a table"
     assert client.get_endpoint("signups").materialization.is_on is False, "nothing was written"
-    assert "1 idled out and left alone" in cli("plan").out
+    assert "1 idled out, not pushed" in cli("plan").out
 
 
 def test_a_fresh_clone_says_the_same(cli, called, monkeypatch, tmp_path):

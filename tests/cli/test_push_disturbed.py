@@ -324,7 +324,7 @@ def test_a_journal_that_cannot_be_read_is_replaced(cli, checkout, client, tmp_pa
     checkout.commit({"one.yaml": yaml("one", query=f"{SQL} LIMIT 4")})
     ran = cli("push", "--yes")
     assert ran.code == 0
-    assert "this push takes its place" in ran.err
+    assert "this push replaces it" in ran.err
     assert client.get_endpoint("one").current_version == 2
 
 

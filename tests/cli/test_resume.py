@@ -223,7 +223,7 @@ def test_the_same_refusal_is_printed_once(cli, checkout, server, status):
     server.faults.clear()
     again = cli("push", "--yes")
     assert again.code == 0
-    assert "an earlier push left 3 to do; this push takes its place" in again.err
+    assert "an earlier push left 3 to do; this push replaces it" in again.err
     assert "interrupted" not in again.err
 
 

@@ -252,8 +252,8 @@ def test_a_definition_that_was_never_pushed_names_the_option(cli, checkout):
     for command in ("run", "get"):
         ran = cli(command, "never_pushed")
         assert ran.code == 2
-        assert "endpoints/sub/never.yaml defines never_pushed, and the server does not have it" in ran.err
-        assert "fix: endpoints-gitops run --file endpoints/sub/never.yaml runs the file as it stands" in ran.err
+        assert "endpoints/sub/never.yaml defines never_pushed, but the server does not have it" in ran.err
+        assert "fix: endpoints-gitops run --file endpoints/sub/never.yaml runs the file as it is" in ran.err
 
 
 def test_the_number_of_rows_and_the_time_are_on_stderr(cli, checkout):

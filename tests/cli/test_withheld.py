@@ -58,7 +58,7 @@ def test_what_is_wrong_is_not_sent_and_the_rest_is(cli, checkout, client, way, m
     assert ran.json["errors"][0]["where"].startswith("endpoints/bad.yaml:")
     text = cli("plan").out
     assert f"= bad is not sent: {code} " in text
-    assert "1 not sent because of findings\n" in text
+    assert "1 not pushed because of findings\n" in text
 
 
 def test_an_update_that_would_lose_its_table_is_not_sent(cli, checkout, client):

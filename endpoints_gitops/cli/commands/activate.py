@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which endpoints, and perhaps which version."""
+    """Add the names, and the version."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="the endpoints")
     parser.add_argument("--version", type=version_number, metavar="N", help="only this version; for one endpoint")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Switch them on or off, and report each on a line."""
+    """Activate or deactivate, and print a line for each endpoint."""
     from endpoints_gitops.operations.lifecycle import present, set_active
 
     names, number, active = arguments.names, arguments.version, arguments.command == "activate"
@@ -40,14 +40,14 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _torn_down(endpoints: Sequence[Endpoint], done: Sequence[LifecycleResult]) -> Iterator[str]:
-    """Those that lost their tables by being switched off (docs/server.md#versions)."""
+    """Endpoints that lost their table because they were deactivated (docs/server.md#versions)."""
     for endpoint, one in zip(endpoints, done, strict=True):
         if endpoint.is_active and endpoint.materialization.is_on and not one.error:
             yield endpoint.name
 
 
 def told(command: str, done: Sequence[LifecycleResult], console: Console, version: int | None = None) -> Outcome:
-    """Print what became of each. Where some were done and others were not, the command is partly applied."""
+    """Print the result for each endpoint. If some succeeded and others failed, the command is partly applied."""
     at = "" if version is None else f"@{version}"
     console.show(Line(f"{one.name}{at} {one.state}", Style.GOOD) for one in done if not one.error)
     errors = [(one.name, one.error) for one in done if one.error]

@@ -1,4 +1,4 @@
-"""`adopt NAME…`: write into the definition which version of the server it answers, for review and the next push."""
+"""`adopt NAME…`: record in the definition which version of the server it replaces, for review and the next push."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Show what differs, and write `supersedes` into the files: the server is only read."""
+    """Show the differences, and write `supersedes` into the files. Only reads from the server."""
     if arguments.version is not None and len(set(arguments.names)) > 1:
         raise UsageError("--version works with one endpoint", fix="name a single endpoint", code="usage.arguments")
     with CommandContext.of(arguments, console) as context:
@@ -59,7 +59,7 @@ def _lines(one: Adopted) -> Iterator[Line | str]:
 
 
 def _differences(diff: EndpointDiff) -> Iterator[Line | str]:
-    """What the file will be written over: the server's first."""
+    """What the next push replaces: the value of the server first, then that of the file."""
     place = differences.Place(path=diff.loaded.path if diff.loaded else diff.name)
     for difference in diff.differences:
         yield f"{diff.name}: {difference.key}"

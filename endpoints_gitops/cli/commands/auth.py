@@ -1,4 +1,4 @@
-"""`auth`: which key goes where and why, what it may do, what is left of its budget; and which hosts are trusted."""
+"""`auth`: which key is sent to which host and why, its scopes and remaining budget; and trusted hosts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OF_PROJECT_SECRET: Final = {"endpoint:read": "run; every other command needs a 
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """`status` can be left out."""
+    """Add the topic (default: `status`) and its options."""
     parser.add_argument(
         "topic", nargs="?", choices=["status", "trust", "reset-budget"], default="status", help="default: status"
     )
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Show what is known of the key, or change what is trusted."""
+    """Show the status of the key, change what is trusted, or reset the budget."""
     _refuse_combinations(arguments)
     with CommandContext.of(arguments, console) as context:
         return {"status": _status, "trust": _trust, "reset-budget": _reset_budget}[arguments.topic](context)
@@ -59,7 +59,7 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
         message, fix = f"{', '.join(words)}: only with `auth trust`", Advice(Command("auth", "trust", "--list"))
         raise UsageError(message, fix=fix, code="usage.arguments")
     if (arguments.list and len(words) > 1) or (arguments.all and not arguments.remove):
-        message = "--list stands alone, and --all needs --remove"
+        message = "--list takes no other argument, and --all needs --remove"
         raise UsageError(message, fix=Advice(Command("auth", "--help")), code="usage.arguments")
     if len(arguments.target) not in ((0, 1, 2) if arguments.remove else (0, 2)):
         message = "auth trust takes a host and the source of a key, or neither"
@@ -67,7 +67,7 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
 
 
 def _status(context: CommandContext) -> Outcome:
-    """Exit code 3 where the key cannot be used in this project, or may not go to its host: then it is not sent."""
+    """Exit code 3 if the key does not work in this project, or may not be sent to its host; then it is not sent."""
     from endpoints_gitops.operations.auth import auth_status
     from endpoints_gitops.workspace.credentials import find_key, refusal_of
 
@@ -88,7 +88,7 @@ def _status(context: CommandContext) -> Outcome:
 
 
 def _reset_budget(context: CommandContext) -> Outcome:
-    """Forget what this machine counted for the key, and every wait that it remembers. No server is asked."""
+    """Delete what this machine counted for the key, and its waits. Sends no request."""
     limiter, access = context.client.rate_limiter, context.access
     before = limiter.remaining() if limiter else {}
     if limiter is None or not before:
@@ -126,7 +126,7 @@ def _refused(console: Console, found: FoundKey, refusal: CredentialsError) -> Ou
 
 
 def _trust(context: CommandContext) -> Outcome:
-    """List, remember or forget what the user trusts. No server is asked, and no key is sent."""
+    """List, add or remove trusts. Sends no request and no key."""
     from endpoints_gitops.workspace.trust import TrustStore
 
     arguments, console = context.arguments, context.console
@@ -147,7 +147,7 @@ def _trust(context: CommandContext) -> Outcome:
 
 
 def _selects(context: CommandContext) -> Callable[[Trust], bool]:
-    """What --remove is about: this folder, and the host and key that are named."""
+    """Returns what selects the trusts that --remove removes: by folder, and by host and key if given."""
     arguments = context.arguments
     folder = str(context.configuration.folder.resolve())
     host = str(_host(arguments.target[0])) if arguments.target else None
@@ -156,7 +156,7 @@ def _selects(context: CommandContext) -> Callable[[Trust], bool]:
 
 
 def _needed(context: CommandContext) -> Trust:
-    """What is named, else what the environment needs. Raises UsageError where no trust is needed or would help."""
+    """The named trust, else the one that the environment needs. Raises UsageError if none is needed or helps."""
     from endpoints_gitops.workspace.credentials import find_key, refusal_of
     from endpoints_gitops.workspace.trust import Permission, Trust, TrustStore
 
@@ -184,7 +184,7 @@ def _host(text: str) -> Origin:
 
 
 def _key(text: str) -> str:
-    """The source of a key as trust names it: the file of a `dotenv:` source by its whole path."""
+    """The source of a key as trusts name it: with the absolute path of a `dotenv:` file."""
     from endpoints_gitops.workspace.configuration import key_mistake
     from endpoints_gitops.workspace.credentials import dotenv_identity
     from endpoints_gitops.workspace.key_sources import KEY_NAMES

@@ -1,4 +1,4 @@
-"""`breaking --against WHAT`: what the definitions here would break for whoever calls the endpoints."""
+"""`breaking --against WHAT`: what the definitions would break for callers of the endpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from endpoints_gitops.plan.diff import DroppedKey
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """What is compared with what, and what counts as a break."""
+    """Add the selectors, the base, and which findings fail."""
     add_selectors(parser)
     parser.add_argument("--against", metavar="WHAT", required=True, help=WHAT)
     findings.configure(parser)
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Print the findings; exit code 1 from severity error on, and 4 where something could not be compared."""
+    """Print the findings; exit code 1 for errors (see --fail-on), 4 if something could not be compared."""
     from endpoints_gitops.operations.against import dropped_keys
     from endpoints_gitops.operations.callers import findings_of_diffs
 

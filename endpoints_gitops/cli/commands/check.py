@@ -1,4 +1,4 @@
-"""`check`: what is wrong with definitions and lock by themselves, offline; with --live, what the server refuses."""
+"""`check`: mistakes in definitions and lock, offline; with --live, also queries that the server refuses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """What is checked, and what counts as wrong."""
+    """Add the paths, and which findings fail."""
     parser.add_argument(
         "paths",
         nargs="*",
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Print every finding; exit code 1 from severity error on."""
+    """Print every finding; exit code 1 for errors (see --fail-on)."""
     from endpoints_gitops.operations.check.folder import by_place
 
     reports = findings.Reports(console, arguments.report)
@@ -75,7 +75,7 @@ def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
 
 
 def _refuse_nothing(folder: Path, words: Sequence[str]) -> None:
-    """Raise UsageError where nothing was checked although git tracks definitions here, or a path names a folder."""
+    """Raise UsageError if nothing was checked although git tracks definitions here or a path names a folder."""
     from endpoints_gitops.workspace.commits import refuse_not_on_disk
 
     refuse_not_on_disk(folder)
@@ -92,12 +92,12 @@ def _cache(context: CommandContext) -> CheckCache | None:
     folder = cache_folder(context.console.environment)
     cache = CheckCache(folder)
     if cache.is_foreign:
-        context.console.say(f"the cache {folder} is not this user's alone, and is not used")
+        context.console.say(f"other users can write to the cache {folder}, so it is not used")
     return cache
 
 
 def _defines_nothing(context: CommandContext) -> bool:
-    """Whether this is an app that uses endpoints, and whose definitions are elsewhere: then there is the lock alone."""
+    """Whether this is an app that uses endpoints without having their definitions: only its lock can be checked."""
     from endpoints_gitops.workspace.configuration import DEFAULT_DIR
 
     configuration = context.configuration

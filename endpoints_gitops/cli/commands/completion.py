@@ -1,4 +1,4 @@
-"""`completion`: a script that completes commands and options, made by shtab from the parser itself."""
+"""`completion`: a shell script that completes commands and options, generated from the parser by shtab."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _INSTALL = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """The shell to complete for."""
+    """Add the name of the shell."""
     parser.add_argument("shell", choices=sorted(_INSTALL), help="the shell that will read the script")
     install = "\n".join(f"  {line}" for line in _INSTALL.values())
     parser.epilog = f"to use it:\n{install}"

@@ -1,4 +1,4 @@
-"""`conformance`: try on a real project what this tool believes about the server, and write a report."""
+"""`conformance`: check the known facts about the server on a real project, and write a report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONGEST: Final = 300
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which facts, and where the report goes."""
+    """Add the facts and the path of the report."""
     parser.add_argument(
         "facts", nargs="*", metavar="FACT", help="globs over facts or headings of docs/server.md (default: all)"
     )
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Ask before anything is created; try the facts; write and show the report."""
+    """Ask before anything is created, check the facts, and write and print the report."""
     from endpoints_gitops.conformance.facts import all_facts, select
     from endpoints_gitops.conformance.server import ConformanceProject
     from endpoints_gitops.conformance.trial import Trial
@@ -67,19 +67,19 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _refuse_folder(out: str | None) -> None:
-    """Before minutes of requests, not after them. Raises UsageError where no report can be written."""
+    """Raise UsageError if the report cannot be written: before minutes of requests, not after them."""
     if out is not None and (Path(out).is_dir() or not Path(out).parent.is_dir()):
         message = f"the report cannot be written to {out}"
         raise UsageError(message, fix="name a file in a folder that is there", code="usage.arguments")
 
 
 def _confirm(context: CommandContext, trial: Trial, facts: Sequence[Fact]) -> None:
-    """Raises UsageError unless the user says yes, and what keeps the key from the project."""
+    """Raise UsageError unless the user confirms, and any error of using the key in this project."""
     access = context.access
     context.client.reach()
     question = (
         f"This creates and deletes endpoints and shared variables called {trial.token}… in project "
-        f"{access.project_id} at {access.host}, with about {_REQUESTS_A_FACT * len(facts)} requests. Go on?"
+        f"{access.project_id} at {access.host}, with about {_REQUESTS_A_FACT * len(facts)} requests. Continue?"
     )
     if not context.console.confirm(question, yes=context.arguments.yes):
         raise UsageError("not confirmed; nothing was written", code="usage.unconfirmed")
@@ -126,7 +126,7 @@ def _outcome(report: Report) -> Outcome:
 
 
 def _lines(report: Report) -> Iterator[Line]:
-    """How the facts of each heading are, then what differs, with both answers."""
+    """A line for each heading, then the facts that differ, with both answers."""
     from endpoints_gitops.conformance.report import without_people
     from endpoints_gitops.conformance.trial import Verdict
 
@@ -147,7 +147,7 @@ def _lines(report: Report) -> Iterator[Line]:
 
 
 def _untried(report: Report) -> Iterator[Line]:
-    """The facts that were not tried by their reasons."""
+    """The facts that were not tried, grouped by reason."""
     by_reason: dict[str, list[str]] = {}
     for result in report.results:
         if result.reason is not None:
@@ -165,7 +165,7 @@ def _short(value: Json) -> str:
 
 
 def _remove_leftovers(context: CommandContext, trial: Trial) -> Outcome:
-    """Delete what has the name of any run."""
+    """Delete what killed runs left behind, after asking."""
     names = trial.leftovers()
     if not names:
         context.console.say("nothing was left behind")
@@ -186,7 +186,7 @@ def _remove_leftovers(context: CommandContext, trial: Trial) -> Outcome:
 
 @dataclass(slots=True)
 class _Teller:
-    """Tells the progress of the console."""
+    """Reports the progress of a trial to the progress of the console."""
 
     context: CommandContext
     total: int

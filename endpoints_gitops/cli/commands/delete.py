@@ -1,4 +1,4 @@
-"""`delete NAME…`: delete endpoints for good. Asks for each name again; --yes is the answer of a script."""
+"""`delete NAME…`: delete endpoints permanently. Asks for each name again, unless --yes is given."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which endpoints."""
+    """Add the endpoints."""
     parser.add_argument("names", nargs="+", metavar="NAME", help="the endpoints; names only, no globs")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Delete them after all have been confirmed, and say so, one line each."""
+    """Have every name confirmed, delete the endpoints, and print a line for each."""
     from endpoints_gitops.operations.lifecycle import delete, present
 
     with CommandContext.of(arguments, console) as context:
@@ -35,7 +35,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _confirm(endpoints: Sequence[Endpoint], console: Console) -> None:
-    """Raises UsageError unless every name was typed once more."""
+    """Raise UsageError unless the user types every name again."""
     if not console.interactive:
         raise UsageError(
             "deleting cannot be undone and needs a confirmation; stdin is not a terminal",

@@ -38,7 +38,7 @@ def configure(_: argparse.ArgumentParser) -> None:
 
 
 def execute(_: argparse.Namespace, console: Console) -> Outcome:
-    """Tell the story; a step that does not end as it should is an error, so the demo cannot lie."""
+    """Run every step; one that ends in an unexpected exit code is an error."""
     from endpoints_gitops.local.extra import refuse_without_extra
 
     refuse_without_extra()
@@ -89,7 +89,9 @@ class _Story:
         self.type("push --yes --quiet", ends_in=0)
 
     def consume(self) -> None:
-        self.chapter("An app pins what it calls. The author renames a column: who is hit is told, and the app stays.")
+        self.chapter(
+            "An app pins what it calls. The author renames a column: `breaking` names the app, which keeps its version."
+        )
         self.use(EDITED)
         self.type("lock --quiet", ends_in=0)
         self.edit("AS signups", "AS new_accounts")
@@ -104,7 +106,7 @@ class _Story:
         self.console.show(["", Line(f"# {text}", Style.HEAD)])
 
     def type(self, words: str, *, ends_in: int) -> None:
-        """Run one command; the demo stops where it does not end as promised."""
+        """Run one command. Raises EndpointsError for another exit code than expected."""
         from endpoints_gitops.cli.main import run
 
         self.console.show([Line(f"$ endpoints-gitops {words.replace(' --quiet', '')}", Style.WARN)])
@@ -131,7 +133,7 @@ class _Story:
             manifest.write(f'\n[uses]\n{name} = "*"\n')
 
     def edit_behind_our_back(self, old: str, new: str) -> None:
-        """A colleague in the web UI: the same API, another key."""
+        """What a colleague does in the web UI: requests with another key."""
         from endpoints_gitops.api.client import Client
         from endpoints_gitops.api.connection import Connection
         from endpoints_gitops.model.secret import Secret
@@ -184,7 +186,7 @@ def _configuration(server: RunningServer) -> str:
 
 @contextmanager
 def _environment(settings: dict[str, str]) -> Iterator[None]:
-    """Our settings alone: variables of the person who watches must not lead the demo to a real project."""
+    """The environment without the user's own settings, which could lead the demo to a real project."""
     before = dict(os.environ)
     for name in before:
         if name.startswith(("ENDPOINTS_GITOPS_", "POSTHOG_")):

@@ -1,4 +1,4 @@
-"""`diff`: how definitions and server differ, and whose change each difference is."""
+"""`diff`: the differences between definitions and server, each with its attribution."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _STYLES = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which endpoints, and what they are compared with."""
+    """Add the selectors and the base."""
     add_selectors(parser)
     parser.add_argument("--against", metavar="WHAT", default="live", help=f"{WHAT} (default: live)")
 
@@ -80,12 +80,12 @@ def _differs(diff: EndpointDiff, comparison: Comparison) -> bool:
 
 
 def _order(diff: EndpointDiff) -> int:
-    """Changes first, then what only this side has, then what only the server has."""
+    """Sort key: changed endpoints first, then those only in the files, then those only on the server."""
     return (Presence.BOTH, Presence.ONLY_LOCAL, Presence.ONLY_REMOTE).index(diff.presence)
 
 
 def _is_idled(diff: EndpointDiff) -> bool:
-    """Whether all that differs is a table that the server switched off by itself."""
+    """Whether the only difference is a table that the server switched off because nothing used it."""
     return bool(diff.differences) and all(one.attribution is Attribution.IDLED for one in diff.differences)
 
 
@@ -209,7 +209,7 @@ def _difference_item(diff: EndpointDiff, difference: KeyDiff) -> JsonObject:
 
 
 def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Print what differs, key by key, with the findings; exit code 1 when anything does."""
+    """Print the differences key by key, with the findings; exit code 1 if there are any."""
     from endpoints_gitops.operations.callers import findings_of_diffs
 
     with CommandContext.of(arguments, console) as context:

@@ -1,4 +1,4 @@
-"""`explain CODE`: what an error code, an exit code or a word of this tool means, and what to do about it."""
+"""`explain CODE`: what an error code, exit code, HTTP status, rule or term means, and what to do about it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DEFINE_ERRORS = (
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """What to explain."""
+    """Add the code."""
     parser.add_argument(
         "code",
         nargs="+",
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Print the explanation; an unknown code is a usage error that names the nearest known one."""
+    """Print the explanation. Raises UsageError for an unknown code, with the closest known one."""
     code = " ".join(arguments.code).lower()
     text = explanation(code)
     console.show([code, "", *text.splitlines()])
@@ -72,7 +72,7 @@ def _unknown(code: str, known: list[str]) -> UsageError:
 
 
 def _error_classes() -> Iterator[tuple[str, str]]:
-    """Each error class explains itself: its docstring, what to do, and the exit code it ends in."""
+    """The code of each error class with its docstring, remedy and exit code."""
     for module in _DEFINE_ERRORS:
         import_module(module)
 

@@ -21,7 +21,7 @@ _WIDTH = 16
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which endpoint, and which version of it."""
+    """Add the name and the version."""
     parser.add_argument("name", metavar="NAME", help="the endpoint")
     parser.add_argument("--version", type=version_number, metavar="N", help="this version (default: the newest)")
 
@@ -48,7 +48,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def lines(endpoint: Endpoint, address: str, run_url: str) -> Iterator[Line | str]:
-    """What there is to know, the query last; `address` is for the browser, `run_url` for programs that call it."""
+    """Everything about an endpoint, the query last; `address` is its page, `run_url` where programs call it."""
     yield Line(endpoint.name, Style.HEAD)
     for title, text in _settings(endpoint):
         for number, line in enumerate(text.rstrip().split("\n") if text else ()):
@@ -61,14 +61,14 @@ def lines(endpoint: Endpoint, address: str, run_url: str) -> Iterator[Line | str
 
 
 def materialisation_word(state: MaterializationState) -> str:
-    """A word or two: whether it is on, and how its table is doing."""
+    """Whether materialisation is on, and the status of the table."""
     if not state.is_on:
         return "no"
     return " · ".join(part for part in ("yes", (state.status or "").lower(), state.error or "") if part)
 
 
 def day(moment: datetime | None) -> str:
-    """A time to the minute, in UTC where the server says so."""
+    """A time to the minute, with its zone if it has one."""
     return f"{moment:%Y-%m-%d %H:%M %Z}".rstrip() if moment else ""
 
 
@@ -88,7 +88,7 @@ def _settings(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
 
 
 def _refusal(state: MaterializationState) -> str:
-    """Why there can be no table, where the server says so."""
+    """Why the query cannot be materialised; empty if it can be or the server does not say."""
     if state.is_on or state.can_materialize is not False:
         return ""
     return f", and it cannot be: {state.reason or 'the server does not say why'}"

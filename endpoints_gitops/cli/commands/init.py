@@ -31,12 +31,12 @@ _DEFAULT_NAME = "prod"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Nothing of its own: `--dir` and `--env` name the folder and the environment to set up."""
-    parser.epilog = "Files that are there are left as they are."
+    """Add nothing: `--dir` and `--env` name the folder and the environment to set up."""
+    parser.epilog = "Existing files stay as they are."
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Set up what is missing; say what comes next in commands that can be pasted."""
+    """Create what is missing, and print the next commands."""
     done = _InitReport(console=console)
     with CommandContext.of(arguments, console) as context:
         configuration = context.configuration
@@ -53,7 +53,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 @dataclass(slots=True, kw_only=True)
 class _InitReport:
-    """What was written, what was there, and what to do next."""
+    """Which files were written or kept, and the next commands."""
 
     console: Console
     items: list[JsonObject] = field(default_factory=list)
@@ -65,11 +65,11 @@ class _InitReport:
 
     def kept(self, path: Path) -> None:
         self.items.append({"path": shown(path), "state": "kept"})
-        self.console.show([f"kept {shown(path)}: it was there already"])
+        self.console.show([f"kept {shown(path)}: it already exists"])
 
 
 def _environment(arguments: argparse.Namespace, console: Console, configuration: Configuration) -> NewEnvironment:
-    """What the environment's variables and posthog-cli's places know already, and what somebody at the prompt says."""
+    """The environment from variables, else from the login of posthog-cli, else from questions at the prompt."""
     plain = NewEnvironment(name=arguments.env or _DEFAULT_NAME)
     found = _from_variables(plain, configuration.overrides) or _from_posthog_cli(plain, console)
     if found is not None:
@@ -98,17 +98,17 @@ def _from_posthog_cli(plain: NewEnvironment, console: Console) -> NewEnvironment
 
 
 def _asked(plain: NewEnvironment, console: Console) -> NewEnvironment:
-    host = console.ask_for(f"Where is your PostHog? [{plain.host}]") or plain.host
+    host = console.ask_for(f"Host of your PostHog? [{plain.host}]") or plain.host
     mistake = host_mistake(host)
     if mistake is not None:
         raise UsageError(mistake, code="init.host")
-    project = console.ask_for("The number of the project (it stands in its address; empty: later):")
+    project = console.ask_for("Project number, from the address of the project (empty: add it later):")
     number = project_number(project, "the answer") if project else None
     return NewEnvironment(name=plain.name, host=host, project_id=number)
 
 
 def _fill(context: CommandContext, done: _InitReport) -> Outcome | None:
-    """Bring the project's endpoints where there are any and somebody agrees, else an example."""
+    """Pull the endpoints of the project if it has any and the user agrees; else write an example."""
     folder = context.folder
     if _has_definitions(folder):
         done.kept(folder)
@@ -136,7 +136,7 @@ def _has_definitions(folder: Path) -> bool:
 
 
 def _endpoints_there(context: CommandContext, done: _InitReport) -> int:
-    """How many endpoints the project has; none, said with the cure, where nobody can tell."""
+    """The number of endpoints of the project; 0, with a warning and the fix, if it cannot be read."""
     try:
         return len(context.managed(context.client.list_endpoints()))
     except EndpointsError as error:

@@ -22,12 +22,12 @@ COLUMNS = ("name", "version", "active", "materialised", "kind", "tags", "descrip
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which endpoints."""
+    """Add the endpoints."""
     parser.add_argument("selectors", nargs="*", metavar="SELECTOR", help="a name, a glob, or tag:TAG; none means all")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Print a table, one line for each endpoint."""
+    """Print a table with a row for each endpoint."""
     from endpoints_gitops.contract.idling import all_idling
 
     with CommandContext.of(arguments, console) as context:

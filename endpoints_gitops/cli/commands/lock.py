@@ -1,4 +1,4 @@
-"""`lock`: pin what the manifest names. `--check` compares the two offline, `--verify` asks the server as well."""
+"""`lock`: pin what the manifest uses. `--check` compares them offline, `--verify` also reads the server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _STYLES = {"added": Style.ADDED, "dropped": Style.REMOVED, "changed": Style.WARN
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Whether to write, to compare, or to ask."""
+    """Add --check and --verify."""
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--check",
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Write the lock, or say what is wrong with it."""
+    """Write the lock, or report what is wrong with it."""
     with Consumer(arguments, console) as consumer:
         if arguments.check:
             return _check(consumer)
@@ -62,7 +62,7 @@ def _say_agreement(consumer: Consumer, found: Sequence[Placed]) -> None:
     consumer.console.show(findings.lines(finding for _, finding in found))
     path = shown(consumer.lock_path)
     if found:
-        state = "is not there" if consumer.lock is None else "and the manifest disagree"
+        state = "does not exist" if consumer.lock is None else "and the manifest disagree"
         consumer.console.say(Line(f"{path} {state}", Style.BAD))
     elif consumer.lock is None:
         consumer.console.say("the manifest uses no endpoints and the lock has no pins; name endpoints under `uses`")
@@ -85,7 +85,7 @@ def _verify(consumer: Consumer) -> Outcome:
     found += [(None, finding) for finding in skew]
     errors = [one.error for one in judged if one.error]
     asked = len(judged) - len(errors)
-    console.say(f"{pins(asked)} looked up on the server" + (f", {len(errors)} could not be" if errors else ""))
+    console.say(f"{pins(asked)} looked up on the server" + (f", {len(errors)} failed" if errors else ""))
     return Outcome(
         command="lock",
         exit_code=worst(_code(found), *(error.exit_code for error in errors)),
@@ -98,7 +98,7 @@ def _verify(consumer: Consumer) -> Outcome:
 def _judged_lines(judged: VerifiedPin) -> Iterator[Line]:
     place = f"{judged.pin.label} ({judged.environment})"
     if judged.error is not None:
-        yield Line(f"{place}: could not be asked for", Style.WARN)
+        yield Line(f"{place}: could not be looked up", Style.WARN)
     elif judged.findings:
         yield Line(place, Style.HEAD)
         yield from findings.lines(judged.findings, indent="  ")
@@ -107,7 +107,7 @@ def _judged_lines(judged: VerifiedPin) -> Iterator[Line]:
 
 
 def _once(errors: Sequence[EndpointsError]) -> tuple[ErrorEntry, ...]:
-    """What failed alike for several is said once."""
+    """The entries of several errors; equal ones once."""
     failures = (failure for error in errors for failure in failures_of(error))
     return tuple({(failure.code, failure.message): failure for failure in failures}.values())
 
@@ -126,7 +126,7 @@ def _lock(consumer: Consumer) -> Outcome:
         return _refused(resolved)
     console.show(_entry_lines(resolved))
     is_written = write_lock_file(consumer.lock_path, resolved.lock)
-    said = "written" if is_written else "is as it was"
+    said = "written" if is_written else "is unchanged"
     console.say(f"{shown(consumer.lock_path)} {said}: {pins(len(resolved.lock.pins))}")
     return _done(resolved)
 

@@ -10,12 +10,12 @@ from endpoints_gitops.model.outcome import Outcome
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which endpoint."""
+    """Add the name."""
     parser.add_argument("name", metavar="NAME", help="the endpoint")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Print the address, and open it where somebody sits at a terminal: elsewhere it might be a text browser."""
+    """Print the address, and open it if the user is at a terminal."""
     with CommandContext.of(arguments, console) as context, context.naming(arguments.name):
         endpoint = context.client.get_endpoint(arguments.name)
         address = context.address(endpoint.name)

@@ -1,4 +1,4 @@
-"""`outdated`: the pins that newer versions have overtaken, and what would break on the way there."""
+"""`outdated`: the pins that have newer versions, and what would break by moving to them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _STYLES = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: 
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Nothing of its own."""
+    """Add nothing."""
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Print a line for each pin that is behind, which is no mistake (exit 0), and what changed in place."""
+    """Print a line for each pin that is behind (which is no error: exit 0), and what changed in place."""
     from endpoints_gitops.operations.lock.upgrade import outdated
 
     with Consumer(arguments, console) as consumer:
@@ -62,7 +62,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _ways(found: Sequence[tuple[PinStatus, Finding]]) -> Iterator[str]:
-    """The commands that move what nothing breaks for; a version that the manifest states moves where it is named."""
+    """The commands that move pins without breaking anything; a version in the manifest moves only by name."""
     easy = [one for one, finding in found if finding.code == "P106"]
     if any(one.use.version is None for one in easy):
         yield Advice("to move where nothing breaks: ", Command("upgrade", "--compatible-only"))
@@ -71,7 +71,7 @@ def _ways(found: Sequence[tuple[PinStatus, Finding]]) -> Iterator[str]:
 
 
 def _item(standing: PinStatus, finding: Finding) -> JsonObject:
-    """With the findings of the move to the newest version."""
+    """A pin as JSON, with the findings of moving it to the newest version."""
     moves = [one.as_json() for one in standing.moves]
     return {**finding.as_json(), "environment": standing.pin.environment, "moves": moves}
 

@@ -1,4 +1,4 @@
-"""`plan`: what a push would do, shown and, with -o, saved for `push --plan`."""
+"""`plan`: show what a push would do; with -o, save it for `push --plan`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from endpoints_gitops.plan.changes import Plan
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """What `push` takes, and where to save the plan."""
+    """Add the options of `push`, and where to save the plan."""
     add_plan_options(parser)
     parser.add_argument("-o", "--out", metavar="FILE", help="save the plan, for `push --plan FILE`")
     parser.add_argument("--detailed-exitcode", action="store_true", help="exit with 1 if there is something to write")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Show the plan, and exit as a push of it would: with 6 where a conflict keeps something from being written."""
+    """Show the plan, and exit with the code that a push of it would have, such as 6 for a conflict."""
     options = plan_options(arguments)
     with CommandContext.of(arguments, console) as context:
         context.announce()
@@ -60,11 +60,13 @@ def _save(plan: Plan, path: Path, console: Console) -> None:
     from endpoints_gitops.workspace.files import shown, write_atomically
 
     write_atomically(path, write_plan(_with_options(plan, console.repeated)))
-    console.say(Advice(f"saved in {shown(path)}; ", Command("push", "--plan", shown(path)), " does exactly this"))
+    console.say(
+        Advice(f"saved in {shown(path)}; ", Command("push", "--plan", shown(path)), " applies exactly this plan")
+    )
 
 
 def _with_options(plan: Plan, options: Options) -> Plan:
-    """The plan with these options in the commands of its fixes: the file has them as text."""
+    """The plan with these options in the commands of its fixes, which a file keeps as text."""
     left_alone = tuple(replace(left, fix=with_options(left.fix, options)) for left in plan.left_alone)
     withheld = tuple(replace(one, fix=one.fix and with_options(one.fix, options)) for one in plan.withheld)
     return replace(plan, left_alone=left_alone, withheld=withheld)

@@ -1,4 +1,4 @@
-"""`promote --from ENV --to ENV`: bring what runs in one environment to another, overwriting nobody there."""
+"""`promote --from ENV --to ENV`: copy endpoints to another environment; never overwrites other people's changes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from endpoints_gitops.workspace.configuration import EnvironmentSettings, named_
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """From where, to where, and which endpoints of the source."""
+    """Add both environments and the selectors."""
     parser.add_argument("selectors", nargs="*", metavar="SELECTOR", help="a name, a glob, tag:TAG, or a path")
     parser.add_argument("--from", dest="source", required=True, metavar="ENV", help="the environment to read")
     parser.add_argument("--to", dest="target", required=True, metavar="ENV", help="the environment to write to")
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Show the plan for the target, ask, write, verify."""
+    """Show the plan for the target, have it confirmed, write, and verify."""
     if arguments.env is not None:
         fix = "pass --from and --to"
         raise UsageError(
@@ -72,12 +72,12 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _in_target(failure: ErrorEntry, environment: str) -> ErrorEntry:
-    """The commands that help are about the target, which seldom is the default environment."""
+    """The failure with `--env` in its fix: the target is rarely the default environment."""
     return replace(failure, fix=failure.fix and with_options(failure.fix, {"--env": environment}))
 
 
 class _Named(CommandContext):
-    """The context of an environment that was named: the variables that replace host and key are about one alone."""
+    """The context of a named environment, which variables for host and key do not change."""
 
     @cached_property
     def environment(self) -> EnvironmentSettings:

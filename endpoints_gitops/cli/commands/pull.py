@@ -34,7 +34,7 @@ _COUNTED = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which endpoints, and whose word counts where both sides moved."""
+    """Add the selectors, and which side wins when both changed."""
     add_selectors(parser)
     parser.add_argument("--dry-run", action="store_true", help="show what would be written, without writing it")
     side = parser.add_mutually_exclusive_group()
@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Print a line for each file that changes and each endpoint that needs a word; count the rest."""
+    """Print a line for each file that changes and each endpoint that needs attention; count the others."""
     with CommandContext.of(arguments, console) as context:
         definitions = context.existing_definitions
         context.announce()
@@ -71,7 +71,7 @@ def _strategy(arguments: argparse.Namespace) -> PullStrategy:
 
 
 def _asked(names: Sequence[str], arguments: argparse.Namespace, console: Console) -> bool:
-    """Where nobody is there to answer, what nobody can know is left as it is."""
+    """Ask which side to take where the attribution is unknown; without a terminal, these endpoints stay as they are."""
     if arguments.dry_run or not console.interactive:
         return False
     question = f"Cannot tell whether the file or the server changed {', '.join(names)}. Take the server's?"
@@ -91,13 +91,13 @@ def _lines(result: PullResult) -> Iterator[Line | str]:
     if result.outside:
         yield Line(f"{result.outside} outside of `manage`", Style.FAINT)
     if not result.pulled:
-        yield "neither files nor endpoints are there"
+        yield "there are no files and no endpoints"
 
 
 def _line(one: PulledEndpoint, *, dry: bool) -> str:
     what = f"would be {one.state}" if dry and one.state in {PullState.CREATED, PullState.UPDATED} else one.state.value
     if one.state is PullState.GONE:
-        return f"{one.decision.name}: gone from the server, its file stays: {one.path}"
+        return f"{one.decision.name}: deleted on the server; its file stays: {one.path}"
     said = f"{one.decision.name}: {what}"
     keys = ", ".join(_taken(one))
     return f"{said}{f' ({keys})' if keys else ''}{f': {one.path}' if one.path else ''}"

@@ -23,7 +23,7 @@ from endpoints_gitops.plan.settings import Key
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """What is pushed, and how far it may go."""
+    """Add the options of a push."""
     add_plan_options(parser)
     parser.add_argument("--plan", metavar="FILE", help="apply exactly this plan, saved by `plan -o FILE`")
     parser.add_argument(
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Show what will be written, ask, write, and tell what became of each endpoint."""
+    """Show the plan, have it confirmed, write, and report the result of each endpoint."""
     _refuse_contradiction(arguments)
     with CommandContext.of(arguments, console) as context:
         pushing = _SavedPlan(context) if arguments.plan is not None else _Definitions(context)
@@ -82,7 +82,7 @@ class _Definitions:
 
 
 class _SavedPlan:
-    """A push of a plan that was saved earlier: of the server's changes since, none is covered."""
+    """A push of a saved plan; never overwrites what changed on the server since."""
 
     def __init__(self, context: CommandContext) -> None:
         self.context = context
@@ -103,7 +103,7 @@ class _SavedPlan:
 
 
 def _materialised(comparison: Comparison) -> list[Endpoint]:
-    """Endpoints with nothing to write that their files want materialised: their tables may be in the making."""
+    """Endpoints without a change that should be materialised: their tables may not be built yet."""
     return [
         diff.endpoint
         for diff in comparison.diffs
@@ -112,17 +112,17 @@ def _materialised(comparison: Comparison) -> list[Endpoint]:
 
 
 def _say_interrupted(context: CommandContext) -> None:
-    """The journal of an earlier push is no reason to stop: this one does what is left of it, and replaces it."""
+    """Mention the journal of an interrupted push. This push replaces it, and writes what that push left."""
     from endpoints_gitops.workspace.journal import unfinished
 
     try:
         left = unfinished(context.state)
     except EndpointsError as error:
-        context.console.warn(Line(f"{error.message}: this push takes its place", Style.WARN))
+        context.console.warn(Line(f"{error.message}; this push replaces it", Style.WARN))
         return
     if left is not None and not left.is_over:
         count = len(left.uncertain) + len(left.left)
-        context.console.say(f"an earlier push left {count} to do; this push takes its place")
+        context.console.say(f"an earlier push left {count} to do; this push replaces it")
 
 
 def _read(path: Path) -> Plan:
@@ -138,7 +138,7 @@ def _read(path: Path) -> Plan:
 
 
 def _refuse_contradiction(arguments: argparse.Namespace) -> None:
-    """A saved plan says everything already."""
+    """Raise UsageError for options that a saved plan already includes."""
     said = {
         "a SELECTOR": bool(arguments.selectors),
         "--prune": arguments.prune,

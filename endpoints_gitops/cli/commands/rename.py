@@ -19,14 +19,14 @@ from endpoints_gitops.operations.rename import Renaming, finishing, prepare, ren
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """The two names."""
+    """Add both names and --finish."""
     parser.add_argument("old", metavar="OLD", help="the name that callers use now")
     parser.add_argument("new", metavar="NEW", help="the name to create")
     parser.add_argument("--finish", action="store_true", help="deactivate OLD, once no app calls it any more")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Create NEW and rename in the file, or, with --finish, deactivate OLD."""
+    """Create NEW and rename in the file; with --finish, deactivate OLD."""
     with CommandContext.of(arguments, console) as context:
         return _finish(context) if arguments.finish else _rename(context)
 
@@ -37,10 +37,8 @@ def _rename(context: CommandContext) -> Outcome:
     context.announce()
     if renaming.unmanaged and not renaming.plan.is_empty:
         keys = ", ".join(renaming.unmanaged)
-        text = (
-            f"{renaming.old} has on the server what the definition does not manage, and {renaming.new} will not: {keys}"
-        )
-        console.warn(Line(text, Style.WARN))
+        unmanaged = f"the definition does not manage these settings of {renaming.old}"
+        console.warn(Line(f"{unmanaged}, so {renaming.new} will not have them: {keys}", Style.WARN))
     snapshot, checkout = renaming.comparison.snapshot, renaming.comparison.checkout
     checked_plan = plans.check_plan(context, renaming.plan, snapshot, checkout)
     result = confirm_and_push(context, checked_plan, snapshot, checkout)
@@ -48,13 +46,13 @@ def _rename(context: CommandContext) -> Outcome:
     if not renaming.plan.is_empty:
         console.show(pushes.lines(result))
     if is_renamed:
-        console.show([Line(f"{renaming.loaded.path}: name is {renaming.new} now", Style.GOOD)])
+        console.show([Line(f"{renaming.loaded.path}: renamed to {renaming.new}", Style.GOOD)])
         console.say(
-            f"{renaming.old} stays for its callers; when none is left:",
+            f"{renaming.old} stays for its callers; when no app calls it any more:",
             Advice("  ", Command("rename", renaming.old, renaming.new, "--finish")),
         )
     elif not (result.errors or result.plan.withheld):
-        console.show([f"{renaming.new} is there already, on the server and in {renaming.loaded.path}"])
+        console.show([f"{renaming.new} already exists, on the server and in {renaming.loaded.path}"])
     told = pushes.outcome("rename", result, checked_plan=checked_plan)
     return _outcome(told, renaming, result, is_renamed=is_renamed)
 
@@ -78,7 +76,7 @@ def _finish(context: CommandContext) -> Outcome:
     arguments, console = context.arguments, context.console
     old = finishing(context.project, context.definitions, arguments.old, arguments.new)
     context.announce()
-    question = f"{_last_run(old)} Deactivate {old.name}? Whoever still calls it gets an error."
+    question = f"{_last_run(old)} Deactivate {old.name}? Apps that still call it get an error."
     if old.is_active and not console.confirm(question, yes=arguments.yes):
         raise UsageError("not confirmed; nothing was written", code="usage.unconfirmed")
     done = set_active(context.client, [old], active=False, version=None, progress=context.progress)

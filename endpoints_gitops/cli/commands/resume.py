@@ -13,12 +13,12 @@ from endpoints_gitops.operations.push.execute import left_to_do, resume
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """It takes nothing of its own: the journal says what is left."""
+    """Add nothing: the journal has what is left."""
     del parser
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Show what is left, ask, and do it."""
+    """Show what is left, have it confirmed, and do it."""
     with CommandContext.of(arguments, console) as context:
         left = left_to_do(context.project)
         if left is not None:

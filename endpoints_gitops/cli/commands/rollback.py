@@ -21,12 +21,12 @@ from endpoints_gitops.operations.rollback import Rollback, RolledBack, prepare, 
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """The endpoint and the version."""
+    """Add the endpoint and the version."""
     parser.add_argument("target", metavar="NAME@N", type=_target, help="the endpoint, and the version to go back to")
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Show what goes back, ask, write, verify, and bring the file along."""
+    """Show the plan, have it confirmed, write, verify, and write the query into the file."""
     name, version = arguments.target
     with CommandContext.of(arguments, console) as context:
         definitions = context.existing_definitions
@@ -66,7 +66,7 @@ def _guard_the_file(rollback: Rollback, console: Console, *, yes: bool) -> None:
 
 
 def _judged(context: CommandContext, rollback: Rollback) -> CheckedPlan:
-    """A version that served callers is sent whatever is found in it: whoever rolls back needs it now."""
+    """The plan with its findings, which withhold nothing: a rollback is urgent, and the version served before."""
     plan = rollback.plan
     found = plan_findings(context, plan, rollback.snapshot, rollback.comparison.checkout)
     return CheckedPlan(plan=plan, for_callers=found, in_definitions=(), is_enforced=False)

@@ -1,4 +1,4 @@
-"""`run NAME` or `run --file PATH`: the rows on stdout and nothing else; their number and all else on stderr."""
+"""`run NAME` or `run --file PATH`: prints only rows on stdout; their number and notes go to stderr."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ _ONLY_BY_NAME = ("version", "offset", "all", "key", "refresh")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """What to run, with which values, and how the rows are printed."""
+    """Add what to run, its variables, and the output format."""
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("name", nargs="?", metavar="NAME", help="an endpoint of the server, or PATH as for --file")
     what.add_argument(
-        "--file", metavar="PATH", help="a definition or a .sql file, run as it stands, pushed or not; - is SQL on stdin"
+        "--file",
+        metavar="PATH",
+        help="a definition or a .sql file to run as it is, pushed or not; - reads SQL from stdin",
     )
     parser.add_argument(
         "--var", action="append", default=[], metavar="K=V",
@@ -43,12 +45,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="every row, page by page")
     parser.add_argument(
         "--key", metavar="COLUMN",
-        help="with --all: ask for each page by the last value of this column, so that rows that arrive meanwhile move "
-        "none; needs WHERE COLUMN > {variables.NAME} and ORDER BY COLUMN in the query",
+        help="with --all: request each page by the last value of this column, so that new rows shift no page; "
+        "needs WHERE COLUMN > {variables.NAME} and ORDER BY COLUMN in the query",
     )  # fmt: skip
     parser.add_argument(
         "--refresh", choices=["cache", "force", "direct"], metavar="force|direct",
-        help="bypass the cache (same as --refresh=force); --refresh=direct also goes past a materialised table",
+        help="bypass the cache (same as --refresh=force); --refresh=direct also skips a materialised table",
     )  # fmt: skip
     parser.add_argument("--output", choices=["table", "json", "csv"], default="table", help="how rows are printed")
 
@@ -78,12 +80,12 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
     said = {option: getattr(arguments, option) for option in _ONLY_BY_NAME}
     wrong = [f"--{option}" for option, value in said.items() if value is not None and value is not False]
     if arguments.file is not None and wrong:
-        fix = "remove the option; a file is run as it stands, with the LIMIT of its query"
+        fix = "remove the option; a file is run as it is, with the LIMIT of its query"
         raise UsageError(f"{' and '.join(wrong)}: only for an endpoint of the server", fix=fix, code="usage.arguments")
     if arguments.offset is not None and arguments.limit is None and not arguments.all:
         raise UsageError("--offset needs a --limit", fix="add --limit N, or --all", code="usage.arguments")
     if arguments.key is not None and not arguments.all:
-        raise UsageError("--key says how --all pages", fix="add --all", code="usage.arguments")
+        raise UsageError("--key works only with --all", fix="add --all", code="usage.arguments")
     if arguments.key is not None and arguments.offset is not None:
         raise UsageError("--key and --offset cannot be combined", fix="remove one of them", code="usage.arguments")
     if arguments.key is not None and arguments.limit == 1:
@@ -119,7 +121,7 @@ def _run_file(context: CommandContext, assignments: tuple[Assignment, ...]) -> R
 
 
 def _loaded(context: CommandContext, word: str) -> LoadedDefinition:
-    """The definition of a file, or one made of SQL alone."""
+    """The definition of a file; of a .sql file or stdin, one that has only the SQL."""
     from endpoints_gitops.operations.run import sql_file, sql_text
     from endpoints_gitops.workspace.definitions import bounding_folder, read_file
 
@@ -131,7 +133,7 @@ def _loaded(context: CommandContext, word: str) -> LoadedDefinition:
 
 
 def _stdin() -> bytes:
-    """At most one byte more than a query may have."""
+    """The SQL on stdin; reads at most one byte more than a query may have."""
     from endpoints_gitops.codecs.text import LARGEST_FILE
 
     stream = getattr(sys.stdin, "buffer", None)
@@ -142,7 +144,7 @@ def _stdin() -> bytes:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a word is the path of a file rather than a name, which has neither dots nor slashes."""
+    """Whether a word is the path of a file; names have neither dots nor slashes."""
     return name == "-" or name.lower().endswith((".sql", ".yaml", ".yml"))
 
 
@@ -157,7 +159,7 @@ def _values(
 
 
 def _pin(context: CommandContext) -> Pin | None:
-    """The pin of the endpoint, where there is a lock; what is run is said."""
+    """The pin of the endpoint, None if there is none; a note on stderr says which version runs."""
     from endpoints_gitops.workspace.configuration import lock_path
     from endpoints_gitops.workspace.manifest import read_lock_file
 
@@ -176,7 +178,7 @@ def _pin(context: CommandContext) -> Pin | None:
 def _inputs_of_endpoint(
     context: CommandContext, assignments: tuple[Assignment, ...], pin: Pin | None
 ) -> Mapping[str, VariableShape]:
-    """From the pin, the definition, or the server; none is asked unless there is text to be typed."""
+    """The types of the variables, from the pin, the definition or the server; not read unless a value is text."""
     from endpoints_gitops.operations.run import inputs_of_definition, inputs_of_document, inputs_of_pin
 
     texts = {one.name for one in assignments if one.text is not None}

@@ -12,7 +12,7 @@ from endpoints_gitops.model.outcome import Outcome
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Where it listens and what its tables hold."""
+    """Add the port, the state folder and the data."""
     parser.add_argument("--port", type=int, default=0, metavar="N", help="port on 127.0.0.1 (default: 0, a free one)")
     parser.add_argument("--state", type=Path, metavar="FOLDER", help="keep endpoints and keys between starts here")
     parser.add_argument("--sample", action="store_true", help="serve tables of a small sample product")
@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Serve until interrupted. The only line on stdout says where, and with which keys, whatever the format."""
+    """Serve until interrupted. The only line on stdout has the address and the keys, in every format."""
     from endpoints_gitops.local.extra import refuse_without_extra
 
     refuse_without_extra()

@@ -1,4 +1,4 @@
-"""`upgrade [NAME[@N]…]`: move pins to newer, or other, versions; what would break the app is shown and not done."""
+"""`upgrade [NAME[@N]…]`: move pins to newer or other versions; shows and refuses moves that break the app."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ type Targets = Mapping[str, int | None]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which pins, to where, and what may happen to the app."""
+    """Add the targets, and which moves are allowed."""
     parser.add_argument(
         "targets", nargs="*", metavar="NAME[@N]", help="an endpoint, or a version of it (default: all, to the newest)"
     )
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
-    """Show what each move changes, ask where somebody is there, and write the lock."""
+    """Show what each move changes, ask for confirmation at a terminal, and write the lock."""
     from endpoints_gitops.operations.lock.upgrade import MoveResult, UpgradeOptions, plan_moves
 
     targets = _targets(arguments.targets)
@@ -66,7 +66,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 def _reason(text: str) -> str:
     if not text.strip():
-        raise argparse.ArgumentTypeError("the reason is empty: say why, for those who read the lock")
+        raise argparse.ArgumentTypeError("the reason is empty; say why, for the readers of the lock")
     return text.strip()
 
 
@@ -90,7 +90,7 @@ def _uses(side: EnvironmentUses, name: str) -> bool:
 
 
 def _check(targets: Targets, sides: Sequence[EnvironmentUses], consumer: Consumer) -> None:
-    """Raise UsageError for what is not used, what is not pinned, and a number that several environments could mean."""
+    """Raise UsageError for a name that is not used or not pinned, and for a version that is ambiguous."""
     for name, number in targets.items():
         using = [side for side in sides if _uses(side, name)]
         if not using:
@@ -100,7 +100,7 @@ def _check(targets: Targets, sides: Sequence[EnvironmentUses], consumer: Consume
             raise UsageError(f"{name} is used but not pinned yet", fix=Advice(Command("lock")), code="lock.unpinned")
         if number is not None and len(using) > 1:
             names = ", ".join(side.environment for side in using)
-            message = f"{name}@{number} could be meant in {names}: version numbers differ by project"
+            message = f"{name}@{number} is ambiguous: {names} use it, and version numbers differ by project"
             fix = Advice(Command("upgrade", f"{name}@{number}", "--env", using[0].environment))
             raise UsageError(message, fix=fix, code="configuration.environment")
 
@@ -109,13 +109,13 @@ def _unused(name: str, sides: Sequence[EnvironmentUses]) -> UsageError:
     from endpoints_gitops.model.suggestions import did_you_mean
 
     names = sorted({use.name for side in sides for use in side.uses})
-    message = f"{name} is not among the endpoints that are used{did_you_mean(name, names)}"
+    message = f"the manifest does not use {name}{did_you_mean(name, names)}"
     fix = f"the manifest names {', '.join(names)}" if names else Advice("name it under `uses`, then ", Command("lock"))
     return UsageError(message, fix=fix, code="usage.endpoint")
 
 
 def _write(consumer: Consumer, moves: Sequence[Move]) -> None:
-    """The manifest first: if the lock cannot be written then, `lock --check` names the upgrade that is left to do."""
+    """Write manifest and lock, the manifest first: if the lock cannot be written, `lock --check` names the upgrade."""
     from endpoints_gitops.operations.lock.upgrade import MoveResult, upgraded
     from endpoints_gitops.workspace.manifest import move_use, read_lock_file, write_lock_file
 
@@ -141,12 +141,12 @@ def _lines(move: Move) -> Iterator[Line]:
     pin = move.before
     place = f"({pin.environment})"
     if move.result is MoveResult.CURRENT:
-        newest = ", and nothing is newer" if move.newest == pin.version else ""
+        newest = "; there is no newer version" if move.newest == pin.version else ""
         yield Line(f"{pin.label} {place}: as locked{newest}", Style.FAINT)
         yield from findings.lines(move.findings, indent="  ")
     elif move.result is MoveResult.EXACT:
         fix = Advice(Command("upgrade", pin.name, "--env", pin.environment))
-        text = f"{pin.label} {place}: stays, as the manifest says so; {move.newest} is there: "
+        text = f"{pin.label} {place}: stays, because the manifest names this version; {move.newest} is available: "
         yield Line(Advice(text, fix), Style.FAINT)
         yield from findings.lines(move.findings, indent="  ")
     elif move.result is MoveResult.CHANGED:
@@ -163,7 +163,7 @@ def _lines(move: Move) -> Iterator[Line]:
             yield Line(f"  {pin.label} itself changed in place:", Style.WARN)
             yield from findings.lines(move.in_place, indent="    ")
         if move.result is MoveResult.REFUSED and move.after is not None:
-            yield Line(Advice("  to move all the same: ", _insisting(move)))
+            yield Line(Advice("  to move it anyway: ", _insisting(move)))
 
 
 def _title(move: Move) -> str:
@@ -185,9 +185,9 @@ def _judged(move: Move) -> str:
     if move.result is MoveResult.HELD:
         return "not moved: no newer version is compatible"
     if move.result is MoveResult.REFUSED:
-        undecided = "refused: whether it breaks this app cannot be decided"
+        undecided = "refused: cannot tell whether it breaks this app"
         return undecided if move.is_undecided else "refused: it breaks this app"
-    said = "breaks this app, and is allowed" if move.is_breaking else "nothing breaks"
+    said = "breaks this app (allowed)" if move.is_breaking else "nothing breaks"
     return f"{said}; the manifest is rewritten too" if move.rewrites_manifest else said
 
 
@@ -212,7 +212,7 @@ def _outcome(moves: Sequence[Move]) -> Outcome:
 
 
 def _is_refused(move: Move) -> bool:
-    """Whether the pin stays where the app breaks, or would go where it breaks."""
+    """Whether the move was refused, or the pinned version changed in place so that the app breaks."""
     from endpoints_gitops.operations.lock.upgrade import MoveResult
 
     if move.result is MoveResult.REFUSED or (move.result is MoveResult.CHANGED and move.is_breaking):

@@ -18,7 +18,7 @@ _COLUMNS = ("version", "created", "by", "active", "materialised")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Which endpoint."""
+    """Add the name."""
     parser.add_argument("name", metavar="NAME", help="the endpoint")
 
 
