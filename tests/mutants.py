@@ -65,38 +65,47 @@ UNCHANGED_CALLS: Final = ("len", "isinstance", "cast")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """One change of one function. `label` is its name in reports and in the list of equivalent mutants."""
+    """One node of a function, and what takes its place."""
 
     path: str
-    function: str
-    label: str
-    code: CodeType
+    classes: tuple[str, ...]
+    function: cst.FunctionDef
+    node: cst.CSTNode
+    changed: cst.CSTNode
+
+    @property
+    def name(self) -> str:
+        return ".".join((*self.classes, self.function.name.value))
+
+    def changed_function(self) -> cst.FunctionDef:
+        return cst.ensure_type(self.function.deep_replace(self.node, self.changed), cst.FunctionDef)
+
+    def label(self) -> str:
+        """The name of the mutant in reports and in the list of equivalent ones: the lines that it changes."""
+        sources = (cst.Module([function]).code for function in (self.function, self.changed_function()))
+        lines = list(difflib.ndiff(*(source.splitlines() for source in sources)))
+        sides = (" ".join(line[2:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
+        return f"{self.name}: {' → '.join(sides)}"
+
+    def code(self) -> CodeType | None:
+        """The code with the change; None where it is the same, or no Python."""
+        try:
+            code = compiled(self.changed_function(), self.classes)
+        except SyntaxError:
+            return None
+        return None if _is_same(code, compiled(self.function, self.classes)) else code
 
 
 def mutants_of(path: Path) -> Iterator[Mutant]:
-    """Every change of every function of a file whose bytecode differs."""
+    """Every change of every function of a file."""
     module = cst.parse_module(path.read_text("utf-8"))
-    labels = Counter[str]()
     for classes, function in _functions(module.body, ()):
-        name = ".".join((*classes, function.name.value))
         bare = function.with_changes(decorators=[], leading_lines=[], lines_after_decorators=[])
-        original, source = _compiled(bare, classes, name), module.code_for_node(bare)
         for node in _expressions(bare.body):
             for kind, operator in mutation_operators:
                 for changed in operator(node) if isinstance(node, kind) else ():
-                    if isinstance(node, cst.BaseString) and changed.value[1:3] != "XX" and changed.value[2:4] != "XX":
-                        continue  # another case of the same text
-                    mutated = cst.ensure_type(bare.deep_replace(node, changed), cst.FunctionDef)
-                    try:
-                        code = _compiled(mutated, classes, name)
-                    except SyntaxError:
-                        continue
-                    if _is_same(code, original):
-                        continue
-                    label = f"{name}: {_difference(source, module.code_for_node(mutated))}"
-                    labels[label] += 1
-                    number = f" #{labels[label]}" if labels[label] > 1 else ""
-                    yield Mutant(path=str(path), function=name, label=label + number, code=code)
+                    if not isinstance(changed, cst.BaseString) or "XX" in changed.value:  # no other case of a text
+                        yield Mutant(path=str(path), classes=classes, function=bare, node=node, changed=changed)
 
 
 def _functions(
@@ -119,13 +128,14 @@ def _expressions(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
         yield from _expressions(child)
 
 
-def _compiled(function: cst.FunctionDef, classes: tuple[str, ...], name: str) -> CodeType:
+def compiled(function: cst.FunctionDef, classes: tuple[str, ...]) -> CodeType:
     """The code of a function, compiled inside empty classes of the names of its own."""
     statement: cst.BaseCompoundStatement = function
-    for each in reversed(classes):
-        statement = cst.ClassDef(name=cst.Name(each), body=cst.IndentedBlock([statement]))
+    for name in reversed(classes):
+        statement = cst.ClassDef(name=cst.Name(name), body=cst.IndentedBlock([statement]))
     module = compile("from __future__ import annotations\n" + cst.Module([statement]).code, "<mutant>", "exec")
-    return next(code for code in _codes(module) if code.co_qualname == name)
+    qualified_name = ".".join((*classes, function.name.value))
+    return next(code for code in _codes(module) if code.co_qualname == qualified_name)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -143,12 +153,6 @@ def _is_same(one: CodeType, other: CodeType) -> bool:
 
 def _plain(code: CodeType) -> list[str]:
     return [repr(constant) for constant in code.co_consts if not isinstance(constant, CodeType)]
-
-
-def _difference(before: str, after: str) -> str:
-    lines = list(difflib.ndiff(before.splitlines(), after.splitlines()))
-    sides = [" ".join(line[2:].strip() for line in lines if line.startswith(sign)) for sign in "-+"]
-    return " → ".join(sides)
 
 
 class StaticEngine:
@@ -186,11 +190,11 @@ class MutationRun:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_load_initial_conftests(self) -> None:
-        """Set what the profile of tests/conftest.py inherits: the same examples in every run, and no shrinking."""
+        """Set what the profile of tests/conftest.py inherits: few examples, the same in every run, and no shrinking."""
         from hypothesis import Phase, settings
 
         phases = (Phase.explicit, Phase.generate)
-        settings.register_profile("mutants", phases=phases, database=None, derandomize=True)
+        settings.register_profile("mutants", phases=phases, max_examples=25, database=None, derandomize=True)
         settings.load_profile("mutants")
 
     @pytest.hookimpl(tryfirst=True)
@@ -207,17 +211,19 @@ class MutationRun:
         for part, files in self.files.items():
             counts = Counter[str]()
             mutants = self._chosen(files)
-            _print(f"{part}: {len(mutants)} mutants")
             for mutant in mutants:
-                path = os.path.relpath(mutant.path, TOP)
-                if mutant.label in equivalent.get(path, {}) or _is_of(equivalent["kinds"], mutant):
+                code = mutant.code()
+                if code is None:
+                    continue
+                path, label = os.path.relpath(mutant.path, TOP), mutant.label()
+                if label in equivalent.get(path, {}) or any(re.search(kind, label) for kind in equivalent["kinds"]):
                     outcome = "equivalent"
                 else:
-                    tests = [items[nodeid] for nodeid in callers.get((mutant.path, mutant.function), ())]
-                    outcome = self._outcome(mutant, functions[mutant.path, mutant.function], tests)
+                    tests = [items[nodeid] for nodeid in callers.get((mutant.path, mutant.name), ())]
+                    outcome = self._outcome(code, functions[mutant.path, mutant.name], tests)
                 counts[outcome] += 1
                 if outcome in ("survived", "untested"):
-                    _print(f"{outcome} {path} {mutant.label}")
+                    _print(f"{outcome} {path} {label}")
             self.left += counts["survived"] + counts["untested"]
             score = 100 * counts["killed"] / max(1, counts.total() - counts["equivalent"])
             _print(
@@ -229,7 +235,7 @@ class MutationRun:
     def _chosen(self, files: list[Path]) -> list[Mutant]:
         """The mutants of a part, in random order; a sample of them if one is asked for."""
         mutants = [mutant for file in files for mutant in mutants_of(file)]
-        mutants = [mutant for mutant in mutants if self.options.only in f"{mutant.path} {mutant.label}"]
+        mutants = [mutant for mutant in mutants if self.options.only in f"{mutant.path} {mutant.name}"]
         return random.Random(self.options.seed).sample(mutants, min(len(mutants), self.options.sample or len(mutants)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -302,20 +308,20 @@ class MutationRun:
         for cache in self._caches:
             cache.cache_clear()
 
-    def _outcome(self, mutant: Mutant, functions: list[FunctionType], tests: list[pytest.Item]) -> str:
+    def _outcome(self, code: CodeType, functions: list[FunctionType], tests: list[pytest.Item]) -> str:
         if not tests:
             return "untested"
         if not (child := os.fork()):
             _silence()
-            os._exit(self._is_noticed(mutant, functions, tests))
+            os._exit(self._is_noticed(code, functions, tests))
         _, status = os.waitpid(child, 0)
         return "killed" if status else "survived"
 
-    def _is_noticed(self, mutant: Mutant, functions: list[FunctionType], tests: list[pytest.Item]) -> bool:
+    def _is_noticed(self, code: CodeType, functions: list[FunctionType], tests: list[pytest.Item]) -> bool:
         resource.setrlimit(resource.RLIMIT_CPU, (self.options.timeout, self.options.timeout))
         try:
             for function in functions:
-                function.__code__ = mutant.code
+                function.__code__ = code
             self._forget()
             for item, following in zip(tests, [*tests[1:], None], strict=True):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
@@ -329,10 +335,6 @@ class MutationRun:
 def _files(part: str) -> Iterator[Path]:
     for source in PARTS[part][0]:
         yield from sorted((TOP / source).rglob("*.py")) or [TOP / source]
-
-
-def _is_of(kinds: Mapping[str, str], mutant: Mutant) -> bool:
-    return any(re.search(kind, mutant.label) for kind in kinds)
 
 
 def _silence() -> None:
@@ -349,7 +351,7 @@ def _print(line: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only mutants whose path and change contain this")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only of functions whose path and name contain this")
     parser.add_argument("--sample", type=int, metavar="NUMBER", help="only so many mutants of each part")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--slow", type=float, default=SLOW_SECONDS, metavar="SECONDS", help="leave out slower tests")

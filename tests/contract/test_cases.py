@@ -182,6 +182,8 @@ def _words(finding: Finding) -> str:
     lines = [f"{finding.code} {finding.message}"]
     if finding.before is not None or finding.after is not None:
         lines.append(f"    {json.dumps(finding.before)} → {json.dumps(finding.after)}")
+    if finding.where and finding.where.startswith("uses:"):
+        lines.append(f"    at {finding.where}")
     if finding.fix != RULES[finding.code].fix:
         lines.append(f"    fix: {finding.fix}")
     return "\n".join(lines) + "\n"
@@ -253,7 +255,7 @@ def of_a_manifest_and_a_lock(case: Case) -> tuple[Finding, ...]:
     pin = pin_of("SELECT 1 AS a", case)
     pins = [replace(pin, name=name, version=number) for name, number in case.given["locked"].items()]
     uses = [Use(name=name, version=number) for name, number in case.given["uses"].items()]
-    return mismatches.lock_mismatches("prod", uses, Lock(pins=tuple(pins)), lambda _: None)
+    return mismatches.lock_mismatches("prod", uses, Lock(pins=tuple(pins)), lambda name: f"uses:{name}")
 
 
 def of_two_environments(case: Case) -> tuple[Finding, ...]:
