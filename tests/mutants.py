@@ -49,12 +49,12 @@ VALUES: Final = (
 PARTS: Final = {
     "plan": (("endpoints_gitops/plan",), VALUES),
     "contract": (("endpoints_gitops/contract",), (*VALUES, "tests/hogql/test_columns.py")),
-    "push": (("endpoints_gitops/operations/push",), ("tests/cli/test_push.py", "tests/cli/test_plan_exit.py")),
+    "push": (("endpoints_gitops/operations/push",), ("tests/operations", "tests/cli/test_push.py")),
     "lock": (
         ("endpoints_gitops/operations/lock",),
         ("tests/operations", "tests/contract", "tests/cli/test_lock.py", "tests/cli/test_upgrade.py"),
     ),
-    "plugin": (("pytest_plugin/pytest_endpoints_gitops/contract.py",), ("tests/plugin/test_failures.py",)),
+    "plugin": (("pytest_plugin/pytest_endpoints_gitops/contract.py",), ("tests/plugin/test_contract.py",)),
 }
 """What each part changes, and the tests that have to notice it."""
 
@@ -273,7 +273,7 @@ class MutationRun:
         passed = [test for test in sorted(report["tests"], key=itemgetter("seconds")) if test["id"] not in failed]
         fast = [test for test in passed if test["seconds"] < self.options.slow]
         left_out = f"{len(passed) - len(fast)} slow ones and {len(failed)} that fail without ClickHouse"
-        _print(f"{len(fast)} tests; left out: {left_out}")
+        _print("\n".join((f"{len(fast)} tests; left out: {left_out}", *sorted(failed))))
         callers = defaultdict(list)
         for test in fast:
             for path, name in test["calls"]:

@@ -133,7 +133,7 @@ class ContractEnforcer:
     def _columns(
         self, call: PinnedCall, answer: SourceAnswer, test: RunningTest, error: errors.ColumnsBroken
     ) -> Failure:
-        received = [(name, type_word(written) if written else "unknown") for name, written in error.received]
+        received = [(name, type_word(written)) for name, written in error.received]
         expected = [(column.name, column.type) for column in call.pin.columns or ()]
         changes = "\n".join(_changes(expected, received))
         others = (other.message for other in error.mistakes[1:] if other.kind != "gone")
