@@ -16,20 +16,23 @@ _SUFFIXES: Final = (".yaml", ".yml")
 
 
 def rows_of(folder: Path | None, name: str, query: Mapping[str, Any], sent: Mapping[str, Json]) -> Json:
-    """The rows of the example of this endpoint with these variables. Raises a 400 that says what is missing."""
+    """The rows of the example of this endpoint with these variables. Raises a 400 that says what is missing.
+
+    Several files may define the name, one for each version that is to be answered.
+    """
     kind = str(query["kind"])
     if folder is None:
         raise cannot_run(kind, name, "no definitions folder was named (--dir)")
     definitions = list(_definitions(folder, name, kind))
     if not definitions:
         raise cannot_run(kind, name, f"no definition in {folder} has this name")
-    definition = definitions[0].definition
-    if strip(definition.query_definition or {}) != strip(query):
+    of_version = [loaded for loaded in definitions if strip(loaded.definition.query_definition or {}) == strip(query)]
+    if not of_version:
         raise cannot_run(kind, name, f"{definitions[0].path} defines another query than this version has")
-    for example in definition.examples or ():
+    for example in of_version[0].definition.examples or ():
         if example.rows is not None and canonical(example.variables) == canonical(sent):
             return list(example.rows)
-    raise cannot_run(kind, name, f"{definitions[0].path} has no example with rows for the variables {canonical(sent)}")
+    raise cannot_run(kind, name, f"{of_version[0].path} has no example with rows for the variables {canonical(sent)}")
 
 
 def cannot_run(kind: str, name: str, why: str) -> RequestRefused:

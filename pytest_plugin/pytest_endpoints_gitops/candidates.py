@@ -26,6 +26,7 @@ from pytest_endpoints_gitops.calls import HOGQL, PinnedCall, run_of
 from pytest_endpoints_gitops.config import Redaction, redacted
 from pytest_endpoints_gitops.errors import set_up
 from pytest_endpoints_gitops.failures import CallRefused, EndpointRef, RowsCut
+from pytest_endpoints_gitops.fakes import now
 from pytest_endpoints_gitops.guard import let_through
 from pytest_endpoints_gitops.local_tables import LocalTables, NotRunnable
 from pytest_endpoints_gitops.project import PinnedEnvironment
@@ -92,7 +93,7 @@ class ServedCandidates:
         is_recreated = version is not None and version.id != pin.endpoint_id
         if number is None or is_recreated or (version is not None and number == pin.version):
             use = self._environment.uses.get(pin.name)
-            return Candidate(label=label, findings=judge_pin(pin, version, version, use=use))
+            return Candidate(label=label, findings=judge_pin(pin, version, version, use=use, now=now()))
         if version is None:
             return Candidate(label=label, pending=f"version {number} does not exist")
         if not (version.is_active and version.endpoint_is_active):

@@ -1,21 +1,22 @@
-"""One change, everything that says something of it, and all of them agree. The changes are data: `changes.yaml`."""
+"""For each change of an endpoint, every command, the client and the suites report the same. The changes are data in
+`changes.yaml`.
+"""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from pytest_endpoints_gitops.canary import Canary
 from ruamel.yaml import YAML
 
-from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.api.errors import ApiError
@@ -39,8 +40,10 @@ from endpoints_gitops.operations.lock.upgrade import MoveResult, UpgradeOptions,
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, body
 from endpoints_gitops.plan.settings import Key, completed, definition_settings
 from endpoints_gitops.workspace.manifest import write_lock_file
+from tests.plugin.ways import NO_XDIST
 
 NAME = "endpoint"
+HOGQL = "HogQLQuery"
 READ = YAML(typ="safe").load((Path(__file__).parent / "changes.yaml").read_text("utf-8"))
 CHANGES = READ["changes"]
 MOVES = [row for row in CHANGES if "moves" in row]
@@ -54,45 +57,54 @@ def names(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return [row["change"] for row in rows]
 
 
-def told(findings: Iterable[Finding]) -> list[str]:
+def finding_lines(findings: Iterable[Finding]) -> list[str]:
     """Codes with severities, each once, infos left out."""
-    counted = (one for one in findings if one.severity is not Severity.INFO and one.code not in SERVED)
-    return sorted({f"{one.code} {one.severity}" for one in counted})
+    counted = (finding for finding in findings if finding.severity is not Severity.INFO and finding.code not in SERVED)
+    return sorted({f"{finding.code} {finding.severity}" for finding in counted})
 
 
 def definition(row: Mapping[str, Any], side: str, name: str = NAME) -> LoadedDefinition:
     base = dict(READ["bases"][row["of"]])
-    said = dict(row.get(side) or {})
-    edits = said.pop("edit", None) or (row.get("edit") if side == "after" else None) or {}
+    keys_of_side = dict(row.get(side) or {})
+    edits = keys_of_side.pop("edit", None) or (row.get("edit") if side == "after" else None) or {}
     for old, new in edits.items():
         assert old in base["query"], f"{row['change']}: {old!r} is not in the query"
         base["query"] = base["query"].replace(old, new)
     if side == "after" and "node" in row:
         node = {**base["query_definition"], **row["node"]}
         base["query_definition"] = {key: value for key, value in node.items() if value is not None}
-    keys = {key: value for key, value in {"name": name, **base, **said}.items() if value is not None}
+    keys = {key: value for key, value in {"name": name, **base, **keys_of_side}.items() if value is not None}
     return read_definition(f"{name}.yaml", json.dumps(keys).encode(), lambda _: b"")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """The endpoint on a server, as a push of its definition left it, and the pin of its first version."""
+    """The endpoint on a server, as a push of its definition left it, and the pin of its first version.
+
+    `examples` is the folder from which the server answers insights: it has a file for each version.
+    """
 
     client: Client
     running: RunningServer
+    examples: Path
     name: str = NAME
 
     def push(self, loaded: LoadedDefinition, action: ChangeAction) -> None:
+        node = loaded.definition.query_definition
+        if node is not None:
+            content = {"name": self.name, "query_definition": node, "examples": READ["insight examples"]}
+            self.examples.mkdir(exist_ok=True)
+            (self.examples / f"{self.name}_{action}.yaml").write_text(json.dumps(content), encoding="utf-8")
         meaning = definition_settings(loaded, None)
         keys = (
             *(KeyChange(key=key, before=None, after=value) for key, value in meaning.items() if key is not Key.QUERY),
         )
         query = KeyChange(key=Key.QUERY, before=None, after=completed(meaning[Key.QUERY]))
-        known = {one.code_name: one for one in self.client.list_variables()}
-        for one in loaded.definition.variables or ():
-            if one.name not in known:
-                made = {"name": one.name, "type": str(one.type), "default_value": one.default}
-                known[one.name] = self.client.create_variable(made)
+        known = {variable.code_name: variable for variable in self.client.list_variables()}
+        for variable in loaded.definition.variables or ():
+            if variable.name not in known:
+                made = {"name": variable.name, "type": str(variable.type), "default_value": variable.default}
+                known[variable.name] = self.client.create_variable(made)
         sent = body(EndpointChange(name=self.name, action=action, keys=(query, *keys)), known)
         if action is ChangeAction.CREATE:
             self.client.create_endpoint(sent)
@@ -102,7 +114,7 @@ class Server:
 
     def contract(self, number: int) -> Contract:
         version = self.client.get_version(self.name, number)
-        return from_version(version, {one.id: one for one in self.client.list_variables()})
+        return from_version(version, {variable.id: variable for variable in self.client.list_variables()})
 
     def pin(self) -> Pin:
         return pin_of("test", self.client.get_version(self.name, 1), self.contract(1))
@@ -118,22 +130,11 @@ class Server:
 
 
 @pytest.fixture
-def server(engine):
-    with running_server(engine=engine) as running:
+def server(engine, tmp_path):
+    with running_server(engine=engine, definitions=tmp_path) as running:
         connection = Connection(host=running.url, project_id=running.project_id, key=Secret(running.key))
         with Client(connection) as client:
-            yield Server(client=client, running=running)
-
-
-def canary(server: Server, pin: Pin, answer: RunAnswer, number: int) -> list[str]:
-    """What the plugin says of a candidate that answers the same call."""
-    environment: Any = SimpleNamespace(uses={})
-    try:
-        other = server.client.run(NAME, version=number, variables=sent(pin))
-    except ApiError:
-        other = None
-    compared = Canary("latest", environment, cast("Any", None))
-    return told(compared._findings(pin, server.contract(number), answer, other))
+            yield Server(client=client, running=running, examples=tmp_path)
 
 
 @pytest.mark.parametrize("row", MOVES, ids=names(MOVES))
@@ -143,39 +144,35 @@ def test_a_new_version(server, row):
     pin = server.pin()
     lock = Lock(pins=(pin,))
     target = from_definition(after)
-    said = {
+    reported = {
         "breaking against a commit": compare(from_definition(before), target, MOVE),
         "breaking against NAME@N": compare(server.contract(1), target, MOVE),
         "breaking against lock": compare(from_pin(pin), target, MOVE),
     }
     server.push(after, ChangeAction.UPDATE)
-    (standing,), (move,), (verified,) = (
+    (status,), (move,), (verified,) = (
         outdated(server.side(), lock),
         plan_moves(server.side(), lock, {}, UpgradeOptions()),
         verify(server.side(), lock),
     )
     newest = server.client.get_endpoint(NAME).current_version
     if newest > 1:
-        said |= {"outdated": standing.moves, "upgrade": move.findings}
+        reported |= {"outdated": status.moves, "upgrade": move.findings}
         is_broken = any(line.endswith("error") for line in row["moves"])
-        assert (standing.finding.code, move.result) == (
+        assert (status.finding.code, move.result) == (
             ("P107", MoveResult.REFUSED) if is_broken else ("P106", MoveResult.MOVES)
         )
     else:
         assert row["moves"] == [], "a change that says something makes a version"
-        assert (standing.finding, move.result) == (None, MoveResult.CURRENT)
-    expected = {who: sorted(row.get("files", row["moves"]) if "breaking" in who else row["moves"]) for who in said}
+        assert (status.finding, move.result) == (None, MoveResult.CURRENT)
+    expected = {who: sorted(row.get("files", row["moves"]) if "breaking" in who else row["moves"]) for who in reported}
     expected["breaking against a commit"] = sorted(row.get("commit", expected["breaking against a commit"]))
-    assert {who: told(found) for who, found in said.items()} == expected
-    assert (told(standing.in_place), told(verified.findings)) == ([], []), "the pinned version is as it was"
+    assert {who: finding_lines(findings) for who, findings in reported.items()} == expected
+    assert (finding_lines(status.in_place), finding_lines(verified.findings)) == ([], []), "unchanged"
     if pin.kind != "HogQLQuery":
         return
     answer = server.client.run(NAME, version=1, variables=sent(pin))
     check_answer(pin, answer)
-    if newest > 1:
-        said_by_canary = canary(server, pin, answer, newest)
-        errors = [line for line in row["moves"] if line.endswith("error")]
-        assert [line for line in said_by_canary if line.endswith("error")] == sorted(errors)
 
 
 def change(server: Server, row: Mapping[str, Any]) -> None:
@@ -187,89 +184,202 @@ def change(server: Server, row: Mapping[str, Any]) -> None:
         client.delete_endpoint(server.name)
         server.push(definition(row, "before", server.name), ChangeAction.CREATE)
     elif place == "idle":
-        client.run(server.name)
-        server.running.age(timedelta(days=31))
+        client.run(server.name, variables=variables_of(row, server.pin()))
+        server.running.age(IDLE)
     else:
         client.update_endpoint(server.name, place, version=row.get("version"))
         if place.get("is_active") is not False:
             client.get_endpoint(server.name)
 
 
-CALLED = [row for row in CHANGES if row["of"] != "trend" and row.get("place") != "idle"]
-"""Without insights, which the local server answers with declared rows alone, and without the change that takes a month:
-the clock cannot be moved for one endpoint."""
+REFUSED = "canary.refused error"
+"""The candidate refuses the call of this app."""
+IDLE = timedelta(days=31)
+"""After so long without a call a table is switched off."""
+SUITE = """
+import pytest
+
+CALLS = {calls!r}
+
+def call(endpoints, name):
+    variables, limit = CALLS[name]
+    return endpoints(name, variables=variables, _limit=limit).as_dicts()
+
+@pytest.mark.parametrize("name", CALLS)
+def test_recorded(endpoints, name):
+    call(endpoints, name)
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.endpoints(mode="live", canary="off")
+def test_live(endpoints, name):
+    call(endpoints, name)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallResults:
+    """What calls of the pinned versions get after the changes, by change: of an app's client the class of its error, of
+    the live suite the kind of its failure, both empty for an answer; of the canary its lines without infos.
+    """
+
+    client: Mapping[str, str]
+    live: Mapping[str, str]
+    canary: Mapping[str, list[str]]
 
 
 @pytest.fixture(scope="module")
-def client_errors(engine, tmp_path_factory) -> Mapping[str, str]:
-    """What an app's client gets for the pinned version after each change: the class of the error, empty for an answer.
-
-    Every change is done to an endpoint of its own on one server.
-    """
+def results(engine, tmp_path_factory) -> CallResults:
+    """Every change is done to an endpoint of its own on one server, and one suite calls all of them."""
     folder = tmp_path_factory.mktemp("app")
-    with running_server(engine=engine) as running, pytest.MonkeyPatch.context() as patch:
+    endpoint_names = {row["change"]: f"case_{number:02}" for number, row in enumerate(CHANGES)}
+    with (
+        running_server(engine=engine, definitions=folder / "examples") as running,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setenv("ENDPOINTS_GITOPS_STATE", str(folder / "state"))
         patch.setenv("APP_KEY", running.key)
+        patch.delenv("CI", raising=False)
         connection = Connection(host=running.url, project_id=running.project_id, key=Secret(running.key))
         with Client(connection) as client:
             servers = {
-                row["change"]: Server(client=client, running=running, name=f"case_{number:02}")
-                for number, row in enumerate(CALLED)
+                row["change"]: Server(
+                    client=client,
+                    running=running,
+                    examples=folder / "examples",
+                    name=endpoint_names[row["change"]],
+                )
+                for row in CHANGES
             }
-            pins = changed(servers, running)
-        write_app(folder, running, pins)
+            lines = ["[environments.test]", f'host = "{running.url}"', f"project_id = {running.project_id}"]
+            lines += ['key = "env:APP_KEY"', "[uses]", *(f'{name} = "*"' for name in endpoint_names.values())]
+            (folder / "endpoints.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            pins = created(servers, folder)
+            for row in CHANGES:
+                server = servers[row["change"]]
+                if "place" not in row:
+                    server.push(definition(row, "after", server.name), ChangeAction.UPDATE)
+                elif row["place"] != "idle":
+                    change(server, row)
+        run_suite(folder, "--endpoints-canary=latest", "--endpoints-report=report.json")
+        report = json.loads((folder / "report.json").read_text("utf-8"))
         with Endpoints.from_lock(folder / "endpoints.lock", max_wait=30) as endpoints:
-            return {row["change"]: client_error(endpoints, row, pins[servers[row["change"]].name]) for row in CALLED}
+            errors = {
+                row["change"]: client_error(endpoints, row, pins[endpoint_names[row["change"]]]) for row in CHANGES
+            }
+    return CallResults(
+        client=errors,
+        live={change: live_failure(report, name) for change, name in endpoint_names.items()},
+        canary={change: canary_lines(report, name) for change, name in endpoint_names.items()},
+    )
 
 
-def changed(servers: Mapping[str, Server], running: RunningServer) -> dict[str, Pin]:
-    """Push, pin and change everything; the pins by the endpoints' names."""
-    pins = {}
-    for row in sorted(CALLED, key=lambda row: row.get("place") != "recreate"):
+def created(servers: Mapping[str, Server], folder: Path) -> dict[str, Pin]:
+    """Push, pin and record everything; the pins by the endpoints' names.
+
+    Only the whole server can be made older, so the changes that need that come first: a table is switched off a month
+    after the last call, and endpoints of one name are told apart by their age. Their pins get the times that the server
+    has at the end.
+    """
+    aged = [row for row in CHANGES if row.get("place") in ("idle", "recreate")]
+    idling = [row for row in aged if row["place"] == "idle"]
+    pins = {servers[row["change"]].name: pinned(servers[row["change"]], row) for row in idling}
+    write_app(folder, pins)
+    run_suite(folder, "--endpoints=record", "-k", "test_recorded")
+    for row in idling[:1]:
+        servers[row["change"]].running.age(IDLE)
+    for row in (*(row for row in aged if row not in idling), *(row for row in CHANGES if row not in aged)):
         server = servers[row["change"]]
-        server.push(definition(row, "before", server.name), ChangeAction.CREATE)
-        if "first" in row:
-            server.client.update_endpoint(server.name, row["first"])
-            server.client.get_endpoint(server.name)
-        if row.get("place") == "recreate":  # endpoints of one name are told apart by their age
-            running.age(timedelta(days=1))
-        pins[server.name] = server.pin()
-    for row in CALLED:
-        server = servers[row["change"]]
-        if "place" in row:
-            change(server, row)
-        else:
-            server.push(definition(row, "after", server.name), ChangeAction.UPDATE)
+        pins[server.name] = pinned(server, row)
+        if row in aged:
+            server.running.age(timedelta(days=1))
+    for server in (servers[row["change"]] for row in aged):
+        created_at = server.client.get_version(server.name, 1).created_at
+        pins[server.name] = replace(pins[server.name], created_at=created_at)
+    write_app(folder, pins)
+    run_suite(folder, "--endpoints=record", "-k", "test_recorded")
     return pins
 
 
-def write_app(folder: Path, running: RunningServer, pins: Mapping[str, Pin]) -> None:
-    lines = ["[environments.test]", f'host = "{running.url}"', f"project_id = {running.project_id}"]
-    lines += ['key = "env:APP_KEY"', "[uses]", *(f'{name} = "*"' for name in pins)]
-    (folder / "endpoints.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+def pinned(server: Server, row: Mapping[str, Any]) -> Pin:
+    server.push(definition(row, "before", server.name), ChangeAction.CREATE)
+    if "first" in row:
+        server.client.update_endpoint(server.name, row["first"])
+        server.client.get_endpoint(server.name)
+    return server.pin()
+
+
+def write_app(folder: Path, pins: Mapping[str, Pin]) -> None:
     write_lock_file(folder / "endpoints.lock", Lock(pins=tuple(pins[name] for name in sorted(pins))))
+    rows = {f"case_{number:02}": row for number, row in enumerate(CHANGES)}
+    calls = {name: (variables_of(rows[name], pin), limit_of(pin)) for name, pin in pins.items()}
+    (folder / "test_app.py").write_text(SUITE.format(calls=calls), encoding="utf-8")
+
+
+def variables_of(row: Mapping[str, Any], pin: Pin) -> dict[str, str]:
+    """An app that leaves a variable to its default is the one that a table breaks."""
+    if pin.kind != HOGQL:
+        return {variable.name: "Chrome" for variable in pin.variables if variable.required}
+    leaves_defaults = row.get("call") == 400 and row["of"] == "rows"
+    return {} if leaves_defaults else {variable.name: "note created" for variable in pin.variables}
+
+
+def limit_of(pin: Pin) -> int | None:
+    """Insights have no pages; of other answers one page is enough."""
+    return 50 if pin.kind == HOGQL else None
+
+
+def run_suite(folder: Path, *options: str) -> None:
+    """Run the app's suite in a process of its own, whichever way it ends: its report and recordings count."""
+    command = [sys.executable, "-m", "pytest", "-q", *NO_XDIST, "-p", "no:randomly", "-p", "no:cacheprovider", *options]
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode in (0, 1), ran.stdout + ran.stderr
+
+
+def live_failure(report: Mapping[str, Any], name: str) -> str:
+    """The kind of the failure of the test that calls the endpoint in mode live; empty where it passed."""
+    failures = [error["code"] for error in report["errors"] if error["where"].endswith(f"test_live[{name}]")]
+    return ", ".join(failures)
+
+
+def canary_lines(report: Mapping[str, Any], name: str) -> list[str]:
+    """Codes with severities, each once, infos left out; what could not be compared as an error."""
+    findings = [item for item in report["items"] if item["endpoint"] == name and item["severity"] != "info"]
+    lines = {f"{item['code']} {item['severity']}" for item in findings if item["code"] not in SERVED}
+    errors = [error for error in report["errors"] if error["where"].endswith(f"test_recorded[{name}]")]
+    return sorted(lines | {f"{error['code']} error" for error in errors})
 
 
 def client_error(endpoints: Endpoints, row: Mapping[str, Any], pin: Pin) -> str:
-    """An app that leaves a variable to its default is the one that a table breaks."""
-    leaves_defaults = row.get("call") == 400 and row["of"] == "rows"
-    required = {} if leaves_defaults else {variable.name: "note created" for variable in pin.variables}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PagingWarning)  # of 100 rows without a LIMIT
-            endpoints.run(pin.name, **required)
+            endpoints.run(pin.name, variables=variables_of(row, pin))
     except EndpointsError as error:
         return type(error).__name__
     return ""
 
 
-@pytest.mark.timeout(400)  # the first one does every change
-@pytest.mark.parametrize("row", CALLED, ids=names(CALLED))
-def test_the_client_of_an_app(client_errors, row):
-    """A pin protects from every new version, and the client fails where the change in place hits callers."""
-    assert client_errors[row["change"]] == row.get("client", "")
-    assert ("client" in row) is ("call" in row), "the answer of the server and what the client makes of it go together"
+@pytest.mark.slow  # the first of them does every change, and runs a suite before and after
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("row", CHANGES, ids=names(CHANGES))
+def test_the_calls_of_an_app(results, row):
+    """A pin protects from every new version: client and live suite fail only where a change in place hits callers. The
+    canary says of each change what `upgrade` says.
+    """
+    change = row["change"]
+    assert (results.client[change], results.live[change]) == (row.get("client", ""), row.get("live", ""))
+    assert ("client" in row) is ("live" in row) is ("call" in row), "server, client and live suite go together"
     assert "client" not in row or any(line.endswith("error") for line in row["in_place"])
+    expected = row.get("moves", row.get("in_place"))
+    if "canary" in row:
+        assert errors_of(row["canary"]) - {REFUSED} == errors_of(expected), "the canary is as strict as the others"
+        expected = row["canary"]
+    rows = ["ROWS warn"] if row.get("rows") == "differ" else []
+    assert results.canary[change] == sorted([*expected, *rows])
+
+
+def errors_of(lines: Iterable[str]) -> set[str]:
+    return {line for line in lines if line.endswith("error")}
 
 
 @pytest.mark.parametrize("row", IN_PLACE, ids=names(IN_PLACE))
@@ -285,21 +395,21 @@ def test_a_change_in_place(server, row):
     lock = Lock(pins=(pin,))
     call = {"variables": sent(pin)} if row.get("call") != 400 or row["of"] != "rows" else {}
     change(server, row)
-    (standing,), (move,), (verified,) = (
+    (status,), (move,), (verified,) = (
         outdated(server.side(), lock),
         plan_moves(server.side(), lock, {}, UpgradeOptions()),
         verify(server.side(), lock),
     )
-    found = [*([standing.finding] if standing.finding else []), *standing.in_place]
-    said = {"lock --verify": verified.findings, "outdated": found, "upgrade": move.findings}
+    outdated_findings = [*([status.finding] if status.finding else []), *status.in_place]
+    reported = {"lock --verify": verified.findings, "outdated": outdated_findings, "upgrade": move.findings}
     expected = sorted(row["in_place"])
     errors = {line for line in expected if line.endswith("error")}
-    assert told(verified.findings) == expected
-    for who, findings in said.items():
-        lines = told(findings)
+    assert finding_lines(verified.findings) == expected
+    for who, findings in reported.items():
+        lines = finding_lines(findings)
         assert errors - {"P103 error"} <= {*lines}, (who, lines)
         assert bool(lines) is bool(expected), (who, lines)
-    assert move.result is not MoveResult.MOVES, "by itself nothing moves"
+    assert move.result is not MoveResult.MOVES, "a change in place moves no pin"
     assert (move.result is MoveResult.CURRENT) is (expected in ([], ["S115 warn"]) and move.after is None), move
     if pin.kind != "HogQLQuery" or place == "idle":  # the age of this server moves the pinned version's too
         return
@@ -316,12 +426,12 @@ def test_a_change_in_place(server, row):
 
 def sent(pin: Pin) -> dict[str, Any]:
     """A value for every variable that has one."""
-    return {one.name: one.default for one in pin.variables if one.default is not None}
+    return {variable.name: variable.default for variable in pin.variables if variable.default is not None}
 
 
 def test_the_matrix_is_wide():
     codes = {line.split()[0] for row in CHANGES for line in (*row.get("moves", ()), *row.get("in_place", ()))}
-    assert len(CHANGES) >= 80
+    assert len(CHANGES) >= 84
     assert codes <= RULES.keys()
     assert len(codes) > 35
     assert len({*names(CHANGES)}) == len(CHANGES)
