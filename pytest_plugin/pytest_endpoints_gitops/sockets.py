@@ -177,7 +177,11 @@ def _replace_methods() -> None:
 def _connecting(method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def connect(self: Any, address: Any) -> Any:  # noqa: ANN401 - as the method
-        _call_for_address(address)
+        try:
+            _call_for_address(address)
+        except BaseException:
+            self.close()  # socket.create_connection closes it for an OSError alone
+            raise
         return method(self, address)
 
     return connect

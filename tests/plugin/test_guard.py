@@ -210,9 +210,7 @@ def resolver(monkeypatch):
         f"\ndef test_{number}():\n    swallowed(lambda: {code})\n" for number, code in enumerate(BY_ADDRESS.values())
     )
     guarded_once.suite(HEAD + resolver + tests)
-    result = guarded_once.pytest(
-        "-W", "ignore::ResourceWarning", "-W", "ignore::pytest.PytestUnraisableExceptionWarning"
-    )
+    result = guarded_once.pytest("-W", "error")
     result.assert_outcomes(passed=len(BY_ADDRESS), errors=len(BY_ADDRESS))
     assert "192.0.2.7: the network was used while replaying" in result.outlines
 
@@ -278,3 +276,26 @@ def test_it_leaves_with_the_run(guarded_once):
     guarded_once.pytest().assert_outcomes(passed=1)
     with pytest.raises(socket.gaierror):
         socket.getaddrinfo(HOST, 443)
+
+
+def test_a_forked_process_is_guarded(guarded_once):
+    """A program that the app starts is not: no hook of this process is in it."""
+    guarded_once.suite(
+        HEAD
+        + f"""
+import os
+
+def test_it():
+    child = os.fork()
+    if child == 0:
+        try:
+            socket.getaddrinfo({HOST!r}, 443)
+        except pytest.fail.Exception:
+            os._exit(7)
+        except OSError:
+            os._exit(8)
+        os._exit(9)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+"""
+    )
+    guarded_once.pytest().assert_outcomes(passed=1)
