@@ -35,6 +35,8 @@ class Maker:
 
     name: str = NAME
     lines: Mapping[str, int] = field(default_factory=dict)
+    diffs: list[EndpointDiff] = field(default_factory=list)
+    """What was attributed so far, for the test that asserts every reason."""
 
     def loaded(self, **keys: Any) -> LoadedDefinition:
         if "query_definition" not in keys:
@@ -59,7 +61,9 @@ class Maker:
         remote = ServerRevision.of(endpoint) if endpoint else None
         there = loaded or endpoint
         assert there is not None
-        return attribute(compare_revisions(there.name, local, remote, environment=environment), evidence)
+        diff = attribute(compare_revisions(there.name, local, remote, environment=environment), evidence)
+        self.diffs.append(diff)
+        return diff
 
     def recorded(self, previous: Recorded | None, *, endpoint: Endpoint, **keys: Any) -> Recorded:
         return recorded(previous, endpoint=endpoint, server=endpoint_settings(endpoint), **keys)

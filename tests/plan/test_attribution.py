@@ -12,8 +12,20 @@ from endpoints_gitops.plan.attribution import needs_versions
 from endpoints_gitops.plan.diff import Attribution, Presence, compare_revisions
 from endpoints_gitops.plan.evidence import NoHistory, PastSettings, Provenance
 from endpoints_gitops.plan.settings import Key, definition_settings
+from tests.plan.reasons import assert_reasons
 
 AHEAD, DRIFTED, CONFLICT, IDLED = Attribution
+
+
+@pytest.fixture(autouse=True)
+def _reasons(request, make):
+    """Every reason that a test of this file is given stands in `reasons.json`; those of laws are of any values."""
+    make.diffs.clear()
+    yield
+    if not hasattr(request.function, "hypothesis"):
+        assert_reasons(request.node.name, make.diffs)
+
+
 NEVER = object()
 
 
