@@ -1,8 +1,8 @@
-"""Write docs/facts.md: every fact that `endpoints-gitops conformance` tries, and what reports of real projects say.
+"""Write docs/facts.md: every fact that `endpoints-gitops conformance` tries, with the results of real projects.
 
     uv run python docs/facts.py
 
-Reports lie in docs/reports, as `endpoints-gitops conformance` wrote them.
+The reports of `endpoints-gitops conformance` are in docs/reports.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from endpoints_gitops.model.fact import MARK, Fact
 
 DOCS = Path(__file__).parent
 HEAD = """\
-# Facts that are tried
+# Tested facts
 
-Written by `uv run python docs/facts.py`. Each line is a fact of [docs/server.md](server.md), under its heading, that
-`endpoints-gitops conformance` tries on a project: what is asked, the status that is expected, and what reports of real
-projects say. The local server answers every one as expected; the test suite checks that.
+`uv run python docs/facts.py` writes this page. Each line is a fact of [docs/server.md](server.md), under its heading,
+that `endpoints-gitops conformance` tries on a project: the request, the expected status, and the result in reports of
+real projects. The test suite checks that the local server answers each request as expected.
 
 """
 NONE_YET = """\
-No report of a real project has come in yet. `endpoints-gitops conformance --env staging` writes one: please send it.
-Until then each fact is known as the letters in [docs/server.md](server.md) say.
+There is no report of a real project yet. `endpoints-gitops conformance --env staging` writes one: please send it. Until
+then, the letters in [docs/server.md](server.md) say how each fact is known.
 
 """
 

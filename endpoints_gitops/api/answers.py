@@ -1,4 +1,4 @@
-"""From the bytes of an answer to values. What has not the expected shape is a BadAnswer, of a write a LostAnswer."""
+"""Decode answers. An answer of an unexpected shape is a BadAnswer, or a LostAnswer if it answers a write."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from endpoints_gitops.model.printable import one_line
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunAnswer:
-    """What a run answered. `columns` is None for insights; `types` pairs columns with ClickHouse's types.
+    """The answer of a run.
 
-    `materialized` is true only where the answer was read from the table. `raw` is all of it.
+    `columns` is None for insights; `types` are pairs of column name and ClickHouse type. `results` are rows, or the
+    result objects of an insight. `materialized` is true if the server read the answer from a table. `raw` is the
+    complete JSON object.
     """
 
     columns: tuple[str, ...] | None
@@ -33,20 +35,20 @@ class RunAnswer:
 
 
 class Unexpected(Exception):
-    """An answer of another shape; says in which way."""
+    """An answer has an unexpected shape; the text says how."""
 
 
 def read[T](context: ClientContext, request: Request, answer: Answer, reader: Callable[[Mapping[str, Any]], T]) -> T:
-    """What `reader` makes of the object in the answer; it raises Unexpected for one of another shape.
+    """Decode the JSON object in an answer with `reader`, which raises Unexpected for one of another shape.
 
-    Raises BadAnswer for an answer that is not what was expected, LostAnswer where it answers a write.
+    Raises BadAnswer for an unexpected answer, or LostAnswer if it answers a write.
     """
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError):
-        raise _unexpected(context, request, answer, "that is no JSON") from None
+        raise _unexpected(context, request, answer, "not valid JSON") from None
     if not isinstance(body, dict):
-        raise _unexpected(context, request, answer, f"that is JSON, but {_A.get(type(body), 'something else')}")
+        raise _unexpected(context, request, answer, f"the JSON is {_JSON_TYPES.get(type(body), 'not an object')}")
     try:
         return reader(body)
     except Unexpected as error:
@@ -61,16 +63,16 @@ def _unexpected(context: ClientContext, request: Request, answer: Answer, reason
 
 
 def run_answer(body: Mapping[str, Any]) -> RunAnswer:
-    """Returns the answer of a run. Raises Unexpected for an object that is not one.
+    """Decode the answer of a run. Raises Unexpected if `results` or `columns` are missing or wrong.
 
-    Newer servers send `types` as pairs, older texts speak of bare types in the order of the columns.
+    Servers send `types` as pairs, or, by older documentation, as bare types in the order of the columns.
     """
     results = body.get("results")
     if not isinstance(results, list | dict):
-        raise Unexpected("there are no results in it")
+        raise Unexpected("it has no results")
     columns, types, version = body.get("columns"), body.get("types"), body.get("endpoint_version")
     if not isinstance(columns, list | None):
-        raise Unexpected("columns is no list")
+        raise Unexpected("columns is not a list")
     names = None if columns is None else tuple(map(str, columns))
     return RunAnswer(
         columns=names,
@@ -84,7 +86,14 @@ def run_answer(body: Mapping[str, Any]) -> RunAnswer:
     )
 
 
-_A: Final = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "a flag", type(None): "null"}
+_JSON_TYPES: Final = {
+    list: "a list",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
 
 
 def _types(sent: list[object], columns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

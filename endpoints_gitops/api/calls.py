@@ -1,6 +1,6 @@
-"""Every call of the API that this tool makes, as a flow: what is asked, and what the answer is read as.
+"""Every call of the API that this tool makes, as a flow: the request, and how to decode the answer.
 
-`Client` and `AsyncClient` offer these same calls, driven to their end.
+`Client` and `AsyncClient` have the same calls as methods, and execute their flows.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.api.answers import RunAnswer, Unexpected, read, run_answer
 from endpoints_gitops.api.errors import ApiError
-from endpoints_gitops.api.flow import ClientContext, exchange, exchange_for_any_answer, lost
+from endpoints_gitops.api.flow import ClientContext, exchange, exchange_for_any_status, lost
 from endpoints_gitops.api.paging import PAGE, whole_list
 from endpoints_gitops.api.wire import Answer, Flow, Request
 from endpoints_gitops.model.json import Json, JsonObject
@@ -32,31 +32,31 @@ _VARIABLE: Final = "a shared variable"
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Raises ApiError (its docstring names the cases), and CredentialsError before anything is sent where a key of this
-    kind cannot make the call.
+    """The calls of one connection. Each raises ApiError, and CredentialsError before anything is sent if the kind of
+    the key does not allow the call.
     """
 
     context: ClientContext
 
     def list_endpoints(self) -> Flow[tuple[Endpoint, ...]]:
-        """Every endpoint of the project, inactive ones too, in the server's order."""
+        """Return every endpoint of the project, including inactive ones, in the server's order."""
         request = Request(
             method="GET", path=self._path("endpoints"), query={"limit": PAGE}, expects="a page of endpoints"
         )
         return whole_list(self.context, request, _endpoint, attrgetter("id"))
 
     def get_endpoint(self, name: str) -> Flow[Endpoint]:
-        """The endpoint with the settings of its current version."""
+        """Return the endpoint with the settings of its current version. Raises EndpointNotFound."""
         request = self._about(name, expects=_ENDPOINT)
         return self._ask(request, _endpoint)
 
     def get_version(self, name: str, version: int) -> Flow[EndpointVersion]:
-        """One version. Raises VersionNotFound."""
+        """Return one version of an endpoint. Raises EndpointNotFound, VersionNotFound."""
         request = self._about(name, version=version, expects=_VERSION)
         return self._ask(request, _version)
 
     def list_versions(self, name: str) -> Flow[tuple[EndpointVersion, ...]]:
-        """Every version, newest first, inactive ones too."""
+        """Return every version of an endpoint, newest first, including inactive ones. Raises EndpointNotFound."""
         request = Request(
             method="GET",
             path=self._path("endpoints", name, "versions"),
@@ -67,7 +67,7 @@ class Calls:
         return whole_list(self.context, request, _version, attrgetter("version"))
 
     def create_endpoint(self, body: JsonObject) -> Flow[Endpoint]:
-        """Create it. Raises NameTaken; and LostAnswer where it is not known whether it was created."""
+        """Create an endpoint. Raises NameTaken, and LostAnswer if it is unknown whether the endpoint was created."""
         path = self._path("endpoints")
         request = Request(method="POST", path=path, body=body, repeatable=False, expects=_ENDPOINT)
         return self._ask(request, _endpoint)
@@ -75,42 +75,49 @@ class Calls:
     def update_endpoint(
         self, name: str, body: JsonObject, *, version: int | None = None
     ) -> Flow[Endpoint | EndpointVersion]:
-        """Change it, or the settings of one version. The answer may hold `materialization_error`. Raises LostAnswer."""
+        """Change an endpoint, or the settings of one version. The answer can have a `materialization_error`.
+
+        Raises EndpointNotFound, VersionNotFound, and LostAnswer if it is unknown whether the change was made.
+        """
         reader: Reader[Endpoint] = _endpoint if version is None else _version
         request = self._about(name, method="PATCH", version=version, body=body, repeatable=False, expects=_ENDPOINT)
         return self._ask(request, reader)
 
     def delete_endpoint(self, name: str) -> Flow[None]:
-        """Delete it for good. Raises LostAnswer, also for an answer other than 204 that says it went well, and is not
-        repeated: the name is free at once, for anybody.
+        """Delete an endpoint permanently. It is never repeated, because another user can reuse the name at once.
+
+        Raises EndpointNotFound, and LostAnswer if it is unknown whether the endpoint was deleted, which includes any
+        2xx answer but 204.
         """
         request = self._about(name, method="DELETE", repeatable=False)
         answer = yield from exchange(self.context, request)
         if answer.status != 204:
-            raise lost(request, f"the answer is {answer.status}, where the server says 204")
+            raise lost(request, f"the answer is {answer.status} instead of 204")
 
     def materialization_status(self, name: str, *, version: int | None = None) -> Flow[MaterializationState]:
-        """How far the table of a version is."""
-        request = self._about(name, "materialization_status", version=version, expects="the state of materialisation")
+        """Return the state of the table of a version."""
+        request = self._about(
+            name, "materialization_status", version=version, expects="the state of the materialization"
+        )
         return self._ask(request, _materialization)
 
     def materialization_preview(self, name: str, body: JsonObject) -> Flow[JsonObject]:
-        """Whether it could be materialised, and what the table would be made of."""
-        return self._ask(self._about(name, "materialization_preview", method="POST", body=body), _as_it_is)
+        """Return whether an endpoint could be materialized, and the queries of its table."""
+        return self._ask(self._about(name, "materialization_preview", method="POST", body=body), _unchanged)
 
     def list_variables(self) -> Flow[tuple[InsightVariable, ...]]:
-        """Every shared variable of the project."""
+        """Return every shared variable of the project."""
         path = self._path("insight_variables")
         request = Request(method="GET", path=path, expects="a page of shared variables")
         return whole_list(self.context, request, _variable, attrgetter("id"))
 
     def get_variable(self, id: str) -> Flow[InsightVariable]:  # noqa: A002 - the server's word
-        """One shared variable. Raises NotFound."""
+        """Return one shared variable. Raises NotFound."""
         request = Request(method="GET", path=self._path("insight_variables", id), expects=_VARIABLE)
         return self._ask(request, _variable)
 
     def create_variable(self, body: JsonObject) -> Flow[InsightVariable]:
-        """Create a shared variable; the server makes its code name from `name`. Raises LostAnswer."""
+        """Create a shared variable; the server derives its code name from `name`. Raises LostAnswer."""
         path = self._path("insight_variables")
         request = Request(method="POST", path=path, body=body, repeatable=False, expects=_VARIABLE)
         return self._ask(request, _variable)
@@ -133,9 +140,10 @@ class Calls:
         debug: bool | None = None,
         draws_materialized: bool = False,
     ) -> Flow[RunAnswer]:
-        """Run it; the only call that a project secret key may make.
+        """Run an endpoint. This is the only call that a project secret key can make.
 
-        `draws_materialized`: a fresh table will answer, so the larger budget pays.
+        `draws_materialized`: the call counts against the higher rate limit of materialized runs. Raises
+        EndpointNotFound, VersionNotFound, VersionInactive, VariablesRefused, InvalidQuery.
         """
         settings = {
             "variables": variables or None,
@@ -158,18 +166,18 @@ class Calls:
         return read(self.context, request, answer, run_answer)
 
     def query(self, node: JsonObject) -> Flow[JsonObject]:
-        """Run a query that is no endpoint (scope `query:read`)."""
+        """Run a query node without an endpoint (scope `query:read`). Raises InvalidQuery."""
         body: JsonObject = {"query": node}
         request = Request(method="POST", path=self._path("query"), body=body, expects="the results of a query")
-        return self._ask(request, _as_it_is)
+        return self._ask(request, _unchanged)
 
     def openapi(self, name: str, *, version: int | None = None) -> Flow[JsonObject]:
-        """The OpenAPI document of one version."""
+        """Return the OpenAPI document of one version."""
         path = f"{self._path('endpoints', name)}openapi.json"
         request = Request(
             method="GET", path=path, query=_without_none(version=version), names=name, expects="an OpenAPI document"
         )
-        return self._ask(request, _as_it_is)
+        return self._ask(request, _unchanged)
 
     def logs(
         self,
@@ -182,7 +190,7 @@ class Calls:
         search: str | None = None,
         instance_id: str | None = None,
     ) -> Flow[tuple[JsonObject, ...]]:
-        """Entries of the execution log, newest first; `limit` is at most 500."""
+        """Return entries of the execution log, newest first; `limit` is at most 500."""
         query = _without_none(
             limit=limit, after=after, before=before, level=level, search=search, instance_id=instance_id
         )
@@ -191,41 +199,41 @@ class Calls:
         return self._ask(request, partial(_objects, key="results"))
 
     def last_execution_times(self, names: Sequence[str]) -> Flow[Mapping[str, str]]:
-        """When each was last run by a key, ISO; those that never were are left out."""
+        """Return when an API key last ran each endpoint, as ISO text by name, without those that were never run."""
         path = self._path("endpoints", "last_execution_times")
         request = Request(method="POST", path=path, body={"names": list(names)}, expects="times by name")
         return self._ask(request, _times)
 
-    def reach(self) -> Flow[None]:
-        """Ask for as little as shows that the key may read endpoints in this project. Raises what keeps it from it."""
+    def check_access(self) -> Flow[None]:
+        """Check that the key can read endpoints in this project, with the smallest request. Raises ApiError if not."""
         path = self._path("endpoints")
         yield from self._ask(
-            Request(method="GET", path=path, query={"limit": 1}, expects="a page of endpoints"), _as_it_is
+            Request(method="GET", path=path, query={"limit": 1}, expects="a page of endpoints"), _unchanged
         )
 
     def current_key(self) -> Flow[JsonObject]:
-        """The key itself: label, scopes, what it is restricted to."""
-        return self._ask(Request(method="GET", path="/api/personal_api_keys/@current/"), _as_it_is)
+        """Return the key itself: label, scopes, restrictions."""
+        return self._ask(Request(method="GET", path="/api/personal_api_keys/@current/"), _unchanged)
 
     def me(self) -> Flow[JsonObject]:
-        """Whose key it is (scope `user:read`)."""
-        return self._ask(Request(method="GET", path="/api/users/@me/"), _as_it_is)
+        """Return the owner of the key (scope `user:read`)."""
+        return self._ask(Request(method="GET", path="/api/users/@me/"), _unchanged)
 
     def organization(self) -> Flow[JsonObject]:
-        """The present organization of the key's owner, with its projects (scope `organization:read`)."""
-        return self._ask(Request(method="GET", path="/api/organizations/@current/"), _as_it_is)
+        """Return the current organization of the key's owner, with its projects (scope `organization:read`)."""
+        return self._ask(Request(method="GET", path="/api/organizations/@current/"), _unchanged)
 
     def projects(self) -> Flow[tuple[JsonObject, ...]]:
-        """Every project that the key reaches (scope `project:read`)."""
+        """Return every project that the key can access (scope `project:read`)."""
         request = Request(method="GET", path="/api/projects/", query={"limit": PAGE}, expects="a page of projects")
-        return whole_list(self.context, request, _as_it_is, lambda project: project.get("id"))
+        return whole_list(self.context, request, _unchanged, lambda project: project.get("id"))
 
-    def ask_for_any_answer(self, request: Request) -> Flow[tuple[Answer, ApiError | None]]:
-        """The answer to a request, whatever its status, with the error that it would be, None for a success.
+    def send_for_any_status(self, request: Request) -> Flow[tuple[Answer, ApiError | None]]:
+        """Return the answer to a request with any status except 429, and the ApiError for it, or None for a 2xx.
 
-        Only 429 is waited out.
+        A 429 is retried.
         """
-        return exchange_for_any_answer(self.context, request)
+        return exchange_for_any_status(self.context, request)
 
     def _path(self, *names: str) -> str:
         return self.context.connection.project_path(*names)
@@ -295,14 +303,14 @@ def _validated[Model: BaseModel](model: type[Model], body: Mapping[str, Any]) ->
         raise Unexpected(f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}") from None
 
 
-def _as_it_is(body: Mapping[str, Any]) -> JsonObject:
+def _unchanged(body: Mapping[str, Any]) -> JsonObject:
     return body
 
 
 def _objects(body: Mapping[str, Any], key: str) -> tuple[JsonObject, ...]:
     items = body.get(key)
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise Unexpected(f"there is no list of objects under {key}")
+        raise Unexpected(f"it has no list of objects under {key}")
     return tuple(items)
 
 
@@ -312,5 +320,5 @@ def _times(body: Mapping[str, Any]) -> Mapping[str, str]:
     if pairs is None and isinstance(status, dict):
         return {}
     if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-        raise Unexpected("there are no pairs of name and time under query_status.results")
-    return {str(name): str(moment) for name, moment in pairs}
+        raise Unexpected("it has no pairs of name and time under query_status.results")
+    return {str(name): str(time) for name, time in pairs}

@@ -1,6 +1,6 @@
 """The API's clients: the same calls for threads (`Client`) and for an event loop (`AsyncClient`).
 
-Each only drives the flows of `calls`: it sends, it sleeps, and knows nothing of what is asked.
+Both only execute the flows of `calls`: they send requests and sleep, and do not know what a request is about.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, Self
 
 from endpoints_gitops.api.calls import Calls
 from endpoints_gitops.api.connection import Connection
-from endpoints_gitops.api.flow import ClientContext, RetryPolicy, nobody
+from endpoints_gitops.api.flow import ClientContext, RetryPolicy, ignore
 from endpoints_gitops.api.rate_limiter import FileRateLimiter, RateLimiter
 from endpoints_gitops.api.wire import Answer, BlockingWork, Flow, Happened, Join, NoAnswer, NotSent, Sleep
 from endpoints_gitops.errors import UsageError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from endpoints_gitops.api.transport import AnyAsyncTransport, AnyTransport
 
-type Tell = Callable[[str], None]
+type Report = Callable[[str], None]
 
 
 def _driven[**P, T](call: Callable[Concatenate[Calls, P], Flow[T]]) -> Callable[Concatenate[Client, P], T]:
@@ -48,21 +48,21 @@ def _awaited[**P, T](
 def _context(
     connection: Connection,
     rate_limiter: Path | RateLimiter | None,
-    trace: Tell | None,
-    notice: Tell | None,
+    trace: Report | None,
+    notice: Report | None,
     retry_policy: RetryPolicy | None,
     *,
     is_in_loop: bool = False,
 ) -> ClientContext:
-    tell = notice or trace or nobody
+    report = notice or trace or ignore
     if isinstance(rate_limiter, Path):
-        rate_limiter = FileRateLimiter(rate_limiter, connection, notice=tell, opens_later=is_in_loop)
+        rate_limiter = FileRateLimiter(rate_limiter, connection, notice=report, opens_later=is_in_loop)
     return ClientContext(
         connection=connection,
         rate_limiter=rate_limiter,
         retry_policy=retry_policy or RetryPolicy(),
-        trace=trace or nobody,
-        notice=tell,
+        trace=trace or ignore,
+        notice=report,
         is_in_loop=is_in_loop,
     )
 
@@ -71,16 +71,17 @@ _OUTCOMES: Final = (Answer, NotSent, NoAnswer)
 
 
 def _wrong_outcome(outcome: object) -> UsageError:
-    """The error of an app's own transport that returns something else."""
-    message = f"the transport's `send` gave a {type(outcome).__name__}; it gives an Answer, a NotSent or a NoAnswer"
-    fix = "pass a transport of httpx instead, such as httpx.MockTransport"
+    """The error for an app's own transport that returns a wrong type."""
+    message = f"`send` of the transport returned a {type(outcome).__name__}; it must return Answer, NotSent or NoAnswer"
+    fix = "pass an httpx transport instead, such as httpx.MockTransport"
     return UsageError(message, fix=fix, code="usage.transport")
 
 
 class Client:
-    """For any number of threads. `rate_limiter`: a path is the SQLite file of a FileRateLimiter.
+    """A synchronous client, safe for threads. `rate_limiter` can be the path of a FileRateLimiter's SQLite file.
 
-    `trace` gets a line for each request, without the key; `notice`, else `trace`, one for each wait of some seconds.
+    `trace` is called with a line for each request, without the key. `notice` (by default `trace`) is called with a line
+    for each wait of two seconds or more.
     """
 
     def __init__(
@@ -88,8 +89,8 @@ class Client:
         connection: Connection,
         *,
         rate_limiter: Path | RateLimiter | None = None,
-        trace: Tell | None = None,
-        notice: Tell | None = None,
+        trace: Report | None = None,
+        notice: Report | None = None,
         transport: AnyTransport | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
@@ -101,17 +102,17 @@ class Client:
 
     @property
     def rate_limiter(self) -> RateLimiter | None:
-        """What is asked before each request; None where requests are not counted."""
+        """The rate limiter, or None if requests are not limited."""
         return self.calls.context.rate_limiter
 
     @property
     def has_written(self) -> bool:
-        """Whether a write of this client has landed, or may have."""
+        """Whether this client made a write, or may have."""
         return self.calls.context.written.is_set()
 
     def drive[T](self, flow: Flow[T]) -> T:
-        """Do what the flow says, and return its result. Raises what it raises, and UsageError for a transport that
-        returns something else than an outcome.
+        """Execute a flow and return its result. Raises what the flow raises, and UsageError for a transport that
+        returns a wrong type.
         """
         happened: Happened = None
         try:
@@ -135,7 +136,7 @@ class Client:
             flow.close()
 
     def close(self) -> None:
-        """Close every connection, and the log of the rate limiter."""
+        """Close every connection and the log of the rate limiter."""
         self._transport.close()
         if self.rate_limiter is not None:
             self.rate_limiter.close()
@@ -164,16 +165,16 @@ class Client:
     openapi = _driven(Calls.openapi)
     logs = _driven(Calls.logs)
     last_execution_times = _driven(Calls.last_execution_times)
-    reach = _driven(Calls.reach)
+    check_access = _driven(Calls.check_access)
     current_key = _driven(Calls.current_key)
     me = _driven(Calls.me)
     organization = _driven(Calls.organization)
     projects = _driven(Calls.projects)
-    ask_for_any_answer = _driven(Calls.ask_for_any_answer)
+    send_for_any_status = _driven(Calls.send_for_any_status)
 
 
 async def _sleep(seconds: float) -> None:
-    """Wait by the real clock: where freezegun stops the one that event loops wait by, a thread waits."""
+    """Wait by the real clock. Where freezegun has replaced the clock of event loops, a thread waits instead."""
     import anyio
 
     if isinstance(time.monotonic, BuiltinFunctionType):
@@ -183,7 +184,7 @@ async def _sleep(seconds: float) -> None:
 
 
 async def _joined(future: Future[Any]) -> Any:  # noqa: ANN401 - the result of any flow
-    """Wait for a future of another thread or of another loop. Who is cancelled meanwhile cancels nobody else."""
+    """Wait for a future of another thread or event loop. Cancelling this wait does not cancel the future."""
     import asyncio
 
     try:
@@ -191,21 +192,21 @@ async def _joined(future: Future[Any]) -> Any:  # noqa: ANN401 - the result of a
     except RuntimeError:  # trio
         import anyio
 
-        every = anyio.CapacityLimiter(float("inf"))
-        return await anyio.to_thread.run_sync(future.result, abandon_on_cancel=True, limiter=every)
+        unlimited = anyio.CapacityLimiter(float("inf"))
+        return await anyio.to_thread.run_sync(future.result, abandon_on_cancel=True, limiter=unlimited)
     return await asyncio.shield(asyncio.wrap_future(future, loop=loop))
 
 
 class AsyncClient:
-    """For one event loop, of asyncio or trio; else as `Client`."""
+    """A client for one event loop of asyncio or trio, with the calls and arguments of `Client`."""
 
     def __init__(
         self,
         connection: Connection,
         *,
         rate_limiter: Path | RateLimiter | None = None,
-        trace: Tell | None = None,
-        notice: Tell | None = None,
+        trace: Report | None = None,
+        notice: Report | None = None,
         transport: AnyAsyncTransport | None = None,
         retry_policy: RetryPolicy | None = None,
     ) -> None:
@@ -217,12 +218,12 @@ class AsyncClient:
 
     @property
     def rate_limiter(self) -> RateLimiter | None:
-        """What is asked before each request; None where requests are not counted."""
+        """The rate limiter, or None if requests are not limited."""
         return self.calls.context.rate_limiter
 
     async def drive[T](self, flow: Flow[T]) -> T:
-        """Do what the flow says, and return its result. Raises what it raises, and UsageError for a transport that
-        returns something else than an outcome.
+        """Execute a flow and return its result. Raises what the flow raises, and UsageError for a transport that
+        returns a wrong type.
         """
         import anyio
 
@@ -248,7 +249,7 @@ class AsyncClient:
             flow.close()
 
     async def close(self) -> None:
-        """Close every connection, and the log of the rate limiter."""
+        """Close every connection and the log of the rate limiter."""
         await self._transport.close()
         if self.rate_limiter is not None:
             self.rate_limiter.close()
@@ -277,9 +278,9 @@ class AsyncClient:
     openapi = _awaited(Calls.openapi)
     logs = _awaited(Calls.logs)
     last_execution_times = _awaited(Calls.last_execution_times)
-    reach = _awaited(Calls.reach)
+    check_access = _awaited(Calls.check_access)
     current_key = _awaited(Calls.current_key)
     me = _awaited(Calls.me)
     organization = _awaited(Calls.organization)
     projects = _awaited(Calls.projects)
-    ask_for_any_answer = _awaited(Calls.ask_for_any_answer)
+    send_for_any_status = _awaited(Calls.send_for_any_status)

@@ -1,4 +1,4 @@
-"""Which server, which project, which key; and the address of everything in it."""
+"""A connection: host, project and key, and the URLs of a project."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.model.secret import Secret
 
 READ_TIMEOUT: Final = 60.0
-"""Seconds: as long as a gateway in front of PostHog waits."""
+"""Seconds, the timeout of a gateway in front of PostHog."""
 
 MAX_ANSWER_VARIABLE: Final = "ENDPOINTS_GITOPS_MAX_ANSWER_BYTES"
 _MAX_ANSWER_BYTES: Final = 256 * 2**20
@@ -26,18 +26,19 @@ def _max_answer_bytes() -> int:
         return _MAX_ANSWER_BYTES
     if text.isascii() and text.isdigit() and len(text) < 16 and int(text) > 0:
         return int(text)
-    raise UsageError(f"{MAX_ANSWER_VARIABLE} is a number of bytes above 0", code="configuration.invalid")
+    raise UsageError(f"{MAX_ANSWER_VARIABLE} must be a number of bytes above 0", code="configuration.invalid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """What a client needs. `host` may hold the path prefix of a proxy; `max_wait` bounds each call in seconds, waits
-    and repetitions included, and `read_timeout` each try of what may be repeated.
+    """Host, project, key and limits of a client.
 
-    `max_answer_bytes` bounds one answer, unpacked: by default `ENDPOINTS_GITOPS_MAX_ANSWER_BYTES`, else 256 MiB.
+    `host` can have the path prefix of a proxy. `max_wait` limits each call in seconds, including waits and retries;
+    `read_timeout` limits each attempt of a repeatable request. `max_answer_bytes` limits one answer after
+    decompression: by default `ENDPOINTS_GITOPS_MAX_ANSWER_BYTES`, else 256 MiB.
 
-    Raises UsageError for what cannot be an address, and for plain http to anything but this machine: whoever listens
-    on the way would have the key.
+    Raises UsageError for an invalid host, and for plain http to any host but this machine, because the key could be
+    intercepted.
     """
 
     host: str
@@ -56,40 +57,40 @@ class Connection:
             raise UsageError(str(mistake), code="configuration.invalid") from None
         if origin.is_plain and not self.allow_insecure and not origin.is_loopback:
             raise UsageError(
-                f"{self.host} is plain http: the key could be read on the way",
-                fix="use https://, or name the host in ENDPOINTS_GITOPS_ALLOWED_HOSTS",
+                f"{self.host} is plain http: the key could be intercepted",
+                fix="use https://, or list the host in ENDPOINTS_GITOPS_ALLOWED_HOSTS",
                 code="configuration.insecure",
             )
         for name, seconds in (("--max-wait", self.max_wait), ("--read-timeout", self.read_timeout)):
             if not (seconds > 0 and math.isfinite(seconds)):
-                raise UsageError(f"{name} is a number of seconds above 0", code="usage.arguments")
+                raise UsageError(f"{name} must be a number of seconds above 0", code="usage.arguments")
 
     @property
     def is_plain(self) -> bool:
-        """Whether the host is asked without TLS."""
+        """Whether the connection has no TLS."""
         return self.host.lower().startswith("http://")
 
     @property
     def prefix(self) -> str:
-        """The path before every route: empty, or a proxy's."""
+        """The path prefix of every route: that of a proxy, or empty."""
         return urlsplit(self.host).path
 
     def project_path(self, *names: str) -> str:
-        """The path of something in the project, a slash at its end; the names are escaped."""
+        """The path of a resource of the project, with escaped names and a slash at its end."""
         return "/".join(["/api/projects", str(self.project_id), *map(escaped, names), ""])
 
 
 @lru_cache(maxsize=1024)
 def escaped(name: str) -> str:
-    """One segment of a path. Raises UsageError for none at all, which would address the list instead."""
+    """A name as one segment of a path. Raises UsageError for an empty name, which would address the list instead."""
     if not name:
-        raise UsageError("a name is empty", fix="say which endpoint is meant", code="usage.name")
+        raise UsageError("the name is empty", fix="pass the name of an endpoint", code="usage.name")
     if name in {".", ".."}:
-        return name.replace(".", "%2E")  # spelled out: clients and proxies walk up the path otherwise
+        return name.replace(".", "%2E")  # otherwise clients and proxies resolve it to the parent path
     return quote(name, safe="", errors="surrogatepass")
 
 
 @lru_cache(maxsize=1024)
 def query_string(query: tuple[tuple[str, str | int], ...]) -> str:
-    """The query of an address, with its question mark; empty without parameters."""
+    """The query string of a URL with its question mark; empty without parameters."""
     return f"?{urlencode(query)}" if query else ""

@@ -1,4 +1,4 @@
-"""What can come of a call, one class for each row of the error tables (docs/server.md#errors).
+"""The errors of API calls, one class for each row of the error tables (docs/server.md#errors).
 
     ApiError
     ├── Refused                400  ├ BodyRefused ├ NameTaken ├ CannotMaterialize ├ VariablesRefused ├ VersionInactive
@@ -8,11 +8,11 @@
     ├── Forbidden              403  ├ MissingScope ├ OtherProject ├ KeyKindRefused └ AccessDenied
     ├── NotFound               404  ├ EndpointNotFound (└ EndpointInactive) ├ VersionNotFound └ ProjectNotFound
     ├── MethodRefused, MediaTypeRefused  405, 415
-    ├── Throttled              429  ├ TooManyAtOnce └ BudgetSpent (ours, before anything is sent)
+    ├── Throttled              429  ├ TooManyAtOnce └ BudgetSpent (raised before anything is sent)
     ├── ServerFault            5xx  ├ AtCapacity ├ DatabaseUnavailable └ GatewayFault
     └── Unreachable (└ HostWrong), BadAnswer, PagesBroken, Redirected, LostAnswer
 
-Docstrings are for whoever asks `endpoints-gitops explain CODE`.
+`endpoints-gitops explain CODE` prints the docstrings.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from endpoints_gitops.errors import EndpointsError, ExitCode
 
 
 class ApiError(EndpointsError):
-    """The server answered with something that this tool does not know.
+    """The server answered with an error that this tool does not know.
 
-    `request` is the method and path, never the key; `endpoint` is the name of the endpoint that it is about.
-    `status`, `server_code`, `attr` and `detail` are the server's own, None where it did not say; `code` is this tool's.
-    `retry_after` is in seconds. `attempts` and `seconds` say how long it was tried.
+    `request` is the method and path, never the key; `endpoint` is the name of the endpoint of the request. `status`,
+    `server_code`, `attr` and `detail` come from the server, None where it sent none; `code` is this tool's code.
+    `retry_after` is in seconds. `attempts` and `seconds` are the number of attempts and their total duration.
     """
 
     code = "api"
-    remedy: str | None = Advice(AGAIN, " with --verbose to see each request")
+    remedy: str | None = Advice(AGAIN, " with --verbose to see every request")
 
     def __init__(
         self,
@@ -58,13 +58,13 @@ class ApiError(EndpointsError):
         self.seconds = 0.0
 
     def tried(self, attempts: int, seconds: float) -> None:
-        """Note, and say, how long it was tried."""
+        """Store the number and duration of the attempts, and add them to the message."""
         self.attempts, self.seconds = attempts, seconds
         self.message = f"{self.message} (tried {attempts} times in {seconds:.0f} s)"
 
 
 class Refused(ApiError):
-    """The server checked the request and refused it (400). The message is its own; nothing was changed."""
+    """The server checked the request and refused it (400). The message is the server's; nothing was changed."""
 
     code = "api.refused"
     exit_code = ExitCode.USAGE
@@ -72,76 +72,77 @@ class Refused(ApiError):
 
 
 class BodyRefused(Refused):
-    """The request had not the shape that the server expects (400 `parse_error`): a key or value that it does not know.
+    """The request has a key or value that the server does not know (400 `parse_error`).
 
-    A query node with a key that is newer, or older, than the server is the usual reason.
+    The usual reason is a query node with a key that is newer or older than the server.
     """
 
     code = "api.body_refused"
     remedy: str = Advice(
-        "remove or correct the key that the message names; `", Command("check"), "` finds most of these offline"
+        "remove or correct the key that the message names; `", Command("check"), "` finds most such keys offline"
     )
 
 
 class NameTaken(Refused):
-    """An endpoint with this name is there already (400, attr `name`), perhaps one that you may not see."""
+    """An endpoint of this name exists already (400, attr `name`), possibly one that you cannot see."""
 
     code = "api.name_taken"
-    remedy: str = Advice(Command("pull", "NAME"), " brings the one that is there into a file; else choose another name")
+    remedy: str = Advice(Command("pull", "NAME"), " writes the existing endpoint to a file; or choose a different name")
 
 
 class VariablesRefused(Refused):
-    """A run was sent variables that the version does not know, or lacks some that it requires (400, attr `variables`).
+    """A run has unknown variables or lacks required ones (400, attr `variables`).
 
-    A materialised version requires all of its variables.
+    A materialized version requires all of its variables.
     """
 
     code = "api.variables"
-    remedy: str = Advice(
-        "pass each variable as --var VARIABLE=VALUE; ", Command("get", "NAME"), " shows which there are"
-    )
+    remedy: str = Advice("pass each variable as --var VARIABLE=VALUE; ", Command("get", "NAME"), " lists the variables")
 
     @property
     def is_missing(self) -> bool:
-        """Whether a required variable was not sent; the server says that in its text alone."""
+        """Whether a required variable is missing; the server says so only in its text."""
         return (self.detail or "").startswith("Required variable")
 
 
 class VersionInactive(Refused):
-    """The version that was asked for is switched off (400 `Version N is inactive and cannot be executed.`)."""
+    """The requested version is inactive (400 `Version N is inactive and cannot be executed.`)."""
 
     code = "api.version_inactive"
     remedy: str = Advice(
         Command("upgrade", "NAME"),
-        " moves the pin on; ",
+        " moves the pin to a newer version; ",
         Command("activate", "NAME", "--version", "N"),
-        " switches it on",
+        " activates the version",
     )
 
 
 class CannotMaterialize(Refused):
-    """The query cannot be materialised (400 `Cannot materialize endpoint. Reason: …`). Nothing was changed."""
+    """The query cannot be materialized (400 `Cannot materialize endpoint. Reason: …`). Nothing was changed."""
 
     code = "api.cannot_materialize"
-    remedy = "change the query as the reason says, or set materialization.enabled to false"
+    remedy = "change the query according to the reason, or set materialization.enabled to false"
 
 
 class InvalidQuery(Refused):
-    """The query cannot be run: syntax, names, types (400 `hogql_…`, or about `query`). The message is the engine's."""
+    """The query has an error in syntax, names or types (400 `hogql_…`, or attr `query`). The message is the
+    server's."""
 
     code = "api.invalid_query"
-    remedy: str = Advice("correct the query; ", Command("check"), " shows the place of what can be found offline")
+    remedy: str = Advice(
+        "correct the query; ", Command("check"), " shows line and column of mistakes that can be found offline"
+    )
 
 
 class TableDenied(InvalidQuery):
     """The query reads a table that the owner of the key may not read (400 `table_access_denied`)."""
 
     code = "api.table_denied"
-    remedy = "use a key of somebody who may read the table, or another table"
+    remedy = "use the key of a user who may read the table, or read a different table"
 
 
 class ClickHouseRefused(InvalidQuery):
-    """ClickHouse refused the query while running it (400 with ClickHouse's name of the error as code)."""
+    """ClickHouse failed to run the query (400 with ClickHouse's error name as code)."""
 
     code = "api.clickhouse"
     remedy = "correct the query, or the value of a variable; the message is ClickHouse's"
@@ -152,63 +153,64 @@ class OffsetRefused(InvalidQuery):
 
     code = "api.offset_refused"
     remedy = (
-        "leave --offset and --all away and use --limit; or page by key: --all --key timestamp, of a query with "
+        "use --limit without --offset and --all; or page by key: --all --key timestamp, with a query that has "
         "WHERE timestamp > {variables.after} ORDER BY timestamp"
     )
 
 
 class QueryTimeout(InvalidQuery):
-    """The query took longer than runs by a key may, about ten seconds (400 `query_timeout`). Never tried again."""
+    """The query ran longer than the server allows, about ten seconds (400 `query_timeout`). It is not retried."""
 
     code = "api.query_timeout"
-    remedy = "narrow the query (a smaller date range), or materialise the endpoint"
+    remedy = "reduce the date range of the query, or materialize the endpoint"
 
 
 class QueryMemory(InvalidQuery):
-    """The query needs more memory than a run may have (400 `query_memory_limit`). Never tried again."""
+    """The query needs more memory than the server allows (400 `query_memory_limit`). It is not retried."""
 
     code = "api.query_memory"
-    remedy = "narrow the query (a smaller date range, fewer groups), or materialise the endpoint"
+    remedy = "reduce the date range or the number of groups of the query, or materialize the endpoint"
 
 
 class QueryTooLarge(InvalidQuery):
-    """The text of the query is too long to be run (400 `query_too_large`)."""
+    """The text of the query is too long (400 `query_too_large`)."""
 
     code = "api.query_too_large"
-    remedy = "make the query shorter: long lists of constants belong into a table"
+    remedy = "shorten the query; move long lists of constants into a table"
 
 
 class QueryTooSlow(InvalidQuery):
-    """The server thinks that the query would run too long, and did not start it (400 `query_estimated_too_slow`)."""
+    """The server estimated that the query would run too long and did not start it (400 `query_estimated_too_slow`)."""
 
     code = "api.query_too_slow"
-    remedy = "narrow the time range, or materialise the endpoint"
+    remedy = "reduce the date range of the query, or materialize the endpoint"
 
 
 class Unauthenticated(ApiError):
-    """The server does not know the key (401): mistyped, revoked, or of another PostHog (EU and US have their own)."""
+    """The server does not know the key (401): it is mistyped, revoked, or from another PostHog (EU and US are
+    separate)."""
 
     code = "api.unauthenticated"
     exit_code = ExitCode.CREDENTIALS
-    remedy: str = Advice(Command("auth", "status"), " shows which key is used and where it comes from")
+    remedy: str = Advice(Command("auth", "status"), " shows which key is used and where it is configured")
 
 
 class KeyNotSeen(Unauthenticated):
-    """The server saw no key at all (401 `not_authenticated`), although one was sent: a proxy on the way took it off."""
+    """The server received no key (401 `not_authenticated`), although one was sent: a proxy removed it."""
 
     code = "api.key_not_seen"
-    remedy = "let the proxy pass the Authorization header on, or set the host to PostHog's own address"
+    remedy = "make the proxy forward the Authorization header, or set the host to PostHog's own address"
 
 
 class QuotaExceeded(ApiError):
-    """The organization has used up its API queries (402 `api_queries_quota_exceeded`)."""
+    """The organization used up its quota of API queries (402 `api_queries_quota_exceeded`)."""
 
     code = "api.quota"
     remedy = "wait for the next billing period, or raise the limit in PostHog's billing settings"
 
 
 class Forbidden(ApiError):
-    """The key, or its owner, may not do this (403)."""
+    """The key or its owner lacks permission for the request (403)."""
 
     code = "api.forbidden"
     exit_code = ExitCode.CREDENTIALS
@@ -216,7 +218,7 @@ class Forbidden(ApiError):
 
 
 class MissingScope(Forbidden):
-    """The key lacks a scope (403 `API key missing required scope …`); `scope` names it where the server did."""
+    """The key lacks a scope (403 `API key missing required scope …`); `scope` is its name, if the server named it."""
 
     code = "api.missing_scope"
     remedy = "add the scope to the key in PostHog: Settings, Personal API keys"
@@ -228,28 +230,28 @@ class OtherProject(Forbidden):
 
     code = "api.other_project"
     remedy: str = Advice(
-        "correct project_id, or use a key that reaches this project; ",
+        "correct project_id, or use a key with access to this project; ",
         Command("auth", "status"),
-        " lists what it reaches",
+        " lists the projects of the key",
     )
 
 
 class KeyKindRefused(Forbidden):
-    """This cannot be done with a key of this kind (403): project secret keys (`phs_`) may only run endpoints."""
+    """The kind of the key does not allow the request (403): project secret keys (`phs_`) can only run endpoints."""
 
     code = "api.key_kind"
     remedy = "use a personal API key (phx_…)"
 
 
 class AccessDenied(Forbidden):
-    """The owner of the key lacks access to this endpoint or to the project (403), whatever the key may do."""
+    """The owner of the key lacks access to this endpoint or to the project (403), regardless of the key's scopes."""
 
     code = "api.access_denied"
-    remedy = "ask an admin of the project for access: reading needs viewer, writing editor"
+    remedy = "ask an admin of the project for access: viewer to read, editor to write"
 
 
 class NotFound(ApiError):
-    """What was asked for is not there (404)."""
+    """The server does not have the requested resource (404)."""
 
     code = "api.not_found"
     exit_code = ExitCode.USAGE
@@ -257,161 +259,159 @@ class NotFound(ApiError):
 
 
 class EndpointNotFound(NotFound):
-    """There is no endpoint of this name in the project (404), or, for a run: it is inactive."""
+    """The project has no endpoint of this name (404); for a run, none that is active."""
 
     code = "api.endpoint_not_found"
-    remedy: str = Advice(Command("list"), " shows the names, and which are inactive")
+    remedy: str = Advice(Command("list"), " lists the names, including inactive endpoints")
 
 
 class EndpointInactive(EndpointNotFound):
-    """The endpoint is there and switched off: runs of all its versions are a 404."""
+    """The endpoint is inactive: runs of all its versions return 404."""
 
     code = "api.endpoint_inactive"
-    remedy: str = Advice(Command("activate", "NAME"), " switches it on")
+    remedy: str = Advice(Command("activate", "NAME"), " activates the endpoint")
 
 
 class VersionNotFound(NotFound):
     """The endpoint has no version of this number."""
 
     code = "api.version_not_found"
-    remedy: str = Advice(Command("versions", "NAME"), " shows which there are")
+    remedy: str = Advice(Command("versions", "NAME"), " lists the versions")
 
 
 class ProjectNotFound(NotFound):
-    """There is no project of this number on this host, or the key's owner is not a member."""
+    """The host has no project of this number, or the key's owner is not a member."""
 
     code = "api.project_not_found"
-    remedy: str = Advice(
-        "correct project_id or host; ", Command("auth", "status"), " lists the projects that the key reaches"
-    )
+    remedy: str = Advice("correct project_id or host; ", Command("auth", "status"), " lists the projects of the key")
 
 
 class MethodRefused(ApiError):
-    """The server does not do this on this route (405): it is older or newer than what this tool knows."""
+    """The server does not support this method on this route (405): it is older or newer than this tool supports."""
 
     code = "api.method"
-    remedy = "check that the host is PostHog's address, with nothing behind it but a proxy's prefix"
+    remedy = "check that the host is PostHog's address, followed at most by the path prefix of a proxy"
 
 
 class MediaTypeRefused(ApiError):
-    """The server does not read JSON here (415): something on the way changed the request."""
+    """The server does not accept JSON on this route (415): a proxy may have changed the request."""
 
     code = "api.media_type"
     remedy = "check that the host is PostHog's address; a proxy may be rewriting requests"
 
 
 class Throttled(ApiError):
-    """The key has made more requests than it may (429): 240 a minute and 2,400 an hour, 1,200 and 12,000 for
-    materialised runs. Everything that uses the key counts, on any machine.
+    """The key exceeded its rate limit (429): 240 requests a minute and 2,400 an hour, or 1,200 and 12,000 for
+    materialized runs. All requests with the key count, on any machine.
     """
 
     code = "api.throttled"
-    remedy: str = Advice(AGAIN, " later, or wait for longer with ", WAIT_LONGER)
+    remedy: str = Advice(AGAIN, " later, or wait longer with ", WAIT_LONGER)
 
 
 class TooManyAtOnce(Throttled):
     """Too many queries of the organization run at the same time (429 without `Retry-After`)."""
 
     code = "api.too_many_at_once"
-    remedy: str = Advice("run fewer at once, or ", AGAIN, " later")
+    remedy: str = Advice("run fewer queries at once, or ", AGAIN, " later")
 
 
 class BudgetSpent(Throttled):
-    """This machine has used up what the key may ask in a minute or an hour, so nothing more was sent.
+    """This machine used up the rate limit of the key for the current minute or hour, so the request was not sent.
 
-    `endpoints-gitops auth status` shows what is left. What this machine remembers can be wrong, after a mistake of a
-    proxy or of a clock; `endpoints-gitops auth reset-budget` forgets it.
+    `endpoints-gitops auth status` shows what is left. The local count can be wrong after a mistake of a proxy or of a
+    clock; `endpoints-gitops auth reset-budget` resets it.
     """
 
     code = "api.budget_spent"
-    remedy: str = Advice(AGAIN, " later, wait for longer with ", WAIT_LONGER, ", or ", Command("auth", "reset-budget"))
+    remedy: str = Advice(AGAIN, " later, wait longer with ", WAIT_LONGER, ", or ", Command("auth", "reset-budget"))
 
 
 class ServerFault(ApiError):
     """The server failed (5xx)."""
 
     code = "api.server_fault"
-    remedy: str = Advice(AGAIN, " later; https://status.posthog.com tells of known trouble")
+    remedy: str = Advice(AGAIN, " later; https://status.posthog.com lists known incidents")
 
 
 class AtCapacity(ServerFault):
-    """The server has no room for queries just now (503 `query_capacity`)."""
+    """The server has no capacity for queries at the moment (503 `query_capacity`)."""
 
     code = "api.at_capacity"
-    remedy: str = Advice(AGAIN, " later; endpoints that are used a lot are better materialised")
+    remedy: str = Advice(AGAIN, " later; materialize endpoints with many calls")
 
 
 class DatabaseUnavailable(ServerFault):
-    """The server could not reach its database for a moment (503 `database_unavailable`)."""
+    """The server temporarily cannot reach its database (503 `database_unavailable`)."""
 
     code = "api.database_unavailable"
     remedy: str = Advice(AGAIN, " in a minute")
 
 
 class GatewayFault(ServerFault):
-    """Something between here and PostHog failed (502 or 504, or a 5xx that is no answer of the API)."""
+    """A gateway between this machine and PostHog failed (502, 504, or a 5xx that does not come from the API)."""
 
     code = "api.gateway"
-    remedy: str = Advice(AGAIN, " later; behind a proxy of your own, look at its log")
+    remedy: str = Advice(AGAIN, " later; if you use a proxy of your own, check its log")
 
 
 class Unreachable(ApiError):
-    """No answer came: the host cannot be found or reached, the connection was cut, or it took too long."""
+    """No answer arrived: the host cannot be found or reached, the connection was lost, or it timed out."""
 
     code = "api.unreachable"
-    remedy: str = Advice("check host and network; ", WAIT_LONGER, " waits for longer")
+    remedy: str = Advice("check host and network; ", WAIT_LONGER, " waits longer")
 
 
 class HostWrong(Unreachable):
-    """The host cannot be asked as it is configured: nobody knows its name, or it is not to be trusted (TLS)."""
+    """The configured host cannot be used: its name does not resolve, or its TLS certificate is not trusted."""
 
     code = "api.host"
-    remedy = "correct host; behind a proxy with a certificate of its own, name that in SSL_CERT_FILE"
+    remedy = "correct host; behind a proxy with its own certificate, set SSL_CERT_FILE to that certificate"
 
 
 class BadAnswer(ApiError):
-    """What answered does not speak this API: a page of HTML, broken or cut JSON, JSON of another shape.
+    """The answer does not come from this API: an HTML page, invalid or truncated JSON, or JSON of an unexpected shape.
 
-    A login page, a proxy's error page or a wrong host are the usual reasons.
+    The usual reasons are a login page, a proxy's error page or a wrong host.
     """
 
     code = "api.bad_answer"
-    remedy = "check that the host is the address of PostHog itself, such as https://us.posthog.com"
+    remedy = "check that the host is the address of PostHog, such as https://us.posthog.com"
 
 
 class AnswerTooLarge(BadAnswer):
-    """The answer is larger than may be kept in memory, so it was not read to its end.
+    """The answer exceeds the size limit, so it was not read to its end.
 
-    A few megabytes of gzip can be gigabytes of answer, by mistake or on purpose.
+    The limit protects the memory of this machine: a few megabytes of gzip can decompress to gigabytes.
     """
 
     code = "api.answer_too_large"
-    remedy = "ask for fewer rows (limit), or set ENDPOINTS_GITOPS_MAX_ANSWER_BYTES to a larger number"
+    remedy = "request fewer rows (limit), or set ENDPOINTS_GITOPS_MAX_ANSWER_BYTES to a larger number"
 
 
 class PagesBroken(ApiError):
-    """Rows that are read page by key do not fit together: two rows have one key, a key is null, or a page does not
-    continue the one before. Nothing is left out silently: what came before this error is right, and not all.
+    """The pages of a run that is paged by key are inconsistent: two rows have the same key, a key is null, or a page
+    does not continue the previous one. The rows before this error are correct but incomplete.
     """
 
     code = "api.pages_broken"
-    remedy = "page by a column that differs from row to row, such as uuid, or read the rows in one request (limit)"
+    remedy = "page by a column with unique values, such as uuid, or read the rows in one request (limit)"
 
 
 class Redirected(ApiError):
-    """The server sent us elsewhere. That is not followed: the key goes to no other host than the configured one."""
+    """The server redirected the request. Redirects are not followed: the key is sent only to the configured host."""
 
     code = "api.redirected"
     remedy = "set host to the address that the message names, if you trust it"
 
 
 class LostAnswer(ApiError):
-    """A write was sent, and no answer came back that says what became of it: it may have landed, wholly or in part.
+    """A write was sent, but its answer is missing or unclear: the server may have made the change, wholly or in part.
 
-    It is never sent again blindly. `status` and `detail` are there where a server fault (5xx) was the answer; `reason`
-    says why there is no better one.
+    The write is not retried. `status` and `detail` are set if the answer was a server fault (5xx); `reason` says why
+    the result is unknown.
     """
 
     code = "api.lost_answer"
     reason: str = ""
-    remedy: str = Advice(Command("diff", "NAME"), " shows whether it landed; a push reads again and decides by itself")
+    remedy: str = Advice(Command("diff", "NAME"), " shows whether the change was made; `push` checks by itself")

@@ -1,7 +1,7 @@
-"""One exchange with the server, retries and rate limits included: a generator that does no input or output itself.
+"""One exchange with the server, including retries and rate limits: a generator without input or output of its own.
 
-Tried again: what is refused for being too much (429: the server refuses before it looks at the request), what was never
-sent, and, where repeating is safe, server faults and lost answers. A write whose answer is lost is a LostAnswer.
+Retried are requests over the rate limit (429: the server refuses them before it handles them), requests that were never
+sent, and, if the request is repeatable, server faults and missing answers. A write without an answer is a LostAnswer.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from endpoints_gitops.errors import CredentialsError
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.secret import KeyKind
 
-_WORTH_A_WORD: Final = 2.0
+_SHORTEST_NOTICE: Final = 2.0
 _LONGEST_READ: Final = 600.0
 _COUNTDOWN: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How long one attempt may take, and how long to wait before the next.
+    """Timeouts of one attempt and pauses between attempts, in seconds.
 
-    `read` is the timeout of a request that may be repeated; None means the connection's `read_timeout`. A write
-    may take ten minutes, because its answer cannot be asked for again.
+    `read` (by default the connection's `read_timeout`) applies to repeatable requests. A write can use all the time
+    that is left, because it cannot be repeated.
     """
 
     connect: float = 10.0
@@ -46,16 +46,16 @@ class RetryPolicy:
     jitter: Callable[[float, float], float] = random.uniform
 
     def pause(self, attempt: int) -> float:
-        """The wait after a try, doubled each time, of random length so that clients do not come back together."""
+        """The wait after an attempt: doubled each time, with a random part so that clients do not retry in step."""
         most = min(self.longest_pause, self.first_pause * 2.0 ** min(attempt - 1, 20))
         return self.jitter(most / 2, most)
 
 
 class Deadline:
-    """When a call is given up. Waits count by themselves too: some tests stop the clock."""
+    """When to give up a call. Waits are also added up, because some tests stop the clock."""
 
     def __init__(self, context: ClientContext, seconds: float | None = None) -> None:
-        """`seconds` from now; by default those that a call of this connection may take."""
+        """`seconds` from now, by default the connection's `max_wait`."""
         self._now = context.retry_policy.now
         self._began = self._now()
         self._seconds = context.connection.max_wait if seconds is None else seconds
@@ -74,37 +74,37 @@ class Deadline:
 
 
 class Waits:
-    """The longest wait that was announced: all who wait with one client share one announcement and one countdown."""
+    """The longest wait that was announced. All calls of a client share one announcement and one countdown."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._until = -math.inf
 
     def announces(self, until: float) -> bool:
-        """Whether a wait until then is news."""
+        """Whether a wait until then must be announced, because it is longer than any before."""
         with self._lock:
-            is_news = until > self._until + _WORTH_A_WORD
+            is_news = until > self._until + _SHORTEST_NOTICE
             self._until = max(until, self._until)
             return is_news
 
 
-def nobody(_: str) -> None:
-    """Nobody is told."""
+def ignore(_: str) -> None:
+    """The default for `trace` and `notice`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientContext:
-    """A connection with all that an exchange needs: the rate limiter, the pace, and who is told what.
+    """A connection with everything that an exchange needs: rate limiter, retry policy and output of messages.
 
-    `trace` gets a line for each request, `notice` one for each long wait. `written` is set once a write has landed, or
-    may have. `is_in_loop`: an event loop drives the exchanges, and must not wait for anything else.
+    `trace` is called with a line for each request, `notice` with one for each long wait. `written` is set once a write
+    was made, or may have been. `is_in_loop`: an event loop executes the exchanges, so blocking work goes to a thread.
     """
 
     connection: Connection
     rate_limiter: RateLimiter | None = None
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
-    trace: Callable[[str], None] = nobody
-    notice: Callable[[str], None] = nobody
+    trace: Callable[[str], None] = ignore
+    notice: Callable[[str], None] = ignore
     written: Event = field(default_factory=Event)
     waits: Waits = field(default_factory=Waits)
     is_in_loop: bool = False
@@ -114,10 +114,10 @@ class ClientContext:
 
 
 def exchange(context: ClientContext, request: Request, deadline: Deadline | None = None) -> Flow[Answer]:
-    """Ask until there is an answer, 2xx, or it is given up; without a `deadline` it is that of a call that begins now.
+    """Send a request until it has a 2xx answer, cannot be retried, or the deadline ends (by default a new one).
 
-    Raises the ApiError that it ended in, and CredentialsError, before anything is sent, where a key of this kind cannot
-    do this.
+    Raises ApiError for the last attempt, and CredentialsError, before anything is sent, if the kind of the key does not
+    allow the request.
     """
     deadline = deadline or Deadline(context)
     if not request.with_project_secret:
@@ -136,16 +136,15 @@ def exchange(context: ClientContext, request: Request, deadline: Deadline | None
         yield from _pause_rate_limiter(context, request, ended)
         pause = _pause_before_next(context, request, ended, attempt)
         if pause is None or pause >= deadline.left:
-            raise _told(ended, attempt, context.retry_policy.now() - started)
+            raise _with_attempts(ended, attempt, context.retry_policy.now() - started)
         yield from _wait(context, deadline, pause, f"{request_line(request)}: {ended.message}")
 
 
-def exchange_for_any_answer(context: ClientContext, request: Request) -> Flow[tuple[Answer, ApiError | None]]:
-    """Ask until there is an answer of any status but 429, with the ApiError that it would be, None for 2xx.
+def exchange_for_any_status(context: ClientContext, request: Request) -> Flow[tuple[Answer, ApiError | None]]:
+    """Send a request until it has an answer with any status except 429. Returns it with its ApiError, None for a 2xx.
 
-    For whoever wants to know what the server answers, and not what it refuses. A wait for the rate limit takes as long
-    as the server's longest window; an unreachable server is asked until the connection's time is up. Raises the
-    ApiError for what did not lead to an answer.
+    The wait for a rate limit can last as long as the server's longest window; an unreachable server is retried for
+    `max_wait`. Raises ApiError if there was no answer.
     """
     patience, deadline, attempt = Deadline(context, LONGEST_WAIT), None, 0
     while True:
@@ -172,9 +171,9 @@ def request_line(request: Request) -> str:
 
 
 def lost(request: Request, reason: str, cause: ApiError | None = None) -> ApiError:
-    """The error of an answer that is missing or cannot be read, after a request that may have been handled."""
+    """The error for a write whose answer is missing or cannot be decoded."""
     error = errors.LostAnswer(
-        f"{reason}; it is not known whether the write landed",
+        f"{reason}; it is unknown whether the server made the change",
         request=request_line(request),
         endpoint=request.names,
         status=cause.status if cause else None,
@@ -191,9 +190,9 @@ def _check_kind_of_key(context: ClientContext, request: Request) -> None:
     key = context.connection.key
     if key.kind is KeyKind.PROJECT_SECRET:
         raise CredentialsError(
-            "this needs a personal API key (phx_…); a project secret key can only run endpoints",
+            "this request needs a personal API key (phx_…); a project secret key can only run endpoints",
             where=request_line(request),
-            fix="make one in PostHog (Settings, Personal API keys), and let `key` of this environment name it",
+            fix="create one in PostHog (Settings, Personal API keys), and set `key` of this environment to it",
             code="credentials.kind",
         )
 
@@ -202,22 +201,22 @@ def _wait_for_rate_limit(context: ClientContext, request: Request, deadline: Dea
     rate_limiter, materialized = context.rate_limiter, request.draws_materialized
     while rate_limiter is not None:
         if rate_limiter.is_remote or context.is_in_loop:
-            # another machine or process can take seconds, which no event loop waits for
+            # another machine or process can take seconds, for which an event loop must not block
             wait = yield BlockingWork(lambda: rate_limiter.acquire(materialized=materialized))
         else:
             wait = rate_limiter.acquire(materialized=materialized)
         if wait <= 0:
             return
         if wait >= deadline.left:
-            told = f"this key's budget of requests is spent, and frees up in {wait:.0f} s at the earliest"
-            raise errors.BudgetSpent(told, request=request_line(request), endpoint=request.names, retry_after=wait)
+            message = f"the rate limit of this key is used up; the next request is possible in {wait:.0f} s"
+            raise errors.BudgetSpent(message, request=request_line(request), endpoint=request.names, retry_after=wait)
         yield from _wait(
-            context, deadline, wait + context.retry_policy.jitter(0.0, 0.05), "this key's budget of requests is spent"
+            context, deadline, wait + context.retry_policy.jitter(0.0, 0.05), "the rate limit of this key is used up"
         )
 
 
 def _send(context: ClientContext, request: Request, deadline: Deadline, attempt: int) -> Flow[Happened]:
-    """What became of one try."""
+    """Send one attempt, and return what happened."""
     began = context.retry_policy.now()
     remaining = max(0.05, deadline.left_at(began))
     patience = (context.retry_policy.read or context.connection.read_timeout) if request.repeatable else _LONGEST_READ
@@ -229,7 +228,7 @@ def _send(context: ClientContext, request: Request, deadline: Deadline, attempt:
         read_seconds=min(remaining, patience),
         total_seconds=min(remaining, patience),
     )
-    if context.trace is not nobody:
+    if context.trace is not ignore:
         _trace(context, request, happened, (context.retry_policy.now() - began) * 1000, attempt)
     return happened
 
@@ -244,24 +243,24 @@ def _error(context: ClientContext, request: Request, happened: object) -> ApiErr
             return lost(request, error.message, error)
         return error
     assert isinstance(happened, NoAnswer)
-    told = _reason(context, happened.reason)
+    reason = _reason(context, happened.reason)
     if not request.repeatable:
-        return lost(request, f"no whole answer came ({told})")
+        return lost(request, f"no complete answer arrived ({reason})")
     if happened.is_too_large:
         return errors.AnswerTooLarge(
-            told, request=request_line(request), endpoint=request.names, status=happened.status
+            reason, request=request_line(request), endpoint=request.names, status=happened.status
         )
     if happened.status is None:
         return errors.Unreachable(
             _unreachable(context, happened.reason), request=request_line(request), endpoint=request.names
         )
-    half = errors.GatewayFault if happened.status >= 500 else errors.BadAnswer
-    told = f"{happened.status}, and then only a part of {request.expects}: {told}"
-    return half(told, request=request_line(request), endpoint=request.names, status=happened.status)
+    error_class = errors.GatewayFault if happened.status >= 500 else errors.BadAnswer
+    message = f"{happened.status} with only a part of {request.expects}: {reason}"
+    return error_class(message, request=request_line(request), endpoint=request.names, status=happened.status)
 
 
 def _unreachable(context: ClientContext, reason: str) -> str:
-    """With the host, which the request line leaves out: it is what is wrong, more often than not."""
+    """The reason with the host, which the request line does not show and which is often the mistake."""
     return f"{context.connection.host}: {_reason(context, reason)}"
 
 
@@ -270,7 +269,8 @@ def _reason(context: ClientContext, reason: str) -> str:
 
 
 def _pause_rate_limiter(context: ClientContext, request: Request, error: ApiError) -> Flow[None]:
-    """Let every process of this key wait as long as the server says; a longer wait is a mistake, which is not kept."""
+    """Pause all processes that use the key for as long as the server asks. A pause longer than any window is
+    ignored."""
     rate_limiter, wait = context.rate_limiter, error.retry_after or 0.0
     if not isinstance(error, errors.Throttled) or rate_limiter is None or not 0 < wait < LONGEST_WAIT:
         return
@@ -286,7 +286,7 @@ def _pause_rate_limiter(context: ClientContext, request: Request, error: ApiErro
 
 
 def _pause_before_next(context: ClientContext, request: Request, error: ApiError, attempt: int) -> float | None:
-    """How long to wait before the next try; None where there is none."""
+    """How long to wait before the next attempt; None if the request is not retried."""
     if not _may_repeat(request, error):
         return None
     pause = context.retry_policy.pause(attempt)
@@ -300,7 +300,7 @@ def _pause_before_next(context: ClientContext, request: Request, error: ApiError
 def _may_repeat(request: Request, error: ApiError) -> bool:
     if isinstance(error, errors.Throttled):
         return True
-    if isinstance(error, errors.Unreachable):  # of a write this says that it was never sent, else it is a LostAnswer
+    if isinstance(error, errors.Unreachable):  # a write that was never sent; otherwise it would be a LostAnswer
         return not isinstance(error, errors.HostWrong)
     if isinstance(error, errors.AnswerTooLarge):
         return False
@@ -308,18 +308,18 @@ def _may_repeat(request: Request, error: ApiError) -> bool:
     return request.repeatable and (isinstance(error, errors.ServerFault) or cut)
 
 
-def _told(error: ApiError, attempts: int, seconds: float) -> ApiError:
+def _with_attempts(error: ApiError, attempts: int, seconds: float) -> ApiError:
     if attempts > 1:
         error.tried(attempts, seconds)
     return error
 
 
 def _wait(context: ClientContext, deadline: Deadline, seconds: float, why: str) -> Flow[None]:
-    """Wait, and say so once for all that wait; a long wait is counted down."""
-    is_said = seconds >= _WORTH_A_WORD and context.waits.announces(context.retry_policy.now() + seconds)
-    if is_said:
+    """Wait. The wait is announced once for all calls of the client, and a long one is counted down."""
+    is_announced = seconds >= _SHORTEST_NOTICE and context.waits.announces(context.retry_policy.now() + seconds)
+    if is_announced:
         context.notice(f"waiting {seconds:.0f} s: {why}")
-    while is_said and seconds >= _COUNTDOWN + _WORTH_A_WORD:
+    while is_announced and seconds >= _COUNTDOWN + _SHORTEST_NOTICE:
         yield deadline.sleep(_COUNTDOWN)
         seconds -= _COUNTDOWN
         context.notice(f"waiting {seconds:.0f} s more")

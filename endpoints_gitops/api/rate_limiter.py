@@ -1,6 +1,6 @@
 """Rate limits of a key, enforced before a request is sent (docs/server.md#budgets).
 
-The server allows so many requests a minute and so many an hour, counted per key. Each limiter here keeps a sliding
+The server limits the requests of a key per minute and per hour. Each limiter here keeps a sliding
 window log, which all processes that use the key share: in a SQLite file (`FileRateLimiter`) or in Redis
 (`RedisRateLimiter`).
 
@@ -32,12 +32,12 @@ from endpoints_gitops.model.secret import KeyKind
 if TYPE_CHECKING:
     from redis import Redis
 
-# The server logs a request when it arrives, which is later than here by a time that varies.
+# The server logs a request when it arrives, which is later than here by a varying delay.
 _MARGIN: Final = 1_000
 MINUTE: Final = 60_000 + _MARGIN
 HOUR: Final = 3_600_000 + _MARGIN
 LONGEST_WAIT: Final = HOUR / 1000
-"""Seconds. No wait is longer than the longest window, whatever a header, a clock or a file says."""
+"""Seconds: the longest window, and the maximum of every wait that a header, a clock or a file asks for."""
 
 _KINDS: Final = ("direct", "materialized")
 _FILE_PATIENCE: Final = 5.0
@@ -54,7 +54,7 @@ _PAUSE: Final = (
     "INSERT INTO pauses VALUES (?, ?) ON CONFLICT (bucket) DO UPDATE "
     "SET until = CASE WHEN until BETWEEN excluded.until AND ? THEN until ELSE excluded.until END"
 )
-"""The longer pause stays, unless it is longer than any pause can be."""
+"""Keeps the longer pause, unless it is longer than any window."""
 
 _ACQUIRE_IN_REDIS: Final = """
 local log, pauses, request = KEYS[1], KEYS[2], ARGV[1]
@@ -77,7 +77,7 @@ if wait == 0 then
 end
 return wait
 """
-"""All times are Redis' own, so that machines whose clocks differ count alike."""
+"""All times are from Redis, so that machines with different clocks count alike."""
 
 _PAUSE_IN_REDIS: Final = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], '', 'PX', ARGV[1]) end
@@ -93,7 +93,7 @@ class RateLimit:
 
     @property
     def windows(self) -> tuple[tuple[int, int], ...]:
-        """Each limit with the milliseconds that it is for."""
+        """Pairs of limit and window in milliseconds."""
         return (self.minute, MINUTE), (self.hour, HOUR)
 
 
@@ -103,7 +103,7 @@ MATERIALIZED: Final = RateLimit(minute=1_200, hour=12_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remaining:
-    """Requests that are left in the present minute and hour, as far as this limiter knows.
+    """The remaining requests in the current minute and hour, as far as this limiter knows.
 
     `paused_seconds` is the rest of a pause that the server asked for with a 429.
     """
@@ -114,30 +114,30 @@ class Remaining:
 
 
 class RateLimiter(Protocol):
-    """What a client asks before each request. Materialized runs have limits of their own."""
+    """Limits the requests of a client. Materialized runs have separate limits."""
 
     @property
     def is_remote(self) -> bool:
-        """Whether another machine is asked, which an event loop must not wait for."""
+        """Whether the limiter calls another machine, for which an event loop must not block."""
 
     def acquire(self, *, materialized: bool) -> float:
         """Admit and log one request and return 0; or admit none and return the seconds to wait."""
 
     def pause(self, seconds: float, *, materialized: bool) -> None:
-        """Admit no request for this long, in any process; the server asked for it."""
+        """Admit no request for this many seconds, in any process, because the server asked for a pause."""
 
     def remaining(self) -> Mapping[str, Remaining]:
-        """What is left of the limits `direct` and `materialized`; empty where the log cannot be read."""
+        """The remaining requests of the limits `direct` and `materialized`; empty if the log cannot be read."""
 
     def reset(self) -> None:
         """Forget every request and pause of the key."""
 
     def close(self) -> None:
-        """Release the log. Requests are admitted without counting from now on."""
+        """Release the log. Later requests are admitted without being counted."""
 
 
 class FileRateLimiter:
-    """The limits of one key on one host, shared by all processes of this user; secret keys of a project share one log.
+    """The limits of one key on one host, shared by all processes of a user. The secret keys of a project share one log.
 
     If the file cannot be used, requests are admitted uncounted and `notice` is called once with the reason: the server
     enforces its limits anyway. `opens_later` opens the file with the first request instead of here; an event loop
@@ -176,13 +176,13 @@ class FileRateLimiter:
         return self._transaction(lambda sqlite: self._acquire(sqlite, kind), 0.0)
 
     def pause(self, seconds: float, *, materialized: bool) -> None:
-        """Admit no request for this long, in any process of this user."""
+        """Admit no request for this many seconds, in any process of the user."""
         now = self._now()
         row = (self._buckets[_KINDS[materialized]], now + _pause_milliseconds(seconds), now + HOUR)
         self._transaction(lambda sqlite: sqlite.execute(_PAUSE, row), None)
 
     def remaining(self) -> Mapping[str, Remaining]:
-        """What is left of the limits `direct` and `materialized`; empty where the file cannot be used."""
+        """The remaining requests of the limits `direct` and `materialized`; empty if the file cannot be used."""
         return self._transaction(lambda sqlite: {kind: self._remaining(sqlite, kind) for kind in _KINDS}, {})
 
     def reset(self) -> None:
@@ -196,7 +196,7 @@ class FileRateLimiter:
         self._transaction(forget, None)
 
     def close(self) -> None:
-        """Close the file. Requests are admitted without counting from now on."""
+        """Close the file. Later requests are admitted without being counted."""
         with self._lock:
             self._is_opened = True
             if self._sqlite is not None:
@@ -212,13 +212,13 @@ class FileRateLimiter:
         self._transaction(self._prepare, None)
 
     def _prepare(self, sqlite: sqlite3.Connection) -> None:
-        """Make the tables, and remove what no window of any key needs."""
+        """Create the tables, and delete the requests of all keys that are older than an hour."""
         for statement in _SCHEMA:
             sqlite.execute(statement)
         sqlite.execute("DELETE FROM requests WHERE sent < ?", (self._now() - HOUR,))
 
     def _transaction[T](self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-        """What `work` returns, done while no other process reads or writes; `otherwise` if the file cannot be used."""
+        """Call `work` in an exclusive transaction and return its result; `otherwise` if the file cannot be used."""
         with self._lock:
             if not self._is_opened:
                 self._open()
@@ -254,7 +254,7 @@ class FileRateLimiter:
         return min(wait, HOUR) / 1000
 
     def _wait(self, sqlite: sqlite3.Connection, kind: str, now: int) -> int:
-        """Milliseconds until every window has room for a request."""
+        """Milliseconds until every window admits a request."""
         wait = 0
         for limit, window in self._windows[kind]:
             row = sqlite.execute(_NTH_NEWEST, (self._buckets[kind], limit - 1)).fetchone()
@@ -276,8 +276,9 @@ class FileRateLimiter:
 class RedisRateLimiter:
     """The limits of one key on one host, shared by all machines that use the Redis at `url`.
 
-    If Redis cannot be reached, requests are admitted uncounted, `notice` is called with the reason, and Redis is asked
-    again half a minute later. Raises UsageError if the package `redis` is not installed or `url` is not a Redis URL.
+    If Redis cannot be reached, requests are admitted uncounted for half a minute, and `notice` is called with the
+    reason; then Redis is used again. Raises UsageError if the package `redis` is not installed or `url` is not a Redis
+    URL.
     """
 
     is_remote: Final = True
@@ -307,12 +308,12 @@ class RedisRateLimiter:
         return self._ask(lambda: min(int(self._script(keys=keys, args=arguments)), HOUR) / 1000, 0.0)
 
     def pause(self, seconds: float, *, materialized: bool) -> None:
-        """Admit no request for this long, on any machine."""
+        """Admit no request for this many seconds, on any machine."""
         key, milliseconds = self._pause(_KINDS[materialized]), _pause_milliseconds(seconds)
         self._ask(lambda: self._redis.eval(_PAUSE_IN_REDIS, 1, key, str(milliseconds)), None)
 
     def remaining(self) -> Mapping[str, Remaining]:
-        """What is left of the limits `direct` and `materialized`; empty where Redis cannot be used."""
+        """The remaining requests of the limits `direct` and `materialized`; empty if Redis cannot be used."""
         return self._ask(lambda: {kind: self._remaining(kind) for kind in _KINDS}, {})
 
     def reset(self) -> None:
@@ -360,7 +361,7 @@ def _open_file(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     sqlite = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
-        _execute(sqlite, "PRAGMA synchronous = OFF")  # a log entry that a power cut loses is no loss
+        _execute(sqlite, "PRAGMA synchronous = OFF")  # losing entries in a power cut does no harm
         _execute(sqlite, "PRAGMA journal_mode = WAL")  # creating a journal for each request is slower than counting it
     except sqlite3.Error:
         sqlite.close()
@@ -390,7 +391,7 @@ def _execute(sqlite: sqlite3.Connection, statement: str) -> None:
 
 
 def _paused_milliseconds(sqlite: sqlite3.Connection, bucket: str, now: int) -> int:
-    """What is left of a pause. One that is longer than any window was stored under another clock and does not count."""
+    """The rest of a pause. A pause longer than any window was stored under a wrong clock and is ignored."""
     row = sqlite.execute("SELECT until FROM pauses WHERE bucket = ?", (bucket,)).fetchone()
     left: int = row[0] - now if row else 0
     return left if 0 < left <= HOUR else 0
@@ -410,12 +411,12 @@ def _connect_redis(url: str) -> Redis:
 
 
 def _owner(connection: Connection) -> str:
-    """A hash of the host and of whom its limits are for: a project for its secret keys, else the key."""
+    """A hash of the host and the owner of the limits: the project for a secret key, otherwise the key itself."""
     key = connection.key
     owner = f"project {connection.project_id}" if key.kind is KeyKind.PROJECT_SECRET else f"key {key.reveal()}"
     return hashlib.sha256(f"{connection.host.lower()}\n{owner}".encode()).hexdigest()[:32]
 
 
 def _pause_milliseconds(seconds: float) -> int:
-    """A pause that the server asks for, no longer than the longest window."""
+    """A pause that the server asks for, capped at the longest window."""
     return int(min(max(0.001, seconds), LONGEST_WAIT) * 1000)

@@ -1,7 +1,7 @@
-"""From an answer that is no success to the error that says what to do (docs/server.md#errors).
+"""From an unsuccessful answer to its ApiError (docs/server.md#errors).
 
-Told apart by status, `attr` and `code`; the text is looked at only where the server says no more than that, and then a
-text that is not known falls back to the wider class.
+Status, `attr` and `code` decide the class. The text is used only where the server sends nothing else; an unknown text
+falls back to the more general class.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _FIELD_CODES: Final = frozenset(
     {None, "invalid", "invalid_input", "required", "blank", "null", "invalid_choice", "unique"}
 )
 _LOCAL: Final = "not_supported_locally"
-"""What the local server does not do; its message says so, and ClickHouse was not asked."""
-_ABOUT_THE_QUERY: Final = (
+"""The code of the local server for features that it does not support."""
+_QUERY_ERROR_PREFIXES: Final = (
     "Invalid HogQL query",
     "Query resolution failed",
     "Query execution failed",
@@ -51,31 +51,31 @@ _ABOUT_THE_QUERY: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Said:
-    """What the body says: the envelope, `{"error"}` or `{"detail"}`."""
+class _ErrorBody:
+    """The body of an error: the full envelope, `{"error"}` or `{"detail"}`."""
 
     detail: str
     code: str | None = None
     attr: str | None = None
 
 
-def error_of(answer: Answer, request: Request, line: str, mask: Mask) -> ApiError:
-    """The error that this answer is. `line` is the request line, `mask` takes the key out of a text."""
+def error_of(answer: Answer, request: Request, request_line: str, mask: Mask) -> ApiError:
+    """The error of an unsuccessful answer. `request_line` is for the message; `mask` removes the key from a text."""
     if 300 <= answer.status < 400:
-        return _redirected(answer, line, mask)
-    said = _said(answer, mask)
-    if said is None:
-        return _not_of_the_api(answer, line, mask)
-    kind = _kind(answer, said, request)
-    scope = _scope(said) if kind is errors.MissingScope else None
+        return _redirected(answer, request_line, mask)
+    body = _error_body(answer, mask)
+    if body is None:
+        return _without_error_body(answer, request_line, mask)
+    kind = _kind(answer, body, request)
+    scope = _scope(body) if kind is errors.MissingScope else None
     error = kind(
-        _message(kind, answer, said, request),
-        request=line,
+        _message(kind, answer, body, request),
+        request=request_line,
         endpoint=request.names,
         status=answer.status,
-        server_code=said.code,
-        attr=said.attr,
-        detail=said.detail,
+        server_code=body.code,
+        attr=body.attr,
+        detail=body.detail,
         retry_after=retry_after(answer),
         fix=f"add the scope {scope} to the key in PostHog: Settings, Personal API keys" if scope else None,
     )
@@ -87,14 +87,15 @@ def error_of(answer: Answer, request: Request, line: str, mask: Mask) -> ApiErro
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Seconds from now, from a number or a date, between 0 and LONGEST_WAIT; None where none can be read."""
+    """The `Retry-After` header, a number or a date, in seconds between 0 and LONGEST_WAIT; None if missing or
+    invalid."""
     text = answer.headers.get("retry-after", "").strip()[:_LONGEST]
     try:
         seconds = float(text)
     except ValueError:
         try:
-            moment = parsedate_to_datetime(text)
-            zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            date = parsedate_to_datetime(text)
+            zoned = date if date.tzinfo else date.replace(tzinfo=UTC)
             seconds = (zoned - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError, OverflowError):
             return None
@@ -102,20 +103,20 @@ def retry_after(answer: Answer) -> float | None:
 
 
 def excerpt(answer: Answer, mask: Mask) -> str:
-    """What kind of body it is, and its first characters on one line."""
+    """The kind of the body and its first characters, on one line."""
     text = mask(answer.body.decode("utf-8", "replace"))[:4096]
     title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)
     if title or text.lstrip()[:1] == "<":
-        return f"a page of HTML: {_shortened(title[1] if title else text)}"
-    return _shortened(text) if text.strip() else "nothing"
+        return f"an HTML page: {_truncated(title[1] if title else text)}"
+    return _truncated(text) if text.strip() else "nothing"
 
 
-def _shortened(text: str) -> str:
+def _truncated(text: str) -> str:
     flat = one_line(" ".join(text.split()))
     return flat if len(flat) <= _EXCERPT else f"{flat[:_EXCERPT]}…"
 
 
-def _said(answer: Answer, mask: Mask) -> _Said | None:
+def _error_body(answer: Answer, mask: Mask) -> _ErrorBody | None:
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -124,63 +125,63 @@ def _said(answer: Answer, mask: Mask) -> _Said | None:
         return None
     detail = body["detail"] if body.get("detail") is not None else body.get("error")
     text = detail if isinstance(detail, str) else json.dumps(detail, ensure_ascii=False)
-    return _Said(detail=mask(text), code=_text(body.get("code"), mask), attr=_text(body.get("attr"), mask))
+    return _ErrorBody(detail=mask(text), code=_text(body.get("code"), mask), attr=_text(body.get("attr"), mask))
 
 
 def _text(value: Any, mask: Mask) -> str | None:  # noqa: ANN401 - JSON of any shape
     return mask(value)[:_LONGEST] if isinstance(value, str) else None
 
 
-def _kind(answer: Answer, said: _Said, request: Request) -> type[ApiError]:
+def _kind(answer: Answer, body: _ErrorBody, request: Request) -> type[ApiError]:
     status = answer.status
     if status == 400:
-        return _kind_of_400(said)
+        return _kind_of_400(body)
     if status == 403:
-        return _kind_of_403(said)
+        return _kind_of_403(body)
     if status == 404:
-        return _kind_of_404(said, request)
+        return _kind_of_404(body, request)
     if status == 429:
         return errors.TooManyAtOnce if retry_after(answer) is None else errors.Throttled
     if status >= 500:
-        return _kind_of_5xx(status, said)
+        return _kind_of_5xx(status, body)
     if status == 401:
-        return errors.KeyNotSeen if said.code == "not_authenticated" else errors.Unauthenticated
+        return errors.KeyNotSeen if body.code == "not_authenticated" else errors.Unauthenticated
     others = {402: errors.QuotaExceeded, 405: errors.MethodRefused, 415: errors.MediaTypeRefused}
     return others.get(status, ApiError)
 
 
-def _kind_of_400(said: _Said) -> type[ApiError]:
-    return _BY_CODE.get(said.code or "") or _kind_by_attr(said) or _kind_by_text(said)
+def _kind_of_400(body: _ErrorBody) -> type[ApiError]:
+    return _BY_CODE.get(body.code or "") or _kind_by_attr(body) or _kind_by_text(body)
 
 
-def _kind_by_attr(said: _Said) -> type[ApiError] | None:
-    if said.attr == "version" and "not found" in said.detail:
+def _kind_by_attr(body: _ErrorBody) -> type[ApiError] | None:
+    if body.attr == "version" and "not found" in body.detail:
         return errors.VersionNotFound
-    if said.attr == "name" and "already exists" in said.detail:
+    if body.attr == "name" and "already exists" in body.detail:
         return errors.NameTaken
     by_attr = {
         "variables": errors.VariablesRefused,
         "query": errors.InvalidQuery,
         "is_materialized": errors.CannotMaterialize,
     }
-    return by_attr.get(said.attr or "")
+    return by_attr.get(body.attr or "")
 
 
-def _kind_by_text(said: _Said) -> type[ApiError]:
-    if said.detail.startswith("OFFSET is not supported"):
+def _kind_by_text(body: _ErrorBody) -> type[ApiError]:
+    if body.detail.startswith("OFFSET is not supported"):
         return errors.OffsetRefused
-    if said.detail.startswith("Cannot materialize endpoint"):
+    if body.detail.startswith("Cannot materialize endpoint"):
         return errors.CannotMaterialize
-    if re.fullmatch(r"Version \d+ is inactive and cannot be executed\.", said.detail):
+    if re.fullmatch(r"Version \d+ is inactive and cannot be executed\.", body.detail):
         return errors.VersionInactive
-    if (said.code or "").startswith("hogql_") or said.detail.startswith(_ABOUT_THE_QUERY):
+    if (body.code or "").startswith("hogql_") or body.detail.startswith(_QUERY_ERROR_PREFIXES):
         return errors.InvalidQuery
-    if said.attr is None and said.code not in {*_FIELD_CODES, _LOCAL}:
+    if body.attr is None and body.code not in {*_FIELD_CODES, _LOCAL}:
         return errors.ClickHouseRefused
     return errors.Refused
 
 
-def _kind_of_403(said: _Said) -> type[ApiError]:
+def _kind_of_403(body: _ErrorBody) -> type[ApiError]:
     by_text = {
         "missing required scope": errors.MissingScope,
         "does not have access to the requested": errors.OtherProject,
@@ -188,53 +189,53 @@ def _kind_of_403(said: _Said) -> type[ApiError]:
         "do not have": errors.AccessDenied,
         "don't have access": errors.AccessDenied,
     }
-    return next((kind for text, kind in by_text.items() if text in said.detail), errors.Forbidden)
+    return next((kind for text, kind in by_text.items() if text in body.detail), errors.Forbidden)
 
 
-def _kind_of_404(said: _Said, request: Request) -> type[ApiError]:
-    if said.detail.startswith("Project not found"):
+def _kind_of_404(body: _ErrorBody, request: Request) -> type[ApiError]:
+    if body.detail.startswith("Project not found"):
         return errors.ProjectNotFound
-    if re.match(r"(No v|V)ersion\b", said.detail):
+    if re.match(r"(No v|V)ersion\b", body.detail):
         return errors.VersionNotFound
     return errors.EndpointNotFound if request.names else errors.NotFound
 
 
-def _kind_of_5xx(status: int, said: _Said) -> type[ApiError]:
-    known = _BY_CODE.get(said.code or "")
+def _kind_of_5xx(status: int, body: _ErrorBody) -> type[ApiError]:
+    known = _BY_CODE.get(body.code or "")
     if known is not None and issubclass(known, errors.ServerFault):
         return known
     return errors.GatewayFault if status in {502, 504} else errors.ServerFault
 
 
-def _message(kind: type[ApiError], answer: Answer, said: _Said, request: Request) -> str:
+def _message(kind: type[ApiError], answer: Answer, body: _ErrorBody, request: Request) -> str:
     if kind is errors.EndpointNotFound:
-        missing = "there is no endpoint" if not request.path.endswith("/run/") else "there is no active endpoint"
-        return f"{missing} {request.names!r} in this project"
-    about = f" ({said.attr})" if said.attr else ""
-    return one_line(f"{answer.status} {said.detail[:_LONGEST]}{about}")
+        missing = "active endpoint" if request.path.endswith("/run/") else "endpoint"
+        return f"this project has no {missing} {request.names!r}"
+    about = f" ({body.attr})" if body.attr else ""
+    return one_line(f"{answer.status} {body.detail[:_LONGEST]}{about}")
 
 
-def _scope(said: _Said) -> str | None:
-    """The scope that the server's sentence names."""
-    scope = re.search(r"'([^']+)'", said.detail)
+def _scope(body: _ErrorBody) -> str | None:
+    """The scope that the server's text names."""
+    scope = re.search(r"'([^']+)'", body.detail)
     return one_line(scope[1]) if scope else None
 
 
-def _redirected(answer: Answer, line: str, mask: Mask) -> ApiError:
+def _redirected(answer: Answer, request_line: str, mask: Mask) -> ApiError:
     try:
         parts = urlsplit(mask(answer.headers.get("location", "")))
-        place = one_line(f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else parts.path)
+        target = one_line(f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.hostname else parts.path)
     except ValueError:
-        place = ""
-    told = f"{answer.status} sent us on to {place or 'nowhere'}; not followed, so that the key goes nowhere else"
-    return errors.Redirected(told, request=line, status=answer.status)
+        target = ""
+    message = f"{answer.status} redirects to {target or 'no URL'}; not followed, because the key would be sent there"
+    return errors.Redirected(message, request=request_line, status=answer.status)
 
 
-def _not_of_the_api(answer: Answer, line: str, mask: Mask) -> ApiError:
-    told = f"{answer.status} with {excerpt(answer, mask)}, where the API answers with JSON that says what is wrong"
+def _without_error_body(answer: Answer, request_line: str, mask: Mask) -> ApiError:
+    message = f"{answer.status} with {excerpt(answer, mask)} instead of the JSON error of the API"
     kind: type[ApiError] = errors.BadAnswer
     if answer.status >= 500:
         kind = errors.GatewayFault
     elif answer.status == 429:
         kind = errors.Throttled
-    return kind(told, request=line, status=answer.status, retry_after=retry_after(answer))
+    return kind(message, request=request_line, status=answer.status, retry_after=retry_after(answer))

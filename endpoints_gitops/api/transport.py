@@ -1,6 +1,6 @@
-"""The one module that knows httpx: sends one request, and says what happened to it.
+"""Send one request with httpx. No other module of the client imports httpx.
 
-No redirect is followed. Plain http is asked without the proxies of the environment: they would see the key.
+Redirects are not followed. Plain http ignores the proxies of the environment, because they would see the key.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from endpoints_gitops.api.wire import Answer, NoAnswer, NotSent, Send
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.origin import host_mistake
 
-_PACKINGS: Final = frozenset({"", "identity", "gzip", "deflate"})
-"""One part of these unpacks to at most a thousand times its size; others, and several at once, to any size."""
+_ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate"})
+"""Encodings that decompress to at most a thousand times their size. Others, and combinations, have no such limit."""
 
 type Outcome = Answer | NotSent | NoAnswer
 
@@ -41,27 +41,27 @@ _NEVER_SENT: Final = (
     httpx.LocalProtocolError,
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
-    UnicodeError,  # of names that the system's resolver cannot write
+    UnicodeError,  # host names that cannot be encoded for the resolver
 )
 _PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
-_PASSING: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_TRANSIENT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 class Transport(Protocol):
-    """Carries one request. Several threads may call it at once."""
+    """Sends requests. Several threads can use it at once."""
 
     def send(self, request: Send) -> Outcome:
-        """Send it; a failure is an outcome, no exception."""
+        """Send a request. Failures are returned as outcomes, not raised."""
 
     def close(self) -> None:
         """Close every connection."""
 
 
 class AsyncTransport(Protocol):
-    """The same, awaited."""
+    """Sends requests in an event loop."""
 
     async def send(self, request: Send) -> Outcome:
-        """Send it; a failure is an outcome, no exception."""
+        """Send a request. Failures are returned as outcomes, not raised."""
 
     async def close(self) -> None:
         """Close every connection."""
@@ -72,17 +72,17 @@ type AnyAsyncTransport = AsyncTransport | httpx.AsyncBaseTransport
 
 
 class HttpTransport:
-    """Over httpx's client."""
+    """A transport with an httpx client."""
 
     def __init__(self, connection: Connection, transport: httpx.BaseTransport | None = None) -> None:
-        self._client = _made(httpx.Client, connection, transport)
+        self._client = _http_client(httpx.Client, connection, transport)
         self._proxy = _proxy_of(connection) if transport is None else None
         self._headers = self._client.headers.multi_items()
-        self._most_bytes = connection.max_answer_bytes
+        self._max_bytes = connection.max_answer_bytes
 
     def send(self, request: Send) -> Outcome:
-        """Returns what happened to the request; a failure is an outcome too."""
-        body = _Body(request, self._most_bytes, self._proxy)
+        """Send a request. Failures are returned as outcomes, not raised."""
+        body = _Body(request, self._max_bytes, self._proxy)
         with body.guarded(), closing(self._client.send(_request(self._headers, request), stream=True)) as response:
             body.begins(response)
             for part in response.iter_bytes():
@@ -95,17 +95,17 @@ class HttpTransport:
 
 
 class AsyncHttpTransport:
-    """Over httpx's async client."""
+    """A transport with an async httpx client."""
 
     def __init__(self, connection: Connection, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._client = _made(httpx.AsyncClient, connection, transport)
+        self._client = _http_client(httpx.AsyncClient, connection, transport)
         self._proxy = _proxy_of(connection) if transport is None else None
         self._headers = self._client.headers.multi_items()
-        self._most_bytes = connection.max_answer_bytes
+        self._max_bytes = connection.max_answer_bytes
 
     async def send(self, request: Send) -> Outcome:
-        """Returns what happened to the request; a failure is an outcome too."""
-        body = _Body(request, self._most_bytes, self._proxy)
+        """Send a request. Failures are returned as outcomes, not raised."""
+        body = _Body(request, self._max_bytes, self._proxy)
         with body.guarded():
             response = await self._client.send(_request(self._headers, request), stream=True)
             async with aclosing(response):
@@ -119,48 +119,48 @@ class AsyncHttpTransport:
         await self._client.aclose()
 
 
-def transport_of(connection: Connection, given: AnyTransport | None) -> Transport:
-    """What carries requests: HTTP, a transport of httpx, or an app's own. Raises UsageError for an async one."""
-    if given is None or isinstance(given, httpx.BaseTransport):
-        return HttpTransport(connection, given)
-    if isinstance(given, httpx.AsyncBaseTransport):
-        raise _wrong_transport(given, "AsyncEndpoints takes it")
-    return given
+def transport_of(connection: Connection, transport: AnyTransport | None) -> Transport:
+    """The transport of a client: HTTP, an httpx transport, or an app's own. Raises UsageError for an async one."""
+    if transport is None or isinstance(transport, httpx.BaseTransport):
+        return HttpTransport(connection, transport)
+    if isinstance(transport, httpx.AsyncBaseTransport):
+        raise _wrong_transport(transport, "pass it to AsyncEndpoints")
+    return transport
 
 
-def async_transport_of(connection: Connection, given: AnyAsyncTransport | None) -> AsyncTransport:
-    """The same for an event loop. Raises UsageError for one that is not async."""
-    if given is None or isinstance(given, httpx.AsyncBaseTransport):
-        return AsyncHttpTransport(connection, given)
-    if isinstance(given, httpx.BaseTransport):
-        raise _wrong_transport(given, "Endpoints takes it")
-    return given
+def async_transport_of(connection: Connection, transport: AnyAsyncTransport | None) -> AsyncTransport:
+    """The transport of an async client. Raises UsageError for one that is not async."""
+    if transport is None or isinstance(transport, httpx.AsyncBaseTransport):
+        return AsyncHttpTransport(connection, transport)
+    if isinstance(transport, httpx.BaseTransport):
+        raise _wrong_transport(transport, "pass it to Endpoints")
+    return transport
 
 
-def _wrong_transport(given: object, who: str) -> UsageError:
-    kind = "an async transport" if isinstance(given, httpx.AsyncBaseTransport) else "a transport without async"
-    return UsageError(f"{type(given).__name__} is {kind}: {who}", code="usage.transport")
+def _wrong_transport(transport: object, fix: str) -> UsageError:
+    kind = "an async transport" if isinstance(transport, httpx.AsyncBaseTransport) else "a synchronous transport"
+    return UsageError(f"{type(transport).__name__} is {kind}: {fix}", code="usage.transport")
 
 
 class _TooLong(Exception):
-    """All of the answer took longer than it may."""
+    """The complete answer took too long."""
 
 
 class _TooLarge(Exception):
-    """The answer is larger than it may be, or packed in a way that cannot be bounded."""
+    """The answer exceeds the size limit, or has an encoding of unlimited size."""
 
 
 class _Body:
-    """An answer as it comes in, and what became of it."""
+    """Collects an answer part by part, and turns failures into an outcome."""
 
-    def __init__(self, request: Send, most_bytes: int, proxy: str | None) -> None:
+    def __init__(self, request: Send, max_bytes: int, proxy: str | None) -> None:
         self._proxy = proxy
         self.outcome: Outcome = NoAnswer(reason="no answer")
         self._until = time.monotonic() + request.total_seconds
         self._seconds = request.total_seconds
         self._response: httpx.Response | None = None
         self._parts: list[bytes] = []
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._bytes = 0
 
     @contextmanager
@@ -171,45 +171,46 @@ class _Body:
             assert response is not None
             self.outcome = Answer(status=response.status_code, headers=response.headers, body=b"".join(self._parts))
         except _NEVER_SENT as error:
-            self.outcome = NotSent(_reason_of_connecting(error, self._proxy), is_final=_is_final(error))
+            self.outcome = NotSent(_connection_reason(error, self._proxy), is_final=_is_final(error))
         except httpx.TimeoutException:
-            self._broken_off(f"no answer within {self._seconds:.0f} s")
+            self._fail(f"no answer within {self._seconds:.0f} s")
         except _TooLong:
-            self._broken_off(f"not all of the answer within {self._seconds:.0f} s")
+            self._fail(f"no complete answer within {self._seconds:.0f} s")
         except _TooLarge as error:
-            self._broken_off(str(error), is_too_large=True)
+            self._fail(str(error), is_too_large=True)
         except (httpx.HTTPError, httpx.StreamError) as error:
-            self._broken_off(_reason(error))
+            self._fail(_reason(error))
 
     def begins(self, response: httpx.Response) -> None:
         self._response = response
-        packed = response.headers.get("content-encoding", "").strip().lower()
-        if packed not in _PACKINGS:
-            raise _TooLarge(f"it is packed as {packed}, which was not asked for and can be of any size")
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if encoding not in _ENCODINGS:
+            raise _TooLarge(f"the answer has the encoding {encoding}, which was not requested and has no size limit")
         length = response.headers.get("content-length", "")
-        if length.isdigit() and (len(length) > 15 or int(length) > self._most_bytes):
+        if length.isdigit() and (len(length) > 15 or int(length) > self._max_bytes):
             raise self._too_large()
 
     def add(self, part: bytes) -> None:
         self._parts.append(part)
         self._bytes += len(part)
-        if self._bytes > self._most_bytes:
+        if self._bytes > self._max_bytes:
             raise self._too_large()
         if time.monotonic() > self._until:
             raise _TooLong
 
     def _too_large(self) -> _TooLarge:
-        return _TooLarge(f"the answer has more than {self._most_bytes:,} bytes")
+        return _TooLarge(f"the answer has more than {self._max_bytes:,} bytes")
 
-    def _broken_off(self, reason: str, *, is_too_large: bool = False) -> None:
+    def _fail(self, reason: str, *, is_too_large: bool = False) -> None:
         self._parts.clear()
         status = self._response.status_code if self._response else None
         self.outcome = NoAnswer(reason=reason, status=status, is_too_large=is_too_large)
 
 
-def _made[C](client: Callable[..., C], connection: Connection, transport: object) -> C:
-    """An HTTP client. Raises UsageError for what the environment says wrongly, with the name of the variable."""
-    if transport is not None or connection.is_plain:  # the environment does not count: proxies would see the key
+def _http_client[C](client: Callable[..., C], connection: Connection, transport: object) -> C:
+    """An httpx client. Raises UsageError, naming the variable, for wrong proxies and certificates in the
+    environment."""
+    if transport is not None or connection.is_plain:  # ignores the environment: proxies would see the key
         return client(**_settings(connection), transport=transport)
     for _, variable in _proxy_variables():
         _check_proxy(variable, os.environ[variable])
@@ -221,14 +222,14 @@ def _made[C](client: Callable[..., C], connection: Connection, transport: object
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         if certificates is None:
             raise
-        raise _wrong(certificates, f"names certificates that cannot be read: {error}") from error
+        raise _wrong(certificates, f"names unreadable certificates: {error}") from error
     except httpx.InvalidURL as error:
         variable = next((name for name in ("no_proxy", "NO_PROXY") if name in os.environ), "NO_PROXY")
         raise _wrong(variable, f"is not a list of host names and addresses: {error}") from error
 
 
 def _proxy_variables() -> Iterator[tuple[str, str]]:
-    """The variables that name proxies, with what for; the spelling that counts, as urllib chooses it."""
+    """Pairs of scheme and environment variable of each proxy; lower case takes precedence, as in urllib."""
     for scheme in ("http", "https", "all"):
         for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper()):
             if os.environ.get(name):
@@ -245,7 +246,7 @@ def _check_proxy(variable: str, address: str) -> None:
     if mistake is not None:
         raise _wrong(variable, f"is not the address of a proxy: {mistake}")
     if parts.scheme.lower() not in _PROXY_SCHEMES:
-        raise _wrong(variable, f"names a proxy that is none of {', '.join(_PROXY_SCHEMES)}")
+        raise _wrong(variable, f"names a proxy with a scheme other than {', '.join(_PROXY_SCHEMES)}")
     if parts.scheme.lower().startswith("socks") and find_spec("socksio") is None:
         message = f"{variable} names a SOCKS proxy, which needs the package socksio"
         fix = Advice(OtherCommand("pip", "install", "endpoints-gitops[socks]"))
@@ -264,12 +265,12 @@ def _wrong(variable: str, how: str) -> UsageError:
 
 
 def _proxy_of(connection: Connection) -> str | None:
-    """The proxy that requests go through, with the variable that names it; without user and password."""
+    """The proxy of the connection and its variable, for messages: without user and password. None without a proxy."""
     name = urlsplit(connection.host).hostname or ""
     if connection.is_plain or proxy_bypass(name):
         return None
-    found = {scheme: variable for scheme, variable in _proxy_variables() if scheme != "http"}
-    variable = found.get("https") or found.get("all")
+    variables = dict(_proxy_variables())
+    variable = variables.get("https") or variables.get("all")
     if variable is None:
         return None
     address = os.environ[variable]
@@ -277,8 +278,8 @@ def _proxy_of(connection: Connection) -> str | None:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]} ({variable})"
 
 
-def _reason_of_connecting(error: Exception, proxy: str | None) -> str:
-    """A server behind a proxy is reached by the proxy: only TLS can fail on the way beyond it."""
+def _connection_reason(error: Exception, proxy: str | None) -> str:
+    """The reason of a failed connection. With a proxy, only TLS errors can come from the server behind it."""
     if proxy is None or any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
         return _reason(error)
     return f"the proxy {proxy} cannot be used: {_reason(error)}"
@@ -295,15 +296,15 @@ def _settings(connection: Connection) -> dict[str, Any]:
         },
         "follow_redirects": False,
         "trust_env": not plain,
-        "verify": not plain,  # without TLS there is nothing to verify, and reading the certificates takes long
+        "verify": not plain,  # without TLS there is nothing to verify, and reading the certificates is slow
     }
 
 
-_url = lru_cache(maxsize=256)(httpx.URL)  # an app asks for the same few again and again
+_url = lru_cache(maxsize=256)(httpx.URL)  # an app uses few different URLs
 
 
 def _request(headers: list[tuple[str, str]], request: Send) -> httpx.Request:
-    """Made here and not by the client, which would join addresses and headers anew for each."""
+    """The httpx request, built here because the client would merge URL and headers again for each one."""
     timeout = httpx.Timeout(request.read_seconds, connect=request.connect_seconds)
     content = None
     if request.body is not None:
@@ -314,12 +315,12 @@ def _request(headers: list[tuple[str, str]], request: Send) -> httpx.Request:
 
 
 def _is_final(error: BaseException) -> bool:
-    """Whether the next try can end no other way: nobody knows the host, its certificate is wrong, it speaks no TLS."""
+    """Whether a retry must fail too: the host name does not resolve, its certificate is wrong, or it has no TLS."""
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return cause.errno == socket.EAI_NONAME
         if isinstance(cause, ssl.SSLError):
-            return not isinstance(cause, _PASSING)
+            return not isinstance(cause, _TRANSIENT)
     return isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | httpx.LocalProtocolError | UnicodeError)
 
 

@@ -1,7 +1,8 @@
-"""What the flow and its drivers say to each other: the flow decides, and a driver does what it is told.
+"""The protocol between flows, which decide, and drivers, which execute.
 
-A flow is a generator: it yields a `Send` and gets an `Answer`, a `NotSent` or a `NoAnswer`; it yields a `Sleep` and
-gets None, or a `BlockingWork` and gets what that gives; what it returns is the result of the call.
+A flow is a generator. It yields a `Send` and receives an `Answer`, a `NotSent` or a `NoAnswer`; it yields a `Sleep` and
+receives None, or a `BlockingWork` or `Join` and receives its result. The value that it returns is the result of the
+call.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One thing to ask. `path` is within the host, escaped; `names` is the endpoint that it is about.
+    """One API request. `path` is relative to the host, escaped; `names` is the name of its endpoint, if it has one.
 
-    `repeatable`: whether asking twice is the same as asking once. That holds for reading and for questions that are
-    POSTs, and for no write: between two tries somebody else may have written, and a DELETE that landed has freed the
-    name, so that its repetition could hit a new endpoint.
+    `repeatable`: whether repeating the request is safe. This holds for reads, including reads by POST, but for no
+    write: another user can write between two attempts, and after a successful DELETE the repetition could delete a new
+    endpoint of the same name.
     """
 
     method: str
@@ -38,7 +39,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
-    """Send it, and wait this long for the connection, for each part of the answer, and for all of it."""
+    """Send a request. The timeouts are for the connection, for each part of the answer, and for the complete answer."""
 
     method: str
     url: str
@@ -55,21 +56,21 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class BlockingWork:
-    """Do this, which may wait for another machine or another process."""
+    """Call a function that can block on another machine or process."""
 
     do: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Wait for what another flow is asking; its result is what happened, and its exception is raised."""
+    """Wait for the result of another flow; its exception is raised here."""
 
     future: Future[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A whole answer. Headers are asked for by their names in lower case."""
+    """A complete answer. The names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -78,7 +79,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Nothing of the request left this machine, so nothing of it can have landed. `is_final`: nor will it next time."""
+    """The request was never sent, so the server cannot have handled it. `is_final`: a retry would fail too."""
 
     reason: str
     is_final: bool = False
@@ -86,9 +87,9 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoAnswer:
-    """The request may have arrived. `status` is there where the answer began and broke off.
+    """The request was sent, but no complete answer arrived. `status` is set if the answer began.
 
-    `is_too_large`: it was broken off here, and the next one will be as large.
+    `is_too_large`: this machine stopped reading, and a retry would be as large.
     """
 
     reason: str
@@ -97,5 +98,5 @@ class NoAnswer:
 
 
 type Step = Send | Sleep | BlockingWork | Join
-type Happened = Any  # an Answer, a NotSent or a NoAnswer; of a Work and a Join what they give; of a Sleep None
+type Happened = Any  # an Answer, NotSent or NoAnswer for a Send; the result of a Work or Join; None for a Sleep
 type Flow[T] = Generator[Step, Happened, T]

@@ -1,4 +1,4 @@
-"""The files of facts: bytes in, facts out. `conformance/cases/creating.yaml` says how they are written."""
+"""Read the files of facts. `conformance/cases/creating.yaml` documents their format."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from endpoints_gitops.model.fact import MARK, WAIT, Fact, Step
 
 
 def read_facts(group: str, content: bytes) -> tuple[Fact, ...]:
-    """The facts of one file, in its order. The files ship with the package, so their form is not checked."""
+    """The facts of one file, in its order. The files ship with the package, so their format is not checked."""
     from ruamel.yaml import YAML
 
-    value = YAML(typ="safe", pure=True).load(content)  # the parser in C refuses `:` inside flow collections
+    value = YAML(typ="safe", pure=True).load(content)  # the C parser refuses `:` inside flow collections
     return tuple(_running(value) if "cases" in value else (_fact(group, *item) for item in value.items()))
 
 
@@ -31,7 +31,7 @@ def _fact(group: str, name: str, value: Mapping[str, Any]) -> Fact:
 
 
 def _running(value: Mapping[str, Any]) -> Iterator[Fact]:
-    """A run needs the shared variables of the file and one of its endpoints, which all facts of the file share."""
+    """The facts about runs, with the shared variables and the endpoint of the file as preparation."""
     variables = [_step("POST", "insight_variables/", variable) for variable in value["variables"]]
     for name, case in value["cases"].items():
         endpoint, _, query = case["run"].partition("?")

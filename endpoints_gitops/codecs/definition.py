@@ -1,4 +1,4 @@
-"""A definition file: from bytes to values, with every mistake in it at once."""
+"""Read a definition file, and report every mistake in it at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from endpoints_gitops.codecs.mistakes import model_problems
 from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, KeyPath, decode, line_and_column
 from endpoints_gitops.codecs.yaml.composer import Node, ScalarNode, Span, compose, solid
 from endpoints_gitops.codecs.yaml.loader import LookCloser, ValueReader, quick_value
-from endpoints_gitops.codecs.yaml.positions import KeyLines, QueryPlaces, nearest, place_in_scalar
+from endpoints_gitops.codecs.yaml.positions import KeyLines, QueryPositions, nearest, position_in_scalar
 from endpoints_gitops.errors import MOST_PROBLEMS, EndpointsError, InvalidInput, Problem, first_problems
 from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParserTimeout, ParserUnavailable, parse
 from endpoints_gitops.hogql.variables import variables_used
@@ -26,7 +26,7 @@ type ReadBeside = Callable[[str], bytes]
 
 
 def read_definition(path: str, content: bytes, read_beside: ReadBeside, *, is_parsed: bool = True) -> LoadedDefinition:
-    """The definition that a file holds.
+    """Parse a definition file.
 
     `path` names the file in messages. `read_beside` gets the text of `query_file` and returns that file's bytes; an
     OSError or EndpointsError that it raises becomes a problem of this file. Without `is_parsed` the HogQL is not
@@ -36,7 +36,7 @@ def read_definition(path: str, content: bytes, read_beside: ReadBeside, *, is_pa
     value = _value(file)
     definition = _validated(file, value)
     query = _query(file, value, read_beside)
-    unparsed = QueryCheck(unchecked="no selector names this definition") if query and not is_parsed else None
+    unparsed = QueryCheck(unchecked="no selector matches this definition") if query and not is_parsed else None
     check = unparsed or (_checked(file, value, query) if query else QueryCheck())
     if definition is None or file.problems:
         raise InvalidInput(first_problems(file.problems))
@@ -46,7 +46,7 @@ def read_definition(path: str, content: bytes, read_beside: ReadBeside, *, is_pa
         sql=query.sql if query and definition.query_definition is None else None,
         lines=KeyLines(path, content),
         unchecked=check.unchecked,
-        place=QueryPlaces(path, content, query.sql, key=query.key, sql_file=query.file) if query else None,
+        position=QueryPositions(path, content, query.sql, key=query.key, sql_file=query.file) if query else None,
     )
 
 
@@ -80,7 +80,8 @@ class _DefinitionText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Query:
-    """`key` leads to the SQL in the definition; `file` is the path of the `.sql` file that holds it instead."""
+    """The HogQL of a definition. `key` is its path in the definition; `file` is the path of the `.sql` file, if it has
+    one."""
 
     sql: str
     key: KeyPath
@@ -111,7 +112,7 @@ def _validated(file: _DefinitionText, value: dict[str, Any]) -> Definition | Non
 
 
 def _query(file: _DefinitionText, value: dict[str, Any], read_beside: ReadBeside) -> _Query | None:
-    """The HogQL of a definition that may have other mistakes; None where it has none."""
+    """The HogQL of a definition, which can have other mistakes; None if it has no HogQL."""
     node = value.get("query_definition")
     if isinstance(node, dict):
         sql = node.get("query") if node.get("kind") == "HogQLQuery" else None
@@ -140,7 +141,7 @@ def _query_file(file: _DefinitionText, name: str, read_beside: ReadBeside) -> _Q
 
 
 def _sql_text(text: str) -> str:
-    """The text as a YAML block would hold it: line feeds alone, and none at the end."""
+    """The text as in a YAML block: with line feeds only, and none at the end."""
     return text.removeprefix(BOM).replace("\r\n", "\n").rstrip("\n")
 
 
@@ -156,7 +157,7 @@ def _checked(file: _DefinitionText, value: dict[str, Any], query: _Query) -> Que
 
 
 def _declared(value: dict[str, Any]) -> list[str]:
-    """The declared names by their index; a variable without a name that is text has none."""
+    """The declared names by index; empty for a variable whose name is missing or not text."""
     variables = value.get("variables")
     listed = variables if isinstance(variables, list) else []
     return [str(variable.get("name") or "") if isinstance(variable, dict) else "" for variable in listed]
@@ -167,8 +168,8 @@ def _problem_in_sql(file: _DefinitionText, query: _Query, mistake: QueryMistake,
         path, (line, column) = query.file, line_and_column(query.sql, offset)
     else:
         scalar = solid(nearest(file.root, query.key)[2])
-        assert isinstance(scalar, ScalarNode), "only a scalar has text for a value"
-        path, (line, column) = file.path, place_in_scalar(file.text, scalar, offset)
+        assert isinstance(scalar, ScalarNode), "only a scalar has a text value"
+        path, (line, column) = file.path, position_in_scalar(file.text, scalar, offset)
     code = f"definition.{mistake.code}"
     return Problem(path=path, line=line, column=column, message=mistake.message, code=code, fix=mistake.fix)
 
@@ -186,31 +187,31 @@ class QueryMistake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryCheck:
-    """The result of a check. `unchecked` says why the HogQL could not be parsed; None when it was."""
+    """The result of a check. `unchecked` says why the HogQL was not parsed; None if it was."""
 
     mistakes: tuple[QueryMistake, ...] = ()
     unchecked: str | None = None
 
 
 def check_query(sql: str, declared: Sequence[str]) -> QueryCheck:
-    """Check the syntax, and find variables that are declared twice or never used: the server drops the latter silently.
+    """Check the syntax, and find variables that are declared twice or unused: the server drops unused ones silently.
 
     `declared` are the names of the definition's list of variables, empty for a variable without one.
     """
-    doubled = tuple(_doubled(declared))
+    duplicates = tuple(_duplicates(declared))
     try:
         tree = parse(sql)
     except HogQLSyntaxError as error:
-        detail = " ".join(error.message.split())  # it quotes the token, which may be a text of several lines
-        wrong = QueryMistake(code="hogql", message=f"this is not HogQL: {detail}", offset=error.offset)
-        return QueryCheck(mistakes=(wrong, *doubled))
+        detail = " ".join(error.message.split())  # it quotes the token, which can span several lines
+        wrong = QueryMistake(code="hogql", message=f"not valid HogQL: {detail}", offset=error.offset)
+        return QueryCheck(mistakes=(wrong, *duplicates))
     except (ParserUnavailable, ParserTimeout) as failure:
-        return QueryCheck(mistakes=doubled, unchecked=failure.message)
+        return QueryCheck(mistakes=duplicates, unchecked=failure.message)
     used = variables_used(tree) if declared else ()
-    return QueryCheck(mistakes=(*doubled, *_unused(declared, used)))
+    return QueryCheck(mistakes=(*duplicates, *_unused(declared, used)))
 
 
-def _doubled(declared: Sequence[str]) -> Iterator[QueryMistake]:
+def _duplicates(declared: Sequence[str]) -> Iterator[QueryMistake]:
     seen: set[str] = set()
     for index, name in enumerate(declared):
         if name and name in seen:
@@ -218,13 +219,13 @@ def _doubled(declared: Sequence[str]) -> Iterator[QueryMistake]:
                 code="duplicate-variable",
                 message=f"the variable {name!r} is declared twice",
                 index=index,
-                fix="remove one of the two",
+                fix="remove one of them",
             )
         seen.add(name)
 
 
 def _unused(declared: Sequence[str], used: Sequence[str]) -> Iterator[QueryMistake]:
-    """Unused variables, but for names that the model refuses already. Only the first ones get a suggestion."""
+    """Unused variables, except names that the model refuses. Only the first ones get a suggestion."""
     positions = {name: index for index, name in reversed(list(enumerate(declared)))}
     queried = frozenset(used)
     undeclared = [name for name in used if name not in positions]

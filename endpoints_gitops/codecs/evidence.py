@@ -1,6 +1,6 @@
-"""The evidence file: what an app's test suite exercised, as the release gate reads it.
+"""The evidence file: the pins that an app's test suite exercised, for the release gate.
 
-Its digest covers everything else in it, so that a damaged or edited file proves nothing.
+Its digest covers the rest of the file, so that a damaged or edited file is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FIX: Final = "run the suite again: pytest --endpoints-evidence=FILE"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExercisedTest:
-    """A test that called the pin. `outcome` is pytest's word: passed, failed, error, skipped, xfailed, xpassed."""
+    """A test that called the pin. `outcome` is pytest's: passed, failed, error, skipped, xfailed or xpassed."""
 
     test: str
     outcome: str
@@ -29,8 +29,8 @@ class ExercisedTest:
 class ExercisedPin:
     """One pin of the lock, called or not.
 
-    `variables` are the distinct sets that were sent. `columns_read` are the columns that were read by name, None where
-    rows were read as a whole, so all of them. A pin without tests was not exercised.
+    `variables` are the distinct sets that were sent. `columns_read` are the columns that were read by name, None if
+    rows were read as a whole. A pin without tests was not exercised.
     """
 
     environment: str
@@ -47,10 +47,12 @@ class ExercisedPin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """`commit` and `tree` are HEAD's at the run, None without git; `is_dirty` says that tracked files were changed.
+    """The evidence of one run of a test suite.
 
-    `outcome` is `passed` where pytest ended with 0, else `failed`. `counts` are pytest's words. `partial` says why the
-    run was not the whole suite, None for a full one. `mode` and `contract` are the run's settings.
+    `commit` and `tree` are HEAD's at the run, None without git; `is_dirty` says that tracked files were changed.
+    `outcome` is `passed` if pytest's exit code was 0, else `failed`. `counts` are the numbers of tests by pytest's
+    outcome. `partial` says why the run was not the complete suite, None for a complete one. `mode` and `contract` are
+    the settings of the run.
     """
 
     commit: str | None
@@ -65,7 +67,7 @@ class Evidence:
 
 
 def write_evidence(evidence: Evidence) -> bytes:
-    """The file: keys in reading order, pins sorted by environment and name."""
+    """The bytes of the file, with pins sorted by environment and name."""
     pins = sorted(evidence.pins, key=lambda pin: (pin.environment, pin.name))
     value: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -78,7 +80,7 @@ def write_evidence(evidence: Evidence) -> bytes:
 
 
 def read_evidence(content: bytes, path: str) -> Evidence:
-    """The evidence that a file holds. Raises InvalidInput, naming `path`, with every mistake in it."""
+    """Parse an evidence file. Raises InvalidInput, naming `path`, with every mistake in it."""
     document = Document.of_json(content, path, code="evidence.invalid", fix=_FIX, is_complete=True)
     check_schema_version(document, SCHEMA_VERSION)
     digest, actual = document.take("digest"), document.fingerprint()

@@ -1,10 +1,10 @@
 """`endpoints.lock`: TOML, one block for each pin, one key a line, so that branches merge and a review is readable.
 
-Values that TOML has no words for (null, objects of any shape) are JSON text. Reading imports nothing heavy: every start
-of a consumer's app reads the lock. tomlkit spells the values when the lock is written; the layout is ours.
+Values that TOML cannot represent (null, objects of any shape) are JSON text. Reading imports nothing heavy, because
+every start of a consumer's app reads the lock. Writing uses tomlkit for the values; this module defines the layout.
 
-Schema 2: `contract_hash` covers everything that the pin holds, and reading verifies it. In schema 1 it covered the
-contract alone, which only an analysis of the query can compute: reading keeps it, and `contract.pins` verifies it.
+In schema 2, `contract_hash` covers the complete pin, and reading verifies it. In schema 1 it covered only the contract,
+which requires an analysis of the query: reading keeps it, and `contract.pins` verifies it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, P
 SCHEMA_VERSION: Final = 2
 _OLDEST_SCHEMA: Final = 1
 _CONFLICT: Final = (
-    "a merge left its conflict markers here. The fix keeps the pins of this side and adds what the manifest uses; "
-    "`outdated` then shows pins that the other side had moved"
+    "the file has conflict markers of a merge. The fix keeps the pins of this side and adds those that the manifest "
+    "uses; `outdated` then shows pins that the other side had upgraded"
 )
 _MARKER: Final = re.compile(r"^(<{7} |>{7} |\|{7} )", re.MULTILINE)
 _LARGEST: Final = 2**31 - 1
@@ -43,7 +43,7 @@ class _LockFile:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _VariableTable:
-    """`default` is JSON text."""
+    """A variable. `default` is JSON text."""
 
     name: str
     type: str
@@ -53,7 +53,7 @@ class _VariableTable:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _ExampleTable:
-    """`variables` and `rows` are JSON text."""
+    """An example. `variables` and `rows` are JSON text."""
 
     name: str | None = None
     variables: str
@@ -65,7 +65,7 @@ type _Word = Annotated[str, satisfies(lambda text: text.isprintable() and bool(t
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _PinBlock:
-    """A `[[pins]]` block. Names become parts of paths, so they have bounds."""
+    """A `[[pins]]` block. Names become parts of paths, so they are restricted."""
 
     environment: Annotated[str, satisfies(is_environment_name, "the name of an environment")]
     name: Annotated[str, satisfies(is_endpoint_name, "the name of an endpoint")]
@@ -89,11 +89,10 @@ class _PinBlock:
 
 
 def read_lock(content: bytes, path: str) -> Lock:
-    """The lock that a file holds. `path` names the file in messages.
+    """Parse a lock. `path` names the file in messages.
 
-    Raises InvalidInput for text that is not TOML, conflict markers, a newer schema, keys that are unknown, missing or
-    of another type, two pins of one endpoint and environment, a query or pin that does not match its hash, and numbers
-    and names that no server has.
+    Raises InvalidInput with every mistake: text that is not TOML, conflict markers, a newer schema, unknown or missing
+    keys, wrong types, duplicate pins, a query or pin that does not match its hash, and invalid numbers or names.
     """
     restore = Advice(OtherCommand("git", "checkout", "HEAD", "--", path), AND, Command("lock"))
     document = Document.of_toml(_text(content, path, restore), path, code="lock.invalid", fix=restore)
@@ -138,7 +137,7 @@ def _note_duplicates(document: Document, blocks: Sequence[Mapping[str, object]])
 
 
 def _pin(document: Document, block: _PinBlock, location: KeyPath, *, is_verified: bool) -> Pin | None:
-    """The pin of a block; None where its JSON texts or its hashes are wrong, which is noted."""
+    """The pin of a block; None if its JSON texts or hashes are wrong, which is added to the mistakes."""
     try:
         query = _stored_query(block)
         variables, examples = tuple(map(_read_variable, block.variables)), tuple(map(_read_example, block.examples))
@@ -201,26 +200,26 @@ def _read_example(table: _ExampleTable) -> PinnedExample:
     rows = json.loads(table.rows) if table.rows is not None else None
     variables = json.loads(table.variables)
     if not isinstance(variables, dict) or not (rows is None or isinstance(rows, list)):
-        raise ValueError("an example has an object of variables, and a list of rows")
+        raise ValueError("an example must have an object of variables and a list of rows")
     return PinnedExample(name=table.name, variables=variables, rows=None if rows is None else tuple(rows))
 
 
 def write_lock(lock: Lock) -> bytes:
-    """The file: the same bytes for equal locks, whatever the order of their pins."""
+    """The bytes of the file, which are equal for equal locks, whatever the order of their pins."""
     ordered = sorted(lock.pins, key=lambda pin: (pin.environment, pin.name))
     blocks = "".join(f"\n[[pins]]\n{''.join(_lines(pin))}" for pin in ordered)
     return f"{_HEAD}schema_version = {SCHEMA_VERSION}\n{blocks}".encode()
 
 
 def _lines(pin: Pin) -> Iterator[str]:
-    """The keys of a block in reading order; empty ones are left out."""
+    """The lines of a block, without empty keys."""
     yield from _identity(pin)
     if pin.allowed:
         yield _line("allowed", pin.allowed)
     yield from _query(pin)
-    yield from _list("variables", (_variable(item) for item in pin.variables), wanted=bool(pin.variables))
-    yield from _list("columns", (_column(item) for item in pin.columns or ()), wanted=pin.columns is not None)
-    yield from _list("examples", (_example(item) for item in pin.examples), wanted=bool(pin.examples))
+    yield from _list("variables", (_variable(item) for item in pin.variables), is_present=bool(pin.variables))
+    yield from _list("columns", (_column(item) for item in pin.columns or ()), is_present=pin.columns is not None)
+    yield from _list("examples", (_example(item) for item in pin.examples), is_present=bool(pin.examples))
 
 
 def _identity(pin: Pin) -> Iterator[str]:
@@ -244,12 +243,12 @@ def _identity(pin: Pin) -> Iterator[str]:
 
 
 def _query(pin: Pin) -> Iterator[str]:
-    """SQL as readable text, so that a review shows how it changed; the rest of the node as JSON."""
+    """The query: SQL as text, so that a review shows how it changed; the rest of the node as JSON."""
     sql = pin.query.get("query") if pin.kind == "HogQLQuery" else None
     if isinstance(sql, str):
         yield f"sql = {_block(sql)}\n"
-    written = ("kind", "query") if isinstance(sql, str) else ("kind",)
-    rest = {key: value for key, value in pin.query.items() if key not in written}
+    separate = ("kind", "query") if isinstance(sql, str) else ("kind",)
+    rest = {key: value for key, value in pin.query.items() if key not in separate}
     if rest:
         yield f"node = {_block(_json(rest, indent=2))}\n"
 
@@ -271,8 +270,8 @@ def _example(example: PinnedExample) -> str:
     return _inline({**name, "variables": _json(dict(example.variables)), **rows})
 
 
-def _list(key: str, items: Iterator[str], *, wanted: bool) -> Iterator[str]:
-    if not wanted:
+def _list(key: str, items: Iterator[str], *, is_present: bool) -> Iterator[str]:
+    if not is_present:
         return
     lines = "".join(f"  {item},\n" for item in items)
     yield f"{key} = [\n{lines}]\n"
@@ -293,7 +292,7 @@ def _key(name: str) -> str:
 
 
 def _spelled(value: object) -> str:
-    """A value as TOML; text with double quotes in it, such as JSON, is put in single quotes where that is possible."""
+    """A value as TOML. Text with double quotes, such as JSON, is single-quoted if possible."""
     if (
         isinstance(value, str)
         and '"' in value
@@ -308,7 +307,7 @@ def _spelled(value: object) -> str:
 
 
 def _block(text: str) -> str:
-    """Text over several lines, between quotes on lines of their own; the reader removes the last line break."""
+    """A multi-line text between quotes on separate lines; reading removes the last line break."""
     if "'''" in text or any(map(_must_be_escaped, text)):
         return _escaped(text)
     return f"'''\n{text}\n'''"
@@ -319,7 +318,7 @@ def _must_be_escaped(character: str) -> bool:
 
 
 def _escaped(text: str) -> str:
-    """TOML's escapes are those of JSON."""
+    """The text with escapes, which are the same in TOML and JSON."""
     lines = (json.dumps(line, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f") for line in text.split("\n"))
     return '"""\n' + "\n".join(lines) + '\n"""'
 

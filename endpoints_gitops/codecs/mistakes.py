@@ -1,4 +1,4 @@
-"""The mistakes that the model finds in a definition, in words for its author, each with its position."""
+"""Messages for the mistakes that the model finds in a definition, each with its position."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from endpoints_gitops.model.definition import (
 )
 from endpoints_gitops.model.suggestions import closest, did_you_mean
 
-# What people know by another name: from the API, or from SQL.
+# Words from the API or from SQL, and the keys for them.
 _OTHER_NAMES: Final = {
     "sql": "query",
     "is_active": "active",
@@ -38,7 +38,7 @@ _OTHER_NAMES: Final = {
     "default_value": "default",
     "is_multi": "multi",
 }
-# Keys of a definition that a later release will read. Until then a file that has one would promise what nothing does.
+# Keys that a later release will support. Until then they are refused, because they would have no effect.
 _NOT_YET: Final = ("assertions", "budget", "key", "tests")
 _KINDS: Final = (
     (bool, "true or false"),
@@ -48,7 +48,7 @@ _KINDS: Final = (
     (list, "a list"),
     (Mapping, "a mapping"),
 )
-_WANTED: Final = {
+_EXPECTED: Final = {
     "string_type": "text",
     "bool_type": "true or false",
     "int_type": "a whole number",
@@ -62,8 +62,8 @@ _WANTED: Final = {
 def model_problems(path: str, root: Node, value: Any, error: ValidationError) -> Iterator[Problem]:  # noqa: ANN401 - JSON
     """A problem for each mistake that the model finds in a value. `root` is the tree of the value.
 
-    Rules over several keys are checked again here: the model checks them only when every single key is right. Only the
-    first mistakes get a full message, because no others are reported (`first_problems`) and a suggestion takes a
+    Rules over several keys are checked here too, because the model checks them only if every single key is valid. Only
+    the first mistakes get a full message: others are not reported (`first_problems`), and a suggestion takes a
     millisecond.
     """
     details = [(detail, _span(root, value, detail)) for detail in error.errors(include_url=False) if detail["loc"]]
@@ -88,7 +88,7 @@ def model_problems(path: str, root: Node, value: Any, error: ValidationError) ->
 
 
 def suggested(detail: ErrorDetails) -> str | None:
-    """The known key that is most like an unknown one; None where none is."""
+    """The known key that is closest to an unknown one; None if none is close."""
     *parents, key = detail["loc"]
     model = annotation_at(tuple(parents))
     known = model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
@@ -113,10 +113,10 @@ def _words(place: KeyPath, detail: ErrorDetails) -> tuple[str, str, str | None]:
         return "missing-key", f"missing key {_dotted(detail['loc'])!r}", None
     if kind in ("literal_error", "enum"):
         return _unknown_value(place, detail["input"])
-    if kind in _WANTED:
+    if kind in _EXPECTED:
         return _wrong_kind(key, kind, detail["input"])
     if kind == "string_pattern_mismatch":
-        message = "an endpoint's name is a letter, then up to 127 of letters, digits, _ and -"
+        message = "the name of an endpoint must be a letter, followed by up to 127 letters, digits, _ or -"
         return "name", message, None
     if kind == "greater_than_equal":
         return "invalid", f"{key} must be at least {detail['ctx']['ge']}, not {_described(detail['input'])}", None
@@ -144,13 +144,13 @@ def _unknown_value(place: KeyPath, value: object) -> tuple[str, str, str | None]
     near = did_you_mean(value, words) if isinstance(value, str) else ""
     seconds = ", or its seconds" if annotation_at(place) == FreshnessWord else ""
     listed = ", ".join(words)
-    return "unknown-value", f"{_dotted(place)} is one of {listed}{seconds}, not {_described(value)}{near}", None
+    return "unknown-value", f"{_dotted(place)} must be one of {listed}{seconds}, not {_described(value)}{near}", None
 
 
 def _wrong_kind(key: str, kind: str, value: object) -> tuple[str, str, str | None]:
-    message = f"{key} must be {_WANTED[kind]}, not {_described(value)}"
+    message = f"{key} must be {_EXPECTED[kind]}, not {_described(value)}"
     if kind == "string_type" and isinstance(value, (int, float)):
-        return "wrong-type", message, "put it in quotes"
+        return "wrong-type", message, "put the value in quotes"
     if kind == "bool_type" and isinstance(value, str):
         return "wrong-type", message, "write true or false, without quotes"
     return "wrong-type", message, None
@@ -171,21 +171,21 @@ def _dotted(place: Iterable[str | int]) -> str:
 
 
 def _inside(location: tuple[str | int, ...], value: Any) -> KeyPath:  # noqa: ANN401 - JSON
-    """The part of pydantic's location that the value has; pydantic also names the branches of unions."""
+    """The part of pydantic's location that exists in the value; pydantic also includes the branches of unions."""
     known: KeyPath = ()
     for part in location:
         if not isinstance(value, (dict, list)):
             break
         try:
-            value = value[part]  # type: ignore[index]  # a mismatch of part and value is what ends the loop
+            value = value[part]  # type: ignore[index]  # a mismatch of part and value ends the loop
         except (KeyError, IndexError, TypeError):
             break
         known = (*known, part)
     return known
 
 
-def annotation_at(place: KeyPath) -> Any:  # noqa: ANN401 - an annotation can be anything
-    """The type that the model has at a path; None where it has none."""
+def annotation_at(place: KeyPath) -> Any:  # noqa: ANN401 - any annotation
+    """The type of the model at a path, or None."""
     annotation: Any = Definition
     for part in place:
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -212,7 +212,7 @@ def _words_of(annotation: Any) -> list[str]:  # noqa: ANN401 - as above
 
 
 def _query_keys(path: str, root: Node, value: dict[str, Any], intended: set[KeyPath]) -> Iterator[Problem]:
-    """The mistake of a definition without a query, or with several; `intended` are the keys that were misspelled."""
+    """The mistake of a definition with no query or several; `intended` are the keys that were misspelled."""
     keys = [key for key in value if key in QUERY_KEYS and value[key] is not None]
     mistake = query_keys_mistake(keys)
     if mistake is None or (not keys and any((key,) in intended for key in QUERY_KEYS)):

@@ -1,6 +1,6 @@
-"""The plan as JSON: the file that `plan -o` writes and `push --plan` reads, and what the journal keeps.
+"""The plan as JSON: the file that `plan -o` writes and `push --plan` reads, and the content of the journal.
 
-Its digest is over everything else in it: a damaged or edited plan is never pushed.
+Its digest covers the rest of the plan, so that a damaged or edited plan is never pushed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 SCHEMA_VERSION: Final = 1
-_FIX: Final = Advice("make a new one with ", Command("plan", "-o", "FILE"))
+_FIX: Final = Advice("create a new plan with ", Command("plan", "-o", "FILE"))
 _ATTRIBUTION: Final = "verdict"
-"""What the format calls the attribution of what is left alone."""
+"""The key of the attribution of skipped changes in the format."""
 
 
 def to_json(plan: Plan) -> dict[str, Json]:
-    """The plan as a JSON object, keys in reading order, SQL of several lines as a list of them."""
+    """The plan as a JSON object, with multi-line SQL as a list of lines."""
     value: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **_plain(asdict(plan))}
     for query in _queries(value):
         if isinstance(query.get("query"), str) and "\n" in query["query"]:
@@ -39,12 +39,12 @@ def to_json(plan: Plan) -> dict[str, Json]:
 
 
 def from_json(value: JsonObject, path: str) -> Plan:
-    """The plan that a JSON object of `to_json` holds. Raises InvalidInput, naming `path` and the place in it."""
+    """The plan of a JSON object from `to_json`. Raises InvalidInput, naming `path` and the location in it."""
     found = value.get("schema_version")
     if type(found) is not int:
-        raise _invalid(path, "this is no plan: it has no schema_version")
+        raise _invalid(path, "it has no schema_version")
     if found > SCHEMA_VERSION:
-        message = f"this plan was written by a newer release (schema_version {found}, not {SCHEMA_VERSION})"
+        message = f"a newer release wrote it (schema_version {found}, not {SCHEMA_VERSION})"
         raise _invalid(path, message, Advice("install that release of endpoints-gitops, or ", _FIX))
     stated = {key: item for key, item in value.items() if key not in {"schema_version", "digest"}}
     plan = _validated(stated, path)
@@ -52,50 +52,50 @@ def from_json(value: JsonObject, path: str) -> Plan:
     digest, expected_digest = value.get("digest"), expected.pop("digest")
     where = _difference(expected, {"schema_version": found, **stated}, "")
     if where is not None:
-        raise _invalid(path, f"{where or 'the file'} is not what a plan has there")
+        raise _invalid(path, f"{where or 'the file'} has a value that is not valid in a plan")
     if digest is None:
         raise _invalid(path, "it has no digest: an older release of endpoints-gitops wrote it")
     if digest != expected_digest:
-        raise _invalid(path, "its digest is of something else: the file was damaged, or edited by hand")
+        raise _invalid(path, "its digest does not match: the file was damaged, or edited by hand")
     return plan
 
 
 def write_plan(plan: Plan) -> bytes:
-    """The file of a plan; `read_plan` gives back the same plan."""
+    """The bytes of a plan's file, from which `read_plan` returns the same plan."""
     value = to_json(plan)
     try:
         return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair can only be spelled out
+    except UnicodeEncodeError:  # half of a surrogate pair must be escaped
         return (json.dumps(value, indent=2) + "\n").encode("ascii")
 
 
 def read_plan(content: bytes, path: str) -> Plan:
-    """The plan that a file holds. Raises InvalidInput, naming `path` and the place in it."""
+    """Parse a plan's file. Raises InvalidInput, naming `path` and the location in it."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise _invalid(path, f"not valid JSON ({error})") from error
     if not isinstance(value, dict):
-        raise _invalid(path, "this is no plan: it has no schema_version")
+        raise _invalid(path, "it has no schema_version")
     return from_json(value, path)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any JSON value, with tuples
-    """The same with lists in place of tuples, as it is read again."""
+    """The value with lists instead of tuples, as JSON is read."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _renamed(value: Any, before: str, after: str) -> Any:  # noqa: ANN401 - any JSON value
-    """An object with another name for one of its keys; anything else as it is."""
+    """An object with one key renamed; any other value unchanged."""
     if not isinstance(value, dict):
         return value
     return {after if key == before else key: item for key, item in value.items()}
 
 
 def _with_text(value: JsonObject) -> dict[str, Any]:
-    """As `Plan` has it: the lines of each query put together again. What is read may hold anything."""
+    """The value with the lines of each query joined. The value can have any shape."""
     copy: dict[str, Any] = _plain(dict(value))
     for query in _queries(copy):
         lines = query.get("query")
@@ -127,9 +127,9 @@ def _validated(value: JsonObject, path: str) -> Plan:
         return _adapter().validate_python(_with_text(value))
     except ValidationError as error:
         problems = (_problem(path, _place(fault["loc"]), fault["msg"]) for fault in error.errors(include_input=False))
-        raise InvalidInput(tuple(dict.fromkeys(problems)), message=f"{path} is no plan", fix=_FIX) from error
+        raise InvalidInput(tuple(dict.fromkeys(problems)), message=f"{path} is not a valid plan", fix=_FIX) from error
     except RecursionError as error:
-        raise _invalid(path, "this is nested deeper than a plan ever is") from error
+        raise _invalid(path, "it is nested too deeply") from error
 
 
 @cache
@@ -140,7 +140,8 @@ def _adapter() -> TypeAdapter[Plan]:
 
 
 def _difference(expected: object, found: object, place: str) -> str | None:
-    """Where a file says something else than the plan that was read from it: a key too many, a number as text."""
+    """The location where a file differs from the plan that was read from it, such as an extra key or a number as
+    text."""
     if isinstance(expected, dict) and isinstance(found, dict):
         for key in [*expected, *(key for key in found if key not in expected)]:
             if key not in expected or key not in found:
@@ -157,7 +158,7 @@ def _difference(expected: object, found: object, place: str) -> str | None:
 
 
 def _is_same_type(expected: object, found: object) -> bool:
-    """A word of an enumeration is read as text."""
+    """Whether the types are equal; a member of a string enumeration counts as text."""
     return type(expected) is type(found) or (isinstance(expected, str) and isinstance(found, str))
 
 
@@ -170,6 +171,4 @@ def _problem(path: str, place: str, message: str) -> Problem:
 
 
 def _invalid(path: str, message: str, fix: str = _FIX) -> InvalidInput:
-    return InvalidInput(
-        (_problem(path, "", message),), message=f"{path} is no plan that can be used: {message}", fix=fix
-    )
+    return InvalidInput((_problem(path, "", message),), message=f"{path} is not a valid plan: {message}", fix=fix)

@@ -1,4 +1,4 @@
-"""The keys of a new definition for an endpoint of the server: everything that is not the server's default."""
+"""The keys of a new definition for an endpoint of the server: all values that are not the server's defaults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.freshness import DEFAULT_SECONDS, schedule_word
 from endpoints_gitops.model.json import Json
 
-_NEVER_WRITTEN: Final = frozenset(("variables", "version"))  # they have a list of their own; the server sets it
+_NEVER_WRITTEN: Final = frozenset(
+    ("variables", "version")
+)  # variables have a separate list; the server sets the version
 _OFF_BY_DEFAULT: Final = ("explain", "sendRawQuery")
 
 
@@ -22,7 +24,7 @@ def definition_values(endpoint: Endpoint, variables: Mapping[str, InsightVariabl
     """The keys of a definition that is equal to the endpoint, in the order of the model.
 
     `variables` are the project's shared variables by id. A HogQL node with more than its text becomes a
-    `query_definition`; its variables are listed all the same, because their ids are those of one project.
+    `query_definition`; its variables are still listed, because their ids are specific to the project.
     """
     values: dict[str, Json] = {
         "name": endpoint.name,
@@ -53,13 +55,13 @@ def _query(endpoint: Endpoint) -> dict[str, Json]:
 
 
 def _with_line_feeds(sql: str) -> str:
-    """The SQL without the CRLF of browsers; inside of a quoted text it is part of the query, and stays."""
+    """The SQL without the CRLF of browsers, except inside quoted text, where it is part of the query."""
     bare = sql.replace("\r\n", "\n")
     return bare if bare != sql and canonical_sql(bare) == canonical_sql(sql) else sql
 
 
 def _kind_first(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
-    """The value with `kind` as the first key of each object, for people; the server sorts the keys."""
+    """The value with `kind` as the first key of each object, for readability; the server sorts the keys."""
     if isinstance(value, list):
         return [_kind_first(item) for item in value]
     if not isinstance(value, Mapping):
@@ -91,7 +93,7 @@ def _variable(entry: Mapping[str, Any], variables: Mapping[str, InsightVariable]
         guessed = {"name": name, "type": str(_guessed(value))}
         return guessed | ({} if value is None else {"default": value})
     keys: dict[str, Json] = {"name": name, "type": str(shared.type)}
-    # Without a default the shared one counts, so null is written only where the shared default is something else.
+    # Without a default the shared one applies, so null is written only if the shared default is not null.
     if value is not None or shared.default_value is not None:
         keys["default"] = value
     if shared.name != name:
@@ -104,7 +106,7 @@ def _variable(entry: Mapping[str, Any], variables: Mapping[str, InsightVariable]
 
 
 def _guessed(value: Json) -> VariableType:
-    """The type of a variable that the project no longer has, from its value."""
+    """The type of a variable that the project no longer has, guessed from its value."""
     if isinstance(value, bool):
         return VariableType.BOOLEAN
     if isinstance(value, int | float):
@@ -113,8 +115,8 @@ def _guessed(value: Json) -> VariableType:
 
 
 def _serving(endpoint: Endpoint) -> dict[str, Json]:
-    """Materialisation with its schedule, else freshness. Seconds that no schedule has cannot be written, and are left
-    out.
+    """The materialization with its schedule, or the freshness. Seconds that no schedule has cannot be written and are
+    omitted.
     """
     seconds = endpoint.data_freshness_seconds
     word = None if seconds is None else schedule_word(seconds)

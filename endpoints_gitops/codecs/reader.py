@@ -1,9 +1,9 @@
 """One typed reader for JSON and TOML files: it reports every mistake in a file at once, each with its position.
 
-The type hints of a frozen dataclass say what a file holds. The reader refuses unknown keys, missing keys and values of
-another type. It reads
+The type hints of a frozen dataclass define the content of a file. The reader refuses unknown keys, missing keys and
+values of a wrong type. It reads
 
-- `str`, `int` (a truth value is no number), `float`, `bool`, `datetime` (TOML's own), `date` (ISO text) and `None`;
+- `str`, `int` (a boolean is not a number), `float`, `bool`, `datetime` (TOML's own), `date` (ISO text) and `None`;
 - `list[X]`, `tuple[X, ...]`, a tuple of fixed length, and `Mapping[str, X]`;
 - `Literal[…]`, unions, dataclasses, and `Json` or `object` for a value of any shape;
 - `Annotated[X, Check(…)]` for a bound or a rule.
@@ -52,7 +52,7 @@ _JSON_WORD: Final = r'(?s)"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s{}\[\]:,"]+'
 class Check:
     """A rule for a value that has the right type. `mistake` gets the name of the value and the value.
 
-    It returns what is wrong, as a whole sentence, and None where nothing is.
+    It returns the mistake as a sentence, or None.
     """
 
     def __init__(self, mistake: Callable[[str, Any], str | None]) -> None:
@@ -60,7 +60,7 @@ class Check:
 
 
 def between(lowest: int, highest: int | None = None) -> Check:
-    """The check of a whole number with bounds, both included."""
+    """A check of a whole number with inclusive bounds."""
     bounds = f"from {lowest}" if highest is None else f"from {lowest} to {highest}"
 
     def mistake(name: str, value: int) -> str | None:
@@ -71,7 +71,7 @@ def between(lowest: int, highest: int | None = None) -> Check:
 
 
 def satisfies(holds: Callable[[Any], bool], description: str) -> Check:
-    """The check of a value by a predicate; `description` completes the sentence "VALUE is not …"."""
+    """A check of a value by a predicate; `description` completes the sentence "VALUE is not …"."""
     return Check(lambda _, value: None if holds(value) else f"{quoted(value)} is not {description}")
 
 
@@ -84,8 +84,8 @@ def quoted(value: object) -> str:
 class Document:
     """The value of one file, and the mistakes that were found in it.
 
-    `path` names the file in messages. `code` and `fix` are those of a mistake that states none of its own. A document
-    that `is_complete` has every key of its dataclasses, also those with a default.
+    `path` names the file in messages. `code` and `fix` are the defaults for mistakes. A document that `is_complete`
+    must have every key of its dataclasses, even those with a default.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Document:
         is_complete: bool = False,
         first_line: int = 1,
     ) -> Document:
-        """The document that JSON text is. `first_line` is where the text begins in its file.
+        """The document of a JSON text. `first_line` is where the text begins in its file.
 
         Raises InvalidInput for text that is not JSON.
         """
@@ -147,7 +147,7 @@ class Document:
 
     @classmethod
     def of_toml(cls, text: str, path: str, *, code: str, fix: str | None = None) -> Document:
-        """The document that TOML text is. Raises InvalidInput for anything else."""
+        """The document of a TOML text. Raises InvalidInput for text that is not TOML."""
         try:
             value = load_toml(text)
         except NotToml as error:
@@ -161,14 +161,15 @@ class Document:
         return cls(value, path, code=code, fix=fix, locate=locate, table="table")
 
     def read[T](self, shape: type[T], *, message: str | None = None) -> T:
-        """The document as a value of this dataclass. Raises InvalidInput with its mistakes, headed by `message`."""
+        """Parse the document as a value of this dataclass. Raises InvalidInput with its mistakes, headed by
+        `message`."""
         value = self.part(shape, self.value, ())
         self.raise_mistakes(message)
         assert value is not None, "a part without a value has mistakes"
         return value
 
     def narrowed(self, *keys: str) -> Document | None:
-        """The part of the document at these keys as a document of its own; None where one of the keys is missing."""
+        """The part of the document at these keys as a document; None if one of the keys is missing."""
         value = self.value
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -179,25 +180,26 @@ class Document:
         return part
 
     def take(self, key: str) -> object:
-        """Remove a key from the top of the document, and return its value; None where it is not there."""
+        """Remove a key from the top level of the document, and return its value, or None if it is missing."""
         return self.value.pop(key, None) if isinstance(self.value, dict) else None
 
     def fingerprint(self) -> str:
-        """The digest of what the document holds."""
+        """The digest of the document's value."""
         return fingerprint(self.value)  # type: ignore[arg-type]  # JSON and TOML hold JSON here
 
     def part[T](self, shape: type[T], value: object, location: KeyPath) -> T | None:
-        """A part of the document as a value of this type; None where it has mistakes, which are noted."""
+        """A part of the document as a value of this type; None if it has mistakes, which are added to those of the
+        document."""
         parser: _ValueParser = _parser(shape)  # type: ignore[arg-type]  # every type is hashable
         parsed: Any = parser.read(self, value, location)
         return None if parsed is _INVALID else parsed
 
     def add(self, location: KeyPath, message: str, *, code: str | None = None, fix: str | None = None) -> None:
-        """Note a mistake at a location, or at the nearest one around it that the file has."""
+        """Add a mistake at a location, or at the nearest parent that the file has."""
         self._mistakes.append((location, message, code or self._code, fix or self._fix))
 
     def add_unknown(self, location: KeyPath, known: Iterable[str]) -> None:
-        """Note a key that the document may not have, with the known one that is like it."""
+        """Add a mistake for an unknown key, with the closest known one as a suggestion."""
         from endpoints_gitops.model.suggestions import did_you_mean
 
         key = str(location[-1])
@@ -205,7 +207,7 @@ class Document:
         self.add(location, f"unknown key {quoted(key)}{near}")
 
     def position(self, location: KeyPath) -> tuple[int, int]:
-        """Line and column of a key or item, else of the nearest one around it; (0, 0) where there is none."""
+        """Line and column of a key or item, or of its nearest parent; (0, 0) without any."""
         positions = self._locate()
         whole = (*self._prefix, *location)
         around = (whole[:length] for length in range(len(whole), -1, -1))
@@ -213,25 +215,25 @@ class Document:
 
     @property
     def name(self) -> str:
-        """What the document is called in messages about the whole of it."""
+        """The name of the document in messages about all of it."""
         return ".".join(map(str, self._prefix)) or "the file"
 
     @property
     def table_word(self) -> str:
-        """What the format calls a mapping, with its article."""
+        """The format's name for a mapping, with its article."""
         return "an object" if self.table == "object" else f"a {self.table}"
 
     def refuse(
         self, message: str, *, location: KeyPath = (), code: str | None = None, fix: str | None = None
     ) -> NoReturn:
-        """Raise InvalidInput for a mistake after which nothing else in the file can be judged."""
+        """Raise InvalidInput for a mistake after which the rest of the file cannot be checked."""
         self._mistakes.clear()
         self.add(location, message, code=code, fix=fix)
         self.raise_mistakes()
         raise AssertionError("there is a mistake")
 
     def raise_mistakes(self, message: str | None = None) -> None:
-        """Raise InvalidInput if there are mistakes: the first ones in the order of the file, and a count."""
+        """Raise InvalidInput if there are mistakes, with the first ones in the order of the file and a count."""
         if not self._mistakes:
             return
         positions = self._locate()
@@ -246,14 +248,14 @@ class Document:
 def check_schema_version(document: Document, newest: int, *, oldest: int = 1, code: str | None = None) -> int:
     """The `schema_version` of a document.
 
-    Raises InvalidInput for one that this release cannot read, with `code` where a later release wrote the file.
+    Raises InvalidInput for one that this release cannot read, with `code` if a later release wrote the file.
     """
     value = document.value
     if not isinstance(value, dict):
         document.refuse(f"the file must be {document.table_word}")
     version = value.get("schema_version")
     if type(version) is int and version > newest:
-        message = f"schema_version is {quoted(version)}, and this release of endpoints-gitops reads up to {newest}"
+        message = f"schema_version is {quoted(version)}, but this release of endpoints-gitops reads up to {newest}"
         fix = Advice(OtherCommand("pip", "install", "--upgrade", "endpoints-gitops"))
         document.refuse(message, location=("schema_version",), code=code, fix=fix)
     if type(version) is not int or version < oldest:
@@ -262,7 +264,7 @@ def check_schema_version(document: Document, newest: int, *, oldest: int = 1, co
 
 
 def check_digest(document: Document, digest: object, actual: str) -> None:
-    """Raise InvalidInput where the digest that a file states is not the actual one of its content."""
+    """Raise InvalidInput if the digest in a file does not match its content."""
     if digest != actual:
         document.refuse(
             "the digest does not match the content: the file is damaged or was edited", location=("digest",)
@@ -270,9 +272,9 @@ def check_digest(document: Document, digest: object, actual: str) -> None:
 
 
 class _ValueParser:
-    """Reads values of one type. `words` describe the type; `fits` tells whether a value has it, on the surface.
+    """Reads values of one type. `words` describe the type; `fits` is whether a value has it, without its items.
 
-    `{table}` in the words stands for what the format calls a mapping.
+    `{table}` in the words is replaced by the format's name for a mapping.
     """
 
     words = "a value"
@@ -281,12 +283,12 @@ class _ValueParser:
         raise NotImplementedError
 
     def read(self, document: Document, value: object, location: KeyPath) -> object:
-        """The value, or `_INVALID` with a mistake noted in the document."""
+        """The value, or `_INVALID` after adding a mistake to the document."""
         raise NotImplementedError
 
 
 class _AnythingParser(_ValueParser):
-    def fits(self, value: object) -> bool:  # noqa: ARG002 - it is the same for every value
+    def fits(self, value: object) -> bool:  # noqa: ARG002 - the same for every value
         return True
 
     def read(self, document: Document, value: object, location: KeyPath) -> object:  # noqa: ARG002 - likewise
@@ -294,7 +296,7 @@ class _AnythingParser(_ValueParser):
 
 
 class _SimpleParser(_ValueParser):
-    """A value that stays as it is."""
+    """A value that needs no conversion."""
 
     def __init__(self, kind: type, words: str) -> None:
         self.kind = kind
@@ -458,7 +460,7 @@ class _UnionParser(_ValueParser):
 
 
 class _CheckedParser(_ValueParser):
-    """A value with rules of its own."""
+    """A value with additional checks."""
 
     def __init__(self, parser: _ValueParser, checks: Sequence[Check]) -> None:
         self.parser = parser
@@ -529,7 +531,7 @@ def _simple_parser(hint: type) -> _ValueParser:
             return _SimpleParser((int, float) if kind is float else kind, words)  # type: ignore[arg-type]  # for isinstance
     if issubclass(hint, date):
         return _DateParser()
-    raise TypeError(f"no file can hold a value of type {hint}")
+    raise TypeError(f"unsupported type {hint}")
 
 
 def _wrong(document: Document, location: KeyPath, words: str) -> object:
@@ -548,7 +550,7 @@ def _name(location: KeyPath) -> str:
 
 
 def _json_positions(content: bytes, first_line: int) -> dict[KeyPath, tuple[int, int]]:
-    """Line and column, counted from 1, of every key and item of a JSON text. Only a mistake asks for them."""
+    """Line and column, counted from 1, of every key and item of a JSON text; computed only for mistakes."""
     text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
     positions: dict[KeyPath, tuple[int, int]] = {}
     line, line_start, seen = first_line, 0, 0

@@ -1,10 +1,9 @@
-"""A recording: one stored answer of one pinned version for one set of variables, for the tests of an app.
+"""A recording: one stored answer of a pinned version for one set of variables, for the tests of an app.
 
-Its content is its identity: the file is named after endpoint, version and variables, so that a renamed test changes
-nothing, two tests share one recording, and two processes write the same bytes. It is JSON with one row a line, so that
-a review shows which rows changed, and reading it runs nothing. What may stand in it is a list of what is allowed. The
-digest at its end covers everything else: a file that is damaged or was edited is refused. Files of releases that wrote
-no digest are read without it.
+The file is named after endpoint, version and variables, so that renaming a test changes nothing, tests share
+recordings, and concurrent processes write the same bytes. It is JSON with one row per line, so that a review shows
+which rows changed. Only listed keys are allowed. The digest at its end covers the rest of the file: a damaged or
+edited file is refused. Files of releases without a digest are accepted.
 """
 
 from __future__ import annotations
@@ -26,15 +25,16 @@ _NO_WORD: Final = re.compile(r"[^a-z0-9]+")
 _SLUG_LENGTH: Final = 40
 _NOTHING_SENT: Final = "no-variables"
 _PAGE_KEYS: Final = frozenset(("limit", "offset", "has_more"))
-"""Keys of a page; a complete answer has none of them."""
+"""The keys of a page; a complete answer has none of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """`columns` is None for insights. `types` pairs columns with ClickHouse's types, as the answer had them.
+    """A stored answer. `columns` is None for insights. `types` are pairs of column and ClickHouse type, as in the
+    answer.
 
-    `query_hash` is that of the pin that was called: where the lock has another one, this answer is to another query.
-    `limit` and `offset` are those of the call, None where it asked for no page; `has_more` is what the page said.
+    `query_hash` is that of the pin that was called: if the lock has a different one, the answer belongs to a different
+    query. `limit` and `offset` are those of the call, None without a page; `has_more` is that of the page.
     """
 
     endpoint: str
@@ -52,13 +52,13 @@ class Recording:
 
 
 class KeyInside(UsageError):
-    """The content to store holds a key, or something shaped like one. Nothing was written."""
+    """The content contains an API key, or text that looks like one. Nothing was written."""
 
     code = "recording.key"
 
 
 def identity(variables: JsonObject) -> str:
-    """The part of the file's name that is different for every set of variables; the order of keys does not count."""
+    """The part of the file name that is unique for every set of variables; the order of keys does not matter."""
     return fingerprint(variables)[:12]
 
 
@@ -71,9 +71,9 @@ def file_of(
     offset: int | None = None,
     shown: JsonObject | None = None,
 ) -> str:
-    """The path of the recording of a call, below the folder of recordings. `limit` and `offset` are the call's.
+    """The path of the recording of a call in the folder of recordings. `limit` and `offset` are those of the call.
 
-    `shown` are the variables as the file's name may show them (default: `variables`).
+    `shown` are the variables to show in the file name (default: `variables`).
     """
     page: JsonObject = {} if limit is None else {"limit": limit, "offset": offset or 0}
     same = identity(variables) if not page else fingerprint({"variables": variables, **page})[:12]
@@ -82,9 +82,9 @@ def file_of(
 
 
 def write_recording(recording: Recording, *, keys: Iterable[str] = ()) -> bytes:
-    """The file: the same bytes for the same answer.
+    """The bytes of the file, which are equal for equal answers.
 
-    Raises KeyInside where it would hold one of `keys`, or something shaped like a key.
+    Raises KeyInside if they contain one of `keys`, or text that looks like a key.
     """
     content = "".join(_lines(recording)).encode("utf-8")
     refuse_keys(content, keys, what=f"the answer of {recording.endpoint}@{recording.version}")
@@ -92,22 +92,22 @@ def write_recording(recording: Recording, *, keys: Iterable[str] = ()) -> bytes:
 
 
 def refuse_keys(content: bytes, keys: Iterable[str], *, what: str) -> None:
-    """Raise KeyInside where `content` holds a key; the message does not repeat it."""
+    """Raise KeyInside if `content` contains a key; the message does not repeat it."""
     if _KEY_SHAPED.search(content) or any(key and key.encode("utf-8") in content for key in keys):
-        message = f"{what} holds an API key, or something shaped like one (phx_…, phs_…): it is not stored"
-        fix = "leave the column out of the query, or redact it in the fixture endpoints_config"
+        message = f"{what} contains an API key, or text that looks like one (phx_…, phs_…): it is not stored"
+        fix = "remove the column from the query, or redact it in the fixture endpoints_config"
         raise KeyInside(message, fix=fix)
 
 
 def read_recording(content: bytes, path: str) -> Recording:
-    """The recording that a file holds. Raises InvalidInput, naming `path`, with every mistake in it."""
+    """Parse a recording. Raises InvalidInput, naming `path`, with every mistake in it."""
     document = Document.of_json(content, path, code="recording.invalid", fix=_FIX)
     keys = document.value.keys() if isinstance(document.value, dict) else {}
     has_digest, page = "digest" in keys, _PAGE_KEYS.intersection(keys)
     digest, actual = document.take("digest"), document.fingerprint()
     recording = document.part(Recording, document.value, ())
     if recording and page and (recording.limit is None or len(page) < len(_PAGE_KEYS)):
-        document.add(("limit",), "limit, offset and has_more belong together: a page has all of them")
+        document.add(("limit",), "limit, offset and has_more must be set together")
     document.raise_mistakes()
     assert recording is not None, "there are no mistakes"
     if has_digest:
@@ -116,7 +116,7 @@ def read_recording(content: bytes, path: str) -> Recording:
 
 
 def _lines(recording: Recording) -> Iterator[str]:
-    """One key a line, in this order; the rows come last, one a line too."""
+    """The lines of the file: one per key, then one per row."""
     head: Mapping[str, Json] = {
         "endpoint": recording.endpoint,
         "version": recording.version,
@@ -147,9 +147,9 @@ def _page(recording: Recording) -> Mapping[str, Json]:
 
 
 def _text(value: Json) -> str:
-    """Text as people write it; half of a surrogate pair can only be spelled out."""
-    written = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return written if _is_encodable(written) else json.dumps(value, allow_nan=False)
+    """A value as JSON with readable text; half of a surrogate pair must be escaped."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text if _is_encodable(text) else json.dumps(value, allow_nan=False)
 
 
 def _is_encodable(text: str) -> bool:
@@ -161,7 +161,7 @@ def _is_encodable(text: str) -> bool:
 
 
 def slug_of(variables: JsonObject) -> str:
-    """The variables as far as a file's name can hold them, for people who look for the file."""
+    """The variables in a form for file names, so that people find the file."""
     words = "-".join(f"{name}-{_word(variables[name])}" for name in sorted(variables))
     short = _NO_WORD.sub("-", words.lower()).strip("-")[:_SLUG_LENGTH].rstrip("-")
     return short or ("variables" if variables else _NOTHING_SENT)

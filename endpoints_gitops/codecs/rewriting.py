@@ -1,7 +1,7 @@
-"""Changes to the values of a definition file, in which everything else keeps its bytes; and new files.
+"""Change values in a definition file without changing its other bytes; and write new files.
 
-The text is edited where values differ, then read again by two parsers. It is returned only if both read exactly the
-wanted value.
+The text is edited where values differ, and then read by two parsers. It is returned only if both read exactly the
+requested value.
 """
 
 from __future__ import annotations
@@ -50,22 +50,21 @@ type Compose = Callable[[str, str], Node]
 
 
 class CannotRewrite(EndpointsError):
-    """No edit was found that gives the file the wanted value; nothing was written."""
+    """The file cannot be edited automatically; nothing was written."""
 
     code = "definition.rewrite"
     exit_code = ExitCode.USAGE
 
 
 def rewrite(content: bytes, changes: Changes, *, path: str) -> bytes:
-    """The file with these values at these paths; the same bytes where nothing differs.
+    """The bytes of the file with these values at these paths; the same bytes if no value differs.
 
-    A path names a position in the file before any of the changes. Mappings that are missing on the way to a new key are
-    created; removing what does not exist changes nothing. A value that an alias shares with other positions is written
-    out there first. Raises InvalidInput for a file that cannot be read, CannotRewrite where no edit gives the wanted
-    value.
+    Paths refer to the file before any of the changes. Missing parent mappings of a new key are created; removing a
+    missing key changes nothing. A value that an alias shares with other positions is copied there first. Raises
+    InvalidInput for a file that cannot be read, CannotRewrite if no edit produces the requested value.
     """
     text = decode(path, content)
-    if "\r" in text and "\n" not in text:  # the line breaks of old Macs: read and written as lines all the same
+    if "\r" in text and "\n" not in text:  # the line breaks of old Macs
         return rewrite(text.replace("\r", "\n").encode(), changes, path=path).replace(b"\n", b"\r")
     mark = BOM if text.startswith(BOM) else ""
     source = YamlSource.of(path, text.removeprefix(BOM))
@@ -74,7 +73,7 @@ def rewrite(content: bytes, changes: Changes, *, path: str) -> bytes:
     if _same(before, wanted):
         return content
     if not isinstance(wanted, Mapping) or not wanted:
-        raise _cannot(path, "no key would be left in it")
+        raise _cannot(path, "the change would remove its last key")
     try:
         spliced = _respelled(source, (), before, wanted).text
     except InvalidInput as error:
@@ -84,10 +83,10 @@ def rewrite(content: bytes, changes: Changes, *, path: str) -> bytes:
 
 
 def new_file(values: Mapping[str, Json], *, schema: str = SCHEMA_URL) -> bytes:
-    """A new definition: the editor's schema line, then the keys in the order of the model, SQL as readable text.
+    """The bytes of a new definition: the schema line for editors, then the keys in the order of the model.
 
-    `schema` is the address of the schema, or its path from the new file. Raises CannotRewrite for values that YAML has
-    no text for.
+    `schema` is the URL of the schema, or its path from the new file. Raises CannotRewrite for values that YAML cannot
+    represent.
     """
     ordered = {key: values[key] for key in Definition.model_fields if key in values} | dict(values)
     lines = [f"# yaml-language-server: $schema={schema}"]
@@ -96,7 +95,9 @@ def new_file(values: Mapping[str, Json], *, schema: str = SCHEMA_URL) -> bytes:
         lines += mapping_lines({key: value}, column=0, layout=Layout(), style=style)
     content = _read_back(str(values.get("name", "")), "\n".join([*lines, ""]), ordered)
     if content is None:
-        raise CannotRewrite(f"{values.get('name')} cannot be written to a file: YAML has no text for one of its values")
+        raise CannotRewrite(
+            f"{values.get('name')} cannot be written to a file: YAML cannot represent one of its values"
+        )
     return content
 
 
@@ -133,7 +134,7 @@ def _with(value: Json, path: KeyPath, new: Any, file: str) -> Json:  # noqa: ANN
     if isinstance(part, int) and isinstance(known_items, list) and part <= len(known_items):
         item = known_items[part] if part < len(known_items) else None
         return [*known_items[:part], _with(item, rest, new, file), *known_items[part + 1 :]]
-    raise _cannot(file, f"it has no place for {part!r}")
+    raise _cannot(file, f"it has no list or mapping for {part!r}")
 
 
 def _without(value: Json, path: KeyPath) -> Json:
@@ -147,7 +148,7 @@ def _without(value: Json, path: KeyPath) -> Json:
 
 
 def _respelled(source: YamlSource, path: KeyPath, old: Json, new: Json) -> YamlSource:
-    """The source with `new` at a path where it has `old`; what both have in common is not touched."""
+    """The source with `new` instead of `old` at a path; equal parts are not edited."""
     if _same(old, new):
         return source
     node = _node(source, path)
@@ -177,20 +178,20 @@ def _respelled_mapping(
 
 
 def _respelled_list(source: YamlSource, path: KeyPath, old: Sequence[Json], new: Sequence[Json]) -> YamlSource:
-    """The source with another list, edited from the end to the start, so that earlier items keep their indexes."""
+    """The source with a different list, edited from the end, so that earlier items keep their indexes."""
     for start, end, new_start, new_end in reversed(_runs(old, new)):
-        both = min(end - start, new_end - new_start)
-        for index in reversed(range(start + both, end)):
+        common = min(end - start, new_end - new_start)
+        for index in reversed(range(start + common, end)):
             source = remove(_alone(source, (*path, index)), (*path, index))
-        for extra, value in enumerate(new[new_start + both : new_end]):
-            source = add(_alone(source, path), (*path, start + both + extra), value)
-        for index in range(both):
+        for extra, value in enumerate(new[new_start + common : new_end]):
+            source = add(_alone(source, path), (*path, start + common + extra), value)
+        for index in range(common):
             source = _respelled(source, (*path, start + index), old[start + index], new[new_start + index])
     return source
 
 
 def _runs(old: Sequence[Json], new: Sequence[Json]) -> list[tuple[int, int, int, int]]:
-    """Which ranges of two lists correspond. Equal ends are matched first, so that one changed item is one change."""
+    """The corresponding ranges of two lists. Equal ends are matched first, so that one changed item is one change."""
     old_names, new_names = [_identity(item) for item in old], [_identity(item) for item in new]
     shorter = min(len(old_names), len(new_names))
     head = next((index for index in range(shorter) if old_names[index] != new_names[index]), shorter)
@@ -208,7 +209,7 @@ def _identity(item: Json) -> str:
 
 
 def _alone(source: YamlSource, path: KeyPath) -> YamlSource:
-    """The source in which no alias elsewhere shares the value at a path, a part of it, or a collection around it."""
+    """The source in which no alias shares the value at a path, its parts, or its parents."""
     while shared := _alias_of(source, path):
         location, alias = shared
         source = replace(source, location, _value(source.path, alias.target))
@@ -238,7 +239,7 @@ def _within(root: Node) -> list[Node]:
 def _node(source: YamlSource, path: KeyPath) -> Node:
     node: Node = source.root
     for part in path:
-        assert isinstance(node, MappingNode | SequenceNode), "changes go into collections of their own only"
+        assert isinstance(node, MappingNode | SequenceNode), "changes apply only to collections without aliases"
         index = own_index(node, part)
         assert index is not None, "as above"
         node = children(node)[index]
@@ -256,13 +257,13 @@ def _is_in_flow(source: YamlSource, path: KeyPath) -> bool:
 
 
 def _order(path: KeyPath, new: Mapping[str, Json]) -> Sequence[str]:
-    """The order of the model's keys at a path, else the order of the new mapping."""
+    """The order of the model's keys at a path, or else that of the new mapping."""
     model = annotation_at(path)
     return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else list(new)
 
 
 def _endings(before: str, after: str) -> list[str]:
-    """The text with the end that the file had, and with the line break that a block text at the end may need."""
+    """The text with its original end, and with the line break that a block at the end can need."""
     newline = "\r\n" if "\r\n" in before else "\n"
     if before.endswith("\n"):
         return [after, after + newline]
@@ -271,12 +272,13 @@ def _endings(before: str, after: str) -> list[str]:
 
 
 def _readers(path: str, text: str, value: Json) -> tuple[Compose, ...]:
-    """The readers that read this value from a text. The second one refuses some valid texts: a tab before a value."""
+    """The readers that read this value from a text. The second one refuses some valid texts, such as a tab before a
+    value."""
     return tuple(read for read in (compose, compose_purely) if read is compose or _reads_as(path, read, text, value))
 
 
 def _proven(path: str, mark: str, texts: Sequence[str], wanted: Json, readers: Sequence[Compose]) -> bytes:
-    """The first of these texts that the readers read as the wanted value. Raises CannotRewrite where none is."""
+    """The first of these texts that all readers read as the requested value. Raises CannotRewrite if there is none."""
     for text in texts:
         content = _read_back(path, text, wanted, readers)
         if content is not None:
@@ -287,7 +289,7 @@ def _proven(path: str, mark: str, texts: Sequence[str], wanted: Json, readers: S
 def _read_back(
     path: str, text: str, wanted: Json, readers: Sequence[Compose] = (compose, compose_purely)
 ) -> bytes | None:
-    """The text as bytes if all readers read the wanted value from it, else None."""
+    """The text as bytes if all readers read the requested value from it, else None."""
     return text.encode() if all(_reads_as(path, read, text, wanted) for read in readers) else None
 
 
@@ -304,11 +306,9 @@ def _same(value: Json, other: Json) -> bool:
     return canonical(value) == canonical(other)
 
 
-def _cannot(
-    path: str, why: str = "no edit was found that makes the change and keeps the rest of the file"
-) -> CannotRewrite:
+def _cannot(path: str, why: str = "no edit makes the change and keeps the rest of the file") -> CannotRewrite:
     return CannotRewrite(
         f"this file cannot be changed automatically: {why}; nothing was written",
         where=path,
-        fix="make the change by hand, in an editor",
+        fix="edit the file by hand",
     )

@@ -1,7 +1,7 @@
 """The JSON Schema of a definition file, generated from the model, for editors and other validators.
 
-It describes what one document may hold. `endpoints-gitops check` finds what takes more than the document: the query's
-syntax, a name that two files share, two spellings of freshness that disagree.
+It covers a single document. `endpoints-gitops check` also checks the syntax of the query, names that two files share,
+and contradicting values of the freshness.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SCHEMA_URL: Final = (
     "definition.schema.json"
 )
 SCHEMA_FILE: Final = "endpoints.schema.json"
-"""A copy of the schema beside the definitions (`schema --out`), for editors that are offline."""
+"""A copy of the schema next to the definitions (`schema --out`), for offline use."""
 SHIPPED: Final = Path(__file__).with_name("definition.schema.json")
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -30,13 +30,13 @@ _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema() -> dict[str, Any]:
     """The schema, in JSON Schema 2020-12."""
-    made = _plain(_described(Definition.model_json_schema()))
-    definitions = made.pop("$defs")
+    generated = _plain(_described(Definition.model_json_schema()))
+    definitions = generated.pop("$defs")
     return {
         "$schema": _DIALECT,
         "$id": SCHEMA_URL,
         "title": "Endpoint definition",
-        **made,
+        **generated,
         "oneOf": [_stated(key) for key in QUERY_KEYS],
         "$defs": definitions,
     }
@@ -95,7 +95,7 @@ def _is_noise(key: str, item: object) -> bool:
 
 
 def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """`anyOf: [X, null]` as X that may be null too, where X has a type or a list of values."""
+    """`anyOf: [X, null]` simplified to X that can be null, if X has a type or a list of values."""
     branches = schema.get("anyOf", [])
     if len(branches) != 2 or branches[1] != {"type": "null"}:
         return schema

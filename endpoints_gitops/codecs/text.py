@@ -1,4 +1,4 @@
-"""The text of a file from its bytes, and positions in it."""
+"""Decode the text of a file, and compute positions in it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final, NoReturn
 from endpoints_gitops.errors import InvalidInput, Problem
 
 LARGEST_FILE: Final = 1_048_576
-"""Bytes. A definition is a page of text; a larger file is refused before it is parsed."""
+"""Bytes. A larger file is refused before it is parsed; a definition is usually a page of text."""
 
 BOM: Final = "\ufeff"
 
 type KeyPath = tuple[str | int, ...]
 """The keys and indexes that lead to a value of a document."""
 
-# The longer marks first: UTF-32's little-endian one begins with UTF-16's.
+# The longer marks first: the little-endian one of UTF-32 begins with that of UTF-16.
 _OTHER_ENCODINGS: Final = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -45,12 +45,12 @@ def decode(path: str, content: bytes, *, what: str = "a definition") -> str:
 
 def refuse_size(path: str, size: int, *, what: str = "a definition") -> NoReturn:
     """Raise InvalidInput for a file of `size` bytes; for callers that know the size before they read the file."""
-    message = f"this file has {size:,} bytes; {what} has at most {LARGEST_FILE:,}"
+    message = f"this file has {size:,} bytes; {what} can have at most {LARGEST_FILE:,}"
     raise InvalidInput((Problem(path=path, message=message, code="definition.too-large"),))
 
 
 def line_and_column(text: str, index: int) -> tuple[int, int]:
-    """Line and column of an index, both counted from 1, in characters; a byte order mark does not count."""
+    """Line and column of an index, counted from 1 in characters, without a byte order mark."""
     before = text[:index].removeprefix(BOM)
     return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 

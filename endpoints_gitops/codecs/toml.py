@@ -1,6 +1,6 @@
 """TOML text: its values, and the line of each key.
 
-Python's reader does not say where a key stands, so `line_of` searches the text for it: good enough for a message.
+Python's reader does not report the lines of keys, so `line_of` searches the text, which is good enough for messages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DOTTED: Final = rf"\s*({_KEY}(?:\s*\.\s*{_KEY})*)\s*"
 
 
 class NotToml(ValueError):
-    """The text is not TOML; `line` and `column` count from 1, 0 where the place is unknown."""
+    """The text is not TOML; `line` and `column` count from 1, 0 if unknown."""
 
     def __init__(self, message: str, line: int = 0, column: int = 0) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class NotToml(ValueError):
 
 
 def load_toml(text: str) -> dict[str, Any]:
-    """The values of a TOML text. Raises NotToml, also for nesting and numbers that Python's reader fails on."""
+    """The values of a TOML text. Raises NotToml, also for nesting and numbers that Python's reader cannot handle."""
     import tomllib
 
     try:
@@ -37,17 +37,19 @@ def load_toml(text: str) -> dict[str, Any]:
         raise _not_toml(str(error)) from None
     except RecursionError:
         raise NotToml("it is nested too deeply") from None
-    except ValueError:  # more digits than Python reads
-        raise NotToml("a number is too large: TOML's have 64 bits") from None
+    except ValueError:  # more digits than Python accepts
+        raise NotToml("a number is too large: TOML numbers have 64 bits") from None
     if any(base in text for base in ("0x", "0o", "0b")) and _holds_large_number(value):
-        raise NotToml("a number is too large: TOML's have 64 bits")
+        raise NotToml("a number is too large: TOML numbers have 64 bits")
     return value
 
 
 def _not_toml(message: str) -> NotToml:
-    """tomllib says "Invalid value (at line 3, column 5)"."""
-    place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
-    return NotToml(message[: place.start()], int(place[1]), int(place[2])) if place else NotToml(message)
+    """The error for a message of tomllib, such as "Invalid value (at line 3, column 5)"."""
+    position = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+    if position is None:
+        return NotToml(message)
+    return NotToml(message[: position.start()], int(position[1]), int(position[2]))
 
 
 def _holds_large_number(value: object) -> bool:
@@ -64,7 +66,7 @@ def _holds_large_number(value: object) -> bool:
 
 
 def line_of(text: str, path: tuple[str, ...]) -> int:
-    """The line, counted from 1, of the key at `path`, else of its nearest parent that has one; 0 for none."""
+    """The line, counted from 1, of the key at `path`, or of its nearest parent; 0 without any."""
     lines = toml_lines(text)
     return next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), 0)
 
@@ -73,7 +75,7 @@ def line_of(text: str, path: tuple[str, ...]) -> int:
 def toml_lines(text: str) -> Mapping[KeyPath, int]:
     """The line of every key and table; the tables of `[[name]]` are counted from 0.
 
-    Inline tables and the items of lists have the line of the key that holds them.
+    Inline tables and items of lists have the line of their key.
     """
     lines: dict[KeyPath, int] = {}
     for path, line in _keys(text):
@@ -105,7 +107,7 @@ def _keys(text: str) -> Iterator[tuple[KeyPath, int]]:
 
 
 def _indexed(header: tuple[str, ...], counts: Mapping[KeyPath, int]) -> KeyPath:
-    """The path of a table below the newest one of each `[[name]]` that it is in."""
+    """The path of a table, with the index of the last `[[name]]` table at each level."""
     path: KeyPath = ()
     for index, part in enumerate(header):
         path = (*path, part)
@@ -115,20 +117,20 @@ def _indexed(header: tuple[str, ...], counts: Mapping[KeyPath, int]) -> KeyPath:
 
 
 def _left_open(line: str) -> str:
-    """The quotes of the text over several lines that starts on this line and does not end on it, if any."""
+    """The quotes of a multi-line text that starts on this line and does not end on it, or empty."""
     opened = re.match(_MULTILINE, line)
     return opened[1] if opened and opened[1] not in line[opened.end() :] else ""
 
 
 def _dotted(text: str, ending: str) -> tuple[str, ...]:
-    """The parts of a dotted key that `ending` follows; none where the text is something else."""
-    found = re.match(_DOTTED, text)
-    if not found or not text.startswith(ending, found.end()):
+    """The parts of a dotted key that `ending` follows; empty if the text has none."""
+    match = re.match(_DOTTED, text)
+    if not match or not text.startswith(ending, match.end()):
         return ()
     import tomllib
 
     try:
-        value: Any = tomllib.loads(f"{found[1]} = 1")
+        value: Any = tomllib.loads(f"{match[1]} = 1")
     except (ValueError, RecursionError):  # a line of a longer string that only looks like a key
         return ()
     parts: list[str] = []

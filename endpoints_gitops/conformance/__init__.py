@@ -1,1 +1,2 @@
-"""Facts about PostHog's server as data, and trying them on a server: a project of yours, or the local server."""
+"""Facts about PostHog's server as data, and code that checks them on a server: a project of yours, or the local
+server."""

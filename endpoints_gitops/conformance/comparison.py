@@ -1,4 +1,4 @@
-"""Whether an answer has what a fact says that it has at least."""
+"""Compare an answer with a fact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from endpoints_gitops.model.json import Json
 
 
 def differences(fact: Fact, reply: Reply) -> Iterator[str]:
-    """A line for each thing in which the answer is another, in the order of the fact."""
+    """A line for each difference between the answer and the fact, in the order of the fact."""
     if reply.status != fact.status:
         yield f"status is {reply.status}, not {fact.status}"
         return
@@ -19,14 +19,14 @@ def differences(fact: Fact, reply: Reply) -> Iterator[str]:
         yield from _compare(reply.body, fact.then, "answer")
     for path in fact.absent:
         if _has(reply.body, path.split(".")):
-            yield f"answer.{path} is there"
+            yield f"answer.{path} is present"
     first_key = next(iter(reply.body), None) if isinstance(reply.body, Mapping) else None
     if fact.first_key is not None and first_key != fact.first_key:
         yield f"the first key is {first_key!r}, not {fact.first_key!r}"
 
 
 def _compare(actual: Json, expected: Json, where: str) -> Iterator[str]:
-    """Mappings may have more keys; lists have one length."""
+    """Compare values. Objects can have additional keys; lists must have the same length."""
     if isinstance(expected, str) and expected.startswith("~"):
         if not isinstance(actual, str) or not re.search(expected[1:], actual):
             yield f"{where} is {actual!r}, which does not contain {expected[1:]!r}"

@@ -14,13 +14,13 @@ GROUPS: Final = ("creating", "updating", "materialising", "reading", "running")
 
 
 def all_facts() -> tuple[Fact, ...]:
-    """Every fact, those of the local server alone too."""
+    """Every fact, including those about the local server only."""
     folder = files("endpoints_gitops.conformance") / "cases"
     return tuple(fact for group in GROUPS for fact in read_facts(group, (folder / f"{group}.yaml").read_bytes()))
 
 
 def select(facts: Sequence[Fact], patterns: Sequence[str]) -> tuple[Fact, ...]:
-    """Those whose id or heading one of the globs matches; all of them if there is no glob."""
+    """The facts whose id or heading matches one of the globs; all of them without a glob."""
     return tuple(
         fact
         for fact in facts

@@ -1,4 +1,4 @@
-"""A run over all facts, and its dated report."""
+"""Check facts, and write a dated report."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _PERSONAL: Final = frozenset(
 
 
 class Listener(Protocol):
-    """Who is told how a run goes."""
+    """Receives the progress of a run."""
 
     def tried(self, result: FactResult) -> None:
-        """A fact was tried, or could not be."""
+        """A fact was tried, or could not be tried."""
 
     def removing(self) -> None:
-        """What the run made is removed now."""
+        """The run starts to remove what it created."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """`error` ended the run early; `left` is what could not be removed."""
+    """The results of a run. `error` ended the run early; `left` is what could not be removed."""
 
     host: str
     project_id: int
@@ -49,14 +49,14 @@ class Report:
         return sum(result.verdict is verdict for result in self.results)
 
     def counts_by_heading(self) -> Mapping[str, Mapping[Verdict, int]]:
-        """How many facts of each heading of docs/server.md hold, differ, or were not tried."""
+        """The number of facts by heading of docs/server.md and verdict."""
         counts: dict[str, Counter[Verdict]] = {}
         for result in self.results:
             counts.setdefault(result.fact.about, Counter())[result.verdict] += 1
         return counts
 
     def to_json(self) -> JsonObject:
-        """Without the key, and without names and addresses of people."""
+        """The report as JSON, without the key and without names and addresses of people."""
         return {
             "schema_version": SCHEMA_VERSION,
             "date": self.date.isoformat(timespec="seconds"),
@@ -75,10 +75,10 @@ class Report:
 
 
 def try_facts(trial: Trial, facts: Sequence[Fact], *, listener: Listener) -> Report:
-    """Try them in order, and remove everything at the end, whatever happens.
+    """Try the facts in order, and always remove everything at the end.
 
-    An interruption, a key that may not do it, and three facts in a row for which the server could not be asked end the
-    run; the facts that are left are then not tried. A second interruption ends the removal.
+    An interruption, a key without permission, and three consecutive facts without an answer end the run early; the
+    remaining facts are then not tried. A second interruption ends the removal.
     """
     report = Report(host=trial.server.host, project_id=trial.server.project_id)
     try:
@@ -112,7 +112,7 @@ def _try_each(trial: Trial, facts: Sequence[Fact], report: Report, listener: Lis
             if failures == _FAILURES_IN_A_ROW:
                 raise
             result = FactResult(fact=fact, verdict=Verdict.NOT_TRIED, reason=error.message)
-            trial.remove_all()  # what an answer that was lost has made would be in the way of the next fact
+            trial.remove_all()  # an object from a lost answer would disturb the next fact
         report.results.append(result)
         listener.tried(result)
 
@@ -132,7 +132,7 @@ def _as_json(result: FactResult) -> JsonObject:
 
 
 def without_people(value: Json) -> Json:
-    """With a placeholder for every name and address of a person."""
+    """The value with names and addresses of people replaced by placeholders."""
     if isinstance(value, Mapping):
         return {key: "(removed)" if key in _PERSONAL else without_people(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):

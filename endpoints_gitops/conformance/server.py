@@ -1,4 +1,4 @@
-"""Asking a server what a fact is about: every answer counts, whatever its status."""
+"""Send the requests of facts to a server, and return every answer, whatever its status."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer; `body` is its text where it is not JSON, and None where it is empty. `refusal` is the error that it
-    would be anywhere else, None for a success.
+    """An answer; `body` is text if it is not JSON, and None if it is empty. `refusal` is the corresponding ApiError,
+    None for a success.
     """
 
     status: int
@@ -27,7 +27,7 @@ class Reply:
 
 
 class ConformanceProject:
-    """One project, through our own client: its key, its rate limits and its retries, but no reading of answers."""
+    """One project, called with the client of this package (key, rate limits, retries), without decoding of answers."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -42,17 +42,17 @@ class ConformanceProject:
         return self._client.connection.project_id
 
     def ask(self, method: str, path: str, body: Json = None) -> Reply:
-        """`path` is within the project. Raises ApiError where no answer came."""
+        """Send a request; `path` is relative to the project. Raises ApiError if there is no answer."""
         path, _, query = path.partition("?")
         request = Request(
             method=method,
             path=f"/api/projects/{self.project_id}/{path}",
             query=dict(parse_qsl(query, keep_blank_values=True)),
-            body=cast(JsonObject | None, body),  # some facts are about bodies that are no objects
+            body=cast(JsonObject | None, body),  # some facts are about bodies that are not objects
             repeatable=method == "GET",
         )
         self.requests += 1
-        answer, refusal = self._client.ask_for_any_answer(request)
+        answer, refusal = self._client.send_for_any_status(request)
         return Reply(answer.status, _value(answer.body), refusal)
 
 

@@ -1,4 +1,4 @@
-"""Trying facts on a server: each makes what it needs, asks, compares, and removes what it made."""
+"""Try facts on a server: create what each needs, send its request, compare the answer, and remove everything."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactResult:
-    """What became of one fact: `reason` says why it was not tried, `expected` and `received` what differs."""
+    """The result of one fact. `reason` says why it was not tried; `expected` and `received` are what differs."""
 
     fact: Fact
     verdict: Verdict
@@ -44,11 +44,11 @@ class FactResult:
 
 
 class CannotPrepare(Exception):
-    """A fact could not be tried; the text says why."""
+    """A fact cannot be tried; the text says why."""
 
 
 class KeyRefused(Exception):
-    """The key may not do what facts need."""
+    """The key lacks a permission that facts need."""
 
     def __init__(self, cause: EndpointsError) -> None:
         super().__init__(str(cause))
@@ -57,10 +57,10 @@ class KeyRefused(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Trial:
-    """One run. `token` is in the name of everything that it makes, and it deletes nothing without it.
+    """One run. `token` is in the name of everything that it creates, and it deletes nothing without it.
 
-    `everything` also tries what only the local server does, and what not every project has. `build_seconds` is how long
-    it waits for a table.
+    `everything` includes facts about the local server only, and about features that not every project has.
+    `build_seconds` is how long it waits for a table.
     """
 
     server: ConformanceProject
@@ -77,7 +77,7 @@ class Trial:
         self._ids["<project>"] = str(self.server.project_id)
 
     def try_fact(self, fact: Fact) -> FactResult:
-        """Try one. Raises KeyRefused, and ApiError where the server could not be asked."""
+        """Try one fact. Raises KeyRefused, and ApiError if there is no answer."""
         if fact.needs is not None and not self.everything:
             return FactResult(fact=fact, verdict=Verdict.NOT_TRIED, reason=f"needs {fact.needs}")
         try:
@@ -93,15 +93,15 @@ class Trial:
         return self._result(fact, when, reply)
 
     def leftovers(self) -> tuple[str, ...]:
-        """The endpoints and shared variables that any run named. Raises ApiError and CannotPrepare."""
+        """The endpoints and shared variables of all runs. Raises ApiError and CannotPrepare."""
         return tuple(name for _, name in self._named(_ANY_TOKEN))
 
     def remove_leftovers(self) -> tuple[str, ...]:
-        """Delete what any run left behind; returns what could not be deleted. Raises ApiError and CannotPrepare."""
+        """Delete the leftovers of all runs; return what could not be deleted. Raises ApiError and CannotPrepare."""
         return self._remove(_ANY_TOKEN)
 
     def remove_all(self) -> tuple[str, ...]:
-        """Delete everything that this run made; returns what could not be deleted, or may be there."""
+        """Delete everything that this run created; return what could not be deleted, or may still exist."""
         try:
             left = self._remove(re.compile(re.escape(self.token)))
         except (ApiError, CannotPrepare):
@@ -117,11 +117,11 @@ class Trial:
         return tuple(name for _, name in self._named(token)) if named else ()
 
     def known(self) -> tuple[str, ...]:
-        """What this run knows that it made and did not delete; more may be there where an answer was lost."""
+        """The names that this run created and did not delete, except those of lost answers."""
         return (*self._endpoints, *self._variables)
 
     def _named(self, token: re.Pattern[str]) -> Iterator[tuple[str, str]]:
-        """The paths and names of the endpoints and shared variables that have a token in their name."""
+        """The paths and names of endpoints and shared variables with a token in their name."""
         for endpoint in _results(self.server.ask("GET", _LIST)):
             if token.search(str(endpoint.get("name"))):
                 yield f"endpoints/{escaped(endpoint['name'])}/", endpoint["name"]
@@ -143,7 +143,8 @@ class Trial:
             self._check(step, self._ask(step))
 
     def _make_variable(self, step: Step) -> None:
-        """A shared variable stays for the facts that follow, until one needs another of its name."""
+        """Create a shared variable. It is kept for the following facts, until one needs a different one of the same
+        name."""
         name = _name(step.body)
         id_, body = self._variables.get(name, ("", None))
         if not id_ or body != step.body:
@@ -158,13 +159,15 @@ class Trial:
         self._ids[f"<{name.removeprefix(self.token)}>"] = id_
 
     def _check(self, step: Step, reply: Reply) -> None:
-        """Raises CannotPrepare unless the answer is as the step says, and KeyRefused where the key may not do it."""
+        """Raise CannotPrepare if the answer is not the expected one, and KeyRefused if the key lacks permission."""
         expected = reply.refusal is None if step.status is None else reply.status == step.status
         if expected:
             return
         if reply.refusal is not None and reply.refusal.exit_code is ExitCode.CREDENTIALS:
             raise KeyRefused(reply.refusal)
-        raise CannotPrepare(f"{step.method} {step.path} before it was answered {reply.status}: {reply.body}")
+        raise CannotPrepare(
+            f"the preparing request {step.method} {step.path} was answered {reply.status}: {reply.body}"
+        )
 
     def _wait_for_table(self, path: str) -> None:
         end, pause = self.now() + self.build_seconds, _FIRST_PAUSE
@@ -174,12 +177,12 @@ class Trial:
             if isinstance(reply.body, Mapping) and reply.body.get("ready") is True:
                 return
             if self.now() + pause > end:
-                raise CannotPrepare(f"the table was not built in {self.build_seconds:.0f} s")
+                raise CannotPrepare(f"the table was not built within {self.build_seconds:.0f} s")
             self.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _ask(self, step: Step) -> Reply:
-        """Ask, and remember what it made."""
+        """Send a request, and remember what it created."""
         reply = self.server.ask(step.method, step.path, step.body)
         if (step.method, step.path) == ("POST", "endpoints/") and reply.refusal is None:
             answer = reply.body if isinstance(reply.body, Mapping) else {}
@@ -190,7 +193,7 @@ class Trial:
         return reply
 
     def _remove_endpoints(self) -> None:
-        """Delete what the last fact made; one that is not there any more is as good."""
+        """Delete the endpoints of the last fact, unless they are already gone."""
         for name in [name for name in self._endpoints if self.token in name]:
             reply = self.server.ask("DELETE", f"endpoints/{escaped(name)}/")
             if reply.refusal is None or reply.status == 404:
@@ -203,11 +206,11 @@ class Trial:
             id=fact.id, about=fact.about, given=(), when=when, status=fact.status, then=self._fill(fact.then),
             absent=tuple(self._fill(path) for path in fact.absent), first_key=fact.first_key,
         )  # fmt: skip
-        found = tuple(differences(expected, reply))
+        lines = tuple(differences(expected, reply))
         return FactResult(
             fact=fact,
-            verdict=Verdict.DIFFERS if found else Verdict.HOLDS,
-            differences=found,
+            verdict=Verdict.DIFFERS if lines else Verdict.HOLDS,
+            differences=lines,
             request={"method": when.method, "path": when.path, "body": when.body},
             expected={"status": fact.status, "answer": expected.then, "absent": list(expected.absent)},
             received={"status": reply.status, "answer": reply.body},
@@ -217,7 +220,7 @@ class Trial:
         return Step(method=step.method, path=self._fill(step.path), body=self._fill(step.body), status=step.status)
 
     def _fill(self, value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
-        """With the token and the ids of this run in their places, and query nodes for texts of SQL."""
+        """The value with placeholders replaced by the token and ids of this run, and SQL texts by query nodes."""
         if isinstance(value, str):
             return self._fill_text(value.replace(MARK, self.token))
         if isinstance(value, Mapping):
@@ -235,7 +238,7 @@ class Trial:
 
 
 def _results(reply: Reply) -> Sequence[Mapping[str, Any]]:
-    """The items of a list. Raises CannotPrepare where it is not answered."""
+    """The items of a list. Raises CannotPrepare if the answer is not a list."""
     items = reply.body.get("results") if isinstance(reply.body, Mapping) else None
     if reply.refusal is not None or not isinstance(items, list):
         raise CannotPrepare(f"the list was answered {reply.status}")
@@ -243,7 +246,7 @@ def _results(reply: Reply) -> Sequence[Mapping[str, Any]]:
 
 
 def _only(token: str, body: Json) -> Json:
-    """A list with only what this run made."""
+    """A list with only the items that this run created."""
     if not isinstance(body, Mapping) or not isinstance(body.get("results"), list):
         return body
     items = body["results"]

@@ -1,4 +1,4 @@
-"""`AsyncEndpoints`: as `Endpoints`, for event loops."""
+"""`AsyncEndpoints`: pinned calls for event loops."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 
 class AsyncEndpoints(PinnedClient):
-    """As `Endpoints`, awaited:
+    """Calls pinned endpoints from event loops of asyncio or trio. Methods and arguments are those of `Endpoints`.
 
-    async with AsyncEndpoints.from_lock() as endpoints:
-        rows = await endpoints.run("monthly_active_users", lookback_days=30)
+        async with AsyncEndpoints.from_lock() as endpoints:
+            rows = await endpoints.run("monthly_active_users", lookback_days=30)
+            async for row in endpoints.iterate("signups"):
+                print(row.day, row.users)
 
-    One serves any number of event loops, of asyncio and trio, one after the other or in threads: each has connections
-    of its own.
+    One instance serves any number of event loops, one after another or in threads: each has its own connections.
     """
 
     def __init__(self, locked: Locked, **settings: Any) -> None:  # noqa: ANN401 - those of PinnedClient
@@ -51,7 +52,7 @@ class AsyncEndpoints(PinnedClient):
         key: str | None = None,
         transport: AnyAsyncTransport | None = None,
     ) -> Self:
-        """As `Endpoints.from_lock`."""
+        """Read the pins of a lock; arguments and errors are those of `Endpoints.from_lock`."""
         from endpoints_gitops.consumer.locked import find
 
         locked = find(path, environment=environment, host=host, project_id=project_id, key=key)
@@ -76,7 +77,7 @@ class AsyncEndpoints(PinnedClient):
         _refresh: Refresh | None = None,
         **values: object,
     ) -> Rows:
-        """As `Endpoints.run`."""
+        """Run the pinned version and return its rows; arguments and errors are those of `Endpoints.run`."""
         from endpoints_gitops.consumer.pinned import prepare
 
         call = prepare(self._locked, name, variables, values, limit=_limit, offset=_offset, refresh=_refresh)
@@ -94,15 +95,15 @@ class AsyncEndpoints(PinnedClient):
         key: str | None = None,
         **values: object,
     ) -> AsyncIterator[Any]:
-        """As `Endpoints.iterate`, for `async for`."""
+        """Return every row, for `async for`; arguments and errors are those of `Endpoints.iterate`."""
         from endpoints_gitops.consumer.pinned import prepare
 
         target = self._target() if REDIRECTIONS else self
         return target._pages(prepare(self._locked, name, variables, values), page_size, key)
 
     async def close(self) -> None:
-        """Close the connections of this event loop, when the calls that run in it have ended. The next call opens new
-        ones. An event loop that ends closes its connections by itself.
+        """Close the connections of this event loop once its running calls have ended. A later call opens new
+        connections. An event loop that ends closes its connections by itself.
         """
         with self._lock:
             opened = self._opened.pop(_running_loop(), None)
@@ -125,7 +126,7 @@ class AsyncEndpoints(PinnedClient):
 
         first = first_page(call, size, key)
         with self._lock:
-            if self._caller is None:  # a key that is missing is an error here, and not when the loop begins
+            if self._caller is None:  # raises for a missing key now, not when iteration starts
                 self._caller = self._make_caller(self._connection())
 
         async def rows() -> AsyncIterator[Any]:
@@ -140,7 +141,7 @@ class AsyncEndpoints(PinnedClient):
 
     @asynccontextmanager
     async def _using(self) -> AsyncIterator[tuple[AsyncClient, PinnedCalls]]:
-        """The client of this event loop for one call; the last call closes a client that was closed meanwhile."""
+        """The client of this event loop, for one call. The last running call closes a client that is closing."""
         loop = _running_loop()
         with self._lock:
             opened = self._opened.get(loop)
@@ -150,9 +151,9 @@ class AsyncEndpoints(PinnedClient):
             assert caller is not None
         opened.calls += 1
         try:
-            if opened.ending is None:
-                opened.ending = _ending_with_loop(opened.client, weakref.ref(self))
-                await anext(opened.ending)
+            if opened.cleanup is None:
+                opened.cleanup = _close_with_loop(opened.client, weakref.ref(self))
+                await anext(opened.cleanup)
             yield opened.client, caller
         finally:
             opened.calls -= 1
@@ -165,7 +166,7 @@ class AsyncEndpoints(PinnedClient):
         from endpoints_gitops.api.client import AsyncClient
 
         for other in tuple(self._opened):
-            if isinstance(other, AbstractEventLoop) and other.is_closed():  # without shutdown_asyncgens before
+            if isinstance(other, AbstractEventLoop) and other.is_closed():  # without shutdown_asyncgens
                 del self._opened[other]
         connection = self._connection()
         client = AsyncClient(connection, **self._settings(connection))
@@ -188,16 +189,16 @@ class AsyncEndpoints(PinnedClient):
 
 
 class _OpenInLoop(OpenClient["AsyncClient"]):
-    """A client of one event loop. What needs the loop is closed by `ending`, the rest by `finalize`."""
+    """A client of one event loop. `cleanup` closes its connections in the loop, `finalize` everything else."""
 
     def __init__(self, client: AsyncClient) -> None:
         super().__init__(client, client.rate_limiter.close if client.rate_limiter is not None else int)
-        self.ending: AsyncGenerator[None] | None = None
+        self.cleanup: AsyncGenerator[None] | None = None
 
 
-async def _ending_with_loop(client: AsyncClient, owner: weakref.ref[AsyncEndpoints]) -> AsyncGenerator[None]:
-    """Closes the client when this generator ends: an event loop ends those that it has begun when it ends itself, or
-    when nothing holds them any more.
+async def _close_with_loop(client: AsyncClient, owner: weakref.ref[AsyncEndpoints]) -> AsyncGenerator[None]:
+    """Close the client when this generator ends. An event loop ends its generators when it ends itself, or when they
+    are no longer referenced.
     """
     try:
         yield
@@ -209,14 +210,14 @@ async def _ending_with_loop(client: AsyncClient, owner: weakref.ref[AsyncEndpoin
 
 
 async def _close(opened: _OpenInLoop) -> None:
-    if opened.ending is not None:
-        await opened.ending.aclose()
+    if opened.cleanup is not None:
+        await opened.cleanup.aclose()
     else:
         await opened.client.close()
 
 
 def _running_loop() -> object:
-    """The event loop of asyncio or of trio that is running. Raises RuntimeError outside of both."""
+    """The running event loop of asyncio or trio. Raises RuntimeError if there is none."""
     import asyncio
 
     try:

@@ -1,4 +1,4 @@
-"""Answers kept for a while in this process."""
+"""A cache of answers in this process."""
 
 from __future__ import annotations
 
@@ -20,33 +20,34 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
 class Cache:
-    """Answers by pin and variables, for any number of `Endpoints`. Callers that ask for the same at the same time share
-    one request.
+    """A cache of answers by pin and variables, shared by any number of `Endpoints`.
 
-    An answer that is given again is up to `seconds` older than what the server would say now, on top of the server's
-    own cache and of the freshness of a materialised table; `rows.age` says by how much. `most` answers are kept; the
-    one that was longest not asked for goes first.
+        endpoints = Endpoints.from_lock(cache=Cache(seconds=30, most=500))
+
+    Concurrent calls for the same answer share one request. A cached answer is up to `seconds` old, in addition to the
+    server's own cache and the freshness of a materialized table; `rows.age` is its age. At most `most` answers are
+    kept; the least recently used one is removed first. Raises UsageError unless both are positive.
     """
 
     seconds: float
     most: int = 1_000
     now: Callable[[], float] = time.monotonic
     _kept: OrderedDict[str, tuple[float, RunAnswer]] = field(default_factory=OrderedDict, init=False, repr=False)
-    _asked: dict[str, Future[RunAnswer | None]] = field(default_factory=dict, init=False, repr=False)
+    _pending: dict[str, Future[RunAnswer | None]] = field(default_factory=dict, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not (0 < self.seconds < float("inf") and self.most > 0):
-            fix = "cache=30 keeps answers for 30 seconds; leave it away for none"
-            raise UsageError("a cache keeps answers for some seconds", fix=fix, code="usage.cache")
+            fix = "pass cache=30 to keep answers for 30 seconds, or omit it for no cache"
+            raise UsageError("the seconds and the size of a cache must be above 0", fix=fix, code="usage.cache")
         _CACHES.add(self)
 
     def get(self, key: str) -> tuple[float, RunAnswer] | None:
-        """Returns the age of an answer in seconds and the answer; None if there is none that is young enough."""
+        """Return the age in seconds and the answer, or None if the answer is missing or too old."""
         with self._lock:
-            return self._young(key)
+            return self._fresh(key)
 
-    def _young(self, key: str) -> tuple[float, RunAnswer] | None:
+    def _fresh(self, key: str) -> tuple[float, RunAnswer] | None:
         kept = self._kept.get(key)
         if kept is None:
             return None
@@ -58,38 +59,38 @@ class Cache:
         return age, kept[1]
 
     def _after_fork(self) -> None:
-        """The threads that held the lock or were asking are not in the child."""
+        """Reset lock and requests in a forked child, which does not have the threads that hold them."""
         self._lock = threading.Lock()
-        self._asked = {}
+        self._pending = {}
 
     def claim(self, key: str) -> tuple[float, RunAnswer] | Future[RunAnswer | None] | None:
-        """Returns the age and the answer; else the future of a caller that is asking; else None: the claim is now this
-        caller's, which asks and then calls `settle`.
+        """Return the age and the answer; or the future of a running request; or None, and the caller must make the
+        request and then call `settle`.
         """
         with self._lock:
-            kept = self._young(key)
+            kept = self._fresh(key)
             if kept is not None:
                 return kept
-            asked = self._asked.get(key)
-            if asked is None:
-                self._asked[key] = Future()
-            return asked
+            pending = self._pending.get(key)
+            if pending is None:
+                self._pending[key] = Future()
+            return pending
 
     def settle(self, key: str, answer: RunAnswer | None = None, error: Exception | None = None) -> None:
-        """End a claim: with an answer, which is kept; with the error of every caller; or with neither, and the next
-        caller asks.
+        """End a claim: with an answer, which is cached; with an error, which all waiting callers get; or with neither,
+        and the next caller makes the request.
         """
         if answer is not None:
             self.put(key, answer)
         with self._lock:
-            asked = self._asked.pop(key, None)
-        if asked is not None and error is not None:
-            asked.set_exception(error)
-        elif asked is not None:
-            asked.set_result(answer)
+            pending = self._pending.pop(key, None)
+        if pending is not None and error is not None:
+            pending.set_exception(error)
+        elif pending is not None:
+            pending.set_result(answer)
 
     def put(self, key: str, answer: RunAnswer) -> None:
-        """Keep an answer; where there are too many, the one that was longest not asked for goes."""
+        """Cache an answer. If there are too many, remove the least recently used one."""
         with self._lock:
             self._kept[key] = (self.now(), answer)
             self._kept.move_to_end(key)
@@ -97,7 +98,7 @@ class Cache:
                 self._kept.popitem(last=False)
 
     def clear(self) -> None:
-        """Forget every answer."""
+        """Remove every answer."""
         with self._lock:
             self._kept.clear()
 

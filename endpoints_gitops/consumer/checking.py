@@ -1,7 +1,7 @@
-"""Whether a call fits its pin, and whether the answer does. Pure: the test plugin asks the same questions.
+"""Check calls and answers against their pin, for apps and the test plugin.
 
-What is checked before anything is sent costs no request, and says what the server would not: it knows no types of
-variables (docs/server.md#running).
+Checks before the request cost nothing and find more than the server, which does not check the types of variables
+(docs/server.md#running).
 """
 
 from __future__ import annotations
@@ -32,15 +32,14 @@ if TYPE_CHECKING:
 
 HOGQL: Final = "HogQLQuery"
 _OPTIONS: Final = ("_limit", "_offset", "_refresh")
-_SAME_BIRTH_SECONDS: Final = 60
-"""An endpoint and its first version are made in one go; a new one of the same name is not made within that time."""
+_CREATION_SECONDS: Final = 60
+"""An endpoint and its first version are created together. A recreated endpoint is at least this much younger."""
 
 
 def check_variables(pin: Pin, sent: Mapping[str, object]) -> dict[str, Json]:
-    """What to send for these values, dates and decimals written as JSON has them.
+    """The values as JSON, with dates as text and decimals as numbers.
 
-    Raises VariablesWrong with every mistake: names that the version does not take, values of another type, and
-    variables that it requires and that are not there.
+    Raises VariablesWrong with every mistake: unknown names, values of a wrong type, and missing required variables.
     """
     variables = {variable.name: variable for variable in pin.variables}
     is_insight = pin.query.get("kind") != HOGQL
@@ -58,7 +57,7 @@ def check_variables(pin: Pin, sent: Mapping[str, object]) -> dict[str, Json]:
             message = f"variable {name!r}: {error}"
         if message is not None:
             wrong.append(VariableMistake(name=name, message=message, expected=variable.type))
-    # null counts as none where a table answers; where the query is computed it is SQL's NULL
+    # for a table, null counts as missing; for a computed query it is SQL's NULL
     missing = [
         _missing(pin, variable)
         for variable in pin.variables
@@ -71,16 +70,16 @@ def check_variables(pin: Pin, sent: Mapping[str, object]) -> dict[str, Json]:
 
 
 def check_answer(pin: Pin, answer: RunAnswer, use: Use | None = None) -> None:
-    """Raise ContractBroken where an answer is not of the pinned version, or does not fit its contract.
+    """Raise ContractBroken if an answer is not from the pinned version, or does not match its contract.
 
-    `use` says how the app reads: by position the order of columns counts, by name only the columns that it names (all,
-    where it names none). Results of insights are checked where they are read (`insights`).
+    `use` is how the app reads: by position, the order of columns matters; by name, only the columns that it lists (all,
+    if it lists none). Results of insights are checked when they are decoded (`insights`).
     """
     if answer.version != pin.version:
         raise WrongVersion(pin, answer.version)
-    answered = answer.raw.get("endpoint_version_created_at")
-    if isinstance(answered, str) and _is_recreated(pin.created_at, pin.version, answered):
-        raise EndpointRecreated(pin, answered)
+    created_at = answer.raw.get("endpoint_version_created_at")
+    if isinstance(created_at, str) and _is_recreated(pin.created_at, pin.version, created_at):
+        raise EndpointRecreated(pin, created_at)
     if answer.columns is None:
         if pin.kind == HOGQL:
             raise ColumnsBroken(pin, [ColumnMistake(kind="gone", column="", message="the answer has no columns")], ())
@@ -89,7 +88,7 @@ def check_answer(pin: Pin, answer: RunAnswer, use: Use | None = None) -> None:
     if pin.columns is not None:
         received = typed_columns(answer.columns, answer.types)
         mistakes = column_mistakes(
-            _judged(pin.columns, bool(pin.variables)), received, reads, wanted, answer.materialized
+            _reliable_columns(pin.columns, bool(pin.variables)), received, reads, wanted, answer.materialized
         )
         if mistakes:
             raise ColumnsBroken(pin, mistakes, received)
@@ -97,16 +96,16 @@ def check_answer(pin: Pin, answer: RunAnswer, use: Use | None = None) -> None:
 
 
 def check_widths(pin: Pin, answer: RunAnswer) -> None:
-    """Raise RowsBroken for a row that is none, or that has another number of values than there are columns."""
+    """Raise RowsBroken if a row is not a list, or does not have one value per column."""
     width = len(answer.columns or ())
     for number, row in enumerate(answer.results):
         if not isinstance(row, list) or len(row) != width:
-            has = f"has {len(row)} values" if isinstance(row, list) else "is no list"
-            raise RowsBroken(pin, f"row {number} {has}, and there are {width} columns")
+            problem = f"has {len(row)} values for {width} columns" if isinstance(row, list) else "is not a list"
+            raise RowsBroken(pin, f"row {number} {problem}")
 
 
 def typed_columns(columns: Sequence[str], types: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Each column with ClickHouse's type, empty where the answer does not say it; by place, since names can repeat."""
+    """Pairs of column name and ClickHouse type, empty if the answer has none; by position, because names can repeat."""
     if len(types) == len(columns):
         return tuple([(name, written) for name, (_, written) in zip(columns, types, strict=True)])
     by_name = dict(types)
@@ -121,9 +120,9 @@ def column_mistakes(
     wanted: tuple[str, ...] | None,
     is_from_table: bool,
 ) -> tuple[ColumnMistake, ...]:
-    """What of an answer's columns breaks a caller that reads so.
+    """The columns of an answer that break a caller with this way of reading.
 
-    Tables wrap types in Nullable where the query did not, so nullability is judged for computed answers only.
+    Tables add Nullable to types, so nullability is checked for computed answers only.
     """
     if reads == "call":
         return ()
@@ -134,9 +133,9 @@ def column_mistakes(
 
 
 @lru_cache(maxsize=1024)
-def _judged(columns: tuple[PinnedColumn, ...], has_variables: bool) -> tuple[PinnedColumn, ...]:
-    """The pinned columns, with the types that can be relied on: the server finds them with `''` for each variable, so
-    "string" can mean the type of any value (docs/server.md#answers).
+def _reliable_columns(columns: tuple[PinnedColumn, ...], has_variables: bool) -> tuple[PinnedColumn, ...]:
+    """The pinned columns with reliable types only. The server describes a query with `''` for each variable, so the
+    type "string" of a query with variables can be wrong (docs/server.md#answers).
     """
     if not has_variables:
         return columns
@@ -145,9 +144,9 @@ def _judged(columns: tuple[PinnedColumn, ...], has_variables: bool) -> tuple[Pin
 
 @lru_cache(maxsize=1024)
 def _is_recreated(endpoint_created_at: datetime | None, version: int, version_created_at: str) -> bool:
-    """Whether a version that was created at that time cannot be the pinned one.
+    """Whether a version with this creation time cannot be the pinned one.
 
-    The lock has the time at which the endpoint was created: its first version is as old, and no other is older.
+    The lock has the creation time of the endpoint: its first version is as old, and no other version is older.
     """
     try:
         created_at = datetime.fromisoformat(version_created_at)
@@ -157,49 +156,49 @@ def _is_recreated(endpoint_created_at: datetime | None, version: int, version_cr
         return False
     created_at = created_at if created_at.tzinfo else created_at.replace(tzinfo=UTC)
     seconds = (created_at - endpoint_created_at).total_seconds()
-    return seconds < -_SAME_BIRTH_SECONDS or (version == 1 and seconds > _SAME_BIRTH_SECONDS)
+    return seconds < -_CREATION_SECONDS or (version == 1 and seconds > _CREATION_SECONDS)
 
 
 def _by_name(
     pinned: Sequence[PinnedColumn], received: tuple[tuple[str, str], ...], *, is_from_table: bool
 ) -> Iterator[ColumnMistake]:
-    there = dict(reversed(received))
+    types = dict(reversed(received))
     for column in pinned:
-        if column.name not in there:
-            yield _gone(column, [name for name, _ in received])
+        if column.name not in types:
+            yield _missing_column(column, [name for name, _ in received])
         else:
-            yield from _typed(column, there[column.name], is_from_table=is_from_table)
+            yield from _type_mistakes(column, types[column.name], is_from_table=is_from_table)
 
 
 def _by_position(
     pinned: Sequence[PinnedColumn], received: tuple[tuple[str, str], ...], *, is_from_table: bool
 ) -> Iterator[ColumnMistake]:
-    """Columns that come after all pinned ones disturb nobody."""
+    """Additional columns after all pinned ones are ignored."""
     names = [name for name, _ in received]
     for index, column in enumerate(pinned):
         if index < len(names) and names[index] == column.name:
-            yield from _typed(column, received[index][1], is_from_table=is_from_table)
+            yield from _type_mistakes(column, received[index][1], is_from_table=is_from_table)
         elif column.name in names:
-            message = f"column {column.name!r} was at place {index}, and is at {names.index(column.name)}"
+            message = f"column {column.name!r} moved from position {index} to {names.index(column.name)}"
             yield ColumnMistake(kind="moved", column=column.name, message=message, expected=column.type)
         else:
-            yield _gone(column, names)
+            yield _missing_column(column, names)
 
 
-def _gone(column: PinnedColumn, there: Sequence[str]) -> ColumnMistake:
-    message = f"column {column.name!r} is gone; the answer has {', '.join(there) or 'none'}"
+def _missing_column(column: PinnedColumn, names: Sequence[str]) -> ColumnMistake:
+    message = f"column {column.name!r} is missing; the answer has {', '.join(names) or 'no columns'}"
     return ColumnMistake(kind="gone", column=column.name, message=message, expected=column.type)
 
 
-def _typed(column: PinnedColumn, written: str, *, is_from_table: bool) -> Iterator[ColumnMistake]:
+def _type_mistakes(column: PinnedColumn, written: str, *, is_from_table: bool) -> Iterator[ColumnMistake]:
     from endpoints_gitops.contract.clickhouse import is_nullable, type_word
 
     word = type_word(written) if written else "unknown"
     if "unknown" not in (word, column.type) and word != column.type:
-        message = f"column {column.name!r} was {column.type}, and is {written}"
+        message = f"the type of column {column.name!r} changed: {written}; it was {column.type}"
         yield ColumnMistake(kind="type", column=column.name, message=message, expected=column.type, received=written)
     elif column.nullable is False and not is_from_table and is_nullable(written):
-        message = f"column {column.name!r} can be null now: it is {written}"
+        message = f"column {column.name!r} became nullable: {written}"
         yield ColumnMistake(
             kind="nullable", column=column.name, message=message, expected=column.type, received=written
         )
@@ -210,23 +209,23 @@ def _unknown(pin: Pin, name: str) -> VariableMistake:
 
     near = closest(name, [variable.name for variable in pin.variables])
     guess = f"; did you mean {near!r}?" if near else ""
-    option = "" if near or f"_{name}" not in _OPTIONS else f"; the option is called _{name}"
-    return VariableMistake(name=name, message=f"it takes no variable {name!r}{guess}{option}", near=near)
+    option = "" if near or f"_{name}" not in _OPTIONS else f"; the option is named _{name}"
+    return VariableMistake(name=name, message=f"unknown variable {name!r}{guess}{option}", near=near)
 
 
 def _missing(pin: Pin, variable: PinnedVariable) -> VariableMistake:
     why = "it has no default"
     if pin.materialized:
-        why = f"version {pin.version} is materialised, which makes its variables required"
-        why += ", its default notwithstanding" if variable.has_default else ""
+        why = f"version {pin.version} is materialized, which makes its variables required"
+        why += " despite their defaults" if variable.has_default else ""
     return VariableMistake(name=variable.name, message=f"variable {variable.name!r} is missing: {why}")
 
 
 def _signature(pin: Pin) -> str:
-    """What a call of it looks like."""
+    """The variables of a pin in words, for the fix of an error."""
     if not pin.variables:
-        return f"{pin.label} takes no variables"
+        return f"{pin.label} has no variables"
     parameters = (
         f"{variable.name}: {variable.type}{'' if variable.required else ' (optional)'}" for variable in pin.variables
     )
-    return f"{pin.label} takes {', '.join(parameters)}"
+    return f"the variables of {pin.label} are {', '.join(parameters)}"

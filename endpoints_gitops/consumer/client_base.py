@@ -1,6 +1,6 @@
-"""What the clients of an app have in common: pins, settings, what forks and redirections do to them.
+"""The common base of the clients of an app: pins, settings, forks and redirections.
 
-Importing this imports next to nothing; the lock is read by `from_lock`, and what speaks HTTP comes with the first call.
+This module imports almost nothing; `from_lock` reads the lock, and the first call imports the HTTP client.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ type Refresh = Literal["cache", "force", "direct"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redirection:
-    """Where all clients of this process call while it holds, in place of their own host."""
+    """The server that all clients of this process call while the redirection is active, instead of their own host."""
 
     host: str
     project_id: int
@@ -37,14 +37,14 @@ class Redirection:
 
 
 REDIRECTIONS: Final[list[Redirection]] = []
-"""Those that hold; the last one counts."""
+"""The active redirections; the last one is used."""
 
 
 @contextmanager
 def redirected(host: str, project_id: int, key: str) -> Iterator[None]:
-    """Let clients call this server for the length of the block, those too that were made before: for tests.
+    """Redirect the calls of all clients of this process to this server within the block: for tests.
 
-    Clients that were given `host=` or `transport=` in code are left alone.
+    This includes clients that were created before. Clients with `host=` or `transport=` in code are not redirected.
     """
     redirection = Redirection(host=host, project_id=project_id, key=key)
     REDIRECTIONS.append(redirection)
@@ -71,7 +71,7 @@ class PinnedClient:
         from endpoints_gitops.errors import UsageError
 
         if contract not in ("strict", "warn", "off"):
-            raise UsageError(f'contract is "strict", "warn" or "off", not {contract!r}', code="usage.contract")
+            raise UsageError(f'contract must be "strict", "warn" or "off", not {contract!r}', code="usage.contract")
         self._locked = locked
         self._contract = contract
         self._cache = _cache(cache)
@@ -85,9 +85,9 @@ class PinnedClient:
         self._redirected: tuple[Redirection, Self] | None = None
 
     def _target(self) -> Self:
-        """This client, or the one that stands for it while calls are redirected, which has a cache of its own.
+        """This client, or the one that replaces it while calls are redirected, which has its own cache.
 
-        To be called where there are REDIRECTIONS.
+        Call it only if there are REDIRECTIONS.
         """
         if self._transport is not None or self._locked.host_in_code is not None:
             return self
@@ -119,7 +119,7 @@ class PinnedClient:
 
     @property
     def environment(self) -> str:
-        """The environment whose pins are called."""
+        """The environment of the pins."""
         return self._locked.environment
 
     @property
@@ -128,7 +128,7 @@ class PinnedClient:
         return self._locked.pins
 
     def version(self, name: str) -> int:
-        """The version that is called. Raises PinMissing."""
+        """The pinned version of an endpoint. Raises PinMissing."""
         pin = self._locked.pins.get(name)
         if pin is None:
             raise self._locked.missing(name)
@@ -155,24 +155,24 @@ class PinnedClient:
         }
 
     def _after_fork(self) -> None:
-        """In a forked child: the parent's connections and files are not used, and not closed either."""
+        """In a forked child, neither use nor close the connections and files of the parent."""
         raise NotImplementedError
 
 
 class OpenClient[AnyClient]:
-    """A client that calls share. If it is closed while calls run, the last of them closes it."""
+    """A client that several calls share. If it is closed during calls, the last of them closes it."""
 
     def __init__(self, client: AnyClient, finalize: Callable[[], object]) -> None:
         self.client = client
         self.calls = 0
         self.is_closing = False
         self.finalize = weakref.finalize(self, finalize)
-        """Closes what was not closed when this is no longer used."""
+        """Closes the client once this object is garbage collected."""
 
 
 _CLIENTS: Final[weakref.WeakSet[PinnedClient]] = weakref.WeakSet()
 INHERITED: Final[list[object]] = []
-"""Clients of the process that forked this one: nothing of them is closed here, or the parent would lose it."""
+"""Clients of the parent process. They are kept, because closing them here would close the parent's connections."""
 
 
 def _after_fork() -> None:
@@ -204,7 +204,7 @@ def _rate_limiter(connection: Connection, url: str | None) -> Path | RateLimiter
 
 
 def _trace() -> Callable[[str], None] | None:
-    """A line for each request, if the logger shows them when the client is opened."""
+    """The logger's `debug`, if it is enabled when the client is opened."""
     import logging
 
     logger = logging.getLogger("endpoints_gitops")

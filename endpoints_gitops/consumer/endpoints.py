@@ -1,4 +1,4 @@
-"""`Endpoints`: an app calls what its lock pins, and nothing else."""
+"""`Endpoints`: an app calls the versions that its lock pins."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Endpoints(PinnedClient):
         for row in endpoints.run("monthly_active_users", lookback_days=30):
             print(row.month, row.users)
 
-    Make one for the whole app; `close()` it, or use it in a `with`, where the app ends earlier than the process.
+    Create one for the whole app. Call `close()`, or use it in a `with`, if the process outlives the app.
     """
 
     _open: OpenClient[Client] | None = None
@@ -46,16 +46,19 @@ class Endpoints(PinnedClient):
         key: str | None = None,
         transport: AnyTransport | None = None,
     ) -> Self:
-        """The pins of a lock. No server is asked and no key is looked for before the first call.
+        """Read the pins of a lock. No request is made and no key is needed before the first call.
 
-        Host, project and key come from the configuration beside the lock, else from the `POSTHOG_CLI_…` variables;
-        `host`, `project_id` and `key` go before both. `contract`: an answer that is not what was pinned is an error
-        (strict), a ContractWarning (warn), or nothing (off). `cache`: seconds, or a Cache. `budget_url`: a Redis in
-        which several machines count their requests; else those of this machine do in one file. `max_wait`: the most
-        seconds that one call takes, waits and repetitions included. `read_timeout`: the seconds to wait for one answer
-        before the server is asked again; a slow answer needs both to be long enough.
+        Host, project and key come from `host`, `project_id` and `key`, else from the configuration next to the lock,
+        else from the `POSTHOG_CLI_…` variables.
 
-        Raises UsageError, and InvalidInput with every mistake in lock or configuration.
+        `contract`: an answer that does not match its pin is an error ("strict"), a ContractWarning ("warn"), or is
+        accepted ("off"). `cache`: how many seconds to cache answers, or a Cache. `budget_url`: the URL of a Redis in
+        which several machines count their requests; by default the processes of this machine count them in a file.
+        `max_wait`: the maximum duration of a call in seconds, including waits and retries. `read_timeout`: seconds to
+        wait for one answer before a retry; a slow query needs both to be long enough.
+
+        Raises UsageError if the lock or the environment does not exist, and InvalidInput with every mistake in the lock
+        or the configuration.
         """
         from endpoints_gitops.consumer.locked import find
 
@@ -81,14 +84,17 @@ class Endpoints(PinnedClient):
         _refresh: Refresh | None = None,
         **values: object,
     ) -> Rows:
-        """Run the pinned version with these variables, and give its rows.
+        """Run the pinned version with these variables, and return its rows.
 
-        `variables` takes those whose names are no Python words, or clash: `variables={"$browser": "Chrome"}`. What
-        begins with an underscore is about the call: `_limit` and `_offset` (HogQL only), `_refresh` ("force" computes
-        anew, "direct" also goes past a materialised table).
+            rows = endpoints.run("monthly_active_users", lookback_days=30)
+            print(rows[0].users, rows.has_more)
 
-        Raises before anything is sent: PinMissing, UnknownVariable, MissingVariable, WrongVariableType, UsageError.
-        After: ApiError (one class for each cause) and ContractBroken (one class for each way).
+        Pass variables whose names are not Python identifiers in `variables`: `variables={"$browser": "Chrome"}`.
+        Options of the call begin with an underscore: `_limit` and `_offset` (HogQL only), and `_refresh` ("force"
+        bypasses the cache, "direct" also bypasses a materialized table).
+
+        Raises PinMissing, UnknownVariable, MissingVariable, WrongVariableType or UsageError before anything is sent;
+        then ApiError (a class for each cause) and ContractBroken (a class for each kind of mismatch).
         """
         from endpoints_gitops.consumer.pinned import prepare
 
@@ -107,16 +113,19 @@ class Endpoints(PinnedClient):
         key: str | None = None,
         **values: object,
     ) -> Iterator[Any]:
-        """Every row, read page by page as the loop goes on; the checks of `run` come before the first request.
+        """Return every row, fetched page by page during iteration. Variables are checked before the first request.
 
-        Pages are asked for by offset: rows are only sure to come once each where the query orders them and none can
-        arrive meanwhile. Else a PagingWarning says so, once. With `key`, a column whose values are unique, each page
-        is asked for by the last key of the page before: no row is lost or comes twice, whatever arrives. That needs a
-        query with `key > {variables.…}` and `ORDER BY key`, whose variable has a default or is passed. Of an insight
-        every result: those have no pages.
+            for event in endpoints.iterate("events", key="uuid", page_size=5000):
+                print(event.uuid)
 
-        Raises what `run` raises, UsageError before the first request where the query cannot be paged by `key`, and
-        PagesBroken where keys are null or not unique.
+        By default pages are requested by offset. Rows can then be missing or duplicated, unless the query has a total
+        order and no rows arrive meanwhile; a PagingWarning says so once. With `key`, a column of unique values, each
+        page starts after the last key of the previous one, so no row is lost or duplicated even if rows arrive. This
+        requires a query with `key > {variables.…}` and `ORDER BY key`, whose variable has a default or is passed. An
+        insight has no pages: all its results are returned.
+
+        Raises the errors of `run`, UsageError before the first request if the query cannot be paged by `key`, and
+        PagesBroken if keys are null or not unique.
         """
         from endpoints_gitops.consumer.pinned import prepare
 
@@ -124,7 +133,7 @@ class Endpoints(PinnedClient):
         return target._pages(prepare(self._locked, name, variables, values), page_size, key)
 
     def close(self) -> None:
-        """Close every connection, when the calls that run in other threads have ended. The next call opens new ones."""
+        """Close every connection once the running calls of other threads have ended. A later call opens new ones."""
         with self._lock:
             opened, self._open = self._open, None
             redirected, self._redirected = self._redirected, None
@@ -147,7 +156,7 @@ class Endpoints(PinnedClient):
 
         first = first_page(call, size, key)
         with self._using():
-            pass  # a key that is missing is an error here, and not when the loop begins
+            pass  # raises for a missing key now, not when iteration starts
 
         def rows() -> Iterator[Any]:
             page: AnyPage | None = first
@@ -160,7 +169,7 @@ class Endpoints(PinnedClient):
 
     @contextmanager
     def _using(self) -> Iterator[tuple[Client, PinnedCalls]]:
-        """The client for one call; the last call closes a client that was closed meanwhile."""
+        """The client, for one call. The last running call closes a client that is closing."""
         with self._lock:
             if self._open is None or self._caller is None:
                 self._open_client()

@@ -1,12 +1,12 @@
-"""What is wrong with a call before it is sent, or with its answer. Each carries what a test or a report shows of it.
+"""Errors of a pinned call before it is sent, and of its answer, with attributes for tests and reports.
 
     EndpointsError
-    ├── PinMissing             nothing is pinned under this name (rule P101)
-    ├── VariablesWrong         before anything is sent: ├ UnknownVariable ├ MissingVariable └ WrongVariableType
+    ├── PinMissing             the lock has no pin of this name (rule P101)
+    ├── VariablesWrong         before the request: ├ UnknownVariable ├ MissingVariable └ WrongVariableType
     └── ContractBroken         the answer: ├ WrongVersion ├ EndpointRecreated ├ ColumnsBroken ├ RowsBroken
                                └ ResultsBroken └ UnreadableValue
 
-What the server itself refuses is an ApiError (`endpoints_gitops.api.errors`).
+Errors of the server are ApiErrors (`endpoints_gitops.api.errors`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class PinMissing(EndpointsError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariableMistake:
-    """One variable. `near` is the name that was probably meant; `expected` the type, in the server's word."""
+    """A mistake in one variable. `near` is the closest known name; `expected` is the type of the variable."""
 
     name: str
     message: str
@@ -43,9 +43,9 @@ class VariableMistake:
 
 
 class VariablesWrong(UsageError):
-    """The variables of a call are not those that the pinned version takes. Nothing was sent.
+    """The variables of a call do not match those of the pinned version. Nothing was sent.
 
-    `mistakes` holds every one of them; the class is that of the first.
+    `mistakes` has all of them; the class of the error is that of the first.
     """
 
     code = "call.variables"
@@ -57,33 +57,33 @@ class VariablesWrong(UsageError):
 
 
 class UnknownVariable(VariablesWrong):
-    """The pinned version does not take a variable of this name. Nothing was sent."""
+    """The pinned version has no variable of this name. Nothing was sent."""
 
     code = "call.unknown_variable"
 
 
 class MissingVariable(VariablesWrong):
-    """A variable that the pinned version requires was not given. Nothing was sent.
+    """A required variable of the pinned version is missing. Nothing was sent.
 
-    A materialised version requires all of its variables, whatever their defaults.
+    A materialized version requires all of its variables, despite their defaults.
     """
 
     code = "call.missing_variable"
 
 
 class WrongVariableType(VariablesWrong):
-    """A value is of another type than the variable. Nothing was sent.
+    """A value does not have the type of the variable. Nothing was sent.
 
-    The server would not say so: it puts any value into the query, which then fails or finds nothing.
+    The server does not check this: it inserts any value into the query, which then fails or returns no rows.
     """
 
     code = "call.variable_type"
 
 
 class ContractBroken(EndpointsError):
-    """An answer is not what the lock promised. `pin` is the promise, `problem` what is wrong with the answer.
+    """An answer does not match the contract in the lock. `pin` has the contract, `problem` says what is wrong.
 
-    `contract="warn"` makes it a ContractWarning, and `contract="off"` looks at nothing but whether rows can be read.
+    With `contract="warn"` it is a ContractWarning; with `contract="off"` only the length of the rows is checked.
     """
 
     code = "contract.broken"
@@ -97,33 +97,35 @@ class ContractBroken(EndpointsError):
 
 
 class WrongVersion(ContractBroken):
-    """The answer is of another version than the pinned one, or does not say of which: `answered` is what it says."""
+    """The answer is from a different version than the pinned one, or names none. `answered` is the version that it
+    names."""
 
     code = "contract.version"
 
     def __init__(self, pin: Pin, answered: int | None) -> None:
-        text = "does not say of which version it is" if answered is None else f"is of version {answered}"
+        text = "does not name its version" if answered is None else f"is from version {answered}"
         super().__init__(pin, f"the answer {text}")
         self.answered = answered
 
 
 class EndpointRecreated(ContractBroken):
-    """The endpoint was deleted and one of the same name made: the number of the version is the same, and nothing else.
+    """The endpoint was deleted and recreated: the answer is from a different endpoint with the same name and version
+    number.
 
-    `answered` is when the version that answered was made.
+    `answered` is the creation time of the version that answered.
     """
 
     code = "contract.recreated"
 
     def __init__(self, pin: Pin, answered: str) -> None:
         pinned = pin.created_at.isoformat() if pin.created_at else "?"
-        super().__init__(pin, f"the version that answers was made at {answered}, the pinned one at {pinned}")
+        super().__init__(pin, f"the version that answered was created at {answered}, the pinned one at {pinned}")
         self.answered = answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnMistake:
-    """One column. `kind` is `gone`, `type`, `nullable` or `moved`; `received` is ClickHouse's type."""
+    """A mismatch of one column. `kind` is `gone`, `type`, `nullable` or `moved`; `received` is the ClickHouse type."""
 
     kind: str
     column: str
@@ -133,9 +135,10 @@ class ColumnMistake:
 
 
 class ColumnsBroken(ContractBroken):
-    """Columns of the answer are not those that were pinned, as far as this app's way of reading goes.
+    """The columns of the answer do not match the pinned ones, in a way that breaks how this app reads.
 
-    `expected` are the pinned ones, `received` the names and ClickHouse types of the answer, `mistakes` what differs.
+    `expected` are the pinned columns, `received` the names and ClickHouse types of the answer, `mistakes` the
+    differences.
     """
 
     code = "contract.columns"
@@ -148,13 +151,13 @@ class ColumnsBroken(ContractBroken):
 
 
 class RowsBroken(ContractBroken):
-    """A row has another number of values than there are columns: values would move to other columns."""
+    """A row does not have one value per column, so its values cannot be assigned to columns."""
 
     code = "contract.rows"
 
 
 class ResultsBroken(ContractBroken):
-    """The results of an insight are not of the shape of their kind. `at` is which of them, from 0; None: all."""
+    """The results of an insight do not have the shape of their kind. `at` is the index of the result, None for all."""
 
     code = "contract.results"
 
@@ -164,14 +167,14 @@ class ResultsBroken(ContractBroken):
 
 
 class UnreadableValue(ContractBroken):
-    """A value is not what the type of its column says, so it cannot be converted. `rows.raw` has it as it came."""
+    """A value cannot be converted to the type of its column. `rows.raw` has the original value."""
 
     code = "contract.value"
 
-    def __init__(self, pin: Pin, column: str, type: str, value: object) -> None:  # noqa: A002 - what it is called
+    def __init__(self, pin: Pin, column: str, type: str, value: object) -> None:  # noqa: A002 - the name of the attribute
         shown = repr(value)
         super().__init__(
-            pin, f"column {column!r} is {type}, and holds {shown if len(shown) < 80 else shown[:80] + '…'}"
+            pin, f"column {column!r} has type {type} but the value {shown if len(shown) < 80 else shown[:80] + '…'}"
         )
         self.column = column
         self.type = type
@@ -179,8 +182,8 @@ class UnreadableValue(ContractBroken):
 
 
 class ContractWarning(UserWarning):
-    """With `contract="warn"`: what would be a ContractBroken."""
+    """Replaces ContractBroken with `contract="warn"`."""
 
 
 class PagingWarning(UserWarning):
-    """Rows may be missing or come twice; said once for each pin."""
+    """Rows can be missing or duplicated. Issued once for each pin."""

@@ -1,4 +1,4 @@
-"""Columns as frames of pandas and polars, with types that lose nothing. The only user of both, which are extras."""
+"""Data frames of pandas and polars, with lossless types. Both packages are extras that only this module imports."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     import polars as pl
 
 type Column = tuple[str, str, list[Any]]
-"""Name, type as the answer writes it, values."""
+"""Name, type as in the answer, values."""
 
 _PANDAS: Final = {"float": "float64", "boolean": "boolean", "decimal": "object", "date": "object"}
 
 
 def pandas_frame(columns: Sequence[Column]) -> pd.DataFrame:
-    """Raises UsageError without pandas."""
+    """Return a pandas DataFrame of the columns. Raises UsageError if pandas is not installed."""
     try:
         import pandas as pd
     except ImportError:
-        raise _lacking("pandas") from None
+        raise _missing_package("pandas") from None
     series = [pd.Series(values, dtype=_pandas_type(written, values)) for _, written, values in columns]
     frame = pd.DataFrame(dict(enumerate(series)))
     frame.columns = pd.Index([name for name, _, _ in columns], dtype="object")
@@ -33,15 +33,15 @@ def pandas_frame(columns: Sequence[Column]) -> pd.DataFrame:
 
 
 def polars_frame(columns: Sequence[Column]) -> pl.DataFrame:
-    """Raises UsageError without polars."""
+    """Return a polars DataFrame of the columns. Raises UsageError if polars is not installed."""
     try:
         import polars as pl
     except ImportError:
-        raise _lacking("polars") from None
+        raise _missing_package("polars") from None
     return pl.DataFrame([_polars_series(pl, *column) for column in columns])
 
 
-def _pandas_type(written: str, values: list[Any]) -> Any:  # noqa: ANN401 - what pandas takes as a type
+def _pandas_type(written: str, values: list[Any]) -> Any:  # noqa: ANN401 - a pandas dtype
     word = _word(written)
     if word == "integer":
         width = bits(written) or 64
@@ -53,8 +53,8 @@ def _pandas_type(written: str, values: list[Any]) -> Any:  # noqa: ANN401 - what
 
 
 def _zone_of(written: str, values: list[Any]) -> str | None:
-    """The zone of a column: of its type, else of its values, else UTC, in which the server writes times. None: they
-    have no zone; "object": they have several.
+    """The time zone of a column: that of its type, else of its values, else UTC, the server's. None if the values have
+    no zone; "object" if they have several.
     """
     arguments = parse_type(written).arguments if written[:1].isupper() else ()
     named = arguments[-1].strip("'") if arguments and arguments[-1].startswith("'") else None
@@ -69,15 +69,15 @@ def _zone_of(written: str, values: list[Any]) -> str | None:
 
 
 def _polars_series(pl: Any, name: str, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - the module, imported late
-    """A Series of the type of the answer, empty or not. Maps become lists of key and value, as in Arrow."""
+    """A Series of the type of the answer, even if it is empty. Maps become lists of key and value, as in Arrow."""
     kind = _polars_type(pl, written, values)
     if kind is pl.Object:
         return pl.Series(name, values, dtype=pl.Object)
-    shaped = [_shaped(pl, kind, value) for value in values]
-    return pl.Series(name, shaped, dtype=kind)
+    polars_values = [_polars_value(pl, kind, value) for value in values]
+    return pl.Series(name, polars_values, dtype=kind)
 
 
-def _polars_type(pl: Any, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - what polars takes as a type
+def _polars_type(pl: Any, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - a polars dtype
     word = _word(written)
     if word == "integer":
         width = bits(written) or 64
@@ -96,8 +96,8 @@ def _polars_type(pl: Any, written: str, values: list[Any]) -> Any:  # noqa: ANN4
 
 
 def _inferred_type(pl: Any, values: list[Any]) -> Any:  # noqa: ANN401 - as above
-    """Where the answer says no type: what all values show, which objects do not: their keys can differ."""
-    if any(map(_holds_object, values)):
+    """The type inferred from the values, for an answer without types. Objects stay objects: their keys can differ."""
+    if any(map(_contains_object, values)):
         return pl.Object
     try:
         kind = pl.Series(values, strict=True).dtype
@@ -106,18 +106,18 @@ def _inferred_type(pl: Any, values: list[Any]) -> Any:  # noqa: ANN401 - as abov
     return kind
 
 
-def _holds_object(value: object) -> bool:
-    return isinstance(value, dict) or (isinstance(value, list) and any(map(_holds_object, value)))
+def _contains_object(value: object) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_contains_object, value)))
 
 
 def _decimal_type(pl: Any, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - as above
-    """`Decimal(18, 2)` and `Decimal64(2)`; the server's bare word says no scale."""
+    """The type of `Decimal(18, 2)` and `Decimal64(2)`; the server's name `decimal` has no scale."""
     digits = [int(argument) for argument in parse_type(written).arguments if argument.isdigit() and len(argument) < 4]
     return pl.Decimal(38, digits[-1]) if digits and digits[-1] <= 38 else _inferred_type(pl, values)
 
 
 def _nested_type(pl: Any, written: str, values: list[Any]) -> Any:  # noqa: ANN401 - as above
-    """Of arrays, tuples and maps whose parts all have types of their own; anything else stays an object of Python."""
+    """The type of an array, tuple or map whose items all have a polars type; otherwise a Python object."""
     parsed = parse_type(written)
     if parsed.name == "Array" and len(parsed.inner) == 1:
         items = [item for value in values if isinstance(value, list) for item in value]
@@ -135,7 +135,7 @@ def _nested_type(pl: Any, written: str, values: list[Any]) -> Any:  # noqa: ANN4
 
 
 def _tuple_type(pl: Any, parsed: ClickHouseType, values: list[Any]) -> Any:  # noqa: ANN401 - as above
-    """A struct; parts without a name are called 1, 2, …, as in ClickHouse."""
+    """A struct type. Items without a name are named 1, 2, …, as in ClickHouse."""
     parts = [list(value.values()) if isinstance(value, dict) else value for value in values if value is not None]
     if any(not isinstance(part, list) or len(part) != len(parsed.inner) for part in parts):
         return pl.Object
@@ -149,28 +149,30 @@ def _tuple_type(pl: Any, parsed: ClickHouseType, values: list[Any]) -> Any:  # n
     return pl.Struct([pl.Field(name, kind) for name, kind in zip(names, inner, strict=True)])
 
 
-def _shaped(pl: Any, kind: Any, value: Any) -> Any:  # noqa: ANN401 - as above, and JSON of any shape
-    """The value as polars takes it for a type."""
+def _polars_value(pl: Any, kind: Any, value: Any) -> Any:  # noqa: ANN401 - as above, and JSON of any shape
+    """A value in the form that polars expects for a type."""
     if isinstance(kind, pl.List) and isinstance(value, dict):
         inner = kind.inner
         fields = {field.name: field.dtype for field in inner.fields}
         return [
-            {"key": _shaped(pl, fields["key"], key), "value": _shaped(pl, fields["value"], item)}
+            {"key": _polars_value(pl, fields["key"], key), "value": _polars_value(pl, fields["value"], item)}
             for key, item in value.items()
         ]
     if isinstance(kind, pl.List) and isinstance(value, list):
-        return [_shaped(pl, kind.inner, item) for item in value]
+        return [_polars_value(pl, kind.inner, item) for item in value]
     if isinstance(kind, pl.Struct) and isinstance(value, list | dict):
         items = value.values() if isinstance(value, dict) else value
-        return {field.name: _shaped(pl, field.dtype, item) for field, item in zip(kind.fields, items, strict=True)}
+        return {
+            field.name: _polars_value(pl, field.dtype, item) for field, item in zip(kind.fields, items, strict=True)
+        }
     return value
 
 
 def _word(written: str) -> str:
-    """The server's word, whether it is written so or as ClickHouse's type."""
+    """The server's name of a type, which is written as that name or as a ClickHouse type."""
     return type_word(written) if written[:1].isupper() else written
 
 
-def _lacking(package: str) -> UsageError:
+def _missing_package(package: str) -> UsageError:
     fix = Advice(OtherCommand("pip", "install", f"endpoints-gitops[{package}]"))
     return UsageError(f"to_{package}() needs the package {package}", fix=fix, code="usage.extra")

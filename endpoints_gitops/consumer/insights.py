@@ -1,7 +1,7 @@
-"""Results of insights, a dataclass for each kind (docs/server.md#insights). `raw` is the object as it came.
+"""Results of insights, a dataclass for each kind (docs/server.md#insights).
 
-Numbers are int or float as the server sent them. What a kind must have and lacks is a ResultsBroken; whatever more
-there is stays in `raw`.
+Numbers are int or float, as the server sent them. A missing key raises ResultsBroken. `raw` is the original object,
+including keys that the dataclass does not have.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from endpoints_gitops.model.pin import Pin
 type Number = int | float
 type Status = Literal["new", "returning", "resurrecting", "dormant"]
 type Breakdown = str | tuple[str | None, ...] | None
-"""The value that a result is about, several where it is broken down by several properties; None: not broken down, or
-the property is not set."""
+"""The breakdown value of a result; a tuple if the insight has several breakdowns. None without a breakdown, or if the
+property is not set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendSeries:
-    """One series of a TrendsQuery: `data[i]` belongs to `days[i]` (`2026-07-01`, of hours with a time) and `labels[i]`.
+    """One series of a TrendsQuery: `data[i]` belongs to `days[i]` (`2026-07-01`; hours have a time) and `labels[i]`.
 
-    Displays of one total have no `data`, and `aggregated_value`. `compare_label` is `current` or `previous`.
+    A series with one total has `aggregated_value` and no `data`. `compare_label` is `current` or `previous`.
     """
 
     label: str
@@ -43,7 +43,7 @@ class TrendSeries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecycleSeries:
-    """The people of one status per period; dormant ones count below zero."""
+    """The number of people with one status per period; numbers of dormant people are negative."""
 
     status: Status
     label: str
@@ -56,7 +56,7 @@ class LifecycleSeries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionValue:
-    """How many of a cohort came back in one period. `aggregation_value` is there where a property is aggregated."""
+    """How many people of a cohort returned in one period. `aggregation_value` is set if a property is aggregated."""
 
     count: Number
     label: str
@@ -65,7 +65,7 @@ class RetentionValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionCohort:
-    """Those who began at `date`; `values[k]` is the k-th period after. Periods that are yet to come are 0."""
+    """The people who started at `date`; `values[k]` is the k-th period after it. Future periods are 0."""
 
     label: str
     date: datetime
@@ -76,9 +76,10 @@ class RetentionCohort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunnelStep:
-    """One step. `count` reached at least this one; times are seconds from the step before, None on the first.
+    """One step of a funnel. `count` people reached at least this step; times are seconds since the previous step, None
+    on the first.
 
-    A funnel that is broken down gives the steps of one value after those of the other.
+    A funnel with a breakdown has the steps of each value, one value after the other.
     """
 
     name: str
@@ -93,7 +94,7 @@ class FunnelStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunnelTimes:
-    """How long converting took: pairs of seconds and people."""
+    """How long conversions took: `bins` are pairs of seconds and number of people."""
 
     bins: tuple[tuple[Number, Number], ...]
     average_conversion_time: Number | None
@@ -102,7 +103,7 @@ class FunnelTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunnelTrend:
-    """Conversion over time; `data` are the rates in percent."""
+    """Conversion over time; `data` are rates in percent."""
 
     count: Number
     data: tuple[Number | None, ...]
@@ -114,7 +115,7 @@ class FunnelTrend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathLink:
-    """How many went from one place to another, and in how many milliseconds on average."""
+    """How many people went from `source` to `target`; `average_conversion_time` is in milliseconds."""
 
     source: str
     target: str
@@ -136,24 +137,24 @@ class StickinessSeries:
 
 
 def records(pin: Pin, results: Sequence[Any]) -> tuple[Any, ...]:
-    """The results as dataclasses; of a kind that has none here (web analytics), as they came.
+    """The results as dataclasses; unchanged for kinds without a dataclass (web analytics).
 
-    Raises ResultsBroken.
+    Raises ResultsBroken if a result does not have the shape of its kind.
     """
     read = _READERS.get(pin.kind)
     if read is None:
         return tuple(results)
-    made = []
+    decoded = []
     for index, item in _flat(pin, results):
         try:
-            made.append(read(_InsightResult(item)))
+            decoded.append(read(_InsightResult(item)))
         except _Malformed as malformed:
             raise ResultsBroken(pin, str(malformed), at=index) from None
-    return tuple(made)
+    return tuple(decoded)
 
 
 def _flat(pin: Pin, results: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    """Funnels that are broken down come as lists of lists."""
+    """The results with their indexes. A funnel with breakdowns is a list of lists."""
     for index, item in enumerate(results):
         if isinstance(item, list) and pin.kind == "FunnelsQuery":
             yield from ((index, step) for step in item)
@@ -162,11 +163,11 @@ def _flat(pin: Pin, results: Sequence[Any]) -> Iterator[tuple[int, Any]]:
 
 
 class _Malformed(Exception):
-    """A result that is not of its kind; says in which way."""
+    """A result does not have the shape of its kind; the text says how."""
 
 
 class _InsightResult:
-    """One result, asked for what its kind has."""
+    """Typed access to the keys of one result."""
 
     def __init__(self, value: object) -> None:
         if not isinstance(value, Mapping):
@@ -181,7 +182,7 @@ class _InsightResult:
 
     def whole(self, key: str) -> int:
         value = self._of(key, int)
-        assert isinstance(value, int), "as asked for"
+        assert isinstance(value, int), "checked by _of"
         return value
 
     def maybe_number(self, key: str) -> Number | None:
@@ -190,20 +191,20 @@ class _InsightResult:
     def maybe_text(self, key: str) -> str | None:
         return None if self.raw.get(key) is None else self.text(key)
 
-    def moment(self, key: str) -> datetime:
+    def timestamp(self, key: str) -> datetime:
         try:
             return datetime.fromisoformat(self.text(key))
         except ValueError:
             self._refuse(key, "a time")
 
     def texts(self, key: str) -> tuple[str, ...]:
-        return tuple(str(item) if isinstance(item, str) else self._refuse(key, "texts") for item in self.items(key))
+        return tuple(str(item) if isinstance(item, str) else self._refuse(key, "strings") for item in self.items(key))
 
     def wholes(self, key: str) -> tuple[int, ...]:
-        return tuple(item if isinstance(item, int) else self._refuse(key, "whole numbers") for item in self.items(key))
+        return tuple(item if isinstance(item, int) else self._refuse(key, "integers") for item in self.items(key))
 
     def numbers(self, key: str) -> tuple[Number | None, ...]:
-        """Formulas with one total have null in place of a list."""
+        """A formula with one total has null instead of a list."""
         return tuple(None if item is None else self._number(key, item) for item in self.items(key))
 
     def items(self, key: str) -> Sequence[Any]:
@@ -225,7 +226,7 @@ class _InsightResult:
     def _of(self, key: str, kind: type) -> Json:
         value = self.raw.get(key)
         if not isinstance(value, kind) or isinstance(value, bool):
-            self._refuse(key, {str: "a text", int: "a whole number"}[kind])
+            self._refuse(key, {str: "a string", int: "an integer"}[kind])
         return value
 
     def _number(self, key: str, value: object) -> Number:
@@ -270,7 +271,7 @@ _STATUSES: Final[Mapping[str, Status]] = {
 def _lifecycle(result: _InsightResult) -> LifecycleSeries:
     status = _STATUSES.get(result.text("status"))
     if status is None:
-        raise _Malformed(f"{result.text('status')!r} is no status")
+        raise _Malformed(f"unknown status {result.text('status')!r}")
     return LifecycleSeries(
         status=status,
         label=result.text("label"),
@@ -285,14 +286,14 @@ def _lifecycle(result: _InsightResult) -> LifecycleSeries:
 def _cohort(result: _InsightResult) -> RetentionCohort:
     return RetentionCohort(
         label=result.text("label"),
-        date=result.moment("date"),
-        values=tuple(_came_back(_InsightResult(item)) for item in result.items("values")),
+        date=result.timestamp("date"),
+        values=tuple(_retention_value(_InsightResult(item)) for item in result.items("values")),
         breakdown_value=result.breakdown(),
         raw=result.raw,
     )
 
 
-def _came_back(result: _InsightResult) -> RetentionValue:
+def _retention_value(result: _InsightResult) -> RetentionValue:
     return RetentionValue(
         count=result.number("count"),
         label=result.text("label"),
@@ -301,7 +302,7 @@ def _came_back(result: _InsightResult) -> RetentionValue:
 
 
 def _funnel(result: _InsightResult) -> FunnelStep | FunnelTimes | FunnelTrend:
-    """Which view it is shows in the keys."""
+    """The view of the funnel; its keys show which one it is."""
     if "bins" in result.raw:
         return _times(result)
     if "data" in result.raw:

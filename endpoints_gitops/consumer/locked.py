@@ -1,4 +1,4 @@
-"""What an app has at hand before it asks a server: its lock, its manifest, and where its key comes from."""
+"""The lock, manifest and connection settings of an app."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """The pins of one environment. `key` and `host_in_code` are what the app passes; else the settings say where the
-    key is and where it goes.
+    """The pins of one environment, with its settings. `key` and `host_in_code` are passed by the app and take
+    precedence over the settings.
     """
 
     path: Path
@@ -34,12 +34,13 @@ class Locked:
     host_in_code: str | None = None
 
     def connection(self, max_wait: float, read_timeout: float) -> Connection:
-        """Raises CredentialsError where there is no key or it may not go to the host, UsageError without a project."""
+        """The connection to the server. Raises CredentialsError if there is no key or it must not be sent to the host,
+        and UsageError without a project."""
         from endpoints_gitops.api.connection import Connection
         from endpoints_gitops.workspace.credentials import resolve_connection
 
         if self.key is not None:
-            self._refuse_half_an_address()
+            self._require_host_and_project()
         access = resolve_connection(self.settings, os.environ, host=self.host_in_code, key=self.key)
         return Connection(
             host=access.host,
@@ -50,22 +51,22 @@ class Locked:
             read_timeout=read_timeout,
         )
 
-    def _refuse_half_an_address(self) -> None:
+    def _require_host_and_project(self) -> None:
         host, project = self.host_in_code or self.settings.host, self.settings.project_id
         if host is None or project is None:
-            lacking = "host" if host is None else "project_id"
-            fix = f"Endpoints.from_lock(…, {lacking}=…, key=…), or add {lacking} to the configuration"
-            raise UsageError(f"there is a key, and no {lacking} to use it with", fix=fix, code="configuration.invalid")
+            missing = "host" if host is None else "project_id"
+            fix = f"Endpoints.from_lock(…, {missing}=…, key=…), or add {missing} to the configuration"
+            raise UsageError(f"a key is passed without a {missing}", fix=fix, code="configuration.invalid")
 
     def missing(self, name: str) -> PinMissing:
-        """The error of a name that is not among the pins; it says what was probably meant."""
+        """The error for a name without a pin, with a suggestion."""
         from endpoints_gitops.model.suggestions import did_you_mean
         from endpoints_gitops.workspace.files import shown
 
-        where = f"{shown(self.path)} pins no endpoint {name!r} in environment {self.environment}"
+        message = f"{shown(self.path)} has no pin of {name!r} in environment {self.environment}"
         guess = did_you_mean(name, self.pins)
         fix = Advice(f'add {name} = "*" to `uses`, and run ', Command("lock"))
-        return PinMissing(where + guess, name=name, environment=self.environment, fix=fix)
+        return PinMissing(message + guess, name=name, environment=self.environment, fix=fix)
 
 
 def find(
@@ -76,9 +77,9 @@ def find(
     project_id: int | None = None,
     key: str | None = None,
 ) -> Locked:
-    """Read the lock and the configuration beside it, or above. Nothing is asked, and no key is looked for.
+    """Read the lock and the configuration in its folder or above. No request is made and no key is needed.
 
-    Raises UsageError without a lock and for an environment that is not there, InvalidInput for files that are wrong.
+    Raises UsageError if the lock or the environment does not exist, and InvalidInput for mistakes in the files.
     """
     from endpoints_gitops.workspace.configuration import load_configuration
     from endpoints_gitops.workspace.manifest import uses_of
@@ -105,13 +106,13 @@ def _lock(path: Path) -> Lock:
 
     lock = read_lock_file(path)
     if lock is None:
-        fix = Advice(Command("lock"), " writes it; deploy it with the app")
-        raise UsageError(f"there is no lock at {shown(path)}", fix=fix, code="lock.missing")
+        fix = Advice(Command("lock"), " creates the lock; deploy it with the app")
+        raise UsageError(f"the lock {shown(path)} does not exist", fix=fix, code="lock.missing")
     return lock
 
 
 def _settings(configuration: Configuration, environment: str | None, lock: Lock) -> EnvironmentSettings:
-    """A configuration that names no default may still have just one environment that is locked."""
+    """The settings of the environment; by default the only locked one, if the configuration names no default."""
     from endpoints_gitops.workspace.configuration import DEFAULT_ENVIRONMENT, choose_environment
 
     if not configuration.is_configured:
@@ -124,7 +125,7 @@ def _settings(configuration: Configuration, environment: str | None, lock: Lock)
 def _environment_of_pins(
     configuration: Configuration, settings: EnvironmentSettings, environment: str | None, lock: Lock
 ) -> str:
-    """Without a configuration, as in a container that has the lock alone, the lock says which there are."""
+    """The environment of the pins. Without a configuration, as in a container with only the lock, the lock decides."""
     if configuration.is_configured:
         return settings.name
     name = environment or configuration.overrides.get("ENV")

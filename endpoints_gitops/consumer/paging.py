@@ -1,4 +1,4 @@
-"""Where reading every row begins: by offset, or by the key of a pinned query (docs/server.md#paging)."""
+"""The first page of a pinned query: by offset or by key (docs/server.md#paging)."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _SAMPLES: Final[Mapping[str, Json]] = {
     "date": "2026-07-01",
     "datetime": "2026-07-01T00:00:00Z",
 }
-"""A value of each type whose values look alike in JSON. Text can hold anything, and is judged when it is there."""
+"""A JSON value of each type. Strings are missing because they are checked by their value."""
 
 
 def first_page(call: Call, size: int | None, key: str | None = None) -> AnyPage:
-    """The first page of a call, `size` rows at a time. Raises UsageError for a size or a key that cannot be used."""
+    """The first page of a call, with `size` rows per page. Raises UsageError for an unusable size or key."""
     pin, least = call.pin, 1 if key is None else 2
     if size is not None and not is_whole(size, least):
-        raise UsageError(f"{pin.label}: page_size is a whole number from {least}", code="call.option")
+        raise UsageError(f"{pin.label}: page_size must be an integer of at least {least}", code="call.option")
     if key is not None:
         return _first_page_by_key(call, size, key)
     paged = paged_query(pin)
     if paged.is_union:
-        fix = "wrap it: SELECT * FROM (… UNION ALL …), or `run` it, which gives at most 100 rows of each SELECT"
-        raise UsageError(f"{pin.label}: the server has no pages of a UNION", fix=fix, code="call.option")
+        fix = "wrap it: SELECT * FROM (… UNION ALL …), or `run` it, which returns at most 100 rows of each SELECT"
+        raise UsageError(f"{pin.label}: the server cannot page a UNION", fix=fix, code="call.option")
     limit = page_rows(size, is_stable=paged.unstable is None)
     return PageRequest(limit=limit, version=pin.version, ceiling=paged.ceiling)
 
@@ -44,31 +44,31 @@ def _first_page_by_key(call: Call, size: int | None, key: str) -> KeyPage:
     if pin.kind != HOGQL:
         raise _refused(pin, key, f"a {pin.kind} has no pages")
     if pin.materialized:
-        raise _refused(pin, key, "it is materialised, and a table keeps no order")
+        raise _refused(pin, key, "it is materialized, and a table has no order")
     try:
-        way = keyset(str(pin.query.get("query") or ""), key)
+        keys = keyset(str(pin.query.get("query") or ""), key)
     except KeysetRefused as refused:
         raise _refused(pin, key, str(refused)) from None
-    variable = next((variable for variable in pin.variables if variable.name == way.variable), None)
+    variable = next((variable for variable in pin.variables if variable.name == keys.variable), None)
     if variable is None:
-        raise _refused(pin, key, f"the lock has no variable {way.variable}")
+        raise _refused(pin, key, f"the lock has no variable {keys.variable}")
     if call.values.get(variable.name, variable.default) is None:
-        reason = f"nothing says where to begin: {variable.name} has no default"
-        raise _refused(pin, key, reason, fix=f"pass {variable.name}=…, a value below every {key}")
+        reason = f"the start is unknown, because {variable.name} has no default"
+        raise _refused(pin, key, reason, fix=f"pass {variable.name}=…, a value less than every {key}")
     _check_type(pin, key, variable)
-    return KeyPage(column=key, variable=variable.name, limit=key_page_rows(size, way.ceiling), version=pin.version)
+    return KeyPage(column=key, variable=variable.name, limit=key_page_rows(size, keys.ceiling), version=pin.version)
 
 
 def _check_type(pin: Pin, key: str, variable: PinnedVariable) -> None:
-    """Raise UsageError where the values of the column cannot be values of the variable."""
+    """Raise UsageError if values of the column cannot be values of the variable."""
     word = next((column.type for column in pin.columns or () if column.name == key), "unknown")
     if word in ("boolean", "array", "json"):
-        raise _refused(pin, key, f"its values are of type {word}, which orders nothing")
+        raise _refused(pin, key, f"its type is {word}, which has no order")
     if (sample := _SAMPLES.get(word)) and mistake_of(variable, sample, sample, is_insight=False) is not None:
-        raise _refused(pin, key, f"its type is {word}, and {variable.name} takes {variable.type}")
+        raise _refused(pin, key, f"its type is {word}, but the type of {variable.name} is {variable.type}")
 
 
 def _refused(pin: Pin, key: str, reason: str, *, fix: str | None = None) -> UsageError:
-    wanted = f"write the query with WHERE {key} > {{variables.after}} and ORDER BY {key}, and pin that version"
+    rewrite = f"write the query with WHERE {key} > {{variables.after}} and ORDER BY {key}, and pin that version"
     message = f"{pin.label} cannot be paged by {key}: {reason}"
-    return UsageError(message, fix=fix or f"{wanted}; without key= it is paged by offset", code="call.paging")
+    return UsageError(message, fix=fix or f"{rewrite}; or omit key= to page by offset", code="call.paging")

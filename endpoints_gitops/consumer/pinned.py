@@ -1,4 +1,4 @@
-"""Calls of what is pinned, as flows: checked, sent, checked again. `Endpoints` and `AsyncEndpoints` drive them."""
+"""Pinned calls as flows: variables and answers are checked. `Endpoints` and `AsyncEndpoints` execute them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from endpoints_gitops.api.errors import (
     VersionInactive,
     VersionNotFound,
 )
-from endpoints_gitops.api.run_pages import UNPAGED_ROWS, AnyPage, PageRequest, may_be_cut, unstable_pages
+from endpoints_gitops.api.run_pages import UNPAGED_ROWS, AnyPage, PageRequest, may_be_truncated, unstable_pages
 from endpoints_gitops.api.wire import Flow, Join
 from endpoints_gitops.consumer.cache import Cache
 from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
@@ -38,14 +38,15 @@ type Refresh = Literal["cache", "force", "direct"]
 
 _REFRESH: Final = ("cache", "force", "direct")
 _WITHOUT_OFFSET: Final = (
-    "use a project secret key (phs_…), which may page; or one page that holds all: run(…, _limit=N); "
-    'or page by key: iterate(…, key="timestamp") of a query with WHERE timestamp > {variables.after} ORDER BY timestamp'
+    "use a project secret key (phs_…), which can page; or one page with all rows: run(…, _limit=N); "
+    'or page by key: iterate(…, key="timestamp") with a query that has WHERE timestamp > {variables.after} '
+    "ORDER BY timestamp"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call that may be sent."""
+    """One checked call."""
 
     pin: Pin
     values: Mapping[str, Json]
@@ -55,7 +56,7 @@ class Call:
 
     @property
     def key(self) -> str:
-        """Of what is asked, for a cache."""
+        """The cache key of the call."""
         pin = self.pin
         identity: list[Json] = [pin.environment, pin.name, pin.version, pin.endpoint_id, pin.query_hash]
         return canonical([*identity, dict(self.values), self.limit, self.offset])
@@ -71,10 +72,10 @@ def prepare(
     offset: int | None = None,
     refresh: Refresh | None = None,
 ) -> Call:
-    """A call of the pin of this name, checked; `variables` and `values` are the two spellings of variables.
+    """A checked call of the pin of this name. `variables` and `values` are the two ways to pass variables.
 
-    Raises PinMissing, VariablesWrong, and UsageError for a variable that both spellings name and for options that this
-    version does not have.
+    Raises PinMissing, VariablesWrong, and UsageError for a variable that is passed twice or an option that this version
+    does not support.
     """
     pin = locked.pins.get(name)
     if pin is None:
@@ -82,7 +83,7 @@ def prepare(
     if variables:
         twice = sorted(variables.keys() & values.keys())
         if twice:
-            raise UsageError(f"{pin.name}: variable {twice[0]!r} is given twice", code="call.option")
+            raise UsageError(f"{pin.name}: variable {twice[0]!r} is passed twice", code="call.option")
         values = {**variables, **values}
     call = Call(pin=pin, values=check_variables(pin, values), limit=limit, offset=offset, refresh=refresh)
     if limit is not None or offset is not None or refresh is not None:
@@ -94,9 +95,7 @@ def prepare(
 
 @dataclass(slots=True, kw_only=True)
 class PinnedCalls:
-    """Makes calls, for any number of threads. `host` tells answers of one server from those of another in a cache that
-    is shared.
-    """
+    """Makes calls; safe for threads. `host` is part of the cache key, because several clients can share a cache."""
 
     host: str
     contract: Strictness
@@ -124,7 +123,8 @@ class PinnedCalls:
         return (yield from self._ask_for_all(calls, call, cache, key))
 
     def _ask_for_all(self, calls: Calls, call: Call, cache: Cache, key: str) -> Flow[Rows]:
-        """Ask for every caller that waits for the same. A caller that gives up leaves it to the next one."""
+        """Make the request for all callers that wait for the same answer. If this caller is cancelled, another one
+        does."""
         try:
             answer = yield from self._ask(calls, call)
             rows = self._rows(call, answer)
@@ -138,24 +138,24 @@ class PinnedCalls:
         return rows
 
     def page(self, calls: Calls, call: Call, page: AnyPage) -> Flow[tuple[Rows, AnyPage | None]]:
-        """The rows of one page, and the page after it. No cache holds pages: they would be of different times.
+        """The rows of one page, and the next page. Pages are not cached: they would be from different times.
 
-        Raises ApiError (of it PagesBroken), ContractBroken.
+        Raises ApiError (including PagesBroken) and ContractBroken.
         """
         pin = call.pin
         if pin.kind != HOGQL:
             answer = yield from self._ask(calls, call)
             return rows_of(pin, answer, has_more=answer.has_more), None
         values = check_variables(pin, {**call.values, **page.values}) if page.values else call.values
-        about = replace(call, values=values, limit=page.limit, offset=page.offset or None)
-        answer = yield from self._ask(calls, about)
+        page_call = replace(call, values=values, limit=page.limit, offset=page.offset or None)
+        answer = yield from self._ask(calls, page_call)
         results, following = page.read(answer)
         if isinstance(following, PageRequest) and (why := paged_query(pin).unstable):
             self._warn_once(pin, unstable_pages(why))
         return rows_of(pin, answer, results=results, has_more=answer.has_more), following
 
     def _ask(self, calls: Calls, call: Call) -> Flow[RunAnswer]:
-        """An answer of the server that fits the pin. Raises ApiError, ContractBroken."""
+        """The server's answer, checked against the pin. Raises ApiError, ContractBroken."""
         pin = call.pin
         try:
             answer = yield from calls.run(
@@ -188,15 +188,15 @@ class PinnedCalls:
         has_more: bool | None = answer.has_more
         if (
             len(answer.results) == UNPAGED_ROWS
-            and may_be_cut(answer, call.limit)
+            and may_be_truncated(answer, call.limit)
             and not has_more
             and not paged_query(call.pin).has_limit
         ):
             has_more = None
             self._warn_once(
                 call.pin,
-                "it stopped at 100 rows, where the server stops if the query has no LIMIT: "
-                "`_limit` asks for more, `iterate` for all",
+                "the answer has 100 rows, the server's maximum for a query without LIMIT: "
+                "pass `_limit` for more rows, or use `iterate` for all",
             )
         return rows_of(call.pin, answer, has_more=has_more, age=age, is_shared=self.cache is not None)
 
@@ -208,18 +208,18 @@ class PinnedCalls:
 
 
 def _fix(pin: Pin, error: ApiError) -> str | None:
-    """What to do about it, in the words of an app."""
+    """The fix of an error in terms of the library."""
     if isinstance(error, VariablesRefused | VersionNotFound):
-        return Advice(f"{pin.label} is not as it was locked: ", Command("lock", "--verify", "--env", pin.environment))
+        return Advice(f"{pin.label} differs from the lock: ", Command("lock", "--verify", "--env", pin.environment))
     if isinstance(error, VersionInactive):
-        return Advice(Command("upgrade", pin.name), " moves the pin on, to a version that is active")
+        return Advice(Command("upgrade", pin.name), " moves the pin to an active version")
     if isinstance(error, OffsetRefused):
         return _WITHOUT_OFFSET
     return error.fix.in_code() if isinstance(error.fix, Advice) else error.fix
 
 
 def _explain(calls: Calls, pin: Pin, error: EndpointNotFound) -> Flow[None]:
-    """A run answers alike to an endpoint that is gone and to one that is switched off; reading it tells which."""
+    """Raise EndpointInactive if the endpoint exists but is inactive, for which a run returns the same 404."""
     try:
         endpoint = yield from calls.get_endpoint(pin.name)
     except EndpointsError:
@@ -240,27 +240,27 @@ def _explain(calls: Calls, pin: Pin, error: EndpointNotFound) -> Flow[None]:
 def _mistake(call: Call) -> str | None:
     limit, offset, refresh, is_rows = call.limit, call.offset, call.refresh, call.pin.kind == HOGQL
     if limit is not None and not is_whole(limit, 1):
-        return "_limit is a whole number from 1"
+        return "_limit must be an integer of at least 1"
     if offset is not None and not is_whole(offset, 0):
-        return "_offset is a whole number from 0"
+        return "_offset must be an integer of at least 0"
     if offset is not None and limit is None:
-        return "_offset needs a _limit"
+        return "_offset requires _limit"
     if limit is not None and not is_rows:
         return f"a {call.pin.kind} has no pages: _limit and _offset are for HogQL"
     if refresh is not None and refresh not in _REFRESH:
-        return f"_refresh is one of {', '.join(_REFRESH)}"
+        return f"_refresh must be one of {', '.join(_REFRESH)}"
     if refresh == "direct" and not call.pin.materialized:
-        return '_refresh="direct" goes past a materialised table, and this version has none: "force" computes anew'
+        return '_refresh="direct" bypasses a materialized table, but this version has none; "force" bypasses the cache'
     return None
 
 
-def is_whole(number: Any, least: int) -> bool:  # noqa: ANN401 - whatever an app passes
-    """Whether it is an integer that is not below `least`; True and False are none."""
+def is_whole(number: Any, least: int) -> bool:  # noqa: ANN401 - any value from an app
+    """Whether it is an integer of at least `least`; booleans are not integers."""
     return isinstance(number, int) and not isinstance(number, bool) and number >= least
 
 
 def _warn(message: str, kind: type[Warning]) -> None:
-    """On the line of the app that asked."""
+    """Issue a warning for the line of the app that made the call."""
     warnings.warn(message, kind, skip_file_prefixes=(_folder(),), stacklevel=2)
 
 
@@ -271,7 +271,7 @@ def _folder() -> str:
 
 
 def paged_query(pin: Pin) -> QueryPaging:
-    """What matters of the pinned query to who reads it page by page."""
+    """How the pinned query can be paged."""
     from endpoints_gitops.hogql.paging import paged
 
     return paged(str(pin.query.get("query") or "") if pin.kind == HOGQL else None)

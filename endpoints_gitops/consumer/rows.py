@@ -1,4 +1,4 @@
-"""Rows of an answer: records that are read by attribute, by key or by place, converted when somebody looks."""
+"""The rows of an answer, read by attribute, key or index. Values are converted on access."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 
 class Row:
-    """One row: `row.users`, `row["users"]`, `row[1]`; `a, b = row` takes it apart. Two are equal when all values are.
+    """One row: `row.users`, `row["users"]` or `row[1]`; `a, b = row` unpacks it. Rows are equal if all values are.
 
-    A column whose name is no Python word, or is `as_dict`, is read by its key. There are no other methods, so that
-    columns called `count` or `index` are attributes.
+    Read a column whose name is not an identifier, or is `as_dict`, by its key. A row has no other methods, so that
+    columns such as `count` or `index` are attributes. Raises AttributeError, KeyError or IndexError for a column that
+    does not exist.
     """
 
     __slots__ = ("_shape", "_values")
@@ -37,7 +38,7 @@ class Row:
         self._values = values
 
     def as_dict(self) -> dict[str, Any]:
-        """Raises UsageError where two columns have one name: a dictionary would lose one of them."""
+        """Return the row as a dictionary. Raises UsageError if two columns have the same name."""
         return dict(zip(self._shape.unique_names(), self._values, strict=True))
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the value of a column
@@ -86,7 +87,7 @@ def _row(columns: tuple[str, ...], types: tuple[str, ...], values: tuple[Any, ..
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The columns of an answer, and what converts their values. `places` has the names that mean one column."""
+    """The columns of an answer and the converters of their values. `indexes` has the unique names."""
 
     columns: tuple[str, ...]
     types: tuple[str, ...]
@@ -94,32 +95,33 @@ class Shape:
     readers: tuple[tuple[int, Reader], ...]
 
     def unique_names(self) -> tuple[str, ...]:
-        """Returns the names of the columns. Raises UsageError where two columns have one name."""
-        twice = next((name for name in self.columns if name not in self.indexes), None)
-        if twice is None:
+        """Return the names of the columns. Raises UsageError if two columns have the same name."""
+        duplicate = next((name for name in self.columns if name not in self.indexes), None)
+        if duplicate is None:
             return self.columns
-        fix = "read rows by place (row[0]), or give the columns names of their own (AS)"
-        raise UsageError(f"several columns are called {twice!r}", fix=fix, code="rows.names")
+        fix = "read rows by index (row[0]), or give the columns different names (AS)"
+        raise UsageError(f"several columns are named {duplicate!r}", fix=fix, code="rows.names")
 
     def index(self, name: str) -> int:
-        """Raises KeyError."""
+        """Return the index of a column. Raises KeyError."""
         if name not in self.indexes:
             raise KeyError(self.missing_column(name))
         return self.indexes[name]
 
     def missing_column(self, name: str) -> str:
-        """Returns the message about a name that is not that of one column."""
+        """Return the message about a name that does not exist or is not unique."""
         if name in self.columns:
-            return f"several columns are called {name!r}: read them by place"
+            return f"several columns are named {name!r}: read them by index"
         from endpoints_gitops.model.suggestions import did_you_mean
 
-        return f"there is no column {name!r}{did_you_mean(name, self.columns) or f'; there are {list(self.columns)}'}"
+        suggestion = did_you_mean(name, self.columns) or f"; the columns are {list(self.columns)}"
+        return f"there is no column {name!r}{suggestion}"
 
 
 @lru_cache(maxsize=1024)
 def shape_of(columns: tuple[str, ...], types: tuple[str, ...]) -> Shape:
-    """Returns the shape of rows with these columns; the same object for the same columns."""
-    readers = ((index, nullable(reader(written)) or _owner(written)) for index, written in enumerate(types))
+    """Return the shape of rows with these columns; the same object for the same columns."""
+    readers = ((index, nullable(reader(written)) or _copier(written)) for index, written in enumerate(types))
     return Shape(
         columns=columns,
         types=types,
@@ -128,16 +130,21 @@ def shape_of(columns: tuple[str, ...], types: tuple[str, ...]) -> Shape:
     )
 
 
-def _owner(written: str) -> Reader | None:
-    """What makes lists and objects the caller's own: those of an answer may be in a cache."""
+def _copier(written: str) -> Reader | None:
+    """A converter that copies lists and objects, because the answer can be shared by a cache."""
     return own if holds_containers(written) else None
 
 
 class Rows(Sequence[Any]):
-    """The rows of one answer, in the server's order. A record is a Row; of an insight it is the dataclass of its kind
-    (TrendSeries, FunnelStep …), and `of` says so to a type checker.
+    """The rows of one answer, in the server's order: a sequence of Row, or of the dataclass of an insight (TrendSeries,
+    FunnelStep …).
 
-    Values are converted when they are looked at; what does not fit its type raises UnreadableValue then.
+        rows = endpoints.run("monthly_active_users")
+        for row in rows:
+            print(row.month, row.users)
+
+    `of` gives type checkers the class of the records. Values are converted on access; one that does not fit its type
+    raises UnreadableValue.
     """
 
     def __init__(
@@ -152,18 +159,19 @@ class Rows(Sequence[Any]):
     ) -> None:
         self.pin = pin
         self.columns: tuple[str, ...] = answer.columns or ()
-        """Names in order; empty for an insight."""
+        """The column names in order; empty for an insight."""
         words = {column.name: column.type for column in pin.columns or ()}
         self.types: tuple[str, ...] = tuple(
             [written or words.get(name, "unknown") for name, written in typed_columns(self.columns, answer.types)]
         )
-        """The type of each column: ClickHouse's, or the server's word for it where the answer says none."""
+        """The type of each column: the ClickHouse type, or the pinned type if the answer has none."""
         self.has_more = has_more
-        """Whether the server has more rows than these; None where it did not say: 100 rows without `_limit`."""
+        """Whether the server has more rows; None if that is unknown (100 rows of a query without LIMIT and
+        `_limit`)."""
         self.age = age
-        """Seconds that this answer has lain in the cache of this process: what the cache adds to staleness."""
+        """How many seconds this answer was in the cache of this process."""
         self.is_from_table = answer.materialized
-        """Whether the server read a materialised table."""
+        """Whether the answer comes from a materialized table."""
         self._raw: JsonObject = answer.raw
         self._is_shared = is_shared
         self._results = results
@@ -172,14 +180,14 @@ class Rows(Sequence[Any]):
 
     @property
     def raw(self) -> JsonObject:
-        """The whole answer as it came."""
+        """The original JSON object of the answer."""
         if self._is_shared:
             self._raw, self._is_shared = own(self._raw), False
         return self._raw
 
     @property
     def version(self) -> int:
-        """The version that answered."""
+        """The version that answered, which is the pinned one."""
         return self.pin.version
 
     def __len__(self) -> int:
@@ -202,27 +210,27 @@ class Rows(Sequence[Any]):
         return f"<Rows of {self.pin.label}: {what}>"
 
     def of[Record](self, kind: type[Record]) -> tuple[Record, ...]:
-        """The records, all of them of this class, for a type checker: `rows.of(TrendSeries)`, `rows.of(Row)`.
+        """Return all records, typed for type checkers: `rows.of(TrendSeries)`, `rows.of(Row)`.
 
-        Raises UsageError where they are of another.
+        Raises UsageError if a record has a different class.
         """
         all_records = tuple(self)
         other = next((record for record in all_records if not isinstance(record, kind)), None)
         if other is not None:
-            message = f"{self.pin.label} gives {type(other).__name__}, not {kind.__name__}"
+            message = f"the records of {self.pin.label} are {type(other).__name__}, not {kind.__name__}"
             raise UsageError(message, fix=f"rows.of({type(other).__name__})", code="rows.kind")
         return all_records
 
     def column(self, name: str) -> list[Any]:
-        """The values of one column; of an insight, what stands under this key in each result. Raises KeyError."""
+        """Return the values of one column, or of one key of an insight's results. Raises KeyError."""
         if self._is_insight:
             return [item[name] for item in self._objects()]
         return self._column(self._shape.index(name))
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """A dictionary for each row; the results of an insight as they came.
+        """Return a dictionary for each row, or the original results of an insight.
 
-        Raises UsageError where two columns have one name: a dictionary would lose one of them.
+        Raises UsageError if two columns have the same name.
         """
         if self._is_insight:
             return [dict(item) for item in self._objects()]
@@ -230,11 +238,14 @@ class Rows(Sequence[Any]):
         return [dict(zip(names, self._converted(raw), strict=True)) for raw in self._results]
 
     def to_models[Model: BaseModel](self, model: type[Model]) -> list[Model]:
-        """Each row as a model of pydantic, by the names of the columns. Raises pydantic's ValidationError."""
+        """Return each row as a pydantic model, with column names as fields. Raises pydantic's ValidationError."""
         return [model.model_validate(item) for item in self.as_dicts()]
 
     def to_pandas(self) -> pd.DataFrame:
-        """Needs the extra `pandas`. Whole numbers stay whole beside nulls and beyond 2^53."""
+        """Return a pandas DataFrame (extra `pandas`). Integers stay exact next to nulls and beyond 2^53.
+
+        Raises UsageError if pandas is not installed.
+        """
         from endpoints_gitops.consumer.frames import pandas_frame
 
         if self._is_insight:
@@ -242,7 +253,10 @@ class Rows(Sequence[Any]):
         return pandas_frame([(name, written, self._column(index)) for index, name, written in self._typed_columns()])
 
     def to_polars(self) -> pl.DataFrame:
-        """Needs the extra `polars`. Raises UsageError where two columns have one name."""
+        """Return a polars DataFrame (extra `polars`).
+
+        Raises UsageError if polars is not installed, or if two columns have the same name.
+        """
         from endpoints_gitops.consumer.frames import polars_frame
 
         if self._is_insight:
@@ -258,7 +272,7 @@ class Rows(Sequence[Any]):
         return raw if self._is_insight else Row(self._shape, self._converted(raw))
 
     def _objects(self) -> Iterator[JsonObject]:
-        """What an insight's results are made from."""
+        """The original objects of an insight's results."""
         return (getattr(item, "raw", item) for item in self._results)
 
     def _converted(self, raw: list[Any]) -> list[Any]:
@@ -309,23 +323,24 @@ def rows_of[Kind: Rows](
     has_more: bool | None = False,
     age: float = 0.0,
     is_shared: bool = False,
-    kind: type[Kind] = Rows,  # type: ignore[assignment]  # the default of every caller that names no other class
+    kind: type[Kind] = Rows,  # type: ignore[assignment]  # the default for callers that pass no class
 ) -> Kind:
-    """What an app gets for an answer; `results` are those of its rows that count. `is_shared`: a cache gives the same
-    answer to others, who see no change that is made to these rows. Raises ResultsBroken for an insight whose results
-    are not of its kind. `kind` is the class of the rows.
+    """The rows of an answer, or only `results` if they are passed.
+
+    `is_shared`: a cache shares the answer, so its containers are copied before the app gets them. `kind` is the class
+    of the returned rows. Raises ResultsBroken for an insight whose results do not have the shape of their kind.
     """
     if is_shared and answer.columns is None:
         raw = own(answer.raw)
-        sent = raw["results"]
-        answer = replace(answer, raw=raw, results=sent if isinstance(sent, list) else [sent])
+        raw_results = raw["results"]
+        answer = replace(answer, raw=raw, results=raw_results if isinstance(raw_results, list) else [raw_results])
         is_shared = False
-    kept: Sequence[Any] = answer.results if results is None else results
+    records_or_rows: Sequence[Any] = answer.results if results is None else results
     if answer.columns is None:
         if pin.kind == HOGQL:
-            raise ResultsBroken(pin, "there are no columns in the answer")
-        kept = records(pin, kept)
-    return kind(pin, answer, results=kept, has_more=has_more, age=age, is_shared=is_shared)
+            raise ResultsBroken(pin, "the answer has no columns")
+        records_or_rows = records(pin, records_or_rows)
+    return kind(pin, answer, results=records_or_rows, has_more=has_more, age=age, is_shared=is_shared)
 
 
 def _columns_of(objects: list[dict[str, Any]]) -> list[tuple[str, str, list[Any]]]:

@@ -1,4 +1,4 @@
-"""The values of variables as Python has them, and as JSON has them."""
+"""Convert values of variables from Python to JSON, and check their types."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _LARGEST: Final = sys.float_info.max
 
 
 class Unsendable(Exception):
-    """A value that JSON has no word for."""
+    """A value that JSON cannot represent."""
 
 
 def as_json(value: object) -> Json:
-    """A value as JSON sends it: dates in ISO's form, decimals as the number they are. Raises Unsendable."""
+    """A value as JSON: dates as ISO 8601 text, decimals as numbers. Raises Unsendable."""
     if isinstance(value, int) and not isinstance(value, bool) and not abs(value) <= _LARGEST:
-        raise Unsendable("a whole number of more than 308 digits is no number that JSON has")
+        raise Unsendable("an integer of more than 308 digits cannot be sent as a JSON number")
     if value is None or isinstance(value, str | bool | int):
         return value.value if isinstance(value, Enum) else value
     for kind, write in _WRITERS:
@@ -33,25 +33,25 @@ def as_json(value: object) -> Json:
     return _refuse(value)
 
 
-def mistake_of(variable: PinnedVariable, sent: Json, given: object, *, is_insight: bool) -> str | None:
-    """What is wrong with a value for this variable, in words; None where nothing is. `sent` is it as JSON."""
+def mistake_of(variable: PinnedVariable, sent: Json, value: object, *, is_insight: bool) -> str | None:
+    """Why a value does not fit a variable, or None if it does. `sent` is the value as JSON."""
     if sent is None or _fits(variable, sent, is_insight=is_insight):
         return None
-    shown = repr(given) if len(repr(given)) < 80 else f"{repr(given)[:80]}…"
-    return f"variable {variable.name!r} is {_TYPES.get(variable.type, variable.type)}, and was given {shown}"
+    shown = repr(value) if len(repr(value)) < 80 else f"{repr(value)[:80]}…"
+    return f"variable {variable.name!r} must be {_TYPES.get(variable.type, variable.type)}, not {shown}"
 
 
 _TYPES: Final = {
-    "String": "a text (String)",
+    "String": "a string (String)",
     "Number": "a number (Number)",
     "Boolean": "true or false (Boolean)",
-    "List": "a text or a list of texts (List)",
-    "Date": "a date, or a text in ISO's form such as 2026-07-01 (Date)",
+    "List": "a string or a list of strings (List)",
+    "Date": "a date, or an ISO 8601 string such as 2026-07-01 (Date)",
 }
 
 
 def _fits(variable: PinnedVariable, value: Json, *, is_insight: bool, is_item: bool = False) -> bool:
-    """A list stands for any of its items: where a default is one, and for what an insight is broken down by."""
+    """Whether a value fits. Lists are accepted for lists, for variables whose default is a list, and for insights."""
     if isinstance(value, list) and not is_item:
         takes_lists = variable.type == "List" or isinstance(variable.default, list | tuple) or is_insight
         return takes_lists and all(_fits(variable, item, is_insight=is_insight, is_item=True) for item in value)
@@ -67,7 +67,7 @@ def _fits(variable: PinnedVariable, value: Json, *, is_insight: bool, is_item: b
 
 
 def _has_free_form(variable: PinnedVariable) -> bool:
-    """Whether the query understands more than ISO's dates, as its own default shows."""
+    """Whether the query accepts dates in a form other than ISO 8601, as its default shows."""
     return isinstance(variable.default, str) and bool(variable.default) and not _is_date(variable.default)
 
 
@@ -81,14 +81,15 @@ def _is_date(text: str) -> bool:
 
 def _number(value: float) -> Json:
     if not abs(value) <= _LARGEST:
-        raise Unsendable(f"{value} is no number that JSON has")
+        raise Unsendable(f"{value} is not a JSON number")
     return value
 
 
 def _exact(value: Decimal) -> Json:
-    """JSON's numbers arrive as floats there, so only a decimal that is the shortest text of one is the same there."""
+    """A decimal as a JSON number. The server reads it as a float, so a decimal that a float cannot represent is
+    refused."""
     if not (value.is_finite() and abs(value) <= _LARGEST):
-        raise Unsendable(f"{value} is no number that JSON has")
+        raise Unsendable(f"{value} is not a JSON number")
     if value == value.to_integral_value():
         return int(value)
     if Decimal(repr(float(value))) != value:

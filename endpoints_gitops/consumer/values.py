@@ -1,5 +1,5 @@
-"""From the values of an answer to Python's, by ClickHouse's type, or by the server's word where an answer says no type
-(docs/server.md#answers, and how values look in JSON: dates as text, decimals as text, whole numbers unrounded).
+"""Convert the values of an answer to Python, by ClickHouse type or by the server's name of the type
+(docs/server.md#answers). In JSON, dates and decimals are text, and integers have all their digits.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ type Reader = Callable[[Any], Any]
 
 @lru_cache(maxsize=4096)
 def reader(written: str) -> Reader | None:
-    """What converts a value of this type; None where it stays as it is.
+    """The converter for values of a type; None if they need no conversion.
 
-    Whole numbers are int of any size, decimals Decimal, dates date, moments datetime: with a zone where the type or the
-    value has one. Arrays are lists, maps dictionaries, of converted values. Texts, UUIDs and enums are str. Null is
-    None. What it returns raises ValueError, TypeError or ArithmeticError for a value that is none of its type.
+    Integers become int of any size, decimals Decimal, dates date, times datetime with the time zone of the type or of
+    the value. Arrays become lists and maps dictionaries of converted values. Strings, UUIDs and enums are str. Null is
+    None. A converter raises ValueError, TypeError or ArithmeticError for a value that does not fit the type.
     """
     parsed = parse_type(written)
     if parsed.name in _NESTED:
@@ -32,12 +32,12 @@ def reader(written: str) -> Reader | None:
 
 
 def nullable(read: Reader | None) -> Reader | None:
-    """The same, and null is None."""
+    """A converter that also accepts null, as None."""
     return None if read is None else lambda value: None if value is None else read(value)
 
 
 def own(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
-    """The same value, with lists and objects that nobody else holds."""
+    """A deep copy of a JSON value."""
     if isinstance(value, list):
         return [own(item) for item in value]
     if isinstance(value, dict):
@@ -66,7 +66,7 @@ def _tuple(arguments: Sequence[str]) -> Reader | None:
 
 
 def _read_tuple(readers: list[Reader | None], value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
-    """Tuples whose elements have names can come as objects."""
+    """Convert a tuple. Tuples with named items can be JSON objects."""
     if isinstance(value, Mapping):
         pairs = zip(readers, value.items(), strict=True)
         return {key: read(item) if read else own(item) for read, (key, item) in pairs}
@@ -90,42 +90,42 @@ def _same(value: Any) -> Any:  # noqa: ANN401 - any value
 
 def _list(value: object) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError("no list")
+        raise TypeError("not a list")
     return value
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise TypeError("no object")
+        raise TypeError("not an object")
     return value
 
 
 def _whole(value: object) -> int:
-    """A large number can come as text, where a server takes care of clients that would round it."""
+    """Convert an integer. Servers can send large ones as text, because some clients would round them."""
     if isinstance(value, int):
         return value
     if isinstance(value, str):
         return int(value)
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    raise TypeError("no whole number")
+    raise TypeError("not an integer")
 
 
 def _float(value: object) -> float:
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         return float(value)
-    raise TypeError("no number")
+    raise TypeError("not a number")
 
 
 def _decimal(value: object) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise TypeError("no number")
+        raise TypeError("not a number")
     return Decimal(repr(value) if isinstance(value, float) else value)
 
 
 def _date(value: object) -> date:
     if not isinstance(value, str):
-        raise TypeError("no text")
+        raise TypeError("not a string")
     return date.fromisoformat(value)
 
 
@@ -136,8 +136,8 @@ def _truth(value: object) -> bool:
 
 
 def _zone(arguments: Sequence[str]) -> tzinfo | None:
-    """The zone that a type names: `DateTime64(6, 'Europe/Berlin')`. One that this machine does not know counts as none:
-    values keep their offset.
+    """The time zone of a type: `DateTime64(6, 'Europe/Berlin')`. None if this machine does not know it: values keep
+    their offset.
     """
     name = arguments[-1].strip("'") if arguments and arguments[-1].startswith("'") else None
     if name in (None, "UTC"):
@@ -151,9 +151,9 @@ def _zone(arguments: Sequence[str]) -> tzinfo | None:
 
 
 def _datetime(zone: tzinfo | None, value: object) -> datetime:
-    """A time without offset is in the zone of its type; if that has none either, the time stays without."""
+    """Convert a time. Without an offset it is in the time zone of its type, if that has one."""
     if not isinstance(value, str):
-        raise TypeError("no text")
+        raise TypeError("not a string")
     time = datetime.fromisoformat(value)
     if zone is None:
         return time

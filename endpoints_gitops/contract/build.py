@@ -1,4 +1,4 @@
-"""Contracts from what people and servers say: a definition, a version, a pin, an answer."""
+"""Contracts of a definition, a server's version and a pin, and the columns of an answer."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from endpoints_gitops.model.pin import Pin, PinnedColumn, query_hash
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 
-_NOT_DESCRIBED: Final = "the server could not tell the columns of this query"
-_NOT_IN_PIN: Final = "the lock holds no columns of it"
+_NOT_DESCRIBED: Final = "the server could not describe the columns of this query"
+_NOT_IN_PIN: Final = "the lock has no columns for it"
 
 
 def from_definition(
@@ -34,13 +34,15 @@ def from_definition(
     environment: str | None = None,
     variables: Mapping[str, InsightVariable] | None = None,
 ) -> Contract:
-    """What the file promises. `variables` are the project's shared ones by code name, where they are known: they give
-    the defaults that the file leaves open.
+    """The contract that a definition promises.
+
+    `variables` are the project's shared variables by code name, where they are known: they supply the defaults that
+    the file does not declare.
     """
     definition = loaded.definition.in_environment(environment)
     node = _node(definition, loaded.sql)
     inputs = declared_inputs(definition, node, variables or {})
-    columns, why = _analysed(node)
+    columns, why = _inferred(node)
     declared = _declared_columns(definition)
     return Contract(
         name=definition.name,
@@ -48,7 +50,7 @@ def from_definition(
         inputs=inputs,
         columns=_with_declared(columns, declared),
         columns_why=why,
-        serving=_asked_serving(definition),
+        serving=_declared_serving(definition),
         tags=None if definition.tags is None else _tags(definition.tags),
         stability=definition.stability or "stable",
         deprecation=definition.deprecation,
@@ -64,9 +66,9 @@ def from_version(
     variables: Mapping[str, InsightVariable] | None = None,
     types: Mapping[str, str] | None = None,
 ) -> Contract:
-    """What a server has: an endpoint (its current version) or one of its versions.
+    """The contract of an endpoint on a server (its current version) or of one of its versions.
 
-    `variables` are the shared ones by id; `types` says the types by code name where only those are known.
+    `variables` are the shared variables by id; `types` are types by code name, for callers that know only those.
     """
     node = strip(endpoint.query)
     columns, why = _served_columns(endpoint, node)
@@ -77,7 +79,7 @@ def from_version(
         inputs=stored_inputs(node, types_by_name(node, variables) | dict(types or {})),
         columns=columns,
         columns_why=why,
-        serving=_present_serving(endpoint),
+        serving=_server_serving(endpoint),
         identity=Identity(
             endpoint_id=endpoint.id,
             version=version.version if version else endpoint.current_version,
@@ -90,25 +92,25 @@ def from_version(
 
 
 def from_pin(pin: Pin) -> Contract:
-    """What was locked."""
+    """The contract that a pin locks."""
     node = strip(pin.query)
     is_hogql = pin.kind == HOGQL
-    known = {one.name: one for one in pin.variables}
+    pinned = {variable.name: variable for variable in pin.variables}
     inputs = (
         tuple(
             Input(
-                name=one.name,
-                type=one.type,
-                has_default=one.has_default and one.default is not None,
-                default=one.default,
+                name=variable.name,
+                type=variable.type,
+                has_default=variable.has_default and variable.default is not None,
+                default=variable.default,
             )
-            for one in known.values()
+            for variable in pinned.values()
         )
         if is_hogql
         else stored_inputs(node, {})
     )
-    given = tuple(map(_pinned_column, pin.columns or ()))
-    columns, why = _listed(given, node, _NOT_IN_PIN)
+    locked = tuple(map(_pinned_column, pin.columns or ()))
+    columns, why = _listed(locked, node, _NOT_IN_PIN)
     return Contract(
         name=pin.name,
         query=node,
@@ -128,33 +130,35 @@ def from_pin(pin: Pin) -> Contract:
 
 
 def columns_of_answer(columns: Iterable[str], types: Iterable[tuple[str, str]]) -> tuple[ContractColumn, ...]:
-    """The columns that a run's answer shows. Its `types` are ClickHouse's, with nullability; they go by position, as
-    names in there can differ (docs/server.md#hogql).
+    """The columns of a run's answer.
+
+    `types` are pairs of name and ClickHouse type. They are matched by position, because their names can differ from
+    those of `columns` (docs/server.md#hogql).
     """
-    written = [kind for _, kind in types]
+    clickhouse_types = [kind for _, kind in types]
     names = list(columns)
-    padded = [*written, *[""] * (len(names) - len(written))]
-    return tuple(_answered(name, kind) for name, kind in zip(names, padded, strict=False))
+    padded = [*clickhouse_types, *[""] * (len(names) - len(clickhouse_types))]
+    return tuple(_answer_column(name, kind) for name, kind in zip(names, padded, strict=False))
 
 
 def _pinned_column(column: PinnedColumn) -> ContractColumn:
     return ContractColumn(name=column.name, type=column.type, nullable=column.nullable, full=column.full)
 
 
-def _answered(name: str, written: str) -> ContractColumn:
-    if not written:
-        return ContractColumn(name=name, type=UNKNOWN, why="the answer does not say its type")
+def _answer_column(name: str, clickhouse: str) -> ContractColumn:
+    if not clickhouse:
+        return ContractColumn(name=name, type=UNKNOWN, why="the answer has no type for it")
     return ContractColumn(
         name=name,
-        type=type_word(written),
-        nullable=is_nullable(written),
-        clickhouse=written,
-        full=full_type(written),
+        type=type_word(clickhouse),
+        nullable=is_nullable(clickhouse),
+        clickhouse=clickhouse,
+        full=full_type(clickhouse),
     )
 
 
 def _tags(tags: Iterable[str]) -> tuple[str, ...]:
-    """As the server keeps them (docs/server.md#bodies)."""
+    """The tags as the server stores them (docs/server.md#bodies)."""
     return tuple(sorted({" ".join(tag.split()).lower() for tag in tags} - {""}))
 
 
@@ -167,51 +171,53 @@ def _node(definition: Definition, sql: str | None) -> dict[str, Any]:
 def _declared_columns(definition: Definition) -> tuple[ContractColumn, ...] | None:
     if definition.columns is None:
         return None
-    return tuple(ContractColumn(name=one.name, type=one.type, nullable=one.nullable) for one in definition.columns)
+    return tuple(
+        ContractColumn(name=column.name, type=column.type, nullable=column.nullable) for column in definition.columns
+    )
 
 
-def analysed_columns(contract: Contract) -> tuple[tuple[ContractColumn, ...] | None, str | None]:
-    """What the text alone says of the columns: them, or why they cannot be told; both None for insights."""
-    return _analysed(contract.query)
+def analyzed_columns(contract: Contract) -> tuple[tuple[ContractColumn, ...] | None, str | None]:
+    """The columns inferred from the query alone and None, or None and why they are unknown; both None for insights."""
+    return _inferred(contract.query)
 
 
 def _output(node: Mapping[str, Any]) -> Output | None:
     return output(str(node.get("query") or "")) if node.get("kind") == HOGQL else None
 
 
-def _analysed(node: Mapping[str, Any]) -> tuple[tuple[ContractColumn, ...] | None, str | None]:
-    found = _output(node)
-    if found is None:
+def _inferred(node: Mapping[str, Any]) -> tuple[tuple[ContractColumn, ...] | None, str | None]:
+    inferred = _output(node)
+    if inferred is None:
         return None, None
-    if not found.complete:
-        return None, found.why or "the columns cannot be told from the query"
-    return tuple(map(_column, found.columns)), None
+    if not inferred.complete:
+        return None, inferred.why or "the columns cannot be inferred from the query"
+    return tuple(map(_column, inferred.columns)), None
 
 
-def _column(found: OutputColumn) -> ContractColumn:
+def _column(column: OutputColumn) -> ContractColumn:
     return ContractColumn(
-        name=found.name,
-        type=found.type,
-        nullable=found.nullable,
-        expression=found.expression,
-        full=found.full,
-        why=found.why,
+        name=column.name,
+        type=column.type,
+        nullable=column.nullable,
+        expression=column.expression,
+        full=column.full,
+        why=column.why,
     )
 
 
 def _with_declared(
     columns: tuple[ContractColumn, ...] | None, declared: tuple[ContractColumn, ...] | None
 ) -> tuple[ContractColumn, ...] | None:
-    """Where the query does not tell, the file's own promise does: lint holds the two against each other (G105)."""
+    """The columns, with declared types where the query does not determine them. Rule G105 reports contradictions."""
     if declared is None:
         return columns
     if columns is None:
         return declared
-    promised = {one.name: one for one in declared}
-    return tuple(_promised(column, promised.get(column.name)) for column in columns)
+    promises = {column.name: column for column in declared}
+    return tuple(_with_promise(column, promises.get(column.name)) for column in columns)
 
 
-def _promised(column: ContractColumn, promise: ContractColumn | None) -> ContractColumn:
+def _with_promise(column: ContractColumn, promise: ContractColumn | None) -> ContractColumn:
     if promise is None or (column.type != UNKNOWN and column.nullable is not None and column.why is None):
         return column
     kind = promise.type if column.type == UNKNOWN or column.why is not None else column.type
@@ -222,43 +228,44 @@ def _promised(column: ContractColumn, promise: ContractColumn | None) -> Contrac
 def _served_columns(
     endpoint: Endpoint, node: Mapping[str, Any]
 ) -> tuple[tuple[ContractColumn, ...] | None, str | None]:
-    """The server's own list. An empty one is what it keeps when describing failed (docs/server.md#answers)."""
-    given = tuple(ContractColumn(name=one.name, type=one.type) for one in endpoint.columns or ())
-    return _listed(given, node, _NOT_DESCRIBED)
+    """The server's own list. The server stores an empty one if it failed to describe the query
+    (docs/server.md#answers)."""
+    served = tuple(ContractColumn(name=column.name, type=column.type) for column in endpoint.columns or ())
+    return _listed(served, node, _NOT_DESCRIBED)
 
 
 def _listed(
-    given: tuple[ContractColumn, ...], node: Mapping[str, Any], why: str
+    columns: tuple[ContractColumn, ...], node: Mapping[str, Any], why: str
 ) -> tuple[tuple[ContractColumn, ...] | None, str | None]:
-    """A list of columns, to which the text adds what it lacks; without a list, what the text says for certain."""
-    found = _output(node)
-    if found is None:
+    """The listed columns, completed from the query text; without a list, those that are certain from the text."""
+    inferred = _output(node)
+    if inferred is None:
         return None, None
-    if given:
-        return _explained(given, found), None
-    return (tuple(map(_column, found.columns)), None) if found.is_certain else (None, why)
+    if columns:
+        return _completed(columns, inferred), None
+    return (tuple(map(_column, inferred.columns)), None) if inferred.is_certain else (None, why)
 
 
-def _explained(given: tuple[ContractColumn, ...], found: Output) -> tuple[ContractColumn, ...]:
-    """With expression and nullability from the text, where it tells of the same columns."""
-    if not found.complete or len(found.columns) != len(given):
-        return given
-    return tuple(_agreed(mine, told) for mine, told in zip(given, found.columns, strict=True))
+def _completed(columns: tuple[ContractColumn, ...], inferred: Output) -> tuple[ContractColumn, ...]:
+    """The columns with expression and nullability from the text, if the text has the same columns."""
+    if not inferred.complete or len(inferred.columns) != len(columns):
+        return columns
+    return tuple(_completed_column(*pair) for pair in zip(columns, inferred.columns, strict=True))
 
 
-def _agreed(mine: ContractColumn, told: OutputColumn) -> ContractColumn:
-    if mine.name != told.name:
-        return mine
-    is_same = told.type == mine.type
+def _completed_column(column: ContractColumn, inferred: OutputColumn) -> ContractColumn:
+    if column.name != inferred.name:
+        return column
+    is_same = inferred.type == column.type
     return replace(
-        mine,
-        expression=told.expression,
-        nullable=told.nullable if is_same and mine.nullable is None else mine.nullable,
-        full=told.full if is_same and mine.full is None else mine.full,
+        column,
+        expression=inferred.expression,
+        nullable=inferred.nullable if is_same and column.nullable is None else column.nullable,
+        full=inferred.full if is_same and column.full is None else column.full,
     )
 
 
-def _asked_serving(definition: Definition) -> Serving:
+def _declared_serving(definition: Definition) -> Serving:
     optional = definition.optional_breakdown_properties
     return Serving(
         materialized=definition.materialization.enabled if definition.materialization else None,
@@ -275,7 +282,7 @@ def _as_version(endpoint: Endpoint) -> EndpointVersion | None:
     return endpoint if isinstance(endpoint, EndpointVersion) else None
 
 
-def _present_serving(endpoint: Endpoint) -> Serving:
+def _server_serving(endpoint: Endpoint) -> Serving:
     is_on = endpoint.materialization.is_on or endpoint.is_materialized
     version = _as_version(endpoint)
     return Serving(

@@ -1,4 +1,4 @@
-"""ClickHouse's types as answers write them, and the server's words for them (docs/server.md#answers)."""
+"""ClickHouse types as answers write them, and the server's names for them (docs/server.md#answers)."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ _WORDS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClickHouseType:
-    """A type and what stands in its brackets, in order: types, numbers and quoted texts, as they are written."""
+    """A type and its arguments in order: types, numbers and quoted strings, as they are written."""
 
     name: str
     arguments: tuple[str, ...] = ()
 
     @property
     def inner(self) -> tuple[str, ...]:
-        """The types inside an array, a map or a tuple; names of a tuple's parts are left out."""
+        """The item types of an array, a map or a tuple, without the names of a tuple's items."""
         return tuple(map(_unnamed, self.arguments))
 
 
 @lru_cache(maxsize=4096)
-def parse_type(written: str) -> ClickHouseType:
-    """The type without Nullable, LowCardinality and the aggregate functions around it."""
-    bare = unwrapped(written)
+def parse_type(text: str) -> ClickHouseType:
+    """Parse a type. Nullable, LowCardinality and aggregate functions around it are removed."""
+    bare = unwrapped(text)
     name, _, rest = bare.partition("(")
     return ClickHouseType(name=name.strip(), arguments=_arguments(rest))
 
 
-def unwrapped(written: str) -> str:
-    """The same, as it is written."""
-    bare = written.strip()
+def unwrapped(text: str) -> str:
+    """The text of a type without Nullable, LowCardinality and aggregate functions around it."""
+    bare = text.strip()
     name, opened, rest = bare.partition("(")
     if not opened or name not in _WRAPPERS:
         return bare
@@ -51,50 +51,50 @@ def unwrapped(written: str) -> str:
     return unwrapped(arguments[_WRAPPERS[name]]) if arguments else ""
 
 
-def type_word(written: str) -> str:
-    """The word that the server has for a type."""
-    name = parse_type(written).name
+def type_word(text: str) -> str:
+    """The server's name for a type, such as `integer`; `unknown` for a type it has no name for."""
+    name = parse_type(text).name
     return next((word for prefixes, word in _WORDS if name.startswith(prefixes)), "unknown")
 
 
-def full_type(written: str) -> str | None:
-    """An array, tuple or map with the server's words for what is inside, such as `Array(Nullable(integer))`; None for
+def full_type(text: str) -> str | None:
+    """An array, tuple or map with the server's names for its item types, such as `Array(Nullable(integer))`; None for
     any other type.
     """
-    of = parse_type(written)
-    if of.name not in ("Array", "Tuple", "Map") or not of.arguments:
+    parsed = parse_type(text)
+    if parsed.name not in ("Array", "Tuple", "Map") or not parsed.arguments:
         return None
-    inside = ((each, full_type(each) or type_word(each)) for each in of.inner)
-    marked = (f"Nullable({text})" if is_nullable(each) else text for each, text in inside)
-    return f"{of.name}({', '.join(marked)})"
+    items = ((item, full_type(item) or type_word(item)) for item in parsed.inner)
+    marked = (f"Nullable({word})" if is_nullable(item) else word for item, word in items)
+    return f"{parsed.name}({', '.join(marked)})"
 
 
-def is_nullable(written: str) -> bool:
-    return written.removeprefix("LowCardinality(").startswith("Nullable(")
+def is_nullable(text: str) -> bool:
+    return text.removeprefix("LowCardinality(").startswith("Nullable(")
 
 
-def bits(written: str) -> int | None:
-    """The width of a whole number, None for any other type."""
-    digits = unwrapped(written).removeprefix("U").removeprefix("Int")
-    return int(digits) if type_word(written) == "integer" and digits.isdigit() and len(digits) < 5 else None
+def bits(text: str) -> int | None:
+    """The width of an integer type in bits, None for any other type."""
+    digits = unwrapped(text).removeprefix("U").removeprefix("Int")
+    return int(digits) if type_word(text) == "integer" and digits.isdigit() and len(digits) < 5 else None
 
 
 def _unnamed(argument: str) -> str:
-    """`a Int8` is a named part of a tuple; `DateTime64(6, 'UTC')` is not, though it holds a blank."""
+    """The type without a name: `a Int8` is a named item of a tuple; `DateTime64(6, 'UTC')` has a space but no name."""
     head, blank, rest = argument.partition(" ")
     return rest if blank and "(" not in head else argument
 
 
 def _arguments(rest: str) -> tuple[str, ...]:
-    """What stands behind an opening bracket, taken apart at the commas that are inside of nothing."""
+    """The arguments after an opening parenthesis, split at top-level commas."""
     text = rest.rstrip().removesuffix(")")
-    found, depth, quoted, start = [], 0, False, 0
-    for place, character in enumerate(text):
-        if character == "'" and text[place - 1 : place] != "\\":
+    arguments, depth, quoted, start = [], 0, False, 0
+    for index, character in enumerate(text):
+        if character == "'" and text[index - 1 : index] != "\\":
             quoted = not quoted
         elif not quoted and character in "()":
             depth += 1 if character == "(" else -1
         elif character == "," and not quoted and depth == 0:
-            found.append(text[start:place].strip())
-            start = place + 1
-    return (*found, last) if (last := text[start:].strip()) or found else ()
+            arguments.append(text[start:index].strip())
+            start = index + 1
+    return (*arguments, last) if (last := text[start:].strip()) or arguments else ()

@@ -1,4 +1,4 @@
-"""What a change does to the callers: two contracts in, findings out."""
+"""Compare two contracts: the findings are what the change breaks for callers."""
 
 from __future__ import annotations
 
@@ -14,36 +14,40 @@ from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 
 type ContextOf = Callable[[str], RuleContext]
 
-_ASSUMED = RuleContext()
+_DEFAULT_CONTEXT = RuleContext()
 
 
-def compare(before: Contract | None, after: Contract | None, context: RuleContext = _ASSUMED) -> tuple[Finding, ...]:
-    """The findings of one endpoint's change, in a fixed order. None is an endpoint that is not there on that side."""
+def compare(
+    before: Contract | None, after: Contract | None, context: RuleContext = _DEFAULT_CONTEXT
+) -> tuple[Finding, ...]:
+    """The findings of one endpoint's change, in a fixed order. None means that the endpoint does not exist on that
+    side."""
     if before is None or after is None:
-        return _alone(before, after, context)
+        return _one_sided(before, after, context)
     start = settled(before, before)
     pair = ContractPair(before=start, after=settled(after, start), context=context)
-    found = [_judged(rule, hit, pair) for rule in RULES.values() if rule.judge for hit in rule.judge(pair)]
-    return in_order(found)
+    findings = [_finding(rule, hit, pair) for rule in RULES.values() if rule.check for hit in rule.check(pair)]
+    return in_order(findings)
 
 
 def compare_all(
-    before: Mapping[str, Contract], after: Mapping[str, Contract], context_of: ContextOf = lambda _: _ASSUMED
+    before: Mapping[str, Contract], after: Mapping[str, Contract], context_of: ContextOf = lambda _: _DEFAULT_CONTEXT
 ) -> tuple[Finding, ...]:
-    """The findings of a whole folder or project. An endpoint that is there under another name only is a rename."""
+    """The findings of a whole folder or project, by endpoint name. An endpoint that only changed its name is a
+    rename."""
     renamed = _renames(before, after)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for name in sorted(before.keys() | after.keys()):
         if name in renamed:
-            found.append(_renamed(before[name], after[renamed[name]], context_of(name)))
+            findings.append(_renamed(before[name], after[renamed[name]], context_of(name)))
         elif name not in renamed.values() or name in before:
-            found += compare(before.get(name), after.get(name), context_of(name))
-    return in_order(found)
+            findings += compare(before.get(name), after.get(name), context_of(name))
+    return in_order(findings)
 
 
-def _alone(before: Contract | None, after: Contract | None, context: RuleContext) -> tuple[Finding, ...]:
+def _one_sided(before: Contract | None, after: Contract | None, context: RuleContext) -> tuple[Finding, ...]:
     if before is not None:
-        message = f"{before.name} goes away: every call of it is a 404, whichever version it names"
+        message = f"{before.name} is removed: every call of it returns 404, whichever version it names"
         callers = tuple(caller.name for caller in context.callers)
         rule = RULES["A101"]
         severity = rule.capped(rule.severity, before.stability)
@@ -55,43 +59,43 @@ def _alone(before: Contract | None, after: Contract | None, context: RuleContext
 
 
 def _renames(before: Mapping[str, Contract], after: Mapping[str, Contract]) -> dict[str, str]:
-    gone = [before[name] for name in sorted(before.keys() - after.keys())]
-    come = [after[name] for name in sorted(after.keys() - before.keys())]
-    found: dict[str, str] = {}
-    for old in gone:
-        same = (new for new in come if new.name not in found.values() and _is_renamed(old, new))
-        if (new := next(same, None)) is not None:
-            found[old.name] = new.name
-    return found
+    removed = [before[name] for name in sorted(before.keys() - after.keys())]
+    added = [after[name] for name in sorted(after.keys() - before.keys())]
+    renames: dict[str, str] = {}
+    for old in removed:
+        candidates = (new for new in added if new.name not in renames.values() and _is_renamed(old, new))
+        if (new := next(candidates, None)) is not None:
+            renames[old.name] = new.name
+    return renames
 
 
 def _is_renamed(old: Contract, new: Contract) -> bool:
     if new.renamed_from == old.name:
         return True
-    return not ContractPair(before=old, after=settled(new, old), context=_ASSUMED).cuts_version
+    return not ContractPair(before=old, after=settled(new, old), context=_DEFAULT_CONTEXT).cuts_version
 
 
 def _renamed(old: Contract, new: Contract, context: RuleContext) -> Finding:
-    """A file that says where its name comes from keeps the old endpoint on the server, until `rename --finish`."""
+    """A file with `renamed_from` keeps the old endpoint on the server until `rename --finish`."""
     rule = RULES["A102"]
     is_kept = new.renamed_from == old.name
-    then = "calls of the old name are 404s, and versions start again at 1"
+    effect = "calls of the old name return 404, and versions start at 1 again"
     if is_kept:
-        then = f"the old name answers until `{Command('rename', old.name, new.name, '--finish')}`"
+        effect = f"the old name answers until `{Command('rename', old.name, new.name, '--finish')}`"
     return rule.finding(
         old.name,
-        f"{old.name} is now called {new.name}: {then}",
+        f"{old.name} was renamed to {new.name}: {effect}",
         locus="endpoint",
         severity=rule.capped(Severity.WARN if is_kept else rule.severity, old.stability),
         where=new.where("name"),
         before=old.name,
         after=new.name,
         callers=tuple(caller.name for caller in context.callers),
-        fix="finish the rename when its callers have moved" if is_kept else None,
+        fix="finish the rename once its callers have moved" if is_kept else None,
     )
 
 
-def _judged(rule: Rule, hit: Hit, pair: ContractPair) -> Finding:
+def _finding(rule: Rule, hit: Hit, pair: ContractPair) -> Finding:
     scope = hit.scope or rule.scope
     finding = rule.finding(
         pair.after.name,
@@ -101,20 +105,20 @@ def _judged(rule: Rule, hit: Hit, pair: ContractPair) -> Finding:
         where=pair.after.where(hit.key, hit.offset, hit.at or hit.locus),
         before=hit.before,
         after=hit.after,
-        callers=tuple(caller.name for caller in _hit(rule, hit, scope, pair)),
+        callers=tuple(caller.name for caller in _affected(rule, hit, scope, pair)),
         fix=hit.fix,
     )
     return replace(finding, scope=scope, severity=_severity(rule, hit, scope, pair))
 
 
-def _hit(rule: Rule, hit: Hit, scope: Scope, pair: ContractPair) -> tuple[Caller, ...]:
-    """The callers that are reached: of a new version those without a pin, of a change in place those pinned to that
-    version too."""
-    reading = (caller for caller in pair.context.callers if hit.column is None or caller.reads_column(hit.column))
-    return tuple(caller for caller in reading if _is_reached(caller, rule, scope, pair))
+def _affected(rule: Rule, hit: Hit, scope: Scope, pair: ContractPair) -> tuple[Caller, ...]:
+    """The callers that the change affects: by a new version those without a pin, by a change in place also those that
+    pin that version."""
+    readers = (caller for caller in pair.context.callers if hit.column is None or caller.reads_column(hit.column))
+    return tuple(caller for caller in readers if _is_affected(caller, rule, scope, pair))
 
 
-def _is_reached(caller: Caller, rule: Rule, scope: Scope, pair: ContractPair) -> bool:
+def _is_affected(caller: Caller, rule: Rule, scope: Scope, pair: ContractPair) -> bool:
     if pair.context.is_move or rule.is_everywhere:
         return True
     if scope is Scope.IN_PLACE:
@@ -123,9 +127,9 @@ def _is_reached(caller: Caller, rule: Rule, scope: Scope, pair: ContractPair) ->
 
 
 def _severity(rule: Rule, hit: Hit, scope: Scope, pair: ContractPair) -> Severity:
-    """For the strictest way of reading; then lowered by what protects the callers."""
-    severities = [_severity_for(caller, rule, hit, pair) for caller in pair.context.judged_for]
-    severity = max(severities, key=lambda one: one.rank)
+    """The severity for the strictest caller, lowered by one step if pins protect all callers."""
+    severities = [_severity_for(caller, rule, hit, pair) for caller in pair.context.effective_callers]
+    severity = max(severities, key=lambda severity: severity.rank)
     if scope is Scope.VERSION and pair.context.is_protected:
         severity = severity.lowered()
     return rule.capped(severity, pair.stability)
@@ -146,5 +150,5 @@ def _severity_for(caller: Caller, rule: Rule, hit: Hit, pair: ContractPair) -> S
     if caller.reads == "position" and rule.position is not None:
         return rule.position
     if caller.reads == "call" and rule.call is not None:
-        return min(severity, rule.call, key=lambda one: one.rank)
+        return min(severity, rule.call, key=lambda severity: severity.rank)
     return severity

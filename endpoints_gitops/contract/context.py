@@ -1,4 +1,4 @@
-"""Who calls an endpoint and what kind of change is judged: what decides how grave a difference is."""
+"""The callers of an endpoint and the kind of change, which decide the severity of a difference."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from endpoints_gitops.model.pin import ReadingStyle
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Somebody who calls the endpoint.
+    """A caller of the endpoint, usually an app.
 
-    `version` is the pinned one, None for a caller without a pin. `is_active` says that this version exists and can
-    be run. `columns` are those that it reads, None for any of them. `is_direct`: it asks with `refresh: direct`;
-    `is_typed`: it reads rows into types; `is_paging`: it asks with `limit` and `offset`.
+    `version` is the pinned version, None for a caller without a pin. `is_active` says that this version exists and can
+    be run. `columns` are those that it reads, None if it can read any of them. `is_direct`: it calls with
+    `refresh: direct`; `is_typed`: it reads rows into types; `is_paging`: it calls with `limit` and `offset`.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Caller:
 
     @property
     def is_protected(self) -> bool:
-        """Whether a new version cannot reach it."""
+        """Whether a new version cannot affect it."""
         return self.version is not None and self.is_active
 
     def reads_column(self, name: str) -> bool:
@@ -37,11 +37,11 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleContext:
-    """How to judge.
+    """What decides the severity of a difference.
 
-    Without `callers`, one is assumed that pins nothing and reads by name. `is_move`: a pin goes from one version to the
-    other, so no pin protects from anything. `is_unknown_error`: what cannot be decided is an error (C112, M107).
-    `sharing` are the other endpoints that use a shared variable, by its code name.
+    Without `callers`, one is assumed that has no pin and reads by name. `is_move`: a pin moves from one version to the
+    other, so no pin protects from the change. `is_unknown_error`: changes that cannot be analyzed are errors (C112,
+    M107). `sharing` are the other endpoints that use a shared variable, by its code name.
     """
 
     callers: tuple[Caller, ...] = ()
@@ -50,11 +50,11 @@ class RuleContext:
     sharing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
-    def judged_for(self) -> tuple[Caller, ...]:
-        """The callers whose ways of reading count."""
+    def effective_callers(self) -> tuple[Caller, ...]:
+        """The callers, or the one that is assumed without any."""
         return self.callers or (Caller(name=""),)
 
     @property
     def is_protected(self) -> bool:
-        """Whether nobody who is known to call can be reached by a new version."""
-        return not self.is_move and bool(self.callers) and all(one.is_protected for one in self.callers)
+        """Whether a new version cannot affect any known caller."""
+        return not self.is_move and bool(self.callers) and all(caller.is_protected for caller in self.callers)

@@ -1,8 +1,8 @@
 """The contract: what a caller can rely on for one version of one endpoint.
 
 It is built from a definition, a server's version, a pin or an answer (`build`), and two of them are compared
-(`compare`). Whether a variable must be sent is never read off one field: query, defaults, materialisation and optional
-breakdowns decide it together (docs/server.md#variables).
+(`compare`). Whether a variable is required depends on the query, defaults, materialization and optional breakdowns
+together (docs/server.md#variables).
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ type FileKey = str | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
-    """A variable before anybody asks whether it must be sent.
+    """A variable of a query, before materialization and defaults decide whether it is required.
 
-    `is_open`: the file leaves the default to the shared variable, and nobody here knows that one.
+    `is_open`: the file leaves the default to the shared variable, which is not known.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractVariable:
-    """`type` is the server's word, or `unknown`. `required` is effective. `default` counts where `has_default`."""
+    """A variable as callers see it. `type` is the server's name, or `unknown`; `default` is valid if `has_default`."""
 
     name: str
     type: str
@@ -61,10 +61,10 @@ class ContractVariable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContractColumn:
-    """`type` is the server's word. `nullable` is None where it cannot be told, and `why` says why something cannot.
+    """A column of an answer. `type` is the server's name; `nullable` is None if unknown; `why` explains an unknown.
 
-    `expression` is what it is computed from, as HogQL; `clickhouse` is ClickHouse's own type, from an answer.
-    `full` is the type of an array, tuple or map with those of its items (`Array(Nullable(integer))`), where known.
+    `expression` is the HogQL that computes it; `clickhouse` is ClickHouse's own type, from an answer. `full` is the
+    type of an array, tuple or map including its item types (`Array(Nullable(integer))`), where known.
     """
 
     name: str
@@ -78,9 +78,9 @@ class ContractColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """How the answer is made. None is what a file leaves as it is on the server.
+    """How the server computes answers. None means that the file does not set the value.
 
-    `ready` is False while a table is asked for that does not exist yet.
+    `ready` is False while the table of a materialized version is not built yet.
     """
 
     materialized: bool | None = None
@@ -94,7 +94,7 @@ class Serving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Which version of which endpoint this is on a server: what a pin pins."""
+    """The version of an endpoint on a server, which a pin refers to."""
 
     endpoint_id: str
     version: int
@@ -105,12 +105,12 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Contract:
-    """What one side promises. `columns` is None where there are none (insights), or where `columns_why` says why
-    nobody knows them.
+    """What a caller can rely on. `columns` is None for insights, and where they are unknown: then `columns_why` says
+    why.
 
-    `query` is a node as the server takes it, without nulls and defaults. `identity` is None for a definition.
-    `declared` are the columns that the file itself promises; `source` is that file. `stability` is None where nobody
-    can have said it.
+    `query` is a node as the server stores it, without nulls and defaults. `identity` is None for a definition.
+    `declared` are the columns that the file declares; `source` is that file. `stability` is None unless the contract
+    comes from a definition.
     """
 
     name: str
@@ -140,33 +140,33 @@ class Contract:
 
     @cached_property
     def refusal(self) -> str | None:
-        """Why the server would not keep the answer as a table, in its own words. What a server has, it has accepted."""
+        """Why the server would refuse to materialize, in the server's words; None for a contract from the server."""
         return None if self.identity is not None else reason(self.query)
 
     @cached_property
     def is_from_table(self) -> bool:
-        """Whether callers read a table: asked for, and possible."""
+        """Whether callers read a table: materialization is on, and the query allows it."""
         return self.serving.materialized is True and self.refusal is None
 
     @cached_property
     def variables(self) -> tuple[ContractVariable, ...]:
-        """What callers may send, with what they have to."""
+        """The variables that callers can send, each with whether it is required."""
         dropped = DATES if self.is_from_table and self.kind != HOGQL else ()
-        return tuple(self._effective(one) for one in self.inputs if one.name not in dropped)
+        return tuple(self._variable(item) for item in self.inputs if item.name not in dropped)
 
-    def _effective(self, one: Input) -> ContractVariable:
+    def _variable(self, item: Input) -> ContractVariable:
         return ContractVariable(
-            name=one.name,
-            type=one.type,
-            required=self._is_required(one),
-            has_default=one.has_default,
-            default=one.default,
+            name=item.name,
+            type=item.type,
+            required=self._is_required(item),
+            has_default=item.has_default,
+            default=item.default,
         )
 
-    def _is_required(self, one: Input) -> bool:
+    def _is_required(self, item: Input) -> bool:
         if self.kind == HOGQL:
-            return self.is_from_table or not one.has_default
-        return self.is_from_table and one.name not in (self.serving.optional_breakdowns or ())
+            return self.is_from_table or not item.has_default
+        return self.is_from_table and item.name not in (self.serving.optional_breakdowns or ())
 
     @property
     def tenants(self) -> tuple[str, ...]:
@@ -176,23 +176,23 @@ class Contract:
 
     @property
     def undeclared(self) -> tuple[str, ...]:
-        """The variables that the query uses and the file says nothing of."""
+        """The variables that the query uses and the file does not declare."""
         if self.source is None or self.sql is None:
             return ()
-        declared = {one.name for one in self.source.definition.variables or ()}
-        return tuple(one.name for one in self.inputs if one.is_open and one.name not in declared)
+        declared = {variable.name for variable in self.source.definition.variables or ()}
+        return tuple(item.name for item in self.inputs if item.is_open and item.name not in declared)
 
     @property
     def stars(self) -> tuple[str, ...]:
-        """The `*` that the columns were read from: they hold for the tables of today. Columns that a server or the file
-        itself lists do not come from them.
+        """The `*` that the columns were inferred from, and which follow the tables; empty where the server or the file
+        lists the columns.
         """
         is_read = self.sql is not None and self.identity is None and self.declared is None
         return output(self.sql or "").stars if is_read else ()
 
     @cached_property
     def shape(self) -> QueryShape | None:
-        """What can be said of the rows; None for insights and for what the parser cannot follow."""
+        """Facts about the rows of the query; None for insights and for queries that cannot be parsed."""
         try:
             return shape(self.sql) if self.sql is not None else None
         except ParseFailure:
@@ -200,7 +200,7 @@ class Contract:
 
     @cached_property
     def paging(self) -> QueryPaging | None:
-        """How far callers can page; None for insights and for what the parser cannot follow."""
+        """How far callers can page; None for insights and for queries that cannot be parsed."""
         try:
             return paging(self.sql) if self.sql is not None else None
         except ParseFailure:
@@ -208,7 +208,7 @@ class Contract:
 
     @cached_property
     def hash(self) -> str:
-        """Equal for two contracts on which a caller can rely alike. Layout of SQL and order of keys do not count."""
+        """Equal for contracts that promise the same. Formatting of SQL and order of keys do not matter."""
         return fingerprint(
             {
                 "kind": self.kind,
@@ -220,58 +220,58 @@ class Contract:
         )
 
     def where(self, key: FileKey, offset: int | None = None, locus: str = "") -> Location | None:
-        """`path:line` of a key in the file, in its environment's settings first; None without a file.
+        """`path:line` of a key in the file, preferably in its environment's settings; None without a file.
 
-        For the query it is `path:line:column` of the character at `offset`, else of what the locus names in it.
+        For the query it is `path:line:column` of the character at `offset`, or of the part that `locus` names.
         """
         if self.source is None:
             return None
         if key == "query" and offset is None:
             offset = offset_of(self.sql, locus) if self.sql is not None else None
-        if offset is not None and self.source.place is not None:
-            return self.source.place(offset)
+        if offset is not None and self.source.position is not None:
+            return self.source.position(offset)
         if key == "query" and self.sql is None:
             clause = f".{locus.clause}" if isinstance(locus, Locus) and locus.is_in_findings else ""
             return self.source.where(f"query_definition{clause}")
         if isinstance(key, tuple):
             return self.source.where(_key_of_item(key, self.source))
-        words = ("data_freshness", "materialization.schedule") if key == "data_freshness" else (key,)
-        laid = (f"environments.{self.environment}.{word}" for word in words)
-        said = next((place for place in (*laid, *words) if place in self.source.lines), key)
-        is_query = said in ("query", "columns", "variables") and said not in self.source.lines
-        return self.source.where(_query_key(self.source) if is_query else said)
+        keys = ("data_freshness", "materialization.schedule") if key == "data_freshness" else (key,)
+        of_environment = (f"environments.{self.environment}.{name}" for name in keys)
+        present = next((name for name in (*of_environment, *keys) if name in self.source.lines), key)
+        is_query = present in ("query", "columns", "variables") and present not in self.source.lines
+        return self.source.where(_query_key(self.source) if is_query else present)
 
 
 def settled(after: Contract, before: Contract) -> Contract:
-    """`after` as it will be: what its file leaves alone is as it was before (docs/server.md#versions).
+    """`after` with the values of `before` for everything that its file does not set (docs/server.md#versions).
 
-    On an endpoint that is not active there are no tables, so materialisation is taken for unchanged there.
+    An inactive endpoint has no tables, so its materialization counts as unchanged.
     """
-    mine, other = after.serving, before.serving
-    active = mine.endpoint_active if mine.endpoint_active is not None else other.endpoint_active
-    says_nothing = mine.materialized is None or active is False or other.endpoint_active is False
+    new, old = after.serving, before.serving
+    active = new.endpoint_active if new.endpoint_active is not None else old.endpoint_active
+    is_kept = new.materialized is None or active is False or old.endpoint_active is False
     serving = replace(
-        mine,
-        materialized=bool(other.materialized if says_nothing else mine.materialized),
-        freshness_seconds=other.freshness_seconds if mine.freshness_seconds is None else mine.freshness_seconds,
-        optional_breakdowns=_first(mine.optional_breakdowns, other.optional_breakdowns, ()),
-        bucket_overrides=_first(mine.bucket_overrides, other.bucket_overrides, {}),
+        new,
+        materialized=bool(old.materialized if is_kept else new.materialized),
+        freshness_seconds=old.freshness_seconds if new.freshness_seconds is None else new.freshness_seconds,
+        optional_breakdowns=_first(new.optional_breakdowns, old.optional_breakdowns, ()),
+        bucket_overrides=_first(new.bucket_overrides, old.bucket_overrides, {}),
         endpoint_active=active is not False,
     )
-    known = {one.name: one for one in before.inputs}
-    inputs = tuple(_closed(one, known.get(one.name)) for one in after.inputs)
+    old_inputs = {item.name: item for item in before.inputs}
+    inputs = tuple(_settled_input(item, old_inputs.get(item.name)) for item in after.inputs)
     return replace(after, serving=serving, inputs=inputs, tags=before.tags if after.tags is None else after.tags)
 
 
-def _first[Value](said: Value | None, other: Value | None, default: Value) -> Value:
-    return said if said is not None else other if other is not None else default
+def _first[Value](new: Value | None, old: Value | None, default: Value) -> Value:
+    return new if new is not None else old if old is not None else default
 
 
-def _closed(one: Input, before: Input | None) -> Input:
-    """What the file leaves open stays as it is."""
-    if not one.is_open or before is None:
-        return one
-    return replace(one, has_default=before.has_default, default=before.default, is_open=before.is_open)
+def _settled_input(item: Input, before: Input | None) -> Input:
+    """An open default keeps its old value."""
+    if not item.is_open or before is None:
+        return item
+    return replace(item, has_default=before.has_default, default=before.default, is_open=before.is_open)
 
 
 def _variable_facts(variable: ContractVariable) -> Json:
@@ -293,11 +293,11 @@ def _serving_facts(contract: Contract) -> Json:
 
 
 def _rows_facts(contract: Contract) -> Json:
-    """Of HogQL the ceiling and whether it can be paged; of an insight the keys and series of its results."""
+    """For HogQL, the limit and whether it can be paged; for an insight, the keys and series of its results."""
     if contract.sql is not None:
         return [contract.paging.written_limit, not contract.paging.is_union] if contract.paging else None
     shape = insight_shape(contract.query)
-    facts = (shape.keys, [one.label for one in shape.series], shape.formulas, shape.breakdowns)
+    facts = (shape.keys, [series.label for series in shape.series], shape.formulas, shape.breakdowns)
     return [*map(list, facts), None, shape.is_compared, shape.interval, shape.is_total]
 
 

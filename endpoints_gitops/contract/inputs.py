@@ -1,4 +1,4 @@
-"""The variables of a query, from a file and from a stored node (docs/server.md#variables)."""
+"""The variables of a query, read from a definition or from a stored node (docs/server.md#variables)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def declared_inputs(
     definition: Definition, node: Mapping[str, Any], shared: Mapping[str, InsightVariable]
 ) -> tuple[Input, ...]:
-    """Those that the query uses: the server takes no others."""
+    """The variables that the query uses: the server accepts no others."""
     if node.get("kind") != HOGQL:
         return stored_inputs(node, {})
-    declared = {one.name: one for one in definition.variables or ()}
-    stored = {one.name: one for one in stored_inputs(node, {})}
+    declared = {variable.name: variable for variable in definition.variables or ()}
+    stored = {item.name: item for item in stored_inputs(node, {})}
     names = _used(str(node.get("query") or ""), (*declared, *stored))
     return tuple(_declared_input(name, declared.get(name), stored.get(name), shared.get(name)) for name in names)
 
@@ -32,7 +32,7 @@ def declared_inputs(
 def _declared_input(
     name: str, declared: Variable | None, stored: Input | None, shared: InsightVariable | None
 ) -> Input:
-    """The file's list goes over the node's map, and that over the shared variable."""
+    """The file's list takes precedence over the node's map, and the map over the shared variable."""
     kind = str(declared.type) if declared else str(shared.type) if shared else UNKNOWN
     if declared is not None and declared.states("default"):
         return _with_default(name, kind, declared.default)
@@ -44,23 +44,23 @@ def _declared_input(
 
 
 def _with_default(name: str, kind: str, default: Json) -> Input:
-    """Null is no default: whoever sends nothing would compare with NULL (docs/server.md#variables)."""
+    """Null counts as no default: a call without the variable would compare with NULL (docs/server.md#variables)."""
     return Input(name=name, type=kind, has_default=default is not None, default=_plain(default))
 
 
 def _plain(value: Json) -> Json:
-    """JSON as the server has it: 30 and 30.0 are one number, and tuples are lists."""
+    """The value as the server stores it: 30.0 is 30, and a tuple is a list."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return list(value) if isinstance(value, tuple) else value
 
 
 def stored_inputs(node: Mapping[str, Any], types: Mapping[str, str]) -> tuple[Input, ...]:
-    """What callers of a stored node may send. For insights that is always text: a value of a breakdown, or a date."""
+    """The variables of a stored node. Those of insights are always text: a breakdown value or a date."""
     if node.get("kind") != HOGQL:
         properties = dict.fromkeys(breakdown_properties(node))
         return tuple(Input(name=name, type="String", has_default=True) for name in (*properties, *DATES))
-    entries = {str(one["code_name"]): one for one in _entries(node)}
+    entries = {str(entry["code_name"]): entry for entry in _entries(node)}
     if not entries:
         return ()
     names = _used(str(node.get("query") or ""), tuple(entries))
@@ -73,13 +73,13 @@ def _stored_input(entry: Mapping[str, Any], kind: str) -> Input:
 
 
 def _entries(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    given = node.get("variables")
-    listed = given.values() if isinstance(given, Mapping) else ()
-    return [one for one in listed if isinstance(one, Mapping) and one.get("code_name")]
+    variables = node.get("variables")
+    entries = variables.values() if isinstance(variables, Mapping) else ()
+    return [entry for entry in entries if isinstance(entry, Mapping) and entry.get("code_name")]
 
 
 def _used(sql: str, known: Iterable[str]) -> tuple[str, ...]:
-    """In the order of the text; what is declared where the text cannot be read."""
+    """The names in the order of the text; the known ones if the text cannot be parsed."""
     if "{" not in sql:
         return ()
     try:
@@ -89,19 +89,20 @@ def _used(sql: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def with_values(node: JsonObject, inputs: Iterable[Input]) -> JsonObject:
-    """The node as it will be stored, its variables by code name."""
+    """The node as the server will store it, its variables by code name."""
     if node.get("kind") != HOGQL:
         return node
     bare = {key: value for key, value in node.items() if key != "variables"}
     entries: dict[str, Json] = {
-        one.name: {"code_name": one.name, "variableId": one.name}
-        | ({"value": one.default} if one.has_default else {"isNull": True})
-        for one in inputs
+        item.name: {"code_name": item.name, "variableId": item.name}
+        | ({"value": item.default} if item.has_default else {"isNull": True})
+        for item in inputs
     }
     return {**bare, "variables": entries} if entries else bare
 
 
 def types_by_name(node: Mapping[str, Any], variables: Mapping[str, InsightVariable] | None) -> dict[str, str]:
-    """What the shared variables, by id, say of the types of those that a node uses."""
-    found = {str(one["code_name"]): (variables or {}).get(str(one.get("variableId"))) for one in _entries(node)}
-    return {name: str(shared.type) for name, shared in found.items() if shared is not None}
+    """The types of the variables that a node uses, by code name. `variables` are the shared ones by id."""
+    shared = variables or {}
+    used = {str(entry["code_name"]): shared.get(str(entry.get("variableId"))) for entry in _entries(node)}
+    return {name: str(variable.type) for name, variable in used.items() if variable is not None}

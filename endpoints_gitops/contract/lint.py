@@ -1,14 +1,14 @@
-"""What one definition shows by itself, without a server and without anything to compare it with."""
+"""Check a single definition, without a server and without a comparison."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from endpoints_gitops.contract.build import analysed_columns, from_definition
+from endpoints_gitops.contract.build import analyzed_columns, from_definition
 from endpoints_gitops.contract.contract import UNKNOWN, Contract
 from endpoints_gitops.contract.rules import RULES, Hit
-from endpoints_gitops.contract.rules.columns import doubled
+from endpoints_gitops.contract.rules.columns import duplicate_names
 from endpoints_gitops.contract.rules.hygiene import mismatches
 from endpoints_gitops.contract.rules.request import scopes, unproven
 from endpoints_gitops.contract.rules.serving import breakdown_limit_hits, refused, table_hits
@@ -25,12 +25,12 @@ from endpoints_gitops.model.finding import Finding, Severity, in_order
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import InsightVariable
 
-_RULES_OF_PROBLEMS: Final = {
+_PROBLEM_RULES: Final = {
     "definition.duplicate": "G107",
     "definition.unknown-key": "G108",
     "definition.variable-disagrees": "G117",
 }
-_RULES_OF_REFUSALS: Final = {
+_REFUSAL_RULES: Final = {
     RefusalKind.FUNCTION: "G113",
     RefusalKind.CALL: "G114",
     RefusalKind.PLACEHOLDER: "G115",
@@ -43,46 +43,38 @@ def lint(
     environment: str | None = None,
     variables: Mapping[str, InsightVariable] | None = None,
 ) -> tuple[Finding, ...]:
-    """The findings of one file, in a fixed order. `variables` are the project's shared ones by code name, if known."""
+    """The findings of one file, in a fixed order. `variables` are the shared variables by code name, if known."""
     return lint_contract(from_definition(loaded, environment, variables))
 
 
 def lint_contract(contract: Contract) -> tuple[Finding, ...]:
-    """The same for what is known only as a contract."""
-    found = [_finding(code, hit, contract) for code, hit in _hits(contract)]
-    return in_order(found)
+    """The findings of one contract, in a fixed order."""
+    return in_order([_finding(code, hit, contract) for code, hit in _hits(contract)])
 
 
 def duplicates(definitions: Iterable[LoadedDefinition]) -> tuple[Finding, ...]:
-    """A finding for each file that defines a name which a file before it defines."""
+    """A finding for each file whose endpoint a previous file defines."""
     first: dict[str, LoadedDefinition] = {}
-    found = []
-    for loaded in sorted(definitions, key=lambda one: one.path):
+    findings = []
+    for loaded in sorted(definitions, key=lambda definition: definition.path):
         other = first.setdefault(loaded.name, loaded)
         if other is not loaded:
-            message = f"{loaded.name} is defined twice: in {other.path} as well"
-            places = (other.path, loaded.path)
-            found.append(
+            message = f"{loaded.name} is already defined in {other.path}"
+            findings.append(
                 RULES["G107"].finding(
-                    loaded.name, message, locus="name", where=loaded.where(), before=places[0], after=places[1]
+                    loaded.name, message, locus="name", where=loaded.where(), before=other.path, after=loaded.path
                 )
             )
-    return in_order(found)
+    return in_order(findings)
 
 
 def of_problem(problem: Problem, endpoint: str = "") -> Finding | None:
-    """The finding that a mistake in a file is, None for a mistake that no rule has."""
-    code = _RULES_OF_PROBLEMS.get(problem.code)
+    """The finding for a mistake in a file; None if no rule covers it."""
+    code = _PROBLEM_RULES.get(problem.code)
     if code is None:
         return None
     where = Location(problem.path, problem.line)
     return RULES[code].finding(endpoint, problem.message, locus=problem.path, where=where, fix=problem.fix)
-
-
-def base_unavailable(what: str, why: str, fix: str | None = None) -> Finding:
-    """What should be compared with cannot be read: a failure (exit code 4), never clean."""
-    message = f"{what} could not be read, so nothing was compared with it: {why}"
-    return RULES["G109"].finding("", message, locus=what, fix=fix)
 
 
 def _hits(contract: Contract) -> Iterator[tuple[str, Hit]]:
@@ -102,27 +94,32 @@ def _hits(contract: Contract) -> Iterator[tuple[str, Hit]]:
     yield from _refusals(contract)
     if contract.deprecation is not None:
         sunset = contract.deprecation.sunset.isoformat()
-        message = f"deprecation is not used yet: no command heeds the sunset of {sunset}, and callers do not see it"
+        message = f"deprecation has no effect yet: no command uses the sunset of {sunset}, and callers do not see it"
         yield "G120", Hit(locus="deprecation", message=message, after=sunset, key="deprecation")
 
 
 def _refusals(contract: Contract) -> Iterator[tuple[str, Hit]]:
-    """What the server would refuse; nothing for a query that could not be parsed, which its reader says."""
+    """What the server would refuse. A query that cannot be parsed is reported where it is read."""
     try:
-        found = refusals(contract.query) if contract.sql is not None else ()
+        refused_parts = refusals(contract.query) if contract.sql is not None else ()
     except ParseFailure:
         return
-    for one in found:
-        severity = None if one.is_certain else Severity.WARN
-        said = one.message
-        hit = Hit(locus="query", message=said, after=said, severity=severity, fix=one.fix, offset=one.offset)
-        yield _RULES_OF_REFUSALS[one.kind], hit
+    for refusal in refused_parts:
+        hit = Hit(
+            locus="query",
+            message=refusal.message,
+            after=refusal.message,
+            severity=None if refusal.is_certain else Severity.WARN,
+            fix=refusal.fix,
+            offset=refusal.offset,
+        )
+        yield _REFUSAL_RULES[refusal.kind], hit
 
 
 def _variables(contract: Contract) -> Iterator[tuple[str, Hit]]:
     for name in contract.undeclared:
-        message = f"the query uses the variable {name!r}, which is not declared"
-        fix = f"add `- {{name: {name}, type: String}}` to `variables`, with its own type, and perhaps a default"
+        message = f"the query uses the variable {name!r}, which the file does not declare"
+        fix = f"add `- {{name: {name}, type: String}}` to `variables`, with the right type and optionally a default"
         yield "V115", Hit(locus=Locus("variables", name), message=message, after=name, fix=fix)
     for name in contract.tenants:
         if scopes(contract, name) is not True:
@@ -131,19 +128,19 @@ def _variables(contract: Contract) -> Iterator[tuple[str, Hit]]:
 
 
 def _columns(contract: Contract) -> Iterator[tuple[str, Hit]]:
-    found, why = analysed_columns(contract)
-    for name in doubled(found):
-        yield "C111", Hit(locus=Locus("columns", name), message=f"two columns are called {name!r}", after=name)
+    columns, why = analyzed_columns(contract)
+    for name in duplicate_names(columns):
+        yield "C111", Hit(locus=Locus("columns", name), message=f"two columns are named {name!r}", after=name)
     if why is not None and contract.declared is None:
-        yield "C112", Hit(locus=Locus("columns"), message=f"the columns cannot be told: {why}", after=why)
-    declared = {one.name for one in contract.declared or () if one.type != UNKNOWN}
-    for one in found or ():
-        if one.type == UNKNOWN and one.name not in declared:
-            reason = f": {one.why}" if one.why else ""
-            message = f"the type of column {one.name!r} cannot be told{reason}"
-            severity = Severity.INFO if isinstance(one.why, UntypedProperty) else None
-            yield "C112", Hit(locus=Locus("columns", one.name), message=message, after=UNKNOWN, severity=severity)
-    for hit in mismatches(contract.declared, found, "the query has") if found is not None else ():
+        yield "C112", Hit(locus=Locus("columns"), message=f"the columns are unknown: {why}", after=why)
+    declared = {column.name for column in contract.declared or () if column.type != UNKNOWN}
+    for column in columns or ():
+        if column.type == UNKNOWN and column.name not in declared:
+            reason = f": {column.why}" if column.why else ""
+            message = f"the type of column {column.name!r} is unknown{reason}"
+            severity = Severity.INFO if isinstance(column.why, UntypedProperty) else None
+            yield "C112", Hit(locus=Locus("columns", column.name), message=message, after=UNKNOWN, severity=severity)
+    for hit in mismatches(contract.declared, columns, "the query has") if columns is not None else ():
         yield "G105", hit
 
 
@@ -155,33 +152,36 @@ def _rows(contract: Contract) -> Iterator[tuple[str, Hit]]:
                 "G112",
                 Hit(
                     locus=Locus("dateRange").in_findings(),
-                    message=f"the answer changes by itself: {moving}",
+                    message=f"the answer depends on the current time: {moving}",
                     after=moving,
                 ),
             )
         return
     for star in rows.stars:
-        message = f"the query selects {star}: its columns follow the table"
+        message = f"the query selects {star}: the table decides its columns"
         yield "C113", Hit(locus=Locus("columns"), message=message, after=star, at=Locus("columns", star))
     if rows.paging.limit_text and not rows.order_by and rows.order_is_total is not True:
-        message = f"LIMIT {rows.paging.limit_text} without ORDER BY: which rows come back is chance"
+        message = f"LIMIT {rows.paging.limit_text} without ORDER BY: the server returns arbitrary rows"
         yield "G110", Hit(locus=Locus("limit").in_findings(), message=message, after=rows.paging.limit_text)
     if rows.order_by and rows.order_is_total is False:
         yield "G111", _ties(rows.order_by, rows.order_missing, is_limited=rows.paging.limit_text is not None)
     for call in rows.volatile:
         offset = offset_of_call(contract.sql or "", call)
-        yield "G112", Hit(locus="query", message=f"the answer changes by itself: {call}", after=call, offset=offset)
+        yield (
+            "G112",
+            Hit(locus="query", message=f"the answer depends on the current time: {call}", after=call, offset=offset),
+        )
 
 
 def _ties(order: tuple[str, ...], missing: tuple[str, ...], *, is_limited: bool) -> Hit:
-    also = f"order by {', '.join(missing)} too" if missing else "order by a column that is unique too"
+    fix = f"also order by {', '.join(missing)}" if missing else "also order by a unique column"
     return Hit(
         locus=Locus("order").in_findings(),
-        message=f"ORDER BY {', '.join(order)} leaves ties: rows flicker between calls",
+        message=f"ORDER BY {', '.join(order)} leaves ties: the order of rows varies between calls",
         before=[*order],
         after=[*missing],
         severity=Severity.WARN if is_limited else None,
-        fix=also,
+        fix=fix,
     )
 
 

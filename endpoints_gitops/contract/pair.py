@@ -1,4 +1,4 @@
-"""Two contracts of one endpoint side by side, with the facts that several rules ask for, each found out once."""
+"""Two contracts of one endpoint and the facts that several rules need, each computed once."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from endpoints_gitops.hogql.variables import operators
 from endpoints_gitops.model.finding import Scope
 from endpoints_gitops.model.json import Json, canonical
 
-_OPEN: Final = (ChangeKind.COLUMNS, ChangeKind.SOURCE, ChangeKind.JOIN)
-_FIRMNESS: Final = ("draft", "beta", "stable")
+_INDIRECT: Final = (ChangeKind.COLUMNS, ChangeKind.SOURCE, ChangeKind.JOIN)
+_STABILITIES: Final = ("draft", "beta", "stable")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContractPair:
-    """`before` is what callers rely on so far; `after` has nothing open any more (`settled`)."""
+    """`before` is the contract that callers rely on; `after` is the new one, completed by `settled`."""
 
     before: Contract
     after: Contract
@@ -30,7 +30,7 @@ class ContractPair:
 
     @property
     def version(self) -> int | None:
-        """The version that callers have now."""
+        """The version that callers use before the change."""
         return self.before.identity.version if self.before.identity else None
 
     @property
@@ -40,19 +40,19 @@ class ContractPair:
 
     @cached_property
     def asks_the_same(self) -> bool:
-        """Whether the two queries differ in nothing or in form only, the defaults of variables included."""
+        """Whether the queries differ at most in formatting, and the defaults of variables are equal."""
         if self.before.query == self.after.query:
             return True
         return self.is_same_text and not self.defaults_differ
 
     @cached_property
     def defaults_differ(self) -> bool:
-        """Whether a variable has another value in the query: that cuts a version."""
+        """Whether the default of a variable differs in the query, which creates a version."""
         return canonical(self._defaults(self.before)) != canonical(self._defaults(self.after))
 
     @cached_property
     def is_same_text(self) -> bool:
-        """The same without the values of variables. A change that is known spares the canonical forms."""
+        """Whether the queries differ at most in formatting, apart from the values of variables."""
         bare = [_without_variables(side.query) for side in (self.before, self.after)]
         if bare[0] == bare[1]:
             return True
@@ -60,31 +60,31 @@ class ContractPair:
 
     @cached_property
     def cuts_version(self) -> bool:
-        """Whether this lands in a new version, so that a pin protects from it."""
-        mine, other = self.before.identity, self.after.identity
-        if mine is not None and other is not None:
-            return (mine.endpoint_id, mine.version) != (other.endpoint_id, other.version)
+        """Whether the change creates a new version, so that a pin protects from it."""
+        old, new = self.before.identity, self.after.identity
+        if old is not None and new is not None:
+            return (old.endpoint_id, old.version) != (new.endpoint_id, new.version)
         return not self.asks_the_same
 
     @property
     def is_served(self) -> bool:
-        """Whether both sides are what a server has or had."""
+        """Whether both contracts come from a server."""
         return self.before.identity is not None and self.after.identity is not None
 
     @property
     def setting_scope(self) -> Scope:
-        """A setting that is sent together with a new query lands on the new version only."""
+        """The scope of a changed setting: together with a new query, it affects only the new version."""
         return Scope.VERSION if self.cuts_version else Scope.IN_PLACE
 
     @property
     def stability(self) -> Stability:
-        """The firmer promise of the two counts, and without one it is stable; so it is for a pin's own move."""
-        said = [side.stability for side in (self.before, self.after) if side.stability is not None]
-        return "stable" if self.context.is_move else max(said, key=_FIRMNESS.index, default="stable")
+        """The more stable of the two; `stable` if neither is known, and for the upgrade of a pin."""
+        known = [side.stability for side in (self.before, self.after) if side.stability is not None]
+        return "stable" if self.context.is_move else max(known, key=_STABILITIES.index, default="stable")
 
     @property
     def is_rows(self) -> bool:
-        """Whether both sides answer rows of columns."""
+        """Whether both sides are HogQL queries, which return rows."""
         return self.before.kind == self.after.kind == HOGQL
 
     @property
@@ -94,7 +94,7 @@ class ContractPair:
 
     @cached_property
     def changes(self) -> tuple[QueryChange, ...]:
-        """What changed in meaning between two HogQL texts."""
+        """The semantic changes between two HogQL texts."""
         if not self.is_rows:
             return ()
         from endpoints_gitops.hogql.query_changes import changes
@@ -103,15 +103,15 @@ class ContractPair:
 
     @cached_property
     def touches_variables(self) -> bool:
-        """Whether a change can have to do with how variables are used: only then are their uses compared."""
-        return any(change.kind in _OPEN or "{" in f"{change.before}{change.after}" for change in self.changes)
+        """Whether a change can affect how variables are used; otherwise their uses are not compared."""
+        return any(change.kind in _INDIRECT or "{" in f"{change.before}{change.after}" for change in self.changes)
 
     def changed(self, *kinds: ChangeKind) -> tuple[QueryChange, ...]:
         return tuple(change for change in self.changes if change.kind in kinds)
 
     @cached_property
     def columns(self) -> tuple[tuple[ContractColumn, ContractColumn], ...]:
-        """The columns that both sides have, by name; of doubled names the first."""
+        """The columns that both sides have, matched by name; of duplicate names the first."""
         old, new = by_name(self.before.columns), by_name(self.after.columns)
         return tuple((old[name], new[name]) for name in old if name in new)
 
@@ -122,85 +122,86 @@ class ContractPair:
     @cached_property
     def removed_columns(self) -> tuple[ContractColumn, ...]:
         new = by_name(self.after.columns)
-        return tuple(one for name, one in by_name(self.before.columns).items() if name not in new)
+        return tuple(column for name, column in by_name(self.before.columns).items() if name not in new)
 
     @cached_property
     def added_columns(self) -> tuple[ContractColumn, ...]:
         old = by_name(self.before.columns)
-        return tuple(one for name, one in by_name(self.after.columns).items() if name not in old)
+        return tuple(column for name, column in by_name(self.after.columns).items() if name not in old)
 
     @cached_property
     def renamed_columns(self) -> Mapping[str, ContractColumn]:
-        """What is gone by the name of which the same expression now stands under another."""
-        found: dict[str, ContractColumn] = {}
+        """The new columns with the expression of a removed one, by the removed name."""
+        renamed: dict[str, ContractColumn] = {}
         for old in self.removed_columns:
-            taken = {one.name for one in found.values()}
+            taken = {column.name for column in renamed.values()}
             same = (new for new in self.added_columns if new.name not in taken and _is_same_column(old, new))
             if (new := next(same, None)) is not None:
-                found[old.name] = new
-        return found
+                renamed[old.name] = new
+        return renamed
 
     @cached_property
     def removed_variables(self) -> tuple[ContractVariable, ...]:
-        """Without those that only materialisation takes away (rule S102)."""
-        kept = {one.name for one in self.after.inputs}
-        return tuple(one for one in self.before.variables if one.name not in kept)
+        """The variables that the new query no longer has. Those that materialization removes are left to rule S102."""
+        kept = {item.name for item in self.after.inputs}
+        return tuple(variable for variable in self.before.variables if variable.name not in kept)
 
     @cached_property
     def added_variables(self) -> tuple[ContractVariable, ...]:
-        known = {one.name for one in self.before.inputs}
-        return tuple(one for one in self.after.variables if one.name not in known)
+        known = {item.name for item in self.before.inputs}
+        return tuple(variable for variable in self.after.variables if variable.name not in known)
 
     @cached_property
     def variables(self) -> tuple[tuple[ContractVariable, ContractVariable], ...]:
-        """Those that both sides take."""
-        new = {one.name: one for one in self.after.variables}
-        return tuple((one, new[one.name]) for one in self.before.variables if one.name in new)
+        """The variables that both sides accept, before and after."""
+        new = {variable.name: variable for variable in self.after.variables}
+        return tuple((old, new[old.name]) for old in self.before.variables if old.name in new)
 
     @cached_property
     def renamed_variables(self) -> Mapping[str, ContractVariable]:
-        found: dict[str, ContractVariable] = {}
+        """The new variables that are used like a removed one, by the removed name."""
+        renamed: dict[str, ContractVariable] = {}
         for old in self.removed_variables:
-            taken = {one.name for one in found.values()}
+            taken = {variable.name for variable in renamed.values()}
             same = (new for new in self.added_variables if new.name not in taken and self._is_same_use(old, new))
             if (new := next(same, None)) is not None:
-                found[old.name] = new
-        return found
+                renamed[old.name] = new
+        return renamed
 
     def _is_same_use(self, old: ContractVariable, new: ContractVariable) -> bool:
         if not self.is_rows or ("unknown" not in (old.type, new.type) and old.type != new.type):
             return False
-        mine, other = operators_of(self.before, old.name), operators_of(self.after, new.name)
-        return bool(mine) and mine == other
+        old_operators, new_operators = operators_of(self.before, old.name), operators_of(self.after, new.name)
+        return bool(old_operators) and old_operators == new_operators
 
     @property
     def turned_on(self) -> bool:
-        """Whether callers read a table from now on."""
+        """Whether callers start to read a table."""
         return self.after.is_from_table and not self.before.is_from_table
 
     @property
     def turned_off(self) -> bool:
-        """Whether the table is given up, not merely impossible from now on (rule S109)."""
+        """Whether materialization is turned off. A query that no longer allows a table is left to rule S109."""
         return self.before.is_from_table and not self.after.serving.materialized
 
     def input(self, name: str) -> Input | None:
-        return next((one for one in self.before.inputs if one.name == name), None)
+        return next((item for item in self.before.inputs if item.name == name), None)
 
     @staticmethod
     def _defaults(side: Contract) -> Mapping[str, Json]:
-        return {one.name: one.default for one in side.inputs} if side.kind == HOGQL else {}
+        return {item.name: item.default for item in side.inputs} if side.kind == HOGQL else {}
 
 
 def by_name(columns: tuple[ContractColumn, ...] | None) -> dict[str, ContractColumn]:
-    """In order; of doubled names the first."""
-    seen: dict[str, ContractColumn] = {}
-    for one in columns or ():
-        seen.setdefault(one.name, one)
-    return seen
+    """The columns by name, in order; of duplicate names the first."""
+    columns_by_name: dict[str, ContractColumn] = {}
+    for column in columns or ():
+        columns_by_name.setdefault(column.name, column)
+    return columns_by_name
 
 
 def operators_of(side: Contract, variable: str) -> tuple[str, ...] | None:
-    """What the query compares a variable with; None where the text cannot be read."""
+    """The comparisons of a variable in the query; None if the query cannot be parsed."""
     try:
         return operators(side.sql, variable) if side.sql is not None else None
     except ParseFailure:

@@ -1,4 +1,4 @@
-"""What became of a pin: whether the server still has what was locked, and what lies ahead of it."""
+"""Compare a pin with the server: whether the server still has the locked version, and whether newer ones exist."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from endpoints_gitops.model.finding import Finding, Severity, in_order
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, Pin, Use, query_hash
 
-_SERVED_OTHERWISE: Final = ("A103", "A104", "A105", "A113", "M108")
+_NOT_DRIFT: Final = ("A103", "A104", "A105", "A113", "M108")
 CONSUMER: Final = "this app"
-"""What findings about a pin call the one who pinned."""
+"""The name of the caller in findings about a pin."""
 
 
-def judge_pin(
+def check_pin(
     pin: Pin,
     endpoint: Endpoint | None,
     version: EndpointVersion | None,
@@ -33,21 +33,23 @@ def judge_pin(
     use: Use | None = None,
     now: datetime | None = None,
 ) -> tuple[Finding, ...]:
-    """Whether the server still has what is locked: the endpoint of that name, and in it the version of that number.
+    """The findings of a pin, in a fixed order; empty if the server still has the locked contract.
 
-    `variables` and `types` are as for `from_version`, `use` is what the manifest says of how the app reads. With `now`,
-    a table that the server switched off, or soon will, because nothing called it is said (S115).
+    `endpoint` and `version` are the server's under the locked name and number, None if it has none. `variables` and
+    `types` are as for `from_version`; `use` is how the app reads, from the manifest. With `now`, a table that the
+    server turned off for lack of calls, or soon will, is reported too (S115).
     """
-    found = [*_identity(pin, endpoint, version), *activity(pin, endpoint, version)]
-    if endpoint is not None and version is not None and not any(one.code == "P103" for one in found):
+    findings = [*_identity(pin, endpoint, version), *activity(pin, endpoint, version)]
+    if endpoint is not None and version is not None and not any(finding.code == "P103" for finding in findings):
         idle = idling(version, now, is_wanted=pin.materialized, callers=(CONSUMER,)) if now is not None else None
-        found += [idle] if idle is not None else []
-        found += _drift(pin, endpoint, version, variables, types, use, has_idled=idle is not None and not idle.after)
-    return in_order(found)
+        findings += [idle] if idle is not None else []
+        has_idled = idle is not None and not idle.after
+        findings += _drift(pin, endpoint, version, variables, types, use, has_idled=has_idled)
+    return in_order(findings)
 
 
 def verify_old(lock: Lock, path: str) -> None:
-    """Verify the contracts in a lock of schema 1, whose hashes are of them alone. Raises InvalidInput."""
+    """Verify the hashes of a lock of schema 1, which cover only the contracts. Raises InvalidInput if one differs."""
     problems = [
         Problem(
             path=path,
@@ -63,26 +65,27 @@ def verify_old(lock: Lock, path: str) -> None:
 
 
 def behind(pin: Pin, newest: int, findings: Iterable[Finding]) -> Finding | None:
-    """That newer versions exist. `findings` are those of the move to the newest; errors among them break."""
+    """The finding that a newer version exists, or None. `findings` are those of an upgrade to `newest`, the number of
+    the newest version; errors among them make the upgrade breaking."""
     if newest <= pin.version:
         return None
-    crossed = sorted({one.code for one in findings if one.severity is Severity.ERROR})
-    code = "P107" if crossed else "P106"
-    breaks = f", and moving there breaks {', '.join(crossed)}" if crossed else ", and nothing in it breaks this caller"
-    message = f"{pin.label} is behind: version {newest} is there{breaks}"
+    errors = sorted({finding.code for finding in findings if finding.severity is Severity.ERROR})
+    code = "P107" if errors else "P106"
+    effect = f"breaks this caller ({', '.join(errors)})" if errors else "does not break this caller"
+    message = f"{pin.label} is behind: version {newest} exists, and upgrading {effect}"
     return _finding(code, pin, message, "version", before=pin.version, after=newest)
 
 
 def env_skew(lock: Lock) -> tuple[Finding, ...]:
     """The endpoints whose contracts differ between the environments of a lock."""
-    found = []
+    findings = []
     for name in sorted({pin.name for pin in lock.pins}):
         pins = [pin for pin in lock.pins if pin.name == name]
         hashes: dict[str, Json] = {pin.environment: from_pin(pin).hash for pin in pins}
         if len(set(hashes.values())) > 1:
             message = f"{name} has different contracts in {', '.join(sorted(hashes))}"
-            found.append(RULES["P109"].finding(name, message, locus="contract", before=None, after=hashes))
-    return tuple(found)
+            findings.append(RULES["P109"].finding(name, message, locus="contract", before=None, after=hashes))
+    return tuple(findings)
 
 
 def _identity(pin: Pin, endpoint: Endpoint | None, version: EndpointVersion | None) -> Iterator[Finding]:
@@ -92,38 +95,39 @@ def _identity(pin: Pin, endpoint: Endpoint | None, version: EndpointVersion | No
     if endpoint is not None and endpoint.id != pin.endpoint_id:
         yield from recreated(pin, endpoint)
         if version is not None:
-            message = f"{pin.label} belongs to another endpoint than the one that was locked"
+            message = f"{pin.label} belongs to a different endpoint than the locked one"
             yield _finding("P103", pin, message, "endpoint", before=pin.endpoint_id, after=endpoint.id)
     elif version is not None:
         yield from _other_version(pin, version)
 
 
 def recreated(pin: Pin, endpoint: Endpoint) -> Iterator[Finding]:
-    """That the endpoint of that name is another one (A105)."""
+    """The finding that the endpoint was recreated under its name (A105)."""
     if endpoint.id != pin.endpoint_id:
-        message = f"{pin.name} was deleted and created again: version {pin.version} means another query now"
+        message = f"{pin.name} was deleted and recreated: version {pin.version} refers to a different query now"
         yield _finding("A105", pin, message, "endpoint", before=pin.endpoint_id, after=endpoint.id)
 
 
 def _other_version(pin: Pin, version: EndpointVersion) -> Iterator[Finding]:
-    there = version.version_id or version.current_version_id
-    if pin.version_id is not None and there is not None and pin.version_id != there:
-        message = f"{pin.label} has another id than the one that was locked"
-        yield _finding("P103", pin, message, "version_id", before=pin.version_id, after=there)
+    version_id = version.version_id or version.current_version_id
+    if pin.version_id is not None and version_id is not None and pin.version_id != version_id:
+        message = f"{pin.label} has a different id than the locked one"
+        yield _finding("P103", pin, message, "version_id", before=pin.version_id, after=version_id)
     elif (present := query_hash(version.query)) != pin.query_hash:
-        message = f"{pin.label} has another query than the one that was locked"
+        message = f"{pin.label} has a different query than the locked one"
         yield _finding("P103", pin, message, "query", before=pin.query_hash, after=present)
 
 
 def activity(pin: Pin, endpoint: Endpoint | None, version: EndpointVersion | None) -> Iterator[Finding]:
-    """What keeps the server from running the version: the endpoint is switched off (A103), or the version is (P104)."""
+    """The findings that the server cannot run the version: the endpoint is inactive (A103), or the version is
+    (P104)."""
     is_active = version.endpoint_is_active if version is not None else endpoint is None or endpoint.is_active
     if not is_active:
-        message = f"{pin.name} is not active: every call of it is a 404"
-        fix = Advice("have it activated again: ", Command("activate", pin.name))
+        message = f"{pin.name} is inactive: every call of it returns 404"
+        fix = Advice("have it reactivated: ", Command("activate", pin.name))
         yield replace(_finding("A103", pin, message, "active", before=True, after=False), fix=fix)
     if version is not None and not version.is_active:
-        message = f"{pin.name}@{version.version} is not active: calls of it are refused (400)"
+        message = f"{pin.name}@{version.version} is inactive: the server refuses its calls (400)"
         yield _finding("P104", pin, message, "version.active", before=True, after=False)
 
 
@@ -137,35 +141,35 @@ def _drift(
     *,
     has_idled: bool,
 ) -> list[Finding]:
-    """What moved in place, and that it did. A table that idled out is for S115 to say, and no drift."""
+    """The differences of a contract that changed in place, with P111 first. A table that idled out is left to S115."""
     before, after = from_pin(pin), from_version(version, variables, types)
     if has_idled:
         after = replace(after, serving=replace(after.serving, materialized=True))
     reads, columns = (use.reads, use.columns) if use else ("name", None)
     caller = Caller(name=CONSUMER, version=pin.version, reads=reads, columns=columns)
-    moved = [one for one in compare(before, after, RuleContext(callers=(caller,), is_move=True)) if _counts(one)]
-    if not moved:
+    differences = compare(before, after, RuleContext(callers=(caller,), is_move=True))
+    differences = tuple(
+        _lost_table(pin, finding) if _is_lost_to_newer(finding, endpoint, version) else finding
+        for finding in differences
+        if finding.code not in _NOT_DRIFT
+    )
+    if not differences:
         return []
-    moved = [_lost_table(pin, one) if _is_lost_to_newer(one, endpoint, version) else one for one in moved]
-    codes = sorted({one.code for one in moved})
-    message = f"the contract of {pin.label} moved in place, with no new version: {', '.join(codes)}"
+    codes = sorted({finding.code for finding in differences})
+    message = f"the contract of {pin.label} changed in place, without a new version: {', '.join(codes)}"
     drift = _finding("P111", pin, message, "contract", before=before.hash, after=after.hash)
-    gravest = max((one.severity for one in moved), key=lambda severity: severity.rank)
-    return [replace(drift, severity=gravest), *moved]
-
-
-def _counts(finding: Finding) -> bool:
-    return finding.code not in _SERVED_OTHERWISE
+    worst = max((finding.severity for finding in differences), key=lambda severity: severity.rank)
+    return [replace(drift, severity=worst), *differences]
 
 
 def _is_lost_to_newer(finding: Finding, endpoint: Endpoint, version: EndpointVersion) -> bool:
-    """Whether the table went on to a newer version, as older servers have it."""
+    """Whether a newer version took over the table, as on older servers."""
     is_newer = endpoint.current_version > version.version
     return finding.code == "S103" and is_newer and endpoint.materialization.is_on
 
 
 def _lost_table(pin: Pin, finding: Finding) -> Finding:
-    message = f"{pin.label} has no table any more, as a newer version took it over: slower, and with lower limits"
+    message = f"{pin.label} lost its table to a newer version: slower, with lower rate limits"
     return _finding("S111", pin, message, finding.locus, before=finding.before, after=finding.after)
 
 

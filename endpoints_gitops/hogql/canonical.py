@@ -1,4 +1,4 @@
-"""One spelling for all spellings of a query: what differs only in form is no difference (rule M108)."""
+"""Canonical forms of queries: queries that differ only in formatting have the same form (rule M108)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ _EXPANDED: Final = ("prewhere", "where", "group_by", "having", "qualify", "order
 
 @dataclass(frozen=True, slots=True)
 class NormalSelect:
-    """`node` has its prefixes normalised; in `expanded` the names of the SELECT list are written out besides.
+    """A SELECT in canonical form. `node` has normalized prefixes; in `expanded`, aliases are also replaced by their
+    expressions.
 
-    Neither has positions outside of subqueries, so that what is spelt alike mostly is equal.
+    Both have no positions outside of subqueries, so that equal spellings are mostly equal trees.
     """
 
     path: QueryPath
@@ -33,17 +34,15 @@ class NormalSelect:
 
 @lru_cache(maxsize=512)
 def normal_selects(sql: str) -> Mapping[QueryPath, NormalSelect]:
-    """The SELECTs that rows come from (the outermost, arms, CTEs, subqueries in FROM), by path. Raises a
-    ParseFailure.
-    """
-    found: dict[QueryPath, NormalSelect] = {}
+    """The SELECTs that rows come from (the outermost, arms, CTEs, subqueries in FROM), by path. Raises ParseFailure."""
+    selects_by_path: dict[QueryPath, NormalSelect] = {}
     waiting: list[tuple[QueryPath, Tree]] = [((), parse(sql))]
     while waiting:
         path, node = waiting.pop(0)
         if node["node"] == "SelectQuery":
-            found[path] = normal(path, node)
+            selects_by_path[path] = normal(path, node)
         waiting.extend(((*path, step), query) for step, query in sources_of(node))
-    return found
+    return selects_by_path
 
 
 def normal(path: QueryPath, select: Tree) -> NormalSelect:
@@ -57,7 +56,7 @@ def normal(path: QueryPath, select: Tree) -> NormalSelect:
 
 
 def text(node: object) -> str:
-    """One text for all spellings of a part of a query."""
+    """The canonical text of a part of a query."""
     if not isinstance(node, dict) or not is_node(node):
         return canonical(node)  # type: ignore[arg-type]  # a tree consists of JSON
     try:
@@ -71,44 +70,42 @@ def _without_positions(node: Tree) -> Tree:
 
 
 def sources_of(query: Tree) -> list[tuple[str, Tree]]:
-    """The queries that the rows of a query come from, each with its step of the path."""
+    """The queries that the rows of a query come from, each with its path step."""
     if query["node"] == "SelectSetQuery":
-        return [(f"union {place}", arm) for place, arm in enumerate(arms(query), 1)]
+        return [(f"union {position}", arm) for position, arm in enumerate(arms(query), 1)]
     ctes = [(f"cte {cte['name']}", cte["expr"]) for cte in query.get("ctes") or () if cte.get("cte_type") != "column"]
-    places = [(place, join["table"]) for place, join in enumerate(joins(query), 1)] if "select" in query else []
-    return ctes + [(f"subquery {place}", table) for place, table in places if table["node"] in QUERIES]
+    tables = [(position, join["table"]) for position, join in enumerate(joins(query), 1)] if "select" in query else []
+    return ctes + [(f"subquery {position}", table) for position, table in tables if table["node"] in QUERIES]
 
 
 def _placed(select: Tree) -> Tree:
-    """GROUP BY and ORDER BY with names where numbers stand for places in the SELECT list."""
+    """The SELECT with positions in GROUP BY and ORDER BY replaced by names."""
     names = [
         {"node": "Field", "chain": [item["alias"]]} if item["node"] == "Alias" else item for item in select["select"]
     ]
     keys = [_named(key, names) for key in select.get("group_by") or ()]
-    order = [{**each, "expr": _named(each["expr"], names)} for each in select.get("order_by") or ()]
+    order = [{**item, "expr": _named(item["expr"], names)} for item in select.get("order_by") or ()]
     return ({"group_by": keys} if keys else {}) | ({"order_by": order} if order else {})
 
 
 def _named(node: Tree, names: list[Tree]) -> Tree:
-    place = node.get("value") if node["node"] == "Constant" else None
-    return names[place - 1] if type(place) is int and 0 < place <= len(names) else node
+    position = node.get("value") if node["node"] == "Constant" else None
+    return names[position - 1] if type(position) is int and 0 < position <= len(names) else node
 
 
 def _prefixes(select: Tree) -> dict[str, str | None]:
-    """What each name of a source is written as: nothing for the first one, its table or its place for those joined
-    to it.
-    """
+    """The canonical prefix of each source: none for the first one, the table or the position for joined ones."""
     sources = list(joins(select))
     names = [".".join(map(str, join["table"].get("chain") or ())) for join in sources]
     known = [str(join.get("alias") or name) for join, name in zip(sources, names, strict=True)]
     unique = {name for name in names if name and names.count(name) == 1}
-    written = [name if name in unique else f"source {place}" for place, name in enumerate(names, 1)]
+    written = [name if name in unique else f"source {position}" for position, name in enumerate(names, 1)]
     return dict(zip(known, [None, *written[1:]], strict=True)) if known else {}
 
 
 def _respelt(value: Any, prefixes: Mapping[str, str | None], aliases: Mapping[str, Tree]) -> Any:  # noqa: ANN401 - part of a tree
     def combine(node: dict[str, Any]) -> Any:  # noqa: ANN401 - part of a tree
-        node = _without_positions(node)  # a copy: `fold` gives whole queries as they are in the parser's cache
+        node = _without_positions(node)  # a copy: `fold` passes cached trees of whole queries
         if node.get("node") == "Field":
             return _field(node, prefixes, aliases)
         if node.get("node") == "Call":
@@ -133,10 +130,10 @@ _OFF_BY_DEFAULT: Final = ("explain", "sendRawQuery")
 
 
 def canonical_sql(sql: str) -> str:
-    """Equal for two texts exactly when the parser reads the same query in both.
+    """The canonical text of a query, equal for two texts if the parser reads the same query in both.
 
-    Layout, comments, keyword case, redundant parentheses and quotes do not count; whatever names a column does. A text
-    that cannot be parsed equals only itself, line endings and outer blanks aside.
+    Layout, comments, keyword case, redundant parentheses and quotes do not matter; names of columns do. The canonical
+    text of a query that cannot be parsed is the text itself, except for line endings and outer whitespace.
     """
     try:
         return canonical(parse_without_positions(sql))
@@ -145,13 +142,13 @@ def canonical_sql(sql: str) -> str:
 
 
 def canonical_query(node: Mapping[str, Any]) -> Json:
-    """The meaning of a query node: equal for all nodes that ask the same.
+    """The canonical form of a query node, equal for equivalent nodes.
 
-    Variables go by their code name, as their ids differ from project to project. Keys that hold nothing, or what the
-    server fills in by itself (docs/server.md#insights), do not count.
+    Variables are identified by code name, because their ids differ between projects. Empty keys and defaults of the
+    server (docs/server.md#insights) are removed.
     """
     meaning = insights.strip(node)
-    meaning.pop("version", None)  # the server's own mark of which shape of the node it stored
+    meaning.pop("version", None)  # the server's number of the schema of the node
     if node.get("kind") != "HogQLQuery":
         return _without_breakdown_limit(meaning)
     sql = str(meaning.get("query") or "")
@@ -161,7 +158,7 @@ def canonical_query(node: Mapping[str, Any]) -> Json:
 
 
 def _without_breakdown_limit(meaning: dict[str, Any]) -> Json:
-    """Runs of an endpoint use 10,000, whatever the query says (rule S117)."""
+    """The node without `breakdown_limit`, which has no effect in an endpoint (rule S117)."""
     breakdown = meaning.get("breakdownFilter")
     if not isinstance(breakdown, Mapping) or "breakdown_limit" not in breakdown:
         return meaning
@@ -169,11 +166,11 @@ def _without_breakdown_limit(meaning: dict[str, Any]) -> Json:
     return {key: value for key, value in {**meaning, "breakdownFilter": kept}.items() if value != {}}
 
 
-def _variables(given: Json, sql: str) -> Json:
-    """By code name, without those that the query does not use: the server drops them."""
-    entries = list(given.values()) if isinstance(given, Mapping) else [given] * bool(given)
+def _variables(variables: Json, sql: str) -> Json:
+    """The variables by code name, without unused ones, which the server drops."""
+    entries = list(variables.values()) if isinstance(variables, Mapping) else [variables] * bool(variables)
     if not all(isinstance(entry, Mapping) and "code_name" in entry for entry in entries):
-        return given  # the server would refuse this, so there is nothing to give a meaning to
+        return variables  # the server would refuse this value
     values = {str(entry["code_name"]): _value(entry) for entry in entries if isinstance(entry, Mapping)}
     return {name: value for name, value in values.items() if _may_use(sql, name)}
 

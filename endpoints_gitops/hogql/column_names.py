@@ -1,7 +1,7 @@
-"""The names of columns that a query does not name: the expression as the server prints it (docs/server.md#hogql).
+"""The names of columns without an alias: the expression as the server prints it (docs/server.md#hogql).
 
-The server writes operators as calls: `a + 1` is called `plus(a, 1)`. Where its spelling is not known, the name here
-is a guess and `guessed` says of what.
+The server prints operators as calls: the name of `a + 1` is `plus(a, 1)`. If its spelling is unknown, the name is a
+guess and `guessed` says why.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from endpoints_gitops.hogql.syntax_tree import fold
 
 
 class Name(NamedTuple):
-    """A printed expression. `guessed` is None where the server is known to print it so.
+    """A printed expression. `guessed` is None if the server is known to print it in this way.
 
-    `path` marks what is written with dots; `constant` is what a text constant says.
+    `path` marks names with dots; `constant` is the value of a text constant.
     """
 
     text: str
@@ -34,13 +34,13 @@ _PRINTERS: Final[dict[str, Print]] = {}
 
 
 def expression_name(node: Tree) -> Name:
-    """What the server calls the column of an expression that is no field, and how it prints a field inside of one."""
-    found: Name = fold(node, _printed)
-    return found
+    """The server's name for the column of an expression, and its text of a field inside of an expression."""
+    expression: Name = fold(node, _printed)
+    return expression
 
 
 def field_name(chain: list[str], keys: tuple[str, ...] | None) -> str:
-    """The column of a field that stands alone: its last part, or the `keys` that lead into a column of JSON."""
+    """The name of the column of a field: its last part, or the `keys` into a JSON column."""
     return "__".join(keys) if keys else chain[-1]
 
 
@@ -50,17 +50,19 @@ def identifier(word: str) -> str:
     return "`" + word.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
-def _printed(node: dict[str, Any]) -> Any:  # noqa: ANN401 - a Name; dicts that are no node stay what they are
+def _printed(node: dict[str, Any]) -> Any:  # noqa: ANN401 - a Name; dicts that are not nodes stay unchanged
     kind = node.get("node")
     if not isinstance(kind, str):
         return node
-    return _PRINTERS[kind](node) if kind in _PRINTERS else Name(f"<{kind}>", f"how the server prints {kind}")
+    return (
+        _PRINTERS[kind](node) if kind in _PRINTERS else Name(f"<{kind}>", f"the server's spelling of {kind} is unknown")
+    )
 
 
 def _prints(*kinds: str) -> Callable[[Print], Print]:
-    def register(one: Print) -> Print:
-        _PRINTERS.update(dict.fromkeys(kinds, one))
-        return one
+    def register(printer: Print) -> Print:
+        _PRINTERS.update(dict.fromkeys(kinds, printer))
+        return printer
 
     return register
 
@@ -92,14 +94,18 @@ def _field(node: dict[str, Any]) -> Name:
 
 @_prints("Placeholder")
 def _placeholder(_node: dict[str, Any]) -> Name:
-    """The server describes a query with '' in place of every variable, and runs it with the value."""
-    return Name("''", "the value of a variable is part of it")
+    """The name of a column with a variable: the server describes the query with '' instead, and runs it with the
+    value."""
+    return Name("''", "it contains the value of a variable")
 
 
 @_prints("Alias")
 def _alias(node: dict[str, Any]) -> Name:
     expr: Name = node["expr"]
-    return Name(f"{expr.text} AS {identifier(node['alias'])}", "how the server prints an alias inside an expression")
+    return Name(
+        f"{expr.text} AS {identifier(node['alias'])}",
+        "the server's spelling of an alias inside an expression is unknown",
+    )
 
 
 @_prints("Call")
@@ -111,7 +117,7 @@ def _call(node: dict[str, Any]) -> Name:
     condition = node.get("filter_expr")
     if condition or node.get("order_by") or node.get("within_group"):
         filtered = f" FILTER (WHERE {condition.text})" if condition else ""
-        return Name(text + filtered, "how the server prints FILTER and ORDER BY of an aggregation")
+        return Name(text + filtered, "the server's spelling of FILTER and ORDER BY in an aggregation is unknown")
     return Name(text, _guessed(parts))
 
 
@@ -131,10 +137,10 @@ def _compare(node: dict[str, Any]) -> Name:
     if sign in COMPARISONS:
         return _called(COMPARISONS[sign], left, right)
     if "cohort" in sign:
-        return Name(f"{left.text} {sign.upper()} {right.text}", "how the server prints IN COHORT")
+        return Name(f"{left.text} {sign.upper()} {right.text}", "the server's spelling of IN COHORT is unknown")
     pattern = _called("concat", Name("'(?i)'"), right) if sign.endswith("*") else right
-    found = _called("match", left, pattern)
-    return _called("not", found) if sign.startswith("!") else found
+    call = _called("match", left, pattern)
+    return _called("not", call) if sign.startswith("!") else call
 
 
 @_prints("BetweenExpr")
@@ -147,7 +153,9 @@ def _between(node: dict[str, Any]) -> Name:
 @_prints("IsDistinctFrom")
 def _distinct_from(node: dict[str, Any]) -> Name:
     word = "IS NOT DISTINCT FROM" if node.get("negated") else "IS DISTINCT FROM"
-    return Name(f"{node['left'].text} {word} {node['right'].text}", "how the server prints IS DISTINCT FROM")
+    return Name(
+        f"{node['left'].text} {word} {node['right'].text}", "the server's spelling of IS DISTINCT FROM is unknown"
+    )
 
 
 @_prints("ArithmeticOperation")
@@ -160,7 +168,9 @@ def _cast(node: dict[str, Any]) -> Name:
     word = node["type_name"]
     certain = CASTS.get(word) in ("toInt64", "toFloat64", "toString", "toDate")
     return _called(
-        CASTS.get(word, word), node["expr"], guessed=None if certain else f"how the server prints a cast to {word}"
+        CASTS.get(word, word),
+        node["expr"],
+        guessed=None if certain else f"the server's spelling of a cast to {word} is unknown",
     )
 
 
@@ -188,7 +198,7 @@ def _lambda(node: dict[str, Any]) -> Name:
 
 @_prints("ArrayAccess")
 def _array_access(node: dict[str, Any]) -> Name:
-    """A key in quotes is written as a path, like the parts of a field."""
+    """The name of an array or JSON access; a quoted key is printed as a path, like the parts of a field."""
     base, key = node["array"], node["property"]
     is_key = base.path and key.constant is not None
     text = f"{base.text}.{identifier(key.constant or '')}" if is_key else f"{base.text}[{key.text}]"
@@ -204,17 +214,17 @@ def _tuple_access(node: dict[str, Any]) -> Name:
 @_prints("ArraySlice")
 def _slice(node: dict[str, Any]) -> Name:
     edges = ":".join(node[edge].text if node.get(edge) else "" for edge in ("start_expr", "end_expr"))
-    return Name(f"{node['array'].text}[{edges}]", "how the server prints a slice")
+    return Name(f"{node['array'].text}[{edges}]", "the server's spelling of a slice is unknown")
 
 
 @_prints("WindowFunction")
 def _window_function(node: dict[str, Any]) -> Name:
-    given, parameters = (node["args"], node["exprs"]) if node.get("args") else (node.get("exprs") or [], [])
-    name = f"{node['name']}{f'({_listed(parameters)})' if parameters else ''}({_listed(given)})"
+    arguments, parameters = (node["args"], node["exprs"]) if node.get("args") else (node.get("exprs") or [], [])
+    name = f"{node['name']}{f'({_listed(parameters)})' if parameters else ''}({_listed(arguments)})"
     over = node.get("over_identifier")
     window: Name = Name(identifier(over)) if over else _called("", node["over_expr"])
-    shifted = "how the server prints lag and lead" if node["name"].lower() in ("lag", "lead") else None
-    return Name(f"{name} OVER {window.text}", shifted or _guessed((*given, *parameters, window)))
+    shifted = "the server's spelling of lag and lead is unknown" if node["name"].lower() in ("lag", "lead") else None
+    return Name(f"{name} OVER {window.text}", shifted or _guessed((*arguments, *parameters, window)))
 
 
 @_prints("WindowExpr")

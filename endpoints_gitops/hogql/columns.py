@@ -1,12 +1,11 @@
-"""The columns that come out of a query, in order, as far as the text alone decides it (docs/server.md#hogql).
+"""Infer the columns of a query from its text, in order (docs/server.md#hogql).
 
-Nothing is guessed in silence: what cannot be told is marked, with the reason. `*` over a table that every project
-has is written out and still reported, as it follows the table and not the query.
+An unknown type or name is marked as such, with the reason. `*` over a table that every project has is expanded and
+still reported, because the table decides its columns.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -36,7 +35,7 @@ _AI_IDS: Final = ("$ai_", "_id")
 
 @dataclass(frozen=True, slots=True)
 class _NamedSource:
-    """Something in FROM. `why` is set where its columns are not known, or not all of them."""
+    """A relation in FROM. `why` is set if not all of its columns are known."""
 
     columns: Mapping[str, TypedColumn]
     table: Table | None = None
@@ -45,7 +44,8 @@ class _NamedSource:
 
 @dataclass(slots=True)
 class _NameScope:
-    """`ctes` are the tables of WITH, `values` its single values. `depth` counts the queries around this one."""
+    """The names that are visible in a query. `ctes` are the tables of WITH, `values` its single values. `depth` is the
+    number of enclosing queries."""
 
     ctes: Mapping[str, _NamedSource] = field(default_factory=dict)
     values: Mapping[str, Typed] = field(default_factory=dict)
@@ -54,21 +54,21 @@ class _NameScope:
     depth: int = 0
 
     def below(self) -> _NameScope:
-        """The scope of a subquery: it sees the CTEs and nothing else."""
+        """The scope of a subquery, which sees only the CTEs."""
         return _NameScope(self.ctes, self.values, depth=self.depth + 1)
 
 
 class UntypedProperty(str):
-    """Why a type is unknown: it is computed from a property whose type only the project knows.
+    """The reason of an unknown type: it is computed from a property whose type only the project knows.
 
-    A kind of text, so that it stays what it is wherever the reason of an expression is that of its part.
+    It is a subclass of str, so that it is preserved when an expression takes over the reason of a part.
     """
 
     __slots__ = ()
 
 
 def resolve(chain: list[str], scope: _NameScope) -> Typed:
-    """What a field is: in the order in which the server looks for it."""
+    """The type of a field, resolved in the same order as on the server."""
     head, *rest = chain
     if rest and head in scope.sources:
         return _walk(scope.sources[head], rest)
@@ -82,14 +82,14 @@ def resolve(chain: list[str], scope: _NameScope) -> Typed:
     if head in scope.values:
         return _inside(scope.values[head], rest)
     open_end = next((source.why for source in scope.sources.values() if source.why), None)
-    return unknown(open_end or f"nothing in the query is called {head}")
+    return unknown(open_end or f"the query has no name {head}")
 
 
 def property_of(keys: tuple[str, ...]) -> Typed:
-    """What is stored under the keys: text, unless the project defines the property otherwise."""
+    """The type of the value under the keys: text, unless the project defines a type for the property."""
     if len(keys) > 1 or (keys[0].startswith(_AI_IDS[0]) and keys[0].endswith(_AI_IDS[1])):
         return Typed(STRING.kind, nullable=True, keys=keys)
-    why = UntypedProperty(f"the type of the property {keys[0]} is what the project defines it to be")
+    why = UntypedProperty(f"the project defines the type of the property {keys[0]}")
     return Typed(Kind.UNKNOWN, nullable=True, why=why, keys=keys)
 
 
@@ -98,7 +98,7 @@ def _has(source: _NamedSource, name: str) -> bool:
 
 
 def _walk(source: _NamedSource, names: list[str]) -> Typed:
-    """Through the rows of other tables that belong to a row, to a column."""
+    """Follow relations from a row to a column."""
     name, *rest = names
     if name in source.columns:
         return _inside(source.columns[name].typed, rest)
@@ -106,14 +106,14 @@ def _walk(source: _NamedSource, names: list[str]) -> Typed:
     if relation and rest:
         related = TABLES[relation.table]
         return _walk(_NamedSource(related.columns_by(relation), related), rest)
-    return unknown(source.why or f"nothing in the query is called {'.'.join(names)}")
+    return unknown(source.why or f"the query has no name {'.'.join(names)}")
 
 
 def _inside(value: Typed, keys: list[str]) -> Typed:
     if not keys:
         return value
     if value.keys is None:
-        return unknown(value.why or f"what stands under {'.'.join(keys)} is not known")
+        return unknown(value.why or f"the type of {'.'.join(keys)} is unknown")
     return property_of((*value.keys, *keys))
 
 
@@ -124,26 +124,26 @@ _WHOLE: Final = ("SelectQuery", "SelectSetQuery", "Lambda", "Placeholder")
 
 
 def expression_type(node: Tree, scope: _NameScope, of_query: TypeOfQuery) -> Typed:
-    """`of_query` gives the type of a subquery that stands as a value."""
+    """The type of an expression. `of_query` returns the type of a scalar subquery."""
 
-    def combine(part: dict[str, Any]) -> Any:  # noqa: ANN401 - a Typed; dicts that are no node stay what they are
+    def combine(part: dict[str, Any]) -> Any:  # noqa: ANN401 - a Typed; dicts that are not nodes stay unchanged
         kind = part.get("node")
         if not isinstance(kind, str):
             return part
         if kind in ("SelectQuery", "SelectSetQuery"):
             return of_query(part, scope)
         give = _GIVES.get(kind)
-        found = give(part, scope) if give else unknown(f"what {kind} gives is not known here")
-        return replace(found, is_null_unseen=True) if found.nullable is not False and _hides_null(part) else found
+        typed = give(part, scope) if give else unknown(f"the type of {kind} is unknown")
+        return replace(typed, is_null_unseen=True) if typed.nullable is not False and _hides_null(part) else typed
 
-    found: Typed = fold(node, combine, whole=_WHOLE)
-    return found
+    typed: Typed = fold(node, combine, whole=_WHOLE)
+    return typed
 
 
 def _hides_null(part: dict[str, Any]) -> bool:
-    """Whether something that it is made of can be NULL without the server knowing."""
-    values = (each for value in part.values() for each in (value if isinstance(value, list) else (value,)))
-    return any(isinstance(each, Typed) and each.is_null_unseen for each in values)
+    """Whether a part of the expression can be NULL without the server knowing."""
+    values = (item for value in part.values() for item in (value if isinstance(value, list) else (value,)))
+    return any(isinstance(item, Typed) and item.is_null_unseen for item in values)
 
 
 def _constant(node: dict[str, Any], _scope: _NameScope) -> Typed:
@@ -162,10 +162,10 @@ def _field(node: dict[str, Any], scope: _NameScope) -> Typed:
 
 
 def _placeholder(node: dict[str, Any], _scope: _NameScope) -> Typed:
-    """The server finds types with '' in place of every variable."""
+    """The server infers types with '' instead of every variable."""
     chain = [str(part) for part in (node["expr"].get("chain") or [])]
     of = f"the variable {chain[1]}" if len(chain) > 1 and chain[0] == "variables" else "a placeholder"
-    return Typed(Kind.STRING, None, f"it is what {of} is given")
+    return Typed(Kind.STRING, None, f"it depends on the value of {of}")
 
 
 def _alias(node: dict[str, Any], scope: _NameScope) -> Typed:
@@ -191,7 +191,7 @@ def _comparison(node: dict[str, Any], _scope: _NameScope) -> Typed:
 
 
 def _between(node: dict[str, Any], _scope: _NameScope) -> Typed:
-    """Of a timestamp as it is; anything else knows two values only."""
+    """The type of BETWEEN: a comparison with a timestamp can be NULL, any other cannot."""
     parts = [node["expr"], node["low"], node["high"]]
     return comparison_type(parts) if parts[0].is_timestamp or _hides_null(node) else INTEGER
 
@@ -207,7 +207,7 @@ def _arithmetic(node: dict[str, Any], _scope: _NameScope) -> Typed:
 def _cast(node: dict[str, Any], _scope: _NameScope) -> Typed:
     value, kind = node["expr"], CAST_KINDS.get(CASTS.get(node["type_name"], ""))
     if kind is None:
-        return unknown(f"the server has no cast to {node['type_name']}")
+        return unknown(f"the server does not support a cast to {node['type_name']}")
     if value.kind is Kind.NOTHING:
         return NULL
     return Typed(kind, value.nullable)
@@ -233,7 +233,7 @@ def _array_access(node: dict[str, Any], _scope: _NameScope) -> Typed:
         item: Typed = container.item
         is_nested = item.kind in (Kind.ARRAY, Kind.TUPLE)
         return item.as_nullable(False if is_nested else any_nullable([item, key]))
-    return unknown(container.why or "what stands under a key is not known")
+    return unknown(container.why or "the type of a key is unknown")
 
 
 def _tuple_access(node: dict[str, Any], _scope: _NameScope) -> Typed:
@@ -243,7 +243,7 @@ def _tuple_access(node: dict[str, Any], _scope: _NameScope) -> Typed:
     if container.parts is not None and 0 < int(node["index"]) <= len(container.parts):
         part: Typed = container.parts[int(node["index"]) - 1]
         return part.named()
-    return unknown(container.why or "what the parts of a tuple are is not known")
+    return unknown(container.why or "the types of the items of the tuple are unknown")
 
 
 def _slice(node: dict[str, Any], _scope: _NameScope) -> Typed:
@@ -267,7 +267,7 @@ _GIVES: Final[dict[str, _Give]] = {
     "Dict": _dictionary,
     "Field": _field,
     "IsDistinctFrom": lambda _node, _scope: INTEGER,
-    "Lambda": lambda _node, _scope: unknown("a function is no value"),
+    "Lambda": lambda _node, _scope: unknown("a lambda is not a value"),
     "Not": _logic,
     "Or": _logic,
     "Placeholder": _placeholder,
@@ -279,13 +279,13 @@ _GIVES: Final[dict[str, _Give]] = {
 
 
 DEEPEST: Final = 40
-"""Queries inside of each other that are looked into; deeper down nothing is known."""
+"""The number of nested queries that are analyzed; deeper ones are unknown."""
 
 
 @dataclass(frozen=True, slots=True)
-class _FoundColumn:
-    """`guessed` is set where the server may give it another name, `expression` is its tree, or text where `*` wrote
-    it out."""
+class _QueryColumn:
+    """A column of a query. `guessed` is set if the server may use a different name; `expression` is its tree, or text
+    if it comes from `*`."""
 
     name: str
     typed: Typed
@@ -294,41 +294,41 @@ class _FoundColumn:
 
 
 @dataclass(slots=True)
-class _Found:
-    """`why` is set where there are columns that nobody here knows; `stars` are the `*` as written."""
+class _QueryColumns:
+    """The columns of a query. `why` is set if some columns are unknown; `stars` are the `*` as written."""
 
-    columns: list[_FoundColumn] = field(default_factory=list)
+    columns: list[_QueryColumn] = field(default_factory=list)
     why: str | None = None
     stars: list[str] = field(default_factory=list)
 
     def as_source(self, names: list[str] | None = None) -> _NamedSource:
-        """The rows of this query in a FROM. `names` rename its columns in order."""
+        """The query as a relation in FROM. `names` rename its columns in order."""
         columns: dict[str, TypedColumn] = {}
-        for place, column in enumerate(self.columns):
-            name = names[place] if names and place < len(names) else column.name
+        for index, column in enumerate(self.columns):
+            name = names[index] if names and index < len(names) else column.name
             columns[name] = TypedColumn(name, replace(column.typed.named(), is_timestamp=False))
         return _NamedSource(columns, why=self.why)
 
 
-def query_columns(node: Tree, scope: _NameScope) -> _Found:
-    """The columns of a query. Where it cannot be followed, `why` says so; nothing is raised."""
+def query_columns(node: Tree, scope: _NameScope) -> _QueryColumns:
+    """The columns of a query. If it cannot be analyzed, `why` has the reason; nothing is raised."""
     if scope.depth > DEEPEST:
-        return _Found(why=f"it is nested more than {DEEPEST} queries deep")
+        return _QueryColumns(why=f"the query is nested more than {DEEPEST} levels deep")
     if node["node"] == "SelectSetQuery":
         return _set(node, scope)
     if node["node"] != "SelectQuery":
-        return _Found(why=f"what comes out of {node['node']} is not known here")
+        return _QueryColumns(why=f"the columns of {node['node']} are unknown")
     return _select(node, scope)
 
 
-def _set(node: Tree, scope: _NameScope) -> _Found:
-    """Names are those of the first arm, types what the arms share."""
+def _set(node: Tree, scope: _NameScope) -> _QueryColumns:
+    """The columns of a set: the names are those of the first arm, the types those that all arms share."""
     first = query_columns(node["initial_select_query"], scope)
     shared = _with_ctes(_leftmost(node), scope)
-    arms = [first] + [query_columns(each["select_query"], shared) for each in node["subsequent_select_queries"]]
-    columns = [replace(column, typed=_shared(arms, place)) for place, column in enumerate(first.columns)]
+    arms = [first] + [query_columns(arm["select_query"], shared) for arm in node["subsequent_select_queries"]]
+    columns = [replace(column, typed=_shared(arms, index)) for index, column in enumerate(first.columns)]
     why = next((arm.why for arm in arms if arm.why), None)
-    return _Found(columns, why, [star for arm in arms for star in arm.stars])
+    return _QueryColumns(columns, why, [star for arm in arms for star in arm.stars])
 
 
 def _leftmost(node: Tree) -> Tree:
@@ -337,23 +337,23 @@ def _leftmost(node: Tree) -> Tree:
     return node
 
 
-def _shared(arms: list[_Found], place: int) -> Typed:
-    return common([arm.columns[place].typed for arm in arms if place < len(arm.columns)])
+def _shared(arms: list[_QueryColumns], index: int) -> Typed:
+    return common([arm.columns[index].typed for arm in arms if index < len(arm.columns)])
 
 
-def _select(node: Tree, above: _NameScope) -> _Found:
+def _select(node: Tree, above: _NameScope) -> _QueryColumns:
     scope = _with_ctes(node, above)
     _read(node.get("select_from"), scope)
     for join in node.get("array_join_list") or ():
         scope.aliases[str(join["alias"])] = _item_of(join["expr"], scope)
-    found = _Found()
+    result = _QueryColumns()
     for item in node["select"]:
-        _add(item, scope, found)
-    return found
+        _add(item, scope, result)
+    return result
 
 
 def _with_ctes(node: Tree, above: _NameScope) -> _NameScope:
-    """The scope of a SELECT: the entries above it, then its own, each of which sees those before it."""
+    """The scope of a SELECT: the CTEs of enclosing queries and its own, each of which sees the previous ones."""
     scope = _NameScope(dict(above.ctes), dict(above.values), depth=above.depth)
     for cte in node.get("ctes") or ():
         name = str(cte["name"])
@@ -366,18 +366,18 @@ def _with_ctes(node: Tree, above: _NameScope) -> _NameScope:
 
 def _cte(node: Tree, scope: _NameScope) -> _NamedSource:
     if node.get("recursive"):
-        return _NamedSource({}, why="recursive CTEs are not followed")
+        return _NamedSource({}, why="recursive CTEs are not analyzed")
     return query_columns(node["expr"], scope.below()).as_source(node.get("columns"))
 
 
 def _read(node: Tree | None, scope: _NameScope) -> None:
-    """Every table, subquery and CTE of FROM, under the name by which the query knows it."""
+    """Add every table, subquery and CTE of FROM to the scope, under its name in the query."""
     while node is not None:
         table = node["table"]
         if table["node"] in ("SelectQuery", "SelectSetQuery"):
-            found = query_columns(table, scope.below())
+            result = query_columns(table, scope.below())
             name = node.get("alias") or f"subquery {len(scope.sources)}"
-            scope.sources[name] = found.as_source(node.get("column_aliases"))
+            scope.sources[name] = result.as_source(node.get("column_aliases"))
         else:
             name = ".".join(map(str, table.get("chain") or [table["node"]]))
             scope.sources[node.get("alias") or name] = _named_source(name, scope)
@@ -390,72 +390,72 @@ def _named_source(name: str, scope: _NameScope) -> _NamedSource:
     table = TABLES.get(name)
     if table is not None:
         return _NamedSource(table.columns, table)
-    return _NamedSource({}, why=f"the columns of {name} are known to the project only")
+    return _NamedSource({}, why=f"only the project knows the columns of {name}")
 
 
-def _add(item: Tree, scope: _NameScope, found: _Found) -> None:
+def _add(item: Tree, scope: _NameScope, result: _QueryColumns) -> None:
     kind = item["node"]
     if kind == "ColumnsExpr" or (kind == "Field" and item["chain"][-1] == "*"):
-        _add_star(item, scope, found)
+        _add_star(item, scope, result)
         return
     typed = _type(item, scope)
     if kind == "Alias":
-        found.columns.append(_FoundColumn(str(item["alias"]), typed, item["expr"]))
+        result.columns.append(_QueryColumn(str(item["alias"]), typed, item["expr"]))
     elif kind == "Field":
-        found.columns.append(_field_column(item, typed, scope))
+        result.columns.append(_field_column(item, typed, scope))
     else:
-        found.columns.append(_unnamed_column(item, typed))
+        result.columns.append(_unnamed_column(item, typed))
 
 
-def _unnamed_column(item: Tree, typed: Typed) -> _FoundColumn:
+def _unnamed_column(item: Tree, typed: Typed) -> _QueryColumn:
     try:
         name = expression_name(item)
     except UnboundVariable as unprintable:
-        return _FoundColumn("expression", typed, item, unprintable.message)
-    return _FoundColumn(name.text, typed, item, name.guessed)
+        return _QueryColumn("expression", typed, item, unprintable.message)
+    return _QueryColumn(name.text, typed, item, name.guessed)
 
 
-def _field_column(item: Tree, typed: Typed, scope: _NameScope) -> _FoundColumn:
+def _field_column(item: Tree, typed: Typed, scope: _NameScope) -> _QueryColumn:
     chain = [str(part) for part in item["chain"]]
     if typed.keys is None and "properties" in chain[:-1]:
-        return _FoundColumn("__".join(chain[chain.index("properties") + 1 :]), typed, item, typed.why)
+        return _QueryColumn("__".join(chain[chain.index("properties") + 1 :]), typed, item, typed.why)
     is_path = len(chain) > 2 or (len(chain) == 2 and chain[0] not in scope.sources)
     guessed = typed.why if is_path and typed.keys is None else None
-    return _FoundColumn(field_name(chain, typed.keys), typed, item, guessed)
+    return _QueryColumn(field_name(chain, typed.keys), typed, item, guessed)
 
 
-def _add_star(item: Tree, scope: _NameScope, found: _Found) -> None:
-    found.stars.append(_written(item))
+def _add_star(item: Tree, scope: _NameScope, result: _QueryColumns) -> None:
+    result.stars.append(_written(item))
     chosen = _chosen(item, scope)
     if isinstance(chosen, str):
-        found.why = found.why or chosen
+        result.why = result.why or chosen
         return
     excluded = set(item.get("exclude") or ())
     for name, source in chosen.items():
-        found.why = found.why or source.why or _varying(name, source)
-        found.columns.extend(column for column in _every(name, source) if column.name not in excluded)
+        result.why = result.why or source.why or _varying(name, source)
+        result.columns.extend(column for column in _every(name, source) if column.name not in excluded)
 
 
 def _chosen(item: Tree, scope: _NameScope) -> Mapping[str, _NamedSource] | str:
-    """The sources that a `*` stands for, or why that cannot be told."""
+    """The sources that a `*` expands to, or why they are unknown."""
     if item["node"] == "ColumnsExpr" and not item.get("all_columns"):
-        return "COLUMNS(…) picks columns by a pattern"
+        return "COLUMNS(…) selects columns by a pattern"
     chain = [str(part) for part in item.get("chain") or ["*"]]
     if len(chain) == 1:
-        return scope.sources if len(scope.sources) == 1 else "a `*` without a table stands for several tables or none"
+        return scope.sources if len(scope.sources) == 1 else "a `*` without a table expands to several tables or none"
     name = ".".join(chain[:-1])
-    return {name: scope.sources[name]} if name in scope.sources else f"nothing in the query is called {name}"
+    return {name: scope.sources[name]} if name in scope.sources else f"the query has no name {name}"
 
 
-def _every(name: str, source: _NamedSource) -> Iterator[_FoundColumn]:
+def _every(name: str, source: _NamedSource) -> Iterator[_QueryColumn]:
     for column in source.columns.values():
         if column.starred is not False:
-            yield _FoundColumn(column.name, column.typed, f"{name}.{column.name}")
+            yield _QueryColumn(column.name, column.typed, f"{name}.{column.name}")
 
 
 def _varying(name: str, source: _NamedSource) -> str | None:
     differing = [column.name for column in source.columns.values() if column.starred is None]
-    return f"whether `*` of {name} has {' and '.join(differing)} depends on the project" if differing else None
+    return f"the project decides whether `*` of {name} includes {' and '.join(differing)}" if differing else None
 
 
 def _written(item: Tree) -> str:
@@ -468,7 +468,7 @@ def _item_of(node: Tree, scope: _NameScope) -> Typed:
     typed = _type(node, scope)
     if typed.kind is Kind.ARRAY and typed.item is not None:
         return typed.item
-    return unknown(typed.why or "what the items of the array are is not known")
+    return unknown(typed.why or "the type of the items of the array is unknown")
 
 
 def _type(node: Tree, scope: _NameScope) -> Typed:
@@ -476,21 +476,21 @@ def _type(node: Tree, scope: _NameScope) -> Typed:
 
 
 def _value_of_query(node: Tree, scope: _NameScope) -> Typed:
-    """A subquery that stands as a value: without a row it is NULL."""
-    found = query_columns(node, scope.below())
-    if len(found.columns) != 1 or found.why:
-        return Typed(Kind.TUPLE, None, found.why or "several columns make a tuple")
-    typed = found.columns[0].typed
-    return Typed(typed.kind, None, typed.why or "whether a subquery has a row is not known", typed.item)
+    """The type of a scalar subquery, which is NULL if it returns no row."""
+    result = query_columns(node, scope.below())
+    if len(result.columns) != 1 or result.why:
+        return Typed(Kind.TUPLE, None, result.why or "a subquery with several columns is a tuple")
+    typed = result.columns[0].typed
+    return Typed(typed.kind, None, typed.why or "it is unknown whether the subquery returns a row", typed.item)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputColumn:
-    """`type` is the server's word. `nullable` is None where it cannot be told.
+    """A column of a query. `type` is the server's name; `nullable` is None if unknown.
 
-    `known` says that name, type and nullability are certain; else `why` has the reason. `is_named` says that of the
-    name alone. `full` is the type of an array or tuple with those of its items, where it is known. `expression` is what
-    the column is computed from, printed without its alias: equal for two columns that are computed alike.
+    `known`: name, type and nullability are certain; otherwise `why` has the reason. `is_named`: the name is certain.
+    `full` is the type of an array or tuple including its item types, if known. `expression` is the expression of the
+    column without its alias, equal for columns that are computed in the same way.
     """
 
     name: str
@@ -505,9 +505,9 @@ class OutputColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """`complete` is False where not even the list of columns is known: then `why` says because of what.
+    """The columns of a query. `complete` is False if the list is unknown: then `why` has the reason.
 
-    `stars` are the `*` in the list, as written, also those that could be written out.
+    `stars` are the `*` in the list, as written, including expanded ones.
     """
 
     columns: tuple[OutputColumn, ...]
@@ -517,46 +517,40 @@ class Output:
 
     @property
     def is_certain(self) -> bool:
-        """Whether the list and its names are those of any server: no `*` follows a table, no name is guessed."""
+        """Whether the list and the names are the same on any server: without `*` and without guessed names."""
         return self.complete and not self.stars and all(column.is_named for column in self.columns)
-
-    @property
-    def duplicates(self) -> tuple[str, ...]:
-        """Names that stand more than once, in order."""
-        counts = Counter(column.name for column in self.columns)
-        return tuple(name for name, count in counts.items() if count > 1)
 
 
 @lru_cache(maxsize=4096)
 def output(sql: str) -> Output:
-    """The columns of a query. Of a set of SELECTs, the first one names them."""
+    """The columns of a HogQL text. The first SELECT of a set names them."""
     try:
-        found = query_columns(parse(sql), _NameScope())
+        columns = query_columns(parse(sql), _NameScope())
     except ParseFailure as failure:
         return Output(columns=(), complete=False, why=failure.message)
-    return _output(found)
+    return _output(columns)
 
 
-def _output(found: _Found) -> Output:
+def _output(query: _QueryColumns) -> Output:
     return Output(
-        columns=tuple(map(_column, found.columns)),
-        complete=found.why is None,
-        why=found.why,
-        stars=tuple(found.stars),
+        columns=tuple(map(_column, query.columns)),
+        complete=query.why is None,
+        why=query.why,
+        stars=tuple(query.stars),
     )
 
 
-def _column(found: _FoundColumn) -> OutputColumn:
-    typed = found.typed
-    known = typed.is_known and found.guessed is None and typed.why is None
-    why = found.guessed or typed.why or (None if known else "whether it can be NULL is not known")
+def _column(column: _QueryColumn) -> OutputColumn:
+    typed = column.typed
+    known = typed.is_known and column.guessed is None and typed.why is None
+    why = column.guessed or typed.why or (None if known else "its nullability is unknown")
     return OutputColumn(
-        name=found.name,
+        name=column.name,
         type=typed.word,
         nullable=typed.nullable,
         full=typed.full,
-        expression=found.expression if isinstance(found.expression, str) else readable(found.expression),
+        expression=column.expression if isinstance(column.expression, str) else readable(column.expression),
         known=known,
-        is_named=found.guessed is None,
+        is_named=column.guessed is None,
         why=None if known else why,
     )

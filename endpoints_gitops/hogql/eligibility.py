@@ -1,5 +1,5 @@
-"""Whether a query can be kept as a table, in the server's own words and order, and what reading the table loses
-(docs/server.md#materialisation, #table-reads).
+"""Whether the server can materialize a query (checks and messages in the server's words and order), and what is lost
+when it reads the table (docs/server.md#materialisation, #table-reads).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WINDOWS: Final = "Window functions in downstream CTEs of a variable CTE are not
 
 
 def reason_of_cte(tree: Tree, carrier: str, names: list[str]) -> str | None:
-    """Why not; `carrier` is the CTE that holds the variables `names`."""
+    """Why the query cannot be materialized; `carrier` is the CTE with the variables `names`."""
     if len(list(joins(tree))) > 1:
         return "CTE variables with JOINs in the top-level query are not supported for materialization"
     carrying, why = {carrier}, None
@@ -40,20 +40,20 @@ def reason_of_cte(tree: Tree, carrier: str, names: list[str]) -> str | None:
 
 
 def carriers(tree: Tree, carrier: str) -> list[Tree]:
-    """The CTE that holds the variables, and those that read its rows directly or through others."""
+    """The CTE with the variables, and those that read its rows, directly or indirectly."""
     ctes: list[Tree] = tree.get("ctes") or []
-    found, names = [next(cte for cte in ctes if cte["name"] == carrier)], {carrier}
+    chain, names = [next(cte for cte in ctes if cte["name"] == carrier)], {carrier}
     for cte in _after(tree, carrier):
         if _reads(cte["expr"], names):
-            found.append(cte)
+            chain.append(cte)
             names.add(str(cte["name"]))
-    return found
+    return chain
 
 
 def _after(tree: Tree, carrier: str) -> list[Tree]:
     ctes: list[Tree] = tree.get("ctes") or []
-    place = next(place for place, cte in enumerate(ctes) if cte["name"] == carrier)
-    return ctes[place + 1 :]
+    index = next(index for index, cte in enumerate(ctes) if cte["name"] == carrier)
+    return ctes[index + 1 :]
 
 
 def _of_body(name: str, body: Tree, carrying: set[str], names: list[str]) -> str | None:
@@ -61,7 +61,7 @@ def _of_body(name: str, body: Tree, carrying: set[str], names: list[str]) -> str
         return _of_select(name, body, carrying, names)
     if body["node"] != "SelectSetQuery":
         return f"Unsupported CTE body type: {body['node']}"
-    if any(each["set_operator"] != "UNION ALL" for each in body["subsequent_select_queries"]):
+    if any(item["set_operator"] != "UNION ALL" for item in body["subsequent_select_queries"]):
         return "Only UNION ALL is supported for propagation across set operations"
     legs = (_of_body(name, arm, carrying, names) for arm in arms(body))
     why = next(filter(None, legs), None)
@@ -82,11 +82,11 @@ def _of_select(name: str, body: Tree, carrying: set[str], names: list[str]) -> s
     odd = next((join["join_type"] for join in read if join.get("join_type") not in (None, *_CARRYING)), None)
     if odd is not None:
         return f"{_REQUIRES} CROSS/INNER joins between propagating CTEs; {odd} not supported"
-    taken = next((each for each in names if each in _columns(body)), None)
+    collision = next((item for item in names if item in _columns(body)), None)
     return (
         None
-        if taken is None
-        else f"Variable code_name '{taken}' collides with existing column in downstream CTE {name}"
+        if collision is None
+        else f"Variable code_name '{collision}' collides with existing column in downstream CTE {name}"
     )
 
 
@@ -98,7 +98,7 @@ def _columns(select: Tree) -> set[str]:
 
 
 def _scalars(select: Tree) -> Iterable[Tree]:
-    """The subqueries that stand in expressions."""
+    """The subqueries in expressions."""
     return (node for _, part in clauses(select) for node, _ in nodes_within(part) if node["node"] in QUERIES)
 
 
@@ -117,8 +117,8 @@ _FLIPPED: Final = {">=": "<=", ">": "<", "<": ">", "<=": ">="}
 
 @dataclass(frozen=True, slots=True)
 class VariableUse:
-    """A variable in the WHERE of the outermost SELECT (`cte` is None) or of a CTE; without a comparison `other` is
-    None. `around` are the nodes between the comparison and the variable, outermost first.
+    """A variable in the WHERE of the outermost SELECT (`cte` is None) or of a CTE. `other` is None without a
+    comparison. `around` are the nodes between the comparison and the variable, outermost first.
     """
 
     name: str
@@ -130,15 +130,15 @@ class VariableUse:
 
 
 def reason_of_variables(tree: Tree, declared: set[str]) -> str | None:
-    """Why not, without the words in front that the server puts there."""
-    found = [
+    """Why the query cannot be materialized, without the server's prefix."""
+    placeholders = [
         node for node in of_kind(tree, "Placeholder") if variables_in(node) or chain_of(node)[:1] == ("variables",)
     ]
-    if not found:
+    if not placeholders:
         return "No variables found"
-    if any(len(chain_of(node)) < 2 for node in found):
+    if any(len(chain_of(node)) < 2 for node in placeholders):
         return "Invalid variable placeholder format"
-    names = list(dict.fromkeys(chain_of(node)[1] for node in found))
+    names = list(dict.fromkeys(chain_of(node)[1] for node in placeholders))
     if not set(names) <= declared:
         return "Variable metadata not found"
     if _in_having(tree):
@@ -148,12 +148,12 @@ def reason_of_variables(tree: Tree, declared: set[str]) -> str | None:
 
 
 def uses_of(tree: Tree) -> list[VariableUse]:
-    """Every variable in a WHERE that a table could filter by."""
+    """Every variable in a WHERE that can filter a table."""
     if tree["node"] != "SelectQuery":
         return []
     ctes = [(str(cte["name"]), cte["expr"]) for cte in tree.get("ctes") or () if cte["expr"]["node"] == "SelectQuery"]
-    places: list[tuple[str | None, Tree]] = [(None, tree), *ctes]
-    return [use for cte, select in places for use in _uses_in(cte, select.get("where"))]
+    selects: list[tuple[str | None, Tree]] = [(None, tree), *ctes]
+    return [use for cte, select in selects for use in _uses_in(cte, select.get("where"))]
 
 
 def _uses_in(cte: str | None, where: Tree | None) -> Iterable[VariableUse]:
@@ -163,9 +163,9 @@ def _uses_in(cte: str | None, where: Tree | None) -> Iterable[VariableUse]:
 
 
 def _use(name: str, cte: str | None, node: Tree, around: tuple[Tree, ...]) -> VariableUse:
-    at = next((place for place in reversed(range(len(around))) if around[place]["node"] == "CompareOperation"), None)
-    is_or = any(_is_call(each, "Or", "or") for each in around)
-    if at is None or any(_is_call(each, "Not", "not") for each in around[:at]):
+    at = next((index for index in reversed(range(len(around))) if around[index]["node"] == "CompareOperation"), None)
+    is_or = any(_is_call(node, "Or", "or") for node in around)
+    if at is None or any(_is_call(node, "Not", "not") for node in around[:at]):
         return VariableUse(name, cte, "", None, is_or)
     comparison, side = around[at], (*around, node)[at + 1]
     operator, wrappers = str(comparison["op"]), around[at + 1 :]
@@ -208,10 +208,10 @@ def _several_columns(_tree: Tree, names: list[str], uses: list[VariableUse]) -> 
 
 
 def _several_places(_tree: Tree, _names: list[str], uses: list[VariableUse]) -> str | None:
-    places = {use.cte for use in uses}
-    if None in places and len(places) > 1:
+    ctes = {use.cte for use in uses}
+    if None in ctes and len(ctes) > 1:
         return "Variable used in both CTE and top-level query is not yet supported"
-    return "Variable used in multiple CTEs is not yet supported" if len(places) > 1 else None
+    return "Variable used in multiple CTEs is not yet supported" if len(ctes) > 1 else None
 
 
 def _operators(_tree: Tree, _names: list[str], uses: list[VariableUse]) -> str | None:
@@ -220,7 +220,7 @@ def _operators(_tree: Tree, _names: list[str], uses: list[VariableUse]) -> str |
 
 
 def _aggregates(tree: Tree, _names: list[str], uses: list[VariableUse]) -> str | None:
-    """A range makes the table one of buckets, and their values must add up."""
+    """With a range variable the table has buckets, so the values of its aggregations must be additive."""
     if not any(use.operator in _RANGES for use in uses):
         return None
     calls = [node for node, _ in nodes_within(tree["select"]) if node["node"] == "Call"]
@@ -272,9 +272,9 @@ _OF_VARIABLES: Final = "Variables not supported: "
 
 
 def reason(node: Mapping[str, Any]) -> str | None:
-    """Why the server would refuse to materialise a query node; None when it would not.
+    """Why the server would refuse to materialize a query node, in its words; None if it would not.
 
-    What cannot be decided without the parser is left to the server.
+    Without the parser, the result is None for questions that need it.
     """
     kind = node.get("kind")
     if kind not in SUPPORTED:
@@ -295,7 +295,7 @@ def _reason_of_sql(node: Mapping[str, Any]) -> str | None:
     return None if isinstance(sql, str) and sql.strip() else EMPTY
 
 
-def _reason_of_variables(sql: object, entries: Any) -> str | None:  # noqa: ANN401 - as the file or the server has it
+def _reason_of_variables(sql: object, entries: Any) -> str | None:  # noqa: ANN401 - JSON of any shape
     if not isinstance(sql, str) or not sql.strip():
         return "No query string found"
     try:
@@ -314,8 +314,8 @@ def _given(node: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _is_by_cohort(breakdown: Mapping[str, Any]) -> bool:
     several = breakdown.get("breakdowns")
-    each = several if isinstance(several, list) else []
-    kinds = [one.get("type") for one in each if isinstance(one, Mapping)]
+    items = several if isinstance(several, list) else []
+    kinds = [item.get("type") for item in items if isinstance(item, Mapping)]
     return "cohort" in (breakdown.get("breakdown_type"), *kinds)
 
 
@@ -325,7 +325,7 @@ _DEFAULT_BUCKET: Final = "day"
 
 @dataclass(frozen=True, slots=True)
 class LostWrapper:
-    """A variable inside an expression that the read of a table leaves out: `text` is that expression."""
+    """A variable inside an expression that the server drops when it reads the table: `text` is that expression."""
 
     variable: str
     text: str
@@ -333,7 +333,7 @@ class LostWrapper:
 
 @dataclass(frozen=True, slots=True)
 class OpenEdge:
-    """A range variable whose comparison excludes the boundary, over a column that the table keeps in buckets."""
+    """A range variable whose comparison excludes the boundary, for a bucketed column."""
 
     variable: str
     operator: str
@@ -343,10 +343,10 @@ class OpenEdge:
 
 @lru_cache(maxsize=512)
 def limits_before_variables(sql: str) -> tuple[str, ...]:
-    """The literal LIMITs that cut the table before the values of variables filter it. Raises a ParseFailure.
+    """The constant LIMITs that apply to the table before variables filter it. Raises ParseFailure.
 
-    Without variables a LIMIT keeps the rows that it keeps inline. A LIMIT of a subquery or CTE counts only where the
-    variable filters its rows or rows that it is made of.
+    Without variables a LIMIT has the same effect as in a computed answer. The LIMIT of a subquery or CTE matters only
+    if a variable filters its rows or the rows that it is computed from.
     """
     tree = parse(sql)
     uses = uses_of(tree)
@@ -361,16 +361,16 @@ def limits_before_variables(sql: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=512)
 def lost_wrappers(sql: str) -> tuple[LostWrapper, ...]:
-    """The variables whose value is compared bare when the table is read. Raises a ParseFailure.
+    """The variables whose bare value is compared when the server reads the table. Raises ParseFailure.
 
-    The server applies a call of one argument and a cast again; it drops everything else around a variable.
+    The server applies calls with one argument and casts; it drops everything else around a variable.
     """
-    found = (_lost(use) for use in uses_of(parse(sql)))
-    return tuple(dict.fromkeys(lost for lost in found if lost is not None))
+    wrappers = (_lost(use) for use in uses_of(parse(sql)))
+    return tuple(dict.fromkeys(lost for lost in wrappers if lost is not None))
 
 
 def open_edges(sql: str, overrides: Mapping[str, str]) -> tuple[OpenEdge, ...]:
-    """The range variables that exclude the whole boundary bucket. Raises a ParseFailure."""
+    """The range variables that exclude the complete boundary bucket. Raises ParseFailure."""
     return tuple(dict.fromkeys(_edges(parse(sql), overrides)))
 
 
@@ -395,7 +395,7 @@ def _edges(tree: Tree, overrides: Mapping[str, str]) -> Iterator[OpenEdge]:
 
 
 def _column(node: Tree | None) -> str | None:
-    """The dotted name; None for an expression, which the server never buckets."""
+    """The dotted name of a column; None for an expression, which the server never buckets."""
     return ".".join(map(str, node["chain"])) if node is not None and node["node"] == "Field" else None
 
 

@@ -26,7 +26,7 @@ from endpoints_gitops.hogql.types import (
     any_nullable,
     common,
     first_reason,
-    nothing_given,
+    missing_arguments,
     odd,
     unknown,
 )
@@ -39,7 +39,7 @@ _ROUGH_UNITS: Final = ("week", "month", "quarter", "year")
 
 
 def _plus(arguments: list[Typed]) -> Typed:
-    """Numbers stay numbers; a time and an interval, or a time and a number of days or seconds, make a time."""
+    """The sum of numbers is a number; that of a time and an interval, or a number of days or seconds, is a time."""
     left, right = arguments[0], arguments[-1]
     nullable = any_nullable(arguments)
     if left.kind in NUMBERS and right.kind in NUMBERS:
@@ -51,7 +51,7 @@ def _plus(arguments: list[Typed]) -> Typed:
         return Typed(_moved(time.kind, other), nullable)
     if left.kind is Kind.INTERVAL and right.kind is Kind.INTERVAL:
         return unknown("intervals have no type in JSON")
-    return unknown(first_reason(arguments) or f"what {left.kind} and {right.kind} make together is not known")
+    return unknown(first_reason(arguments) or f"the type of an operation with {left.kind} and {right.kind} is unknown")
 
 
 def _minus(arguments: list[Typed]) -> Typed:
@@ -62,7 +62,7 @@ def _minus(arguments: list[Typed]) -> Typed:
             return Typed(Kind.INTEGER, any_nullable(arguments))
         if kinds == {Kind.DATETIME64}:
             return Typed(Kind.DECIMAL, any_nullable(arguments))
-        return unknown("the difference of different kinds of times is not known")
+        return unknown("the type of a difference between different kinds of times is unknown")
     return _plus(arguments)
 
 
@@ -72,7 +72,7 @@ def _multiply(arguments: list[Typed]) -> Typed:
         return Typed(_number(left.kind, right.kind), any_nullable(arguments))
     if NULL.kind in (left.kind, right.kind):
         return Typed(Kind.NOTHING, nullable=True)
-    return unknown(first_reason(arguments) or "only numbers are multiplied")
+    return unknown(first_reason(arguments) or "only numbers can be multiplied")
 
 
 def _whole(arguments: list[Typed]) -> Typed:
@@ -84,7 +84,7 @@ def _divide(arguments: list[Typed]) -> Typed:
     """The quotient of a decimal is a decimal, any other a float."""
     kinds = {argument.kind for argument in arguments}
     if Kind.DECIMAL in kinds or not kinds <= set(NUMBERS):
-        return unknown(first_reason(arguments) or "only numbers are divided")
+        return unknown(first_reason(arguments) or "only numbers can be divided")
     return Typed(Kind.FLOAT, any_nullable(arguments))
 
 
@@ -96,20 +96,20 @@ def _number(left: Kind, right: Kind) -> Kind:
 
 
 def _moved(time: Kind, by: Typed) -> Kind:
-    """A date that is moved by less than a day becomes a datetime."""
+    """The kind of a time plus an interval: a date plus less than a day is a datetime."""
     is_fine = by.kind is Kind.INTERVAL and by.constant not in _DATE_UNITS
     return Kind.DATETIME if time is Kind.DATE and is_fine else time
 
 
 def _branches(arguments: list[Typed]) -> Typed:
-    """`if` and `multiIf`: the conditions do not count, and every second argument and the last one may come out."""
+    """`if` and `multiIf`: the common type of the results, which are every second argument and the last one."""
     if len(arguments) < 3:
-        return nothing_given("if")
+        return missing_arguments("if")
     return common([*arguments[1:-1:2], arguments[-1]])
 
 
 def _coalesce(arguments: list[Typed]) -> Typed:
-    """What comes after the first value that is never NULL does not count."""
+    """The common type of the arguments up to the first one that is never NULL."""
     certain = next((index for index, value in enumerate(arguments) if value.nullable is False), len(arguments))
     counted = arguments[: certain + 1]
     return common(counted).as_nullable(all_nullable(counted))
@@ -121,36 +121,38 @@ def _case(arguments: list[Typed]) -> Typed:
 
 
 def _extreme(arguments: list[Typed]) -> Typed:
-    """Of truth values it is a number; beside NULL alone one stays what it is."""
+    """The type of a minimum or maximum: a number for booleans; next to NULL, the type of the other argument."""
     result = common(arguments)
     is_compared = all(argument.kind is Kind.BOOLEAN for argument in arguments)
     return replace(result, kind=Kind.INTEGER) if is_compared else result
 
 
 def _unless_null(rule: Rule) -> Rule:
-    """NULL makes NULL, which has no type."""
+    """A rule that returns the type of NULL if an argument is the constant NULL."""
     return lambda arguments: NULL if any(value.kind is Kind.NOTHING for value in arguments) else rule(arguments)
 
 
 def logic_type(arguments: list[Typed]) -> Typed:
-    """`and`, `or`, `not`: a number, unless a truth value takes part."""
+    """`and`, `or`, `not`: a number, unless an argument is a boolean."""
     kinds = {argument.kind for argument in arguments}
     if kinds == {Kind.NOTHING}:
         return NULL
     if Kind.UNKNOWN in kinds and Kind.BOOLEAN not in kinds:
-        return unknown(first_reason(arguments) or "a part of the condition is not known", any_nullable(arguments))
+        return unknown(
+            first_reason(arguments) or "the type of a part of the condition is unknown", any_nullable(arguments)
+        )
     return Typed(Kind.BOOLEAN if Kind.BOOLEAN in kinds else Kind.INTEGER, any_nullable(arguments))
 
 
 def comparison_type(arguments: list[Typed]) -> Typed:
-    """A comparison knows two values only, unless a timestamp of events or sessions takes part."""
+    """A comparison is never NULL, unless it involves a timestamp of events or sessions."""
     if any(argument.is_null_unseen for argument in arguments):
-        why = "whether a comparison with the comparison of a timestamp can be NULL is not known"
+        why = "the nullability of a comparison with the comparison of a timestamp is unknown"
         return Typed(Kind.INTEGER, None, why, is_null_unseen=True)
     if not any(argument.is_timestamp for argument in arguments):
         return INTEGER
     if any(argument.kind is Kind.NOTHING for argument in arguments):
-        return unknown("what a timestamp compared with NULL gives depends on the server")
+        return unknown("the type of a comparison of a timestamp with NULL depends on the server")
     nullable = any_nullable(arguments)
     return Typed(Kind.INTEGER, nullable, is_null_unseen=nullable is not False)
 
@@ -173,7 +175,7 @@ def _to_datetime(arguments: list[Typed]) -> Typed:
     return Typed(Kind.DATETIME64, None if value.kind is Kind.UNKNOWN and not value.nullable else True)
 
 
-def _same_moment(arguments: list[Typed]) -> Typed:
+def _same_timestamp(arguments: list[Typed]) -> Typed:
     value = arguments[0]
     if value.kind in (Kind.DATETIME, Kind.DATETIME64):
         return value.as_nullable(value.nullable)
@@ -183,7 +185,7 @@ def _same_moment(arguments: list[Typed]) -> Typed:
 def _trunc(arguments: list[Typed]) -> Typed:
     unit, value = str(arguments[0].constant).lower(), arguments[-1]
     if arguments[0].constant is None or len(arguments) < 2:
-        return unknown("the unit is not written in the query", value.nullable)
+        return unknown("the query does not have the unit as a constant", value.nullable)
     return Typed(Kind.DATE if unit in _ROUGH_UNITS else Kind.DATETIME, any_nullable(arguments[1:2]))
 
 
@@ -194,7 +196,7 @@ def _unless_array_null(rule: Rule) -> Rule:
 def _start_of_interval(arguments: list[Typed]) -> Typed:
     value, interval = arguments[0], arguments[-1]
     if interval.kind is not Kind.INTERVAL or interval.constant is None:
-        return unknown("the length of the interval is not written in the query", value.nullable)
+        return unknown("the query does not have the length of the interval as a constant", value.nullable)
     return Typed(Kind.DATE if interval.constant in _ROUGH_UNITS else Kind.DATETIME, any_nullable(arguments))
 
 
@@ -227,7 +229,7 @@ def _tuple(arguments: list[Typed]) -> Typed:
 
 def _element(arguments: list[Typed]) -> Typed:
     if len(arguments) < 2 or arguments[1].kind in (Kind.ARRAY, Kind.UNKNOWN, Kind.TUPLE):
-        return unknown(first_reason(arguments) or "what is looked up in the array is not known")
+        return unknown(first_reason(arguments) or "the type of the array index is unknown")
     item = _item(arguments)
     is_nested = item.kind in (Kind.ARRAY, Kind.TUPLE)
     return item.as_nullable(False if is_nested else any_nullable([item, arguments[1]]))
@@ -236,12 +238,12 @@ def _element(arguments: list[Typed]) -> Typed:
 def _item(arguments: list[Typed]) -> Typed:
     array = next((value for value in arguments if value.kind is Kind.ARRAY), None)
     if array is None or array.item is None:
-        return unknown(first_reason(arguments) or "what the items of the array are is not known")
+        return unknown(first_reason(arguments) or "the type of the items of the array is unknown")
     return array.item
 
 
 def _filtered(arguments: list[Typed]) -> Typed:
-    """`arrayFilter(x -> …, items)` gives the items it was given."""
+    """`arrayFilter(x -> …, items)` returns the type of the items."""
     array = arguments[-1]
     return Typed(Kind.ARRAY, item=array.item)
 
@@ -261,7 +263,7 @@ def _pushed(arguments: list[Typed]) -> Typed:
 
 
 def _distinct(arguments: list[Typed]) -> Typed:
-    """NULL is no value among others."""
+    """The type of distinct items, which are never NULL."""
     array = arguments[0]
     if array.kind is not Kind.ARRAY or array.item is None:
         return odd(array)
@@ -270,12 +272,12 @@ def _distinct(arguments: list[Typed]) -> Typed:
 
 def _range(arguments: list[Typed]) -> Typed:
     is_whole = all(argument.kind is Kind.INTEGER for argument in arguments)
-    return Typed(Kind.ARRAY, item=INTEGER if is_whole else unknown("the numbers of the range are of another type"))
+    return Typed(Kind.ARRAY, item=INTEGER if is_whole else unknown("the type of the numbers of the range is unknown"))
 
 
 def _array_sum(arguments: list[Typed]) -> Typed:
     if len(arguments) > 1:
-        return unknown("what the function gives for an item is not known")
+        return unknown("the result type of the lambda is unknown")
     item = _item(arguments)
     return Typed(item.kind) if item.kind in (Kind.INTEGER, Kind.FLOAT) else odd(item)
 
@@ -330,14 +332,14 @@ RULES: Final[dict[str, Rule]] = {
     "pushed": _unless_array_null(_pushed),
     "range": _unless_null(_range),
     "reversed": _unless_null(_reversed),
-    "same_moment": _same_moment,
+    "same_moment": _same_timestamp,
     "some_item": _unless_null(_item),
     "start_of_interval": _unless_null(_start_of_interval),
     "trunc": _unless_null(_trunc),
     "tuple_of": _tuple,
     "whole": _whole,
 }
-"""Rules that see all arguments, and decide about NULL themselves."""
+"""Rules that get all arguments and decide the nullability."""
 RULES_OF_FIRST: Final[dict[str, Callable[[Typed], Typed]]] = {
     "average": _average,
     "number": _number_of,
@@ -345,13 +347,13 @@ RULES_OF_FIRST: Final[dict[str, Callable[[Typed], Typed]]] = {
     "same": lambda first: first,
     "sum": _sum,
 }
-"""Rules that see the first argument alone, or its item in `[rule]`."""
+"""Rules that get only the first argument, or its item in `[rule]`."""
 
 _ARGUMENTS_OF_SUFFIX: Final = {"If": 1, "OrNull": 0, "OrDefault": 0}
 
 
 def call_type(name: str, arguments: list[Typed]) -> Typed:
-    """The type of `name(arguments)`; unknown, with the reason, where the catalogue does not say it."""
+    """The type of `name(arguments)`; unknown, with the reason, if the catalogue does not have it."""
     known = known_name(name)
     if known in FUNCTIONS:
         return _function_type(FUNCTIONS[known], arguments)
@@ -369,12 +371,12 @@ def window_type(name: str, arguments: list[Typed]) -> Typed:
 def _function_type(function: Function, arguments: list[Typed]) -> Typed:
     rule = RULES.get(function.result.rule)
     if rule is not None:
-        return rule(arguments) if arguments else nothing_given(function.name)
+        return rule(arguments) if arguments else missing_arguments(function.name)
     return NULL if _is_null(function, arguments) else _result_type(function, arguments)
 
 
 def _is_null(function: Function, arguments: list[Typed]) -> bool:
-    """The constant NULL makes NULL, which has no type, of any function that has no type of its own for it."""
+    """Whether the call is NULL because an argument is the constant NULL, which some functions have a type for."""
     if "takes_null" in function.marks or _is_unknown(function.result):
         return False
     counted = arguments[:1] if "takes_null_items" in function.marks else arguments
@@ -386,13 +388,13 @@ def _is_unknown(result: FunctionResult) -> bool:
 
 
 def _aggregation(name: str) -> Function | None:
-    """The aggregation itself; None for one with suffixes, and for whatever is none."""
+    """The aggregation of a name; None for one with suffixes, and for other functions."""
     function = AGGREGATES.get(name) or PARAMETRIC.get(name)
     return None if function is None or _is_unknown(function.result) else function
 
 
 def _aggregation_type(function: Function, arguments: list[Typed]) -> Typed:
-    """Counting takes NULL; any other aggregation of the constant NULL is NULL."""
+    """The type of an aggregation. Any aggregation of the constant NULL but a count is NULL."""
     counts = function.result.nullable is False and not function.result.is_array
     is_null = not counts and any(argument.kind is Kind.NOTHING for argument in arguments)
     return NULL if is_null else _result_type(function, arguments)
@@ -406,7 +408,7 @@ def _suffixed_type(name: str, arguments: list[Typed]) -> Typed:
             continue
         result = _aggregation_type(base, arguments[: len(arguments) - more])
         return result.as_nullable(_or_null(result, arguments)) if suffix == "OrNull" else result
-    return unknown(f"what {name} gives is not known here")
+    return unknown(f"the result type of {name} is unknown")
 
 
 def _or_null(result: Typed, arguments: list[Typed]) -> bool | None:
@@ -418,10 +420,10 @@ def _or_null(result: Typed, arguments: list[Typed]) -> bool | None:
 def _result_type(function: Function, arguments: list[Typed]) -> Typed:
     result = function.result
     if _is_unknown(result):
-        return unknown(f"what {function.name} gives is not known here")
+        return unknown(f"the result type of {function.name} is unknown")
     nullable = any_nullable(arguments) if result.nullable is None else result.nullable
     if result.kind is not None:
-        why = "what the items of the array are is not known" if result.kind is Kind.UNKNOWN else None
+        why = "the type of the items of the array is unknown" if result.kind is Kind.UNKNOWN else None
         typed = Typed(result.kind, nullable, why)
     else:
         typed = _type_by_first(result, arguments, nullable)

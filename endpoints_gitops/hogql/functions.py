@@ -2,18 +2,18 @@
 
 A row is `names: arity result marks`.
 
-- A name is `name`, or `name=clickhouse` where ClickHouse calls the function otherwise. What stands after `=` is a
-  template if it has brackets (`{0}` is the first argument, `{all}` are all of them), and begins with `@` if the local
-  engine has a translator of its own for it.
+- A name is `name`, or `name=clickhouse` if ClickHouse has a different name. The text after `=` is a template if it has
+  parentheses (`{0}` is the first argument, `{all}` are all of them), and begins with `@` if the local engine has its
+  own translator for the function.
 - An arity is `2`, `1-3`, or `2+`.
 - A result is the kind of value that the function returns, `[kind]` an array of such values, or a rule of
   `function_types.py`, such as `same` for the kind of the first argument. It ends in `!` if it is never NULL and in `?`
-  if it always may be; otherwise it may be NULL if an argument may. Without a result, the type is not known.
-- Marks: `takes_null` has a type of its own for the constant NULL; `takes_null_items` likewise in all arguments but the
-  first; `volatile` returns something else from one moment to the next; `bucket` cuts a time into intervals; `of_text`
-  takes a property as text, whatever type the project gives it; `bare` leaves comparisons in it as they are; `combined`
-  allows every suffix, `states` the suffixes State and Merge; `reducer` may be named in arrayReduce; `additive` can be
-  computed from the values of parts.
+  if it can always be NULL; otherwise it can be NULL if an argument can. Without a result, the type is unknown.
+- Marks: `takes_null` has a specific type for the constant NULL; `takes_null_items` the same for all arguments but the
+  first; `volatile` depends on the current time; `bucket` truncates a time to intervals; `of_text` reads a property as
+  text, whatever type the project defines; `bare` does not change comparisons inside; `combined` allows every suffix,
+  `states` the suffixes State and Merge; `reducer` is allowed in arrayReduce; `additive` can be computed from the values
+  of parts.
 """
 
 from __future__ import annotations
@@ -348,7 +348,7 @@ h3ToString stringToH3 percentile_cont percentile_disc cohort rowNumberInAllBlock
 string_agg ntile percent_rank cume_dist
 """
 ABSENT: Final = frozenset(_ABSENT.split())
-"""Names of PostHog's dialect that the local engine does not answer for; what they return is not known here."""
+"""Names of PostHog's dialect that the local engine does not support; their result types are unknown."""
 _ABSENT_BUCKET: Final = "date_bin"
 _ABSENT_AGGREGATE: Final = "uniqTheta"
 
@@ -390,7 +390,7 @@ CASTS: Final = {
     "date": "toDate",
     **dict.fromkeys(("datetime", "timestamp", "timestamptz"), "toDateTime"),
 }
-"""Types that a cast may name, with the function that it becomes."""
+"""The types of casts, with the function that the server converts each to."""
 CAST_KINDS: Final = {
     "toInt64": Kind.INTEGER,
     "toFloat64": Kind.FLOAT,
@@ -398,14 +398,14 @@ CAST_KINDS: Final = {
     "toDate": Kind.DATE,
     "toDateTime": Kind.DATETIME,
 }
-"""What a cast makes of a value. The server has `toBoolean` too, which ClickHouse refuses."""
+"""The function of each cast. The server also has `toBoolean`, which ClickHouse refuses."""
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionResult:
-    """What a function returns: a `kind`, else the name of a `rule` of `function_types.py`.
+    """The result of a function: a `kind`, or the name of a `rule` of `function_types.py`.
 
-    `nullable` is None where the result can be NULL if an argument can.
+    `nullable` is None if the result can be NULL when an argument can.
     """
 
     kind: Kind | None
@@ -416,9 +416,9 @@ class FunctionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """One callable name. `most` is None where there is no upper bound of arguments.
+    """A function. `most` is the maximum number of arguments, None without a maximum.
 
-    `clickhouse` is ClickHouse's name or a template, `translator` the local engine's own way to write the call.
+    `clickhouse` is ClickHouse's name or a template, `translator` the translator of the local engine.
     """
 
     name: str
@@ -458,7 +458,7 @@ def _rows(text: str) -> Iterator[Function]:
 
 
 def _names(written: str) -> Iterator[tuple[str, str]]:
-    """A row with a template holds one name."""
+    """Pairs of name and ClickHouse name of a row; a row with a template has one name."""
     if "(" in written:
         name, _, template = written.partition("=")
         yield name, template
@@ -491,7 +491,8 @@ def _named(rows: Iterator[Function]) -> dict[str, Function]:
 
 
 def _combined(base: Function, *suffixes: str) -> Function:
-    """A state takes the place of the arguments: `argMaxMerge` has one, though `argMax` has two."""
+    """An aggregation with suffixes. A state replaces the arguments: `argMaxMerge` has one, although `argMax` has
+    two."""
     more = sum(suffix in _ONE_MORE for suffix in suffixes)
     least, most = (1, 1) if "Merge" in suffixes else (base.least, base.most)
     suffix = "".join(suffixes)
@@ -527,7 +528,7 @@ AGGREGATES: Final = _named(_with_suffixes(_rows(_AGGREGATES))) | _named(_rows(_W
 PARAMETRIC: Final = _named(_parametric())
 WINDOW: Final = _named(_rows(_WINDOW))
 PARAMETERS_OF: Final = _PARAMETERS | {"quantileIf": _PARAMETERS["quantile"], "quantilesIf": _PARAMETERS["quantiles"]}
-"""How many parameters a parametric aggregation takes; no upper bound where None stands."""
+"""The minimum and maximum number of parameters of a parametric aggregation; None without a maximum."""
 
 REDUCERS: Final = frozenset(
     name + suffix
@@ -535,32 +536,33 @@ REDUCERS: Final = frozenset(
     if "reducer" in function.marks
     for suffix in _REDUCER_SUFFIXES
 )
-"""Aggregations that `arrayReduce` takes by name."""
+"""Aggregations that are allowed in `arrayReduce`."""
 
 _LOWER_CASE: Final = frozenset(_ANY_CASE.split())
 _BY_LOWER_CASE: Final = {name.lower(): name for name in (*AGGREGATES, *FUNCTIONS) if name.lower() in _LOWER_CASE}
 
 
 def catalogue_name(name: str) -> str | None:
-    """The name as the catalogue has it, None for one that it lacks: of some functions, case does not count."""
+    """The name in the catalogue, or None; some names are case-insensitive."""
     if name in AGGREGATES or name in PARAMETRIC or name in FUNCTIONS:
         return name
     return _BY_LOWER_CASE.get(name.lower())
 
 
 def known_name(name: str) -> str:
-    """The name as the catalogue has it; one that it lacks stays as it is."""
+    """The name in the catalogue, or the name itself if the catalogue lacks it."""
     return catalogue_name(name) or name
 
 
 def is_aggregation(name: str) -> bool:
-    """Whether a call of this name makes one value of many rows, also with suffixes that the catalogue does not list."""
+    """Whether this is the name of an aggregation, including suffixes that the catalogue does not list."""
     known = known_name(name)
     return known in AGGREGATES or known in PARAMETRIC or known == _ABSENT_AGGREGATE or is_combined(known)
 
 
 def is_combined(name: str) -> bool:
-    """An aggregation with suffixes, such as `groupUniqArrayArray`: PostHog allows more of these than are listed."""
+    """Whether this is an aggregation with suffixes, such as `groupUniqArrayArray`, of which PostHog allows more than
+    listed."""
     bases = {name}
     while bases:
         bases = {base.removesuffix(suffix) for base in bases for suffix in SUFFIXES if base.endswith(suffix)}
@@ -570,7 +572,7 @@ def is_combined(name: str) -> bool:
 
 
 def is_additive(name: str) -> bool:
-    """Whether the values of an aggregation over parts can be aggregated again; suffixes do not count."""
+    """Whether the values of an aggregation over parts can be aggregated again; suffixes are ignored."""
     base = name
     while base.endswith(_ADDITIVE_SUFFIXES):
         base = next(base.removesuffix(suffix) for suffix in _ADDITIVE_SUFFIXES if base.endswith(suffix))
@@ -579,12 +581,12 @@ def is_additive(name: str) -> bool:
 
 
 def is_volatile(name: str) -> bool:
-    """Whether a call returns something else from one moment to the next."""
+    """Whether the result of a call depends on the current time."""
     return _has_mark(name, "volatile") or name == "now64"
 
 
 def is_bucket(name: str) -> bool:
-    """Whether a call cuts a time into intervals."""
+    """Whether a call truncates a time to intervals."""
     return _has_mark(name, "bucket") or name.lower().startswith("tostartof") or name.lower() == _ABSENT_BUCKET
 
 
@@ -599,21 +601,21 @@ _MARKED: Final = {
 
 
 def suggested_names() -> list[str]:
-    """The names of functions and aggregations that may be proposed for a misspelt one."""
+    """The names of functions and aggregations for suggestions."""
     return [name for name in (*AGGREGATES, *PARAMETRIC, *FUNCTIONS) if not name.startswith("_")]
 
 
-def arity_mistake(name: str, given: int) -> str | None:
-    """What is wrong with the number of arguments of a name of the catalogue, in the server's words."""
+def arity_mistake(name: str, count: int) -> str | None:
+    """The mistake in the number of arguments of a function in the catalogue, in the server's words, or None."""
     is_aggregate = name in AGGREGATES or name in PARAMETRIC
     function = next(table[name] for table in (AGGREGATES, PARAMETRIC, FUNCTIONS, WINDOW) if name in table)
     what = f"{'Aggregation' if is_aggregate else 'Function'} '{name}' expects"
-    if function.least == function.most and given != function.least:
-        return f"{what} {_arguments(function.least)}, found {given}"
-    if given < function.least:
-        return f"{what} at least {_arguments(function.least)}, found {given}"
-    if function.most is not None and given > function.most:
-        return f"{what} at most {_arguments(function.most)}, found {given}"
+    if function.least == function.most and count != function.least:
+        return f"{what} {_arguments(function.least)}, found {count}"
+    if count < function.least:
+        return f"{what} at least {_arguments(function.least)}, found {count}"
+    if function.most is not None and count > function.most:
+        return f"{what} at most {_arguments(function.most)}, found {count}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""What an insight query asks for, and what changed in meaning between two of them."""
+"""The shape of an insight query, and the semantic changes between two of them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _UNFIXED: Final = ("", "now", "all")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """`source` is the event or action, `label` what the results call it."""
+    """A series of an insight. `source` is the event or action, `label` its name in the results."""
 
     source: str
     label: str
@@ -53,9 +53,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsightShape:
-    """`keys` are those of each result object, sorted; empty where they are not known (web analytics).
+    """The shape of the results of an insight. `keys` are those of each result object, sorted; empty if unknown (web
+    analytics).
 
-    `is_total` says that there is one value for the whole range and no value per interval.
+    `is_total`: the results have one value for the date range instead of one per interval.
     """
 
     kind: str
@@ -71,7 +72,7 @@ class InsightShape:
 
 
 def insight_shape(node: Mapping[str, Any]) -> InsightShape:
-    """Of any query node but HogQL; spelt-out defaults make no difference."""
+    """The shape of an insight node; explicit defaults make no difference."""
     bare = strip(node)
     kind, breakdown = str(bare.get("kind")), _inside(bare, "breakdownFilter")
     display = _display(bare)
@@ -89,17 +90,10 @@ def insight_shape(node: Mapping[str, Any]) -> InsightShape:
     )
 
 
-def insight_variables(node: Mapping[str, Any], *, is_materialized: bool) -> tuple[str, ...]:
-    """What a caller may send: the breakdowns, and the dates while the version is not materialised."""
-    return (*breakdown_properties(node), *(() if is_materialized else ("date_from", "date_to")))
-
-
 def moving_dates(node: Mapping[str, Any]) -> tuple[str, ...]:
-    """The ends of the date range that move by themselves, as `date_from -7d`; the server's own range is the last 7
-    days.
-    """
-    given = _inside(node, "dateRange")
-    start, end = (str(given.get(key) or "") for key in ("date_from", "date_to"))
+    """The relative ends of the date range, such as `date_from -7d`; the server's default is the last 7 days."""
+    date_range = _inside(node, "dateRange")
+    start, end = (str(date_range.get(key) or "") for key in ("date_from", "date_to"))
     moving = [f"date_from {start or '-7d'}"] if not _is_fixed(start) else []
     return tuple(moving + ([f"date_to {end or 'now'}"] if not _is_fixed(end) else []))
 
@@ -120,26 +114,26 @@ def _keys(kind: str, node: Mapping[str, Any], display: str | None) -> tuple[str,
     return tuple(sorted(keys | ({"aggregated_value"} if kind == "TrendsQuery" and display in _TOTALS else set())))
 
 
-def _series(given: Any) -> Series:  # noqa: ANN401 - JSON of any shape
-    node = given if isinstance(given, Mapping) else {}
+def _series(settings: Any) -> Series:  # noqa: ANN401 - JSON of any shape
+    node = settings if isinstance(settings, Mapping) else {}
     source = node.get("event") or node.get("id") or node.get("table_name") or "all events"
     label = node.get("custom_name") or node.get("name") or node.get("event") or "All events"
     return Series(source=str(source), label=str(label), math=str(node.get("math") or "total"))
 
 
-def _formulas(given: Mapping[str, Any]) -> tuple[str, ...]:
-    nodes = [one.get("formula") for one in _list(given.get("formulaNodes")) if isinstance(one, Mapping)]
-    return tuple(str(node) for node in (nodes or _list(given.get("formulas")) or [given.get("formula")]) if node)
+def _formulas(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    nodes = [item.get("formula") for item in _list(settings.get("formulaNodes")) if isinstance(item, Mapping)]
+    return tuple(str(node) for node in (nodes or _list(settings.get("formulas")) or [settings.get("formula")]) if node)
 
 
 def _breakdowns(node: Mapping[str, Any]) -> tuple[str, ...]:
-    """Of any kind, also those whose breakdowns are no variables."""
+    """The breakdowns of any kind, including kinds whose breakdowns are not variables."""
     return breakdown_properties({**node, "kind": "TrendsQuery"})
 
 
 def _display(node: Mapping[str, Any]) -> str | None:
-    shown = (_inside(node, each).get("display") for each in _FILTERS)
-    return next((str(each) for each in shown if each), None)
+    shown = (_inside(node, name).get("display") for name in _FILTERS)
+    return next((str(name) for name in shown if name), None)
 
 
 def _interval(kind: str, node: Mapping[str, Any]) -> str | None:
@@ -162,33 +156,33 @@ def _whole(value: object) -> int | None:
 
 
 _BY_KEY: Final[Mapping[str, tuple[ChangeKind | None, str]]] = {
-    "kind": (ChangeKind.SOURCE, "what the query is"),
+    "kind": (ChangeKind.SOURCE, "the kind of the query"),
     "event": (ChangeKind.SOURCE, "the event"),
     "id": (ChangeKind.SOURCE, "the action"),
     "table_name": (ChangeKind.SOURCE, "the table"),
-    "math": (ChangeKind.AGGREGATION, "how values are aggregated"),
-    "math_property": (ChangeKind.AGGREGATION, "the property that is aggregated"),
-    "math_hogql": (ChangeKind.AGGREGATION, "the expression that is aggregated"),
+    "math": (ChangeKind.AGGREGATION, "the aggregation"),
+    "math_property": (ChangeKind.AGGREGATION, "the aggregated property"),
+    "math_hogql": (ChangeKind.AGGREGATION, "the aggregated expression"),
     "math_multiplier": (ChangeKind.AGGREGATION, "the factor of the values"),
-    "math_group_type_index": (ChangeKind.AGGREGATION, "the kind of group that is counted"),
+    "math_group_type_index": (ChangeKind.AGGREGATION, "the counted group type"),
     "formula": (ChangeKind.AGGREGATION, "the formula"),
     "formulas": (ChangeKind.AGGREGATION, "the formulas"),
     "formulaNodes": (ChangeKind.AGGREGATION, "the formulas"),
     "properties": (ChangeKind.FILTER, "the filters"),
     "fixedProperties": (ChangeKind.FILTER, "the filters"),
-    "filterTestAccounts": (ChangeKind.FILTER, "whether test accounts are left out"),
+    "filterTestAccounts": (ChangeKind.FILTER, "the exclusion of test accounts"),
     "dateRange": (ChangeKind.FILTER, "the date range"),
-    "samplingFactor": (ChangeKind.FILTER, "the share of data that is read"),
-    "exclusions": (ChangeKind.FILTER, "the steps that are left out"),
+    "samplingFactor": (ChangeKind.FILTER, "the sampling factor"),
+    "exclusions": (ChangeKind.FILTER, "the excluded steps"),
     "breakdownFilter": (ChangeKind.GROUPING, "the breakdown"),
-    "aggregation_group_type_index": (ChangeKind.GROUPING, "the kind of group that is counted"),
+    "aggregation_group_type_index": (ChangeKind.GROUPING, "the counted group type"),
     "interval": (ChangeKind.BUCKET, "the interval"),
     "period": (ChangeKind.BUCKET, "the length of a period"),
     "intervalCount": (ChangeKind.BUCKET, "the interval"),
     "totalIntervals": (ChangeKind.LIMIT, "the number of periods"),
     "compareFilter": (ChangeKind.COLUMNS, "the comparison with another period"),
-    "display": (ChangeKind.COLUMNS, "the display, which decides on the keys of the results"),
-    "funnelVizType": (ChangeKind.COLUMNS, "the view, which decides on the keys of the results"),
+    "display": (ChangeKind.COLUMNS, "the display (it decides the keys of the results)"),
+    "funnelVizType": (ChangeKind.COLUMNS, "the view (it decides the keys of the results)"),
     "custom_name": (ChangeKind.COLUMNS, "the label"),
     "name": (ChangeKind.COLUMNS, "the label"),
     "series": (ChangeKind.COLUMNS, "the series"),
@@ -215,7 +209,8 @@ _SHOWN_ONLY: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeChange:
-    """`path` is dotted, `what` is for people. `kind` is None where only the chart in PostHog looks different."""
+    """A change of an insight node. `path` is dotted; `what` names it in messages. `kind` is None if only the chart in
+    PostHog changes."""
 
     path: str
     what: str
@@ -225,34 +220,35 @@ class NodeChange:
 
 
 def insight_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[NodeChange, ...]:
-    """Sorted by path; empty exactly where both nodes ask the same (spelt-out defaults make no difference)."""
-    found = _changes((), canonical_query(before), canonical_query(after))
-    return tuple(sorted(found, key=lambda change: change.path))
+    """The changes between two insight nodes, sorted by path; empty if both are equivalent (explicit defaults make no
+    difference)."""
+    changes = _changes((), canonical_query(before), canonical_query(after))
+    return tuple(sorted(changes, key=lambda change: change.path))
 
 
 def _changes(path: tuple[str, ...], old: Json, new: Json) -> Iterator[NodeChange]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in dict.fromkeys((*old, *new)):
-            mine, other = old.get(key), new.get(key)
+            old_value, new_value = old.get(key), new.get(key)
             if key in old and key in new:
-                yield from _changes((*path, key), mine, other)
-            elif isinstance(one := mine or other, Mapping) and key not in _BY_KEY and one:
-                yield from _changes((*path, key), mine or {}, other or {})  # settings of a kind, one by one
+                yield from _changes((*path, key), old_value, new_value)
+            elif isinstance(settings := old_value or new_value, Mapping) and key not in _BY_KEY and settings:
+                yield from _changes((*path, key), old_value or {}, new_value or {})  # settings, compared separately
             else:
-                yield _change((*path, key), mine, other)
+                yield _change((*path, key), old_value, new_value)
     elif _are_lists_alike(old, new):
-        for place, (mine, other) in enumerate(zip(old, new, strict=True)):  # type: ignore[arg-type]  # both are lists
-            yield from _changes((*path, str(place)), mine, other)
+        for index, (old_item, new_item) in enumerate(zip(old, new, strict=True)):  # type: ignore[arg-type]  # both are lists
+            yield from _changes((*path, str(index)), old_item, new_item)
     elif old != new or type(old) is not type(new):
         yield _change(path, old, new)
 
 
 def _are_lists_alike(old: Json, new: Json) -> bool:
-    """Lists of objects of one length are compared item by item, others as a whole."""
-    both = [old, new]
-    if not all(isinstance(each, list) for each in both):
+    """Whether two lists are compared item by item: lists of objects of equal length."""
+    sides = [old, new]
+    if not all(isinstance(side, list) for side in sides):
         return False
-    return len(old) == len(new) and all(isinstance(item, Mapping) for each in both for item in each)  # type: ignore[arg-type, union-attr]  # both are lists
+    return len(old) == len(new) and all(isinstance(item, Mapping) for side in sides for item in side)  # type: ignore[arg-type, union-attr]  # both are lists
 
 
 def _change(path: tuple[str, ...], old: Json, new: Json) -> NodeChange:
@@ -261,5 +257,5 @@ def _change(path: tuple[str, ...], old: Json, new: Json) -> NodeChange:
         (ChangeKind.EXPRESSION, f"the setting {path[-1]}" if path else "the query"),
     )
     if any(key in _SHOWN_ONLY for key in path):
-        kind, what = None, "how PostHog shows it"
+        kind, what = None, "the display in PostHog"
     return NodeChange(path=".".join(path), what=what, kind=kind, before=old, after=new)

@@ -1,7 +1,7 @@
-"""Query nodes with and without what the server fills in by itself (docs/server.md#insights).
+"""Add and remove the defaults of query nodes (docs/server.md#insights).
 
-The server stores a node with every default of its schema written out, so two nodes are compared by what remains when
-those are taken away. For all nodes: `strip(expand(node)) == strip(node)`, and doing either twice changes nothing more.
+The server stores a node with every default of its schema, so nodes are compared without defaults. For all nodes
+`strip(expand(node)) == strip(node)`, and both functions are idempotent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from endpoints_gitops.model.suggestions import closest
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 OPAQUE: Final = "opaque"
-"""Inside of a key whose value is the user's own: nothing in there is a default, not even a null."""
+"""The shape of values that the user defines freely: they have no defaults, and null is a value."""
 NODE: Final = "by kind"
 PROPERTY: Final = "by type"
 EXCLUSION: Final = "by kind, with steps"
@@ -27,8 +27,8 @@ EXCLUSION: Final = "by kind, with steps"
 class NodeShape:
     """One kind of JSON object.
 
-    `optional` maps keys to the default that the server fills in, `implied` to the one value that a key can have,
-    `inside` to the shape of the value: of each item where it is a list, of each value where the name ends in `*`.
+    `optional` maps keys to the default of the server, `implied` to the only value that a key can have, `inside` to the
+    shape of the value: of each item of a list, or of each value if the name ends in `*`.
     """
 
     required: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ QUERIES: Final[Mapping[str, NodeShape]] = {
     ),
     "WebOverviewQuery": _WEB,
 }
-"""The kinds that an endpoint takes (docs/server.md#bodies), by their `kind`."""
+"""The query nodes that an endpoint can have (docs/server.md#bodies), by their `kind`."""
 
 _LEGEND: Final[dict[str, Json]] = {"showLegend": False, "legendPosition": "bottom"}
 _CUSTOMIZED: Final = {"resultCustomizations": "ResultCustomization*"}
@@ -149,13 +149,13 @@ NODES: Final[Mapping[str, NodeShape]] = {
         required=("operator", "nodes"), optional=_null("limit orderBy"), inside={"nodes": NODE}
     ),
 }
-"""What a series consists of, by its `kind`."""
+"""The nodes of a series, by their `kind`."""
 
 EXCLUSIONS: Final[Mapping[str, NodeShape]] = {
     "EventsNode": _EVENTS.holding(required=_STEPS),
     "ActionsNode": _ACTIONS.holding(required=_STEPS),
 }
-"""What a funnel leaves out, by its `kind`."""
+"""The exclusions of a funnel, by their `kind`."""
 
 _FILTERED = NodeShape(required=("key",), optional=_null("label value"), inside={"value": OPAQUE})
 _COMPARED = _FILTERED.holding(required=("operator",))
@@ -300,11 +300,11 @@ PARTS: Final[Mapping[str, NodeShape]] = {
         required=("label", "value"), optional=_null("borderColor displayIfCrossed displayLabel position")
     ),
 }
-"""Everything else that stands inside a node."""
+"""All other objects inside of nodes."""
 
 
 def shape_of(name: str, value: Mapping[str, Any]) -> NodeShape | None:
-    """The shape of an object that stands where the table says `name`; None where nothing is known of it."""
+    """The shape of an object with this name in the tables above; None if it is unknown."""
     if name == NODE:
         kind = str(value.get("kind"))
         return NODES.get(kind) or QUERIES.get(kind)
@@ -325,41 +325,44 @@ _DEEPEST: Final = 100
 
 
 def expand(node: Mapping[str, Any]) -> dict[str, Any]:
-    """The node as the server stores it: with every key of its shape, in alphabetical order."""
+    """The node as the server stores it, with every key of its shape, in alphabetical order."""
     return dict(_expanded(node, NODE))
 
 
 def strip(node: Mapping[str, Any]) -> dict[str, Any]:
-    """The node without nulls and defaults, at any depth. Of an unknown kind, only nulls go.
+    """The node without nulls and defaults, at any depth; for an unknown kind, without nulls.
 
-    Whole numbers lose their `.0`, as the server makes floats of some. A property filter always says its `type`.
+    Whole numbers lose their `.0`, because the server converts some to floats. A property filter always keeps its
+    `type`.
     """
     return dict(_stripped(node, NODE))
 
 
 def breakdown_properties(node: Mapping[str, Any]) -> tuple[str, ...]:
-    """The properties that a caller of this insight may filter by; none for kinds without breakdown variables."""
-    given = node.get("breakdownFilter") or {}
+    """The breakdown properties that callers of this insight can filter by; empty for kinds without breakdown
+    variables."""
+    breakdown_filter = node.get("breakdownFilter") or {}
     if node.get("kind") not in _BROKEN_DOWN:
         return ()
-    if given.get("breakdowns"):
-        return tuple(str(breakdown.get("property")) for breakdown in given["breakdowns"])
-    legacy = given.get("breakdown")
+    if breakdown_filter.get("breakdowns"):
+        return tuple(str(breakdown.get("property")) for breakdown in breakdown_filter["breakdowns"])
+    legacy = breakdown_filter.get("breakdown")
     return tuple(map(str, legacy)) if isinstance(legacy, list) else (() if legacy is None else (str(legacy),))
 
 
 def validate(node: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the server's schema would refuse, as (dotted path, message): keys missing or unknown, and what is no object.
+    """What the server's schema would refuse, as (dotted path, message): missing or unknown keys, and values that must
+    be objects.
 
-    Deeper down, an unknown key is a mistake only where it looks like a misspelt one: servers learn new keys.
+    Below the top level, an unknown key is a mistake only if it looks misspelled, because servers add keys.
     """
     kind = node.get("kind")
     if not isinstance(kind, str) or kind not in QUERIES:
-        return [("kind", f"{kind!r} is no kind of query that an endpoint takes{_meant(kind, QUERIES)}")]
+        return [("kind", f"an endpoint cannot have a query of the kind {kind!r}{_suggestion(kind, QUERIES)}")]
     if _depth(node) > _DEEPEST:
         return [("", f"the query is nested more than {_DEEPEST} levels deep")]
     known = QUERIES[kind].keys | {"kind"}
-    unknown = [(key, f"{kind} has no key {key!r}{_meant(key, known)}") for key in node if key not in known]
+    unknown = [(key, f"{kind} has no key {key!r}{_suggestion(key, known)}") for key in node if key not in known]
     return unknown + [(path, message) for path, message in _mistakes("", node, NODE) if path not in dict(unknown)]
 
 
@@ -393,8 +396,8 @@ def _stripped_object(value: Mapping[str, Any], name: str) -> dict[str, Any]:
     shape = shape_of(name, value)
     if shape is None:
         return {key: _stripped(item, "") for key, item in value.items() if item is not None}
-    said = {**value, **_implied(shape, value)}
-    bare = {key: _stripped(item, shape.inside.get(key, "")) for key, item in said.items()}
+    complete = {**value, **_implied(shape, value)}
+    bare = {key: _stripped(item, shape.inside.get(key, "")) for key, item in complete.items()}
     return {key: item for key, item in bare.items() if not _says_nothing(shape, key, item)}
 
 
@@ -421,35 +424,35 @@ def _mistakes(path: str, value: object, name: str) -> Iterator[tuple[str, str]]:
         for key, item in value.items():
             yield from _mistakes(f"{path}{key}.", item, name.removesuffix("*"))
     elif not isinstance(value, Mapping):
-        yield path.removesuffix("."), f"an object belongs here, not {value!r}"
+        yield path.removesuffix("."), f"must be an object, not {value!r}"
     elif (shape := shape_of(name, value)) is not None:
         yield from _mistakes_of_keys(path, value, shape)
         for key, inner in shape.inside.items():
             if value.get(key) is not None and inner != OPAQUE:
                 yield from _mistakes_inside(f"{path}{key}", key, value[key], inner)
     elif name == NODE:
-        yield f"{path}kind", f"{value.get('kind')!r} is no kind of series{_meant(value.get('kind'), NODES)}"
+        yield f"{path}kind", f"unknown kind of series {value.get('kind')!r}{_suggestion(value.get('kind'), NODES)}"
 
 
 def _mistakes_of_keys(path: str, value: Mapping[str, Any], shape: NodeShape) -> Iterator[tuple[str, str]]:
     for key in shape.required:
         if value.get(key) is None:
-            yield f"{path}{key}", f"{value.get('kind') or 'this object'} needs {key!r}"
+            yield f"{path}{key}", f"{value.get('kind') or 'this object'} requires {key!r}"
     for key in value:
         if key not in shape.keys | {"kind", "type"} and _near(key, shape.keys, _MISSPELT):
-            yield f"{path}{key}", f"{key!r} is not known here{_meant(key, shape.keys)}"
+            yield f"{path}{key}", f"unknown key {key!r}{_suggestion(key, shape.keys)}"
 
 
 def _mistakes_inside(path: str, key: str, value: object, name: str) -> Iterator[tuple[str, str]]:
     if key in _LISTS and not isinstance(value, list):
-        yield path, f"a list belongs here, not {value!r}"
+        yield path, f"must be a list, not {value!r}"
     elif isinstance(value, list) and key not in (*_LISTS, *_EITHER, "fixedProperties"):
-        yield path, "an object belongs here, not a list"
+        yield path, "must be an object, not a list"
     else:
         yield from _mistakes(f"{path}.", value, name)
 
 
-def _meant(word: object, known: Iterable[str]) -> str:
+def _suggestion(word: object, known: Iterable[str]) -> str:
     close = _near(word, known) if isinstance(word, str) else None
     return f" (did you mean {close!r}?)" if close else ""
 
@@ -459,7 +462,7 @@ def _near(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
 
 
 def _depth(root: object) -> int:
-    """How many objects and lists stand in each other; counted level by level, so that no depth is too much."""
+    """The nesting depth of objects and lists, computed level by level without recursion."""
     level, depth = [root], 0
     while level := [item for value in level for item in _children(value)]:
         depth += 1

@@ -1,4 +1,4 @@
-"""Where in the text of a query the part stands that a finding is about."""
+"""Find the position of a finding in the text of a query, by its locus."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KEYS: Final = {
 
 
 def offset_of(sql: str, locus: str) -> int | None:
-    """The offset of the part that a locus names, else of the query; None where the text cannot be parsed.
+    """The offset of the part that a locus names, or of the query; None if the text cannot be parsed.
 
     The clause `alias` is the name of a column rather than its expression.
     """
@@ -48,7 +48,7 @@ def offset_of(sql: str, locus: str) -> int | None:
 
 
 def offset_of_call(sql: str, call: str) -> int | None:
-    """The offset of the first call that prints like this; None where the text cannot be parsed."""
+    """The offset of the first call that is printed like this; None if the text cannot be parsed."""
     try:
         named = (node for node in nodes_of(sql) if node["node"] == "Call" and str(node["name"]) in call)
         return min((offset(node) for node in named if readable(node) == call), default=None)
@@ -57,15 +57,15 @@ def offset_of_call(sql: str, call: str) -> int | None:
 
 
 def _by_path(sql: str) -> dict[QueryPath, Select]:
-    """Every SELECT by its path, under both names of a subquery: by its alias and by its position."""
-    found = {select.path: select for select in selects_of(sql)}
+    """Every SELECT by path; a subquery is under its alias and under its position."""
+    by_path = {select.path: select for select in selects_of(sql)}
     waiting: list[tuple[QueryPath, Tree]] = [((), parse(sql))]
     while waiting:
         path, node = waiting.pop()
         if node["node"] == "SelectQuery":
-            found.setdefault(path, Select(path, node))
+            by_path.setdefault(path, Select(path, node))
         waiting += [((*path, step), query) for step, query in sources_of(node)]
-    return found
+    return by_path
 
 
 def _in_select(sql: str, select: Select, locus: Locus) -> int | None:
@@ -89,7 +89,7 @@ def _column(sql: str, select: Select, name: str, *, is_alias: bool) -> int | Non
     items = select.node["select"]
     if not name:
         return _start(items)
-    item = next((each for each in items if _is_called(each, name)), None)
+    item = next((item for item in items if _is_called(item, name)), None)
     if item is None:
         return None
     if is_alias and item["node"] == "Alias" and item.get("end"):
@@ -105,18 +105,18 @@ def _is_called(item: Tree, name: str) -> bool:
         return True
     try:
         return name in (readable(item), expression_name(item).text)
-    except UnboundVariable:  # a text that no name can hold
+    except UnboundVariable:  # a text that cannot be a name
         return False
 
 
 def _join(select: Select, table: str) -> int | None:
-    """The join of a table, else the first one."""
+    """The offset of the join of a table, or of the first join."""
     joined = list(joins(select.node))[1:]
     named = [join for join in joined if ".".join(map(str, join["table"].get("chain") or ())) == table]
     return next(map(_start, [*named, *joined]), None)
 
 
 def _start(value: object) -> int | None:
-    """Where the first node of a part of the tree starts that the parser gives a place."""
+    """The offset of the first node with a position in a part of the tree."""
     placed = [offset(node) for node in nodes(value) if isinstance(node.get("start"), Mapping)]
     return min(placed, default=None)

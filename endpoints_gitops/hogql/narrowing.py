@@ -1,6 +1,6 @@
-"""Proof that a query returns only rows that match a variable (rule V111). Whatever is not proven here is refused.
+"""Prove that a query returns only rows that match a variable (rule V111). Anything that is not proven is refused.
 
-A variable narrows a relation (a table, a subquery or a CTE in FROM) if a condition that every returned row of that
+A variable filters a relation (a table, a subquery or a CTE in FROM) if a condition that every returned row of the
 relation must meet compares one of its columns with the bare placeholder. `docs/rules.md` lists what is accepted.
 """
 
@@ -27,13 +27,13 @@ type _Column = tuple[int, _Chain]
 """The index of a relation in FROM and the path of one of its columns."""
 type _Equality = tuple[_Column, _Column]
 type _Output = frozenset[tuple[str | int, _Chain]]
-"""Columns of a query's result, by name or position, that the query around it has already compared."""
+"""Columns of a query's result, by name or position, that the enclosing query compares."""
 type _WithEntries = Mapping[str, _WithEntry]
 
 
 @dataclass(frozen=True, slots=True)
 class _WithEntry:
-    """An entry of WITH and the entries that it can read. `query` is None for a single value."""
+    """A CTE and the CTEs that it can read. `query` is None for a single value."""
 
     query: Tree | None
     columns: tuple[str, ...] | None
@@ -42,7 +42,7 @@ class _WithEntry:
 
 @dataclass(frozen=True, slots=True)
 class _FromItem:
-    """One item of FROM. `query` is None for a table; `has_rows` is false for what holds no project data."""
+    """A relation in FROM. `query` is None for a table; `has_rows` is false for relations without project data."""
 
     name: str
     join: Tree
@@ -54,19 +54,20 @@ class _FromItem:
 
 
 def is_scoped(sql: str, variable: str) -> bool:
-    """Whether every row that the query reads or returns is proven to match the variable. Raises a ParseFailure."""
+    """Whether every row that the query reads provably matches the variable. Raises ParseFailure."""
     return _Proof(variable).holds(parse(sql), {}, frozenset(), 0)
 
 
 class _Proof:
-    """The search for one variable. Queries that are read several times are proven once."""
+    """The proof for one variable. Queries that are read several times are proven once."""
 
     def __init__(self, variable: str) -> None:
         self.variable = variable
         self._known: dict[tuple[int, _Output], bool] = {}
 
     def holds(self, query: Tree, ctes: _WithEntries, compared: _Output, depth: int) -> bool:
-        """`compared` are columns of the result that the query around this one compares with the variable."""
+        """Whether the proof holds for a query. `compared` are its result columns that the enclosing query compares
+        with the variable."""
         key = (id(query), compared)
         if key not in self._known:
             self._known[key] = depth <= _DEEPEST and self._holds(query, ctes, compared, depth)
@@ -99,7 +100,7 @@ class _Proof:
 
 
 class _NarrowedSelect:
-    """One SELECT: what its names stand for, and which equalities hold for its rows."""
+    """A SELECT with its aliases, and the equalities that hold for its rows."""
 
     def __init__(self, node: Tree, ctes: _WithEntries, variable: str) -> None:
         self.node = node
@@ -110,20 +111,20 @@ class _NarrowedSelect:
 
     @cached_property
     def aliases(self) -> Mapping[str, Tree | None]:
-        """What an alias stands for; None where it stands for several things, or for the items of an array."""
-        found: dict[str, Tree | None] = {}
+        """The expression of each alias; None if it is ambiguous, or an item of an array."""
+        aliases: dict[str, Tree | None] = {}
         for _, part in clauses(self.node):
             for node, _ in nodes_within(part):
                 if node["node"] == "Alias":
                     name, of = str(node["alias"]), node["expr"]
-                    known = found.get(name, of)
-                    found[name] = of if known is not None and readable(known) == readable(of) else None
+                    known = aliases.get(name, of)
+                    aliases[name] = of if known is not None and readable(known) == readable(of) else None
         for item in self.node.get("array_join_list") or ():
-            found[str(item.get("alias"))] = None
-        return found
+            aliases[str(item.get("alias"))] = None
+        return aliases
 
     def equal_to_variable(self, index: int, compared: _Output) -> set[_Column]:
-        """The columns that equal the variable in every row that the relation contributes to."""
+        """The columns that equal the variable in every row with a row of the relation."""
         pairs = [*self._of_all_rows, *self._of_joined_rows(index), *self._from_around(compared)]
         equal: set[_Column] = {_VARIABLE}
         grows = True
@@ -135,27 +136,29 @@ class _NarrowedSelect:
 
     @cached_property
     def _of_all_rows(self) -> list[_Equality]:
-        """WHERE holds for every row. So does the ON of inner joins where no join invents rows of defaults on its left,
-        and PREWHERE where there is one table."""
+        """The equalities of all rows: those of WHERE; of the ON of inner joins, if no join adds default rows on its
+        left; and of PREWHERE, if there is one table."""
         conditions = [self.node.get("where")]
         if len(self.relations) == 1:
             conditions.append(self.node.get("prewhere"))
         if self._are_joins_plain:
-            conditions += [_on(each.join) for each in self.relations if each.join.get("join_type") in _INNER]
+            conditions += [
+                _on(relation.join) for relation in self.relations if relation.join.get("join_type") in _INNER
+            ]
         return [pair for condition in conditions for pair in self._equalities(condition)]
 
     def _of_joined_rows(self, index: int) -> Iterator[_Equality]:
-        """The ON of a LEFT JOIN holds for what it joins, not for the rows on its left."""
+        """The equalities of the ON of a LEFT JOIN, which hold for its right side only."""
         join = self.relations[index].join
         if self._are_joins_plain and join.get("join_type") in _LEFT:
             yield from self._equalities(_on(join))
 
     @property
     def _are_joins_plain(self) -> bool:
-        return all(each.join.get("join_type") in (None, *_INNER, *_LEFT) for each in self.relations)
+        return all(relation.join.get("join_type") in (None, *_INNER, *_LEFT) for relation in self.relations)
 
     def _from_around(self, compared: _Output) -> Iterator[_Equality]:
-        """What the query around this one compares counts for columns that come from one row, or from the grouping."""
+        """The equalities of the enclosing query, for columns that come from a single row or from the grouping."""
         if not compared or self.node.get("group_by_mode") or self._has("WindowFunction"):
             return
         keys = None
@@ -175,17 +178,17 @@ class _NarrowedSelect:
         return any(node["node"] == kind for _, part in clauses(self.node) for node, _ in nodes_within(part))
 
     def _output(self, name: str | int, rest: _Chain) -> _Column | None:
-        """The column behind a column of the result."""
+        """The column that a result column is taken from."""
         items, stars = self.node["select"], [item for item in self.node["select"] if _is_star(item)]
         if isinstance(name, int):
             item = items[name] if name < len(items) and not stars else None
         else:
-            named = [each for each in items if not _is_star(each) and _name_of(each) == name]
+            named = [item for item in items if not _is_star(item) and _name_of(item) == name]
             if not named and len(stars) == len(self.relations) == 1 and _is_whole(stars[0]):
                 return 0, (name, *rest)
             item = named[0] if len(named) == 1 and not (stars and named[0]["node"] == "Alias") else None
-        found = self.column(item) if item is not None else None
-        return (found[0], (*found[1], *rest)) if found else None
+        column = self.column(item) if item is not None else None
+        return (column[0], (*column[1], *rest)) if column else None
 
     def _equalities(self, condition: Tree | None) -> Iterator[_Equality]:
         for node in _conjuncts(condition):
@@ -199,7 +202,7 @@ class _NarrowedSelect:
                     yield sides[0], sides[1]
 
     def _is_variable(self, node: Tree) -> bool:
-        """`{variables.x}` and nothing else; in lists nothing but it."""
+        """Whether a node is `{variables.x}`, or a list with only that."""
         if node["node"] in ("Tuple", "Array"):
             return bool(node["exprs"]) and all(map(self._is_variable, node["exprs"]))
         if node["node"] != "Placeholder":
@@ -211,7 +214,7 @@ class _NarrowedSelect:
         return inside.get("node") == "Field" and list(inside["chain"]) == ["variables", self.variable]
 
     def column(self, node: Tree, seen: frozenset[str] = frozenset()) -> _Column | None:
-        """The column that an expression is; None for whatever is computed. Its text counts as the column itself."""
+        """The column of an expression; None for computed expressions. The text of a column counts as the column."""
         keys: _Chain = ()
         while node["node"] != "Field":
             if node["node"] == "Alias":
@@ -235,15 +238,15 @@ class _NarrowedSelect:
             return self._index[head], rest
         if is_alias:
             of = self.aliases[head]
-            found = self.column(of, seen | {head}) if of is not None else None
-            return (found[0], (*found[1], *rest)) if found else None
+            column = self.column(of, seen | {head}) if of is not None else None
+            return (column[0], (*column[1], *rest)) if column else None
         if head in self.ctes and self.ctes[head].query is None:
             return None
         index = self._owner(head)
         return None if index is None else (index, chain)
 
     def _owner(self, name: str) -> int | None:
-        """The relation that has the column; the server refuses a name that several have."""
+        """The relation with this column; the server refuses ambiguous names."""
         if len(self.relations) == 1:
             return 0
         answers = [_has_column(relation, name) for relation in self.relations]
@@ -270,7 +273,7 @@ def _relation(join: Tree, ctes: _WithEntries) -> _FromItem:
 
 
 def _with_ctes(query: Tree, above: _WithEntries) -> _WithEntries:
-    """An entry reads those before it; one that reads itself is followed no further."""
+    """The CTEs of a query. A CTE can read the previous ones; a recursive one is not analyzed."""
     seen = dict(above)
     for cte in query.get("ctes") or ():
         is_value = cte.get("cte_type") == "column" or bool(cte.get("recursive"))
@@ -286,7 +289,7 @@ def _leftmost(query: Tree) -> Tree:
 
 
 def _by_position(first: Tree, compared: _Output) -> _Output:
-    """The first arm of a set names the columns of all."""
+    """The compared columns by position, because the first arm of a set names the columns."""
     items = first.get("select") or ()
     names = [None if _is_star(item) else _name_of(item) for item in items]
     if None in names:
@@ -306,7 +309,7 @@ def _renamed(chain: _Chain, columns: tuple[str, ...] | None) -> tuple[str | int,
 
 
 def _has_column(relation: _FromItem, name: str) -> bool | None:
-    """None where only the project knows the columns."""
+    """Whether a relation has a column; None if only the project knows its columns."""
     if not relation.has_rows:
         return name == "number"
     if relation.columns is not None:
@@ -334,7 +337,8 @@ def _conjuncts(condition: Tree | None) -> Iterator[Tree]:
 
 
 def _comparison(node: Tree) -> tuple[str, Tree, Tree]:
-    """Operator and sides; `equals(a, b)` and `in(a, b)` are the operators. No operator for anything else."""
+    """The operator and both sides of a comparison, including `equals(a, b)` and `in(a, b)`; an empty operator
+    otherwise."""
     if node["node"] == "CompareOperation":
         return str(node["op"]), node["left"], node["right"]
     if node["node"] == "Call" and len(node.get("args") or ()) == 2:
@@ -343,7 +347,7 @@ def _comparison(node: Tree) -> tuple[str, Tree, Tree]:
 
 
 def _as_text(node: Tree) -> Tree | None:
-    """What `toString(x)` and `x::text` convert, which keeps different values apart."""
+    """The operand of `toString(x)` or `x::text`, conversions that keep different values different."""
     if node["node"] == "Call" and node["name"] == "toString" and len(node.get("args") or ()) == 1:
         return dict(node["args"][0])
     is_cast = node["node"] == "TypeCast" and CASTS.get(node["type_name"]) == "toString"

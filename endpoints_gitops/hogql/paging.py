@@ -1,4 +1,4 @@
-"""What a query's text says of its rows: how many, in which order, what moves them, and how they are paged
+"""Infer from the text of a query how many rows it returns, in which order, and how they can be paged
 (rules G110 to G112, docs/server.md#paging).
 """
 
@@ -21,7 +21,7 @@ _DEEPEST: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`keys` are the items of ORDER BY. `is_total` is None where it cannot be told whether rows tie."""
+    """The order of a query. `keys` are the items of ORDER BY. `is_total`: rows cannot tie; None if unknown."""
 
     keys: tuple[str, ...]
     is_total: bool | None
@@ -29,15 +29,15 @@ class Order:
 
 
 def order_of(tree: Tree) -> Order:
-    """Of a set of SELECTs nothing is known: the parser leaves it no ORDER BY."""
+    """The order of a query; empty for a set of SELECTs, which the parser gives no ORDER BY."""
     if tree["node"] != "SelectQuery":
         return Order((), None)
     keys = tuple(map(readable, tree.get("order_by") or ()))
     unique = _unique(tree, {}, 0)
     if unique is None:
         return Order(keys, None)
-    named = {meaning_of(key["expr"], tree) for key in tree.get("order_by") or ()}
-    missing = tuple(dict.fromkeys(shown for meant, shown in unique if meant not in named))
+    named = {expression_of(key["expr"], tree) for key in tree.get("order_by") or ()}
+    missing = tuple(dict.fromkeys(shown for expression, shown in unique if expression not in named))
     return Order(keys, not missing, missing)
 
 
@@ -45,8 +45,7 @@ type _Keys = list[tuple[str, str]]
 
 
 def _unique(select: Tree, ctes: dict[str, Tree], depth: int) -> _Keys | None:
-    """Expressions that together differ from row to row, each as it is computed and as it is called; None where
-    unknown."""
+    """Expressions whose combination is unique for each row, each with its name; None if unknown."""
     ctes = ctes | {str(cte["name"]): cte["expr"] for cte in select.get("ctes") or () if cte.get("cte_type") != "column"}
     if select.get("group_by_mode"):
         return None
@@ -73,37 +72,36 @@ def _unique_of(join: Tree, ctes: dict[str, Tree], depth: int) -> _Keys | None:
 
 
 def _unique_of_query(query: Tree, ctes: dict[str, Tree], depth: int) -> _Keys | None:
-    """By the names under which the keys come out; None where one does not."""
+    """The unique keys of a subquery by their output names; None if one of them is not in the output."""
     if query["node"] != "SelectQuery":
         return None
     below = _unique(query, ctes, depth + 1)
     if below is None:
         return None
-    names = {meaning_of(item, query): column_name(item) for item in query["select"]}
-    if not all(meant in names for meant, _ in below):
+    names = {expression_of(item, query): column_name(item) for item in query["select"]}
+    if not all(expression in names for expression, _ in below):
         return None
-    return [(names[meant], names[meant]) for meant, _ in below]
+    return [(names[expression], names[expression]) for expression, _ in below]
 
 
 def _pair(node: Tree, select: Tree) -> tuple[str, str]:
-    return meaning_of(node, select), column_name(node)
+    return expression_of(node, select), column_name(node)
 
 
 def column_name(item: Tree) -> str:
-    """The name under which an item of SELECT comes out."""
+    """The name of an item of SELECT."""
     if item["node"] == "Alias":
         return str(item["alias"])
     return str(item["chain"][-1]) if item["node"] == "Field" and len(item["chain"]) == 1 else readable(item)
 
 
-def meaning_of(node: Tree, select: Tree) -> str:
-    """What a key is computed from: an alias and a position stand for the column that they name, `t.x` of one table
-    is `x`."""
+def expression_of(node: Tree, select: Tree) -> str:
+    """The expression of a key: an alias or a position is replaced by its column, and `t.x` of a single table by `x`."""
     if node["node"] == "Alias":
         node = node["expr"]
     elif node["node"] == "Constant" and isinstance(node.get("value"), int):
-        place = node["value"]
-        node = select["select"][place - 1] if 0 < place <= len(select["select"]) else node
+        position = node["value"]
+        node = select["select"][position - 1] if 0 < position <= len(select["select"]) else node
     elif node["node"] == "Field" and len(node["chain"]) == 1:
         aliases = (item for item in select["select"] if item["node"] == "Alias")
         named = (item["expr"] for item in aliases if item["alias"] == node["chain"][0])
@@ -131,7 +129,7 @@ class QueryPaging:
     """How callers can page a query.
 
     `limit` is its constant LIMIT, `limit_text` any LIMIT as written. `is_union` marks a set of SELECTs, which the
-    server refuses to page. `sql` is None where the query cannot be analyzed, as on Windows.
+    server refuses to page. `sql` is None if the query cannot be analyzed, as on Windows.
     """
 
     limit: int | None = None
@@ -147,7 +145,7 @@ class QueryPaging:
 
     @property
     def ceiling(self) -> int | None:
-        """The number of rows that no paging goes beyond; None where there is none or it is not a number."""
+        """The constant LIMIT, which also limits paging; None without one, or if it is not a number."""
         return None if self.has_ties else self.limit
 
     @property
@@ -157,21 +155,18 @@ class QueryPaging:
 
     @property
     def unstable(self) -> str | None:
-        """Why a row can be missing or come twice when rows are read page by page; None where the order is total and the
-        rows cannot change in between.
+        """Why rows can be missing or duplicated in several pages; None if the order is total and the rows cannot change
+        meanwhile.
         """
-        return (
-            "the query cannot be analyzed here, so its order is not known" if self.sql is None else _unstable(self.sql)
-        )
+        return "the query cannot be analyzed here, so its order is unknown" if self.sql is None else _unstable(self.sql)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryShape:
-    """What a query's text says of its rows.
+    """Facts about the rows of a query.
 
-    `order_is_total` says whether ORDER BY leaves no ties, None where that cannot be told; `order_missing` are what
-    it would have to name besides. `volatile` are calls whose value changes by itself. `stars` are the `*` of the list
-    of columns.
+    `order_is_total`: ORDER BY leaves no ties; None if unknown. `order_missing` are the columns that are missing for a
+    total order. `volatile` are calls that depend on the current time. `stars` are the `*` in the list of columns.
     """
 
     paging: QueryPaging
@@ -184,7 +179,7 @@ class QueryShape:
 
 @lru_cache(maxsize=2048)
 def shape(sql: str) -> QueryShape:
-    """What the text says of the rows. Raises a ParseFailure."""
+    """The facts about the rows of a query. Raises ParseFailure."""
     tree = parse(sql)
     order = order_of(tree)
     return QueryShape(
@@ -198,7 +193,7 @@ def shape(sql: str) -> QueryShape:
 
 
 def paging(sql: str) -> QueryPaging:
-    """How callers can page a HogQL query. Raises a ParseFailure."""
+    """How callers can page a HogQL query. Raises ParseFailure."""
     tree = parse(sql)
     limit = tree.get("limit")
     return QueryPaging(
@@ -212,7 +207,7 @@ def paging(sql: str) -> QueryPaging:
 
 
 def paged(sql: str | None) -> QueryPaging:
-    """The same for any query: of an insight (None), and of what cannot be parsed, nothing is cut off."""
+    """How callers can page any query, without a limit for an insight (None) and for a query that cannot be parsed."""
     try:
         return _UNKNOWN if sql is None else paging(sql)
     except ParseFailure:
@@ -220,7 +215,7 @@ def paged(sql: str | None) -> QueryPaging:
 
 
 def constant_limit(tree: Tree) -> int | None:
-    """The LIMIT of a query that is written as a number."""
+    """The LIMIT of a query if it is a number, else None."""
     value = (tree.get("limit") or {}).get("value")
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -239,9 +234,9 @@ _MIRRORED: Final = {"<": ">", ">": "<"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyset:
-    """A query that gives the rows behind a key: `column > {variables.variable}`, ordered by that column.
+    """A query that returns the rows after a key: `column > {variables.variable}`, ordered by that column.
 
-    `ceiling` is the constant LIMIT of one answer; None where there is none.
+    `ceiling` is its constant LIMIT, or None.
     """
 
     column: str
@@ -250,26 +245,26 @@ class Keyset:
 
 
 class KeysetRefused(ValueError):
-    """The query cannot be paged by this column; says why not."""
+    """The query cannot be paged by this column; the text says why."""
 
 
 def keyset(sql: str, column: str) -> Keyset:
-    """How to page a HogQL query by a column. Raises KeysetRefused unless the query shows that nothing is lost.
+    """How to page a HogQL query by a column. Raises KeysetRefused unless no row can be lost.
 
-    That holds where the rows behind a key are those of `column > expression`, or `<` for DESC, whatever expression of
-    one variable that is: filter and order then agree, and no other part of the query sees the variable.
+    The query must select the rows after a key by `column > expression` (`<` for DESC), where the expression depends on
+    one variable only: then filter and order agree. No other part of the query may use the variable.
     """
     try:
         tree = parse(sql)
     except ParseFailure as failure:
         raise KeysetRefused(f"the query cannot be analyzed here: {failure.message}") from None
     if tree["node"] != "SelectQuery":
-        raise KeysetRefused("the server has no pages of a UNION")
+        raise KeysetRefused("the server cannot page a UNION")
     key, ceiling = _key(tree, column), paging(sql).ceiling
     order = (tree.get("order_by") or [None])[0]
-    if order is None or meaning_of(order["expr"], tree) != key:
+    if order is None or expression_of(order["expr"], tree) != key:
         first = f"begins with {readable(order['expr'])}" if order else "is missing"
-        raise KeysetRefused(f"its ORDER BY {first}, and would have to begin with {column}")
+        raise KeysetRefused(f"its ORDER BY {first}; it must begin with {column}")
     for reason, is_there in _obstacles(tree, order, ceiling):
         if is_there:
             raise KeysetRefused(reason)
@@ -280,37 +275,40 @@ def keyset(sql: str, column: str) -> Keyset:
         raise KeysetRefused(f"its WHERE has {count} {column} {operator} {{variables.…}}")
     (variable,) = variables
     if sum(variable in variables_in(node) for node in of_kind(tree, "Placeholder")) > 1:
-        raise KeysetRefused(f"{{variables.{variable}}} is used in other places of the query too")
+        raise KeysetRefused(f"other parts of the query use {{variables.{variable}}} too")
     return Keyset(column=column, variable=variable, ceiling=ceiling)
 
 
 def _key(tree: Tree, column: str) -> str:
-    """What the column is computed from. `*` gives each column of a table under its own name."""
+    """The expression of the column. `*` includes each column of a table under its name."""
     items = [item for item in tree["select"] if column_name(item) == column]
     if len(items) > 1:
-        raise KeysetRefused(f"several of its columns are called {column}")
+        raise KeysetRefused(f"several of its columns are named {column}")
     has_all = any(item["node"] == "Field" and item["chain"] == ["*"] for item in tree["select"])
     if not items and not has_all:
         raise KeysetRefused(f"it has no column {column}")
-    return meaning_of(items[0] if items else {"node": "Field", "chain": [column]}, tree)
+    return expression_of(items[0] if items else {"node": "Field", "chain": [column]}, tree)
 
 
 def _obstacles(tree: Tree, order: Tree, ceiling: int | None) -> tuple[tuple[str, bool], ...]:
     limit, windows = tree.get("limit"), (node for node, _ in nodes_within(tree["select"], tree.get("order_by")))
     return (
         ("WITH FILL adds rows to each page", bool(order.get("with_fill"))),
-        ("LIMIT BY keeps other rows on each page", bool(tree.get("limit_by"))),
+        ("LIMIT BY keeps different rows on each page", bool(tree.get("limit_by"))),
         ("its LIMIT is not a number", limit is not None and ceiling is None),
-        ("a LIMIT below 3 leaves no room to join pages", limit is not None and (ceiling or 0) < 3),
-        ("its OFFSET leaves out rows of each page", tree.get("offset") is not None),
+        ("a LIMIT below 3 is too small to join pages", limit is not None and (ceiling or 0) < 3),
+        ("its OFFSET skips rows of each page", tree.get("offset") is not None),
         ("WITH TOTALS, ROLLUP and CUBE add rows to each page", bool(tree.get("group_by_mode"))),
-        ("a window function sees no rows of other pages", any(node["node"] == "WindowFunction" for node in windows)),
-        ("QUALIFY sees no rows of other pages", tree.get("qualify") is not None),
+        (
+            "a window function does not include rows of other pages",
+            any(node["node"] == "WindowFunction" for node in windows),
+        ),
+        ("QUALIFY does not include rows of other pages", tree.get("qualify") is not None),
     )
 
 
 def _conditions(tree: Tree) -> list[Tree]:
-    """The conditions that each row meets, of WHERE and HAVING."""
+    """The conditions of WHERE and HAVING that every row meets."""
     pending = [clause for clause in (tree.get("where"), tree.get("having")) if clause]
     conditions = []
     while pending:
@@ -323,18 +321,18 @@ def _conditions(tree: Tree) -> list[Tree]:
 
 
 def _bound(condition: Tree, tree: Tree, key: str, operator: str) -> str | None:
-    """The variable that bounds the key in this condition; None for any other condition."""
+    """The variable that is compared with the key in this condition, or None."""
     if condition["node"] != "CompareOperation":
         return None
     left, right, written = condition["left"], condition["right"], condition["op"]
     for compared, bound, relation in ((left, right, written), (right, left, _MIRRORED.get(written))):
-        if relation == operator and meaning_of(compared, tree) == key:
+        if relation == operator and expression_of(compared, tree) == key:
             return _only_variable(bound)
     return None
 
 
 def _only_variable(node: Tree) -> str | None:
-    """The one variable that an expression is computed from; None where there are others, columns or subqueries."""
+    """The only variable of an expression; None if it has other variables, columns or subqueries."""
     variables: list[str] = []
     for inner, around in nodes_within(node):
         if inner["node"] == "Placeholder":
@@ -349,17 +347,17 @@ def _unstable(sql: str) -> str | None:
     tree = parse(sql)
     order = order_of(tree)
     if not tree.get("order_by"):
-        return "the query has no ORDER BY, so the order may change from page to page"
+        return "the query has no ORDER BY, so the order can change between pages"
     if not order.is_total:
-        also = f"; order by {', '.join(order.missing)} too" if order.missing else ""
-        return f"ORDER BY {', '.join(order.keys)} may leave ties, whose order changes from page to page{also}"
+        also = f"; also order by {', '.join(order.missing)}" if order.missing else ""
+        return f"ORDER BY {', '.join(order.keys)} can leave ties, whose order changes between pages{also}"
     if _reads_tables(tree):
-        return "rows may arrive or change while the pages are read, which moves the rows behind them"
+        return "rows can arrive or change while the pages are read, which moves other rows to different pages"
     return None
 
 
 def _reads_tables(tree: Tree) -> bool:
-    """Whether any row comes from a table of the project, and not from numbers or from the query itself."""
+    """Whether any row comes from a table of the project, not from `numbers` or constants."""
     named = {str(name) for query in of_kind(tree, *QUERIES) for name in _cte_names(query)}
     tables = (join["table"] for join in of_kind(tree, "JoinExpr") if join.get("table"))
     chains = (".".join(map(str, table.get("chain") or ())) for table in tables if table["node"] == "Field")

@@ -1,13 +1,13 @@
-"""HogQL text in, PostHog's own syntax tree out (docs/server.md#hogql). The only module that knows the parser.
+"""Parse HogQL into PostHog's syntax tree (docs/server.md#hogql). Only this module uses the parser.
 
     ParseFailure
-    ├── HogQLSyntaxError    the text is not HogQL; says where
-    ├── ParserTimeout       the text is beyond what can be parsed in bounded time and depth
-    │   └── ParserStopped   the process that parsed it was stopped from outside
-    └── ParserUnavailable   there is no parser for this platform (Windows)
+    ├── HogQLSyntaxError    the text is not HogQL; with the position
+    ├── ParserTimeout       the text cannot be parsed within the limits of time and depth
+    │   └── ParserStopped   the parser process was stopped from outside
+    └── ParserUnavailable   the parser is not available for this platform (Windows)
 
-A tree is what `json.loads` makes of the parser's answer: a node is a dict with its kind under `node`, and the `offset`
-in its `start` and `end` counts characters. Trees are shared between callers: never change one.
+A tree is the decoded JSON of the parser: a node is a dict with its kind under `node`, and the `offset` in its `start`
+and `end` counts characters. Trees are cached and shared: never change one.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ type Tree = dict[str, Any]
 
 MOST_CHARACTERS: Final = 2_000_000
 SECONDS: Final = 10.0
-"""What a query may take. A parser process is ended then, wherever it is."""
+"""Seconds after which a parser process is killed."""
 
 MOST_NESTED: Final = 400
-"""Brackets inside of each other, those in texts counted too. Deeper trees are beyond what Python walks through."""
+"""The maximum nesting of brackets, including those in strings. Python cannot process deeper trees."""
 
 MOST_STEPS: Final = 20_000_000
 """The cost of a query that is parsed in this process, some 20 ms: it grows with the cube of the length where operators
@@ -51,7 +51,7 @@ _ERROR: Final = '"error":true'  # never inside a tree: quotes in its strings are
 
 
 class ParseFailure(ValueError):
-    """There is no tree for this text; `message` says why. `is_undecided`: whether the text is right is not known."""
+    """The text has no tree; `message` says why. `is_undecided`: it is unknown whether the text is valid."""
 
     is_undecided = True
 
@@ -61,7 +61,7 @@ class ParseFailure(ValueError):
 
 
 class HogQLSyntaxError(ParseFailure):
-    """The parser refuses the text. `offset` counts characters from 0; `code` is the server's for this refusal."""
+    """The parser refuses the text. `offset` counts characters from 0; `code` is the server's error code."""
 
     is_undecided = False
 
@@ -72,33 +72,34 @@ class HogQLSyntaxError(ParseFailure):
 
 
 class ParserTimeout(ParseFailure):
-    """Too long, too deep or too slow to parse; whether it is right is not known."""
+    """The text is too long, too deep or too slow to parse; it is unknown whether it is valid."""
 
 
 class ParserStopped(ParserTimeout):
-    """The parser process was ended by a signal or could not be started: the next look at the query may go better."""
+    """The parser process was ended by a signal or could not be started; another attempt can succeed."""
 
 
 class ParserUnavailable(ParseFailure):
-    """`hogql_parser_rs` is not installed: it has no build for Windows. What needs a tree is undecidable then."""
+    """`hogql_parser_rs` is not installed, because it has no build for Windows; nothing that needs a tree can be
+    decided."""
 
     def __init__(self) -> None:
         super().__init__("PostHog's parser is not available here: the package hogql-parser-rs has no build for Windows")
 
 
 class UnfinishedQueries(Protocol):
-    """What is known of queries that the parser could not finish, by key; kept from one command to the next."""
+    """A store of queries that the parser could not finish, by key, which outlives the process."""
 
     def reason(self, key: str) -> str | None:
-        """Why the query of this key cannot be parsed; None where nothing is known."""
+        """Why the query of this key cannot be parsed; None if it is unknown."""
 
     def add(self, key: str, reason: str) -> None:
-        """Keep why a query cannot be parsed."""
+        """Store why a query cannot be parsed."""
 
 
 @dataclass(slots=True)
 class _Surroundings:
-    """What the program around the parser offers: a memory, and a report of what takes long."""
+    """Hooks of the program: a store of unfinished queries, and a report of slow ones."""
 
     unfinished: Callable[[], UnfinishedQueries] | None = None
     on_slow: Callable[[str], None] | None = None
@@ -112,16 +113,17 @@ _SURROUNDINGS: Final = _Surroundings()
 def surround(
     *, unfinished: Callable[[], UnfinishedQueries] | None, on_slow: Callable[[str], None] | None = None
 ) -> None:
-    """Keep what cannot be parsed in `unfinished()`, and call `on_slow` with each query that takes longer than a second.
+    """Store queries that cannot be parsed in `unfinished()`, and call `on_slow` with each query that takes longer than
+    a second.
 
-    For the whole process, as the parser's own memory is; None takes them away. `unfinished` is called when needed.
+    The setting is global, like the cache of the parser; None removes it. `unfinished` is called when it is needed.
     """
     _SURROUNDINGS.unfinished, _SURROUNDINGS.on_slow = unfinished, on_slow
 
 
 @contextmanager
 def nothing_else_waits() -> Iterator[None]:
-    """In the block, larger queries are parsed in this process too: for one in which no thread and no user waits."""
+    """Within the block, parse larger queries in this process too: for processes in which no other thread waits."""
     _SURROUNDINGS.most_steps = _MOST_STEPS_ALONE
     try:
         yield
@@ -130,7 +132,7 @@ def nothing_else_waits() -> Iterator[None]:
 
 
 def unfinished_queries() -> UnfinishedQueries | None:
-    """The memory that `surround` set; a process that parses for this one is to use it too."""
+    """The store that `surround` set; child processes that parse must use it too."""
     return _SURROUNDINGS.unfinished() if _SURROUNDINGS.unfinished is not None else None
 
 
@@ -140,36 +142,35 @@ def on_slow_query() -> Callable[[str], None] | None:
 
 
 def timeouts() -> int:
-    """How many times a text could not be parsed in time or depth in this process, so that it may go better later."""
+    """The number of texts that this process could not parse within its limits, and that may succeed later."""
     return _SURROUNDINGS.timeouts
 
 
 def parse(sql: str) -> Tree:
-    """The tree of one SELECT statement or set of them. Raises a ParseFailure."""
+    """The tree of a SELECT statement or a set of them. Raises ParseFailure."""
     return _given(_outcome(sql))
 
 
 def remember(sql: str) -> None:
-    """Parse a text now, whatever comes of it, so that `parse` answers at once later."""
+    """Parse a text into the cache, so that a later `parse` returns at once; errors are cached too."""
     with suppress(ParseFailure):
         parse(sql)
 
 
 def parse_without_positions(sql: str) -> Tree:
-    """The same tree without `start` and `end`: equal for two texts that differ only in their layout."""
+    """The tree without `start` and `end`, equal for texts that differ only in layout."""
     return _given(_tree(_given(_answered(sql)), _without_position))
 
 
 def is_single_select(sql: str) -> bool:
-    """Whether a text, which `parse` has parsed, is one SELECT without any other inside of it."""
+    """Whether a parsed text is a single SELECT without subqueries."""
     answer = _answered(sql)
     return isinstance(answer, str) and answer.count(_SELECT) == 1 and parse(sql)["node"] == "SelectQuery"
 
 
 def stop_parsing(*, for_good: bool = False) -> None:
-    """End what is parsed in other threads, each with a ParserStopped. `for_good`: and what begins before
-    `resume_parsing`.
-    """
+    """Stop parsing in other threads, each with a ParserStopped. `for_good`: also stop later calls until
+    `resume_parsing`."""
     if for_good:
         from endpoints_gitops.hogql.parser_processes import POOL
 
@@ -179,13 +180,13 @@ def stop_parsing(*, for_good: bool = False) -> None:
 
 
 def resume_parsing() -> None:
-    """Parse again after `stop_parsing(for_good=True)`."""
+    """Allow parsing again after `stop_parsing(for_good=True)`."""
     if (processes := sys.modules.get("endpoints_gitops.hogql.parser_processes")) is not None:
         processes.POOL.open()
 
 
 def line_and_column(sql: str, offset: int) -> tuple[int, int]:
-    """The place of an offset, both counted from 1, for messages."""
+    """Line and column of an offset, counted from 1, for messages."""
     before = sql[:offset]
     return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
 
@@ -205,7 +206,7 @@ def _outcome(sql: str) -> Tree | ParseFailure:
 
 @lru_cache(maxsize=_KEPT)
 def _answered(sql: str) -> str | ParseFailure:
-    """Failures are kept too: a text that ran out of time must not be another thing on the second look."""
+    """The cached answer of the parser or its failure, so that a text that timed out fails again."""
     try:
         answer = _answer(sql)
     except ParserStopped:
@@ -217,7 +218,7 @@ def _answered(sql: str) -> str | ParseFailure:
 
 
 def _answer(sql: str) -> str:
-    surrogate = next((place for place, character in enumerate(sql) if "\ud800" <= character <= "\udfff"), None)
+    surrogate = next((index for index, character in enumerate(sql) if "\ud800" <= character <= "\udfff"), None)
     if surrogate is not None:
         raise HogQLSyntaxError("half of a surrogate pair is not text", surrogate)
     if len(sql) > MOST_CHARACTERS:
@@ -234,7 +235,7 @@ def _answer(sql: str) -> str:
 
 
 def _nesting(sql: str) -> int:
-    """The most brackets that are open at one place; as many as there are where that is few enough anyway."""
+    """The maximum number of open brackets, or their total if that is small enough."""
     total = sum(map(sql.count, "([{"))
     if total <= MOST_NESTED:
         return total
@@ -243,13 +244,13 @@ def _nesting(sql: str) -> int:
 
 
 def _is_trivial(sql: str) -> bool:
-    """Whether any text of this length with so many opening brackets is parsed in a moment; `<` opens a tag."""
+    """Whether every text of this length with this many opening brackets is parsed quickly; `<` opens a tag."""
     brackets = sum(map(sql.count, "([{<"))
     return len(sql) ** 3 << min(brackets, 64) <= _SURROUNDINGS.most_steps
 
 
 def _answer_of_process(sql: str) -> str:
-    """A call of the parser cannot be interrupted and lets no other thread run, but a process can be killed."""
+    """The answer of a parser process, which can be killed; a call in this process cannot be interrupted."""
     origin = _parser_file(find_spec)
     if origin is None:
         raise ParserUnavailable
@@ -278,15 +279,15 @@ def _answer_of_process(sql: str) -> str:
 
 @lru_cache(maxsize=1)
 def _parser_file(find: Callable[[str], ModuleSpec | None]) -> str | None:
-    """Where the parser is installed, looked for once."""
+    """The path of the installed parser, cached."""
     installed = find("hogql_parser_rs")
     return installed.origin if installed is not None else None
 
 
 def _key(sql: str, parser: str) -> str:
-    """Another parser, or more time, may finish what this one does not."""
-    found = Path(parser).parent.stat()
-    return sha256(f"{found.st_mtime_ns} {SECONDS}\0{sql}".encode()).hexdigest()
+    """The key of a query, which also depends on the version of the parser and the time limit."""
+    status = Path(parser).parent.stat()
+    return sha256(f"{status.st_mtime_ns} {SECONDS}\0{sql}".encode()).hexdigest()
 
 
 def _tree(answer: str, hook: Callable[[Tree], Tree] | None = None) -> Tree | ParseFailure:
@@ -294,7 +295,7 @@ def _tree(answer: str, hook: Callable[[Tree], Tree] | None = None) -> Tree | Par
 
     try:
         tree: Tree = from_json(answer) if hook is None else json.loads(answer, object_hook=hook)
-    except ValueError:  # it reads no halves of surrogate pairs, and trees of some 200 levels
+    except ValueError:  # it refuses halves of surrogate pairs, and trees of more than about 200 levels
         return _deep_tree(answer)
     except RecursionError:
         return ParserTimeout("the query is nested too deeply to be analysed")
@@ -316,7 +317,7 @@ def _without_position(node: Tree) -> Tree:
 
 
 def _refusal(sql: str, answer: Tree) -> HogQLSyntaxError:
-    """Nodes count characters, but the place of an error is counted in bytes of UTF-8."""
+    """The error of the parser. Nodes count characters, but the position of an error counts bytes of UTF-8."""
     code = "hogql_syntax_error" if answer["type"] == "SyntaxError" else "hogql_error"
     before = sql.encode()[: answer["start"]["offset"]]
     return HogQLSyntaxError(answer["message"], len(before.decode(errors="ignore")), code)

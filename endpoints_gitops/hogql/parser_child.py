@@ -40,21 +40,21 @@ def serve() -> None:
 
 
 def _restore_signals() -> None:
-    """The parent may ignore or block them, and both are inherited."""
+    """Restore signals that the parent ignores or blocks, which is inherited."""
     for number in _ENDING:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 def _end_by_signals(seconds: float) -> None:
-    """End this process after so many seconds and when stdin is closed; 0: neither."""
+    """End this process after these seconds and when stdin is closed; 0 disables both."""
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
         flags = fcntl.fcntl(0, fcntl.F_GETFL) & ~os.O_ASYNC
         fcntl.fcntl(0, fcntl.F_SETFL, flags | (os.O_ASYNC if seconds else 0))
     except OSError:
-        pass  # a system without it: the deadline ends the process
+        pass  # not supported by this system: the deadline ends the process
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Processes that parse: a call of the parser cannot be interrupted, but a process can be killed.
+"""Parser processes: a call of the parser cannot be interrupted, but a process can be killed.
 
-A process is started for the first query that needs one and kept for the next ones. It ends with this process: when
-this process exits, when it is killed, and when it forks, the child closes its copies of the pipes.
+A process is started for the first query that needs one, and reused. It ends when this process exits or is killed; a
+forked child closes its copies of the pipes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from endpoints_gitops.hogql import parser_child
 from endpoints_gitops.hogql.parser_child import ANSWER, REQUEST
 
 MOST_PROCESSES: Final = 8
-"""Queries that are parsed at the same time; more of them wait."""
+"""The maximum number of queries that are parsed at the same time."""
 
 SLOW_SECONDS: Final = 1.0
-"""After this time a user is told what the command waits for."""
+"""Seconds after which a slow query is reported to the user."""
 
 
 class ParserDied(Exception):
@@ -41,7 +41,7 @@ class ParserDied(Exception):
 
     @property
     def is_stopped(self) -> bool:
-        """Whether it was ended from outside, and not by what the query does to the parser."""
+        """Whether it was ended from outside, not because of the query."""
         return -self.status in {signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGIO}
 
 
@@ -54,7 +54,7 @@ class ParserProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd="/",  # a process that stays does not keep the user's folder in use
+            cwd="/",  # so that the process does not keep the user's folder in use
             bufsize=0,
         )
 
@@ -63,7 +63,7 @@ class ParserProcess:
         return self._popen.poll() is None
 
     def parse(self, query: bytes, seconds: float, on_slow: Callable[[], None] | None = None) -> bytes:
-        """The parser's answer. Raises ParserDied; after any exception the process is of no more use."""
+        """The parser's answer. Raises ParserDied; after any exception the process cannot be used any more."""
         request = memoryview(REQUEST.pack(seconds, len(query)) + query)
         try:
             while request:
@@ -80,7 +80,7 @@ class ParserProcess:
         self._popen.kill()
 
     def kill(self) -> None:
-        """End the process, whatever it does."""
+        """Kill the process."""
         self._popen.kill()
         self._popen.wait()
         self._close_pipes()
@@ -114,9 +114,8 @@ class ParserPool:
     def parse(self, query: str, seconds: float, folder: Path, on_slow: Callable[[], None] | None = None) -> str:
         """The parser's answer to a query, given up after `seconds`. Raises ParserDied.
 
-        `on_slow` is called once where the answer takes longer than SLOW_SECONDS. `folder` is where `hogql_parser_rs` is
-        installed. An exception that arrives meanwhile, such as KeyboardInterrupt, kills the process and is raised at
-        once.
+        `on_slow` is called once if the answer takes longer than SLOW_SECONDS. `folder` is where `hogql_parser_rs` is
+        installed. An exception in the meantime, such as KeyboardInterrupt, kills the process and is raised at once.
         """
         with self._slots:
             if self._is_closed:
@@ -138,7 +137,7 @@ class ParserPool:
             busy.interrupt()
 
     def close(self) -> None:
-        """End every process and start no other one: each query gets a ParserDied until `open`."""
+        """End every process and start no new one: each query gets a ParserDied until `open`."""
         self._is_closed = True
         self.stop()
 
@@ -147,7 +146,7 @@ class ParserPool:
         self._is_closed = False
 
     def after_fork(self) -> None:
-        """In a forked child: it starts processes of its own."""
+        """In a forked child: start with no processes."""
         for process in self._processes:
             process.forget()
         self._reset()
@@ -166,7 +165,7 @@ class ParserPool:
         return process
 
     def _idle_process(self) -> ParserProcess | None:
-        """One that is still alive: Ctrl-C in a terminal also reaches the idle ones."""
+        """An idle process that is still alive: Ctrl-C in a terminal also kills idle ones."""
         while self._idle:
             try:
                 process = self._idle.pop()

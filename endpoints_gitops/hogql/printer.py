@@ -1,8 +1,7 @@
-"""HogQL text for a tree: what the parser reads from it is the same query again.
+"""Print a tree as HogQL text, from which the parser reads the same query.
 
-Every tree that the parser makes can be printed, except for those with parts that the server refuses anyway (PIVOT, tags
-of HogQLX) and for NOT in front of some odd operands: they are Unprintable. Nothing here recurses, so no tree is too
-deep.
+Every tree of the parser can be printed, except those with parts that the server refuses anyway (PIVOT, tags of HogQLX)
+and NOT before some operands: these are Unprintable. No function recurses, so a tree can have any depth.
 """
 
 from __future__ import annotations
@@ -27,26 +26,26 @@ select semi settings team_id then throw ties top totals trim true try try_cast u
 when where while window with within
 """
 KEYWORDS: Final = frozenset(_KEYWORDS.split())
-"""Put in backticks as names of columns, tables and aliases. More than the parser asks for: that does no harm."""
+"""Words that are quoted with backticks as names of columns, tables and aliases; more than the parser requires."""
 
 _NOT_CALLED: Final = """
 cast catch columns distinct except finally fn fun inf infinity intersect let materialized nan null throw try
 try_cast while within
 """
 NOT_CALLED: Final = frozenset(_NOT_CALLED.split())
-"""Put in backticks as names of functions; `not(x)`, `if(x, y, z)` and `exists(…)` are calls as they are."""
+"""Words that are quoted as names of functions; `not(x)`, `if(x, y, z)` and `exists(…)` are valid calls."""
 
 NOT_AFTER_DOT: Final = NOT_CALLED | {"true", "false"}
-"""Put in backticks also where a dot stands before."""
+"""Words that are quoted even after a dot."""
 
 
 def is_plain(word: str) -> bool:
-    """Whether the word can stand without backticks as far as its letters go: ASCII letters, digits, `_` and `$`."""
+    """Whether the word has only characters that need no backticks: ASCII letters, digits, `_` and `$`."""
     return bool(word) and word[0] in _FIRST and _LATER.issuperset(word)
 
 
 class Unprintable(ValueError):
-    """There is a part in the tree that has no printer here; `message` names it."""
+    """The tree has a part that cannot be printed; `message` names it."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} cannot be printed as HogQL")
@@ -54,7 +53,8 @@ class Unprintable(ValueError):
 
 
 class Piece(NamedTuple):
-    """A part that is printed. `binds` says how tightly: an operand that binds less than its operator needs brackets."""
+    """A printed part. `binds` is its precedence: an operand that binds less tightly than its operator needs
+    parentheses."""
 
     text: str
     binds: int
@@ -76,17 +76,17 @@ def printed(value: Any) -> str:  # noqa: ANN401 - a piece that a fold made
 
 
 def prints(*kinds: str) -> Callable[[Print], Print]:
-    """Registers the printer of these kinds of nodes."""
+    """Register the printer of these kinds of nodes."""
 
-    def register(one: Print) -> Print:
-        _PRINTERS.update(dict.fromkeys(kinds, one))
-        return one
+    def register(printer: Print) -> Print:
+        _PRINTERS.update(dict.fromkeys(kinds, printer))
+        return printer
 
     return register
 
 
 def name(word: str) -> str:
-    """An identifier, in backticks where the parser would take it for something else."""
+    """An identifier, in backticks if the parser would read it differently."""
     return _bare_unless(word, KEYWORDS)
 
 
@@ -111,11 +111,12 @@ def operand(piece: Piece, least: int) -> str:
 
 
 def listed(pieces: Iterable[Piece] | None) -> str:
-    """Arguments, columns, keys: anything between commas. A lambda takes a name in front of its comma for its own."""
-    return ", ".join(operand(piece, ITEM if place else LAMBDA) for place, piece in enumerate(pieces or ()))
+    """A comma-separated list. A lambda after the first item needs parentheses, because it would include the previous
+    name."""
+    return ", ".join(operand(piece, ITEM if index else LAMBDA) for index, piece in enumerate(pieces or ()))
 
 
-def piece_of(node: dict[str, Any]) -> Any:  # noqa: ANN401 - a Piece; dicts that are no node stay what they are
+def piece_of(node: dict[str, Any]) -> Any:  # noqa: ANN401 - a Piece; dicts that are not nodes stay unchanged
     kind = node.get("node")
     if not isinstance(kind, str):
         return node
@@ -140,7 +141,7 @@ def _constant(node: dict[str, Any]) -> Piece:
 @prints("Field")
 def _field(node: dict[str, Any]) -> Piece:
     first, *later = map(str, node["chain"])
-    return Piece(".".join([_part(first, KEYWORDS), *(_part(each, NOT_AFTER_DOT) for each in later)]), ATOM)
+    return Piece(".".join([_part(first, KEYWORDS), *(_part(part, NOT_AFTER_DOT) for part in later)]), ATOM)
 
 
 @prints("Alias")
@@ -198,7 +199,7 @@ def _and(node: dict[str, Any]) -> Piece:
 
 @prints("Not")
 def _not(node: dict[str, Any]) -> Piece:
-    """`NOT (` begins a call, so what needs brackets in front, as in `NOT a IS NULL + 1`, cannot be written."""
+    """NOT. `NOT (` begins a call, so an operand that begins with parentheses cannot be printed."""
     inner: Piece = node["expr"]
     if inner.binds == QUERY:
         return Piece(f"NOT ({inner.text})", NOT)
@@ -209,7 +210,7 @@ def _not(node: dict[str, Any]) -> Piece:
 
 @prints("CompareOperation")
 def _compare(node: dict[str, Any]) -> Piece:
-    """`a = b = c` groups to the left: brackets after NOT would make a call of it."""
+    """A comparison. `a = b = c` is left-associative: parentheses after NOT would make it a call."""
     left, right, sign = operand(node["left"], COMPARED), node["right"], node["op"]
     if node.get("is_null_comparison_style"):
         return Piece(f"{left} IS {'NOT ' if sign == '!=' else ''}NULL", COMPARED)
@@ -260,7 +261,7 @@ def _array_access(node: dict[str, Any]) -> Piece:
 
 @prints("TupleAccess")
 def _tuple_access(node: dict[str, Any]) -> Piece:
-    """A number in front of the dot would be another number."""
+    """A tuple access; a number before the dot needs parentheses, because it would become a decimal."""
     base = operand(node["tuple"], ATOM)
     base = f"({base})" if base[0].isdigit() else base
     return Piece(f"{base}{'?.' if node.get('nullish') else '.'}{node['index']}", ATOM)
@@ -296,13 +297,13 @@ def _columns(node: dict[str, Any]) -> Piece:
 
 @prints("WindowFunction")
 def _window_function(node: dict[str, Any]) -> Piece:
-    given = f"({listed(node.get('exprs'))})" + (f"({listed(node['args'])})" if node.get("args") else "")
+    arguments = f"({listed(node.get('exprs'))})" + (f"({listed(node['args'])})" if node.get("args") else "")
     over = name(node["over_identifier"]) if node.get("over_identifier") else f"({printed(node['over_expr'])})"
-    return Piece(f"{_function(node['name'])}{given} OVER {over}", ATOM)
+    return Piece(f"{_function(node['name'])}{arguments} OVER {over}", ATOM)
 
 
 class UnboundVariable(ValueError):
-    """A placeholder for which there is no value, or that is more than a variable; `message` names it."""
+    """A placeholder without a value, or one that is not a variable; `message` names it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -310,7 +311,7 @@ class UnboundVariable(ValueError):
 
 
 def literal(value: Json) -> str:
-    """A JSON value as HogQL writes it. Lists become arrays; objects have no literal."""
+    """The HogQL literal of a JSON value. Lists become arrays; objects have no literal. Raises UnboundVariable."""
     if value is None or isinstance(value, bool):
         return {None: "NULL", True: "true", False: "false"}[value]
     if isinstance(value, str):
@@ -364,7 +365,7 @@ def _select(node: dict[str, Any]) -> Piece:
 
 @prints("SelectSetQuery")
 def _set(node: dict[str, Any]) -> Piece:
-    """All arms in brackets: bare, the last one would take the limit of the whole."""
+    """A set. All arms are in parentheses, because the last one would otherwise include the limit of the set."""
     later = (printed(arm) for arm in node["subsequent_select_queries"])
     text = " ".join([operand(node["initial_select_query"], LAMBDA), *later])
     return Piece(" ".join(filter(None, [text, _limit(node)])), QUERY)
@@ -436,8 +437,8 @@ def _order(node: dict[str, Any]) -> Piece:
 @prints("WithFillExpr")
 def _fill(node: dict[str, Any]) -> Piece:
     known = {"from_value": "FROM", "to_value": "TO", "step_value": "STEP", "staleness_value": "STALENESS"}
-    given = (f"{word} {operand(node[key], OR)}" for key, word in known.items() if node.get(key))
-    return Piece(" ".join(["WITH FILL", *given]), QUERY)
+    edges = (f"{word} {operand(node[key], OR)}" for key, word in known.items() if node.get(key))
+    return Piece(" ".join(["WITH FILL", *edges]), QUERY)
 
 
 @prints("LimitByExpr")
@@ -471,7 +472,7 @@ def _frame(node: dict[str, Any]) -> str:
 
 
 def _with(ctes: list[Piece] | None) -> str:
-    """RECURSIVE is said once, for all."""
+    """The WITH clause; RECURSIVE is written once for all CTEs."""
     if not ctes:
         return ""
     texts = [printed(cte) for cte in ctes]
@@ -496,7 +497,7 @@ def _group_by(node: dict[str, Any]) -> str:
 def _windows(windows: dict[str, Piece] | None) -> str:
     if not windows:
         return ""
-    return "WINDOW " + ", ".join(f"{name(word)} AS ({printed(each)})" for word, each in windows.items())
+    return "WINDOW " + ", ".join(f"{name(word)} AS ({printed(window)})" for word, window in windows.items())
 
 
 def _limit(node: dict[str, Any]) -> str:
@@ -510,13 +511,13 @@ def _limit(node: dict[str, Any]) -> str:
 
 
 def print_hogql(tree: Tree) -> str:
-    """The text of a query, or of any part of one. Raises Unprintable."""
+    """The text of a query or a part of it. Raises Unprintable."""
     is_leaf = tree.get("node") in _LEAVES
     return printed(piece_of(tree) if is_leaf else fold(tree, piece_of))
 
 
 def readable(tree: Tree) -> str:
-    """The same for people: what cannot be printed is named by its kind."""
+    """The text for messages; a part that cannot be printed is shown as its kind."""
     try:
         return print_hogql(tree)
     except Unprintable:

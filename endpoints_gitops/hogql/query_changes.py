@@ -1,7 +1,7 @@
-"""What changed in meaning between two queries, clause by clause (rules M101 to M107, C116).
+"""The semantic changes between two queries, clause by clause (rules M101 to M107, C116).
 
-Layout, comments, case of keywords, redundant brackets, the order of conditions joined by AND and of grouping keys,
-and how a column is prefixed do not count. Whatever else differs is named: there is no difference without a change.
+Layout, comments, case of keywords, redundant parentheses, the order of conditions joined by AND and of grouping keys,
+and prefixes of columns do not matter. Every other difference is a change.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from endpoints_gitops.hogql.syntax_tree import QUERIES, fold, is_node, joins, of
 
 
 class ChangeKind(StrEnum):
-    """What about the query changed."""
+    """The kinds of changes."""
 
     AGGREGATION = "aggregation"
     BUCKET = "bucket"
@@ -39,11 +39,11 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryChange:
-    """`locus` says where, such as `where`, `columns.users` or `cte recent/group by`. The texts are HogQL; None is
-    nothing.
+    """A change. `locus` is its location, such as `where`, `columns.users` or `cte recent/group by`. `before` and
+    `after` are HogQL, None if there is none.
 
-    `removed` and `added` are the keys of a grouping, the conditions of a filter, the names of columns. `is_variable`
-    says that nothing but the use of variables changed. `why` is set where it cannot be told what changed.
+    `removed` and `added` are keys of a grouping, conditions of a filter, or names of columns. `is_variable`: only the
+    use of variables changed. `why` is set if the change cannot be analyzed.
     """
 
     kind: ChangeKind
@@ -63,7 +63,7 @@ _EVENT_TESTS: Final = ("==", "in")
 
 
 def select_changes(old: NormalSelect, new: NormalSelect) -> Iterator[QueryChange]:
-    """In the order of the clauses."""
+    """The changes between two SELECTs, in the order of the clauses."""
     path = old.path
     yield from _column_changes(old.node, new.node, path)
     yield from _simple(
@@ -90,7 +90,7 @@ def _simple(kind: ChangeKind, locus: Locus, old: Any, new: Any) -> Iterator[Quer
 
 
 def _shown(value: Any) -> str | None:  # noqa: ANN401 - part of a tree
-    """Flags and lists of nodes too."""
+    """The text of a part of a tree, including flags and lists of nodes."""
     if value is None or value is False or value == []:
         return None
     if isinstance(value, str):
@@ -98,7 +98,7 @@ def _shown(value: Any) -> str | None:  # noqa: ANN401 - part of a tree
     if isinstance(value, list):
         return ", ".join(map(text, value))
     if isinstance(value, dict) and not is_node(value):
-        return ", ".join(f"{name} AS ({text(each)})" for name, each in sorted(value.items()))
+        return ", ".join(f"{name} AS ({text(node)})" for name, node in sorted(value.items()))
     return text(value)
 
 
@@ -128,20 +128,20 @@ def _column_changes(old: Tree, new: Tree, path: QueryPath) -> Iterator[QueryChan
 
 
 def _named_columns(select: Tree) -> dict[tuple[str, int], Tree]:
-    """By name, and by how often the name stood before."""
+    """The columns by name and by the number of previous columns with the same name."""
     seen: Counter[str] = Counter()
-    found = {}
+    columns = {}
     for item in select["select"]:
         name, expression = (str(item["alias"]), item["expr"]) if item["node"] == "Alias" else (text(item), item)
-        found[name, seen[name]] = expression
+        columns[name, seen[name]] = expression
         seen[name] += 1
-    return found
+    return columns
 
 
 def _expression_kind(old: Tree, new: Tree) -> ChangeKind:
     if _texts_of_calls(old, is_aggregation) != _texts_of_calls(new, is_aggregation):
         return ChangeKind.AGGREGATION
-    windows = [sorted(text(call) for call in of_kind(each, "WindowFunction")) for each in (old, new)]
+    windows = [sorted(text(call) for call in of_kind(side, "WindowFunction")) for side in (old, new)]
     if windows[0] != windows[1]:
         return ChangeKind.WINDOW
     is_cut_anew = _texts_of_calls(old, is_bucket) != _texts_of_calls(new, is_bucket)
@@ -153,7 +153,7 @@ def _texts_of_calls(expression: Tree, is_counted: Callable[[str], bool]) -> list
 
 
 def _with_changes(old: Tree, new: Tree, path: QueryPath) -> Iterator[QueryChange]:
-    """Single values of WITH, and what is said of a CTE beside its query."""
+    """The changes of single values in WITH, and of attributes of CTEs."""
     before, after = _ctes(old), _ctes(new)
     for name in dict.fromkeys((*before, *after)):
         if (name in before and name in after) or _is_value(before.get(name) or after.get(name)):
@@ -162,7 +162,7 @@ def _with_changes(old: Tree, new: Tree, path: QueryPath) -> Iterator[QueryChange
 
 
 def _ctes(select: Tree) -> dict[str, Tree]:
-    """Without the queries of tables: those are compared by themselves."""
+    """The CTEs by name, without their queries, which are compared separately."""
     return {str(cte["name"]): cte if _is_value(cte) else {**cte, "expr": _HIDDEN} for cte in select.get("ctes") or ()}
 
 
@@ -175,15 +175,15 @@ _HIDDEN: Final[Tree] = {"node": "Field", "chain": ["…"]}
 
 def _source_changes(old: Tree, new: Tree, path: QueryPath) -> Iterator[QueryChange]:
     before, after = list(joins(old)), list(joins(new))
-    for place in range(max(len(before), len(after))):
-        mine, other = (each[place] if place < len(each) else None for each in (before, after))
-        if mine is not None and other is not None and _alone(mine) == _alone(other):
+    for index in range(max(len(before), len(after))):
+        old_join, new_join = (side[index] if index < len(side) else None for side in (before, after))
+        if old_join is not None and new_join is not None and _alone(old_join) == _alone(new_join):
             continue
-        tables = [_table(join) for join in (mine, other)]
-        kind = ChangeKind.SOURCE if place == 0 or None not in tables else ChangeKind.JOIN
+        tables = [_table(join) for join in (old_join, new_join)]
+        kind = ChangeKind.SOURCE if index == 0 or None not in tables else ChangeKind.JOIN
         if tables[0] != tables[1]:
             yield QueryChange(kind=kind, before=tables[0], after=tables[1], locus=Locus("from", path=path))
-        how = [_how(join) for join in (mine, other)]
+        how = [_how(join) for join in (old_join, new_join)]
         if how[0] != how[1] and None not in tables:
             locus = Locus("join", str(tables[1]), path=path)
             yield QueryChange(kind=ChangeKind.JOIN, before=how[0], after=how[1], locus=locus)
@@ -194,7 +194,7 @@ def _alone(join: Tree) -> Tree:
 
 
 def _table(join: Tree | None) -> str | None:
-    """Without its alias; a subquery is compared by itself."""
+    """The table of a join without its alias; a subquery is compared separately."""
     if join is None:
         return None
     table = _SUBQUERY if join["table"]["node"] in QUERIES else join["table"]
@@ -218,7 +218,7 @@ def _array_join(select: Tree) -> str | None:
 
 
 def _filter_changes(old: NormalSelect, new: NormalSelect, key: str, locus: Locus) -> Iterator[QueryChange]:
-    """Condition by condition, as far as AND joins them; those that hold variables are told apart."""
+    """The changes of a filter, condition by condition of its AND; conditions with variables are separate changes."""
     is_same = old.node.get(key) == new.node.get(key) if key == "having" else False
     if is_same or old.expanded.get(key) == new.expanded.get(key):
         return
@@ -226,21 +226,21 @@ def _filter_changes(old: NormalSelect, new: NormalSelect, key: str, locus: Locus
     removed = [node for shown, node in before.items() if shown not in after]
     added = [node for shown, node in after.items() if shown not in before]
     for is_variable in (False, True):
-        gone, come = (_holding(each, is_variable) for each in (removed, added))
-        if gone or come:
+        old_conditions, new_conditions = (_holding(conditions, is_variable) for conditions in (removed, added))
+        if old_conditions or new_conditions:
             yield QueryChange(
-                kind=_filter_kind(gone, come),
-                before=" AND ".join(map(text, gone)) or None,
-                after=" AND ".join(map(text, come)) or None,
+                kind=_filter_kind(old_conditions, new_conditions),
+                before=" AND ".join(map(text, old_conditions)) or None,
+                after=" AND ".join(map(text, new_conditions)) or None,
                 locus=locus,
-                removed=tuple(map(text, gone)),
-                added=tuple(map(text, come)),
+                removed=tuple(map(text, old_conditions)),
+                added=tuple(map(text, new_conditions)),
                 is_variable=is_variable,
             )
 
 
 def _conditions(condition: Tree | None) -> dict[str, Tree]:
-    waiting, found = [condition] if condition else [], {}
+    waiting, by_text = [condition] if condition else [], {}
     while waiting:
         node = waiting.pop(0)
         if node["node"] == "And":
@@ -248,8 +248,8 @@ def _conditions(condition: Tree | None) -> dict[str, Tree]:
         elif node["node"] == "Call" and node["name"] == "and":
             waiting = [*node["args"], *waiting]
         else:
-            found[text(node)] = node
-    return found
+            by_text[text(node)] = node
+    return by_text
 
 
 def _holding(conditions: Iterable[Tree], is_variable: bool) -> list[Tree]:
@@ -257,7 +257,7 @@ def _holding(conditions: Iterable[Tree], is_variable: bool) -> list[Tree]:
 
 
 def _filter_kind(removed: list[Tree], added: list[Tree]) -> ChangeKind:
-    """Another event is another source."""
+    """The kind of a filter change: a different event is a different source."""
     both = removed and added
     return ChangeKind.SOURCE if both and all(map(_is_event_test, [*removed, *added])) else ChangeKind.FILTER
 
@@ -274,10 +274,10 @@ def _parts(node: Tree) -> list[Tree]:
 
 
 def _grouping_changes(old: NormalSelect, new: NormalSelect, locus: Locus) -> Iterator[QueryChange]:
-    modes = [each.node.get("group_by_mode") for each in (old, new)]
+    modes = [side.node.get("group_by_mode") for side in (old, new)]
     if modes[0] == modes[1] and old.expanded.get("group_by") == new.expanded.get("group_by"):
         return
-    before, after = ([text(key) for key in each.expanded.get("group_by") or ()] for each in (old, new))
+    before, after = ([text(key) for key in side.expanded.get("group_by") or ()] for side in (old, new))
     removed = tuple(key for key in before if key not in after)
     added = tuple(key for key in after if key not in before)
     if removed or added or modes[0] != modes[1]:
@@ -297,7 +297,7 @@ def _grouping(mode: str | None, keys: list[str]) -> str | None:
 
 
 def _ordering_changes(old: NormalSelect, new: NormalSelect, locus: Locus) -> Iterator[QueryChange]:
-    """The same name, or the same expression under another name, is the same order."""
+    """The changes of ORDER BY. The same name, or the same expression under a different name, is the same order."""
     before, after = old.node.get("order_by"), new.node.get("order_by")
     if before == after or _shown(before) == _shown(after):
         return
@@ -317,9 +317,9 @@ __all__ = ["ChangeKind", "QueryChange", "changes"]
 
 
 def changes(before: str, after: str) -> tuple[QueryChange, ...]:
-    """Every change, in the order of the clauses; empty where both ask the same.
+    """Every change, in the order of the clauses; empty if both queries are equivalent.
 
-    A text that cannot be parsed, or not in bounded time, is one change of the kind `opaque`.
+    A text that cannot be parsed, or not in time, is one change of the kind `opaque`.
     """
     if before == after:
         return ()
@@ -328,8 +328,8 @@ def changes(before: str, after: str) -> tuple[QueryChange, ...]:
         sets = list(_set_changes(parse(before), parse(after)))
     except ParseFailure as failure:
         return () if _same_text(before, after) else (_opaque(before, after, failure.message),)
-    found = [change for path in dict.fromkeys((*old, *new)) for change in _at(path, old.get(path), new.get(path))]
-    return tuple(sets + found)
+    all_changes = [change for path in dict.fromkeys((*old, *new)) for change in _at(path, old.get(path), new.get(path))]
+    return tuple(sets + all_changes)
 
 
 def _same_text(before: str, after: str) -> bool:
@@ -344,12 +344,12 @@ def _at(path: QueryPath, old: NormalSelect | None, new: NormalSelect | None) -> 
     if old is not None and new is not None:
         yield from select_changes(old, new)
     else:
-        before, after = (text(each.node) if each else None for each in (old, new))
+        before, after = (text(side.node) if side else None for side in (old, new))
         yield QueryChange(kind=ChangeKind.SOURCE, before=before, after=after, locus=Locus(path=path))
 
 
 def _set_changes(old: Tree, new: Tree) -> Iterator[QueryChange]:
-    """How the arms of a set are put together, and its own limit, at every place where both have a set."""
+    """The changes of set operators and of the limits of sets, where both queries have a set."""
     waiting: list[tuple[QueryPath, Tree, Tree]] = [((), old, new)]
     while waiting:
         path, before, after = waiting.pop()
@@ -358,7 +358,7 @@ def _set_changes(old: Tree, new: Tree) -> Iterator[QueryChange]:
             locus = Locus("union", path=path)
             yield QueryChange(kind=ChangeKind.SOURCE, before=operators[0], after=operators[1], locus=locus)
         for key in ("limit", "offset"):
-            texts = [_of_set(each, key) for each in (before, after)]
+            texts = [_of_set(side, key) for side in (before, after)]
             if texts[0] != texts[1]:
                 locus = Locus(key, path=path)
                 yield QueryChange(kind=ChangeKind.LIMIT, before=texts[0], after=texts[1], locus=locus)

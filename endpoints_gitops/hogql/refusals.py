@@ -1,7 +1,7 @@
-"""What the server refuses in a query whatever the project holds, found without asking it (docs/server.md#hogql).
+"""Find parts of a query that every server refuses, without a request (docs/server.md#hogql).
 
-Silence is no approval: tables, fields and types are the project's. A function that is in neither the catalogue nor
-ClickHouse is refused; one that ClickHouse alone has is uncertain, because PostHog keeps adding names.
+A query without refusals can still fail: tables, fields and types depend on the project. A function that neither the
+catalogue nor ClickHouse has is refused; one that only ClickHouse has is uncertain, because PostHog keeps adding names.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _CONVERSIONS: Final = {"toUInt": "toInt", "toInt": "toInt", "toFloat": "toFloat"
 _FILTERED: Final = ("events", "sessions", "logs", "traces", "groups")
 _RANGES: Final = ("filters.dateRange.from", "filters.dateRange.to")
 _OPEN_FAMILIES: Final = ("_", "h3", "geohash", "bitmap", "reinterpretAs", "tuple")
-"""Families of functions of which the catalogue may lack some."""
+"""Families of functions of which the catalogue may lack members."""
 
 
 UNSUPPORTED_NODES: Final = {
@@ -62,7 +62,7 @@ UNSUPPORTED_NODES: Final = {
     "ExprCall": "You can only call simple functions in HogQL, not expressions",
     "Block": "You can not use blocks in HogQL",
 }
-"""Kinds of nodes that the server refuses, in its words."""
+"""Kinds of nodes that the server refuses, with its messages."""
 
 
 class RefusalKind(StrEnum):
@@ -74,8 +74,8 @@ class RefusalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HogQLRefusal:
-    """One thing that the server refuses. `offset` is its place in the text; `fix` is what to write, where known;
-    `is_certain` is false where a newer server may accept it."""
+    """A part of a query that the server refuses. `offset` is its position in the text; `fix` says what to write
+    instead, if known; `is_certain` is false if a newer server may accept it."""
 
     kind: RefusalKind
     message: str
@@ -85,7 +85,7 @@ class HogQLRefusal:
 
 
 def refusals(node: Mapping[str, Json]) -> tuple[HogQLRefusal, ...]:
-    """Every refusal in a HogQL query node, in the order of its text. Raises a ParseFailure."""
+    """Every refusal in a HogQL query node, in the order of the text. Raises ParseFailure."""
     return _in_text(str(node.get("query") or ""), node.get("filters") is not None, _names(node.get("values")))
 
 
@@ -96,12 +96,12 @@ def _names(values: Json) -> frozenset[str]:
 @lru_cache(maxsize=512)
 def _in_text(sql: str, has_filters: bool, values: frozenset[str]) -> tuple[HogQLRefusal, ...]:
     every = nodes_of(sql)
-    found = [refusal for node in every for refusal in _of_node(node)]
+    all_refusals = [refusal for node in every for refusal in _of_node(node)]
     calls = [node for node in every if node["node"] == "Call"]
-    found += [*_nested_aggregates(calls), *_sources(sql)]
+    all_refusals += [*_nested_aggregates(calls), *_sources(sql)]
     if any(node["node"] == "Placeholder" for node in every):
-        found += _placeholders(sql, has_filters, values)
-    return tuple(sorted(dict.fromkeys(found), key=lambda refusal: (refusal.offset, refusal.message)))
+        all_refusals += _placeholders(sql, has_filters, values)
+    return tuple(sorted(dict.fromkeys(all_refusals), key=lambda refusal: (refusal.offset, refusal.message)))
 
 
 def _of_node(node: Tree) -> Iterator[HogQLRefusal]:
@@ -118,18 +118,18 @@ def _refusal(kind: RefusalKind, node: Tree, message: str, fix: str | None = None
 
 
 def _call(node: Tree) -> Iterator[HogQLRefusal]:
-    written, given = str(node["name"]), node.get("args") or []
+    written, arguments = str(node["name"]), node.get("args") or []
     if node.get("within_group"):
         yield _refusal(RefusalKind.CALL, node, "WITHIN GROUP is not supported")
     if written in COMPARISONS.values():
-        if len(given) != 2:
+        if len(arguments) != 2:
             yield _refusal(RefusalKind.CALL, node, f"Comparison '{written}' requires exactly two arguments")
         return
     name = catalogue_name(written)
     if name is None:
         yield from _unknown(written, node)
         return
-    mistake = arity_mistake(name, len(given)) or _parameter_mistake(name, node.get("params"))
+    mistake = arity_mistake(name, len(arguments)) or _parameter_mistake(name, node.get("params"))
     if mistake is not None:
         yield _refusal(RefusalKind.CALL, node, mistake)
 
@@ -142,7 +142,7 @@ def _parameter_mistake(name: str, params: list[Tree] | None) -> str | None:
 
 
 def _window(node: Tree) -> Iterator[HogQLRefusal]:
-    """The server does not check these names against its list: an unknown one is uncertain."""
+    """The refusals of a window function. The server does not check these names, so an unknown one is uncertain."""
     name = str(node["name"])
     if name not in WINDOW and catalogue_name(name) is None and name not in _clickhouse_names():
         yield from _unknown(name, node, is_certain=False)
@@ -156,13 +156,13 @@ def _unknown(name: str, node: Tree, *, is_certain: bool = True) -> Iterator[HogQ
         return
     is_uncertain = not is_absent and name in _clickhouse_names() and _same_but_for_case(name) is None
     near = None if is_uncertain else _suggested(name)
-    meant = f"; did you mean '{near}'?" if near else ""
-    why = "; ClickHouse has it, and a newer PostHog may allow it" if is_uncertain else meant
+    suggestion = f"; did you mean '{near}'?" if near else ""
+    why = "; ClickHouse has it, so a newer PostHog may allow it" if is_uncertain else suggestion
     yield HogQLRefusal(
         kind=RefusalKind.FUNCTION,
         message=f"HogQL has no function '{name}'{why}",
         offset=offset(node),
-        fix=f"write {near}(…)" if near else None,
+        fix=f"use {near}(…)" if near else None,
         is_certain=is_certain and not is_uncertain,
     )
 
@@ -204,7 +204,7 @@ def _index(node: Tree) -> Iterator[HogQLRefusal]:
 def _select(node: Tree) -> Iterator[HogQLRefusal]:
     if node.get("qualify"):
         message = "QUALIFY is not supported in the 'clickhouse' dialect"
-        yield _refusal(RefusalKind.CLAUSE, node["qualify"], message, "filter in a query around this one")
+        yield _refusal(RefusalKind.CLAUSE, node["qualify"], message, "filter in an enclosing query")
     stars = [item for item in node["select"] if item["node"] == "Field" and item["chain"] == ["*"]]
     count = len(list(joins(node)))
     if stars and count != 1:
@@ -251,7 +251,7 @@ def _nested_aggregates(calls: Iterable[Tree]) -> Iterator[HogQLRefusal]:
                 message = (
                     f"Aggregation '{inner['name']}' cannot be nested inside another aggregation '{outer['name']}'."
                 )
-                yield _refusal(RefusalKind.CALL, inner, message, "compute the inner one in a subquery")
+                yield _refusal(RefusalKind.CALL, inner, message, "compute the inner aggregation in a subquery")
 
 
 def _is_aggregation(call: Tree) -> bool:
@@ -266,7 +266,7 @@ def _sources(sql: str) -> Iterator[HogQLRefusal]:
             name = str(join.get("alias") or ".".join(map(str, join["table"].get("chain") or ())))
             if name in seen:
                 message = f'Already have joined a table called "{name}". Can\'t redefine.'
-                yield _refusal(RefusalKind.CLAUSE, join, message, "give one of them an alias")
+                yield _refusal(RefusalKind.CLAUSE, join, message, "give one of the tables an alias")
             seen |= {name} if name else set()
 
 
@@ -282,7 +282,7 @@ def _placeholders(sql: str, has_filters: bool, values: frozenset[str]) -> Iterat
 
 
 def _own_nodes(select: Tree) -> Iterator[tuple[Tree, tuple[Tree, ...]]]:
-    """The nodes of a SELECT without those of its subqueries."""
+    """The nodes of a SELECT, without those of its subqueries."""
     parts = [value for key, value in select.items() if key not in ("start", "end")]
     return nodes_within(*parts)
 
@@ -297,7 +297,7 @@ def _placeholder_mistake(node: Tree, sources: set[str], has_filters: bool, value
     if chain[0] != "filters" or not has_filters:
         return f"Unresolved placeholder: {{{readable(node['expr'])}}}"
     if name not in ("filters", *_RANGES):
-        supported = ", ".join(f"`{{{each}}}`" for each in ("filters", *_RANGES))
+        supported = ", ".join(f"`{{{name}}}`" for name in ("filters", *_RANGES))
         return f"Unsupported filters placeholder `{{{name}}}`. Supported filters placeholders are: {supported}."
     if name == "filters" and not sources & set(_FILTERED):
         return (

@@ -1,4 +1,4 @@
-"""Walking syntax trees, however deep, and the SELECTs and clauses of a query. Nothing here recurses."""
+"""Walk syntax trees of any depth without recursion, and the SELECTs and clauses of a query."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HOLDING: Final = (dict, list)
 
 
 def is_node(value: Mapping[str, Any]) -> bool:
-    """Whether a dict is a node: positions are none, and the windows of a SELECT, by name, could be called anything."""
+    """Whether a dict is a node. Positions are not, and neither are the named windows of a SELECT."""
     return isinstance(value.get("node"), str)
 
 
@@ -39,12 +39,12 @@ def nodes(*roots: object) -> Iterator[Tree]:
 
 @lru_cache(maxsize=64)
 def nodes_of(sql: str) -> tuple[Tree, ...]:
-    """Every node of a text: several questions about one come close together. Raises a ParseFailure."""
+    """Every node of a text, cached for repeated calls. Raises ParseFailure."""
     return tuple(nodes(parse(sql)))
 
 
 def nodes_within(*roots: object) -> Iterator[tuple[Tree, tuple[Tree, ...]]]:
-    """Every node with those around it, outermost first; subqueries are given, and not entered."""
+    """Every node with its ancestors, outermost first; subqueries are included but not entered."""
     waiting: list[tuple[object, tuple[Tree, ...]]] = [(root, ()) for root in reversed(roots)]
     while waiting:
         value, around = waiting.pop()
@@ -64,24 +64,23 @@ def of_kind(root: object, *kinds: str) -> Iterator[Tree]:
 
 
 def offset(node: Mapping[str, Any]) -> int:
-    """Where a node starts, in characters; 0 where the parser does not say."""
+    """The offset of a node in characters; 0 if the parser has none."""
     return int((node.get("start") or {}).get("offset") or 0)
 
 
 def fold(root: object, combine: Callable[[dict[str, Any]], Any], *, whole: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - the type is what combine gives
     """Rebuild a tree from its leaves: `combine` gets each dict with its children already combined.
 
-    Nodes of the kinds in `whole` are not entered: `combine` gets them as they are. Positions are no part of a tree's
-    meaning and are never entered.
+    Nodes of the kinds in `whole` are not entered: `combine` gets them unchanged. Positions are never entered.
     """
     holder: list[Any] = [root]
     order: list[tuple[Any, Any]] = [(holder, 0)]
-    for place, key in order:
-        value = place[key]
+    for parent, key in order:
+        value = parent[key]
         if type(value) is dict:
             if whole and value.get("node") in whole:
                 continue
-            place[key] = copy = value.copy()
+            parent[key] = copy = value.copy()
             for inner, below in value.items():
                 kind = type(below)
                 if (kind is dict or kind is list) and inner not in _POSITIONS:
@@ -89,11 +88,11 @@ def fold(root: object, combine: Callable[[dict[str, Any]], Any], *, whole: tuple
         elif type(value) is list:
             inside = [index for index, below in enumerate(value) if type(below) in _HOLDING]
             if inside:
-                place[key] = items = value.copy()
+                parent[key] = items = value.copy()
                 order += [(items, index) for index in inside]
-    for place, key in reversed(order):
-        if type(place[key]) is dict:
-            place[key] = combine(place[key])
+    for parent, key in reversed(order):
+        if type(parent[key]) is dict:
+            parent[key] = combine(parent[key])
     return holder[0]
 
 
@@ -102,7 +101,7 @@ def _children(node: dict[str, Any]) -> list[Any]:
 
 
 class Clause(StrEnum):
-    """Where in a SELECT something stands."""
+    """The clauses of a SELECT."""
 
     WITH = "with"
     SELECT = "select"
@@ -139,7 +138,7 @@ _KEYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """One SELECT. `path` is empty for the outermost one, else such as `("union 2", "subquery x")`."""
+    """A SELECT. `path` is empty for the outermost one, and otherwise such as `("union 2", "subquery x")`."""
 
     path: QueryPath
     node: Tree
@@ -147,18 +146,18 @@ class Select:
 
 @lru_cache(maxsize=64)
 def selects_of(sql: str) -> tuple[Select, ...]:
-    """The same for a text: several questions about one come close together. Raises a ParseFailure."""
+    """Every SELECT of a text, cached for repeated calls. Raises ParseFailure."""
     tree = parse(sql)
     return (Select((), tree),) if is_single_select(sql) else tuple(selects(tree))
 
 
 def selects(tree: Tree) -> Iterator[Select]:
-    """All of them, those around others first. Of a set, every arm is a SELECT of its own, and the first one leads."""
+    """Every SELECT, outer ones first. Each arm of a set is a separate SELECT."""
     waiting: list[tuple[QueryPath, Tree]] = [((), tree)]
     while waiting:
         path, node = waiting.pop()
         if node["node"] == "SelectSetQuery":
-            waiting.extend(reversed([((*path, f"union {place}"), arm) for place, arm in enumerate(arms(node), 1)]))
+            waiting.extend(reversed([((*path, f"union {index}"), arm) for index, arm in enumerate(arms(node), 1)]))
         elif node["node"] == "SelectQuery":
             yield Select(path, node)
             waiting.extend(reversed([((*path, step), query) for step, query in _subqueries(node)]))
@@ -170,7 +169,7 @@ def arms(node: Tree) -> list[Tree]:
 
 
 def clauses(select: Tree) -> Iterator[tuple[Clause, object]]:
-    """The parts of a SELECT that hold expressions, without its tables and subqueries in FROM."""
+    """The clauses of a SELECT with expressions, without its tables and subqueries in FROM."""
     for cte in select.get("ctes") or ():
         if cte.get("cte_type") == "column":
             yield Clause.WITH, cte["expr"]
@@ -197,9 +196,9 @@ def _subqueries(select: Tree) -> Iterator[tuple[str, Tree]]:
     for cte in select.get("ctes") or ():
         if cte.get("cte_type") != "column":
             yield f"cte {cte['name']}", cte["expr"]
-    for place, join in enumerate(joins(select), 1):
+    for index, join in enumerate(joins(select), 1):
         if join["table"]["node"] in QUERIES:
-            yield f"subquery {join.get('alias') or place}", join["table"]
+            yield f"subquery {join.get('alias') or index}", join["table"]
     for clause, part in clauses(select):
         for node, _ in nodes_within(part):
             if node["node"] in QUERIES:

@@ -1,13 +1,12 @@
 """The catalogue of tables that every project has: columns in order, and relations (docs/server.md#hogql).
 
-Types, translation and the local engine's storage all read it. A column is `name:kind`, of kind string where none is
-given. `@type` is its type in ClickHouse where the kind does not say it, `=other` the column that it is another name of.
-Marks at the end:
+Types, translation and the local engine's storage use it. A column is `name:kind`; the default kind is string. `@type`
+is its ClickHouse type if the kind does not determine it, `=other` the column that it is an alias of. Marks at the end:
 
-- `?` may be NULL.
-- `-` is left out of `*`; `~` is in `*` in some projects only.
-- `^` is a timestamp whose comparisons the server leaves as they are.
-- `#` is a column whose type in answers is not documented: the local engine has the kind that is given here.
+- `?` can be NULL.
+- `-` is not included in `*`; `~` is included in some projects only.
+- `^` is a timestamp whose comparisons the server does not change.
+- `#` is a column whose type in answers is not documented: the local engine uses the given kind.
 - `!` exists on the server and not in the local engine.
 """
 
@@ -61,12 +60,11 @@ _WRITTEN: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class TypedColumn:
-    """A column of a table or of a query. `starred` is False for what `*` leaves out, None for what it has in some
-    projects only.
+    """A column of a table or of a query. `starred`: `*` includes it; None if that depends on the project.
 
-    `typed` is what answers have on any server, `local_typed` what the local engine has where that differs. `target` is
-    the column that this one is another name of, `clickhouse` its type in ClickHouse where the kind does not say it.
-    `properties` are those in a column of JSON to which the project gives a type.
+    `typed` is its type in answers of any server, `local_typed` that of the local engine if it differs. `target` is the
+    column that this one is an alias of, `clickhouse` its ClickHouse type if the kind does not determine it.
+    `properties` are the properties of a JSON column for which the project defines a type.
     """
 
     name: str
@@ -90,9 +88,9 @@ class TypedColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """Rows of another table that belong to a row: `local` = `foreign`, and its `fixed` columns have given values.
+    """A relation to rows of another table: `local` = `foreign`, and the `fixed` columns have fixed values.
 
-    `columns` can be asked for this way; None for all. The local engine follows it if `is_local`.
+    `columns` are available through it, None for all. The local engine supports it if `is_local`.
     """
 
     table: str
@@ -105,8 +103,8 @@ class Relation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """`key` are the columns that together differ from row to row, empty where that is not known. `stored_as` is the
-    table's name in ClickHouse. `is_generated` marks what holds no data of a project.
+    """A table. `key` are the columns whose combination is unique for each row, empty if unknown. `stored_as` is its
+    name in ClickHouse. `is_generated` marks a table without project data.
     """
 
     name: str
@@ -117,7 +115,7 @@ class Table:
     is_generated: bool = False
 
     def columns_by(self, relation: Relation) -> Mapping[str, TypedColumn]:
-        """The columns of this table that can be asked for by the relation that leads to it."""
+        """The columns of this table that are available through a relation."""
         if relation.columns is None:
             return self.columns
         return {name: column for name, column in self.columns.items() if name in relation.columns}
@@ -173,7 +171,7 @@ def _typed(kind: str, name: str, *, nullable: bool) -> Typed:
 
 
 def _undocumented(name: str) -> Typed:
-    return Typed(Kind.UNKNOWN, None, f"what type {name} has is not documented")
+    return Typed(Kind.UNKNOWN, None, f"the type of {name} is not documented")
 
 
 GROUP_SLOTS: Final = range(5)
@@ -181,11 +179,11 @@ _PERSON: Final = Relation(table="persons", local="person_id", foreign="id")
 _BY_DISTINCT_ID: Final = Relation(table="person_distinct_ids", local="distinct_id", foreign="distinct_id")
 _KEPT_OF_PERSON: Final = frozenset({"id", "created_at", "properties"})
 _KEPT_OF_GROUP: Final = frozenset({"key", "created_at", "properties"})
-"""What an event keeps of its person and its groups."""
+"""The person and group columns that an event stores."""
 
 
 def group_relation(slot: int) -> Relation:
-    """The group of an event in one of the project's slots for kinds of groups."""
+    """The relation from an event to its group of one of the project's group types."""
     return Relation(table="groups", local=f"$group_{slot}", foreign="key", fixed={"index": slot})
 
 
@@ -203,8 +201,8 @@ _OF_MEMBERS: Final = {"person": _PERSON}
 
 NUMBERS: Final = table("numbers", _columns("number:integer"), key=("number",), is_generated=True)
 TABLES: Final[Mapping[str, Table]] = {
-    each.name: each
-    for each in (
+    known_table.name: known_table
+    for known_table in (
         table("events", _columns(_EVENTS), _OF_EVENTS, key=("uuid",)),
         table("persons", _columns(_PERSONS), _OF_PERSONS, key=("id",)),
         table("raw_persons", _columns(_RAW_PERSONS), _OF_PERSONS, stored_as="persons"),

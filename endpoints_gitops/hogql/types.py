@@ -1,4 +1,4 @@
-"""What is known of the type of an expression without asking the server (docs/server.md#answers)."""
+"""The types of expressions, inferred without the server (docs/server.md#answers)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 
 class Kind(StrEnum):
-    """What ClickHouse makes of an expression, as far as it decides how values look in JSON."""
+    """The kinds of ClickHouse types, as far as they determine the JSON encoding of values."""
 
     INTEGER = "integer"
     FLOAT = "float"
@@ -41,15 +41,14 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """The type of a value. `nullable` is None where it cannot be told, `why` says what could not be told and because
-    of what.
+    """The type of a value. `nullable` is None if unknown; `why` is the reason of an unknown.
 
-    `item` is the type of an array's items, `parts` are those of a tuple's. `keys` is set for a place inside a column of
-    JSON: the keys that lead to it. `constant` is the value of a constant, and the unit of an interval.
+    `item` is the type of an array's items, `parts` are those of a tuple's. `keys` is set for a value inside a JSON
+    column: the keys that lead to it. `constant` is the value of a constant, and the unit of an interval.
 
     `is_timestamp` marks the timestamps of events and sessions: a comparison with one of them can be NULL, unlike any
-    other (docs/server.md#hogql). `is_null_unseen` marks what is made of such a comparison: the server takes it for
-    never NULL, and leaves comparisons with it as they are too.
+    other comparison (docs/server.md#hogql). `is_null_unseen` marks expressions that contain such a comparison: the
+    server regards them as never NULL, and does not change comparisons with them either.
     """
 
     kind: Kind
@@ -64,23 +63,23 @@ class Typed:
 
     @property
     def word(self) -> str:
-        """The server's word for the type."""
+        """The server's name of the type."""
         return _WORDS.get(self.kind, str(self.kind))
 
     @property
     def full(self) -> str | None:
-        """The type of an array or tuple with that of its items, such as `Array(Nullable(integer))`; None for any other
-        kind and where an item is not known.
+        """The type of an array or tuple including its item types, such as `Array(Nullable(integer))`; None for any
+        other kind and if an item type is unknown.
         """
         inside = (self.item,) if self.kind is Kind.ARRAY else self.parts if self.kind is Kind.TUPLE else None
-        if inside is None or not all(each is not None and each.is_known for each in inside):
+        if inside is None or not all(item is not None and item.is_known for item in inside):
             return None
-        written = [each.full or ("" if each.kind in _NESTED else each.word) for each in inside if each is not None]
-        if not all(written):
+        words = [item.full or ("" if item.kind in _NESTED else item.word) for item in inside if item is not None]
+        if not all(words):
             return None
         marked = (
-            f"Nullable({text})" if each is not None and each.nullable else text
-            for each, text in zip(inside, written, strict=True)
+            f"Nullable({text})" if item is not None and item.nullable else text
+            for item, text in zip(inside, words, strict=True)
         )
         return f"{'Array' if self.kind is Kind.ARRAY else 'Tuple'}({', '.join(marked)})"
 
@@ -89,11 +88,11 @@ class Typed:
         return self.word != "unknown" and self.nullable is not None
 
     def as_nullable(self, nullable: bool | None) -> Typed:
-        """What a function makes of it that keeps its kind."""
+        """The type of a function's result that keeps the kind, with this nullability."""
         return Typed(self.kind, nullable, self.why, self.item, parts=self.parts)
 
     def named(self) -> Typed:
-        """The same under another name: only a whole column of JSON can still be entered."""
+        """The type under an alias: only complete JSON columns keep their keys."""
         return replace(self, keys=() if self.kind is Kind.JSON else None, constant=None)
 
 
@@ -102,12 +101,12 @@ def unknown(why: str, nullable: bool | None = None) -> Typed:
 
 
 def odd(value: Typed) -> Typed:
-    """What a function gives for an argument that it is not for."""
-    return unknown(value.why or f"the argument is of the kind {value.kind}")
+    """Result type when the argument type is unsupported."""
+    return unknown(value.why or f"the argument has the unsupported type {value.kind}")
 
 
-def nothing_given(name: str) -> Typed:
-    return unknown(f"{name} needs arguments")
+def missing_arguments(name: str) -> Typed:
+    return unknown(f"{name} requires arguments")
 
 
 NULL: Final = Typed(Kind.NOTHING, nullable=True)
@@ -120,7 +119,7 @@ TIMES: Final = (Kind.DATE, Kind.DATETIME, Kind.DATETIME64)
 
 
 def any_nullable(values: Iterable[Typed]) -> bool | None:
-    """Whether a function that passes NULL on can give it: None where an argument leaves it open."""
+    """The nullability of a function that returns NULL for NULL; None if that of an argument is unknown."""
     answers = [value.nullable for value in values]
     return True if True in answers else (None if None in answers else False)
 
@@ -135,19 +134,19 @@ def first_reason(values: Iterable[Typed]) -> str | None:
 
 
 def common(values: list[Typed]) -> Typed:
-    """The type that branches share; NULL fits every type. Nullable where a branch is."""
+    """The common type of branches; NULL fits every type. It is nullable if a branch is."""
     nullable = any_nullable(values)
-    given = [value for value in values if value.kind is not Kind.NOTHING]
-    if not given:
+    known = [value for value in values if value.kind is not Kind.NOTHING]
+    if not known:
         return Typed(Kind.NOTHING, nullable)
-    kinds = {value.kind for value in given}
+    kinds = {value.kind for value in known}
     if len(kinds) == 1:
-        parts = given[0].parts if all(value.parts == given[0].parts for value in given) else None
-        return Typed(given[0].kind, nullable, first_reason(given), _common_item(given), parts=parts)
-    if kinds <= {Kind.UNKNOWN, Kind.STRING, Kind.JSON}:  # a text has a type in common with texts only
-        return Typed(Kind.STRING, nullable, first_reason(value for value in given if value.kind is not Kind.UNKNOWN))
+        parts = known[0].parts if all(value.parts == known[0].parts for value in known) else None
+        return Typed(known[0].kind, nullable, first_reason(known), _common_item(known), parts=parts)
+    if kinds <= {Kind.UNKNOWN, Kind.STRING, Kind.JSON}:  # text has a common type only with text
+        return Typed(Kind.STRING, nullable, first_reason(value for value in known if value.kind is not Kind.UNKNOWN))
     if Kind.UNKNOWN in kinds:
-        return Typed(Kind.UNKNOWN, nullable, first_reason(given))
+        return Typed(Kind.UNKNOWN, nullable, first_reason(known))
     if kinds <= {Kind.INTEGER, Kind.FLOAT}:
         return Typed(Kind.FLOAT, nullable)
     if kinds <= {Kind.DATETIME, Kind.DATETIME64}:

@@ -1,6 +1,6 @@
-"""The variables of a query: which it uses, where and how, and values in their place (docs/server.md#hogql).
+"""The variables of a query: find their uses, and replace them by values (docs/server.md#hogql).
 
-All of it is read from the tree: comments and literals never count.
+The syntax tree is used, so comments and literals are ignored.
 """
 
 from __future__ import annotations
@@ -33,23 +33,22 @@ class Placeholder:
 
 def variables_used(tree: Tree) -> tuple[str, ...]:
     """The code names of all variables in the query, each once, in order of first use."""
-    return tuple(dict.fromkeys(name for found in placeholders(tree) for name in found.variables))
+    return tuple(dict.fromkeys(name for placeholder in placeholders(tree) for name in placeholder.variables))
 
 
 def placeholders(tree: Tree) -> tuple[Placeholder, ...]:
-    """Every placeholder of the query, `{filters}` and expressions too, in the order of the text."""
-    found = sorted(of_kind(tree, "Placeholder"), key=offset)
-    return tuple(_placeholder(node) for node in found)
+    """Every placeholder of the query, including `{filters}` and expressions, in the order of the text."""
+    return tuple(_placeholder(node) for node in sorted(of_kind(tree, "Placeholder"), key=offset))
 
 
 def variables_in(placeholder: Tree) -> tuple[str, ...]:
     """The code names of the variables inside one pair of braces, each once."""
-    named = sorted((place, name) for place, name in map(_variable, nodes(placeholder["expr"])) if name)
+    named = sorted((position, name) for position, name in map(_variable, nodes(placeholder["expr"])) if name)
     return tuple(dict.fromkeys(name for _, name in named))
 
 
 def chain_of(placeholder: Tree) -> tuple[str, ...]:
-    """The dotted name inside the braces; empty when they hold an expression."""
+    """The dotted name inside the braces; empty if they contain an expression."""
     expr = placeholder.get("expr") or {}
     return tuple(map(str, expr["chain"])) if expr.get("node") == "Field" else ()
 
@@ -64,7 +63,7 @@ def _placeholder(node: Tree) -> Placeholder:
 
 
 def _variable(node: Tree) -> tuple[int, str]:
-    """`variables.x` and `variables['x']` name x; every other node names nothing."""
+    """The offset and name of `variables.x` or `variables['x']`; an empty name for any other node."""
     chain: list[object] = node.get("chain") or []
     if node["node"] == "Field" and len(chain) > 1 and chain[0] == "variables":
         return offset(node), str(chain[1])
@@ -79,10 +78,10 @@ _COMPARING: Final = ("CompareOperation", "BetweenExpr", "IsDistinctFrom")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """One place where a variable stands.
+    """One use of a variable.
 
-    `query` is the path of its SELECT, empty for the outermost. `operator` is the one of the comparison around it,
-    seen from the other side: `timestamp >= {variables.from}` and `{variables.from} <= timestamp` are both `>=` of
+    `query` is the path of its SELECT, empty for the outermost. `operator` is that of the comparison, seen from the
+    other side: `timestamp >= {variables.from}` and `{variables.from} <= timestamp` are both `>=` of
     `timestamp`. Without a comparison it is None, and `other` is the whole expression.
     """
 
@@ -96,18 +95,18 @@ class Usage:
 
 @lru_cache(maxsize=2048)
 def usages(sql: str) -> tuple[Usage, ...]:
-    """Every use of every variable, in the order of the text. Raises a ParseFailure."""
+    """Every use of every variable, in the order of the text. Raises ParseFailure."""
     if "{" not in sql:
         parse(sql)
         return ()
-    found = [usage for select in selects_of(sql) for usage in _in_select(select)]
-    return tuple(sorted(found, key=lambda usage: usage.start))
+    all_usages = [usage for select in selects_of(sql) for usage in _in_select(select)]
+    return tuple(sorted(all_usages, key=lambda usage: usage.start))
 
 
 def operators(sql: str, variable: str) -> tuple[str, ...]:
-    """What the variable is compared with and how, such as `timestamp >=`: sorted, each once."""
-    found = (usage for usage in usages(sql) if usage.variable == variable and usage.operator)
-    return tuple(sorted({f"{usage.other} {usage.operator}" for usage in found}))
+    """The comparisons of a variable, such as `timestamp >=`, sorted and without duplicates."""
+    matching = (usage for usage in usages(sql) if usage.variable == variable and usage.operator)
+    return tuple(sorted({f"{usage.other} {usage.operator}" for usage in matching}))
 
 
 def _in_select(select: Select) -> Iterator[Usage]:
@@ -119,7 +118,7 @@ def _in_select(select: Select) -> Iterator[Usage]:
 
 
 def _usage(name: str, clause: Clause, select: Select, node: Tree, around: tuple[Tree, ...]) -> Usage:
-    at = next((place for place in reversed(range(len(around))) if around[place]["node"] in _COMPARING), None)
+    at = next((index for index in reversed(range(len(around))) if around[index]["node"] in _COMPARING), None)
     if at is None:
         operator, other = None, around[0] if around else node
     else:
@@ -135,7 +134,7 @@ def _usage(name: str, clause: Clause, select: Select, node: Tree, around: tuple[
 
 
 def _compared(comparison: Tree, side: Tree) -> tuple[str, Tree]:
-    """The operator and the other side; `side` is the part of the comparison that holds the variable."""
+    """The operator and the other side; `side` is the side with the variable."""
     if comparison["node"] == "BetweenExpr":
         word = "not between" if comparison.get("negated") else "between"
         return word, comparison["expr"] if comparison["expr"] is not side else comparison["low"]
@@ -149,7 +148,7 @@ def _compared(comparison: Tree, side: Tree) -> tuple[str, Tree]:
 
 
 def bind(sql: str, values: Mapping[str, Json]) -> str:
-    """The text with a literal for each `{variables.NAME}`. Raises UnboundVariable or a ParseFailure."""
+    """The text with a literal for each `{variables.NAME}`. Raises UnboundVariable or ParseFailure."""
     bound = sql
     for placeholder in reversed(placeholders(parse(sql))):
         bound = bound[: placeholder.start] + literal(_value(placeholder, values)) + bound[placeholder.end :]

@@ -12,7 +12,7 @@ from endpoints_gitops.model.json import Json
 def endpoint_item(
     store: Store, project: Project, endpoint: StoredEndpoint, version: StoredVersion, now: datetime, site: str | None
 ) -> dict[str, Json]:
-    """An endpoint with the settings of one version. `site` None leaves the addresses null."""
+    """An endpoint with the settings of one version. Without `site` the URLs are null."""
     path = f"/api/projects/{project.id}/endpoints/{endpoint.name}/run"
     current = store.current_version(endpoint)
     return {
@@ -45,7 +45,7 @@ def endpoint_item(
 def version_item(
     store: Store, project: Project, endpoint: StoredEndpoint, version: StoredVersion, now: datetime
 ) -> dict[str, Json]:
-    """One version: `is_active` is its own flag, and it has no addresses."""
+    """A version: `is_active` is the flag of the version, and it has no URLs."""
     return endpoint_item(store, project, endpoint, version, now, None) | {
         "is_active": version.is_active,
         "last_executed_at": iso(version.last_executed_at),
@@ -75,10 +75,10 @@ def user_item(user: StoredUser | None) -> Json:
 
 
 def zulu(timestamp: datetime) -> str:
-    """As the serializers write times: `Z` for UTC."""
+    """A time as the serializers write it, with `Z` for UTC."""
     return timestamp.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 
 
 def iso(timestamp: datetime | None) -> str | None:
-    """As Python writes times: `+00:00` for UTC."""
+    """A time as Python writes it, with `+00:00` for UTC."""
     return None if timestamp is None else timestamp.astimezone(UTC).isoformat()

@@ -1,4 +1,4 @@
-"""The ASGI application: from bytes to a call, from an answer to bytes, and everything that stands between."""
+"""The ASGI application: decode requests, call routes, encode answers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PARENTS: Final = ("projects", "environments")
 def application(
     deployment: Deployment, connections: Connections, *, colleague: str, prefix: str = "", control: bool = False
 ) -> ASGIApp:
-    """All routes, in the layer that plays faults. `colleague` is the key of whoever makes edits behind one's back."""
+    """All routes, inside the layer that plays faults. `colleague` is the key of the other user, who makes edits."""
     routes = [
         Route(f"/api/{parent}/{{project_id}}{resource.path}", ResourceApp(deployment, resource, prefix))
         for parent in _PARENTS
@@ -61,7 +61,7 @@ def application(
 
 @dataclass(frozen=True, slots=True)
 class _Prefixed:
-    """Takes the prefix and one trailing slash off the path, as a proxy and the routes of PostHog do."""
+    """Removes the prefix and one trailing slash from the path, like a proxy and PostHog's routes."""
 
     app: ASGIApp
     prefix: str
@@ -77,7 +77,7 @@ class _Prefixed:
 
 @dataclass(frozen=True, slots=True)
 class ResourceApp:
-    """One resource as an ASGI app."""
+    """A resource as an ASGI app."""
 
     deployment: Deployment
     resource: Resource
@@ -93,7 +93,7 @@ class ResourceApp:
         await _response(answer)(scope, receive, send)
 
     def answer(self, incoming: Incoming) -> RouteAnswer:
-        """The answer to a request; whatever goes wrong in here is a 500, and the server goes on."""
+        """The answer to a request. An unexpected exception is a 500, and the server keeps running."""
         try:
             return self._answer(incoming)
         except RequestRefused as refusal:
@@ -146,7 +146,8 @@ def _incoming(scope: Scope, body: bytes, prefix: str) -> Incoming:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The whole body. One that is too large is read to its end, so that the client hears why, and not kept: None."""
+    """The complete body; None if it is too large. Such a body is read to its end, so that the client gets the
+    answer."""
     parts: list[bytes] = []
     size = 0
     while True:

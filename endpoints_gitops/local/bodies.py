@@ -21,7 +21,7 @@ def _query_node(node: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 class EndpointRequest(BaseModel):
-    """Create and update. What was sent, null included, is in `model_fields_set`."""
+    """The body of a create or update. Sent keys, including those with null, are in `model_fields_set`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,7 +42,7 @@ class EndpointRequest(BaseModel):
 
 
 class RunRequest(BaseModel):
-    """A run. Fields stand in the order in which the server reports mistakes in them."""
+    """The body of a run. The fields are in the order in which the server reports mistakes."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -57,7 +57,7 @@ class RunRequest(BaseModel):
 
 
 class DashboardFilter(BaseModel):
-    """The deprecated way to narrow an insight down."""
+    """The deprecated filters of an insight."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -71,7 +71,7 @@ class DashboardFilter(BaseModel):
 
 
 class QueryRequest(BaseModel):
-    """A query that is no endpoint; of what can be sent beside it, only overrides would change the rows."""
+    """A query without an endpoint. Of the other keys of the body, only overrides would change the rows."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -102,7 +102,7 @@ def endpoint_request(sent: object) -> EndpointRequest:
 
 
 def run_request(sent: object) -> RunRequest:
-    """The body of a run. Raises a 400 about the first field that is wrong."""
+    """The body of a run. Raises a 400 about the first invalid field."""
     try:
         return RunRequest.model_validate(sent)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Calls of routes, their answers, and the two ways in which lists are paged (docs/server.md#paging)."""
+"""Calls of routes, their answers, and the two kinds of paged lists (docs/server.md#paging)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from endpoints_gitops.model.json import Json, JsonObject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """A request before anybody asked who sent it. `site` is how the caller reaches us: scheme, host, prefix."""
+    """A request before authentication. `site` is the URL by which the caller reaches this server: scheme, host,
+    prefix."""
 
     method: str
     site: str
@@ -50,7 +51,7 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteCall:
-    """A request whose sender is known and may do this, here. `user` is None for a project secret key."""
+    """An authenticated and authorized request. `user` is None for a project secret key."""
 
     incoming: Incoming
     now: datetime
@@ -75,7 +76,7 @@ def refused(refusal: RequestRefused) -> RouteAnswer:
 
 
 def integer(text: str) -> int | None:
-    """What Python's `int` makes of it, None where it refuses."""
+    """The value of Python's `int`, or None if it refuses."""
     try:
         return int(text)
     except ValueError:
@@ -103,7 +104,7 @@ _MOST = 2**62
 def limit_offset(
     incoming: Incoming, count: int, items: Callable[[int, int], Sequence[Json]], *, default: int = PAGE
 ) -> JsonObject:
-    """A page by `limit` and `offset`; values that make no sense mean the default. `items` gets both."""
+    """A page by `limit` and `offset`; invalid values mean the default. `items` is called with both."""
     limit = min(integer(incoming.asked("limit") or "") or 0, _MOST)
     limit = limit if limit > 0 else default
     offset = min(max(integer(incoming.asked("offset") or "") or 0, 0), _MOST)
@@ -114,7 +115,7 @@ def limit_offset(
 
 
 def numbered(incoming: Incoming, count: int, items: Callable[[int, int], Sequence[Json]]) -> JsonObject:
-    """A page by `page`, 500 items each. A page that is not there is a 404."""
+    """A page by `page`, with 500 items. A page that does not exist is a 404."""
     last = max(1, -(-count // NUMBERED_PAGE))
     asked = incoming.asked("page") or "1"
     number = last if asked == "last" else integer(asked)
@@ -141,7 +142,7 @@ def _page(
 
 
 def _link(incoming: Incoming, changes: dict[str, int | None]) -> str:
-    """The address asked for, with some parameters replaced; None takes one out."""
+    """The requested URL with some parameters replaced; None removes one."""
     query = dict(incoming.query) | changes
     kept = sorted((key, str(value)) for key, value in query.items() if value is not None)
     address = f"{incoming.site}{incoming.path}"

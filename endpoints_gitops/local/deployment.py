@@ -1,4 +1,4 @@
-"""One local PostHog: what all of its routes share, the engine that it asks and the limits of its callers among it."""
+"""A local PostHog: the state that all routes share, including the engine and the rate limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from endpoints_gitops.local.store import ApiKey, Project, Store, StoredEndpoint,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Requests that one key may make, and for project secret keys all of a project together."""
+    """The rate limits of a key; all project secret keys of a project share theirs."""
 
     per_minute: int = 240
     per_hour: int = 2_400
@@ -30,7 +30,7 @@ class Limits:
 
 @dataclass(slots=True, kw_only=True)
 class Limiter:
-    """Counts and refuses. `limits` None lets everything through."""
+    """Counts requests and refuses those over the limits. Without `limits`, all are admitted."""
 
     limits: Limits | None = None
     seconds: Callable[[], float] = time.monotonic
@@ -38,7 +38,7 @@ class Limiter:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, limits: Limits, key: ApiKey, *, materialized: bool) -> None:
-        """Count a request. Raises a 429 where a budget is spent; the request then counts against the other ones."""
+        """Count a request. Raises a 429 if a limit is used up; the request still counts against the other limits."""
         with self._lock:
             waits = [self._wait(*throttle) for throttle in self._throttles(limits, key, materialized)]
         longest = max(waits)
@@ -86,7 +86,7 @@ class EngineRows(Protocol):
 
 
 class QueryEngine(Protocol):
-    """What the server needs of the engine. Both questions raise QueryRefused."""
+    """The interface of the engine. Both methods raise QueryRefused."""
 
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[DescribedColumn]: ...
     def run(self, sql: str, values: Mapping[str, Any], *, limit: int | None, offset: int | None) -> EngineRows: ...
@@ -94,7 +94,7 @@ class QueryEngine(Protocol):
 
 
 class LazyEngine:
-    """Opens the engine once, when it is first needed."""
+    """Opens the engine once, on first use."""
 
     def __init__(self, open_engine: Callable[[], QueryEngine]) -> None:
         self._open = open_engine
@@ -114,7 +114,7 @@ class LazyEngine:
                 self._engine = None
 
     def open(self) -> QueryEngine:
-        """The engine itself. Raises InvalidInput where its data files are wrong."""
+        """The engine. Raises InvalidInput for mistakes in its data files."""
         with self._lock:
             if self._engine is None:
                 self._engine = self._open()
@@ -133,7 +133,7 @@ def wall_clock() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """`definitions` is the folder whose examples insight runs answer from; a build takes `build_seconds`."""
+    """`definitions` is the folder with the examples that insight runs return; a build takes `build_seconds`."""
 
     store: Store
     engine: QueryEngine
@@ -145,7 +145,7 @@ class Deployment:
     log: RequestLog = field(default_factory=RequestLog)
 
     def age(self, by: timedelta) -> None:
-        """Move every time of endpoints and versions back by so much; for tests."""
+        """Move every time of endpoints and versions into the past, for tests."""
         with self.store.transaction():
             for endpoint in self.store.endpoints.select():
                 self.store.endpoints.update(_older(endpoint, by))
@@ -161,7 +161,7 @@ def _older[Row: (StoredEndpoint, StoredVersion)](row: Row, by: timedelta) -> Row
 
 
 def furnish(store: Store) -> Project:
-    """The first project and the two people in it, made where they are not there yet."""
+    """The first project and its two users, created on first use."""
     with store.transaction():
         for number, first_name in ((AUTHOR, "Author"), (COLLEAGUE, "Colleague")):
             if store.user(number) is None:

@@ -1,4 +1,4 @@
-"""Creating, updating and deleting endpoints: checks and effects, in the server's order (docs/server.md#versions)."""
+"""Create, update and delete endpoints: checks and effects in the server's order (docs/server.md#versions)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def check_breakdowns(names: Sequence[str] | None, query: Mapping[str, Any]) -> N
 
 
 def check_materialisable(body: EndpointRequest, endpoint: StoredEndpoint, current: StoredVersion) -> None:
-    """Whether what an update switches on can be: the new query, else the current one, whatever version is meant."""
+    """Whether an update can turn on materialization: checked for the new query, or else the current one."""
     if not body.is_materialized:
         return
     stays_active = endpoint.is_active if body.is_active is None else body.is_active
@@ -94,7 +94,7 @@ _ARRAY_FUNCTIONS = ("has", "hasany", "hasall", "indexof", "countequal", "arrayex
 def checked(
     node: Mapping[str, Any], variables: list[StoredVariable], engine: QueryEngine
 ) -> tuple[dict[str, Any], list[Mapping[str, str]]]:
-    """The node as it will be stored, and its columns. Raises a 400 about `query`."""
+    """The node as it will be stored, with its columns. Raises a 400 about `query`."""
     if node["kind"] != "HogQLQuery" or not node["query"]:
         return expand(node), []
     tree = _tree(node["query"])
@@ -126,7 +126,7 @@ def _tree(sql: str) -> Tree | ParseFailure:
 def _synced(
     node: Mapping[str, Any], tree: Tree | ParseFailure, variables: list[StoredVariable]
 ) -> Mapping[str, Any] | None:
-    """The entries that the text uses, those it leaves out taken from the project."""
+    """The variables that the text uses; missing ones come from the project."""
     sent = node.get("variables") or {}
     if isinstance(tree, ParseFailure):
         return sent or None
@@ -180,7 +180,7 @@ def _check_variables(entries: Mapping[str, Any], tree: Tree, variables: list[Sto
 
 
 def _check_lists(entries: Mapping[str, Any], tree: Tree, known: Mapping[str, StoredVariable]) -> None:
-    """A List variable of which one value is chosen is text, and no array for a function of arrays."""
+    """Refuse a List variable with a single value in an array function, because it is text."""
     single = {
         entry["code_name"]
         for key, entry in entries.items()
@@ -196,7 +196,7 @@ def _check_lists(entries: Mapping[str, Any], tree: Tree, known: Mapping[str, Sto
 
 
 def variables_in_arrays(tree: Tree) -> list[str]:
-    """The variables that stand where a function wants its array."""
+    """The variables that are array arguments of functions."""
     calls = (node for node in nodes(tree) if node["node"] == "Call" and str(node["name"]).lower() in _ARRAY_FUNCTIONS)
     chains = (chain_of(argument) for call in calls for argument in call["args"] if argument["node"] == "Placeholder")
     return [chain[1] for chain in chains if len(chain) > 1 and chain[0] == "variables"]
@@ -212,7 +212,7 @@ def _is_uuid(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Updated:
-    """What an update left. `targeted`: a version was named, so the answer is that version's."""
+    """The result of an update. `targeted`: a version was named, so the answer is that of the version."""
 
     endpoint: StoredEndpoint
     version: StoredVersion
@@ -235,7 +235,7 @@ class _Update:
 
 
 def create(deployment: Deployment, call: RouteCall, body: EndpointRequest) -> tuple[StoredEndpoint, StoredVersion]:
-    """A new endpoint with version 1; whatever fails, nothing of it stays."""
+    """Create an endpoint with version 1, or nothing at all."""
     name, sent = check_required(body)
     store = deployment.store
     query, columns = checked(sent, store.variables_of(call.project), deployment.engine)
@@ -259,7 +259,7 @@ def create(deployment: Deployment, call: RouteCall, body: EndpointRequest) -> tu
 def update(
     deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint, current: StoredVersion, body: EndpointRequest
 ) -> Updated:
-    """Check, then change; what fails after the checks leaves what came before it."""
+    """Check, then apply. A failure after the checks keeps the earlier changes."""
     plan = _checked_update(deployment, call, endpoint, current, body)
     try:
         return _apply(plan)
@@ -268,7 +268,7 @@ def update(
 
 
 def delete(deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint) -> None:
-    """Soft: the versions stay where nobody reaches them, the name is free."""
+    """Soft-delete an endpoint: its versions are kept but unreachable, and its name can be reused."""
     store = deployment.store
     with store.transaction():
         _disable_all(deployment, endpoint)
@@ -369,12 +369,12 @@ def _apply(plan: _Update) -> Updated:
 
 
 def _again(plan: _Update, version: StoredVersion) -> StoredVersion:
-    """The version as it is now: deactivating the endpoint may just have taken its table away."""
+    """The current state of the version: deactivating the endpoint can have removed its table."""
     return plan.deployment.store.version(plan.endpoint, version.number) or version
 
 
 def _next_version(plan: _Update) -> StoredVersion:
-    """A version inherits description, freshness, and what is left of its optional breakdowns."""
+    """A new version, which inherits description, freshness and the optional breakdowns that still exist."""
     assert plan.query is not None
     known = breakdown_properties(plan.query)
     return StoredVersion(
@@ -396,7 +396,7 @@ def _next_version(plan: _Update) -> StoredVersion:
 
 
 def _settle(plan: _Update, version: StoredVersion) -> StoredVersion:
-    """The settings of a version; only what was sent changes."""
+    """Change the settings of a version that were sent."""
     body = plan.body
     changes: dict[str, Any] = {}
     if body.description is not None:
@@ -413,7 +413,7 @@ def _settle(plan: _Update, version: StoredVersion) -> StoredVersion:
 def _materialise(
     plan: _Update, endpoint: StoredEndpoint, before: StoredVersion, version: StoredVersion, *, bumped: bool
 ) -> tuple[StoredVersion, str | None]:
-    """Switch the table of a version on or off. A new version stays whatever becomes of its table."""
+    """Turn the materialization of a version on or off. A new version is kept even if this fails."""
     wanted = _wanted(plan, endpoint, before, version)
     if wanted is None:
         return version, None
@@ -437,7 +437,7 @@ def _materialise(
 
 
 def _wanted(plan: _Update, endpoint: StoredEndpoint, before: StoredVersion, version: StoredVersion) -> bool | None:
-    """Whether the version is to be materialised after this; None leaves it as it is."""
+    """Whether to turn the materialization on or off; None keeps it."""
     if plan.target is not None and not version.is_active:
         return False if version.is_enabled else None
     if not endpoint.is_active:
@@ -467,7 +467,7 @@ def _disable_all(deployment: Deployment, endpoint: StoredEndpoint) -> None:
 
 
 def _saved(plan: _Update, before: StoredVersion, after: StoredVersion) -> StoredVersion:
-    """Store a version; when it was updated last moves only with a change."""
+    """Store a version; its update time changes only with a change."""
     if after == before:
         return before
     return plan.deployment.store.versions.update(replace(after, updated_at=plan.call.now))

@@ -1,4 +1,4 @@
-"""Refusals of the local server, in the two shapes that PostHog's have (docs/server.md#errors)."""
+"""Refusals of the local server, in PostHog's two shapes (docs/server.md#errors)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from endpoints_gitops.model.json import JsonObject
 
 
 class RequestRefused(Exception):
-    """Ends the request with this status and body."""
+    """End the request with this status and body."""
 
     def __init__(self, status: int, body: JsonObject, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(str(body))
@@ -31,12 +31,12 @@ def envelope(kind: str, code: str, detail: str, attr: str | None = None) -> Json
 
 
 def invalid(detail: str, attr: str | None = None, *, code: str = "invalid_input") -> RequestRefused:
-    """A 400 about one field, or about the whole where `attr` is None."""
+    """A 400 about a field, or about the whole body if `attr` is None."""
     return RequestRefused(400, envelope("validation_error", code, detail, attr))
 
 
 def unreadable(detail: str) -> RequestRefused:
-    """A 400 for a body that is no JSON or does not fit the schema."""
+    """A 400 for a body that is not JSON or does not match the schema."""
     return RequestRefused(400, envelope("invalid_request", "parse_error", f"JSON parse error - {detail}"))
 
 

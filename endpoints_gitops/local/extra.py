@@ -1,4 +1,4 @@
-"""What the local server needs beside the package itself: the extra `local`."""
+"""The additional packages of the local server: the extra `local`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NEEDED: Final = ("chdb", "hogql_parser_rs", "starlette", "uvicorn")
 
 
 def refuse_without_extra() -> None:
-    """Raise UsageError where the local server cannot run because its packages are not installed."""
+    """Raise UsageError if the packages of the local server are not installed."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise UsageError(

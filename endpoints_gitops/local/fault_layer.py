@@ -1,4 +1,4 @@
-"""The layer around the routes that makes requests go wrong where faults are set, and the routes that set them."""
+"""The layer around the routes that plays faults, and the routes that configure them."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from endpoints_gitops.local.faults import (
 
 
 class Connections:
-    """The transports of one server, by the address of the other side."""
+    """The transports of a server, by the address of the client."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, int], asyncio.Transport] = {}
 
     def drop(self, scope: MutableMapping[str, Any]) -> None:
-        """Cut the connection that a request came on; what was written to it is sent before."""
+        """Close the connection of a request after sending the data that was written to it."""
         transport = self._open.get(tuple(scope["client"] or ()))
         if transport is not None:
             transport.abort()
 
     def protocol(self) -> type[asyncio.Protocol]:
-        """The protocol class that enters its connections here."""
+        """The protocol class that registers its connections here."""
         entered = self._open
 
         class _Entered(H11Protocol):
@@ -65,12 +65,12 @@ _INSTEAD = (Effect.ERROR, Effect.HANG, Effect.HTML, Effect.WRONG_JSON, Effect.BR
 
 
 class _Cut(Exception):
-    """The request ends without a whole answer."""
+    """The request ends without a complete answer."""
 
 
 @dataclass(slots=True)
 class _Answered:
-    """An answer that is held back."""
+    """An answer that is delayed."""
 
     messages: list[Message]
 
@@ -85,7 +85,7 @@ class _Answered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultLayer:
-    """An ASGI app around another."""
+    """An ASGI app that wraps another one."""
 
     app: ASGIApp
     faults: Faults
@@ -127,7 +127,7 @@ class FaultLayer:
         await instead(scope, receive, send)
 
     async def _strike(self, faults: Sequence[Fault], receive: Receive) -> Response | None:
-        """What is answered instead; None where the request goes on."""
+        """The answer of a fault; None if the request is handled."""
         for fault in faults:
             if fault.effect == Effect.DELAY:
                 await asyncio.sleep(fault.seconds)
@@ -161,7 +161,7 @@ class FaultLayer:
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
 
     async def _edit(self, edit: Edit) -> Response | None:
-        """Make somebody else's request. One that is refused is a mistake of the test, and said."""
+        """Make a request of the other user. If it is refused, the test is wrong, which is reported."""
         answered = await self._handled(*self._request(edit))
         if answered.status < 400:
             return None
@@ -209,7 +209,7 @@ def _instead(fault: Fault) -> Response:
 
 
 async def _hang(receive: Receive, seconds: float) -> None:
-    """Wait, but no longer than there is somebody who waits for the answer."""
+    """Wait, at most until the client disconnects."""
 
     async def gone() -> None:
         while (await receive())["type"] != "http.disconnect":

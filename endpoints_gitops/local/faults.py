@@ -26,7 +26,7 @@ _SECRET = "personal_api_key"  # noqa: S105 - the name of a parameter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
-    """One request. `path` holds the query string, without any key; `status` is None where no answer went out."""
+    """A logged request. `path` includes the query string without keys; `status` is None without an answer."""
 
     method: str
     path: str
@@ -34,7 +34,7 @@ class Logged:
 
     @property
     def is_write(self) -> bool:
-        """Whether it may have changed an endpoint or a variable; runs and questions that are POSTs do not count."""
+        """Whether it can have changed an endpoint or a variable; runs and reads by POST do not count."""
         last = self.path.partition("?")[0].rstrip("/").rpartition("/")[2]
         return self.method in WRITES and last not in _QUESTIONS
 
@@ -43,7 +43,7 @@ _QUESTIONS = ("run", "query", "last_execution_times", "materialization_preview",
 
 
 class RequestLog:
-    """Requests in the order in which they came."""
+    """A log of requests, in order of arrival."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -51,14 +51,14 @@ class RequestLog:
         self._cleared_at = 0
 
     def begin(self, method: str, path: str, query: str) -> int:
-        """Enter a request that is not answered yet; its number is for `answered`."""
+        """Add a request that is not answered yet; return its number for `answered`."""
         kept = urlencode([(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key != _SECRET])
         with self._lock:
             self._entries.append(Logged(method=method, path=f"{path}?{kept}" if kept else path, status=None))
             return self._cleared_at + len(self._entries) - 1
 
     def answered(self, number: int, status: int) -> None:
-        """To be called before the answer goes out. Of a request that was forgotten meanwhile nothing is kept."""
+        """Record the answer of a request before it is sent, unless the log was cleared in the meantime."""
         with self._lock:
             if number >= self._cleared_at:
                 place = number - self._cleared_at
@@ -78,34 +78,34 @@ class RequestLog:
 
 
 class Effect(StrEnum):
-    """What happens to the request."""
+    """The effect of a fault on the request."""
 
     ERROR = "error"
-    """Answered with `status`, and `retry_after` where that is set."""
+    """Answered with `status`, and `retry_after` if it is set."""
     HANG = "hang"
     """Not answered for `seconds`, then dropped."""
     HALF = "half"
-    """Half of the body that was announced, then the connection is closed. The request was handled."""
+    """Handled; then half of the announced body is sent and the connection is closed."""
     HTML = "html"
-    """A page of HTML with `status`, as a proxy would send."""
+    """An HTML page with `status`, as from a proxy."""
     WRONG_JSON = "wrong_json"
-    """JSON that is none of what the API answers."""
+    """JSON that the API never answers."""
     BROKEN_JSON = "broken_json"
-    """A 200 that says it is JSON and is not."""
+    """A 200 with invalid JSON."""
     DROP = "drop"
-    """The connection is cut."""
+    """The connection is closed."""
     DELAY = "delay"
-    """Handled as always, `seconds` later."""
+    """Handled normally after `seconds`."""
     EDIT = "edit"
-    """Somebody else makes the request in `edit`."""
+    """Another user makes the request in `edit`."""
     BREAK_MATERIALIZATION = "break_materialization"
-    """Enabling materialisation runs into an internal fault."""
+    """Enabling materialization fails with an internal error."""
     FAIL_BUILD = "fail_build"
-    """The table that this request asks for cannot be built."""
+    """The build of the table that this request starts fails."""
 
 
 class When(StrEnum):
-    """Before the request is handled, so that nothing of it lands, or after it was."""
+    """When the fault occurs: before the request is handled, so that it has no effect, or afterwards."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -113,7 +113,7 @@ class When(StrEnum):
 
 @checked_dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """A request by another user. `path` is within the project (`endpoints/NAME/`)."""
+    """A request by another user. `path` is relative to the project (`endpoints/NAME/`)."""
 
     method: str = "PATCH"
     path: str
@@ -149,7 +149,7 @@ class _Set:
 
 
 class Faults:
-    """The faults that are set."""
+    """The configured faults."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -164,7 +164,7 @@ class Faults:
             self._set.clear()
 
     def striking(self, method: str, path: str) -> tuple[Fault, ...]:
-        """The faults that this request runs into; each that matches counts it."""
+        """The faults for this request; each matching fault counts it."""
         struck = []
         with self._lock:
             for each in self._set:
@@ -181,12 +181,12 @@ _LIST: TypeAdapter[list[Fault]] = TypeAdapter(list[Fault])
 
 
 def materialisation_breaks() -> bool:
-    """Whether enabling materialisation fails in the request that is being handled."""
+    """Whether enabling materialization fails in the current request."""
     return Effect.BREAK_MATERIALIZATION in FAULTS_OF_THIS_REQUEST.get()
 
 
 def build_fails() -> bool:
-    """Whether the build that the request being handled starts will fail."""
+    """Whether the build that the current request starts will fail."""
     return Effect.FAIL_BUILD in FAULTS_OF_THIS_REQUEST.get()
 
 

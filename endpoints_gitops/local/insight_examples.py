@@ -1,4 +1,4 @@
-"""Answers of insight queries, for now: the rows that the examples in a definitions folder promise, and nothing else."""
+"""Answers of insight queries: only the rows of examples in a definitions folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SUFFIXES: Final = (".yaml", ".yml")
 
 
 def rows_of(folder: Path | None, name: str, query: Mapping[str, Any], sent: Mapping[str, Json]) -> Json:
-    """The rows of the example of this endpoint with these variables. Raises a 400 that says what is missing.
+    """The rows of the endpoint's example with these variables. Raises a 400 if there is none.
 
     Several files may define the name, one for each version that is to be answered.
     """
@@ -43,7 +43,7 @@ def cannot_run(kind: str, name: str, why: str) -> RequestRefused:
 
 
 def _definitions(folder: Path, name: str, kind: str) -> Iterator[LoadedDefinition]:
-    """The definitions of one name. A file that cannot be read may be the one, so it is said."""
+    """The definitions of a name, and the unreadable files, which could define it."""
     from endpoints_gitops.codecs.definition import read_definition
 
     for path in sorted(each for each in folder.rglob("*") if each.suffix in _SUFFIXES and each.is_file()):

@@ -1,4 +1,4 @@
-"""Keys and what they may do (docs/server.md#auth). Only hashes of them are kept."""
+"""Keys and their permissions (docs/server.md#auth). Only hashes of keys are stored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def issue(
     user_id: int | None,
     scoped_projects: tuple[int, ...] = (),
 ) -> str:
-    """Make a key and give out its text, which nobody can ask for again. Without a user it is a project secret key."""
+    """Create a key and return its text, which is not stored. Without a user it is a project secret key."""
     prefix = "phs_" if user_id is None else "phx_"
     text = prefix + "".join(secrets.choice(_ALPHABET) for _ in range(43))
     with store.lock:
@@ -51,7 +51,7 @@ def issue(
 
 
 def authenticated(store: Store, incoming: Incoming) -> ApiKey:
-    """The key that the request was sent with. Raises a 401."""
+    """The key of the request. Raises a 401."""
     text = _text(incoming)
     if text is None:
         raise unauthenticated("not_authenticated", "Authentication credentials were not provided.")
@@ -64,7 +64,7 @@ def authenticated(store: Store, incoming: Incoming) -> ApiKey:
 def admitted(
     deployment: Deployment, incoming: Incoming, key: ApiKey, *, scope: str | None, with_secret: bool
 ) -> RouteCall:
-    """The call, once the key may do this in this project. `scope` None: no key may. Raises 403 or 404."""
+    """The call, if the key has permission in this project. With `scope` None no key has it. Raises 403 or 404."""
     store = deployment.store
     if key.is_project_secret and not with_secret:
         raise forbidden(_NOT_WITH_SECRET)
@@ -82,7 +82,7 @@ def admitted(
 
 
 def has_scope(key: ApiKey, scope: str) -> bool:
-    """Whether the key has it: writing implies reading, `*` everything."""
+    """Whether the key has a scope: write includes read, `*` everything."""
     named, _, access = scope.partition(":")
     implied = {scope, "*"} | ({f"{named}:write"} if access == "read" else set())
     return not implied.isdisjoint(key.scopes)
@@ -102,14 +102,14 @@ def _must_reach(key: ApiKey, project: Project | RequestRefused) -> None:
 
 
 def _project(store: Store, asked: str, key: ApiKey) -> Project | RequestRefused:
-    """A refusal is a value here, because what is wrong with the key is said before what is wrong with the project."""
+    """The project, or its refusal as a value, because mistakes of the key are reported first."""
     text = str(key.project_id) if asked == "@current" else asked
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
     return store.projects.first("id = ?", (number,)) or not_found("Project not found.")
 
 
 def _text(incoming: Incoming) -> str | None:
-    """Header, then query parameter; project secret keys by header only."""
+    """The key from the header or the query parameter; project secret keys only from the header."""
     scheme, _, text = incoming.authorization.partition(" ")
     if scheme.lower() == "bearer" and text.strip():
         return text.strip()

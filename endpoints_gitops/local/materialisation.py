@@ -24,11 +24,11 @@ BUILD_FAILED: Final = "The table could not be built: a fault that a test asked f
 
 
 class Failed(Exception):
-    """An internal fault while materialisation was being enabled."""
+    """An internal error while materialization was being enabled."""
 
 
 def reason_against(node: Mapping[str, Any]) -> str | None:
-    """Why a query cannot be materialised; None when it can."""
+    """Why a query cannot be materialized; None if it can."""
     from endpoints_gitops.hogql.eligibility import reason
 
     return reason(node)
@@ -39,7 +39,7 @@ def not_eligible(reason: str) -> RequestRefused:
 
 
 def check_overrides(overrides: Mapping[str, str] | None) -> None:
-    """Refuse bucket names that there are none of."""
+    """Refuse unknown bucket names."""
     wrong = {column: name for column, name in (overrides or {}).items() if name not in BUCKETS}
     if wrong:
         raise invalid(f"Invalid bucket override values: {wrong}. Valid options: {list(BUCKETS)}")
@@ -77,14 +77,14 @@ def enabled(
 
 
 def disabled(version: StoredVersion) -> StoredVersion:
-    """The version without its table. The overrides stay, as they do on the server."""
+    """The version without its table. The overrides are kept, as on the server."""
     return replace(
         version, saved_query_id=None, building_since=None, built_at=None, build_error=None, materialized_since=None
     )
 
 
 def finish_builds(store: Store, now: datetime, build_seconds: float) -> None:
-    """End the builds that were started long enough ago; one whose error is known already fails with it."""
+    """Finish the builds that have run long enough; a build with a known error fails."""
     started = now - timedelta(seconds=build_seconds)
     for version in store.versions.select("building_since IS NOT NULL"):
         if version.building_since is not None and version.building_since <= started:
@@ -105,7 +105,7 @@ def switch_off_idle(store: Store, now: datetime) -> None:
 
 
 def _is_idle(store: Store, version: StoredVersion, now: datetime) -> bool:
-    """By its own last call; without one by the endpoint's, and a superseded version is not spared."""
+    """Whether a version has idled, by its last call or else that of the endpoint; a superseded version always has."""
     if version.last_executed_at is not None:
         return now - version.last_executed_at > IDLE_AFTER
     endpoint = store.endpoints.first("id = ?", (version.endpoint_id,))
@@ -133,7 +133,7 @@ def state(version: StoredVersion, now: datetime) -> dict[str, Json]:
 
 
 def is_ready(version: StoredVersion, now: datetime) -> bool:
-    """Whether there is a table, built within the freshness of the version."""
+    """Whether the version has a table that was built within its freshness."""
     refreshed = version.refreshed_at(now) if version.is_materialized else None
     return refreshed is not None and now - refreshed <= timedelta(seconds=version.data_freshness_seconds)
 
@@ -159,7 +159,7 @@ _AGAIN: Final = {"count": "sum", "sum": "sum", "min": "min", "max": "max"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """A variable compared with something; `column` is its dotted name, None where it is an expression."""
+    """A variable and what it is compared with; `column` is a dotted name, None for an expression."""
 
     code_name: str
     operator: str
@@ -173,7 +173,7 @@ class Compared:
         return self.operator in _RANGES
 
     def bucket(self, overrides: Mapping[str, str]) -> str | None:
-        """The function that buckets the column: by day unless told otherwise; properties only when told."""
+        """The function that buckets the column: by day by default; properties only with an override."""
         if not self.is_range or self.column is None:
             return None
         override = overrides.get(self.column)
@@ -265,7 +265,7 @@ def _kept(each: Compared, overrides: Mapping[str, str]) -> str:
 
 
 def _transformed(sql: str, tree: Tree, compared: list[Compared], overrides: Mapping[str, str]) -> str:
-    """The text whose answer is the table: no variables in it, what they are compared with beside the columns."""
+    """The query that builds the table: without variables, with their compared columns added."""
     if not compared:
         return sql
     edits = [(each.start, each.end, "true") for each in compared]
@@ -287,7 +287,7 @@ def _execution(view: str, version: StoredVersion, compared: list[Compared], over
     columns = ", ".join(column["name"] for column in version.columns) if compared else "*"
     conditions = [f"{each.code_name} {each.operator} {_wrapped(each, overrides)}" for each in compared]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {columns or '*'} FROM {view}{where}"  # noqa: S608 - shown, never run
+    return f"SELECT {columns or '*'} FROM {view}{where}"  # noqa: S608 - displayed, never run
 
 
 def _wrapped(each: Compared, overrides: Mapping[str, str]) -> str:

@@ -41,7 +41,7 @@ def document(
     variables: Mapping[str, StoredVariable],
     site: str,
 ) -> Json:
-    """OpenAPI 3.0.3 with the run as its only operation. `variables` are the project's, by id."""
+    """The OpenAPI 3.0.3 document with the run as its only operation. `variables` are those of the project, by id."""
     inputs = _inputs(version, variables)
     needs_body = bool(inputs and "required" in inputs)
     path = f"/api/projects/{project.id}/endpoints/{endpoint.name}/run"
@@ -84,7 +84,7 @@ def _operation(endpoint: StoredEndpoint, version: StoredVersion, *, needs_body: 
 
 
 def _inputs(version: StoredVersion, variables: Mapping[str, StoredVariable]) -> dict[str, Any] | None:
-    """The schema of `variables`; None where there are none."""
+    """The schema of `variables`, or None without any."""
     properties, required = (
         _hogql_inputs(version, variables) if version.kind == "HogQLQuery" else _insight_inputs(version)
     )

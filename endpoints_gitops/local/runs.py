@@ -32,7 +32,7 @@ _SOON: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRun:
-    """A run that passed its checks. `values` are those of a HogQL query, defaults filled in."""
+    """A checked run. `values` are the variables of a HogQL query, including defaults."""
 
     execution_id: str
     endpoint: StoredEndpoint
@@ -54,7 +54,7 @@ class EndpointRun:
 
 
 def checked(deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint) -> EndpointRun:
-    """What is to be run. Raises a refusal."""
+    """The checked run of a request. Raises a refusal."""
     body = run_request(call.incoming.sent())
     number = _number(body.version, call.incoming, "version")
     limit = _number(body.limit, call.incoming, "limit", least=1)
@@ -78,7 +78,7 @@ def checked(deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint) -
 
 
 def answered(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
-    """The body of the answer. Raises a refusal where the query cannot be run."""
+    """The body of the answer. Raises a refusal if the query cannot be run."""
     if run.version.kind != "HogQLQuery":
         return _insight_answer(deployment, run)
     try:
@@ -89,7 +89,7 @@ def answered(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
 
 
 def _number(body: int | None, incoming: Incoming, name: str, least: int | None = None) -> int | None:
-    """From the body, else from the query string."""
+    """A parameter from the body, or else from the query string."""
     text = incoming.asked(name)
     number = body if body is not None or not text else integer(text)
     wrong = number is None and body is None and bool(text)
@@ -130,14 +130,14 @@ def _check_variables(version: StoredVersion, sent: Mapping[str, Json]) -> None:
 
 
 def allowed_variables(version: StoredVersion) -> tuple[str, ...]:
-    """What a caller may send, in the order of the declaration."""
+    """The variables that a caller can send, in the order of their declaration."""
     if version.kind == "HogQLQuery":
         return tuple(entry["code_name"] for entry in (version.query.get("variables") or {}).values())
     return breakdown_properties(version.query) + (() if version.is_materialized else _DATES)
 
 
 def required_variables(version: StoredVersion) -> tuple[str, ...]:
-    """What a caller must send: nothing, until there is a table."""
+    """The required variables: none without a table."""
     if not version.is_materialized:
         return ()
     optional = version.optional_breakdown_properties
@@ -155,7 +155,7 @@ def _values(
 def declared_values(
     store: Store, project: Project, declared: Mapping[str, Mapping[str, Json]], sent: Mapping[str, Json]
 ) -> dict[str, Json]:
-    """A value for each variable that a node declares: the one that was sent, else the node's, else the project's."""
+    """A value for each variable of a node: the sent one, or else that of the node, or else that of the project."""
     known = {each.id: each for each in store.variables_of(project)}
     values: dict[str, Json] = {}
     for entry in declared.values():
@@ -268,7 +268,8 @@ def _log(store: Store, endpoint: StoredEndpoint, instance_id: str, now: datetime
 
 
 def _stamp(store: Store, run: EndpointRun) -> None:
-    """Coarse, as on the server; read again, because a query takes its time and somebody may have written meanwhile."""
+    """Record the call time at the server's resolution. The rows are read again, because they can have changed
+    meanwhile."""
     endpoint = store.endpoints.first("id = ?", (run.endpoint.id,))
     version = store.version(run.endpoint, run.version.number)
     if endpoint is not None and _is_old(endpoint.last_executed_at, run.now):

@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 LOOPBACK: Final = "127.0.0.1"
 _GRACE_SECONDS: Final = 0.5
 _TURNS_OF_AN_ACCEPT: Final = 3
-"""So many turns later uvicorn knows a connection that was just accepted; asyncio fails when it closes before."""
+"""The loop iterations until uvicorn knows an accepted connection; asyncio fails if it is closed earlier."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningServer:
-    """A server that answers. Its keys are of this start; `colleague_key` belongs to another user."""
+    """A running server. Its keys are new for each start; `colleague_key` belongs to another user."""
 
     url: str
     project_id: int
@@ -72,7 +72,7 @@ class RunningServer:
     def issue_key(
         self, *scopes: str, scoped_projects: tuple[int, ...] = (), secret: bool = False, project_id: int | None = None
     ) -> str:
-        """A further key with just these scopes; `secret` makes it a project secret key."""
+        """Create a key with only these scopes; with `secret` a project secret key."""
         return keys.issue(
             self.store,
             self.deployment.clock(),
@@ -84,13 +84,13 @@ class RunningServer:
         )
 
     def add_project(self, name: str) -> int:
-        """The id of a further project of the same organization."""
+        """Create a project of the same organization, and return its id."""
         with self.store.lock:
             number = self.store.projects.count() + 1
             return self.store.projects.insert(Project(id=number, name=name)).id
 
     def age(self, by: timedelta) -> None:
-        """As if all that this server has had happened so much earlier: unused tables idle out with the next request."""
+        """Move all times of this server into the past: unused tables idle out with the next request."""
         self.deployment.age(by)
 
 
@@ -150,13 +150,13 @@ def serve(
     announce: TextIO = sys.stdout,
     control: bool = False,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. The one line written to `announce` says where, and with which keys."""
+    """Serve until SIGINT or SIGTERM. A single line with URL and keys is written to `announce`."""
     with ExitStack() as stack:
-        stack.callback(resume_parsing)  # last: the process may go on
+        stack.callback(resume_parsing)  # last: the process can continue
         engine = LazyEngine(_opener(sample=sample, data=data, now=now))
         stack.callback(engine.close)
         if data:
-            engine.open()  # mistakes in files are to be heard of now, not with the first query
+            engine.open()  # report mistakes in files now, not with the first query
         deployment = Deployment(store=_store(stack, state), engine=engine, definitions=definitions)
         listening, running = _opened(stack, deployment, port, "")
         server = _UvicornServer(
@@ -169,7 +169,7 @@ def serve(
 
 
 class _UvicornServer(uvicorn.Server):
-    """uvicorn's server, told when it is ready, and stopped at once: its own loop looks for that ten times a second."""
+    """uvicorn's server with a ready event and an immediate stop; its own loop polls ten times a second."""
 
     def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None] | None = None) -> None:
         super().__init__(config)
@@ -209,7 +209,7 @@ class _UvicornServer(uvicorn.Server):
         await asyncio.sleep(0)
 
     def stop(self) -> None:
-        """From any thread."""
+        """Stop the server, from any thread."""
         assert self._loop is not None
         assert self._stopping is not None
         self._loop.call_soon_threadsafe(self._stopping.set)
@@ -242,7 +242,7 @@ def _opened(stack: ExitStack, deployment: Deployment, port: int, prefix: str) ->
 
 
 def _listening(port: int) -> socket.socket:
-    # asyncio switches Nagle off only where the protocol is named; with it on, every second answer waits 40 ms
+    # asyncio turns off Nagle only if the protocol is named; otherwise every second answer waits 40 ms
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -299,7 +299,7 @@ def _announce(stream: TextIO, running: RunningServer) -> None:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """uvicorn raises the signal that stopped it again; here it has done its work by then."""
+    """Ignore the signal that stopped uvicorn, which raises it again."""
     before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -1,4 +1,4 @@
-"""The state of the local server: rows, their tables in SQLite, and the questions that routes ask of them."""
+"""The state of the local server: rows, their tables in SQLite, and the queries of the routes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StoredUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key without its text. `user_id` is None for a project secret key, `project_id` is where `@current` leads."""
+    """A key without its text. `user_id` is None for a project secret key; `project_id` is that of `@current`."""
 
     id: str
     hash: str
@@ -113,7 +113,7 @@ class StoredVersion:
         return self.is_enabled and self.built_at is not None
 
     def refreshed_at(self, now: datetime) -> datetime | None:
-        """When the table was built last: the schedule runs it again every `data_freshness_seconds`, unless it fails."""
+        """The time of the last build, which is repeated every `data_freshness_seconds` unless it fails."""
         if self.built_at is None or self.build_error is not None:
             return self.built_at
         every = timedelta(seconds=self.data_freshness_seconds)
@@ -148,7 +148,7 @@ class LogEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A saved query that somebody made in PostHog by hand; its name is taken."""
+    """A saved query that a user created in PostHog; its name is in use."""
 
     id: str
     project_id: int
@@ -159,7 +159,7 @@ _SCALARS = (str, int, bool, float)
 
 
 class StoredTable[Row]:
-    """One table of one kind of row. The first field is the primary key; rows keep the order they were made in."""
+    """A table of one kind of row. The first field is the primary key; rows are in order of creation."""
 
     def __init__(self, connection: sqlite3.Connection, kind: type[Row], name: str) -> None:
         self._connection = connection
@@ -175,27 +175,27 @@ class StoredTable[Row]:
         )
 
         there = {record[1] for record in connection.execute(f"PRAGMA table_info({name})")}
-        for column in (column for column in self._names if column not in there):  # a state of an older release
+        for column in (column for column in self._names if column not in there):  # the state is from an older release
             connection.execute(f'ALTER TABLE {name} ADD COLUMN "{column}"')
 
     def insert(self, row: Row) -> Row:
         marks = ", ".join("?" * len(self._names))
         columns = ", ".join(f'"{column}"' for column in self._names)
-        self._connection.execute(f"INSERT INTO {self.name} ({columns}) VALUES ({marks})", self._written(row))  # noqa: S608 - names of ours
+        self._connection.execute(f"INSERT INTO {self.name} ({columns}) VALUES ({marks})", self._written(row))  # noqa: S608 - our own names
         return row
 
     def update(self, row: Row) -> Row:
         changes = ", ".join(f'"{column}" = ?' for column in self._names)
         key = getattr(row, self.key)
-        self._connection.execute(f'UPDATE {self.name} SET {changes} WHERE "{self.key}" = ?', (*self._written(row), key))  # noqa: S608 - names of ours
+        self._connection.execute(f'UPDATE {self.name} SET {changes} WHERE "{self.key}" = ?', (*self._written(row), key))  # noqa: S608 - our own names
         return row
 
     def delete(self, key: str | int) -> None:
-        self._connection.execute(f'DELETE FROM {self.name} WHERE "{self.key}" = ?', (key,))  # noqa: S608 - names of ours
+        self._connection.execute(f'DELETE FROM {self.name} WHERE "{self.key}" = ?', (key,))  # noqa: S608 - our own names
 
     def select(self, where: str = "1", values: Sequence[Any] = (), *, tail: str = "ORDER BY place") -> list[Row]:
         columns = ", ".join(f'"{column}"' for column in self._names)
-        sql = f"SELECT {columns} FROM {self.name} WHERE {where} {tail}"  # noqa: S608 - conditions of ours, values bound
+        sql = f"SELECT {columns} FROM {self.name} WHERE {where} {tail}"  # noqa: S608 - our own conditions, values are bound
         return [self._read(record) for record in self._connection.execute(sql, tuple(values))]
 
     def first(self, where: str, values: Sequence[Any] = (), *, tail: str = "ORDER BY place") -> Row | None:
@@ -203,7 +203,7 @@ class StoredTable[Row]:
         return found[0] if found else None
 
     def count(self, where: str = "1", values: Sequence[Any] = ()) -> int:
-        sql = f"SELECT count(*) FROM {self.name} WHERE {where}"  # noqa: S608 - conditions of ours, values bound
+        sql = f"SELECT count(*) FROM {self.name} WHERE {where}"  # noqa: S608 - our own conditions, values are bound
         (number,) = self._connection.execute(sql, tuple(values)).fetchone()
         return int(number)
 
@@ -217,7 +217,7 @@ class StoredTable[Row]:
 
 
 def _plain(hint: Any) -> Any:  # noqa: ANN401 - a type of any form
-    """The type without `| None`; anything that is no scalar and no time is kept as JSON."""
+    """The type without `| None`; anything but scalars and times is stored as JSON."""
     arguments = get_args(hint)
     named = [kind for kind in arguments if kind is not type(None)] if type(None) in arguments else [hint]
     return named[0] if len(named) == 1 and named[0] in (*_SCALARS, datetime) else object
@@ -241,7 +241,7 @@ FILE_NAME = "local-server.sqlite3"
 
 
 class Store:
-    """All state of one local server. Hold `lock` around what must not be interleaved with other requests."""
+    """The state of a local server. Hold `lock` for changes that must not be interleaved with other requests."""
 
     def __init__(self, folder: Path | None) -> None:
         self.lock = threading.RLock()
@@ -265,7 +265,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing of it."""
+        """Run the block in a transaction."""
         with self.lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -276,7 +276,7 @@ class Store:
             self._connection.execute("COMMIT")
 
     def execute(self, sql: str) -> None:
-        """For tests that need the database to fail in a certain way."""
+        """Execute a statement, for tests that make the database fail."""
         self._connection.execute(sql)
 
     def endpoint(self, project: Project, name: str) -> StoredEndpoint | None:
@@ -301,7 +301,7 @@ class Store:
 
 
 def new_id() -> str:
-    """A UUID that sorts by the time it was made at, as PostHog's do."""
+    """A UUID that sorts by creation time, like PostHog's."""
     milliseconds = time.time_ns() // 1_000_000
     text = f"{milliseconds:012x}7{secrets.randbits(12):03x}{0x8000 | secrets.randbits(14):04x}{secrets.token_hex(6)}"
     return str(uuid.UUID(text))

@@ -1,8 +1,8 @@
-"""The definition: one YAML file in the definitions folder, as values.
+"""The definition: the content of one YAML file in the definitions folder.
 
-The pydantic models are the single source of the file format: validation, `endpoints-gitops schema` and the shipped JSON
-Schema all come from them. A key that is absent is left alone on the server, a key that is present is managed, so
-presence (`model_fields_set`) matters as much as the value.
+The pydantic models are the single source of the file format, for validation, `endpoints-gitops schema` and the shipped
+JSON Schema. A present key is managed and an absent key keeps its value on the server, so presence (`model_fields_set`)
+matters as much as the value.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ QUERY_KEYS: Final = ("query", "query_file", "query_definition")
 
 
 class VariableType(StrEnum):
-    """The server's own words (docs/server.md#insight-variables)."""
+    """The types of variables on the server (docs/server.md#insight-variables)."""
 
     STRING = "String"
     NUMBER = "Number"
@@ -49,7 +49,7 @@ class VariableType(StrEnum):
     DATE = "Date"
 
 
-# posthog-cli guesses a word from the JSON type of the default; both spellings load (docs/posthog-cli.md).
+# posthog-cli guesses the type from the JSON type of the default; both spellings are accepted (docs/posthog-cli.md).
 GUESSED_TYPES: Final = {
     "string": VariableType.STRING,
     "integer": VariableType.NUMBER,
@@ -73,10 +73,10 @@ NODE_KINDS: Final = (
     "WebStatsTableQuery",
     "WebOverviewQuery",
 )
-"""What the server takes today; it takes more from time to time, so others are left to it (docs/server.md#bodies)."""
+"""The kinds that the server accepts today. Others are left to the server, which adds kinds (docs/server.md#bodies)."""
 
 _CODE_NAME = re.compile(r"[^\W]+")
-_CODE_NAME_SCHEMA: Final = r"^[^\s!-/:-@A-Z\[-^`{-~]+$"  # the same in the regular expressions that all languages share
+_CODE_NAME_SCHEMA: Final = r"^[^\s!-/:-@A-Z\[-^`{-~]+$"  # in the common subset of regular expressions of all languages
 _ISO_DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
@@ -92,23 +92,23 @@ def _one_code_name(value: object) -> object:
 
 
 def code_name_mistake(name: str) -> str | None:
-    """What is wrong with a variable's name; PostHog makes code names itself (docs/server.md#insight-variables)."""
+    """The mistake in a variable's name, or None. PostHog derives code names (docs/server.md#insight-variables)."""
     if not _CODE_NAME.fullmatch(name):
-        return "a variable's name is letters, digits and underscores"
+        return "the name of a variable must consist of letters, digits and underscores"
     if name != name.lower():
-        return f"PostHog makes the names of variables lower case: write {name.lower()!r} here and in the query"
+        return f"PostHog converts the names of variables to lower case: use {name.lower()!r} here and in the query"
     return None
 
 
 def _query_node(node: Mapping[str, Any]) -> Mapping[str, Any]:
     kind = node.get("kind")
     if not isinstance(kind, str):
-        raise ValueError(f"a query node says its kind, such as {NODE_KINDS[1]}")
+        raise ValueError(f"a query node must have a kind, such as {NODE_KINDS[1]}")
     near = None if kind in NODE_KINDS else closest(kind, NODE_KINDS, likeness=0.9, completes=False)
     if near is not None:
-        raise ValueError(f"there is no kind {kind!r}; did you mean {near!r}?")
+        raise ValueError(f"unknown kind {kind!r}; did you mean {near!r}?")
     if kind == "HogQLQuery" and not isinstance(node.get("query"), str):
-        raise ValueError("a HogQLQuery has its text under query")
+        raise ValueError("a HogQLQuery must have its text under query")
     return node
 
 
@@ -117,8 +117,8 @@ def _iso_date(value: object) -> date:
         try:
             return date.fromisoformat(value)
         except ValueError:
-            raise ValueError(f"there is no day {value}") from None
-    raise ValueError("a date is written like 2026-01-31")
+            raise ValueError(f"{value} is not a valid date") from None
+    raise ValueError("a date must have the form 2026-01-31")
 
 
 _IsoDate = Annotated[
@@ -131,48 +131,48 @@ _TYPE_WORDS: Final = [*VariableType, *GUESSED_TYPES]
 
 
 class _Model(BaseModel):
-    """The text below a field is its description in the JSON Schema (`codecs.schema` reads it: pydantic would do so at
-    every start of the program).
+    """The base of the models. The text below a field is its description in the JSON Schema; `codecs.schema` reads it,
+    because pydantic would do so at every start of the program.
     """
 
-    # deferred: the validator of `Definition` holds those of its parts, which else would each be built for themselves
+    # deferred: the validator of `Definition` contains those of its parts, which would otherwise be built twice
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, defer_build=True)
 
     def states(self, key: str) -> bool:
-        """Whether the file says anything about this key."""
+        """Whether the file has this key."""
         return key in self.model_fields_set
 
 
 class Variable(_Model):
-    """A declared input of the query."""
+    """A declared variable of the query."""
 
     name: Annotated[str, BeforeValidator(_one_code_name), Field(json_schema_extra={"pattern": _CODE_NAME_SCHEMA})]
-    """The code name: what callers send and what `{variables.NAME}` in the SQL refers to."""
+    """The code name, which callers send and `{variables.NAME}` in the SQL refers to."""
     type: Annotated[VariableType, BeforeValidator(_server_type), WithJsonSchema({"enum": _TYPE_WORDS})]
-    """The type of the project's shared variable; the lower-case words are those that posthog-cli writes."""
+    """The type of the project's shared variable; posthog-cli writes the lower-case words."""
     default: Any = None
-    """The query's own value, used where a caller sends none. Changing it cuts a version."""
+    """The value if a caller sends none. Changing it creates a version."""
     label: str | None = None
-    """What people see in PostHog; belongs to the shared variable."""
+    """The label in PostHog; belongs to the shared variable."""
     values: tuple[Any, ...] | None = None
     """The choices of a List variable; belongs to the shared variable."""
     multi: StrictBool | None = None
-    """Whether a List variable takes several choices; belongs to the shared variable."""
+    """Whether a List variable accepts several choices; belongs to the shared variable."""
     scope: Literal["tenant"] | None = None
-    """`tenant` marks a variable that keeps callers apart: losing it is a data exposure (rule V111)."""
+    """`tenant` marks a variable that separates tenants: losing its condition exposes data (rule V111)."""
 
 
 class Materialization(_Model):
-    """Whether the answer is kept as a table, and how often that is rebuilt."""
+    """Whether the server keeps the answer as a table, and how often it rebuilds the table."""
 
     enabled: StrictBool | None = None
-    """Absent: left as it is on the server."""
+    """Whether the endpoint is materialized. Without this key, the server's setting is kept."""
     schedule: ScheduleWord | None = None
     """The same setting as `data_freshness`."""
 
 
 class Environment(_Model):
-    """Settings laid over for one environment; never the query or its variables."""
+    """Settings that override the common ones in one environment; never the query or its variables."""
 
     materialization: Materialization | None = None
     data_freshness: FreshnessWord | None = None
@@ -181,48 +181,49 @@ class Environment(_Model):
 
 
 class ColumnContract(_Model):
-    """A column that callers may rely on."""
+    """A column that callers can rely on."""
 
     name: str
     type: Literal["integer", "float", "decimal", "string", "datetime", "date", "boolean", "array", "json", "unknown"]
     nullable: StrictBool | None = None
-    """Whether a value may be null."""
+    """Whether values can be null."""
     description: str | None = None
 
 
 class Deprecation(_Model):
-    """The announcement that this endpoint will go."""
+    """The announcement that this endpoint will be removed."""
 
     since: _IsoDate
-    """The day it was announced."""
+    """The date of the announcement."""
     sunset: _IsoDate
-    """The day from which on it may be gone."""
+    """The date from which the endpoint can be removed."""
     replaced_by: str | None = None
-    """The endpoint to call instead."""
+    """The endpoint to use instead."""
 
 
 class Example(_Model):
-    """One call worth showing and testing; `rows` is what it answers, where that is stable."""
+    """A call for documentation and tests; `rows` is its answer, if that is stable."""
 
     name: str | None = None
     description: str | None = None
     variables: Mapping[str, Any] = Field(default_factory=dict)
-    """What the call sends, by code name."""
+    """The variables of the call, by code name."""
     rows: tuple[Any, ...] | None = None
-    """The answer's rows, in the order and shape of the server's `results`."""
+    """The rows of the answer, as in the server's `results`."""
 
 
 class Definition(_Model):
-    """One endpoint, as it should be."""
+    """The desired state of one endpoint."""
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
-    """Letter, then up to 127 of letters, digits, `_`, `-`. It identifies the endpoint, whatever the file is called."""
+    """A letter, followed by up to 127 letters, digits, `_` or `-`. It identifies the endpoint; the file name does not
+    matter."""
     description: str | None = None
-    """What the endpoint answers, for the people who call it. An empty text clears the one on the server."""
+    """What the endpoint returns, for its callers. An empty text removes the description on the server."""
     tags: tuple[str, ...] | None = None
-    """For finding and selecting; the server keeps them in lower case. They belong to the endpoint, not to a version."""
+    """Labels of the endpoint, not of a version; the server stores them in lower case."""
     active: StrictBool | None = None
-    """The endpoint's own flag: callers of an endpoint that is not active get a 404, whichever version they ask for."""
+    """Whether the endpoint is active. Calls of an inactive endpoint return 404, whichever version they name."""
     query: str | None = None
     """HogQL text."""
     query_file: str | None = None
@@ -230,31 +231,31 @@ class Definition(_Model):
     query_definition: Annotated[Mapping[str, Any], AfterValidator(_query_node), _NODE_SCHEMA] | None = None
     """A query node, such as a TrendsQuery."""
     variables: tuple[Variable, ...] | None = None
-    """The declared inputs of the query, HogQL only; each is used in it."""
+    """The variables of the query (HogQL only); the query must use each of them."""
     materialization: Materialization | None = None
-    """Whether and how often the answer is kept as a table. Then every variable becomes mandatory for callers."""
+    """Whether the server keeps the answer as a table. This makes every variable required."""
     data_freshness: FreshnessWord | None = None
-    """How old an answer may be: a schedule word, or its number of seconds."""
+    """How old an answer can be: a schedule word, or its number of seconds."""
     optional_breakdown_properties: tuple[str, ...] | None = None
-    """Properties of the insight's breakdown that callers of the materialised endpoint may leave out."""
+    """Breakdown properties of the insight that callers of the materialized endpoint can omit."""
     bucket_overrides: Mapping[str, BucketFunction] | None = None
-    """The size of the steps in which a materialised range variable can be asked for, by column."""
+    """The bucket size of materialized range variables, by column."""
     environments: Mapping[str, Environment] | None = None
-    """Settings laid over for one environment, by its name in the configuration."""
+    """Settings that override the common ones in one environment, by its name in the configuration."""
     supersedes: Annotated[int, Strict(), Field(ge=1)] | None = None
-    """Written by `adopt`: the version on the server that this definition answers."""
+    """Written by `adopt`: the version on the server that this definition replaces."""
     renamed_from: str | None = None
-    """Written by `rename`: the name that this endpoint had."""
+    """Written by `rename`: the previous name of this endpoint."""
     columns: tuple[ColumnContract, ...] | None = None
-    """What callers may rely on: checked against the query, not on the server."""
+    """The columns that callers can rely on; checked against the query, not sent to the server."""
     owner: str | None = None
-    """Who answers for this endpoint: a team or a person."""
+    """The team or person who owns this endpoint."""
     deprecation: Deprecation | None = None
-    """Announces that this endpoint will go. No command uses it yet, and `check` says so (rule G120)."""
+    """Announces that this endpoint will be removed. No command uses it yet, which `check` reports (rule G120)."""
     examples: tuple[Example, ...] | None = None
-    """Calls worth showing and testing."""
+    """Calls for documentation and tests."""
     stability: Literal["draft", "beta", "stable"] | None = None
-    """How much callers should build on it."""
+    """How stable the endpoint is for callers."""
 
     @model_validator(mode="after")
     def _exactly_one_query(self) -> Self:
@@ -264,9 +265,9 @@ class Definition(_Model):
         return self
 
     @model_validator(mode="after")
-    def _freshness_is_said_once(self) -> Self:
-        places: list[Definition | Environment] = [self, *(self.environments or {}).values()]
-        for settings in places:
+    def _has_one_freshness(self) -> Self:
+        all_settings: list[Definition | Environment] = [self, *(self.environments or {}).values()]
+        for settings in all_settings:
             schedule = settings.materialization.schedule if settings.materialization else None
             mistake = freshness_mistake(settings.data_freshness, schedule)
             if mistake is not None:
@@ -274,22 +275,22 @@ class Definition(_Model):
         return self
 
     def in_environment(self, environment: str | None) -> Definition:
-        """This definition with the settings of one environment laid over it."""
+        """This definition with the settings of one environment."""
         overlay = (self.environments or {}).get(environment or "")
         if overlay is None:
             return self
         changes: dict[str, Any] = {key: getattr(overlay, key) for key in overlay.model_fields_set}
-        laid = overlay.materialization
-        if laid is not None and self.materialization is not None:
+        override = overlay.materialization
+        if override is not None and self.materialization is not None:
             merged = {key: getattr(self.materialization, key) for key in self.materialization.model_fields_set}
-            merged |= {key: getattr(laid, key) for key in laid.model_fields_set}
+            merged |= {key: getattr(override, key) for key in override.model_fields_set}
             changes["materialization"] = Materialization(**merged)
         changes |= _one_freshness(overlay, changes)
         return self.model_copy(update=changes)
 
     @property
     def freshness_seconds(self) -> int | None:
-        """The freshness the file asks for, in seconds; None where it says nothing."""
+        """The freshness in the file, in seconds; None if the file has none."""
         if self.data_freshness is not None:
             return freshness_seconds(self.data_freshness)
         if self.materialization is not None and self.materialization.schedule is not None:
@@ -298,27 +299,27 @@ class Definition(_Model):
 
 
 def freshness_seconds(value: str | int) -> int:
-    """Seconds of a schedule word or of a number of seconds."""
+    """The seconds of a schedule word or of a number of seconds."""
     return SCHEDULES[value] if isinstance(value, str) else value
 
 
-def query_keys_mistake(given: Collection[str]) -> str | None:
-    """What is wrong with the query keys that a definition has a value for."""
-    if len(given) == 1:
+def query_keys_mistake(present: Collection[str]) -> str | None:
+    """The mistake in the query keys that a definition has, or None if it has exactly one."""
+    if len(present) == 1:
         return None
-    said = " and ".join(given) if given else "none of them"
-    return f"exactly one of {', '.join(QUERY_KEYS)} is needed, not {said}"
+    names = " and ".join(present) if present else "none"
+    return f"a definition must have exactly one of {', '.join(QUERY_KEYS)}, not {names}"
 
 
 def freshness_mistake(data_freshness: str | int | None, schedule: str | None) -> str | None:
-    """What is wrong with the two spellings of one setting, both valid by themselves."""
+    """The mistake if the two keys of the freshness have different values, or None."""
     if data_freshness is None or schedule is None or freshness_seconds(data_freshness) == SCHEDULES[schedule]:
         return None
-    return f"data_freshness {data_freshness} and materialization.schedule {schedule} disagree: they are one setting"
+    return f"data_freshness {data_freshness} and materialization.schedule {schedule} differ: they are the same setting"
 
 
 def _one_freshness(overlay: Environment, changes: dict[str, Any]) -> dict[str, Any]:
-    """The overlay's word on freshness wins over the common one, whichever of the two keys each of them used."""
+    """The changes with the freshness of the environment, whichever of the two keys the common settings use."""
     if overlay.data_freshness is not None:
         seconds = freshness_seconds(overlay.data_freshness)
     elif overlay.materialization is not None and overlay.materialization.schedule is not None:
@@ -332,12 +333,12 @@ def _one_freshness(overlay: Environment, changes: dict[str, Any]) -> dict[str, A
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedDefinition:
-    """A definition and where it came from.
+    """A definition with its source.
 
-    `path` is as the user would type it; `sql` is the HogQL text of `query` or of the file that `query_file` names, None
-    for a query node; `lines` maps dotted keys (`variables.0.default`) to their line in the file, counted from 1;
-    `unchecked` says why the syntax and the variables of its HogQL could not be checked, None where they were.
-    `place` gives the `path:line:column` of a character of its HogQL, None where the text of the file is not at hand.
+    `path` is relative to the current folder; `sql` is the HogQL text of `query` or of the file that `query_file` names,
+    None for a query node; `lines` maps dotted keys (`variables.0.default`) to their line in the file, counted from 1;
+    `unchecked` says why the syntax and the variables of its HogQL were not checked, None if they were. `position`
+    returns the `path:line:column` of a character of its HogQL; it is None if the text of the file is not available.
     """
 
     path: str
@@ -345,14 +346,14 @@ class LoadedDefinition:
     sql: str | None
     lines: Mapping[str, int] = field(default_factory=dict)
     unchecked: str | None = None
-    place: Callable[[int], Location] | None = field(default=None, compare=False, repr=False)
+    position: Callable[[int], Location] | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
         return self.definition.name
 
     def where(self, key: str = "name") -> Location:
-        """`path:line` of a key, of its nearest parent that has a line, else the path alone."""
+        """`path:line` of a key, or of its nearest parent with a line, or the path."""
         while key:
             if key in self.lines:
                 return Location(self.path, self.lines[key])

@@ -1,6 +1,6 @@
-"""What the server has: endpoints, their versions, shared variables (docs/server.md#answers).
+"""Answers of the server: endpoints, their versions, shared variables (docs/server.md#answers).
 
-Tolerant on purpose: unknown keys are dropped, and keys that older servers lack have a default.
+Unknown keys are ignored, and keys that older servers lack have a default.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from endpoints_gitops.model.definition import VariableType
 
 IDLE_AFTER: Final = timedelta(days=30)
-"""The server switches off the table of a version that no key has called for so long
+"""After this time without a call by an API key, the server turns off the table of a version
 (docs/server.md#tables-that-idle)."""
 
 
@@ -29,18 +29,19 @@ class User(_ServerObject):
 
     @property
     def label(self) -> str:
-        return self.email or self.first_name or "somebody"
+        return self.email or self.first_name or "an unknown user"
 
 
 class Column(_ServerObject):
-    """A named, typed output of a version; `type` is one of the words of docs/server.md#answers."""
+    """A column of a version; `type` is one of the names in docs/server.md#answers."""
 
     name: str
     type: str
 
 
 class MaterializationState(_ServerObject):
-    """Older servers lack `enabled` and `ready`; `status` is there only while a table exists or is being made."""
+    """The state of a table. Older servers lack `enabled` and `ready`; `status` is set only while a table exists or is
+    built."""
 
     enabled: bool | None = None
     ready: bool | None = None
@@ -54,7 +55,7 @@ class MaterializationState(_ServerObject):
 
     @property
     def is_on(self) -> bool:
-        """Whether this version is or will be materialised: true from the moment it is asked for, table or not."""
+        """Whether materialization is on for this version, even if the table is not built yet."""
         return self.enabled if self.enabled is not None else self.saved_query_id is not None or self.status is not None
 
 
@@ -95,16 +96,16 @@ class Endpoint(_ServerObject):
 
     @property
     def is_callable(self) -> bool:
-        """Whether the server runs the version that this answer describes, as far as the answer says."""
+        """Whether the server runs this version, as far as the answer shows."""
         return self.is_active
 
     @property
     def idles_at(self) -> datetime | None:
-        """When the server may switch the table off by itself, as far as this answer says; None where it spares it."""
+        """When the server can turn off the table for lack of calls, as far as the answer shows; None if it does not."""
         return _idle_date(self.last_executed_at)
 
     def has_idled(self, now: datetime) -> bool:
-        """Whether the server switched the table off by itself, given that there was one."""
+        """Whether the server turned off the table for lack of calls, if there was one."""
         if self.materialization.hibernated is True:
             return True
         idles_at, is_eligible = self.idles_at, self.materialization.can_materialize is not False
@@ -112,12 +113,12 @@ class Endpoint(_ServerObject):
 
     @property
     def sql(self) -> str | None:
-        """The HogQL text, None for a query node of another kind."""
+        """The HogQL text, None for an insight."""
         return str(self.query.get("query") or "") if self.kind == "HogQLQuery" else None
 
 
 class EndpointVersion(Endpoint):
-    """One version: `is_active` is the version's own flag here, and `current_version_id` is this version's own id."""
+    """One version: here `is_active` is the flag of the version, and `current_version_id` is the id of this version."""
 
     version: int
     version_id: str | None = None
@@ -136,14 +137,14 @@ class EndpointVersion(Endpoint):
 
     @property
     def idles_at(self) -> datetime | None:
-        """By this version's own calls; a superseded version without any is not spared."""
+        """As for the endpoint, by the calls of this version; a superseded version without calls is turned off too."""
         if self.last_executed_at is None and self.version < self.current_version:
             return _idle_date(self.version_created_at)
         return _idle_date(self.last_executed_at)
 
 
 class InsightVariable(_ServerObject):
-    """A shared variable of the project. `name` is the label; `code_name` is what queries refer to."""
+    """A shared variable of the project. `name` is the label; queries refer to `code_name`."""
 
     id: str
     name: str

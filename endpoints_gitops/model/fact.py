@@ -1,4 +1,4 @@
-"""A fact about the server: requests that are given, the one that counts, and what its answer has at least."""
+"""A fact about the server: preparing requests, the tested request, and what its answer must contain."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Final
 from endpoints_gitops.model.json import Json
 
 MARK: Final = "conformance_0000_"
-"""Stands in the facts for a word of the same length that each run makes up: everything that it creates is named so."""
+"""The placeholder in facts for the random prefix of a run, which has the same length and starts every name it
+creates."""
 WAIT: Final = "WAIT"
-"""The method of a step that asks for the state of a table until it is built."""
+"""The method of a step that waits until a table is built."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A request; `path` is within the project. `status` is what a given one is answered, None for any success."""
+    """A request; `path` is relative to the project. `status` is the expected status of a preparing one, None for any
+    2xx."""
 
     method: str
     path: str
@@ -26,12 +28,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """`about` is a heading of docs/server.md, `then` what the answer has at least, and `absent` are paths in it that
-    lead nowhere.
+    """A fact. `about` is a heading of docs/server.md, `given` are preparing requests, `when` is the tested one, `then`
+    is what the answer must contain, and `absent` are paths that it must not contain.
 
-    `only_ours`: of the list that is answered, only what this run made counts. `shares_endpoints`: facts whose given
-    endpoints stay for the next one. `needs` is what not every project has; `is_local` marks what the local server does
-    and PostHog does not.
+    `only_ours`: of a list in the answer, only the items that this run created are compared. `shares_endpoints`: the
+    prepared endpoints are kept for the next fact. `needs` names a feature that not every project has; `is_local` marks
+    behavior of the local server that PostHog does not have.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Freshness: how old an answer may be. Seconds on the wire, words in files (docs/server.md#materialisation)."""
+"""Freshness: how old an answer can be; seconds in requests, words in files (docs/server.md#materialisation)."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ DEFAULT_SECONDS: Final = 86400
 
 
 def schedule_word(seconds: int) -> str | None:
-    """The word for a number of seconds, None where the server has no such schedule."""
+    """The word for a number of seconds, None if the server has no such schedule."""
     return next((word for word, value in SCHEDULES.items() if value == seconds), None)

@@ -1,4 +1,4 @@
-"""JSON values, compared and hashed by meaning: key order never counts."""
+"""Compare and hash JSON values; the order of keys does not matter."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensu
 
 
 def canonical(value: Json) -> str:
-    """One text for all spellings of the same value."""
+    """The canonical JSON text of a value, equal for equal values."""
     return _CANONICAL.encode(value)
 
 
 def fingerprint(value: Json) -> str:
-    """A short, stable name of a value (128 bits of SHA-256, hexadecimal)."""
+    """A hash of a value (128 bits of SHA-256, hexadecimal)."""
     return hashlib.sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]

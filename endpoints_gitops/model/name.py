@@ -1,4 +1,4 @@
-"""The name of an endpoint; apart from the definition, so that who only reads a manifest does not load its models."""
+"""Names of endpoints and environments, in a module without models, so that reading a manifest does not load them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ENVIRONMENT: Final = re.compile(r"[^\x00-\x1f\x7f/\\:.][^\x00-\x1f\x7f/\\:]{0,1
 
 
 def is_environment_name(text: str) -> bool:
-    """Whether an environment can be called this: it names folders too, so it may not lead anywhere else."""
+    """Whether this is a valid name of an environment. It is also a folder name, so it must not be a path."""
     return _ENVIRONMENT.fullmatch(text) is not None and text.isprintable() and bool(text.strip())
 
 
 def is_endpoint_name(text: str) -> bool:
-    """Whether the server takes this as the name of an endpoint (docs/server.md#bodies)."""
+    """Whether the server accepts this as the name of an endpoint (docs/server.md#bodies)."""
     return _NAME.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""The address of a server, read once: which scheme, name and port a key would be sent to."""
+"""The origin of a server: the scheme, name and port to which a key would be sent."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 _LONGEST_LABEL: Final = 63
 _LONGEST_NAME: Final = 253
 _POSTHOG: Final = "posthog.com"
-_EXAMPLE: Final = "host is an address such as https://us.posthog.com"
+_EXAMPLE: Final = "host must be a URL such as https://us.posthog.com"
 
 
 class HostMistake(ValueError):
-    """The text is not the address of a server; `str()` says what is wrong without repeating the text."""
+    """The text is not a valid host; the message does not repeat the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Scheme, name in lower-case ASCII, and port. A path prefix does not count."""
+    """Scheme, name in lower-case ASCII, and port, without the path prefix."""
 
     scheme: str
     name: str
@@ -28,14 +28,14 @@ class Origin:
 
     @classmethod
     def of(cls, address: str) -> Origin:
-        """Raises HostMistake."""
+        """Parse a URL. Raises HostMistake."""
         parts = _parts(address)
         scheme = parts.scheme.lower()
         return cls(scheme, _name(parts), parts.port or _PORTS[scheme])
 
     @property
     def is_plain(self) -> bool:
-        """Whether a key would travel unencrypted."""
+        """Whether a key would be sent unencrypted."""
         return self.scheme == "http"
 
     @property
@@ -60,7 +60,7 @@ class Origin:
 
 
 def host_mistake(address: str) -> str | None:
-    """What is wrong with the address of a server; None where nothing is."""
+    """The mistake in the URL of a server, or None."""
     try:
         Origin.of(address)
     except HostMistake as mistake:
@@ -70,7 +70,7 @@ def host_mistake(address: str) -> str | None:
 
 def _parts(address: str) -> SplitResult:
     if not address.isprintable() or " " in address or "\\" in address:
-        raise HostMistake("host contains a space, a backslash, or a character that cannot be printed")
+        raise HostMistake("host must not contain a space, a backslash, or an unprintable character")
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -78,16 +78,16 @@ def _parts(address: str) -> SplitResult:
     if parts.scheme.lower() not in _PORTS or not parts.hostname:
         raise HostMistake(_EXAMPLE)
     if "@" in parts.netloc or "?" in address or "#" in address:
-        raise HostMistake("host is an address without user, question mark or #")
+        raise HostMistake("host must be a URL without user, question mark or #")
     try:
         port = parts.port
     except ValueError:
         port = 0
     _, bracket, rest = parts.netloc.rpartition("]")
-    if bracket and rest and not rest.startswith(":"):  # urlsplit ignores it, and httpx takes it for a port
+    if bracket and rest and not rest.startswith(":"):  # urlsplit ignores it, but httpx reads it as a port
         port = 0
     if port == 0:
-        raise HostMistake("host is an address whose port is a number from 1 to 65535")
+        raise HostMistake("host must be a URL whose port is a number from 1 to 65535")
     return parts
 
 
@@ -99,14 +99,14 @@ def _name(parts: SplitResult) -> str:
         name = _ascii(name)
     labels = name.split(".")
     if not all(labels):
-        raise HostMistake("host is an address whose name has an empty part: two dots in a row, or one at an end")
+        raise HostMistake("host must be a URL whose name has no empty part: two dots in a row, or one at an end")
     if len(name) > _LONGEST_NAME or any(len(label) > _LONGEST_LABEL for label in labels):
         raise HostMistake(
-            f"host is an address whose name has at most {_LONGEST_NAME} characters, "
+            f"host must be a URL whose name has at most {_LONGEST_NAME} characters, "
             f"and at most {_LONGEST_LABEL} between two dots"
         )
     if not _LETTERS.issuperset(name.replace(".", "")):
-        raise HostMistake("host is an address whose name has letters, digits, dots and hyphens only")
+        raise HostMistake("host must be a URL whose name has only letters, digits, dots and hyphens")
     return _ip_address(name) if labels[-1].isdigit() else name
 
 
@@ -116,14 +116,14 @@ def _ip_address(name: str) -> str:
     try:
         return str(ip_address(name if "%" not in name else ""))
     except ValueError:
-        raise HostMistake("host is an address whose numbers are not an IP address") from None
+        raise HostMistake("host has a numeric name that is not a valid IP address") from None
 
 
 def _ascii(name: str) -> str:
-    """The name as it is asked for; by the library with which the HTTP client does it."""
+    """The name in ASCII, encoded by the same library as in the HTTP client."""
     import idna
 
     try:
         return idna.encode(name).decode("ascii")
     except UnicodeError:
-        raise HostMistake("host is an address whose name is not a valid international name (IDNA)") from None
+        raise HostMistake("host must be a URL whose name is a valid international name (IDNA)") from None

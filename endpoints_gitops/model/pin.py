@@ -1,7 +1,7 @@
-"""The lock: which version of which endpoint a consumer has chosen, and what was promised when it did.
+"""The lock: the versions that a consumer pinned, with the contract of each.
 
-A pin is an identity (endpoint id, version id, query hash) and not a number: a deleted endpoint's name is free at once,
-and the new one starts at version 1 (docs/server.md#versions).
+A pin identifies a version by endpoint id, version id and query hash, not only by its number: the name of a deleted
+endpoint can be reused at once, and the new endpoint starts at version 1 (docs/server.md#versions).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ type ReadingStyle = Literal["position", "name", "call"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedVariable:
-    """`type` is one of the server's words. `required` is effective: with materialisation and optional breakdowns seen.
+    """A variable. `type` is the server's name. `required` takes materialization and optional breakdowns into account.
 
-    `default` counts only where `has_default`: null can be one.
+    `default` is valid only if `has_default`, because it can be null.
     """
 
     name: str
@@ -34,8 +34,8 @@ class PinnedVariable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedColumn:
-    """`nullable` is None where it is not known: the server's list of columns does not say. `full` is the type of an
-    array, tuple or map with those of its items (`Array(Nullable(integer))`), where it is known."""
+    """A column. `nullable` is None if unknown: the server's list of columns does not have it. `full` is the type of an
+    array, tuple or map including its item types (`Array(Nullable(integer))`), if known."""
 
     name: str
     type: str
@@ -45,7 +45,7 @@ class PinnedColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinnedExample:
-    """A call that the definition or the manifest declares; `rows` where they are stable."""
+    """An example call from the definition or the manifest; `rows` is set if they are stable."""
 
     variables: Mapping[str, Json] = field(default_factory=dict)
     name: str | None = None
@@ -54,10 +54,10 @@ class PinnedExample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """One endpoint's version in one environment, with everything that is needed to call and to judge it offline.
+    """A version of an endpoint in one environment, with everything that is needed to call it and to check it offline.
 
-    `query` is the node as the server stores it, without what holds nothing (`without_nulls`). `created_at` is the
-    endpoint's. `columns` is None for insights. `allowed` are the reasons with which breaking moves were accepted.
+    `query` is the node as the server stores it, without nulls (`without_nulls`). `created_at` is that of the endpoint.
+    `columns` is None for insights. `allowed` are the reasons of accepted breaking upgrades.
     """
 
     environment: str
@@ -87,11 +87,11 @@ class Pin:
 
     @property
     def contract_hash(self) -> str:
-        """The name of everything that the pin holds: another one in a lock says that the block was edited or mixed."""
+        """The hash of the complete pin. A different one in a lock shows that the block was edited or merged wrongly."""
         created_at = None if self.created_at is None else self.created_at.isoformat()
         facts = asdict(self)
         for column in facts["columns"] or ():
-            if column["full"] is None:  # as locks hold it that were written before there were full types
+            if column["full"] is None:  # as in locks of releases without full types
                 del column["full"]
         return fingerprint({**facts, "created_at": created_at})
 
@@ -104,8 +104,7 @@ class Pin:
 class Lock:
     """All pins, ordered by environment and name.
 
-    `old_hashes` are what a lock of schema 1 says of each pin, by environment and name: nothing but the contract can be
-    verified by them.
+    `old_hashes` are the hashes in a lock of schema 1, by environment and name, which cover only the contracts.
     """
 
     pins: tuple[Pin, ...] = ()
@@ -124,7 +123,7 @@ class Lock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """What the manifest says of one endpoint. `version` is None for `"*"`: newest when locked."""
+    """The entry of one endpoint in the manifest. `version` is None for `"*"`: the newest version when it is locked."""
 
     name: str
     version: int | None = None
@@ -134,15 +133,15 @@ class Use:
 
 
 def query_hash(query: JsonObject) -> str:
-    """The name of a stored query, over the server's JSON: keys in any order, and those that hold nothing left out.
+    """The hash of a stored query, which ignores the order of keys and keys with null.
 
-    Servers learn new keys, which are null for what was stored before, so null is no part of a query's identity.
+    New servers add keys with null to stored queries, so null must not change the hash.
     """
     return fingerprint(without_nulls(query))
 
 
 def without_nulls[Value: Json](value: Value) -> Value:
-    """The value without the keys of its objects, at any depth, that hold null."""
+    """The value without keys whose value is null, at any depth."""
     if isinstance(value, Mapping):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}  # type: ignore[return-value]  # an object for an object
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Text from a server or a file, made safe for a terminal and for the log of a CI system."""
+"""Escape text from a server or a file for terminals and CI logs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LINE_BREAKS: Final = {"\n": "\\n", "\r": "\\r"}
 
 
 def printable(text: str) -> str:
-    """The text with every control and direction-changing character spelled out; newline and tab stay.
+    """The text with every control character and bidirectional override escaped, except newline and tab.
 
-    A description such as "\\x1b[2J" would else clear the reader's screen, and a bidirectional override would show
-    another query than the one that runs.
+    Otherwise a description such as "\\x1b[2J" would clear the screen, and a bidirectional override would show a
+    different query than the one that runs.
     """
     if text.isprintable():
         return text
@@ -24,8 +24,8 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text as one line of output: as `printable`, line breaks spelled out too, and nothing that a CI system takes
-    for a command, such as GitHub's `::stop-commands::` at the start of a line.
+    """The text as one line: like `printable`, with line breaks escaped too, and with commands of CI systems escaped,
+    such as GitHub's `::stop-commands::` at the start of a line.
     """
     if not text.isprintable():
         text = printable("".join(_LINE_BREAKS.get(char, char) for char in text))
@@ -40,9 +40,7 @@ def _harmless(char: str) -> bool:
 
 
 def printable_json(document: str) -> str:
-    """The same JSON document with what `printable` spells out, and commands of CI systems, written as JSON escapes: no
-    value changes.
-    """
+    """The JSON document with everything that `one_line` escapes written as JSON escapes, which changes no value."""
     if "##" in document:
         document = _COMMAND_IN_A_LINE.sub(r"#\\u0023", document)
     if document.isprintable():
@@ -51,6 +49,6 @@ def printable_json(document: str) -> str:
 
 
 def _escapes(char: str) -> str:
-    """Two escapes, a surrogate pair, beyond the basic plane."""
+    """The JSON escapes of a character: two, a surrogate pair, beyond the basic plane."""
     units = char.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

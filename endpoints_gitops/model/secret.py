@@ -1,4 +1,4 @@
-"""A key that no log, error, plan or JSON can show."""
+"""An API key that is never shown in logs, errors, plans or JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PREFIXES: Final = {"phx_": KeyKind.PERSONAL, "phs_": KeyKind.PROJECT_SECRET, "p
 
 @final
 class Secret:
-    """Holds an API key. Only `reveal()` gives it out; everything that prints, formats or serialises it shows a mask."""
+    """An API key. Only `reveal()` returns it; printing, formatting and serializing show a mask."""
 
     __slots__ = ("__text",)
     MASK: Final = "********"
@@ -27,7 +27,7 @@ class Secret:
         self.__text = text
 
     def reveal(self) -> str:
-        """The key itself: for the Authorization header and for hashing, never for anything a person can see."""
+        """Return the key, for the Authorization header and for hashing, never for output."""
         return self.__text
 
     @property
@@ -36,11 +36,11 @@ class Secret:
 
     @property
     def has_prefix(self) -> bool:
-        """Whether it begins as every PostHog key of today does."""
+        """Whether the key begins like every current PostHog key."""
         return self.__text[:4] in _PREFIXES
 
     def masked_in(self, text: str) -> str:
-        """The text with a mask wherever the key appears."""
+        """The text with every occurrence of the key masked."""
         return text.replace(self.__text, self.MASK) if self.__text else text
 
     def __bool__(self) -> bool:

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for the end of a message; empty where no known word is close."""
+    """`; did you mean 'x'?` for the end of a message; empty if no known word is close."""
     near = closest(word, known)
     return f"; did you mean {near!r}?" if near else ""
 
 
 def closest(word: str, known: Iterable[str], *, likeness: float = 0.6, completes: bool = True) -> str | None:
-    """The known word that is most like this one, whatever its case; None where none is alike enough.
+    """The known word that is closest to this one, ignoring case; None if none is close enough.
 
-    `likeness` is between 0 (any word will do) and 1 (only the case may differ). With `completes`, a word is also found
-    by its beginning, if no other begins like that.
+    `likeness` is between 0 (any word) and 1 (only the case can differ). With `completes`, a unique beginning of a known
+    word matches too.
     """
     by_lower = {name.lower(): name for name in known}
     begun = [name for name in by_lower if name.startswith(word.lower())] if completes and len(word) > 1 else []

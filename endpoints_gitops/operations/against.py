@@ -130,7 +130,7 @@ def dropped_keys(against: Against, folder: Path, environment: str) -> tuple[tupl
         (name, DroppedKey(key=key, remote=value, commit=last.commit))
         for name in names
         for key, value in keys[name].items()
-        if (last := next((one for one in past[name] if one.meaning is not None and key in one.meaning), None))
+        if (last := next((one for one in past[name] if one.settings is not None and key in one.settings), None))
     )
 
 
@@ -256,7 +256,7 @@ def _commit(what: str, here: Here) -> Against:
     problems: tuple[Problem, ...] = ()
     if base.prefix is not None:
         choose = partial(_selected_files, here) if here.selectors else None
-        definitions, problems = definitions_at(base.found, base.commit, base.prefix, base.label, choose=choose)
+        definitions, problems = definitions_at(base.repo, base.commit, base.prefix, base.label, choose=choose)
     if not definitions and not problems:
         base.refuse_moved({one.name for one in here.definitions}, "--against ")
     against = _files(base.what, here, definitions, problems)

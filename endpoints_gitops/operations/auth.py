@@ -96,7 +96,7 @@ def _problem(client: Client, kind: KeyKind) -> EndpointsError | None:
         if kind is KeyKind.PROJECT_SECRET:
             client.run(_NO_ENDPOINT)
         else:
-            client.reach()
+            client.check_access()
     except EndpointNotFound:
         return None
     except (Forbidden, NotFound, Unauthenticated) as error:

@@ -298,7 +298,7 @@ def _cause(error: HistoryUnavailable) -> NoHistory:
 
 def _past(state: PastState[Key]) -> PastSettings:
     return PastSettings(
-        settings=state.meaning,
+        settings=state.settings,
         committed_at=state.committed_at,
         commit=state.commit,
         readable=state.readable,

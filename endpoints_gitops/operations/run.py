@@ -22,7 +22,7 @@ from endpoints_gitops.api.run_pages import (
     KeyPage,
     PageRequest,
     key_page_rows,
-    may_be_cut,
+    may_be_truncated,
     page_rows,
     unstable_pages,
     whole_rows,
@@ -308,7 +308,7 @@ def _left_out(answer: RunAnswer, asked: Asked) -> Iterator[str]:
     if answer.has_more:
         after = (asked.offset or 0) + count
         yield f"there are more rows: --limit {count} --offset {after} goes on, --all gets every one"
-    elif may_be_cut(answer, asked.limit):
+    elif may_be_truncated(answer, asked.limit):
         yield f"these are {UNPAGED_ROWS} rows, where the server stops if the query has no LIMIT: --all gets every one"
 
 

@@ -480,11 +480,11 @@ def _ahead(reason: str) -> _Attributed:
 
 
 def _idled(diff: EndpointDiff) -> _Attributed:
-    from endpoints_gitops.contract.idling import since, way_back
+    from endpoints_gitops.contract.idling import since, table_fix
 
     endpoint = _described(diff)
     reason = f"S115 the server switched the table off by itself: {since(endpoint)}"
-    return _Attributed(attribution=Attribution.IDLED, reason=reason, fix=way_back(endpoint))
+    return _Attributed(attribution=Attribution.IDLED, reason=reason, fix=table_fix(endpoint))
 
 
 def _drifted(reason: str) -> _Attributed:

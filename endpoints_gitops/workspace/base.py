@@ -1,10 +1,10 @@
 """The commit to compare with, and its definitions folder.
 
-    REF, REF...HEAD     the merge base of REF and HEAD: what changed here, without what changed on REF meanwhile
+    REF, REF...HEAD     the merge base of REF and HEAD: the changes of this branch, without those that REF got meanwhile
     REF..HEAD           the tip of REF
     …:PATH              the definitions in that folder of the commit
 
-The commit is read with its own configuration, so that a definitions folder that moved since then is found where it was.
+The commit is read with its own configuration, so that a definitions folder that was moved later is found.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Base:
     `what` names the commit in messages, and `label` in front of paths. `notes` are messages for the user.
     """
 
-    found: Repository
+    repo: Repository
     commit: str
     prefix: str | None
     what: str
@@ -54,7 +54,7 @@ class Base:
     notes: tuple[str, ...] = ()
 
     def names(self) -> frozenset[str]:
-        """The names that the definitions of the commit have, also of those with other mistakes.
+        """The names of the definitions in the commit, including definitions with other mistakes.
 
         Raises BaseUnavailable for a file that was deleted since and whose name cannot be read.
         """
@@ -63,20 +63,22 @@ class Base:
             name = _defined_name(content)
             if name is not None:
                 names.add(name)
-            elif not os.path.lexists(self.found.top / path):
-                message = f"{printable(self.label)}:{printable(path)} was deleted, and its name cannot be read"
+            elif not os.path.lexists(self.repo.top / path):
+                message = (
+                    f"{printable(self.label)}:{printable(path)} was deleted, and the name it defines cannot be read"
+                )
                 raise BaseUnavailable(message, fix=f"git show {self.commit[:12]}:{printable(path)}")
         return frozenset(names)
 
     def refuse_moved(self, names: Collection[str], spelled: str) -> None:
-        """Raise BaseUnavailable where the commit defines one of these names in another folder.
+        """Raise BaseUnavailable if the commit defines one of these names in another folder.
 
         `spelled` is the text before the ref on the command line.
         """
         from endpoints_gitops.workspace.definitions import SUFFIXES
 
-        top = self.found.top
-        changed = (path for path in dirty(self.found, top, self.commit) if path.name.lower().endswith(SUFFIXES))
+        top = self.repo.top
+        changed = (path for path in dirty(self.repo, top, self.commit) if path.name.lower().endswith(SUFFIXES))
         gone = [path.relative_to(top).as_posix() for path in changed if not os.path.lexists(path)]
         for path, content in self._contents(sorted(gone)):
             if _defined_name(content) in names:
@@ -90,10 +92,10 @@ class Base:
         from endpoints_gitops.workspace.commits import listed
 
         if self.prefix is not None:
-            yield from (path for _, path in listed(self.found, self.commit, self.prefix))
+            yield from (path for _, path in listed(self.repo, self.commit, self.prefix))
 
     def _contents(self, paths: Collection[str] | Iterator[str]) -> Iterator[tuple[str, bytes]]:
-        with Blobs(self.found) as blobs:
+        with Blobs(self.repo) as blobs:
             for path in paths:
                 blob = blobs.at(self.commit, path)
                 if blob is not None:
@@ -101,10 +103,10 @@ class Base:
 
 
 def base_of(what: str, here: Location, *, spelled: str) -> Base | None:
-    """The base that a text names; None where there is no such commit, or no repository.
+    """The base that a text names; None if there is no such commit, or no repository.
 
-    `spelled` is the text before it on the command line. Raises BaseUnavailable where there is no merge base, and where
-    the definitions folder of that commit is unknown.
+    `spelled` is the text before it on the command line. Raises BaseUnavailable if there is no merge base, or if the
+    definitions folder of that commit is unknown.
     """
     repo = repository(here.folder)
     ref, path, is_tip = _parts(what)
@@ -115,7 +117,7 @@ def base_of(what: str, here: Location, *, spelled: str) -> Base | None:
     is_ref = commit == tip
     named = f"{commit[:12]}, the merge base of {ref} and HEAD"
     base = Base(
-        found=repo,
+        repo=repo,
         commit=commit,
         prefix=None,
         what=printable(what if is_ref else named),
@@ -138,14 +140,14 @@ def _parts(what: str) -> tuple[str, str | None, bool]:
 
 
 def _merge_base(repo: Repository, tip: str, ref: str, spelled: str) -> tuple[str, tuple[str, ...]]:
-    """The best common ancestor of a commit and HEAD, with a note where several are equally good.
+    """The best common ancestor of a commit and HEAD, with a note if several are equally good.
 
-    Raises BaseUnavailable where there is none, and in a shallow clone, which may lack a better one.
+    Raises BaseUnavailable if there is none, and in a shallow clone, which may lack a better one.
     """
     answer = git(repo.top, "rev-parse", f"{tip}...{repo.head}").decode("ascii").split()
     bases = [word[1:] for word in answer if word.startswith("^")]
     best = bases[0] if bases else None
-    hidden = repo.is_shallow and (best is None or (best not in (tip, repo.head) and _is_cut(repo, tip, best)))
+    hidden = repo.is_shallow and (best is None or (best not in (tip, repo.head) and _is_shallow(repo, tip, best)))
     if hidden:
         message = f"this clone is shallow, so the merge base of {printable(ref)} and HEAD is unknown"
         raise BaseUnavailable(message, fix="git fetch --unshallow")
@@ -156,7 +158,7 @@ def _merge_base(repo: Repository, tip: str, ref: str, spelled: str) -> tuple[str
     return best, (several,) if len(bases) > 1 else ()
 
 
-def _is_cut(repo: Repository, tip: str, base: str) -> bool:
+def _is_shallow(repo: Repository, tip: str, base: str) -> bool:
     """Whether a commit between the base and the two sides has no parent in this clone."""
     return bool(git(repo.top, "rev-list", "--max-parents=0", "--max-count=1", tip, repo.head, "--not", base).strip())
 
@@ -164,14 +166,14 @@ def _is_cut(repo: Repository, tip: str, base: str) -> bool:
 def _named_folder(base: Base, path: str) -> str:
     prefix = posixpath.normpath(path or ".")
     if not _is_folder(base, prefix):
-        raise BaseUnavailable(f"{base.what} is not a folder", fix=f"git ls-tree {base.commit[:12]} shows what is there")
+        raise BaseUnavailable(f"{base.what} is not a folder", fix=f"git ls-tree {base.commit[:12]} lists its folders")
     return prefix
 
 
 def _folder(base: Base, here: Location) -> str | None:
-    """The definitions folder of the commit: the one that its own configuration names, else the present one."""
+    """The definitions folder of the commit: the one that its own configuration names, else the current one."""
     start = here.configuration or here.folder
-    now = [_inside(base.found, here.folder.absolute()), _inside(base.found, here.folder.resolve())]
+    now = [_inside(base.repo, here.folder.absolute()), _inside(base.repo, here.folder.resolve())]
     then = [_configured(base, start.resolve(), here.environment)]
     candidates = [*now, *then] if here.configuration is None else [*then, *now]
     return next((prefix for prefix in candidates if prefix is not None and _is_folder(base, prefix)), None)
@@ -181,7 +183,7 @@ def _configured(base: Base, start: Path, environment: str | None) -> str | None:
     """The folder that the configuration of the commit names, else the default one; None outside of the repository."""
     from endpoints_gitops.workspace.configuration import DEFAULT_DIR, read_table, table_in
 
-    folders = [folder for folder in (start, *start.parents) if folder.is_relative_to(base.found.top)]
+    folders = [folder for folder in (start, *start.parents) if folder.is_relative_to(base.repo.top)]
     try:
         tables = (table_in(folder, lambda path: _text(base, path)) for folder in folders)
         table = next(filter(None, tables), None)
@@ -191,7 +193,7 @@ def _configured(base: Base, start: Path, environment: str | None) -> str | None:
         message = f"the configuration of {base.what} cannot be read: {problem.message}"
         raise BaseUnavailable(message, where=f"{base.label}:{problem.where}") from error
     if configuration is None:
-        return _inside(base.found, start / DEFAULT_DIR)
+        return _inside(base.repo, start / DEFAULT_DIR)
     settings = configuration.environments.get(environment or "", configuration.common)
     folder_names = {
         environment_settings.dir for environment_settings in (settings, *configuration.environments.values())
@@ -202,14 +204,14 @@ def _configured(base: Base, start: Path, environment: str | None) -> str | None:
             "folders"
         )
         raise BaseUnavailable(message, fix="name the folder: REF:PATH")
-    prefix = _inside(base.found, configuration.folder / (settings.dir or DEFAULT_DIR))
+    prefix = _inside(base.repo, configuration.folder / (settings.dir or DEFAULT_DIR))
     if prefix is None:
         raise BaseUnavailable(f"the definitions folder of {base.what}, {settings.dir}, is outside of the repository")
     return prefix
 
 
 def _text(base: Base, path: Path) -> str | None:
-    content = content_at(base.found, base.commit, path)
+    content = content_at(base.repo, base.commit, path)
     try:
         return None if content is None else content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -223,7 +225,7 @@ def _inside(repo: Repository, path: Path) -> str | None:
 
 
 def _is_folder(base: Base, prefix: str) -> bool:
-    """Whether the commit has this folder. Raises BaseUnavailable where a link or a submodule is in its place."""
+    """Whether the commit has this folder. Raises BaseUnavailable if it is a link, a submodule or a file."""
     if prefix == ".":
         return True
     if prefix.startswith(("../", "/")):
@@ -231,14 +233,16 @@ def _is_folder(base: Base, prefix: str) -> bool:
     parts = prefix.split("/")
     for count in range(1, len(parts) + 1):
         path = "/".join(parts[:count])
-        entry = git(base.found.top, "ls-tree", "-z", "--full-tree", base.commit, "--", path)
+        entry = git(base.repo.top, "ls-tree", "-z", "--full-tree", base.commit, "--", path)
         if not entry:
             return False
         kind = entry.split()[1]
         if kind != b"tree":
             is_link = entry.startswith(b"120000")
             what = "a link" if is_link else "a submodule" if kind == b"commit" else "a file"
-            raise BaseUnavailable(f"{printable(path)} is {what} at {base.what}, not a folder", fix="name it: REF:PATH")
+            raise BaseUnavailable(
+                f"{printable(path)} is {what} at {base.what}, not a folder", fix="name the folder: REF:PATH"
+            )
     return True
 
 

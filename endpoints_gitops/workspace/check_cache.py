@@ -2,8 +2,8 @@
 
     FOLDER/check/TOOL/ab.json      TOOL: a hash of this version, its files, its dependencies and Python
 
-Each file begins with the hash of what follows, a JSON object of entries by key. What is damaged, belongs to another
-user or can be written by one is not read; nothing is ever kept in a checkout.
+Each file begins with the hash of the rest, a JSON object of entries by key. A file that is damaged, or that another
+user owns or can write, is not read. The cache is never inside a checkout.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def cache_folder(env: Mapping[str, str]) -> Path:
 
 
 class CheckCache:
-    """The results of one version of this tool; what is added is written by `save`."""
+    """The results of one version of this tool. `save` writes the added ones."""
 
     def __init__(self, folder: Path) -> None:
         self._root, self._top = folder, folder / "check"
@@ -54,7 +54,7 @@ class CheckCache:
         self.is_empty = self.is_foreign or not self._folder.is_dir()
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - any JSON value
-        """The entry of a key (a hexadecimal hash), None where there is none."""
+        """The entry of a key (a hexadecimal hash), or None."""
         if self.is_empty:
             return None
         entry = self._bucket(key[:2]).get(key)
@@ -66,12 +66,12 @@ class CheckCache:
         return entry[1]
 
     def put(self, key: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
-        """Keep a value for a key."""
+        """Add a value for a key."""
         self._bucket(key[:2])[key] = [self._today, value]
         self._changed.add(key[:2])
 
     def save(self) -> None:
-        """Write what was added. A folder that cannot be written costs time, and nothing else."""
+        """Write the added results. A folder that cannot be written is ignored: the next run is slower."""
         if self.is_foreign or not self._changed:
             return
         with contextlib.suppress(OSError):
@@ -85,7 +85,7 @@ class CheckCache:
             self._remove_other_versions()
 
     def _levels(self) -> tuple[tuple[Path, int], ...]:
-        """The folders from the outermost on, each with the permissions that it may not give to others."""
+        """The folders, outermost first, each with the permissions that other users must not have."""
         return (self._root, stat.S_IWOTH), (self._top, _OTHERS_WRITE), (self._folder, _OTHERS_WRITE)
 
     def _bucket(self, name: str) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class CheckCache:
         return self._buckets[name]
 
     def _read(self, name: str) -> dict[str, Any]:
-        """The entries of one file, none where it is damaged; what is too old, or from the future, is left out."""
+        """The entries of one file, without those that are too old or from the future; none if it is damaged."""
         try:
             content = _own_content(self._folder / f"{name}.json")
             if hashlib.sha256(content[_HASH_LENGTH:]).hexdigest().encode() != content[:_HASH_LENGTH]:
@@ -105,7 +105,7 @@ class CheckCache:
             return {}
 
     def _write(self, name: str) -> None:
-        """Without waiting for the disk: a file that a lost machine cuts short is noticed by its hash."""
+        """Write without waiting for the disk: a truncated file is noticed by its hash."""
         entries = self._buckets[name]
         if len(entries) > _MOST_ENTRIES:
             latest = sorted(entries.items(), key=lambda item: -int(item[1][0]))[:_MOST_ENTRIES]
@@ -122,7 +122,7 @@ class CheckCache:
             raise
 
     def _remove_other_versions(self) -> None:
-        """Remove what no run of another version wrote to for a month, and what a killed run left here."""
+        """Remove the results of other versions that are unused for a month, and temporary files of killed runs."""
         for folder in self._top.iterdir():
             age = time.time() - folder.stat().st_mtime
             is_here = folder == self._folder
@@ -135,70 +135,70 @@ class CheckCache:
 
 
 def content_hash(content: bytes) -> str:
-    """The hash of a file's content, as keys and entries have it."""
+    """The hash of a file's content, as it is used in keys and entries."""
     return hashlib.sha256(content).hexdigest()
 
 
 def key_of(path: str, content: bytes, environment: str | None) -> str:
-    """The key of a definition's file: its path in messages, its content, and the environment that is checked."""
+    """The key of a definition's file: a hash of its path in messages, its content, and the checked environment."""
     words = json.dumps([path, environment]).encode()
     return hashlib.sha256(words + b"\0" + content).hexdigest()
 
 
 def _own_content(path: Path) -> bytes:
-    """The content of a regular file of this user. Raises OSError for anything else, without waiting."""
+    """The content of a regular file of this user. Raises OSError for anything else, without blocking."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode) or not _is_owned(found, _OTHERS_WRITE) or found.st_size > _MOST_BYTES:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or not _is_owned(status, _OTHERS_WRITE) or status.st_size > _MOST_BYTES:
             raise PermissionError(f"{path} is not a file of this user")
         return file.read(_MOST_BYTES)
 
 
 def _is_own(path: Path, forbidden: int) -> bool:
-    """Whether this is a folder of this user, reached over no other user's link, without these permissions."""
+    """Whether this is a folder of this user, not reached by another user's link, without these permissions."""
     try:
-        link, found = path.lstat(), path.stat()
+        link, status = path.lstat(), path.stat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and _is_owned(found, forbidden) and _is_owned(link, 0)
+    return stat.S_ISDIR(status.st_mode) and _is_owned(status, forbidden) and _is_owned(link, 0)
 
 
-def _is_owned(found: os.stat_result, forbidden: int) -> bool:
+def _is_owned(status: os.stat_result, forbidden: int) -> bool:
     if not hasattr(os, "geteuid"):  # Windows: the folder is in the user's profile
         return True
-    return found.st_uid == os.geteuid() and not found.st_mode & forbidden
+    return status.st_uid == os.geteuid() and not status.st_mode & forbidden
 
 
 def _tool() -> str:
-    """A hash of all that decides what a check says, apart from the files that are checked."""
+    """A hash of everything that decides the result of a check, except the checked files."""
     package = os.path.dirname(endpoints_gitops.__file__)  # noqa: PTH120 - as texts: for each file of the package
     facts = [endpoints_gitops.__version__, sys.version, sys.platform, *_files(package), *_dependencies()]
     return hashlib.sha256("\n".join(facts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _files(folder: str) -> Iterator[str]:
-    """Every file of the package with its size and time: an installation from a work tree has no version of its own."""
+    """Every file of the package with its size and time, because an editable installation has no new version."""
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.is_dir():
                 if entry.name != "__pycache__":
                     yield from _files(entry.path)
             else:
-                found = entry.stat()
-                yield f"{entry.path} {found.st_size} {found.st_mtime_ns}"
+                status = entry.stat()
+                yield f"{entry.path} {status.st_size} {status.st_mtime_ns}"
 
 
 def _dependencies() -> Iterator[str]:
-    """The files of the dependencies, and the names with versions of all that is installed beside them."""
+    """The files of the dependencies, and names and versions of all installed distributions."""
     folders: dict[str, None] = {}
     for name in _DEPENDENCIES:
         spec = find_spec(name)
         if spec is None or spec.origin is None:
             yield f"{name} is not installed"
             continue
-        found = os.stat(spec.origin)  # noqa: PTH116 - as a text
-        yield f"{spec.origin} {found.st_size} {found.st_mtime_ns}"
+        status = os.stat(spec.origin)  # noqa: PTH116 - as a text
+        yield f"{spec.origin} {status.st_size} {status.st_mtime_ns}"
         folders[spec.origin.rpartition(name.replace(".", os.sep))[0]] = None
     for folder in folders:
         with contextlib.suppress(OSError):

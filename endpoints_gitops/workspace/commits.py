@@ -1,4 +1,4 @@
-"""The definitions of a folder as a commit has them, read from git without touching the work tree."""
+"""The definitions of a folder in a commit, read from git without touching the work tree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
-from endpoints_gitops.workspace.definitions import SUFFIXES, doubled, list_files
+from endpoints_gitops.workspace.definitions import SUFFIXES, duplicates, list_files
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.git import Blobs, Repository, git, repository
 
@@ -20,20 +20,20 @@ _SUBMODULE = "160000"
 _INDEX: Final = ""  # in front of a path, `:` alone means git's index
 
 type Choose = Callable[[Sequence[LoadedDefinition]], Collection[str]]
-"""The names of the definitions whose HogQL is needed, chosen among all of them before any is parsed."""
+"""Chooses the names of the definitions whose HogQL is parsed, from all unparsed definitions."""
 
 
 def no_names(_: Sequence[LoadedDefinition]) -> Collection[str]:
-    """The `Choose` that parses no HogQL: for commands that need the names and settings alone."""
+    """A `Choose` that parses no HogQL: for commands that need only names and settings."""
     return ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotOnDisk:
-    """Definitions that git tracks in a folder and that the work tree lacks although they were not deleted.
+    """Definitions that git tracks in a folder and that are missing from the work tree without being deleted.
 
-    `definitions` are those of git's index: sparse checkouts and skip-worktree leave files out, and a folder that is
-    empty or missing may not be mounted. `submodules` are not initialised; their definitions are unknown.
+    `definitions` are those of git's index: sparse checkouts and skip-worktree omit files, and an empty or missing
+    folder may not be mounted. `submodules` are not initialized, so their definitions are unknown.
     """
 
     definitions: tuple[LoadedDefinition, ...] = ()
@@ -50,9 +50,9 @@ class NotOnDisk:
 
 
 def not_on_disk(folder: Path, *, choose: Choose = no_names) -> NotOnDisk:
-    """What is tracked and not there; the HogQL of the chosen definitions alone is parsed.
+    """The tracked definitions that are missing on disk. Only the HogQL of the chosen ones is parsed.
 
-    Raises InvalidInput where a definition of the index cannot be read.
+    Raises InvalidInput if a definition of the index cannot be read.
     """
     repo = repository(folder)
     if repo is None or not folder.resolve().is_relative_to(repo.top):
@@ -73,9 +73,9 @@ def not_on_disk(folder: Path, *, choose: Choose = no_names) -> NotOnDisk:
 
 
 def refuse_not_on_disk(folder: Path) -> None:
-    """Raise UsageError where a folder has no definition on disk, and git's index has some in it.
+    """Raise UsageError if a folder has no definition on disk, but git's index has some in it.
 
-    The folder may not be mounted, a sparse checkout may leave it out, or a submodule may not be initialised.
+    The folder may not be mounted, a sparse checkout may omit it, or a submodule may not be initialized.
     """
     repo = repository(folder)
     if repo is None or not folder.resolve().is_relative_to(repo.top):
@@ -87,10 +87,10 @@ def refuse_not_on_disk(folder: Path) -> None:
     submodules = [*_submodules_around(repo, prefix), *(entry.path for entry in entries if entry.mode == _SUBMODULE)]
     files = [entry for entry in entries if entry.mode != _SUBMODULE]
     if submodules:
-        message = f"{shown(folder)} has no definition on disk: the submodule {submodules[0]} is not initialised"
+        message = f"{shown(folder)} has no definition on disk: the submodule {submodules[0]} is not initialized"
         fix = f"git submodule update --init {submodules[0]}"
     elif files:
-        message = f"{shown(folder)} has no definition on disk, and git tracks {len(files):,} in it"
+        message = f"{shown(folder)} has no definition on disk, but git tracks {len(files):,} in it"
         is_sparse = any(entry.is_skipped for entry in files)
         restore = f"git sparse-checkout add {prefix}" if is_sparse else f"git restore {shown(folder)}"
         fix = f"{restore}; after a deletion: git add --all {shown(folder)}"
@@ -100,9 +100,9 @@ def refuse_not_on_disk(folder: Path) -> None:
 
 
 def tracked(repo: Repository, folder: Path) -> tuple[LoadedDefinition, ...]:
-    """The definitions that HEAD or the index have in a folder: whoever deletes one commits that first.
+    """The definitions that HEAD or the index have in a folder, including those with uncommitted deletions.
 
-    No HogQL is parsed. Raises InvalidInput where one cannot be read.
+    No HogQL is parsed. Raises InvalidInput if one cannot be read.
     """
     prefix = repo.inside(folder.resolve())
     committed, problems = definitions_at(repo, repo.head, prefix, "HEAD", choose=no_names)
@@ -141,7 +141,7 @@ def _index(repo: Repository, prefix: str) -> Iterator[_IndexEntry]:
 
 
 def _submodules_around(repo: Repository, prefix: str) -> Iterator[str]:
-    """The path of the submodule that a folder is or is in, if that is not a repository of its own yet."""
+    """The path of the submodule that contains a folder, if the submodule is not initialized."""
     parts = prefix.split("/")
     paths = ["/".join(parts[: count + 1]) for count in range(len(parts))]
     answer = git(repo.top, "ls-tree", "-z", "--full-tree", repo.head, "--", *paths)
@@ -163,15 +163,15 @@ def _is_empty(folder: Path) -> bool:
 def definitions_at(
     repo: Repository, commit: str, prefix: str, shown: str, *, choose: Choose | None = None
 ) -> tuple[tuple[LoadedDefinition, ...], tuple[Problem, ...]]:
-    """The definitions that a commit has in a folder, by path, and what is wrong with those that cannot be read.
+    """The definitions of a folder in a commit, by path, and the problems of those that cannot be read.
 
-    `prefix` is the folder as git names it; `shown` stands for the commit in paths. A file outside the folder is no part
-    of it, wherever a `query_file` leads. The HogQL of the chosen definitions alone is parsed; None: of all.
+    `prefix` is the folder as git names it; `shown` is the commit in the paths of messages. A `query_file` outside of
+    the folder is not read. Only the HogQL of the chosen definitions is parsed; None parses all.
     """
     with Blobs(repo) as blobs:
         entries = [(mode, path, f"{shown}:{path}") for mode, path in listed(repo, commit, prefix)]
         definitions, problems = _Reader(blobs=blobs, commit=commit, prefix=prefix).read_all(entries, choose)
-    return definitions, (*problems, *doubled(definitions))
+    return definitions, (*problems, *duplicates(definitions))
 
 
 def listed(repo: Repository, commit: str, prefix: str) -> Iterator[tuple[str, str]]:
@@ -233,13 +233,13 @@ class _Reader:
             raise InvalidInput((problem,))
 
         def read_beside(name: str) -> bytes:
-            place = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
-            is_below = not place.startswith("../") and (self.prefix == "." or place.startswith(f"{self.prefix}/"))
-            beside = self.blobs.at(self.commit, place) if is_below else None
-            return beside[1] if beside else _not_there(name)
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
+            is_below = not target.startswith("../") and (self.prefix == "." or target.startswith(f"{self.prefix}/"))
+            beside = self.blobs.at(self.commit, target) if is_below else None
+            return beside[1] if beside else _not_in_commit(name)
 
         return read_definition(shown, content[1], read_beside, is_parsed=is_parsed)
 
 
-def _not_there(name: str) -> NoReturn:
-    raise FileNotFoundError(2, "it is not in that commit", name)
+def _not_in_commit(name: str) -> NoReturn:
+    raise FileNotFoundError(2, "not in that commit", name)

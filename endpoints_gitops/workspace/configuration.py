@@ -1,6 +1,7 @@
-"""The configuration: one table in `pyproject.toml` or `endpoints.toml`, with the variables of the process laid over it.
+"""The configuration: one table in `pyproject.toml` or `endpoints.toml`, overridden by environment variables.
 
-The file is found, read and checked here: every mistake at once, on its line. Nothing here asks a server or reads a key.
+This module finds, reads and checks the file, and reports every mistake with its line. It makes no requests and reads no
+keys.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from endpoints_gitops.workspace.files import is_other_repository, leads_out, rea
 
 LOCK_NAME: Final = "endpoints.lock"
 POSTHOG_CLI: Final = "posthog-cli"
-"""The key of an environment that takes it from where posthog-cli keeps its own."""
+"""The `key` of an environment that uses the credentials of posthog-cli."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentSettings:
-    """One environment, with the common settings where it has none of its own.
+    """One environment, with the common settings as defaults.
 
-    `host`, `project_id` and `key` (the source of the key, never the key itself) are None where the file has none;
-    `uses` is kept as it is written. `where` is the environment's `path:line`, `folder` that of the configuration,
-    and `base` the folder that a relative `dotenv:` path starts from. `key_from_checkout` is False where a variable of
-    the process names the source of the key.
+    `host`, `project_id` and `key` (the source of the key, never the key itself) are None if the file does not set them;
+    `uses` is the unparsed table. `where` is the environment's `path:line`, `folder` that of the configuration, and
+    `base` the folder of a relative `dotenv:` path. `key_from_checkout` is False if an environment variable names the
+    source of the key.
     """
 
     name: str
@@ -55,8 +56,8 @@ class EnvironmentSettings:
 class Configuration:
     """The nearest configuration file; without one, `path` is None and there are no environments.
 
-    `common` holds the settings of all environments; relative paths in the file start at `folder`; `overrides` are the
-    `ENDPOINTS_GITOPS_…` variables by the rest of their name, without empty ones.
+    `common` has the settings of all environments; relative paths in the file start at `folder`; `overrides` are the
+    non-empty `ENDPOINTS_GITOPS_…` variables, by their names without that prefix.
     """
 
     path: Path | None
@@ -68,7 +69,7 @@ class Configuration:
 
     @property
     def is_configured(self) -> bool:
-        """Whether an environment is configured; else posthog-cli's variables count."""
+        """Whether an environment is configured. Otherwise the variables of posthog-cli are used."""
         return bool(self.environments)
 
 
@@ -90,10 +91,10 @@ class ConfigurationFile:
 
 
 def find_table(start: Path, env: Mapping[str, str]) -> ConfigurationFile | None:
-    """The nearest table from `start` up to the top of its git work tree; None where there is none.
+    """The nearest table from `start` up to the top of its git work tree, or None.
 
     Outside of a work tree only `start` is searched. A `pyproject.toml` without the table is skipped. Raises UsageError
-    for a file that belongs to another user and for one that cannot be read, InvalidInput for text that is not TOML.
+    for a file that belongs to another user or cannot be read, InvalidInput for text that is not TOML.
     """
     top = work_tree(start) or start
     folders = (folder for folder in (start, *start.parents) if folder.is_relative_to(top))
@@ -104,7 +105,7 @@ def find_table(start: Path, env: Mapping[str, str]) -> ConfigurationFile | None:
 
 
 def table_at(path: Path) -> ConfigurationFile:
-    """The table of a file or folder that the user names. Raises UsageError where there is none."""
+    """The table of a file or folder that the user names. Raises UsageError if there is none."""
     named = path.parent.resolve() / path.name
     if path.is_dir():
         table = table_in(path.resolve(), _text)
@@ -120,25 +121,25 @@ def table_at(path: Path) -> ConfigurationFile:
 
 
 def table_in(folder: Path, read: Callable[[Path], str | None]) -> ConfigurationFile | None:
-    """The table of one folder. `read` returns the text of a file, None where there is no such file.
+    """The table of one folder. `read` returns the text of a file, or None if the file does not exist.
 
-    Raises UsageError where the folder has two configurations, InvalidInput for text that is not TOML.
+    Raises UsageError if the folder has two configurations, InvalidInput for text that is not TOML.
     """
     project_path, own_path = folder / "pyproject.toml", folder / "endpoints.toml"
     project, own = _from_pyproject(project_path, read(project_path)), _from_endpoints_toml(own_path, read(own_path))
     if project and own:
-        message = f"{shown(project.path)} and {shown(own.path)} both hold a configuration"
-        raise UsageError(message, fix="keep one of the two", code="configuration.doubled")
+        message = f"{shown(project.path)} and {shown(own.path)} both contain a configuration"
+        raise UsageError(message, fix="keep one of them", code="configuration.doubled")
     return project or own
 
 
 def key_mistake(source: str) -> str | None:
-    """What is wrong with a text that says where a key comes from. The text is not repeated: it may be a key."""
+    """The mistake in the source of a key, or None. The message does not repeat the text, because it can be a key."""
     if _SOURCE.fullmatch(source):
         return None
     if _A_KEY.match(source):
-        return "this is a key; write where the key comes from instead, and revoke it if other people could see it"
-    return f'key says where the key comes from: "env:NAME", "dotenv:FILE:NAME" or "{POSTHOG_CLI}"'
+        return "this is a key; set the source of the key instead, and revoke the key if other people could see it"
+    return f'key must name the source of the key: "env:NAME", "dotenv:FILE:NAME" or "{POSTHOG_CLI}"'
 
 
 def _environment_name_mistake(_: str, value: str) -> str | None:
@@ -148,7 +149,7 @@ def _environment_name_mistake(_: str, value: str) -> str | None:
 
 
 def _project_mistake(name: str, value: object) -> str | None:
-    """What is wrong with a number, or digits as text. The value is not repeated: it may be a misplaced key."""
+    """The mistake in a project number, or None. The message does not repeat the value, because it can be a key."""
     is_number = type(value) is int or (isinstance(value, str) and _is_project_number(value))
     return None if is_number else f"{name} must be a whole number"
 
@@ -179,7 +180,7 @@ class _UseTable:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class _CommonTable:
-    """The keys that stand at the top and under an environment."""
+    """The keys that are valid at the top level and under an environment."""
 
     dir: _Text | None = None
     manage: tuple[_Pattern, ...] | None = None
@@ -204,7 +205,7 @@ class _ConfigurationTable(_CommonTable):
 
 
 def read_table(table: ConfigurationFile) -> Configuration:
-    """The configuration that a table holds. Raises InvalidInput with every mistake in it."""
+    """Parse the configuration in a table. Raises InvalidInput with every mistake in it."""
     document = table.document
     parsed = document.part(_ConfigurationTable, document.value, ())
     _note_unknown_default(document)
@@ -228,7 +229,7 @@ def read_table(table: ConfigurationFile) -> Configuration:
 
 
 def _with_common(settings: EnvironmentSettings, table: _CommonTable, written: object) -> EnvironmentSettings:
-    """The settings with those of a table laid over them; `uses` stay as they are written."""
+    """The settings, overridden by those of a table; `uses` stays unparsed."""
     return replace(
         settings,
         dir=table.dir or settings.dir,
@@ -264,20 +265,20 @@ def _note_unknown_default(document: Document) -> None:
 
 
 def _note_exact_versions(document: Document) -> None:
-    """Note a common use of an exact version: the versions of an endpoint differ from project to project."""
+    """Report an exact version in the common uses: the versions of an endpoint differ between projects."""
     if len(_tables(document.value, "environments")) < 2:
         return
     for name, use in _tables(document.value, "uses").items():
         if isinstance(use, dict) and use.get("version", "*") != "*":
             message = (
-                "an exact version cannot be common to several environments: put it under each of them, because the "
-                "versions of an endpoint differ from project to project"
+                "an exact version cannot apply to several environments: set it under each environment, because the "
+                "versions of an endpoint differ between projects"
             )
             document.add(("uses", name), message)
 
 
 def _tables(value: object, key: str) -> dict[str, Any]:
-    """The table at a key of a value that may be anything; empty where there is none."""
+    """The table under a key of any value; empty if there is none."""
     table = value.get(key) if isinstance(value, dict) else None
     return table if isinstance(table, dict) else {}
 
@@ -320,7 +321,7 @@ def _refuse_other_owner(path: Path, top: Path, env: Mapping[str, str]) -> None:
     from endpoints_gitops.workspace.git import is_safe_directory
 
     if not is_safe_directory(top):
-        message = f"this file belongs to another user (uid {min(strangers)}), and is not used"
+        message = f"this file belongs to another user (uid {min(strangers)}), so it is not used"
         fix = f"if you trust it: git config --global --add safe.directory {shlex.quote(str(top))}"
         raise UsageError(message, where=shown(path), fix=fix, code="configuration.owner")
 
@@ -328,7 +329,7 @@ def _refuse_other_owner(path: Path, top: Path, env: Mapping[str, str]) -> None:
 def load_configuration(start: Path, env: Mapping[str, str]) -> Configuration:
     """Read the nearest configuration, from `start` up to the top of its git work tree; outside one, in `start` alone.
 
-    Raises InvalidInput with every mistake in it, UsageError where one folder holds two configurations, and for one that
+    Raises InvalidInput with every mistake in it, and UsageError if one folder has two configurations or the file
     belongs to another user.
     """
     table = find_table(start.resolve(), env)
@@ -344,9 +345,9 @@ def load_configuration(start: Path, env: Mapping[str, str]) -> Configuration:
 def configuration_for(start: Path, env: Mapping[str, str], *, file: str | None, folder: str | None) -> Configuration:
     """The configuration of a command.
 
-    It is the one that `file` (`--config`) or `ENDPOINTS_GITOPS_CONFIG` names; else the nearest one to the definitions
-    folder that `folder` (`--dir`) or `ENDPOINTS_GITOPS_DIR` names; else the nearest one from `start` upward. Raises
-    UsageError where the nearest one to that folder neither names it nor is the one of `start`.
+    `file` (`--config`) or `ENDPOINTS_GITOPS_CONFIG` names it; otherwise it is the nearest one to the definitions folder
+    that `folder` (`--dir`) or `ENDPOINTS_GITOPS_DIR` names; otherwise the nearest one from `start` upward. Raises
+    UsageError if the nearest one to that folder neither names the folder nor is the one of `start`.
     """
     overrides = _overrides(env)
     named, folder_name = file or overrides.get("CONFIG"), folder or overrides.get("DIR")
@@ -364,11 +365,15 @@ def configuration_for(start: Path, env: Mapping[str, str], *, file: str | None, 
         f"the configuration is ambiguous: neither {shown(beside.path)} nor {shown(here.path)} names the folder "
         f"{folder_name}"
     )
-    raise UsageError(message, fix=f"add --config {shown(beside.path)}, or the other", code="configuration.ambiguous")
+    raise UsageError(
+        message,
+        fix=f"add --config {shown(beside.path)}, or --config {shown(here.path)}",
+        code="configuration.ambiguous",
+    )
 
 
 def refuse_other_project(configuration: Configuration, folder: Path, env: Mapping[str, str]) -> None:
-    """Raise UsageError where a definitions folder has a configuration of its own that is not this one."""
+    """Raise UsageError if a definitions folder has a different configuration than this one."""
     real = folder.resolve()
     for candidate in (real, *real.parents):
         if candidate == configuration.folder:
@@ -379,21 +384,21 @@ def refuse_other_project(configuration: Configuration, folder: Path, env: Mappin
     if own.path is None or own.path == configuration.path or not _names(own, folder):
         return
     used = shown(configuration.path) if configuration.path else "the variables of posthog-cli"
-    message = f"the definitions in {shown(folder)} belong to {shown(own.path)}, and this command would use {used}"
-    fix = f"add --config {shown(own.path)}, or name another folder with --dir"
+    message = f"the definitions in {shown(folder)} belong to {shown(own.path)}, but this command would use {used}"
+    fix = f"add --config {shown(own.path)}, or name a different folder with --dir"
     raise UsageError(message, fix=fix, code="configuration.other-project")
 
 
 def lock_path(configuration: Configuration) -> Path:
-    """`endpoints.lock` beside the configuration file, else in the folder that was started from."""
+    """`endpoints.lock` next to the configuration file, or in the start folder without one."""
     return configuration.folder / LOCK_NAME
 
 
 def choose_environment(configuration: Configuration, name: str | None) -> EnvironmentSettings:
-    """The environment of a command, with `ENDPOINTS_GITOPS_HOST`, `_PROJECT_ID` and `_KEY` laid over the file.
+    """The environment of a command, overridden by `ENDPOINTS_GITOPS_HOST`, `_PROJECT_ID` and `_KEY`.
 
-    `name` is the value of `--env`; without it, `ENDPOINTS_GITOPS_ENV`, `default_environment` or the only environment
-    counts. Raises UsageError for an unknown name, and where there are several environments and no default.
+    `name` is the value of `--env`; the defaults are `ENDPOINTS_GITOPS_ENV`, `default_environment` and the only
+    environment, in this order. Raises UsageError for an unknown name, and for several environments without a default.
     """
     chosen = name or configuration.overrides.get("ENV") or configuration.default_environment
     if chosen is None and len(configuration.environments) > 1:
@@ -402,11 +407,11 @@ def choose_environment(configuration: Configuration, name: str | None) -> Enviro
         fix = f"add --env {min(configuration.environments)}, or set default_environment"
         raise UsageError(message, where=_place(configuration), fix=fix, code="configuration.environment")
     only = next(iter(configuration.environments), DEFAULT_ENVIRONMENT)
-    return _laid_over(named_environment(configuration, chosen or only), configuration.overrides)
+    return _with_overrides(named_environment(configuration, chosen or only), configuration.overrides)
 
 
 def named_environment(configuration: Configuration, name: str) -> EnvironmentSettings:
-    """The environment of that name as the file has it, without the variables: for commands that work on two.
+    """The environment of that name without overrides by variables: for commands that use two environments.
 
     Raises UsageError for an unknown name.
     """
@@ -420,34 +425,32 @@ def named_environment(configuration: Configuration, name: str) -> EnvironmentSet
 def definitions_folder(configuration: Configuration, environment: EnvironmentSettings, option: str | None) -> Path:
     """The definitions folder: `--dir`, else `ENDPOINTS_GITOPS_DIR`, else the configuration's, else `endpoints`.
 
-    The first two are relative to the current folder, and may be anywhere. The others are relative to the folder of the
-    configuration. Raises UsageError where they lead out of the configuration's repository, or into another one.
+    The first two are relative to the current folder, and can be anywhere. The others are relative to the folder of the
+    configuration. Raises UsageError if those are outside of the configuration's repository, or in another one.
     """
     folder_name = option or configuration.overrides.get("DIR")
     if folder_name:
         return Path(folder_name).expanduser()
     folder = configuration.folder / (environment.dir or DEFAULT_DIR)
     if leads_out(folder, configuration.folder):
-        message = f"the definitions folder {shown(folder)} leads out of the repository, to {folder.resolve()}"
-        fix = "use a folder inside it, or name the folder with --dir"
+        message = f"the definitions folder {shown(folder)} is outside of the repository, at {folder.resolve()}"
+        fix = "use a folder inside the repository, or name the folder with --dir"
         raise UsageError(message, where=_place(configuration), fix=fix, code="files.outside")
     if is_other_repository(folder, configuration.folder):
-        message = (
-            f"the definitions folder {shown(folder)} is in a git repository of its own, not in the configuration's"
-        )
-        fix = "put the configuration into that repository, or name the folder with --dir"
+        message = f"the definitions folder {shown(folder)} is in a different git repository than the configuration"
+        fix = "move the configuration into that repository, or name the folder with --dir"
         raise UsageError(message, where=_place(configuration), fix=fix, code="files.outside")
     return folder
 
 
 def _nearest(folder: Path, env: Mapping[str, str]) -> Configuration:
-    """The nearest configuration to a definitions folder; outside of a work tree, also the one beside it."""
+    """The nearest configuration to a definitions folder; outside of a work tree, also the one next to the folder."""
     own = load_configuration(folder, env)
     return own if own.path is not None else load_configuration(folder.resolve().parent, env)
 
 
 def _names(configuration: Configuration, folder: Path) -> bool:
-    """Whether a configuration is beside a definitions folder, is in it, or names its path."""
+    """Whether a configuration is next to or in a definitions folder, or names its path."""
     real = folder.resolve()
     settings = (configuration.common, *configuration.environments.values())
     folders = ((configuration.folder / (table.dir or DEFAULT_DIR)).resolve() for table in settings)
@@ -469,7 +472,7 @@ def _unknown_environment(configuration: Configuration, name: str) -> UsageError:
     return UsageError(message, where=_place(configuration), fix=fix, code="configuration.environment")
 
 
-def _laid_over(environment: EnvironmentSettings, overrides: Mapping[str, str]) -> EnvironmentSettings:
+def _with_overrides(environment: EnvironmentSettings, overrides: Mapping[str, str]) -> EnvironmentSettings:
     changes: dict[str, Any] = {}
     if host := overrides.get("HOST"):
         changes["host"] = _right("HOST", host.strip(), host_mistake(host.strip()))
@@ -482,11 +485,9 @@ def _laid_over(environment: EnvironmentSettings, overrides: Mapping[str, str]) -
 
 
 def project_number(text: str, where: str) -> int:
-    """The number of a project. Raises UsageError, which does not repeat the text: it may be a misplaced key."""
+    """The number of a project. Raises UsageError, which does not repeat the text, because it can be a key."""
     if not _is_project_number(text.strip()):
-        raise UsageError(
-            "the project must be a number", where=where, fix="the number is in the address of your project"
-        )
+        raise UsageError("the project must be a number", where=where, fix="the number is in the URL of your project")
     return int(text)
 
 

@@ -1,5 +1,5 @@
-"""Where the key comes from (`env:NAME`, `dotenv:FILE:NAME`, or posthog-cli's places, docs/posthog-cli.md), and whether
-it may go where the configuration says.
+"""Find the key (`env:NAME`, `dotenv:FILE:NAME`, or the sources of posthog-cli, docs/posthog-cli.md), and decide whether
+it may be sent to the configured host.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _IN_CODE: Final = "key= in code"
 
 
 class KeyNotSet(CredentialsError):
-    """The environment variables that hold the key are not set. The fix is the command that sets them."""
+    """The environment variables of the key are not set. The fix is the command that sets them."""
 
     code = "credentials.missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What a client needs to reach one project: the key may go to `host`, also by plain http if that is its scheme.
+    """Host, project and key of one project. The key may be sent to `host`, even by plain http if that is its scheme.
 
-    `source` describes where the key comes from, and `why` why it may go to the host.
+    `source` describes where the key comes from, and `why` why it may be sent to the host.
     """
 
     environment: str
@@ -54,10 +54,11 @@ class Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundKey:
-    """A key, its source and its destination, before `decide` has judged whether it may be sent there.
+    """A key, its source and its destination, before `decide` decides whether it may be sent there.
 
-    `trust` is what the user would have to trust; `stored_host` is the host that the key was stored for, None where its
-    source stores none. `may_be_older` is for posthog-cli's own sources, which can hold an older key without prefix.
+    `trust` is the permission that the user would have to give; `stored_host` is the host that the key was stored for,
+    None if its source stores none. `may_be_older` is for the sources of posthog-cli, which can have an older key
+    without prefix.
     """
 
     settings: EnvironmentSettings
@@ -71,7 +72,7 @@ class FoundKey:
     host_in_code: str | None = None
 
     def decision(self, env: Mapping[str, str]) -> KeyDecision:
-        """Whether the key may go to the host. Raises UsageError for a host that is not the address of a server."""
+        """Whether the key may be sent to the host. Raises UsageError for an invalid host."""
         return decide(
             _origin(self.host, self.settings.where or self.source),
             stored=_origin(self.stored_host, self.source) if self.stored_host else None,
@@ -89,12 +90,12 @@ def resolve_connection(
     host: str | None = None,
     key: Secret | None = None,
 ) -> Access:
-    """Find the key of an environment, and decide whether it may go to the environment's host.
+    """Find the key of an environment, and decide whether it may be sent to the environment's host.
 
-    `host` and `key` are those that an app passes in code. `dotenv_file` is for posthog-cli's sources, and precedes
-    `POSTHOG_CLI_DOTENV_FILE`. Raises CredentialsError where there is no key (with every source that was searched) and
-    where it may not go to the host (NotTrusted where the user may trust it), and UsageError where the configuration
-    names no project.
+    `host` and `key` are those that an app passes in code. `dotenv_file` is for the sources of posthog-cli, and takes
+    precedence over `POSTHOG_CLI_DOTENV_FILE`. Raises CredentialsError if there is no key (the message lists the
+    searched sources) or if it must not be sent to the host (NotTrusted if the user can trust it), and UsageError if the
+    configuration has no project.
     """
     found = find_key(environment, env, dotenv_file=dotenv_file, host=host, key=key)
     return permitted(found, found.decision(env))
@@ -108,7 +109,7 @@ def find_key(
     host: str | None = None,
     key: Secret | None = None,
 ) -> FoundKey:
-    """Find the key as `resolve_connection` does, without the decision whether it may go to the host."""
+    """Find the key like `resolve_connection`, without deciding whether it may be sent to the host."""
     if host is not None:
         environment = replace(environment, host=host)
     if key is not None:
@@ -120,16 +121,14 @@ def find_key(
         message = f"the value of {found.source} is not an API key: it contains a character that no key contains"
         raise CredentialsError(message, where=environment.where, code="credentials.malformed")
     if not (found.key.has_prefix or found.may_be_older):
-        message = (
-            f"the value of {found.source} does not begin with phx_, phs_ or pha_, as an API key does: it is not sent"
-        )
-        fix = "make a personal API key in PostHog (Settings, Personal API keys), and put it there"
+        message = f"the value of {found.source} is not an API key, which begins with phx_, phs_ or pha_: it is not sent"
+        fix = "create a personal API key in PostHog (Settings, Personal API keys), and store it there"
         raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.malformed")
     return replace(found, host_in_code=host)
 
 
 def permitted(found: FoundKey, decision: KeyDecision) -> Access:
-    """What a client needs, if the decision allows it. Raises as `resolve_connection` does."""
+    """The access for an allowed decision. Raises the errors of `resolve_connection` otherwise."""
     refusal = refusal_of(found, decision)
     if refusal is not None:
         raise refusal
@@ -148,28 +147,28 @@ def permitted(found: FoundKey, decision: KeyDecision) -> Access:
 
 
 def refusal_of(found: FoundKey, decision: KeyDecision) -> CredentialsError | None:
-    """The error for a key that may not go to its host; None where it may."""
+    """The error for a key that must not be sent to its host; None if it may be sent."""
     name, where, host = found.settings.name, found.settings.where, found.trust.host
     if decision.permission is Permission.ALLOWED:
         return None
     if decision.permission is Permission.UNTRUSTED:
         message = f"the key of {found.source} is not sent to {host} (environment {name!r}): {decision.why}"
         return NotTrusted(message, found.trust, where=where)
-    export = f"export {ALLOWED_HOSTS}={host}  # if this key may go there; else"
+    export = f"export {ALLOWED_HOSTS}={host}  # if this key may be sent there; otherwise"
     if decision.permission is Permission.PLAIN_HTTP:
         message = f"the key of {found.source} is not sent to {host} (environment {name!r}): {decision.why}"
         fix = f"{export} use https://"
         return CredentialsError(message, where=where, fix=fix, code="credentials.insecure")
     stored = found.stored_host
-    message = f"the key of {found.source} is stored for {stored}, and environment {name!r} is at {host}: it is not sent"
-    fix = f'{export} give the environment a key of its own: key = "env:NAME"'
+    message = f"the key of {found.source} is stored for {stored}, not for {host} (environment {name!r}): it is not sent"
+    fix = f'{export} give the environment its own key: key = "env:NAME"'
     return CredentialsError(message, where=where, fix=fix, code="credentials.other-host")
 
 
 def _from_source(environment: EnvironmentSettings, env: Mapping[str, str], dotenv_file: str | None) -> FoundKey:
     source = environment.key
     if source is None:
-        message = f"environment {environment.name!r} does not say where its key comes from"
+        message = f"environment {environment.name!r} has no `key` that names the source of its key"
         fix = 'add key = "env:POSTHOG_API_KEY" to it'
         raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.missing")
     if source == POSTHOG_CLI:
@@ -183,7 +182,7 @@ def _from_variable(environment: EnvironmentSettings, name: str, env: Mapping[str
     key = env.get(name, "").strip()
     if not key:
         message = (
-            f"environment {environment.name!r} takes its key from the environment variable {name}, which is not set"
+            f"environment {environment.name!r} reads its key from the environment variable {name}, which is not set"
         )
         raise KeyNotSet(message, where=environment.where, fix=f"export {name}=phx_…")
     is_posthog_clis = name in KEY_NAMES
@@ -198,28 +197,28 @@ def _from_variable(environment: EnvironmentSettings, name: str, env: Mapping[str
     )
 
 
-def _from_dotenv(environment: EnvironmentSettings, place: str) -> FoundKey:
-    file, _, name = place.rpartition(":")
+def _from_dotenv(environment: EnvironmentSettings, location: str) -> FoundKey:
+    file, _, name = location.rpartition(":")
     path = _dotenv_path(environment, file)
     key = dotenv_values(path).get(name, "").strip()
     if not key:
-        message = f"environment {environment.name!r} takes its key from {shown(path)}, which does not set {name}"
+        message = f"environment {environment.name!r} reads its key from {shown(path)}, which does not set {name}"
         fix = f"add the line {name}=phx_… to {shown(path)}"
         raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.missing")
     return _found(environment, key, f"{name} in {shown(path)}", identity=dotenv_identity(path, name))
 
 
 def dotenv_identity(path: Path, name: str) -> str:
-    """A `dotenv:` source as trust names it, with an absolute path."""
+    """A `dotenv:` source with an absolute path, as in the list of trusted hosts."""
     return f"dotenv:{path.expanduser().resolve()}:{name}"
 
 
 def _dotenv_path(environment: EnvironmentSettings, file: str) -> Path:
-    """The path of the file. Raises CredentialsError for one outside of the checkout that the checkout itself names."""
+    """The path of a dotenv file. Raises CredentialsError if the checkout names a file outside of itself."""
     try:
         path = environment.base / Path(file).expanduser()
     except RuntimeError:
-        message = f"environment {environment.name!r} takes its key from {file}, and that home folder is unknown"
+        message = f"environment {environment.name!r} reads its key from {file}, but that home folder is unknown"
         raise CredentialsError(message, where=environment.where, code="credentials.unreadable") from None
     if not environment.key_from_checkout:
         return path
@@ -229,14 +228,15 @@ def _dotenv_path(environment: EnvironmentSettings, file: str) -> Path:
         message = f"{shown(path)} cannot be read: {error}"
         raise CredentialsError(message, where=environment.where, code="credentials.unreadable") from error
     if not is_inside:
-        message = f"environment {environment.name!r} takes its key from {shown(path)}, which is outside of the checkout"
-        fix = f"export ENDPOINTS_GITOPS_KEY=dotenv:{file}:NAME names a file anywhere; a configuration names one inside"
+        message = f"environment {environment.name!r} reads its key from {shown(path)}, which is outside of the checkout"
+        fix = f"use a file inside the checkout, or export ENDPOINTS_GITOPS_KEY=dotenv:{file}:NAME for one outside"
         raise CredentialsError(message, where=environment.where, fix=fix, code="credentials.outside")
     return path
 
 
 def _from_posthog_cli(environment: EnvironmentSettings, env: Mapping[str, str], dotenv_file: str | None) -> FoundKey:
-    """The key of the first source with key and project; if the project is configured, else of the first with a key."""
+    """The key of the first source with key and project; if the project is configured, of the first source with a
+    key."""
     looked: list[str] = []
     half: KeySource | None = None
     for source in sources(env, dotenv_file):

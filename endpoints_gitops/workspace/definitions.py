@@ -1,4 +1,4 @@
-"""The definitions folder: reads every file in it, and reports every mistake in every file at once."""
+"""The definitions folder: read every file, and report every mistake in all files at once."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".yaml", ".yml")
 _NAMED_TWINS: Final = 3
-"""Other files of the same name that a mistake names; there may be thousands."""
+"""How many other files with the same name a message lists; there can be thousands."""
 
 
 def read_all(folder: Path, *, is_parsed: bool = True) -> tuple[LoadedDefinition, ...]:
     """The definitions in a folder and the folders below it, ordered by path.
 
-    Files end in `.yaml` or `.yml`; what begins with a dot is left out. Raises UsageError where there is no folder, and
-    InvalidInput with every problem in every file: a file that cannot be read is one, and so are two of one name.
-    Without `is_parsed` no HogQL is looked at.
+    Files end in `.yaml` or `.yml`; names that begin with a dot are skipped. Raises UsageError if the folder does not
+    exist, and InvalidInput with every problem in all files, including unreadable files and duplicate names. Without
+    `is_parsed`, HogQL is not parsed.
     """
     paths, problems = list_files(folder)
     definitions: list[LoadedDefinition] = []
@@ -45,15 +45,16 @@ def read_all(folder: Path, *, is_parsed: bool = True) -> tuple[LoadedDefinition,
             definitions.append(read_file(path, folder, is_parsed=is_parsed))
         except InvalidInput as error:
             problems += error.problems
-    problems += doubled(definitions)
+    problems += duplicates(definitions)
     if problems:
         raise InvalidInput(tuple(sorted(problems, key=lambda problem: (problem.path, problem.line, problem.column))))
     return tuple(definitions)
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
-    """The files of definitions in a folder, unread and ordered by path, with a problem for each folder in it that
-    cannot be listed. Raises UsageError where there is no folder.
+    """The definition files in a folder, ordered by path, and a problem for each subfolder that cannot be listed.
+
+    Raises UsageError if the folder does not exist.
     """
     if not folder.is_dir():
         reason = "is not a folder" if folder.exists() else "does not exist"
@@ -65,16 +66,16 @@ def list_files(folder: Path) -> tuple[list[Path], list[Problem]]:
 
 
 def read_file(path: Path, folder: Path, *, is_parsed: bool = True) -> LoadedDefinition:
-    """One definition, whose `query_file` may not lead out of `folder`. Raises InvalidInput with all that is wrong.
+    """Read one definition, whose `query_file` must be inside `folder`. Raises InvalidInput with every mistake.
 
-    The path may not be a link that leads out of the repository.
+    The path must not be a link out of the repository.
     """
     return open_file(path, folder).read(is_parsed=is_parsed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedFile:
-    """The bytes of a definition's file. `path` is what messages name; `read_beside` reads the file that `query_file`
+    """The bytes of a definition's file. `path` is the path in messages; `read_beside` reads the file that `query_file`
     names, and raises UsageError for one outside of the folder."""
 
     path: str
@@ -82,15 +83,15 @@ class OpenedFile:
     read_beside: Callable[[str], bytes]
 
     def read(self, *, is_parsed: bool = True) -> LoadedDefinition:
-        """The definition. Raises InvalidInput with all that is wrong."""
+        """Parse the definition. Raises InvalidInput with every mistake."""
         from endpoints_gitops.codecs.definition import read_definition
 
         return read_definition(self.path, self.content, self.read_beside, is_parsed=is_parsed)
 
 
 def open_file(path: Path, folder: Path) -> OpenedFile:
-    """The content of one definition's file, as `read_file` reads it. Raises InvalidInput where it cannot be read."""
-    if os.path.islink(path) and leads_out(path, folder):  # noqa: PTH114 - for every file: many times faster as a text
+    """Read the bytes of one definition's file, like `read_file`. Raises InvalidInput if it cannot be read."""
+    if os.path.islink(path) and leads_out(path, folder):  # noqa: PTH114 - for every file: much faster with text
         raise InvalidInput((_outside(path),))
     try:
         content = _content(path)
@@ -100,9 +101,9 @@ def open_file(path: Path, folder: Path) -> OpenedFile:
 
 
 def bounding_folder(path: Path, folder: Path) -> Path | None:
-    """The definitions folder, if a path that a command line names is in it, else None.
+    """The definitions folder, if a path from the command line is in it, else None.
 
-    Raises UsageError for a path in the definitions folder that links lead out of the repository.
+    Raises UsageError for a path in the definitions folder that a link leads out of the repository.
     """
     is_below = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))  # noqa: PTH100 - links are not followed
     if is_below and leads_out(path, folder):
@@ -111,7 +112,7 @@ def bounding_folder(path: Path, folder: Path) -> Path | None:
 
 
 def read_sql(path: Path) -> bytes:
-    """The bytes of a `.sql` file. Raises InvalidInput where it cannot be read, or is larger than a query may be."""
+    """The bytes of a `.sql` file. Raises InvalidInput if it cannot be read or is too large for a query."""
     try:
         return _content(path, "a query")
     except OSError as error:
@@ -121,26 +122,26 @@ def read_sql(path: Path) -> bytes:
 def path_for(name: str, folder: Path, definitions: Iterable[LoadedDefinition]) -> Path:
     """The file to write a definition to: the one that defines the name, else `NAME.yaml`.
 
-    Raises UsageError for a name that no file should be called after, where that file defines something else, and where
-    it would be outside the folder.
+    Raises UsageError for a name that is not a safe file name, if that file defines something else, or if it would be
+    outside of the folder.
     """
     for loaded in definitions:
         if loaded.name == name:
             return Path(loaded.path)
     if not is_endpoint_name(name):
-        message = f"no file can be named after the endpoint {name!r}"
-        raise UsageError(message, fix="leave it out with `manage` in the configuration", code="definitions.name")
+        message = f"the endpoint name {name!r} is not a valid file name"
+        raise UsageError(message, fix="exclude it with `manage` in the configuration", code="definitions.name")
     path = folder / f"{name}.yaml"
     inside(folder, path)
     if os.path.lexists(path):
-        message = f"{shown(path)} exists and does not define {name}"
-        raise UsageError(message, fix="rename that file; any name does", code="definitions.taken")
+        message = f"{shown(path)} exists but does not define {name}"
+        raise UsageError(message, fix="rename that file; any file name works", code="definitions.taken")
     return path
 
 
 @dataclass(slots=True)
 class _Walk:
-    """Links lead nowhere out of `boundary`, and what they reach twice is read once, so a circle of links ends."""
+    """Lists files. Links out of `boundary` are not followed, and every file is listed once, so cycles of links end."""
 
     boundary: Path
     problems: list[Problem] = field(default_factory=list)
@@ -180,7 +181,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _content(path: Path, what: str = "a definition") -> bytes:
-    """The bytes of a file; what is no file (a pipe would never end) or too large is refused before it is read."""
+    """The bytes of a file. Anything but a regular file (a pipe would never end), or a too large one, is not read."""
     from endpoints_gitops.codecs.text import LARGEST_FILE, refuse_size
 
     content = read_regular_file(path, largest=LARGEST_FILE)
@@ -191,26 +192,26 @@ def _content(path: Path, what: str = "a definition") -> bytes:
 
 def _reader_beside(path: Path, folder: Path) -> Callable[[str], bytes]:
     def read_beside(name: str) -> bytes:
-        place = path.parent / name
-        if "\0" in name or not real_path(place).is_relative_to(real_path(folder)):
+        target = path.parent / name
+        if "\0" in name or not real_path(target).is_relative_to(real_path(folder)):
             fix = f"move the file into {shown(folder)}"
             raise UsageError(
                 f"query_file {printable(name)} is outside the definitions folder", fix=fix, code="files.outside"
             )
-        return _content(place, "a query")
+        return _content(target, "a query")
 
     return read_beside
 
 
-def doubled(definitions: Iterable[LoadedDefinition]) -> list[Problem]:
-    """A problem at each of the places that define one name."""
-    places: dict[str, list[LoadedDefinition]] = {}
+def duplicates(definitions: Iterable[LoadedDefinition]) -> list[Problem]:
+    """A problem for each definition whose name another one has too."""
+    by_name: dict[str, list[LoadedDefinition]] = {}
     for loaded in definitions:
-        places.setdefault(loaded.name, []).append(loaded)
-    return [_doubled_at(loaded, same) for same in places.values() if len(same) > 1 for loaded in same]
+        by_name.setdefault(loaded.name, []).append(loaded)
+    return [_duplicate(loaded, same) for same in by_name.values() if len(same) > 1 for loaded in same]
 
 
-def _doubled_at(loaded: LoadedDefinition, same: list[LoadedDefinition]) -> Problem:
+def _duplicate(loaded: LoadedDefinition, same: list[LoadedDefinition]) -> Problem:
     others = [str(other.where()) for other in same[: _NAMED_TWINS + 1] if other is not loaded][:_NAMED_TWINS]
     more = len(same) - 1 - len(others)
     if more:
@@ -219,15 +220,17 @@ def _doubled_at(loaded: LoadedDefinition, same: list[LoadedDefinition]) -> Probl
         path=loaded.path,
         line=loaded.lines.get("name", 1),
         column=1,
-        message=f"the name {loaded.name!r} is defined in {' and '.join(others)} too",
+        message=f"the name {loaded.name!r} is also defined in {' and '.join(others)}",
         code="definition.duplicate",
-        fix="keep one of the files, or give the other a name of its own",
+        fix="delete one of the files, or rename one of the endpoints",
     )
 
 
 def _outside(path: Path) -> Problem:
-    message = "this link leads out of the repository, and is not followed"
-    return Problem(path=shown(path), message=message, code="definition.outside", fix="copy what it leads to")
+    message = "this link leads out of the repository, so it is not followed"
+    return Problem(
+        path=shown(path), message=message, code="definition.outside", fix="replace the link with a copy of its target"
+    )
 
 
 def _unreadable(path: Path, error: OSError) -> Problem:

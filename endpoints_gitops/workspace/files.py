@@ -1,4 +1,4 @@
-"""Writing files: a reader, or a machine that loses power, sees the old content or the new one, never a mixture."""
+"""Write files atomically: readers see the old content or the new one, even after a power failure."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _OLD_SECONDS: Final = 3600.0
 
 
 def inside(folder: Path, path: Path) -> Path:
-    """The real place of `path`, every symbolic link followed. Raises UsageError where that is not inside `folder`."""
+    """The path with every symbolic link followed. Raises UsageError if it is not inside `folder`."""
     real = real_path(path)
     if not real.is_relative_to(real_path(folder)):
         leads = f" (it leads to {real})" if path.is_symlink() or real != Path(os.path.normpath(path.absolute())) else ""
-        message = f"{shown(path)} is outside {shown(folder)}{leads}: nothing is written there"
+        message = f"{shown(path)} is outside {shown(folder)}{leads}, so it is not written"
         raise UsageError(message, fix="use a file inside that folder", code="files.outside")
     return real
 
 
 def write_atomically(path: Path, content: bytes, *, folder: Path | None = None) -> None:
-    """Replace a file, or make it and the folders it is in.
+    """Replace a file, or create it and its folders.
 
-    Nothing is written outside `folder` (default: the one that `path` is in), whatever symbolic links say; a link to a
-    file inside is written through. The mode of a file that was there is kept. Raises UsageError where the file cannot
-    be written, and then the old one is whole.
+    Nothing is written outside `folder` (default: the folder of `path`), even through symbolic links; a link to a file
+    inside is followed. The mode of an existing file is kept. Raises UsageError if the file cannot be written; the old
+    file is then unchanged.
 
-    What a killed command leaves is ignored by git, and removed by the next command that lists or writes the folder, or
-    finds nothing to write there.
+    Git ignores the temporary files of killed commands, and the next command that lists or writes the folder removes
+    them.
     """
     real = inside(folder or path.parent, path)
     with _reported(path):
@@ -53,10 +53,10 @@ def write_atomically(path: Path, content: bytes, *, folder: Path | None = None) 
 
 
 def rewrite_file(path: Path, content: bytes, *, folder: Path | None = None) -> bool:
-    """Replace a text file, with the line endings and the byte order mark that it has, as `write_atomically` does.
+    """Replace a text file like `write_atomically`, keeping its line endings and byte order mark.
 
-    False, and nothing is written, where the file would not change otherwise. Raises UsageError for a file that cannot
-    be read or written.
+    Returns False, and writes nothing, if the file would not change. Raises UsageError for a file that cannot be read or
+    written.
     """
     try:
         before = read_regular_file(path)
@@ -78,11 +78,11 @@ def rewrite_file(path: Path, content: bytes, *, folder: Path | None = None) -> b
 def read_regular_file(path: Path, *, largest: int | None = None) -> bytes:
     """The content of a file, at most `largest` + 1 bytes of it.
 
-    Raises OSError, without waiting, for what is not a regular file (a FIFO, a device, a folder) and for a path that no
-    system takes.
+    Raises OSError, without blocking, for anything but a regular file (a FIFO, a device, a folder) and for an invalid
+    path.
     """
     try:
-        _refuse_special(os.stat(path))  # noqa: PTH116 - before it is opened: opening some devices does something
+        _refuse_special(os.stat(path))  # noqa: PTH116 - before opening it: opening some devices has effects
     except ValueError as error:
         raise OSError(errno.EINVAL, "a path cannot contain NUL") from error
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -92,7 +92,7 @@ def read_regular_file(path: Path, *, largest: int | None = None) -> bytes:
 
 
 def leads_out(path: Path, folder: Path) -> bool:
-    """Whether a path, links followed, is outside of the repository of `folder`; without a repository, of `folder`."""
+    """Whether a path, with links followed, is outside of the repository of `folder`, or of `folder` without one."""
     return not real_path(path).is_relative_to(checkout(folder))
 
 
@@ -102,7 +102,7 @@ def real_path(path: Path) -> Path:
 
 
 def work_tree(start: Path) -> Path | None:
-    """The top of the git work tree that a folder (which need not exist) is in, links followed; None outside of one.
+    """The top of the git work tree of a folder (which need not exist), with links followed; None without one.
 
     The top is the nearest folder with a `.git`, which no commit can contain. A bare repository is no work tree.
     """
@@ -113,12 +113,12 @@ def work_tree(start: Path) -> Path | None:
 
 
 def checkout(folder: Path) -> Path:
-    """The top of the git work tree that a folder is in, else the folder itself; links followed, no git asked."""
+    """The top of the git work tree of a folder, or the folder itself; with links followed, without running git."""
     return work_tree(folder) or real_path(folder)
 
 
 def is_other_repository(folder: Path, within: Path) -> bool:
-    """Whether a folder is in a work tree inside of the one of `within` that is not a submodule of it."""
+    """Whether a folder is in a nested work tree of the one of `within` that is not a submodule."""
     top, inner = work_tree(within), work_tree(folder)
     if top is None or inner is None or inner == top:
         return inner != top
@@ -127,7 +127,7 @@ def is_other_repository(folder: Path, within: Path) -> bool:
 
 
 def remove_leftovers(folder: Path, names: Iterator[str] | None = None) -> None:
-    """Remove the temporary folders of killed commands; those of running processes stay."""
+    """Remove the temporary folders of killed commands, but not those of running processes."""
     for name in os.listdir(folder) if names is None else names:  # noqa: PTH208 - only names are needed
         if name.endswith(".tmp") and _LEFTOVER.fullmatch(name):
             with contextlib.suppress(OSError):
@@ -135,7 +135,7 @@ def remove_leftovers(folder: Path, names: Iterator[str] | None = None) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable; on Windows, where folders cannot be opened, the system does that itself."""
+    """Make the names in a folder durable. Windows, where folders cannot be opened, does this itself."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -146,7 +146,7 @@ def sync_folder(folder: Path) -> None:
 
 def shown(path: Path) -> str:
     """The path for messages: relative to the current folder if it is below, else absolute, with slashes."""
-    here = os.getcwd()  # noqa: PTH109 - as texts, for every file passes through here: many times faster than as paths
+    here = os.getcwd()  # noqa: PTH109 - called for every file: much faster with text than with paths
     absolute = os.path.abspath(path)  # noqa: PTH100 - likewise
     below = absolute.removeprefix(here.rstrip(os.sep) + os.sep) if absolute != here else "."
     return below.replace(os.sep, "/")
@@ -154,15 +154,15 @@ def shown(path: Path) -> str:
 
 @cache
 def _remove_leftovers_once(folder: str) -> None:
-    """Once in a process, so that writing a thousand files does not list their folder a thousand times."""
+    """Remove leftovers once per process, so that writing a thousand files lists their folder only once."""
     remove_leftovers(Path(folder))
 
 
 @contextlib.contextmanager
 def _scratch_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside a file, for its new content. Git ignores it as soon as it holds anything.
+    """A temporary folder next to a file, for its new content. Git ignores the folder.
 
-    It is locked while it is in use, so that a folder without a lock is known to be left over.
+    It is locked while it is in use, so a folder without a lock is a leftover.
     """
     while True:
         scratch = path.with_name(f".{path.name[:80]}.{os.urandom(6).hex()}.tmp")
@@ -183,7 +183,7 @@ def _scratch_folder(path: Path) -> Iterator[Path]:
 
 
 def _remove_leftover(scratch: Path) -> None:
-    """Remove a folder that `_scratch_folder` made. Raises OSError where it is in use or has other content."""
+    """Remove a folder that `_scratch_folder` created. Raises OSError if it is in use or has other content."""
     if not stat.S_ISDIR(scratch.lstat().st_mode):
         return
     handle = _locked(scratch)
@@ -203,7 +203,7 @@ def _empty(scratch: Path) -> None:
 def _locked(folder: Path) -> int | None:
     """A handle that locks a folder until it is closed; None on a system without such locks.
 
-    Raises BlockingIOError where another process holds the lock.
+    Raises BlockingIOError if another process holds the lock.
     """
     try:
         import fcntl
@@ -230,11 +230,11 @@ def _refuse_special(status: os.stat_result) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "it is not a regular file")
+        raise OSError(errno.EINVAL, "not a regular file")
 
 
 def _git_folder(top: Path) -> Path:
-    """The folder that `.git` is or names; that of a submodule is inside of the one of its repository."""
+    """The folder that `.git` is or names; for a submodule it is inside the git folder of the repository."""
     entry = top / ".git"
     if entry.is_dir():
         return entry.resolve()
@@ -243,7 +243,7 @@ def _git_folder(top: Path) -> Path:
 
 
 def _has_git(folder: Path) -> bool:
-    entry = os.path.join(folder, ".git")  # noqa: PTH118 - every start of a command comes through here
+    entry = os.path.join(folder, ".git")  # noqa: PTH118 - runs at every start of a command
     return os.path.isfile(entry) or os.path.lexists(os.path.join(entry, "HEAD"))  # noqa: PTH113, PTH118 - likewise
 
 

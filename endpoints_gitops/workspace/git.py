@@ -1,8 +1,8 @@
-"""What git knows of a folder, asked from git itself.
+"""Run git to read the repository of a folder.
 
-Git starts at the top of the work tree, and at no repository that lies inside of it. Nothing here writes or fetches: no
-lock is taken, and no hook, filter, pager, signature check, file monitor or transport runs, whatever a configuration of
-git says. Git gets neither the keys of the caller's environment nor the variables that lead to another repository.
+Git runs at the top of the work tree, never in a nested repository. These calls only read: they take no lock, fetch
+nothing, and run no hook, filter, pager, signature check, file monitor or transport, whatever git's configuration says.
+Git gets neither the keys in the environment nor variables that select another repository.
 """
 
 from __future__ import annotations
@@ -58,13 +58,13 @@ _FILTER_COMMANDS: Final = ("clean", "smudge", "process")
 
 
 class GitFailed(CouldNotFindOut):
-    """git could not answer; the message has its complaint."""
+    """Git failed; the message has its error."""
 
     code = "git.failed"
 
 
 class HistoryUnavailable(GitFailed):
-    """Git has no history to answer from: `message` says why, and `fix` how to get it."""
+    """Git has no usable history: `message` says why, and `fix` how to get it."""
 
     code = "git.no-history"
 
@@ -78,13 +78,13 @@ class Repository:
     is_shallow: bool
 
     def inside(self, path: Path) -> str:
-        """The path as git names it; the last part of it may be a symbolic link."""
+        """The path as git names it; its last part can be a symbolic link."""
         real = path.parent.resolve() / path.name
         return real.relative_to(self.top).as_posix()
 
 
 def repository(folder: Path) -> Repository | None:
-    """The repository whose work tree a folder (which need not exist) is in; None without git, work tree, or a commit.
+    """The repository of a folder (which need not exist); None without git, a work tree, or a commit.
 
     Raises GitFailed for a repository that git refuses to read.
     """
@@ -99,7 +99,7 @@ def repository(folder: Path) -> Repository | None:
         raise _unreadable(top, printable(os.fsdecode(answer.stderr).strip()))
     reported_top, shallow = os.fsdecode(answer.stdout).splitlines()[-2:]
     if Path(reported_top).resolve() != top:
-        message = f"the work tree of this repository is {printable(reported_top)}: its core.worktree leads there"
+        message = f"the work tree of this repository is {printable(reported_top)}, because of its core.worktree"
         raise GitFailed(message, where=shown(top), fix="git config --unset core.worktree")
     head = resolved(top, "HEAD")
     return Repository(top=top, head=head, is_shallow=shallow == "true") if head else None
@@ -116,7 +116,7 @@ def explain_missing(folder: Path) -> HistoryUnavailable:
     except FileNotFoundError:
         return HistoryUnavailable("git is not installed, or not on PATH", fix="install git")
     if refs:
-        message = f"HEAD of {shown(top)} names no commit, though the repository has commits"
+        message = f"HEAD of {shown(top)} names no commit, although the repository has commits"
         return HistoryUnavailable(message, fix="git switch BRANCH; git branch --all lists the branches")
     fix = "git add --all && git commit"
     return HistoryUnavailable(f"the git repository {shown(top)} has no commit yet", fix=fix)
@@ -124,34 +124,34 @@ def explain_missing(folder: Path) -> HistoryUnavailable:
 
 def explain_shallow(repo: Repository) -> HistoryUnavailable:
     """The reason why a shallow clone cannot answer, with its fix."""
-    message = "this clone is shallow, so the history of the definition is not in it"
+    message = "this clone is shallow, so it lacks the history of the definition"
     return HistoryUnavailable(message, where=shown(repo.top), fix="git fetch --unshallow (in CI: fetch-depth: 0)")
 
 
 def explain_missing_object(top: Path, message: str) -> GitFailed:
-    """The error for a missing object: a partial clone leaves objects to its remote, else the repository is damaged.
+    """The error for a missing object: the clone is partial, or the repository is damaged.
 
-    Nothing is fetched, because a remote's configuration names programs.
+    Objects are never fetched, because the configuration of a remote names programs.
     """
     answer = _run(top, ("config", "-z", "--get-regexp", r"^remote\..*\.(promisor|partialclonefilter)$"))
     settings = [entry.partition("\n")[0] for entry in os.fsdecode(answer.stdout).split("\0") if entry]
     remotes = sorted({name.removeprefix("remote.").rpartition(".")[0] for name in settings})
     if not remotes:
-        return GitFailed(message, where=shown(top), fix="git fsck shows what is missing")
-    partial = "this clone is partial: it lacks old versions of the definitions, and nothing is fetched here"
+        return GitFailed(message, where=shown(top), fix="git fsck lists the missing objects")
+    partial = "this clone is partial: it lacks old versions of the definitions, and this command does not fetch them"
     fix = f"git fetch --refetch --no-filter {shlex.quote(remotes[0])}"
     return HistoryUnavailable(partial, where=shown(top), fix=fix)
 
 
 def resolved(folder: Path, ref: str) -> str | None:
-    """The full id of the commit that a ref names; None where it names none. `folder` is the top of a work tree."""
+    """The full id of the commit that a ref names, or None. `folder` is the top of a work tree."""
     words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
     try:
         answer = _run(folder, words)
-    except (ValueError, UnicodeError):  # no argument of a program can hold a NUL or half of a surrogate pair
+    except (ValueError, UnicodeError):  # a program argument cannot contain NUL or half of a surrogate pair
         return None
     commit = answer.stdout.decode("ascii").strip()
-    is_commit = answer.returncode == 0 and len(commit) in (40, 64) and commit.isalnum()  # ^REF names what to leave out
+    is_commit = answer.returncode == 0 and len(commit) in (40, 64) and commit.isalnum()  # ^REF is an exclusion
     return commit if is_commit else None
 
 
@@ -161,7 +161,7 @@ def dirty(repo: Repository, folder: Path, commit: str | None = None) -> frozense
 
 
 def content_at(repo: Repository, ref: str, path: Path) -> bytes | None:
-    """The content of a file at a commit; None where it did not exist. Raises UsageError for a ref without a commit."""
+    """The content of a file at a commit; None if it did not exist. Raises UsageError for a ref without a commit."""
     commit = resolved(repo.top, ref)
     if commit is None:
         raise UsageError(f"there is no commit {printable(ref)!r}", code="git.no-commit")
@@ -174,8 +174,8 @@ def content_at(repo: Repository, ref: str, path: Path) -> bytes | None:
 def tracked_changes(repo: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:
     """The tracked files below a folder that differ from a commit (default: HEAD's).
 
-    A file for which git configures a filter counts as changed when its times differ from those in the index: the filter
-    would be a program that runs.
+    A file with a git filter counts as changed if its times differ from those in the index, because filters, which are
+    programs, are not run.
     """
     options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
     words = ("diff", *options, commit or repo.head, "--", repo.inside(folder.resolve()))
@@ -185,7 +185,7 @@ def tracked_changes(repo: Repository, folder: Path, commit: str | None = None) -
 def is_safe_directory(folder: Path) -> bool:
     """Whether `safe.directory` of git's global or system configuration, or of GIT_CONFIG_COUNT, names this folder.
 
-    What the repository itself says does not count.
+    The configuration of the repository itself is ignored.
     """
     import subprocess
 
@@ -201,50 +201,50 @@ def is_safe_directory(folder: Path) -> bool:
     return any(_is_named(folder, value) for value in after_reset)
 
 
-def git(folder: Path, *words: str, given: bytes | None = None, settings: Mapping[str, str] | None = None) -> bytes:
+def git(folder: Path, *words: str, stdin: bytes | None = None, settings: Mapping[str, str] | None = None) -> bytes:
     """The output of a git command. `folder` is the top of a work tree; `settings` override git's configuration.
 
-    Raises GitFailed with its complaint, and FileNotFoundError where there is no git.
+    Raises GitFailed with git's error, and FileNotFoundError if git is not installed.
     """
-    answer = _run(folder, words, given, settings or {})
+    answer = _run(folder, words, stdin, settings or {})
     if answer.returncode != 0:
-        complaint = printable(os.fsdecode(answer.stderr).strip()) or f"exit code {answer.returncode}"
-        raise explain_missing_object(folder, f"git {words[0]} failed: {complaint}")
+        error = printable(os.fsdecode(answer.stderr).strip()) or f"exit code {answer.returncode}"
+        raise explain_missing_object(folder, f"git {words[0]} failed: {error}")
     return answer.stdout
 
 
 def environment(top: Path) -> dict[str, str]:
-    """The environment that git runs in; it searches no repository above `top`."""
+    """The environment variables of git, which make it search no repository above `top`."""
     kept = {name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("GIT_TRACE")}
     path = os.pathsep.join(_program_folders())
     return kept | _safe_directories() | _VARIABLES | {"PATH": path, "GIT_CEILING_DIRECTORIES": str(top.parent)}
 
 
 def command(top: Path, *words: str, settings: Mapping[str, str] | None = None) -> list[str]:
-    """The argument list of a git command. Raises FileNotFoundError where there is no git."""
+    """The argument list of a git command. Raises FileNotFoundError if git is not installed."""
     more = [word for name, value in (settings or {}).items() for word in ("-c", f"{name}={value}")]
     return [_program(), "-C", str(top), *_OPTIONS, *more, *words]
 
 
-def _unreadable(top: Path, complaint: str) -> HistoryUnavailable:
-    """The error for a repository that git refuses to read; only git's message tells the cause."""
-    if "dubious ownership" in complaint:
+def _unreadable(top: Path, error: str) -> HistoryUnavailable:
+    """The error for a repository that git refuses to read; only git's message has the cause."""
+    if "dubious ownership" in error:
         message = f"git does not read {shown(top)}: it belongs to another user (dubious ownership)"
         fix = f"if you trust it: git config --global --add safe.directory {shlex.quote(str(top))}"
     else:
-        message = f"git cannot read the repository {shown(top)}: {complaint}"
-        fix = "git status and git fsck show what is wrong; else clone it again"
+        message = f"git cannot read the repository {shown(top)}: {error}"
+        fix = "run git status and git fsck to find the problem, or clone the repository again"
     return HistoryUnavailable(message, where=shown(top), fix=fix)
 
 
 def _run(
-    folder: Path, words: tuple[str, ...], given: bytes | None = None, settings: Mapping[str, str] | None = None
+    folder: Path, words: tuple[str, ...], stdin: bytes | None = None, settings: Mapping[str, str] | None = None
 ) -> CompletedProcess[bytes]:
     import subprocess
 
     return subprocess.run(
         command(folder, *words, settings=settings),
-        input=given or b"",
+        input=stdin or b"",
         env=environment(folder),
         capture_output=True,
         check=False,
@@ -258,7 +258,7 @@ def _program() -> str:
     programs = (which(os.path.join(folder, "git")) for folder in _program_folders())  # noqa: PTH118 - as texts
     program = next(filter(None, programs), None)
     if program is None:
-        raise FileNotFoundError(2, "no git on PATH", "git")
+        raise FileNotFoundError(2, "git is not on PATH", "git")
     return program
 
 
@@ -267,7 +267,7 @@ def _program_folders() -> list[str]:
 
 
 def _safe_directories() -> dict[str, str]:
-    """The `safe.directory` of GIT_CONFIG_COUNT, as containers in CI set it; other entries there may hold keys."""
+    """The `safe.directory` entries of GIT_CONFIG_COUNT, which CI containers set. Other entries can have keys."""
     count = os.environ.get("GIT_CONFIG_COUNT", "")
     numbers = range(min(int(count), 1000)) if count.isascii() and count.isdigit() else range(0)
     pairs = ((os.environ.get(f"GIT_CONFIG_KEY_{n}", ""), os.environ.get(f"GIT_CONFIG_VALUE_{n}", "")) for n in numbers)
@@ -285,17 +285,17 @@ def _is_named(folder: Path, value: str) -> bool:
         return True
     if value.endswith("/*"):
         return folder.is_relative_to(Path(value[:-2]).resolve())
-    return os.path.isabs(value) and Path(value).resolve() == folder  # noqa: PTH117 - as git has it: `.` names none
+    return os.path.isabs(value) and Path(value).resolve() == folder  # noqa: PTH117 - like git, for which `.` is not a path
 
 
 def _without_filters(repo: Repository) -> dict[str, str]:
-    """Settings that switch off every filter that git's configuration defines, the user's own too."""
+    """Settings that turn off every filter in git's configuration, including the user's own."""
     listed = git(repo.top, "config", "--list", "--name-only", "-z")
     keys = [name.split(".") for name in dict.fromkeys(_names(listed)) if name.startswith("filter.")]
     filters = sorted({".".join(key[1:-1]) for key in keys})
     unsafe = next((name for name in filters if "=" in name), None)
     if unsafe is not None:
-        message = f"git's configuration defines the filter {printable(unsafe)!r}, which cannot be switched off"
+        message = f"git's configuration defines the filter {printable(unsafe)!r}, which cannot be turned off"
         raise GitFailed(message, where=shown(repo.top), fix="give the filter a name without =")
     settings = {f"filter.{name}.{what}": "" for name in filters for what in _FILTER_COMMANDS}
     return settings | {f"filter.{name}.required": "false" for name in filters}
@@ -312,13 +312,13 @@ def _names(answer: bytes) -> Iterator[str]:
     return (os.fsdecode(name) for name in answer.split(b"\0") if name)
 
 
-_AT_ONCE: Final = 400  # so many ids fit into a pipe: git can wait for us to read while it has all our questions
+_AT_ONCE: Final = 400  # this many ids fit into a pipe, so that writing them never blocks on git's output
 
 
 class Blobs:
     """The contents of many files of a repository, through one git process.
 
-    Open while it is used as a context manager; not for several threads at once.
+    Use it as a context manager, from one thread at a time.
     """
 
     def __init__(self, repo: Repository) -> None:
@@ -340,16 +340,16 @@ class Blobs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None, "both were asked for"
+            assert pipe is not None, "both pipes were requested"
             pipe.close()
         self._process.wait()
 
-    def each(self, blobs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    def contents(self, blobs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """The contents of blobs with their ids, in this order. Raises GitFailed for a missing one."""
         for start in range(0, len(blobs), _AT_ONCE):
-            asked = blobs[start : start + _AT_ONCE]
-            self._ask("".join(f"{blob}\n" for blob in asked).encode("ascii"))
-            for blob in asked:
+            batch = blobs[start : start + _AT_ONCE]
+            self._ask("".join(f"{blob}\n" for blob in batch).encode("ascii"))
+            for blob in batch:
                 answer = self._answer()
                 if answer is None:
                     raise explain_missing_object(self._top, f"the object {blob} is missing from the repository")
@@ -373,7 +373,7 @@ class Blobs:
         return entry.split(b" ")[:2][-1:] == [b"blob"]
 
     def _ask(self, question: bytes) -> None:
-        assert self._process.stdin is not None, "it was asked for"
+        assert self._process.stdin is not None, "the pipe was requested"
         try:
             self._process.stdin.write(question)
             self._process.stdin.flush()
@@ -382,7 +382,7 @@ class Blobs:
 
     def _answer(self) -> tuple[str, bytes] | None:
         output = self._process.stdout
-        assert output is not None, "it was asked for"
+        assert output is not None, "the pipe was requested"
         header = output.readline()
         if not header:
             raise explain_missing_object(self._top, "git cat-file ended early")

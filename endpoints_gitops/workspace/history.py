@@ -1,11 +1,11 @@
-"""The past definitions of a folder, by name: a file may be called anything at any time.
+"""The past definitions of a folder, by endpoint name, whatever their files were called.
 
-The commits that touch a folder are ordered as HEAD's first-parent line received them. Ordering by date would be wrong:
-a branch that was cut before an edit and merged after it would seem to revert the edit. So the commits that a merge
-brings stand right before that merge, and all of them landed when it was made.
+The commits that touch a folder are ordered as HEAD's first-parent line received them. An order by date would be wrong:
+a branch that was created before an edit and merged after it would seem to revert the edit. So the commits of a merged
+branch come right before the merge, and all of them have its date.
 
-Every blob of every step is read once, as bytes, to find its name (some 30 µs each); YAML is read only of the requested
-names, and no HogQL is parsed.
+Every blob of every step is read once, as bytes, to find its name (about 30 µs each). YAML is parsed only for the
+requested names, and no HogQL is parsed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _FILES = (b"100644", b"100755")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileChange:
-    """A change of a file against the commit's first parent: the ids of its blobs, None where there is no file."""
+    """A change of a file against the commit's first parent: the ids of its blobs before and after, None without a
+    file."""
 
     path: str
     old: str | None
@@ -39,7 +40,7 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LandedCommit:
-    """A commit. `landed_at` is when HEAD's first-parent line received it: its committer date, or that of the merge."""
+    """A commit. `landed_at` is its committer date, or that of the merge that brought it to HEAD's first-parent line."""
 
     commit: str
     landed_at: datetime
@@ -55,19 +56,19 @@ class _Commit:
 
 
 def walk(repo: Repository, folder: Path) -> tuple[LandedCommit, ...]:
-    """The steps of a folder, oldest first. A merge on the line is a step if it brings one."""
+    """The steps of a folder, oldest first. A merge on the first-parent line is a step if it brings one."""
     pathspec = repo.inside(folder.resolve())
     graph = {commit.id: commit for commit in _graph(repo)}
     words = ("rev-list", "--full-history", repo.head, "--", pathspec)
     touching = frozenset(git(repo.top, *words).decode("ascii").split())
     line = tuple(_line(graph, repo.head))
     merges = {commit.id for commit in line if len(commit.parents) > 1}
-    changes = _changes(repo, (graph[one] for one in touching | merges), pathspec)
+    changes = _changes(repo, (graph[commit] for commit in touching | merges), pathspec)
     return tuple(_steps(graph, line, changes, touching))
 
 
 def _graph(repo: Repository) -> Iterator[_Commit]:
-    """Every commit behind HEAD, none before its children."""
+    """Every ancestor of HEAD, children before parents."""
     answer = git(repo.top, "rev-list", "--topo-order", "--parents", "--timestamp", repo.head, "--")
     for record in answer.decode("ascii").splitlines():
         date, commit, *parents = record.split()
@@ -82,9 +83,9 @@ def _line(graph: Mapping[str, _Commit], head: str) -> Iterator[_Commit]:
 
 
 def _changes(repo: Repository, commits: Iterable[_Commit], pathspec: str) -> dict[str, tuple[FileChange, ...]]:
-    given = "".join(f"{' '.join((commit.id, *commit.parents[:1]))}\n" for commit in commits).encode("ascii")
+    ids = "".join(f"{' '.join((commit.id, *commit.parents[:1]))}\n" for commit in commits).encode("ascii")
     options = ("--stdin", "-r", "--root", "--raw", "-z", "--no-renames", "--no-ext-diff", "--no-abbrev")
-    answer = git(repo.top, "diff-tree", *options, "--", pathspec, given=given)
+    answer = git(repo.top, "diff-tree", *options, "--", pathspec, stdin=ids)
     changes: dict[str, list[FileChange]] = {}
     commit, words = "", iter(answer.split(b"\0"))
     for word in words:
@@ -123,7 +124,7 @@ def _steps(
 
 
 def _brought(graph: Mapping[str, _Commit], merge: _Commit, claimed: set[str]) -> set[str]:
-    """The commits that a merge brings first; they are claimed from then on."""
+    """The commits that this merge is the first to bring, which are added to `claimed`."""
     merged: set[str] = set()
     waiting = list(merge.parents[1:])
     while waiting:
@@ -145,29 +146,29 @@ _NAME: Final = re.compile(
 class PastState[K: str]:
     """The state of a definition from one commit on.
 
-    `meaning` and `definition` are None where no file defined the name any more, and where `readable` is False: then a
-    file defined it and could not be loaded. `committed_at` is when HEAD's first-parent line received the commit: for
-    one that a merge brought, the date of the merge. `definition` is the file in the commit; `meaning` is the state of
-    the line. `path` is as git names it.
+    `settings` and `definition` are None if no file defined the name any more, or if `readable` is False because the
+    file could not be loaded. `committed_at` is when HEAD's first-parent line received the commit: its date, or that of
+    the merge that brought it. `definition` is the file in the commit; `settings` are those on the first-parent line.
+    `path` is as git names it.
     """
 
     commit: str
     committed_at: datetime
     path: str
     definition: LoadedDefinition | None
-    meaning: Mapping[K, Json] | None
+    settings: Mapping[K, Json] | None
     readable: bool = True
 
 
 def history[K: str](
-    repo: Repository, folder: Path, names: Collection[str], meaning_of: Callable[[LoadedDefinition], Mapping[K, Json]]
+    repo: Repository, folder: Path, names: Collection[str], settings_of: Callable[[LoadedDefinition], Mapping[K, Json]]
 ) -> dict[str, tuple[PastState[K], ...]]:
-    """The states of each name's definition in HEAD's history, newest first; none for a name that no commit defines.
+    """The states of each name's definition in HEAD's history, newest first; empty for a name that no commit defines.
 
-    There is one state for each commit that touched a file of the definition, so states can be equal.
+    There is one state for each commit that touched a file of the definition, so consecutive states can be equal.
 
-    Of a commit that a merge brought, only new values count, laid over the state before it: an old value that a side
-    branch still had is not a return to it.
+    A commit of a merged branch contributes only values that the history did not have before: an old value that the
+    branch still had does not revert a newer one.
     """
     if not names:
         return {}
@@ -177,7 +178,7 @@ def history[K: str](
         past = _PastDefinitions(prefix=prefix, blobs=blobs, names=defined)
         relevant = _Relevant.of(steps, defined, prefix)
         return {
-            name: _Follow(past=past, name=name, meaning_of=meaning_of).all(relevant.steps(name))
+            name: _Follow(past=past, name=name, settings_of=settings_of).all(relevant.steps(name))
             for name in sorted(names)
         }
 
@@ -190,7 +191,7 @@ def names_ever_defined(repo: Repository, folder: Path) -> frozenset[str]:
 
 
 def _names(blobs: Blobs, steps: Iterable[LandedCommit], prefix: str, wanted: frozenset[str] | None) -> dict[str, str]:
-    """The names that the contents of files define, by blob; only those that are wanted."""
+    """The wanted names that files define, by blob."""
     ids = {
         blob: None
         for step in steps
@@ -199,12 +200,12 @@ def _names(blobs: Blobs, steps: Iterable[LandedCommit], prefix: str, wanted: fro
         for blob in (change.old, change.new)
         if blob
     }
-    named = ((blob, defined_name(content, wanted)) for blob, content in blobs.each(list(ids)))
+    named = ((blob, defined_name(content, wanted)) for blob, content in blobs.contents(list(ids)))
     return {blob: name for blob, name in named if name is not None and (wanted is None or name in wanted)}
 
 
 def defined_name(content: bytes, wanted: frozenset[str] | None = None) -> str | None:
-    """The name that a file defines. YAML is read only where no line states the name and a wanted one occurs."""
+    """The name that a file defines. YAML is parsed only if no line has the name but a wanted name occurs."""
     from endpoints_gitops.codecs.definition import read_definition
 
     match = _NAME.search(content)
@@ -219,7 +220,7 @@ def defined_name(content: bytes, wanted: frozenset[str] | None = None) -> str | 
 
 
 def _no_file(name: str) -> NoReturn:
-    raise FileNotFoundError(2, "not looked for", name)
+    raise FileNotFoundError(2, "not read here", name)
 
 
 def _is_definition(path: str, prefix: str) -> bool:
@@ -233,7 +234,7 @@ def _is_below(path: str, prefix: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Relevant:
-    """The steps and changes that can concern a name, so that 1,000 names do not scan every change each."""
+    """The steps and changes of each name, so that 1,000 names do not scan every change each."""
 
     all_steps: tuple[LandedCommit, ...]
     by_name: Mapping[str, Mapping[int, list[FileChange]]]
@@ -266,7 +267,7 @@ class _Relevant:
 
 
 def _closing(steps: Sequence[LandedCommit]) -> list[int]:
-    """For each step the number of its own step on the line, or of the merge that brought it."""
+    """For each step the index of its step on the first-parent line: its own, or that of the merge."""
     closing: list[int] = []
     number = 0
     for step in reversed(steps):
@@ -280,15 +281,15 @@ class _UnreadableFile:
 
 
 type _State = LoadedDefinition | _UnreadableFile | None
-type _Place = tuple[str, str]
-"""A path, and the blob that stood there."""
+type _Source = tuple[str, str]
+"""A path and its blob."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _PastDefinitions:
-    """Definitions as they were. Each file is read once; one with a `query_file` once for each commit that touched it.
+    """Loads past definitions. Each file is read once; one with a `query_file` once for each commit that touched it.
 
-    No HogQL is parsed: comparing two queries parses them only where their texts differ.
+    No HogQL is parsed here.
     """
 
     prefix: str
@@ -296,17 +297,17 @@ class _PastDefinitions:
     names: Mapping[str, str]
     _alone: dict[str, _State] = field(default_factory=dict)
 
-    def load(self, commit: str, place: _Place, besides: set[str]) -> _State:
-        """The definition at a place at a commit; the paths that its `query_file` led to are added to `besides`."""
-        path, blob = place
+    def load(self, commit: str, source: _Source, besides: set[str]) -> _State:
+        """The definition of a file at a commit; the paths of its `query_file` are added to `besides`."""
+        path, blob = source
         if blob in self._alone:
             return self._alone[blob]
         used: list[str] = []
 
         def read_beside(name: str) -> bytes:
             used.append(posixpath.normpath(posixpath.join(posixpath.dirname(path), name)))
-            found = self.blobs.at(commit, used[-1]) if _is_below(used[-1], self.prefix) else None
-            return found[1] if found else _no_file(name)
+            blob_content = self.blobs.at(commit, used[-1]) if _is_below(used[-1], self.prefix) else None
+            return blob_content[1] if blob_content else _no_file(name)
 
         state = self._parsed(f"{commit[:12]}:{path}", blob, read_beside)
         besides.update(used)
@@ -315,11 +316,11 @@ class _PastDefinitions:
         return state
 
     def is_broken(self, blob: str) -> bool:
-        """Whether a file defined no name at all: what it was meant to be is unknown."""
+        """Whether a file defines no name, so that its endpoint is unknown."""
         return blob not in self.names and defined_name(self.content(blob)) is None
 
     def content(self, blob: str) -> bytes:
-        return next(self.blobs.each([blob]))[1]
+        return next(self.blobs.contents([blob]))[1]
 
     def _parsed(self, shown: str, blob: str, read_beside: Callable[[str], bytes]) -> _State:
         from endpoints_gitops.codecs.definition import read_definition
@@ -332,18 +333,19 @@ class _PastDefinitions:
 
 @dataclass(slots=True, kw_only=True)
 class _Follow[K: str]:
-    """One name, followed through the steps. `places`: where the line has it, several only while it is doubled."""
+    """Follows one name through the steps. `files` are the files that define it on the first-parent line, usually
+    one."""
 
     past: _PastDefinitions
     name: str
-    meaning_of: Callable[[LoadedDefinition], Mapping[K, Json]]
-    places: dict[str, str] = field(default_factory=dict)
+    settings_of: Callable[[LoadedDefinition], Mapping[K, Json]]
+    files: dict[str, str] = field(default_factory=dict)
     paths: dict[str, None] = field(default_factory=dict)
     besides: set[str] = field(default_factory=set)
-    meaning: Mapping[K, Json] | None = None
+    settings: Mapping[K, Json] | None = None
     seen: set[tuple[str, str]] = field(default_factory=set)
     states: list[PastState[K]] = field(default_factory=list)
-    is_astray: bool = False
+    is_off_line: bool = False
 
     def all(self, steps: Iterable[LandedCommit]) -> tuple[PastState[K], ...]:
         for step in steps:
@@ -355,67 +357,67 @@ class _Follow[K: str]:
 
     def _on_line(self, step: LandedCommit) -> None:
         touched = [change for change in step.changes if self._follow(change)]
-        if not (touched or self.is_astray):
+        if not (touched or self.is_off_line):
             return
-        place = next(reversed(self.places.items()), None)
-        state = self.past.load(step.commit, place, self.besides) if place else None
-        meaning = self.meaning_of(state) if isinstance(state, LoadedDefinition) else None
-        path = place[0] if place else next(reversed(self.paths), "")
-        self._add(step, path, meaning, readable=not isinstance(state, _UnreadableFile), state=state)
-        self.is_astray = False
+        source = next(reversed(self.files.items()), None)
+        state = self.past.load(step.commit, source, self.besides) if source else None
+        settings = self.settings_of(state) if isinstance(state, LoadedDefinition) else None
+        path = source[0] if source else next(reversed(self.paths), "")
+        self._add(step, path, settings, readable=not isinstance(state, _UnreadableFile), state=state)
+        self.is_off_line = False
 
     def _follow(self, change: FileChange) -> bool:
-        """Note where the name went; whether the change is about it."""
-        before = self.places.pop(change.path, None)
-        if change.new is not None and (self._is_ours(change.new) or (before and self.past.is_broken(change.new))):
-            self.places[change.path] = change.new
+        """Update the files of the name; return whether the change concerns it."""
+        before = self.files.pop(change.path, None)
+        if change.new is not None and (self._is_followed(change.new) or (before and self.past.is_broken(change.new))):
+            self.files[change.path] = change.new
             self.paths[change.path] = None
             return True
-        return before is not None or (change.path in self.besides and bool(self.places))
+        return before is not None or (change.path in self.besides and bool(self.files))
 
     def _brought(self, step: LandedCommit) -> None:
-        """What a merged commit changed, as far as it was never seen, over what the line had."""
-        place = self._place_after(step)
-        after = self.past.load(step.commit, place, self.besides) if place else None
-        if place is None or not isinstance(after, LoadedDefinition):
+        """Add the values of a merged commit that the history did not have before."""
+        source = self._source_after(step)
+        after = self.past.load(step.commit, source, self.besides) if source else None
+        if source is None or not isinstance(after, LoadedDefinition):
             return
-        now = self.meaning_of(after)
+        now = self.settings_of(after)
         new = {key: value for key, value in now.items() if (key, fingerprint(value)) not in self.seen}
         if new:
-            self._add(step, place[0], now if self.meaning is None else {**self.meaning, **new}, state=after)
-            self.is_astray = True
+            self._add(step, source[0], now if self.settings is None else {**self.settings, **new}, state=after)
+            self.is_off_line = True
 
-    def _place_after(self, step: LandedCommit) -> _Place | None:
+    def _source_after(self, step: LandedCommit) -> _Source | None:
         for change in step.changes:
-            if change.new is not None and self._is_ours(change.new):
+            if change.new is not None and self._is_followed(change.new):
                 self.paths[change.path] = None
                 return change.path, change.new
         if all(change.path not in self.besides for change in step.changes):
             return None
-        return self._place_at(step.commit)
+        return self._source_at(step.commit)
 
-    def _place_at(self, commit: str) -> _Place | None:
+    def _source_at(self, commit: str) -> _Source | None:
         for path in reversed(self.paths):
             blob = self.past.blobs.at(commit, path)
-            if blob and self._is_ours(blob[0]):
+            if blob and self._is_followed(blob[0]):
                 return path, blob[0]
         return None
 
-    def _is_ours(self, blob: str) -> bool:
+    def _is_followed(self, blob: str) -> bool:
         return self.past.names.get(blob) == self.name
 
     def _add(
-        self, step: LandedCommit, path: str, meaning: Mapping[K, Json] | None, *, state: _State, readable: bool = True
+        self, step: LandedCommit, path: str, settings: Mapping[K, Json] | None, *, state: _State, readable: bool = True
     ) -> None:
-        self.meaning = meaning
-        self.seen.update((key, fingerprint(value)) for key, value in (meaning or {}).items())
+        self.settings = settings
+        self.seen.update((key, fingerprint(value)) for key, value in (settings or {}).items())
         self.states.append(
             PastState(
                 commit=step.commit,
                 committed_at=step.landed_at,
                 path=path,
                 definition=state if isinstance(state, LoadedDefinition) else None,
-                meaning=meaning,
+                settings=settings,
                 readable=readable,
             )
         )

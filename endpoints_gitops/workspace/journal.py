@@ -1,7 +1,7 @@
-"""The journal of a running push: its plan and what of that is done, safe against a kill at any moment.
+"""The journal of a running push: its plan and its progress, which survive a kill at any time.
 
-It is one JSON object a line. The first line is complete before anything is sent, and each later one is on the disk
-before the push goes on. Lines that wait at the same time are written to the disk together.
+Each line is a JSON object. The first line is on disk before anything is sent, and each later one before the push
+continues. Concurrent lines are synced to disk together.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _NAME: Final = "journal.jsonl"
 class InterruptedPush:
     """A push that was interrupted.
 
-    `plan` and `head` are the arguments of `begin`. `done` holds the entries that landed, each with its result,
-    `uncertain` those that were sent without an answer, `left` those that were not sent.
+    `plan` and `head` are the arguments of `begin`. `done` has the completed entries with their results, `uncertain`
+    those that were sent without an answer, `left` those that were not sent.
     """
 
     plan: JsonObject
@@ -41,13 +41,13 @@ class InterruptedPush:
 
     @property
     def is_over(self) -> bool:
-        """Whether every entry is done, and only the end of the journal is missing."""
+        """Whether every entry is done and only the end of the journal is missing."""
         return not (self.uncertain or self.left)
 
 
 @dataclass(slots=True, kw_only=True)
 class Journal:
-    """The journal to write to, from several threads at once. Its owner holds `state.held(folder)`."""
+    """The journal of a push, safe for threads. Its owner holds `state.exclusive_lock(folder)`."""
 
     path: Path
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -57,18 +57,19 @@ class Journal:
     _failure: OSError | None = field(default=None, init=False, compare=False)
 
     def sending(self, entry: str) -> None:
-        """Note that the request of an entry is sent now. Raises UsageError where the journal cannot be written."""
+        """Record that the request of an entry is about to be sent. Raises UsageError if the journal cannot be
+        written."""
         self._append({"sending": entry})
 
     def done(self, entry: str, result: Json = None) -> None:
-        """Note that an entry landed and was verified, with a result for the reader of the journal.
+        """Record that an entry is done and verified, with its result.
 
-        Raises UsageError where the journal cannot be written.
+        Raises UsageError if the journal cannot be written.
         """
         self._append({"done": entry, "result": result})
 
     def finish(self) -> None:
-        """Remove the journal: nothing is left to do. Raises UsageError where it cannot be written."""
+        """Remove the journal, because the push is complete. Raises UsageError if it cannot be written."""
         self._append({"finished": True})
         self.path.unlink(missing_ok=True)
 
@@ -86,7 +87,7 @@ class Journal:
             raise UsageError(message, code="journal.unwritable") from error
 
     def _sync(self) -> None:
-        """Put everything on the disk that is written by now, with the lines of threads that wait for their turn."""
+        """Sync all written lines to disk, including those of waiting threads."""
         written = self._written
         with self.path.open("ab") as file:
             os.fsync(file.fileno())
@@ -94,8 +95,8 @@ class Journal:
 
     @contextmanager
     def _alone(self, lock: threading.Lock) -> Iterator[None]:
-        """After one failure of the disk every write fails: half a line must stay the last one, and the system reports a
-        lost page only once.
+        """Hold a lock. After one failed write every later one fails too: a partial line must stay the last one, and the
+        system reports a lost page only once.
         """
         with lock:
             if self._failure is not None:
@@ -108,8 +109,8 @@ class Journal:
 
 
 def begin(folder: Path, *, plan: JsonObject, entries: Sequence[str], head: str | None = None) -> Journal:
-    """Start the journal of a push in a state folder, in place of an earlier one. `plan` holds no secrets; `head` is the
-    commit of HEAD. Raises UsageError where the folder cannot be written.
+    """Start the journal of a push in a state folder, replacing an earlier one. `plan` has no secrets; `head` is the
+    commit of HEAD. Raises UsageError if the folder cannot be written.
     """
     first: JsonObject = {"schema_version": SCHEMA_VERSION, "plan": plan, "entries": list(entries), "head": head}
     path = folder / _NAME
@@ -118,10 +119,10 @@ def begin(folder: Path, *, plan: JsonObject, entries: Sequence[str], head: str |
 
 
 def unfinished(folder: Path) -> InterruptedPush | None:
-    """The push that was interrupted, None where there is none.
+    """The interrupted push, or None.
 
-    Raises UsageError for a journal that cannot be read, and InvalidInput, which is one, for a damaged one or one that
-    another release wrote. Half a line at the end, where the machine stopped, is no mistake: its event did not happen.
+    Raises UsageError for a journal that cannot be read, and InvalidInput for a damaged one or one of another release. A
+    partial line at the end is ignored: its event did not happen.
     """
     path = folder / _NAME
     try:
@@ -139,7 +140,7 @@ def unfinished(folder: Path) -> InterruptedPush | None:
 
 
 def forget(folder: Path) -> None:
-    """Remove the journal, read or not."""
+    """Remove the journal, even a damaged one."""
     (folder / _NAME).unlink(missing_ok=True)
 
 
@@ -188,4 +189,4 @@ def _line(value: JsonObject) -> bytes:
 
 
 def _fix(path: Path) -> str:
-    return Advice(Command("plan"), f" shows what is left to do; remove {shown(path)} to go on")
+    return Advice(Command("plan"), f" shows the remaining changes; remove {shown(path)} to continue")

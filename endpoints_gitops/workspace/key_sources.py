@@ -19,22 +19,22 @@ from endpoints_gitops.workspace.files import read_regular_file, shown
 def dotenv_values(path: Path) -> Mapping[str, str]:
     """The variables of a dotenv file, taken literally: `${…}` is not replaced.
 
-    Raises CredentialsError for a file that cannot be read, and for a line that is not an assignment: without an error
-    its variable would be missing silently.
+    Raises CredentialsError for a file that cannot be read, and for a line that is not an assignment, because its
+    variable would be missing silently.
     """
     from dotenv.parser import parse_stream
 
     values: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(_text(path) or "")):
         if binding.error:
-            raise _unusable(path, "this line is not NAME=VALUE", at=f":{binding.original.line}")
+            raise _unusable(path, "this line is not of the form NAME=VALUE", at=f":{binding.original.line}")
         if binding.key is not None and binding.value is not None:
             values[binding.key] = binding.value
     return values
 
 
 def credentials_json(path: Path) -> Mapping[str, Json] | None:
-    """The object of posthog-cli's credentials file; None where there is no file.
+    """The object in posthog-cli's credentials file; None if the file does not exist.
 
     Raises CredentialsError for a file that cannot be read.
     """
@@ -86,7 +86,7 @@ class KeySource:
 
 
 def sources(env: Mapping[str, str], dotenv_file: str | None) -> Iterator[KeySource]:
-    """Every source in order, each read when it is needed. Raises CredentialsError for one that cannot be read."""
+    """Every source in order, read when it is needed. Raises CredentialsError for one that cannot be read."""
     yield _of_variables(env, "the environment")
     named = dotenv_file or env.get("POSTHOG_CLI_DOTENV_FILE")
     if named:

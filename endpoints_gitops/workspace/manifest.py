@@ -1,4 +1,4 @@
-"""The manifest: which endpoints an app uses, in which version, and how it reads them; and the lock beside it."""
+"""The manifest, which lists the endpoints that an app uses, with their versions; and the lock next to it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _OF_ONE_ENVIRONMENT: Final = ("HOST", "PROJECT_ID", "KEY")
 
 
 def uses_of(settings: EnvironmentSettings) -> tuple[Use, ...]:
-    """The endpoints that the manifest uses in one environment, by name.
+    """The endpoints that the manifest lists for one environment, sorted by name.
 
-    Raises UsageError for an example with a value that JSON cannot hold.
+    Raises UsageError for an example with a value that JSON cannot represent.
     """
     return tuple(_use(name, settings.uses[name]) for name in sorted(settings.uses))
 
@@ -36,7 +36,7 @@ def uses_of(settings: EnvironmentSettings) -> tuple[Use, ...]:
 def environments_in_use(configuration: Configuration, name: str | None) -> tuple[EnvironmentSettings, ...]:
     """The environments with used endpoints, by name; only the one that `--env` or `ENDPOINTS_GITOPS_ENV` names, if any.
 
-    Variables for host, project and key are laid over a single environment. Raises UsageError for an unknown name.
+    Variables for host, project and key override those of a single environment. Raises UsageError for an unknown name.
     """
     if name or configuration.overrides.get("ENV") or len(configuration.environments) < 2:
         return (choose_environment(configuration, name),)
@@ -46,19 +46,19 @@ def environments_in_use(configuration: Configuration, name: str | None) -> tuple
 
 
 def refuse_ambiguous(configuration: Configuration, environments: Sequence[EnvironmentSettings]) -> None:
-    """Raise UsageError for several environments while a variable sets host, project or key, which fit only one."""
+    """Raise UsageError for several environments if a variable sets host, project or key, which belong to only one."""
     variables = [PREFIX + word for word in _OF_ONE_ENVIRONMENT if configuration.overrides.get(word)]
     if variables and len(environments) > 1:
         names = ", ".join(settings.name for settings in environments)
-        message = f"{variables[0]} is for one environment, and endpoints are used in {names}"
+        message = f"{variables[0]} applies to one environment, but endpoints are used in {names}"
         fix = f"add --env {environments[0].name}, or unset {variables[0]}"
         raise UsageError(message, fix=fix, code="configuration.environment")
 
 
 def read_lock_file(path: Path) -> Lock | None:
-    """The lock; None where there is none.
+    """The lock, or None if the file does not exist.
 
-    Raises InvalidInput with every mistake in it, UsageError where it cannot be read.
+    Raises InvalidInput with every mistake in it, UsageError if it cannot be read.
     """
     from endpoints_gitops.codecs.lock import read_lock
 
@@ -73,15 +73,15 @@ def read_lock_file(path: Path) -> Lock | None:
 
 
 def write_lock_file(path: Path, lock: Lock) -> bool:
-    """Write the lock, and return whether the file changed. Raises UsageError where it cannot be written."""
+    """Write the lock, and return whether the file changed. Raises UsageError if it cannot be written."""
     from endpoints_gitops.codecs.lock import write_lock
 
     content = write_lock(lock)
     return rewrite_file(path, content)
 
 
-def place_of_use(configuration: Configuration, environment: str, name: str) -> Location | None:
-    """`path:line` of a use, else of the table that it belongs in, else the file; None without a file."""
+def where_used(configuration: Configuration, environment: str, name: str) -> Location | None:
+    """`path:line` of a used endpoint in the manifest, or of the table for it, or the path; None without a file."""
     if configuration.path is None:
         return None
     text = read_regular_file(configuration.path).decode("utf-8-sig")
@@ -92,17 +92,17 @@ def place_of_use(configuration: Configuration, environment: str, name: str) -> L
 
 @lru_cache(maxsize=4)
 def _document(text: str) -> dict[str, Any]:
-    """The values of a TOML text, cached because each use of a manifest is looked up in them; never changed."""
+    """The values of a TOML text, cached because each used endpoint is looked up in it. Do not change them."""
     return load_toml(text)
 
 
 def move_use(configuration: Configuration, environment: str, name: str, version: int) -> None:
-    """Write another version into a use that states one; no other byte of the file changes.
+    """Change the version of a used endpoint in the manifest; no other byte of the file changes.
 
-    Raises UsageError where that is not possible; the file is unchanged then.
+    Raises UsageError if that is not possible; the file is then unchanged.
     """
     path = configuration.path
-    assert path is not None, "a use stands in a file"
+    assert path is not None, "a used endpoint comes from a file"
     content = read_regular_file(path)
     moved = _moved(path, content, environment, name, version)
     if moved != content:
@@ -128,7 +128,7 @@ def _example(name: str, variables: Mapping[str, Any]) -> PinnedExample:
 
 
 def _as_json(value: object, label: str) -> Json:
-    """A TOML value as JSON: times become the text that a caller sends. Raises UsageError for infinity."""
+    """A TOML value as JSON, with times as text. Raises UsageError for infinity and NaN."""
     if isinstance(value, date | datetime | time):
         return value.isoformat()
     if isinstance(value, list):
@@ -136,13 +136,15 @@ def _as_json(value: object, label: str) -> Json:
     if isinstance(value, dict):
         return {key: _as_json(item, label) for key, item in value.items()}
     if isinstance(value, float) and not abs(value) < float("inf"):
-        raise UsageError(f"an example of {label} is {value}, which no caller can send", code="configuration.invalid")
+        raise UsageError(
+            f"an example of {label} is {value}, which cannot be sent as JSON", code="configuration.invalid"
+        )
     assert isinstance(value, bool | int | float | str), "TOML has no other values"
     return value
 
 
 def _place(path: Path, value: Mapping[str, Any], environment: str, name: str) -> tuple[str, ...]:
-    """The keys of a use of an environment: under the environment, else among the common uses."""
+    """The keys of a used endpoint: under the environment, or under the common `uses`."""
     prefix = ("tool", "endpoints-gitops") if path.name == "pyproject.toml" else ()
     own = (*prefix, "environments", environment, "uses", name)
     common = (*prefix, "uses", name)
@@ -170,7 +172,7 @@ def _moved(path: Path, content: bytes, environment: str, name: str, version: int
     if not _is_only_the_number(content, moved, str(before), str(version)):
         message = f"the version of {name} cannot be changed without changing more of this file"
         raise UsageError(
-            message, where=shown(path), fix=f"write version = {version} there yourself", code="configuration.unwritable"
+            message, where=shown(path), fix=f"set version = {version} there by hand", code="configuration.unwritable"
         )
     return moved
 

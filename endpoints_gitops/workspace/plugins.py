@@ -1,7 +1,7 @@
-"""The plugins that are installed beside this package (`extension` says what they can add).
+"""Installed plugins of this package (`extension` defines what they can add).
 
-Nothing is imported where there is none: the metadata on the path is searched for our group first, which takes a few
-milliseconds, while `importlib.metadata` and pluggy would take longer than many commands.
+The metadata on the path is first searched for the entry point group, which takes a few milliseconds. Only if there is a
+plugin are `importlib.metadata` and pluggy imported, which takes longer than many commands.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _METADATA: Final = (".dist-info", ".egg-info")
 
 
 class PluginFailed(EndpointsError):
-    """A plugin cannot be loaded, or did not do what its hook promises.
+    """A plugin cannot be loaded, or its hook failed or returned a wrong value.
 
-    Nothing is done without it, because its rules and redactions would be missing silently. The message names the
+    The command stops, because the rules and redactions of the plugin would be missing silently. The message names the
     distribution; repair or uninstall it.
     """
 
@@ -56,7 +56,7 @@ class Plugin:
 
     def failed(self, what: str, error: Exception | None = None) -> PluginFailed:
         cause = f": {type(error).__name__}: {error}" if error else ""
-        fix = f"repair or remove it: pip uninstall {self.distribution}"
+        fix = f"repair or remove the plugin: pip uninstall {self.distribution}"
         return PluginFailed(f"{self.label} {what}{cause}", fix=fix)
 
 
@@ -83,15 +83,15 @@ class Plugins:
         reporters: dict[str, Reporter] = {}
         for plugin, answer in self._answers("reporters"):
             if not isinstance(answer, Mapping) or not all(map(callable, answer.values())):
-                raise plugin.failed("answered reporters with something other than functions by name")
+                raise plugin.failed("returned something other than functions by name from reporters")
             reporters |= {str(name): _guarded(plugin, str(name), reporter) for name, reporter in answer.items()}
         return reporters
 
     @property
     def redaction(self) -> Callable[[str], str] | None:
-        """The function that redacts every text before it is shown; None where no plugin redacts."""
-        asked = [plugin for plugin in self._plugins if hasattr(plugin.implementation, "redact")]
-        return self._redacted if asked else None
+        """The function that redacts every text before it is shown; None if no plugin redacts."""
+        is_redacting = any(hasattr(plugin.implementation, "redact") for plugin in self._plugins)
+        return self._redacted if is_redacting else None
 
     def _redacted(self, text: str) -> str:
         for plugin in self._plugins:
@@ -118,7 +118,7 @@ class Plugins:
                 yield plugin, answer
 
     def _ask(self, plugin: Plugin, hook: str, **arguments: object) -> list[Any]:
-        assert self._manager is not None, "there is a plugin"
+        assert self._manager is not None, "there is at least one plugin"
         others = [other.implementation for other in self._plugins if other is not plugin]
         try:
             answers: list[Any] = self._manager.subset_hook_caller(hook, others)(**arguments)
@@ -134,7 +134,7 @@ def installed() -> Plugins:
         return Plugins()
     from importlib.metadata import entry_points
 
-    return loaded(sorted(entry_points(group="endpoints_gitops"), key=lambda one: one.name))
+    return loaded(sorted(entry_points(group="endpoints_gitops"), key=lambda entry: entry.name))
 
 
 def loaded(entries: Iterable[EntryPoint]) -> Plugins:
@@ -166,7 +166,7 @@ def _is_any_installed() -> bool:
 
 
 def _entry_points_in(folder: str) -> Iterator[str]:
-    """As texts: many times faster than as paths."""
+    """The entry_points.txt of every distribution in a folder; text is much faster than paths."""
     with suppress(OSError):
         names = os.listdir(folder or ".")  # noqa: PTH208 - likewise
         yield from (f"{folder or '.'}/{name}/entry_points.txt" for name in names if name.endswith(_METADATA))
@@ -184,13 +184,13 @@ def _refuse_strange(plugin: Plugin, hook: str, finding: object) -> None:
     from endpoints_gitops.contract.rules import RULES
 
     if not isinstance(finding, Finding):
-        raise plugin.failed(f"answered {hook} with something that is not a Finding: {finding!r:.80}")
+        raise plugin.failed(f"returned something other than a Finding from {hook}: {finding!r:.80}")
     if finding.code in RULES:
-        raise plugin.failed(f"uses the code {finding.code}, which the catalogue has already")
+        raise plugin.failed(f"uses the code {finding.code}, which a built-in rule has")
 
 
 def _guarded(plugin: Plugin, name: str, reporter: Reporter) -> Reporter:
-    def report(*arguments: Any) -> str:  # noqa: ANN401 - what a Reporter takes
+    def report(*arguments: Any) -> str:  # noqa: ANN401 - the arguments of a Reporter
         try:
             return str(reporter(*arguments))
         except Exception as error:

@@ -1,6 +1,6 @@
-"""The record: what the last pull or push of this checkout left, one entry for each endpoint name.
+"""The record: the state after the last pull or push of this checkout, with one entry for each endpoint name.
 
-A record is not needed: without it git's history is used. So one that cannot be read is a warning and no error.
+The record is optional: without it, git's history is used. So an unreadable record is a warning, not an error.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from endpoints_gitops.codecs.reader import Document, check_schema_version
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically
-from endpoints_gitops.workspace.state import held
+from endpoints_gitops.workspace.state import exclusive_lock
 
 SCHEMA_VERSION: Final = 1
 _NAME: Final = "record.json"
-_WAIT_SECONDS: Final = 10.0  # a save takes milliseconds: a longer wait is for a process that hangs
+_WAIT_SECONDS: Final = 10.0  # a save takes milliseconds, so a longer wait means that a process hangs
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -30,14 +30,14 @@ class _RecordFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRecord:
-    """The entries by endpoint name. `warning` says why there are none although there is a record."""
+    """The entries by endpoint name. `warning` says why an existing record cannot be used."""
 
     entries: Mapping[str, JsonObject] = field(default_factory=dict)
     warning: str | None = None
 
 
 def load_record(folder: Path) -> StoredRecord:
-    """The record in a state folder; empty where there is none, and with a warning where it cannot be used."""
+    """The record in a state folder; empty if there is none, with a warning if it cannot be used."""
     path = folder / _NAME
     try:
         document = Document.of_json(read_regular_file(path), shown(path), code="record.damaged")
@@ -52,13 +52,13 @@ def load_record(folder: Path) -> StoredRecord:
 
 
 def update_record(folder: Path, changes: Mapping[str, JsonObject | None]) -> None:
-    """Save entries, and remove those that are None; other entries stay, also those that another process saved.
+    """Save entries, and remove those that are None. Other entries stay, including those that another process saved.
 
-    A record that cannot be used is kept beside the new one as `record.json.unusable`. Raises UsageError where the state
-    folder cannot be written, and Conflict where another process holds the record for long.
+    An unusable record is kept next to the new one as `record.json.unusable`. Raises UsageError if the state folder
+    cannot be written, and Conflict if another process locks the record for too long.
     """
     path = folder / _NAME
-    with held(folder, "record", wait_seconds=_WAIT_SECONDS):
+    with exclusive_lock(folder, "record", wait_seconds=_WAIT_SECONDS):
         stored = load_record(folder)
         if stored.warning is not None:
             _set_aside(path)

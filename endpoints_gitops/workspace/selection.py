@@ -1,4 +1,4 @@
-"""Which endpoints a command covers: SELECTORs on the command line, `manage` and `protect` in the configuration."""
+"""The endpoints of a command: SELECTORs on the command line, `manage` and `protect` in the configuration."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def managed(
     endpoints: Iterable[Endpoint] = (),
     environment: str | None = None,
 ) -> frozenset[str]:
-    """The names that `manage` (or `protect`) covers, of definitions and endpoints both.
+    """The names of definitions and endpoints that match `manage` (or `protect`).
 
-    An endpoint has a tag when the definition or the server says so.
+    An endpoint has a tag if its definition or the server has it.
     """
     tags = _tags(definitions, endpoints, environment)
     listed = tuple(patterns)
@@ -53,10 +53,10 @@ def managed(
 def read_selected(
     selectors: Sequence[str], *, folder: Path, environment: str | None = None, configuration: Path | None = None
 ) -> tuple[LoadedDefinition, ...]:
-    """Every definition in the folder, of which those alone are parsed that a selector means; without selectors all.
+    """Every definition in the folder. Only the selected ones are parsed; without selectors, all.
 
-    The server's tags are not known here, so with `tag:` all are parsed. Raises as `read_all` does, and UsageError where
-    the folder has no definition on disk while git tracks some in it: those are not deleted.
+    The server's tags are unknown here, so with `tag:` all are parsed. Raises the errors of `read_all`, and UsageError
+    if the folder has no definition on disk while git tracks some in it: those are not deleted.
     """
     if not folder.is_dir():
         refuse_not_on_disk(folder)
@@ -80,9 +80,9 @@ def named_by(
     environment: str | None = None,
     configuration: Path | None = None,
 ) -> frozenset[str]:
-    """The names of these definitions that any of the selectors means; without selectors all.
+    """The names of these definitions that a selector matches; without selectors, all.
 
-    A selector that matches none of them may be about what only the server has.
+    A selector that matches none of them can match an endpoint that only the server has.
     """
     names = frozenset[str]()
     for selector in selectors:
@@ -100,9 +100,7 @@ def named_by(
 def parsed(
     definitions: Iterable[LoadedDefinition], names: Collection[str], folder: Path
 ) -> tuple[LoadedDefinition, ...]:
-    """The definitions, those of these names read again with their HogQL parsed. Raises InvalidInput with every problem
-    in these.
-    """
+    """The definitions, with the HogQL of these names parsed. Raises InvalidInput with every problem in them."""
     result: list[LoadedDefinition] = []
     problems: list[Problem] = []
     for loaded in definitions:
@@ -124,12 +122,12 @@ def select_names(
     environment: str | None = None,
     configuration: Path | None = None,
 ) -> frozenset[str]:
-    """The names that any of the selectors means; without selectors all.
+    """The names that a selector matches; without selectors, all.
 
     A selector is a name, a glob over names, `tag:TAG`, the path of a definition, of its `query_file` or of a folder, or
-    `changed:REF`: what differs from the merge base of REF and HEAD, with what was deleted or renamed since.
-    `definitions` are all of the folder's; `configuration` is as in `Location`. Raises UsageError for each selector that
-    matches nothing (`changed:` may), with what was probably meant, and BaseUnavailable where that commit is unknown.
+    `changed:REF`: definitions that differ from the merge base of REF and HEAD, including deleted and renamed ones.
+    `definitions` are all of the folder; `configuration` is as in `Location`. Raises UsageError for a selector that
+    matches nothing (except `changed:`), with a suggestion, and BaseUnavailable if that commit is unknown.
     """
     here = Location(folder=folder, environment=environment, configuration=configuration)
     field_of_choice = _Choice(tags=_tags(definitions, endpoints, environment), definitions=definitions, here=here)
@@ -146,7 +144,7 @@ def select(
     environment: str | None = None,
     configuration: Path | None = None,
 ) -> tuple[LoadedDefinition, ...]:
-    """The definitions that any of the selectors means, in the order in which they were given."""
+    """The definitions that a selector matches, in their order."""
     names = select_names(
         selectors, definitions=definitions, folder=folder, environment=environment, configuration=configuration
     )
@@ -154,20 +152,20 @@ def select(
 
 
 def touching(definitions: Iterable[LoadedDefinition], paths: Collection[Path]) -> frozenset[str]:
-    """The names of the definitions of which a file is one of the paths (real ones, or as git has them) or below."""
-    wanted = frozenset(paths)
-    if not wanted:
+    """The names of the definitions with a file at or below one of the paths (real ones, or as git names them)."""
+    changed = frozenset(paths)
+    if not changed:
         return frozenset()
     return frozenset(
         loaded.name
         for loaded in definitions
         for path in _spellings(files_of(loaded))
-        if not wanted.isdisjoint((path, *path.parents))
+        if not changed.isdisjoint((path, *path.parents))
     )
 
 
 def files_of(loaded: LoadedDefinition) -> tuple[Path, ...]:
-    """The files that a definition is made of: its own, and the one that `query_file` names."""
+    """The files of a definition: its own, and its `query_file`."""
     path = Path(loaded.path)
     beside = loaded.definition.query_file
     return (path, path.parent / beside) if beside else (path,)
@@ -188,21 +186,21 @@ class _Choice:
         return names
 
     def _changed(self, what: str) -> frozenset[str]:
-        """What has a file that differs from the commit, and what only the commit defines."""
+        """The names with a file that differs from the commit, and the names that only the commit defines."""
         base = base_of(what, self.here, spelled=CHANGED)
         if base is None:
             if repository(self.here.folder) is None:
                 cause = explain_missing(self.here.folder)
                 raise UsageError(cause.message, fix=cause.fix, code="git.no-commit")
-            fix = "git fetch, if the ref is on the server alone"
+            fix = "run git fetch, if only the remote has the ref"
             raise UsageError(f"there is no commit {printable(what)!r}", fix=fix, code="git.no-commit")
         now = frozenset(loaded.name for loaded in self.definitions)
         then = base.names()
         if not then:
             base.refuse_moved(now, CHANGED)
-        gone = (then - now) & self.tags.keys()
-        gone -= not_on_disk(self.here.folder).names if gone else frozenset()
-        return gone | touching(self.definitions, dirty(base.found, self.here.folder, base.commit))
+        deleted = (then - now) & self.tags.keys()
+        deleted -= not_on_disk(self.here.folder).names if deleted else frozenset()
+        return deleted | touching(self.definitions, dirty(base.repo, self.here.folder, base.commit))
 
     def _by_name(self, selector: str) -> frozenset[str]:
         if selector in self.tags:
@@ -229,13 +227,13 @@ class _Choice:
         elif glob.has_magic(selector):
             message = f"no endpoint's name matches {shown}"
         else:
-            message = f"there is no endpoint or definition called {shown!r}{did_you_mean(selector, sorted(self.tags))}"
-        fix = Advice(Command("list"), " shows the endpoints of the server")
+            message = f"there is no endpoint or definition {shown!r}{did_you_mean(selector, sorted(self.tags))}"
+        fix = Advice(Command("list"), " lists the endpoints of the server")
         return UsageError(message, fix=fix, code="usage.selector")
 
 
 def _spellings(files: Iterable[Path]) -> Iterator[Path]:
-    """Each file as git names it, which does not follow a link that is a file, and as the path that it really is."""
+    """Each file as git names it, which does not follow links to files, and as its real path."""
     for file in files:
         yield file.parent.resolve() / file.name
         yield file.resolve()

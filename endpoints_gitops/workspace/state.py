@@ -1,4 +1,4 @@
-"""The state folder: records, journals, caches and budgets of one user on one machine, never inside the checkout."""
+"""The state folder: records, journals, caches and request logs of one user on one machine, outside of the checkout."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def state_folder(env: Mapping[str, str]) -> Path:
 def project_folder(state: Path, *, host: str, project_id: int, definitions: Path) -> Path:
     """The folder of one host, project and checkout; it may not exist.
 
-    A checkout is the top of the git work tree that the definitions are in, else their folder. The name of the
-    environment does not count.
+    A checkout is the top of the git work tree of the definitions, or else their folder. The name of the environment
+    does not matter.
     """
     checkout = _checkout(definitions)
     address = host.lower().rstrip("/")
@@ -42,18 +42,18 @@ def project_folder(state: Path, *, host: str, project_id: int, definitions: Path
 def editing(
     env: Mapping[str, str], folder: Path, *, wait_seconds: float, waiting: Callable[[], None] = lambda: None
 ) -> Iterator[None]:
-    """Keep other commands from rewriting files of the checkout of `folder`, from the first read to the last write.
+    """Lock the files of the checkout of `folder` against other commands, from the first read to the last write.
 
     The lock is in the state folder, never in the checkout. `waiting` is called once if another command holds it. Raises
-    Conflict where that command still holds it after the wait.
+    Conflict if that command still holds it after the wait.
     """
     locks = state_folder(env) / "checkouts" / _name(str(_checkout(folder)))
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(held(locks, "files"))
+            stack.enter_context(exclusive_lock(locks, "files"))
         except Conflict:
             waiting()
-            stack.enter_context(held(locks, "files", wait_seconds=wait_seconds))
+            stack.enter_context(exclusive_lock(locks, "files", wait_seconds=wait_seconds))
         yield
 
 
@@ -61,7 +61,7 @@ def editing(
 class UnfinishedQueryFolder:
     """Queries that PostHog's parser could not finish, a file for each in the state folder.
 
-    They are forgotten after a week, because the machine may have been busy, and if their time is in the future.
+    Entries expire after a week, because the machine may have been busy. Entries from the future are ignored.
     """
 
     folder: Path
@@ -77,10 +77,10 @@ class UnfinishedQueryFolder:
             return None
         if not 0 <= age <= _KEPT_SECONDS:
             return None
-        return f"{text} (found out by an earlier command; remove {shown(path)} to try again)"
+        return f"{text} (result of an earlier command; remove {shown(path)} to try again)"
 
     def add(self, key: str, reason: str) -> None:
-        """Keep a query, and remove old ones. A folder that cannot be written only costs time."""
+        """Add a query, and remove old ones. A folder that cannot be written is ignored."""
         with contextlib.suppress(UsageError, OSError):
             write_atomically(self.folder / f"{key}.txt", reason.encode())
             for path in self.folder.glob("*.txt"):
@@ -89,11 +89,11 @@ class UnfinishedQueryFolder:
 
 
 @contextlib.contextmanager
-def held(folder: Path, what: str = "push", *, wait_seconds: float = 0) -> Iterator[None]:
+def exclusive_lock(folder: Path, what: str = "push", *, wait_seconds: float = 0) -> Iterator[None]:
     """Hold an exclusive lock of the state folder, which is created if needed. `what` names the lock.
 
-    Raises Conflict where another process still holds it after the wait, and UsageError where the folder cannot be
-    written. The lock ends with the process, however that ends.
+    Raises Conflict if another process still holds it after the wait, and UsageError if the folder cannot be written.
+    The lock is released when the process ends, even if it is killed.
     """
     from filelock import FileLock, Timeout
 
@@ -103,10 +103,10 @@ def held(folder: Path, what: str = "push", *, wait_seconds: float = 0) -> Iterat
         lock.acquire()
     except Timeout as error:
         message = f"another command of this checkout is still running ({what})"
-        raise Conflict(message, fix="run the command again when that one is done", code="state.held") from error
+        raise Conflict(message, fix="run the command again when that one has ended", code="state.held") from error
     except OSError as error:
         message = f"cannot use the state folder {shown(folder)}: {error.strerror or error}"
-        fix = "set ENDPOINTS_GITOPS_STATE to a folder that can be written"
+        fix = "set ENDPOINTS_GITOPS_STATE to a writable folder"
         raise UsageError(message, fix=fix, code="state.unwritable") from error
     try:
         yield

@@ -1,6 +1,6 @@
-"""Which hosts a key may go to. A checkout is other people's text: it chooses neither the secret nor the host.
+"""Decide to which hosts a key may be sent. A checkout is not trusted: it must not choose both the key and the host.
 
-`decide` is the only place that decides; commands, the library and the pytest plugin reach it by `resolve_connection`.
+`decide` is the only place that decides; commands, the library and the pytest plugin call it by `resolve_connection`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from endpoints_gitops.codecs.reader import Document, check_schema_version
 from endpoints_gitops.errors import CredentialsError, InvalidInput, UsageError
 from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.workspace.files import checkout, shown, write_atomically
-from endpoints_gitops.workspace.state import held, state_folder
+from endpoints_gitops.workspace.state import exclusive_lock, state_folder
 
 ALLOWED_HOSTS: Final = "ENDPOINTS_GITOPS_ALLOWED_HOSTS"
 _HOST_VARIABLES: Final = ("ENDPOINTS_GITOPS_HOST", "POSTHOG_CLI_HOST")
@@ -55,12 +55,12 @@ def decide(
     is_trusted: Callable[[], bool],
     allow_insecure: bool,
 ) -> KeyDecision:
-    """Whether a key may go to `host`.
+    """Whether a key may be sent to `host`.
 
-    `stored` is the host that the key was stored for, None where its source stores none. `users_hosts` are the hosts
-    that the user named, each with where: they may be reached by plain http too. `is_trusted` returns whether the user
-    trusts this checkout with this key and host. `allow_insecure` is a setting of the checkout, and only counts for a
-    key that was stored for exactly this host.
+    `stored` is the host that the key was stored for, None if its source stores none. `users_hosts` are the hosts that
+    the user named, each with its variable: plain http is allowed for them. `is_trusted` returns whether the user trusts
+    this checkout with this key and host. `allow_insecure` is a setting of the checkout, and applies only to a key that
+    was stored for exactly this host.
     """
     if host in users_hosts:
         return KeyDecision(Permission.ALLOWED, f"{users_hosts[host]} names this host")
@@ -70,13 +70,13 @@ def decide(
         return KeyDecision(Permission.ALLOWED, "the host is PostHog's own")
     if stored == host:
         if host.is_plain and not allow_insecure:
-            return KeyDecision(Permission.PLAIN_HTTP, "the host is plain http: the key could be read on the way")
+            return KeyDecision(Permission.PLAIN_HTTP, "the host is plain http, so the key could be intercepted")
         return KeyDecision(Permission.ALLOWED, "the key is stored for this host")
     if stored is not None:
         return KeyDecision(Permission.OTHER_HOST, f"the key is stored for {stored}")
     if is_trusted():
         return KeyDecision(Permission.ALLOWED, "you trust this folder with this key and host (auth trust)")
-    plain = ", and the key could be read on the way: it is plain http" if host.is_plain else ""
+    plain = ", and it is plain http, so the key could be intercepted" if host.is_plain else ""
     return KeyDecision(Permission.UNTRUSTED, f"only the configuration of this checkout names this host{plain}")
 
 
@@ -98,11 +98,11 @@ class Trust:
 
 
 class NotTrusted(CredentialsError):
-    """Only the checkout names the host that a key would go to. The key was not sent.
+    """Only the checkout names the host to which a key would be sent. The key was not sent.
 
-    Read the configuration. If the key may go there, `endpoints-gitops auth trust` remembers that for this folder, host
-    and key; in CI and containers ENDPOINTS_GITOPS_ALLOWED_HOSTS names the hosts that keys may go to. `needed` is the
-    missing permission.
+    Read the configuration. If the key may be sent there, `endpoints-gitops auth trust` stores this permission for the
+    folder, host and key; in CI and containers, list the allowed hosts in ENDPOINTS_GITOPS_ALLOWED_HOSTS. `needed` is
+    the missing permission.
     """
 
     code = "credentials.untrusted"
@@ -114,9 +114,9 @@ class NotTrusted(CredentialsError):
 
 
 def users_hosts(env: Mapping[str, str], host_in_code: str | None = None) -> Mapping[Origin, str]:
-    """The hosts that the user named in variables of the process or in code, each with the variable.
+    """The hosts that the user named in environment variables or in code, each with the variable.
 
-    Raises UsageError for an entry of ENDPOINTS_GITOPS_ALLOWED_HOSTS that is not the address of a server.
+    Raises UsageError for an invalid entry of ENDPOINTS_GITOPS_ALLOWED_HOSTS.
     """
     hosts: dict[Origin, str] = {}
     for entry in filter(None, map(str.strip, env.get(ALLOWED_HOSTS, "").split(","))):
@@ -144,7 +144,7 @@ class _TrustFile:
 class TrustStore:
     """The user's permissions, in one file of the state folder.
 
-    A state folder inside of the checkout holds none: the checkout could bring its own.
+    A state folder inside the checkout is not used, because the checkout could contain permissions.
     """
 
     def __init__(self, env: Mapping[str, str]) -> None:
@@ -170,12 +170,12 @@ class TrustStore:
         return tuple(sorted(self._trusts(content)))
 
     def add(self, trust: Trust) -> bool:
-        """Keep a permission, and return whether it is new. Raises UsageError where it cannot be kept."""
+        """Add a permission, and return whether it is new. Raises UsageError if it cannot be stored."""
         if self._is_inside(trust):
-            message = f"the state folder {shown(self._folder)} is inside the checkout, so no trust can be kept in it"
+            message = f"the state folder {shown(self._folder)} is inside the checkout, so it cannot store permissions"
             fix = "set ENDPOINTS_GITOPS_STATE to a folder outside of the checkout"
             raise UsageError(message, fix=fix, code="state.inside-checkout")
-        with held(self._folder, "trust", wait_seconds=_PATIENCE_SECONDS):
+        with exclusive_lock(self._folder, "trust", wait_seconds=_PATIENCE_SECONDS):
             known = self.all()
             if trust in known:
                 return False
@@ -183,8 +183,8 @@ class TrustStore:
         return True
 
     def remove(self, selects: Callable[[Trust], bool]) -> tuple[Trust, ...]:
-        """Remove the permissions that `selects` accepts, and return them. Raises UsageError as `add` does."""
-        with held(self._folder, "trust", wait_seconds=_PATIENCE_SECONDS):
+        """Remove the permissions that `selects` accepts, and return them. Raises UsageError like `add`."""
+        with exclusive_lock(self._folder, "trust", wait_seconds=_PATIENCE_SECONDS):
             known = self.all()
             removed = tuple(filter(selects, known))
             if removed:
@@ -210,4 +210,4 @@ class TrustStore:
 
     @property
     def _fix(self) -> str:
-        return f"rm {shlex.quote(os.fspath(self.path))}  # then trust again what you trust"
+        return f"rm {shlex.quote(os.fspath(self.path))}  # then run auth trust again"

@@ -15,7 +15,7 @@ from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.contract.build import from_definition, from_pin, from_version
 from endpoints_gitops.contract.compare import compare_all
 from endpoints_gitops.contract.contract import Contract, settled
-from endpoints_gitops.contract.pins import judge_pin
+from endpoints_gitops.contract.pins import check_pin
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.finding import Finding
@@ -93,7 +93,7 @@ class ServedCandidates:
         is_recreated = version is not None and version.id != pin.endpoint_id
         if number is None or is_recreated or (version is not None and number == pin.version):
             use = self._environment.uses.get(pin.name)
-            return Candidate(label=label, findings=judge_pin(pin, version, version, use=use, now=now()))
+            return Candidate(label=label, findings=check_pin(pin, version, version, use=use, now=now()))
         if version is None:
             return Candidate(label=label, pending=f"version {number} does not exist")
         if not (version.is_active and version.endpoint_is_active):

@@ -214,9 +214,9 @@ def refuse_cut(call: PinnedCall, run: RunAnswer) -> None:
 
 def _is_cut_silently(call: PinnedCall, run: RunAnswer) -> bool:
     """Without a LIMIT in the query the server stops at 100 rows, and does not say so."""
-    from endpoints_gitops.api.run_pages import may_be_cut
+    from endpoints_gitops.api.run_pages import may_be_truncated
 
-    if not may_be_cut(run, None):
+    if not may_be_truncated(run, None):
         return False
     from endpoints_gitops.hogql.paging import paged
 

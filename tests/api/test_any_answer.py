@@ -13,31 +13,31 @@ WRITE = Request(method="POST", path="/api/projects/1/endpoints/", body={}, repea
 
 
 def test_a_refusal_is_an_answer_with_its_error(connect):
-    answer, error = connect().ask_for_any_answer(READ)
+    answer, error = connect().send_for_any_status(READ)
     assert (answer.status, type(error)) == (404, EndpointNotFound)
 
 
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_fault_of_the_server_is_an_answer_and_not_tried_again(connect, server, status):
     server.faults.add(Fault(effect=Effect.ERROR, status=status))
-    answer, error = connect().ask_for_any_answer(READ)
+    answer, error = connect().send_for_any_status(READ)
     assert (answer.status, error.status, len(server.requests.entries())) == (status, status, 1)
 
 
 def test_a_throttled_request_is_asked_again(connect, server):
     server.faults.add(Fault(effect=Effect.ERROR, status=429, retry_after=0, nth=1))
-    answer, _ = connect().ask_for_any_answer(WRITE)
+    answer, _ = connect().send_for_any_status(WRITE)
     assert (answer.status, len(server.requests.entries())) == (400, 2)
 
 
 def test_a_throttled_request_is_given_up_after_the_longest_window(connect, server):
     server.faults.add(Fault(effect=Effect.ERROR, status=429, retry_after=4000))
     with pytest.raises(Throttled):
-        connect().ask_for_any_answer(READ)
+        connect().send_for_any_status(READ)
 
 
 def test_a_write_without_an_answer_is_not_sent_again(connect, server):
     server.faults.add(Fault(effect=Effect.DROP))
     with pytest.raises(LostAnswer):
-        connect().ask_for_any_answer(WRITE)
+        connect().send_for_any_status(WRITE)
     assert len(server.requests.entries()) == 1

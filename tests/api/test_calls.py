@@ -44,7 +44,7 @@ def test_who_is_asking(server, ask):
     assert ask("me")["email"] == "author@example.com"
     assert ask("projects")[0]["id"] == server.project_id
     assert ask("organization")["projects"]
-    assert ask("reach") is None
+    assert ask("check_access") is None
 
 
 def test_a_page_of_a_run(ask, connect):

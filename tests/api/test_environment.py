@@ -52,7 +52,7 @@ MISTAKES = [
     ("NO_PROXY", "a,http://[::1", "not a list of host names"),
     ("no_proxy", "[::1", "not a list of host names"),
     ("SSL_CERT_FILE", "/nowhere/ca.pem", "which is not a file"),
-    ("SSL_CERT_FILE", __file__, "names certificates that cannot be read"),
+    ("SSL_CERT_FILE", __file__, "names unreadable certificates"),
     ("SSL_CERT_FILE", str(Path(__file__).parent), "which is not a file"),
     ("SSL_CERT_DIR", "/nowhere/certs", "which is not a folder"),
     ("SSL_CERT_DIR", f"{Path(__file__).parent}:/nowhere", "which is not a folder"),

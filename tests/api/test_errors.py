@@ -94,7 +94,7 @@ def test_each_row_is_a_class(status, body, name, exit_code):
 
 def test_advice_names_the_endpoint_of_the_request():
     assert (
-        "endpoints-gitops versions revenue shows"
+        "endpoints-gitops versions revenue lists the versions"
         in errors.VersionNotFound("x", request="GET /…/endpoints/revenue/", endpoint="revenue").fix
     )
     assert "endpoints-gitops versions NAME shows" in errors.VersionNotFound("x", request="GET /…/endpoints/").fix
@@ -105,7 +105,7 @@ def test_a_404_without_a_name_is_about_no_endpoint():
 
 
 def test_a_run_may_have_met_an_inactive_endpoint():
-    assert str(become(404, said("Not found."), RUN)) == "GET /x: there is no active endpoint 'e' in this project"
+    assert str(become(404, said("Not found."), RUN)) == "GET /x: this project has no active endpoint 'e'"
 
 
 def test_a_missing_scope_is_named():
@@ -130,8 +130,8 @@ def test_text_of_the_server_cannot_move_the_cursor():
     [
         ("https://evil.test/x?token=1", "https://evil.test/x;"),
         ("/login", "to /login;"),
-        ("", "nowhere"),
-        ("http://[", "nowhere"),
+        ("", "no URL"),
+        ("http://[", "no URL"),
     ],
 )
 def test_a_redirect_says_where_to(location, told):

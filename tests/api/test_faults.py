@@ -81,10 +81,10 @@ def test_reading_gives_up_in_time_and_says_for_how_long_it_tried(server, endpoin
 
 
 AT_ONCE = [
-    (Fault(effect=Effect.HTML, status=200), "a page of HTML: 200", 200),
-    (Fault(effect=Effect.HTML, status=403), "a page of HTML", 403),
+    (Fault(effect=Effect.HTML, status=200), "an HTML page: 200", 200),
+    (Fault(effect=Effect.HTML, status=403), "an HTML page", 403),
     (Fault(effect=Effect.WRONG_JSON), "a list", 200),
-    (Fault(effect=Effect.BROKEN_JSON), "no JSON", 200),
+    (Fault(effect=Effect.BROKEN_JSON), "not valid JSON", 200),
 ]
 
 
@@ -126,7 +126,7 @@ LOST = [(method, fault) for method in WRITES for fault in LOSSES + ([] if method
 def test_a_write_that_may_have_landed_is_never_repeated(server, ask, method, fault):
     server.faults.add(fault)
     max_wait = 1 if fault.effect is Effect.HANG else 60
-    with pytest.raises(errors.LostAnswer, match="not known whether the write landed") as caught:
+    with pytest.raises(errors.LostAnswer, match="unknown whether the server made the change") as caught:
         ask(method, *WRITES[method], to={"max_wait": max_wait})
     assert len(server.requests.entries()) == 1
     assert caught.value.status == (fault.status if fault.status >= 500 and fault.effect in {"error", "html"} else None)

@@ -240,8 +240,8 @@ def test_a_wait_for_the_rate_limiter_counts_and_is_reported():
     played = Played(DONE, rate_limiter=Spent(12.0, 3.0))
     assert played.sleeps == [12.05, 3.05]
     assert played.notices == [
-        "waiting 12 s: this key's budget of requests is spent",
-        "waiting 3 s: this key's budget of requests is spent",
+        "waiting 12 s: the rate limit of this key is used up",
+        "waiting 3 s: the rate limit of this key is used up",
     ]
 
 

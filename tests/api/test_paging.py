@@ -107,7 +107,7 @@ def test_the_next_page_is_asked_where_the_first_was(address):
 )
 def test_a_next_page_elsewhere_is_not_asked_for(address):
     server, client = listed(page(1, following=address))
-    with pytest.raises(errors.BadAnswer, match="the address of the next page"):
+    with pytest.raises(errors.BadAnswer, match="the link to the next page"):
         client.list_variables()
     assert server.asked == [HERE]
 

@@ -8,7 +8,7 @@ import pytest
 
 BEFORE = "SELECT event, count() AS n FROM events GROUP BY event ORDER BY n DESC, event LIMIT 10"
 AFTER = BEFORE.replace("event, count()", "event AS evt, count()", 1)
-RENAMED = "endpoints/one.yaml:2:25: C102 column 'event' is now called 'evt' "
+RENAMED = "endpoints/one.yaml:2:25: C102 column 'event' was renamed to 'evt' "
 OFFLINE = {"ENDPOINTS_GITOPS_HOST": "http://127.0.0.1:9"}
 
 

@@ -38,7 +38,7 @@ MISTAKES = {
     "G108 unknown key": ("name: one\nqery: SELECT 1\n", "2:1: G108 unknown key 'qery'; did you mean 'query'?"),
     "syntax": (
         "name: one\nquery: |\n  SELECT 1\n  FROM events GROUP\n  ORDER BY 1\n",
-        "4:15: definition.hogql this is not HogQL",
+        "4:15: definition.hogql not valid HogQL",
     ),
     "no yaml": ("name: [\n", "2:1: definition.yaml"),
     "unused": (
@@ -151,7 +151,7 @@ def test_processes_remember_slow_queries_and_say_what_they_wait_for(checkout, tm
         command = [sys.executable, "-c", SLOW_FOLDER]
         ran = subprocess.run(command, cwd=checkout.top, capture_output=True, text=True, check=False)
         (item,) = (item for item in json.loads(ran.stdout)["items"] if item["code"] == "definition.unparsed")
-        said.append((ran.returncode, item["where"], "found out by an earlier command" in item["message"], ran.stderr))
+        said.append((ran.returncode, item["where"], "result of an earlier command" in item["message"], ran.stderr))
     begins = "still parsing, for 0.5 s at most: SELECT CAST(CAST("
     assert [one[:3] for one in said] == [
         (1, "endpoints/slow.yaml:2:1", False),
@@ -222,7 +222,7 @@ def test_a_name_that_is_there_twice_is_found_from_either_side(cli, checkout, wor
     checkout.write({"a.yaml": good("one"), "b.yaml": good("one"), "c.yaml": good("three")})
     ran = cli("check", *words)
     assert ran.code == 1
-    assert "endpoints/b.yaml:1:1: G107 one is defined twice: in endpoints/a.yaml as well [error]" in ran.out
+    assert "endpoints/b.yaml:1:1: G107 one is already defined in endpoints/a.yaml [error]" in ran.out
 
 
 def test_a_file_outside_of_the_folder_can_be_checked(cli, checkout):
@@ -247,7 +247,7 @@ def test_tracked_definitions_that_are_not_on_disk_are_not_green(cli, checkout, w
     shutil.rmtree(checkout.folder)
     checkout.folder.mkdir()
     ran = cli("check", *words)
-    assert (ran.code, "endpoints has no definition on disk, and git tracks 2 in it" in ran.err) == (2, True), ran.err
+    assert (ran.code, "endpoints has no definition on disk, but git tracks 2 in it" in ran.err) == (2, True), ran.err
     checkout.git("add", "--all")
     assert cli("check").code == 0
 
@@ -393,7 +393,7 @@ def test_a_key_that_nothing_uses_is_refused_or_said(cli, checkout):
         {"one.yaml": "name: one\nquery: SELECT 1 AS n\ndeprecation: {since: 2026-01-01, sunset: 2026-06-01}\n"}
     )
     ran = cli("check")
-    assert (ran.code, "endpoints/one.yaml:3:1: G120 deprecation is not used yet: " in ran.out) == (0, True)
+    assert (ran.code, "endpoints/one.yaml:3:1: G120 deprecation has no effect yet: " in ran.out) == (0, True)
     checkout.write({"one.yaml": "name: one\nquery: SELECT 1 AS n\ntests: []\n"})
     ran = cli("check", "--format", "json")
     assert (ran.code, [item["where"] for item in ran.json["items"]]) == (1, ["endpoints/one.yaml:3:1"])

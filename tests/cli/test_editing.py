@@ -123,7 +123,7 @@ def test_who_cannot_have_the_files_says_so_and_writes_nothing(cli, checkout, cre
     assert ran.code == 6, ran.err
     assert "waiting for another command that is rewriting files of this checkout" in ran.err
     assert "another command of this checkout is still running (files)" in ran.err
-    assert "fix: run the command again when that one is done" in ran.err
+    assert "fix: run the command again when that one has ended" in ran.err
     after = {path: path.read_bytes() for path in checkout.top.rglob("*") if path.is_file()}
     assert after == before, "the lock lies elsewhere"
     assert server.requests.writes() == ()

@@ -75,7 +75,7 @@ def documented(install):
 def test_the_documented_plugin_judges_a_definition(run):
     ran = run("check")
     assert ran.code == 1
-    assert "endpoints/one.yaml:1:1: ACME1 nobody answers for one [error]\n  fix: add owner: TEAM\n" in ran.out
+    assert "endpoints/one.yaml:1:1: ACME1 one has no owner [error]\n  fix: add owner: TEAM\n" in ran.out
     (item,) = json.loads(run("check", "--format", "json").out)["items"]
     assert (item["code"], item["slug"], item["severity"]) == ("ACME1", "no-owner", "error")
 
@@ -87,7 +87,7 @@ def test_it_judges_a_change(run, project):
     more = DEFINITION + "variables: [{name: e, type: String, default: x}]\n"
     (project / "endpoints/one.yaml").write_text(more.replace("FROM events", "FROM events WHERE event = {variables.e}"))
     ran = run("breaking", "--against", "old")
-    assert "ACME2 one takes more variables than before [warn]\n  fix: publish another endpoint\n" in ran.out
+    assert "ACME2 one has more variables than before [warn]\n  fix: publish a new endpoint\n" in ran.out
     assert "ACME2" in run("diff", "--against", "old").out
 
 
@@ -101,7 +101,7 @@ def test_it_reports(run, project):
             "severity": "error",
             "code": "ACME1",
             "place": "endpoints/one.yaml:1",
-            "message": "nobody answers for one",
+            "message": "one has no owner",
         }
     ]
     assert json.loads((project / "found.json").read_text())["exit_code"] == 1
@@ -147,12 +147,12 @@ BROKEN = {
     ),
     "finds no findings": (
         HEAD + "@hookimpl\ndef check_definition(definition): return ['wrong']\n",
-        "answered check_definition with something that is not a Finding: 'wrong'",
+        "returned something other than a Finding from check_definition: 'wrong'",
     ),
     "takes a code of ours": (
         HEAD + "@hookimpl\ndef check_definition(definition):\n    yield Finding(code='C101', slug='s', severity="
         "Severity.INFO, scope=Scope.NEITHER, endpoint='one', message='m')\n",
-        "uses the code C101, which the catalogue has already",
+        "uses the code C101, which a built-in rule has",
     ),
 }
 
@@ -167,7 +167,7 @@ def test_a_broken_plugin_is_one_error_that_names_its_distribution(run, install, 
     assert error["code"] == "plugin"
     assert error["message"].startswith("the plugin acme of the distribution acme-rules ")
     assert said in error["message"]
-    assert error["fix"] == "repair or remove it: pip uninstall acme-rules"
+    assert error["fix"] == "repair or remove the plugin: pip uninstall acme-rules"
     assert "Traceback" not in ran.err
 
 

@@ -13,7 +13,7 @@ description: ""
 materialization: {enabled: true}
 """
 LAST = f"{datetime.now(UTC) - timedelta(days=31):%Y-%m-%d}"
-GONE = f"the server switched the table off by itself: no key has called it since {LAST}"
+GONE = f"the server switched the table off by itself: no API key has called it since {LAST}"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_an_idle_table_is_neither_drift_nor_conflict(cli, called, client, checko
     shown = cli("diff")
     assert "signups: idled out, version 1" in shown.out
     assert GONE in shown.out
-    assert "fix: endpoints-gitops push --overwrite=signups@1 signups switches it on again" in shown.out
+    assert "fix: endpoints-gitops push --overwrite=signups@1 signups turns the table on again" in shown.out
     for words in (("plan",), ("plan", "--fail-on-drift", "--detailed-exitcode"), ("push", "--yes", "--fail-on-drift")):
         ran = cli(*words, "--format", "json")
         (item,) = ran.json["items"]
@@ -104,9 +104,9 @@ def test_the_date_is_said_while_it_is_near(cli, called, words):
     called(25)
     day = f"{datetime.now(UTC) + timedelta(days=5):%Y-%m-%d}"
     ran = cli(*words)
-    message = f"S115 the server switches off the table of signups@1 on {day}, unless a key calls it before [warn]"
+    message = f"S115 the server turns off the table of signups@1 on {day}, unless an API key calls it before [warn]"
     assert (ran.code, message in ran.out + ran.err) == (0, True), ran.out + ran.err
-    assert "fix: call signups@1 with a key" in ran.out + ran.err
+    assert "fix: call signups@1 with an API key" in ran.out + ran.err
     (item,) = cli(*words, "--format", "json").json["items"]
     assert [one["code"] for one in item["findings"]] == ["S115"]
 

@@ -240,7 +240,7 @@ def test_check_without_a_lock_or_without_anything(cli, uses):
     [
         (
             lambda text: text.replace("\nversion = 1", "\n<<<<<<< HEAD\nversion = 1"),
-            "a merge left its conflict markers",
+            "the file has conflict markers",
         ),
         (
             lambda text: text.replace("schema_version = 2", "schema_version = 9"),

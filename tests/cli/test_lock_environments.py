@@ -78,7 +78,7 @@ def test_uses_of_an_environment_go_over_the_common_ones(cli, configured, locked)
 def test_a_common_exact_version_is_an_error(cli, configured):
     configured("revenue = { version = 1 }\n")
     ran = cli("lock")
-    assert (ran.code, "an exact version cannot be common to several environments" in ran.err) == (2, True)
+    assert (ran.code, "an exact version cannot apply to several environments" in ran.err) == (2, True)
 
 
 @pytest.mark.usefixtures("prod")
@@ -145,6 +145,6 @@ def test_variables_about_one_environment_are_refused_for_several(cli, configured
     configured(prod=NEWEST, staging=NEWEST)
     env = {"ENDPOINTS_GITOPS_KEY": "env:ENDPOINTS_TEST_KEY"}
     ran = cli("lock", env=env)
-    assert (ran.code, "ENDPOINTS_GITOPS_KEY is for one environment" in ran.err) == (2, True)
+    assert (ran.code, "ENDPOINTS_GITOPS_KEY applies to one environment" in ran.err) == (2, True)
     assert cli("lock", "--env", "prod", env=env).code == 0
     assert cli("lock", "--check", env=env).code == 1, "offline they do not matter"

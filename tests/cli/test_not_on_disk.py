@@ -142,7 +142,7 @@ def test_every_command_refuses_a_folder_whose_definitions_are_all_not_on_disk(
     lose(checkout)
     ran = cli(*words, "--format", "json")
     assert (ran.code, ran.json["errors"][0]["code"]) == (2, "definitions.not-on-disk"), ran.err
-    assert ran.json["errors"][0]["message"] == "endpoints has no definition on disk, and git tracks 2 in it"
+    assert ran.json["errors"][0]["message"] == "endpoints has no definition on disk, but git tracks 2 in it"
     assert "git restore endpoints; after a deletion: git add --all endpoints" in ran.err
     assert all(endpoint.is_active for endpoint in client.list_endpoints())
     assert list(checkout.folder.glob("*")) == []

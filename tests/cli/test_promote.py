@@ -144,5 +144,5 @@ def test_promote_refuses_a_folder_whose_definitions_are_all_not_on_disk(cli, che
     if is_there:
         checkout.folder.mkdir()
     ran = cli(*PROMOTE, "--yes")
-    assert (ran.code, "endpoints has no definition on disk, and git tracks 1 in it" in ran.err) == (2, True), ran.err
+    assert (ran.code, "endpoints has no definition on disk, but git tracks 1 in it" in ran.err) == (2, True), ran.err
     assert list(prod.list_endpoints()) == []

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from endpoints_gitops.local.faults import Edit, Effect, Fault, When
-from endpoints_gitops.workspace.state import held
+from endpoints_gitops.workspace.state import exclusive_lock
 
 SQL = "SELECT event, count() AS c FROM events GROUP BY event"
 THEIRS = SQL + " LIMIT 99"
@@ -331,7 +331,7 @@ def test_a_journal_that_cannot_be_read_is_replaced(cli, checkout, client, tmp_pa
 @pytest.mark.usefixtures("edited")
 def test_two_pushes_of_one_checkout_do_not_mix(cli, server, tmp_path):
     (record,) = (tmp_path / "state").rglob("record.json")
-    with held(record.parent):
+    with exclusive_lock(record.parent):
         ran = cli("push", "--yes")
     assert ran.code == 6
     assert "another command of this checkout is still running (push)" in ran.err

@@ -46,7 +46,7 @@ def test_without_a_file_the_server_alone_goes_back(cli, client, checkout, path):
     path.unlink()
     ran = cli("rollback", "signups@1", "--yes")
     assert (ran.code, client.get_endpoint("signups").sql) == (2, TWO)
-    assert "endpoints has no definition on disk, and git tracks 1 in it" in ran.err
+    assert "endpoints has no definition on disk, but git tracks 1 in it" in ran.err
     checkout.commit()
     assert cli("rollback", "signups@1", "--yes").code == 0
     assert (client.get_endpoint("signups").sql, path.exists()) == (ONE, False)

@@ -201,7 +201,7 @@ def test_all_rows_by_key(cli, create, server, words, first, pages):
     ("variables", "more", "reason"),
     [
         ({"after": ("Number", None)}, {}, "nothing says where to begin: add --var after=…"),
-        ({"after": ("Number", 1)}, {"is_materialized": True}, "it is materialised, and a table keeps no order"),
+        ({"after": ("Number", 1)}, {"is_materialized": True}, "it is materialized, and a table has no order"),
     ],
 )
 def test_rows_that_cannot_be_paged_by_key_are_not_asked_for(cli, create, server, variables, more, reason):

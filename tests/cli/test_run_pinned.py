@@ -51,7 +51,7 @@ def test_a_lock_that_is_not_whole(cli, checkout):
     path.write_text("<<<<<<< ours\n" + path.read_text())
     ran = cli("run", "plans")
     assert (ran.code, ran.out) == (2, "")
-    assert "endpoints.lock:1:1: a merge left its conflict markers here" in ran.err
+    assert "endpoints.lock:1:1: the file has conflict markers of a merge" in ran.err
     assert cli("run", "plans", "--version", "1").code == 0
 
 

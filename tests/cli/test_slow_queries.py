@@ -127,7 +127,7 @@ def test_what_could_not_be_parsed_is_remembered_and_said(run, parsed, tmp_path):
         if words[0] != "diff":
             assert ran.code == 1
             assert "slow" in ran.out + ran.err
-            assert f"{UNPARSED} (found out by an earlier command; remove {kept} to try again)" in ran.out + ran.err
+            assert f"{UNPARSED} (result of an earlier command; remove {kept} to try again)" in ran.out + ran.err
     kept.unlink()
     run("check")
     assert len(parsed) == 1

@@ -13,7 +13,7 @@ MAKE = {
     "device": lambda path: Path(path).symlink_to("/dev/zero"),
     "folder": os.mkdir,
 }
-SAID = {"fifo": "it is not a regular file", "device": "it is not a regular file", "folder": "Is a directory"}
+SAID = {"fifo": "not a regular file", "device": "not a regular file", "folder": "Is a directory"}
 ONE = "name: one\nquery: SELECT 1 AS one\n"
 
 

@@ -190,9 +190,9 @@ def test_trust_that_is_not_needed_is_told(cli):
 
 
 SECRETS = [
-    ("env:AWS_SECRET_ACCESS_KEY", "does not begin with phx_"),
+    ("env:AWS_SECRET_ACCESS_KEY", "which begins with phx_"),
     ("dotenv:~/.aws/credentials:aws_secret_access_key", "outside of the checkout"),
-    ("dotenv:.env:SECRET", "does not begin with phx_"),
+    ("dotenv:.env:SECRET", "which begins with phx_"),
 ]
 
 

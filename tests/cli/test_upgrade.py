@@ -116,7 +116,7 @@ def test_the_compatible_ones_are_moved_and_the_others_said(cli, pinned, pins):
     assert {name: pin.version for name, pin in pins().items()} == {"a": 2, "b": 1, "c": 1}
     assert "a@1 → 2 (test): nothing breaks" in ran.out
     assert "b@1 → 2 (test): refused: it breaks this app" in ran.out
-    assert "C102 column 'mrr' is now called 'arr' [error]" in ran.out
+    assert "C102 column 'mrr' was renamed to 'arr' [error]" in ran.out
     assert "endpoints-gitops upgrade b@2 --env test --allow-breaking 'the reason'" in ran.out
     assert "c@1 (test): as locked; there is no newer version" in ran.out
 
@@ -249,7 +249,7 @@ def test_a_version_that_cannot_be_run_is_not_moved_to(cli, pinned, client, lock_
     before = pinned({"a": [SAME, APPENDED]})
     client.update_endpoint("a", {"is_active": False}, version=2)
     ran = cli("upgrade")
-    assert (ran.code, "P104 a@2 is not active: calls of it are refused (400)" in ran.out) == (1, True)
+    assert (ran.code, "P104 a@2 is inactive: the server refuses its calls (400)" in ran.out) == (1, True)
     assert lock_bytes() == before
 
 
@@ -364,8 +364,8 @@ def test_a_table_that_idles_out_is_said_and_is_no_change(cli, create, uses, clie
     client.run("a")
     server.age(timedelta(days=26))
     for days, words in (
-        (0, "the server switches off the table of a@1 on"),
-        (6, "the server switched off the table of"),
+        (0, "the server turns off the table of a@1 on"),
+        (6, "the server turned off the table of"),
     ):
         server.age(timedelta(days=days))
         for command in (["outdated"], ["upgrade"], ["lock", "--verify"]):

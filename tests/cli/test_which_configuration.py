@@ -73,7 +73,7 @@ def test_a_folder_is_never_used_with_the_configuration_of_another(mono, checkout
     ran = mono(command, "--yes", *words) if command != "diff" else mono(command, *words)
     assert ran.code == 2
     assert (
-        "the definitions in svc/endpoints belong to svc/endpoints.toml, and this command would use endpoints."
+        "the definitions in svc/endpoints belong to svc/endpoints.toml, but this command would use endpoints."
         in ran.err
     )
     assert "add --config svc/endpoints.toml" in ran.err

@@ -149,11 +149,11 @@ BROKEN = {
     "not TOML": (WHOLE.replace("version = 3", "version = ", 1), ":8:11: not valid TOML: Invalid value"),
     "conflict markers": (
         WHOLE.replace("version = 3", "<<<<<<< HEAD\nversion = 3", 1),
-        ":8:1: a merge left its conflict",
+        ":8:1: the file has conflict",
     ),
     "a newer schema": (
         WHOLE.replace("schema_version = 2", "schema_version = 3"),
-        ":2:1: schema_version is 3, and this release of endpoints-gitops reads up to 2",
+        ":2:1: schema_version is 3, but this release of endpoints-gitops reads up to 2",
     ),
     "no schema": (WHOLE.replace("schema_version = 2", ""), "endpoints.lock: schema_version must be 2"),
     "a schema that never was": (

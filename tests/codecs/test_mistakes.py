@@ -9,10 +9,10 @@ from endpoints_gitops.codecs.text import refuse_size
 from endpoints_gitops.errors import InvalidInput
 
 GOOD = "name: x\nquery: select 1\n"
-QUERY_KEYS = "exactly one of query, query_file, query_definition is needed, not"
+QUERY_KEYS = "a definition must have exactly one of query, query_file, query_definition, not"
 SCHEDULES = "15min, 30min, 1hour, 6hour, 12hour, 24hour, 7day"
 BUCKETS = "minute, fifteen_minutes, hour, day, week, month"
-NAME = "an endpoint's name is a letter, then up to 127 of letters, digits, _ and -"
+NAME = "the name of an endpoint must be a letter, followed by up to 127 letters, digits, _ or -"
 KINDS = {
     # keys
     "nmae: x\nquery: select 1\n": ["1:1: unknown key 'nmae'; did you mean 'name'?"],
@@ -35,7 +35,7 @@ KINDS = {
     # exactly one query
     GOOD + "query_file: x.sql\n": [f"3:1: {QUERY_KEYS} query and query_file"],
     "name: x\nquery_definition: {kind: TrendsQuery}\nquery: a\n": [f"3:1: {QUERY_KEYS} query_definition and query"],
-    "name: x\nquery:\n": [f"1:1: {QUERY_KEYS} none of them"],
+    "name: x\nquery:\n": [f"1:1: {QUERY_KEYS} none"],
     # values
     "name: 1x\nquery: select 1\n": [f"1:7: {NAME}"],
     f"name: {'x' * 129}\nquery: select 1\n": [f"1:7: {NAME}"],
@@ -57,32 +57,32 @@ KINDS = {
     GOOD + "supersedes: 0\n": ["3:13: supersedes must be at least 1, not 0"],
     GOOD + "supersedes: 1.5\n": ["3:13: supersedes must be a whole number, not 1.5"],
     GOOD + "deprecation: {since: 2026-1-1, sunset: 2026-02-30}\n": [
-        "3:22: deprecation.since: a date is written like 2026-01-31",
-        "3:40: deprecation.sunset: there is no day 2026-02-30",
+        "3:22: deprecation.since: a date must have the form 2026-01-31",
+        "3:40: deprecation.sunset: 2026-02-30 is not a valid date",
     ],
-    GOOD + "description: .inf\n": ["3:14: .inf is not a number that JSON can hold"],
+    GOOD + "description: .inf\n": ["3:14: .inf is not a JSON number"],
     GOOD + "description: 99999999999999999999\n": ["3:14: this number has more than 64 bits"],
-    GOOD + "description: !!binary aGk=\n": ["3:14: the tag !!binary is not allowed: a definition holds JSON values"],
+    GOOD + "description: !!binary aGk=\n": ["3:14: the tag !!binary is not allowed: a definition has only JSON values"],
     # words of a list
     GOOD + "materialization:\n  schedule: 1h\n": [
-        f"4:13: materialization.schedule is one of {SCHEDULES}, not '1h'; did you mean '1hour'?"
+        f"4:13: materialization.schedule must be one of {SCHEDULES}, not '1h'; did you mean '1hour'?"
     ],
-    GOOD + "data_freshness: 100\n": [f"3:17: data_freshness is one of {SCHEDULES}, or its seconds, not 100"],
+    GOOD + "data_freshness: 100\n": [f"3:17: data_freshness must be one of {SCHEDULES}, or its seconds, not 100"],
     GOOD + "stability: stabel\n": [
-        "3:12: stability is one of draft, beta, stable, not 'stabel'; did you mean 'stable'?"
+        "3:12: stability must be one of draft, beta, stable, not 'stabel'; did you mean 'stable'?"
     ],
     GOOD + "bucket_overrides: {timestamp: days}\n": [
-        f"3:31: bucket_overrides.timestamp is one of {BUCKETS}, not 'days'; did you mean 'day'?"
+        f"3:31: bucket_overrides.timestamp must be one of {BUCKETS}, not 'days'; did you mean 'day'?"
     ],
     "name: x\nquery: select {variables.v}\nvariables:\n- name: v\n  type: Strng\n": [
-        "5:9: variables.0.type is one of String, Number, Boolean, List, Date, not 'Strng'; did you mean 'String'?"
+        "5:9: variables.0.type must be one of String, Number, Boolean, List, Date, not 'Strng'; did you mean 'String'?"
     ],
     # one setting in two words
     GOOD + "data_freshness: 1hour\nmaterialization: {schedule: 6hour}\n": [
-        "3:1: data_freshness 1hour and materialization.schedule 6hour disagree: they are one setting"
+        "3:1: data_freshness 1hour and materialization.schedule 6hour differ: they are the same setting"
     ],
     GOOD + "environments:\n  p:\n    data_freshness: 3600\n    materialization: {schedule: 6hour}\n": [
-        "5:5: data_freshness 3600 and materialization.schedule 6hour disagree: they are one setting"
+        "5:5: data_freshness 3600 and materialization.schedule 6hour differ: they are the same setting"
     ],
     # variables
     "name: x\nquery: select {variables.lookback}\nvariables:\n- {name: lookbak, type: String}\n": [
@@ -95,45 +95,45 @@ KINDS = {
         "3:43: the variable 'v' is declared twice"
     ],
     "name: x\nquery: select {variables.v}\nvariables:\n- name: V\n  type: String\n- name: a-b\n  type: Number\n": [
-        "4:9: variables.0.name: PostHog makes the names of variables lower case: write 'v' here and in the query",
-        "6:9: variables.1.name: a variable's name is letters, digits and underscores",
+        "4:9: variables.0.name: PostHog converts the names of variables to lower case: use 'v' here and in the query",
+        "6:9: variables.1.name: the name of a variable must consist of letters, digits and underscores",
     ],
     # query nodes
     "name: x\nquery_definition: {kind: TrendQuery}\n": [
-        "2:19: query_definition: there is no kind 'TrendQuery'; did you mean 'TrendsQuery'?"
+        "2:19: query_definition: unknown kind 'TrendQuery'; did you mean 'TrendsQuery'?"
     ],
     "name: x\nquery_definition: {series: []}\n": [
-        "2:19: query_definition: a query node says its kind, such as TrendsQuery"
+        "2:19: query_definition: a query node must have a kind, such as TrendsQuery"
     ],
     "name: x\nquery_definition: {kind: HogQLQuery}\n": [
-        "2:19: query_definition: a HogQLQuery has its text under query"
+        "2:19: query_definition: a HogQLQuery must have its text under query"
     ],
     # documents
     "": [" this file is empty; a definition needs a name and a query"],
     "# nothing\n": [" this file is empty; a definition needs a name and a query"],
     "- a\n": ["1:1: a definition must be a mapping of keys to values"],
     "text\n": ["1:1: a definition must be a mapping of keys to values"],
-    GOOD + "---\n" + GOOD: ["3:1: a second document starts here; a file holds one definition"],
+    GOOD + "---\n" + GOOD: ["3:1: a second document starts here; a file must have one definition"],
     # YAML
     "name: x\nquery:\n\tselect 1\n": ["3:1: this line is indented with a tab; YAML indents with spaces"],
     GOOD + "tags:\n  - a\n\t- b\n": ["5:1: this line is indented with a tab; YAML indents with spaces"],
-    GOOD + "description: a: b\n": ["3:15: this is not YAML: a `: ` is not expected here"],
-    GOOD + "description: 'a\nowner: b\n": ["3:14: this is not YAML: the quoted text that starts here is never closed"],
+    GOOD + "description: a: b\n": ["3:15: not valid YAML: a `: ` is not expected here"],
+    GOOD + "description: 'a\nowner: b\n": ["3:14: not valid YAML: the quoted text that starts here is never closed"],
     GOOD + "description: @a\n": ["3:14: a value cannot start with `@`"],
     GOOD + "tags: [a, b\n": [
-        "4:1: this is not YAML: the list or mapping in brackets is not closed, or a comma is missing"
+        "4:1: not valid YAML: the list or mapping in brackets is not closed, or a comma is missing"
     ],
     GOOD + "description: a\x07\n": ["3:15: the character U+0007 is not allowed in a YAML file"],
     # anchors
-    GOOD + "description: *a\n": ["3:14: *a has no anchor: no &a comes before it"],
+    GOOD + "description: *a\n": ["3:14: *a has no anchor &a before it"],
     GOOD + "environments: &a {x: *a}\n": ["3:22: *a is inside its own anchor"],
-    GOOD + "<<: 5\n": ["3:5: `<<` takes a mapping, or a list of mappings"],
+    GOOD + "<<: 5\n": ["3:5: `<<` must be a mapping or a list of mappings"],
     # all at once, in the order of the file
     "query: select 1 )\nnmae: x\nactive: 1\nvariables: [{name: v, type: Text}]\n": [
-        "1:17: this is not HogQL: trailing tokens after expression: ')' (RParen)",
+        "1:17: not valid HogQL: trailing tokens after expression: ')' (RParen)",
         "2:1: unknown key 'nmae'; did you mean 'name'?",
         "3:9: active must be true or false, not 1",
-        "4:29: variables.0.type is one of String, Number, Boolean, List, Date, not 'Text'",
+        "4:29: variables.0.type must be one of String, Number, Boolean, List, Date, not 'Text'",
     ],
     "\ufeffnmae: x\r\nquery: select 1\r\nactive: 1\r\n": [
         "1:1: unknown key 'nmae'; did you mean 'name'?",
@@ -180,12 +180,12 @@ def test_mistakes(text, lines):
 def test_hogql_is_wrong_exactly_there(written, place, newline):
     content = f"name: x\n{written}\n".replace("\n", newline).encode()
     line = next(line for line in mistakes(content) if "HogQL" in line)
-    assert line.startswith(f"f.yaml:{place}: this is not HogQL: ")
+    assert line.startswith(f"f.yaml:{place}: not valid HogQL: ")
 
 
 def test_hogql_in_a_file_of_its_own_is_wrong_there():
     (line,) = mistakes(b"name: x\nquery_file: sql/x.sql\n", b"\xef\xbb\xbfselect 1,\r\n  2 )\r\n")
-    assert line == "sql/x.sql:2:5: this is not HogQL: trailing tokens after expression: ')' (RParen)"
+    assert line == "sql/x.sql:2:5: not valid HogQL: trailing tokens after expression: ')' (RParen)"
 
 
 @pytest.mark.parametrize("name", ["/x.sql", "C:\\x.sql", "''"])
@@ -201,7 +201,7 @@ def test_a_query_file_is_beside_the_definition(name):
         (GOOD.encode("utf-16-le"), "f.yaml: this file looks like UTF-16; a definition must be UTF-8"),
         (f"{GOOD}owner: Größe\n".encode("latin-1"), "f.yaml:3:10: the byte 0xf6 is not UTF-8"),
         (b"\xef\xbb\xbf\xff", "f.yaml:1:1: the byte 0xff is not UTF-8"),
-        (b"a" * (LARGEST_FILE + 1), "f.yaml: this file has 1,048,577 bytes; a definition has at most 1,048,576"),
+        (b"a" * (LARGEST_FILE + 1), "f.yaml: this file has 1,048,577 bytes; a definition can have at most 1,048,576"),
         (b"a: " + b"[" * 99 + b"]" * 99, "f.yaml:1:1: unknown key 'a'"),
         (b"a: " + b"[" * 100 + b"]" * 100, "f.yaml:1:103: this is nested more than 100 levels deep"),
         (b"[" * 1_000_000, "f.yaml:1:101: this is nested more than 100 levels deep"),
@@ -224,5 +224,5 @@ def test_fifty_megabytes_are_refused_by_their_size_alone():
     with pytest.raises(InvalidInput) as caught:
         refuse_size("f.yaml", 50 * 1024 * 1024)
     assert str(caught.value.problems[0]) == (
-        "f.yaml: this file has 52,428,800 bytes; a definition has at most 1,048,576"
+        "f.yaml: this file has 52,428,800 bytes; a definition can have at most 1,048,576"
     )

@@ -166,8 +166,8 @@ JUNK = [
     ({key: value for key, value in damaged().items() if key != "host"}, "host"),
     ({key: value for key, value in damaged().items() if key != "notes"}, "notes"),
     ({key: value for key, value in damaged().items() if key != "digest"}, "it has no digest"),
-    (damaged(project_id=2), "its digest is of something else"),
-    (damaged(digest=1), "its digest is of something else"),
+    (damaged(project_id=2), "its digest does not match"),
+    (damaged(digest=1), "its digest does not match"),
 ]
 
 

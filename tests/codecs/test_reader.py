@@ -147,7 +147,7 @@ def test_the_first_mistakes_are_reported_and_the_rest_is_counted() -> None:
     [
         (1, None),
         (2, None),
-        (3, "f.json:1:2: schema_version is 3, and this release of endpoints-gitops reads up to 2"),
+        (3, "f.json:1:2: schema_version is 3, but this release of endpoints-gitops reads up to 2"),
         (0, "f.json:1:2: schema_version must be 2"),
         (True, "f.json:1:2: schema_version must be 2"),
         ("2", "f.json:1:2: schema_version must be 2"),

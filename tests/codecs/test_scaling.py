@@ -16,8 +16,8 @@ from endpoints_gitops.errors import InvalidInput, Problem, first_problems
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.operations.lock.mismatches import lock_mismatches
 from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings, read_table, table_in
-from endpoints_gitops.workspace.definitions import doubled
-from endpoints_gitops.workspace.manifest import place_of_use
+from endpoints_gitops.workspace.definitions import duplicates
+from endpoints_gitops.workspace.manifest import where_used
 
 FEW, MANY = 400, 1_600
 
@@ -175,7 +175,7 @@ def test_many_uses_are_compared_with_a_lock_one_by_one(tmp_path: Path) -> None:
         lock = Lock(pins=tuple(pin(name) for name in names[::2]))
         uses = [Use(name=name) for name in names]
         Counted.comparisons = 0
-        calls = work(lambda: lock_mismatches("e", uses, lock, lambda name: place_of_use(read, "e", name)))
+        calls = work(lambda: lock_mismatches("e", uses, lock, lambda name: where_used(read, "e", name)))
         return calls + Counted.comparisons
 
     compare(10)
@@ -190,10 +190,12 @@ def test_a_lock_with_many_mistakes() -> None:
 
 def test_files_of_one_name_name_the_first_few_of_the_others() -> None:
     loaded = [read_definition(f"{number:04}.yaml", GOOD.encode(), lambda _: b"") for number in range(MANY)]
-    problems = doubled(loaded)
+    problems = duplicates(loaded)
     assert len(problems) == MANY
     assert problems[0].message == (
-        "the name 'a' is defined in 0001.yaml:1 and 0002.yaml:1 and 0003.yaml:1 and 1,596 more files too"
+        "the name 'a' is also defined in 0001.yaml:1 and 0002.yaml:1 and 0003.yaml:1 and 1,596 more files"
     )
-    assert problems[2].message.startswith("the name 'a' is defined in 0000.yaml:1 and 0001.yaml:1 and 0003.yaml:1 and ")
+    assert problems[2].message.startswith(
+        "the name 'a' is also defined in 0000.yaml:1 and 0001.yaml:1 and 0003.yaml:1 and "
+    )
     assert max(len(problem.message) for problem in problems) < 120

@@ -136,7 +136,7 @@ class Answering:
 
 
 class AnsweringInLoop:
-    """The same, awaited."""
+    """Sends requests in an event loop."""
 
     def __init__(self, answers: Callable[[Send], Answer]) -> None:
         self.answers = answers

@@ -97,17 +97,17 @@ def test_kinds_without_a_record_stay_as_they_are(pin):
     ("kind", "result", "message"),
     [
         ("TrendsQuery", [1], "result 1: expected an object, got [1]"),
-        ("TrendsQuery", {**SERIES, "label": None}, "result 1: expected a text under 'label', got None"),
+        ("TrendsQuery", {**SERIES, "label": None}, "result 1: expected a string under 'label', got None"),
         ("TrendsQuery", {**SERIES, "data": ["x"]}, "expected a number under 'data', got ['x']"),
-        ("TrendsQuery", {**SERIES, "days": [1]}, "expected texts under 'days'"),
+        ("TrendsQuery", {**SERIES, "days": [1]}, "expected strings under 'days'"),
         ("TrendsQuery", {key: SERIES[key] for key in SERIES if key != "data"}, "a list under 'data', got nothing"),
-        ("LifecycleQuery", {**SERIES, "status": "gone"}, "'gone' is no status"),
+        ("LifecycleQuery", {**SERIES, "status": "gone"}, "unknown status 'gone'"),
         ("RetentionQuery", {**COHORT, "date": "July"}, "expected a time under 'date', got 'July'"),
-        ("RetentionQuery", {**COHORT, "values": [{"count": 1}]}, "expected a text under 'label', got nothing"),
-        ("FunnelsQuery", {**STEP, "order": "first"}, "expected a whole number under 'order', got 'first'"),
+        ("RetentionQuery", {**COHORT, "values": [{"count": 1}]}, "expected a string under 'label', got nothing"),
+        ("FunnelsQuery", {**STEP, "order": "first"}, "expected an integer under 'order', got 'first'"),
         ("FunnelsQuery", {"bins": [1]}, "expected pairs of seconds and people under 'bins'"),
         ("PathsQuery", {"source": "a", "target": "b", "value": True}, "expected a number under 'value', got True"),
-        ("StickinessQuery", {**SERIES, "days": ["1"]}, "expected whole numbers under 'days'"),
+        ("StickinessQuery", {**SERIES, "days": ["1"]}, "expected integers under 'days'"),
     ],
 )
 def test_results_of_another_shape(pin, kind, result, message):
@@ -120,12 +120,12 @@ def test_results_of_another_shape(pin, kind, result, message):
 
 
 def test_an_insight_where_rows_were_pinned(pin):
-    with pytest.raises(library.ResultsBroken, match="there are no columns in the answer"):
+    with pytest.raises(library.ResultsBroken, match="the answer has no columns"):
         rows(pin, "HogQLQuery", [SERIES])
 
 
 def test_records_of_another_class(pin):
-    with pytest.raises(library.UsageError, match="revenue@3 gives TrendSeries, not FunnelStep"):
+    with pytest.raises(library.UsageError, match="the records of revenue@3 are TrendSeries, not FunnelStep"):
         rows(pin, "TrendsQuery", [SERIES]).of(library.FunnelStep)
 
 

@@ -88,10 +88,10 @@ def test_any_name_is_read_by_its_key(rows):
 def test_two_columns_of_one_name_are_read_by_place(rows):
     found = rows((("a", "UInt8"), ("a", "Date"), ("b", "UInt8")), [[1, "2026-07-01", 2]])
     assert (found[0][0], found[0][1], found[0].b) == (1, date(2026, 7, 1), 2)
-    with pytest.raises(KeyError, match="several columns are called 'a': read them by place"):
+    with pytest.raises(KeyError, match="several columns are named 'a': read them by index"):
         found[0]["a"]
     for convert in (found.as_dicts, found.to_polars, found[0].as_dict):
-        with pytest.raises(library.UsageError, match="several columns are called 'a'"):
+        with pytest.raises(library.UsageError, match="several columns are named 'a'"):
             convert()
     assert list(found.to_pandas().columns) == ["a", "a", "b"]
 
@@ -108,7 +108,7 @@ def test_a_value_that_is_none_of_its_type(rows):
     found = rows({"n": "UInt8", "day": "Date"}, [[1, "2026-07-01"], [2, "July"]])
     assert found[0].day == date(2026, 7, 1)
     for look in (lambda: found[1], lambda: found.column("day"), found.as_dicts, lambda: list(found)):
-        with pytest.raises(library.UnreadableValue, match="revenue@3: column 'day' is Date, and holds 'July'"):
+        with pytest.raises(library.UnreadableValue, match="revenue@3: column 'day' has type Date but the value 'July'"):
             look()
     assert found.column("n") == [1, 2]
     assert found.raw["results"][1] == [2, "July"]

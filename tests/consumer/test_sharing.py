@@ -303,7 +303,7 @@ def test_who_waits_for_a_failed_request_gets_its_error(make):
         for call in calls:
             with pytest.raises(Throttled):
                 call.result(30)
-    assert endpoints._cache._asked == {}
+    assert endpoints._cache._pending == {}
     endpoints.close()
 
 
@@ -345,7 +345,7 @@ def test_what_one_caller_changes_no_other_sees(make):
 
 
 def test_an_async_transport_is_for_async_endpoints():
-    with pytest.raises(UsageError, match=r"^ASGITransport is an async transport: AsyncEndpoints takes it$"):
+    with pytest.raises(UsageError, match=r"^ASGITransport is an async transport: pass it to AsyncEndpoints$"):
         transport_of(CONNECTION, httpx.ASGITransport(app=lambda *_: None))
 
 
@@ -357,5 +357,7 @@ def test_a_transport_that_answers_with_something_else_is_named(make):
         def close(self):
             pass
 
-    with pytest.raises(UsageError, match="`send` gave a Response; it gives an Answer, a NotSent or a NoAnswer"):
+    with pytest.raises(
+        UsageError, match="`send` of the transport returned a Response; it must return Answer, NotSent or NoAnswer"
+    ):
         make(transport=Other()).run("one")

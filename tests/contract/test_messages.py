@@ -29,12 +29,12 @@ def insight(**keys: Any) -> dict[str, Any]:
 
 SAID = [
     ({"dateRange": {"date_from": "-14d"}}, ['the date range changed: {"date_from":"-14d"}; it was the default']),
-    ({"filterTestAccounts": True}, ["whether test accounts are left out changed: true; it was the default"]),
+    ({"filterTestAccounts": True}, ["the exclusion of test accounts changed: true; it was the default"]),
     (
         {"compareFilter": {"compare": True}},
         [
-            "each series is compared with another period now",
-            "the objects of the results have other keys: new are compare, compare_label",
+            "a comparison with another period was added",
+            "the keys of the result objects changed: added compare, compare_label",
         ],
     ),
     ({"interval": "week"}, ["the interval of the insight changed from day to week"]),
@@ -63,8 +63,8 @@ def test_long_clauses_are_cut_in_messages_and_whole_in_the_finding() -> None:
 @pytest.mark.parametrize(
     ("after", "words"),
     [
-        ("select event as e, count() as n from events group by e -- people", "differs in form only"),
-        ("SELECT event AS e, count() AS n FROM events GROUP BY 1", "asks the same in other words"),
+        ("select event as e, count() as n from events group by e -- people", "only the formatting"),
+        ("SELECT event AS e, count() AS n FROM events GROUP BY 1", "reworded but equivalent"),
     ],
 )
 def test_whether_a_push_would_cut_a_version(after: str, words: str) -> None:

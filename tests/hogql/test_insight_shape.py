@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endpoints_gitops.hogql.canonical import canonical_query
-from endpoints_gitops.hogql.insight_changes import insight_changes, insight_shape, insight_variables, moving_dates
+from endpoints_gitops.hogql.insight_changes import insight_changes, insight_shape, moving_dates
 from endpoints_gitops.hogql.insights import expand
 
 TRENDS: dict[str, Any] = {
@@ -95,13 +95,6 @@ def test_a_node_that_is_wrong_has_some_shape(node: dict[str, Any]) -> None:
     assert insight_shape(node).formulas == ()
 
 
-@pytest.mark.parametrize(
-    ("is_materialized", "names"), [(False, ("$browser", "$os", "date_from", "date_to")), (True, ("$browser", "$os"))]
-)
-def test_what_a_caller_may_send(is_materialized: bool, names: tuple[str, ...]) -> None:
-    assert insight_variables(TRENDS, is_materialized=is_materialized) == names
-
-
 DATES = [
     (None, ("date_from -7d", "date_to now")),
     ({"date_from": "-30d"}, ("date_from -30d", "date_to now")),
@@ -131,22 +124,22 @@ CHANGES = [
     ),
     (
         changed(series=[{**SERIES[0], "math": "total"}, *SERIES[1:]]),
-        ["aggregation series.0.math (how values are aggregated): dau -> total"],
+        ["aggregation series.0.math (the aggregation): dau -> total"],
     ),
     (changed(series=[{**SERIES[0], "event": "x"}, *SERIES[1:]]), ["source series.0.event (the event): $pageview -> x"]),
     (
         changed(filterTestAccounts=True),
-        ["filter filterTestAccounts (whether test accounts are left out): None -> True"],
+        ["filter filterTestAccounts (the exclusion of test accounts): None -> True"],
     ),
     (changed(dateRange={"date_from": "-7d"}), ["filter dateRange.date_from (the date range): -30d -> -7d"]),
     (changed(trendsFilter={"formula": "A*B"}), ["aggregation trendsFilter.formula (the formula): A/B -> A*B"]),
     (
         changed(trendsFilter={"formula": "A/B", "showLegend": True}),
-        ["None trendsFilter.showLegend (how PostHog shows it): None -> True"],
+        ["None trendsFilter.showLegend (the display in PostHog): None -> True"],
     ),
     (
         changed(trendsFilter={"formula": "A/B", "display": "BoldNumber"}),
-        ["columns trendsFilter.display (the display, which decides on the keys of the results): None -> BoldNumber"],
+        ["columns trendsFilter.display (the display (it decides the keys of the results)): None -> BoldNumber"],
     ),
     (
         changed(compareFilter={"compare": True}),

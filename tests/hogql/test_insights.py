@@ -271,14 +271,14 @@ RIGHT = [
     {"kind": "WebOverviewQuery", "properties": [{"key": "a", "type": "person", "operator": "is_set"}]},
 ]
 WRONG = [
-    ({}, [("kind", "None is no kind of query that an endpoint takes")]),
+    ({}, [("kind", "an endpoint cannot have a query of the kind None")]),
     (
         {"kind": "TrendQuery"},
-        [("kind", "'TrendQuery' is no kind of query that an endpoint takes (did you mean 'TrendsQuery'?)")],
+        [("kind", "an endpoint cannot have a query of the kind 'TrendQuery' (did you mean 'TrendsQuery'?)")],
     ),
-    ({"kind": ["TrendsQuery"]}, [("kind", "['TrendsQuery'] is no kind of query that an endpoint takes")]),
-    ({"kind": "TrendsQuery"}, [("series", "TrendsQuery needs 'series'")]),
-    ({"kind": "TrendsQuery", "series": None}, [("series", "TrendsQuery needs 'series'")]),
+    ({"kind": ["TrendsQuery"]}, [("kind", "an endpoint cannot have a query of the kind ['TrendsQuery']")]),
+    ({"kind": "TrendsQuery"}, [("series", "TrendsQuery requires 'series'")]),
+    ({"kind": "TrendsQuery", "series": None}, [("series", "TrendsQuery requires 'series'")]),
     (
         {"kind": "TrendsQuery", "series": [], "intervall": "day", "zzz": 1},
         [
@@ -293,32 +293,32 @@ WRONG = [
     (
         {"kind": "FunnelsQuery", "series": [{"kind": "ActionsNode"}, {"kind": "EventNode"}]},
         [
-            ("series.0.id", "ActionsNode needs 'id'"),
-            ("series.1.kind", "'EventNode' is no kind of series (did you mean 'EventsNode'?)"),
+            ("series.0.id", "ActionsNode requires 'id'"),
+            ("series.1.kind", "unknown kind of series 'EventNode' (did you mean 'EventsNode'?)"),
         ],
     ),
     (
         {"kind": "TrendsQuery", "series": {"kind": "EventsNode"}},
-        [("series", "a list belongs here, not {'kind': 'EventsNode'}")],
+        [("series", "must be a list, not {'kind': 'EventsNode'}")],
     ),
     (
         {"kind": "TrendsQuery", "series": ["$pageview"], "trendsFilter": []},
         [
-            ("series.0", "an object belongs here, not '$pageview'"),
-            ("trendsFilter", "an object belongs here, not a list"),
+            ("series.0", "must be an object, not '$pageview'"),
+            ("trendsFilter", "must be an object, not a list"),
         ],
     ),
     (
         {"kind": "TrendsQuery", "series": [], "trendsFilter": {"dispaly": "BoldNumber"}},
-        [("trendsFilter.dispaly", "'dispaly' is not known here (did you mean 'display'?)")],
+        [("trendsFilter.dispaly", "unknown key 'dispaly' (did you mean 'display'?)")],
     ),
     (
         {"kind": "WebOverviewQuery", "properties": [{"key": "a", "type": "person"}]},
-        [("properties.0.operator", "this object needs 'operator'")],
+        [("properties.0.operator", "this object requires 'operator'")],
     ),
     (
         {"kind": "HogQLQuery", "query": "", "variables": {"i": {"code_name": "c"}}},
-        [("variables.i.variableId", "this object needs 'variableId'")],
+        [("variables.i.variableId", "this object requires 'variableId'")],
     ),
 ]
 

@@ -25,7 +25,7 @@ REFUSED = [
     ("select sume(1) over ()", "7 HogQL has no function 'sume'; did you mean 'sum'? (uncertain)"),
     (
         "select arrayShuffle([1])",
-        "7 HogQL has no function 'arrayShuffle'; ClickHouse has it, and a newer PostHog may allow it (uncertain)",
+        "7 HogQL has no function 'arrayShuffle'; ClickHouse has it, so a newer PostHog may allow it (uncertain)",
     ),
     ("select count(event, uuid) from events", "7 Aggregation 'count' expects at most 1 argument, found 2"),
     ("select dateDiff('day', now())", "7 Function 'dateDiff' expects 3 arguments, found 2"),

@@ -65,6 +65,6 @@ def test_commands_alone_are_a_command_line():
 
 
 def test_code_is_advised_in_its_own_words():
-    advice = Advice(AGAIN, " later, or wait for longer with ", WAIT_LONGER)
-    assert advice == "run the command again later, or wait for longer with --max-wait SECONDS"
-    assert advice.in_code() == "call it again later, or wait for longer with max_wait=SECONDS"
+    advice = Advice(AGAIN, " later, or wait longer with ", WAIT_LONGER)
+    assert advice == "run the command again later, or wait longer with --max-wait SECONDS"
+    assert advice.in_code() == "call it again later, or wait longer with max_wait=SECONDS"

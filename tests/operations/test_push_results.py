@@ -110,7 +110,7 @@ SITUATIONS = {
             "api.lost_answer",
             4,
             "no answer",
-            "endpoints-gitops diff NAME shows whether it landed; a push reads again and decides by itself",
+            "endpoints-gitops diff NAME shows whether the change was made; `push` checks by itself",
             "PATCH endpoints/one/",
         ),
     ),

@@ -438,8 +438,11 @@ def test_a_table_that_idled_out(make, commits, written, called, now, expected):
     found = {one.key: one for one in judged.differences}[Key.MATERIALIZATION]
     assert found.attribution is expected, found.reason
     if expected is IDLED:
-        assert "S115 the server switched the table off by itself: no key has called it since 2026-07-01" in found.reason
-        assert found.fix.startswith("endpoints-gitops push --overwrite=signups@1 signups switches it on again")
+        assert (
+            "S115 the server switched the table off by itself: no API key has called it since 2026-07-01"
+            in found.reason
+        )
+        assert found.fix.startswith("endpoints-gitops push --overwrite=signups@1 signups turns the table on again")
 
 
 def test_a_table_that_idled_out_is_known_by_the_record_and_by_the_calls_of_its_own_version(make):

@@ -109,7 +109,7 @@ class World:
             record=record,
             history=tuple(
                 PastSettings(
-                    settings=one.meaning, committed_at=one.committed_at, commit=one.commit, readable=one.readable
+                    settings=one.settings, committed_at=one.committed_at, commit=one.commit, readable=one.readable
                 )
                 for one in states
             ),

@@ -66,7 +66,7 @@ def test_a_column_that_goes_fails_the_run_and_no_test(watched):
         1,
         [
             "canary: 1 call, 1 candidate, 1 differ, 1 error",
-            "  error  C101     revenue@1 → revenue@2: column 'mrr' is gone",
+            "  error  C101     revenue@1 → revenue@2: column 'mrr' was removed",
         ],
     )
 
@@ -78,7 +78,7 @@ def test_a_break_in_what_nobody_reads_is_lowered_and_says_so(watched):
         0,
         [
             "canary: 1 call, 1 candidate, 1 differ, 1 warning",
-            f"  warn   C101     revenue@1 → revenue@2: column 'seats' is gone; {UNREAD}",
+            f"  warn   C101     revenue@1 → revenue@2: column 'seats' was removed; {UNREAD}",
         ],
     )
 

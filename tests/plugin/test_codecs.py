@@ -178,7 +178,7 @@ BROKEN = {
     "an edit": ({"outcome": "failed"}, "the digest does not match the content"),
     "not JSON": (b"{", "not valid JSON: Expecting property name"),
     "no object": (b"[]", "the file must be an object"),
-    "newer": ({"schema_version": 2}, "schema_version is 2, and this release of endpoints-gitops reads up to 1"),
+    "newer": ({"schema_version": 2}, "schema_version is 2, but this release of endpoints-gitops reads up to 1"),
     "unknown": ({"more": 1}, "unknown key 'more'"),
     "missing": ({"commit": ...}, "missing key 'commit'"),
     "another kind": ({"is_dirty": 1}, "is_dirty must be true or false"),

@@ -75,7 +75,7 @@ CALLS = {
     "another type": (
         {"year": "x"},
         """\
-VariableMistyped revenue@3: variable 'year' is a number (Number), and was given 'x'
+VariableMistyped revenue@3: variable 'year' must be a number (Number), not 'x'
   expected   year: Number · plan: List (optional)     endpoints.lock
   received   year='x'
   read by    tests/test_app.py::test_it
@@ -86,7 +86,7 @@ VariableMistyped revenue@3: variable 'year' is a number (Number), and was given 
     "a name that is not declared, and one that is missing": (
         {"yeer": 1},
         """\
-VariableUndeclared revenue@3: it takes no variable 'yeer'; did you mean 'year'?
+VariableUndeclared revenue@3: unknown variable 'yeer'; did you mean 'year'?
   expected   year: Number · plan: List (optional)     endpoints.lock
   received   yeer=1
   also       variable 'year' is missing: it has no default
@@ -109,11 +109,11 @@ VariableMissing revenue@3: variable 'year' is missing: it has no default
     "two mistakes, and one value that is redacted": (
         {"month": 1, "plan": 3},
         """\
-VariableUndeclared revenue@3: it takes no variable 'month'
+VariableUndeclared revenue@3: unknown variable 'month'
   expected   year: Number · plan: List (optional)     endpoints.lock
   received   month=1 · plan='hidden'
   also       variable 'year' is missing: it has no default
-             variable 'plan' is a text or a list of texts (List), and was given 3
+             variable 'plan' must be a string or a list of strings (List), not 3
   read by    tests/test_app.py::test_it
   defined    endpoints/revenue.yaml:1
   fix        change the call, then
@@ -232,7 +232,7 @@ ContractViolated revenue@3: the answer has no columns
     "a row of another width": (
         answer(*RIGHT, rows=[["2026-07-01"]]),
         """\
-ContractViolated revenue@3: row 0 has 1 values, and there are 2 columns
+ContractViolated revenue@3: row 0 has 1 values for 2 columns
   received   recordings/revenue.json
   read by    tests/test_app.py::test_it, ::test_mrr, ::test_plan, tests/test_other.py::test_a and 2 more
   defined    endpoints/revenue.yaml:1
@@ -241,7 +241,7 @@ ContractViolated revenue@3: row 0 has 1 values, and there are 2 columns
     "a row of another width from the server": (
         answer(*RIGHT, rows=[["2026-07-01"]], origin=AnswerOrigin.LIVE),
         """\
-ContractViolated revenue@3: row 0 has 1 values, and there are 2 columns
+ContractViolated revenue@3: row 0 has 1 values for 2 columns
   received   recordings/revenue.json
   read by    tests/test_app.py::test_it, ::test_mrr, ::test_plan, tests/test_other.py::test_a and 2 more
   defined    endpoints/revenue.yaml:1
@@ -296,8 +296,8 @@ def test_the_way_of_reading_counts():
     by_position = enforcer(uses={"revenue": Use(name="revenue", reads="position")})
     with pytest.raises(ContractViolated) as failed:
         by_position.check(CALL, turned, TEST)
-    assert failed.value.problem == "column 'plan' was at place 0, and is at 1"
-    assert ("also", "column 'mrr' was at place 1, and is at 0") in failed.value.details
+    assert failed.value.problem == "column 'plan' moved from position 0 to 1"
+    assert ("also", "column 'mrr' moved from position 1 to 0") in failed.value.details
 
 
 def test_every_mistake_but_the_first_has_a_line():
@@ -305,7 +305,7 @@ def test_every_mistake_but_the_first_has_a_line():
     call = PinnedCall.of(typed, {}, {}, query_hash="hash", page=ALL_ROWS, folder="")
     with pytest.raises(ContractViolated) as failed:
         enforcer().check(call, answer(("a", "Date"), ("b", "Date"), ("c", "Date")), TEST)
-    also = "column 'b' was integer, and is Date\ncolumn 'c' was integer, and is Date"
+    also = "the type of column 'b' changed: Date; it was integer\nthe type of column 'c' changed: Date; it was integer"
     assert dict(failed.value.details)["also"] == also
 
 

@@ -109,12 +109,12 @@ VERSIONED = {
     "removed": (
         f",\n      {MRR}",
         "",
-        "error  C101     revenue_by_plan@1 → revenue_by_plan@2: column 'mrr' is gone",
+        "error  C101     revenue_by_plan@1 → revenue_by_plan@2: column 'mrr' was removed",
     ),
     "renamed": (
         MRR,
         MRR.replace("AS mrr", "AS arr"),
-        "error  C102     revenue_by_plan@1 → revenue_by_plan@2: column 'mrr' is now called 'arr'",
+        "error  C102     revenue_by_plan@1 → revenue_by_plan@2: column 'mrr' was renamed to 'arr'",
     ),
     "retyped": (
         MRR,

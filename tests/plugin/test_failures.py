@@ -39,7 +39,7 @@ revenu: not pinned in environment test; did you mean 'revenue'?
     "undeclared variable": (
         asked("endpoints('revenue', mont='2026-07')"),
         """\
-revenue@1: it takes no variable 'mont'; did you mean 'month'?
+revenue@1: unknown variable 'mont'; did you mean 'month'?
   expected   month: String (optional)     endpoints.lock
   received   mont='2026-07'
   read by    test_app.py::test_total
@@ -50,7 +50,7 @@ revenue@1: it takes no variable 'mont'; did you mean 'month'?
     "wrong variable type": (
         asked("endpoints('revenue', month=7)"),
         """\
-revenue@1: variable 'month' is a text (String), and was given 7
+revenue@1: variable 'month' must be a string (String), not 7
   expected   month: String (optional)     endpoints.lock
   received   month=7
   read by    test_app.py::test_total
@@ -297,7 +297,7 @@ def test_no_key_and_no_lock_say_what_to_do(app_once):
         app.failure(app.pytest("--endpoints=live"), "environment test")
         == """\
 environment test: no way to call the server
-  received   environment 'test' takes its key from the environment variable APP_KEY, which is not set
+  received   environment 'test' reads its key from the environment variable APP_KEY, which is not set
   defined    endpoints.toml:2
   fix        export APP_KEY=phx_…, then
   next       endpoints-gitops auth status"""

@@ -74,7 +74,7 @@ def test_a_broken_lock_fails_the_test_that_needs_it(app):
     assert result.parseoutcomes() == {"failed": 1, "passed": 1}
     told = app.failure(result, "endpoints.lock").splitlines()
     assert told[0] == "endpoints.lock: the lock cannot be used"
-    assert told[1].startswith("  received   endpoints.lock:1:1: a merge left its conflict markers here")
+    assert told[1].startswith("  received   endpoints.lock:1:1: the file has conflict markers of a merge")
     assert told[-1].startswith("  next       git checkout --ours endpoints.lock && ")
 
 

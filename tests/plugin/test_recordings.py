@@ -58,9 +58,9 @@ revenue@1: the recording belongs to another query
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (os.mkfifo, "it is not a regular file"),
+        (os.mkfifo, "not a regular file"),
         (os.mkdir, "Is a directory"),
-        (lambda path: path.symlink_to("/dev/zero"), "it is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
     ],
     ids=["fifo", "folder", "device"],
 )
@@ -121,7 +121,7 @@ def test_an_old_recording_is_expired(recorded):
         ({"types": ["String"]}, "types.0 must be a pair"),
         ({"recorded_on": "yesterday"}, "recorded_on must be a date such as 2026-07-31"),
         ({"version": True}, "version must be a whole number"),
-        ({"limit": 5}, "limit, offset and has_more belong together: a page has all of them"),
+        ({"limit": 5}, "limit, offset and has_more must be set together"),
     ],
 )
 def test_what_is_no_recording_says_why(app_once, keys, said):

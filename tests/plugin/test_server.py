@@ -163,7 +163,7 @@ def test_pages(endpoints_env):
 MISTAKES = {
     "NotPinned": ("ask(address('revenues'))", 404, "revenues: not pinned in environment test; did you mean 'revenue'?"),
     "another version": ("ask(address(rest='/run?version=4'))", 404, "revenue@4: the lock pins another version"),
-    "VariableUndeclared": ("ask(address(), {'variables': {'moth': 1}})", 400, "revenue@1: it takes no variable 'moth'"),
+    "VariableUndeclared": ("ask(address(), {'variables': {'moth': 1}})", 400, "revenue@1: unknown variable 'moth'"),
     "NoRecording": ("ask(address(), {'variables': {'month': '2020-01'}})", 400, "revenue@1: "),
 }
 

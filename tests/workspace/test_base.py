@@ -235,7 +235,7 @@ def test_what_a_deleted_file_defined_is_known_or_asked_for(checkout):
     checkout.commit({"what.yaml": "- nothing\n"})
     assert base(checkout).names() == frozenset(), "it is still there"
     checkout.write({"what.yaml": None})
-    with pytest.raises(BaseUnavailable, match=r"main:endpoints/what.yaml was deleted, and its name cannot be read"):
+    with pytest.raises(BaseUnavailable, match="was deleted, and the name it defines cannot be read"):
         base(checkout).names()
 
 

@@ -129,7 +129,7 @@ def owned_by(monkeypatch):
 def test_the_configuration_of_another_user_is_refused(load, tmp_path, owned_by, is_link):
     load("")
     owned_by(STRANGER, link_only=is_link)
-    with pytest.raises(UsageError, match=rf"belongs to another user \(uid {STRANGER}\), and is not used") as caught:
+    with pytest.raises(UsageError, match=rf"belongs to another user \(uid {STRANGER}\), so it is not used") as caught:
         load("")
     assert caught.value.code == "configuration.owner"
     assert caught.value.fix.endswith(f"git config --global --add safe.directory {tmp_path}")
@@ -187,11 +187,11 @@ def test_folders_that_git_trusts_are_accepted(tmp_path, owned_by, monkeypatch, v
 
 def test_special_files_in_place_of_the_configuration_are_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "endpoints.toml")
-    with pytest.raises(UsageError, match="it is not a regular file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         load_configuration(tmp_path, {})
     (tmp_path / "endpoints.toml").unlink()
     (tmp_path / "endpoints.toml").symlink_to("/dev/zero")
-    with pytest.raises(UsageError, match="it is not a regular file"):
+    with pytest.raises(UsageError, match="not a regular file"):
         load_configuration(tmp_path, {})
     (tmp_path / "endpoints.toml").unlink()
     (tmp_path / "endpoints.toml").mkdir()
@@ -210,7 +210,7 @@ def test_a_definitions_folder_outside_the_repository_is_refused(tmp_path, way, i
         subprocess.run(["git", "init", "--quiet", top], check=True)
     (top / "endpoints.toml").write_text(f'dir = "{way.format(outside=outside)}"\n')
     configuration = load_configuration(top, {})
-    with pytest.raises(UsageError, match="leads out of the repository") as caught:
+    with pytest.raises(UsageError, match="is outside of the repository") as caught:
         definitions_folder(configuration, configuration.common, None)
     assert caught.value.code == "files.outside"
     assert definitions_folder(configuration, configuration.common, str(outside)) == outside
@@ -231,12 +231,12 @@ def test_a_definitions_folder_in_a_repository_inside_of_the_repository(tmp_path)
     assert definitions_folder(configuration, configuration.common, None) == top / "submodule" / "x"
     (top / "endpoints.toml").write_text('dir = "clone/x"\n')
     configuration = load_configuration(top, {})
-    with pytest.raises(UsageError, match="in a git repository of its own"):
+    with pytest.raises(UsageError, match="in a different git repository than the configuration"):
         definitions_folder(configuration, configuration.common, None)
     (top / "submodule" / ".git").write_text("gitdir: ../clone/.git\n")
     (top / "endpoints.toml").write_text('dir = "submodule/x"\n')
     configuration = load_configuration(top, {})
-    with pytest.raises(UsageError, match="in a git repository of its own"):
+    with pytest.raises(UsageError, match="in a different git repository than the configuration"):
         definitions_folder(configuration, configuration.common, None)
 
 
@@ -252,7 +252,7 @@ def test_two_tables_in_one_folder_are_refused(load, tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.endpoints-gitops]\n")
     with pytest.raises(UsageError) as caught:
         load("")
-    assert str(caught.value) == "pyproject.toml and endpoints.toml both hold a configuration"
+    assert str(caught.value) == "pyproject.toml and endpoints.toml both contain a configuration"
 
 
 @pytest.mark.parametrize(
@@ -352,22 +352,22 @@ MISTAKES = [
     ("[environments.p]\nallow_insecure = 1", "endpoints.toml:2:1: allow_insecure must be true or false"),
     (
         "[environments.p]\nhost = 'us.posthog.com'",
-        "endpoints.toml:2:1: host is an address such as https://us.posthog.com",
+        "endpoints.toml:2:1: host must be a URL such as https://us.posthog.com",
     ),
     (
         "[environments.p]\nhost = 'https://u:secret@x'",
-        "endpoints.toml:2:1: host is an address without user, question mark or #",
+        "endpoints.toml:2:1: host must be a URL without user, question mark or #",
     ),
     (
         "[environments.p]\nkey = 'phx_secret'",
         (
-            "endpoints.toml:2:1: this is a key; write where the key comes from instead, and revoke it if other people "
+            "endpoints.toml:2:1: this is a key; set the source of the key instead, and revoke the key if other people "
             "could see it"
         ),
     ),
     (
         "[environments.p]\nkey = 'secret'",
-        'endpoints.toml:2:1: key says where the key comes from: "env:NAME", "dotenv:FILE:NAME" or "posthog-cli"',
+        'endpoints.toml:2:1: key must name the source of the key: "env:NAME", "dotenv:FILE:NAME" or "posthog-cli"',
     ),
     ("uses = 1", "endpoints.toml:1:1: uses must be a table"),
     ("[uses]\n'a b' = '*'", "endpoints.toml:2:1: 'a b' is not the name of an endpoint"),
@@ -381,8 +381,8 @@ MISTAKES = [
     (
         "[uses]\na = { version = 3 }\n[environments.x]\n[environments.y]",
         (
-            "endpoints.toml:2:1: an exact version cannot be common to several environments: put it under each of them, "
-            "because the versions of an endpoint differ from project to project"
+            "endpoints.toml:2:1: an exact version cannot apply to several environments: set it under each environment, "
+            "because the versions of an endpoint differ between projects"
         ),
     ),
     ("a = = 1", "endpoints.toml:1:5: not valid TOML: Invalid value"),

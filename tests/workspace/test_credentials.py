@@ -148,18 +148,18 @@ MISSING = [
         {"key": "env:MINE", "where": "endpoints.toml:3"},
         {"MINE": " "},
         {},
-        "endpoints.toml:3: environment 'default' takes its key from the environment variable MINE, which is not set",
+        "endpoints.toml:3: environment 'default' reads its key from the environment variable MINE, which is not set",
         id="env",
     ),
     pytest.param(
         {"key": "dotenv:.env:MINE"},
         {},
         {".env": "MINE\nMINE=\n"},
-        "environment 'default' takes its key from .env, which does not set MINE",
+        "environment 'default' reads its key from .env, which does not set MINE",
         id="dotenv",
     ),
     pytest.param(
-        {"key": None}, FULL, {}, "environment 'default' does not say where its key comes from", id="no source"
+        {"key": None}, FULL, {}, "environment 'default' has no `key` that names the source of its key", id="no source"
     ),
     pytest.param(
         {"key": "dotenv:.env:MINE"}, {}, {}, ".env: cannot be read: No such file or directory", id="no dotenv file"
@@ -175,7 +175,7 @@ MISSING = [
         {"key": "dotenv:.env:MINE"},
         {},
         {".env": "A=1\nphx secret\n"},
-        ".env:2: this line is not NAME=VALUE",
+        ".env:2: this line is not of the form NAME=VALUE",
         id="bad dotenv",
     ),
     pytest.param(
@@ -210,8 +210,8 @@ MISSING = [
         {"name": "prod", "host": "https://evil.example"},
         FULL,
         {},
-        f"the key of {KEY} in the environment is stored for {HOST}, and environment 'prod' is at "
-        "https://evil.example: it is not sent",
+        f"the key of {KEY} in the environment is stored for {HOST}, not for "
+        "https://evil.example (environment 'prod'): it is not sent",
         id="a key for another host",
     ),
 ]
@@ -237,7 +237,7 @@ def test_missing_and_wrong_credentials_are_errors(settings, env, files, message)
         (
             {},
             FULL | {"POSTHOG_CLI_HOST": "eu"},
-            "POSTHOG_CLI_API_KEY in the environment: host is an address such as https://us.posthog.com",
+            "POSTHOG_CLI_API_KEY in the environment: host must be a URL such as https://us.posthog.com",
         ),
     ],
 )

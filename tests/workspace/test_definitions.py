@@ -92,8 +92,8 @@ def test_every_mistake_in_every_file_at_once(folder):
 def test_a_name_in_several_files_is_a_problem_in_each(folder):
     fill(folder, {"a.yaml": definition("x"), "b.yaml": "query: select 1\nname: x\n", "c.yaml": definition("y")})
     assert _problems(folder) == [
-        "endpoints/a.yaml:1:1: the name 'x' is defined in endpoints/b.yaml:2 too",
-        "endpoints/b.yaml:2:1: the name 'x' is defined in endpoints/a.yaml:1 too",
+        "endpoints/a.yaml:1:1: the name 'x' is also defined in endpoints/b.yaml:2",
+        "endpoints/b.yaml:2:1: the name 'x' is also defined in endpoints/a.yaml:1",
     ]
 
 
@@ -108,8 +108,8 @@ def test_a_query_file_is_read_beside_the_definition(folder):
         ("gone.sql", "the file endpoints/gone.sql cannot be read: No such file or directory"),
         ("../outside.sql", "query_file ../outside.sql is outside the definitions folder"),
         ("link.sql", "query_file link.sql is outside the definitions folder"),
-        ("pipe.sql", "the file endpoints/pipe.sql cannot be read: it is not a regular file"),
-        ("large.sql", "endpoints/large.sql: this file has 52,428,800 bytes; a query has at most 1,048,576"),
+        ("pipe.sql", "the file endpoints/pipe.sql cannot be read: not a regular file"),
+        ("large.sql", "endpoints/large.sql: this file has 52,428,800 bytes; a query can have at most 1,048,576"),
     ],
 )
 def test_a_query_file_that_cannot_be_used(folder, name, message):
@@ -135,8 +135,8 @@ def test_files_that_cannot_be_read_are_problems_and_the_others_are_still_judged(
     problems = _problems(folder)
     assert problems[:3] == [
         "endpoints/dangling.yaml: cannot be read: No such file or directory",
-        "endpoints/large.yaml: this file has 52,428,800 bytes; a definition has at most 1,048,576",
-        "endpoints/pipe.yaml: cannot be read: it is not a regular file",
+        "endpoints/large.yaml: this file has 52,428,800 bytes; a definition can have at most 1,048,576",
+        "endpoints/pipe.yaml: cannot be read: not a regular file",
     ]
     assert len(problems) > 3
 
@@ -178,7 +178,7 @@ def test_a_link_does_not_lead_out_of_the_repository(tmp_path, monkeypatch, way, 
     monkeypatch.chdir(checkout)
     (problem,) = _problems(Path("endpoints"))
     assert problem in {
-        f"endpoints/{name}: this link leads out of the repository, and is not followed" for name in ("x", "x.yaml")
+        f"endpoints/{name}: this link leads out of the repository, so it is not followed" for name in ("x", "x.yaml")
     }
     if (checkout / "endpoints" / "x.yaml").is_symlink():
         with pytest.raises(InvalidInput, match="leads out of the repository") as caught:
@@ -208,17 +208,17 @@ def test_a_definition_is_written_to_the_file_that_defines_it_else_to_one_called_
     definitions = read_all(folder)
     assert path_for("x", folder, definitions) == Path("endpoints/a/odd.yaml")
     assert path_for("new", folder, definitions) == Path("endpoints/new.yaml")
-    with pytest.raises(UsageError, match=r"endpoints/z\.yaml exists and does not define z"):
+    with pytest.raises(UsageError, match=r"endpoints/z\.yaml exists but does not define z"):
         path_for("z", folder, definitions)
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "", ".", "a\0b", "-x", "x\n"])
 def test_an_invalid_name_gets_no_file(folder, name):
-    with pytest.raises(UsageError, match="no file can be named after the endpoint"):
+    with pytest.raises(UsageError, match="is not a valid file name"):
         path_for(name, folder, ())
 
 
 def test_a_link_in_the_place_of_a_new_file_is_not_followed_out(folder):
     (folder / "x.yaml").symlink_to("../outside.yaml")
-    with pytest.raises(UsageError, match="nothing is written there"):
+    with pytest.raises(UsageError, match="so it is not written"):
         path_for("x", folder, ())

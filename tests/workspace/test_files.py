@@ -81,7 +81,7 @@ def test_nothing_is_written_outside(tmp_path, path_of):
     folder.mkdir()
     outside.mkdir()
     path = path_of(folder, outside)
-    with pytest.raises(UsageError, match="nothing is written there"):
+    with pytest.raises(UsageError, match="so it is not written"):
         write_atomically(path, b"new", folder=folder)
     assert list(outside.iterdir()) == []
 

@@ -13,7 +13,7 @@ from endpoints_gitops.workspace.git import content_at, repository
 from endpoints_gitops.workspace.history import PastState, history, names_ever_defined
 
 
-def meaning_of(loaded: LoadedDefinition) -> dict[str, str]:
+def settings_of(loaded: LoadedDefinition) -> dict[str, str]:
     sql = (loaded.sql or "").removeprefix("select ").strip("'\n")
     return {"query": sql} | ({"description": loaded.definition.description} if loaded.definition.description else {})
 
@@ -25,7 +25,7 @@ def yaml(query: str, description: str = "", name: str = "x") -> str:
 def said(states: Sequence[PastState]) -> list[str]:
     """Oldest first: `Q1 D1`, `-` for absent, `?` for unreadable."""
     return [
-        "?" if not state.readable else " ".join(state.meaning.values()) if state.meaning is not None else "-"
+        "?" if not state.readable else " ".join(state.settings.values()) if state.settings is not None else "-"
         for state in reversed(states)
     ]
 
@@ -33,7 +33,7 @@ def said(states: Sequence[PastState]) -> list[str]:
 def past(checkout, name="x") -> tuple[PastState, ...]:
     found = repository(checkout.folder)
     assert found is not None
-    return history(found, checkout.folder, [name], meaning_of)[name]
+    return history(found, checkout.folder, [name], settings_of)[name]
 
 
 LINES = [
@@ -251,7 +251,7 @@ def test_only_the_names_that_are_asked_are_read(checkout, monkeypatch):
     monkeypatch.setattr(definition, "read_definition", read_definition)
     assert said(past(checkout, "d7")) == ["Q7", "new"]
     assert len(paths) == 2
-    assert history(repository(checkout.folder), checkout.folder, [], meaning_of) == {}
+    assert history(repository(checkout.folder), checkout.folder, [], settings_of) == {}
 
 
 def test_the_line_ends_in_what_head_holds_whatever_happened(checkout):
@@ -276,8 +276,8 @@ def test_the_line_ends_in_what_head_holds_whatever_happened(checkout):
     assert len(on_line) > 10
     for state in on_line:
         held = content_at(found, state.commit, checkout.top / state.path)
-        assert meaning_of(state.definition) == state.meaning
-        assert [value for value in state.meaning.values() if value.encode() not in held] == []
+        assert settings_of(state.definition) == state.settings
+        assert [value for value in state.settings.values() if value.encode() not in held] == []
     assert states[0].commit == line[0]
 
 
@@ -309,7 +309,7 @@ def test_wherever_the_folder_is(make_checkout, tmp_path, place):
         (tmp_path / "link").symlink_to(folder)
         folder = tmp_path / "link"
     found = repository(folder)
-    states = history(found, folder, ["x", "y"], meaning_of)
+    states = history(found, folder, ["x", "y"], settings_of)
     assert (said(states["x"]), said(states["y"])) == (["Q1", "Q2"], ["Q5"])
 
 
@@ -320,7 +320,7 @@ def test_a_shallow_clone_is_known_as_one(checkout, tmp_path):
     found = repository(tmp_path / "shallow" / "endpoints")
     assert found.is_shallow
     assert not repository(checkout.folder).is_shallow
-    assert said(history(found, tmp_path / "shallow" / "endpoints", ["x"], meaning_of)["x"]) == ["Q2"]
+    assert said(history(found, tmp_path / "shallow" / "endpoints", ["x"], settings_of)["x"]) == ["Q2"]
 
 
 def test_content_at_a_commit(checkout):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.errors import Conflict, InvalidInput, UsageError
 from endpoints_gitops.workspace.journal import begin, forget, unfinished
-from endpoints_gitops.workspace.state import held, project_folder, state_folder
+from endpoints_gitops.workspace.state import exclusive_lock, project_folder, state_folder
 
 PLAN = {"schema_version": 1, "changes": [{"name": "é"}]}
 
@@ -116,7 +116,7 @@ def test_threads_write_whole_lines(tmp_path):
     ("content", "message"),
     [
         (b"", "1:1: not valid JSON: Expecting value"),
-        (b'{"schema_version": 99}\n', "1:2: schema_version is 99, and this release of endpoints-gitops reads up to 1"),
+        (b'{"schema_version": 99}\n', "1:2: schema_version is 99, but this release of endpoints-gitops reads up to 1"),
         (b'{"schema_version": 1}\n', "1:1: missing key 'plan'"),
         (b"\xff\n", "1:1: not valid JSON: the text is not UTF-8"),
         (b"[]\n", "1:1: the file must be an object"),
@@ -172,17 +172,17 @@ def test_a_project_folder_is_one_for_host_project_and_checkout(tmp_path, make_ch
 
 def test_one_process_at_a_time(tmp_path):
     program = (
-        "import pathlib, sys; from endpoints_gitops.workspace.state import held\n"
-        "with held(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+        "import pathlib, sys; from endpoints_gitops.workspace.state import exclusive_lock\n"
+        "with exclusive_lock(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     words = [sys.executable, "-c", program, str(tmp_path / "state")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"
-        with pytest.raises(Conflict, match="another command"), held(tmp_path / "state"):
+        with pytest.raises(Conflict, match="another command"), exclusive_lock(tmp_path / "state"):
             pytest.fail("two at once")
-        with held(tmp_path / "state", "record"):
+        with exclusive_lock(tmp_path / "state", "record"):
             process.kill()
-    with held(tmp_path / "state"):
+    with exclusive_lock(tmp_path / "state"):
         assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
 
 
@@ -190,6 +190,6 @@ def test_an_unusable_state_folder_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(UsageError, match="cannot use the state folder"),
-        held(tmp_path / "file" / "x"),
+        exclusive_lock(tmp_path / "file" / "x"),
     ):
         pytest.fail("no folder can be there")

@@ -9,7 +9,7 @@ import pytest
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.pin import PinnedExample, Use
 from endpoints_gitops.workspace.configuration import choose_environment, load_configuration
-from endpoints_gitops.workspace.manifest import move_use, place_of_use, uses_of
+from endpoints_gitops.workspace.manifest import move_use, uses_of, where_used
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_number_that_is_spelled_otherwise_is_left_to_its_writer(load, tmp_path
     configuration = load("[uses]\na = { version = 0x3 }\n")
     with pytest.raises(UsageError) as caught:
         move_use(configuration, "default", "a", 4)
-    assert caught.value.fix == "write version = 4 there yourself"
+    assert caught.value.fix == "set version = 4 there by hand"
     assert (tmp_path / "endpoints.toml").read_text() == "[uses]\na = { version = 0x3 }\n"
 
 
@@ -110,4 +110,4 @@ def test_a_number_that_is_spelled_otherwise_is_left_to_its_writer(load, tmp_path
     ],
 )
 def test_the_place_of_a_use(load, text, name, place):
-    assert place_of_use(load(text), "e", name) == place
+    assert where_used(load(text), "e", name) == place

@@ -28,7 +28,7 @@ def test_entries_are_kept_changed_and_removed(tmp_path):
         (b"[" * 100_000, "1:1: not valid JSON: a number is too large, or the nesting is too deep"),
         (b'{"schema_version": 1}', "1:1: missing key 'endpoints'"),
         (b'{"schema_version": 1, "endpoints": {"a": 1}}', "1:37: a must be an object"),
-        (b'{"schema_version": 2, "endpoints": {}}', "1:2: schema_version is 2, and this release of endpoints-gitops"),
+        (b'{"schema_version": 2, "endpoints": {}}', "1:2: schema_version is 2, but this release of endpoints-gitops"),
         (None, " cannot be read: Is a directory"),
     ],
 )

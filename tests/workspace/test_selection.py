@@ -59,13 +59,13 @@ def test_tags_of_the_environment(folder):
 @pytest.mark.parametrize(
     ("selector", "message"),
     [
-        ("maus", "there is no endpoint or definition called 'maus'; did you mean 'mau'?"),
+        ("maus", "there is no endpoint or definition 'maus'; did you mean 'mau'?"),
         ("x*", "no endpoint's name matches x*"),
         ("tag:biling", "no endpoint has the tag 'biling'; did you mean 'billing'?"),
         ("endpoints/od.yaml", "no definition is at endpoints/od.yaml; did you mean 'endpoints/odd.yaml'?"),
         ("odd.yaml", "no definition is at odd.yaml; did you mean 'endpoints/odd.yaml'?"),
-        (".git", "there is no endpoint or definition called '.git'"),
-        ("", "there is no endpoint or definition called ''"),
+        (".git", "there is no endpoint or definition '.git'"),
+        ("", "there is no endpoint or definition ''"),
         ("tag:", "no endpoint has the tag ''"),
     ],
 )

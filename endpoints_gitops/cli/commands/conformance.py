@@ -76,7 +76,7 @@ def _refuse_folder(out: str | None) -> None:
 def _confirm(context: CommandContext, trial: Trial, facts: Sequence[Fact]) -> None:
     """Raise UsageError unless the user confirms, and any error of using the key in this project."""
     access = context.access
-    context.client.reach()
+    context.client.check_access()
     question = (
         f"This creates and deletes endpoints and shared variables called {trial.token}… in project "
         f"{access.project_id} at {access.host}, with about {_REQUESTS_A_FACT * len(facts)} requests. Continue?"

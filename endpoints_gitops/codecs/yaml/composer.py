@@ -1,7 +1,7 @@
-"""From the YAML parser's events to a tree of nodes with their positions.
+"""Compose the events of a YAML parser into a tree of nodes with their positions.
 
-Composing uses no recursion, so no document can overflow the stack. An alias is a node of its own that points to its
-target.
+Composing uses no recursion, so a document cannot overflow the stack. An alias is a separate node with a reference to
+its target.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def key_text(key: Node) -> str:
 
 
 def entry(node: Node, key: str | int) -> tuple[Node, Node] | None:
-    """The (key, value) nodes of a mapping's key, or (item, item) at a sequence's index; None where there is none.
+    """The (key, value) nodes of a mapping's key, or (item, item) at a sequence's index, or None.
 
     The mapping's own keys come before those that `<<` merges in.
     """
@@ -126,7 +126,7 @@ def _pair(mapping: MappingNode, key: str) -> tuple[Node, Node] | None:
 
 @lru_cache(maxsize=32)
 def _by_key(mapping: MappingNode) -> dict[str, tuple[Node, Node]]:
-    """The first pair of each key, kept because a file with many mistakes needs it for each of them."""
+    """The first pair of each key, cached because a file with many mistakes looks up many keys."""
     return {key_text(pair[0]): pair for pair in reversed(mapping.pairs) if not is_merge(pair[0])}
 
 
@@ -156,7 +156,7 @@ def compose(path: str, text: str) -> SolidNode:
 
 
 def compose_purely(path: str, text: str) -> SolidNode:
-    """As `compose`, by ruamel.yaml's own parser: slow, and independent of the C parser."""
+    """Like `compose`, with ruamel.yaml's own parser: slow, but independent of the C parser."""
     content = text.removeprefix(BOM)
     try:
         return _composed(path, YAML(typ="safe", pure=True).parse(content))
@@ -228,8 +228,8 @@ class _Composer:
             self.refuse(
                 event,
                 "several-documents",
-                "a second document starts here; a file holds one definition",
-                fix="move it to a file of its own",
+                "a second document starts here; a file must have one definition",
+                fix="move it to a separate file",
             )
 
     def refuse(self, event: Any, code: str, message: str, fix: str | None = None) -> NoReturn:  # noqa: ANN401 - as above
@@ -263,7 +263,7 @@ class _Composer:
     def _alias(self, event: Any) -> None:  # noqa: ANN401 - as above
         name = event.anchor
         if name not in self.anchors:
-            self.refuse(event, "unknown-anchor", f"*{name} has no anchor: no &{name} comes before it")
+            self.refuse(event, "unknown-anchor", f"*{name} has no anchor &{name} before it")
         anchored = self.anchors[name]
         if anchored is None:
             self.refuse(event, "alias-of-itself", f"*{name} is inside its own anchor")
@@ -291,7 +291,8 @@ class _Composer:
 
 
 def _collection(ended: _OpenCollection, event: Any) -> SequenceNode | MappingNode:  # noqa: ANN401 - as above
-    """The node of a collection. A block ends with its last child: the parser's own mark is after the comments below."""
+    """The node of a collection. A block ends with its last child, because the parser's mark is after following
+    comments."""
     start, children = ended.event, tuple(ended.children)
     flow = bool(start.flow_style)
     end = event.end_mark.index if flow or not children else children[-1].span.end
@@ -312,13 +313,13 @@ def _tag(event: Any) -> str | None:  # noqa: ANN401 - as above
 
 _TAB_INDENT: Final = re.compile(r"[ ]*\t")
 
-# The parser's words, their meaning for the author, the fix.
-_MEANINGS: Final = (
+# The parser's message, an explanation for the author, the fix.
+_EXPLANATIONS: Final = (
     ("mapping values are not allowed", "a `: ` is not expected here", "quote the value, or check the indentation"),
     (
         "could not find expected ':'",
-        "this line is not `key: value`",
-        "indent it if it belongs to the value above, or end the key with a colon",
+        "this line is not of the form `key: value`",
+        "indent the line if it belongs to the value above, or end the key with a colon",
     ),
     (
         "did not find expected key",
@@ -335,13 +336,13 @@ _MEANINGS: Final = (
         "the list or mapping in brackets is not closed, or a comma is missing",
         "check the brackets; quote values with special characters",
     ),
-    ("block sequence entries are not allowed", "a list cannot start on this line", "start `- …` on a line of its own"),
+    ("block sequence entries are not allowed", "a list cannot start on this line", "start `- …` on a new line"),
     ("did not find expected node content", "a value is expected here", "quote the value"),
     ("unknown escape character", "unknown escape in double quotes", "write `\\\\` for a backslash"),
     ("invalid Unicode character escape code", "this escape is not a character", "write the character itself"),
     ("unexpected end of stream", "the quoted text that starts here is never closed", "add the closing quote"),
     ("unexpected document indicator", "the quoted text that starts here is never closed", "add the closing quote"),
-    ("undefined tag handle", "this tag is not known", "quote the text if it is to start with an exclamation mark"),
+    ("undefined tag handle", "this tag is unknown", "quote the text if it starts with an exclamation mark"),
 )
 
 
@@ -350,24 +351,25 @@ def explain(path: str, text: str, error: YAMLError) -> Problem:
     if isinstance(error, ReaderError):
         return _forbidden_character(path, text, error)
     if not isinstance(error, MarkedYAMLError):
-        return Problem(path=path, message=f"this is not YAML: {error}", code="definition.yaml")
+        return Problem(path=path, message=f"not valid YAML: {error}", code="definition.yaml")
     mark = _telling_mark(error)
     line, column = mark.line + 1, mark.column + 1
     tab = _tab_problem(path, text, line)
     if tab is not None:
         return tab
-    message, fix = _meaning(text, mark, str(error.problem or error.context))
+    message, fix = _explanation(text, mark, str(error.problem or error.context))
     return Problem(path=path, line=line, column=column, message=message, code="definition.yaml", fix=fix)
 
 
 def is_misread_flow(error: YAMLError) -> bool:
-    """Whether the text may be a flow collection that YAML 1.2 allows and the C parser, which knows 1.1, does not."""
+    """Whether the text can be a flow collection that is valid in YAML 1.2 but not for the C parser, which is for
+    1.1."""
     problem = str(getattr(error, "problem", ""))
     return problem.startswith(("found unexpected ':'", "did not find expected ',' or"))
 
 
 def _telling_mark(error: Any) -> Any:  # noqa: ANN401 - ruamel.yaml has no types for its marks
-    """The position of the mistake: an unclosed quote is noticed at the end of the file, and made where it starts."""
+    """The position of the mistake. The parser reports an unclosed quote at the end of the file instead of its start."""
     unclosed = "unexpected end of stream" in str(error.problem) or "document indicator" in str(error.problem)
     started = unclosed or "could not find expected ':'" in str(error.problem)
     return (error.context_mark if started else error.problem_mark) or error.context_mark or error.problem_mark
@@ -388,16 +390,16 @@ def _tab_problem(path: str, text: str, line: int) -> Problem | None:
     return None
 
 
-def _meaning(text: str, mark: Any, problem: str) -> tuple[str, str | None]:  # noqa: ANN401 - as above
+def _explanation(text: str, mark: Any, problem: str) -> tuple[str, str | None]:  # noqa: ANN401 - as above
     character = text[mark.index : mark.index + 1]
     if "cannot start any token" in problem and character == "\t":
         return "a tab is not allowed here; YAML separates with spaces", "replace the tab with spaces"
     if "cannot start any token" in problem:
         return f"a value cannot start with `{character}`", "quote the value"
-    for words, meaning, fix in _MEANINGS:
+    for words, explanation, fix in _EXPLANATIONS:
         if words in problem:
-            return f"this is not YAML: {meaning}", fix
-    return f"this is not YAML: {problem}", None
+            return f"not valid YAML: {explanation}", fix
+    return f"not valid YAML: {problem}", None
 
 
 def _forbidden_character(path: str, text: str, error: ReaderError) -> Problem:
@@ -410,5 +412,5 @@ def _forbidden_character(path: str, text: str, error: ReaderError) -> Problem:
         column=column,
         message=f"the character U+{character:04X} is not allowed in a YAML file",
         code="definition.yaml",
-        fix="remove it, or write it as an escape in a double-quoted text",
+        fix="remove the character, or escape it in a double-quoted text",
     )

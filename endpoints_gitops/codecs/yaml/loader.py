@@ -1,7 +1,7 @@
-"""The JSON value of a YAML text, and a problem for everything that JSON has no value for.
+"""The JSON value of a YAML text, and a problem for everything that JSON cannot represent.
 
-Plain scalars follow YAML 1.2's core schema as serde_yaml reads it, because posthog-cli's files must mean the same
-here: `yes`, `on`, `2026-01-01`, `007` and `1_000` are text; `0x1f`, `1e3` and `.5` are numbers.
+Plain scalars follow the core schema of YAML 1.2 as serde_yaml reads it, because files of posthog-cli must have the same
+values here: `yes`, `on`, `2026-01-01`, `007` and `1_000` are text; `0x1f`, `1e3` and `.5` are numbers.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ _STANDARD: Final = "tag:yaml.org,2002:"
 
 
 class LookCloser(Exception):
-    """The document has something that `quick_value` does not handle: anchors, tags, duplicate keys, or a mistake."""
+    """The document has features that `quick_value` does not support: anchors, tags, duplicate keys, or a mistake."""
 
 
 def quick_value(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    """The value of an ordinary document, in one pass over the C parser's events. Raises LookCloser for every other.
+    """The value of an ordinary document, in one pass over the C parser's events. Raises LookCloser for any other.
 
-    `ValueReader` defines the value of a document; this gives the same value several times as fast.
+    `ValueReader` defines the value of a document; this function returns the same value several times as fast.
     """
     parser = c_parser(text.removeprefix(BOM))
     try:
@@ -97,7 +97,7 @@ def _mapping(children: list[Any]) -> dict[str, Any]:
 
 @dataclass(slots=True, kw_only=True)
 class ValueReader:
-    """The values of nodes. A node without a JSON value is a problem, and null in the value."""
+    """The JSON values of nodes. A node without a JSON value becomes null and a problem."""
 
     path: str
     _found: dict[Problem, None] = field(default_factory=dict)
@@ -128,14 +128,14 @@ class ValueReader:
     def _merged(self, value: Node) -> dict[str, Any]:
         sources = merged(value)
         if not sources:
-            self._add(value, "merge", "`<<` takes a mapping, or a list of mappings")
+            self._add(value, "merge", "`<<` must be a mapping or a list of mappings")
         inherited: dict[str, Any] = {}
         for source in sources:
             inherited = self._mapping(source) | inherited
         return inherited
 
     def _is_new_key(self, key: Node, own: dict[str, Any]) -> bool:
-        """Whether a key is text and new, else a problem is noted. So the first of several equal keys wins."""
+        """Whether a key is text and new; otherwise a problem is added. The first of several equal keys wins."""
         scalar = solid(key)
         if not isinstance(scalar, ScalarNode):
             self._add(key, "key", "a key must be text, not a list or a mapping")
@@ -144,7 +144,7 @@ class ValueReader:
         if not isinstance(value, str):
             self._add(key, "key", f"a key must be text, not {scalar.text or 'empty'}", f'write "{scalar.text}"')
         elif value in own:
-            self._add(key, "duplicate-key", f"duplicate key {value!r}", "remove one of the two")
+            self._add(key, "duplicate-key", f"duplicate key {value!r}", "remove one of them")
             return False
         return True
 
@@ -165,13 +165,13 @@ class ValueReader:
         return float(value) if tag == "float" and isinstance(value, int) else value
 
     def _check_tag(self, node: SolidNode) -> None:
-        wanted = "seq" if isinstance(node, SequenceNode) else "map"
-        if node.tag not in (None, "!", _STANDARD + wanted):
+        expected = "seq" if isinstance(node, SequenceNode) else "map"
+        if node.tag not in (None, "!", _STANDARD + expected):
             self._refuse_tag(node)
 
     def _refuse_tag(self, node: SolidNode) -> None:
-        written = str(node.tag).replace(_STANDARD, "!!")
-        self._add(node, "tag", f"the tag {written} is not allowed: a definition holds JSON values", "remove the tag")
+        tag = str(node.tag).replace(_STANDARD, "!!")
+        self._add(node, "tag", f"the tag {tag} is not allowed: a definition has only JSON values", "remove the tag")
 
     def _add(self, node: Node, code: str, message: str, fix: str | None = None) -> None:
         span = node.span
@@ -207,11 +207,11 @@ _LONGEST_INTEGER: Final = 80  # characters: 64 bits in base two, a sign and a pr
 
 
 class NotJson(ValueError):
-    """JSON has no value for the scalar: it is infinite, not a number, or has more than 64 bits."""
+    """JSON cannot represent the scalar: it is infinite, not a number, or has more than 64 bits."""
 
 
 def plain(text: str) -> Scalar:
-    """The value of an unquoted scalar. Raises NotJson where JSON has none."""
+    """The value of an unquoted scalar. Raises NotJson if JSON cannot represent it."""
     if text and text[0] not in _FIRST:
         return text
     if text in _WORDS:
@@ -220,13 +220,13 @@ def plain(text: str) -> Scalar:
 
 
 def number(text: str) -> str | int | float:
-    """The number that the text is, else the text. Raises NotJson for a number that JSON cannot hold."""
+    """The number of a text, or else the text. Raises NotJson for a number that JSON cannot represent."""
     if _INTEGER.fullmatch(text) or _BASED.fullmatch(text):
         return _integer(text)
     if _FLOAT.fullmatch(text):
         return _float(text)
     if _NO_NUMBER.fullmatch(text):
-        raise NotJson(f"{text} is not a number that JSON can hold")
+        raise NotJson(f"{text} is not a JSON number")
     return text
 
 
@@ -242,5 +242,5 @@ def _integer(text: str) -> int:
 def _float(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise NotJson("this number is larger than any that JSON can hold")
+        raise NotJson("this number is too large for JSON")
     return value

@@ -1,4 +1,4 @@
-"""The positions of keys in a file, and of single characters of a text in it."""
+"""The positions of keys in a file, and of the characters of a query in it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _AS_IT_IS: Final = re.compile(r".", re.DOTALL)
 
 
 class KeyLines(Mapping[str, int]):
-    """The line of each dotted key (`variables.0.default`), counted from 1; computed on first use, as few need it."""
+    """The line of each dotted key (`variables.0.default`), counted from 1; computed on first use."""
 
     __slots__ = ("_content", "_lines", "_path")
 
@@ -70,10 +70,10 @@ class KeyLines(Mapping[str, int]):
         return self._lines
 
 
-class QueryPlaces:
+class QueryPositions:
     """The `path:line:column` of each character of a definition's HogQL, computed on first use.
 
-    `key` leads to the text in the YAML file; `sql_file` is the path of the `.sql` file that holds it instead.
+    `key` is the path of the text in the YAML file; `sql_file` is the path of its `.sql` file, if it has one.
     """
 
     __slots__ = ("_content", "_key", "_offsets", "_path", "_sql", "_sql_file", "_text")
@@ -97,14 +97,14 @@ class QueryPlaces:
         if self._offsets is None:
             self._text = decode(self._path, self._content).removeprefix(BOM)
             node = solid(nearest(_root(self._path, self._text), self._key)[2])
-            assert isinstance(node, ScalarNode), "only a scalar has text for a value"
+            assert isinstance(node, ScalarNode), "only a scalar has a text value"
             self._offsets = _offsets(self._text, node)
         return self._offsets
 
 
 @lru_cache(maxsize=4)
 def _root(path: str, text: str) -> SolidNode:
-    """The tree of a file, kept for the next question about the same one."""
+    """The tree of a file, cached for further lookups in the same file."""
     return compose(path, text)
 
 
@@ -140,10 +140,10 @@ def nearest(root: Node, path: KeyPath) -> tuple[KeyPath, Node, Node]:
     return path, key, value
 
 
-def place_in_scalar(text: str, node: ScalarNode, offset: int) -> tuple[int, int]:
+def position_in_scalar(text: str, node: ScalarNode, offset: int) -> tuple[int, int]:
     """Line and column in the file of a character of a scalar's value, counted from 1; the offset may be at its end.
 
-    It is exact for every character that is not blank; a blank from a folded line break is at that break.
+    It is exact for every character except whitespace; a space from a folded line break is at that break.
     """
     content = text.removeprefix(BOM)
     offsets = _offsets(content, node) or [node.span.start]
@@ -167,7 +167,7 @@ def _offsets(text: str, node: ScalarNode) -> list[int]:
 
 
 def _literal_offsets(text: str, node: ScalarNode) -> list[int] | None:
-    """The same for a block whose lines are those of the value behind one indent; None for any other."""
+    """The offsets for a block whose lines are those of the value after one indent; None for any other scalar."""
     position, end = _body(text, node)
     offsets: list[int] = []
     indents: set[int] = set()

@@ -1,7 +1,7 @@
-"""Changes in the text of a YAML file, one place at a time; all other bytes stay.
+"""Change the text of a YAML file, one value at a time, without changing other bytes.
 
-Each change returns a new `YamlSource`. The caller proves that its text means what was wanted. Offsets are those of the
-tree: characters, without the byte order mark.
+Each change returns a new `YamlSource`. The caller checks that its text has the requested value. Offsets are those of
+the tree: characters, without the byte order mark.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class YamlSource:
         return cls(path=path, text=text, root=root, layout=_layout(text, root))
 
     def edited(self, start: int, end: int, replacement: str) -> YamlSource:
-        """The source with other text between two offsets. Raises InvalidInput where that is not YAML."""
+        """The source with the text between two offsets replaced. Raises InvalidInput if the result is not YAML."""
         text = self.text[:start] + replacement + self.text[end:]
         return YamlSource(path=self.path, text=text, root=compose(self.path, text), layout=self.layout)
 
@@ -58,7 +58,7 @@ class Spot:
     """The value at `index` of a collection; its colon or dash ends at `after`.
 
     `end` is the end of its text, without blank lines that are not part of it; `column` is that of its key or dash,
-    counted from 0, and has no meaning in a flow collection.
+    counted from 0, and unused in a flow collection.
     """
 
     container: Collection
@@ -77,7 +77,7 @@ def spot(source: YamlSource, path: KeyPath) -> Spot:
     """The spot of an existing value, at a path that leads through no alias."""
     container = collection_at(source, path[:-1])
     index = own_index(container, path[-1])
-    assert index is not None, "the caller knows that it is there"
+    assert index is not None, "the caller checked that it exists"
     return spot_in(source.text, container, index)
 
 
@@ -95,7 +95,7 @@ def spot_in(text: str, container: Collection, index: int) -> Spot:
 def collection_at(source: YamlSource, path: KeyPath) -> Collection:
     node: Node = source.root
     for part in path:
-        assert isinstance(node, MappingNode | SequenceNode), "only a collection has a way on"
+        assert isinstance(node, MappingNode | SequenceNode), "only a collection has children"
         index = own_index(node, part)
         assert index is not None, "as in spot()"
         node = children(node)[index]
@@ -109,7 +109,7 @@ def children(container: Collection) -> tuple[Node, ...]:
 
 
 def own_index(container: Collection, part: str | int) -> int | None:
-    """The index of a key or item in a collection; None where it has none, or where `<<` merges it in."""
+    """The index of a key or item in a collection; None if it is missing or merged in by `<<`."""
     if isinstance(container, SequenceNode):
         return part if isinstance(part, int) and part < len(container.items) else None
     return next((index for index, (key, _) in enumerate(container.pairs) if key_text(key) == part), None)
@@ -232,7 +232,7 @@ def _indent(text: str, node: Node, header: int) -> int:
 def _token(text: str, offset: int) -> int:
     """The offset of the next character that is neither blank nor in a comment."""
     gap = _GAP.match(text, offset)
-    assert gap, "it matches nothing too"
+    assert gap, "the pattern matches empty text too"
     return gap.end()
 
 
@@ -277,7 +277,7 @@ def replace(source: YamlSource, path: KeyPath, value: Json) -> YamlSource:
 
 
 def add(source: YamlSource, path: KeyPath, value: Json, order: Sequence[str] = ()) -> YamlSource:
-    """Add a key after the nearest one that comes before it in `order`, or an item at an index."""
+    """Add a key after its nearest predecessor in `order`, or an item at an index."""
     container, part = collection_at(source, path[:-1]), path[-1]
     index = part if isinstance(part, int) else _index_for(container, part, order)
     if container.flow:
@@ -295,7 +295,7 @@ def add(source: YamlSource, path: KeyPath, value: Json, order: Sequence[str] = (
 
 
 def remove(source: YamlSource, path: KeyPath) -> YamlSource:
-    """Remove a key or item and the comment lines directly above it; above the first key of a file they stay."""
+    """Remove a key or item and the comment lines directly above it, except above the first key of a file."""
     target, text = spot(source, path), source.text
     if len(children(target.container)) == 1:
         return replace(source, path[:-1], {} if isinstance(target.container, MappingNode) else [])
@@ -326,7 +326,7 @@ def _is_block(source: YamlSource, node: Node) -> bool:
 
 
 def _replace_lines(source: YamlSource, target: Spot, anchor: str, written: WrittenValue) -> YamlSource:
-    """Replace from the end of the colon or dash to the end of the value; a comment beside the value stays."""
+    """Replace from the end of the colon or dash to the end of the value; a comment after the value is kept."""
     text, start = source.text, target.node.span.start
     beside = not target.is_empty and "\n" not in text[target.after : start]
     gap = text[target.after : start] if beside else " "
@@ -390,7 +390,7 @@ def _remove_in_flow(source: YamlSource, target: Spot) -> YamlSource:
 
 
 def _index_for(container: Collection, key: str, order: Sequence[str]) -> int:
-    """The index after the nearest key that comes before it, else before the nearest one after it, else the end."""
+    """The index after the key's nearest predecessor, or before its nearest successor, or the end."""
     present = [key_text(name) for name, _ in container.pairs] if isinstance(container, MappingNode) else []
     rank = order.index(key) if key in order else len(order)
     before = [present.index(name) + 1 for name in order[:rank] if name in present]

@@ -1,4 +1,4 @@
-"""JSON values as YAML text that every reader takes for the same values, whether it knows YAML 1.1 or 1.2."""
+"""Write JSON values as YAML text that readers of YAML 1.1 and 1.2 read as the same values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from endpoints_gitops.model.json import Json
 _SHORT: Final = 80
 """The longest list of simple values on one line, in characters."""
 
-# Words that some reader takes for null, a truth value, a merge or a default; in any case.
+# Words that a reader can read as null, a boolean, a merge or a default, in upper or lower case.
 _WORDS: Final = frozenset(("", "null", "true", "false", "yes", "no", "on", "off", "y", "n", "~", "=", "<<"))
 _NUMBER_OR_DATE: Final = re.compile(r"[-+.]*[0-9][-+0-9a-fxob_.:, \tTZz]*|[-+]?\.(inf|nan)", re.IGNORECASE)
 _PLAIN_START: Final = re.compile(r"[^\s\-?:,\[\]{}#&*!|>'\"%@`=<~]")
@@ -110,7 +110,7 @@ def listed(value: Json, *, column: int, layout: Layout, style: str = "", width: 
 
 
 def _is_short(value: Json) -> bool:
-    """Whether a list is readable on one line: simple values, and not many of them."""
+    """Whether a list is readable on one line: few simple values."""
     items = value if isinstance(value, list | tuple) else ()
     simple = not any(
         isinstance(item, Mapping | list | tuple) or (isinstance(item, str) and "\n" in item) for item in items
@@ -122,7 +122,7 @@ def _simple(value: Json) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     text = repr(value)
-    return text.replace("e", ".0e") if "e" in text and "." not in text else text  # YAML 1.1 wants the point
+    return text.replace("e", ".0e") if "e" in text and "." not in text else text  # YAML 1.1 requires the point
 
 
 def _quoted(text: str, style: str, *, flow: bool) -> str:
@@ -151,7 +151,7 @@ def _text(text: str, parent: int, style: str, width: int) -> WrittenValue:
 
 
 def _literal(body: str, breaks: int, parent: int, style: str, width: int) -> WrittenValue:
-    """A block that is read as it is written. A folded block stays folded only if it has nothing to fold."""
+    """A literal block. A folded block stays folded only if it has nothing to fold."""
     lines = body.split("\n")
     first = next(line for line in lines if line)
     indicated = first[0] in " \t" or lines[0] == ""

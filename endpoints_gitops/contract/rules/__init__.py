@@ -1,4 +1,4 @@
-"""The catalogue: every rule as a value, by code."""
+"""The catalogue of rules, by code."""
 
 from endpoints_gitops.contract.rules import (  # noqa: F401 - each module declares its rules
     address,
@@ -6,8 +6,8 @@ from endpoints_gitops.contract.rules import (  # noqa: F401 - each module declar
     columns,
     hygiene,
     limits,
-    meaning,
     pins,
+    query,
     request,
     serving,
     shape,

@@ -1,4 +1,4 @@
-"""Hygiene: what a definition shows by itself, and what keeps a comparison from being one. Judged in `contract.lint`."""
+"""Hygiene: problems of a single definition, and of comparisons that cannot be made. Applied in `contract.lint`."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Iterator
 
 from endpoints_gitops.contract.contract import UNKNOWN, ContractColumn
 from endpoints_gitops.contract.pair import ContractPair
-from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by
+from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, rule_check
 from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.model.finding import Scope, Severity
 
 _NEITHER = Scope.NEITHER
 
 
-@judged_by(
+@rule_check(
     Rule(
         code="G105",
         slug="contract-mismatch",
         severity=Severity.ERROR,
         scope=_NEITHER,
-        summary="The columns that a definition declares are not those that its query has.",
-        why="The declared contract promises what does not come.",
+        summary="The declared columns of a definition differ from those of its query.",
+        why="The declared contract promises columns that no answer has.",
         fix="change the declared columns, or the query",
         example=("columns: [{name: users, type: integer}]", "SELECT avg(x) AS users, a float"),
     )
 )
 def mismatch_with_server(pair: ContractPair) -> Iterator[Hit]:
-    """Of the same query: then the server knows its columns for certain."""
+    """Compares with the server's columns, if the server has the same query."""
     if pair.is_same_text and pair.before.identity is not None and pair.before.columns is not None:
         yield from mismatches(pair.after.declared, pair.before.columns, "the server has")
 
@@ -37,9 +37,9 @@ declare(
         slug="duplicate-endpoint",
         severity=Severity.ERROR,
         scope=_NEITHER,
-        summary="Two files define one name.",
-        why="Which of them counts would be chance.",
-        fix="give one of them another name, or delete it",
+        summary="Two files define the same endpoint.",
+        why="It would be arbitrary which file wins.",
+        fix="rename one of the endpoints, or delete one of the files",
         example=("a.yaml: name: orders", "b.yaml: name: orders"),
     )
 )
@@ -50,9 +50,9 @@ declare(
         slug="unknown-key",
         severity=Severity.ERROR,
         scope=_NEITHER,
-        summary="A definition has a key that no definition has.",
-        why="What it was meant to say would be lost in silence.",
-        fix="write the key that the message suggests; `schema` prints all of them",
+        summary="A definition has an unknown key.",
+        why="The key would be ignored silently.",
+        fix="use the key that the message suggests; `schema` prints all keys",
         example=("description: …", "descripton: …"),
     )
 )
@@ -63,9 +63,9 @@ declare(
         slug="base-unavailable",
         severity=Severity.ERROR,
         scope=_NEITHER,
-        summary="What should be compared with could not be read.",
-        why="A comparison that did not happen is no clean one.",
-        fix="bring it here (in CI: `fetch-depth: 0`), or name another one",
+        summary="The base of a comparison could not be read.",
+        why="A comparison that did not run must not pass.",
+        fix="fetch the base (in CI: `fetch-depth: 0`), or name a different one",
         example=("breaking --against origin/main", "the clone has no origin/main"),
     )
 )
@@ -77,7 +77,7 @@ declare(
         severity=Severity.WARN,
         scope=_NEITHER,
         summary="The query has a LIMIT and no ORDER BY.",
-        why="Which rows come back is chance, and pages overlap.",
+        why="The server returns arbitrary rows, and pages overlap.",
         fix="add an ORDER BY that leaves no ties",
         example=("ORDER BY users DESC, day LIMIT 10", "LIMIT 10"),
     )
@@ -90,7 +90,7 @@ declare(
         severity=Severity.INFO,
         scope=_NEITHER,
         summary="ORDER BY leaves ties.",
-        why="Rows with equal keys come in any order, and flicker between calls; with a LIMIT, so do the rows.",
+        why="The order of rows with equal keys varies between calls; with a LIMIT, the returned rows vary too.",
         fix="order by the missing columns too",
         example=("ORDER BY users DESC, day", "ORDER BY users DESC"),
     )
@@ -102,9 +102,9 @@ declare(
         slug="moving-window",
         severity=Severity.INFO,
         scope=_NEITHER,
-        summary="The answer changes by itself: now(), today(), or a relative range of dates.",
-        why="A recorded or tested answer is old the next day.",
-        fix="take the moment as a variable, or stop the clock in tests (--now)",
+        summary="The answer depends on the current time: now(), today(), or a relative date range.",
+        why="A recorded answer is out of date the next day.",
+        fix="pass the time as a variable, or freeze the clock in tests (--now)",
         example=("WHERE timestamp >= {variables.since}", "WHERE timestamp >= now() - interval 7 day"),
     )
 )
@@ -116,8 +116,8 @@ declare(
         severity=Severity.ERROR,
         scope=_NEITHER,
         summary="The query calls a function that HogQL does not have.",
-        why="The server refuses every run of it. A function that only ClickHouse has is a warning.",
-        fix="write a function of HogQL; `check --live` asks the server",
+        why="The server refuses every run of the query. A function that only ClickHouse has is a warning.",
+        fix="use a HogQL function; `check --live` asks the server",
         example=("SELECT count() AS n", "SELECT cuont() AS n"),
     )
 )
@@ -128,9 +128,9 @@ declare(
         slug="call-refused",
         severity=Severity.ERROR,
         scope=_NEITHER,
-        summary="A function is called in a way that the server refuses: number of arguments, parameters, nesting.",
-        why="The server refuses every run of it.",
-        fix="call it with the arguments that the message names",
+        summary="The server refuses a function call: number of arguments, parameters, nesting.",
+        why="The server refuses every run of the query.",
+        fix="call the function with the arguments that the message names",
         example=("dateDiff('day', timestamp, now())", "dateDiff('day', timestamp)"),
     )
 )
@@ -141,7 +141,7 @@ declare(
         slug="placeholder-refused",
         severity=Severity.ERROR,
         scope=_NEITHER,
-        summary="The query has a placeholder that the server does not fill in.",
+        summary="The query has a placeholder that the server does not replace.",
         why="The server refuses the query.",
         fix="use variables: `{variables.NAME}`, declared under `variables`",
         example=("WHERE timestamp >= {variables.since}", "WHERE {filters}"),
@@ -154,9 +154,9 @@ declare(
         slug="clause-refused",
         severity=Severity.ERROR,
         scope=_NEITHER,
-        summary="The query parses, and has a clause, cast or index that the server refuses.",
-        why="The server refuses every run of it.",
-        fix="write it in another way; docs/server.md#hogql lists what is refused",
+        summary="The query has a clause, cast or index that parses but that the server refuses.",
+        why="The server refuses every run of the query.",
+        fix="rewrite it; docs/server.md#hogql lists what the server refuses",
         example=("SELECT x::int", "SELECT x::bigint"),
     )
 )
@@ -167,9 +167,9 @@ declare(
         slug="shared-variable-disagrees",
         severity=Severity.ERROR,
         scope=_NEITHER,
-        summary="Two definitions say different things of one shared variable.",
-        why="It is one variable of the project, so a push is refused.",
-        fix="say the same in all of them, or use two variables",
+        summary="Two definitions declare the same shared variable differently.",
+        why="The project has one variable of that name, so `push` refuses both definitions.",
+        fix="declare the variable identically in all definitions, or use two variables",
         example=("month: {type: Date} in both files", "month: {type: Date} in one, {type: String} in the other"),
     )
 )
@@ -180,41 +180,46 @@ declare(
         slug="key-without-effect",
         severity=Severity.WARN,
         scope=_NEITHER,
-        summary="A definition has a key that no command uses yet.",
-        why="Whoever wrote it relies on something that does not happen.",
-        fix="keep it as a note to people, and tell the callers in another way",
-        example=("description: goes away in June", "deprecation: {since: 2026-01-01, sunset: 2026-06-01}"),
+        summary="A definition has a key that has no effect yet.",
+        why="The author of the key relies on something that does not happen.",
+        fix="keep the key as a note to readers of the file, and inform the callers yourself",
+        example=("description: removed in June", "deprecation: {since: 2026-01-01, sunset: 2026-06-01}"),
     )
 )
 
 
 def mismatches(
-    declared: tuple[ContractColumn, ...] | None, found: tuple[ContractColumn, ...], who: str
+    declared: tuple[ContractColumn, ...] | None, actual: tuple[ContractColumn, ...], owner: str
 ) -> Iterator[Hit]:
-    """Where declared and found columns differ; what is not known of a found one is no difference."""
+    """The differences between declared and actual columns; unknown types count as equal. `owner` names the side that
+    has the actual ones, with its verb: "the server has".
+    """
     if declared is None:
         return
-    names, there = [one.name for one in declared], [one.name for one in found]
-    if names != there:
-        message = f"declared are the columns {', '.join(names) or 'none'}; {who} {', '.join(there)}"
-        yield Hit(locus=Locus("columns"), message=message, before=[*names], after=[*there], key="columns")
+    declared_names, actual_names = [column.name for column in declared], [column.name for column in actual]
+    if declared_names != actual_names:
+        names = ", ".join(declared_names) or "none"
+        message = f"the declared columns are {names}; {owner} {', '.join(actual_names)}"
+        yield Hit(
+            locus=Locus("columns"), message=message, before=[*declared_names], after=[*actual_names], key="columns"
+        )
         return
-    for mine, other in zip(declared, found, strict=True):
-        if (difference := _difference(mine, other)) is not None:
+    for promise, column in zip(declared, actual, strict=True):
+        if (difference := _difference(promise, column)) is not None:
             before, after = difference
-            message = f"column {mine.name!r} is declared {before}; {who} {after}"
+            message = f"column {promise.name!r} is declared as {before}; {owner} {after}"
             yield Hit(
-                locus=Locus("columns", mine.name),
+                locus=Locus("columns", promise.name),
                 message=message,
                 before=before,
                 after=after,
-                key=("columns", mine.name),
+                key=("columns", promise.name),
             )
 
 
-def _difference(declared: ContractColumn, found: ContractColumn) -> tuple[str, str] | None:
-    if found.type not in (declared.type, UNKNOWN) and declared.type != UNKNOWN and found.why is None:
-        return declared.type, found.type
-    if declared.nullable is False and found.nullable is True:
-        return "never null", "that it can be null"
+def _difference(declared: ContractColumn, actual: ContractColumn) -> tuple[str, str] | None:
+    if actual.type not in (declared.type, UNKNOWN) and declared.type != UNKNOWN and actual.why is None:
+        return declared.type, actual.type
+    if declared.nullable is False and actual.nullable is True:
+        return "not nullable", "a nullable one"
     return None

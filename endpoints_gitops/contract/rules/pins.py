@@ -1,4 +1,4 @@
-"""Pins and locks: what a consumer finds when it looks at the server again. Judged in `contract.pins`."""
+"""Pins and locks: differences between a lock and the server. Applied in `contract.pins`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ declare(
         slug="pin-not-found",
         severity=Severity.ERROR,
         scope=_NEITHER,
-        summary="The locked version is not on the server.",
-        why="Every call of it is a 404.",
-        fix=Advice("`", Command("upgrade", "NAME"), "` to a version that is there, or have the endpoint restored"),
+        summary="The server does not have the locked version.",
+        why="Every call of the version returns 404.",
+        fix=Advice("`", Command("upgrade", "NAME"), "` to an existing version, or have the endpoint restored"),
         example=("the lock says monthly_users@3", "the server has versions 1 and 2"),
     )
 )
@@ -27,10 +27,10 @@ declare(
         slug="pin-identity-mismatch",
         severity=Severity.ERROR,
         scope=_NEITHER,
-        summary="The server has something else under the locked number: another id, or another query.",
-        why="The number was chosen for what it meant; it means something else now.",
+        summary="The locked version number has a different id or query on the server.",
+        why="The app was built for the locked query, and the number now refers to a different one.",
         fix=Advice(
-            "find out who created the endpoint again (A105), then `", Command("upgrade", "NAME"), "` on purpose"
+            "find out why the endpoint was recreated (A105), then review and run `", Command("upgrade", "NAME"), "`"
         ),
         example=("the lock says version id 5c1e…", "version 3 has the id 77aa…"),
     )
@@ -42,9 +42,9 @@ declare(
         slug="pin-inactive",
         severity=Severity.ERROR,
         scope=_NEITHER,
-        summary="The locked version is not active.",
-        why="Every call of it is refused (400).",
-        fix=Advice("`", Command("upgrade", "NAME"), "`, or have the version activated again"),
+        summary="The locked version is inactive.",
+        why="The server refuses every call of the version (400).",
+        fix=Advice("`", Command("upgrade", "NAME"), "`, or have the version reactivated"),
         example=("the lock says monthly_users@3", "version 3 was deactivated"),
     )
 )
@@ -55,8 +55,8 @@ declare(
         slug="pin-behind",
         severity=Severity.INFO,
         scope=_NEITHER,
-        summary="There are newer versions, and nothing in them breaks this caller.",
-        why="Moving now is easy.",
+        summary="A newer version exists, and upgrading to it does not break this caller.",
+        why="Small upgrades are easier than large ones.",
         fix=Advice("`", Command("upgrade", "NAME", "--compatible-only"), "`"),
         example=("the lock says version 3", "version 5 appends a column"),
     )
@@ -68,9 +68,9 @@ declare(
         slug="pin-behind-breaking",
         severity=Severity.INFO,
         scope=_NEITHER,
-        summary="There are newer versions, and moving to the newest breaks something.",
-        why="The longer it waits, the more there is to change at once.",
-        fix=Advice("plan the move: `", Command("upgrade", "NAME"), "` shows what it breaks"),
+        summary="A newer version exists, and upgrading to it breaks this caller.",
+        why="The later the upgrade, the more changes it brings at once.",
+        fix=Advice("plan the upgrade: `", Command("upgrade", "NAME"), "` shows what it breaks"),
         example=("the lock says version 3", "version 4 dropped a column"),
     )
 )
@@ -82,8 +82,8 @@ declare(
         severity=Severity.ERROR,
         scope=_NEITHER,
         summary="The manifest and the lock disagree.",
-        why="What runs is what is locked, and not what the manifest says.",
-        fix="`lock`, or `upgrade` where a version was changed by hand",
+        why="Calls use the version of the lock, not that of the manifest.",
+        fix="run `lock`, or `upgrade` if a version was changed by hand",
         example=("uses: orders = 4", "endpoints.lock: orders at version 3"),
     )
 )
@@ -94,8 +94,8 @@ declare(
         slug="env-skew",
         severity=Severity.WARN,
         scope=_NEITHER,
-        summary="The locks of two environments hold different contracts of one endpoint.",
-        why="What works in one environment may not in the other.",
+        summary="An endpoint has different contracts in the locks of two environments.",
+        why="A call that works in one environment can fail in the other.",
         fix="`promote` the endpoint, then `upgrade` in that environment",
         example=("staging: users is never null", "prod: users can be null"),
     )
@@ -107,11 +107,13 @@ declare(
         slug="in-place-drift",
         severity=Severity.ERROR,
         scope=Scope.IN_PLACE,
-        summary="The contract of the locked version is another one, with no new version.",
-        why="Settings change in place, and no pin protects from them. It is as grave as the worst change behind it.",
+        summary="The contract of the locked version changed in place, without a new version.",
+        why="Settings change in place, and a pin does not protect from them. Its severity is that of the worst change.",
         fix=Advice(
-            "look at the findings beside this one, agree with the author, then `", Command("upgrade", "NAME@N"), "`"
+            "review the findings listed with this one, agree with the author, then run `",
+            Command("upgrade", "NAME@N"),
+            "`",
         ),
-        example=("locked: lookback can be left out", "the version was materialised: lookback must be sent"),
+        example=("locked: lookback is optional", "the version was materialized: lookback is required"),
     )
 )

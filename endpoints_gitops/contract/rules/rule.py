@@ -1,4 +1,4 @@
-"""A rule as a value, and the registry of all of them."""
+"""What a rule is, and the registry of all rules."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from endpoints_gitops.contract.contract import FileKey
     from endpoints_gitops.contract.pair import ContractPair
 
-_GRAVEST: Final = {"draft": Severity.INFO, "beta": Severity.WARN}
+_MAX_SEVERITY: Final = {"draft": Severity.INFO, "beta": Severity.WARN}
 
 RULESET: Final = "2026-11"
-"""The ruleset that brought the rules so far; a rule that comes later carries its own date."""
+"""The ruleset that introduced the first rules; each later rule carries its own date."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """What a rule found.
+    """One violation of a rule.
 
-    `key` is the key of the definition that causes it. `severity` and `scope` are set where the rule's own do not count.
-    `column` is the one that callers have to read to be hit. `fix` replaces the rule's. `offset` is the character of the
-    HogQL that it is about, and `at` the locus to point at where that is not `locus`.
+    `key` is the key of the definition that causes it. `severity`, `scope` and `fix` replace those of the rule where
+    they are set. `column` limits the violation to callers that read this column. `offset` is the character of the
+    HogQL text that causes it, and `at` the locus to point at if that is not `locus`.
     """
 
     locus: str
@@ -43,17 +43,17 @@ class Hit:
     at: Locus | None = None
 
 
-type Judge = Callable[[ContractPair], Iterable[Hit]]
+type Check = Callable[[ContractPair], Iterable[Hit]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One rule of the catalogue.
 
-    `severity` counts for callers that read by name. `position` and `call` are its severity for the other ways of
-    reading, None where that makes no difference; `typed` for callers that read rows into types, `direct` for those
-    that ask with `refresh: direct`; `paging` for those that ask page by page. `is_everywhere`: it happens to every
-    version at once. `judge` is None for rules that need more than two contracts.
+    `severity` applies to callers that read by name. `position` and `call` are the severities for the other ways of
+    reading, or None where these make no difference; `typed` for callers that read rows into types, `direct` for those
+    that call with `refresh: direct`, `paging` for those that fetch pages. `is_everywhere`: the change affects every
+    version at once. `check` is None for rules that need more than two contracts.
     """
 
     code: str
@@ -73,12 +73,12 @@ class Rule:
     is_undecidable: bool = False
     is_everywhere: bool = False
     since: str = RULESET
-    judge: Judge | None = None
+    check: Check | None = None
 
     def capped(self, severity: Severity, stability: str | None) -> Severity:
-        """Drafts promise nothing and betas little; what exposes data is as grave in them."""
-        cap = None if self.is_exposure else _GRAVEST.get(stability or "stable")
-        return severity if cap is None else min(severity, cap, key=lambda one: one.rank)
+        """`severity`, lowered for a draft or beta endpoint unless the rule is about exposed data."""
+        cap = None if self.is_exposure else _MAX_SEVERITY.get(stability or "stable")
+        return severity if cap is None else min(severity, cap, key=lambda severity: severity.rank)
 
     def finding(
         self,
@@ -94,7 +94,7 @@ class Rule:
         callers: tuple[str, ...] = (),
         fix: str | None = None,
     ) -> Finding:
-        """A finding of this rule, for those who judge by themselves."""
+        """A finding of this rule, with the rule's own severity and fix unless they are passed."""
         return Finding(
             code=self.code,
             slug=self.slug,
@@ -113,28 +113,28 @@ class Rule:
 
 
 RULES: Final[dict[str, Rule]] = {}
-"""Every rule by its code. Filled by the modules of this package: import it from `endpoints_gitops.contract.rules`."""
+"""Every rule by its code. The modules of this package fill it: import it from `endpoints_gitops.contract.rules`."""
 
 
 def declare(rule: Rule) -> Rule:
-    """Put a rule into the registry; two of one code are a mistake of this program."""
+    """Add a rule to the registry. Its code must be unique."""
     assert rule.code not in RULES, f"two rules have the code {rule.code}"
     RULES[rule.code] = rule
     return rule
 
 
-def judged_by(rule: Rule) -> Callable[[Judge], Judge]:
-    """Declare a rule with the function below as its judgement."""
+def rule_check(rule: Rule) -> Callable[[Check], Check]:
+    """Declare a rule whose check is the decorated function."""
 
-    def decorate(judge: Judge) -> Judge:
-        declare(replace(rule, judge=judge))
-        return judge
+    def decorate(check: Check) -> Check:
+        declare(replace(rule, check=check))
+        return check
 
     return decorate
 
 
 def subject(locus: Locus) -> str:
-    """A part of a query, for people: `cte d/columns.n` is the column 'n' of cte d, and `where` is WHERE."""
+    """A locus in words: `cte d/columns.n` is "column 'n' of cte d", and `where` is "WHERE"."""
     of = f" of {'/'.join(locus.path)}" if locus.path else ""
     if not locus.clause:
         *outer, last = locus.path or ("query",)

@@ -1,4 +1,4 @@
-"""The shape of an answer beyond its columns: kind, insights, labels, and columns that nobody named."""
+"""The shape of an answer beyond its columns: kind, insight series, date buckets, and `SELECT *`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from endpoints_gitops.contract.pair import ContractPair
-from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, judged_by, subject
+from endpoints_gitops.contract.rules.rule import Hit, Rule, declare, rule_check, subject
 from endpoints_gitops.hogql.insight_changes import InsightShape, insight_shape
 from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.query_changes import ChangeKind
@@ -14,10 +14,13 @@ from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json
 
 _FLAGS: Final = {
-    "is_total": ("there is a value for each interval now", "there is one value for the whole range of dates now"),
-    "is_compared": ("the comparison with another period is gone", "each series is compared with another period now"),
+    "is_total": (
+        "the insight returns a value for each interval now",
+        "the insight returns one total for the date range now",
+    ),
+    "is_compared": ("the comparison with another period was removed", "a comparison with another period was added"),
 }
-"""By a flag of the shape: what is said when it goes off, and when it goes on."""
+"""The messages of each flag of the shape: turned off, turned on."""
 
 declare(
     Rule(
@@ -26,21 +29,21 @@ declare(
         severity=Severity.WARN,
         scope=Scope.VERSION,
         summary="The query selects *.",
-        why="Which columns come out follows the table: it can change with no edit here.",
+        why="The table decides the columns, so they can change without an edit of this query.",
         fix="name the columns",
         example=("SELECT event, timestamp FROM events", "SELECT * FROM events"),
     )
 )
 
 
-@judged_by(
+@rule_check(
     Rule(
         code="C114",
         slug="kind-changed",
         severity=Severity.ERROR,
         scope=Scope.VERSION,
-        summary="The query is of another kind.",
-        why="Rows of columns become objects, or objects with other keys; `limit` and `offset` stop or start working.",
+        summary="The kind of the query changed.",
+        why="Rows become objects, or objects get different keys; `limit` and `offset` start or stop working.",
         fix="publish a new endpoint",
         example=("query: SELECT …", "query_definition: {kind: TrendsQuery, …}"),
         call=Severity.WARN,
@@ -49,19 +52,19 @@ declare(
 def kind_changed(pair: ContractPair) -> Iterator[Hit]:
     before, after = pair.before.kind, pair.after.kind
     if before != after:
-        message = f"this was a {before} and is a {after}: its results have another shape"
+        message = f"the kind of the query changed: {after}; it was {before}. Its results have a different shape"
         yield Hit(locus=Locus("kind").in_findings(), message=message, before=before, after=after)
 
 
-@judged_by(
+@rule_check(
     Rule(
         code="C115",
         slug="insight-shape-changed",
         severity=Severity.ERROR,
         scope=Scope.VERSION,
-        summary="Series, interval, comparison, formulas or breakdowns of an insight changed.",
-        why="The keys of the result objects and the order of the series are what callers read.",
-        fix="publish a new endpoint, or keep the series as they are and add the new one at the end",
+        summary="The series, interval, comparison, formulas or breakdowns of an insight changed.",
+        why="Callers read the keys of the result objects and depend on the order of the series.",
+        fix="publish a new endpoint, or keep the series and append the new one",
         example=("series: [pageview]", "series: [signup, pageview]"),
         call=Severity.INFO,
     )
@@ -81,51 +84,51 @@ def insight_shape_changed(pair: ContractPair) -> Iterator[Hit]:
         )
 
 
-@judged_by(
+@rule_check(
     Rule(
         code="C116",
         slug="timezone-or-bucket-format-changed",
         severity=Severity.WARN,
         scope=Scope.VERSION,
-        summary="Dates are cut, formatted or zoned in another way.",
-        why="Labels move, though names and types are the same.",
-        fix="say so to the callers, or add a column",
+        summary="The truncation, format or time zone of a date changed.",
+        why="Values change, though names and types stay the same.",
+        fix="inform the callers, or add a column",
         example=("SELECT toStartOfDay(timestamp) AS t", "SELECT toStartOfHour(timestamp) AS t"),
         call=Severity.INFO,
     )
 )
 def bucket_changed(pair: ContractPair) -> Iterator[Hit]:
     for change in pair.changed(ChangeKind.BUCKET):
-        message = f"{subject(change.locus)} cuts or formats dates otherwise: {change.after}; it was {change.before}"
+        message = f"the dates in {subject(change.locus)} changed: {change.after}; it was {change.before}"
         locus = change.locus
         yield Hit(
             locus=locus.in_findings(), message=message, before=change.before, after=change.after, column=locus.column
         )
 
 
-@judged_by(
+@rule_check(
     Rule(
         code="C118",
         slug="column-order-by-serving",
         severity=Severity.INFO,
         position=Severity.ERROR,
         scope=Scope.IN_PLACE,
-        summary="A query without variables is materialised, or no longer is.",
-        why="A table that is read without variables answers its columns in alphabetical order.",
-        fix="read by name, or leave the serving as it is",
+        summary="Materialization of a query without variables was turned on or off.",
+        why="Without variables, the server returns the columns of a table in alphabetical order.",
+        fix="read by name, or do not change the materialization",
         example=("materialization: {enabled: false}", "materialization: {enabled: true}"),
     )
 )
 def order_by_serving(pair: ContractPair) -> Iterator[Hit]:
     if not pair.is_rows or not (pair.turned_on or pair.turned_off) or pair.before.inputs or pair.after.inputs:
         return
-    names = [one.name for one in pair.after.columns or ()]
+    names = [column.name for column in pair.after.columns or ()]
     if pair.after.columns is not None and names == sorted(names):
         return
     order = "alphabetical order" if pair.turned_on else "the order of the query"
     yield Hit(
         locus=Locus("columns"),
-        message=f"without variables, the columns come in {order} from now on",
+        message=f"the columns come in {order} from now on, because the query has no variables",
         before=pair.before.is_from_table,
         after=pair.after.is_from_table,
         key="materialization.enabled",
@@ -134,10 +137,10 @@ def order_by_serving(pair: ContractPair) -> Iterator[Hit]:
 
 
 def _shape_differences(before: InsightShape, after: InsightShape) -> Iterator[tuple[str, Json, Json, bool]]:
-    """What differs, from what to what, and whether callers read other keys or other series then."""
-    series = [_series(one) for one in before.series], [_series(one) for one in after.series]
-    if series[0] != series[1]:
-        yield "series", series[0], series[1], series[1][: len(series[0])] != series[0]
+    """The name of each difference, its value before and after, and whether it breaks callers."""
+    old_series, new_series = ([_label(series) for series in side.series] for side in (before, after))
+    if old_series != new_series:
+        yield "series", old_series, new_series, new_series[: len(old_series)] != old_series
     for name in ("keys", "formulas", "breakdowns"):
         was, now = [*getattr(before, name)], [*getattr(after, name)]
         if was != now:
@@ -152,15 +155,15 @@ def _message(name: str, was: Json, now: Json) -> str:
     if name in _FLAGS:
         return _FLAGS[name][now is True]
     if name == "keys" and isinstance(was, list) and isinstance(now, list):
-        come, gone = ([key for key in these if key not in those] for these, those in ((now, was), (was, now)))
-        words = (f"new are {', '.join(come)}" if come else "", f"gone are {', '.join(gone)}" if gone else "")
-        return f"the objects of the results have other keys: {'; '.join(filter(None, words))}"
-    return f"the {name.replace('_', ' ')} of the insight changed from {_said(was)} to {_said(now)}"
+        added, removed = ([key for key in keys if key not in others] for keys, others in ((now, was), (was, now)))
+        parts = (f"added {', '.join(added)}" if added else "", f"removed {', '.join(removed)}" if removed else "")
+        return f"the keys of the result objects changed: {'; '.join(filter(None, parts))}"
+    return f"the {name} of the insight changed from {_shown(was)} to {_shown(now)}"
 
 
-def _series(one: object) -> Json:
-    return str(getattr(one, "label", one))
+def _label(series: object) -> Json:
+    return str(getattr(series, "label", series))
 
 
-def _said(value: Json) -> str:
+def _shown(value: Json) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

@@ -1,4 +1,4 @@
-"""Calls: which are allowed, with how many arguments, and what ClickHouse is asked instead (docs/server.md#hogql)."""
+"""Translate function calls to ClickHouse, and check their names and arguments (docs/server.md#hogql)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _WRITTEN_PLAIN: Final = (Kind.STRING, Kind.INTEGER, Kind.FLOAT, Kind.BOOLEAN)
 
 
 def _zoned(function: str, most: int) -> TranslateCall:
-    """The project's time zone is the last argument where the caller gave none."""
+    """The arguments with the project's time zone as the last one, if the call has none."""
 
     def translate(values: list[Sql], _context: TranslationContext) -> str:
         zone = "" if len(values) > most else f", {ZONE}"
@@ -58,7 +58,7 @@ def _zoned(function: str, most: int) -> TranslateCall:
 
 
 def _as_text(value: Sql) -> str:
-    """Whatever an expression turns out to be, ClickHouse's parsing functions take text only."""
+    """An expression as text, because ClickHouse's parsing functions accept only text."""
     return value.text if value.kind in _WRITTEN_PLAIN else f"toString({value.text})"
 
 
@@ -131,7 +131,7 @@ def _decimal(values: list[Sql], _context: TranslationContext) -> str:
 
 
 def _week(values: list[Sql], _context: TranslationContext) -> str:
-    """A project's weeks start on Sunday unless it says otherwise: mode 0."""
+    """Weeks with the project's default, which start on Sunday: mode 0."""
     mode = "" if len(values) > 1 else ", 0"
     return f"toStartOfWeek({listed(values)}{mode})"
 
@@ -145,7 +145,7 @@ def _interval(unit: Sql, amount: Sql) -> str:
 
 
 def _moved(function: str) -> TranslateCall:
-    """dateAdd(unit, n, x) and dateAdd(x, interval), which ClickHouse only knows as syntax."""
+    """dateAdd(unit, n, x) and dateAdd(x, interval), which are syntax in ClickHouse."""
 
     def translate(values: list[Sql], _context: TranslationContext) -> str:
         when = values[-1] if len(values) == 3 else values[0]
@@ -193,7 +193,7 @@ _KNOWN: Final = frozenset(_PARTS.split())
 
 @translates("Call")
 def call(node: Tree, scope: QueryScope) -> Sql:
-    """A function or an aggregation, plain or with parameters."""
+    """A function or an aggregation, with or without parameters."""
     refuse_unknown(node, _KNOWN)
     name, arguments = allowed_name(str(node["name"])), node.get("args") or []
     if name in AGGREGATES or name in PARAMETRIC:
@@ -210,7 +210,7 @@ def call(node: Tree, scope: QueryScope) -> Sql:
 
 @translates("Lambda")
 def anonymous(node: Tree, scope: QueryScope) -> Sql:
-    """`x -> …`: its arguments hide columns and aliases of the same name."""
+    """`x -> …`: its arguments shadow columns and aliases of the same name."""
     names = [str(name) for name in node["args"]]
     arguments = {name: Sql(identifier(name)) for name in names}
     body = expression(node["expr"], scope.inside(arguments={**scope.arguments, **arguments}))
@@ -219,7 +219,7 @@ def anonymous(node: Tree, scope: QueryScope) -> Sql:
 
 
 def allowed_name(name: str) -> str:
-    """The name as the catalogue has it. Raises QueryRefused for a name that may not be called."""
+    """The name in the catalogue. Raises QueryRefused for an unknown name."""
     known = catalogue_name(name)
     if known is not None:
         return known
@@ -231,7 +231,7 @@ def allowed_name(name: str) -> str:
 
 
 def refuse_arity(name: str, given: int) -> None:
-    """Raise QueryRefused, in PostHog's words, for too few or too many arguments."""
+    """Raise QueryRefused with PostHog's message for a wrong number of arguments."""
     refuse_if(mistake := arity_mistake(name, given), mistake or "")
 
 
@@ -296,7 +296,7 @@ _WHOLE_FRAME: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
 
 @translates("WindowFunction")
 def window_function(node: Tree, scope: QueryScope) -> Sql:
-    """`f(x) OVER (…)`. lag and lead look over the whole partition, and find NULL beyond its edge."""
+    """`f(x) OVER (…)`. lag and lead use the whole partition, and return NULL beyond its edge."""
     refuse_unknown(node, _KNOWN_OF_WINDOW)
     name = _window_name(str(node["name"]))
     arguments, parameters = (node["args"], node["exprs"]) if node.get("args") else (node["exprs"], [])
@@ -315,7 +315,7 @@ def window_function(node: Tree, scope: QueryScope) -> Sql:
 
 
 def window(node: Tree, scope: QueryScope) -> str:
-    """What stands in the brackets of OVER or WINDOW."""
+    """The specification of a window, in OVER or WINDOW."""
     parts = []
     if node.get("partition_by"):
         parts.append(f"PARTITION BY {listed(expressions(node['partition_by'], scope))}")
@@ -326,7 +326,7 @@ def window(node: Tree, scope: QueryScope) -> str:
 
 
 def order(node: Tree, scope: QueryScope) -> str:
-    """One item of ORDER BY."""
+    """An item of ORDER BY."""
     printed = f"{expression(node['expr'], scope).text} {'DESC' if node.get('order') == 'DESC' else 'ASC'}"
     fill = node.get("with_fill")
     return f"{printed} WITH FILL{_fill(fill, scope)}" if fill else printed

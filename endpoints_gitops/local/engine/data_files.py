@@ -1,4 +1,4 @@
-"""Files given with `serve --data`: what they hold for `events` and `persons`, every mistake in them with its line."""
+"""Read the files of `serve --data` for `events` and `persons`, and report every mistake with its line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from endpoints_gitops.hogql.tables import TABLES
 from endpoints_gitops.model.suggestions import did_you_mean
 
 FORMATS: Final = {".csv": "CSVWithNames", ".jsonl": "JSONEachRow", ".ndjson": "JSONEachRow", ".parquet": "Parquet"}
-"""What ClickHouse calls the format of a file, by its suffix."""
+"""ClickHouse's name of the format, by suffix."""
 
 type Row = dict[str, Any]
 type RowsOfParquet = Callable[[Path], Iterator[Row]]
 
 
 class UnreadableData(ValueError):
-    """The file cannot be read beyond this line."""
+    """The file cannot be read after this line."""
 
     def __init__(self, message: str, line: int) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class UnreadableData(ValueError):
 
 
 def records(path: Path, rows_of_parquet: RowsOfParquet) -> Iterator[tuple[int, Row]]:
-    """Each record with its line (its number in a Parquet file); fields of CSV that hold nothing are left out."""
+    """Each record with its line (its number in a Parquet file), without empty CSV fields."""
     if path.suffix.lower() == ".parquet":
         yield from enumerate(rows_of_parquet(path), 1)
         return
@@ -69,7 +69,7 @@ def _object(text: str, line: int) -> Row:
 
 
 def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON of any shape
-    """What a text says. Raises ValueError with what is wrong where."""
+    """The value of a JSON text. Raises ValueError with the mistake and its position."""
 
     def no_constant(name: str) -> None:
         raise ValueError(f"{name} is no JSON number")
@@ -80,7 +80,7 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON of any shape
         raise ValueError(f"{error.msg} at character {error.pos + 1}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text for ClickHouse
+    json.dumps(value, ensure_ascii=False).encode()  # ClickHouse does not accept half of a surrogate pair
     return value
 
 
@@ -92,7 +92,7 @@ type Read = Callable[[object], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """Rows as the tables take them, and the files that become tables as they are."""
+    """Rows for the tables, and files that become tables of their own."""
 
     events: Sequence[Row] = ()
     persons: Sequence[Row] = ()
@@ -102,7 +102,7 @@ class Given:
 
 @dataclass(slots=True, kw_only=True)
 class _Mistakes:
-    """At most so many of one file: the hundredth of a kind helps nobody."""
+    """The maximum number of reported mistakes of one file."""
 
     problems: list[Problem] = field(default_factory=list)
     unsaid: dict[str, int] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class _Mistakes:
 
 
 def read(files: Sequence[Path], *, sample: bool, rows_of_parquet: RowsOfParquet) -> Given:
-    """What the files hold. Raises InvalidInput with the mistakes of all of them."""
+    """The content of the files. Raises InvalidInput with the mistakes of all files."""
     mistakes = _Mistakes()
     by_name = _by_name(files, mistakes, sample=sample)
     found = {
@@ -134,7 +134,7 @@ def read(files: Sequence[Path], *, sample: bool, rows_of_parquet: RowsOfParquet)
     }
     others = [path for name, path in by_name.items() if name not in found]
     for path in others:
-        if path.suffix.lower() != ".parquet":  # ClickHouse reads these, and would make something of anything
+        if path.suffix.lower() != ".parquet":  # ClickHouse reads these, and would accept anything else
             deque(_readable(path, mistakes, rows_of_parquet), maxlen=0)
     owners = _owners(found["persons"], by_name.get("persons", Path("persons")), mistakes)
     mistakes.raise_any()
@@ -163,7 +163,7 @@ def _by_name(files: Sequence[Path], mistakes: _Mistakes, *, sample: bool) -> dic
 
 
 def _against(path: Path, found: Mapping[str, Path], *, sample: bool) -> str | None:
-    """Why a file cannot be a table; None where it can."""
+    """Why a file cannot be a table; None if it can."""
     name = path.stem
     if not path.is_file():
         return "there is no such file"
@@ -183,7 +183,7 @@ def _against(path: Path, found: Mapping[str, Path], *, sample: bool) -> str | No
 def _rows(
     path: Path, columns: Mapping[str, _FieldReader], mistakes: _Mistakes, rows_of_parquet: RowsOfParquet
 ) -> Iterator[tuple[int, Row]]:
-    """The rows that are right, each with its line (its number in a Parquet file)."""
+    """The valid rows, each with its line (its number in a Parquet file)."""
     for line, record in _readable(path, mistakes, rows_of_parquet):
         row, wrong = _checked(record, columns)
         for message in wrong:
@@ -193,7 +193,7 @@ def _rows(
 
 
 def _readable(path: Path, mistakes: _Mistakes, rows_of_parquet: RowsOfParquet) -> Iterator[tuple[int, Row]]:
-    """The records up to the first that cannot be read at all."""
+    """The records before the first unreadable one."""
     try:
         yield from records(path, rows_of_parquet)
     except UnreadableData as error:
@@ -232,7 +232,7 @@ def _uuid(value: object) -> str:
 
 
 def _timestamp(value: object) -> str:
-    """In UTC, as ClickHouse reads it; a time without a zone is UTC already."""
+    """A time in UTC for ClickHouse; a time without a zone is in UTC."""
     try:
         timestamp = datetime.fromisoformat(str(value))
     except ValueError:
@@ -258,7 +258,7 @@ def _texts(value: object) -> list[str]:
 
 
 def _parsed(value: object) -> Any:  # noqa: ANN401 - JSON of any shape
-    """CSV and Parquet can hold JSON only as text."""
+    """Decode JSON in text, the only form of JSON in CSV and Parquet."""
     if not isinstance(value, str):
         return value
     try:
@@ -290,7 +290,7 @@ _PERSON: Final = {
 
 
 def _owners(persons: Sequence[tuple[int, Row]], path: Path, mistakes: _Mistakes) -> dict[str, str]:
-    """The person of each distinct id. Nobody has two ids, and no distinct id two persons."""
+    """The person of each distinct id. A person has one id, and a distinct id one person."""
     owners: dict[str, str] = {}
     seen: set[str] = set()
     for line, row in persons:
@@ -304,7 +304,7 @@ def _owners(persons: Sequence[tuple[int, Row]], path: Path, mistakes: _Mistakes)
 
 
 def _event(row: Row, owners: Mapping[str, str]) -> Row:
-    """Who did it: the person with this distinct id, else the one that the row names, else one of its own."""
+    """The person of an event: the one with this distinct id, or else the one in the row, or else a new one."""
     name, place = row["distinct_id"], row.pop("#")
     own = row.get("person_id") or str(uuid.uuid5(_NAMESPACE, name))
     return {"uuid": str(uuid.uuid5(_NAMESPACE, place)), "properties": "{}"} | row | {"person_id": owners.get(name, own)}
@@ -315,7 +315,7 @@ def _person(row: Row) -> Row:
 
 
 def _persons_of(events: Sequence[Row]) -> list[Row]:
-    """Each distinct id is a person, created with its first event."""
+    """A person for each distinct id, created with its first event."""
     first: dict[str, str] = {}
     for row in events:
         first[row["person_id"]] = min(first.get(row["person_id"], row["timestamp"]), row["timestamp"])

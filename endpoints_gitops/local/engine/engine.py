@@ -1,4 +1,4 @@
-"""The engine: HogQL in, rows and columns out, on an embedded ClickHouse with the tables that it was opened with."""
+"""The engine: run HogQL on an embedded ClickHouse with the tables that it was opened with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from endpoints_gitops.model.suggestions import close_matches
 
 
 def bind(tree: Tree, values: Mapping[str, Any]) -> Tree:
-    """A copy of the tree with a constant for each `{variables.NAME}`. Raises QueryRefused for other placeholders."""
+    """A copy of the tree with each `{variables.NAME}` replaced by a constant. Raises QueryRefused for other
+    placeholders."""
 
     def combine(node: dict[str, Any]) -> Any:  # noqa: ANN401 - nodes of every kind, and positions
         return _bound(node, values) if node.get("node") == "Placeholder" else node
@@ -35,7 +36,7 @@ def bind(tree: Tree, values: Mapping[str, Any]) -> Tree:
 
 
 def constant_node(value: Any) -> Tree:  # noqa: ANN401 - any JSON value may be sent
-    """The node of a JSON value: a list is an array, everything else a constant. An object is refused."""
+    """The node of a JSON value: a list becomes an array, a scalar a constant. Objects are refused."""
     if isinstance(value, Mapping):
         raise QueryRefused("A variable's value is text, a number, a truth value or a list of those, not an object")
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -55,7 +56,7 @@ def _bound(node: Tree, values: Mapping[str, Any]) -> Tree:
 
 
 def _variable(expr: Tree) -> str | None:
-    """`variables.x`, `variables.x.y` and `variables['x']` all stand for x."""
+    """The variable of `variables.x`, `variables.x.y` or `variables['x']`."""
     chain = expr.get("chain") or []
     if expr["node"] == "Field" and len(chain) > 1 and chain[0] == "variables":
         return str(chain[1])
@@ -66,7 +67,7 @@ def _variable(expr: Tree) -> str | None:
 
 
 TRANSLATORS = (calls, expressions, fields, select)
-"""Imported for what they register: a translator for every kind of node."""
+"""Imported because they register the translators of all kinds of nodes."""
 
 UNION_PAGED = (
     "Pagination is not supported for UNION queries. Wrap the UNION in a subquery: "
@@ -76,7 +77,7 @@ UNION_PAGED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnginePage:
-    """Which rows are fetched and how many of them are given out; `ceiling` is the query's own LIMIT."""
+    """The rows that are fetched and returned; `ceiling` is the LIMIT of the query."""
 
     limit: int
     offset: int
@@ -87,7 +88,7 @@ class EnginePage:
         return self.limit if self.ceiling is None else max(0, min(self.limit, self.ceiling - self.offset))
 
     def has_more(self, fetched: int) -> bool:
-        """Whether rows are left behind this page, by the number of those that were fetched for it."""
+        """Whether there are rows after this page, by the number of fetched rows."""
         below = self.ceiling is None or self.offset + self.shown < self.ceiling
         return below and fetched > self.shown
 
@@ -102,7 +103,7 @@ def translate(tree: Tree, tables: Mapping[str, Table], now: datetime | None) -> 
 
 
 def paged(tree: Tree, limit: int, offset: int) -> tuple[Tree, EnginePage]:
-    """The query that fetches one row more than the page holds. The query's own LIMIT stays the ceiling of all pages."""
+    """The query that fetches one row more than the page has. The LIMIT of the query limits all pages together."""
     if tree["node"] == "SelectSetQuery":
         raise QueryRefused(UNION_PAGED, "invalid_input")
     ceiling = constant_limit(tree)
@@ -118,7 +119,7 @@ def _number(value: int) -> Tree:
 
 
 def _taken(tree: Tree) -> set[str]:
-    """Every word that may become an alias in the printed SQL: a table of that name would hide behind it."""
+    """Every word that can become an alias in the printed SQL, where it would shadow a table of that name."""
     taken: set[str] = set()
     for node in nodes(tree):
         kind = node["node"]
@@ -135,7 +136,7 @@ def _taken(tree: Tree) -> set[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineColumn:
-    """A column of a query's answer, with the API's word for its type."""
+    """A column of an answer, with the API's name of its type."""
 
     name: str
     type: str
@@ -143,7 +144,7 @@ class EngineColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineAnswer:
-    """Rows in the order of `columns`. `types` are ClickHouse's, with their columns; `clickhouse` is what ran."""
+    """The result of a query. `types` are pairs of column and ClickHouse type; `clickhouse` is the executed SQL."""
 
     columns: tuple[str, ...]
     types: tuple[tuple[str, str], ...]
@@ -153,7 +154,7 @@ class EngineAnswer:
 
 
 class Engine:
-    """Several threads may ask at once; they are answered one after the other."""
+    """An engine. Threads can use it concurrently; their queries run one after another."""
 
     def __init__(self, session: ClickHouseSession, tables: Mapping[str, Table], now: datetime | None) -> None:
         self._session = session
@@ -190,7 +191,7 @@ class Engine:
         ]
 
     def types(self, sql: str) -> Sequence[tuple[str, str]]:
-        """The names of a query's columns and ClickHouse's types, without running it. Raises QueryRefused."""
+        """The columns of a query with their ClickHouse types, without running it. Raises QueryRefused."""
         printed = self._described(sql)
         types = self._session.types_of(printed.text)
         return [(item.name, written) for item, written in zip(printed.items, types, strict=True)]
@@ -202,7 +203,7 @@ class Engine:
     def run(
         self, sql: str, values: Mapping[str, Any], *, limit: int | None = None, offset: int | None = None
     ) -> EngineAnswer:
-        """The rows of a query. Without `limit` nothing is paged and `has_more` is false (docs/server.md#paging)."""
+        """Run a query. Without `limit` the answer is not paged and `has_more` is false (docs/server.md#paging)."""
         tree, page = bind(_parsed(sql), values), None
         if limit is not None:
             tree, page = paged(tree, limit, offset or 0)

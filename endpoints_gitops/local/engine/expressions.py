@@ -22,7 +22,7 @@ _TRANSLATORS: Final[dict[str, Translate]] = {}
 
 
 def translates(*kinds: str) -> Callable[[Translate], Translate]:
-    """Registers the translator of these kinds of nodes."""
+    """Register the translator of these kinds of nodes."""
 
     def register(translate: Translate) -> Translate:
         _TRANSLATORS.update(dict.fromkeys(kinds, translate))
@@ -32,7 +32,7 @@ def translates(*kinds: str) -> Callable[[Translate], Translate]:
 
 
 def expression(node: Tree, scope: QueryScope) -> Sql:
-    """The SQL of one expression. Raises QueryRefused for what cannot be translated."""
+    """The SQL of an expression. Raises QueryRefused if it cannot be translated."""
     kind = node["node"]
     translate = _TRANSLATORS.get(kind)
     if translate is None:
@@ -91,7 +91,7 @@ def compare(node: Tree, scope: QueryScope) -> Sql:
 
 
 def compare_call(name: str, arguments: list[Tree], scope: QueryScope) -> Sql:
-    """`equals(a, b)` and its like take the same path as the operators."""
+    """Translate `equals(a, b)` and similar functions like the operators."""
     if len(arguments) != 2:
         raise QueryRefused(f"Comparison '{name}' requires exactly two arguments")
     return compare(
@@ -105,7 +105,7 @@ def is_comparison(name: str) -> bool:
 
 
 def comparison(sign: str, left: Sql, right: Sql, scope: QueryScope) -> Sql:
-    """0 or 1, also where a side is NULL: NULL equals NULL and nothing else."""
+    """A comparison that is 0 or 1 even if a side is NULL: NULL equals only NULL."""
     if left.constant is not None and right.constant is not None:
         folded = _fold(sign, left.constant.value, right.constant.value)
         if folded is not None:
@@ -150,7 +150,7 @@ def arithmetic(node: Tree, scope: QueryScope) -> Sql:
 
 @translates("TypeCast")
 def cast(node: Tree, scope: QueryScope) -> Sql:
-    """Unlike `toInt` and its like, a cast fails on what it cannot read."""
+    """A cast, which fails for invalid values, unlike `toInt` and similar functions."""
     name = str(node["type_name"])
     function = CASTS.get(name)
     if function is None:
@@ -175,7 +175,7 @@ def tuple_of(node: Tree, scope: QueryScope) -> Sql:
 
 @translates("Dict")
 def dictionary(node: Tree, scope: QueryScope) -> Sql:
-    """PostHog has no objects in ClickHouse: they travel as tuples with a mark."""
+    """A JSON object, which PostHog represents in ClickHouse as a tuple with a mark."""
     parts = [expression(part, scope) for pair in node["items"] for part in pair]
     return Sql(f"tuple('__hx_tag', '__hx_obj', {listed(parts)})".replace(", )", ")"), Typed(Kind.TUPLE))
 
@@ -209,7 +209,7 @@ def _kind_of(value: object) -> Kind:
 
 
 def _fold(sign: str, left: object, right: object) -> bool | None:
-    """The result for two constants; None where ClickHouse has to compare them."""
+    """The result for two constants; None if ClickHouse has to compare them."""
     if left is None or right is None:
         return _fold_null(sign, left is None and right is None)
     same = isinstance(left, str) == isinstance(right, str)
@@ -249,7 +249,7 @@ def _printed(sign: str, left: Sql, right: Sql) -> str:
 
 
 def _membership(sign: str, left: Sql, right: Tree, scope: QueryScope) -> Sql:
-    """ClickHouse is told to take NULL as a value in IN, so nothing is wrapped."""
+    """IN, which needs no wrapping, because ClickHouse is configured to treat NULL as a value in IN."""
     among = expression(right, scope)
     return _truth(f"{COMPARISONS[sign]}({left.text}, {among.text})")
 

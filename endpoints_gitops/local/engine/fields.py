@@ -1,4 +1,4 @@
-"""Names to columns: aliases, columns, other tables' rows, and the keys inside JSON (docs/server.md#hogql)."""
+"""Resolve names: aliases, columns, relations, and keys inside JSON (docs/server.md#hogql)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from endpoints_gitops.local.engine.scope import Joined, Path, QueryScope, QueryS
 
 @translates("Field")
 def field(node: Tree, scope: QueryScope) -> Sql:
-    """A column, an alias, a lambda's argument, a column CTE, or a path into one of them."""
+    """Translate a field: a column, an alias, a lambda argument, a column CTE, or a path into one of them."""
     head, *rest = map(str, node["chain"])
     if head == "*" or (rest and rest[-1] == "*"):
         raise QueryRefused("Cannot use '*' here: it stands for columns in a SELECT, or for rows in count(*)")
@@ -32,7 +32,7 @@ def field(node: Tree, scope: QueryScope) -> Sql:
 
 @translates("ArrayAccess")
 def array_access(node: Tree, scope: QueryScope) -> Sql:
-    """A key of JSON, an element of an array, a value of a map."""
+    """Translate a JSON key, an array element or a map value."""
     _refuse_zero(node["property"].get("value"), "[1]")
     container = expression(node["array"], scope)
     key = node["property"]
@@ -66,7 +66,7 @@ def column_sql(source: QuerySource, column: TypedColumn) -> Sql:
 
 
 def as_alias(name: str, of: Sql) -> Sql:
-    """How an expression is written after it got a name: by that name."""
+    """An aliased expression, which is printed as its alias."""
     printed = identifier(name)
     return Sql(printed, of.typed.named(), json=Path(column=printed) if of.kind is Kind.JSON else None)
 
@@ -129,7 +129,7 @@ def _inside(value: Sql, keys: list[str], name: str) -> Sql:
 
 
 def _related(source: QuerySource, name: str, scope: QueryScope) -> QuerySource:
-    """The rows of another table that belong to this one's, joined on first use."""
+    """A relation, which is joined on first use."""
     if name in source.joins:
         return source.joins[name].source
     assert source.table is not None
@@ -148,7 +148,7 @@ def _related(source: QuerySource, name: str, scope: QueryScope) -> QuerySource:
 
 
 def _property(path: Path, *keys: str | int) -> Sql:
-    """What is stored under a key, in the type that the project knows it to have."""
+    """The value under a key, with the type of the project's property definition."""
     longer = replace(path, keys=(*path.keys, *keys))
     for key in keys:
         _refuse_zero(key, "[1]")
@@ -159,14 +159,14 @@ def _property(path: Path, *keys: str | int) -> Sql:
 
 
 def _stored_text(path: Path) -> str:
-    """JSON without the quotes around it, NULL where there is nothing."""
+    """JSON without the surrounding quotes, NULL if it is missing."""
     keys = ", ".join(text(key) if isinstance(key, str) else str(key) for key in path.keys)
     raw = f"JSONExtractRaw({path.column}, {keys})"
     return f"replaceRegexpAll(nullIf(nullIf({raw}, ''), 'null'), '^\"|\"$', '')"
 
 
 def untyped(value: Sql) -> Sql:
-    """A property as text, whatever type it has; anything else as it is."""
+    """A property as text, whatever its type; any other expression unchanged."""
     if value.json is None or not value.json.keys:
         return value
     return replace(value, text=_stored_text(value.json), typed=Typed(Kind.STRING, nullable=True))

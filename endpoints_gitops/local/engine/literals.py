@@ -1,4 +1,4 @@
-"""The one place where a value or a name becomes SQL text. Whatever came from a caller passes through here."""
+"""Quote values and names as SQL text. All text from callers goes through this module."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _INTEGER: Final = re.compile(r"-?[0-9]+")
 
 
 def literal(value: Any) -> str:  # noqa: ANN401 - any JSON value may be sent for a variable
-    """A value as ClickHouse reads it back. Raises QueryRefused for what has no literal (an object)."""
+    """The ClickHouse literal of a value. Raises QueryRefused for a value without a literal (an object)."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -49,14 +49,14 @@ def literal(value: Any) -> str:  # noqa: ANN401 - any JSON value may be sent for
 
 
 def text(value: str) -> str:
-    """A text in quotes. Half of a surrogate pair cannot be sent to ClickHouse and is refused."""
+    """A quoted text. Half of a surrogate pair cannot be sent to ClickHouse and is refused."""
     if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
         raise QueryRefused("Half of a surrogate pair is not text")
     return f"'{value.translate(_IN_TEXT)}'"
 
 
 def number(value: str) -> str:
-    """A number that the parser hands over as text because JSON cannot hold it."""
+    """A number that the parser returns as text because JSON cannot represent it."""
     if value in _NUMBERS:
         return _NUMBERS[value]
     if _INTEGER.fullmatch(value):
@@ -70,7 +70,7 @@ def timestamp(value: datetime) -> str:
 
 
 def identifier(name: str) -> str:
-    """A column, table or alias, always in backticks: a plain word could be one of ClickHouse's many keywords."""
+    """A column, table or alias, always in backticks, because a word can be one of ClickHouse's keywords."""
     if "%" in name:
         raise QueryRefused(f'The HogQL identifier "{name}" is not permitted as it contains the "%" character')
     if not name:

@@ -1,4 +1,4 @@
-"""Why a query is not run, and how ClickHouse's own refusals become that (docs/server.md#hogql)."""
+"""Refusals of queries, including those of ClickHouse (docs/server.md#hogql)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TOO_LARGE_TEXT: Final = "Max query size exceeded"
 
 
 class QueryRefused(ValueError):
-    """The query is not run; `message`, `code` and `type` are those of the 400 that says so."""
+    """The query is refused; `message`, `code` and `type` are those of the 400."""
 
     def __init__(
         self, message: str, code: str = "hogql_query_error", *, error_type: ErrorType = "validation_error"
@@ -44,14 +44,14 @@ class QueryRefused(ValueError):
 
 
 class Unresolved(QueryRefused):
-    """A name that stands for nothing. PostHog keeps the text of these to itself; this server says it."""
+    """An unknown name. PostHog does not report the text; this server does."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, "invalid_input")
 
 
 def from_parser(failure: ParseFailure) -> QueryRefused:
-    """The refusal of a text that could not be parsed."""
+    """The refusal of a text that cannot be parsed."""
     if isinstance(failure, HogQLSyntaxError):
         return QueryRefused(failure.message, failure.code)
     return QueryRefused(failure.message)

@@ -51,7 +51,7 @@ class Product:
 
 
 def product(now: datetime) -> Product:
-    """All that happened up to `now`."""
+    """The sample data up to `now`."""
     now = now.astimezone(UTC)
     lives = [life for number in range(PEOPLE) if (life := _lived(number, now)).events]
     return Product(
@@ -150,8 +150,8 @@ def _lived(number: int, now: datetime) -> _Life:
 
 
 def _born(number: int, now: datetime) -> _Life:
-    """Later numbers came later, and more of them: the product grows."""
-    random = Random(f"{_SEED}-{number}")  # noqa: S311 - lives are to be the same everywhere, and keep no secret
+    """The start of a team: later numbers start later, and at a growing rate."""
+    random = Random(f"{_SEED}-{number}")  # noqa: S311 - reproducible sample data, not a secret
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     day = midnight - timedelta(days=DAYS - 1 - int((DAYS - 1) * (number / PEOPLE) ** 0.8))
     anonymous = number % 3 == 0 or number % 6 == 5
@@ -234,7 +234,7 @@ def _exports(life: _Life, at: datetime, session: str) -> None:
 
 
 def _subscribes(life: _Life, at: datetime, session: str) -> None:
-    """Paid at once, then on the first of each month, until it is cancelled."""
+    """The payments of a subscription: at its start, then on the first of each month until it is canceled."""
     plan = "pro" if life.random.random() < 0.65 else "team"
     interval = "month" if life.random.random() < 0.8 else "year"
     seats = 1 if plan == "pro" else life.random.randrange(3, 26)

@@ -1,4 +1,4 @@
-"""What the translator knows of an expression, and what a SELECT can see while it is translated."""
+"""Translated expressions, and the names that are visible in a SELECT."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["NULL", "Constant", "Kind", "Path", "Sql"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """A value known while translating."""
+    """A value that is known during translation."""
 
     value: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Path:
-    """A key inside a column of JSON. `properties` are the keys at its top to which the project gives a type."""
+    """A key inside a JSON column. `properties` are the top-level keys for which the project defines a type."""
 
     column: str
     keys: tuple[str | int, ...] = ()
@@ -53,7 +53,7 @@ class Sql:
 
     @property
     def nullable(self) -> bool:
-        """True wherever NULL cannot be ruled out."""
+        """Whether NULL is possible."""
         return self.typed.nullable is not False
 
     @property
@@ -69,7 +69,7 @@ LARGEST_TEXT = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranslationContext:
-    """What all parts of one translation share. `taken` are words that no table may be called in the printed SQL."""
+    """The state of one translation. `taken` are words that must not be table names in the printed SQL."""
 
     tables: Mapping[str, Table]
     now: datetime | None
@@ -78,7 +78,7 @@ class TranslationContext:
 
 @dataclass(slots=True, kw_only=True)
 class QuerySource:
-    """Something in FROM. `joins` are the tables reached through it so far, each with its printed JOIN."""
+    """A relation in FROM. `joins` are the tables that were joined through it, each with its printed JOIN."""
 
     name: str
     printed: str
@@ -101,7 +101,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cte:
-    """A WITH entry: a column CTE has `expr`, a table CTE has `query`. `above` are the entries that it sees itself."""
+    """A CTE: a column CTE has `expr`, a table CTE has `query`. `above` are the CTEs that it can use."""
 
     name: str
     node: Tree
@@ -114,7 +114,8 @@ class Cte:
 
 @dataclass(slots=True, kw_only=True)
 class QueryScope:
-    """`arguments` maps lambda arguments to what they print as. `bare` is set where comparisons are left as they are."""
+    """The names that are visible in an expression. `arguments` maps lambda arguments to their text; `bare`:
+    comparisons are not changed."""
 
     context: TranslationContext
     ctes: Mapping[str, Cte] = field(default_factory=dict)
@@ -125,11 +126,11 @@ class QueryScope:
     bare: bool = False
 
     def inside(self, **changes: Any) -> QueryScope:  # noqa: ANN401 - the fields of this class, checked by replace
-        """The same rows and aliases, seen from inside a lambda, an aggregate or an ON."""
+        """The scope inside a lambda, an aggregate or an ON, with the same rows and aliases."""
         return replace(self, **changes)
 
     def below(self) -> QueryScope:
-        """The scope of a subquery: it sees the CTEs and nothing else."""
+        """The scope of a subquery, which sees only the CTEs."""
         return QueryScope(context=self.context, ctes=self.ctes)
 
 
@@ -137,14 +138,14 @@ type Translate = Callable[[Tree, QueryScope], Sql]
 
 
 def bounded(text: str) -> str:
-    """The text itself, unless what it was made from has grown beyond what can be run."""
+    """The text. Raises QueryRefused if it is too large to run."""
     if len(text) > LARGEST_TEXT:
         raise too_large()
     return text
 
 
 def refuse_unknown(node: Tree, known: frozenset[str]) -> None:
-    """Raise QueryRefused for a part of a node that nothing here translates: left out, it would change the answer."""
+    """Raise QueryRefused for a part of a node that is not translated, because dropping it would change the answer."""
     unknown = sorted(key for key, value in node.items() if key not in known and value not in (None, False, []))
     if unknown:
         raise QueryRefused(f"{node['node']} with {', '.join(unknown)} is not supported by the local server")

@@ -1,4 +1,4 @@
-"""SELECT and sets of them, from FROM to the names of their columns, in ClickHouse's order (docs/server.md#hogql)."""
+"""Translate SELECT and sets of SELECTs (docs/server.md#hogql)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _FINAL: Final = "The FINAL keyword is not supported in HogQL as it causes slow q
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subquery:
-    """The printed text of a query, and the columns that come out of it, in order."""
+    """The printed text of a query and its columns in order."""
 
     text: str
     columns: Mapping[str, TypedColumn]
@@ -63,7 +63,7 @@ class _Part:
 
 
 class From:
-    """The FROM clause of one SELECT. Its text is final only once all else is translated: fields reach more tables."""
+    """The FROM clause of a SELECT. Its text is final only after all else is translated, because fields add joins."""
 
     def __init__(self, node: Tree | None, scope: QueryScope, query: TranslateQuery) -> None:
         self._scope = scope
@@ -142,7 +142,7 @@ class From:
 
 
 def ctes_of(node: Tree, above: Mapping[str, Cte]) -> dict[str, Cte]:
-    """What a SELECT sees: the entries above it, then its own, each of which sees those before it."""
+    """The CTEs that a SELECT can use: those of enclosing queries and its own, each of which sees the previous ones."""
     seen = dict(above)
     for cte in node.get("ctes") or []:
         refuse_unknown(cte, _KNOWN_OF_CTE)
@@ -210,7 +210,7 @@ _GROUPINGS: Final = {"rollup": "ROLLUP", "cube": "CUBE"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One column of a SELECT. `visible` says that the query named it itself."""
+    """A column of a SELECT. `visible`: the query names it."""
 
     name: str
     sql: Sql
@@ -223,20 +223,20 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Printed:
-    """A translated query: its text and its columns in order, doubles included."""
+    """A translated query: its text and its columns in order, including duplicates."""
 
     text: str
     items: tuple[Item, ...]
 
 
 def top_query(tree: Tree, scope: QueryScope) -> Printed:
-    """The whole query, with the limits that hold at the top."""
+    """Translate a complete query, with the limits of the outermost SELECT."""
     return _query(tree, scope, names=None, top=True)
 
 
 @translates("SelectQuery", "SelectSetQuery")
 def scalar(node: Tree, scope: QueryScope) -> Sql:
-    """A subquery as a value, or as the right side of IN."""
+    """Translate a subquery as a value, or as the right side of IN."""
     found = _query(node, scope.below(), names=None, top=False)
     first = found.items[0].sql.typed
     return Sql(f"({found.text})", first.as_nullable(None) if len(found.items) == 1 else Typed(Kind.TUPLE, None))
@@ -244,7 +244,7 @@ def scalar(node: Tree, scope: QueryScope) -> Sql:
 
 @translates("Alias")
 def alias(node: Tree, scope: QueryScope) -> Sql:
-    """`x AS name`: from here on the name stands for the expression."""
+    """Translate `x AS name`, and register the alias."""
     found = expression(node["expr"], scope)
     name = str(node["alias"])
     _name(name, found, scope)
@@ -252,7 +252,7 @@ def alias(node: Tree, scope: QueryScope) -> Sql:
 
 
 def subquery(node: Tree, scope: QueryScope, names: list[str] | None) -> Subquery:
-    """A query in FROM. `names` rename its columns."""
+    """Translate a query in FROM. `names` rename its columns."""
     found = _query(node, scope, names=names, top=False)
     return Subquery(text=found.text, columns={item.name: item.column for item in found.items})
 
@@ -277,19 +277,19 @@ def _set(node: Tree, scope: QueryScope, *, names: list[str] | None, top: bool) -
     items = tuple(_either(arms, place) for place in range(len(arms[0].items)))
     cut = _limit(node, scope, top=False)
     together = " ".join(parts)
-    text = f"SELECT * FROM ({together}){cut}" if cut else together  # noqa: S608 - parts that were translated
+    text = f"SELECT * FROM ({together}){cut}" if cut else together  # noqa: S608 - translated parts
     return Printed(text=bounded(text), items=items)
 
 
 def _shared_ctes(node: Tree, above: Mapping[str, Cte]) -> Mapping[str, Cte]:
-    """What the first arm names with WITH is seen by the later ones."""
+    """The scope of a set, in which later arms see the CTEs of the first one."""
     while node["node"] == "SelectSetQuery":
         node = node["initial_select_query"]
     return ctes_of(node, above)
 
 
 def _either(arms: list[Printed], place: int) -> Item:
-    """A column of a set: of the type that its arms share, NULL where any arm can be."""
+    """A column of a set, with the common type of the arms; nullable if that of an arm is."""
     item = arms[0].items[place]
     typed = common([arm.items[place].sql.typed for arm in arms if place < len(arm.items)])
     return replace(item, sql=replace(item.sql, typed=typed))
@@ -454,7 +454,7 @@ def _limit(node: Tree, scope: QueryScope, *, top: bool) -> str:
 
 
 def _refuse_odd(word: str, node: Tree | None) -> None:
-    """ClickHouse 26 counts negative limits from the end and takes fractions as shares; PostHog's does neither."""
+    """Check a limit. ClickHouse 26 supports negative and fractional limits; PostHog's version does not."""
     value = (node or {}).get("value")
     if isinstance(value, (int, float)) and (value < 0 or value != int(value)):
         raise QueryRefused(f"{word} takes a whole number from 0 on, not {value}")

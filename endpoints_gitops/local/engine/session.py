@@ -24,7 +24,7 @@ _AS_IS: Final[Convert] = lambda value: value  # noqa: E731 - compared by identit
 
 
 def converted(rows: list[list[Any]], types: list[str]) -> list[list[Any]]:
-    """The rows with datetimes in ISO 8601 and floats as such; everything else ClickHouse writes as the API does."""
+    """The rows with datetimes in ISO 8601 and floats as numbers; ClickHouse writes all other values like the API."""
     converters = [converter(each) for each in types]
     if all(each is _AS_IS for each in converters):
         return rows
@@ -32,7 +32,7 @@ def converted(rows: list[list[Any]], types: list[str]) -> list[list[Any]]:
 
 
 def converter(written: str) -> Convert:
-    """How a value of this type is changed; NULL never is."""
+    """The conversion of values of this type; NULL is not converted."""
     of = parse_type(written)
     if of.name.startswith("DateTime"):
         return _timestamps(of)
@@ -66,7 +66,7 @@ def _values(convert: Convert) -> Convert:
 
 
 def _timestamps(of: ClickHouseType) -> Convert:
-    """ClickHouse is asked for UTC; the zone of the column says what is written."""
+    """Convert a time from UTC, in which ClickHouse returns it, to the zone of the column."""
     zone = next((argument.strip("'") for argument in of.arguments if argument.startswith("'")), None)
 
     def convert(value: Any) -> Any:  # noqa: ANN401 - a text or None
@@ -82,7 +82,7 @@ def _timestamps(of: ClickHouseType) -> Convert:
 
 
 def _read(value: str) -> datetime:
-    """Nanoseconds are cut to what the API writes."""
+    """Truncate nanoseconds to the precision of the API."""
     whole, dot, fraction = value.removesuffix("Z").partition(".")
     return datetime.fromisoformat(f"{whole}{dot}{fraction[:6]}").replace(tzinfo=UTC)
 
@@ -116,7 +116,7 @@ _CLOSED: Final = "DROP DATABASE IF EXISTS"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawAnswer:
-    """An answer as ClickHouse gives it: names, types and rows."""
+    """An answer of ClickHouse: names, types and rows."""
 
     names: list[str]
     types: list[str]
@@ -143,11 +143,11 @@ class ClickHouseSession:
         self.execute("SET " + ", ".join(f"{name} = {value}" for name, value in bounded.items()))
 
     def execute(self, sql: str, answer_format: str = "TSVRaw") -> str:
-        """The text that a statement answers with. Raises QueryRefused with ClickHouse's reason."""
+        """Execute a statement and return its text. Raises QueryRefused with ClickHouse's reason."""
         return self._asked(sql, answer_format)
 
     def ask(self, sql: str) -> RawAnswer:
-        """The answer to a query. Raises QueryRefused with ClickHouse's reason."""
+        """Execute a query and return its answer. Raises QueryRefused with ClickHouse's reason."""
         answer = json.loads(self._asked(sql, "JSONCompact"))
         meta = answer["meta"]
         return RawAnswer(
@@ -157,7 +157,7 @@ class ClickHouseSession:
         )
 
     def types_of(self, sql: str) -> list[str]:
-        """The types of a query's columns, found without running it."""
+        """The types of a query's columns, without running it."""
         described: Sequence[Sequence[Any]] = self.ask(f"DESCRIBE ({sql})").rows
         return [str(row[1]) for row in described]
 
@@ -188,6 +188,6 @@ class ClickHouseSession:
             try:
                 return str(self._chdb.query(sql, answer_format))
             except RuntimeError as error:
-                # what was written before a query failed would stand in front of the next answer: this one takes it away
+                # output of a failed query would precede the next answer: this statement consumes it
                 self._chdb.query("SELECT 1", answer_format)
                 raise from_clickhouse(str(error)) from None

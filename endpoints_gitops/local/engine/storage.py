@@ -1,4 +1,4 @@
-"""The tables of one project in ClickHouse, filled from the sample or from files; sessions follow from events."""
+"""The tables of a project in ClickHouse, filled from the sample or from files, with sessions computed from events."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _KINDS: Final = {"json": Kind.TUPLE}
 
 
 def typed_of(written: str) -> Typed:
-    """The type of a column of this ClickHouse type, with that of an array's items."""
+    """The type of a column with this ClickHouse type, including the type of an array's items."""
     parsed = parse_type(written)
     item = typed_of(parsed.arguments[0]) if parsed.name == "Array" else None
     return Typed(_kind_of(parsed.name, type_word(written)), is_nullable(written), item=item)
@@ -89,7 +89,7 @@ _SORTED_BY: Final = {
     "cohort_people": "cohort_id",
     "static_cohort_people": "cohort_id",
 }
-"""The tables that are filled; sessions follow from events."""
+"""The tables that are filled; sessions are computed from events."""
 _TABLE_OF: Final = {"distinct_ids": "person_distinct_ids"}
 _ROW: Final = re.compile(r"\(at row (\d+)\)")
 _NOISE: Final = re.compile(r"While|: While|In file/uri|\(in file|: \(at row|\(at row|Could not print|Buffer has gone")
@@ -98,7 +98,7 @@ _SHAPES: Final = {
     "float": "^-?[0-9]",
     "datetime": r"""^"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)"$""",
 }
-"""How JSON is written that makes PostHog take a property for more than text."""
+"""Patterns of JSON values for which PostHog infers a type other than text."""
 _AI_ID: Final = re.compile(r"\$ai_.*_id")
 _OF_URL: Final = {"current_url": "{}", "pathname": "path({})", "hostname": "domain({})"}
 _URL: Final = "JSONExtractString(properties, '$current_url')"
@@ -107,7 +107,7 @@ _URL: Final = "JSONExtractString(properties, '$current_url')"
 def stored_tables(
     session: ClickHouseSession, *, sample: bool, files: Sequence[Path], now: datetime | None
 ) -> Mapping[str, Table]:
-    """Fill a session's database; the tables that queries can read. Raises InvalidInput for files that are wrong."""
+    """Fill the database, and return the tables that queries can read. Raises InvalidInput for mistakes in files."""
     reading = partial(_rows_of_parquet, session)
     given = data_files.read(files, sample=sample, rows_of_parquet=reading) if files else data_files.Given()
     for name, order in _SORTED_BY.items():
@@ -123,13 +123,13 @@ def stored_tables(
 
 
 def _stored_columns(name: str) -> list[TypedColumn]:
-    """The columns of all tables of the catalogue that are kept in one table of ClickHouse."""
+    """The columns of all catalogue tables that share a ClickHouse table."""
     columns = [column for table in TABLES.values() if table.stored_as == name for column in table.columns.values()]
     return list({column.name: column for column in columns if column.is_local and column.target is None}.values())
 
 
 def _declared(name: str, column: TypedColumn) -> str:
-    """A column of a CREATE TABLE. What an event keeps of its properties has the name of the property."""
+    """A column of a CREATE TABLE. Stored properties of events have the name of the property."""
     default = _DEFAULTS.get(column.name)
     if name == "events" and column.name == "created_at":
         default = "timestamp"
@@ -146,7 +146,7 @@ def _declared_type(column: TypedColumn) -> str:
 
 
 def insert(session: ClickHouseSession, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add rows to a table; columns that a row does not name get their defaults, and objects are kept as text."""
+    """Add rows to a table; missing columns get their defaults, and objects are stored as text."""
     lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     if lines:
         session.execute(f"INSERT INTO {name} FORMAT JSONEachRow\n{lines}")
@@ -166,7 +166,7 @@ def _property_types(session: ClickHouseSession, name: str) -> dict[str, Kind]:
 
     The ids of AI events stay text whatever they look like (docs/server.md#hogql).
     """
-    pairs = f"SELECT arrayJoin(JSONExtractKeysAndValuesRaw(properties)) AS pair FROM {name}"  # noqa: S608 - ours
+    pairs = f"SELECT arrayJoin(JSONExtractKeysAndValuesRaw(properties)) AS pair FROM {name}"  # noqa: S608 - our own names
     tests = ", ".join(f"match(pair.2, {text(pattern)}), {text(shape)}" for shape, pattern in _SHAPES.items())
     shapes_of = f"SELECT pair.1 AS name, groupUniqArray(multiIf(pair.2 = 'null', '', {tests}, 'string')) FROM"
     rows = session.ask(f"{shapes_of} ({pairs}) GROUP BY name").rows
@@ -179,11 +179,11 @@ def _property_types(session: ClickHouseSession, name: str) -> dict[str, Kind]:
 
 
 def _other_table(session: ClickHouseSession, path: Path) -> Table:
-    """A file as it is: ClickHouse finds out names and types."""
+    """Create a table from a file, for which ClickHouse infers names and types."""
     name = path.stem
     with _readable(path) as source:
         try:
-            rows = f"SELECT * FROM {source}"  # noqa: S608 - a name of ours, in quotes
+            rows = f"SELECT * FROM {source}"  # noqa: S608 - our own name, quoted
             session.execute(f"CREATE TABLE {identifier(name)} ENGINE = MergeTree ORDER BY tuple() AS {rows}")
         except QueryRefused as refusal:
             raise InvalidInput((_unreadable(path, refusal),)) from None
@@ -193,7 +193,7 @@ def _other_table(session: ClickHouseSession, path: Path) -> Table:
 def _rows_of_parquet(session: ClickHouseSession, path: Path) -> Iterator[dict[str, Any]]:
     with _readable(path) as source:
         try:
-            rows = f"SELECT * FROM {source}"  # noqa: S608 - a name of ours, in quotes
+            rows = f"SELECT * FROM {source}"  # noqa: S608 - our own name, quoted
             lines = session.execute(f"{rows} SETTINGS output_format_json_named_tuples_as_objects = 1", "JSONEachRow")
         except QueryRefused as refusal:
             raise InvalidInput((_unreadable(path, refusal),)) from None
@@ -202,7 +202,7 @@ def _rows_of_parquet(session: ClickHouseSession, path: Path) -> Iterator[dict[st
 
 @contextmanager
 def _readable(path: Path) -> Iterator[str]:
-    """The file as a source of rows, under a name of ours: ClickHouse would look for patterns in the user's."""
+    """The file as a source of rows, under our own name, because ClickHouse would expand patterns in the user's."""
     with TemporaryDirectory(prefix="endpoints-gitops-") as folder:
         copy = Path(folder, f"table{path.suffix.lower()}")
         shutil.copyfile(path, copy)
@@ -210,7 +210,7 @@ def _readable(path: Path) -> Iterator[str]:
 
 
 def _unreadable(path: Path, refusal: QueryRefused) -> Problem:
-    """ClickHouse counts rows from 1, without the header of a CSV file."""
+    """The line of a row, which ClickHouse counts from 1 without the header of a CSV file."""
     row = _ROW.search(refusal.message)
     line = 0 if row is None else int(row[1]) + (path.suffix.lower() == ".csv")
     reason = _NOISE.split(refusal.message.replace("\n", " "))[0].strip(" :.")
@@ -220,7 +220,7 @@ def _unreadable(path: Path, refusal: QueryRefused) -> Problem:
 
 
 def _sessions() -> str:
-    """Sessions are what their events say, as PostHog works them out (docs/server.md#hogql)."""
+    """Create the sessions from the events, like PostHog (docs/server.md#hogql)."""
     first_url, last_url = f"argMinIf({_URL}, timestamp, {_URL} != '')", f"argMaxIf({_URL}, timestamp, {_URL} != '')"
 
     def of_url(prefix: str, url: str) -> list[str]:
@@ -248,12 +248,12 @@ def _sessions() -> str:
         "if(`$pageview_count` = 0, NULL, not(stayed)) AS `$is_bounce`",
         "toInt64(1) AS team_id",
     )
-    rows = f"SELECT {', '.join(columns)} FROM events WHERE `$session_id` != '' GROUP BY `$session_id`"  # noqa: S608 - ours
+    rows = f"SELECT {', '.join(columns)} FROM events WHERE `$session_id` != '' GROUP BY `$session_id`"  # noqa: S608 - our own names
     return f"CREATE TABLE sessions ENGINE = MergeTree ORDER BY session_id AS {rows}"
 
 
 def _entry_properties() -> Iterator[tuple[str, str]]:
-    """The columns of sessions that are the first value of a property, with the property."""
+    """Pairs of session column and property, for columns with the first value of a property."""
     for column in TABLES["sessions"].columns:
         name = column.removeprefix("$entry_")
         if name != column and name not in _OF_URL:
@@ -261,7 +261,7 @@ def _entry_properties() -> Iterator[tuple[str, str]]:
 
 
 def _counted_events() -> Iterator[tuple[str, str]]:
-    """The columns of sessions that count events, with the event."""
+    """Pairs of session column and event, for columns that count events."""
     for column in TABLES["sessions"].columns:
         if column.startswith("$") and column.endswith("_count"):
             yield column, column.removesuffix("_count")

@@ -1,1 +1,1 @@
-"""The routes, one file for each part of the API, and the table that holds them together."""
+"""The routes, one file for each part of the API, and the table of all routes."""

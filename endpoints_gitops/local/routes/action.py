@@ -1,4 +1,4 @@
-"""What a route is: a function, and who may call it."""
+"""Routes: functions with their required permissions."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class RouteAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One path, and what each method does there."""
+    """A path with the action of each method."""
 
     path: str
     actions: Mapping[str, RouteAction]
 
 
 def endpoint_of(deployment: Deployment, call: RouteCall) -> StoredEndpoint:
-    """The endpoint that the path names. Raises a 404."""
+    """The endpoint in the path. Raises a 404."""
     endpoint = deployment.store.endpoint(call.project, call.incoming.names["name"])
     if endpoint is None:
         raise not_found()
@@ -54,7 +54,7 @@ def current_of(deployment: Deployment, endpoint: StoredEndpoint) -> StoredVersio
 
 
 def version_asked(deployment: Deployment, endpoint: StoredEndpoint, number: int | None) -> StoredVersion:
-    """The version of that number, else the current one. Raises a 404."""
+    """The version of that number, or the current one. Raises a 404."""
     if number is None:
         return current_of(deployment, endpoint)
     version = deployment.store.version(endpoint, number)

@@ -43,7 +43,7 @@ def retrieve_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def update_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
-    """PUT and PATCH alike."""
+    """Handle PUT and PATCH, which are equal."""
     endpoint = endpoint_of(deployment, call)
     body = endpoint_request(call.incoming.sent())
     if body.deleted:
@@ -58,7 +58,7 @@ def update_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def query_sent(_deployment: Deployment, call: RouteCall) -> tuple[str, ...]:
-    """The HogQL that a body brings; the handler refuses a body that is wrong."""
+    """The HogQL in a body; the handler refuses an invalid body."""
     try:
         query = endpoint_request(call.incoming.sent()).query
     except RequestRefused:
@@ -85,7 +85,7 @@ def list_versions(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def update_tags(_deployment: Deployment, _call: RouteCall) -> RouteAnswer:
-    """Refused for everybody; with a key it never gets this far."""
+    """Refuse the request; with a key it fails earlier."""
     raise RequestRefused(405, {"detail": "Bulk tag updates are not supported for endpoints."})
 
 

@@ -1,4 +1,4 @@
-"""What may be kept as a table, what is, and how that would look (docs/server.md#materialisation)."""
+"""Conditions, state and preview of materialization (docs/server.md#materialisation)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def show_preview(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def query_shown(deployment: Deployment, call: RouteCall) -> tuple[str, ...]:
-    """The HogQL that a preview is about; the handler refuses what is wrong."""
+    """The HogQL of a preview; the handler refuses an invalid body."""
     try:
         number = preview_request(call.incoming.sent()).version
         version = version_asked(deployment, endpoint_of(deployment, call), number)
@@ -43,7 +43,7 @@ def query_shown(deployment: Deployment, call: RouteCall) -> tuple[str, ...]:
 
 
 def suggest(deployment: Deployment, call: RouteCall) -> RouteAnswer:
-    """There is no AI in here."""
+    """Refuse the AI route, which the local server does not have."""
     endpoint_of(deployment, call)
     raise bare(404, "AI materialization suggestions are not enabled for this project.")
 

@@ -1,4 +1,4 @@
-"""Queries that are no endpoint: `run --file` and `check --live` ask here (docs/server.md#queries)."""
+"""Queries without an endpoint, for `run --file` and `check --live` (docs/server.md#queries)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_OFFSET: Final = (
 
 
 def run_query(deployment: Deployment, call: RouteCall) -> RouteAnswer:
-    """The rows of a HogQL node. Without a LIMIT of its own it is a page of 100, and says whether there are more."""
+    """The rows of a HogQL node. Without a LIMIT the answer is a page of 100 rows with `hasMore`."""
     asked = query_request(call.incoming.sent())
     if asked.query["kind"] != "HogQLQuery":
         raise invalid(f"This local server does not run {asked.query['kind']} as a query.", code="not_supported_locally")
@@ -44,7 +44,7 @@ def run_query(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def _is_paged(sql: str) -> bool:
-    """Whether the server cuts the rows into pages: those of one SELECT without a LIMIT. OFFSET is not for keys."""
+    """Whether the rows are paged: those of a single SELECT without a LIMIT. Keys must not use OFFSET."""
     try:
         tree: Tree = parse(sql)
     except ParseFailure as failure:

@@ -1,4 +1,4 @@
-"""Running endpoints, and what is told about runs (docs/server.md#running)."""
+"""Runs of endpoints, and their log (docs/server.md#running)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_ENTRIES: Final = 500
 
 
 def run_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
-    """The query itself runs outside the lock, so that others are answered meanwhile."""
+    """Run an endpoint. The query runs without the lock, so that it does not block other requests."""
     store = deployment.store
     with store.lock:
         endpoint = _active(deployment, call)
@@ -47,7 +47,7 @@ def run_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def reads_table(deployment: Deployment, call: RouteCall) -> bool:
-    """Whether a run would be read from a table, and so counts against the larger budget."""
+    """Whether a run would read a table, and so counts against the higher limit."""
     try:
         return runs.checked(deployment, call, _active(deployment, call)).from_table
     except RequestRefused:

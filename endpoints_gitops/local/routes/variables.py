@@ -24,7 +24,7 @@ _FALSE: Final = (False, 0, "false", "False", "FALSE", "0", "f", "F", "n", "N", "
 
 
 def read(sent: object, *, partial: bool) -> dict[str, Any]:
-    """The writable fields that were sent, each checked. Raises a 400 about the first that is wrong."""
+    """The writable fields of a body, checked. Raises a 400 about the first invalid one."""
     if not isinstance(sent, Mapping):
         raise invalid(f"Invalid data. Expected a dictionary, but got {type(sent).__name__}.")
     given = {key: sent[key] for key in WRITABLE if key in sent}
@@ -42,7 +42,7 @@ def read(sent: object, *, partial: bool) -> dict[str, Any]:
 
 
 def settled(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """All fields of a variable, brought into the form that its type asks for."""
+    """All fields of a variable, in the form of its type."""
     if fields["type"] != VariableType.LIST:
         return {**fields, "is_multi": False, "values_query": None, "values_query_connection_id": None}
     query = (fields["values_query"] or "").strip() or None
@@ -166,7 +166,7 @@ def retrieve_variable(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def update_variable(deployment: Deployment, call: RouteCall) -> RouteAnswer:
-    """The code name stays, whatever the variable is called now."""
+    """Update a variable; its code name does not change."""
     variable = _variable(deployment, call)
     sent = read(call.incoming.sent(), partial=call.incoming.method == "PATCH")
     before = {key: getattr(variable, key) for key in WRITABLE}

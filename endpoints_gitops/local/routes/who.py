@@ -1,4 +1,4 @@
-"""Who is asking, and what there is to ask about (docs/server.md#who)."""
+"""The key, its owner, organization and projects (docs/server.md#who)."""
 
 from __future__ import annotations
 

@@ -140,6 +140,6 @@ def _where(loaded: LoadedDefinition, sql: str, said: str) -> Location:
     names = [next(filter(None, groups)) for groups in _QUOTED.findall(said)]
     found = (re.search(rf"\b{re.escape(name)}\b", sql) for name in names)
     offset = next((match.start() for match in found if match), None)
-    if offset is None or loaded.place is None:
+    if offset is None or loaded.position is None:
         return loaded.where(_key(loaded))
-    return loaded.place(offset)
+    return loaded.position(offset)

@@ -18,7 +18,7 @@ from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, Forbidden, VersionNotFound
 from endpoints_gitops.contract.build import from_version
 from endpoints_gitops.contract.contract import Contract
-from endpoints_gitops.contract.pins import judge_pin
+from endpoints_gitops.contract.pins import check_pin
 from endpoints_gitops.errors import MOST_PROBLEMS, EndpointsError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.model.finding import Finding
@@ -336,5 +336,5 @@ def _judged(side: EnvironmentUses, use: Use, pin: Pin, there: Lookup, types: Var
     if there.error is not None:
         return VerifiedPin(environment=side.environment, pin=pin, error=there.error)
     named = types.of(there.version) if there.version is not None else None
-    findings = judge_pin(pin, there.endpoint, there.version, types.shared, named, use, datetime.now(UTC))
+    findings = check_pin(pin, there.endpoint, there.version, types.shared, named, use, datetime.now(UTC))
     return VerifiedPin(environment=side.environment, pin=pin, findings=findings)

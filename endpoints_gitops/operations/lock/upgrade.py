@@ -16,7 +16,7 @@ from endpoints_gitops.contract.build import from_pin
 from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import Contract
-from endpoints_gitops.contract.pins import CONSUMER, activity, behind, judge_pin, recreated
+from endpoints_gitops.contract.pins import CONSUMER, activity, behind, check_pin, recreated
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
@@ -169,7 +169,7 @@ class _Judge:
             is_held = move.result is MoveResult.REFUSED and self.allowed.compatible_only and not is_stated
             return replace(move, result=MoveResult.HELD, after=None) if is_held else move
         named = self.types.of(found.version) if found.version is not None else None
-        findings = judge_pin(pin, found.endpoint, found.version, self.types.shared, named, use, now)
+        findings = check_pin(pin, found.endpoint, found.version, self.types.shared, named, use, now)
         move = Move(use=use, before=pin, result=MoveResult.CURRENT, newest=newest, findings=findings)
         if found.version is None:
             return replace(move, result=MoveResult.REFUSED)
@@ -321,7 +321,7 @@ def _standing(use: Use, pin: Pin, found: Lookup, newest: Endpoint | None, types:
         number = found.endpoint.current_version
         return PinStatus(use=use, pin=pin, newest=number, finding=next(recreated(pin, found.endpoint)), moves=moves)
     named = types.of(found.version) if found.version is not None else None
-    in_place = judge_pin(pin, found.endpoint, found.version, types.shared, named, use, datetime.now(UTC))
+    in_place = check_pin(pin, found.endpoint, found.version, types.shared, named, use, datetime.now(UTC))
     if newest is None:
         return PinStatus(use=use, pin=pin, newest=found.endpoint.current_version, in_place=in_place)
     moves = findings_of(use, pin, types.contract(newest))

@@ -35,7 +35,7 @@ from endpoints_gitops.workspace.git import HistoryUnavailable, repository
 from endpoints_gitops.workspace.history import history
 from endpoints_gitops.workspace.record import update_record
 from endpoints_gitops.workspace.selection import CHANGED
-from endpoints_gitops.workspace.state import held
+from endpoints_gitops.workspace.state import exclusive_lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def pull(
         decisions = tuple(pulling.decisions(replace(strategy, guess_remote=True)))
     prepared = [pulling.prepared(decision) for decision in decisions]
     if not dry:
-        with held(project.state):
+        with exclusive_lock(project.state):
             prepared = pulling.written(prepared)
     return PullResult(
         pulled=tuple(one.pulled for one in prepared),
@@ -364,7 +364,7 @@ def _past_variables(
         past = history(found, project.folder, definitions.keys(), _of_file)
     except HistoryUnavailable:
         return {}
-    return {name: [one.meaning for one in states if one.meaning is not None] for name, states in past.items()}
+    return {name: [one.settings for one in states if one.settings is not None] for name, states in past.items()}
 
 
 def _variable_diff(

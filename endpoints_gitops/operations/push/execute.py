@@ -55,7 +55,7 @@ from endpoints_gitops.plan.preconditions import ChangeState, state_of
 from endpoints_gitops.plan.settings import Key, variables_of
 from endpoints_gitops.plan.variables import VariableChange
 from endpoints_gitops.workspace.journal import Journal, begin, forget, unfinished
-from endpoints_gitops.workspace.state import held
+from endpoints_gitops.workspace.state import exclusive_lock
 
 NOT_BEGUN: Final = "push.not_begun"
 VARIABLE = "variable "
@@ -71,7 +71,7 @@ def push(project: ProjectContext, plan: Plan, snapshot: Snapshot, checkout: Chec
     check_target(project, plan)
     if plan.is_empty:
         return PushResult(plan=plan)
-    with held(project.state):
+    with exclusive_lock(project.state):
         return _carried_out(project, plan, snapshot, checkout)
 
 
@@ -101,7 +101,7 @@ def resume(project: ProjectContext, definitions: Sequence[LoadedDefinition]) -> 
     Everything that is left is compared with one fresh list first: what was sent and landed is not sent again, and what
     changed on the server meanwhile is left alone. Raises as `push` and `left_to_do`.
     """
-    with held(project.state):
+    with exclusive_lock(project.state):
         plan = left_to_do(project)
         if plan is None:
             forget(project.state)

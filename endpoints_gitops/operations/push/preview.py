@@ -187,7 +187,7 @@ def _as_planned(change: EndpointChange, values: Settings, loaded: LoadedDefiniti
         definition=definition,
         sql=None,
         lines=loaded.lines if loaded else {"name": change.line} if change.line else {},
-        place=loaded.place if loaded and _is_of_file(loaded, node) else None,
+        position=loaded.position if loaded and _is_of_file(loaded, node) else None,
     )
     serving: dict[str, Any] = {field: values[key] for key, field in _SERVING.items() if key in values}
     return replace(from_definition(made), serving=Serving(**serving))
