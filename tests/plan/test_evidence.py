@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from endpoints_gitops.plan.evidence import Recorded
+from endpoints_gitops.plan.evidence import OwnWrites, Recorded
 from endpoints_gitops.plan.settings import Key, definition_settings, endpoint_settings
 
 NOW = datetime(2026, 7, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -34,6 +34,15 @@ def test_it_comes_back_from_the_state_folder(make):
     assert Recorded.from_json(json.loads(json.dumps(record.as_json()))) == record
 
 
+def test_what_this_checkout_wrote_comes_back_too(make):
+    own = OwnWrites(
+        commit="1234567", pushed={Key.TAGS: ["a"]}, pulled={Key.DESCRIPTION: "x"}, version=3, updated_at=NOW
+    )
+    for each in (own, OwnWrites(commit="1234567")):
+        record = replace(left(make, None, "A"), own=each)
+        assert Recorded.from_json(json.loads(json.dumps(record.as_json()))) == record
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -46,6 +55,9 @@ def test_it_comes_back_from_the_state_folder(make):
         {"at": 5},
         {"at": "2026-07-01T12:00:00"},
         {"kept": {"query": 5}},
+        {"own": "me"},
+        {"own": {"commit": "1234567"}},
+        {"own": {"commit": 1, "pushed": {}, "pulled": {}, "version": None, "updated_at": None}},
     ],
 )
 def test_what_is_no_entry_is_none(make, damage):

@@ -147,6 +147,7 @@ def test_a_bucket_override_that_the_server_refuses_is_not_sent(make):
     with pytest.raises(UsageError, match=r"timestamp: fortnight$") as refused:
         body(change, {})
     assert refused.value.fix == "the server takes minute, fifteen_minutes, hour, day, week, month"
+    assert (refused.value.where, refused.value.code) == ("endpoints/signups.yaml", "plan.buckets")
 
 
 def test_drift_is_left_alone_and_said(make):
@@ -244,7 +245,10 @@ def test_pruning_deactivates_what_no_file_defines_any_more(make):
     change = only(plan)
     assert (change.name, change.action, body(change, {})) == ("signups", ChangeAction.DEACTIVATE, {"is_active": False})
     assert [(one.before, one.after) for one in change.keys] == [(True, False)]
-    assert [(left.name, left.attribution) for left in plan.left_alone] == [("moved", Attribution.CONFLICT)]
+    assert [(left.name, left.key, left.attribution) for left in plan.left_alone] == [
+        ("moved", Key.ACTIVE, Attribution.CONFLICT)
+    ]
+    assert (ours.removal.key, ours.removal.local, ours.removal.remote) == (Key.ACTIVE, False, True)
     assert plan.left_alone[0].fix == "endpoints-gitops deactivate moved"
 
 
@@ -279,6 +283,8 @@ def test_a_missing_variable_comes_with_the_query_that_brings_it(make):
     changes = needed([loaded], [make.variable("os")], [])
     new = make.diff(loaded, None, Provenance(), "prod")
     assert [one.code_name for one in planned(new, variables=changes).variables] == ["event"]
+    both = planned(new, variables=needed([loaded], [], []))
+    assert [one.code_name for one in both.variables] == ["event", "os"]
     gone = make.diff(loaded, None, Provenance(is_pinned=True), "prod")
     assert planned(gone, variables=changes).variables == ()
 

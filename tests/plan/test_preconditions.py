@@ -24,14 +24,14 @@ def endpoint(
     *,
     id: str = "A",  # noqa: A002 - the server's word
     on: bool = False,
-    tags: str = "",
+    breakdowns: str = "",
 ) -> Endpoint:
     return Endpoint(
         id=id,
         name="one",
         query=node(sql),
         description=description,
-        tags=list(tags),
+        optional_breakdown_properties=list(breakdowns),
         current_version=version,
         materialization={"enabled": on},
     )
@@ -48,13 +48,13 @@ def update(*, description: bool = True, query: bool = True, before: Endpoint | N
     return EndpointChange(name="one", action=ChangeAction.UPDATE, keys=tuple(keys), precondition=precondition)
 
 
-def retagged(before: str, after: str) -> EndpointChange:
-    """To SELECT 2 and other tags; a tag is a letter."""
+def broken_down(before: str, after: str) -> EndpointChange:
+    """To SELECT 2 and other breakdowns that can be left out; each is a letter."""
     keys = (
         KeyChange(key=Key.QUERY, before=normalized_query(node(1)), after=normalized_query(node(2))),
-        KeyChange(key=Key.TAGS, before=list(before), after=list(after)),
+        KeyChange(key=Key.OPTIONAL_BREAKDOWNS, before=list(before), after=list(after)),
     )
-    precondition = Precondition.of(ServerRevision.of(endpoint(tags=before)), (key.key for key in keys))
+    precondition = Precondition.of(ServerRevision.of(endpoint(breakdowns=before)), (key.key for key in keys))
     return EndpointChange(name="one", action=ChangeAction.UPDATE, keys=keys, precondition=precondition)
 
 
@@ -90,9 +90,17 @@ TABLE = {
     "the table gone, and nothing of ours": (MATERIALISED, endpoint(), ChangeState.STALE),
     "a new table, and nothing of ours": (update(description=False), endpoint(on=True), ChangeState.STALE),
     "other formatting of the query that the plan saw": (update(), endpoint(1, " 1"), ChangeState.PENDING),
-    "the tags that the plan saw, in another order": (retagged("ab", "c"), endpoint(tags="ba"), ChangeState.PENDING),
-    "our tags, in another order": (retagged("a", "bc"), endpoint(2, 2, tags="cb"), ChangeState.APPLIED),
-    "our query, and old tags in another order": (retagged("ab", "c"), endpoint(2, 2, tags="ba"), ChangeState.PENDING),
+    "the breakdowns that the plan saw, in another order": (
+        broken_down("ab", "c"),
+        endpoint(breakdowns="ba"),
+        ChangeState.PENDING,
+    ),
+    "our breakdowns, in another order": (broken_down("a", "cb"), endpoint(2, 2, breakdowns="bc"), ChangeState.APPLIED),
+    "our query, and old breakdowns in another order": (
+        broken_down("ab", "c"),
+        endpoint(2, 2, breakdowns="ba"),
+        ChangeState.PENDING,
+    ),
     "our setting, and a version that the plan does not know": (
         without_version(update()),
         endpoint(1, 1, "new"),

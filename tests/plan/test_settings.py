@@ -15,10 +15,12 @@ from endpoints_gitops.plan.settings import (
     SERVER_DEFAULTS,
     Key,
     completed,
+    contains,
     definition_settings,
     endpoint_settings,
     is_cosmetic,
     line_of,
+    line_of_variable,
     normalized_query,
     same,
     variables_of,
@@ -156,7 +158,33 @@ def test_settings_are_the_same_whatever_typed_them():
     assert same(Key.DESCRIPTION, "a\nb", "a\r\nb")
     assert not same(Key.DESCRIPTION, "a\nb", "a b")
     assert same(Key.OPTIONAL_BREAKDOWNS, ["$os", "$browser"], ["$browser", "$os"])
+    assert same(Key.OPTIONAL_BREAKDOWNS, ["$os", None], [None, "$os"])
+    assert not same(Key.TAGS, ["a", "b"], ["b", "a"])
     assert not same(Key.ACTIVE, False, 0)
+
+
+CONTAINED = {
+    "as pulled": ("a b", "a c", "a c", True),
+    "edited elsewhere": ("a m b", "a m c", "x m c", True),
+    "edited after the same place": ("a b", "a c", "a c d", True),
+    "edited over": ("a b", "a c", "a d", False),
+    "put back": ("a b", "a c", "a b", False),
+    "removed, as pulled": ("a b c", "a c", "a c d", True),
+    "removed, and something in its place": ("a b c", "a c", "a x c", False),
+    "another kind of value": ("a", "b", 1, False),
+    "nothing at the base": (None, "a", "a b", True),
+    "keys as pulled, and another": ({"a": 1}, {"a": 2}, {"a": 2, "b": 1}, True),
+    "a key that was removed": ({"a": 1, "b": 1}, {"a": 1}, {"a": 2}, True),
+    "a key that was removed, and is back": ({"a": 1, "b": 1}, {"a": 1}, {"a": 1, "b": 2}, False),
+    "a key that was added, and is gone": ({}, {"a": 1}, {"b": 1}, False),
+    "no map at the base": (None, {"a": 1}, {"a": 1, "b": 1}, True),
+    "a word beyond the most that are compared": ("a", "b", "b " * 4_001, False),
+}
+
+
+@pytest.mark.parametrize(("base", "pulled", "edited", "expected"), CONTAINED.values(), ids=CONTAINED)
+def test_whether_an_edit_still_has_what_was_pulled(base, pulled, edited, expected):
+    assert contains(base, pulled, edited) is expected
 
 
 @pytest.mark.parametrize(
@@ -223,3 +251,9 @@ def test_the_line_of_a_key_is_that_of_the_environment_where_it_says_one(make):
     assert line_of(Key.TAGS, loaded, "prod") == 9
     assert line_of(Key.TAGS, loaded, "staging") == loaded.lines["tags"]
     assert line_of(Key.ACTIVE, loaded, None) is None
+
+
+def test_the_line_of_a_variable_is_that_of_its_default(make):
+    loaded = make.loaded(query=SQL, variables=[{"name": name, "type": "String"} for name in ("os", "event")])
+    loaded.lines["variables.1.default"] = 7
+    assert [line_of_variable(name, loaded) for name in ("event", "os", "plan")] == [7, None, None]
