@@ -116,7 +116,7 @@ def test_a_run_without_results(results):
 
 @pytest.mark.parametrize(
     ("body", "wrong"),
-    [({"id": "1", "name": "e"}, "query: Field required"), ([], "a list"), (None, "null"), ("x" * 999, "a text")],
+    [({"id": "1", "name": "e"}, "query: Field required"), ([], "a list"), (None, "null"), ("x" * 999, "a string")],
 )
 def test_an_answer_of_another_shape_says_in_which_way(body, wrong):
     with pytest.raises(errors.BadAnswer, match=f"expected an endpoint, got .*{wrong}") as caught:

@@ -155,9 +155,9 @@ def test_reading_begins_where_the_caller_says(app, create):
 UNPAGED = {
     "no condition": ("SELECT id FROM items ORDER BY id", {}, {}, "no condition id > {variables.…}"),
     "no order": (BY_ID.replace(" ORDER BY id", ""), AFTER, {}, "its ORDER BY is missing"),
-    "no start": (BY_ID, {"after": ("Number", None)}, {"after": None}, "nothing says where to begin"),
-    "other type": (BY_ID, {"after": ("Date", "2026-07-01")}, {}, "its type is integer, and after takes Date"),
-    "number for text": (BY_ID, {"after": ("String", "0")}, {}, "its type is integer, and after takes String"),
+    "no start": (BY_ID, {"after": ("Number", None)}, {"after": None}, "the start is unknown"),
+    "other type": (BY_ID, {"after": ("Date", "2026-07-01")}, {}, "its type is integer, but the type of after is Date"),
+    "number for text": (BY_ID, {"after": ("String", "0")}, {}, "its type is integer, but the type of after is String"),
     "page of one": (BY_ID, AFTER, {"page_size": 1}, "page_size must be an integer of at least 2"),
 }
 
@@ -178,7 +178,7 @@ def test_a_table_and_an_insight_are_refused_before_any_request(app, create, serv
     table = replace(create("items", BY_ID, variables=AFTER), materialized=True)
     insight = create("trends", query={"kind": "TrendsQuery", "series": [{"kind": "EventsNode"}]})
     client = app(table, insight)
-    with pytest.raises(library.UsageError, match="a table keeps no order"):
+    with pytest.raises(library.UsageError, match="a table has no order"):
         client.iterate("items", key="id", after=0)
     with pytest.raises(library.UsageError, match="a TrendsQuery has no pages"):
         client.iterate("trends", key="id")

@@ -47,11 +47,12 @@ def _records_of_csv(stream: Iterator[str]) -> Iterator[tuple[int, Row]]:
     reader = csv.DictReader(stream, strict=True)
     try:
         if not reader.fieldnames:
-            raise UnreadableData("there is no header with the names of columns", 1)
+            raise UnreadableData("the header with the column names is missing", 1)
         for record in reader:
             if None in record or None in record.values():
                 raise UnreadableData(
-                    f"the header has {len(reader.fieldnames)} columns, this row has not", reader.line_num
+                    f"the header has {len(reader.fieldnames)} columns, but this row has a different number",
+                    reader.line_num,
                 )
             yield reader.line_num, {key: value for key, value in record.items() if value != ""}
     except csv.Error as error:
@@ -64,7 +65,7 @@ def _object(text: str, line: int) -> Row:
     except ValueError as error:
         raise UnreadableData(f"not JSON: {error}", line) from None
     if not isinstance(value, dict):
-        raise UnreadableData("each line is to be one JSON object", line)
+        raise UnreadableData("each line must be one JSON object", line)
     return value
 
 
@@ -72,7 +73,7 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - JSON of any shape
     """The value of a JSON text. Raises ValueError with the mistake and its position."""
 
     def no_constant(name: str) -> None:
-        raise ValueError(f"{name} is no JSON number")
+        raise ValueError(f"{name} is not a JSON number")
 
     try:
         value = json.loads(text, parse_constant=no_constant)
@@ -168,15 +169,15 @@ def _against(path: Path, found: Mapping[str, Path], *, sample: bool) -> str | No
     if not path.is_file():
         return "there is no such file"
     if path.suffix.lower() not in FORMATS:
-        return f"a table is a file that ends in {', '.join(FORMATS)}"
+        return f"the name of the file must end in {', '.join(FORMATS)}"
     if not name.isidentifier() or not name.isascii():
-        return f"{name!r} is no name for a table: use letters, digits and _"
+        return f"{name!r} is not a valid table name: use letters, digits and _"
     if name in found:
-        return f"{found[name]} is the table {name} already"
+        return f"{found[name]} already defines the table {name}"
     if name in ("events", "persons"):
-        return "the sample has this table: leave out --sample, or this file" if sample else None
+        return "the sample has this table: omit --sample or this file" if sample else None
     if name in TABLES:
-        return f"the table {name} follows from events and persons: give the file another name"
+        return f"the table {name} is derived from events and persons: rename the file"
     return None
 
 
@@ -220,7 +221,7 @@ def _checked(record: Row, columns: Mapping[str, _FieldReader]) -> tuple[Row, lis
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r} is no text")
+        raise ValueError(f"{value!r} is not a string")
     return value
 
 
@@ -228,7 +229,7 @@ def _uuid(value: object) -> str:
     try:
         return str(uuid.UUID(str(value)))
     except ValueError:
-        raise ValueError(f"{value!r} is no UUID") from None
+        raise ValueError(f"{value!r} is not a UUID") from None
 
 
 def _timestamp(value: object) -> str:
@@ -236,24 +237,24 @@ def _timestamp(value: object) -> str:
     try:
         timestamp = datetime.fromisoformat(str(value))
     except ValueError:
-        raise ValueError(f"{value!r} is no ISO time: write it like 2026-07-01T12:00:00Z") from None
+        raise ValueError(f"{value!r} is not an ISO time: write it like 2026-07-01T12:00:00Z") from None
     zoned = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
     if not 1970 < zoned.year < 2262:
-        raise ValueError(f"{value!r} is out of the range of ClickHouse's times")
+        raise ValueError(f"{value!r} is outside the range of ClickHouse's times")
     return zoned.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 def _properties(value: object) -> str:
     found = _parsed(value)
     if not isinstance(found, dict):
-        raise ValueError("is to be a JSON object")
+        raise ValueError("must be a JSON object")
     return json.dumps(found, ensure_ascii=False)
 
 
 def _texts(value: object) -> list[str]:
     found = _parsed(value)
     if not isinstance(found, list) or not found:
-        raise ValueError('is to be a JSON list of texts, like ["a"]')
+        raise ValueError('must be a JSON list of strings, like ["a"]')
     return [_text(item) for item in found]
 
 

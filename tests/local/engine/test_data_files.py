@@ -182,7 +182,7 @@ def test_a_folder_with_characters_that_mean_something(tmp_path: Path) -> None:
         (
             "events.jsonl",
             ({**EVENT, "timestamp": "yesterday"},),
-            ["1:1: timestamp: 'yesterday' is no ISO time: write it like 2026-07-01T12:00:00Z"],
+            ["1:1: timestamp: 'yesterday' is not an ISO time: write it like 2026-07-01T12:00:00Z"],
         ),
         ("events.jsonl", (EVENT, {"event": "e"}), ["2:1: distinct_id is missing", "2:1: timestamp is missing"]),
         (
@@ -190,25 +190,25 @@ def test_a_folder_with_characters_that_mean_something(tmp_path: Path) -> None:
             (EVENT, "", "{"),
             ["3:1: not JSON: Expecting property name enclosed in double quotes at character 2"],
         ),
-        ("events.jsonl", ("[1]",), ["1:1: each line is to be one JSON object"]),
-        ("events.jsonl", ({**EVENT, "event": 5},), ["1:1: event: 5 is no text"]),
-        ("events.jsonl", ({**EVENT, "uuid": "1"},), ["1:1: uuid: '1' is no UUID"]),
-        ("events.jsonl", ({**EVENT, "properties": [1]},), ["1:1: properties: is to be a JSON object"]),
+        ("events.jsonl", ("[1]",), ["1:1: each line must be one JSON object"]),
+        ("events.jsonl", ({**EVENT, "event": 5},), ["1:1: event: 5 is not a string"]),
+        ("events.jsonl", ({**EVENT, "uuid": "1"},), ["1:1: uuid: '1' is not a UUID"]),
+        ("events.jsonl", ({**EVENT, "properties": [1]},), ["1:1: properties: must be a JSON object"]),
         (
             "events.jsonl",
             ({**EVENT, "propertys": {}},),
             ["1:1: unknown column 'propertys'; did you mean 'properties'?"],
         ),
-        ("events.jsonl", ('{"event": NaN}',), ["1:1: not JSON: NaN is no JSON number"]),
+        ("events.jsonl", ('{"event": NaN}',), ["1:1: not JSON: NaN is not a JSON number"]),
         (
             "events.jsonl",
             ({**EVENT, "timestamp": "0001-01-01"},),
-            ["1:1: timestamp: '0001-01-01' is out of the range of ClickHouse's times"],
+            ["1:1: timestamp: '0001-01-01' is outside the range of ClickHouse's times"],
         ),
         (
             "events.csv",
             ("event,distinct_id,timestamp", "e,a,2026-06-01", "e,a"),
-            ["3:1: the header has 3 columns, this row has not"],
+            ["3:1: the header has 3 columns, but this row has a different number"],
         ),
         ("events.csv", ("event,distinct_id,timestamp", 'e,a,"2026'), ["2:1: not CSV: unexpected end of data"]),
         (
@@ -230,21 +230,21 @@ def test_a_folder_with_characters_that_mean_something(tmp_path: Path) -> None:
         (
             "persons.jsonl",
             ({**PERSON, "distinct_ids": []},),
-            ['1:1: distinct_ids: is to be a JSON list of texts, like ["a"]'],
+            ['1:1: distinct_ids: must be a JSON list of strings, like ["a"]'],
         ),
         (
             "sessions.csv",
             ("a", "1"),
-            [" the table sessions follows from events and persons: give the file another name"],
+            [" the table sessions is derived from events and persons: rename the file"],
         ),
-        ("my-orders.csv", ("a", "1"), [" 'my-orders' is no name for a table: use letters, digits and _"]),
-        ("orders.txt", ("a",), [" a table is a file that ends in .csv, .jsonl, .ndjson, .parquet"]),
+        ("my-orders.csv", ("a", "1"), [" 'my-orders' is not a valid table name: use letters, digits and _"]),
+        ("orders.txt", ("a",), [" the name of the file must end in .csv, .jsonl, .ndjson, .parquet"]),
         ("events.parquet", ("a",), ["~cannot be read"]),
         ("orders.parquet", ("a",), ["~cannot be read"]),
         ("orders.jsonl", ('{"a": 1}', '{"a": '), ["2:1: not JSON: Expecting value at character 6"]),
         ("orders.csv", ("a,b", "1,2", '3,"4'), ["3:1: not CSV: unexpected end of data"]),
-        ("orders.csv", ("a,b", "1,2,3"), ["2:1: the header has 2 columns, this row has not"]),
-        ("orders.csv", (), ["1:1: there is no header with the names of columns"]),
+        ("orders.csv", ("a,b", "1,2,3"), ["2:1: the header has 2 columns, but this row has a different number"]),
+        ("orders.csv", (), ["1:1: the header with the column names is missing"]),
     ],
 )
 def test_mistakes(write: Write, name: str, lines: Any, wanted: list[str]) -> None:
@@ -264,11 +264,13 @@ def test_mistakes_of_all_files_at_once(write: Write, tmp_path: Path) -> None:
     assert found[0] == "nowhere.csv: there is no such file"
     assert found[-1] == "events.jsonl: and 12 more mistakes"
     assert sum("persons.jsonl" in each for each in found) == 4
-    assert any(each.startswith("persons.csv: ") and each.endswith("is the table persons already") for each in found)
+    assert any(
+        each.startswith("persons.csv: ") and each.endswith("already defines the table persons") for each in found
+    )
 
 
 def test_the_sample_has_events_already(write: Write) -> None:
-    told = ["events.jsonl: the sample has this table: leave out --sample, or this file"]
+    told = ["events.jsonl: the sample has this table: omit --sample or this file"]
     assert mistakes(write("events.jsonl", EVENT), sample=True) == told
 
 
