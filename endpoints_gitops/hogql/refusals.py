@@ -105,12 +105,12 @@ def _in_text(sql: str, has_filters: bool, values: frozenset[str]) -> tuple[HogQL
 
 
 def _of_node(node: Tree) -> Iterator[HogQLRefusal]:
-    judge = _JUDGES.get(node["node"])
+    check = _NODE_CHECKS.get(node["node"])
     message = UNSUPPORTED_NODES.get(node["node"])
     if message is not None:
         yield _refusal(RefusalKind.CLAUSE, node, message)
-    if judge is not None:
-        yield from judge(node)
+    if check is not None:
+        yield from check(node)
 
 
 def _refusal(kind: RefusalKind, node: Tree, message: str, fix: str | None = None) -> HogQLRefusal:
@@ -307,7 +307,7 @@ def _placeholder_mistake(node: Tree, sources: set[str], has_filters: bool, value
     return None
 
 
-_JUDGES: Final[dict[str, Callable[[Any], Iterator[HogQLRefusal]]]] = {
+_NODE_CHECKS: Final[dict[str, Callable[[Any], Iterator[HogQLRefusal]]]] = {
     "Call": _call,
     "WindowFunction": _window,
     "TypeCast": _cast,

@@ -124,10 +124,10 @@ def preview_request(sent: object) -> PreviewRequest:
         raise _about_a_field(error, "PreviewRequest", "MaterializationPreviewRequest") from None
 
 
-def _about_a_field(error: ValidationError, ours: str, theirs: str) -> RequestRefused:
+def _about_a_field(error: ValidationError, model: str, wire_name: str) -> RequestRefused:
     first = error.errors(include_url=False)[0]
     attr = ".".join(str(part) for part in first["loc"]) or "body"
-    return invalid(first["msg"].replace(ours, theirs), attr)
+    return invalid(first["msg"].replace(model, wire_name), attr)
 
 
 def _mistakes(node: Mapping[str, Any]) -> list[tuple[str, str]]:

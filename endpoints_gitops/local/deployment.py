@@ -49,9 +49,11 @@ class Limiter:
         minute = limits.materialized_per_minute if materialized else limits.per_minute
         hour = limits.materialized_per_hour if materialized else limits.per_hour
         kind = "materialized" if materialized else "inline"
-        who = [("key", key.id)] + ([("project", str(key.project_id))] if key.is_project_secret else [])
+        counted_keys = [("key", key.id)] + ([("project", str(key.project_id))] if key.is_project_secret else [])
         return [
-            ((*each, kind, str(window)), window, most) for each in who for window, most in ((60, minute), (3600, hour))
+            ((*counted, kind, str(window)), window, most)
+            for counted in counted_keys
+            for window, most in ((60, minute), (3600, hour))
         ]
 
     def _wait(self, bucket: tuple[str, ...], window: int, most: int) -> float:

@@ -81,7 +81,7 @@ def check_materialisable(body: EndpointRequest, endpoint: StoredEndpoint, curren
 
 
 def tagified(tags: Sequence[str]) -> tuple[str, ...]:
-    return tuple(sorted({tag for tag in (re.sub(r"\s+", " ", each).strip().lower() for each in tags) if tag}))
+    return tuple(sorted({tag for tag in (re.sub(r"\s+", " ", text).strip().lower() for text in tags) if tag}))
 
 
 _DIRECT = (
@@ -329,9 +329,9 @@ def _checked_update(
         (None, []) if body.query is None else checked(body.query, store.variables_of(call.project), deployment.engine)
     )
     target = None if number is None else store.version(endpoint, number)
-    judged = query or (target.query if target else current.query if number is None else None)
-    if judged is not None:
-        check_breakdowns(body.optional_breakdown_properties, judged)
+    checked_query = query or (target.query if target else current.query if number is None else None)
+    if checked_query is not None:
+        check_breakdowns(body.optional_breakdown_properties, checked_query)
     if number is not None and target is None:
         raise invalid(f"Version {number} not found for this endpoint.", "version")
     if target is not None and query is not None:

@@ -165,8 +165,8 @@ class FaultLayer:
         answered = await self._handled(*self._request(edit))
         if answered.status < 400:
             return None
-        told = f"The edit by somebody else was refused with {answered.status}: {answered.body.decode()}"
-        return JSONResponse(broken(told).body, status_code=500)
+        message = f"The edit by somebody else was refused with {answered.status}: {answered.body.decode()}"
+        return JSONResponse(broken(message).body, status_code=500)
 
     def _request(self, edit: Edit) -> tuple[Scope, Receive]:
         path = f"{self.prefix}/api/projects/@current/{edit.path.lstrip('/')}"

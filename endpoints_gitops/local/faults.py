@@ -167,12 +167,12 @@ class Faults:
         """The faults for this request; each matching fault counts it."""
         struck = []
         with self._lock:
-            for each in self._set:
-                if not each.fault.matches(method, path):
+            for counted in self._set:
+                if not counted.fault.matches(method, path):
                     continue
-                each.seen += 1
-                if each.fault.nth in {None, each.seen}:
-                    struck.append(each.fault)
+                counted.seen += 1
+                if counted.fault.nth in {None, counted.seen}:
+                    struck.append(counted.fault)
         return tuple(struck)
 
 

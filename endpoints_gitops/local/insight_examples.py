@@ -46,7 +46,7 @@ def _definitions(folder: Path, name: str, kind: str) -> Iterator[LoadedDefinitio
     """The definitions of a name, and the unreadable files, which could define it."""
     from endpoints_gitops.codecs.definition import read_definition
 
-    for path in sorted(each for each in folder.rglob("*") if each.suffix in _SUFFIXES and each.is_file()):
+    for path in sorted(file for file in folder.rglob("*") if file.suffix in _SUFFIXES and file.is_file()):
         try:
             loaded = read_definition(str(path), path.read_bytes(), _beside(path.parent))
         except (OSError, EndpointsError) as error:

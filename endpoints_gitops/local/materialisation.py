@@ -1,4 +1,4 @@
-"""Materialisation as flags: what is kept as a table, when it is built, what a caller is told of it, and its preview
+"""Materialization as flags: what the table has, when it is built, what callers see of it, and its preview
 (docs/server.md#materialisation).
 """
 
@@ -195,7 +195,7 @@ def preview(name: str, version: StoredVersion, overrides: Mapping[str, str]) -> 
         execution_query=executed,
         display_execution_query=executed,
         range_pairs=_range_pairs(compared, overrides),
-        aggregates=_aggregates(version.sql, tree) if any(each.is_range for each in compared) else [],
+        aggregates=_aggregates(version.sql, tree) if any(comparison.is_range for comparison in compared) else [],
     )
 
 
@@ -237,12 +237,18 @@ def _text(sql: str, node: Tree) -> str:
 
 
 def _range_pairs(compared: list[Compared], overrides: Mapping[str, str]) -> list[Json]:
-    columns = dict.fromkeys(each.column for each in compared if each.bucket(overrides) is not None)
+    columns = dict.fromkeys(comparison.column for comparison in compared if comparison.bucket(overrides) is not None)
     return [
         {
             "column": column,
-            "variables": [each.code_name for each in compared if each.column == column and each.is_range],
-            "bucket_fn": next(each.bucket(overrides) for each in compared if each.column == column and each.is_range),
+            "variables": [
+                comparison.code_name for comparison in compared if comparison.column == column and comparison.is_range
+            ],
+            "bucket_fn": next(
+                comparison.bucket(overrides)
+                for comparison in compared
+                if comparison.column == column and comparison.is_range
+            ),
         }
         for column in columns
     ]
@@ -250,7 +256,7 @@ def _range_pairs(compared: list[Compared], overrides: Mapping[str, str]) -> list
 
 def _aggregates(sql: str, tree: Tree) -> list[Json]:
     selected: list[Any] = tree.get("select") or []
-    calls = sorted((call for each in selected for call in of_kind(each, "Call")), key=offset)
+    calls = sorted((call for part in selected for call in of_kind(part, "Call")), key=offset)
     known = [(call, _again(str(call["name"]))) for call in calls]
     return [{"expression": _text(sql, call), "reaggregate_fn": again} for call, again in known if again is not None]
 
@@ -259,25 +265,25 @@ def _again(function: str) -> str | None:
     return next((again for name, again in _AGAIN.items() if function.lower() in {name, f"{name}if"}), None)
 
 
-def _kept(each: Compared, overrides: Mapping[str, str]) -> str:
-    bucket = each.bucket(overrides)
-    return f"{bucket}({each.written})" if bucket else each.written
+def _kept(comparison: Compared, overrides: Mapping[str, str]) -> str:
+    bucket = comparison.bucket(overrides)
+    return f"{bucket}({comparison.written})" if bucket else comparison.written
 
 
 def _transformed(sql: str, tree: Tree, compared: list[Compared], overrides: Mapping[str, str]) -> str:
     """The query that builds the table: without variables, with their compared columns added."""
     if not compared:
         return sql
-    edits = [(each.start, each.end, "true") for each in compared]
-    added = dict.fromkeys(f"{_kept(each, overrides)} AS {each.code_name}" for each in compared)
+    edits = [(comparison.start, comparison.end, "true") for comparison in compared]
+    added = dict.fromkeys(f"{_kept(comparison, overrides)} AS {comparison.code_name}" for comparison in compared)
     selected: list[Tree] = tree.get("select") or []
     if selected:
         end = int(selected[-1]["end"]["offset"])
-        edits.append((end, end, "".join(f", {each}" for each in added)))
+        edits.append((end, end, "".join(f", {column}" for column in added)))
     grouped: list[Tree] = tree.get("group_by") or []
     if grouped:
         end = int(grouped[-1]["end"]["offset"])
-        edits.append((end, end, "".join(f", {each.code_name}" for each in compared)))
+        edits.append((end, end, "".join(f", {comparison.code_name}" for comparison in compared)))
     for start, end, text in sorted(edits, reverse=True):
         sql = sql[:start] + text + sql[end:]
     return sql
@@ -285,12 +291,14 @@ def _transformed(sql: str, tree: Tree, compared: list[Compared], overrides: Mapp
 
 def _execution(view: str, version: StoredVersion, compared: list[Compared], overrides: Mapping[str, str]) -> str:
     columns = ", ".join(column["name"] for column in version.columns) if compared else "*"
-    conditions = [f"{each.code_name} {each.operator} {_wrapped(each, overrides)}" for each in compared]
+    conditions = [
+        f"{comparison.code_name} {comparison.operator} {_wrapped(comparison, overrides)}" for comparison in compared
+    ]
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"SELECT {columns or '*'} FROM {view}{where}"  # noqa: S608 - displayed, never run
 
 
-def _wrapped(each: Compared, overrides: Mapping[str, str]) -> str:
-    bucket = each.bucket(overrides)
-    value = f"{{variables.{each.code_name}}}"
+def _wrapped(comparison: Compared, overrides: Mapping[str, str]) -> str:
+    bucket = comparison.bucket(overrides)
+    value = f"{{variables.{comparison.code_name}}}"
     return f"{bucket}({value})" if bucket else value

@@ -156,7 +156,7 @@ def declared_values(
     store: Store, project: Project, declared: Mapping[str, Mapping[str, Json]], sent: Mapping[str, Json]
 ) -> dict[str, Json]:
     """A value for each variable of a node: the sent one, or else that of the node, or else that of the project."""
-    known = {each.id: each for each in store.variables_of(project)}
+    known = {variable.id: variable for variable in store.variables_of(project)}
     values: dict[str, Json] = {}
     for entry in declared.values():
         name, value = str(entry["code_name"]), entry.get("value")

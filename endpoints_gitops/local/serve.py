@@ -300,9 +300,9 @@ def _announce(stream: TextIO, running: RunningServer) -> None:
 @contextmanager
 def _signals_kept() -> Iterator[None]:
     """Ignore the signal that stopped uvicorn, which raises it again."""
-    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)

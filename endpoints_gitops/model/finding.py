@@ -1,4 +1,4 @@
-"""Findings: judged differences and mistakes, as every command and report tells them."""
+"""Findings: differences and mistakes, as every command and report shows them."""
 
 from __future__ import annotations
 

@@ -301,11 +301,11 @@ def _select(node: Tree, above: QueryScope, *, names: list[str] | None, top: bool
     scope = QueryScope(context=above.context, ctes=ctes_of(node, above.ctes))
     source = From(node.get("select_from"), scope, subquery)
     array_join = _array_join(node, scope)
-    items = _renamed([item for each in node["select"] for item in _items(each, scope)], names)
+    items = _renamed([item for column in node["select"] for item in _items(column, scope)], names)
     tail = _tail(node, scope, top=top)
     written = [_written(item, items, top=top) for item in items]
     distinct = "DISTINCT " if node.get("distinct") else ""
-    columns = ", ".join(each for each in written if each)
+    columns = ", ".join(text for text in written if text)
     text = f"SELECT {distinct}{columns}{source.text}{array_join}{tail}"
     return Printed(text=bounded(text), items=tuple(items))
 
@@ -381,8 +381,8 @@ def _written(item: Item, items: list[Item], *, top: bool) -> str:
     """
     if top:
         return f"{item.sql.text} AS {identifier(item.name)}" if item.visible else item.sql.text
-    same = [each for each in items if each.name == item.name]
-    shown = next((each for each in same if each.visible), same[-1])
+    same = [other for other in items if other.name == item.name]
+    shown = next((other for other in same if other.visible), same[-1])
     return f"{item.sql.text} AS {identifier(item.name)}" if item is shown else ""
 
 
@@ -406,10 +406,10 @@ def _tail(node: Tree, scope: QueryScope, *, top: bool) -> str:
         parts.append(f" HAVING {expression(node['having'], scope).text}")
     windows = node.get("window_exprs") or {}
     if windows:
-        named = (f"{identifier(name)} AS ({window(each, scope)})" for name, each in windows.items())
+        named = (f"{identifier(name)} AS ({window(node_of_window, scope)})" for name, node_of_window in windows.items())
         parts.append(f" WINDOW {', '.join(named)}")
     if node.get("order_by"):
-        parts.append(f" ORDER BY {', '.join(order(each, scope) for each in node['order_by'])}")
+        parts.append(f" ORDER BY {', '.join(order(key, scope) for key in node['order_by'])}")
     return "".join([*parts, _limit_by(node, scope), _limit(node, scope, top=top)])
 
 

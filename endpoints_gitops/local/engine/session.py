@@ -25,8 +25,8 @@ _AS_IS: Final[Convert] = lambda value: value  # noqa: E731 - compared by identit
 
 def converted(rows: list[list[Any]], types: list[str]) -> list[list[Any]]:
     """The rows with datetimes in ISO 8601 and floats as numbers; ClickHouse writes all other values like the API."""
-    converters = [converter(each) for each in types]
-    if all(each is _AS_IS for each in converters):
+    converters = [converter(name) for name in types]
+    if all(convert is _AS_IS for convert in converters):
         return rows
     return [[convert(value) for convert, value in zip(converters, row, strict=True)] for row in rows]
 
@@ -54,7 +54,7 @@ def _items(convert: Convert) -> Convert:
 
 
 def _parts(converters: list[Convert]) -> Convert:
-    if all(each is _AS_IS for each in converters):
+    if all(convert is _AS_IS for convert in converters):
         return _AS_IS
     return lambda value: value and [convert(item) for convert, item in zip(converters, value, strict=True)]
 
@@ -151,8 +151,8 @@ class ClickHouseSession:
         answer = json.loads(self._asked(sql, "JSONCompact"))
         meta = answer["meta"]
         return RawAnswer(
-            names=[str(each["name"]) for each in meta],
-            types=[str(each["type"]) for each in meta],
+            names=[str(column["name"]) for column in meta],
+            types=[str(column["type"]) for column in meta],
             rows=answer["data"],
         )
 

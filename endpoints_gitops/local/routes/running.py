@@ -57,7 +57,7 @@ def reads_table(deployment: Deployment, call: RouteCall) -> bool:
 def show_openapi(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
     version = version_asked(deployment, endpoint, call.incoming.asked_integer("version"))
-    variables = {each.id: each for each in deployment.store.variables_of(call.project)}
+    variables = {variable.id: variable for variable in deployment.store.variables_of(call.project)}
     return RouteAnswer(body=openapi.document(call.project, endpoint, version, variables, call.incoming.site))
 
 
@@ -69,8 +69,12 @@ def last_execution_times(deployment: Deployment, call: RouteCall) -> RouteAnswer
     for name in names:
         if not is_endpoint_name(name):
             raise invalid(f"Invalid endpoint name: {name}", "names")
-    found = (deployment.store.endpoint(call.project, name) for name in dict.fromkeys(names))
-    times: list[Json] = [[each.name, iso(each.last_executed_at)] for each in found if each and each.last_executed_at]
+    endpoints = (deployment.store.endpoint(call.project, name) for name in dict.fromkeys(names))
+    times: list[Json] = [
+        [endpoint.name, iso(endpoint.last_executed_at)]
+        for endpoint in endpoints
+        if endpoint and endpoint.last_executed_at
+    ]
     return RouteAnswer(body={"query_status": _status(call, times if names else None)})
 
 
@@ -107,7 +111,7 @@ def _most_entries(call: RouteCall) -> int:
 
 def _is_asked(call: RouteCall, entry: LogEntry) -> bool:
     asked = call.incoming.asked
-    levels = [each.strip().upper() for each in (asked("level") or "").split(",") if each.strip()]
+    levels = [level.strip().upper() for level in (asked("level") or "").split(",") if level.strip()]
     if any(level not in _LEVELS for level in levels):
         raise invalid(f"Levels are {', '.join(_LEVELS)}.", "level")
     after, before = _timestamp(call, "after"), _timestamp(call, "before")

@@ -148,7 +148,7 @@ def list_variables(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 def create_variable(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     fields = settled(_UNSAID | read(call.incoming.sent(), partial=False))
     code_name = code_name_of(fields["name"])
-    if any(each.code_name == code_name for each in deployment.store.variables_of(call.project)):
+    if any(variable.code_name == code_name for variable in deployment.store.variables_of(call.project)):
         raise invalid("Variable with this code name already exists")
     variable = StoredVariable(
         id=new_id(),

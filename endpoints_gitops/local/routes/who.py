@@ -47,12 +47,12 @@ def current_user(_deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def current_organization(deployment: Deployment, call: RouteCall) -> RouteAnswer:
-    projects = [_project(each) for each in _reachable(deployment, call)]
+    projects = [_project(project) for project in _reachable(deployment, call)]
     return RouteAnswer(body={"id": ORGANIZATION_ID, "name": ORGANIZATION_NAME, "projects": projects})
 
 
 def list_projects(deployment: Deployment, call: RouteCall) -> RouteAnswer:
-    projects: list[Json] = [_project(each) for each in _reachable(deployment, call)]
+    projects: list[Json] = [_project(project) for project in _reachable(deployment, call)]
     page = limit_offset(call.incoming, len(projects), lambda limit, offset: projects[offset : offset + limit])
     return RouteAnswer(body=page)
 
