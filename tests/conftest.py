@@ -213,9 +213,17 @@ class _Terminal(io.StringIO):
 
 
 @pytest.fixture
-def make_cli(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Callable[..., Ran]]:
+def clock() -> Callable[[], datetime] | None:
+    """What stamps the record of the command line; None is the clock of this machine."""
+    return None
+
+
+@pytest.fixture
+def make_cli(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, clock: Callable[[], datetime] | None
+) -> Callable[..., Callable[..., Ran]]:
     """Makes the command for one folder: `make_cli(folder, key=…)`. No run may show the key, nor two exit codes."""
-    from endpoints_gitops.cli.entry import main
+    from endpoints_gitops.cli.main import run as main
 
     def make(top: Path, *, key: str | None = None) -> Callable[..., Ran]:
         secret = server.key if key is None else key
@@ -230,10 +238,12 @@ def make_cli(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Callable
             env: Mapping[str, str] | None = None,
             input: str | None = None,  # noqa: A002 - named after what it plays
             cwd: Path | None = None,
+            stderr: io.StringIO | None = None,
         ) -> Ran:
-            """`input` is what somebody at a terminal types; without it nobody is there."""
+            """`input` is what a user at a terminal types; without it, stdin is no terminal."""
             person = input is not None
-            streams = (_Terminal(input), io.StringIO(), _Terminal()) if person else [io.StringIO() for _ in range(3)]
+            streams = [_Terminal(input), io.StringIO(), _Terminal()] if person else [io.StringIO() for _ in range(3)]
+            streams[2] = stderr or streams[2]
             with monkeypatch.context() as patch:
                 patch.chdir(cwd or top)
                 colour = {"NO_COLOR": "1"} if person else {}
@@ -241,7 +251,7 @@ def make_cli(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Callable
                     patch.setenv(name, value)
                 for name, stream in zip(("stdin", "stdout", "stderr"), streams, strict=True):
                     patch.setattr(sys, name, stream)
-                code = main(words)
+                code = main(words, clock=clock)
             ran = Ran(code, streams[1].getvalue(), streams[2].getvalue())
             assert not secret or secret not in ran.out + ran.err, "the key was shown"
             if "--format" in words and ran.out:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from endpoints_gitops.operations.project import Progress
+    from endpoints_gitops.operations.project import Clock, Progress
 
 
 class Style(StrEnum):
@@ -63,7 +63,8 @@ class Console:
     """Where a command writes; one is made for each run of the program.
 
     `repeated` holds the options that commands in advice need to mean what this command line meant, `redaction` is what
-    plugins make of each text before it is shown, and `secrets` are the keys in use: each is masked wherever it appears.
+    plugins make of each text before it is shown, and `secrets` are the keys in use: each is masked wherever it appears. `clock` stamps the record; None is the clock of
+    the machine.
     """
 
     format: OutputFormat = OutputFormat.TEXT
@@ -75,6 +76,7 @@ class Console:
     repeated: Mapping[str, str] = field(default_factory=dict)
     redaction: Callable[[str], str] | None = None
     secrets: set[Secret] = field(default_factory=set)
+    clock: Clock | None = None
 
     @classmethod
     def of_process(cls, *, format: str = "text", quiet: bool = False, verbose: bool = False) -> Console:  # noqa: A002 - named after the option

@@ -183,7 +183,7 @@ class CommandContext:
 
     @cached_property
     def project(self) -> ProjectContext:
-        from endpoints_gitops.operations.project import ProjectContext
+        from endpoints_gitops.operations.project import ProjectContext, utc_now
 
         return ProjectContext(
             environment=self.environment,
@@ -194,6 +194,7 @@ class CommandContext:
             host=self.access.host,
             project_id=self.access.project_id,
             configuration=self.naming_configuration,
+            clock=self.console.clock or utc_now,
         )
 
     def announce(self) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
-from typing import NoReturn, Protocol, TypedDict, cast
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypedDict, cast
 
 from endpoints_gitops import __version__
 from endpoints_gitops.advice import PROGRAM, Options
@@ -20,6 +20,9 @@ from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failed
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.model.suggestions import closest
 from endpoints_gitops.workspace.plugins import installed
+
+if TYPE_CHECKING:
+    from endpoints_gitops.operations.project import Clock
 
 # Options whose value can be left away take it behind `=` alone, so that the word behind them stays a word.
 _BARE = {"--overwrite": "--overwrite=", "--wait": "--wait=", "--refresh": "--refresh=force"}
@@ -91,8 +94,9 @@ class _Commands(_Parser):
         return "\n".join(lines) + "\n"
 
 
-def run(words: Sequence[str]) -> int:
-    """Run one command from its words. Returns an exit code and never raises."""
+def run(words: Sequence[str], *, clock: Clock | None = None) -> int:
+    """Run one command from its words. Returns an exit code and never raises. `clock` is by default that of the
+    machine."""
     words = _as_help(words)
     console = Console.of_process(format="json" if _asks_for_json(words) else "text")
     name = words[0] if words and not words[0].startswith("-") else ""
@@ -101,7 +105,7 @@ def run(words: Sequence[str]) -> int:
         _refuse_options_alone(words)
         arguments = _parsed(name, words)
         console = Console.of_process(format=arguments.format, quiet=arguments.quiet, verbose=arguments.verbose)
-        console = replace(console, repeated=_options_to_repeat(arguments), redaction=installed().redaction)
+        console = replace(console, repeated=_options_to_repeat(arguments), redaction=installed().redaction, clock=clock)
         with _editing(arguments, console):
             outcome = load(arguments.command).execute(arguments, console)
     except SystemExit as done:  # argparse, which has printed the help

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
@@ -61,7 +61,7 @@ def read_record(project: ProjectContext, local: Mapping[str, Revision], snapshot
     if left is None:
         return CheckoutRecord(entries=entries, warning=stored.warning)
     heard = {name: entry for name, entry in _entries(left.done).items() if _is_newer(entry, entries.get(name))}
-    unsaved = heard | _landed_unheard(left, local, snapshot, entries)
+    unsaved = heard | _landed_unheard(left, local, snapshot, entries, project.clock())
     return CheckoutRecord(entries=entries | unsaved, unsaved=unsaved, warning=stored.warning)
 
 
@@ -83,7 +83,11 @@ def _is_newer(entry: Recorded, other: Recorded | None) -> bool:
 
 
 def _landed_unheard(
-    left: InterruptedPush, local: Mapping[str, Revision], snapshot: Snapshot, previous: Mapping[str, Recorded]
+    left: InterruptedPush,
+    local: Mapping[str, Revision],
+    snapshot: Snapshot,
+    previous: Mapping[str, Recorded],
+    now: datetime,
 ) -> dict[str, Recorded]:
     """What the record would hold of them: without it an edit made since would be in conflict with our own write.
 
@@ -110,7 +114,7 @@ def _landed_unheard(
                 server=remote.settings,
                 # the file has perhaps been edited since: of what was sent it said then what the plan says
                 file={**local[change.name].settings, **change.after},
-                at=remote.endpoint.updated_at or datetime.now(UTC),  # when it landed: what was committed since is newer
+                at=remote.endpoint.updated_at or now,  # when it landed: what was committed since is newer
                 server_before=change.before,
                 head=left.head,
                 pushed=change.after.keys(),
@@ -118,16 +122,12 @@ def _landed_unheard(
     return entries
 
 
-def now() -> datetime:
-    """The time that an entry is stamped with; commits are compared with it."""
-    return datetime.now(UTC)
-
-
 def agreed(
     previous: Recorded | None,
     *,
     local: Revision,
     remote: ServerRevision,
+    at: datetime,
     server_before: Settings | None = None,
     file_before: Settings | None = None,
     accepted: frozenset[Key] = frozenset(),
@@ -147,7 +147,7 @@ def agreed(
         endpoint=remote.endpoint,
         server=remote.settings,
         file=local.settings,
-        at=now(),
+        at=at,
         server_before=server_before,
         file_before=file_before,
         settled=accepted,
@@ -180,7 +180,7 @@ def refresh_record(project: ProjectContext, record: CheckoutRecord, diffs: Itera
         if diff.local is None or not isinstance(diff.remote, ServerRevision) or diff.differences:
             continue
         previous = record.entries.get(diff.name)
-        fresh = agreed(previous, local=diff.local, remote=diff.remote)
+        fresh = agreed(previous, local=diff.local, remote=diff.remote, at=project.clock())
         if previous is None or replace(fresh, at=previous.at) != previous:
             entries[diff.name] = fresh
     save_record(project, entries)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,11 +39,21 @@ class Silence:
         """Do nothing."""
 
 
+type Clock = Callable[[], datetime]
+"""What tells the time, with a time zone."""
+
+
+def utc_now() -> datetime:
+    """The time of this machine."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectContext:
     """`state` is the folder of this host, project and checkout in the state folder; it may not exist yet.
 
-    `configuration` is the folder of the configuration that names `folder`, None where something else does.
+    `configuration` is the folder of the configuration that names `folder`, None where something else does. `clock`
+    stamps the entries of the record, which are compared with the dates of commits.
     """
 
     environment: EnvironmentSettings
@@ -52,3 +64,4 @@ class ProjectContext:
     host: str
     project_id: int
     configuration: Path | None = None
+    clock: Clock = utc_now

@@ -138,6 +138,7 @@ def _write_file(
         rollback.comparison.checkout.record.entries.get(loaded.name),
         local=Revision.local(read_file(Path(loaded.path), project.folder), environment),
         remote=remote,
+        at=project.clock(),
         file_before=local.settings,
         head=head_of(project),
         pushed=frozenset((Key.QUERY,)),

@@ -5,8 +5,8 @@ All clocks but git's run half an hour behind the last commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -16,11 +16,12 @@ FILE = "# ours\nname: signups   # counted\ndescription: {}\nquery: SELECT {} AS 
 
 
 @pytest.fixture
-def server(engine, checkout, monkeypatch) -> Iterator[RunningServer]:
-    def clock():
-        return checkout.date(checkout.hours) + timedelta(minutes=30)
+def clock(checkout) -> Callable[[], datetime]:
+    return lambda: checkout.date(checkout.hours) + timedelta(minutes=30)
 
-    monkeypatch.setattr("endpoints_gitops.operations.checkout.now", clock)
+
+@pytest.fixture
+def server(engine, clock) -> Iterator[RunningServer]:
     with running_server(engine=engine, clock=clock) as running:
         yield running
 

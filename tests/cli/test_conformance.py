@@ -146,6 +146,7 @@ def test_the_requests_are_counted_and_hold_no_key_and_no_people(cli, server, rep
     server.faults.add(Fault(effect=Effect.ERROR, method="PATCH", status=418))
     assert ran.code == 0
     text = json.dumps(report())
+    assert "reading: a version" in text
     assert server.key not in text
     assert "@" not in text
 

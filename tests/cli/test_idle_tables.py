@@ -115,4 +115,5 @@ def test_the_date_is_said_while_it_is_near(cli, called, words):
 def test_nothing_is_said_while_it_is_far(cli, called, words):
     called(20)
     ran = cli(*words)
+    assert "signups" in ran.out + ran.err
     assert "S115" not in ran.out + ran.err

@@ -358,6 +358,7 @@ def test_a_lock_of_an_older_release_is_rewritten_with_its_pins(cli, uses, create
     path.write_text(
         text.replace("schema_version = 2", "schema_version = 1").replace(pin.contract_hash, from_pin(pin).hash)
     )
+    assert "was written by an older release" in cli("lock", "--check").err
     assert cli("lock").code == 0
     assert path.read_text() == text, "the pins stay, and the file is of this release"
     assert "older release" not in cli("lock", "--check").err

@@ -138,7 +138,9 @@ def test_the_advice_for_a_partial_clone_helps(checkout, create, make_cli):
     place = Place(checkout)
     partial(place)
     cli = make_cli(place.top)
-    assert cli("plan").code == 6
+    before = cli("plan")
+    assert (before.code, "git fetch --refetch --no-filter" in before.err + before.out) == (6, True)
     checkout.top = place.top
     checkout.git("fetch", "--quiet", "--refetch", "--no-filter", "origin")
-    assert cli("plan").code == 0
+    after = cli("plan")
+    assert (after.code, "1 to update" in after.out) == (0, True)

@@ -44,6 +44,7 @@ def test_a_key_that_is_at_its_default_again_is_not_named(cli, checkout, client):
     checkout.commit({"st.yaml": yaml("st", active="false")})
     assert cli("push", "--yes").code == 0
     checkout.commit({"st.yaml": yaml("st")})
+    assert "st: active was managed until" in cli("plan").err
     client.update_endpoint("st", {"is_active": True})
     assert "managed until" not in cli("plan").err
 

@@ -5,15 +5,15 @@ All clocks but git's run half an hour behind the last commit: what is done on th
 
 from __future__ import annotations
 
+import io
 import shutil
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 
 from endpoints_gitops.local.serve import running_server
-from endpoints_gitops.operations import file_edits
 
 FILE = """\
 # who signs up
@@ -30,11 +30,12 @@ THEIRS = "SELECT count() AS people\nFROM events\nLIMIT 5"
 
 
 @pytest.fixture
-def server(engine, checkout, monkeypatch) -> Iterator:
-    def clock():
-        return checkout.date(checkout.hours) + timedelta(minutes=30)
+def clock(checkout) -> Callable[[], datetime]:
+    return lambda: checkout.date(checkout.hours) + timedelta(minutes=30)
 
-    monkeypatch.setattr("endpoints_gitops.operations.checkout.now", clock)
+
+@pytest.fixture
+def server(engine, clock) -> Iterator:
     with running_server(engine=engine, clock=clock) as running:
         yield running
 
@@ -208,13 +209,11 @@ def test_form_alone_is_said_in_a_note(place, client):
 
 
 @pytest.mark.parametrize("place", [same_checkout], indirect=True)
-def test_an_interrupted_pull_remembers_what_it_wrote(place, client, monkeypatch):
+def test_an_interrupted_pull_is_finished_by_the_next_one(place, client):
     client.update_endpoint("signups", NEW_SQL)
     for name in ("aaa", "zzz"):
         client.create_endpoint({"name": name, "query": hogql("SELECT 1")})
-    with monkeypatch.context() as patch:
-        patch.setattr("endpoints_gitops.operations.pull.execute.write_edits", _interrupted_at(2))
-        assert place.run("pull").code == 130
+    assert place.run("pull", stderr=CtrlC(after="] aaa: created")).code == 130
     assert {path.name for path in place.path.parent.iterdir()} == {"aaa.yaml", "signups.yaml"}
     assert place.path.read_text() == FILE
     assert place.run("pull", "--format", "json").json["summary"] == {
@@ -222,16 +221,17 @@ def test_an_interrupted_pull_remembers_what_it_wrote(place, client, monkeypatch)
     }  # fmt: skip
 
 
-def _interrupted_at(count):
-    """Writing files, until somebody presses Ctrl-C before the second one."""
-    calls = iter(range(1, count + 1))
+class CtrlC(io.StringIO):
+    """A stream whose reader presses Ctrl-C at the first line with this text."""
 
-    def write(edits, folder):
-        if next(calls) == count:
+    def __init__(self, *, after):
+        super().__init__()
+        self.after = after
+
+    def write(self, text):
+        if self.after in text:
             raise KeyboardInterrupt
-        file_edits.write_edits(edits, folder)
-
-    return write
+        return super().write(text)
 
 
 @pytest.mark.parametrize("place", [same_checkout], indirect=True)

@@ -172,7 +172,11 @@ def test_each_costs_one_request(cli, server):
 def test_could_not_find_out(cli, server, fault, code):
     server.faults.add(fault)
     ran = cli("list", "--format", "json", "--max-wait", "0.1")
-    assert ran.code == code
+    (error,) = ran.json["errors"]
+    assert (ran.code, ran.json["exit_code"], ran.json["items"]) == (code, code, [])
+    assert error["code"].startswith("api.")
+    assert error["where"].startswith("GET /api/projects/")
+    assert f"error: {error['where']}: " in ran.err
     assert "Traceback" not in ran.err
 
 

@@ -71,6 +71,7 @@ def test_a_plan_to_compare_with(cli, checkout, kind, against):
     replaced(checkout.top / against, kind)
     ran = cli("breaking", "--against", against)
     assert ran.code == 4
+    assert "G109" in ran.out
     assert "no changes" not in ran.out
 
 

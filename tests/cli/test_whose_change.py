@@ -39,10 +39,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch) -> Clock:
-    ticking = Clock()
-    monkeypatch.setattr("endpoints_gitops.operations.checkout.now", ticking)
-    return ticking
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture

@@ -115,23 +115,34 @@ def test_a_file_that_somebody_changed_meanwhile_is_left(tmp_path, now):
     assert (path.read_bytes() if path.exists() else None) == now
 
 
-@pytest.mark.parametrize("wrong", [{}, {("description",): "theirs", ("active",): False}])
-def test_an_edit_that_says_something_else_is_not_made(tmp_path, monkeypatch, wrong):
-    """What decides on the nodes is made to err: in what was to be taken, and in what was to be left."""
-    path = tmp_path / "a.yaml"
-    path.write_bytes(b"name: a\nquery: SELECT 1\ndescription: ours\nactive: true\n")
-    endpoint = Endpoint.model_validate(
-        {"id": "1", "name": "a", "query": {"kind": "HogQLQuery", "query": "SELECT 1"}, "description": "theirs"}
-    )
-    loaded = read_file(path, tmp_path)
-    asked = Rewrite(
-        local=Revision.local(loaded, "test"),
-        loaded=loaded,
+@pytest.mark.parametrize(
+    ("taken", "local", "wrong"),
+    [
+        ("SELECT 2", "active: true", None),
+        ("SELECT 1", "active: true", "query"),
+        ("SELECT 3", "active: true", "query"),
+        ("SELECT 2", "active: false", "active"),
+    ],
+)
+def test_edits_are_refused_unless_the_new_file_has_taken_keys_of_the_server_and_others_as_before(
+    tmp_path, taken, local, wrong
+):
+    """The server has SELECT 2, the file SELECT 1 and `active: true`."""
+    path, other = tmp_path / "a.yaml", tmp_path / "other" / "a.yaml"
+    path.write_bytes(b"name: a\nquery: SELECT 1\nactive: true\n")
+    other.parent.mkdir()
+    other.write_text(f"name: a\nquery: SELECT 1\n{local}\n")
+    endpoint = Endpoint.model_validate({"id": "1", "name": "a", "query": {"kind": "HogQLQuery", "query": "SELECT 2"}})
+    rewrite = Rewrite(
+        local=Revision.local(read_file(other, other.parent), "test"),
+        loaded=read_file(path, tmp_path),
         remote=ServerRevision.of(endpoint),
-        values=definition_values(endpoint, {}),
-        keys=frozenset({Key.DESCRIPTION}),
+        values={**definition_values(endpoint, {}), "query": taken},
+        keys=frozenset({Key.QUERY}),
         environment="test",
     )
-    monkeypatch.setattr("endpoints_gitops.operations.pull.rewrite.changes_of", lambda _: (wrong, None))
-    with pytest.raises(Unprovable):
-        edits_of(asked, tmp_path)
+    if wrong is None:
+        assert b"SELECT 2" in edits_of(rewrite, tmp_path)[0].after
+        return
+    with pytest.raises(Unprovable, match=f"cannot write {wrong} of a "):
+        edits_of(rewrite, tmp_path)

@@ -245,6 +245,7 @@ class _Pulling:
                 previous,
                 local=local,
                 remote=remote,
+                at=self.project.clock(),
                 file_before=before.settings if before else None,
                 accepted=decision.kept,
                 head=head,

@@ -294,6 +294,7 @@ class Keeper:
             self.checkout.record.entries.get(result.name),
             local=local,
             remote=result.remote,
+            at=self.project.clock(),
             server_before=before.settings if before is not None and result.landed else None,
             accepted=result.unapplied,
             head=self.head,
