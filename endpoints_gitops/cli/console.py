@@ -63,8 +63,8 @@ class Console:
     """Where a command writes; one is made for each run of the program.
 
     `repeated` holds the options that commands in advice need to mean what this command line meant, `redaction` is what
-    plugins make of each text before it is shown, and `secrets` are the keys in use: each is masked wherever it appears. `clock` stamps the record; None is the clock of
-    the machine.
+    plugins make of each text before it is shown, and `secrets` are the keys in use: each is masked wherever it appears.
+    `clock` stamps the record; None is the clock of the machine.
     """
 
     format: OutputFormat = OutputFormat.TEXT
