@@ -41,7 +41,7 @@ def path(cli, checkout, client):
     return checkout.folder / "signups.yaml"
 
 
-def test_the_answer_is_shown_written_and_pushed(cli, client, path):
+def test_adopt_shows_the_difference_and_push_writes_it(cli, client, path):
     assert cli("push", "--yes").code == 6
     ran = cli("adopt", "signups")
     assert (ran.code, path.read_text()) == (0, FILE.format("People", 3) + "supersedes: 2\n"), ran.err
@@ -53,7 +53,7 @@ def test_the_answer_is_shown_written_and_pushed(cli, client, path):
 
 @pytest.mark.parametrize("depth", [[], ["--depth", "1"]])
 @pytest.mark.usefixtures("path")
-def test_any_clone_pushes_the_answer(cli, make_cli, checkout, client, tmp_path, depth):
+def test_any_clone_pushes_an_adopted_definition(cli, make_cli, checkout, client, tmp_path, depth):
     cli("adopt", "signups")
     checkout.commit()
     checkout.git("clone", "--quiet", *depth, checkout.top.as_uri(), str(tmp_path / "clone"))
@@ -61,7 +61,7 @@ def test_any_clone_pushes_the_answer(cli, make_cli, checkout, client, tmp_path, 
     assert client.get_endpoint("signups").sql == "SELECT 3 AS n"
 
 
-def test_the_answer_is_to_one_version_alone(cli, client, path):
+def test_adopt_answers_one_version_only(cli, client, path):
     cli("adopt", "signups")
     client.update_endpoint("signups", {"query": hogql(4)})
     assert cli("push", "--yes").code == 6
@@ -69,7 +69,7 @@ def test_the_answer_is_to_one_version_alone(cli, client, path):
     assert path.read_text().endswith("supersedes: 3\n"), "and is given anew"
 
 
-def test_an_answer_about_settings_is_spent_by_its_push(cli, make_cli, checkout, client, path, tmp_path):
+def test_an_adopted_setting_is_used_up_by_its_push(cli, make_cli, checkout, client, path, tmp_path):
     """Settings make no version, so the one that is superseded stays current: what comes later is not covered by it."""
     path.write_text(FILE.format("Ours", 2))
     client.update_endpoint("signups", {"description": "Theirs"})
@@ -96,7 +96,7 @@ def test_an_answer_about_settings_is_spent_by_its_push(cli, make_cli, checkout, 
         (["signup"], 2, "did you mean 'signups'"),
     ],
 )
-def test_refuses(cli, create, checkout, path, words, code, said):
+def test_adopt_refuses_wrong_names_and_versions(cli, create, checkout, path, words, code, said):
     create("theirs")
     checkout.write({"ours.yaml": "name: ours\nquery: SELECT 1\n"})
     ran = cli("adopt", *words)
@@ -104,7 +104,7 @@ def test_refuses(cli, create, checkout, path, words, code, said):
     assert said in ran.err
 
 
-def test_where_both_agree_nothing_is_written(cli, client, path):
+def test_adopt_writes_nothing_where_file_and_server_agree(cli, client, path):
     client.update_endpoint("signups", {"query": hogql(3)})
     ran = cli("adopt", "signups", "--format", "json")
     assert (ran.code, ran.json["items"][0]["state"], path.read_text()) == (0, "unchanged", FILE.format("People", 3))

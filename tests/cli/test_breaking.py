@@ -69,7 +69,7 @@ def test_diff_shows_the_same_difference(cli, what):
 
 @pytest.mark.parametrize("what", ["HEAD~1", "old", "lock", "one@1", "plan.json"])
 @pytest.mark.usefixtures("pushed")
-def test_no_change_is_said_and_is_green(cli, checkout, what):
+def test_no_change_is_reported_with_exit_code_0(cli, checkout, what):
     checkout.commit({"one.yaml": yaml("one", BEFORE)})
     cli("plan", "-o", "plan.json")
     assert cli("breaking", "--against", what).code == 0
@@ -77,7 +77,7 @@ def test_no_change_is_said_and_is_green(cli, checkout, what):
     assert (ran.code, "no differences" in ran.out) == (0, True)
 
 
-def test_reformatting_is_no_difference(cli, checkout):
+def test_formatting_does_not_count_as_a_change(cli, checkout):
     checkout.commit({"one.yaml": yaml("one", BEFORE)})
     checkout.write({"one.yaml": yaml("one", BEFORE.replace(" FROM", "\n  from"))})
     assert cli("diff", "--against", "HEAD").code == 0
@@ -88,7 +88,7 @@ def test_reformatting_is_no_difference(cli, checkout):
 @pytest.mark.parametrize("kind", ["folder", "file"])
 @pytest.mark.parametrize("name", ["HEAD", "main", "v1"])
 @pytest.mark.usefixtures("pushed")
-def test_a_path_called_like_a_ref_does_not_stand_in_for_it(cli, checkout, command, kind, name):
+def test_a_folder_with_the_name_of_a_missing_ref_is_not_compared(cli, checkout, command, kind, name):
     """A pull request could add `main/` with the new definitions, and nothing would be breaking against it."""
     if kind == "folder":
         (checkout.top / name).mkdir()
@@ -104,7 +104,7 @@ def test_a_path_called_like_a_ref_does_not_stand_in_for_it(cli, checkout, comman
 
 
 @pytest.mark.parametrize("what", ["^HEAD", "HEAD....HEAD", "--all", "a\0b", "\udcff", "a\nb", ":", "@{u}"])
-def test_a_ref_that_names_no_commit_is_not_there(cli, checkout, what):
+def test_a_ref_without_a_commit_is_an_error(cli, checkout, what):
     checkout.commit({"one.yaml": yaml("one", BEFORE)})
     ran = cli("breaking", f"--against={what}")
     no_value = "\0" in what
@@ -114,7 +114,7 @@ def test_a_ref_that_names_no_commit_is_not_there(cli, checkout, what):
 
 
 @pytest.mark.parametrize("words", [("breaking", "--against=--"), ("check", "--env=--"), ("run", "x", "--limit=--")])
-def test_dashes_are_not_the_value_of_an_option(cli, words):
+def test_two_dashes_are_refused_as_a_value(cli, words):
     ran = cli(*words)
     assert ran.code == 2
     assert f"{words[-1].removesuffix('=--')}: `--` is not a value" in ran.err
@@ -135,7 +135,7 @@ MISSING = {
 
 @pytest.mark.parametrize("command", ["breaking", "diff"])
 @pytest.mark.parametrize("what", MISSING)
-def test_what_is_not_there_is_never_no_change(cli, checkout, create, command, what):
+def test_a_missing_base_is_never_reported_as_no_change(cli, checkout, create, command, what):
     create("one")
     checkout.commit({"one.yaml": yaml("one", "SELECT 1 AS one")})
     ran = cli(command, "--against", what, "--format", "json")
@@ -147,13 +147,13 @@ def test_what_is_not_there_is_never_no_change(cli, checkout, create, command, wh
 
 
 @pytest.mark.parametrize("what", ["live", "one@1"])
-def test_a_server_that_does_not_answer_is_never_no_change(cli, checkout, what):
+def test_an_unreachable_server_is_never_reported_as_no_change(cli, checkout, what):
     checkout.commit({"one.yaml": yaml("one", BEFORE)})
     ran = cli("breaking", "--against", what, "--max-wait", "0.1", env=OFFLINE)
     assert (ran.code, ran.out) == (4, "")
 
 
-def test_in_a_shallow_clone_the_way_to_more_history_is_named(checkout, make_cli, tmp_path):
+def test_a_shallow_clone_gets_the_command_for_more_history(checkout, make_cli, tmp_path):
     for count in range(2):
         checkout.commit({"one.yaml": yaml("one", f"SELECT {count} AS n")})
     clone = tmp_path / "shallow"
@@ -165,7 +165,7 @@ def test_in_a_shallow_clone_the_way_to_more_history_is_named(checkout, make_cli,
 
 
 @pytest.mark.usefixtures("nobodys_settings")
-def test_no_git_at_all(make_cli, tmp_path):
+def test_a_git_ref_without_git_is_an_error(make_cli, tmp_path):
     cli = make_cli(tmp_path / "plain")
     (tmp_path / "plain/endpoints/one.yaml").write_text(yaml("one", BEFORE))
     ran = cli("breaking", "--against", "main")
@@ -176,7 +176,7 @@ def test_no_git_at_all(make_cli, tmp_path):
 @pytest.mark.parametrize(
     ("what", "code", "error"), [("", 2, "usage.against"), ("  ", 2, "usage.against"), ("two@1", 4, "G109")]
 )
-def test_what_means_nothing_is_never_clean(cli, checkout, what, code, error):
+def test_a_meaningless_base_is_never_reported_as_no_change(cli, checkout, what, code, error):
     checkout.commit({"one.yaml": yaml("one", BEFORE)})
     assert cli("breaking", "--against", "HEAD").code == 0
     ran = cli("breaking", "--against", what, "--format", "json")
@@ -184,7 +184,7 @@ def test_what_means_nothing_is_never_clean(cli, checkout, what, code, error):
 
 
 @pytest.mark.parametrize("what", ["HEAD", "old"])
-def test_a_file_of_the_other_side_that_cannot_be_read_is_no_comparison(cli, checkout, what):
+def test_an_unreadable_file_in_the_base_is_not_compared(cli, checkout, what):
     files = {"broken.yaml": "name: [\n", "one.yaml": yaml("one", BEFORE)}
     checkout.commit(files)
     (checkout.top / "old").mkdir()
@@ -197,7 +197,7 @@ def test_a_file_of_the_other_side_that_cannot_be_read_is_no_comparison(cli, chec
     assert "broken.yaml" in ran.json["errors"][0]["where"]
 
 
-def test_a_definition_here_that_cannot_be_read_is_needed_right(cli, checkout):
+def test_an_unreadable_local_definition_is_an_error(cli, checkout):
     checkout.commit({"one.yaml": yaml("one", BEFORE)})
     checkout.write({"one.yaml": "name: [\n"})
     ran = cli("breaking", "--against", "HEAD", "--format", "json")
@@ -205,7 +205,7 @@ def test_a_definition_here_that_cannot_be_read_is_needed_right(cli, checkout):
     assert (ran.code, error["code"], error["where"]) == (2, "definition.yaml", "endpoints/one.yaml:2:1")
 
 
-def test_a_damaged_lock_or_plan_is_2(cli, checkout):
+def test_a_damaged_lock_or_plan_exits_with_2(cli, checkout):
     checkout.commit({"one.yaml": yaml("one", BEFORE)})
     (checkout.top / "plan.json").write_text("{}")
     (checkout.top / "endpoints.lock").write_text("<<<<<<< ours\n")
@@ -224,7 +224,7 @@ UNDECIDED = ("SELECT * FROM events LIMIT 1", "SELECT *, 1 AS one FROM events LIM
 @pytest.mark.parametrize(
     ("words", "code"), [([], 1), (["--allow-unknown"], 0), (["--allow-unknown", "--fail-on", "warn"], 1)]
 )
-def test_what_cannot_be_decided_is_an_error_unless_it_is_allowed(cli, checkout, words, code):
+def test_undecidable_changes_are_errors_unless_allowed(cli, checkout, words, code):
     checkout.commit({"one.yaml": yaml("one", UNDECIDED[0])})
     checkout.write({"one.yaml": yaml("one", UNDECIDED[1])})
     ran = cli("breaking", "--against", "HEAD", *words, "--format", "json")
@@ -232,7 +232,7 @@ def test_what_cannot_be_decided_is_an_error_unless_it_is_allowed(cli, checkout, 
     assert found(ran)["C112"] == ("warn" if words else "error")
 
 
-def test_endpoints_come_go_and_are_renamed(cli, checkout):
+def test_added_removed_and_renamed_endpoints_are_found(cli, checkout):
     checkout.commit(
         {f"{name}.yaml": yaml(name, f"SELECT {at} AS n") for at, name in enumerate(["stays", "goes", "old"])}
     )
@@ -259,7 +259,7 @@ def test_endpoints_come_go_and_are_renamed(cli, checkout):
     assert cli("breaking", "nobody", "--against", "HEAD").code == 2
 
 
-def test_what_the_server_has_and_no_file_defines_is_no_removal(cli, checkout, create):
+def test_an_endpoint_without_a_file_is_not_a_removal(cli, checkout, create):
     create("theirs")
     checkout.commit({"one.yaml": yaml("one", BEFORE)})
     assert found(cli("breaking", "--against", "live", "--format", "json")) == {"A112": "info"}
@@ -275,7 +275,7 @@ def test_a_query_file_is_read_from_the_commit(cli, checkout):
 
 @pytest.mark.parametrize(("use", "severity"), [('"*"', "error"), ('{ version = "*", columns = ["n"] }', "info")])
 @pytest.mark.usefixtures("pushed")
-def test_a_caller_that_does_not_read_the_column_is_not_hit(cli, uses, use, severity):
+def test_a_caller_that_does_not_read_the_column_is_not_affected(cli, uses, use, severity):
     uses(one=use)
     ran = cli("breaking", "--against", "lock", "--format", "json")
     assert found(ran)["C102"] == severity
@@ -283,7 +283,7 @@ def test_a_caller_that_does_not_read_the_column_is_not_hit(cli, uses, use, sever
 
 
 @pytest.mark.usefixtures("pushed")
-def test_a_pinned_endpoint_that_is_not_defined_here_is_said(cli, uses, create):
+def test_a_pinned_endpoint_without_a_definition_is_reported(cli, uses, create):
     create("theirs")
     uses(one='"*"', theirs='"*"')
     cli("lock")
@@ -317,7 +317,7 @@ def test_a_pinned_endpoint_that_no_file_defines_any_more(cli, checkout, uses, fi
 
 
 @pytest.mark.usefixtures("pushed")
-def test_push_and_plan_say_what_they_do_to_callers(cli):
+def test_push_and_plan_show_findings_for_callers(cli):
     said = "for callers: 1 warning\n  " + RENAMED + "[warn]\n"
     assert said in cli("plan").out
     asked = cli("push", input="n\n").err
@@ -330,7 +330,7 @@ def test_push_and_plan_say_what_they_do_to_callers(cli):
     assert [one["code"] for one in ran.json["items"][0]["findings"]] == ["C102"]
 
 
-def test_a_setting_that_lands_in_place_hits_pinned_callers_too(cli, checkout, create, uses):
+def test_a_change_in_place_affects_pinned_callers(cli, checkout, create, uses):
     sql = "SELECT count() AS n FROM events WHERE event = {variables.e}"
     create("one", sql, variables={"e": ("String", "x")})
     uses(one='"*"')
@@ -346,7 +346,7 @@ def test_a_setting_that_lands_in_place_hits_pinned_callers_too(cli, checkout, cr
     assert found(cli("breaking", "--against", "plan.json", "--format", "json"))["S101"] == "error"
 
 
-def test_a_retyped_shared_variable_hits_every_endpoint_that_uses_it(cli, checkout, create):
+def test_a_retyped_shared_variable_affects_every_endpoint_that_uses_it(cli, checkout, create):
     create("theirs", "SELECT {variables.n} AS n", variables={"n": ("Number", 3)})
     variable = {"name": "n", "type": "String", "default": "3"}
     checkout.commit({"one.yaml": yaml("one", "SELECT {variables.n} AS n", variables=[variable])})
@@ -356,7 +356,7 @@ def test_a_retyped_shared_variable_hits_every_endpoint_that_uses_it(cli, checkou
 
 
 @pytest.mark.usefixtures("pushed")
-def test_a_lock_that_cannot_be_read_keeps_no_push_but_is_said(cli, checkout):
+def test_push_warns_about_an_unreadable_lock_and_goes_on(cli, checkout):
     (checkout.top / "endpoints.lock").write_text("<<<<<<< ours\n")
     ran = cli("push", "--yes")
     assert ran.code == 0
@@ -364,7 +364,7 @@ def test_a_lock_that_cannot_be_read_keeps_no_push_but_is_said(cli, checkout):
     assert RENAMED + "[error]" in ran.err
 
 
-def test_what_a_prune_deactivates_hits_everybody(cli, checkout):
+def test_pruning_affects_every_caller(cli, checkout):
     checkout.commit({"one.yaml": yaml("one", BEFORE), "two.yaml": yaml("two", BEFORE)})
     cli("push", "--yes")
     checkout.commit({"one.yaml": None})
@@ -384,7 +384,7 @@ def test_the_pins_of_every_environment_are_compared(cli, checkout, pushed, serve
     assert cli("breaking", "--against", "lock", "--env", "other", "--format", "json").json["summary"]["compared"] == 1
 
 
-def test_what_is_not_managed_is_not_compared(cli, checkout):
+def test_unmanaged_endpoints_are_not_compared(cli, checkout):
     path = checkout.top / "endpoints.toml"
     path.write_text(f'manage = ["ours_*"]\n{path.read_text()}')
     checkout.commit({"a.yaml": yaml("ours_a", BEFORE), "b.yaml": yaml("b", BEFORE)})
@@ -394,7 +394,7 @@ def test_what_is_not_managed_is_not_compared(cli, checkout):
     assert "1 endpoint compared with HEAD" in ran.out
 
 
-def test_a_draft_breaks_nobody(cli, checkout):
+def test_changes_of_a_draft_break_no_caller(cli, checkout):
     drafted = {"one.yaml": yaml("one", BEFORE, stability="draft"), "two.yaml": yaml("two", BEFORE)}
     checkout.commit(drafted)
     checkout.write({"one.yaml": yaml("one", AFTER, stability="draft")})
@@ -404,7 +404,7 @@ def test_a_draft_breaks_nobody(cli, checkout):
     assert (ran.code, {item["endpoint"] for item in ran.json["items"] if item["severity"] == "error"}) == (1, {"two"})
 
 
-def test_a_folder_that_the_commit_does_not_have_is_said(cli, checkout):
+def test_a_folder_missing_in_the_commit_is_reported(cli, checkout):
     (checkout.top / "readme").write_text("nothing yet")
     checkout.commit()
     checkout.write({"one.yaml": yaml("one", BEFORE)})

@@ -28,7 +28,7 @@ def codes(ran) -> dict[str, list[str]]:
     return found
 
 
-def test_nothing_wrong(cli, checkout):
+def test_check_reports_no_findings_for_valid_definitions(cli, checkout):
     checkout.write({"one.yaml": good("one")})
     ran = cli("check")
     assert (ran.code, ran.out, ran.err) == (0, "nothing found in 1 definition\n", "")
@@ -62,7 +62,7 @@ def test_a_mistake_is_a_finding_with_its_place(cli, checkout, kind):
     assert {"code", "slug", "severity", "scope", "fingerprint", "fix"} <= item.keys()
 
 
-def test_every_file_is_told_in_order_with_fixes_and_a_count(cli, checkout):
+def test_findings_are_printed_in_file_order_with_fixes_and_a_count(cli, checkout):
     checkout.write({"a/one.yaml": "name: one\nqery: SELECT 1\n", "b.yml": STAR, "c.yaml": good("c")})
     ran = cli("check")
     assert ran.code == 1
@@ -77,7 +77,7 @@ def test_every_file_is_told_in_order_with_fixes_and_a_count(cli, checkout):
 
 
 @pytest.mark.parametrize(("fail_on", "code"), [("error", 0), ("warn", 1), ("info", 1)])
-def test_fail_on_says_from_where_on(cli, checkout, fail_on, code):
+def test_fail_on_sets_the_severity_that_fails(cli, checkout, fail_on, code):
     checkout.write({"star.yaml": STAR})
     ran = cli("check", "--fail-on", fail_on)
     assert ran.code == code
@@ -94,7 +94,7 @@ def test_fail_on_says_from_where_on(cli, checkout, fail_on, code):
         ),
     ],
 )
-def test_a_query_that_the_parser_cannot_finish_is_an_error_at_its_place(cli, checkout, monkeypatch, files, place):
+def test_a_query_that_times_out_is_an_error_with_its_location(cli, checkout, monkeypatch, files, place):
     monkeypatch.setattr(parser, "SECONDS", 0.3)
     checkout.write(files | {"one.yaml": good("one")})
     ran = cli("check")
@@ -108,7 +108,7 @@ def test_a_query_that_the_parser_cannot_finish_is_an_error_at_its_place(cli, che
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_the_processes_of_a_large_check_end_with_it(checkout, processes, number):
+def test_worker_processes_end_with_the_check(checkout, processes, number):
     deep = "SELECT " + "CAST(" * 37
     checkout.write({f"e{n:03}.yaml": f"name: e{n:03}\nquery: {deep}{n}\n" for n in range(400)})
     program = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(['check']))"
@@ -143,7 +143,7 @@ sys.exit(run(["check", "--format", "json"]))
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems start processes anew, with the real limits")
-def test_processes_remember_slow_queries_and_say_what_they_wait_for(checkout, tmp_path):
+def test_worker_processes_remember_and_report_slow_queries(checkout, tmp_path):
     files = {f"e{number}.yaml": good(f"e{number}") for number in range(230)}
     checkout.write({**files, "slow.yaml": f"name: slow\nquery: SELECT {'CAST(' * 37}\n"})
     said = []
@@ -161,12 +161,12 @@ def test_processes_remember_slow_queries_and_say_what_they_wait_for(checkout, tm
     assert len(list((tmp_path / "state" / "unfinished").iterdir())) == 1
 
 
-def test_a_draft_is_not_failed_for_what_is_unfinished(cli, checkout):
+def test_a_draft_may_be_unfinished(cli, checkout):
     checkout.write({"star.yaml": STAR + "stability: draft\n"})
     assert {item["severity"] for item in cli("check", "--format", "json").json["items"]} == {"info"}
 
 
-def test_settings_of_every_environment_are_judged(cli, checkout):
+def test_settings_of_every_environment_are_checked(cli, checkout):
     sql = "query: SELECT event, {variables.plan} AS p FROM events ORDER BY event\n"
     declared = "variables: [{name: plan, type: String, default: a}]\n"
     overlay = "environments: {prod: {materialization: {enabled: true}}}\n"
@@ -177,7 +177,7 @@ def test_settings_of_every_environment_are_judged(cli, checkout):
 
 
 @pytest.mark.parametrize("words", [["no-such"], ["endpoints/none.yaml"], ["tag:none"], ["*_x"], ["README.md"], [""]])
-def test_what_matches_nothing_is_a_usage_error(cli, checkout, words):
+def test_a_word_that_matches_nothing_is_a_usage_error(cli, checkout, words):
     checkout.write({"one.yaml": good("one")})
     assert cli("check", "one").code == 0
     ran = cli("check", *words, "--format", "json")
@@ -218,7 +218,7 @@ def test_a_selector_does_not_hide_a_file_that_cannot_be_read(cli, checkout):
 
 
 @pytest.mark.parametrize("words", [[], ["endpoints/b.yaml"], ["endpoints/a.yaml"]])
-def test_a_name_that_is_there_twice_is_found_from_either_side(cli, checkout, words):
+def test_a_duplicate_name_is_found_from_either_file(cli, checkout, words):
     checkout.write({"a.yaml": good("one"), "b.yaml": good("one"), "c.yaml": good("three")})
     ran = cli("check", *words)
     assert ran.code == 1
@@ -231,7 +231,7 @@ def test_a_file_outside_of_the_folder_can_be_checked(cli, checkout):
     assert "elsewhere.yaml:3:10: C113" in cli("check", "elsewhere.yaml").out
 
 
-def test_a_new_folder_without_definitions_is_green(cli, checkout):
+def test_a_new_folder_without_definitions_passes(cli, checkout):
     assert list(checkout.folder.iterdir()) == []
     ran = cli("check", "--format", "json")
     assert (ran.code, ran.json["summary"]["definitions"]) == (0, 0)
@@ -240,7 +240,7 @@ def test_a_new_folder_without_definitions_is_green(cli, checkout):
 
 
 @pytest.mark.parametrize("words", [[], ["endpoints"], ["changed:HEAD"]], ids=str)
-def test_tracked_definitions_that_are_not_on_disk_are_not_green(cli, checkout, words):
+def test_tracked_definitions_missing_on_disk_fail(cli, checkout, words):
     """An unmounted folder has nothing in it; a deletion that git knows leaves nothing to check."""
     checkout.commit({"a/one.yaml": good("one"), "two.yaml": good("two")})
     assert cli("check", *words).code == 0
@@ -252,7 +252,7 @@ def test_tracked_definitions_that_are_not_on_disk_are_not_green(cli, checkout, w
     assert cli("check").code == 0
 
 
-def test_a_sparse_checkout_without_the_definitions_is_not_green(cli, checkout):
+def test_a_sparse_checkout_without_the_definitions_fails(cli, checkout):
     checkout.commit({"one.yaml": good("one")})
     (checkout.top / "other").mkdir()
     checkout.git("sparse-checkout", "set", "other")
@@ -298,7 +298,7 @@ def test_an_app_without_definitions_has_its_lock_checked(cli, checkout, uses, cr
     assert (cli("check").code, cli("check", "--dir", "elsewhere").code) == (0, 2)
 
 
-def test_live_names_what_the_server_refuses_where_the_file_says_it(cli, checkout, server):
+def test_live_locates_what_the_server_refuses(cli, checkout, server):
     checkout.write(
         {
             "field.yaml": "name: field\nquery: |\n  SELECT event,\n    nothing_here\n  FROM events\n",
@@ -328,7 +328,7 @@ def test_live_needs_a_server_that_answers(cli, checkout):
     assert "C113" in ran.out, "what was found offline is told all the same"
 
 
-def test_many_files_are_checked_in_several_processes_alike(tmp_path):
+def test_several_processes_find_the_same_as_one(tmp_path):
     folder = tmp_path / "endpoints"
     folder.mkdir()
     for number in range(450):
@@ -388,7 +388,7 @@ def test_a_refusal_is_placed_inside_the_query(cli, checkout):
     }
 
 
-def test_a_key_that_nothing_uses_is_refused_or_said(cli, checkout):
+def test_a_key_without_effect_is_refused_or_reported(cli, checkout):
     checkout.commit(
         {"one.yaml": "name: one\nquery: SELECT 1 AS n\ndeprecation: {since: 2026-01-01, sunset: 2026-06-01}\n"}
     )
@@ -400,7 +400,7 @@ def test_a_key_that_nothing_uses_is_refused_or_said(cli, checkout):
     assert cli("push", "--yes").code == 2
 
 
-def test_infos_are_counted_and_shown_on_request(cli, checkout):
+def test_infos_are_counted_and_printed_with_verbose(cli, checkout):
     where = "timestamp > now() - INTERVAL 1 DAY"
     moving = f"SELECT properties.plan AS plan, count() AS n FROM events WHERE {where} GROUP BY plan"
     checkout.commit({"one.yaml": f"name: one\nquery: {moving}\n"})

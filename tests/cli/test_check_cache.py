@@ -64,7 +64,7 @@ def same(cli):
     return run
 
 
-def test_the_second_run_takes_what_the_first_one_kept(cli, cache, checkout):
+def test_the_second_run_uses_cached_results(cli, cache, checkout):
     before = sorted(checkout.top.rglob("*"))
     assert "G110 LIMIT 3 without ORDER BY" in cli("check").out
     mark(cache)
@@ -116,7 +116,7 @@ def edits(chance: random.Random) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_is_edited_the_result_is_that_of_a_run_without_it(same, cache, checkout, seed):
+def test_cached_results_equal_uncached_ones_after_any_edit(same, cache, checkout, seed):
     """The law of the cache, over random edits of definitions and of what they are made of."""
     chance = random.Random(seed)
     checkout.write({"q0.sql": "SELECT 1 AS n\n", "q1.sql": "SELECT event FROM events LIMIT 3\n"})
@@ -131,7 +131,7 @@ def test_whatever_is_edited_the_result_is_that_of_a_run_without_it(same, cache, 
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_change_of_the_sql_file_alone_counts(same, checkout):
+def test_a_changed_sql_file_invalidates_the_result(same, checkout):
     checkout.write(
         {
             "limited.yaml": "name: limited\nquery_file: limited.sql\n",
@@ -157,7 +157,7 @@ def test_a_change_of_the_sql_file_alone_counts(same, checkout):
     ],
     ids=["another version", "another Python", "a plugin", "another path"],
 )
-def test_what_else_a_result_depends_on(cli, cache, checkout, monkeypatch, change):
+def test_other_inputs_invalidate_the_result(cli, cache, checkout, monkeypatch, change):
     cli("check")
     mark(cache)
     change(monkeypatch, checkout)
@@ -246,14 +246,14 @@ def test_a_foreign_cache_is_ignored(cli, same, cache, what, how):
     assert [path.read_bytes() for path in written(cache)] == before
 
 
-def test_a_cache_that_cannot_be_written_costs_time_alone(cli, cache):
+def test_an_unwritable_cache_changes_no_result(cli, cache):
     cache.write_text("a file is in its place")
     ran = cli("check")
     assert ran.code == 0
     assert "G110" in ran.out
 
 
-def test_what_is_not_used_any_more_is_removed(cli, cache, monkeypatch):
+def test_unused_entries_are_removed(cli, cache, monkeypatch):
     cli("check")
     (folder,) = cache.glob("check/*")
     left = folder / ".ab.0123456789ab"
@@ -266,7 +266,7 @@ def test_what_is_not_used_any_more_is_removed(cli, cache, monkeypatch):
     assert len(written(cache)) == 1
 
 
-def test_a_query_that_timed_out_is_not_kept(cli, cache, checkout, monkeypatch):
+def test_a_timeout_is_not_cached(cli, cache, checkout, monkeypatch):
     ands = " AND ".join(f"event != 'x{number}'" for number in range(1600))
     checkout.write({"limited.yaml": f"name: limited\nquery: SELECT event FROM events WHERE {ands}\n"})
     monkeypatch.setattr(parser, "SECONDS", 0.2)
@@ -276,7 +276,7 @@ def test_a_query_that_timed_out_is_not_kept(cli, cache, checkout, monkeypatch):
     parser._outcome.cache_clear()
 
 
-def test_many_files_are_kept_and_few_of_them_changed(cache, checkout):
+def test_only_changed_files_of_many_are_checked_again(cache, checkout):
     files = {f"e{number}.yaml": LIMITED.format(name=f"e{number}") for number in range(230)}
     checkout.write({"limited.yaml": None, **files})
 
@@ -296,7 +296,7 @@ def test_many_files_are_kept_and_few_of_them_changed(cache, checkout):
     assert check("--no-cache")["items"] == [item for item in first["items"] if item["endpoint"] != "e7"]
 
 
-def test_an_entry_is_found_by_another_cache_of_the_same_folder(tmp_path):
+def test_a_second_cache_object_finds_the_entries_of_the_first(tmp_path):
     first = CheckCache(tmp_path / "cache")
     first.put("ab" * 32, ["value"])
     first.save()

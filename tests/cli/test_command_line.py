@@ -80,15 +80,15 @@ def raised(error: type[EndpointsError]) -> EndpointsError:
     return made
 
 
-def test_help_is_cheap():
+def test_help_imports_little():
     assert imported_by("--help") & {*HEAVY, "pydantic", "importlib.metadata"} == set()
 
 
-def test_help_of_commands_is_not_much_dearer():
+def test_help_of_a_command_imports_little():
     assert imported_by(*(f"{name} --help" for name in COMMANDS)) & HEAVY == set()
 
 
-def test_version_is_cheaper(cli):
+def test_version_imports_less_than_help(cli):
     assert imported_by("--version") & {"argparse", "json.decoder", "endpoints_gitops.cli.main"} <= {"json.decoder"}
     assert cli("--version").out == f"endpoints-gitops {__version__}\n"
 
@@ -132,7 +132,7 @@ def test_help_of_a_command(cli, name):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_mistakes_end_in_two(cli, words, message):
+def test_mistakes_exit_with_2(cli, words, message):
     ran = cli(*words)
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err
@@ -148,7 +148,7 @@ def test_mistakes_end_in_two(cli, words, message):
         (["--yes"], []),
     ],
 )
-def test_names_may_stand_between_options(cli, monkeypatch, words, selectors):
+def test_names_and_options_may_be_mixed(cli, monkeypatch, words, selectors):
     seen = []
     monkeypatch.setattr(main.load("list"), "execute", lambda given, _: seen.append(given) or Outcome(command="list"))
     assert cli("list", *words).code == 0
@@ -156,7 +156,7 @@ def test_names_may_stand_between_options(cli, monkeypatch, words, selectors):
 
 
 @pytest.mark.parametrize(("option", "meant"), [("--overwrite", [""]), ("--overwrite=a@3", ["a@3"]), ("--wait=9", 9.0)])
-def test_options_with_a_value_that_can_be_left_away(cli, monkeypatch, option, meant):
+def test_options_with_an_optional_value(cli, monkeypatch, option, meant):
     seen = []
     monkeypatch.setattr(main.load("push"), "execute", lambda given, _: seen.append(given) or Outcome(command="push"))
     assert cli("push", option, "name").code == 0
@@ -165,7 +165,7 @@ def test_options_with_a_value_that_can_be_left_away(cli, monkeypatch, option, me
 
 
 @pytest.mark.parametrize("error", error_classes(), ids=lambda error: error.__name__)
-def test_every_error_ends_in_its_own_code(cli, monkeypatch, error):
+def test_every_error_has_its_exit_code(cli, monkeypatch, error):
     def execute(*_):
         raise raised(error)
 
@@ -179,16 +179,22 @@ def test_every_error_ends_in_its_own_code(cli, monkeypatch, error):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(KeyboardInterrupt(), 130), (RecursionError(), 2), (PermissionError(13, "Permission denied"), 2)],
+    [
+        (KeyboardInterrupt(), 130),
+        (RecursionError(), 2),
+        (PermissionError(13, "Permission denied"), 2),
+        (KeyError("unforeseen"), 4),
+    ],
 )
-def test_what_is_no_error_of_ours(cli, monkeypatch, error, code):
+def test_only_unforeseen_exceptions_are_reported_as_defects(cli, monkeypatch, error, code):
     def execute(*_):
         raise error
 
     monkeypatch.setattr(main.load("list"), "execute", execute)
     ran = cli("list", "--format", "json")
     assert ran.code == ran.json["exit_code"] == code
-    assert ("Traceback" in ran.err) is ("please report it" in ran.err) is isinstance(error, KeyError)
+    is_defect = isinstance(error, KeyError)
+    assert ("Traceback" in ran.err, "please report it" in ran.err) == (is_defect, is_defect)
 
 
 class Full(io.StringIO):
@@ -197,7 +203,7 @@ class Full(io.StringIO):
 
 
 @pytest.mark.parametrize("words", [["explain", "6"], ["explain", "6", "--format", "json"], ["lst", "--format", "json"]])
-def test_an_answer_that_cannot_be_written_is_no_success(monkeypatch, capsys, words):
+def test_output_that_cannot_be_written_is_an_error(monkeypatch, capsys, words):
     monkeypatch.setattr(sys, "stdout", Full())
     assert main.run(words) == 2
     assert "No space left on device" in capsys.readouterr().err
@@ -207,7 +213,7 @@ def test_an_answer_that_cannot_be_written_is_no_success(monkeypatch, capsys, wor
     ("words", "code"),
     [(["lst", "--format", "json"], "usage.command"), (["list", "--format=json", "--nonsense"], "usage.arguments")],
 )
-def test_mistakes_of_the_command_line_are_told_in_json_too(cli, words, code):
+def test_mistakes_on_the_command_line_are_reported_in_json(cli, words, code):
     ran = cli(*words)
     answer = json.loads(ran.out)
     assert (ran.code, answer["exit_code"], answer["ok"]) == (2, 2, False)
@@ -227,7 +233,7 @@ def test_completion_is_bash(cli, tmp_path):
     subprocess.run(["bash", "-n", script], check=True)
 
 
-def test_a_reader_that_leaves_changes_nothing():
+def test_a_closed_pipe_changes_nothing():
     program = "import sys; from endpoints_gitops.cli.entry import main; sys.exit(main(['completion', 'bash']))"
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
@@ -255,13 +261,13 @@ def test_every_code_in_the_source_is_explained():
 
 
 @pytest.mark.parametrize("word", ["0", "6", "130", "drifted", "Shared Variable", "credentials"])
-def test_words_are_explained(cli, word):
+def test_terms_are_explained(cli, word):
     ran = cli("explain", *word.split())
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.startswith(word.lower())
 
 
-def test_a_word_that_is_also_a_code_is_explained_as_both(cli):
+def test_a_term_that_is_also_a_code_is_explained_as_both(cli):
     said = cli("explain", "conflict").out
     assert "pull --theirs NAME" in said
     assert "Ends in exit code 6" in said
@@ -277,18 +283,18 @@ def test_a_word_that_is_also_a_code_is_explained_as_both(cli):
         ("promote.same", "two environments with different projects"),
     ],
 )
-def test_codes_of_commands_name_the_way_out(cli, code, way_out):
+def test_explanations_of_commands_name_the_fix(cli, code, way_out):
     assert way_out in " ".join(cli("explain", code).out.split())
 
 
-def test_what_is_not_explained_is_a_mistake(cli):
+def test_an_unknown_code_is_a_usage_error(cli):
     ran = cli("explain", "driftd")
     assert ran.code == 2
     assert "did you mean drifted?" in ran.err
 
 
 @pytest.mark.parametrize("package", ["chdb", "hogql_parser_rs"])
-def test_no_demo_is_begun_without_what_it_needs(cli, monkeypatch, package):
+def test_the_demo_needs_its_packages(cli, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     ran = cli("demo")
     assert (ran.code, ran.out) == (2, "")
@@ -312,7 +318,7 @@ def test_no_demo_is_begun_without_what_it_needs(cli, monkeypatch, package):
         *((word, None) for word in ("inactivate", "reactivate", "unpush", "crash", "restore", "presume")),
     ],
 )
-def test_no_suggestion_writes_more_than_was_asked_for(cli, typed, meant):
+def test_suggested_commands_write_no_more_than_the_typed_one(cli, typed, meant):
     ran = cli(typed)
     assert ran.code == 2
     said = f"; did you mean {meant}?" if meant else ""
@@ -326,7 +332,7 @@ def test_the_bare_program_prints_its_help(cli, words):
     assert ran.out == cli("--help").out
 
 
-def test_help_of_a_command_in_other_words(cli):
+def test_help_followed_by_a_command_prints_its_help(cli):
     assert cli("help", "push") == cli("push", "--help")
 
 

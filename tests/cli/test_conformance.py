@@ -75,26 +75,26 @@ def test_an_answer_of_another_shape_differs(cli, server, report):
     assert item["differences"] == ["answer is ['something', {'else': None}], which is not an object"]
 
 
-def test_nothing_is_sent_without_a_yes(cli, server):
+def test_nothing_is_sent_without_confirmation(cli, server):
     ran = cli("conformance", *SOME)
     assert (ran.code, server.requests.writes()) == (2, ())
     assert "This creates and deletes endpoints and shared variables called conformance_" in ran.err
 
 
-def test_a_report_that_cannot_be_written_is_a_mistake_before_anything_is_sent(cli, server):
+def test_an_unwritable_report_is_refused_before_anything_is_sent(cli, server):
     ran = cli("conformance", "--yes", "-o", "nowhere/report.json", *SOME)
     assert (ran.code, server.requests.entries()) == (2, ())
     assert "error: the report cannot be written to nowhere/report.json" in ran.err
 
 
-def test_the_report_goes_where_it_is_asked_for(cli, checkout):
+def test_out_sets_the_path_of_the_report(cli, checkout):
     assert cli("conformance", "--yes", "-o", "report.json", "reading: no endpoint").code == 0
     [fact] = json.loads((checkout.top / "report.json").read_text())["facts"]
     assert fact == {"fact": "reading: no endpoint", "about": "errors", "verdict": "holds"}
     assert list(checkout.top.glob("conformance-*")) == []
 
 
-def test_a_name_of_no_fact_is_a_mistake(cli):
+def test_an_unknown_fact_is_a_usage_error(cli):
     ran = cli("conformance", "--yes", "reading: nonsense")
     assert ran.code == 2
     assert "error: no fact is called reading: nonsense" in ran.err
@@ -108,7 +108,7 @@ def test_a_key_that_may_not_write_ends_the_run(make_cli, checkout, server, repor
     assert report()["summary"] == {"holds": 0, "differs": 0, "not tried": 6}
 
 
-def test_what_cannot_be_deleted_is_said_and_can_be_removed_later(cli, server, strangers, report):
+def test_leftovers_are_reported_and_can_be_removed_later(cli, server, strangers, report):
     server.faults.add(Fault(effect=Effect.ERROR, method="DELETE", status=503))
     ran = cli("conformance", "--yes", "reading: an endpoint", "creating: a variable that is sent")
     assert ran.code == 5, ran.err
@@ -131,7 +131,7 @@ def test_a_lost_answer_leaves_nothing_behind(cli, server, strangers, report):
     assert strangers() == ["revenue", "plan"]
 
 
-def test_a_server_that_goes_away_ends_the_run(cli, server, report):
+def test_an_unreachable_server_ends_the_run(cli, server, report):
     server.faults.add(Fault(effect=Effect.DROP, path="*/endpoints/*"), Fault(effect=Effect.DROP, method="POST"))
     ran = cli("conformance", "--yes", "--max-wait", "1", "reading: *")
     assert ran.code == 4, ran.err
@@ -140,7 +140,7 @@ def test_a_server_that_goes_away_ends_the_run(cli, server, report):
     assert facts[-1]["reason"] == "the run ended before it"
 
 
-def test_the_requests_are_counted_and_hold_no_key_and_no_people(cli, server, report):
+def test_the_report_counts_requests_and_has_no_key_and_no_addresses(cli, server, report):
     ran = cli("conformance", "--yes", "reading: a version")
     assert report()["requests"] == len(server.requests.entries()) - 1  # the first only asks whether the key may read
     server.faults.add(Fault(effect=Effect.ERROR, method="PATCH", status=418))
@@ -152,7 +152,7 @@ def test_the_requests_are_counted_and_hold_no_key_and_no_people(cli, server, rep
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_removes_what_it_made(checkout, cli, server, strangers, report, processes):  # noqa: ARG001 - `cli` writes the configuration
+def test_an_interrupted_run_deletes_what_it_created(checkout, cli, server, strangers, report, processes):  # noqa: ARG001 - `cli` writes the configuration
     from tests.conftest import KEY_VARIABLE
 
     server.faults.add(Fault(effect=Effect.DELAY, method="PATCH", seconds=1.0))

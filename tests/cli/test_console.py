@@ -52,7 +52,7 @@ def said(of: Console) -> tuple[str, str]:
         ({"format": OutputFormat.JSON}, "", "prose\nwarning\n"),
     ],
 )
-def test_where_things_go(settings, out, err):
+def test_results_go_to_stdout_and_messages_to_stderr(settings, out, err):
     made = console(**settings)
     made.show(["result"])
     made.show_document("document")
@@ -62,7 +62,7 @@ def test_where_things_go(settings, out, err):
     assert said(made) == (out, err)
 
 
-def test_finish_tells_errors_in_both_languages():
+def test_finish_prints_errors_as_text_and_json():
     failure = ErrorEntry(code="usage", message="it broke", where="a.yaml:3", fix="mend it")
     outcome = Outcome(command="list", exit_code=ExitCode.USAGE, errors=(failure,))
     made = console(format=OutputFormat.JSON)
@@ -84,7 +84,7 @@ def test_colour(environment, coloured):
 
 @pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
 @pytest.mark.parametrize("stream", [io.StringIO, Screen])
-def test_no_text_moves_the_cursor(stream, environment):
+def test_control_characters_are_escaped(stream, environment):
     made = console(stream, environment, verbose=True)
     made.show([NASTY, Line(NASTY, Style.BAD)])
     made.say(NASTY)
@@ -95,7 +95,7 @@ def test_no_text_moves_the_cursor(stream, environment):
         assert "\x1b[2J" not in text
 
 
-def test_documents_are_made_safe_for_a_terminal_only():
+def test_documents_are_escaped_only_on_a_terminal():
     screen, pipe = console(Screen), console()
     screen.show_document(f"{NASTY}\r\n")
     pipe.show_document(f"{NASTY}\r\n")
@@ -104,21 +104,21 @@ def test_documents_are_made_safe_for_a_terminal_only():
 
 
 @given(st.recursive(st.none() | st.text() | st.integers(), lambda inner: st.dictionaries(st.text(), inner)))
-def test_json_stays_the_same_value_and_harmless(value):
+def test_json_is_escaped_and_keeps_its_value(value):
     document = printable_json(json.dumps(value, ensure_ascii=False))
     assert json.loads(document) == value
     assert printable(document) == document
 
 
 @pytest.mark.parametrize(("answer", "meant"), [("y\n", True), ("YES\n", True), ("\n", False), ("no\n", False)])
-def test_somebody_is_asked(monkeypatch, answer, meant):
+def test_confirm_asks_at_a_terminal(monkeypatch, answer, meant):
     monkeypatch.setattr(sys, "stdin", Screen(answer))
     made = console(Screen)
     assert made.confirm("Really?", yes=False) is meant
     assert said(made) == ("", "Really? [y/N] ")
 
 
-def test_nobody_is_asked(monkeypatch):
+def test_confirm_fails_without_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
     made = console(Screen)
     assert made.confirm("Really?", yes=True)
@@ -128,7 +128,7 @@ def test_nobody_is_asked(monkeypatch):
     assert said(made) == ("", "")
 
 
-def test_a_terminal_that_lacks_letters_is_no_reason_to_fail(monkeypatch):
+def test_characters_outside_of_the_encoding_are_escaped(monkeypatch):
     narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", narrow)
     Console.of_process().show(["∅ café"])
@@ -157,14 +157,14 @@ def test_progress_in_plain_lines(stream, environment, total, lines):
 
 
 @pytest.mark.parametrize("total", [2, 0])
-def test_progress_on_a_terminal_is_a_bar_that_goes_away(total):
+def test_progress_on_a_terminal_is_a_transient_bar(total):
     text = told(console(Screen, {"TERM": "xterm"}), total)
     assert text
     assert "\x07" not in text
     assert "\u202e" not in text
 
 
-def test_quiet_progress():
+def test_quiet_hides_progress():
     assert isinstance(progress_on(console(quiet=True)), Silence)
 
 
@@ -184,7 +184,7 @@ def test_quiet_progress():
         ({"--dir": "a\\1"}, ["pull --theirs a --dir 'a\\1'", "adopt a --dir 'a\\1'", "list --env own --dir 'a\\1'"]),
     ],
 )
-def test_commands_in_advice_mean_what_this_command_meant(options, commands):
+def test_commands_in_advice_repeat_the_options(options, commands):
     told = console(repeated=options)
     told.finish(Outcome(command="push", errors=(ErrorEntry(code="x", message="endpoints-gitops pull", fix=WAYS_OUT),)))
     assert all(f"endpoints-gitops {command}" in told.stderr.getvalue() for command in commands)
@@ -206,7 +206,7 @@ def test_commands_in_advice_mean_what_this_command_meant(options, commands):
         ({"NO_COLOR": "1"}, "1", False),
     ],
 )
-def test_colour_can_be_forced_where_no_terminal_is(name, value, more, coloured):
+def test_colour_can_be_forced_without_a_terminal(name, value, more, coloured):
     made = console(io.StringIO, {name: value, **more})
     made.show([Line("fine", Style.GOOD)])
     assert (said(made)[0] != "fine\n") is coloured

@@ -123,7 +123,7 @@ def test_variables_are_compared_in_all_that_they_have(cli, checkout):
     assert variable["before"] == {"label": "Plan", "values": ["a", "b"]}
 
 
-def test_only_here_and_only_there(cli, checkout, create):
+def test_endpoints_on_one_side_are_listed(cli, checkout, create):
     create("theirs")
     checkout.commit({"ours.yaml": yaml("ours", query=SQL)})
     ran = cli("diff")
@@ -136,7 +136,7 @@ def test_only_here_and_only_there(cli, checkout, create):
     assert states == {"ours": "only_here", "theirs": "only_there"}
 
 
-def test_the_old_name_of_a_renamed_one_is_no_difference(cli, checkout, create):
+def test_the_old_name_of_a_renamed_endpoint_is_not_a_difference(cli, checkout, create):
     create("old")
     checkout.commit({"new.yaml": yaml("new", query=SQL, renamed_from="old")})
     cli("push", "--yes")
@@ -145,7 +145,7 @@ def test_the_old_name_of_a_renamed_one_is_no_difference(cli, checkout, create):
     assert "kept on the server for callers of an older name: old" in ran.err
 
 
-def test_text_from_the_server_does_not_move_the_cursor(cli, checkout, create):
+def test_text_from_the_server_is_escaped(cli, checkout, create):
     create("one", description="\x1b[2Jgone")
     checkout.commit({"one.yaml": yaml("one", query=SQL, description="ours")})
     ran = cli("diff")
@@ -153,7 +153,7 @@ def test_text_from_the_server_does_not_move_the_cursor(cli, checkout, create):
     assert "gone" in ran.out
 
 
-def test_the_shell_sees_a_plan_in_its_exit_code_only_on_request(cli, checkout):
+def test_detailed_exitcode_tells_whether_there_are_changes(cli, checkout):
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     assert [cli("plan", *words).code for words in ([], ["--detailed-exitcode"])] == [0, 1]
     cli("push", "--yes")
@@ -169,7 +169,7 @@ def test_a_plan_of_a_conflict_shows_it(cli, checkout, create):
     assert "1 conflict, not pushed" in ran.out
 
 
-def test_a_plan_shows_what_a_create_contains(cli, checkout):
+def test_a_plan_shows_the_settings_of_a_new_endpoint(cli, checkout):
     sql = "SELECT count() AS c\nFROM events\nWHERE event = {variables.kind}"
     kind = {"name": "kind", "type": "List", "default": "a", "values": ["a", "b"], "label": "Kind"}
     more = {"tags": ["billing"], "description": "D", "materialization": {"enabled": True, "schedule": "15min"}}
@@ -189,7 +189,7 @@ def test_a_plan_shows_what_a_create_contains(cli, checkout):
     assert (keys["tags"], keys["data_freshness"]) == (["billing"], 900)
 
 
-def test_a_plan_shows_the_node_of_an_insight_that_is_created(cli, checkout):
+def test_a_plan_shows_the_query_of_a_new_insight(cli, checkout):
     checkout.commit({"one.yaml": yaml("one", query_definition=TRENDS, active=False)})
     out = cli("plan").out
     assert '      +  "kind": "TrendsQuery",\n' in out
@@ -252,6 +252,6 @@ LINES = st.lists(st.sampled_from("abc"), max_size=12)
 
 
 @given(old=LINES, new=LINES)
-def test_a_unified_diff_is_that_of_difflib(old, new):
+def test_unified_diff_prints_what_difflib_prints(old, new):
     expected = [*difflib.unified_diff(old, new, "before", "after", lineterm="")]
     assert [f"{line.mark}{line.text}" for line in unified_diff(old, new, "before", "after")] == expected

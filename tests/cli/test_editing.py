@@ -114,7 +114,7 @@ WRITING = {
 
 
 @pytest.mark.parametrize("words", WRITING.values(), ids=WRITING)
-def test_who_cannot_have_the_files_says_so_and_writes_nothing(cli, checkout, create, server, words):
+def test_a_command_that_cannot_lock_the_checkout_fails_without_writing(cli, checkout, create, server, words):
     create("signups")
     checkout.commit({"signups.yaml": "name: signups\nquery: SELECT 1 AS one\n"})
     before = {path: path.read_bytes() for path in checkout.top.rglob("*") if path.is_file()}
@@ -137,7 +137,7 @@ READING = {
 
 
 @pytest.mark.parametrize("words", READING.values(), ids=READING)
-def test_who_only_reads_waits_for_nobody(cli, checkout, words):
+def test_reading_commands_do_not_wait(cli, checkout, words):
     with editing(os.environ, checkout.folder, wait_seconds=0):
         ran = cli(*words)
     assert ran.code in (0, 2), ran.err
@@ -145,7 +145,7 @@ def test_who_only_reads_waits_for_nobody(cli, checkout, words):
 
 
 @pytest.mark.parametrize("words", [("lock",), ("upgrade", "--yes")], ids=lambda words: words[0])
-def test_what_a_killed_command_left_goes_also_where_nothing_is_written(cli, checkout, create, uses, words):
+def test_temporary_files_of_a_killed_command_are_removed(cli, checkout, create, uses, words):
     create("signups")
     uses(signups='"*"')
     assert cli("lock").code == 0

@@ -81,7 +81,7 @@ def test_the_documented_plugin_judges_a_definition(run):
 
 
 @pytest.mark.usefixtures("documented")
-def test_it_judges_a_change(run, project):
+def test_the_documented_plugin_judges_a_change(run, project):
     (project / "old").mkdir()
     (project / "old" / "one.yaml").write_text(DEFINITION)
     more = DEFINITION + "variables: [{name: e, type: String, default: x}]\n"
@@ -92,7 +92,7 @@ def test_it_judges_a_change(run, project):
 
 
 @pytest.mark.usefixtures("documented")
-def test_it_reports(run, project):
+def test_the_documented_plugin_writes_a_report(run, project):
     assert run("check", "--report", "acme-csv=out/found.csv", "--report", "json=found.json").code == 1
     rows = list(csv.DictReader((project / "out/found.csv").read_text().splitlines()))
     assert rows == [
@@ -108,7 +108,7 @@ def test_it_reports(run, project):
 
 
 @pytest.mark.usefixtures("documented")
-def test_it_redacts_what_any_command_shows(run, project):
+def test_the_documented_plugin_redacts_all_output(run, project):
     (project / "old").mkdir()
     (project / "old" / "one.yaml").write_text(DEFINITION.replace("ask ", "ask also "))
     for words in (["diff", "--against", "old"], ["diff", "--against", "old", "--format", "json"]):

@@ -28,7 +28,7 @@ def behind(cli, checkout):  # noqa: ARG001 - `cli` writes the configuration
 
 @pytest.mark.parametrize("what", ["main", "main...HEAD", "main..."])
 @pytest.mark.usefixtures("behind")
-def test_a_branch_is_not_blamed_for_what_the_other_one_changed(cli, what):
+def test_changes_of_the_base_branch_are_not_reported(cli, what):
     ran = cli("breaking", "--against", what, "--format", "json")
     assert (ran.code, found(ran)) == (0, {("ours", "C110")})
     assert "the merge base of main and HEAD" in cli("breaking", "--against", what).out
@@ -37,13 +37,13 @@ def test_a_branch_is_not_blamed_for_what_the_other_one_changed(cli, what):
 
 
 @pytest.mark.usefixtures("behind")
-def test_the_tip_is_compared_on_request(cli):
+def test_two_dots_compare_with_the_tip(cli):
     ran = cli("breaking", "--against", "main..HEAD", "--format", "json")
     assert (ran.code, found(ran)) == (1, {("ours", "C110"), ("theirs", "C102")})
 
 
 @pytest.mark.usefixtures("behind")
-def test_changed_means_changed_by_this_branch(cli):
+def test_changed_selects_changes_of_this_branch(cli):
     def checked(what: str) -> int:
         return cli("check", what, "--format", "json").json["summary"]["definitions"]
 
@@ -51,7 +51,7 @@ def test_changed_means_changed_by_this_branch(cli):
 
 
 @pytest.mark.parametrize("words", [["--against", "main"], ["--against", "HEAD", "changed:main"]])
-def test_without_a_merge_base_nothing_was_found_out(cli, checkout, words):
+def test_a_missing_merge_base_exits_with_4(cli, checkout, words):
     checkout.commit({"one.yaml": yaml("one")})
     checkout.git("checkout", "--quiet", "--orphan", "other")
     checkout.commit({"one.yaml": yaml("one", "SELECT 1 AS other")})
@@ -88,7 +88,7 @@ CHANGES = {
 @pytest.mark.parametrize("committed", [True, False], ids=["committed", "uncommitted"])
 @pytest.mark.parametrize(("files", "names"), CHANGES.values(), ids=CHANGES)
 @pytest.mark.usefixtures("base")
-def test_changed_selects_what_is_deleted_and_renamed_too(cli, checkout, files, names, committed):
+def test_changed_selects_deleted_and_renamed_definitions(cli, checkout, files, names, committed):
     checkout.commit(files) if committed else checkout.write(files)
 
     def shown(*words: str) -> set[str]:
@@ -108,14 +108,14 @@ def test_changed_selects_what_is_deleted_and_renamed_too(cli, checkout, files, n
 
 
 @pytest.mark.usefixtures("base")
-def test_the_endpoint_of_a_deleted_definition_is_pruned_by_what_changed(cli, checkout, client):
+def test_changed_selects_deleted_definitions_for_prune(cli, checkout, client):
     checkout.commit({"b.yaml": None, "sql/b.sql": None})
     assert cli("push", "--yes", "--prune", "changed:base").code == 0
     assert {one.name: one.is_active for one in client.list_endpoints()} == {"a": True, "b": False}
 
 
 @pytest.mark.usefixtures("base")
-def test_pulling_what_changed_brings_no_deleted_file_back(cli, checkout):
+def test_pull_of_changed_does_not_restore_deleted_files(cli, checkout):
     checkout.commit({"b.yaml": None, "sql/b.sql": None})
     ran = cli("pull", "--yes", "changed:base", "--format", "json")
     assert [(item["name"], item["state"]) for item in ran.json["items"]] == [("b", "deleted here")]
@@ -127,7 +127,7 @@ def test_pulling_what_changed_brings_no_deleted_file_back(cli, checkout):
 
 @pytest.mark.parametrize("word", ["changed:base", "changed:base~0", "changed:base..HEAD"])
 @pytest.mark.usefixtures("base")
-def test_nothing_changed_selects_nothing(cli, word):
+def test_changed_without_changes_selects_nothing(cli, word):
     assert cli("breaking", "--against", "base", word, "--format", "json").json["summary"]["compared"] == 0
     assert cli("plan", word, "--format", "json").json["items"] == []
 

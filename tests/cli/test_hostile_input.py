@@ -192,7 +192,7 @@ def _made_once(key: tuple[Path, str], make: Callable[[], Path]) -> tuple[Path, b
     ],
     ids=lambda words: f"{words[0]} {words[1][:12]!r}",
 )
-def test_an_argument_that_cannot_be_is_a_usage_error(cli, words):
+def test_an_impossible_argument_is_a_usage_error(cli, words):
     ran = cli(*words)
     assert (ran.code, is_told(ran)) == (2, True), ran.err
 
@@ -210,7 +210,7 @@ def test_an_argument_that_cannot_be_is_a_usage_error(cli, words):
     ],
     ids=["digits", "hex", "version", "example", "nesting", "project"],
 )
-def test_a_configuration_that_toml_readers_choke_on(cli, checkout, command, before, behind, message):
+def test_a_hostile_toml_configuration_is_refused(cli, checkout, command, before, behind, message):
     path = checkout.top / "endpoints.toml"
     path.write_text(before + path.read_text() + behind)
     ran = cli(*command)
@@ -219,7 +219,7 @@ def test_a_configuration_that_toml_readers_choke_on(cli, checkout, command, befo
 
 
 @pytest.mark.parametrize("text", [DIGITS, "1" * 17, "1e5", "٣"])
-def test_a_project_that_is_no_number(cli, text):
+def test_a_project_must_be_a_number(cli, text):
     ran = cli("diff", env={"ENDPOINTS_GITOPS_PROJECT_ID": text})
     assert (ran.code, is_told(ran)) == (2, True), ran.err
 
@@ -237,7 +237,7 @@ QUERIES = {
 
 
 @pytest.mark.parametrize("kind", QUERIES)
-def test_a_query_that_parsers_choke_on(cli, checkout, kind):
+def test_a_hostile_query_is_refused(cli, checkout, kind):
     checkout.write({"one.yaml": f"name: one\nquery: {QUERIES[kind]}\n"})
     for command in (("check",), ("diff",), ("push", "--yes"), ("run", "--file", "endpoints/one.yaml")):
         ran = cli(*command, "--max-wait", "5")

@@ -58,21 +58,21 @@ def test_an_idle_table_is_neither_drift_nor_conflict(cli, called, client, checko
     assert "1 idled out, not pushed" in cli("plan").out
 
 
-def test_a_fresh_clone_says_the_same(cli, called, monkeypatch, tmp_path):
+def test_a_fresh_clone_reports_the_idle_table_too(cli, called, monkeypatch, tmp_path):
     called(31)
     monkeypatch.setenv("ENDPOINTS_GITOPS_STATE", str(tmp_path / "another state"))
     ran = cli("diff", "--format", "json")
     assert (ran.code, [item["state"] for item in ran.json["items"]]) == (0, ["idled"]), ran.out
 
 
-def test_the_way_back_works(cli, called, client):
+def test_push_overwrite_switches_the_table_on_again(cli, called, client):
     called(31)
     assert cli("push", "--overwrite=signups@1", "signups", "--yes").code == 0
     assert client.get_endpoint("signups").materialization.is_on is True
     assert cli("diff").code == 0
 
 
-def test_another_edit_is_written_and_the_table_left_alone(cli, called, client, checkout):
+def test_other_edits_are_written_and_the_table_stays_off(cli, called, client, checkout):
     called(31)
     checkout.hours += 24 * 365  # the edit is younger than what the server has, also by the server's clock
     checkout.commit({"signups.yaml": FILE.replace('""', "people who signed up")})
@@ -83,7 +83,7 @@ def test_another_edit_is_written_and_the_table_left_alone(cli, called, client, c
     assert [item["state"] for item in ran.json["items"]] == ["idled"]
 
 
-def test_a_table_that_somebody_switched_off_is_drift_as_before(cli, called, client):
+def test_a_table_switched_off_by_a_user_is_drift(cli, called, client):
     called(1)
     client.update_endpoint("signups", {"is_materialized": False})
     ran = cli("diff", "--format", "json")
@@ -100,7 +100,7 @@ NEAR = {
 
 
 @pytest.mark.parametrize("words", NEAR.values(), ids=NEAR)
-def test_the_date_is_said_while_it_is_near(cli, called, words):
+def test_the_date_of_switching_off_is_reported_when_near(cli, called, words):
     called(25)
     day = f"{datetime.now(UTC) + timedelta(days=5):%Y-%m-%d}"
     ran = cli(*words)
@@ -112,7 +112,7 @@ def test_the_date_is_said_while_it_is_near(cli, called, words):
 
 
 @pytest.mark.parametrize("words", NEAR.values(), ids=NEAR)
-def test_nothing_is_said_while_it_is_far(cli, called, words):
+def test_the_date_of_switching_off_is_not_reported_when_far(cli, called, words):
     called(20)
     ran = cli(*words)
     assert "signups" in ran.out + ran.err

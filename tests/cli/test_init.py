@@ -32,7 +32,7 @@ def bare(make_cli, checkout):
         ({"pyproject.toml": "tool = { ruff = {} }\n"}, "endpoints.toml"),
     ],
 )
-def test_writes_a_configuration_and_an_example_without_terminal_or_key(bare, checkout, before, file):
+def test_init_writes_configuration_and_example_without_terminal_or_key(bare, checkout, before, file):
     for name, text in before.items():
         (checkout.top / name).write_bytes(text.encode())
     ran = bare("init", "--yes", "--format", "json")
@@ -47,11 +47,11 @@ def test_writes_a_configuration_and_an_example_without_terminal_or_key(bare, che
     assert {item["state"] for item in ran.json["items"]} == {"written"}
 
 
-def test_says_the_next_command(bare):
+def test_init_prints_the_next_command(bare):
     assert "export POSTHOG_CLI_API_KEY=" in bare("init", "--yes").out
 
 
-def test_a_second_run_keeps_everything(bare, checkout):
+def test_init_keeps_existing_files(bare, checkout):
     bare("init", "--yes")
     files = {path: path.read_bytes() for path in checkout.top.rglob("*.*ml")}
     ran = bare("init", "--yes", "--format", "json")
@@ -70,7 +70,7 @@ def test_credentials_of_posthog_cli_become_the_first_environment(bare, checkout)
     assert "phx_example" not in ran.out + ran.err
 
 
-def test_options_name_environment_and_folder(bare, checkout):
+def test_options_set_environment_and_folder(bare, checkout):
     ran = bare("init", "--yes", "--env", "eu west", "--dir", "analytics", "--max-wait", "0.1", env=LOGIN)
     assert ran.code == 0, ran.err
     written = tomllib.loads((checkout.top / "endpoints.toml").read_text())
@@ -84,7 +84,7 @@ def test_answers_at_the_prompt(bare, checkout):
     assert (written["host"], written["project_id"]) == ("https://eu.posthog.com", 42)
 
 
-def test_a_broken_pyproject_is_told_and_left(bare, checkout):
+def test_init_reports_a_broken_pyproject_and_keeps_it(bare, checkout):
     (checkout.top / "pyproject.toml").write_text("[project\n")
     ran = bare("init", "--yes")
     assert (ran.code, (checkout.top / "pyproject.toml").read_text()) == (2, "[project\n")
@@ -94,7 +94,7 @@ def test_a_broken_pyproject_is_told_and_left(bare, checkout):
 @pytest.mark.parametrize(
     ("words", "typed", "files"), [(["--yes"], None, 1), ([], None, 0), ([], "y\n", 1), ([], "n\n", 0)]
 )
-def test_offers_to_pull_what_the_project_has(cli, checkout, create, words, typed, files):
+def test_init_offers_to_pull_the_endpoints(cli, checkout, create, words, typed, files):
     create("there")
     ran = cli("init", *words, input=typed)
     assert ran.code == 0, ran.err

@@ -7,14 +7,14 @@ import pytest
 from endpoints_gitops.local.faults import Effect, Fault
 
 
-def test_an_empty_project(cli):
+def test_commands_work_on_an_empty_project(cli):
     ran = cli("list")
     assert ran.code == 0
     assert "the project has no endpoints" in ran.err
 
 
 @pytest.mark.parametrize(("key", "said"), [("phx_wrong", "api.unauthenticated"), ("", "credentials.missing")])
-def test_credentials(make_cli, checkout, key, said):
+def test_refused_keys_exit_with_3(make_cli, checkout, key, said):
     ran = make_cli(checkout.top, key=key)("list", "--format", "json")
     assert ran.code == 3
     assert [error["code"] for error in ran.json["errors"]] == [said]

@@ -29,7 +29,7 @@ def asked(server):
     return look
 
 
-def test_a_pin_holds_what_the_server_has(cli, uses, pins, create):
+def test_a_pin_records_the_state_of_the_server(cli, uses, pins, create):
     made = create("revenue", SQL, variables={"plan": ("String", "a")}, data_freshness_seconds=900)
     uses(revenue=NEWEST)
     assert cli("lock").code == 0
@@ -56,7 +56,7 @@ def test_an_insight_is_pinned_with_its_breakdown_as_variable(cli, uses, pins, cl
     assert cli("lock", "--verify").code == 0
 
 
-def test_keeps_adds_drops_and_never_asks(cli, uses, pins, create, edit, checkout):
+def test_lock_keeps_adds_and_drops_pins_without_asking(cli, uses, pins, create, edit, checkout):
     for name in ("kept", "added", "dropped"):
         create(name)
     uses(kept=NEWEST, dropped=NEWEST)
@@ -73,7 +73,7 @@ def test_keeps_adds_drops_and_never_asks(cli, uses, pins, create, edit, checkout
     assert (checkout.top / "endpoints.lock").stat().st_mtime_ns == before, "what says the same is not written"
 
 
-def test_the_exact_version_where_the_manifest_says_one(cli, uses, pins, create, edit):
+def test_lock_pins_the_exact_version_of_the_manifest(cli, uses, pins, create, edit):
     create("revenue", "SELECT 1 AS one")
     edit("revenue", "SELECT 2 AS two")
     uses(revenue="{ version = 1 }")
@@ -93,7 +93,7 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize(("said", "paths"), REQUESTS.values(), ids=REQUESTS)
-def test_few_requests(cli, uses, create, asked, said, paths):
+def test_lock_sends_few_requests(cli, uses, create, asked, said, paths):
     for name in "ab":
         create(name)
     for name in "vw":
@@ -105,7 +105,7 @@ def test_few_requests(cli, uses, create, asked, said, paths):
     assert asked() == [], "what is pinned is not asked for again"
 
 
-def test_a_key_that_may_only_read_endpoints(cli, make_cli, uses, pins, create, server, checkout):
+def test_lock_works_with_a_key_that_can_only_read(cli, make_cli, uses, pins, create, server, checkout):
     kinds = {"word": "String", "day": "Date", "flag": "Boolean", "number": "Number", "words": "List"}
     defaults = {"word": "a", "day": "2026-07-01", "flag": True, "number": 3, "words": "a"}
     named = ", ".join(f"{{variables.{name}}} AS {name}" for name in kinds)
@@ -150,7 +150,7 @@ def test_a_name_that_the_server_lacks_leaves_the_lock_untouched(cli, uses, creat
     assert (checkout.top / "endpoints.lock").read_bytes() == before
 
 
-def test_a_version_changed_by_hand_is_a_move(cli, uses, pins, create, edit, asked):
+def test_lock_refuses_a_version_changed_by_hand(cli, uses, pins, create, edit, asked):
     create("revenue")
     uses(revenue="{ version = 1 }")
     assert cli("lock").code == 0
@@ -167,7 +167,7 @@ def test_a_version_changed_by_hand_is_a_move(cli, uses, pins, create, edit, aske
     assert (pins()["revenue"].version, cli("lock", "--check").code) == (2, 0)
 
 
-def test_what_is_switched_off_is_pinned_and_said(cli, uses, create):
+def test_lock_pins_and_reports_inactive_endpoints(cli, uses, create):
     create("revenue", is_active=False)
     uses(revenue=NEWEST)
     ran = cli("lock")
@@ -212,7 +212,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize(("said", "code", "messages"), CHECKS.values(), ids=CHECKS)
-def test_check(cli, uses, create, asked, said, code, messages):
+def test_lock_check_compares_manifest_and_lock(cli, uses, create, asked, said, code, messages):
     create("a")
     create("b")
     uses(a=NEWEST, b=NEWEST)
@@ -227,7 +227,7 @@ def test_check(cli, uses, create, asked, said, code, messages):
     assert asked() == [], "offline"
 
 
-def test_check_without_a_lock_or_without_anything(cli, uses):
+def test_lock_check_without_lock_or_uses(cli, uses):
     assert (cli("lock", "--check").code, cli("lock").code) == (0, 0), "nothing is used, nothing is locked"
     uses(a=NEWEST)
     ran = cli("lock", "--check")
@@ -251,7 +251,7 @@ def test_check_without_a_lock_or_without_anything(cli, uses):
         (lambda text: text[:-20], "not valid TOML"),
     ],
 )
-def test_a_lock_that_is_not_whole(cli, uses, create, checkout, asked, command, change, said):
+def test_a_damaged_lock_is_refused(cli, uses, create, checkout, asked, command, change, said):
     create("a")
     uses(a=NEWEST)
     assert cli("lock").code == 0
@@ -293,7 +293,7 @@ print(*sys.modules)
 """
 
 
-def test_check_loads_nothing_that_is_heavy(cli, uses, create, checkout):
+def test_lock_check_imports_little(cli, uses, create, checkout):
     create("revenue")
     uses(revenue=NEWEST)
     assert cli("lock").code == 0
@@ -304,7 +304,9 @@ def test_check_loads_nothing_that_is_heavy(cli, uses, create, checkout):
 
 
 @pytest.mark.parametrize("words", [["lock"], ["outdated"], ["upgrade"], ["lock", "--verify"]])
-def test_a_server_that_does_not_answer_is_4_and_nothing_is_written(cli, uses, create, edit, server, checkout, words):
+def test_lock_exits_with_4_and_writes_nothing_if_the_server_does_not_answer(
+    cli, uses, create, edit, server, checkout, words
+):
     for name in ("a", "b", "new"):
         create(name)
     uses(a=NEWEST, b=NEWEST)
@@ -327,7 +329,7 @@ EDITS = {
 
 @pytest.mark.parametrize(("old", "new"), EDITS.values(), ids=EDITS)
 @pytest.mark.parametrize("schema", [1, 2])
-def test_check_notices_an_edit(cli, uses, create, checkout, pins, old, new, schema):
+def test_lock_check_notices_edits(cli, uses, create, checkout, pins, old, new, schema):
     create("revenue", "SELECT 1 AS mrr")
     uses(revenue=NEWEST)
     assert cli("lock").code == 0

@@ -68,7 +68,7 @@ def test_all_environments_in_use_unless_one_is_named(cli, configured, locked):
 
 
 @pytest.mark.usefixtures("prod")
-def test_uses_of_an_environment_go_over_the_common_ones(cli, configured, locked):
+def test_uses_of_an_environment_override_common_ones(cli, configured, locked):
     configured(NEWEST, staging="revenue = { version = 1 }\n")
     assert cli("lock").code == 0
     assert locked() == [("prod", "revenue", 1), ("staging", "revenue", 1)]
@@ -82,7 +82,7 @@ def test_a_common_exact_version_is_an_error(cli, configured):
 
 
 @pytest.mark.usefixtures("prod")
-def test_pins_of_an_environment_that_is_used_no_more_are_dropped(cli, configured, locked):
+def test_pins_of_an_unused_environment_are_dropped(cli, configured, locked):
     configured(prod=NEWEST, staging=NEWEST)
     assert cli("lock").code == 0
     configured(prod=NEWEST)
@@ -103,7 +103,7 @@ def test_nothing_is_written_where_one_environment_lacks_a_name(cli, configured, 
     assert not (checkout.top / "endpoints.lock").exists()
 
 
-def test_upgrades_everywhere_and_an_exact_one_where_it_is_said(cli, configured, locked, prod, edit):
+def test_upgrade_moves_all_environments_and_exact_pins_only_by_name(cli, configured, locked, prod, edit):
     configured(prod=NEWEST, staging=NEWEST)
     assert cli("lock").code == 0
     for _ in range(2):
@@ -118,7 +118,7 @@ def test_upgrades_everywhere_and_an_exact_one_where_it_is_said(cli, configured, 
 
 
 @pytest.mark.usefixtures("prod")
-def test_an_exact_use_is_rewritten_where_it_stands(cli, configured, locked, checkout):
+def test_an_exact_use_is_rewritten_in_place(cli, configured, locked, checkout):
     configured(prod="revenue = { version = 1 } # ours\n", staging="revenue = { version = 1 } # theirs\n")
     assert cli("lock").code == 0
     before = (checkout.top / "endpoints.toml").read_text()
@@ -129,7 +129,7 @@ def test_an_exact_use_is_rewritten_where_it_stands(cli, configured, locked, chec
     assert cli("lock", "--check").code == 0
 
 
-def test_contracts_that_differ_between_environments_are_said(cli, configured, prod):
+def test_contracts_that_differ_between_environments_are_reported(cli, configured, prod):
     configured(prod=NEWEST, staging=NEWEST)
     assert cli("lock").code == 0
     ran = cli("lock", "--verify", "--format", "json")

@@ -30,7 +30,7 @@ def branch(checkout, name, do):
 
 @pytest.mark.usefixtures("base")
 @pytest.mark.parametrize(("mine", "other"), [("beta", "gamma"), ("gamma", "beta"), ("alpha", "omega")])
-def test_moves_of_different_pins(cli, checkout, pins, mine, other):
+def test_git_merges_moves_of_different_pins(cli, checkout, pins, mine, other):
     branch(checkout, "mine", lambda: cli("upgrade", mine))
     branch(checkout, "other", lambda: cli("upgrade", other))
     checkout.git("merge", "--quiet", "--no-edit", "mine")
@@ -41,7 +41,7 @@ def test_moves_of_different_pins(cli, checkout, pins, mine, other):
 
 
 @pytest.mark.usefixtures("base")
-def test_an_added_a_moved_and_a_dropped_pin(cli, uses, create, checkout, pins):
+def test_git_merges_added_moved_and_dropped_pins(cli, uses, create, checkout, pins):
     create("able")
     create("zeta")
     every = ("able", "alpha", "beta", "gamma", "omega", "zeta")
@@ -60,7 +60,7 @@ def test_an_added_a_moved_and_a_dropped_pin(cli, uses, create, checkout, pins):
 
 
 @pytest.mark.usefixtures("base")
-def test_the_way_out_of_a_conflict(cli, uses, create, checkout, pins):
+def test_the_advice_for_a_merge_conflict_works(cli, uses, create, checkout, pins):
     create("psi")
     create("rho")
     every = ("alpha", "beta", "gamma", "omega")

@@ -78,7 +78,7 @@ FOUND = {
 
 @pytest.mark.parametrize(("change", "code", "codes"), FOUND.values(), ids=FOUND)
 @pytest.mark.usefixtures("locked")
-def test_found_by_its_own_rule(cli, client, change, code, codes):
+def test_each_change_is_found_by_its_rule(cli, client, change, code, codes):
     change(client)
     ran = cli("lock", "--verify", "--format", "json")
     found = {item["code"] for item in ran.json["items"]}
@@ -89,7 +89,7 @@ def test_found_by_its_own_rule(cli, client, change, code, codes):
 
 
 @pytest.mark.usefixtures("locked")
-def test_a_shared_variable_of_another_type_moves_the_contract_in_place(cli, client):
+def test_a_retyped_shared_variable_changes_the_contract_in_place(cli, client):
     retyped(client)
     ran = cli("lock", "--verify", "--format", "json")
     assert (ran.code, "P111" in {item["code"] for item in ran.json["items"]}) == (1, True), ran.out
@@ -103,7 +103,7 @@ OTHER = {
 
 @pytest.mark.parametrize("change", OTHER.values(), ids=OTHER)
 @pytest.mark.usefixtures("locked")
-def test_another_identity_under_the_same_number(cli, pins, checkout, change):
+def test_a_recreated_endpoint_with_the_same_version_is_found(cli, pins, checkout, change):
     other = pins() | {"signups": change(pins()["signups"])}
     (checkout.top / "endpoints.lock").write_bytes(write_lock(Lock(pins=tuple(other.values()))))
     ran = cli("lock", "--verify", "--format", "json")
@@ -122,14 +122,14 @@ def test_a_request_for_each_pin_and_one_for_all_variables(cli, server):
 
 
 @pytest.mark.usefixtures("locked")
-def test_disagreements_with_the_manifest_count_too(cli, uses):
+def test_mismatches_with_the_manifest_are_reported(cli, uses):
     uses(revenue=NEWEST)
     ran = cli("lock", "--verify")
     assert (ran.code, "P108" in ran.out, "revenue@1 (test): as locked" in ran.out) == (1, True, True)
 
 
 @pytest.mark.usefixtures("locked")
-def test_what_could_not_be_asked_is_4_and_never_clean(cli, server, client):
+def test_a_pin_that_cannot_be_looked_up_exits_with_4(cli, server, client):
     deleted(client)
     server.faults.add(Fault(effect=Effect.ERROR, path="*/endpoints/revenue"))
     ran = cli("lock", "--verify", "--max-wait", "0.2", "--format", "json")
@@ -138,7 +138,7 @@ def test_what_could_not_be_asked_is_4_and_never_clean(cli, server, client):
 
 
 @pytest.mark.usefixtures("locked")
-def test_a_refused_key_is_3(make_cli, checkout, uses):
+def test_a_refused_key_exits_with_3(make_cli, checkout, uses):
     ran = make_cli(checkout.top, key="phx_of_nobody")
     uses(revenue=NEWEST, signups=NEWEST)
     told = ran("lock", "--verify", "--format", "json")

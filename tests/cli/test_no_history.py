@@ -117,7 +117,7 @@ def test_the_advice_fits_the_cause(unknown, server, words):
     assert not any("one" in write.path for write in server.requests.writes())
 
 
-def test_prune_and_changed_say_the_same(unknown):
+def test_prune_and_changed_give_the_same_advice(unknown):
     run, cause, fix, code = unknown
     pruned = run("push", "--prune", "--yes")
     assert pruned.code == (2 if code == 6 else 4)

@@ -42,7 +42,7 @@ def missing(checkout):
 
 
 @pytest.mark.parametrize("leave_out", [sparse, skipped, empty, missing])
-def test_no_command_takes_it_for_deleted(cli, checkout, client, pushed, leave_out):  # noqa: ARG001 - a start
+def test_a_definition_outside_a_sparse_checkout_is_not_deleted(cli, checkout, client, pushed, leave_out):  # noqa: ARG001 - a start
     leave_out(checkout)
     assert cli("push", "--prune", "--yes").code == 0
     assert all(one.is_active for one in client.list_endpoints())
@@ -56,7 +56,7 @@ def test_no_command_takes_it_for_deleted(cli, checkout, client, pushed, leave_ou
 
 
 @pytest.mark.parametrize("words", [("adopt", "c"), ("adopt", "a", "c"), ("rename", "c", "d"), ("rollback", "c@1")])
-def test_a_command_that_needs_the_file_says_that_it_is_not_on_disk(cli, checkout, pushed, words):  # noqa: ARG001
+def test_commands_that_need_the_file_report_that_it_is_not_on_disk(cli, checkout, pushed, words):  # noqa: ARG001
     empty(checkout)
     ran = cli(*words, "--yes")
     assert ran.code == 2
@@ -64,7 +64,7 @@ def test_a_command_that_needs_the_file_says_that_it_is_not_on_disk(cli, checkout
     assert "git restore" in ran.err
 
 
-def test_what_is_deleted_and_not_committed_is_not_pruned(cli, checkout, client, pushed):  # noqa: ARG001 - a start
+def test_an_uncommitted_deletion_is_not_pruned(cli, checkout, client, pushed):  # noqa: ARG001 - a start
     checkout.write({"a.yaml": None, "other.yaml": yaml("other", query="SELECT 2 AS two")})
     assert cli("push", "--prune", "--yes").code == 0
     checkout.git("add", "--all")
@@ -75,7 +75,7 @@ def test_what_is_deleted_and_not_committed_is_not_pruned(cli, checkout, client, 
     assert not client.get_endpoint("a").is_active
 
 
-def test_a_deleted_file_is_a_break_all_the_same(cli, checkout, pushed):  # noqa: ARG001 - a start
+def test_a_deleted_file_is_a_breaking_change(cli, checkout, pushed):  # noqa: ARG001 - a start
     checkout.write({"a.yaml": None, "other.yaml": yaml("other", query="SELECT 2 AS two")})
     ran = cli("breaking", "--against", "HEAD", "--format", "json")
     assert "A101" in [item["code"] for item in ran.json["items"]]

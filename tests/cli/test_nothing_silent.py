@@ -60,7 +60,7 @@ def removed(cli, checkout):
 
 
 @pytest.mark.usefixtures("removed")
-def test_an_endpoint_whose_file_is_gone_is_counted_with_the_command_for_it(cli, create):
+def test_an_endpoint_without_a_file_is_counted_with_a_command(cli, create):
     create("stranger")
     for words in (("plan",), ("diff",), ("push", "--yes")):
         ran = cli(*words, "--format", "json")
@@ -71,7 +71,7 @@ def test_an_endpoint_whose_file_is_gone_is_counted_with_the_command_for_it(cli, 
 
 
 @pytest.mark.usefixtures("removed")
-def test_what_was_pruned_does_not_come_back(cli, checkout, client):
+def test_pruned_endpoints_are_not_reported_again(cli, checkout, client):
     assert cli("push", "--prune", "--yes").code == 0
     client.delete_endpoint("safe")
     ran = cli("diff", "--format", "json")

@@ -101,7 +101,7 @@ def test_plan_exits_as_push_does(cli, checkout, client, server, situation, way):
     assert bool(server.requests.writes()) == situation.writes
 
 
-def test_a_plan_names_what_a_push_will_not_write(cli, checkout, client):
+def test_a_plan_names_what_push_skips(cli, checkout, client):
     checkout.commit({**ONE, **TWO})
     assert cli("push", "--yes").code == 0
     edited(client, "one")

@@ -43,7 +43,7 @@ def prod(server, projects):
         yield made
 
 
-def test_brings_query_settings_and_variables_with_their_types(cli, client, prod):
+def test_promote_copies_query_settings_and_variables(cli, client, prod):
     ran = cli(*PROMOTE, "--yes", "--format", "json")
     assert ran.code == 0, ran.err
     there = prod.get_endpoint("signups")
@@ -57,7 +57,7 @@ def test_brings_query_settings_and_variables_with_their_types(cli, client, prod)
 
 
 @pytest.mark.usefixtures("prod")
-def test_a_second_time_writes_nothing(cli, server):
+def test_promote_writes_nothing_the_second_time(cli, server):
     assert cli(*PROMOTE, "--yes").code == 0
     server.requests.clear()
     ran = cli(*PROMOTE, "--yes", "--format", "json")
@@ -93,7 +93,7 @@ def hogql(sql):
         ),
     ],
 )
-def test_overwrites_nobody_in_the_target(cli, client, prod, staging, target, words, code, sql):
+def test_promote_never_overwrites_changes_in_the_target(cli, client, prod, staging, target, words, code, sql):
     assert cli(*PROMOTE, "--yes").code == 0
     for where, body in ((client, staging), (prod, target)):
         if body is not None:
@@ -102,7 +102,7 @@ def test_overwrites_nobody_in_the_target(cli, client, prod, staging, target, wor
     assert (ran.code, prod.get_endpoint("signups").sql) == (code, sql), ran.err
 
 
-def test_somebody_who_comes_between_is_told(cli, client, server, prod):
+def test_promote_reports_edits_during_the_push(cli, client, server, prod):
     assert cli(*PROMOTE, "--yes").code == 0
     prod.update_endpoint("signups", hogql("SELECT 2 AS plan"))
     edit = Edit(path="endpoints/signups/", body=hogql("SELECT 3 AS plan"))  # in the first project: staging
@@ -132,7 +132,7 @@ def test_selectors_and_manage_of_both_sides(cli, client, create, checkout, prod)
         (["--from", "staging", "--to", "prod", "--env", "prod"], "--env"),
     ],
 )
-def test_refuses(cli, prod, words, said):
+def test_promote_refuses_wrong_environments(cli, prod, words, said):
     ran = cli("promote", *words, "--yes")
     assert (ran.code, prod.list_endpoints()) == (2, ())
     assert said in ran.err

@@ -130,7 +130,7 @@ CASES = {
 
 @known
 @pytest.mark.parametrize("case", CASES)
-def test_three_ways(place, client, case):
+def test_pull_merges_three_ways(place, client, case):
     here, there, words, code, state, after = CASES[case]
     place.path.write_text(edited(FILE, *here))
     if there:
@@ -152,7 +152,7 @@ def test_three_ways(place, client, case):
         ([], "n\n", 6, "undecided", False),
     ],
 )
-def test_asks_what_nobody_can_know(place, client, words, typed, code, state, takes):
+def test_pull_asks_where_the_attribution_is_unknown(place, client, words, typed, code, state, takes):
     client.update_endpoint("signups", NEW_SQL)
     ran = place.run("pull", *words, "--format", "json", input=typed)
     assert (ran.code, ran.json["items"][0]["state"]) == (code, state), ran.err
@@ -160,7 +160,7 @@ def test_asks_what_nobody_can_know(place, client, words, typed, code, state, tak
 
 
 @pytest.mark.parametrize("place", [same_checkout, no_git], indirect=True)
-def test_an_uncommitted_edit_that_theirs_replaces_is_kept_as_a_copy(place, client, tmp_path):
+def test_pull_theirs_keeps_a_copy_of_uncommitted_edits(place, client, tmp_path):
     place.path.write_text(edited(FILE, EDIT))
     client.update_endpoint("signups", NEW_SQL)
     ran = place.run("pull", "--theirs")
@@ -170,21 +170,21 @@ def test_an_uncommitted_edit_that_theirs_replaces_is_kept_as_a_copy(place, clien
 
 
 @unknown
-def test_where_nothing_differs_nobody_is_asked(place):
+def test_pull_does_not_ask_where_nothing_differs(place):
     before = place.path.read_bytes()
     ran = place.run("pull")
     assert (ran.code, place.path.read_bytes()) == (0, before)
 
 
 @known
-def test_a_dry_run_is_forgotten(place, client):
+def test_a_dry_run_leaves_no_record(place, client):
     client.update_endpoint("signups", NEW_SQL)
     place.run("pull", "--dry-run")
     assert place.run("pull", "--format", "json").json["items"][0]["state"] == "updated"
 
 
 @pytest.mark.parametrize("place", [same_checkout], indirect=True)
-def test_the_file_as_it_was_before_a_pull_is_no_edit(place, client):
+def test_undoing_a_pull_is_not_an_edit(place, client):
     """`git checkout .` after a pull: whose word counts is asked, not guessed."""
     client.update_endpoint("signups", NEW_SQL)
     place.run("pull")
@@ -193,7 +193,7 @@ def test_the_file_as_it_was_before_a_pull_is_no_edit(place, client):
 
 
 @pytest.mark.parametrize("place", [same_checkout, no_git], indirect=True)
-def test_what_was_kept_is_pushed_over_just_what_was_seen(place, client):
+def test_push_after_pull_mine_overwrites_only_what_was_seen(place, client):
     place.path.write_text(edited(FILE, EDIT))
     client.update_endpoint("signups", NEW_SQL)
     assert place.run("push", "--yes").code == 6
@@ -203,7 +203,7 @@ def test_what_was_kept_is_pushed_over_just_what_was_seen(place, client):
 
 
 @pytest.mark.parametrize("place", [same_checkout], indirect=True)
-def test_form_alone_is_said_in_a_note(place, client):
+def test_formatting_only_changes_are_noted(place, client):
     client.update_endpoint("signups", {"query": hogql("select count() as people from events")})
     assert "signups" in place.run("pull").err
 
@@ -235,7 +235,7 @@ class CtrlC(io.StringIO):
 
 
 @pytest.mark.parametrize("place", [same_checkout], indirect=True)
-def test_after_mine_the_next_move_of_the_server_is_a_conflict_again(place, client):
+def test_a_server_change_after_pull_mine_is_a_conflict_again(place, client):
     place.path.write_text(edited(FILE, EDIT))
     client.update_endpoint("signups", NEW_SQL)
     assert place.run("pull", "--mine").code == 0
@@ -245,7 +245,7 @@ def test_after_mine_the_next_move_of_the_server_is_a_conflict_again(place, clien
 
 
 @pytest.mark.parametrize("place", [same_checkout], indirect=True)
-def test_an_endpoint_that_is_gone_is_said_and_its_file_stays(place, client):
+def test_pull_reports_a_deleted_endpoint_and_keeps_its_file(place, client):
     client.delete_endpoint("signups")
     ran = place.run("pull", "--format", "json")
     assert (ran.code, ran.json["items"][0]["state"], place.path.read_text()) == (0, "gone", FILE)
@@ -306,7 +306,9 @@ def squashed(scene):
     ],
 )
 @pytest.mark.usefixtures("signups")
-def test_stories(cli, checkout, client, make_cli, tmp_path, story, code, state, is_clone):
+def test_pull_writes_or_skips_by_who_changed_what(
+    cli, checkout, client, make_cli, tmp_path, story, code, state, is_clone
+):
     checkout.commit()
     assert cli("pull").code == 0
     story(SimpleNamespace(run=cli, checkout=checkout, client=client))

@@ -71,7 +71,7 @@ def everything(client):
 
 
 @pytest.mark.usefixtures("everything")
-def test_every_kind_of_endpoint_comes_whole(cli, checkout, server):
+def test_pull_writes_every_kind_of_endpoint_completely(cli, checkout, server):
     ran = cli("pull", "--format", "json")
     assert (ran.code, ran.json["summary"]["created"]) == (0, len(EVERYTHING)), ran.err
     assert {path.name for path in checkout.folder.iterdir()} == {f"{name}.yaml" for name in EVERYTHING}
@@ -102,7 +102,7 @@ CHANGED = {
 
 
 @pytest.mark.usefixtures("everything")
-def test_every_kind_of_endpoint_is_kept_up_with(cli, client):
+def test_pull_updates_every_kind_of_endpoint(cli, client):
     assert cli("pull").code == 0
     for name, body in CHANGED.items():
         client.update_endpoint(name, body)
@@ -194,7 +194,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_changes_only_what_changed(cli, client, checkout, case):
+def test_pull_changes_only_lines_that_changed(cli, client, checkout, case):
     before, change, after = CASES[case]
     for name, text in before.items():
         (checkout.folder / name).write_bytes(text.encode())
@@ -217,7 +217,7 @@ def _with_ids(client, change):
     return {**change, "query": {**change["query"], "variables": entries}}
 
 
-def test_a_variable_more_comes_with_its_true_type(cli, client, checkout):
+def test_a_new_variable_is_pulled_with_its_type(cli, client, checkout):
     checkout.commit({"visits.yaml": "name: visits\nquery: SELECT 1 AS n  # ours\n"})
     assert cli("push", "--yes").code == 0
     client.create_variable({"name": "since", "type": "Date", "default_value": "2026-07-01"})
@@ -239,7 +239,7 @@ def test_a_variable_more_comes_with_its_true_type(cli, client, checkout):
         (False, ["--mine"], 0, "string"),
     ],
 )
-def test_a_guessed_type_becomes_the_true_one(cli, create, checkout, is_committed, words, code, kind):
+def test_pull_corrects_a_guessed_type(cli, create, checkout, is_committed, words, code, kind):
     create("visits", "SELECT {variables.n} AS n", variables={"n": ("Number", None)})
     text = "name: visits\nquery: SELECT {variables.n} AS n\nvariables:\n- name: n\n  type: string # guessed\n"
     checkout.write({"visits.yaml": text})
@@ -264,9 +264,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault['effect']}-{fault.get('status', 0)}")
 @pytest.mark.parametrize("path", ["*/endpoints", "*/insight_variables", "*/versions"])
-def test_a_fault_in_the_middle_leaves_everything_as_it_was(
-    cli, client, create, checkout, server, tmp_path, path, fault
-):
+def test_a_fault_during_pull_changes_no_file(cli, client, create, checkout, server, tmp_path, path, fault):
     create("known", "SELECT 1 AS n")
     checkout.commit({"known.yaml": "name: known\nquery: SELECT 1 AS n\n"})
     create("new", "SELECT {variables.n} AS n", variables={"n": ("Number", 3)})
@@ -279,7 +277,7 @@ def test_a_fault_in_the_middle_leaves_everything_as_it_was(
     assert not list((tmp_path / "state").rglob("record.json"))
 
 
-def test_what_cannot_be_a_file_is_told_and_the_rest_is_written(cli, create, checkout, server, tmp_path):
+def test_pull_reports_endpoints_that_no_file_can_express(cli, create, checkout, server, tmp_path):
     create("good")
     for number, name in enumerate(("../../evil", "/tmp/evil", "a/b", "..", "nul\0", "end\n")):
         stored = server.store.endpoints.first("id = ?", (create(f"bad{number}").id,))
@@ -293,7 +291,7 @@ def test_what_cannot_be_a_file_is_told_and_the_rest_is_written(cli, create, chec
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_no_link_leads_out_of_the_folder(cli, client, create, checkout, tmp_path, is_there):
+def test_pull_follows_no_link_out_of_the_folder(cli, client, create, checkout, tmp_path, is_there):
     create("visits", "SELECT 1 AS n")
     outside = tmp_path / "outside.yaml"
     if is_there:
@@ -312,7 +310,7 @@ def test_no_link_leads_out_of_the_folder(cli, client, create, checkout, tmp_path
     "text",
     ["name: visits\nquery: [", "name: other\nquery: SELECT 1\n", "- a list\n", "\ufffe", "name: visits\nqeury: x\n"],
 )
-def test_a_file_that_is_there_is_never_taken_for_a_new_one(cli, create, checkout, text):
+def test_pull_never_overwrites_an_unrelated_file(cli, create, checkout, text):
     create("visits", "SELECT 1 AS n")
     path = checkout.folder / "visits.yaml"
     path.write_text(text)
@@ -320,7 +318,7 @@ def test_a_file_that_is_there_is_never_taken_for_a_new_one(cli, create, checkout
     assert path.read_text() == text
 
 
-def test_manage_and_selectors_say_what_is_pulled(cli, create, checkout):
+def test_manage_and_selectors_limit_pull(cli, create, checkout):
     for name, tags in (("ours", ["a"]), ("tagged", ["keep"]), ("stranger", [])):
         create(name, tags=tags)
     configuration = checkout.top / "endpoints.toml"
@@ -333,7 +331,7 @@ def test_manage_and_selectors_say_what_is_pulled(cli, create, checkout):
     assert cli("pull", "strange").code == 2
 
 
-def test_without_a_folder_the_first_pull_makes_it(cli, create, checkout):
+def test_the_first_pull_creates_the_folder(cli, create, checkout):
     create("visits")
     checkout.folder.rmdir()
     assert cli("pull").code == 0
@@ -361,7 +359,7 @@ def test_a_new_file_points_editors_to_the_schema_of_this_release_or_to_the_one_b
     assert (checkout.folder / "signups.yaml").read_text().startswith(first), "what is there is not touched"
 
 
-def test_a_schema_that_cannot_be_written_is_said(cli, checkout):
+def test_a_schema_that_cannot_be_written_is_reported(cli, checkout):
     (checkout.top / "folder").mkdir()
     ran = cli("schema", "--out", "folder")
     assert (ran.code, "folder" in ran.err) == (2, True), ran.err

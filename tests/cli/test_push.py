@@ -57,7 +57,7 @@ def written(ran) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_was_pushed_is_not_pushed_again(cli, checkout, server, kind):
+def test_a_second_push_writes_nothing(cli, checkout, server, kind):
     checkout.commit({"one.yaml": yaml("one", **KINDS[kind])})
     ran = cli("push", "--yes", "--format", "json")
     assert ("one", "created") in written(ran), ran.err
@@ -78,7 +78,7 @@ def test_the_example_definitions_are_not_pushed_twice(cli, checkout, server):
     assert server.requests.writes() == ()
 
 
-def test_nothing_is_written_without_a_yes(cli, checkout, server):
+def test_push_writes_nothing_without_confirmation(cli, checkout, server):
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     ran = cli("push")
     assert ran.code == 2
@@ -89,13 +89,13 @@ def test_nothing_is_written_without_a_yes(cli, checkout, server):
     assert len(server.requests.writes()) == 1
 
 
-def test_a_definition_that_is_wrong_is_told_before_anything_is_asked(cli, checkout, server):
+def test_push_reports_wrong_definitions_before_any_request(cli, checkout, server):
     checkout.commit({"one.yaml": yaml("one", query=SQL), "two.yaml": yaml("two", query="SELEKT")})
     assert [cli(command).code for command in ("diff", "plan", "push")] == [2, 2, 2]
     assert server.requests.entries() == ()
 
 
-def test_requests_are_as_few_as_promised(cli, make_cli, checkout, server):
+def test_push_sends_few_requests(cli, make_cli, checkout, server):
     """One list for any number of endpoints that fits a page, one of variables, one write for one change."""
     checkout.commit({f"{number}.yaml": yaml(f"e{number}", **KINDS["with_variable"]) for number in range(30)})
     cli("push", "--yes")
@@ -119,7 +119,7 @@ def test_requests_are_as_few_as_promised(cli, make_cli, checkout, server):
     assert asked(cli, "push", "--yes") == (3, 1)
 
 
-def test_a_query_that_changed_costs_a_fresh_clone_one_question_more(cli, make_cli, checkout, server):
+def test_a_changed_query_costs_a_fresh_clone_one_more_request(cli, make_cli, checkout, server):
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     cli("push", "--yes")
     checkout.commit({"one.yaml": yaml("one", query=SQL + " LIMIT 7")})
@@ -129,7 +129,7 @@ def test_a_query_that_changed_costs_a_fresh_clone_one_question_more(cli, make_cl
     assert [entry.method for entry in server.requests.entries()] == ["GET", "GET", "PATCH"]
 
 
-def test_only_what_is_selected_and_managed_is_written(cli, checkout, client, create):
+def test_push_writes_only_selected_and_managed_endpoints(cli, checkout, client, create):
     create("stranger")
     checkout.commit({"one.yaml": yaml("one", query=SQL), "two.yaml": yaml("two", query=SQL, tags=["web"])})
     cli("push", "--yes", "tag:web")
@@ -142,7 +142,7 @@ def test_only_what_is_selected_and_managed_is_written(cli, checkout, client, cre
     assert cli("push", "--yes", "one").code == 2
 
 
-def test_settings_of_an_environment_go_over_the_common_ones(cli, checkout, client):
+def test_settings_of_an_environment_override_common_ones(cli, checkout, client):
     overlay = {"test": {"tags": ["staging"], "data_freshness": "1hour"}, "other": {"active": False}}
     checkout.commit({"one.yaml": yaml("one", query=SQL, tags=["common"], environments=overlay)})
     assert cli("push", "--yes").code == 0
@@ -151,7 +151,7 @@ def test_settings_of_an_environment_go_over_the_common_ones(cli, checkout, clien
     assert cli("diff").code == 0
 
 
-def test_formatting_alone_is_sent_only_where_that_is_said(cli, checkout, client):
+def test_formatting_is_sent_only_with_allow_cosmetic(cli, checkout, client):
     checkout.commit({"one.yaml": yaml("one", query=SQL), "two.yaml": yaml("two", query=SQL)})
     cli("push", "--yes")
     checkout.commit({"one.yaml": yaml("one", query=SQL.replace("SELECT", "select  ").replace("FROM", "\nFROM"))})
@@ -210,7 +210,7 @@ class TestSharedVariables:
 
 
 @pytest.mark.parametrize(("cause", "code"), [("401", 3), ("a key that may only read", 3)], ids=lambda value: str(value))
-def test_what_concerns_all_of_them_stops_the_other_writes(cli, make_cli, checkout, client, server, cause, code):
+def test_a_refused_key_stops_all_other_writes(cli, make_cli, checkout, client, server, cause, code):
     names = [f"e{number:02}" for number in range(40)]
     checkout.commit({f"{name}.yaml": yaml(name, query=SQL) for name in names})
     assert cli("push", "--yes").code == 0
@@ -358,7 +358,7 @@ class TestSavedPlan:
 ON = {"query": SQL, "materialization": {"enabled": True, "schedule": "1hour"}}
 
 
-def test_what_the_server_leaves_out_of_a_write_is_told_and_sent_again(cli, checkout, client, monkeypatch):
+def test_push_reports_settings_that_the_server_ignored_and_sends_them_again(cli, checkout, client, monkeypatch):
     """As a server does that does not know the key: it answers 200, and has something else."""
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     assert cli("push", "--yes").code == 0

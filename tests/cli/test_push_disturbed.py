@@ -39,7 +39,7 @@ def queries(client, name: str = "one") -> list[str]:
 @pytest.mark.usefixtures("edited")
 @pytest.mark.parametrize("when", When)
 @pytest.mark.parametrize("nth", [1, 2, 3])
-def test_an_edit_between_any_two_requests_is_never_lost_in_silence(cli, client, server, nth, when):
+def test_push_never_silently_overwrites_an_edit_between_two_requests(cli, client, server, nth, when):
     server.faults.add(
         Fault(effect=Effect.EDIT, nth=nth, when=when, edit=Edit(path="endpoints/one/", body=query(THEIRS)))
     )
@@ -58,7 +58,7 @@ def test_an_edit_between_any_two_requests_is_never_lost_in_silence(cli, client, 
     assert cli("resume").out.startswith("nothing to resume")
 
 
-def test_an_edit_before_a_setting_is_written_is_told_too(cli, checkout, client, server):
+def test_push_reports_an_edit_before_a_setting_is_written(cli, checkout, client, server):
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     cli("push", "--yes")
     checkout.commit({"one.yaml": yaml("one", query=SQL, tags=["new"])})
@@ -93,7 +93,7 @@ def test_a_setting_edited_between_the_list_and_the_write_is_not_replaced(cli, ch
     assert client.get_endpoint("one").model_dump(mode="json")[key] == body[key]
 
 
-def test_a_description_that_a_new_version_replaces_is_told(cli, checkout, client, server):
+def test_push_reports_a_description_that_its_version_replaces(cli, checkout, client, server):
     """The version before still has it."""
     checkout.commit({"one.yaml": yaml("one", query=SQL, description="Old")})
     assert cli("push", "--yes").code == 0
@@ -108,7 +108,7 @@ def test_a_description_that_a_new_version_replaces_is_told(cli, checkout, client
 
 
 @pytest.mark.parametrize("is_new", [True, False])
-def test_after_a_refusal_the_endpoint_is_read_back(cli, checkout, client, server, is_new):
+def test_push_reads_the_endpoint_after_a_refusal(cli, checkout, client, server, is_new):
     """A write that is refused (400) can have landed in part."""
     if not is_new:
         checkout.commit({"one.yaml": yaml("one", query=SQL)})
@@ -125,7 +125,7 @@ def test_after_a_refusal_the_endpoint_is_read_back(cli, checkout, client, server
 
 
 @pytest.mark.parametrize(("begun", "code"), [(False, 4), (True, 5)])
-def test_a_defect_says_nothing_was_changed_only_where_that_is_so(cli, checkout, monkeypatch, begun, code):
+def test_a_defect_after_a_write_is_partly_applied(cli, checkout, monkeypatch, begun, code):
     from endpoints_gitops.operations.push import execute
 
     def broken(*_: object, **__: object) -> None:
@@ -141,7 +141,7 @@ def test_a_defect_says_nothing_was_changed_only_where_that_is_so(cli, checkout, 
 
 
 @pytest.mark.usefixtures("edited")
-def test_what_somebody_does_while_we_are_asked_is_seen(cli, client, server):
+def test_push_notices_edits_during_the_confirmation(cli, client, server):
     """A setting leaves no version behind: only a look after the answer can tell."""
     theirs = Edit(path="endpoints/one/", body={"description": "Theirs"})
     server.faults.add(Fault(effect=Effect.EDIT, method="GET", path="*/endpoints", nth=2, edit=theirs))
@@ -156,7 +156,7 @@ USES = "SELECT {variables.kind} AS k"
 
 
 @pytest.mark.parametrize(("method", "body"), [("PATCH", {"name": "Theirs"}), ("DELETE", {})])
-def test_a_shared_variable_that_changes_between_list_and_write_is_left(cli, checkout, client, server, method, body):
+def test_push_leaves_a_shared_variable_that_changed_before_the_write(cli, checkout, client, server, method, body):
     """It leaves no versions, so it is read once more right before it is changed."""
     variable = client.create_variable({"name": "kind", "type": "String"})
     checkout.commit({"one.yaml": yaml("one", query=USES, variables=[{"name": "kind", **VARIABLE}])})
@@ -170,7 +170,7 @@ def test_a_shared_variable_that_changes_between_list_and_write_is_left(cli, chec
     assert client.list_endpoints() == (), "its user is not sent"
 
 
-def test_a_name_that_somebody_takes_meanwhile_stays_theirs(cli, checkout, client, server):
+def test_push_leaves_an_endpoint_created_meanwhile(cli, checkout, client, server):
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     taken = Edit(method="POST", path="endpoints/", body={"name": "one", **query(THEIRS)})
     server.faults.add(Fault(effect=Effect.EDIT, method="POST", edit=taken))
@@ -181,7 +181,7 @@ def test_a_name_that_somebody_takes_meanwhile_stays_theirs(cli, checkout, client
 
 
 @pytest.mark.usefixtures("edited")
-def test_an_endpoint_that_somebody_deletes_meanwhile_is_told(cli, client, server):
+def test_push_reports_an_endpoint_deleted_meanwhile(cli, client, server):
     gone = Edit(method="DELETE", path="endpoints/one/")
     server.faults.add(Fault(effect=Effect.EDIT, **WRITE, nth=1, edit=gone))
     ran = cli("push", "--yes")
@@ -191,7 +191,7 @@ def test_an_endpoint_that_somebody_deletes_meanwhile_is_told(cli, client, server
 
 
 @pytest.mark.usefixtures("edited")
-def test_an_endpoint_that_is_another_one_by_now_is_told(cli, client, server):
+def test_push_reports_an_endpoint_recreated_meanwhile(cli, client, server):
     anew = Edit(method="POST", path="endpoints/", body={"name": "one", **query(THEIRS)})
     server.faults.add(
         Fault(effect=Effect.EDIT, **WRITE, nth=1, edit=Edit(method="DELETE", path="endpoints/one/")),
@@ -211,7 +211,7 @@ def test_an_endpoint_that_is_another_one_by_now_is_told(cli, client, server):
     "after_it",
     [Edit(path="endpoints/one/", body=query(THEIRS)), Edit(path="endpoints/one/", body={"description": "?"})],
 )
-def test_an_edit_after_ours_whose_answer_was_lost_stays(cli, client, server, after_it):
+def test_push_keeps_an_edit_made_after_its_lost_answer(cli, client, server, after_it):
     """Ours landed as version 2, nobody heard of it, and somebody wrote before we could look."""
     server.faults.add(
         Fault(effect=Effect.DROP, **WRITE, nth=1, when=When.AFTER),
@@ -244,7 +244,7 @@ FAULTS = {
 
 @pytest.mark.usefixtures("edited")
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_one_fault_on_a_write_is_got_over_and_nothing_is_done_twice(cli, client, server, fault):
+def test_push_survives_one_fault_and_writes_nothing_twice(cli, client, server, fault):
     server.faults.add(fault)
     ran = cli("push", "--yes", "--max-wait", "2", "--format", "json")
     assert ran.code == 0, ran.err
@@ -257,7 +257,7 @@ def test_one_fault_on_a_write_is_got_over_and_nothing_is_done_twice(cli, client,
 
 @pytest.mark.usefixtures("edited")
 @pytest.mark.parametrize("status", [500, 503])
-def test_a_server_that_keeps_failing_leaves_a_journal_that_resume_finishes(cli, client, server, status):
+def test_resume_finishes_a_push_on_a_failing_server(cli, client, server, status):
     server.faults.add(Fault(effect=Effect.ERROR, status=status, **WRITE))
     ran = cli("push", "--yes", "--max-wait", "1", "--format", "json")
     states = {item["name"]: item["state"] for item in ran.json["items"]}
@@ -272,7 +272,7 @@ def test_a_server_that_keeps_failing_leaves_a_journal_that_resume_finishes(cli, 
 
 
 @pytest.mark.usefixtures("edited")
-def test_a_write_of_which_nothing_can_be_heard_is_uncertain_and_resume_finds_out(cli, client, server):
+def test_a_write_without_answer_is_uncertain_until_resume(cli, client, server):
     server.faults.add(
         Fault(effect=Effect.DROP, **WRITE, when=When.AFTER), Fault(effect=Effect.DROP, method="GET", path="*/one")
     )
@@ -287,7 +287,7 @@ def test_a_write_of_which_nothing_can_be_heard_is_uncertain_and_resume_finds_out
 
 @pytest.mark.usefixtures("edited")
 @pytest.mark.parametrize("effect", [Effect.ERROR, Effect.HTML, Effect.WRONG_JSON, Effect.BROKEN_JSON, Effect.DROP])
-def test_a_list_that_cannot_be_read_is_never_no_difference(cli, server, effect):
+def test_an_unreadable_list_is_never_reported_as_no_difference(cli, server, effect):
     server.faults.add(Fault(effect=effect, method="GET", status=502))
     codes = [cli(*words, "--max-wait", "0.5").code for words in (["diff"], ["plan"], ["push", "--yes"])]
     assert codes == [4, 4, 4]
@@ -295,7 +295,7 @@ def test_a_list_that_cannot_be_read_is_never_no_difference(cli, server, effect):
 
 
 @pytest.mark.usefixtures("edited")
-def test_a_key_that_may_not_write_is_a_matter_of_credentials(make_cli, checkout, server):
+def test_a_key_without_write_scope_exits_with_3(make_cli, checkout, server):
     cli = make_cli(checkout.top, key=server.readonly_key)
     ran = cli("push", "--yes")
     assert ran.code == 3
@@ -304,7 +304,7 @@ def test_a_key_that_may_not_write_is_a_matter_of_credentials(make_cli, checkout,
 
 
 @pytest.mark.usefixtures("edited")
-def test_what_the_server_refuses_does_not_keep_the_rest_from_being_done(cli, checkout, client):
+def test_a_refused_endpoint_does_not_stop_the_others(cli, checkout, client):
     checkout.commit({"one.yaml": yaml("one", query="SELECT nothing FROM nowhere")})
     ran = cli("push", "--yes", "--format", "json")
     assert ran.code == 5
@@ -329,7 +329,7 @@ def test_a_journal_that_cannot_be_read_is_replaced(cli, checkout, client, tmp_pa
 
 
 @pytest.mark.usefixtures("edited")
-def test_two_pushes_of_one_checkout_do_not_mix(cli, server, tmp_path):
+def test_two_pushes_of_one_checkout_exclude_each_other(cli, server, tmp_path):
     (record,) = (tmp_path / "state").rglob("record.json")
     with exclusive_lock(record.parent):
         ran = cli("push", "--yes")

@@ -21,7 +21,7 @@ def three(create):
     create("signups", "SELECT {variables.n} AS n", variables={"n": ("Number", 3)})
 
 
-def test_list(cli):
+def test_list_prints_a_table(cli):
     ran = cli("list")
     assert ran.code == 0
     names = [line.split()[0] for line in ran.out.splitlines()]
@@ -37,13 +37,13 @@ def test_list(cli):
         (["tag:billing", "signups"], ["revenue", "signups"]),
     ],
 )
-def test_selectors(cli, selectors, names):
+def test_list_takes_selectors(cli, selectors, names):
     listed = cli("list", *selectors, "--format", "json").json
     assert [item["name"] for item in listed["items"]] == names
     assert listed["summary"] == {"endpoints": len(names)}
 
 
-def test_selectors_by_file(cli, checkout):
+def test_list_takes_selectors_by_file(cli, checkout):
     checkout.commit()
     checkout.write({"any.yaml": "name: signups\nquery: SELECT 1\ntags: [growth]\n"})
     for selector in ("endpoints/any.yaml", "endpoints", "tag:growth", "changed:HEAD"):
@@ -58,7 +58,7 @@ def test_a_selector_that_matches_nothing(cli, selector):
     assert ran.json["items"] == []
 
 
-def test_what_is_not_managed_is_counted(cli, checkout):
+def test_list_counts_unmanaged_endpoints(cli, checkout):
     settings = checkout.top / "endpoints.toml"
     settings.write_text('manage = ["revenue*"]\n' + settings.read_text())
     ran = cli("list")
@@ -77,7 +77,7 @@ def test_list_works_beside_a_broken_file(cli, checkout):
     assert (ran.code, ran.out) == (0, before)
 
 
-def test_get(cli, server):
+def test_get_prints_settings_and_query(cli, server):
     ran = cli("get", "signups")
     assert ran.out.endswith("\n\nSELECT {variables.n} AS n\n")
     for words in ("version 1", "active yes", "kind HogQLQuery", "variables n = 3", "freshness 24hour"):
@@ -87,7 +87,7 @@ def test_get(cli, server):
     assert (item["name"], item["query"]["kind"]) == ("signups", "HogQLQuery")
 
 
-def test_get_an_insight(cli, client):
+def test_get_prints_the_query_of_an_insight(cli, client):
     client.create_endpoint({"name": "trend", "query": {"kind": "TrendsQuery", "series": [{"kind": "EventsNode"}]}})
     assert '"kind": "TrendsQuery"' in cli("get", "trend").out
 
@@ -97,7 +97,7 @@ def test_a_description_of_several_lines_stays_in_its_column(cli, create):
     assert "\n  description     First line.\n                  Second line.\n  version " in cli("get", "noted").out
 
 
-def test_get_a_version(cli, client):
+def test_get_prints_one_version(cli, client):
     client.update_endpoint("revenue", {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS two"}})
     assert "SELECT 1 AS one" in cli("get", "revenue", "--version", "1").out
     assert "1 of 2" in cli("get", "revenue", "--version", "1").out
@@ -105,7 +105,7 @@ def test_get_a_version(cli, client):
     assert cli("get", "revenue", "--version", "3").code == 2
 
 
-def test_versions(cli, client):
+def test_versions_prints_the_newest_first(cli, client):
     client.update_endpoint("revenue", {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS two"}})
     client.update_endpoint("revenue", {"is_active": False}, version=1)
     ran = cli("versions", "revenue")
@@ -119,19 +119,19 @@ def test_versions(cli, client):
 
 
 @pytest.mark.parametrize("command", ["get", "versions", "open", "run"])
-def test_a_name_that_is_not_there(cli, command):
+def test_a_missing_name_gets_a_suggestion(cli, command):
     ran = cli(command, "signup")
     assert ran.code == 2
     assert "there is no endpoint 'signup'; did you mean 'signups'?" in ran.err
 
 
-def test_open_prints_where_nobody_looks(cli, server, monkeypatch):
+def test_open_prints_the_address_without_a_terminal(cli, server, monkeypatch):
     monkeypatch.setattr(webbrowser, "open", lambda _: pytest.fail("opened a browser without a terminal"))
     assert cli("open", "signups").out == f"{server.url}/project/1/endpoints/signups\n"
 
 
 @pytest.mark.parametrize("opens", [True, False])
-def test_open_opens_where_somebody_does(cli, server, monkeypatch, opens):
+def test_open_starts_the_browser_at_a_terminal(cli, server, monkeypatch, opens):
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or opens)
     ran = cli("open", "signups", input="")
@@ -142,14 +142,14 @@ def test_open_opens_where_somebody_does(cli, server, monkeypatch, opens):
 @pytest.mark.parametrize(
     "words", [["list"], ["get", "revenue"], ["list", "--format", "json"], ["get", "revenue", "--format", "json"]]
 )
-def test_text_from_the_server_moves_no_cursor(cli, words):
+def test_text_from_the_server_is_escaped(cli, words):
     ran = cli(*words)
     assert ran.code == 0
     assert not {"\x1b", "\u202e"} & set(ran.out + ran.err)
     assert "clear" in ran.out
 
 
-def test_each_costs_one_request(cli, server):
+def test_each_command_sends_one_request(cli, server):
     for words in (["list"], ["get", "signups"], ["versions", "signups"], ["open", "signups"], ["run", "signups"]):
         server.requests.clear()
         assert cli(*words).code == 0
@@ -169,7 +169,7 @@ def test_each_costs_one_request(cli, server):
     ],
     ids=lambda value: value.effect.value if isinstance(value, Fault) else "",
 )
-def test_could_not_find_out(cli, server, fault, code):
+def test_server_faults_exit_with_4(cli, server, fault, code):
     server.faults.add(fault)
     ran = cli("list", "--format", "json", "--max-wait", "0.1")
     (error,) = ran.json["errors"]
@@ -180,7 +180,7 @@ def test_could_not_find_out(cli, server, fault, code):
     assert "Traceback" not in ran.err
 
 
-def test_what_cannot_be_reached_is_named(cli, checkout):
+def test_an_unreachable_host_is_named(cli, checkout):
     nobody = "http://127.0.0.1:1"
     path = checkout.top / "endpoints.toml"
     path.write_text(re.sub('host = ".*"', f'host = "{nobody}"', path.read_text()))
@@ -189,7 +189,7 @@ def test_what_cannot_be_reached_is_named(cli, checkout):
     assert f"{nobody}: " in ran.err
 
 
-def test_get_says_why_there_can_be_no_table_and_where_to_call(cli, create, server):
+def test_get_prints_why_it_cannot_be_materialised_and_the_run_url(cli, create, server):
     unfit = "SELECT count() AS n FROM events WHERE event IN {variables.kind}"
     create("unfit", unfit, variables={"kind": ("String", "a")})
     create("fit", "SELECT count() AS n FROM events")

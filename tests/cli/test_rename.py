@@ -24,7 +24,7 @@ def path(cli, checkout):
     return checkout.folder / "team/first.yaml"
 
 
-def test_creates_the_new_name_renames_in_the_file_and_keeps_the_old(cli, client, path):
+def test_rename_creates_the_new_endpoint_and_keeps_the_old_one(cli, client, path):
     ran = cli("rename", "signups", "people", "--yes", "--format", "json")
     assert (ran.code, ran.json["items"][0]["state"]) == (0, "renamed"), ran.err
     assert path.read_text() == RENAMED + "renamed_from: signups\n"
@@ -46,7 +46,7 @@ def test_finish_deactivates_the_old_name(cli, client, path):
 
 
 @pytest.mark.parametrize("effect", [Effect.DROP, Effect.HALF, Effect.HTML])
-def test_goes_on_where_it_was_interrupted(cli, client, server, path, effect):
+def test_rename_continues_after_an_interruption(cli, client, server, path, effect):
     server.faults.add(Fault(effect=effect, method="POST", path="*/endpoints", when=When.AFTER))
     server.faults.add(Fault(effect=effect, method="GET", path="*/endpoints/people"))
     ran = cli("rename", "signups", "people", "--yes", "--max-wait", "0.1")
@@ -58,7 +58,7 @@ def test_goes_on_where_it_was_interrupted(cli, client, server, path, effect):
     assert client.get_endpoint("people").current_version == 1
 
 
-def test_what_the_definition_does_not_manage_is_named(cli, client, path):
+def test_rename_names_unmanaged_settings(cli, client, path):
     client.update_endpoint("signups", {"tags": ["web"], "data_freshness_seconds": 900})
     ran = cli("rename", "signups", "people", "--yes")
     assert "will not: tags, data_freshness" in ran.err
@@ -75,7 +75,7 @@ def test_one_rename_at_a_time(cli, client, path):
     assert "renamed_from: people" in path.read_text()
 
 
-def test_a_second_run_does_nothing(cli, path):
+def test_rename_does_nothing_the_second_time(cli, path):
     cli("rename", "signups", "people", "--yes")
     written = path.read_bytes()
     ran = cli("rename", "signups", "people", "--yes", "--format", "json")
@@ -93,7 +93,7 @@ def test_a_second_run_does_nothing(cli, path):
         (["signups", "people", "--finish"], 2, "comes first"),
     ],
 )
-def test_refuses(cli, create, checkout, path, words, code, said):
+def test_rename_refuses_wrong_names(cli, create, checkout, path, words, code, said):
     create("taken")
     checkout.write({"mine.yaml": "name: mine\nquery: SELECT 1\n"})
     ran = cli("rename", *words, "--yes")
@@ -101,7 +101,7 @@ def test_refuses(cli, create, checkout, path, words, code, said):
     assert said in ran.err
 
 
-def test_what_is_protected_is_not_finished(cli, client, checkout, path):
+def test_finish_keeps_a_protected_endpoint(cli, client, checkout, path):
     cli("rename", "signups", "people", "--yes")
     configuration = checkout.top / "endpoints.toml"
     configuration.write_text('protect = ["sign*"]\n' + configuration.read_text())
@@ -110,7 +110,7 @@ def test_what_is_protected_is_not_finished(cli, client, checkout, path):
     assert "protected" in ran.err
 
 
-def test_a_successor_that_cannot_take_the_calls_keeps_the_old_name(cli, client, path):
+def test_finish_needs_a_working_successor(cli, client, path):
     cli("rename", "signups", "people", "--yes")
     client.update_endpoint("people", {"is_active": False})
     assert cli("rename", "signups", "people", "--finish", "--yes").code == 2

@@ -87,7 +87,7 @@ DONE_ONCE = {name: [" LIMIT 1", " LIMIT 2"] for name in NAMES}
 
 @pytest.mark.parametrize("when", When)
 @pytest.mark.parametrize("last", NAMES)
-def test_resume_finishes_what_a_kill_left_and_nothing_twice(cli, client, server, killed, last, when):
+def test_resume_finishes_a_killed_push_and_writes_nothing_twice(cli, client, server, killed, last, when):
     killed(hang(last, when))
     server.requests.clear()
     ran = cli("resume", "--yes", "--format", "json")
@@ -105,7 +105,7 @@ def test_resume_after_nothing_landed(cli, client, killed):
     assert versions(client) == DONE_ONCE
 
 
-def test_resume_leaves_alone_what_somebody_changed_meanwhile(cli, client, killed):
+def test_resume_skips_endpoints_changed_meanwhile(cli, client, killed):
     killed(hang("one", When.BEFORE))
     client.update_endpoint("one", {"query": {"kind": "HogQLQuery", "query": SQL}})
     ran = cli("resume", "--yes")
@@ -114,7 +114,7 @@ def test_resume_leaves_alone_what_somebody_changed_meanwhile(cli, client, killed
     assert client.get_endpoint("one").sql == SQL
 
 
-def test_a_new_push_takes_the_place_of_one_that_was_killed(cli, checkout, client, killed):
+def test_a_new_push_replaces_a_killed_one(cli, checkout, client, killed):
     """What the killed one wrote was never committed and is in no record: its journal knows that it was ours."""
     killed(hang("one", When.BEFORE))
     checkout.write(files(3))
@@ -131,7 +131,7 @@ def test_a_new_push_takes_the_place_of_one_that_was_killed(cli, checkout, client
 
 
 @pytest.mark.parametrize("is_committed", [False, True])
-def test_a_new_push_knows_what_landed_unheard(cli, checkout, client, killed, is_committed):
+def test_a_new_push_recognizes_writes_without_answer(cli, checkout, client, killed, is_committed):
     """The kill came between the server's write and its answer: the journal knows what was sent, the server has it."""
     killed(hang("two", When.AFTER))
     checkout.hours = 24 * 365 * 20  # after the server's clock, which nothing stops here
@@ -145,7 +145,7 @@ def test_a_new_push_knows_what_landed_unheard(cli, checkout, client, killed, is_
     assert versions(client) == {name: [" LIMIT 1", " LIMIT 2", " LIMIT 3"] for name in NAMES}
 
 
-def test_a_new_push_takes_nothing_of_others_for_what_landed_unheard(cli, checkout, client, killed):
+def test_a_new_push_does_not_mistake_other_edits_for_its_own(cli, checkout, client, killed):
     killed(hang("two", When.BEFORE))
     client.update_endpoint("two", {"query": {"kind": "HogQLQuery", "query": f"{SQL} LIMIT 9"}})
     checkout.write(files(3))
@@ -154,7 +154,7 @@ def test_a_new_push_takes_nothing_of_others_for_what_landed_unheard(cli, checkou
     assert versions(client)["two"] == [" LIMIT 1", " LIMIT 9"]
 
 
-def test_a_machine_that_is_gone_leaves_nothing_that_a_fresh_clone_needs(make_cli, checkout, client, server, killed):
+def test_a_fresh_clone_finishes_a_push_of_a_lost_machine(make_cli, checkout, client, server, killed):
     killed(hang("one", When.BEFORE))
     checkout.commit()
     checkout.git("clone", "--quiet", str(checkout.top), str(checkout.top.parent / "clone"))
@@ -166,7 +166,7 @@ def test_a_machine_that_is_gone_leaves_nothing_that_a_fresh_clone_needs(make_cli
 
 
 @pytest.mark.parametrize("when", When)
-def test_a_kill_before_the_endpoints_leaves_them_to_resume(cli, checkout, client, server, stopped, when):
+def test_resume_writes_endpoints_after_a_kill_before_them(cli, checkout, client, server, stopped, when):
     """The shared variables come first; of two, one is made or not when the push dies, and no endpoint is."""
     variables = json.dumps([{"name": name, "type": "String", "default": "x"} for name in ("a", "b")])
     sql = json.dumps("SELECT {variables.a} AS a, {variables.b} AS b")
@@ -181,7 +181,7 @@ def test_a_kill_before_the_endpoints_leaves_them_to_resume(cli, checkout, client
     assert cli("push").code == 0
 
 
-def test_an_interruption_is_130_and_what_was_begun_comes_to_its_end(cli, checkout, client, stopped):
+def test_an_interrupted_push_exits_with_130_after_finishing_running_writes(cli, checkout, client, stopped):
     checkout.commit(files(1))
     slow = Fault(effect=Effect.DELAY, seconds=12, method="POST", path="*/endpoints", nth=1)
     assert stopped(slow, sent=3, by=signal.SIGINT) == 130
@@ -189,7 +189,7 @@ def test_an_interruption_is_130_and_what_was_begun_comes_to_its_end(cli, checkou
     assert cli("resume").out.startswith("nothing to resume")
 
 
-def test_an_interruption_says_how_many_of_how_many_were_written(cli, checkout, monkeypatch):
+def test_an_interruption_reports_how_many_changes_were_written(cli, checkout, monkeypatch):
     """The two that are under way come to their end, and the count is of then."""
     from endpoints_gitops.api.client import Client
 
@@ -227,7 +227,7 @@ def test_the_same_refusal_is_printed_once(cli, checkout, server, status):
     assert "interrupted" not in again.err
 
 
-def test_a_refusal_of_the_key_is_printed_once_where_endpoints_are_switched(cli, create, server):
+def test_activate_prints_a_refusal_of_the_key_once(cli, create, server):
     create("one")
     create("two")
     server.faults.add(Fault(effect=Effect.ERROR, status=403, method="PATCH"))
@@ -238,7 +238,7 @@ def test_a_refusal_of_the_key_is_printed_once_where_endpoints_are_switched(cli, 
     assert error["message"].endswith(" (the same for two)")
 
 
-def test_an_interruption_is_130_and_can_be_resumed(cli, checkout, client, server, monkeypatch):
+def test_an_interrupted_push_can_be_resumed(cli, checkout, client, server, monkeypatch):
     from endpoints_gitops.api.client import Client
 
     checkout.commit(files(1))

@@ -24,7 +24,7 @@ def path(cli, checkout, client):
     return checkout.folder / "signups.yaml"
 
 
-def test_sends_the_old_query_as_the_newest_and_writes_the_file(cli, client, path):
+def test_rollback_makes_the_old_query_the_newest_and_writes_the_file(cli, client, path):
     ran = cli("rollback", "signups@1", "--yes", "--format", "json")
     assert (ran.code, ran.json["items"][0]["version"]) == (0, 3), ran.err
     assert (client.get_endpoint("signups").sql, path.read_text()) == (ONE, FILE.format(ONE))
@@ -34,7 +34,7 @@ def test_sends_the_old_query_as_the_newest_and_writes_the_file(cli, client, path
     assert cli("push", "--yes").code == 0, "an edit after it is ahead"
 
 
-def test_a_second_run_sends_nothing_and_mends_the_file(cli, client, path):
+def test_rollback_sends_nothing_the_second_time_and_restores_the_file(cli, client, path):
     cli("rollback", "signups@1", "--yes")
     path.write_text(FILE.format(TWO))
     ran = cli("rollback", "signups@1", "--yes", "--format", "json")
@@ -42,7 +42,7 @@ def test_a_second_run_sends_nothing_and_mends_the_file(cli, client, path):
     assert path.read_text() == FILE.format(ONE)
 
 
-def test_without_a_file_the_server_alone_goes_back(cli, client, checkout, path):
+def test_rollback_works_without_a_file(cli, client, checkout, path):
     path.unlink()
     ran = cli("rollback", "signups@1", "--yes")
     assert (ran.code, client.get_endpoint("signups").sql) == (2, TWO)
@@ -62,7 +62,7 @@ def test_without_a_file_the_server_alone_goes_back(cli, client, checkout, path):
         ([], "y\nn\n", 2, TWO),
     ],
 )
-def test_an_uncommitted_edit_is_never_lost(cli, client, path, tmp_path, words, typed, code, sql):
+def test_rollback_never_loses_an_uncommitted_edit(cli, client, path, tmp_path, words, typed, code, sql):
     """Only a person may replace it, and a copy stays."""
     path.write_text(FILE.format(THREE))
     ran = cli("rollback", "signups@1", *words, input=typed)
@@ -71,20 +71,20 @@ def test_an_uncommitted_edit_is_never_lost(cli, client, path, tmp_path, words, t
     assert [copy.read_text() for copy in tmp_path.rglob("replaced/*")] == ([FILE.format(THREE)] if code == 0 else [])
 
 
-def test_an_uncommitted_comment_in_the_query_is_an_edit(cli, client, path):
+def test_an_uncommitted_comment_counts_as_an_edit(cli, client, path):
     path.write_text(FILE.format(f"{TWO} -- an hour of work"))
     assert cli("rollback", "signups@1", "--yes").code == 6
     assert (client.get_endpoint("signups").sql, "an hour of work" in path.read_text()) == (TWO, True)
 
 
-def test_a_committed_edit_that_was_never_pushed_goes_when_told(cli, checkout, client, path):
+def test_rollback_replaces_an_unpushed_commit_only_with_yes(cli, checkout, client, path):
     checkout.commit({"signups.yaml": FILE.format(THREE)})
     assert cli("rollback", "signups@1").code == 6
     assert cli("rollback", "signups@1", "--yes").code == 0
     assert (client.get_endpoint("signups").sql, path.read_text()) == (ONE, FILE.format(ONE))
 
 
-def test_a_sql_file_of_two_definitions_stays_for_the_other(cli, checkout, client):
+def test_rollback_keeps_a_shared_sql_file(cli, checkout, client):
     for name in ("one", "two"):
         client.create_endpoint({"name": name, "query": hogql(ONE)})
         client.update_endpoint(name, {"query": hogql(TWO)})
@@ -97,7 +97,7 @@ def test_a_sql_file_of_two_definitions_stays_for_the_other(cli, checkout, client
 
 
 @pytest.mark.usefixtures("path")
-def test_somebody_between_is_told_with_both_versions(cli, server):
+def test_rollback_reports_an_edit_meanwhile_with_both_versions(cli, server):
     edit = Edit(path="endpoints/signups/", body={"query": hogql(THREE)})
     server.faults.add(Fault(effect=Effect.EDIT, method="PATCH", edit=edit))
     ran = cli("rollback", "signups@1", "--yes")
@@ -107,7 +107,7 @@ def test_somebody_between_is_told_with_both_versions(cli, server):
 
 
 @pytest.mark.usefixtures("path")
-def test_what_is_materialised_keeps_its_buckets(cli, client):
+def test_rollback_keeps_bucket_overrides(cli, client):
     buckets = {"timestamp": "hour"}
     client.update_endpoint("signups", {"is_materialized": True, "bucket_overrides": buckets})
     assert cli("rollback", "signups@1", "--yes").code == 0
@@ -125,13 +125,13 @@ def test_what_is_materialised_keeps_its_buckets(cli, client):
         (["signups@1"], 2, "--yes"),
     ],
 )
-def test_refuses(cli, client, path, words, code, said):
+def test_rollback_refuses_wrong_versions(cli, client, path, words, code, said):
     ran = cli("rollback", *words)
     assert (ran.code, client.get_endpoint("signups").current_version, path.read_text()) == (code, 2, FILE.format(TWO))
     assert said in ran.err
 
 
-def test_variables_come_along_by_code_name(cli, client, create, checkout):
+def test_rollback_finds_variables_by_code_name(cli, client, create, checkout):
     create("top", "SELECT {variables.n} AS n", variables={"n": ("Number", 3)})
     client.update_endpoint("top", {"query": hogql("SELECT 1 AS n")})
     assert cli("pull").code == 0
@@ -140,7 +140,7 @@ def test_variables_come_along_by_code_name(cli, client, create, checkout):
     assert cli("diff").code == 0
 
 
-def test_a_variable_that_is_gone_is_named(cli, client, create, server):
+def test_rollback_names_a_deleted_variable(cli, client, create, server):
     create("top", "SELECT {variables.n} AS n", variables={"n": ("Number", 3)})
     client.update_endpoint("top", {"query": hogql("SELECT 1 AS n")})
     gone = f"insight_variables/{client.list_variables()[0].id}/"

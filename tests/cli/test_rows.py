@@ -34,7 +34,7 @@ STEPS = [{"name": "seen", "order": 0, "count": 9, "people": []}, {"name": "paid"
 RETENTION = [{"values": [{"count": 1, "label": "Day 0"}], "label": "Day 0"}]
 
 
-def test_table():
+def test_table_aligns_columns():
     assert table(["name", "n"], [["a\tb\n", 1], [None, 22.5], ["x", None]]).splitlines() == [
         "name       n",
         "------  ----",
@@ -50,7 +50,7 @@ def test_wide_letters_take_two_columns():
 
 
 @given(TABLES)
-def test_a_table_has_a_line_for_each_row_and_no_control_characters(drawn):
+def test_a_table_has_one_line_per_row_without_control_characters(drawn):
     columns, rows = drawn
     text = table(columns, rows)
     assert text.count("\n") == len(rows) + 2
@@ -58,7 +58,7 @@ def test_a_table_has_a_line_for_each_row_and_no_control_characters(drawn):
 
 
 @given(TABLES)
-def test_csv_is_read_back(drawn):
+def test_csv_round_trips(drawn):
     columns, rows = drawn
     text = comma_separated(columns, rows)
     read = list(csv.reader(io.StringIO(text, newline="")))
@@ -89,17 +89,17 @@ def test_json_loses_nothing(drawn):
         ([[1], "x"], "table", "[\n  [\n    1\n"),
     ],
 )
-def test_insights(results, output, want):
+def test_insights_as_tables(results, output, want):
     assert document(RunResult(columns=None, rows=tuple(results)), output).startswith(want)
 
 
 @pytest.mark.parametrize("results", [SERIES, STEPS, RETENTION, [], [1, "x"]])
-def test_insights_as_json_are_what_the_server_said(results):
+def test_insights_as_json_are_unchanged(results):
     assert json.loads(document(RunResult(columns=None, rows=tuple(results)), "json")) == results
 
 
 @pytest.mark.parametrize("results", [RETENTION, [], [SERIES[0], {**SERIES[1], "data": [1]}], [1]])
-def test_csv_of_what_is_no_table_is_refused(results):
+def test_csv_of_a_result_without_a_table_is_refused(results):
     with pytest.raises(UsageError, match="not a table"):
         document(RunResult(columns=None, rows=tuple(results)), "csv")
 
@@ -120,13 +120,13 @@ def test_a_table_fits_the_terminal(width):
 
 
 @pytest.mark.parametrize("width", [27, 20])
-def test_columns_without_room_are_counted(width):
+def test_columns_that_do_not_fit_are_counted(width):
     lines = table(*WIDE, width).splitlines()
     assert max(map(_columns, lines)) <= width
     assert re.search(r"… [12] more$", lines[0])
 
 
-def test_a_table_that_fits_is_not_touched_and_a_file_has_everything():
+def test_a_table_that_fits_is_not_cut():
     assert table(*WIDE, 1000) == table(*WIDE) == table(*WIDE, None)
     assert "…" not in table(*WIDE)
 

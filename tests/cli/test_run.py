@@ -46,14 +46,14 @@ def requests(server):
         ("json", '[\n  {"n": 1, "word": "a\\tb"}\n]\n'),
     ],
 )
-def test_stdout_holds_the_rows_and_nothing_else(cli, create, output, text):
+def test_stdout_has_only_the_rows(cli, create, output, text):
     create("one", "SELECT 1 AS n, 'a\\tb' AS word")
     ran = cli("run", "one", "--output", output)
     assert (ran.code, ran.out) == (0, text)
     assert re.fullmatch(r"1 row in \d+ ms\n", ran.err)
 
 
-def test_rows_in_the_envelope(cli, create):
+def test_rows_in_json_output(cli, create):
     create("one", "SELECT 1 AS n, 'a' AS word")
     ran = cli("run", "one", "--format", "json", "--output", "csv")
     assert ran.json["items"] == [{"n": 1, "word": "a"}]
@@ -86,7 +86,7 @@ def test_text_is_typed_by_the_variable(cli, create, server, kind, default, word,
     assert [last for _, last in requests(server)] == asked
 
 
-def test_a_definition_saves_asking_for_types(cli, create, server, checkout):
+def test_types_in_the_definition_save_a_request(cli, create, server, checkout):
     create("typed", "SELECT {variables.v} AS v", variables={"v": ("Number", 1)})
     definition = "name: typed\nquery: SELECT {variables.v} AS v\nvariables:\n  - {name: v, type: Number, default: 1}\n"
     checkout.write({"typed.yaml": definition})
@@ -96,14 +96,14 @@ def test_a_definition_saves_asking_for_types(cli, create, server, checkout):
     assert cli("run", "typed", "--var", "v=2").out == "v\n-\n2\n"
 
 
-def test_text_that_is_not_of_the_type_is_sent_and_said(cli, create):
+def test_a_value_of_another_type_is_sent_as_text_with_a_note(cli, create):
     create("typed", "SELECT {variables.v} AS v", variables={"v": ("Number", 1)})
     ran = cli("run", "typed", "--var", "v=many")
     assert ran.out == "v\n----\nmany\n"
     assert "variable v is a Number, and 'many' is none: sent as text" in ran.err
 
 
-def test_a_key_that_may_not_ask_for_types_sends_text(make_cli, checkout, create, server):
+def test_values_are_sent_as_text_if_the_key_cannot_read_types(make_cli, checkout, create, server):
     create("typed", "SELECT {variables.v} AS v", variables={"v": ("Number", 1)})
     ran = make_cli(checkout.top, key=server.project_secret_key)("run", "typed", "--var", "v=2", "--output", "json")
     assert json.loads(ran.out) == [{"v": "2"}]
@@ -131,7 +131,7 @@ def test_a_key_that_may_not_ask_for_types_sends_text(make_cli, checkout, create,
         (["--file", "x.yaml"], "not allowed with argument"),
     ],
 )
-def test_mistakes(cli, create, words, message):
+def test_run_refuses_wrong_options(cli, create, words, message):
     create("typed", "SELECT {variables.v} AS v", variables={"v": ("Number", 1)})
     ran = cli("run", "typed", *words)
     assert (ran.code, ran.out) == (2, "")
@@ -145,14 +145,14 @@ def test_nothing_to_run(cli, server):
 
 
 @pytest.mark.usefixtures("counting")
-def test_a_version(cli, client):
+def test_run_takes_a_version(cli, client):
     client.update_endpoint("counting", {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS two"}})
     assert cli("run", "counting").out == "two\n---\n  2\n"
     assert cli("run", "counting", "--version", "1", "--limit", "1").out == "n\n-\n0\n"
 
 
 @pytest.mark.usefixtures("counting")
-def test_a_page(cli):
+def test_run_takes_limit_and_offset(cli):
     ran = cli("run", "counting", "--limit", "10", "--offset", "10", "--output", "csv")
     assert numbers(ran.out) == list(range(10, 20))
     assert "--limit 10 --offset 20 goes on" in ran.err
@@ -170,14 +170,14 @@ def test_a_page(cli):
     ],
 )
 @pytest.mark.usefixtures("counting")
-def test_all_rows(cli, server, words, want, pages):
+def test_run_all_reads_every_page(cli, server, words, want, pages):
     ran = cli("run", "counting", "--all", *words, "--output", "csv")
     assert numbers(ran.out) == list(range(*want))
     assert [last for _, last in requests(server)] == ["counting", *["run"] * pages]
     assert "ORDER BY" not in ran.err
 
 
-def test_all_rows_of_a_query_with_a_limit(cli, create):
+def test_run_all_stops_at_the_limit_of_the_query(cli, create):
     create("limited", "SELECT number AS n FROM numbers(100) ORDER BY n LIMIT 25")
     assert numbers(cli("run", "limited", "--all", "--limit", "10", "--output", "csv").out) == list(range(25))
 
@@ -189,7 +189,7 @@ AFTER = "SELECT number AS n FROM numbers(25) WHERE n > {variables.after} ORDER B
     ("words", "first", "pages"),
     [([], 5, 2), (["--limit", "4"], 5, 7), (["--var", "after=20"], 21, 1), (["--version", "1"], 5, 2)],
 )
-def test_all_rows_by_key(cli, create, server, words, first, pages):
+def test_run_all_pages_by_key(cli, create, server, words, first, pages):
     create("keyed", AFTER, variables={"after": ("Number", 4)})
     ran = cli("run", "keyed", "--all", "--key", "n", *words, "--output", "csv")
     assert numbers(ran.out) == list(range(first, 25))
@@ -204,7 +204,7 @@ def test_all_rows_by_key(cli, create, server, words, first, pages):
         ({"after": ("Number", 1)}, {"is_materialized": True}, "it is materialized, and a table has no order"),
     ],
 )
-def test_rows_that_cannot_be_paged_by_key_are_not_asked_for(cli, create, server, variables, more, reason):
+def test_paging_by_an_unusable_key_is_refused_without_a_request(cli, create, server, variables, more, reason):
     create("keyed", AFTER, variables=variables, **more)
     ran = cli("run", "keyed", "--all", "--key", "n")
     assert ran.code == 2
@@ -212,14 +212,14 @@ def test_rows_that_cannot_be_paged_by_key_are_not_asked_for(cli, create, server,
     assert "run" not in [last for _, last in requests(server)]
 
 
-def test_a_key_that_may_only_run_cannot_page_by_key(make_cli, checkout, create, server):
+def test_paging_by_key_needs_more_than_a_project_secret_key(make_cli, checkout, create, server):
     create("keyed", AFTER, variables={"after": ("Number", 4)})
     ran = make_cli(checkout.top, key=server.project_secret_key)("run", "keyed", "--all", "--key", "n")
     assert ran.code == 2
     assert "this key may run it, and not read its query" in ran.err
 
 
-def test_pages_without_an_order_are_said_once(cli, create):
+def test_paging_without_an_order_is_noted_once(cli, create):
     create("loose", "SELECT number AS n FROM numbers(25)")
     ran = cli("run", "loose", "--all", "--limit", "10")
     assert ran.err.count("has no ORDER BY") == 1
@@ -227,14 +227,14 @@ def test_pages_without_an_order_are_said_once(cli, create):
 
 
 @pytest.mark.usefixtures("counting")
-def test_an_edit_between_pages_does_not_mix_in(cli, server):
+def test_all_pages_come_from_one_version(cli, server):
     edit = Edit(path="endpoints/counting/", body={"query": EDITED})
     server.faults.add(Fault(effect=Effect.EDIT, path="*/counting/run", nth=2, edit=edit))
     assert numbers(cli("run", "counting", "--all", "--limit", "10", "--output", "csv").out) == list(range(25))
     assert numbers(cli("run", "counting", "--output", "csv").out)[0] == 1000
 
 
-def test_a_hundred_rows_may_not_be_all(cli, create):
+def test_a_full_default_page_is_noted(cli, create):
     create("long", "SELECT number AS n FROM numbers(250) ORDER BY n")
     ran = cli("run", "long", "--output", "csv")
     assert len(numbers(ran.out)) == 100
@@ -281,7 +281,7 @@ def sent_bodies(cli, checkout, server):  # noqa: ARG001 - cli writes the configu
     [([], None), (["--refresh"], "force"), (["--refresh=cache"], "cache"), (["--refresh=force"], "force")],
 )
 @pytest.mark.usefixtures("counting")
-def test_refresh_is_sent_and_takes_its_value_behind_an_equals_sign(cli, sent_bodies, words, refresh):
+def test_refresh_takes_its_value_after_an_equals_sign(cli, sent_bodies, words, refresh):
     ran = cli("run", *words, "counting", "--output", "csv")
     assert (ran.code, numbers(ran.out)) == (0, list(range(25)))
     (body,) = sent_bodies
@@ -289,13 +289,13 @@ def test_refresh_is_sent_and_takes_its_value_behind_an_equals_sign(cli, sent_bod
 
 
 @pytest.mark.usefixtures("counting")
-def test_refresh_past_a_table_that_is_not_there(cli):
+def test_refresh_direct_without_a_table(cli):
     ran = cli("run", "counting", "--refresh=direct")
     assert ran.code == 2
     assert "only valid for materialized endpoints" in ran.err
 
 
-def test_a_query_that_fails(cli, create):
+def test_a_failing_query_is_reported(cli, create):
     create("failing", "SELECT intDiv(1, n) AS x FROM (SELECT arrayJoin([1, 0]) AS n)")
     ran = cli("run", "failing")
     assert (ran.code, ran.out) == (2, "")
@@ -327,7 +327,7 @@ class Replaying:
 @pytest.mark.parametrize("total", [0, 5, 24, 25, 26, 100])
 @pytest.mark.parametrize("page", [1, 7, 10, 25, 40])
 @pytest.mark.parametrize("start", [0, 3, 25, 30])
-def test_the_probe_for_more_is_no_row(total, page, start):
+def test_the_row_that_probes_for_more_is_not_printed(total, page, start):
     rows = run_all(Replaying(total, most=25), "e", Asked(values={}, limit=page, offset=start), Silence()).rows
     assert [row[0] for row in rows] == list(range(total))[:25][start:]
 
@@ -343,7 +343,7 @@ def test_all_of_an_insight_is_one_run_without_a_limit():
 
 
 @pytest.mark.parametrize("results", [[[1]], [[1, 2, 3]], ["row"]])
-def test_rows_of_another_length_are_no_answer(results):
+def test_rows_of_unequal_length_are_refused(results):
     server = Replaying(0, most=25)
     server.run = lambda *_, **__: RunAnswer(
         columns=("a", "b"), types=(), results=results, has_more=False, version=1, execution_id=None,

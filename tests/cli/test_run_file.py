@@ -75,7 +75,7 @@ def test_values_are_bound(run, words, row):
         assert (ran.code, json.loads(ran.out)) == (0, [row])
 
 
-def test_one_request_and_no_write(run, server):
+def test_run_file_sends_one_request_and_writes_nothing(run, server):
     run("--var", "word=x")
     assert [(entry.method, entry.path) for entry in server.requests.entries()] == [("POST", "/api/projects/1/query/")]
     assert server.requests.writes() == ()
@@ -94,7 +94,7 @@ def test_one_request_and_no_write(run, server):
         (["--limit", "1", "--offset", "0"], "--offset: only for an endpoint of the server"),
     ],
 )
-def test_mistakes(run, server, words, message):
+def test_run_file_refuses_wrong_files(run, server, words, message):
     ran = run(*words)
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err
@@ -112,14 +112,14 @@ def test_a_file_that_cannot_be_read(run, checkout, file, content):
     assert file in ran.err
 
 
-def test_a_query_beside_it_and_a_file_anywhere(run, checkout, tmp_path):
+def test_run_file_reads_query_files_and_files_anywhere(run, checkout, tmp_path):
     checkout.write({"sub/b.yaml": "name: b\nquery_file: ../b.sql\n", "b.sql": "SELECT 1 AS n"})
     assert run(file="endpoints/sub/b.yaml").out == "n\n-\n1\n"
     (tmp_path / "c.yaml").write_text("name: c\nquery: SELECT 3 AS n\n")
     assert run(file=str(tmp_path / "c.yaml")).out == "n\n-\n3\n"
 
 
-def test_a_limit_of_ours(run, checkout):
+def test_limit_is_applied_to_a_file(run, checkout):
     checkout.write({"b.yaml": "name: b\nquery: SELECT number AS n FROM numbers(9) ORDER BY n\n"})
     ran = run("--limit", "2", file="endpoints/b.yaml")
     assert ran.out == "n\n-\n0\n1\n"
@@ -127,14 +127,14 @@ def test_a_limit_of_ours(run, checkout):
 
 
 @pytest.mark.parametrize(("words", "is_said"), [([], True), (["--limit", "500"], True), (["--limit", "100"], False)])
-def test_rows_that_the_server_leaves_out_are_said(run, checkout, words, is_said):
+def test_rows_that_the_server_left_out_are_noted(run, checkout, words, is_said):
     checkout.write({"b.yaml": "name: b\nquery: SELECT number AS n FROM numbers(250) ORDER BY n\n"})
     ran = run(*words, "--format", "json", file="endpoints/b.yaml")
     assert ran.json["summary"] == {"rows": 100}
     assert ("the server stopped after 100 rows" in ran.err) is is_said
 
 
-def test_an_offset_in_the_file_is_the_servers_to_refuse(run, checkout):
+def test_an_offset_in_the_file_is_sent(run, checkout):
     checkout.write({"b.yaml": "name: b\nquery: SELECT number AS n FROM numbers(9) ORDER BY n LIMIT 2 OFFSET 1\n"})
     ran = run(file="endpoints/b.yaml")
     assert (ran.code, ran.out) == (2, "")
@@ -150,7 +150,7 @@ def test_a_key_without_the_scope(make_cli, checkout, server):
     assert "query:read" in ran.err
 
 
-def test_a_node_brings_its_own_values():
+def test_a_query_node_has_its_own_values():
     assert bound_node(loaded(NODE), {}) == {"kind": "HogQLQuery", "query": "SELECT 1 AS a, 3 AS b"}
 
 
@@ -168,13 +168,13 @@ def test_dates_of_an_insight(given_values, date_range):
     ("given_values", "message"),
     [({"$browser": "Chrome"}, "narrows a breakdown"), ({"date_form": "-7d"}, "no variable")],
 )
-def test_what_an_insight_cannot_take(given_values, message):
+def test_values_that_an_insight_does_not_take_are_refused(given_values, message):
     with pytest.raises(UsageError, match=message):
         bound_node(loaded(TRENDS), given_values)
 
 
 @given(st.text(min_size=1).filter(lambda name: "=" not in name and not name.endswith(":")), st.text())
-def test_text_is_taken_as_it_is(name, text):
+def test_text_values_stay_text(name, text):
     assert parsed([f"{name}={text}"]) == (Assignment(name=name, text=text),)
     assert values(parsed([f"{name}={text}"]), {}) == ({name: text}, ())
 
@@ -186,7 +186,7 @@ def test_numbers_are_read_as_they_are_written(number):
 
 
 @pytest.mark.parametrize("text", ["", "1_000", "0x10", "nan", "inf", "1e999", "٣", "1,5", "-"])
-def test_what_is_no_number_stays_text(text):
+def test_a_value_that_is_not_a_number_stays_text(text):
     typed, notes = values(parsed([f"n={text}"]), {"n": VariableShape(type=VariableType.NUMBER)})
     assert typed == {"n": text}
     assert len(notes) == 1
@@ -205,7 +205,7 @@ def test_json_is_read_as_json(value):
     )
 
 
-def test_a_list_said_item_by_item():
+def test_repeated_assignments_make_a_list():
     inputs = {"tags": VariableShape(type=VariableType.LIST)}
     assert values(parsed(["tags=a,b", "tags=c", "tags:=1"]), inputs) == ({"tags": ["a,b", "c", 1]}, ())
 
@@ -213,7 +213,7 @@ def test_a_list_said_item_by_item():
 @pytest.mark.parametrize(
     "document", [{}, {"components": []}, {"components": {"schemas": {"Variables": {"properties": 3}}}}]
 )
-def test_a_document_of_another_shape_says_nothing(document):
+def test_an_unknown_api_schema_gives_no_types(document):
     assert inputs_of_document(document) == {}
 
 
@@ -242,12 +242,12 @@ def test_sql_on_stdin_is_run(cli, words):
         (["-", "--all"], "", "--all: only for an endpoint of the server"),
     ],
 )
-def test_what_is_no_query_is_said(cli, words, text, message):
+def test_a_file_without_a_query_is_refused(cli, words, text, message):
     ran = cli("run", *words, input=text)
     assert (ran.code, ran.out, message in ran.err) == (2, "", True), ran.err
 
 
-def test_a_definition_that_was_never_pushed_names_the_option(cli, checkout):
+def test_a_definition_that_was_never_pushed_gets_the_run_file_command(cli, checkout):
     checkout.write({"sub/never.yaml": DEFINITION})
     for command in ("run", "get"):
         ran = cli(command, "never_pushed")

@@ -32,7 +32,7 @@ def pinned(cli, create, checkout, client):
         (("free",), [{"one": 1}], "note: endpoints.lock does not pin free in test: running its newest version"),
     ],
 )
-def test_what_is_run(cli, words, out, err):
+def test_run_uses_the_pinned_version_and_says_so(cli, words, out, err):
     ran = cli("run", *words, "--output", "json")
     notes = [line for line in ran.err.splitlines() if line.startswith("note")]
     assert (json.loads(ran.out), "".join(notes), ran.code) == (out, err, 0)
@@ -46,7 +46,7 @@ def test_types_of_variables_come_from_the_pin(cli, server):
 
 
 @pytest.mark.usefixtures("pinned")
-def test_a_lock_that_is_not_whole(cli, checkout):
+def test_run_refuses_a_damaged_lock(cli, checkout):
     path = checkout.top / "endpoints.lock"
     path.write_text("<<<<<<< ours\n" + path.read_text())
     ran = cli("run", "plans")

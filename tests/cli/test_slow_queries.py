@@ -63,7 +63,7 @@ def run(cli, checkout, parsed):
     ],
     ids=" ".join,
 )
-def test_only_what_is_selected_is_parsed(run, parsed, words):
+def test_only_selected_definitions_are_parsed(run, parsed, words):
     ran = run(*words)
     assert not any("x1599" in query for query in parsed)
     assert UNPARSED not in ran.out + ran.err
@@ -81,7 +81,7 @@ def test_only_what_is_selected_is_parsed(run, parsed, words):
     ],
     ids=" ".join,
 )
-def test_only_what_is_selected_is_parsed_of_the_base(run, parsed, checkout, words):
+def test_only_selected_definitions_of_the_base_are_parsed(run, parsed, checkout, words):
     checkout.commit({"small.yaml": SMALL + "tags: [fast]\n"})
     checkout.git("tag", "base")
     shutil.copytree(checkout.folder, checkout.top / "before")
@@ -94,7 +94,7 @@ def test_only_what_is_selected_is_parsed_of_the_base(run, parsed, checkout, word
     assert UNPARSED not in ran.out + ran.err
 
 
-def test_a_mistake_in_the_base_counts_where_it_is_selected(run, checkout):
+def test_a_mistake_in_the_base_counts_if_selected(run, checkout):
     checkout.commit({"slow.yaml": "name: slow\nquery: SELEKT\n", "small.yaml": SMALL})
     checkout.write({"slow.yaml": "name: slow\nquery: SELECT 2 AS a\n"})
     for command in ("breaking", "diff"):
@@ -105,7 +105,7 @@ def test_a_mistake_in_the_base_counts_where_it_is_selected(run, checkout):
             assert "HEAD:endpoints/slow.yaml:2:8" in ran.out + ran.err
 
 
-def test_past_versions_are_read_without_parsing_them(run, parsed, checkout):
+def test_old_versions_are_not_parsed(run, parsed, checkout):
     checkout.commit({"small.yaml": SLOW.replace("slow", "small")})
     checkout.commit({"small.yaml": SMALL, "slow.yaml": None})
     for words in (("plan",), ("diff", "small"), ("push", "--yes", "--prune")):
@@ -113,7 +113,7 @@ def test_past_versions_are_read_without_parsing_them(run, parsed, checkout):
         assert parsed == [], words
 
 
-def test_what_could_not_be_parsed_is_remembered_and_said(run, parsed, tmp_path):
+def test_slow_queries_are_remembered_and_reported(run, parsed, tmp_path):
     first = run("plan")
     assert len(parsed) == 1
     assert first.code == 1
@@ -133,7 +133,7 @@ def test_what_could_not_be_parsed_is_remembered_and_said(run, parsed, tmp_path):
     assert len(parsed) == 1
 
 
-def test_another_query_and_more_time_are_tried_again(run, parsed, checkout, monkeypatch):
+def test_a_slow_query_is_tried_again_after_an_edit_or_with_more_time(run, parsed, checkout, monkeypatch):
     run("check", "slow")
     checkout.write({"slow.yaml": SLOW.replace("x0'", "y0'")})
     run("check", "slow")
@@ -146,7 +146,7 @@ def test_another_query_and_more_time_are_tried_again(run, parsed, checkout, monk
 
 
 @pytest.mark.parametrize("days", [8, -1])
-def test_what_is_old_or_from_the_future_is_forgotten(run, parsed, tmp_path, days):
+def test_old_and_future_memories_are_ignored(run, parsed, tmp_path, days):
     run("check", "slow")
     (kept,) = (tmp_path / "state" / "unfinished").iterdir()
     moment = kept.stat().st_mtime - days * 86400
@@ -156,7 +156,7 @@ def test_what_is_old_or_from_the_future_is_forgotten(run, parsed, tmp_path, days
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["fifo", "folder"])
-def test_a_memory_that_cannot_be_used_does_no_harm(run, parsed, tmp_path, make):
+def test_a_damaged_memory_is_ignored(run, parsed, tmp_path, make):
     run("check", "slow")
     (kept,) = (tmp_path / "state" / "unfinished").iterdir()
     kept.unlink()
@@ -166,7 +166,7 @@ def test_a_memory_that_cannot_be_used_does_no_harm(run, parsed, tmp_path, make):
     assert UNPARSED in ran.out
 
 
-def test_a_mistake_in_what_is_not_selected_is_left_for_later(run, checkout):
+def test_a_mistake_in_an_unselected_definition_is_ignored(run, checkout):
     checkout.write({"slow.yaml": "name: slow\nquery: SELEKT\n"})
     small = run("diff", "small")
     assert (small.code, "slow.yaml" in small.out + small.err) == (1, False)

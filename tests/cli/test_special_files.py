@@ -46,7 +46,7 @@ def replaced(path: Path, kind: str) -> None:
         ("events.csv", ("serve", "--data", "events.csv"), 2),
     ],
 )
-def test_in_the_checkout(cli, checkout, uses, kind, name, words, code):
+def test_special_files_in_the_checkout_are_refused(cli, checkout, uses, kind, name, words, code):
     checkout.commit({"one.yaml": ONE if name != "endpoints/one.sql" else "name: one\nquery_file: one.sql\n"})
     uses(one='"*"')
     replaced(checkout.top / name, kind)
@@ -64,7 +64,7 @@ def test_in_the_checkout(cli, checkout, uses, kind, name, words, code):
 
 
 @pytest.mark.parametrize("against", ["plan.json", "./plan"])
-def test_a_plan_to_compare_with(cli, checkout, kind, against):
+def test_a_special_file_is_refused_as_a_plan(cli, checkout, kind, against):
     if kind == "folder":
         pytest.skip("a folder of definitions can be compared with")
     checkout.commit({"one.yaml": ONE})
@@ -76,7 +76,7 @@ def test_a_plan_to_compare_with(cli, checkout, kind, against):
 
 
 @pytest.mark.parametrize("name", ["credentials.json", "named.env", ".env"])
-def test_credentials(cli, checkout, tmp_path, kind, name):
+def test_special_files_are_refused_as_credentials(cli, checkout, tmp_path, kind, name):
     folder = checkout.top if name == ".env" else tmp_path / "keys"
     replaced(folder / name, kind)
     configuration = checkout.top / "endpoints.toml"
@@ -89,7 +89,7 @@ def test_credentials(cli, checkout, tmp_path, kind, name):
 
 
 @pytest.mark.parametrize("name", ["record.json", "journal.jsonl"])
-def test_the_state_folder(cli, checkout, tmp_path, kind, name):
+def test_special_files_in_the_state_folder_are_refused(cli, checkout, tmp_path, kind, name):
     """The record is memory: without it, history is asked. The journal of a push that nobody can read is said."""
     checkout.commit({"one.yaml": ONE})
     assert cli("push", "--yes").code == 0

@@ -21,7 +21,7 @@ def names(client):
     return [endpoint.name for endpoint in client.list_endpoints()]
 
 
-def test_deactivate_and_activate(cli, client, server):
+def test_deactivate_and_activate_write_and_verify(cli, client, server):
     ran = cli("deactivate", "one", "two")
     assert (ran.code, ran.out) == (0, "one inactive\ntwo inactive\n")
     assert f"environment test: {server.url}, project 1" in ran.err
@@ -31,18 +31,18 @@ def test_deactivate_and_activate(cli, client, server):
     assert cli("run", "one").code == 0
 
 
-def test_what_ends_with_it_is_said(cli, create):
+def test_deactivate_notes_that_the_table_ends(cli, create):
     create("kept", is_materialized=True)
     assert "kept is no longer materialised" in cli("deactivate", "one", "kept").err
     assert "materialised" not in cli("deactivate", "one", "kept").err
 
 
-def test_what_is_so_already_is_not_written(cli, server):
+def test_activate_writes_nothing_where_it_is_active(cli, server):
     assert cli("activate", "one", "two", "one").out == "one was active already\ntwo was active already\n"
     assert server.requests.writes() == ()
 
 
-def test_one_version(cli, client):
+def test_deactivate_takes_one_version(cli, client):
     client.update_endpoint("one", {"query": QUERY})
     assert cli("deactivate", "one", "--version", "1").out == "one@1 inactive\n"
     assert [client.get_version("one", number).is_active for number in (1, 2)] == [False, True]
@@ -53,7 +53,7 @@ def test_one_version(cli, client):
 
 
 @pytest.mark.parametrize("command", ["activate", "deactivate", "delete"])
-def test_a_name_that_is_not_there_stops_all(cli, server, command):
+def test_a_missing_name_stops_all(cli, server, command):
     ran = cli(command, "one", "twoo", "--yes")
     assert ran.code == 2
     assert "did you mean 'two'?" in ran.err
@@ -61,7 +61,7 @@ def test_a_name_that_is_not_there_stops_all(cli, server, command):
 
 
 @pytest.mark.parametrize(("command", "left"), [("deactivate", ["one", "two"]), ("delete", ["one"])])
-def test_one_that_fails_keeps_no_other(cli, server, client, command, left):
+def test_a_failure_does_not_stop_the_others(cli, server, client, command, left):
     server.faults.add(Fault(effect=Effect.ERROR, path="*/one", method="[PD]*", status=403))
     ran = cli(command, "one", "two", "--yes", "--format", "json", "--max-wait", "20")
     assert ran.code == 5
@@ -70,7 +70,7 @@ def test_one_that_fails_keeps_no_other(cli, server, client, command, left):
 
 
 @pytest.mark.parametrize("when", list(When))
-def test_an_answer_that_is_lost_is_looked_up(cli, server, client, when):
+def test_a_lost_answer_is_read_again(cli, server, client, when):
     server.faults.add(Fault(effect=Effect.DROP, method="PATCH", nth=1, when=when))
     ran = cli("deactivate", "one", "--format", "json")
     assert client.get_endpoint("one").is_active is (when is When.BEFORE)
@@ -78,14 +78,14 @@ def test_an_answer_that_is_lost_is_looked_up(cli, server, client, when):
 
 
 @pytest.mark.parametrize("when", list(When))
-def test_a_deletion_whose_answer_is_lost(cli, server, client, when):
+def test_a_deletion_without_answer_is_read_again(cli, server, client, when):
     server.faults.add(Fault(effect=Effect.DROP, method="DELETE", nth=1, when=when))
     ran = cli("delete", "one", "--yes", "--format", "json")
     assert ("one" in names(client)) is (when is When.BEFORE)
     assert ran.json["ok"] is (when is When.AFTER)
 
 
-def test_a_new_endpoint_of_the_name_is_not_the_old_one(cli, server, client):
+def test_delete_leaves_a_recreated_endpoint(cli, server, client):
     """The deletion lands, its answer is lost, and somebody creates the name again before we look."""
     again = Edit(method="POST", path="endpoints/", body={"name": "one", "query": QUERY})
     server.faults.add(
@@ -111,7 +111,7 @@ def test_a_new_endpoint_of_the_name_is_not_the_old_one(cli, server, client):
         ),
     ],
 )
-def test_what_moved_since_it_was_shown_is_left_alone(cli, server, client, command, edits, said):
+def test_commands_leave_endpoints_that_changed_since_they_were_shown(cli, server, client, command, edits, said):
     server.faults.add(
         *(
             Fault(effect=Effect.EDIT, method="GET", path="*/endpoints", nth=1, when=When.AFTER, edit=edit)
@@ -124,7 +124,7 @@ def test_what_moved_since_it_was_shown_is_left_alone(cli, server, client, comman
     assert one is None if len(edits) == 1 and edits[0].method == "DELETE" else one is not None and one.is_active
 
 
-def test_a_deletion_is_believed_for_204_alone(cli, server, client):
+def test_only_a_204_confirms_a_deletion(cli, server, client):
     server.faults.add(Fault(effect=Effect.HTML, status=200, method="DELETE", nth=1))
     ran = cli("delete", "one", "--yes")
     assert (ran.code, "one" in names(client)) == (4, True), ran.err
@@ -137,7 +137,7 @@ def test_delete_asks_for_each_name(cli, client, typed, gone):
     assert names(client) == ([] if gone else ["one", "two"])
 
 
-def test_delete_without_terminal_needs_a_yes(cli, client, server):
+def test_delete_without_a_terminal_needs_yes(cli, client, server):
     ran = cli("delete", "one")
     assert ran.code == 2
     assert "stdin is not a terminal" in ran.err

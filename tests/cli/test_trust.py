@@ -88,7 +88,7 @@ def requests(server):
 
 
 @pytest.mark.parametrize("words", COMMANDS)
-def test_no_command_sends_the_key(hostile, server, words):
+def test_no_command_sends_the_key_to_an_untrusted_host(hostile, server, words):
     ran = hostile(*words.split(), "--format", "json")
     assert requests(server) == []
     assert ran.code == 3, ran.err
@@ -97,7 +97,7 @@ def test_no_command_sends_the_key(hostile, server, words):
     assert all("endpoints-gitops auth trust " in fix and " http://ph.test:" in fix for fix in fixes)
 
 
-def test_the_line_to_paste_lets_it_through(hostile, server, elsewhere):
+def test_the_suggested_trust_command_allows_the_host(hostile, server, elsewhere):
     refused = hostile("list")
     assert refused.code == 3
     assert "only the configuration of this checkout names this host" in refused.err
@@ -116,7 +116,7 @@ def test_the_line_to_paste_lets_it_through(hostile, server, elsewhere):
     assert requests(server) == []
 
 
-def test_a_line_in_the_environment_lets_it_through(hostile, server, elsewhere):
+def test_the_variable_for_allowed_hosts_allows_the_host(hostile, server, elsewhere):
     for name in ("ENDPOINTS_GITOPS_ALLOWED_HOSTS", "POSTHOG_CLI_HOST", "ENDPOINTS_GITOPS_HOST"):
         assert hostile("list", env={name: elsewhere}).code == 0
     assert len(requests(server)) == 3
@@ -125,7 +125,7 @@ def test_a_line_in_the_environment_lets_it_through(hostile, server, elsewhere):
     assert requests(server) == []
 
 
-def test_at_a_terminal_it_is_asked_once(hostile, server):
+def test_the_user_is_asked_once_at_a_terminal(hostile, server):
     no = hostile("list", input="n\n")
     assert (no.code, requests(server)) == (3, [])
     assert f"to send {KEY} to http://ph.test:" in no.err
@@ -138,7 +138,7 @@ def test_at_a_terminal_it_is_asked_once(hostile, server):
     assert "[y/N]" not in again.err
 
 
-def test_yes_on_the_command_line_is_not_an_answer_to_this(hostile, server):
+def test_yes_does_not_trust_a_host(hostile, server):
     assert hostile("push", "--yes").code == 3
     assert hostile("push", "--yes", input="n\n").code == 3
     assert requests(server) == []
@@ -176,14 +176,14 @@ def test_trust_is_listed_and_removed(hostile, checkout, server, elsewhere):
         "auth --list",
     ],
 )
-def test_what_trust_cannot_mean(hostile, words):
+def test_trust_refuses_wrong_arguments(hostile, words):
     ran = hostile(*words.split())
     assert ran.code == 2, ran.err
     assert "phx_a_key_itself" not in ran.err
     assert hostile("auth", "trust", "--list").out == ""
 
 
-def test_trust_that_is_not_needed_is_told(cli):
+def test_unneeded_trust_is_refused(cli):
     ran = cli("auth", "trust")
     assert ran.code == 2
     assert "without trust: the host is this machine" in ran.err
@@ -226,7 +226,7 @@ def test_a_key_of_posthog_cli_goes_to_its_own_host_alone(hostile, server, elsewh
     assert hostile("list", env={**env, "POSTHOG_CLI_HOST": server.url}).code == 0
 
 
-def test_status_says_which_key_goes_where_and_why(hostile, server, elsewhere):
+def test_status_shows_which_key_is_sent_where_and_why(hostile, server, elsewhere):
     refused = hostile("auth", "status")
     assert refused.code == 3
     assert "key          personal API key, from environment variable ENDPOINTS_TEST_KEY" in refused.out

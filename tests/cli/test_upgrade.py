@@ -45,7 +45,9 @@ MOVES = {
 
 
 @pytest.mark.parametrize(("text", "words", "code", "version", "result", "rule"), MOVES.values(), ids=MOVES)
-def test_moves(cli, pinned, pins, lock_bytes, text, words, code, version, result, rule):
+def test_upgrade_moves_or_refuses_by_what_breaks(
+    cli, pinned, pins, lock_bytes, text, words, code, version, result, rule
+):
     before = pinned({"revenue": [SAME, text]})
     ran = cli("outdated", "--format", "json")
     (item,) = ran.json["items"]
@@ -77,7 +79,7 @@ def test_what_the_lock_records_of_breaking_moves(cli, pinned, pins, edit):
         ["--allow-breaking", "x", "--compatible-only"],
     ],
 )
-def test_a_reason_is_said(cli, pinned, lock_bytes, words):
+def test_allow_breaking_needs_a_reason(cli, pinned, lock_bytes, words):
     before = pinned({"revenue": [SAME, RENAMED]})
     ran = cli("upgrade", *words, "--format", "json")
     assert (ran.code, [error["code"] for error in ran.json["errors"]]) == (2, ["usage.arguments"])
@@ -94,13 +96,13 @@ READING = {
 
 
 @pytest.mark.parametrize(("use", "text", "code"), READING.values(), ids=READING)
-def test_it_counts_how_the_app_reads(cli, pinned, pins, use, text, code):
+def test_the_way_of_reading_decides_what_breaks(cli, pinned, pins, use, text, code):
     pinned({"revenue": ["SELECT 1 AS mrr, 1 AS b, 2 AS c", text]}, revenue=use)
     ran = cli("upgrade")
     assert (ran.code, pins()["revenue"].version) == (code, 1 if code else 2), ran.out
 
 
-def test_undecided_counts_as_breaking_unless_it_is_allowed(cli, pinned, pins):
+def test_undecidable_changes_are_breaking_unless_allowed(cli, pinned, pins):
     pinned({"revenue": [UNKNOWN, SAME]})
     ran = cli("upgrade")
     assert (ran.code, "refused: cannot tell whether it breaks this app" in ran.out) == (1, True), ran.out
@@ -109,7 +111,7 @@ def test_undecided_counts_as_breaking_unless_it_is_allowed(cli, pinned, pins):
     assert pins()["revenue"].version == 2
 
 
-def test_the_compatible_ones_are_moved_and_the_others_said(cli, pinned, pins):
+def test_upgrade_moves_compatible_pins_and_reports_the_others(cli, pinned, pins):
     pinned({"a": [SAME, APPENDED], "b": [SAME, RENAMED], "c": [SAME]})
     ran = cli("upgrade")
     assert ran.code == 1
@@ -121,13 +123,13 @@ def test_the_compatible_ones_are_moved_and_the_others_said(cli, pinned, pins):
     assert "c@1 (test): as locked; there is no newer version" in ran.out
 
 
-def test_what_is_said_to_move_all_the_same_does(cli, pinned, pins):
+def test_the_suggested_command_moves_the_pin(cli, pinned, pins):
     pinned({"b": [SAME, RENAMED]})
     assert cli("upgrade", "b@2", "--env", "test", "--allow-breaking", "the reason").code == 0
     assert pins()["b"].version == 2
 
 
-def test_compatible_only_goes_as_far_as_nothing_breaks(cli, pinned, pins):
+def test_compatible_only_stops_before_a_break(cli, pinned, pins):
     pinned({"revenue": [SAME, APPENDED, APPENDED + ", 3 AS more", RENAMED]})
     ran = cli("upgrade", "--compatible-only")
     assert (ran.code, pins()["revenue"].version) == (0, 3), ran.out
@@ -135,7 +137,7 @@ def test_compatible_only_goes_as_far_as_nothing_breaks(cli, pinned, pins):
     assert pins()["revenue"].version == 3
 
 
-def test_no_version_of_an_endpoint_made_anew_is_compatible(cli, client, pinned, pins):
+def test_a_recreated_endpoint_is_never_compatible(cli, client, pinned, pins):
     pinned({"revenue": [SAME]})
     before = pins()["revenue"]
     client.delete_endpoint("revenue")
@@ -157,14 +159,14 @@ WHICH = {
 
 
 @pytest.mark.parametrize(("words", "versions"), WHICH.values(), ids=WHICH)
-def test_one_several_all_or_exact(cli, pinned, pins, words, versions):
+def test_upgrade_takes_one_several_or_all_pins(cli, pinned, pins, words, versions):
     texts = [SAME, APPENDED, APPENDED + ", 3 AS more"]
     pinned({"a": texts, "b": texts})
     assert cli("upgrade", *words).code == 0
     assert {name: pin.version for name, pin in pins().items()} == versions
 
 
-def test_a_move_back_is_a_move(cli, pinned, pins):
+def test_upgrade_moves_back_too(cli, pinned, pins):
     pinned({"a": [SAME, APPENDED]})
     assert cli("upgrade").code == 0
     ran = cli("upgrade", "a@1")
@@ -173,7 +175,7 @@ def test_a_move_back_is_a_move(cli, pinned, pins):
     assert pins()["a"].version == 1
 
 
-def test_an_exact_use_moves_where_it_is_named_and_the_manifest_goes_along(cli, pinned, pins, checkout):
+def test_an_exact_use_moves_by_name_and_is_rewritten(cli, pinned, pins, checkout):
     texts = [SAME, APPENDED, APPENDED + ", 3 AS more"]
     pinned({"a": texts}, a='{version=1,reads="name"}  # stays')
     manifest = checkout.top / "endpoints.toml"
@@ -189,14 +191,14 @@ def test_an_exact_use_moves_where_it_is_named_and_the_manifest_goes_along(cli, p
         assert cli("lock", "--check").code == 0
 
 
-def test_a_version_changed_by_hand_is_where_upgrade_goes(cli, pinned, pins, uses):
+def test_upgrade_goes_to_a_version_changed_by_hand(cli, pinned, pins, uses):
     pinned({"a": [SAME, APPENDED, RENAMED]}, a="{ version = 1 }")
     uses(a="{ version = 2 }")
     assert cli("upgrade").code == 0
     assert (pins()["a"].version, cli("lock", "--check").code) == (2, 0)
 
 
-def test_the_pinned_number_itself_reads_identity_and_contract_anew(cli, pinned, pins, client, lock_bytes):
+def test_upgrade_to_the_pinned_version_reads_it_again(cli, pinned, pins, client, lock_bytes):
     before = pinned({"a": [SAME]})
     assert cli("upgrade", "a@1").code == 0
     assert lock_bytes() == before, "all is as locked"
@@ -206,7 +208,7 @@ def test_the_pinned_number_itself_reads_identity_and_contract_anew(cli, pinned, 
     assert (pins()["a"].freshness_seconds, cli("lock", "--verify").code) == (900, 0)
 
 
-def test_the_pinned_number_of_another_endpoint_is_never_taken_by_itself(cli, pinned, pins, client, lock_bytes):
+def test_upgrade_never_takes_the_same_version_of_a_recreated_endpoint(cli, pinned, pins, client, lock_bytes):
     before = pinned({"a": [SAME]})
     client.delete_endpoint("a")
     made = client.create_endpoint({"name": "a", "query": {"kind": "HogQLQuery", "query": SAME}})
@@ -234,7 +236,7 @@ def test_variables_that_became_required_are_a_breaking_move(cli, create, uses, c
     assert cli("lock", "--verify").code == 0
 
 
-def test_an_endpoint_that_is_gone(cli, pinned, client, lock_bytes):
+def test_upgrade_reports_a_deleted_endpoint(cli, pinned, client, lock_bytes):
     before = pinned({"a": [SAME], "b": [SAME, APPENDED]})
     client.delete_endpoint("a")
     ran = cli("outdated")
@@ -245,7 +247,7 @@ def test_an_endpoint_that_is_gone(cli, pinned, client, lock_bytes):
     assert (ran.code, "P102" in ran.out) == (1, True)
 
 
-def test_a_version_that_cannot_be_run_is_not_moved_to(cli, pinned, client, lock_bytes):
+def test_upgrade_refuses_an_inactive_version(cli, pinned, client, lock_bytes):
     before = pinned({"a": [SAME, APPENDED]})
     client.update_endpoint("a", {"is_active": False}, version=2)
     ran = cli("upgrade")
@@ -267,7 +269,7 @@ def test_a_version_that_cannot_be_run_is_not_moved_to(cli, pinned, client, lock_
         (["unpinned"], "unpinned is used but not pinned yet"),
     ],
 )
-def test_what_cannot_be_meant(cli, pinned, uses, lock_bytes, words, said):
+def test_upgrade_refuses_wrong_targets(cli, pinned, uses, lock_bytes, words, said):
     before = pinned({"revenue": [SAME]})
     uses(revenue=NEWEST, unpinned=NEWEST)
     ran = cli("upgrade", *words)
@@ -275,7 +277,7 @@ def test_what_cannot_be_meant(cli, pinned, uses, lock_bytes, words, said):
     assert lock_bytes() == before
 
 
-def test_without_a_lock(cli, uses):
+def test_upgrade_needs_a_lock(cli, uses):
     uses(revenue=NEWEST)
     for command in ("outdated", "upgrade"):
         ran = cli(command)
@@ -283,7 +285,7 @@ def test_without_a_lock(cli, uses):
 
 
 @pytest.mark.parametrize(("answer", "code", "version"), [("y\n", 0, 2), ("n\n", 2, 1), ("", 2, 1)])
-def test_asks_where_somebody_is_there(cli, pinned, pins, answer, code, version):
+def test_upgrade_asks_at_a_terminal(cli, pinned, pins, answer, code, version):
     pinned({"a": [SAME, APPENDED]})
     ran = cli("upgrade", input=answer)
     assert (ran.code, "Move 1 pin? [y/N]" in ran.err, pins()["a"].version) == (code, True, version)
@@ -291,7 +293,7 @@ def test_asks_where_somebody_is_there(cli, pinned, pins, answer, code, version):
     assert pins()["a"].version == 2
 
 
-def test_few_requests(cli, pinned, server):
+def test_upgrade_sends_few_requests(cli, pinned, server):
     pinned({"a": [SAME, APPENDED], "b": [SAME], "c": [SAME]})
     for command, paths in (
         ("outdated", [*(f"endpoints/{name}/?version=1" for name in "abc"), "endpoints/a/"]),
@@ -313,7 +315,7 @@ IN_PLACE = {
 
 @pytest.mark.parametrize("is_behind", [False, True])
 @pytest.mark.parametrize(("change", "codes", "code"), IN_PLACE.values(), ids=IN_PLACE)
-def test_what_changed_in_place_is_said_with_its_rule(
+def test_changes_in_place_are_reported_with_their_rule(
     cli, create, uses, client, edit, lock_bytes, change, codes, code, is_behind
 ):
     text = "SELECT 1 AS mrr WHERE 'x' = {variables.v}"
@@ -341,7 +343,7 @@ def test_what_changed_in_place_is_said_with_its_rule(
         assert (ran.code, item["result"]) == (code, "changed"), ran.out
 
 
-def test_what_changed_in_place_is_locked_where_its_number_is_named(cli, create, uses, client, pins):
+def test_changes_in_place_are_locked_by_naming_the_version(cli, create, uses, client, pins):
     create("a", SAME)
     uses(a=NEWEST)
     assert cli("lock").code == 0
@@ -354,7 +356,7 @@ def test_what_changed_in_place_is_locked_where_its_number_is_named(cli, create, 
     assert (pins()["a"].freshness_seconds, cli("outdated").out) == (900, "")
 
 
-def test_a_table_that_idles_out_is_said_and_is_no_change(cli, create, uses, client, server, lock_bytes):
+def test_an_idle_table_is_reported_and_is_not_a_change(cli, create, uses, client, server, lock_bytes):
     create("a", SAME)
     client.update_endpoint("a", {"is_materialized": True})
     client.get_endpoint("a")
@@ -374,7 +376,7 @@ def test_a_table_that_idles_out_is_said_and_is_no_change(cli, create, uses, clie
     assert lock_bytes() == before
 
 
-def test_the_line_ends_of_lock_and_manifest_stay_and_nothing_is_written_without_need(cli, pinned, checkout, uses):
+def test_upgrade_keeps_line_endings_and_writes_only_changes(cli, pinned, checkout, uses):
     pinned({"a": [SAME, APPENDED], "b": [SAME]})
     uses(a="{ version = 1 }", b=NEWEST)
     lock, manifest = checkout.top / "endpoints.lock", checkout.top / "endpoints.toml"

@@ -46,7 +46,7 @@ def test_the_configuration_beside_the_folder_decides(mono, client, words):
 
 
 @pytest.mark.parametrize("variable", ["DIR", "CONFIG"])
-def test_variables_name_them_too(mono, client, variable):
+def test_variables_name_folder_and_configuration_too(mono, client, variable):
     path = {"DIR": "svc/endpoints", "CONFIG": "svc/endpoints.toml"}[variable]
     assert mono("push", "--yes", env={f"ENDPOINTS_GITOPS_{variable}": path}).code == 0
     assert names(client) == ["one"]
@@ -80,7 +80,7 @@ def test_a_folder_is_never_used_with_the_configuration_of_another(mono, checkout
     assert server.requests.entries() == ()
 
 
-def test_nor_with_the_variables_of_posthog_cli(make_cli, checkout, server, client):
+def test_variables_of_posthog_cli_do_not_mix_configurations(make_cli, checkout, server, client):
     run = make_cli(checkout.top)
     (checkout.top / "endpoints.toml").unlink()
     checkout.write({"one.yaml": ONE, "endpoints.toml": settings("http://127.0.0.1:9")})
@@ -89,7 +89,7 @@ def test_nor_with_the_variables_of_posthog_cli(make_cli, checkout, server, clien
     assert (ran.code, names(client)) == (2, [])
 
 
-def test_two_that_could_be_meant_are_asked_for(mono, checkout, server):
+def test_an_ambiguous_configuration_is_refused(mono, checkout, server):
     """The working folder has one, the folder named has another above it, and neither names the folder."""
     (checkout.top / "shared").mkdir()
     (checkout.top / "shared" / "two.yaml").write_text("name: two\nquery: SELECT 1 AS n\n")
@@ -108,18 +108,18 @@ def test_two_that_could_be_meant_are_asked_for(mono, checkout, server):
     ("path", "message"),
     [("nowhere.toml", "nowhere.toml does not exist"), ("svc/endpoints", "svc/endpoints has no configuration")],
 )
-def test_a_configuration_that_is_not_there(mono, path, message):
+def test_a_missing_configuration_is_refused(mono, path, message):
     ran = mono("check", "--config", path)
     assert (ran.code, message in ran.err) == (2, True)
 
 
-def test_advice_repeats_it(mono, client):
+def test_advice_repeats_the_configuration(mono, client):
     mono("push", "--yes", "--config", "svc")
     client.update_endpoint("one", {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS n"}})
     assert "endpoints-gitops pull one --config svc" in mono("plan", "--config", "svc").out
 
 
-def test_commands_in_a_saved_plan_repeat_it(mono, checkout, client):
+def test_commands_in_a_saved_plan_repeat_the_configuration(mono, checkout, client):
     mono("push", "--yes", "--config", "svc")
     client.update_endpoint("one", {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS n"}})
     (checkout.top / "svc" / "endpoints" / "one.yaml").write_text(ONE.replace("SELECT 1", "SELECT 3"))

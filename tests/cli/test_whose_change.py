@@ -470,7 +470,7 @@ ROWS = [
 @pytest.mark.parametrize(
     ("row", "place"), [pytest.param(row, place, id=f"{row.what}, {place}") for row in ROWS for place in row.places]
 )
-def test_every_row_of_the_table(story, row, place):
+def test_push_writes_or_skips_each_case_of_the_table(story, row, place):
     row.play(story)
     before = None if row.play is gone else story.endpoint()
     cli = story.at(place)
@@ -508,7 +508,7 @@ def test_every_row_of_the_table(story, row, place):
         (["--overwrite=daily@1"], False),
     ],
 )
-def test_a_conflict_names_the_other_side_and_is_written_over_only_where_that_is_said(story, words, wins):
+def test_a_conflict_names_the_author_and_is_overwritten_only_on_request(story, words, wins):
     then(edited_there, definition(2))(story)
     ran = story.at(HERE)("push", "--yes", "--format", "json", *words)
     assert (ran.code, story.endpoint()["query"]["query"]) == ((0, sql(2)) if wins else (6, sql(9)))
@@ -520,14 +520,14 @@ def test_a_conflict_names_the_other_side_and_is_written_over_only_where_that_is_
         assert story.here("push", "--yes").code == 6, "a conflict that was told once is one still"
 
 
-def test_an_overwrite_is_loud(story):
+def test_an_overwrite_is_shown_in_the_plan(story):
     then(edited_there, definition(2))(story)
     shown = story.at(HERE)("plan", "--overwrite").out
     assert "overwrites query (conflict)" in shown
 
 
 @pytest.mark.parametrize("said", ["daily", "daily@", "daily@x", "@2", "nobody@2"])
-def test_an_overwrite_that_names_nothing_is_refused(story, said):
+def test_overwrite_refuses_unknown_names(story, said):
     edited_there(story)
     before = story.endpoint()
     ran = story.at(HERE)("push", "--yes", f"--overwrite={said}")
@@ -535,7 +535,7 @@ def test_an_overwrite_that_names_nothing_is_refused(story, said):
     assert "--overwrite" in ran.err
 
 
-def test_adopting_is_a_way_out(story):
+def test_adopt_resolves_a_conflict(story):
     then(edited_there, definition(2, supersedes=2))(story)
     assert story.at(FRESH)("push", "--yes").code == 0
     assert story.endpoint()["query"]["query"] == sql(2)

@@ -39,7 +39,7 @@ def pushed(cli, way: str, *words: str):
 
 @pytest.mark.parametrize("way", ["push", "saved plan"])
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_what_is_wrong_is_not_sent_and_the_rest_is(cli, checkout, client, way, mistake):
+def test_push_skips_endpoints_with_errors_and_writes_the_others(cli, checkout, client, way, mistake):
     checkout.commit({**GOOD, **MISTAKES[mistake]})
     code = mistake.partition(" ")[0]
     planned = cli("plan", "--format", "json")
@@ -73,7 +73,7 @@ def test_an_update_that_would_lose_its_table_is_not_sent(cli, checkout, client):
     assert (client.get_endpoint("one").current_version, client.get_endpoint("one").sql) == (1, ONE_EACH)
 
 
-def test_a_mistake_counts_also_where_nothing_is_to_be_written(cli, checkout, client):
+def test_a_mistake_counts_also_without_a_change(cli, checkout, client):
     checkout.commit({"one.yaml": yaml("one", SQL)})
     assert cli("push", "--yes").code == 0
     checkout.commit({"one.yaml": yaml("one", SQL, columns=[{"name": "other", "type": "string"}])})
@@ -87,7 +87,7 @@ def test_a_mistake_counts_also_where_nothing_is_to_be_written(cli, checkout, cli
     assert {one.name for one in client.list_endpoints()} == {"one", "two"}
 
 
-def test_a_plan_that_did_not_know_is_judged_again(cli, checkout, client):
+def test_a_saved_plan_is_checked_again_by_push(cli, checkout, client):
     """As a plan of an older release has it, or one that was edited: no file says any more what it would send."""
     checkout.commit({**GOOD, "bad.yaml": yaml("bad", UNFIT, **KIND)})
     cli("plan", "-o", "plan.json")
@@ -108,7 +108,7 @@ BREAKING = SQL.replace("count() AS c", "count() AS d")
     ("words", "code", "version"),
     [([], 0, 2), (["--fail-on", "error"], 1, 1), (["--fail-on", "warn"], 1, 1), (["--fail-on", "info"], 1, 1)],
 )
-def test_what_callers_notice_stops_nothing_unless_it_is_asked_for(cli, checkout, client, way, words, code, version):
+def test_findings_for_callers_withhold_only_with_fail_on(cli, checkout, client, way, words, code, version):
     checkout.commit({"one.yaml": yaml("one"), **GOOD})
     assert cli("push", "--yes").code == 0
     checkout.commit({"one.yaml": yaml("one", BREAKING), "good.yaml": yaml("good", SQL, description="D")})
@@ -120,7 +120,7 @@ def test_what_callers_notice_stops_nothing_unless_it_is_asked_for(cli, checkout,
     assert ({"C102"} <= {error["code"] for error in ran.json["errors"]}) == (code == 1)
 
 
-def test_a_change_in_place_stops_only_on_request(cli, checkout, client):
+def test_a_change_in_place_withholds_only_with_fail_on(cli, checkout, client):
     checkout.commit({"one.yaml": yaml("one", SQL, active=True)})
     assert cli("push", "--yes").code == 0
     checkout.commit({"one.yaml": yaml("one", SQL, active=False)})
@@ -128,7 +128,7 @@ def test_a_change_in_place_stops_only_on_request(cli, checkout, client):
     assert (cli("push", "--yes").code, client.get_endpoint("one").is_active) == (0, False)
 
 
-def test_warnings_in_a_definition_count_on_request(cli, checkout, client):
+def test_warnings_withhold_only_with_fail_on(cli, checkout, client):
     checkout.commit({"one.yaml": yaml("one", SQL + " LIMIT 3")})
     assert cli("plan", "--fail-on", "error").code == 0
     ran = cli("push", "--yes", "--fail-on", "warn")
@@ -138,7 +138,7 @@ def test_warnings_in_a_definition_count_on_request(cli, checkout, client):
     assert (ran.code, "in the definitions: 1 warning\n" in ran.err) == (0, True)
 
 
-def test_a_retyped_shared_variable_stays_on_request(cli, checkout, client):
+def test_a_retyped_shared_variable_is_withheld_with_fail_on(cli, checkout, client):
     checkout.commit({"one.yaml": yaml("one", ONE_EACH, **KIND)})
     assert cli("push", "--yes").code == 0
     number = {"variables": [{"name": "kind", "type": "Number", "default": 1}]}
@@ -148,7 +148,7 @@ def test_a_retyped_shared_variable_stays_on_request(cli, checkout, client):
     assert "V109" in {error["code"] for error in ran.json["errors"]}
 
 
-def test_a_rename_to_what_is_refused_renames_nothing(cli, checkout, client):
+def test_rename_to_a_withheld_endpoint_renames_nothing(cli, checkout, client):
     checkout.commit({"old.yaml": yaml("old", UNFIT, **KIND)})
     assert cli("push", "--yes").code == 0
     checkout.commit({"old.yaml": yaml("old", UNFIT, **KIND, **TABLE)})
@@ -165,7 +165,7 @@ def test_a_conflict_beside_it_decides_the_exit_code(cli, checkout, client):
     assert [cli("plan").code, cli("push", "--yes").code] == [6, 6]
 
 
-def test_resume_sends_none_of_it(cli, checkout):
+def test_resume_sends_no_withheld_endpoint(cli, checkout):
     checkout.commit({**GOOD, **MISTAKES["S109"]})
     assert cli("push", "--yes").code == 1
     assert cli("resume").out.startswith("nothing to resume")
