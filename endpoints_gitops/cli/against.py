@@ -86,7 +86,10 @@ def known_callers(context: CommandContext, endpoints: Mapping[str, Endpoint] | N
     configuration = context.configuration
     if configuration.path is None:
         return Callers()
-    settings = {one.name: one for one in (*environments_in_use(configuration, None), context.environment)}
-    uses = {name: uses_of(one) for name, one in settings.items()}
+    settings = {
+        environment.name: environment
+        for environment in (*environments_in_use(configuration, None), context.environment)
+    }
+    uses = {name: uses_of(environment) for name, environment in settings.items()}
     lock = read_lock_file(lock_path(configuration)) or Lock()
     return callers_of(shown(configuration.path), uses, lock, endpoints)

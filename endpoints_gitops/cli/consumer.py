@@ -166,7 +166,9 @@ class Consumer:
         declared = loaded.definition.examples if loaded else None
         if not declared:
             return use.examples
-        return tuple(PinnedExample(name=one.name, variables=one.variables, rows=one.rows) for one in declared)
+        return tuple(
+            PinnedExample(name=example.name, variables=example.variables, rows=example.rows) for example in declared
+        )
 
     def _folder(self, settings: EnvironmentSettings) -> Path:
         from endpoints_gitops.workspace.configuration import definitions_folder

@@ -227,9 +227,9 @@ class CommandContext:
         definitions, name = self._definitions_for([*selectors, *patterns]), self.environment.name
         inside = managed(patterns, definitions=definitions, endpoints=there, environment=name)
         wanted: frozenset[str] = frozenset() if selectors else inside
-        for one in selectors:
+        for selector in selectors:
             meant = select_names(
-                (one,),
+                (selector,),
                 definitions=definitions,
                 endpoints=there,
                 folder=self.folder,
@@ -237,7 +237,7 @@ class CommandContext:
                 configuration=self.naming_configuration,
             )
             if meant and not meant & inside:
-                raise _outside(one, patterns)
+                raise _outside(selector, patterns)
             wanted |= meant & inside
         outside = sum(endpoint.name not in inside for endpoint in there)
         if outside and not selectors:
@@ -262,7 +262,7 @@ class CommandContext:
     def definition_of(self, name: str) -> LoadedDefinition | None:
         """The definition of that name if the folder can be read; for uses that tolerate mistakes."""
         with suppress(UsageError):
-            return next((one for one in self.definitions if one.name == name), None)
+            return next((loaded for loaded in self.definitions if loaded.name == name), None)
         return None
 
     @property

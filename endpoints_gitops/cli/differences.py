@@ -221,8 +221,10 @@ def _path_change(kind: str, found: object) -> PathChange:
 
 
 def _path(parts: Sequence[str | int]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-    return text.removeprefix(".") or "query"
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "query"
 
 
 def _without_sql(before: Json, after: Json) -> tuple[Json, Json]:

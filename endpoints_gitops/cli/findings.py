@@ -40,29 +40,29 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def lines(findings: Iterable[Finding], *, indent: str = "") -> Iterator[Line]:
     """`path:line:column: CODE message`, with callers and fix unless it is an info."""
-    for one in findings:
-        place = _place(one) or f"{one.endpoint}{f': {one.locus}' if one.locus else ''}"
-        yield Line(f"{indent}{place}: {one.code} {one.message} [{one.severity}]", _STYLES[one.severity])
-        if one.callers and one.severity is not Severity.INFO:
-            yield Line(f"{indent}  hits {', '.join(one.callers)}", Style.FAINT)
-        if one.fix and one.severity is not Severity.INFO:
-            yield Line(Advice(f"{indent}  fix: ", one.fix), Style.FAINT)
+    for finding in findings:
+        place = _place(finding) or f"{finding.endpoint}{f': {finding.locus}' if finding.locus else ''}"
+        yield Line(f"{indent}{place}: {finding.code} {finding.message} [{finding.severity}]", _STYLES[finding.severity])
+        if finding.callers and finding.severity is not Severity.INFO:
+            yield Line(f"{indent}  hits {', '.join(finding.callers)}", Style.FAINT)
+        if finding.fix and finding.severity is not Severity.INFO:
+            yield Line(Advice(f"{indent}  fix: ", finding.fix), Style.FAINT)
 
 
 def shown(findings: Iterable[Finding], *, verbose: bool) -> list[Finding]:
     """The findings to print: infos only with --verbose."""
-    return [one for one in findings if verbose or one.severity is not Severity.INFO]
+    return [finding for finding in findings if verbose or finding.severity is not Severity.INFO]
 
 
 def summary(findings: Iterable[Finding]) -> dict[str, int]:
     """The number of findings of each severity."""
-    severities = [one.severity for one in findings]
+    severities = [finding.severity for finding in findings]
     return {f"{word}s": severities.count(severity) for severity, word in _COUNTED.items()}
 
 
 def counted(findings: Iterable[Finding], *, verbose: bool = True) -> str:
     """The numbers in words, and how to see infos that are not shown; empty without findings."""
-    severities = [one.severity for one in findings]
+    severities = [finding.severity for finding in findings]
     counts = ((severities.count(severity), word) for severity, word in _COUNTED.items())
     said = ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count)
     is_hidden = not verbose and Severity.INFO in severities
@@ -70,13 +70,13 @@ def counted(findings: Iterable[Finding], *, verbose: bool = True) -> str:
 
 
 def items(findings: Iterable[Finding]) -> tuple[JsonObject, ...]:
-    return tuple(one.as_json() for one in findings)
+    return tuple(finding.as_json() for finding in findings)
 
 
 def exit_code(findings: Iterable[Finding], fail_on: str) -> ExitCode:
     """1 if a finding has this severity or a higher one."""
     least = Severity(fail_on).rank
-    return ExitCode.FINDINGS if any(one.severity.rank >= least for one in findings) else ExitCode.DONE
+    return ExitCode.FINDINGS if any(finding.severity.rank >= least for finding in findings) else ExitCode.DONE
 
 
 class Reports:
@@ -85,7 +85,7 @@ class Reports:
     def __init__(self, console: Console, wanted: Sequence[str]) -> None:
         self.console = console
         known = _reporters() if wanted else {}
-        self._wanted = tuple(_wanted(one, known) for one in wanted)
+        self._wanted = tuple(_wanted(text, known) for text in wanted)
 
     def write(self, outcome: Outcome, findings: tuple[Finding, ...]) -> None:
         """Write every report. Raises UsageError if a file cannot be written, PluginFailed if a reporter fails."""

@@ -52,10 +52,10 @@ def lines(plan: Plan, *, conflicts: bool = True) -> Iterator[Line | str]:
         yield from _change_lines(change)
     for left in plan.left_alone if conflicts else (*plan.drifted, *plan.idled):
         yield from _left_lines(left)
-    for one in plan.withheld if conflicts else ():
-        yield Line(f"= {one.name} is not sent: {one.code} {one.reason}", Style.BAD)
-        if one.fix:
-            yield Line(Advice("    fix: ", one.fix), Style.FAINT)
+    for withheld in plan.withheld if conflicts else ():
+        yield Line(f"= {withheld.name} is not sent: {withheld.code} {withheld.reason}", Style.BAD)
+        if withheld.fix:
+            yield Line(Advice("    fix: ", withheld.fix), Style.FAINT)
     yield Line(counted(plan), Style.HEAD)
 
 
@@ -147,8 +147,8 @@ def counted(plan: Plan) -> str:
     ):
         count = len({left.name for left in plan.left_alone if left.attribution is attribution})
         words += [f"{count} {one if count == 1 else several}, not pushed"] if count else []
-    if withheld := len({one.name for one in plan.withheld}):
-        words.append(f"{withheld} not pushed because of findings")
+    if count := len({withheld.name for withheld in plan.withheld}):
+        words.append(f"{count} not pushed because of findings")
     return "; ".join(words) or "nothing to do"
 
 
@@ -166,9 +166,9 @@ def items(plan: Plan, findings: Sequence[Finding] = ()) -> tuple[JsonObject, ...
     `findings` are those of the plan, for callers and about tables that the server is about to switch off.
     """
     changes = {change.name: change for change in plan.changes}
-    left_alone, withheld = [one.name for one in plan.left_alone], [one.name for one in plan.withheld]
-    idling = (one.endpoint for one in findings if one.code == "S115")
-    names = dict.fromkeys([*changes, *left_alone, *withheld, *idling])
+    skipped = [left.name for left in plan.left_alone] + [withheld.name for withheld in plan.withheld]
+    idling = (finding.endpoint for finding in findings if finding.code == "S115")
+    names = dict.fromkeys([*changes, *skipped, *idling])
     endpoints = (_item(name, changes.get(name), plan, findings) for name in names)
     return (*(variable_item(variable, findings) for variable in plan.variables), *endpoints)
 
@@ -184,7 +184,7 @@ def summary(plan: Plan) -> dict[str, int]:
         "drifted": len({left.name for left in plan.drifted}),
         "conflicts": len({left.name for left in plan.conflicts}),
         "idled": len({left.name for left in plan.idled}),
-        "withheld": len({one.name for one in plan.withheld}),
+        "withheld": len({withheld.name for withheld in plan.withheld}),
         "cosmetic": len(plan.cosmetic),
     }
 
@@ -200,11 +200,16 @@ def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[ErrorEntry, ..
         )
         for left in told
     )
-    withheld = (
-        ErrorEntry(code=one.code, message=f"{one.name} is not sent: {one.reason}", where=one.where, fix=one.fix)
-        for one in plan.withheld
+    of_findings = (
+        ErrorEntry(
+            code=withheld.code,
+            message=f"{withheld.name} is not sent: {withheld.reason}",
+            where=withheld.where,
+            fix=withheld.fix,
+        )
+        for withheld in plan.withheld
     )
-    return (*left_alone, *withheld)
+    return (*left_alone, *of_findings)
 
 
 def warnings(plan: Plan, *, fail_on_drift: bool = False) -> tuple[ErrorEntry, ...]:
@@ -219,8 +224,8 @@ def warnings(plan: Plan, *, fail_on_drift: bool = False) -> tuple[ErrorEntry, ..
         if names and counts:
             message = f"{', '.join(names)}: {text}; a push skips this, and exits with {ExitCode.CONFLICT:d}"
             found.append(ErrorEntry(code=str(attribution), message=message))
-    if names := sorted({one.name for one in plan.withheld}):
-        codes = ", ".join(sorted({one.code for one in plan.withheld}))
+    if names := sorted({withheld.name for withheld in plan.withheld}):
+        codes = ", ".join(sorted({withheld.code for withheld in plan.withheld}))
         message = f"{', '.join(names)}: not sent because of {codes}; a push exits with {ExitCode.FINDINGS:d}"
         found.append(ErrorEntry(code="withheld", message=message))
     return tuple(found)
@@ -241,7 +246,7 @@ def variable_item(change: VariableChange, findings: Sequence[Finding] = ()) -> J
         "before": change.before,
         "used_by": list(change.used_by),
         "where": change.where or None,
-        "findings": [one.as_json() for one in findings if one.code == "V109" and one.locus == locus],
+        "findings": [finding.as_json() for finding in findings if finding.code == "V109" and finding.locus == locus],
     }
 
 
@@ -268,8 +273,8 @@ def left_item(left: LeftAlone) -> JsonObject:
     }
 
 
-def _withheld_item(one: Withheld) -> JsonObject:
-    return {"code": one.code, "reason": one.reason, "where": one.where, "fix": one.fix}
+def _withheld_item(withheld: Withheld) -> JsonObject:
+    return {"code": withheld.code, "reason": withheld.reason, "where": withheld.where, "fix": withheld.fix}
 
 
 def shared_settings(change: VariableChange) -> Iterator[str]:
@@ -322,15 +327,21 @@ def _what(change: EndpointChange) -> str:
     return f"update {change.name} (version {change.precondition.version}{in_place})"
 
 
-def _created_lines(each: KeyChange) -> Iterator[Line | str]:
+def _created_lines(key_change: KeyChange) -> Iterator[Line | str]:
     """A key of a new endpoint, with its new value."""
-    if each.key is not Key.QUERY:
-        word = schedule_word(each.after) if each.key is Key.FRESHNESS and isinstance(each.after, int) else None
-        yield Line(f"    {each.key}: {differences.as_text(each.after)}{f' ({word})' if word else ''}", Style.ADDED)
+    if key_change.key is not Key.QUERY:
+        word = (
+            schedule_word(key_change.after)
+            if key_change.key is Key.FRESHNESS and isinstance(key_change.after, int)
+            else None
+        )
+        yield Line(
+            f"    {key_change.key}: {differences.as_text(key_change.after)}{f' ({word})' if word else ''}", Style.ADDED
+        )
         return
-    yield f"    {each.key}:"
-    yield from (Line(f"      +{text}", Style.ADDED) for text in differences.query_text(each.after).splitlines())
-    for name, entry in variables_of(each.after).items():
+    yield f"    {key_change.key}:"
+    yield from (Line(f"      +{text}", Style.ADDED) for text in differences.query_text(key_change.after).splitlines())
+    for name, entry in variables_of(key_change.after).items():
         yield Line(f"      variables.{name}: {differences.as_text(entry['value'])}", Style.ADDED)
 
 
@@ -339,7 +350,7 @@ def _place(change: EndpointChange) -> differences.Place:
 
 
 def _item(name: str, change: EndpointChange | None, plan: Plan, findings: Sequence[Finding]) -> JsonObject:
-    left = [one for one in plan.left_alone if one.name == name]
+    left = [left for left in plan.left_alone if left.name == name]
     return {
         "name": name,
         "kind": "endpoint",
@@ -347,17 +358,17 @@ def _item(name: str, change: EndpointChange | None, plan: Plan, findings: Sequen
         "state": change.action if change else _state(name, plan),
         "path": change.path if change else None,
         "line": change.line if change else None,
-        "version": change.precondition.version if change else next((one.version for one in left), None),
+        "version": change.precondition.version if change else next((left.version for left in left), None),
         "keys": key_items(change) if change else [],
         "notes": list(change.notes) if change else [],
-        "left_alone": [left_item(one) for one in left],
-        "withheld": [_withheld_item(one) for one in plan.withheld if one.name == name],
-        "findings": [one.as_json() for one in findings if one.endpoint == name],
+        "left_alone": [left_item(left) for left in left],
+        "withheld": [_withheld_item(withheld) for withheld in plan.withheld if withheld.name == name],
+        "findings": [finding.as_json() for finding in findings if finding.endpoint == name],
     }
 
 
 def _state(name: str, plan: Plan) -> str:
-    if any(one.name == name for one in plan.withheld):
+    if any(withheld.name == name for withheld in plan.withheld):
         return "withheld"
     attributions = {left.attribution for left in plan.left_alone if left.name == name}
     return next(
@@ -381,15 +392,15 @@ class CheckedPlan:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        known = {one.fingerprint for one in self.for_callers}
-        return (*self.for_callers, *(one for one in self.in_definitions if one.fingerprint not in known))
+        known = {finding.fingerprint for finding in self.for_callers}
+        return (*self.for_callers, *(finding for finding in self.in_definitions if finding.fingerprint not in known))
 
     @property
     def stopping(self) -> tuple[Finding, ...]:
         """The findings that withhold their endpoint, or would if it had a change."""
         from endpoints_gitops.operations.push.preview import stops
 
-        return tuple(one for one in self.findings if self.is_enforced and stops(one, self.fail_on))
+        return tuple(finding for finding in self.findings if self.is_enforced and stops(finding, self.fail_on))
 
     @property
     def exit_code(self) -> ExitCode:
@@ -398,11 +409,16 @@ class CheckedPlan:
     @property
     def failures(self) -> tuple[ErrorEntry, ...]:
         """An entry of `errors` for each stopping finding whose endpoint has nothing to write."""
-        withheld = {one.name for one in self.plan.withheld}
+        names = {withheld.name for withheld in self.plan.withheld}
         return tuple(
-            ErrorEntry(code=one.code, message=f"{one.endpoint}: {one.message}", where=one.where, fix=one.fix)
-            for one in self.stopping
-            if one.endpoint not in withheld
+            ErrorEntry(
+                code=finding.code,
+                message=f"{finding.endpoint}: {finding.message}",
+                where=finding.where,
+                fix=finding.fix,
+            )
+            for finding in self.stopping
+            if finding.endpoint not in names
         )
 
     def lines(self, *, verbose: bool) -> Iterator[Line]:
@@ -411,10 +427,12 @@ class CheckedPlan:
         Stopping findings are not included: the plan and the errors have them.
         """
         written = {change.name for change in self.plan.changes}
-        relevant = [one for one in self.in_definitions if one.endpoint in written]
-        stopping = {one.fingerprint for one in self.stopping}
+        relevant = [finding for finding in self.in_definitions if finding.endpoint in written]
+        stopping = {finding.fingerprint for finding in self.stopping}
         for title, found in (("for callers", self.for_callers), ("in the definitions", relevant)):
-            yield from finding_lines([one for one in found if one.fingerprint not in stopping], title, verbose=verbose)
+            yield from finding_lines(
+                [finding for finding in found if finding.fingerprint not in stopping], title, verbose=verbose
+            )
 
 
 def check_plan(

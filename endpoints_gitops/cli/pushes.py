@@ -69,8 +69,8 @@ def wait_for_tables(context: CommandContext, result: PushResult, others: Iterabl
     if seconds_to_wait is None:
         return result
     endpoints = {endpoint.name: endpoint for endpoint in others}
-    endpoints |= {one.name: one.endpoint for one in result.written if one.endpoint and one.is_agreed}
-    faulty = {one.name for one in result.written if one.errors}
+    endpoints |= {change.name: change.endpoint for change in result.written if change.endpoint and change.is_agreed}
+    faulty = {change.name for change in result.written if change.errors}
     waiting = [endpoint for name, endpoint in endpoints.items() if name not in faulty]
     return replace(result, waited=wait_for(context.project, waiting, seconds_to_wait))
 
@@ -113,7 +113,7 @@ def outcome(
         command=command,
         exit_code=worst(code, checked_plan.exit_code) if checked_plan else code,
         summary={**_summary(result), "same": same, "outside": outside},
-        items=(*(_variable_item(one, result) for one in result.variables), *_items(result)),
+        items=(*(_variable_item(variable, result) for variable in result.variables), *_items(result)),
         errors=(
             *_failures(result),
             *plans.failures(result.plan, fail_on_drift=fail_on_drift),
@@ -125,9 +125,9 @@ def outcome(
 
 def _failures(result: PushResult) -> Iterator[ErrorEntry]:
     """The errors, each with the name that it is about: the answer to a POST has none."""
-    named = [(one.change.code_name, one.error) for one in result.variables if one.error]
-    named += [(one.name, error) for one in result.written for error in one.errors]
-    named += [(one.name, one.error) for one in result.waited if one.error]
+    named = [(variable.change.code_name, variable.error) for variable in result.variables if variable.error]
+    named += [(change.name, error) for change in result.written for error in change.errors]
+    named += [(waited.name, waited.error) for waited in result.waited if waited.error]
     return failures_of_all(named, NOT_BEGUN)
 
 
@@ -135,8 +135,8 @@ def _resumable(result: PushResult) -> tuple[ErrorEntry, ...]:
     """An entry for what is left, with the next step: `resume`, unless the files themselves are wrong."""
     if result.is_settled:
         return ()
-    left: list[Sequence[EndpointsError]] = [one.errors for one in result.written if not one.is_settled]
-    left += [(one.error,) for one in result.variables if one.error is not None]
+    left: list[Sequence[EndpointsError]] = [change.errors for change in result.written if not change.is_settled]
+    left += [(variable.error,) for variable in result.variables if variable.error is not None]
     message = f"{len(left)} of {len(result.written) + len(result.variables)} not finished"
     if all(error.exit_code is ExitCode.USAGE for errors in left for error in errors):
         fix = "correct the files and push again: that does what is left, and nothing is done twice"
@@ -157,7 +157,7 @@ def _summary(result: PushResult) -> dict[str, int]:
             states[state]
             for state in (ChangeOutcome.CONFLICT, ChangeOutcome.FAILED, ChangeOutcome.UNCERTAIN, ChangeOutcome.NOT_SENT)
         ),
-        "variables": sum(one.error is None for one in result.variables),
+        "variables": sum(variable.error is None for variable in result.variables),
         "drifted": planned["drifted"],
         "conflicts": planned["conflicts"],
         "idled": planned["idled"],
@@ -167,7 +167,7 @@ def _summary(result: PushResult) -> dict[str, int]:
 
 
 def _items(result: PushResult) -> Iterator[JsonObject]:
-    written = {one.name: one for one in result.written}
+    written = {change.name: change for change in result.written}
     for item in plans.items(result.plan, result.findings):
         if item.get("kind") == "endpoint":
             yield {**item, **_result_of(written.get(str(item["name"])))}
@@ -185,17 +185,17 @@ def _result_of(written: ChangeResult | None) -> Mapping[str, Json]:
     }
 
 
-def _variable_item(one: VariableResult, result: PushResult) -> JsonObject:
-    item = plans.variable_item(one.change, result.findings)
-    return {**item, "state": _variable_state(one), "error": _error(one.error)}
+def _variable_item(variable: VariableResult, result: PushResult) -> JsonObject:
+    item = plans.variable_item(variable.change, result.findings)
+    return {**item, "state": _variable_state(variable), "error": _error(variable.error)}
 
 
-def _variable_state(one: VariableResult) -> str:
-    if one.error is not None:
-        return "uncertain" if one.is_uncertain else "not written"
-    if not one.landed:
+def _variable_state(variable: VariableResult) -> str:
+    if variable.error is not None:
+        return "uncertain" if variable.is_uncertain else "not written"
+    if not variable.landed:
         return "already so"
-    return "created" if one.change.action is VariableAction.CREATE else "changed"
+    return "created" if variable.change.action is VariableAction.CREATE else "changed"
 
 
 def _error(error: Exception | None) -> str | None:

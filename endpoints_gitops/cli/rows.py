@@ -107,19 +107,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Json]], width: int | N
             widths.append(_width(header[-1]))
             texts = [[*row, ""] for row in texts]
             right = [*right[: len(header) - 1], False]
-    lines = [header, ["-" * one for one in widths], *texts]
+    lines = [header, ["-" * width for width in widths], *texts]
     return "".join(one_line(_aligned(line, widths, right)) + "\n" for line in lines)
 
 
 def _fitting(widths: Sequence[int], right: Sequence[bool], total: int) -> list[int]:
     """The widths of the first columns that fit. Numbers are never cut; all texts have the same limit."""
-    least = [one if is_number else min(one, _NARROWEST) for one, is_number in zip(widths, right, strict=True)]
+    least = [width if is_number else min(width, _NARROWEST) for width, is_number in zip(widths, right, strict=True)]
     count = len(widths)
     while count > 1 and _total(least[:count], all_of_them=count == len(widths)) > total:
         count -= 1
     fitting = list(widths[:count])
     for limit in range(max(total, 1), 0, -1):
-        fitting = [one if right[index] else min(one, limit) for index, one in enumerate(widths[:count])]
+        fitting = [width if right[index] else min(width, limit) for index, width in enumerate(widths[:count])]
         if _total(fitting, all_of_them=count == len(widths)) <= total:
             break
     return fitting

@@ -49,8 +49,8 @@ def _torn_down(endpoints: Sequence[Endpoint], done: Sequence[LifecycleResult]) -
 def told(command: str, done: Sequence[LifecycleResult], console: Console, version: int | None = None) -> Outcome:
     """Print the result for each endpoint. If some succeeded and others failed, the command is partly applied."""
     at = "" if version is None else f"@{version}"
-    console.show(Line(f"{one.name}{at} {one.state}", Style.GOOD) for one in done if not one.error)
-    errors = [(one.name, one.error) for one in done if one.error]
+    console.show(Line(f"{result.name}{at} {result.state}", Style.GOOD) for result in done if not result.error)
+    errors = [(result.name, result.error) for result in done if result.error]
     codes = [error.exit_code for _, error in errors]
     if errors and len(errors) < len(done):
         codes.append(ExitCode.PARTLY_APPLIED)
@@ -58,6 +58,6 @@ def told(command: str, done: Sequence[LifecycleResult], console: Console, versio
         command=command,
         exit_code=worst(*codes),
         summary={"done": len(done) - len(errors), "failed": len(errors)},
-        items=tuple({"name": one.name, "version": version, "state": one.state} for one in done),
+        items=tuple({"name": result.name, "version": version, "state": result.state} for result in done),
         errors=tuple(failures_of_all(errors)),
     )

@@ -36,26 +36,26 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             message = f"{', '.join(arguments.names)} is outside of what this configuration manages"
             raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")
         done = adopt(comparison.diffs, context.folder, version=arguments.version)
-    for one in done:
-        console.show(_lines(one))
-    if any(one.version for one in done):
+    for adopted in done:
+        console.show(_lines(adopted))
+    if any(adopted.version for adopted in done):
         console.say("commit the files; the next push replaces exactly these versions")
-    errors = tuple(one.error for one in done if one.error)
+    errors = tuple(adopted.error for adopted in done if adopted.error)
     return Outcome(
         command="adopt",
         exit_code=worst(*(ExitCode(error.exit_code) for error in errors)),
-        summary={"adopted": sum(one.version is not None for one in done), "failed": len(errors)},
+        summary={"adopted": sum(adopted.version is not None for adopted in done), "failed": len(errors)},
         items=tuple(map(_item, done)),
         errors=tuple(failure for error in errors for failure in failures_of(error)),
     )
 
 
-def _lines(one: Adopted) -> Iterator[Line | str]:
-    yield from _differences(one.diff)
-    if one.version is not None and one.diff.loaded is not None:
-        yield Line(f"{one.name}: supersedes version {one.version}, in {one.diff.loaded.path}", Style.GOOD)
-    elif one.error is None:
-        yield f"{one.name}: file and server agree; nothing to adopt"
+def _lines(adopted: Adopted) -> Iterator[Line | str]:
+    yield from _differences(adopted.diff)
+    if adopted.version is not None and adopted.diff.loaded is not None:
+        yield Line(f"{adopted.name}: supersedes version {adopted.version}, in {adopted.diff.loaded.path}", Style.GOOD)
+    elif adopted.error is None:
+        yield f"{adopted.name}: file and server agree; nothing to adopt"
 
 
 def _differences(diff: EndpointDiff) -> Iterator[Line | str]:
@@ -70,13 +70,13 @@ def _differences(diff: EndpointDiff) -> Iterator[Line | str]:
             yield Line(f"    {text}", style)
 
 
-def _item(one: Adopted) -> JsonObject:
-    loaded = one.diff.loaded
+def _item(adopted: Adopted) -> JsonObject:
+    loaded = adopted.diff.loaded
     return {
-        "name": one.name,
-        "state": "failed" if one.error else "adopted" if one.version else "unchanged",
-        "supersedes": one.version,
+        "name": adopted.name,
+        "state": "failed" if adopted.error else "adopted" if adopted.version else "unchanged",
+        "supersedes": adopted.version,
         "path": loaded.path if loaded else None,
-        "differences": [str(each.key) for each in one.diff.differences],
-        "error": str(one.error) if one.error else None,
+        "differences": [str(difference.key) for difference in adopted.diff.differences],
+        "error": str(adopted.error) if adopted.error else None,
     }

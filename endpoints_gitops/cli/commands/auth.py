@@ -139,10 +139,10 @@ def _trust(context: CommandContext) -> Outcome:
         trust = _needed(context)
         said = "trusted" if store.add(trust) else "trusted already"
         trusts = (trust,)
-    console.show([f"{said}: {one.folder} sends {one.key} to {one.host}" for one in trusts])
+    console.show([f"{said}: {trust.folder} sends {trust.key} to {trust.host}" for trust in trusts])
     if not trusts:
         console.say("nothing was trusted" if arguments.remove else "nothing is trusted")
-    items = tuple({"folder": one.folder, "host": one.host, "key": one.key, "state": said} for one in trusts)
+    items = tuple({"folder": trust.folder, "host": trust.host, "key": trust.key, "state": said} for trust in trusts)
     return Outcome(command="auth", summary={"trusts": len(trusts)}, items=items)
 
 

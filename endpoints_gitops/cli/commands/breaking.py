@@ -37,7 +37,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         against.diffs, callers, is_move=against.is_move, is_unknown_error=not arguments.allow_unknown
     )
     console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
-    console.say(*against.notes, *(f"{name}: {one.message}" for name, one in dropped))
+    console.say(*against.notes, *(f"{name}: {dropped_key.message}" for name, dropped_key in dropped))
     compared = len(against.diffs)
     console.show([Line(_counted(found, compared, against.what, verbose=console.verbose), Style.HEAD)])
     outcome = Outcome(
@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             "dropped_keys": len(dropped),
             **findings.summary(found),
         },
-        items=(*findings.items(found), *(_dropped_item(name, one) for name, one in dropped)),
+        items=(*findings.items(found), *(_dropped_item(name, dropped_key) for name, dropped_key in dropped)),
         errors=tuple(failure for error in against.failures for failure in failures_of(error)),
     )
     reports.write(outcome, found)

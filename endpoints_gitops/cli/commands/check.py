@@ -102,8 +102,10 @@ def _defines_nothing(context: CommandContext) -> bool:
 
     configuration = context.configuration
     settings = (configuration.common, *configuration.environments.values())
-    is_said = context.arguments.dir or "DIR" in configuration.overrides or any(one.dir for one in settings)
-    is_used = any(one.uses for one in settings)
+    is_said = (
+        context.arguments.dir or "DIR" in configuration.overrides or any(environment.dir for environment in settings)
+    )
+    is_used = any(environment.uses for environment in settings)
     return is_used and not is_said and not (configuration.folder / DEFAULT_DIR).is_dir()
 
 

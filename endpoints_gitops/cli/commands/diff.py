@@ -44,13 +44,13 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         return _against(arguments, console)
     with CommandContext.of(arguments, console) as context:
         comparison = compare(context.project, context.definitions, arguments.selectors)
-    differing = sorted((one for one in comparison.diffs if _differs(one, comparison)), key=_order)
-    strangers = [one for one in differing if one.presence is Presence.ONLY_REMOTE]
+    differing = sorted((diff for diff in comparison.diffs if _differs(diff, comparison)), key=_order)
+    strangers = [diff for diff in differing if diff.presence is Presence.ONLY_REMOTE]
     orphans = comparison.orphans.active | comparison.orphans.protected
-    shown = [one for one in differing if console.verbose or one not in strangers]
-    console.show(line for one in shown for line in _lines(one, is_orphan=one.name in orphans))
+    shown = [diff for diff in differing if console.verbose or diff not in strangers]
+    console.show(line for diff in shown for line in _lines(diff, is_orphan=diff.name in orphans))
     console.show(_variable_lines(comparison))
-    idle = all_idling((one.endpoint for one in comparison.diffs if one.loaded and one.endpoint), datetime.now(UTC))
+    idle = all_idling((diff.endpoint for diff in comparison.diffs if diff.loaded and diff.endpoint), datetime.now(UTC))
     console.show(findings.lines(idle))
     _say_notes(console, comparison)
     summary = _summary(comparison, differing)
@@ -63,8 +63,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         exit_code=ExitCode.FINDINGS if changed else ExitCode.DONE,
         summary=summary,
         items=(
-            *(_item(one, idle) for one in differing),
-            *(_item(one, idle) for one in comparison.diffs if one not in differing and _is_idling(one, idle)),
+            *(_item(diff, idle) for diff in differing),
+            *(_item(diff, idle) for diff in comparison.diffs if diff not in differing and _is_idling(diff, idle)),
             *map(plans.variable_item, comparison.variable_changes),
             *plans.dropped_items(comparison),
         ),
@@ -86,17 +86,19 @@ def _order(diff: EndpointDiff) -> int:
 
 def _is_idled(diff: EndpointDiff) -> bool:
     """Whether the only difference is a table that the server switched off because nothing used it."""
-    return bool(diff.differences) and all(one.attribution is Attribution.IDLED for one in diff.differences)
+    return bool(diff.differences) and all(
+        difference.attribution is Attribution.IDLED for difference in diff.differences
+    )
 
 
 def _is_idling(diff: EndpointDiff, idle: Sequence[Finding]) -> bool:
-    return any(one.endpoint == diff.name for one in idle)
+    return any(finding.endpoint == diff.name for finding in idle)
 
 
 def _lines(diff: EndpointDiff, *, is_orphan: bool) -> Iterator[Line | str]:
     yield Line(_title(diff, is_orphan=is_orphan), Style.HEAD)
-    for one in diff.differences:
-        yield from _difference_lines(diff, one)
+    for difference in diff.differences:
+        yield from _difference_lines(diff, difference)
 
 
 def _title(diff: EndpointDiff, *, is_orphan: bool) -> str:
@@ -173,7 +175,7 @@ def _counted(summary: dict[str, int]) -> str:
 
 
 def _item(diff: EndpointDiff, idle: Sequence[Finding]) -> JsonObject:
-    found: list[Json] = [_difference_item(diff, one) for one in diff.differences]
+    found: list[Json] = [_difference_item(diff, difference) for difference in diff.differences]
     return {
         "name": diff.name,
         "kind": "endpoint",
@@ -185,7 +187,7 @@ def _item(diff: EndpointDiff, idle: Sequence[Finding]) -> JsonObject:
         "gone": diff.is_missing,
         "reason": diff.note or None,
         "differences": found,
-        "findings": [one.as_json() for one in idle if one.endpoint == diff.name],
+        "findings": [finding.as_json() for finding in idle if finding.endpoint == diff.name],
     }
 
 
@@ -216,8 +218,8 @@ def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
         against, callers = resolved(context, arguments.against, arguments.selectors)
     found = findings_of_diffs(against.diffs, callers, is_move=against.is_move)
     by_name: dict[str, list[Finding]] = {}
-    for one in found:
-        by_name.setdefault(one.endpoint, []).append(one)
+    for finding in found:
+        by_name.setdefault(finding.endpoint, []).append(finding)
     differing = [diff for diff in against.diffs if _base_differs(diff, by_name.get(diff.name, []))]
     for diff in differing:
         console.show(_base_lines(diff, findings.shown(by_name.get(diff.name, []), verbose=console.verbose)))
@@ -237,7 +239,9 @@ def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _base_differs(diff: EndpointDiff, found: list[Finding]) -> bool:
-    return _base_state(diff) != "changed" or bool(diff.differences) or any(one.code != _COSMETIC for one in found)
+    return (
+        _base_state(diff) != "changed" or bool(diff.differences) or any(finding.code != _COSMETIC for finding in found)
+    )
 
 
 def _base_state(diff: EndpointDiff) -> str:
@@ -284,5 +288,5 @@ def _base_item(diff: EndpointDiff, found: list[Finding]) -> JsonObject:
         "differences": [
             {"key": difference.key, **differences.diff_item(diff, difference)} for difference in diff.differences
         ],
-        "findings": [one.as_json() for one in found],
+        "findings": [finding.as_json() for finding in found],
     }

@@ -53,7 +53,7 @@ def _item(endpoint: Endpoint, idle: Sequence[Finding]) -> JsonObject:
         "description": endpoint.description,
         "id": endpoint.id,
         "updated_at": endpoint.updated_at.isoformat() if endpoint.updated_at else None,
-        "findings": [one.as_json() for one in idle if one.endpoint == endpoint.name],
+        "findings": [finding.as_json() for finding in idle if finding.endpoint == endpoint.name],
     }
 
 

@@ -77,14 +77,14 @@ def _verify(consumer: Consumer) -> Outcome:
     lock, console = consumer.lock or Lock(), consumer.console
     found: list[Placed] = list(consumer.placed_mismatches())
     _say_agreement(consumer, found)
-    judged = [one for side in consumer.sides() for one in verify(side, lock)]
+    verified_pins = [verified for side in consumer.sides() for verified in verify(side, lock)]
     skew = env_skew(lock) if consumer.is_whole else ()
-    console.show(line for one in judged for line in _judged_lines(one))
+    console.show(line for verified in verified_pins for line in _verified_lines(verified))
     console.show(findings.lines(skew))
-    found += [(one.environment, finding) for one in judged for finding in one.findings]
+    found += [(verified.environment, finding) for verified in verified_pins for finding in verified.findings]
     found += [(None, finding) for finding in skew]
-    errors = [one.error for one in judged if one.error]
-    asked = len(judged) - len(errors)
+    errors = [verified.error for verified in verified_pins if verified.error]
+    asked = len(verified_pins) - len(errors)
     console.say(f"{pins(asked)} looked up on the server" + (f", {len(errors)} failed" if errors else ""))
     return Outcome(
         command="lock",
@@ -95,13 +95,13 @@ def _verify(consumer: Consumer) -> Outcome:
     )
 
 
-def _judged_lines(judged: VerifiedPin) -> Iterator[Line]:
-    place = f"{judged.pin.label} ({judged.environment})"
-    if judged.error is not None:
+def _verified_lines(verified: VerifiedPin) -> Iterator[Line]:
+    place = f"{verified.pin.label} ({verified.environment})"
+    if verified.error is not None:
         yield Line(f"{place}: could not be looked up", Style.WARN)
-    elif judged.findings:
+    elif verified.findings:
         yield Line(place, Style.HEAD)
-        yield from findings.lines(judged.findings, indent="  ")
+        yield from findings.lines(verified.findings, indent="  ")
     else:
         yield Line(f"{place}: as locked", Style.GOOD)
 

@@ -68,7 +68,9 @@ def _save(plan: Plan, path: Path, console: Console) -> None:
 def _with_options(plan: Plan, options: Options) -> Plan:
     """The plan with these options in the commands of its fixes, which a file keeps as text."""
     left_alone = tuple(replace(left, fix=with_options(left.fix, options)) for left in plan.left_alone)
-    withheld = tuple(replace(one, fix=one.fix and with_options(one.fix, options)) for one in plan.withheld)
+    withheld = tuple(
+        replace(withheld, fix=withheld.fix and with_options(withheld.fix, options)) for withheld in plan.withheld
+    )
     return replace(plan, left_alone=left_alone, withheld=withheld)
 
 

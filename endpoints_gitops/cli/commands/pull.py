@@ -79,13 +79,13 @@ def _asked(names: Sequence[str], arguments: argparse.Namespace, console: Console
 
 
 def _lines(result: PullResult) -> Iterator[Line | str]:
-    for one in result.pulled:
-        if one.state in _STYLES or one.state is PullState.KEPT:
-            yield Line(_line(one, dry=result.dry), _STYLES.get(one.state, Style.PLAIN))
-        for copy in one.copies:
+    for pulled in result.pulled:
+        if pulled.state in _STYLES or pulled.state is PullState.KEPT:
+            yield Line(_line(pulled, dry=result.dry), _STYLES.get(pulled.state, Style.PLAIN))
+        for copy in pulled.copies:
             yield Line(f"  the file had an edit that no commit has; a copy is in {copy}", Style.WARN)
     for state, text in _COUNTED.items():
-        count = sum(one.state is state for one in result.pulled)
+        count = sum(pulled.state is state for pulled in result.pulled)
         if count:
             yield f"{count} {text}"
     if result.outside:
@@ -94,18 +94,22 @@ def _lines(result: PullResult) -> Iterator[Line | str]:
         yield "there are no files and no endpoints"
 
 
-def _line(one: PulledEndpoint, *, dry: bool) -> str:
-    what = f"would be {one.state}" if dry and one.state in {PullState.CREATED, PullState.UPDATED} else one.state.value
-    if one.state is PullState.GONE:
-        return f"{one.decision.name}: deleted on the server; its file stays: {one.path}"
-    said = f"{one.decision.name}: {what}"
-    keys = ", ".join(_taken(one))
-    return f"{said}{f' ({keys})' if keys else ''}{f': {one.path}' if one.path else ''}"
+def _line(pulled: PulledEndpoint, *, dry: bool) -> str:
+    what = (
+        f"would be {pulled.state}"
+        if dry and pulled.state in {PullState.CREATED, PullState.UPDATED}
+        else pulled.state.value
+    )
+    if pulled.state is PullState.GONE:
+        return f"{pulled.decision.name}: deleted on the server; its file stays: {pulled.path}"
+    said = f"{pulled.decision.name}: {what}"
+    keys = ", ".join(_taken(pulled))
+    return f"{said}{f' ({keys})' if keys else ''}{f': {pulled.path}' if pulled.path else ''}"
 
 
-def _taken(one: PulledEndpoint) -> list[str]:
-    keys: list[str] = sorted(one.decision.taken)
-    return [*keys, *(["variables"] if one.decision.takes_variables else [])]
+def _taken(pulled: PulledEndpoint) -> list[str]:
+    keys: list[str] = sorted(pulled.decision.taken)
+    return [*keys, *(["variables"] if pulled.decision.takes_variables else [])]
 
 
 def _outcome(result: PullResult) -> Outcome:
@@ -114,12 +118,12 @@ def _outcome(result: PullResult) -> Outcome:
         exit_code=result.exit_code,
         summary={**result.summary, "outside": result.outside},
         items=tuple(map(_item, result.pulled)),
-        errors=tuple(failure for one in result.pulled if one.error for failure in failures_of(one.error)),
+        errors=tuple(failure for pulled in result.pulled if pulled.error for failure in failures_of(pulled.error)),
     )
 
 
-def _item(one: PulledEndpoint) -> JsonObject:
-    decision = one.decision
+def _item(pulled: PulledEndpoint) -> JsonObject:
+    decision = pulled.decision
     against: list[Json] = [
         {
             "key": difference.key,
@@ -133,13 +137,13 @@ def _item(one: PulledEndpoint) -> JsonObject:
     endpoint = decision.diff.endpoint
     return {
         "name": decision.name,
-        "state": one.state,
-        "path": one.path,
+        "state": pulled.state,
+        "path": pulled.path,
         "version": endpoint.current_version if endpoint else None,
-        "taken": list(_taken(one)),
+        "taken": list(_taken(pulled)),
         "kept": sorted(decision.kept),
         "ahead": list(decision.ahead),
         "conflicts": against,
-        "copies": [str(copy) for copy in one.copies],
-        "error": str(one.error) if one.error else None,
+        "copies": [str(copy) for copy in pulled.copies],
+        "error": str(pulled.error) if pulled.error else None,
     }

@@ -63,7 +63,7 @@ def _outcome(told: Outcome, renaming: Renaming, result: PushResult, *, is_rename
         "renamed_from": renaming.old,
         "path": renaming.loaded.path,
         "state": "renamed" if is_renamed else "failed" if result.errors or result.plan.withheld else "unchanged",
-        "version": next((one.version for one in result.written), None),
+        "version": next((change.version for change in result.written), None),
         "error": next((str(error) for error in result.errors), None),
     }
     return replace(told, items=(item,))

@@ -181,7 +181,7 @@ def _inputs_of_endpoint(
     """The types of the variables, from the pin, the definition or the server; not read unless a value is text."""
     from endpoints_gitops.operations.run import inputs_of_definition, inputs_of_document, inputs_of_pin
 
-    texts = {one.name for one in assignments if one.text is not None}
+    texts = {assignment.name for assignment in assignments if assignment.text is not None}
     inputs = inputs_of_pin(pin) if pin else {}
     if not texts <= inputs.keys() and (loaded := context.definition_of(context.arguments.name)):
         inputs = {**inputs_of_definition(loaded), **inputs}
