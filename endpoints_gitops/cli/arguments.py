@@ -89,12 +89,12 @@ def plan_options(arguments: argparse.Namespace) -> PlanOptions:
     )
 
 
-def _overwrite(said: list[str]) -> Overwrite:
+def _overwrite(values: list[str]) -> Overwrite:
     """An --overwrite without a value means everything; several add up."""
     from endpoints_gitops.plan.planning import Overwrite
 
-    named = [part.strip() for text in said for part in text.split(",") if part.strip()]
-    return Overwrite(everything="" in said, versions=dict(map(_named_version, named)))
+    named = [part.strip() for text in values for part in text.split(",") if part.strip()]
+    return Overwrite(everything="" in values, versions=dict(map(_named_version, named)))
 
 
 def _named_version(text: str) -> tuple[str, int]:

@@ -119,8 +119,8 @@ class Console:
     def finish(self, outcome: Outcome) -> int:
         """Print the errors, and in JSON mode the outcome. Returns the exit code."""
         if self.format is OutputFormat.JSON:
-            told = self._shown_json(outcome.as_json())
-            document = json.dumps(told, indent=2, ensure_ascii=False, default=str)
+            shown = self._shown_json(outcome.as_json())
+            document = json.dumps(shown, indent=2, ensure_ascii=False, default=str)
             self._write(printable_json(document) + "\n")
         for failure in outcome.errors:
             where = f"{failure.where}: " if failure.where else ""
@@ -170,9 +170,9 @@ class Console:
         """The width of the terminal on stdout; None for a file or a pipe."""
         if not self.stdout.isatty():
             return None
-        said = self.environment.get("COLUMNS", "")
-        if said.isascii() and said.isdigit() and int(said) > 0:
-            return int(said)
+        columns = self.environment.get("COLUMNS", "")
+        if columns.isascii() and columns.isdigit() and int(columns) > 0:
+            return int(columns)
         try:
             return os.get_terminal_size(self.stdout.fileno()).columns or None
         except (OSError, ValueError):  # a terminal without a size, or one that is played

@@ -165,8 +165,8 @@ def _other_severities(rule: Rule) -> str:
         (rule.direct, "for callers that ask with refresh: direct"),
         ("error" if rule.is_undecidable else None, "in breaking, upgrade and gate, unless --allow-unknown is given"),
     )
-    said = [f"{severity} {whom}" for severity, whom in others if severity and severity != rule.severity]
-    return f" ({'; '.join(said)})" if said else ""
+    severities = [f"{severity} {whom}" for severity, whom in others if severity and severity != rule.severity]
+    return f" ({'; '.join(severities)})" if severities else ""
 
 
 _STATUSES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {

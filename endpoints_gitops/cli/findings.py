@@ -64,9 +64,9 @@ def counted(findings: Iterable[Finding], *, verbose: bool = True) -> str:
     """The numbers in words, and how to see infos that are not shown; empty without findings."""
     severities = [finding.severity for finding in findings]
     counts = ((severities.count(severity), word) for severity, word in _COUNTED.items())
-    said = ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count)
+    text = ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count)
     is_hidden = not verbose and Severity.INFO in severities
-    return f"{said} (--verbose shows the infos)" if is_hidden else said
+    return f"{text} (--verbose shows the infos)" if is_hidden else text
 
 
 def items(findings: Iterable[Finding]) -> tuple[JsonObject, ...]:

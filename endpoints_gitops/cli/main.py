@@ -255,8 +255,8 @@ def _refuse_unknown(name: str) -> NoReturn:
     if name == "version":
         raise UsageError("there is no command 'version'", fix=f"{PROGRAM} --version", code="usage.command")
     meant = _OTHER_WORDS.get(name) or _near(name)
-    said = f"; did you mean {meant}?" if meant else ""
-    raise UsageError(f"there is no command {name!r}{said}", fix=f"{PROGRAM} --help", code="usage.command")
+    suggestion = f"; did you mean {meant}?" if meant else ""
+    raise UsageError(f"there is no command {name!r}{suggestion}", fix=f"{PROGRAM} --help", code="usage.command")
 
 
 def _near(name: str) -> str | None:
@@ -317,6 +317,6 @@ def _finished(console: Console, outcome: Outcome) -> int:
 
 
 def _interrupted(name: str, error: KeyboardInterrupt) -> Outcome:
-    said = (error.message, error.fix) if isinstance(error, Interrupted) else ("interrupted", None)
-    failure = ErrorEntry(code="interrupted", message=said[0], fix=said[1])
+    message, fix = (error.message, error.fix) if isinstance(error, Interrupted) else ("interrupted", None)
+    failure = ErrorEntry(code="interrupted", message=message, fix=fix)
     return Outcome(command=name, exit_code=ExitCode.INTERRUPTED, errors=(failure,))

@@ -191,14 +191,14 @@ def summary(plan: Plan) -> dict[str, int]:
 
 def failures(plan: Plan, *, fail_on_drift: bool = False) -> tuple[ErrorEntry, ...]:
     """An entry of `errors` for each difference that the exit code is about."""
-    told = plan.conflicts + (plan.drifted if fail_on_drift else ())
+    reported = plan.conflicts + (plan.drifted if fail_on_drift else ())
     left_alone = (
         ErrorEntry(
             code=str(left.attribution),
             message=f"{left.name}{f': {left.key}' if left.key else ''}: {left.explanation}",
             fix=left.fix or None,
         )
-        for left in told
+        for left in reported
     )
     of_findings = (
         ErrorEntry(
@@ -450,8 +450,8 @@ def check_plan(
     from endpoints_gitops.contract.idling import all_idling
     from endpoints_gitops.operations.push.preview import checked, withhold
 
-    said = getattr(context.arguments, "fail_on", None)
-    fail_on = Severity(said) if said else None
+    severity = getattr(context.arguments, "fail_on", None)
+    fail_on = Severity(severity) if severity else None
     endpoints = snapshot.endpoints
     idle = all_idling((endpoints[name] for name in sorted(endpoints.keys() & set(names))), datetime.now(UTC))
     for_callers = (*plan_findings(context, plan, snapshot, checkout), *idle)

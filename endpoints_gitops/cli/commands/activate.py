@@ -36,7 +36,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         done = set_active(context.client, endpoints, active=active, version=number, progress=context.progress)
     if not active and number is None:
         console.say(*(f"note: {name} is no longer materialised" for name in _torn_down(endpoints, done)))
-    return told(arguments.command, done, console, version=number)
+    return report(arguments.command, done, console, version=number)
 
 
 def _torn_down(endpoints: Sequence[Endpoint], done: Sequence[LifecycleResult]) -> Iterator[str]:
@@ -46,7 +46,7 @@ def _torn_down(endpoints: Sequence[Endpoint], done: Sequence[LifecycleResult]) -
             yield endpoint.name
 
 
-def told(command: str, done: Sequence[LifecycleResult], console: Console, version: int | None = None) -> Outcome:
+def report(command: str, done: Sequence[LifecycleResult], console: Console, version: int | None = None) -> Outcome:
     """Print the result for each endpoint. If some succeeded and others failed, the command is partly applied."""
     at = "" if version is None else f"@{version}"
     console.show(Line(f"{result.name}{at} {result.state}", Style.GOOD) for result in done if not result.error)

@@ -132,17 +132,17 @@ def _trust(context: CommandContext) -> Outcome:
     arguments, console = context.arguments, context.console
     store = TrustStore(console.environment)
     if arguments.list:
-        trusts, said = store.all(), "trusted"
+        trusts, state = store.all(), "trusted"
     elif arguments.remove:
-        trusts, said = store.remove(_selects(context)), "no longer trusted"
+        trusts, state = store.remove(_selects(context)), "no longer trusted"
     else:
         trust = _needed(context)
-        said = "trusted" if store.add(trust) else "trusted already"
+        state = "trusted" if store.add(trust) else "trusted already"
         trusts = (trust,)
-    console.show([f"{said}: {trust.folder} sends {trust.key} to {trust.host}" for trust in trusts])
+    console.show([f"{state}: {trust.folder} sends {trust.key} to {trust.host}" for trust in trusts])
     if not trusts:
         console.say("nothing was trusted" if arguments.remove else "nothing is trusted")
-    items = tuple({"folder": trust.folder, "host": trust.host, "key": trust.key, "state": said} for trust in trusts)
+    items = tuple({"folder": trust.folder, "host": trust.host, "key": trust.key, "state": state} for trust in trusts)
     return Outcome(command="auth", summary={"trusts": len(trusts)}, items=items)
 
 

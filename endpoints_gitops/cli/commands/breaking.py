@@ -70,5 +70,5 @@ def _dropped_item(name: str, dropped: DroppedKey) -> JsonObject:
 
 
 def _counted(found: tuple[Finding, ...], compared: int, what: str, *, verbose: bool) -> str:
-    said = f"{compared} endpoint{'s' if compared != 1 else ''} compared with {what}"
-    return f"{findings.counted(found, verbose=verbose) or 'no findings'}; {said}"
+    compared_text = f"{compared} endpoint{'s' if compared != 1 else ''} compared with {what}"
+    return f"{findings.counted(found, verbose=verbose) or 'no findings'}; {compared_text}"

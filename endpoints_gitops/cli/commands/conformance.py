@@ -90,7 +90,7 @@ def _try(context: CommandContext, trial: Trial, facts: Sequence[Fact]) -> Outcom
     from endpoints_gitops.workspace.files import shown, write_atomically
 
     context.announce()
-    report = try_facts(trial, facts, listener=_Teller(context, len(facts)))
+    report = try_facts(trial, facts, listener=_TrialProgress(context, len(facts)))
     context.progress.finished()
     context.console.show(_lines(report))
     path = Path(context.arguments.out or f"conformance-{report.date:%Y-%m-%dT%H%M%S}.json")
@@ -185,7 +185,7 @@ def _remove_leftovers(context: CommandContext, trial: Trial) -> Outcome:
 
 
 @dataclass(slots=True)
-class _Teller:
+class _TrialProgress:
     """Reports the progress of a trial to the progress of the console."""
 
     context: CommandContext

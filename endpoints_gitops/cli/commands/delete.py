@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from endpoints_gitops.cli.commands.activate import told
+from endpoints_gitops.cli.commands.activate import report
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import UsageError
@@ -31,7 +31,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         if not arguments.yes:
             _confirm(endpoints, console)
         done = delete(context.client, endpoints, progress=context.progress)
-    return told("delete", done, console)
+    return report("delete", done, console)
 
 
 def _confirm(endpoints: Sequence[Endpoint], console: Console) -> None:

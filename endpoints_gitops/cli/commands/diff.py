@@ -110,9 +110,9 @@ def _title(diff: EndpointDiff, *, is_orphan: bool) -> str:
     if diff.presence is Presence.ONLY_LOCAL:
         reason = diff.note or "push creates it"
         return f"{diff.name}: only here, {where}; {f'conflict: {reason}' if diff.is_missing else reason}"
-    said = f": {diff.note}" if diff.note else ""
+    note = f": {diff.note}" if diff.note else ""
     word = "idled out" if _is_idled(diff) else "changed"
-    return f"{diff.name}: {word}, version {version}, {where}{said}"
+    return f"{diff.name}: {word}, version {version}, {where}{note}"
 
 
 def _difference_lines(diff: EndpointDiff, difference: KeyDiff) -> Iterator[Line | str]:
@@ -170,8 +170,8 @@ def _counted(summary: dict[str, int]) -> str:
         "idled": "idled out",
         "variables": "shared variables",
     }
-    said = [f"{summary[key]} {word}" for key, word in words.items() if summary[key]]
-    return f"{', '.join(said) or 'no differences'}; {summary['same']} the same"
+    counts = [f"{summary[key]} {word}" for key, word in words.items() if summary[key]]
+    return f"{', '.join(counts) or 'no differences'}; {summary['same']} the same"
 
 
 def _item(diff: EndpointDiff, idle: Sequence[Finding]) -> JsonObject:
@@ -273,8 +273,8 @@ def _base_summary(differing: list[EndpointDiff]) -> dict[str, int]:
 
 def _base_counted(summary: dict[str, int], what: str) -> str:
     words = {"changed": "changed", "only_here": "only here", "only_there": "only there"}
-    said = [f"{summary[key]} {word}" for key, word in words.items() if summary[key]]
-    return f"{', '.join(said) or 'no differences'}, {summary['same']} the same as {what}"
+    counts = [f"{summary[key]} {word}" for key, word in words.items() if summary[key]]
+    return f"{', '.join(counts) or 'no differences'}, {summary['same']} the same as {what}"
 
 
 def _base_item(diff: EndpointDiff, found: list[Finding]) -> JsonObject:

@@ -53,14 +53,14 @@ def explanation(code: str) -> str:
         code: text for code, text in _error_classes() if code not in catalogue
     }  # an error that is a rule's finding
     places = (TOPICS, errors, catalogue, statuses())
-    said = [place[code] for place in places if code in place]
+    texts = [place[code] for place in places if code in place]
     family = code.partition(".")[0]
-    if not said and family in FAMILIES:
-        said = [FAMILIES[family]]
-    elif not said and family in COMMANDS:
-        said = [f"`{family}` ({COMMANDS[family].summary}) could not do that; its message says why, and what to do."]
-    if said:
-        return "\n\n".join(said)
+    if not texts and family in FAMILIES:
+        texts = [FAMILIES[family]]
+    elif not texts and family in COMMANDS:
+        texts = [f"`{family}` ({COMMANDS[family].summary}) could not do that; its message says why, and what to do."]
+    if texts:
+        return "\n\n".join(texts)
     raise _unknown(code, [*(known for place in places for known in place), *FAMILIES])
 
 

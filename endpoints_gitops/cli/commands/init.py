@@ -77,12 +77,12 @@ def _environment(arguments: argparse.Namespace, console: Console, configuration:
     return plain if arguments.yes or not console.interactive else _asked(plain, console)
 
 
-def _from_variables(plain: NewEnvironment, said: Mapping[str, str]) -> NewEnvironment | None:
-    project = said.get("PROJECT_ID")
+def _from_variables(plain: NewEnvironment, variables: Mapping[str, str]) -> NewEnvironment | None:
+    project = variables.get("PROJECT_ID")
     if project is None:
         return None
     number = project_number(project, f"{PREFIX}PROJECT_ID")
-    host, key = said.get("HOST", plain.host).strip(), said.get("KEY", plain.key).strip()
+    host, key = variables.get("HOST", plain.host).strip(), variables.get("KEY", plain.key).strip()
     for mistake in (host_mistake(host), key_mistake(key)):
         if mistake is not None:
             raise UsageError(mistake, code="configuration.invalid")

@@ -126,8 +126,8 @@ def _lock(consumer: Consumer) -> Outcome:
         return _refused(resolved)
     console.show(_entry_lines(resolved))
     is_written = write_lock_file(consumer.lock_path, resolved.lock)
-    said = "written" if is_written else "is unchanged"
-    console.say(f"{shown(consumer.lock_path)} {said}: {pins(len(resolved.lock.pins))}")
+    state = "written" if is_written else "is unchanged"
+    console.say(f"{shown(consumer.lock_path)} {state}: {pins(len(resolved.lock.pins))}")
     return _done(resolved)
 
 

@@ -80,6 +80,6 @@ def _line(status: PinStatus, finding: Finding) -> Line:
     crossed = sorted({finding.code for finding in status.moves if finding.severity is Severity.ERROR})
     breaks = f"breaks: {', '.join(crossed)}" if crossed else "nothing breaks"
     to = f" → {status.newest}" if status.newest else ""
-    said = breaks if finding.code in ("P106", "P107") else finding.message
-    text = f"{status.pin.label}{to} ({status.pin.environment})  {finding.code} {said}"
+    verdict = breaks if finding.code in ("P106", "P107") else finding.message
+    text = f"{status.pin.label}{to} ({status.pin.environment})  {finding.code} {verdict}"
     return Line(text, _STYLES[finding.severity])

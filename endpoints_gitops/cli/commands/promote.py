@@ -58,7 +58,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         checked_plan = plans.check_plan(target, promotion.plan, snapshot, checkout)
         result = confirm_and_push(target, checked_plan, snapshot, checkout)
     console.show(pushes.lines(result))
-    told = pushes.outcome(
+    outcome = pushes.outcome(
         "promote",
         result,
         same=promotion.comparison.unchanged,
@@ -67,8 +67,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     )
     same = [diff for diff in promotion.comparison.diffs if diff.endpoint and not diff.differences]
     untouched = ({"name": diff.name, "kind": "endpoint", "state": "unchanged", "error": None} for diff in same)
-    errors = tuple(_in_target(failure, arguments.target) for failure in told.errors)
-    return replace(told, items=(*told.items, *untouched), errors=errors)
+    errors = tuple(_in_target(failure, arguments.target) for failure in outcome.errors)
+    return replace(outcome, items=(*outcome.items, *untouched), errors=errors)
 
 
 def _in_target(failure: ErrorEntry, environment: str) -> ErrorEntry:

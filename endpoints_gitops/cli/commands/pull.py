@@ -102,9 +102,9 @@ def _line(pulled: PulledEndpoint, *, dry: bool) -> str:
     )
     if pulled.state is PullState.GONE:
         return f"{pulled.decision.name}: deleted on the server; its file stays: {pulled.path}"
-    said = f"{pulled.decision.name}: {what}"
+    text = f"{pulled.decision.name}: {what}"
     keys = ", ".join(_taken(pulled))
-    return f"{said}{f' ({keys})' if keys else ''}{f': {pulled.path}' if pulled.path else ''}"
+    return f"{text}{f' ({keys})' if keys else ''}{f': {pulled.path}' if pulled.path else ''}"
 
 
 def _taken(pulled: PulledEndpoint) -> list[str]:

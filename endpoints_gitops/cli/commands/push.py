@@ -139,14 +139,14 @@ def _read(path: Path) -> Plan:
 
 def _refuse_contradiction(arguments: argparse.Namespace) -> None:
     """Raise UsageError for options that a saved plan already includes."""
-    said = {
+    options = {
         "a SELECTOR": bool(arguments.selectors),
         "--prune": arguments.prune,
         "--overwrite": arguments.overwrite is not None,
         "--allow-cosmetic": arguments.allow_cosmetic,
         "--shared-variables": arguments.shared_variables,
     }
-    beside = [word for word, is_said in said.items() if is_said]
+    beside = [word for word, is_given in options.items() if is_given]
     if arguments.plan is not None and beside:
         message = f"--plan applies exactly that plan, so {' and '.join(beside)} cannot be combined with it"
         raise UsageError(message, fix="pass the option to `plan`, and push the new plan", code="usage.arguments")

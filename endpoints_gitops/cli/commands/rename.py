@@ -53,11 +53,11 @@ def _rename(context: CommandContext) -> Outcome:
         )
     elif not (result.errors or result.plan.withheld):
         console.show([f"{renaming.new} already exists, on the server and in {renaming.loaded.path}"])
-    told = pushes.outcome("rename", result, checked_plan=checked_plan)
-    return _outcome(told, renaming, result, is_renamed=is_renamed)
+    outcome = pushes.outcome("rename", result, checked_plan=checked_plan)
+    return _outcome(outcome, renaming, result, is_renamed=is_renamed)
 
 
-def _outcome(told: Outcome, renaming: Renaming, result: PushResult, *, is_renamed: bool) -> Outcome:
+def _outcome(outcome: Outcome, renaming: Renaming, result: PushResult, *, is_renamed: bool) -> Outcome:
     item: JsonObject = {
         "name": renaming.new,
         "renamed_from": renaming.old,
@@ -66,11 +66,11 @@ def _outcome(told: Outcome, renaming: Renaming, result: PushResult, *, is_rename
         "version": next((change.version for change in result.written), None),
         "error": next((str(error) for error in result.errors), None),
     }
-    return replace(told, items=(item,))
+    return replace(outcome, items=(item,))
 
 
 def _finish(context: CommandContext) -> Outcome:
-    from endpoints_gitops.cli.commands.activate import told
+    from endpoints_gitops.cli.commands.activate import report
     from endpoints_gitops.operations.lifecycle import set_active
 
     arguments, console = context.arguments, context.console
@@ -80,7 +80,7 @@ def _finish(context: CommandContext) -> Outcome:
     if old.is_active and not console.confirm(question, yes=arguments.yes):
         raise UsageError("not confirmed; nothing was written", code="usage.unconfirmed")
     done = set_active(context.client, [old], active=False, version=None, progress=context.progress)
-    return told("rename", done, console)
+    return report("rename", done, console)
 
 
 def _last_run(endpoint: Endpoint) -> str:

@@ -86,9 +86,9 @@ def _lines(name: str, version: int, done: RolledBack) -> Iterator[Line | str]:
 
 
 def _outcome(name: str, version: int, done: RolledBack) -> Outcome:
-    told = pushes.outcome("rollback", done.result)
-    errors = (*told.errors, *(failures_of(done.error) if done.error else ()))
-    code = worst(told.exit_code, ExitCode.PARTLY_APPLIED) if done.error else told.exit_code
+    outcome = pushes.outcome("rollback", done.result)
+    errors = (*outcome.errors, *(failures_of(done.error) if done.error else ()))
+    code = worst(outcome.exit_code, ExitCode.PARTLY_APPLIED) if done.error else outcome.exit_code
     written = next(iter(done.result.written), None)
     item: JsonObject = {
         "name": name,
@@ -98,4 +98,4 @@ def _outcome(name: str, version: int, done: RolledBack) -> Outcome:
         "paths": list(done.paths),
         "error": next((str(error) for error in (*done.result.errors, done.error) if error), None),
     }
-    return replace(told, exit_code=code, items=(item,), errors=errors)
+    return replace(outcome, exit_code=code, items=(item,), errors=errors)

@@ -77,8 +77,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 
 def _refuse_combinations(arguments: argparse.Namespace) -> None:
-    said = {option: getattr(arguments, option) for option in _ONLY_BY_NAME}
-    wrong = [f"--{option}" for option, value in said.items() if value is not None and value is not False]
+    options = {option: getattr(arguments, option) for option in _ONLY_BY_NAME}
+    wrong = [f"--{option}" for option, value in options.items() if value is not None and value is not False]
     if arguments.file is not None and wrong:
         fix = "remove the option; a file is run as it is, with the LIMIT of its query"
         raise UsageError(f"{' and '.join(wrong)}: only for an endpoint of the server", fix=fix, code="usage.arguments")

@@ -156,8 +156,8 @@ def _lines(move: Move) -> Iterator[Line]:
         if move.after is not None:
             yield Line(Advice("  to lock it as it is now: ", _insisting(move)))
     else:
-        said = f"{_title(move)} {place}: {_said(move)}" if move.newest else f"{pin.label} {place}: gone"
-        yield Line(said, Style.HEAD)
+        title = f"{_title(move)} {place}: {_said(move)}" if move.newest else f"{pin.label} {place}: gone"
+        yield Line(title, Style.HEAD)
         yield from findings.lines(move.findings, indent="  ")
         if move.in_place:
             yield Line(f"  {pin.label} itself changed in place:", Style.WARN)
@@ -187,8 +187,8 @@ def _judged(move: Move) -> str:
     if move.result is MoveResult.REFUSED:
         undecided = "refused: cannot tell whether it breaks this app"
         return undecided if move.is_undecided else "refused: it breaks this app"
-    said = "breaks this app (allowed)" if move.is_breaking else "nothing breaks"
-    return f"{said}; the manifest is rewritten too" if move.rewrites_manifest else said
+    verdict = "breaks this app (allowed)" if move.is_breaking else "nothing breaks"
+    return f"{verdict}; the manifest is rewritten too" if move.rewrites_manifest else verdict
 
 
 def _insisting(move: Move) -> Advice:
