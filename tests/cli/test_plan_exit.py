@@ -109,6 +109,6 @@ def test_a_plan_names_what_push_skips(cli, checkout, client):
     checkout.commit(MINE)
     ran = cli("plan", "--fail-on-drift")
     assert "error: one: conflict; a push skips this, and exits with 6\n" in ran.err
-    assert "error: two: drifted; a push does not write this, and exits with 6\n" in ran.err
+    assert "error: two: drifted; a push skips this, and exits with 6\n" in ran.err
     errors = cli("plan", "--format", "json").json["errors"]
     assert [(error["code"], error["message"].partition(":")[0]) for error in errors] == [("conflict", "one")]

@@ -61,7 +61,7 @@ def test_rename_continues_after_an_interruption(cli, client, server, path, effec
 def test_rename_names_unmanaged_settings(cli, client, path):
     client.update_endpoint("signups", {"tags": ["web"], "data_freshness_seconds": 900})
     ran = cli("rename", "signups", "people", "--yes")
-    assert "will not: tags, data_freshness" in ran.err
+    assert "will not have them: tags, data_freshness" in ran.err
     assert (client.get_endpoint("people").tags, path.exists()) == ((), True)
 
 
