@@ -257,11 +257,11 @@ def _first_page_by_key(stored: Endpoint | None, name: str, asked: Asked, key: st
     from endpoints_gitops.hogql.paging import KeysetRefused, keyset
 
     if stored is None:
-        raise _not_paged_by(name, key, "this key may run it, and not read its query")
+        raise _not_paged_by(name, key, "this key can run it, but cannot read its query")
     if stored.sql is None:
         raise _not_paged_by(name, key, f"a {stored.kind} has no pages")
     if stored.materialization.is_on:
-        raise _not_paged_by(name, key, "it is materialised, and a table keeps no order")
+        raise _not_paged_by(name, key, "it is materialized, and a table has no order")
     try:
         way = keyset(stored.sql, key)
     except KeysetRefused as refused:
@@ -269,13 +269,14 @@ def _first_page_by_key(stored: Endpoint | None, name: str, asked: Asked, key: st
     entries = (stored.query.get("variables") or {}).values()
     defaults = {entry.get("code_name"): entry.get("value") for entry in entries}
     if asked.values.get(way.variable, defaults.get(way.variable)) is None:
-        raise _not_paged_by(name, key, f"nothing says where to begin: add --var {way.variable}=…, below every {key}")
+        reason = f"the start is unknown: add --var {way.variable}=…, a value less than every {key}"
+        raise _not_paged_by(name, key, reason)
     limit = key_page_rows(asked.limit, way.ceiling)
     return KeyPage(column=key, variable=way.variable, limit=limit, version=asked.version)
 
 
 def _not_paged_by(name: str, key: str, reason: str) -> UsageError:
-    fix = f"leave --key away to page by offset, or push the query with WHERE {key} > {{variables.after}} ORDER BY {key}"
+    fix = f"omit --key to page by offset, or push the query with WHERE {key} > {{variables.after}} ORDER BY {key}"
     return UsageError(f"{name} cannot be paged by {key}: {reason}", fix=fix, code="usage.paging")
 
 
@@ -352,7 +353,7 @@ def run_definition(
     rows: tuple[Any, ...] = tuple(results) if isinstance(results, list) else (results,)
     names = tuple(map(str, columns)) if isinstance(columns, list) else None
     if names is not None and any(not isinstance(row, list) or len(row) != len(names) for row in rows):
-        raise BadAnswer(f"a row does not have the {len(names)} values that the columns say")
+        raise BadAnswer(f"a row does not have {len(names)} values, one per column")
     more = answer.get("hasMore") is True and (limit is None or limit > len(rows))
     notes = (f"the server stopped after {len(rows)} rows; a LIMIT in the query sets another number",) if more else ()
     return RunResult(columns=names, rows=rows[:limit], notes=notes)

@@ -200,7 +200,7 @@ def test_run_all_pages_by_key(cli, create, server, words, first, pages):
 @pytest.mark.parametrize(
     ("variables", "more", "reason"),
     [
-        ({"after": ("Number", None)}, {}, "nothing says where to begin: add --var after=…"),
+        ({"after": ("Number", None)}, {}, "the start is unknown: add --var after=…"),
         ({"after": ("Number", 1)}, {"is_materialized": True}, "it is materialized, and a table has no order"),
     ],
 )
@@ -216,7 +216,7 @@ def test_paging_by_key_needs_more_than_a_project_secret_key(make_cli, checkout, 
     create("keyed", AFTER, variables={"after": ("Number", 4)})
     ran = make_cli(checkout.top, key=server.project_secret_key)("run", "keyed", "--all", "--key", "n")
     assert ran.code == 2
-    assert "this key may run it, and not read its query" in ran.err
+    assert "this key may run it, but cannot read its query" in ran.err
 
 
 def test_paging_without_an_order_is_noted_once(cli, create):
@@ -349,5 +349,5 @@ def test_rows_of_unequal_length_are_refused(results):
         columns=("a", "b"), types=(), results=results, has_more=False, version=1, execution_id=None,
         materialized=False, raw={},
     )  # fmt: skip
-    with pytest.raises(EndpointsError, match="2 values that the columns say"):
+    with pytest.raises(EndpointsError, match="2 values, one per column"):
         run_all(server, "e", Asked(values={}), Silence())

@@ -111,7 +111,7 @@ def test_every_mistake_at_once(pin):
         "revenue@3: unknown variable 'dayz'; did you mean 'days'?; variable 'plan' is missing: it has no default; "
         "variable 'days' must be a number (Number), not 'x'"
     )
-    assert error.fix == "revenue@3 takes days: Number (optional), plan: String"
+    assert error.fix == "the variables of revenue@3 are days: Number (optional), plan: String"
     assert [(one.name, one.near) for one in error.mistakes] == [("dayz", "days"), ("plan", None), ("days", None)]
     assert error.exit_code == 2
 
@@ -131,7 +131,7 @@ def test_what_is_missing(pin, required, materialized, sent, is_missing):
     if not is_missing:
         assert check_variables(of, sent) == sent
         return
-    with pytest.raises(library.MissingVariable, match="version 3 is materialised" if materialized else "no default"):
+    with pytest.raises(library.MissingVariable, match="version 3 is materialized" if materialized else "no default"):
         check_variables(of, sent)
 
 

@@ -100,7 +100,7 @@ def test_days_and_moments_of_that_clock_are_sent_and_read(app, pinned_days):
         assert row.day.isoformat() == text[:10]
         assert isinstance(row.moment, datetime)
         assert row.moment.isoformat()[:10] == text[:10]
-    with pytest.raises(library.WrongVariableType, match="'day' is a date"):
+    with pytest.raises(library.WrongVariableType, match="'day' must be a date"):
         client.run("days", day="soon")
 
 

@@ -354,7 +354,7 @@ def breakdown_limit(side: Contract) -> int | None:
 
 
 def refused(refusal: str) -> str:
-    return f"the query cannot be materialised: {refusal}"
+    return f"the query cannot be materialized: {refusal}"
 
 
 def _new_hits(check: Callable[[Contract], Iterator[Hit]], pair: ContractPair) -> Iterator[Hit]:
