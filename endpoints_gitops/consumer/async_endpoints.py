@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from endpoints_gitops.consumer.client_base import INHERITED, REDIRECTIONS, Contract, OpenClient, PinnedClient, Refresh
+from endpoints_gitops.consumer.client_base import INHERITED, REDIRECTIONS, OpenClient, PinnedClient, Refresh
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import AsyncClient
     from endpoints_gitops.api.run_pages import AnyPage
-    from endpoints_gitops.api.transport import AnyAsyncTransport
-    from endpoints_gitops.consumer.cache import Cache
+    from endpoints_gitops.api.transport import AnyAsyncTransport  # noqa: F401 - the base class names it as a text
     from endpoints_gitops.consumer.locked import Locked
     from endpoints_gitops.consumer.pinned import Call, PinnedCalls
     from endpoints_gitops.consumer.rows import Rows
 
 
-class AsyncEndpoints(PinnedClient):
+class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
     """Calls pinned endpoints from event loops of asyncio or trio. Methods and arguments are those of `Endpoints`.
 
         async with AsyncEndpoints.from_lock() as endpoints:
@@ -35,36 +33,6 @@ class AsyncEndpoints(PinnedClient):
     def __init__(self, locked: Locked, **settings: Any) -> None:  # noqa: ANN401 - those of PinnedClient
         super().__init__(locked, **settings)
         self._opened: weakref.WeakKeyDictionary[Any, _OpenInLoop] = weakref.WeakKeyDictionary()
-
-    @classmethod
-    def from_lock(
-        cls,
-        path: str | os.PathLike[str] = "endpoints.lock",
-        *,
-        environment: str | None = None,
-        contract: Contract = "strict",
-        cache: float | Cache | None = None,
-        budget_url: str | None = None,
-        max_wait: float = 60.0,
-        read_timeout: float = 60.0,
-        host: str | None = None,
-        project_id: int | None = None,
-        key: str | None = None,
-        transport: AnyAsyncTransport | None = None,
-    ) -> Self:
-        """Read the pins of a lock; arguments and errors are those of `Endpoints.from_lock`."""
-        from endpoints_gitops.consumer.locked import find
-
-        locked = find(path, environment=environment, host=host, project_id=project_id, key=key)
-        return cls(
-            locked,
-            contract=contract,
-            cache=cache,
-            budget_url=budget_url,
-            max_wait=max_wait,
-            read_timeout=read_timeout,
-            transport=transport,
-        )
 
     async def run(
         self,

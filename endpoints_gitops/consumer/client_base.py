@@ -54,7 +54,7 @@ def redirected(host: str, project_id: int, key: str) -> Iterator[None]:
         REDIRECTIONS[:] = [other for other in REDIRECTIONS if other is not redirection]
 
 
-class PinnedClient:
+class PinnedClient[Transport]:
     """The pins of one environment, the settings of their calls, and calls that are checked before they are sent."""
 
     def __init__(
@@ -66,7 +66,7 @@ class PinnedClient:
         budget_url: str | None,
         max_wait: float,
         read_timeout: float,
-        transport: Any,  # noqa: ANN401 - one of two protocols
+        transport: Transport | None,
     ) -> None:
         from endpoints_gitops.errors import UsageError
 
@@ -83,6 +83,49 @@ class PinnedClient:
         self._caller: PinnedCalls | None = None
         _CLIENTS.add(self)
         self._redirected: tuple[Redirection, Self] | None = None
+
+    @classmethod
+    def from_lock(
+        cls,
+        path: str | os.PathLike[str] = "endpoints.lock",
+        *,
+        environment: str | None = None,
+        contract: Contract = "strict",
+        cache: float | Cache | None = None,
+        budget_url: str | None = None,
+        max_wait: float = 60.0,
+        read_timeout: float = 60.0,
+        host: str | None = None,
+        project_id: int | None = None,
+        key: str | None = None,
+        transport: Transport | None = None,
+    ) -> Self:
+        """Read the pins of a lock. No request is made and no key is needed before the first call.
+
+        Host, project and key come from `host`, `project_id` and `key`, else from the configuration next to the lock,
+        else from the `POSTHOG_CLI_…` variables.
+
+        `contract`: an answer that does not match its pin is an error ("strict"), a ContractWarning ("warn"), or is
+        accepted ("off"). `cache`: how many seconds to cache answers, or a Cache. `budget_url`: the URL of a Redis in
+        which several machines count their requests; by default the processes of this machine count them in a file.
+        `max_wait`: the maximum duration of a call in seconds, including waits and retries. `read_timeout`: seconds to
+        wait for one answer before a retry; a slow query needs both to be long enough.
+
+        Raises UsageError if the lock or the environment does not exist, and InvalidInput with every mistake in the lock
+        or the configuration.
+        """
+        from endpoints_gitops.consumer.locked import find
+
+        locked = find(path, environment=environment, host=host, project_id=project_id, key=key)
+        return cls(
+            locked,
+            contract=contract,
+            cache=cache,
+            budget_url=budget_url,
+            max_wait=max_wait,
+            read_timeout=read_timeout,
+            transport=transport,
+        )
 
     def _target(self) -> Self:
         """This client, or the one that replaces it while calls are redirected, which has its own cache.
@@ -170,7 +213,7 @@ class OpenClient[AnyClient]:
         """Closes the client once this object is garbage collected."""
 
 
-_CLIENTS: Final[weakref.WeakSet[PinnedClient]] = weakref.WeakSet()
+_CLIENTS: Final[weakref.WeakSet[PinnedClient[Any]]] = weakref.WeakSet()
 INHERITED: Final[list[object]] = []
 """Clients of the parent process. They are kept, because closing them here would close the parent's connections."""
 

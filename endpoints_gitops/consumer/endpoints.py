@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from endpoints_gitops.consumer.client_base import INHERITED, REDIRECTIONS, Contract, OpenClient, PinnedClient, Refresh
+from endpoints_gitops.consumer.client_base import INHERITED, REDIRECTIONS, OpenClient, PinnedClient, Refresh
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
     from endpoints_gitops.api.run_pages import AnyPage
-    from endpoints_gitops.api.transport import AnyTransport
-    from endpoints_gitops.consumer.cache import Cache
+    from endpoints_gitops.api.transport import AnyTransport  # noqa: F401 - the base class names it as a text
     from endpoints_gitops.consumer.pinned import Call, PinnedCalls
     from endpoints_gitops.consumer.rows import Rows
 
 
-class Endpoints(PinnedClient):
+class Endpoints(PinnedClient["AnyTransport"]):
     """Calls pinned endpoints, from any number of threads.
 
         endpoints = Endpoints.from_lock()
@@ -29,49 +27,6 @@ class Endpoints(PinnedClient):
     """
 
     _open: OpenClient[Client] | None = None
-
-    @classmethod
-    def from_lock(
-        cls,
-        path: str | os.PathLike[str] = "endpoints.lock",
-        *,
-        environment: str | None = None,
-        contract: Contract = "strict",
-        cache: float | Cache | None = None,
-        budget_url: str | None = None,
-        max_wait: float = 60.0,
-        read_timeout: float = 60.0,
-        host: str | None = None,
-        project_id: int | None = None,
-        key: str | None = None,
-        transport: AnyTransport | None = None,
-    ) -> Self:
-        """Read the pins of a lock. No request is made and no key is needed before the first call.
-
-        Host, project and key come from `host`, `project_id` and `key`, else from the configuration next to the lock,
-        else from the `POSTHOG_CLI_…` variables.
-
-        `contract`: an answer that does not match its pin is an error ("strict"), a ContractWarning ("warn"), or is
-        accepted ("off"). `cache`: how many seconds to cache answers, or a Cache. `budget_url`: the URL of a Redis in
-        which several machines count their requests; by default the processes of this machine count them in a file.
-        `max_wait`: the maximum duration of a call in seconds, including waits and retries. `read_timeout`: seconds to
-        wait for one answer before a retry; a slow query needs both to be long enough.
-
-        Raises UsageError if the lock or the environment does not exist, and InvalidInput with every mistake in the lock
-        or the configuration.
-        """
-        from endpoints_gitops.consumer.locked import find
-
-        locked = find(path, environment=environment, host=host, project_id=project_id, key=key)
-        return cls(
-            locked,
-            contract=contract,
-            cache=cache,
-            budget_url=budget_url,
-            max_wait=max_wait,
-            read_timeout=read_timeout,
-            transport=transport,
-        )
 
     def run(
         self,
