@@ -4,6 +4,9 @@ An audit hook sees every name that is looked up and every address that is connec
 cannot be removed, so there is one for the process, which calls the guards that are installed at the moment. What is
 sent is watched too (`sockets`): a request to a proxy is judged by its target, and a request to a bare IP address by the
 host that it names. Loopback and all other hosts are left alone.
+
+A forked process has the guards of its parent. A program that the run starts has none: it is only pointed at
+`endpoints_server` by the environment variables that it inherits.
 """
 
 from __future__ import annotations

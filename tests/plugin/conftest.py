@@ -1,4 +1,4 @@
-"""An app with a lock, recordings and a suite of its own, run by a pytest inside this one.
+"""An app with a lock, recordings and its own suite, which a pytest inside this one runs.
 
 Every run happens in three ways: without xdist, with `-n0`, and with two workers. What pytester forgets between runs is
 imported here once, so that a run takes the time of a run, and so that nothing is left half of one import and half of
@@ -71,7 +71,7 @@ _CLICKHOUSE = {"string": "String", "integer": "Int64", "decimal": "Decimal(10, 2
 
 @contextmanager
 def environment_restored() -> Iterator[None]:
-    """Undo what a suite in this process leaves in the environment, such as a job that outlives its test."""
+    """Restore the environment variables that a suite in this process changed."""
     before = dict(os.environ)
     try:
         yield
@@ -82,7 +82,7 @@ def environment_restored() -> Iterator[None]:
 
 
 class App:
-    """The folder of an app, and what its people do there."""
+    """The folder of an app, and the actions of its developers."""
 
     REVENUE = REVENUE
     PIN = PIN
@@ -116,7 +116,7 @@ class App:
         self.write(name, content)
 
     def command(self, *words: str) -> None:
-        """One of endpoints-gitops' own."""
+        """Run a command of endpoints-gitops, which must succeed."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(KEY, self.server.key)
             code = main(words)
@@ -127,7 +127,7 @@ class App:
         self.command("push", "--yes", "--quiet")
 
     def pinned(self, definition: str = REVENUE) -> Pin:
-        """Pushed, and locked."""
+        """Push the definition, lock it, and return the pin."""
         self.push(definition)
         return self.lock()
 
@@ -136,11 +136,11 @@ class App:
         return self.locked.pins[0]
 
     def locks(self, *pins: Pin) -> None:
-        """A lock that no server was asked for."""
+        """Write a lock without a request to the server."""
         write_lock_file(self.folder / "endpoints.lock", Lock(pins=pins))
 
     def has_recorded(self, pin: Pin, *rows: list[object], **variables: object) -> Path:
-        """A recording of today that no server was asked for."""
+        """Write a recording with the date of today, without a request to the server."""
         columns = tuple(column.name for column in pin.columns or ())
         recording = Recording(
             endpoint=pin.name,
@@ -160,9 +160,9 @@ class App:
 
     @property
     def locked(self) -> Lock:
-        found = read_lock_file(self.folder / "endpoints.lock")
-        assert found is not None
-        return found
+        lock = read_lock_file(self.folder / "endpoints.lock")
+        assert lock is not None
+        return lock
 
     def recording(self, pin: Pin, **variables: object) -> Path:
         return self.folder / "recordings" / file_of(pin.name, pin.version, variables)
@@ -172,11 +172,11 @@ class App:
         return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
     def runs(self) -> int:
-        """How many runs the server was asked for."""
+        """The number of runs that the server was asked for."""
         return sum("/run" in request.path for request in self.server.requests.entries())
 
     def pytest(self, *words: str, key: str | None = None, env: dict[str, str] | None = None) -> pytest.RunResult:
-        """The app's suite; without `key` nothing could be called."""
+        """Run the suite of the app; without `key` it cannot call the server."""
         with environment_restored(), pytest.MonkeyPatch.context() as patch:
             patch.delenv("CI", raising=False)
             for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
@@ -191,14 +191,14 @@ class App:
         return result
 
     @staticmethod
-    def said(result: pytest.RunResult) -> str:
-        """What a run said, without times."""
+    def output(result: pytest.RunResult) -> str:
+        """The output of a run, with times and dates replaced."""
         text = re.sub(r"\d\d:\d\d UTC", "HH:MM UTC", "\n".join(result.outlines))
         return re.sub(r"(?<=json, )\d{4}-\d\d-\d\d", "TODAY", text)
 
     def failure(self, result: pytest.RunResult, begins: str = "revenue") -> str:
-        """The first message of ours in a run, from its verdict to its command."""
-        lines = self.said(result).splitlines()
+        """The first failure message of the plugin in a run, from its verdict to its command."""
+        lines = self.output(result).splitlines()
         start = next(at for at, line in enumerate(lines) if line.startswith(begins) and ": " in line)
         end = next(at for at, line in enumerate(lines) if at > start and line.startswith("  next "))
         return "\n".join(lines[start : end + 1])
@@ -226,6 +226,6 @@ def app_once(
     server: RunningServer,
     nobodys_settings: None,  # noqa: ARG001 - a fixture that works by being there
 ) -> App:
-    """For what no worker has a part in."""
+    """An app whose suite runs without xdist, for behavior that workers do not change."""
     pytester.makeini("[pytest]\n")
     return App(pytester, server, NO_XDIST)

@@ -1,4 +1,4 @@
-"""Clients that an app makes at import, keys that nobody has, refusals that are not repeated, and rehearsals."""
+"""Clients that an app makes at import, the key of the plugin, refusals without retries, and rehearsals."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def test_it(endpoints_env, endpoints_server):
     assert len(endpoints_server.requests) == 3
 
 @pytest.mark.parametrize("number", range(2))
-def test_each_test_has_a_cache_of_its_own(endpoints_env, endpoints_server, number):
+def test_tests_do_not_share_a_cache(endpoints_env, endpoints_server, number):
     assert board.mrr(board.cached, "2026-07") == board.mrr(board.cached, "2026-07") == 120
     assert len(endpoints_server.requests) == 1
 
-def test_a_host_in_code_is_left_alone(endpoints_env, endpoints_server):
+def test_a_host_given_in_code_is_not_replaced(endpoints_env, endpoints_server):
     client = Endpoints.from_lock(host=endpoints_server.url, project_id=1, key="phx_other", max_wait=1)
     with pytest.raises(Exception, match="401"):
         client.run("revenue", month="2026-07")
 
-def test_it_ends_with_the_test():
+def test_the_redirection_ends_with_the_test():
     with pytest.raises(pytest.fail.Exception, match="the network was used"):
         Endpoints.from_lock(max_wait=1, host="https://posthog.quill.example", key="phx_x").run("revenue")
 """
@@ -74,7 +74,7 @@ def test_it_ends_with_the_test():
 
 
 @pytest.mark.parametrize("mode", ["record", "refresh", "live"])
-def test_the_plugin_takes_no_key_that_it_made_up(app_once, mode):
+def test_the_plugin_does_not_use_its_own_made_up_key(app_once, mode):
     app = app_once
     app.locks(app.PIN)
     app.write("board.py", APP)
@@ -100,8 +100,8 @@ def test_set_by_the_test(endpoints_server, endpoints, monkeypatch):
     assert app.runs() == before
 
 
-def test_the_key_of_the_server_never_leaves(recorded):
-    """An app that kept its host from before the test, in a mode that guards nothing else."""
+def test_the_key_of_the_server_is_never_sent_to_another_host(recorded):
+    """The app kept its host from before the test, and the mode has no other guard."""
     recorded.suite(
         HEAD
         + """
@@ -124,8 +124,8 @@ def test_it(endpoints_env, monkeypatch):
     assert "app.example: the key of endpoints_server was about to be sent there" in result.outlines
 
 
-def test_a_refusal_of_the_plugin_is_asked_for_once(recorded):
-    """Whatever the client repeats: waiting does not make a recording."""
+def test_the_client_does_not_retry_a_refusal_by_the_plugin(recorded):
+    """Waiting does not create a recording."""
     recorded.suite(
         HEAD
         + """

@@ -1,4 +1,4 @@
-"""`async_endpoints` under every event loop, and what belongs to no loop."""
+"""`async_endpoints` in every event loop."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_it(async_endpoints):
 @pytest.mark.parametrize(
     ("suite", "tests"), [(IN_ASYNCIO, 1), (IN_ANYIO, 2), (IN_TRIO, 1)], ids=["asyncio", "anyio", "trio"]
 )
-def test_answers_are_awaited_in_any_loop(app_once, suite, tests, mode):
+def test_async_endpoints_works_in_every_event_loop(app_once, suite, tests, mode):
     app_once.pinned()
     app_once.suite("def test_first(endpoints):\n    endpoints('revenue', month='2026-07')\n")
     app_once.record()
@@ -47,11 +47,11 @@ def test_answers_are_awaited_in_any_loop(app_once, suite, tests, mode):
     assert app_once.runs() == (2 if mode == "live" else 1)
 
 
-def test_a_failure_in_a_task_group_is_told_as_it_is(app):
+def test_a_failure_in_a_task_group_is_reported_unchanged(app):
     app.locks(app.PIN)
     app.suite(IN_ANYIO.replace("range(3)", "range(1)"))
     result = app.pytest()
     result.assert_outcomes(failed=2)
     assert app.failure(result).startswith("revenue@1: no recording of this call")
-    assert "ExceptionGroup" not in app.said(result)
+    assert "ExceptionGroup" not in app.output(result)
     assert "never retrieved" not in "\n".join(result.errlines)

@@ -1,4 +1,4 @@
-"""Every call is made to a candidate too: what the test sees stays, what differs is judged, and errors fail the run."""
+"""The canary makes every call to a candidate too. Tests see their own answer, and errors of the canary fail the run."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def test_seats(endpoints):
 
 
 def canary(result) -> list[str]:
-    """The lines of the canary, in the summary."""
-    lines = iter(line.rstrip() for line in result.outlines)
-    first = next((line for line in lines if line.startswith("canary: ")), None)
+    """The lines of the canary in the summary."""
+    output = iter(line.rstrip() for line in result.outlines)
+    first = next((line for line in output if line.startswith("canary: ")), None)
     if first is None:
         return []
-    told = [first]
-    for line in lines:
+    lines = [first]
+    for line in output:
         if not line.startswith("  ") or line.startswith("  next"):
             break
-        told.append(line)
-    return told
+        lines.append(line)
+    return lines
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def latest(app, *words):
     return app.pytest("--endpoints-canary=latest", *words, key=app.server.key)
 
 
-def test_a_column_that_goes_fails_the_run_and_no_test(watched):
+def test_a_removed_column_fails_the_run_but_no_test(watched):
     watched.push(REVENUE.replace("120 AS mrr, ", ""))
     result = latest(watched)
     result.assert_outcomes(passed=1)
@@ -71,7 +71,7 @@ def test_a_column_that_goes_fails_the_run_and_no_test(watched):
     )
 
 
-def test_a_break_in_what_nobody_reads_is_lowered_and_says_so(watched):
+def test_a_break_in_an_unread_column_is_lowered_to_a_warning(watched):
     watched.push(REVENUE.replace("7 AS seats, ", ""))
     result = latest(watched)
     assert (result.ret, canary(result)) == (
@@ -83,8 +83,8 @@ def test_a_break_in_what_nobody_reads_is_lowered_and_says_so(watched):
     )
 
 
-def test_one_test_that_reads_it_is_enough(watched):
-    """Over all workers."""
+def test_one_test_that_reads_the_column_makes_it_an_error(watched):
+    """All workers share the answers."""
     watched.suite(READS_SEATS, "test_seats.py")
     watched.record()
     watched.push(REVENUE.replace("7 AS seats, ", ""))
@@ -94,7 +94,7 @@ def test_one_test_that_reads_it_is_enough(watched):
     assert canary(result)[0] == "canary: 2 calls, 1 candidate, 1 differ, 1 error"
 
 
-def test_the_newest_is_found_out_once_and_each_call_made_once(watched):
+def test_the_newest_version_is_resolved_once_and_each_call_made_once(watched):
     watched.suite("\n".join(READS_MRR.replace("test_total", f"test_{number}") for number in range(6)))
     watched.push(REVENUE.replace("120", "120 + 0"))
     watched.server.requests.clear()
@@ -113,25 +113,25 @@ def test_the_newest_is_found_out_once_and_each_call_made_once(watched):
         ("@pytest.mark.endpoints(canary='off')", 0, ""),
     ],
 )
-def test_rows_that_differ_are_told_by_column(watched_once, marker, code, line):
+def test_different_rows_are_reported_by_column(watched_once, marker, code, line):
     watched_once.suite(f"import pytest\n{marker}{READS_MRR}")
     watched_once.push(REVENUE.replace("120", "122"))
     result = latest(watched_once)
-    told = [one for one in canary(result) if "ROWS" in one]
+    lines = [one for one in canary(result) if "ROWS" in one]
     assert result.ret == code, result.outlines
-    assert [one.strip()[:11] for one in told] == ([line] if line else [])
-    if told:
-        assert "revenue@2 answers other rows for no variables: mrr differs in 1 row: 120 → 122" in told[0]
+    assert [one.strip()[:11] for one in lines] == ([line] if line else [])
+    if lines:
+        assert "revenue@2 answers other rows for no variables: mrr differs in 1 row: 120 → 122" in lines[0]
 
 
-def test_what_is_newest_already_asks_for_no_rows(watched_once):
+def test_a_pin_of_the_newest_version_requests_no_rows(watched_once):
     runs = watched_once.runs()
     result = latest(watched_once)
     assert (result.ret, canary(result)) == (0, ["canary: 1 call, 1 candidate, 0 differ"])
     assert watched_once.runs() == runs
 
 
-def test_a_number_that_is_not_there_yet_is_pending(watched_once):
+def test_a_version_that_does_not_exist_yet_is_pending(watched_once):
     result = watched_once.pytest("--endpoints-canary=4", key=watched_once.server.key)
     assert (result.ret, canary(result)) == (
         1,
@@ -142,8 +142,8 @@ def test_a_number_that_is_not_there_yet_is_pending(watched_once):
     )
 
 
-def test_what_could_not_be_found_out_is_never_no_changes(watched):
-    """Here there is no key."""
+def test_a_comparison_that_failed_is_not_reported_as_no_changes(watched):
+    """The run has no key."""
     result = watched.pytest("--endpoints-canary=latest")
     result.assert_outcomes(passed=1)
     assert result.ret == 1
@@ -152,8 +152,8 @@ def test_what_could_not_be_found_out_is_never_no_changes(watched):
     )
 
 
-def test_a_variable_that_must_be_sent_is_told_by_rule_and_by_the_server(watched_once):
-    """The new version is kept as a table."""
+def test_a_new_required_variable_is_reported_by_rule_and_by_the_server(watched_once):
+    """The new version is materialised."""
     query = "SELECT event AS plan, count() AS mrr FROM events WHERE event = {variables.month} GROUP BY plan"
     watched_once.push(
         f"name: revenue\nquery: {query!r}\nmaterialization: {{enabled: true}}\n"
@@ -161,32 +161,32 @@ def test_a_variable_that_must_be_sent_is_told_by_rule_and_by_the_server(watched_
     )
     result = latest(watched_once)
     assert result.ret == 1
-    told = canary(result)
-    assert any("refuses this suite's call: Required variable(s) 'month' not provided" in line for line in told)
-    assert len(told) <= 10
+    lines = canary(result)
+    assert any("refuses this suite's call: Required variable(s) 'month' not provided" in line for line in lines)
+    assert len(lines) <= 10
 
 
 def test_the_working_tree_is_a_candidate_without_an_account(watched):
-    """Both queries run here, so that what differs is the query's doing."""
+    """Both queries run on the same tables, so a difference comes from the query."""
     watched.write("endpoints/revenue.yaml", REVENUE.replace("120 AS mrr", "'120' AS mrr"))
     runs = watched.runs()
     result = watched.pytest("--endpoints-canary=worktree")
     result.assert_outcomes(passed=1)
     assert watched.runs() == runs
-    told = canary(result)
+    lines = canary(result)
     assert result.ret == 1
-    assert told[1] == (
+    assert lines[1] == (
         "  error  C103     revenue@1 → endpoints/revenue.yaml: column 'mrr' is string now; it was integer"
     )
-    assert 'mrr differs in 1 row: 120 (integer) → "120" (string)' in told[2]
+    assert 'mrr differs in 1 row: 120 (integer) → "120" (string)' in lines[2]
 
 
-def test_a_marker_alone_starts_one(watched_once):
+def test_a_marker_alone_starts_a_canary(watched_once):
     watched_once.suite(f"import pytest\n@pytest.mark.endpoints(canary='worktree'){READS_MRR}")
     assert canary(watched_once.pytest()) == ["canary: 1 call, 1 candidate, 0 differ"]
 
 
-def test_the_table_has_ten_lines_at_most_and_the_report_all(app_once):
+def test_the_summary_has_at_most_ten_lines_and_the_report_has_all(app_once):
     columns = ", ".join(f"{number} AS c{number}" for number in range(14))
     definition = "name: revenue\nquery: SELECT {}\n"
     app_once.pinned(definition.format(columns))
@@ -194,9 +194,9 @@ def test_the_table_has_ten_lines_at_most_and_the_report_all(app_once):
     app_once.record()
     app_once.push(definition.format("1 AS other"))
     result = latest(app_once, "--endpoints-report=report.json")
-    told = canary(result)
-    assert len(told) == 10
-    assert told[-1].endswith("more: --endpoints-report=FILE has them all")
+    lines = canary(result)
+    assert len(lines) == 10
+    assert lines[-1].endswith("more: --endpoints-report=FILE has them all")
     report = json.loads((app_once.folder / "report.json").read_text(encoding="utf-8"))
     assert (report["exit_code"], report["ok"], report["summary"]["canary"]["calls"]) == (1, False, 1)
     errors = [item for item in report["items"] if item["severity"] == "error"]
@@ -204,7 +204,7 @@ def test_the_table_has_ten_lines_at_most_and_the_report_all(app_once):
     assert errors[0]["callers"] == ["test_app.py::test_it"]
 
 
-def test_a_canary_that_compared_nothing_is_not_green(app_once):
+def test_a_canary_that_compared_nothing_fails_the_run(app_once):
     app = app_once
     app.locks(app.PIN)
     app.suite("def test_it():\n    pass\n")
@@ -214,7 +214,7 @@ def test_a_canary_that_compared_nothing_is_not_green(app_once):
     assert canary(result) == ["canary: 0 calls, 0 candidates, 0 differ, nothing was compared, which proves nothing"]
 
 
-def test_a_definition_that_was_deleted_or_renamed_is_told_by_its_rule(app_once):
+def test_a_deleted_or_renamed_definition_is_reported_by_its_rule(app_once):
     app = app_once
     app.locks(app.PIN)
     app.has_recorded(app.PIN)

@@ -1,4 +1,4 @@
-"""`endpoint_case`: a contract suite in one line."""
+"""`endpoint_case`: a whole contract suite in one line."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def test_a_case_for_each_pin_and_example(app):
     result = app.pytest("-v")
     result.assert_outcomes(passed=3)
     for case in ("revenue@1-july", "revenue@1-month-2026-06", "signups@1"):
-        assert f"test_contract[{case}]" in app.said(result)
+        assert f"test_contract[{case}]" in app.output(result)
 
 
-def test_the_marker_names_which(app_once):
+def test_the_marker_selects_the_cases(app_once):
     app = app_once
     app.locks(app.PIN, replace(app.PIN, name="signups"))
     app.has_recorded(replace(app.PIN, name="signups"))
@@ -54,7 +54,7 @@ revenue@1: variable 'month' is required, and there is no example
     )
 
 
-def test_a_default_of_the_suite_is_enough(app_once):
+def test_a_default_of_the_suite_replaces_an_example(app_once):
     app = app_once
     pin = replace(app.PIN, variables=(REQUIRED,))
     app.locks(pin)
@@ -69,7 +69,7 @@ def test_a_default_of_the_suite_is_enough(app_once):
 
 
 @pytest.mark.parametrize("names", ["", "@pytest.mark.endpoints('revenue')\n"])
-def test_a_broken_lock_fails_the_case_and_keeps_no_other_test_from_running(app_once, names):
+def test_a_broken_lock_fails_the_case_and_other_tests_still_run(app_once, names):
     app = app_once
     app.write("endpoints.lock", "<<<<<<< ours\n")
     app.suite(f"import pytest\n{names}{SUITE}def test_other():\n    pass\n")
@@ -85,12 +85,12 @@ def test_a_name_that_is_not_pinned_fails_its_case(app_once):
     assert "did you mean 'revenue'?" in app.failure(app.pytest(), "revenu")
 
 
-def test_a_lock_without_pins_is_not_green(app_once):
+def test_a_lock_without_pins_fails(app_once):
     app = app_once
     app.locks()
     app.suite(SUITE)
-    told = app.failure(app.pytest(), "endpoint_case")
-    assert told.startswith("endpoint_case: the lock pins nothing")
+    output = app.failure(app.pytest(), "endpoint_case")
+    assert output.startswith("endpoint_case: the lock pins nothing")
 
 
 ROWS = {
@@ -109,17 +109,17 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize(("rows", "told"), ROWS.values(), ids=ROWS)
-def test_rows_of_an_example(app_once, rows, told):
+@pytest.mark.parametrize(("rows", "failure"), ROWS.values(), ids=ROWS)
+def test_rows_of_an_example(app_once, rows, failure):
     pin = replace(app_once.PIN, examples=(example("july", tuple(rows), month="2026-07"),))
     app_once.locks(pin)
     path = app_once.has_recorded(pin, month="2026-07").relative_to(app_once.folder)
     app_once.suite(SUITE)
     result = app_once.pytest()
-    if told is None:
+    if failure is None:
         result.assert_outcomes(passed=1)
         return
-    what, expected, received = told
+    what, expected, received = failure
     assert (
         app_once.failure(result)
         == f"""\
@@ -141,7 +141,7 @@ LENIENT = {
 
 
 @pytest.mark.parametrize(("mark", "one", "other", "outcome"), LENIENT.values(), ids=LENIENT)
-def test_order_and_tolerance_are_the_markers(app_once, mark, one, other, outcome):
+def test_the_marker_sets_order_and_tolerance(app_once, mark, one, other, outcome):
     rows = (["a", other, "x"], ["b", 2, "x"])
     pin = replace(app_once.PIN, examples=(example(rows=rows),))
     app_once.locks(pin)
@@ -150,7 +150,7 @@ def test_order_and_tolerance_are_the_markers(app_once, mark, one, other, outcome
     assert app_once.pytest().parseoutcomes() == {outcome: 1}
 
 
-def test_without_order_by_rows_come_in_any(app_once):
+def test_rows_without_order_by_are_compared_in_any_order(app_once):
     query = {"kind": "HogQLQuery", "query": "SELECT plan, mrr, month FROM t LIMIT 10"}
     pin = replace(app_once.PIN, query=query, examples=(example(rows=(["a", 1, "x"], ["b", 2, "x"])),))
     app_once.locks(pin)
@@ -166,4 +166,4 @@ def test_examples_of_definitions_are_cases(app):
     app.suite(SUITE)
     result = app.pytest("--endpoints=record", "-v", key=app.server.key)
     result.assert_outcomes(passed=1)
-    assert "test_contract[revenue@1-july]" in app.said(result)
+    assert "test_contract[revenue@1-july]" in app.output(result)

@@ -1,4 +1,4 @@
-"""The two files that a suite leaves: what is written is read again, byte for byte, and nothing else is taken."""
+"""Recordings and evidence: reading returns what was written, and refuses anything else."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ RECORDING = Recording(
 
 
 @given(VARIABLES, st.lists(st.lists(VALUES, max_size=3), max_size=3))
-def test_a_recording_is_read_as_it_was_written(variables, rows):
+def test_a_recording_survives_writing_and_reading(variables, rows):
     recording = replace(RECORDING, variables=variables, rows=tuple(rows))
     content = write_recording(recording)
     assert read_recording(content, "x") == recording
@@ -53,7 +53,7 @@ def test_a_recording_is_read_as_it_was_written(variables, rows):
 
 
 @given(st.data())
-def test_a_flipped_bit_never_makes_another_recording(data):
+def test_a_recording_with_a_flipped_bit_is_refused(data):
     recording = replace(RECORDING, variables={"plan": "pro"}, rows=(["pro", 1], ["free", None]))
     content = bytearray(write_recording(recording))
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
@@ -63,14 +63,14 @@ def test_a_flipped_bit_never_makes_another_recording(data):
 
 @settings(max_examples=300)
 @given(st.integers(0, 2**32))
-def test_a_damaged_recording_is_refused_in_one_sentence_or_is_the_same(seed):
+def test_a_damaged_recording_is_refused_in_one_sentence_or_reads_the_same(seed):
     recording = replace(RECORDING, variables={"plan": "pro"}, rows=(["pro", 1], ["free", None]))
     _is_refused_or_same(recording, write_recording(recording), read_recording, seed)
 
 
 @settings(max_examples=300)
 @given(st.integers(0, 2**32))
-def test_damaged_evidence_is_refused_in_one_sentence_or_is_the_same(seed):
+def test_damaged_evidence_is_refused_in_one_sentence_or_reads_the_same(seed):
     _is_refused_or_same(EVIDENCE, write_evidence(EVIDENCE), read_evidence, seed)
 
 
@@ -99,7 +99,7 @@ def test_a_recording_of_an_older_release_has_no_digest_and_is_read():
 
 
 @given(VARIABLES)
-def test_a_file_is_named_after_what_is_sent_in_any_order(variables):
+def test_the_order_of_variables_does_not_change_the_file_name(variables):
     turned = dict(reversed(variables.items()))
     name = file_of("revenue", 3, variables)
     assert name == file_of("revenue", 3, turned)
@@ -112,7 +112,7 @@ def test_a_file_is_named_after_what_is_sent_in_any_order(variables):
 
 @pytest.mark.parametrize("value", ["phx_0123456789", "my phs_abcdefgh key", "configured-secret"])
 @pytest.mark.parametrize("place", ["rows", "variables"])
-def test_nothing_is_written_that_holds_a_key(value, place):
+def test_content_that_holds_a_key_is_not_written(value, place):
     held = {"rows": (["ok"], [value])} if place == "rows" else {"variables": {"name": value}}
     with pytest.raises(KeyInside) as refused:
         write_recording(replace(RECORDING, **held), keys=["configured-secret", ""])
@@ -155,14 +155,14 @@ EVIDENCE = Evidence(
 )
 
 
-def test_evidence_is_read_as_it_was_written():
+def test_evidence_survives_writing_and_reading():
     content = write_evidence(EVIDENCE)
     assert read_evidence(content, "evidence.json") == EVIDENCE
     assert write_evidence(replace(EVIDENCE, pins=EVIDENCE.pins[::-1])) == content
 
 
 @given(st.data())
-def test_a_flipped_bit_never_makes_other_evidence(data):
+def test_evidence_with_a_flipped_bit_is_refused(data):
     content = bytearray(write_evidence(EVIDENCE))
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     with contextlib.suppress(InvalidInput):
@@ -187,7 +187,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("broken", "said"), BROKEN.values(), ids=BROKEN)
-def test_what_is_no_evidence_says_why(broken, said):
+def test_invalid_evidence_is_refused_with_the_reason(broken, said):
     value = json.loads(write_evidence(EVIDENCE))
     content = broken
     if isinstance(broken, dict):

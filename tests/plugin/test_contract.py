@@ -1,4 +1,4 @@
-"""What a broken promise of the lock reads like: the failure as data, without an app, a server or a run around it."""
+"""Failures of the contract as data, without an app, a server or a run."""
 
 from __future__ import annotations
 

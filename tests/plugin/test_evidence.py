@@ -1,4 +1,4 @@
-"""What a run proves, for the release gate, and its JSON report."""
+"""The evidence of a run for the release gate, and its JSON report."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def evidence(app, *words):
     return result, read_evidence(path.read_bytes(), str(path))
 
 
-def test_pins_tests_variables_and_columns(proven):
+def test_evidence_has_pins_tests_variables_and_columns(proven):
     committed(proven)
-    result, found = evidence(proven)
+    result, written = evidence(proven)
     pin = proven.locked.pins[0]
     assert result.ret == 0
-    assert (found.commit, found.tree) == (git(proven, "rev-parse", "HEAD"), git(proven, "rev-parse", "HEAD^{tree}"))
-    assert (found.is_dirty, found.mode, found.contract, found.outcome) == (False, "replay", "strict", "passed")
-    assert found.partial is None
-    assert found.counts == {"passed": 3, "xfailed": 1}
-    (one,) = found.pins
+    assert (written.commit, written.tree) == (git(proven, "rev-parse", "HEAD"), git(proven, "rev-parse", "HEAD^{tree}"))
+    assert (written.is_dirty, written.mode, written.contract, written.outcome) == (False, "replay", "strict", "passed")
+    assert written.partial is None
+    assert written.counts == {"passed": 3, "xfailed": 1}
+    (one,) = written.pins
     assert (one.name, one.version, one.contract_hash, one.query_hash) == (
         "revenue",
         1,
@@ -77,17 +77,17 @@ def test_pins_tests_variables_and_columns(proven):
     )
 
 
-def test_a_failing_run_is_written_too(proven):
+def test_a_failing_run_writes_evidence_too(proven):
     proven.suite(SUITE.replace("[120]", "[121]"))
-    result, found = evidence(proven)
-    assert (result.ret, found.outcome, found.counts["failed"]) == (1, "failed", 1)
-    assert {one.outcome for one in found.pins[0].tests} == {"failed", "passed", "xfailed"}
+    result, written = evidence(proven)
+    assert (result.ret, written.outcome, written.counts["failed"]) == (1, "failed", 1)
+    assert {test.outcome for test in written.pins[0].tests} == {"failed", "passed", "xfailed"}
 
 
-def test_a_part_of_the_suite_says_so(proven):
-    _, found = evidence(proven, "-k", "total")
-    assert found.partial is not None
-    assert [one.test for one in found.pins[0].tests] == ["test_app.py::test_total"]
+def test_evidence_of_a_partial_run_says_so(proven):
+    _, written = evidence(proven, "-k", "total")
+    assert written.partial is not None
+    assert [test.test for test in written.pins[0].tests] == ["test_app.py::test_total"]
 
 
 def test_only_changed_tracked_files_make_it_dirty(app_once):
@@ -101,8 +101,8 @@ def test_only_changed_tracked_files_make_it_dirty(app_once):
     git(app_once, "commit", "--quiet", "--message", "the evidence itself")
     assert not evidence(app_once)[1].is_dirty
     app_once.suite(SUITE + "\n")
-    result, found = evidence(app_once)
-    assert found.is_dirty
+    result, written = evidence(app_once)
+    assert written.is_dirty
     assert "evidence: the checkout is dirty, 1 changed: test_app.py" in result.outlines
 
 
@@ -110,8 +110,8 @@ def test_without_git_there_is_no_commit(app_once):
     app_once.pinned()
     app_once.suite(SUITE)
     app_once.record()
-    _, found = evidence(app_once)
-    assert (found.commit, found.tree, found.is_dirty) == (None, None, False)
+    _, written = evidence(app_once)
+    assert (written.commit, written.tree, written.is_dirty) == (None, None, False)
 
 
 def test_evidence_that_cannot_be_written_fails_the_run(app_once):

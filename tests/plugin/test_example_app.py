@@ -1,4 +1,4 @@
-"""The example app's own suite, against a real server whose author changes queries."""
+"""The suite of the example app, against a local server on which an author changes queries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETTINGS = ("ENDPOINTS_GITOPS_HOST", "ENDPOINTS_GITOPS_PROJECT_ID", KEY)
 
 
 class Board:
-    """A checkout of the example that both its author and its app's developers work in. `hours` go by between them."""
+    """A checkout of the example in which its author and the developers of the app work, `hours` apart."""
 
     def __init__(self, pytester: pytest.Pytester, way: tuple[str, ...]) -> None:
         self.pytester = pytester
@@ -50,7 +50,7 @@ class Board:
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     def pytest(self, *words: str, reached: bool = True, way: tuple[str, ...] | None = None) -> pytest.RunResult:
-        """`reached`: with a key, and the address of the server."""
+        """`reached`: the run has a key and the address of the server."""
         ours = ("-p", "no:randomly", *(self.way if way is None else way), *words)
         with self._environment(reached=reached):
             return self.pytester.runpytest_inprocess(*ours)
@@ -79,7 +79,7 @@ def board(request, pytester, nobodys_settings) -> Board:  # noqa: ARG001 - works
 
 @pytest.fixture
 def live_board(board, engine) -> Iterator[Board]:
-    """Its endpoints are on a server, pinned as they are there, and recorded."""
+    """The endpoints are on a server, pinned and recorded."""
     with running_server(engine=engine, clock=board.now) as server:
         board.server = server
         shutil.rmtree(board.folder / "recordings")
@@ -91,8 +91,8 @@ def live_board(board, engine) -> Iterator[Board]:
         yield board
 
 
-def told(result: pytest.RunResult, begins: str, ends: str = "  next ") -> str:
-    """The first message that begins so, without times."""
+def first_message(result: pytest.RunResult, begins: str, ends: str = "  next ") -> str:
+    """The first message with this beginning, with times replaced."""
     lines = [re.sub(r"\d\d:\d\d UTC", "HH:MM UTC", line) for line in result.outlines]
     start = next(at for at, line in enumerate(lines) if line.startswith(begins))
     end = next(at for at, line in enumerate(lines) if at >= start and line.startswith(ends))
@@ -100,7 +100,7 @@ def told(result: pytest.RunResult, begins: str, ends: str = "  next ") -> str:
 
 
 def test_the_suite_passes_as_it_is_shipped(board):
-    """With its lock and recordings, without a key, and without a network."""
+    """The suite needs its lock and recordings, but neither a key nor a network."""
     board.pytest(reached=False).assert_outcomes(passed=7)
 
 
@@ -125,13 +125,13 @@ VERSIONED = {
 
 
 @pytest.mark.parametrize(("old", "new", "line"), VERSIONED.values(), ids=VERSIONED)
-def test_a_new_version_that_breaks_the_app_fails_the_canary(live_board, old, new, line):
+def test_a_breaking_new_version_fails_the_canary(live_board, old, new, line):
     live_board.edit("revenue_by_plan", old, new)
     live_board.command("push", "--yes")
     live_board.pytest("--endpoints=live").assert_outcomes(passed=7)
     result = live_board.pytest("--endpoints-canary=latest")
     result.assert_outcomes(passed=7)
-    assert (result.ret, told(result, "  error", "  error").strip()) == (1, line)
+    assert (result.ret, first_message(result, "  error", "  error").strip()) == (1, line)
 
 
 def materialised(board: Board) -> None:
@@ -140,7 +140,7 @@ def materialised(board: Board) -> None:
 
 
 def deactivated(board: Board) -> None:
-    """Somebody who looks at the newest version only."""
+    """A developer who reads the newest version only."""
     board.edit("revenue_by_plan", "GROUP BY plan\n", "GROUP BY properties.plan\n")
     board.command("push", "--yes", "--allow-cosmetic")
     board.command("deactivate", "revenue_by_plan", "--version", "1", "--yes")
@@ -177,17 +177,17 @@ revenue_by_plan@1: the endpoint was recreated; this is not the pinned version
 
 @pytest.mark.parametrize(("change", "message"), IN_PLACE.items(), ids=lambda it: getattr(it, "__name__", ""))
 def test_a_change_in_place_fails_the_suite(live_board, change, message):
-    """Live, as no pin protects from these; what is told is told for the app's own HTTP code too, at its test's end."""
+    """No pin protects from these changes. A test of the app's HTTP code fails too, at its end."""
     change(live_board)
     result = live_board.pytest("--endpoints=live")
     assert result.ret == 1
-    assert told(result, message.partition(":")[0]) == message
+    assert first_message(result, message.partition(":")[0]) == message
     assert "ERROR at teardown of test_the_board_shows_three_numbers" in result.stdout.str()
     live_board.pytest(reached=False).assert_outcomes(passed=7)
 
 
 def test_a_moved_pin_fails_the_suite_until_the_app_is_changed(live_board):
-    """Without recordings it fails; with them it fails in what the app reads."""
+    """It fails without recordings, and with them where the app reads a changed column."""
     live_board.edit("revenue_by_plan", *VERSIONED["removed"][:2])
     live_board.command("push", "--yes")
     live_board.command("upgrade", "revenue_by_plan", "--allow-breaking", "the board is changed next", "--yes")

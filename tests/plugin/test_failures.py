@@ -1,4 +1,4 @@
-"""Each kind of failure as a person reads it: the verdict first, a command that runs last."""
+"""Each kind of failure as a developer reads it: the verdict first, a command that runs last."""
 
 from __future__ import annotations
 
@@ -79,21 +79,21 @@ revenue@1: column "mr" is not in the answer
 }
 
 
-def test_what_is_found_without_a_server(app):
+def test_failures_that_need_no_server(app):
     app.locks(app.PIN)
     app.has_recorded(app.PIN, month="2026-07")
     for number, (suite, _) in enumerate(OFFLINE.values()):
         app.suite(suite, f"test_{number}.py")
-    told = app.said(app.pytest())
+    output = app.output(app.pytest())
     for number, (_, message) in enumerate(OFFLINE.values()):
-        assert message.replace("test_app.py", f"test_{number}.py") in told
+        assert message.replace("test_app.py", f"test_{number}.py") in output
 
 
 def pin_with(app, *columns):
     return replace(app.PIN, columns=tuple(PinnedColumn(name=name, type=kind) for name, kind in columns))
 
 
-def test_a_renamed_column_names_what_went_came_and_who_reads(app):
+def test_a_renamed_column_is_reported_with_both_names_and_its_readers(app):
     app.locks(app.PIN)
     app.suite(
         asked("assert endpoints('revenue', month='2026-07').column('mrr')") + "def test_b(endpoints):\n    pass\n"
@@ -103,9 +103,9 @@ def test_a_renamed_column_names_what_went_came_and_who_reads(app):
     renamed = pin_with(app, ("plan", "string"), ("arr", "integer"), ("month", "string"))
     app.has_recorded(replace(renamed, query=app.PIN.query), month="2026-07")
     app.suite(ASK.replace("test_total", "test_another"), "test_other.py")
-    told = app.failure(app.pytest("test_other.py"))
+    output = app.failure(app.pytest("test_other.py"))
     assert (
-        told
+        output
         == f"""\
 revenue@1: column "mrr" is gone
   expected   plan: string · mrr: integer · month: string     endpoints.lock
@@ -143,7 +143,7 @@ revenue@1: column "mrr" was integer, and is String
     ("words", "passed", "warned"),
     [(["--endpoints-contract=warn", "-W", "always"], 1, 1), (["--endpoints-contract=off"], 1, 0)],
 )
-def test_a_broken_contract_can_be_a_warning_or_nothing(app, words, passed, warned):
+def test_a_broken_contract_can_be_a_warning_or_ignored(app, words, passed, warned):
     app.locks(app.PIN)
     app.has_recorded(pin_with(app, ("plan", "string"), ("arr", "integer"), ("month", "string")), month="2026-07")
     app.suite(ASK)
@@ -170,14 +170,14 @@ revenue@2: column "mrr" is gone
 
 
 @pytest.mark.parametrize("tb", ["auto", "long", "short", "native", "line"])
-def test_no_traceback_is_around_it_and_no_shortening_hides_the_command(app_once, tb):
+def test_a_failure_has_no_traceback_and_always_shows_its_command(app_once, tb):
     app_once.locks(app_once.PIN)
     app_once.suite(ASK)
-    told = app_once.said(app_once.pytest(f"--tb={tb}"))
-    assert "  next       pytest --endpoints=record test_app.py::test_total" in told
-    assert "FAILED test_app.py::test_total - revenue@1: no recording of this call" in told
-    assert "Traceback" not in told
-    assert "raise " not in told
+    output = app_once.output(app_once.pytest(f"--tb={tb}"))
+    assert "  next       pytest --endpoints=record test_app.py::test_total" in output
+    assert "FAILED test_app.py::test_total - revenue@1: no recording of this call" in output
+    assert "Traceback" not in output
+    assert "raise " not in output
 
 
 def test_the_command_of_a_failure_runs(app_once):
@@ -186,8 +186,8 @@ def test_the_command_of_a_failure_runs(app_once):
         "import pytest\n@pytest.mark.parametrize('x', ['a b$(c)'])\n"
         + asked("endpoints('revenue')").replace("endpoints)", "endpoints, x)")
     )
-    told = app_once.failure(app_once.pytest())
-    command = told.rpartition("next")[2].strip()
+    output = app_once.failure(app_once.pytest())
+    command = output.rpartition("next")[2].strip()
     done = subprocess.run(
         f"python -m {command} -p no:randomly",
         shell=True,
@@ -206,7 +206,7 @@ def test_the_command_of_a_failure_runs(app_once):
     assert len(app_once.recordings()) == 1
 
 
-def test_failures_can_be_expected_by_kind_and_no_app_swallows_them(app):
+def test_failures_can_be_expected_by_kind_and_apps_cannot_swallow_them(app):
     app.locks(app.PIN)
     app.suite(
         "import pytest\n"
@@ -238,23 +238,23 @@ SERVER = {
 
 
 @pytest.mark.parametrize(("command", "verdict", "then"), SERVER.values(), ids=SERVER)
-def test_what_the_server_says(app_once, command, verdict, then):
+def test_errors_of_the_server(app_once, command, verdict, then):
     app = app_once
     app.pinned()
     app.command(*command, "--yes", "--quiet")
     app.suite(ASK)
-    told = app.failure(app.pytest("--endpoints=live", key=app.server.key)).splitlines()
-    assert told[0] == verdict
-    assert told[-1] == f"  next       {then}"
+    output = app.failure(app.pytest("--endpoints=live", key=app.server.key)).splitlines()
+    assert output[0] == verdict
+    assert output[-1] == f"  next       {then}"
 
 
 def test_a_recreated_endpoint(app):
     pin = app.pinned()
     app.locks(replace(pin, created_at=app.PIN.created_at))
     app.suite(ASK)
-    told = app.failure(app.pytest("--endpoints=record", key=app.server.key)).splitlines()
-    assert told[0] == "revenue@1: the endpoint was recreated; this is not the pinned version"
-    assert told[-1] == "  next       endpoints-gitops upgrade revenue@1 --env test"
+    output = app.failure(app.pytest("--endpoints=record", key=app.server.key)).splitlines()
+    assert output[0] == "revenue@1: the endpoint was recreated; this is not the pinned version"
+    assert output[-1] == "  next       endpoints-gitops upgrade revenue@1 --env test"
     assert not app.recordings()
 
 
@@ -273,22 +273,22 @@ def test_a_variable_that_materialising_made_required(app_once):
     app.command("push", "--yes", "--quiet", "--wait")
     app.suite(asked("endpoints('revenue')"))
     assert pin.variables[0].required is False
-    told = app.failure(app.pytest("--endpoints=live", key=app.server.key)).splitlines()
-    assert told[0] == "revenue@1: the server requires a variable that was not sent"
-    assert told[-1] == "  next       endpoints-gitops lock --verify --env test"
+    output = app.failure(app.pytest("--endpoints=live", key=app.server.key)).splitlines()
+    assert output[0] == "revenue@1: the server requires a variable that was not sent"
+    assert output[-1] == "  next       endpoints-gitops lock --verify --env test"
 
 
-def test_rows_that_a_page_cuts(app_once):
+def test_an_answer_cut_by_a_page_limit(app_once):
     app = app_once
     app.pinned("name: revenue\nquery: SELECT event AS plan FROM events\n")
     app.suite(asked("endpoints('revenue')"))
-    told = app.failure(app.pytest("--endpoints=record", key=app.server.key)).splitlines()
-    assert told[0] == "revenue@1: the answer is cut after 100 rows"
-    assert told[-1] == "  next       endpoints-gitops run revenue --version 1 --all"
+    output = app.failure(app.pytest("--endpoints=record", key=app.server.key)).splitlines()
+    assert output[0] == "revenue@1: the answer is cut after 100 rows"
+    assert output[-1] == "  next       endpoints-gitops run revenue --version 1 --all"
     assert not app.recordings()
 
 
-def test_no_key_and_no_lock_say_what_to_do(app_once):
+def test_a_missing_key_or_lock_is_reported_with_a_fix(app_once):
     app = app_once
     app.suite(ASK)
     assert app.failure(app.pytest(), "endpoints.lock").endswith("next       endpoints-gitops lock")
@@ -309,8 +309,8 @@ environment test: no way to call the server
     [["--endpoints=live"], ["--endpoints=record"], ["--endpoints=refresh"], ["--endpoints-canary=latest"]],
     ids=" ".join,
 )
-def test_a_key_goes_to_no_host_that_only_the_checkout_names(app_once, monkeypatch, options):
-    """The other name leads to the server, so a request that is sent arrives."""
+def test_a_key_is_not_sent_to_a_host_that_only_the_checkout_names(app_once, monkeypatch, options):
+    """The other name resolves to the server, so a request would arrive."""
     app = app_once
     original, port = socket.getaddrinfo, app.server.url.rpartition(":")[2]
     monkeypatch.setattr(
@@ -327,24 +327,24 @@ def test_a_key_goes_to_no_host_that_only_the_checkout_names(app_once, monkeypatc
     app.suite(ASK)
     result = app.pytest(*options, key=app.server.key)
     assert result.ret == 1
-    said = app.said(result)
+    output = app.output(result)
     if "canary" in options[0]:
-        assert "could not be compared: environment test: no way to call the server" in said
+        assert "could not be compared: environment test: no way to call the server" in output
     else:
-        assert "only the configuration of this checkout names this host" in said
-        assert f"endpoints-gitops auth trust http://ph.test:{port} env:APP_KEY" in said
+        assert "only the configuration of this checkout names this host" in output
+        assert f"endpoints-gitops auth trust http://ph.test:{port} env:APP_KEY" in output
     assert app.server.requests.entries() == ()
 
 
-def test_advice_that_is_a_sentence_is_no_command(app_once):
+def test_advice_in_words_is_not_shown_as_a_command(app_once):
     app = app_once
     app.pinned()
     app.suite(ASK)
-    told = app.failure(app.pytest("--endpoints=live", key="phx_nobodys")).splitlines()
-    assert told[0].startswith("revenue@1: 401 ")
-    assert told[-2].startswith("  fix        ")
-    assert told[-2].endswith(", then")
-    assert told[-1] == "  next       pytest --endpoints=live test_app.py::test_total"
+    output = app.failure(app.pytest("--endpoints=live", key="phx_nobodys")).splitlines()
+    assert output[0].startswith("revenue@1: 401 ")
+    assert output[-2].startswith("  fix        ")
+    assert output[-2].endswith(", then")
+    assert output[-1] == "  next       pytest --endpoints=live test_app.py::test_total"
 
 
 def test_a_variable_that_is_required_by_the_lock(app_once):
@@ -357,8 +357,8 @@ def test_a_variable_that_is_required_by_the_lock(app_once):
 HOSTILE = "a\x1b[2J\u202e\x9b\u2028\n::stop-commands::t\r\n##[add-matcher]x"
 
 
-def test_text_of_the_server_is_only_text_in_every_failure(app_once):
-    """Terminal, short summary, JUnit and report all show what a failure says."""
+def test_control_characters_from_the_server_are_escaped_in_every_failure(app_once):
+    """Terminal, short summary, JUnit and report all show the message of a failure."""
     pin = app_once.PIN
     call = PinnedCall.of(pin, {}, {}, query_hash=pin.query_hash, page=ALL_ROWS, folder="")
     test = RunningTest("test_app.py::test_total", "test_app.py::test_total")
@@ -385,7 +385,7 @@ def test_a_failure_is_data_that_passes_between_processes(kind, subject):
         )
 
 
-def test_the_names_of_the_first_release_are_still_there():
+def test_failures_keep_their_names_of_the_first_release():
     import pytest_endpoints_gitops
 
     with pytest.warns(DeprecationWarning, match="ContractBroken is called ContractViolated now"):

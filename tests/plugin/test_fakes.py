@@ -1,4 +1,4 @@
-"""Tests that stop the clock or fake the file system: the plugin works with the real ones, and says the real day."""
+"""In tests that stop the clock or fake the file system, the plugin uses the real ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def recorded(app_once):
 
 @pytest.mark.parametrize("way", [("-p", "no:xdist"), pytest.param(("-n2",), marks=pytest.mark.slow)])
 def test_a_stopped_clock_changes_no_answer_and_no_age(recorded, way):
-    """In a process that imported nothing before: where the first call is in such a test, modules load under it."""
+    """In a new process, so that modules would be imported during the first call."""
     tests = "".join(
         f"\n{clock}def test_{number}(endpoints):\n    assert endpoints('revenue', month='2026-07')[0].mrr == 120\n"
         f"\n{clock}def test_{number}_server(endpoints_env):\n    assert ask() == 200\n"
@@ -49,8 +49,8 @@ def test_a_stopped_clock_changes_no_answer_and_no_age(recorded, way):
 
 
 @pytest.mark.parametrize("clock", CLOCKS.values(), ids=CLOCKS)
-def test_a_recording_has_the_real_day(app_once, clock, monkeypatch):
-    """In a process of its own, so that the clock of the server goes on."""
+def test_a_recording_has_the_real_date(app_once, clock, monkeypatch):
+    """In a new process, so that the clock of the server is not stopped."""
     app = app_once
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("APP_KEY", app.server.key)
@@ -109,7 +109,7 @@ def test_modules_are_imported_before_the_first_test_only_where_one_needs_them(re
 
 
 def test_a_replayed_call_imports_neither_models_nor_yaml_nor_the_parser(recorded):
-    """These take most of a second, and a replayed call needs none of them."""
+    """These imports take most of a second, and a replayed call needs none of them."""
     recorded.suite(
         "import sys\n"
         "def test_it(endpoints):\n"

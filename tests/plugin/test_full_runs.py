@@ -1,4 +1,4 @@
-"""A run is full only where that is proven: shards, and plugins that drop tests without a word, are partial."""
+"""A run counts as full only where that is proven; shards and plugins that drop tests make it partial."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ DROPS = {
 
 @pytest.fixture
 def two_files(app_once):
-    """Two recordings, of which a full run needs both."""
+    """Two recordings; a full run needs both."""
     app = app_once
     app.locks(app.PIN)
     app.has_recorded(app.PIN, month="2026-07")
@@ -113,13 +113,13 @@ def two_files(app_once):
 
 
 def assert_refused(app, reason, *words):
-    told = app.said(app.pytest("--endpoints-prune", *words))
-    assert f"no recording deleted: {reason}" in told
+    output = app.output(app.pytest("--endpoints-prune", *words))
+    assert f"no recording deleted: {reason}" in output
     assert app.recordings() == sorted([ASKED, DROPPED])
 
 
 @pytest.mark.parametrize(("plugin", "reason"), DROPS.values(), ids=DROPS)
-def test_a_run_without_some_of_its_tests_deletes_nothing(two_files, plugin, reason):
+def test_a_run_without_some_tests_deletes_nothing(two_files, plugin, reason):
     app = two_files
     app.suite(OTHER, "more/test_earlier.py" if "'more'" in plugin else "test_earlier.py")
     app.write("dropping.py", plugin)
@@ -133,7 +133,7 @@ def test_an_interrupted_run_deletes_nothing(two_files, monkeypatch):
     app.write("conftest.py", "def pytest_runtest_teardown(item):\n    item.session.shouldstop = 'enough'\n")
     monkeypatch.delenv("CI", raising=False)
     result = app.pytester.runpytest_subprocess("-p", "no:randomly", "-p", "no:xdist", "--endpoints-prune")
-    assert "no recording deleted: the run was interrupted" in app.said(result)
+    assert "no recording deleted: the run was interrupted" in app.output(result)
     assert app.recordings() == sorted([ASKED, DROPPED])
 
 
@@ -153,7 +153,7 @@ def test_an_option_that_narrows_a_run_is_named(two_files, words, reason):
     assert_refused(two_files, reason, *words)
 
 
-def test_a_suite_below_the_lock_is_one_of_several(two_files):
+def test_a_suite_in_a_folder_below_the_lock_is_partial(two_files):
     app = two_files
     app.suite(SUITE, "below/test_below.py")
     app.write("below/pytest.ini", "[pytest]\n")
@@ -177,7 +177,7 @@ def test_a_run_that_only_orders_its_tests_is_full(two_files, way):
         "def pytest_collection_modifyitems(items):\n"
         "    items[:] = reversed(items)\n    items[0].add_marker(pytest.mark.xdist_group('a'))\n",
     )
-    assert "1 recording deleted" in app.said(app.pytest("--endpoints-prune"))
+    assert "1 recording deleted" in app.output(app.pytest("--endpoints-prune"))
     assert app.recordings() == [ASKED]
 
 

@@ -1,4 +1,4 @@
-"""Nothing reaches the configured hosts while a run replays, whichever library tries."""
+"""While a run replays, no library in it can reach the configured hosts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def swallowed(work):
 
 @pytest.fixture
 def guarded(app):
-    """Recorded; then the configuration names a host that must not be reached."""
+    """An app with a recording, whose configuration names a host that must not be reached."""
     return _guarded(app)
 
 
@@ -87,7 +87,7 @@ def test_the_host_is_refused_and_named_with_the_test(guarded):
 
 
 @pytest.mark.parametrize("code", TRIES.values(), ids=TRIES)
-def test_what_the_app_swallows_is_raised_at_the_end(guarded_once, code):
+def test_a_swallowed_refusal_is_raised_at_the_end(guarded_once, code):
     guarded_once.suite(HEAD + f"\ndef test_it():\n    swallowed(lambda: {code})\n")
     result = guarded_once.pytest()
     result.assert_outcomes(passed=1, errors=1)
@@ -163,7 +163,7 @@ def test_a_proxied_request_is_judged_by_its_target_and_nothing_is_sent(guarded_o
     assert why in result.outlines
 
 
-def test_a_proxied_request_to_another_host_is_left_alone(guarded_once):
+def test_a_proxied_request_to_another_host_is_allowed(guarded_once):
     guarded_once.suite(
         HEAD
         + PROXY
@@ -194,7 +194,7 @@ BY_ADDRESS = {
 
 
 @pytest.mark.parametrize("is_configured", [True, False], ids=["the host is an address", "the address of the host"])
-def test_a_socket_that_is_given_an_ip_address_is_refused(guarded_once, is_configured):
+def test_a_connection_to_an_ip_address_of_the_host_is_refused(guarded_once, is_configured):
     if is_configured:
         path = guarded_once.folder / "endpoints.toml"
         path.write_text(path.read_text(encoding="utf-8").replace(HOST, "192.0.2.7"), encoding="utf-8")
@@ -215,8 +215,8 @@ def resolver(monkeypatch):
     assert "192.0.2.7: the network was used while replaying" in result.outlines
 
 
-def test_an_address_that_another_name_was_looked_up_for_is_left_alone(guarded_once):
-    """Hosts behind one content network share addresses."""
+def test_an_address_that_another_name_resolved_to_is_allowed(guarded_once):
+    """Hosts behind one content delivery network share addresses."""
     guarded_once.suite(
         HEAD
         + """
@@ -233,14 +233,14 @@ def test_it(monkeypatch):
     guarded_once.pytest().assert_outcomes(passed=1)
 
 
-def test_the_methods_of_sockets_are_their_own_again_after_the_run(guarded_once):
+def test_the_methods_of_sockets_are_restored_after_the_run(guarded_once):
     before = (socket.socket.send, socket.socket.sendmsg, socket.getaddrinfo)
     guarded_once.suite(SUITE)
     guarded_once.pytest().assert_outcomes(passed=1)
     assert (socket.socket.send, socket.socket.sendmsg, socket.getaddrinfo) == before
 
 
-def test_other_hosts_and_loopback_are_left_alone(guarded_once):
+def test_other_hosts_and_loopback_are_allowed(guarded_once):
     guarded_once.suite(
         HEAD
         + """
@@ -256,8 +256,8 @@ def test_it():
 
 
 @pytest.mark.parametrize(("mode", "outcome"), [("live", "passed"), ("local", "failed"), ("replay", "failed")])
-def test_modes_that_call_may_call(guarded_once, mode, outcome):
-    """What is not refused here is refused by the resolver, as no such host is there."""
+def test_only_modes_that_call_the_server_allow_it(guarded_once, mode, outcome):
+    """Where the guard allows the look-up, the resolver fails, since the host does not exist."""
     guarded_once.suite(
         HEAD
         + f"""
@@ -270,8 +270,8 @@ def test_it():
     guarded_once.pytest().assert_outcomes(**{outcome: 1})
 
 
-def test_it_leaves_with_the_run(guarded_once):
-    """The hook stays for the rest of the process, and refuses nothing any more."""
+def test_the_guard_ends_with_the_run(guarded_once):
+    """The audit hook stays for the rest of the process, and refuses nothing."""
     guarded_once.suite(SUITE)
     guarded_once.pytest().assert_outcomes(passed=1)
     with pytest.raises(socket.gaierror):
@@ -279,7 +279,7 @@ def test_it_leaves_with_the_run(guarded_once):
 
 
 def test_a_forked_process_is_guarded(guarded_once):
-    """A program that the app starts is not: no hook of this process is in it."""
+    """A program that the app starts is not guarded: it does not have the hook of this process."""
     guarded_once.suite(
         HEAD
         + f"""

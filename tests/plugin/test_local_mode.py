@@ -1,4 +1,4 @@
-"""Pinned queries run here, for real, without an account."""
+"""Pinned queries run on this machine, without an account."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def local_once(app_once):
     return app_once
 
 
-def test_the_pinned_query_runs_over_the_suites_tables(local):
-    """Its definition is not at hand: the query stands in the lock."""
+def test_the_pinned_query_runs_on_the_tables_of_the_suite(local):
+    """The query is in the lock; the definition is not needed."""
     (local.folder / "endpoints" / "by_plan.yaml").unlink()
     before = local.runs()
     result = local.pytest("--endpoints=local", "--endpoints-data=tables")
@@ -66,17 +66,17 @@ def test_the_pinned_query_runs_over_the_suites_tables(local):
     assert local.recordings() == []
 
 
-def test_an_older_pinned_version_runs_as_it_was(local_once):
+def test_an_older_pinned_version_runs_unchanged(local_once):
     local_once.push(BY_PLAN.replace("AS mrr", "AS arr"), "by_plan")
     local_once.pytest("--endpoints=local", "--endpoints-data=tables").assert_outcomes(passed=1)
 
 
-def test_without_tables_there_is_the_sample_product(local_once):
+def test_the_default_tables_are_the_sample_product(local_once):
     local_once.suite('def test_it(endpoints):\n    assert endpoints("by_plan").column("plan") == ["pro", "team"]\n')
     local_once.pytest("--endpoints=local", "--endpoints-now=2026-07-01T12:00:00Z").assert_outcomes(passed=1)
 
 
-def test_the_apps_own_code_gets_them_too(local_once):
+def test_the_code_of_the_app_gets_the_same_rows(local_once):
     local_once.suite("""
 import json, os, urllib.request
 
@@ -89,16 +89,16 @@ def test_it(endpoints_env):
     local_once.pytest("--endpoints=local", "--endpoints-data=tables").assert_outcomes(passed=1)
 
 
-def test_mistakes_in_tables_are_told_with_their_lines(local_once):
+def test_mistakes_in_tables_are_reported_with_their_lines(local_once):
     local_once.write("tables/events.jsonl", EVENTS + '{"event": "invoice paid"}\n')
     result = local_once.pytest("--endpoints=local", "--endpoints-data=tables")
     result.assert_outcomes(failed=1)
-    said = result.stdout.str()
-    assert "mode local: the tables have mistakes" in said
-    assert "tables/events.jsonl:4:1: distinct_id is missing" in said
+    output = result.stdout.str()
+    assert "mode local: the tables have mistakes" in output
+    assert "tables/events.jsonl:4:1: distinct_id is missing" in output
 
 
-def test_redaction_holds_here_too(local_once):
+def test_answers_of_mode_local_are_redacted(local_once):
     local_once.write(
         "conftest.py",
         "import pytest\nfrom pytest_endpoints_gitops import EndpointsConfig\n@pytest.fixture(scope='session')\n"
@@ -130,7 +130,7 @@ def test_an_insight_is_answered_from_its_examples(local_once, said):
 
 @pytest.mark.parametrize("is_marked", [True, False], ids=["by the mark", "by the option"])
 def test_the_tables_are_open_before_a_test_that_uses_the_server_begins(local_once, is_marked):
-    """Opening them takes seconds, and an app waits no longer for an answer than its settings allow."""
+    """Opening them takes seconds, and the settings of an app limit how long it waits for an answer."""
     mark = '@pytest.mark.endpoints(mode="local")\n' if is_marked else ""
     local_once.suite(
         "import pytest\nfrom pytest_endpoints_gitops.suite import suite_of\n"

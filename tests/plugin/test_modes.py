@@ -1,4 +1,4 @@
-"""Where answers come from, what is called, and what is written when."""
+"""The modes: where answers come from, what is called, and what is written."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_total(endpoints, month, again):
 """
 
 
-def test_what_was_recorded_is_replayed_without_a_key(app):
+def test_recordings_are_replayed_without_a_key(app):
     pin = app.pinned()
     app.suite(SUITE)
     app.record()
@@ -38,7 +38,7 @@ def test_what_was_recorded_is_replayed_without_a_key(app):
     assert app.runs() == before
 
 
-def test_a_recording_is_what_is_allowed_and_a_row_a_line(app_once):
+def test_a_recording_has_only_the_allowed_keys_and_one_row_a_line(app_once):
     pin = app_once.pinned()
     app_once.suite(SUITE)
     app_once.record()
@@ -76,11 +76,11 @@ def test_distinct_calls_are_made_once_by_all_workers_together(app, mode: str):
     result = app.pytest(f"--endpoints={mode}", key=app.server.key)
     result.assert_outcomes(passed=8)
     assert app.runs() == 2
-    assert "8 calls of 1 pinned version in 8 tests, 2 live calls" in app.said(result)
+    assert "8 calls of 1 pinned version in 8 tests, 2 live calls" in app.output(result)
     assert len(app.recordings()) == (0 if mode == "live" else 2)
 
 
-def test_record_calls_nothing_that_is_there(app):
+def test_record_does_not_repeat_recorded_calls(app):
     app.pinned()
     app.suite(SUITE)
     app.record()
@@ -88,7 +88,7 @@ def test_record_calls_nothing_that_is_there(app):
     assert app.runs() == 1
 
 
-def test_refresh_replaces_only_for_tests_that_passed(app):
+def test_refresh_replaces_recordings_only_for_tests_that_passed(app):
     pin = app.pinned()
     app.suite(TWICE)
     app.record()
@@ -101,10 +101,10 @@ def test_refresh_replaces_only_for_tests_that_passed(app):
     result.assert_outcomes(passed=7, failed=1)
     assert '["pro", 120, ' in good.read_text()
     assert bad.read_text() == old[bad]
-    assert "1 recording replaced; 1 recording not replaced: a test that asked did not pass" in app.said(result)
+    assert "1 recording replaced; 1 recording not replaced: a test that asked did not pass" in app.output(result)
 
 
-def test_a_live_call_that_failed_is_not_made_again(app):
+def test_a_failed_live_call_is_not_repeated(app):
     app.pinned()
     app.suite(TWICE)
     app.command("deactivate", "revenue", "--yes", "--quiet")
@@ -119,8 +119,8 @@ def test_the_ceiling_holds_for_the_whole_run(app):
     result = app.pytest("--endpoints=live", "--endpoints-max-calls=1", key=app.server.key)
     result.assert_outcomes(passed=4, failed=4)
     assert app.runs() == 1
-    assert "revenue@1: this run has made all of its 1 live calls" in app.said(result)
-    assert "pytest --endpoints=live --endpoints-max-calls=2" in app.said(result)
+    assert "revenue@1: this run has made all of its 1 live calls" in app.output(result)
+    assert "pytest --endpoints=live --endpoints-max-calls=2" in app.output(result)
 
 
 @pytest.mark.parametrize("mode", ["record", "refresh"])
@@ -150,7 +150,7 @@ def test_live_is_redacted_like_a_recording(app):
     assert '["somebody", 121, "2026-07"]' in (app.folder / "recordings" / app.recordings()[0]).read_text()
 
 
-def test_a_test_may_say_its_mode_and_the_closest_marker_wins(app):
+def test_the_closest_marker_sets_the_mode_of_a_test(app):
     app.pinned()
     app.suite(
         "import pytest\n"
@@ -166,7 +166,7 @@ def test_a_test_may_say_its_mode_and_the_closest_marker_wins(app):
     assert app.failure(result).startswith("revenue@1: no recording of this call")
 
 
-def test_a_moved_pin_has_no_recordings_until_they_are_made(app):
+def test_a_moved_pin_has_no_recordings_until_it_is_recorded(app):
     old = app.pinned()
     app.suite(SUITE.replace(" == 1", " >= 1"))
     app.record()
@@ -187,7 +187,7 @@ revenue@2: no recording since the pin moved
     app.record()
     result = app.pytest()
     result.assert_outcomes(passed=1)
-    assert f"orphaned   recordings/revenue/v1/{name}".replace("recordings/", "") in app.said(result)
+    assert f"orphaned   recordings/revenue/v1/{name}".replace("recordings/", "") in app.output(result)
     assert old.version == 1
 
 
@@ -217,11 +217,11 @@ def test_an_answer_that_holds_a_key_is_not_stored(app):
     app.pinned(app.REVENUE.replace("'pro'", "'phx_0123456789abcdef'"))
     app.suite(SUITE)
     result = app.pytest("--endpoints=record", key=app.server.key)
-    told = app.failure(result)
-    assert told.startswith("revenue@1: the answer of revenue@1 contains an API key")
-    assert told.splitlines()[-1].startswith("  next       pytest --endpoints=record test_app.py::")
+    output = app.failure(result)
+    assert output.startswith("revenue@1: the answer of revenue@1 contains an API key")
+    assert output.splitlines()[-1].startswith("  next       pytest --endpoints=record test_app.py::")
     assert not app.recordings()
-    assert "phx_0123456789abcdef" not in app.said(result)
+    assert "phx_0123456789abcdef" not in app.output(result)
 
 
 def test_the_configured_key_is_not_stored_whatever_its_shape(app_once, monkeypatch):

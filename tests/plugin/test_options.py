@@ -1,4 +1,4 @@
-"""What can be set, which of several sources wins, and what the plugin costs when nobody uses it."""
+"""Options, the order of their sources, and the cost of the plugin when it is not used."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize(("words", "env", "ini", "said"), SOURCES.values(), ids=SOURCES)
-def test_the_closest_source_wins_and_the_header_says_which(app_once, words, env, ini, said):
+@pytest.mark.parametrize(("words", "env", "ini", "message"), SOURCES.values(), ids=SOURCES)
+def test_the_closest_source_wins_and_the_header_says_which(app_once, words, env, ini, message):
     app_once.locks(app_once.PIN)
     app_once.suite("def test_it():\n    pass\n")
     if ini:
         app_once.pytester.makeini(f"[pytest]\nendpoints_mode = {ini}\n")
     result = app_once.pytest(*words, env=env)
     assert result.ret == 0
-    assert said in app_once.said(result)
+    assert message in app_once.output(result)
 
 
 def test_workers_have_the_settings_of_the_controller(app):
@@ -49,14 +49,14 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("word", "said", "more"), WRONG.values(), ids=WRONG)
-def test_a_value_that_means_nothing_is_a_usage_error(app_once, word, said, more):
+@pytest.mark.parametrize(("word", "message", "more"), WRONG.values(), ids=WRONG)
+def test_an_invalid_value_is_a_usage_error(app_once, word, message, more):
     app_once.suite(ASK)
     result = app_once.pytest(word)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    told = "\n".join(result.errlines)
-    assert said in told
-    assert more in told
+    output = "\n".join(result.errlines)
+    assert message in output
+    assert more in output
 
 
 def test_help_works_with_a_broken_lock_and_shows_every_option(app_once):
@@ -64,7 +64,7 @@ def test_help_works_with_a_broken_lock_and_shows_every_option(app_once):
     result = app_once.pytest("--help", env={"CI": "1", "ENDPOINTS_MODE": "refresh"})
     assert result.ret == 0
     for word in ("--endpoints=MODE", "--endpoints-prune", "--endpoints-canary=WHAT", "endpoints_contract"):
-        assert word in app_once.said(result)
+        assert word in app_once.output(result)
 
 
 def test_a_broken_lock_fails_the_test_that_needs_it(app):
@@ -72,15 +72,15 @@ def test_a_broken_lock_fails_the_test_that_needs_it(app):
     app.suite(ASK + "def test_other():\n    pass\n")
     result = app.pytest()
     assert result.parseoutcomes() == {"failed": 1, "passed": 1}
-    told = app.failure(result, "endpoints.lock").splitlines()
-    assert told[0] == "endpoints.lock: the lock cannot be used"
-    assert told[1].startswith("  received   endpoints.lock:1:1: the file has conflict markers of a merge")
-    assert told[-1].startswith("  next       git checkout --ours endpoints.lock && ")
+    output = app.failure(result, "endpoints.lock").splitlines()
+    assert output[0] == "endpoints.lock: the lock cannot be used"
+    assert output[1].startswith("  received   endpoints.lock:1:1: the file has conflict markers of a merge")
+    assert output[-1].startswith("  next       git checkout --ours endpoints.lock && ")
 
 
-def test_without_a_lock_and_without_options_nothing_is_said(app):
+def test_without_a_lock_and_options_the_plugin_prints_nothing(app):
     app.suite("def test_it():\n    pass\n")
-    lines = app.said(app.pytest()).splitlines()
+    lines = app.output(app.pytest()).splitlines()
     assert "1 passed" in lines[-1]
     assert not [line for line in lines if "endpoints" in line and not line.startswith("plugins: ")]
 
@@ -100,11 +100,11 @@ def test_markers_are_checked_at_collection(app):
         app.suite(f"import pytest\n@pytest.mark.endpoints({words})\n{ASK}", f"test_{number}.py")
     result = app.pytest()
     assert result.parseoutcomes()["errors"] in (len(MARKS), 2 * len(MARKS)), "once for each worker"
-    for number, (_, told) in enumerate(MARKS.values()):
-        assert f"test_{number}.py::test_it: @pytest.mark.endpoints: {told}" in app.said(result)
+    for number, (_, message) in enumerate(MARKS.values()):
+        assert f"test_{number}.py::test_it: @pytest.mark.endpoints: {message}" in app.output(result)
 
 
-def test_whatever_uses_a_fixture_has_the_marker(app):
+def test_tests_that_use_a_fixture_have_the_marker(app):
     app.locks(app.PIN)
     app.has_recorded(app.PIN)
     app.suite(f"{ASK}def test_other():\n    pass\ndef test_lock(endpoints_lock):\n    assert endpoints_lock.pins\n")
@@ -120,7 +120,7 @@ def test_each_test_has_its_versions_as_properties(app):
 
 
 @pytest.mark.parametrize("with_lock", [False, True], ids=["no lock", "a lock"])
-def test_unused_it_imports_nothing_that_costs(app_once, with_lock):
+def test_an_unused_plugin_imports_nothing_expensive(app_once, with_lock):
     if with_lock:
         app_once.locks(app_once.PIN)
     app_once.suite("def test_it():\n    pass\n")

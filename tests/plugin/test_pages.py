@@ -1,4 +1,4 @@
-"""Limit and offset belong to the call: in every mode, and in recordings."""
+"""Limit and offset belong to the call, in every mode and in recordings."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_pages_come_from_the_query_in_mode_local(app_once):
         HEAD
         + PAGES
         + """
-def test_all_of_them_without_a_limit(endpoints):
+def test_a_call_without_a_limit_gets_all_rows(endpoints):
     with pytest.raises(RowsCut, match="cut after 100 rows"):
         endpoints("many")
 """
@@ -113,4 +113,4 @@ def test_half_a_page(endpoints):
     )
     result = app.pytest()
     result.assert_outcomes(passed=3)
-    assert "unused" not in app.said(result)
+    assert "unused" not in app.output(result)

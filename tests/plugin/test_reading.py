@@ -1,4 +1,4 @@
-"""Rows remember what was read of them, and a class in place of a name gives rows of that class."""
+"""Rows remember which columns were read, and a class in place of a name gives rows of that class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ READS = {
 
 
 @pytest.mark.parametrize(("reads", "columns", "is_whole"), READS.values(), ids=READS)
-def test_what_is_read_is_noted(app_once, reads, columns, is_whole):
+def test_columns_that_a_test_reads_are_noted(app_once, reads, columns, is_whole):
     app_once.locks(app_once.PIN)
     app_once.has_recorded(app_once.PIN, month="2026-07")
     app_once.write(
@@ -85,7 +85,7 @@ def test_a_class_in_place_of_a_name(app):
     app.pytest().assert_outcomes(passed=5)
 
 
-def test_what_a_test_does_to_rows_stays_with_it(app):
+def test_changes_that_a_test_makes_to_rows_stay_in_it(app):
     app.locks(app.PIN)
     app.has_recorded(app.PIN, month="2026-07")
     app.suite(

@@ -1,4 +1,4 @@
-"""The states of recordings, and what a run may say of those that it did not ask for."""
+"""The states of recordings, and what a run reports about recordings that it did not use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OTHER = "revenue/v1/month-2026-06-04ede9a23507.json"
 
 
 def change(app, **keys):
-    """As an editor does that knows of no digest."""
+    """Change a recording as an editor would, without a new digest."""
     path = app.folder / "recordings" / FILE
     known = json.loads(path.read_text())
     known.pop("digest", None)
@@ -64,7 +64,7 @@ revenue@1: the recording belongs to another query
     ],
     ids=["fifo", "folder", "device"],
 )
-def test_what_is_no_file_in_place_of_a_recording_fails_at_once(recorded_once, make, said):
+def test_a_pipe_or_folder_in_place_of_a_recording_fails_at_once(recorded_once, make, said):
     path = recorded_once.folder / "recordings" / FILE
     path.unlink()
     make(path)
@@ -78,13 +78,13 @@ revenue@1: the recording cannot be read
     )
 
 
-def test_a_recording_of_an_endpoint_that_was_made_anew_is_stale(recorded_once):
+def test_a_recording_of_a_recreated_endpoint_is_stale(recorded_once):
     app = recorded_once
     change(app, version_id="another")
     assert app.failure(app.pytest()).startswith("revenue@1: the recording belongs to another query")
 
 
-def test_rows_that_a_test_changes_are_nobody_elses(app_once):
+def test_changed_rows_are_not_shared_between_tests(app_once):
     app = with_two_recordings(app_once)
     app.suite("""
 from pytest_endpoints_gitops import recordings
@@ -103,10 +103,10 @@ def test_an_old_recording_is_expired(recorded):
     app, _ = recorded
     change(app, recorded_on="2020-01-01")
     app.pytest().assert_outcomes(passed=1)
-    told = app.failure(app.pytest(env={"ENDPOINTS_MAX_AGE": "30"})).splitlines()
-    assert told[0].startswith("revenue@1: the recording is ")
-    assert told[0].endswith(" days old; the maximum is 30")
-    assert told[1:] == [
+    output = app.failure(app.pytest(env={"ENDPOINTS_MAX_AGE": "30"})).splitlines()
+    assert output[0].startswith("revenue@1: the recording is ")
+    assert output[0].endswith(" days old; the maximum is 30")
+    assert output[1:] == [
         "  received   recorded on 2020-01-01",
         f"  defined    recordings/{FILE}",
         "  next       pytest --endpoints=refresh test_app.py::test_total",
@@ -124,7 +124,7 @@ def test_an_old_recording_is_expired(recorded):
         ({"limit": 5}, "limit, offset and has_more must be set together"),
     ],
 )
-def test_what_is_no_recording_says_why(app_once, keys, said):
+def test_an_invalid_recording_is_refused_with_the_reason(app_once, keys, said):
     app_once.locks(app_once.PIN)
     app_once.has_recorded(app_once.PIN, month="2026-07")
     app_once.suite(ONE)
@@ -139,8 +139,8 @@ revenue@1: the recording cannot be read
     )
 
 
-def test_a_damaged_recording_fails_the_test_that_asks(recorded):
-    """One digit of a row: still JSON, and still of this call."""
+def test_a_damaged_recording_fails_the_test_that_needs_it(recorded):
+    """One changed digit in a row leaves valid JSON for the same call."""
     app, _ = recorded
     path = app.folder / "recordings" / FILE
     path.write_text(path.read_text().replace("120", "121"))
@@ -155,7 +155,7 @@ def test_a_damaged_recording_fails_the_test_that_asks(recorded):
     ]
 
 
-def test_a_recording_under_another_name_is_not_taken(recorded_once):
+def test_a_recording_under_another_name_is_not_used(recorded_once):
     app = recorded_once
     change(app, variables={"month": "2026-01"})
     assert (
@@ -182,24 +182,24 @@ revenue@1: no recording of this call
     )
 
 
-def test_a_full_run_names_what_is_unused_and_only_prune_deletes(recorded):
+def test_a_full_run_lists_unused_recordings_and_only_prune_deletes_them(recorded):
     app, _ = recorded
-    told = app.said(app.pytest())
-    assert "1 recording unused" in told
-    assert f"  unused     {OTHER}\n  next       pytest --endpoints-prune" in told
+    output = app.output(app.pytest())
+    assert "1 recording unused" in output
+    assert f"  unused     {OTHER}\n  next       pytest --endpoints-prune" in output
     assert app.recordings() == sorted([FILE, OTHER])
-    assert "1 recording deleted" in app.said(app.pytest("--endpoints-prune"))
+    assert "1 recording deleted" in app.output(app.pytest("--endpoints-prune"))
     assert app.recordings() == [FILE]
 
 
-def test_what_is_no_longer_pinned_is_orphaned(recorded_once):
+def test_a_recording_of_an_unpinned_version_is_orphaned(recorded_once):
     app = recorded_once
     folder = app.folder / "recordings"
     (folder / "gone" / "v9").mkdir(parents=True)
     (folder / "gone" / "v9" / "x-000000000000.json").write_text("{}")
     (folder / "gone" / "v9" / "notes.json").write_text("{}")
-    told = app.said(app.pytest("--endpoints-prune"))
-    assert "2 recordings deleted" in told
+    output = app.output(app.pytest("--endpoints-prune"))
+    assert "2 recordings deleted" in output
     assert app.recordings() == ["gone/v9/notes.json", FILE]
 
 
@@ -220,13 +220,13 @@ def prune_partially(app, words):
     app.suite(ONE + "\ndef test_of_something_else():\n    pass\n")
     result = app.pytest("--endpoints-prune", *words)
     assert result.ret == 0
-    assert "no recording deleted: " in app.said(result)
-    assert "unused" not in app.said(result)
+    assert "no recording deleted: " in app.output(result)
+    assert "unused" not in app.output(result)
     assert app.recordings() == sorted([FILE, OTHER])
 
 
 @pytest.mark.parametrize("what", [what for what in PARTIAL if what not in ONCE])
-def test_a_partial_run_judges_and_deletes_nothing(recorded, what):
+def test_a_partial_run_reports_and_deletes_nothing(recorded, what):
     prune_partially(recorded[0], PARTIAL[what])
 
 
@@ -236,15 +236,15 @@ def test_a_run_of_less_than_all_is_partial(recorded_once, what):
 
 
 @pytest.mark.parametrize("mode", ["live", "local"])
-def test_a_mode_without_recordings_says_nothing_of_them(app_once, mode):
-    """Nothing asks for a recording there, and replaying needs them all the same."""
+def test_a_mode_without_recordings_does_not_report_them(app_once, mode):
+    """These modes do not use recordings, and replaying still needs them."""
     app = app_once
     pin = app.pinned()
     app.has_recorded(pin, month="2026-07")
     app.suite("def test_total(endpoints):\n    endpoints('revenue', month='2026-07')\n")
     result = app.pytest(f"--endpoints={mode}", "--endpoints-prune", key=app.server.key)
     result.assert_outcomes(passed=1)
-    assert f"no recording deleted: mode {mode} asks for none" in app.said(result)
+    assert f"no recording deleted: mode {mode} asks for none" in app.output(result)
     assert app.recordings() == [FILE]
 
 
@@ -261,27 +261,27 @@ UNFINISHED = {
 
 def prune_unfinished(app, content):
     app.suite(content, "test_more.py")
-    assert "no recording deleted: " in app.said(app.pytest("--endpoints-prune"))
+    assert "no recording deleted: " in app.output(app.pytest("--endpoints-prune"))
     assert app.recordings() == sorted([FILE, OTHER])
 
 
 @pytest.mark.parametrize("what", ["a failure", "a skip", "a skipped file"])
-def test_a_run_in_which_something_did_not_run_deletes_nothing(recorded, what):
+def test_a_run_in_which_a_test_failed_or_was_skipped_deletes_nothing(recorded, what):
     prune_unfinished(recorded[0], UNFINISHED[what])
 
 
 @pytest.mark.parametrize("what", ["an error", "a skip inside", "an expected failure", "a file that cannot be read"])
-def test_a_run_that_cannot_know_all_deletes_nothing(recorded_once, what):
+def test_a_run_that_may_be_partial_deletes_nothing(recorded_once, what):
     prune_unfinished(recorded_once, UNFINISHED[what])
 
 
-def test_a_skip_of_another_test_leaves_the_run_full(recorded_once):
+def test_a_skipped_test_without_calls_leaves_the_run_full(recorded_once):
     app = recorded_once
     app.suite("import pytest\n@pytest.mark.skip\ndef test_skipped():\n    pass\n", "test_more.py")
-    assert "1 recording unused" in app.said(app.pytest())
+    assert "1 recording unused" in app.output(app.pytest())
 
 
-def test_a_worker_that_is_killed_loses_no_facts_and_deletes_nothing(app_once):
+def test_a_killed_worker_loses_no_results_and_deletes_nothing(app_once):
     app = app_once
     app.locks(app.PIN)
     app.has_recorded(app.PIN, month="2026-07")
@@ -295,7 +295,7 @@ def test_a_worker_that_is_killed_loses_no_facts_and_deletes_nothing(app_once):
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     app.way = ("-n1", "--max-worker-restart=0")
-    told = app.said(app.pytest("--endpoints-prune"))
-    assert "6 calls of 1 pinned version in 6 tests" in told
-    assert "no recording deleted: " in told
+    output = app.output(app.pytest("--endpoints-prune"))
+    assert "6 calls of 1 pinned version in 6 tests" in output
+    assert "no recording deleted: " in output
     assert app.recordings() == sorted([FILE, OTHER])

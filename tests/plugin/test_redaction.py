@@ -1,4 +1,4 @@
-"""What is redacted is nowhere: not inside of values, in variables, in names of files, or in what is reported."""
+"""Redaction covers nested values, variables, file names and reports."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_variables_are_redacted_in_recordings_their_names_and_reports(app_once, 
     assert "revenue@1: no recording of this call" in app.failure(result)
 
 
-def test_two_values_with_one_redaction_are_two_calls(app_once):
+def test_two_values_with_the_same_redaction_are_two_calls(app_once):
     app = app_once
     app.pinned()
     app.write("conftest.py", CONFTEST.replace("REDACT", "'someone'"))
@@ -82,6 +82,6 @@ def test_recordings_of_two_environments_do_not_collide(app_once):
     for environment in ("test", "other"):
         result = app.pytest(f"--endpoints-environment={environment}", "--endpoints-prune")
         result.assert_outcomes(passed=1)
-        assert "orphaned" not in app.said(result)
+        assert "orphaned" not in app.output(result)
     assert len(app.recordings()) == 2
     assert json.loads(target.read_text())["version_id"] == "another"

@@ -1,4 +1,4 @@
-"""Two lists of rows compared: which columns differ, in how many rows, and the first pair."""
+"""The comparison of two lists of rows: which columns differ, in how many rows, and the first pair."""
 
 from __future__ import annotations
 

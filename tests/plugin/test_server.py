@@ -1,4 +1,4 @@
-"""The app's own HTTP code against `endpoints_server`, whatever library it is written with."""
+"""The HTTP code of an app against `endpoints_server`, in several libraries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ask(url, body=None, key=None):
             return error.code, json.loads(error.read() or "null")
 
 def chunked(url, body):
-    """As a client sends a body whose length it does not know."""
+    """Send a body in chunks, as a client does that does not know its length."""
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.netloc, timeout=5)
     try:
@@ -83,7 +83,7 @@ def recorded_once(app_once):
     return app_once
 
 
-def test_every_way_of_asking_gets_the_recorded_rows(recorded):
+def test_every_form_of_request_gets_the_recorded_rows(recorded):
     asked = "\n".join(
         f"""
 def test_{number}(endpoints_env):
@@ -103,8 +103,8 @@ def test_{number}(endpoints_env):
     assert recorded.runs() == before
 
 
-def test_an_answer_has_the_keys_of_the_real_one(recorded_once):
-    """Those that both servers give, the local server being held to PostHog's elsewhere."""
+def test_an_answer_has_the_keys_of_the_servers_answer(recorded_once):
+    """Compared with the local server, which other tests compare with PostHog."""
     server = recorded_once.server
     url = f"{server.url}/api/projects/1/endpoints/revenue/run?version=1"
     recorded_once.suite(
@@ -133,8 +133,8 @@ REFUSALS = [
 ]
 
 
-def test_what_the_server_refuses_is_refused(recorded_once):
-    """In the words of PostHog, and no test fails of it: the app is told, as it would be."""
+def test_requests_that_the_server_refuses_are_refused(recorded_once):
+    """The app gets the error of PostHog, and its test does not fail for it."""
     tests = "\n".join(
         f"""
 def test_{number}(endpoints_env):
@@ -147,7 +147,7 @@ def test_{number}(endpoints_env):
     recorded_once.pytest().assert_outcomes(passed=len(REFUSALS))
 
 
-def test_pages_are_cut_from_what_was_recorded(recorded_once):
+def test_pages_are_cut_from_recordings(recorded_once):
     recorded_once.suite(
         suite("""
 def test_pages(endpoints_env):
@@ -169,7 +169,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("code", "status", "verdict"), MISTAKES.values(), ids=MISTAKES)
-def test_an_app_that_swallows_a_failure_fails_its_test_all_the_same(recorded, code, status, verdict):
+def test_a_failure_that_the_app_swallows_fails_its_test(recorded, code, status, verdict):
     recorded.suite(
         suite(f"""
 def test_it(endpoints_env):
@@ -185,7 +185,7 @@ def test_another(endpoints_env):
     assert any(line.startswith(verdict) for line in result.outlines)
 
 
-def test_a_call_without_a_version_is_warned_of_once_and_can_be_an_error(recorded):
+def test_a_call_without_a_version_is_one_warning_and_can_be_an_error(recorded):
     recorded.suite(
         suite("""
 def test_it(endpoints_env):
@@ -194,8 +194,8 @@ def test_it(endpoints_env):
     )
     result = recorded.pytest("-W", "default")
     result.assert_outcomes(passed=1, warnings=1)
-    told = "revenue was called without a version: the app gets whatever is newest; the lock pins revenue@1"
-    result.stdout.fnmatch_lines([f"*EndpointsWarning: test_app.py::test_it: P110 {told}: send ?version=1"])
+    message = "revenue was called without a version: the app gets whatever is newest; the lock pins revenue@1"
+    result.stdout.fnmatch_lines([f"*EndpointsWarning: test_app.py::test_it: P110 {message}: send ?version=1"])
     recorded.pytest("-W", "error::pytest_endpoints_gitops.EndpointsWarning").assert_outcomes(passed=1, errors=1)
 
 
@@ -226,7 +226,7 @@ def test_{number}_is_over(endpoints_env):
     recorded.pytest().assert_outcomes(passed=2 * len(REHEARSALS))
 
 
-def test_a_rehearsal_ends_after_so_many_times(recorded_once):
+def test_a_rehearsal_ends_after_the_given_number_of_calls(recorded_once):
     recorded_once.suite(
         suite("""
 def test_it(endpoints_env, endpoints_server):
@@ -239,7 +239,7 @@ def test_it(endpoints_env, endpoints_server):
     recorded_once.pytest().assert_outcomes(passed=1)
 
 
-def test_a_timeout_is_rehearsed_and_keeps_nobody_waiting_at_the_end(recorded):
+def test_a_rehearsed_timeout_does_not_delay_the_end_of_the_run(recorded):
     recorded.suite(
         suite("""
 def test_it(endpoints_env, endpoints_server):
@@ -254,7 +254,7 @@ def test_it(endpoints_env, endpoints_server):
     assert result.duration < 60
 
 
-def test_the_request_log_says_what_the_app_sent(recorded_once):
+def test_the_request_log_has_what_the_app_sent(recorded_once):
     recorded_once.suite(
         suite("""
 def test_it(endpoints_env, endpoints_server):
@@ -287,7 +287,7 @@ def test_it_is_over():
     recorded_once.pytest().assert_outcomes(passed=2)
 
 
-def test_this_projects_client_is_pointed_at_it(recorded):
+def test_the_client_of_the_library_uses_the_server(recorded):
     recorded.suite(
         suite("""
 from endpoints_gitops import Endpoints
@@ -301,8 +301,8 @@ def test_it(endpoints_env, endpoints_server):
     recorded.pytest().assert_outcomes(passed=1)
 
 
-def test_what_the_app_asks_is_recorded(app):
-    """The app's code is what makes the recording, and nothing but the recorded call reaches PostHog."""
+def test_requests_of_the_app_are_recorded(app):
+    """The code of the app makes the recording, and only the recorded call reaches PostHog."""
     app.pinned()
     app.write("my_app.py", APP)
     app.suite(

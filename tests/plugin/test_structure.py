@@ -1,4 +1,4 @@
-"""A name means one thing, in the library and in the plugin together."""
+"""A class name has one meaning in library and plugin together."""
 
 from __future__ import annotations
 

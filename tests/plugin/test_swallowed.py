@@ -1,4 +1,4 @@
-"""No failure is lost: it fails the attempt of the test that caused it, unless it was raised or expected."""
+"""A failure always fails the attempt that caused it, unless the test raised or expected it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_swallowed_failure_fails_its_test_at_the_end(recorded):
     result.assert_outcomes(passed=len(SWALLOWED), errors=len(SWALLOWED))
 
 
-def test_what_a_test_expects_or_raises_is_told_once(recorded):
+def test_an_expected_or_raised_failure_is_reported_once(recorded):
     recorded.suite(
         HEAD
         + """
@@ -188,7 +188,7 @@ QUEUES = {
 
 
 @pytest.mark.parametrize("made", QUEUES.values(), ids=QUEUES)
-def test_a_worker_thread_works_for_the_test_whose_item_it_takes(recorded, made):
+def test_a_failure_of_a_worker_thread_belongs_to_the_test_that_queued_the_item(recorded, made):
     recorded.suite(
         HEAD
         + f"""
@@ -234,7 +234,7 @@ def test_4_is_innocent(endpoints_env, jobs):
     assert ["test_2" in failed[0], "test_3" in failed[1]] == [True, True]
 
 
-def test_a_swallowed_failure_keeps_no_object_of_its_test(recorded):
+def test_a_swallowed_failure_keeps_no_object_of_its_test_alive(recorded):
     recorded.suite(
         HEAD
         + """
@@ -265,7 +265,7 @@ def test_2():
     ids=["network", "the app's client", "fixture"],
 )
 @pytest.mark.parametrize("start", ["threading.Thread(target=job, args=(work,)).start()", "POOL.submit(job, work)"])
-def test_a_job_that_outlives_its_test_fails_that_one(recorded, work, start):
+def test_a_job_that_outlives_its_test_fails_that_test(recorded, work, start):
     recorded.suite(
         HEAD
         + LATE
@@ -293,7 +293,7 @@ def test_2_innocent(endpoints_server):
     assert "test_2_innocent" not in recorded.failure(result, "")
 
 
-def test_a_job_that_outlives_the_last_test_is_waited_for(recorded):
+def test_the_run_waits_for_a_job_that_outlives_the_last_test(recorded):
     recorded.suite(
         HEAD
         + """
@@ -326,14 +326,14 @@ def test_code_outside_of_the_tests_fails_the_run(recorded):
     assert "  by         code outside of the tests" in result.outlines
 
 
-def test_without_a_lock_failures_are_noted_too(recorded):
+def test_failures_without_a_lock_are_noted(recorded):
     (recorded.folder / "endpoints.lock").unlink()
     recorded.suite(HEAD + SWALLOWED["a thread"])
     recorded.pytest(*QUIET).assert_outcomes(passed=1, errors=1)
 
 
 def test_a_rehearsal_is_for_its_own_test(recorded):
-    """A job of the test before does not use it up, and is not in the log of requests."""
+    """A job of the previous test neither uses up the rehearsal nor appears in the log of requests."""
     recorded.suite(
         HEAD
         + LATE
