@@ -1,4 +1,4 @@
-"""What all rooms test with: a real server for each test, real git with fixed dates, and commands run as a user would.
+"""Shared fixtures: a real server for each test, real git with fixed dates, and commands run as a user runs them.
 
 The engine is shared by all tests of a process; starting a server takes a few milliseconds.
 """
@@ -163,7 +163,7 @@ class Checkout:
 
 @pytest.fixture
 def nobodys_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the git nor the credentials of whoever runs the tests."""
+    """Hide the git settings and credentials of the user who runs the tests."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")

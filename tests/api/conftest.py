@@ -1,4 +1,4 @@
-"""Clients of a real server that are quick to give up, and the two ways to drive them as one."""
+"""Clients of a real server with short timeouts, and one interface to both of their drivers."""
 
 from __future__ import annotations
 

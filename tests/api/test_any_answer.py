@@ -1,4 +1,4 @@
-"""Every answer is one, whatever its status; what never came is an error."""
+"""Every answer is returned, whatever its status; a missing answer is an error."""
 
 from __future__ import annotations
 

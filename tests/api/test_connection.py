@@ -1,4 +1,4 @@
-"""Where requests go, and where the key never goes."""
+"""The hosts that get requests, and those that must not get the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the environment says of proxies and certificates: a mistake is one error that names the variable."""
+"""Proxies and certificates from environment variables: a mistake is one error that names the variable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every fault of the local server, by both drivers: the typed error, and how often was asked."""
+"""Every fault of the local server, with both drivers: the typed error, and the number of requests."""
 
 from __future__ import annotations
 

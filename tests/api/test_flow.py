@@ -1,4 +1,4 @@
-"""The flow alone, played by hand: a clock that only sleeping moves, and answers from a list."""
+"""The flow without a driver: only sleeping moves the clock, and answers come from a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole lists: every item once, in the fewest requests, and never anywhere but where the first page came from."""
+"""Whole lists: every item once, in the fewest requests, all to the host of the first page."""
 
 from __future__ import annotations
 

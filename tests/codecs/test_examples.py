@@ -1,4 +1,4 @@
-"""The example definitions: a server takes each of them, gives back the same, and answers their examples."""
+"""The example definitions: a server accepts each of them, returns the same, and answers their examples."""
 
 from __future__ import annotations
 

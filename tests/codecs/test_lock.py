@@ -1,4 +1,4 @@
-"""The lock file: bytes that come back as they were, and every way in which a file is no lock."""
+"""The lock file: reading and writing keeps the bytes, and every kind of invalid file is an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every mistake in a definition, where it is and in which words: one table."""
+"""Every mistake in a definition, with its position and message: one table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan files: people read them, and nothing gets lost or slips in."""
+"""Plan files: readable, complete, and safe against additions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the characters of a block stand in its file: line by line where that is right, else one by one."""
+"""The position in the file of each character of a block: by lines if that is exact, else one by one."""
 
 from __future__ import annotations
 

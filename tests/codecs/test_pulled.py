@@ -1,4 +1,4 @@
-"""What a new file says of an endpoint: readable, and the same."""
+"""The new file of an endpoint: readable, with the same settings."""
 
 from __future__ import annotations
 

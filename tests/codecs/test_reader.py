@@ -1,4 +1,4 @@
-"""The typed reader: what every kind of value may be, and the position of every mistake."""
+"""The typed reader: the allowed values of every type, and the position of every mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What files mean: those that posthog-cli writes, YAML's own liberties, and bytes of no sense at all."""
+"""Reading files: those of posthog-cli, unusual YAML, and invalid bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a file looks after a change: cases as texts. What holds for all files is in `test_rewriting_laws`."""
+"""The text of a file after a change: cases as texts. The laws for all files are in `test_rewriting_laws`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws of rewriting, over files written in every way that YAML and people have."""
+"""The laws of rewriting, for files in every style of YAML."""
 
 from __future__ import annotations
 

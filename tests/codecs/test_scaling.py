@@ -1,4 +1,4 @@
-"""What many mistakes cost: twice as many take twice the work, and the first of them are reported."""
+"""The cost of many mistakes: it grows linearly, and the first of them are reported."""
 
 from __future__ import annotations
 

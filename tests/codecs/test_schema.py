@@ -1,4 +1,4 @@
-"""The JSON Schema, seen by a validator that is not ours."""
+"""The JSON Schema, checked by a third-party validator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as a difference between a fact and an answer."""
+"""The differences between a fact and an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An app with a lock, and the two ways to call what it pins as one."""
+"""An app with a lock, and one interface to `Endpoints` and `AsyncEndpoints`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is pinned is called, and nothing else; before, between and after, all is checked."""
+"""Only pinned versions are called; variables and answers are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls and answers against their pin: tables of what fits, and of what does not and why."""
+"""Calls and answers against their pin: tables of matches and mismatches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What works under the real clock works where a test stops or moves it: the library under freezegun and time-machine.
+"""The library works when a test stops or moves the clock with freezegun or time-machine.
 
 Each subject is run under each clock; the plugin has the same in `tests/plugin/test_fakes.py`.
 """

@@ -1,4 +1,4 @@
-"""Results of insights: typed by kind, refused where they are not of it."""
+"""Results of insights: typed by kind, refused if they do not match it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which pins an app has, and where its host and key come from."""
+"""The pins of an app, and the sources of its host and key."""
 
 from __future__ import annotations
 

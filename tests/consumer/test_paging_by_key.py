@@ -1,4 +1,4 @@
-"""`iterate(…, key=…)`: every row once, whatever arrives while the pages are read."""
+"""`iterate(…, key=…)`: every row once, even if rows arrive while the pages are read."""
 
 from __future__ import annotations
 

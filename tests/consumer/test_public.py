@@ -1,4 +1,4 @@
-"""The public names: all there, loaded when they are used, and known to type checkers."""
+"""The public names: complete, loaded on first use, and known to type checkers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows: by attribute, key and place, as dictionaries, models and frames."""
+"""Rows: by attribute, key and position, as dictionaries, models and frames."""
 
 from __future__ import annotations
 

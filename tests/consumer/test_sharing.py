@@ -1,4 +1,4 @@
-"""One client for many: forked processes, event loops, threads that close, and callers who ask for the same."""
+"""One shared client: forked processes, event loops, threads that close it, and callers with the same request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of every type, as the server writes them and as an app gets them."""
+"""Values of every type, in the server's JSON and in the app."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Every rule fires where it should and nowhere else. The cases are data: `cases/*.yaml`.
+"""Every rule fires for the changes that it covers, and for no others. The cases are data: `cases/*.yaml`.
 
 A file has `queries` by name and `cases`. A side of a case is SQL, or a mapping of keys of a definition (`of` names one
 of the file's queries, `edit` replaces parts of its text); `live` makes it a version on a server. Without `before`, that
-is the file's first query as it stands. `both` are keys of both sides. `finds` is all that is found, each written
+is the unchanged first query of the file. `both` are keys of both sides. `finds` has all findings, each written
 `CODE severity SCOPE locus` and perhaps `> caller, caller`; `near` are rules that nearly fire. Other kinds of cases say
-what they judge: `lint`, `pin`, `uses`, `locks`, `definitions`, `disagree`, `mistake`, `folder`.
+their subject: `lint`, `pin`, `uses`, `locks`, `definitions`, `disagree`, `mistake`, `folder`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ FOLDER = Path(__file__).parent / "cases"
 OWN_KEYS = frozenset(("of", "edit", "sql", "live", "env"))
 OF_A_CASE = frozenset(("case", "finds", "near", "context", "before", "after", "both"))
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-"""`called: 31` of a `live` side means so many days before."""
+"""`called: 31` of a `live` side means 31 days before."""
 FLAGS = {"move": "is_move", "strict": "is_unknown_error"}
 
 
@@ -346,5 +346,5 @@ def test_every_rule_fires_and_nearly_fires() -> None:
 
 
 def test_the_words_of_every_finding() -> None:
-    """`uv run python -m tests.contract.words` writes the file anew."""
+    """`uv run python -m tests.contract.words` rewrites the file."""
     assert words_of(findings_of(case) for case in ALL) == WORDS.read_text("utf-8")

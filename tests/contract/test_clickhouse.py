@@ -1,4 +1,4 @@
-"""ClickHouse's types are read alike by all who read them."""
+"""Every reader of ClickHouse's types gets the same result."""
 
 from __future__ import annotations
 

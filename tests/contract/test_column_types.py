@@ -1,4 +1,4 @@
-"""Which rule two types of one column break: by the server's word, by what is inside, and by ClickHouse's own type."""
+"""The rule for a change of a column's type: by the server's type name, the nested types, and ClickHouse's type."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What holds for all contracts: no change finds nothing, form is no change, hashes and findings agree, and whoever
-reads more strictly is hit no less.
+"""Laws for all contracts: equal contracts have no findings, formatting is no change, hashes and findings agree, and a
+stricter reader gets no fewer findings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What people read of a finding: what changed into what, short, and with nothing to fill in."""
+"""The text of a finding: short, with the old and new value, and without placeholders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be parsed proves nothing: a tenant variable in such a query is an error, never silence."""
+"""A query that cannot be parsed proves nothing: a tenant variable in it is an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write `findings.txt` anew, after the words of a rule or the cases changed; then read the difference."""
+"""Rewrite `findings.txt` after a change of rule texts or cases; then review the difference."""
 
 from tests.contract.test_cases import ALL, WORDS, findings_of, words_of
 

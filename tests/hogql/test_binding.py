@@ -1,4 +1,4 @@
-"""Binding values into a text: what the parser reads back is the value that was given."""
+"""Binding values into a query: the parser reads the bound value back."""
 
 from __future__ import annotations
 

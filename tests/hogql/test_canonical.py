@@ -1,4 +1,4 @@
-"""What is only form never counts, what is meaning always does."""
+"""Formatting never makes a difference; a change of the query's result always does."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def written(tokens: list[str], blanks: list[str]) -> str:
 
 @st.composite
 def layouts(draw: st.DrawFn) -> tuple[str, str]:
-    """A query, and the same one as somebody else would write it."""
+    """A query, and the same one in a different layout."""
     tokens = draw(st.sampled_from(QUERIES)).split()
     cased = [draw(st.sampled_from([word, word.lower(), word.title()])) if is_keyword(word) else word for word in tokens]
     blanks = draw(st.lists(st.sampled_from(BLANKS), min_size=len(tokens), max_size=len(tokens)))

@@ -1,4 +1,4 @@
-"""The catalogue of tables and functions is the only list of names, and the local engine answers for all of it."""
+"""The catalog of tables and functions is the only list of names, and the local engine supports all of it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ PACKAGE = Path(endpoints_gitops.__file__).parent
 ALL_FUNCTIONS = {**FUNCTIONS, **AGGREGATES, **PARAMETRIC, **WINDOW}
 CATALOGUE = ("functions.py", "tables.py")
 WITH_WORDS_OF_ITS_OWN = ("printer.py", "function_types.py")
-"""The keywords of the grammar, and the rules of types that the catalogue names: some are called like a function."""
+"""The keywords of the grammar, and the type rules that the catalog names; some have the name of a function."""
 WITH_ROWS = ("data_files.py", "sample.py")
-"""Rows that are put into tables name their columns."""
+"""Rows inserted into tables name their columns."""
 
 
 def sources(*folders: str) -> Iterator[Path]:
@@ -164,7 +164,7 @@ toStartOfInterval timestamp, interval 1 day
 toUUIDOrDefault event, uuid
 width_bucket 1, 0, 10, 5
 """
-"""Arguments of functions that are not for values of just some kind."""
+"""Arguments for functions that do not accept every type."""
 FITS = dict(line.split(" ", 1) for line in FITTING.strip().splitlines())
 
 
@@ -209,7 +209,7 @@ PLAIN = [name for name in ALL_FUNCTIONS if name not in AGGREGATES or not functio
 OF_STATES = {"groupBitmapAnd", "groupBitmapOr", "groupBitmapXor"}
 """Aggregations of bitmaps that only a subquery can give."""
 UNKNOWN_TO_CLICKHOUSE = {"JSONExtractKey"}
-"""The embedded ClickHouse does not have what PostHog's has."""
+"""Functions that PostHog's ClickHouse has and the embedded one lacks."""
 
 
 def test_the_engine_runs_every_function_and_its_type_is_known_offline(engine: Engine) -> None:

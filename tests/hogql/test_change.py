@@ -1,4 +1,4 @@
-"""What changed between two queries: each kind, what does not count, and the laws."""
+"""The changes between two queries: every kind, differences that do not count, and laws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names, types and what is not known of them: docs/server.md#hogql, row by row."""
+"""The names and types of columns, and which are unknown: docs/server.md#hogql, row by row."""
 
 from __future__ import annotations
 

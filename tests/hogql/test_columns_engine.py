@@ -1,6 +1,6 @@
 """Names, types and nullability that are claimed to be known are those that the local engine answers with.
 
-The engine runs real ClickHouse, so wherever `known` is said it has to hold there.
+The engine runs real ClickHouse, so it confirms every claim of `known`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an insight's callers rely on, and what changed between two insights."""
+"""The properties of an insight that callers rely on, and the changes between two insights."""
 
 from __future__ import annotations
 

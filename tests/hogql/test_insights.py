@@ -1,4 +1,4 @@
-"""What the server fills in goes again, and nothing else does."""
+"""The defaults that the server adds are removed, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a query whose rows are read page by page."""
+"""The warnings for a query whose rows are read in pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parser's answers become trees or errors, and no text can hold a command up."""
+"""The parser returns a tree or an error for every text, within a time limit."""
 
 from __future__ import annotations
 

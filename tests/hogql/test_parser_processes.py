@@ -1,4 +1,4 @@
-"""The processes that parse: kept, shared by threads, ended with their owner, and never in the way of Ctrl-C."""
+"""The parser processes: reused, shared by threads, ended with their owner, and no obstacle to Ctrl-C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is printed is read again as the same query."""
+"""A printed query parses to the same query."""
 
 from __future__ import annotations
 

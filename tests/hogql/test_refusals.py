@@ -1,4 +1,4 @@
-"""What the server refuses whatever the project holds, and what must not be called refused."""
+"""The queries that the server refuses in every project, and queries that must not be reported as refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No query is a crash: whatever the parser reads, every question has an answer."""
+"""No query crashes an analysis: each returns a result for everything that the parser accepts."""
 
 from __future__ import annotations
 

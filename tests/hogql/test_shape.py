@@ -1,4 +1,4 @@
-"""Limits, the order of rows, what moves, and what cuts moments."""
+"""Limits, the order of rows, functions of the current time, and functions that truncate times."""
 
 from __future__ import annotations
 

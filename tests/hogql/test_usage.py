@@ -1,4 +1,4 @@
-"""Where variables stand, and what they are compared with."""
+"""The positions of variables, and their comparisons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests to the server as such, past our client."""
+"""Raw requests to the local server, without the client."""
 
 from __future__ import annotations
 

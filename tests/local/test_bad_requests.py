@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a 4xx and the server goes on."""
+"""Every bad request gets a 4xx, and the server keeps running."""
 
 from __future__ import annotations
 

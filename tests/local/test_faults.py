@@ -1,4 +1,4 @@
-"""Every fault that can be set, seen from the client's side."""
+"""Every fault that can be set, from the client's side."""
 
 from __future__ import annotations
 

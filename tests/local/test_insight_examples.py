@@ -1,4 +1,4 @@
-"""Insight runs answer what the definitions promise, and nothing else."""
+"""Runs of insights return the examples of the definitions, and nothing else."""
 
 from __future__ import annotations
 

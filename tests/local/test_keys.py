@@ -1,4 +1,4 @@
-"""Who may do what: 401, 403 and 404 in the server's order and words."""
+"""Permissions: 401, 403 and 404 in the server's order, with its texts."""
 
 from __future__ import annotations
 

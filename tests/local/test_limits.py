@@ -1,4 +1,4 @@
-"""Rate limits, where they are asked for."""
+"""Rate limits, if they are turned on."""
 
 from __future__ import annotations
 

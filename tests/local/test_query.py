@@ -1,4 +1,4 @@
-"""Queries that are no endpoint: what `run --file` and `check --live` ask."""
+"""Queries without an endpoint, as `run --file` and `check --live` send them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of several versions, what is remembered of them, and what their answers leave out."""
+"""Runs of several versions, their stored times, and the omitted parts of their answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`serve` as people start it: a process of its own, its one line, its tables, its end."""
+"""`serve` as a process: its one line of output, its tables, its end."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def test_path_before_every_route(engine: QueryEngine) -> None:
 
 
 def test_stops_while_somebody_waits(engine: QueryEngine) -> None:
-    """An open connection, and a request that was begun, hold nobody up."""
+    """Neither an open connection nor an unfinished request delays the stop."""
     with running_server(engine=engine) as server:
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
         idle = socket.create_connection(address, timeout=5)

@@ -1,4 +1,4 @@
-"""A query that the parser cannot finish holds nobody else up: it is refused, and others are answered meanwhile."""
+"""A query that the parser cannot finish is refused, and other requests are answered meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a definition means, environment by environment."""
+"""The settings of a definition in each environment."""
 
 from __future__ import annotations
 

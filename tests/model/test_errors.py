@@ -1,4 +1,4 @@
-"""What an error says by itself, where no command line prints it."""
+"""The text of an error that no command line prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The address of a server: one clear mistake for anything else, and nothing but that mistake."""
+"""The address of a server: anything else is one clear mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing here sees the settings of whoever runs the tests."""
+"""No test of this folder uses the settings of the user who runs the tests."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _isolated(nobodys_settings: None) -> None:
-    """For every test of this room."""
+    """Applies to every test of this folder."""

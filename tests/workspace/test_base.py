@@ -1,4 +1,4 @@
-"""The commit that a text means, and the definitions folder of that commit, on real git."""
+"""The commit that a name resolves to, and its definitions folder, on real git."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Definitions as a commit has them: the same files as on disk, and what cannot be read is told."""
+"""The definitions of a commit: the same files as on disk; unreadable ones are reported."""
 
 from __future__ import annotations
 

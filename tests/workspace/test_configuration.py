@@ -1,4 +1,4 @@
-"""Configuration: found upward, checked as a whole, under variables and options."""
+"""Configuration: searched upward, checked as a whole, overridden by variables and options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a key comes from: every source, every way in which one is missing or wrong, and no message that shows a key."""
+"""The sources of a key: each of them, each way in which one is missing or wrong, and no message that shows a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The definitions folder: everything in it is read or told."""
+"""The definitions folder: every file in it is read or reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Atomic writes, and nothing written outside the folder."""
+"""Atomic writes, and no writes outside the folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking git: where there is none, where it refuses, and whatever its configuration and environment say."""
+"""Running git: without git, with refusals, and with any configuration and environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The past of definitions, on real git: histories are rows of commits, and what is told of them is a row of letters."""
+"""The history of definitions, on real git: a history is a row of commits, and its result a row of letters."""
 
 from __future__ import annotations
 

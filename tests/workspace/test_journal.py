@@ -1,4 +1,4 @@
-"""The journal: what it says after a kill at any byte, and who may push at once."""
+"""The journal: its content after a kill at any byte, and the lock against a second push."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifest: uses as values, and a version rewritten with nothing else touched."""
+"""The manifest: its uses, and a rewritten version in an otherwise unchanged file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record: kept, merged, and never a reason to fail."""
+"""The checkout record: kept, merged, and never a reason to fail."""
 
 from __future__ import annotations
 

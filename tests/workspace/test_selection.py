@@ -1,4 +1,4 @@
-"""SELECTORs, and what `manage` and `protect` cover."""
+"""SELECTORs, and the endpoints of `manage` and `protect`."""
 
 from __future__ import annotations
 

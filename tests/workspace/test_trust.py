@@ -1,4 +1,4 @@
-"""Where a key may go: every combination of stored host, configured host, trust and the user's own word."""
+"""The hosts that may get a key: every combination of stored host, configured host, trust and the user's choice."""
 
 from __future__ import annotations
 

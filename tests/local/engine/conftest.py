@@ -1,4 +1,4 @@
-"""An engine over a handful of rows, small enough to check answers by hand: they stand in the folder `tables`."""
+"""An engine with a few rows (in the folder `tables`), so that answers can be checked by hand."""
 
 from __future__ import annotations
 
