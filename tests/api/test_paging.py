@@ -142,7 +142,7 @@ def test_a_list_that_is_not_there():
 
 def test_a_list_that_never_holds_still_is_an_error_and_not_a_shorter_list():
     server, client = listed(page(1, 1, count=2))
-    with pytest.raises(errors.BadAnswer, match="1 of 2 came"):
+    with pytest.raises(errors.BadAnswer, match="received 1 of 2 items"):
         client.list_variables()
     assert len(server.asked) == 3
 

@@ -244,7 +244,7 @@ def test_lock_check_without_lock_or_uses(cli, uses):
         ),
         (
             lambda text: text.replace("schema_version = 2", "schema_version = 9"),
-            "schema_version is 9, and",
+            "schema_version is 9, but",
         ),
         (lambda text: text + text[text.index("[[pins]]") :], "a is pinned twice in environment test"),
         (lambda text: text.replace("materialized", "materialised"), "unknown key 'materialised'"),

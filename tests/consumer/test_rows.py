@@ -69,7 +69,7 @@ def test_what_is_not_there_says_what_is(rows):
     found = rows()
     with pytest.raises(KeyError, match=r"there is no column 'plam'; did you mean 'plan'\?"):
         found[0]["plam"]
-    with pytest.raises(AttributeError, match="there is no column 'zzz'; there are"):
+    with pytest.raises(AttributeError, match="there is no column 'zzz'; the columns are"):
         _ = found[0].zzz
     with pytest.raises(KeyError, match="there is no column 'zzz'"):
         found.column("zzz")
