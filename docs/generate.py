@@ -1,6 +1,6 @@
 """Writes the reference pages that follow from the code: `uv run python docs/generate.py [--check]`.
 
-Commands from their parsers, rules from the rule catalogue, errors and exit codes from what `explain` prints. With
+Commands from their parsers, rules from the rule catalog, errors and exit codes from what `explain` prints. With
 `--check` nothing is written, and the exit code is 1 where a page differs from the code.
 """
 

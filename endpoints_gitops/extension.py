@@ -53,7 +53,7 @@ _hookspec = pluggy.HookspecMarker(PROJECT)
 def check_definition(definition: LoadedDefinition, contract: Contract) -> Iterable[Finding]:  # type: ignore[empty-body]  # a specification
     """What is wrong with one definition by itself, for `check`. `contract` is what it promises its callers.
 
-    A finding has a code of its own, none of the catalogue; `definition.where("tags")` is the place of a key. Files are
+    A finding has a code of its own, none of the catalog; `definition.where("tags")` is the place of a key. Files are
     checked in any order, and in several processes where there are many.
     """
 

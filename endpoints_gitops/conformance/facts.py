@@ -10,7 +10,7 @@ from typing import Final
 from endpoints_gitops.codecs.conformance import read_facts
 from endpoints_gitops.model.fact import Fact
 
-GROUPS: Final = ("creating", "updating", "materialising", "reading", "running")
+GROUPS: Final = ("creating", "updating", "materializing", "reading", "running")
 
 
 def all_facts() -> tuple[Fact, ...]:

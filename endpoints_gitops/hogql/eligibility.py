@@ -1,5 +1,5 @@
 """Whether the server can materialize a query (checks and messages in the server's words and order), and what is lost
-when it reads the table (docs/server.md#materialisation, #table-reads).
+when it reads the table (docs/server.md#materialization, #table-reads).
 """
 
 from __future__ import annotations

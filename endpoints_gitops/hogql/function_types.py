@@ -1,4 +1,4 @@
-"""The types of calls: what a function of the catalogue returns for arguments of given types (docs/server.md#hogql)."""
+"""The types of calls: what a function of the catalog returns for arguments of given types (docs/server.md#hogql)."""
 
 from __future__ import annotations
 
@@ -353,7 +353,7 @@ _ARGUMENTS_OF_SUFFIX: Final = {"If": 1, "OrNull": 0, "OrDefault": 0}
 
 
 def call_type(name: str, arguments: list[Typed]) -> Typed:
-    """The type of `name(arguments)`; unknown, with the reason, if the catalogue does not have it."""
+    """The type of `name(arguments)`; unknown, with the reason, if the catalog does not have it."""
     known = known_name(name)
     if known in FUNCTIONS:
         return _function_type(FUNCTIONS[known], arguments)

@@ -1,4 +1,4 @@
-"""The catalogue of functions that a query may call (docs/server.md#hogql). Types and translation both read it.
+"""The catalog of functions that a query may call (docs/server.md#hogql). Types and translation both read it.
 
 A row is `names: arity result marks`.
 
@@ -542,20 +542,20 @@ _LOWER_CASE: Final = frozenset(_ANY_CASE.split())
 _BY_LOWER_CASE: Final = {name.lower(): name for name in (*AGGREGATES, *FUNCTIONS) if name.lower() in _LOWER_CASE}
 
 
-def catalogue_name(name: str) -> str | None:
-    """The name in the catalogue, or None; some names are case-insensitive."""
+def catalog_name(name: str) -> str | None:
+    """The name in the catalog, or None; some names are case-insensitive."""
     if name in AGGREGATES or name in PARAMETRIC or name in FUNCTIONS:
         return name
     return _BY_LOWER_CASE.get(name.lower())
 
 
 def known_name(name: str) -> str:
-    """The name in the catalogue, or the name itself if the catalogue lacks it."""
-    return catalogue_name(name) or name
+    """The name in the catalog, or the name itself if the catalog lacks it."""
+    return catalog_name(name) or name
 
 
 def is_aggregation(name: str) -> bool:
-    """Whether this is the name of an aggregation, including suffixes that the catalogue does not list."""
+    """Whether this is the name of an aggregation, including suffixes that the catalog does not list."""
     known = known_name(name)
     return known in AGGREGATES or known in PARAMETRIC or known == _ABSENT_AGGREGATE or is_combined(known)
 
@@ -606,7 +606,7 @@ def suggested_names() -> list[str]:
 
 
 def arity_mistake(name: str, count: int) -> str | None:
-    """The mistake in the number of arguments of a function in the catalogue, in the server's words, or None."""
+    """The mistake in the number of arguments of a function in the catalog, in the server's words, or None."""
     is_aggregate = name in AGGREGATES or name in PARAMETRIC
     function = next(table[name] for table in (AGGREGATES, PARAMETRIC, FUNCTIONS, WINDOW) if name in table)
     what = f"{'Aggregation' if is_aggregate else 'Function'} '{name}' expects"

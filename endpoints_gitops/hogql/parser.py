@@ -298,7 +298,7 @@ def _tree(answer: str, hook: Callable[[Tree], Tree] | None = None) -> Tree | Par
     except ValueError:  # it refuses halves of surrogate pairs, and trees of more than about 200 levels
         return _deep_tree(answer)
     except RecursionError:
-        return ParserTimeout("the query is nested too deeply to be analysed")
+        return ParserTimeout("the query is nested too deeply to be analyzed")
     return tree
 
 
@@ -306,7 +306,7 @@ def _deep_tree(answer: str) -> Tree | ParseFailure:
     try:
         tree: Tree = json.loads(answer)
     except RecursionError:
-        return ParserTimeout("the query is nested too deeply to be analysed")
+        return ParserTimeout("the query is nested too deeply to be analyzed")
     return tree
 
 

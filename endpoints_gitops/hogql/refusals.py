@@ -1,7 +1,7 @@
 """Find parts of a query that every server refuses, without a request (docs/server.md#hogql).
 
 A query without refusals can still fail: tables, fields and types depend on the project. A function that neither the
-catalogue nor ClickHouse has is refused; one that only ClickHouse has is uncertain, because PostHog keeps adding names.
+catalog nor ClickHouse has is refused; one that only ClickHouse has is uncertain, because PostHog keeps adding names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from endpoints_gitops.hogql.functions import (
     PARAMETRIC,
     WINDOW,
     arity_mistake,
-    catalogue_name,
+    catalog_name,
     is_combined,
     suggested_names,
 )
@@ -50,7 +50,7 @@ _CONVERSIONS: Final = {"toUInt": "toInt", "toInt": "toInt", "toFloat": "toFloat"
 _FILTERED: Final = ("events", "sessions", "logs", "traces", "groups")
 _RANGES: Final = ("filters.dateRange.from", "filters.dateRange.to")
 _OPEN_FAMILIES: Final = ("_", "h3", "geohash", "bitmap", "reinterpretAs", "tuple")
-"""Families of functions of which the catalogue may lack members."""
+"""Families of functions of which the catalog may lack members."""
 
 
 UNSUPPORTED_NODES: Final = {
@@ -125,7 +125,7 @@ def _call(node: Tree) -> Iterator[HogQLRefusal]:
         if len(arguments) != 2:
             yield _refusal(RefusalKind.CALL, node, f"Comparison '{written}' requires exactly two arguments")
         return
-    name = catalogue_name(written)
+    name = catalog_name(written)
     if name is None:
         yield from _unknown(written, node)
         return
@@ -144,7 +144,7 @@ def _parameter_mistake(name: str, params: list[Tree] | None) -> str | None:
 def _window(node: Tree) -> Iterator[HogQLRefusal]:
     """The refusals of a window function. The server does not check these names, so an unknown one is uncertain."""
     name = str(node["name"])
-    if name not in WINDOW and catalogue_name(name) is None and name not in _clickhouse_names():
+    if name not in WINDOW and catalog_name(name) is None and name not in _clickhouse_names():
         yield from _unknown(name, node, is_certain=False)
 
 
@@ -255,7 +255,7 @@ def _nested_aggregates(calls: Iterable[Tree]) -> Iterator[HogQLRefusal]:
 
 
 def _is_aggregation(call: Tree) -> bool:
-    name = catalogue_name(str(call["name"]))
+    name = catalog_name(str(call["name"]))
     return name in AGGREGATES or name in PARAMETRIC
 
 

@@ -1,4 +1,4 @@
-"""The catalogue of tables that every project has: columns in order, and relations (docs/server.md#hogql).
+"""The catalog of tables that every project has: columns in order, and relations (docs/server.md#hogql).
 
 Types, translation and the local engine's storage use it. A column is `name:kind`; the default kind is string. `@type`
 is its ClickHouse type if the kind does not determine it, `=other` the column that it is an alias of. Marks at the end:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from endpoints_gitops.local import materialisation
+from endpoints_gitops.local import materialization
 from endpoints_gitops.local.store import Project, Store, StoredEndpoint, StoredUser, StoredVersion
 from endpoints_gitops.model.json import Json
 
@@ -34,7 +34,7 @@ def endpoint_item(
         "versions_count": store.versions_count(endpoint),
         "derived_from_insight": endpoint.derived_from_insight,
         "last_executed_at": iso(endpoint.last_executed_at),
-        "materialization": materialisation.state(version, now),
+        "materialization": materialization.state(version, now),
         "bucket_overrides": version.bucket_overrides,
         "columns": version.columns,
         "tags": sorted(endpoint.tags),

@@ -15,22 +15,22 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from endpoints_gitops.hogql.parser import remember
-from endpoints_gitops.local import keys, materialisation
+from endpoints_gitops.local import keys, materialization
 from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, refused
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, too_large
 from endpoints_gitops.local.fault_layer import Connections, FaultLayer, control_routes
 from endpoints_gitops.local.routes import endpoints, query, running, variables, who
-from endpoints_gitops.local.routes import materialisation as materialisation_routes
+from endpoints_gitops.local.routes import materialization as materialization_routes
 from endpoints_gitops.local.routes.action import Resource, RouteAction
 
 LARGEST_BODY: Final = 20_000_000
 _LOG: Final = logging.getLogger(__name__)
 _RESOURCES: Final = (
-    *materialisation_routes.BEFORE_NAMES,
+    *materialization_routes.BEFORE_NAMES,
     *running.BEFORE_NAMES,
     *endpoints.RESOURCES,
-    *materialisation_routes.RESOURCES,
+    *materialization_routes.RESOURCES,
     *running.RESOURCES,
     *variables.RESOURCES,
     *query.RESOURCES,
@@ -122,8 +122,8 @@ class ResourceApp:
         if action is None:
             raise method_not_allowed(incoming.method)
         call = keys.admitted(self.deployment, incoming, key, scope=action.scope, with_secret=action.with_secret)
-        materialisation.finish_builds(self.deployment.store, call.now, self.deployment.build_seconds)
-        materialisation.switch_off_idle(self.deployment.store, call.now)
+        materialization.finish_builds(self.deployment.store, call.now, self.deployment.build_seconds)
+        materialization.switch_off_idle(self.deployment.store, call.now)
         limiter = self.deployment.limiter
         if limiter.limits is not None:
             larger = action.draws_materialized is not None and action.draws_materialized(self.deployment, call)

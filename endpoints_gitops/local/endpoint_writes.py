@@ -13,13 +13,13 @@ from endpoints_gitops.hogql.insights import breakdown_properties, expand
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.syntax_tree import nodes
 from endpoints_gitops.hogql.variables import chain_of, variables_used
-from endpoints_gitops.local import materialisation
+from endpoints_gitops.local import materialization
 from endpoints_gitops.local.bodies import EndpointRequest
 from endpoints_gitops.local.call import RouteCall
 from endpoints_gitops.local.deployment import Deployment, QueryEngine
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import RequestRefused, broken, invalid
-from endpoints_gitops.local.faults import build_fails, materialisation_breaks
+from endpoints_gitops.local.faults import build_fails, materialization_breaks
 from endpoints_gitops.local.store import StoredEndpoint, StoredVariable, StoredVersion, new_id
 from endpoints_gitops.model.freshness import DEFAULT_SECONDS, SCHEDULES
 from endpoints_gitops.model.name import is_endpoint_name
@@ -67,17 +67,17 @@ def check_breakdowns(names: Sequence[str] | None, query: Mapping[str, Any]) -> N
         raise invalid(f"Unknown breakdown {noun}: {told}. Known: {known or '(none)'}.", "optional_breakdown_properties")
 
 
-def check_materialisable(body: EndpointRequest, endpoint: StoredEndpoint, current: StoredVersion) -> None:
+def check_materializable(body: EndpointRequest, endpoint: StoredEndpoint, current: StoredVersion) -> None:
     """Whether an update can turn on materialization: checked for the new query, or else the current one."""
     if not body.is_materialized:
         return
     stays_active = endpoint.is_active if body.is_active is None else body.is_active
     if not stays_active:
         raise invalid(_INACTIVE, "is_materialized")
-    reason = materialisation.reason_against(body.query) if body.query is not None else current.reason
+    reason = materialization.reason_against(body.query) if body.query is not None else current.reason
     if reason is not None:
-        raise materialisation.not_eligible(reason)
-    materialisation.check_overrides(body.bucket_overrides)
+        raise materialization.not_eligible(reason)
+    materialization.check_overrides(body.bucket_overrides)
 
 
 def tagified(tags: Sequence[str]) -> tuple[str, ...]:
@@ -251,8 +251,8 @@ def create(deployment: Deployment, call: RouteCall, body: EndpointRequest) -> tu
                 version = store.versions.update(_enabled(deployment, call, endpoint, version, body.bucket_overrides))
     except sqlite3.Error:
         raise invalid("Failed to create endpoint.") from None
-    except materialisation.Failed:
-        raise broken(materialisation.FAILED) from None
+    except materialization.Failed:
+        raise broken(materialization.FAILED) from None
     return endpoint, version
 
 
@@ -312,7 +312,7 @@ def _first_version(
         is_active=True,
         optional_breakdown_properties=tuple(body.optional_breakdown_properties or ()),
         columns=columns,
-        reason=materialisation.reason_against(query),
+        reason=materialization.reason_against(query),
         created_by=call.user_id,
         created_at=call.now,
     )
@@ -323,7 +323,7 @@ def _checked_update(
 ) -> _Update:
     number = body.version if body.version is not None else call.incoming.asked_integer("version")
     check_freshness(body)
-    check_materialisable(body, endpoint, current)
+    check_materializable(body, endpoint, current)
     store = deployment.store
     query, columns = (
         (None, []) if body.query is None else checked(body.query, store.variables_of(call.project), deployment.engine)
@@ -362,7 +362,7 @@ def _apply(plan: _Update) -> Updated:
     before = _again(plan, plan.target or plan.current)
     version = store.versions.insert(_next_version(plan)) if bumped else before
     version = _settle(plan, version)
-    version, error = _materialise(plan, endpoint, before, version, bumped=bumped)
+    version, error = _materialize(plan, endpoint, before, version, bumped=bumped)
     if body.tags is not None:
         endpoint = store.endpoints.update(replace(endpoint, tags=tagified(body.tags)))
     return Updated(endpoint=endpoint, version=version, targeted=plan.target is not None, materialization_error=error)
@@ -389,7 +389,7 @@ def _next_version(plan: _Update) -> StoredVersion:
             name for name in plan.current.optional_breakdown_properties if name in known
         ),
         columns=plan.columns,
-        reason=materialisation.reason_against(plan.query),
+        reason=materialization.reason_against(plan.query),
         created_by=plan.call.user_id,
         created_at=plan.call.now,
     )
@@ -410,7 +410,7 @@ def _settle(plan: _Update, version: StoredVersion) -> StoredVersion:
     return _saved(plan, version, replace(version, **changes))
 
 
-def _materialise(
+def _materialize(
     plan: _Update, endpoint: StoredEndpoint, before: StoredVersion, version: StoredVersion, *, bumped: bool
 ) -> tuple[StoredVersion, str | None]:
     """Turn the materialization of a version on or off. A new version is kept even if this fails."""
@@ -418,21 +418,21 @@ def _materialise(
     if wanted is None:
         return version, None
     if not wanted:
-        return _saved(plan, version, materialisation.disabled(version)), None
+        return _saved(plan, version, materialization.disabled(version)), None
     overrides: Mapping[str, str] | None = plan.body.bucket_overrides
     if overrides is None and bumped:
         overrides = before.bucket_overrides
     try:
-        materialisation.check_overrides(overrides)
+        materialization.check_overrides(overrides)
         on = _enabled(plan.deployment, plan.call, endpoint, version, overrides)
     except RequestRefused as refusal:
         if not bumped:
             raise
         return version, f"[ErrorDetail(string={refusal.detail!r}, code='invalid')]"
-    except materialisation.Failed:
+    except materialization.Failed:
         if not bumped:
-            raise broken(materialisation.FAILED) from None
-        return version, materialisation.FAILED
+            raise broken(materialization.FAILED) from None
+        return version, materialization.FAILED
     return _saved(plan, version, on), None
 
 
@@ -454,16 +454,16 @@ def _enabled(
     version: StoredVersion,
     overrides: Mapping[str, str] | None,
 ) -> StoredVersion:
-    if materialisation_breaks():
-        raise materialisation.Failed
-    on = materialisation.enabled(deployment.store, call.project, endpoint, version, overrides, call.now)
-    return replace(on, build_error=materialisation.BUILD_FAILED) if build_fails() else on
+    if materialization_breaks():
+        raise materialization.Failed
+    on = materialization.enabled(deployment.store, call.project, endpoint, version, overrides, call.now)
+    return replace(on, build_error=materialization.BUILD_FAILED) if build_fails() else on
 
 
 def _disable_all(deployment: Deployment, endpoint: StoredEndpoint) -> None:
     enabled = deployment.store.versions.select("endpoint_id = ? AND saved_query_id IS NOT NULL", (endpoint.id,))
     for version in enabled:
-        deployment.store.versions.update(materialisation.disabled(version))
+        deployment.store.versions.update(materialization.disabled(version))
 
 
 def _saved(plan: _Update, before: StoredVersion, after: StoredVersion) -> StoredVersion:

@@ -180,7 +180,7 @@ FAULTS_OF_THIS_REQUEST: ContextVar[frozenset[Effect]] = ContextVar("FAULTS_OF_TH
 _LIST: TypeAdapter[list[Fault]] = TypeAdapter(list[Fault])
 
 
-def materialisation_breaks() -> bool:
+def materialization_breaks() -> bool:
     """Whether enabling materialization fails in the current request."""
     return Effect.BREAK_MATERIALIZATION in FAULTS_OF_THIS_REQUEST.get()
 

@@ -17,7 +17,7 @@ from endpoints_gitops.local.call import Incoming, RouteCall, integer
 from endpoints_gitops.local.deployment import Deployment, EngineRows
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid
-from endpoints_gitops.local.materialisation import is_ready
+from endpoints_gitops.local.materialization import is_ready
 from endpoints_gitops.local.store import LogEntry, Project, Store, StoredEndpoint, StoredVersion, new_id
 from endpoints_gitops.model.json import Json
 

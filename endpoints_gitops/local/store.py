@@ -68,9 +68,9 @@ class StoredEndpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredVersion:
-    """One version. `reason` says why it cannot be materialised, None when it can.
+    """One version. `reason` says why it cannot be materialized, None when it can.
 
-    It is materialised or being so while `saved_query_id` is set; there is a table once `built_at` is set.
+    It is materialized or being so while `saved_query_id` is set; there is a table once `built_at` is set.
     `building_since` is set while a build runs. `materialized_since` is when it was first asked for.
     """
 

@@ -1,4 +1,4 @@
-"""Freshness: how old an answer can be; seconds in requests, words in files (docs/server.md#materialisation)."""
+"""Freshness: how old an answer can be; seconds in requests, words in files (docs/server.md#materialization)."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def _is_there(pin: Pin, endpoint: Endpoint | None) -> bool:
 def findings_of_diffs(
     diffs: Iterable[EndpointDiff], callers: Callers, *, is_move: bool = False, is_unknown_error: bool = False
 ) -> tuple[Finding, ...]:
-    """The findings of what leads from each remote side to its local side, of the catalogue and of custom rules.
+    """The findings of what leads from each remote side to its local side, of the catalog and of custom rules.
 
     `is_move`: callers go from one side to the other, so that no pin protects. `is_unknown_error`: what cannot be
     decided is an error. Raises PluginFailed.

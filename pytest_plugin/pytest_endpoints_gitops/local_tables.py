@@ -55,7 +55,7 @@ class LocalTables:
         self, pin: Pin, sql: str, values: Mapping[str, Json], *, is_from_table: bool, page: Page = ALL_ROWS
     ) -> RunAnswer:
         """The answer of a query with these values, as one of this pin. Columns of a table that is read without
-        variables are in alphabetical order (docs/server.md#materialisation). Raises NotRunnable.
+        variables are in alphabetical order (docs/server.md#materialization). Raises NotRunnable.
         """
         from endpoints_gitops.local.engine.refusals import QueryRefused
 

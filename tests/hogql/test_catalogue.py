@@ -56,13 +56,13 @@ def second_lists(paths: Iterator[Path], names: set[str], most: int) -> list[str]
     ]
 
 
-def test_no_module_beside_the_catalogue_lists_functions() -> None:
+def test_no_module_beside_the_catalog_lists_functions() -> None:
     paths = (path for path in sources("hogql", "local/engine") if path.name not in CATALOGUE + WITH_WORDS_OF_ITS_OWN)
     assert second_lists(paths, set(ALL_FUNCTIONS), most=3) == []
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
-def test_no_module_beside_the_catalogue_lists_columns(table: Table) -> None:
+def test_no_module_beside_the_catalog_lists_columns(table: Table) -> None:
     paths = (path for path in sources("hogql", "local/engine") if path.name not in CATALOGUE + WITH_ROWS)
     assert second_lists(paths, set(table.columns), most=3) == []
 

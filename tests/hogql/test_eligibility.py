@@ -1,4 +1,4 @@
-"""Every reason of docs/server.md#materialisation, in the server's words, and what just passes."""
+"""Every reason of docs/server.md#materialization, in the server's words, and what just passes."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_a_tree_that_is_too_deep_without_brackets_is_one_clear_error(monkeypatch
     """A chain of operators makes a deep tree, which the parser alone takes seconds for."""
     deep = '{"node":"Not","expr":' * 100_000 + "1" + "}" * 100_000
     monkeypatch.setattr(parser, "_answer", lambda _: deep)
-    with pytest.raises(ParserTimeout, match=r"^the query is nested too deeply to be analysed$"):
+    with pytest.raises(ParserTimeout, match=r"^the query is nested too deeply to be analyzed$"):
         parse("select 1 as a_chain_of_operators")
 
 

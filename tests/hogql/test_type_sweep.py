@@ -1,6 +1,6 @@
 """What the analysis claims of a column is what the local engine answers, over thousands of generated expressions.
 
-Every function of the catalogue and every operator meets every kind of argument. Where ClickHouse refuses the
+Every function of the catalog and every operator meets every kind of argument. Where ClickHouse refuses the
 expression, or the analysis says that it does not know, there is nothing to compare.
 """
 

@@ -1,4 +1,4 @@
-"""P108 is judged without loading the catalogue, and is the catalogue's rule all the same."""
+"""P108 is judged without loading the catalog, and is the catalog's rule all the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from endpoints_gitops.operations.lock.mismatches import lock_mismatches, unused_
 PIN = Pin(environment="prod", name="revenue", endpoint_id="A", version=3, version_id="A3", created_at=None, query={})
 
 
-def test_the_rule_of_the_catalogue():
+def test_the_rule_of_the_catalog():
     (found,) = lock_mismatches("prod", (Use(name="revenue"),), Lock(), lambda _: "endpoints.toml:3")
     rule = RULES[found.code]
     assert (found.slug, found.severity, found.scope) == (rule.slug, rule.severity, rule.scope)

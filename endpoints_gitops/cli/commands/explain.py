@@ -48,11 +48,9 @@ def explanation(code: str) -> str:
 
     A word can be both a topic and a code: then the topic, which has the ways out, comes first.
     """
-    catalogue = rules()
-    errors = {
-        code: text for code, text in _error_classes() if code not in catalogue
-    }  # an error that is a rule's finding
-    places = (TOPICS, errors, catalogue, statuses())
+    catalog = rules()
+    errors = {code: text for code, text in _error_classes() if code not in catalog}  # an error that is a rule's finding
+    places = (TOPICS, errors, catalog, statuses())
     texts = [place[code] for place in places if code in place]
     family = code.partition(".")[0]
     if not texts and family in FAMILIES:

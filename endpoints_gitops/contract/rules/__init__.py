@@ -1,4 +1,4 @@
-"""The catalogue of rules, by code."""
+"""The catalog of rules, by code."""
 
 from endpoints_gitops.contract.rules import (  # noqa: F401 - each module declares its rules
     address,

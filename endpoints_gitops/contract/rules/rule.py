@@ -48,7 +48,7 @@ type Check = Callable[[ContractPair], Iterable[Hit]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule of the catalogue.
+    """One rule of the catalog.
 
     `severity` applies to callers that read by name. `position` and `call` are the severities for the other ways of
     reading, or None where these make no difference; `typed` for callers that read rows into types, `direct` for those

@@ -17,7 +17,7 @@ from endpoints_gitops.hogql.functions import (
     WINDOW,
     Function,
     arity_mistake,
-    catalogue_name,
+    catalog_name,
     suggested_names,
 )
 from endpoints_gitops.hogql.parser import Tree
@@ -219,8 +219,8 @@ def anonymous(node: Tree, scope: QueryScope) -> Sql:
 
 
 def allowed_name(name: str) -> str:
-    """The name in the catalogue. Raises QueryRefused for an unknown name."""
-    known = catalogue_name(name)
+    """The name in the catalog. Raises QueryRefused for an unknown name."""
+    known = catalog_name(name)
     if known is not None:
         return known
     if name in ABSENT:

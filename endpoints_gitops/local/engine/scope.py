@@ -38,7 +38,7 @@ class Path:
 class Sql:
     """A piece of ClickHouse SQL that stands alone as an operand: no brackets are needed around it.
 
-    `typed` is what the catalogue says of it. `json` is set for a column of JSON and for what lies inside one: the
+    `typed` is what the catalog says of it. `json` is set for a column of JSON and for what lies inside one: the
     column's SQL and the keys so far.
     """
 

@@ -123,7 +123,7 @@ def stored_tables(
 
 
 def _stored_columns(name: str) -> list[TypedColumn]:
-    """The columns of all catalogue tables that share a ClickHouse table."""
+    """The columns of all catalog tables that share a ClickHouse table."""
     columns = [column for table in TABLES.values() if table.stored_as == name for column in table.columns.values()]
     return list({column.name: column for column in columns if column.is_local and column.target is None}.values())
 

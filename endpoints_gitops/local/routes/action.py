@@ -19,7 +19,7 @@ class RouteAction:
 
     `queries` are the texts that the handler will parse. They are parsed before it runs, without the lock: a query can
     take the parser seconds, and the others are answered meanwhile.
-    `draws_materialized` says whether a call counts against the budget of materialised runs.
+    `draws_materialized` says whether a call counts against the budget of materialized runs.
     """
 
     handler: Handler

@@ -153,7 +153,7 @@ def _shared(loaded: LoadedDefinition) -> tuple[tuple[str, str], ...]:
 
 
 def findings_of(loaded: LoadedDefinition, environment: str | None) -> Iterator[Finding]:
-    """What one definition shows by itself, to the catalogue and to the rules of plugins. Raises PluginFailed."""
+    """What one definition shows by itself, to the catalog and to the rules of plugins. Raises PluginFailed."""
     from endpoints_gitops.contract.lint import lint
 
     if loaded.unchecked is not None:

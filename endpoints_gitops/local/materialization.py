@@ -1,5 +1,5 @@
 """Materialization as flags: what the table has, when it is built, what callers see of it, and its preview
-(docs/server.md#materialisation).
+(docs/server.md#materialization).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def enabled(
     overrides: Mapping[str, str] | None,
     now: datetime,
 ) -> StoredVersion:
-    """The version with materialisation asked for; its table comes with the next build.
+    """The version with materialization asked for; its table comes with the next build.
 
     Where it was on already only the overrides change, and a build starts when they changed to something.
     """

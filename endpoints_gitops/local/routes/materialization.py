@@ -1,11 +1,11 @@
-"""Conditions, state and preview of materialization (docs/server.md#materialisation)."""
+"""Conditions, state and preview of materialization (docs/server.md#materialization)."""
 
 from __future__ import annotations
 
 import inspect
 from typing import Final
 
-from endpoints_gitops.local import materialisation
+from endpoints_gitops.local import materialization
 from endpoints_gitops.local.bodies import preview_request
 from endpoints_gitops.local.call import RouteAnswer, RouteCall
 from endpoints_gitops.local.deployment import Deployment
@@ -20,7 +20,7 @@ _CONTRACT: Final = (
 def show_status(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
     version = version_asked(deployment, endpoint, call.incoming.asked_integer("version"))
-    state = materialisation.state(version, call.now)
+    state = materialization.state(version, call.now)
     return RouteAnswer(body={**state, "name": endpoint.name})
 
 
@@ -28,8 +28,8 @@ def show_preview(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
     body = preview_request(call.incoming.sent())
     version = version_asked(deployment, endpoint, body.version)
-    materialisation.check_overrides(body.bucket_overrides)
-    return RouteAnswer(body=materialisation.preview(endpoint.name, version, body.bucket_overrides or {}))
+    materialization.check_overrides(body.bucket_overrides)
+    return RouteAnswer(body=materialization.preview(endpoint.name, version, body.bucket_overrides or {}))
 
 
 def query_shown(deployment: Deployment, call: RouteCall) -> tuple[str, ...]:
