@@ -175,7 +175,7 @@ WORDS = Path(__file__).with_name("findings.txt")
 
 
 def words_of(findings: Iterable[tuple[Finding, ...]]) -> str:
-    """What every rule says in all cases, with before and after, and the advice where it is not the rule's own."""
+    """What every rule says in all cases: words, before and after, place, and advice where it is not the rule's own."""
     return "".join(sorted({_words(finding) for of_case in findings for finding in of_case}))
 
 
@@ -183,7 +183,7 @@ def _words(finding: Finding) -> str:
     lines = [f"{finding.code} {finding.message}"]
     if finding.before is not None or finding.after is not None:
         lines.append(f"    {json.dumps(finding.before)} → {json.dumps(finding.after)}")
-    if finding.where and finding.where.startswith("uses:"):
+    if finding.where is not None:
         lines.append(f"    at {finding.where}")
     if finding.fix != RULES[finding.code].fix:
         lines.append(f"    fix: {finding.fix}")
