@@ -211,3 +211,24 @@ def test_an_answer_shows_its_columns() -> None:
         ("e", "datetime", False),
         ("f", "unknown", None),
     ]
+
+
+INSIGHT: dict[str, Any] = {"kind": "TrendsQuery", "series": [{"kind": "EventsNode", "event": "a"}]}
+RESULTS = [
+    {"series": [*INSIGHT["series"], {"kind": "EventsNode", "event": "b"}]},
+    {"breakdownFilter": {"breakdown": "$os", "breakdown_type": "event"}},
+    {"compareFilter": {"compare": True}},
+    {"interval": "week"},
+    {"trendsFilter": {"display": "BoldNumber"}},
+    {"trendsFilter": {"formula": "A * 2"}},
+]
+
+
+def test_the_hash_of_an_insight_is_of_its_results() -> None:
+    def insight(**keys: Any) -> Contract:
+        content = json.dumps({"name": "orders", "query_definition": INSIGHT | keys})
+        return from_definition(read_definition("orders.yaml", content.encode(), lambda _: b""))
+
+    hashes = [insight(**keys).hash for keys in ({}, *RESULTS)]
+    assert len({*hashes}) == len(hashes)
+    assert insight(dateRange={"date_from": "-14d"}).hash == hashes[0]
