@@ -14,6 +14,7 @@ import functools
 import gc
 import importlib
 import json
+import math
 import os
 import random
 import re
@@ -211,7 +212,10 @@ class MutationRun:
         for part, files in self.files.items():
             counts = Counter[str]()
             mutants = self._chosen(files)
+            end = time.monotonic() + (self.options.seconds or math.inf)
             for mutant in mutants:
+                if time.monotonic() > end:
+                    break
                 code = mutant.code()
                 if code is None:
                     continue
@@ -354,6 +358,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="only of functions whose path and name contain this")
     parser.add_argument("--sample", type=int, metavar="NUMBER", help="only so many mutants of each part")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--seconds", type=float, help="stop each part after so long")
     parser.add_argument("--slow", type=float, default=SLOW_SECONDS, metavar="SECONDS", help="leave out slower tests")
     parser.add_argument("--timeout", type=int, default=60, help="seconds of the processor for one mutant")
     options = parser.parse_args()
