@@ -53,7 +53,7 @@ PARTS: Final = {
     "push": (("endpoints_gitops/operations/push",), ("tests/operations", "tests/cli/test_push.py")),
     "lock": (
         ("endpoints_gitops/operations/lock",),
-        ("tests/operations", "tests/contract", "tests/cli/test_lock.py", "tests/cli/test_upgrade.py"),
+        ("tests/operations", "tests/cli/test_lock.py", "tests/cli/test_upgrade.py"),
     ),
     "plugin": (("pytest_plugin/pytest_endpoints_gitops/contract.py",), ("tests/plugin/test_contract.py",)),
 }
@@ -223,7 +223,8 @@ class MutationRun:
                 if label in equivalent.get(path, {}) or any(re.search(kind, label) for kind in equivalent["kinds"]):
                     outcome = "equivalent"
                 else:
-                    tests = [items[nodeid] for nodeid in callers.get((mutant.path, mutant.name), ())]
+                    called_by = callers.get((mutant.path, mutant.name), ())
+                    tests = [items[nodeid] for nodeid in called_by if nodeid.startswith(PARTS[part][1])]
                     outcome = self._outcome(code, functions[mutant.path, mutant.name], tests)
                 counts[outcome] += 1
                 if outcome in ("survived", "untested"):
