@@ -157,7 +157,7 @@ def bind(sql: str, values: Mapping[str, Json]) -> str:
 
 def _value(placeholder: Placeholder, values: Mapping[str, Json]) -> Json:
     if len(placeholder.variables) != 1 or placeholder.chain[:1] not in {("variables",), ()}:
-        raise UnboundVariable(f"the placeholder at character {placeholder.start} is no variable")
+        raise UnboundVariable(f"the placeholder at character {placeholder.start} is not a variable")
     (name,) = placeholder.variables
     if placeholder.chain != ("variables", name):
         raise UnboundVariable(f"the placeholder of {name} is an expression; only {{variables.{name}}} can be bound")

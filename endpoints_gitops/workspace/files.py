@@ -104,7 +104,7 @@ def real_path(path: Path) -> Path:
 def work_tree(start: Path) -> Path | None:
     """The top of the git work tree of a folder (which need not exist), with links followed; None without one.
 
-    The top is the nearest folder with a `.git`, which no commit can contain. A bare repository is no work tree.
+    The top is the nearest folder with a `.git`, which no commit can contain. A bare repository has no work tree.
     """
     real = real_path(start)
     if ".git" in real.parts:

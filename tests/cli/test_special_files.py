@@ -70,7 +70,7 @@ def test_a_special_file_is_refused_as_a_plan(cli, checkout, kind, against):
     checkout.commit({"one.yaml": ONE})
     replaced(checkout.top / against, kind)
     ran = cli("breaking", "--against", against)
-    cause = "it is not a regular file" if against == "plan.json" else "no commit, file or folder './plan' here"
+    cause = "not a regular file" if against == "plan.json" else "no commit, file or folder './plan' here"
     assert (ran.code, cause in ran.err, ran.out) == (4, True, "")
 
 

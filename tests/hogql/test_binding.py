@@ -39,7 +39,7 @@ def test_every_use_is_bound_and_strings_and_comments_are_left_alone():
     ("sql", "message"),
     [
         ("select {variables.a}", "variable a has neither a value nor a default"),
-        ("select {filters}", "the placeholder at character 7 is no variable"),
+        ("select {filters}", "the placeholder at character 7 is not a variable"),
         ("select {variables.v || 'x'}", "the placeholder of v is an expression; only {variables.v} can be bound"),
     ],
 )
