@@ -124,7 +124,7 @@ def test_an_answer_of_another_shape_says_in_which_way(body, wrong):
     assert len(str(caught.value)) < 500
 
 
-def test_what_is_not_said_is_not_sent():
+def test_omitted_arguments_are_not_sent():
     client = client_of({"results": []})
     client.run("e")
     client.run("e", variables={"a": None}, version=3, limit=10, offset=0, refresh="force", debug=False)

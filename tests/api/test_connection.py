@@ -149,7 +149,7 @@ def test_an_answer_that_trickles_ends_with_the_wait(drive: Callable[[Connection]
 
 
 @pytest.mark.parametrize("drive", [by_threads, by_loop])
-def test_a_name_that_nobody_knows_is_not_asked_for_again(drive, monkeypatch):
+def test_an_unknown_host_is_not_tried_again(drive, monkeypatch):
     asked = []
 
     def nobody(*host, **_):

@@ -91,7 +91,7 @@ def test_a_proxy_that_cannot_be_reached_is_named(monkeypatch, call, variable):
     assert "secret" not in str(caught.value)
 
 
-def test_a_host_that_no_proxy_leaves_out_is_not_said_to_be_behind_one(monkeypatch):
+def test_a_host_in_no_proxy_is_not_reported_as_behind_a_proxy(monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "localhost,192.168.0.0/16,.test,::1")
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: (_ for _ in ()).throw(socket.gaierror(-2, "unknown")))

@@ -89,7 +89,7 @@ AT_ONCE = [
 
 
 @pytest.mark.parametrize(("fault", "told", "status"), AT_ONCE)
-def test_an_answer_of_something_else_is_not_asked_for_again(server, endpoint, ask, fault, told, status):
+def test_an_answer_of_another_server_is_not_requested_again(server, endpoint, ask, fault, told, status):
     server.faults.add(fault)
     with pytest.raises(errors.BadAnswer, match=told) as caught:
         ask("get_endpoint", endpoint)

@@ -187,7 +187,7 @@ def test_no_try_is_begun_after_the_wait_is_over(ended, max_wait, seconds_each):
 
 
 @given(st.sampled_from([NoAnswer(reason="cut"), NoAnswer(reason="cut", status=200), answered(500), answered(503)]))
-def test_no_write_goes_out_again_after_it_may_have_landed(ended):
+def test_a_write_that_may_have_succeeded_is_not_repeated(ended):
     played = Played(ended, DONE, request=PATCH)
     assert isinstance(played.error, errors.LostAnswer)
     assert len(played.sends) == 1
@@ -196,7 +196,7 @@ def test_no_write_goes_out_again_after_it_may_have_landed(ended):
 @given(
     st.lists(st.sampled_from([NotSent("refused"), answered(429), answered(429, **{"retry-after": "1"})]), max_size=4)
 )
-def test_a_write_that_cannot_have_landed_goes_out_again(ended):
+def test_a_write_that_cannot_have_succeeded_is_repeated(ended):
     played = Played(*ended, DONE, request=PATCH)
     assert played.result is DONE
     assert len(played.sends) == len(ended) + 1
@@ -257,7 +257,7 @@ def test_a_429_pauses_the_rate_limiter():
     assert spent.paused == [(7.0, False)]
 
 
-def test_a_project_secret_key_is_told_from_others_before_anything_is_sent():
+def test_a_project_secret_key_is_recognized_before_any_request():
     with pytest.raises(CredentialsError, match="needs a personal API key"):
         Played(DONE, key="phs_k")
     run = Request(method="POST", path="/api/projects/1/endpoints/e/run/", with_project_secret=True)

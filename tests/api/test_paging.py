@@ -105,7 +105,7 @@ def test_the_next_page_is_asked_where_the_first_was(address):
         HERE,
     ],
 )
-def test_a_next_page_elsewhere_is_not_asked_for(address):
+def test_a_next_page_on_another_host_is_not_requested(address):
     server, client = listed(page(1, following=address))
     with pytest.raises(errors.BadAnswer, match="the link to the next page"):
         client.list_variables()
@@ -128,7 +128,7 @@ def test_pages_that_differ_in_their_count_are_read_again():
     assert len(server.asked) == 3
 
 
-def test_a_page_that_is_gone_by_the_time_it_is_asked_for():
+def test_a_page_that_disappears_before_its_request():
     server, client = listed(page(1, count=2, following=f"{HERE}?page=2"), "Invalid page.", page(1, count=1))
     assert [each.id for each in client.list_variables()] == ["1"]
     assert len(server.asked) == 3
@@ -164,7 +164,7 @@ def test_a_page_of_another_shape(body):
         client.list_variables()
 
 
-def test_endpoints_are_asked_for_by_at_least_a_hundred():
+def test_endpoints_are_listed_in_pages_of_at_least_a_hundred():
     flow = Calls(
         ClientContext(connection=Connection(host="https://h.test", project_id=1, key=Secret("phx_k")))
     ).list_endpoints()

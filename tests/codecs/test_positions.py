@@ -22,7 +22,7 @@ def scalar(text: str):
 @example(["a", "", "  b"], "|-", 2)
 @example(["", "a", " "], "|", 3)
 @example(["a  ", "", ""], "|+", 2)
-def test_each_character_stands_where_the_file_has_it(lines, header, indent):
+def test_each_character_has_its_position_in_the_file(lines, header, indent):
     width = 2 if "2" in header else indent
     body = "".join(f"{' ' * width}{line}\n" for line in lines)
     text = f"query: {header}\n{body}other: 1\n"

@@ -171,7 +171,7 @@ def test_anchors_merges_and_tags_are_written_out():
         ("tests.0", None),
     ],
 )
-def test_where_a_key_stands(key, line):
+def test_the_position_of_a_key(key, line):
     loaded = read(
         "\ufeff# c\r\n---\r\nname: x\r\nquery: select {variables.a}, {variables.b}\r\nvariables:\r\n"
         "- {name: a, type: Date, default: 1}\r\n# c\r\n- name: b\r\n  type: List\r\n"

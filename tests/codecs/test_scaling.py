@@ -97,7 +97,7 @@ def test_a_definition_with_many_mistakes(kind: str) -> None:
     assert many < few * (MANY / FEW) * 1.3
 
 
-def test_the_first_mistakes_are_told_as_if_they_were_alone() -> None:
+def test_the_first_mistakes_are_reported_as_if_there_were_no_others() -> None:
     alone = refused(definition(GOOD + "descripton: 1\n" + "tagz: []\n"))
     many = refused(definition(GOOD + "descripton: 1\n" + "tagz: []\n" + "".join(f"key{n}: 1\n" for n in range(100))))
     assert many[:2] == alone

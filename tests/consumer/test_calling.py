@@ -72,7 +72,7 @@ def test_what_cannot_be_right_is_not_sent(app, create, server, name, sent, error
     assert paths(server) == []
 
 
-def test_an_inactive_endpoint_is_told_from_one_that_is_gone(app, create, client):
+def test_an_inactive_endpoint_differs_from_a_deleted_one(app, create, client):
     pins = create("off"), create("gone"), create("version")
     client.update_endpoint("off", {"is_active": False})
     client.delete_endpoint("gone")
@@ -87,7 +87,7 @@ def test_an_inactive_endpoint_is_told_from_one_that_is_gone(app, create, client)
         called.run("version")
 
 
-def test_an_endpoint_made_anew_is_another(app, create):
+def test_a_recreated_endpoint_is_a_different_one(app, create):
     pin = create("again")
     old = replace(pin, created_at=datetime.now(UTC) - timedelta(days=3))
     with pytest.raises(library.EndpointRecreated, match="again@1: the version that answered was created at"):
@@ -118,7 +118,7 @@ def test_each_failure_is_a_class_that_says_what_to_do(app, create, server, fault
     assert server.key not in repr(raised.value) + str(raised.value) + str(raised.value.__dict__)
 
 
-def test_what_to_do_is_said_to_an_app(app, create, client, server):
+def test_errors_of_an_app_have_a_fix(app, create, client, server):
     pin = create("days", "SELECT {variables.days} AS days", variables={"days": ("Number", 7)})
     called = app(pin, max_wait=0.2)
     server.faults.add(Fault(effect=Effect.ERROR, status=429, retry_after=9))
@@ -161,7 +161,7 @@ def test_a_limit_is_a_ceiling_whatever_the_page(app, create, size):
     assert [row.n for row in app(pin).iterate("ten", page_size=size)] == list(range(7))
 
 
-def test_an_order_that_is_open_is_told_once(app, create):
+def test_an_order_with_ties_is_warned_about_once(app, create):
     called = app(create("open", "SELECT number AS n FROM numbers(6)"))
     with pytest.warns(library.PagingWarning, match=r"open@1: the rows were read in several pages.*no ORDER BY") as told:
         assert len(called.iterate("open", page_size=2)) == 6
@@ -176,7 +176,7 @@ ARRIVING = "SELECT uuid FROM events ORDER BY uuid LIMIT 6"
 
 
 @pytest.mark.parametrize(("sql", "why"), [(TIES, "can leave ties"), (ARRIVING, "rows can arrive or change")])
-def test_pages_that_may_not_fit_together_are_told(app, create, sql, why):
+def test_pages_that_can_overlap_are_warned_about(app, create, sql, why):
     called = app(create("pages", sql))
     with pytest.warns(library.PagingWarning, match=f"pages@1: the rows were read in several pages.*{why}"):
         assert len(called.iterate("pages", page_size=4)) > 4
@@ -258,14 +258,14 @@ def test_a_cache_that_is_shared_tells_projects_apart(create, server, lock):
     assert [each for each in paths(server) if "projects/1/" in each] == ["/api/projects/1/endpoints/one/run/?version=1"]
 
 
-def test_no_cache_unless_asked_for(app, create, server):
+def test_no_cache_by_default(app, create, server):
     called = app(create("one"))
     called.run("one")
     called.run("one")
     assert len(paths(server)) == 2
 
 
-def test_a_full_cache_forgets_what_was_longest_not_asked_for(app, create, server):
+def test_a_full_cache_drops_the_least_recently_used(app, create, server):
     called = app(
         create("ten", "SELECT {variables.n} AS n", variables={"n": ("Number", 1)}), cache=Cache(seconds=30, most=2)
     )
@@ -327,7 +327,7 @@ def test_what_is_pinned_can_be_looked_at(app, create):
     assert repr(called).endswith("endpoints.lock: 2 pins, environment default>")
 
 
-def test_after_close_the_next_call_opens_anew(app, create):
+def test_a_call_after_close_opens_a_new_client(app, create):
     called = app(create("one"))
     called.run("one")
     called.close()

@@ -182,7 +182,7 @@ def test_null_where_none_was_promised(pin):
         check_answer(of, answer("n:Nullable(UInt64)"))
 
 
-def test_a_type_that_follows_a_variable_is_not_judged(pin):
+def test_a_type_that_depends_on_a_variable_is_not_checked(pin):
     """The server finds types with '' for each variable."""
     check_answer(pin(columns={"v": "string"}, variables=(variable("Number"),)), answer("v:UInt8"))
     with pytest.raises(library.ColumnsBroken, match="the type of column 'v' changed: UInt8; it was string"):
@@ -209,7 +209,7 @@ MADE = datetime(2026, 7, 1, tzinfo=UTC)
         (3, timedelta(hours=-1), True),
     ],
 )
-def test_an_endpoint_made_anew(pin, version, later, is_another):
+def test_a_recreated_endpoint(pin, version, later, is_another):
     of = pin(version=version, created_at=MADE)
     said = answer(version=version, endpoint_version_created_at=(MADE + later).isoformat())
     if not is_another:

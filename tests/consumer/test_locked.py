@@ -54,7 +54,7 @@ def test_without_configuration_the_variables_of_posthog_cli_count(lock, pin, mon
     assert reached(endpoints) == ("https://us.posthog.com", 9, "phx_cli")
 
 
-def test_what_the_app_hands_over_goes_first(lock, pin, configured):
+def test_arguments_of_the_app_take_precedence(lock, pin, configured):
     configured({"prod": "https://eu.posthog.com"})
     endpoints = Endpoints.from_lock(
         lock(pin(environment="prod")), host="https://us.posthog.com", project_id=3, key="phx_k"
@@ -99,7 +99,7 @@ def test_which_environment(lock, pin, configured, monkeypatch, environments, loc
         (("prod", "staging"), "prd", "there is no environment 'prd'; did you mean 'prod'?"),
     ],
 )
-def test_an_environment_that_cannot_be_told(lock, pin, configured, environments, asked, message):
+def test_an_ambiguous_environment(lock, pin, configured, environments, asked, message):
     if environments:
         configured(dict.fromkeys(environments, "https://eu.posthog.com"))
     with pytest.raises(library.UsageError) as raised:
@@ -171,7 +171,7 @@ async def _awaited(path, given):
     ],
     ids=["threads", "loop"],
 )
-def test_a_key_goes_to_no_host_that_only_the_configuration_names(
+def test_a_key_is_not_sent_to_a_host_that_only_the_configuration_names(
     lock, pin, configured, monkeypatch, server, elsewhere, run
 ):
     configured({"prod": elsewhere})

@@ -134,7 +134,7 @@ class Noting(httpx.HTTPTransport):
         return super().handle_request(request)
 
 
-def test_each_page_is_asked_for_by_the_last_key_but_one(create, lock, server):
+def test_each_page_starts_after_the_last_key_but_one(create, lock, server):
     path, transport = lock(create("items", BY_ID, variables=AFTER)), Noting()
     with library.Endpoints.from_lock(
         path, host=server.url, project_id=1, key=server.key, transport=transport

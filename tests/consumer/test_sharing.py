@@ -307,7 +307,7 @@ def test_who_waits_for_a_failed_request_gets_its_error(make):
     endpoints.close()
 
 
-def test_a_caller_who_is_cancelled_cancels_nobody_else(make):
+def test_a_cancelled_caller_cancels_no_other_caller(make):
     canned = Canned(holds=True)
     endpoints = make(AsyncEndpoints, transport=canned, cache=60)
 

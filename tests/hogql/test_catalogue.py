@@ -85,7 +85,7 @@ def test_every_rule_belongs_to_a_function_and_the_other_way_round() -> None:
     assert used == RULES.keys() | RULES_OF_FIRST.keys()
 
 
-def test_a_name_stands_once() -> None:
+def test_each_name_is_listed_once() -> None:
     tables = (FUNCTIONS, AGGREGATES, PARAMETRIC, WINDOW)
     names = [name for table in tables for name in table] + list(functions.ABSENT)
     assert len(names) == len(set(names))

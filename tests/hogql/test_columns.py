@@ -112,7 +112,7 @@ GUESSED = [
 
 
 @pytest.mark.parametrize("expression", GUESSED)
-def test_a_name_that_is_not_documented_is_said_to_be_unsure(expression: str) -> None:
+def test_an_undocumented_name_is_marked_as_uncertain(expression: str) -> None:
     column = only(f"select {expression} from events")
     assert not column.known
     assert column.why is not None
@@ -206,7 +206,9 @@ UNDECIDED = [
 
 
 @pytest.mark.parametrize(("expression", "word", "nullable", "why"), UNDECIDED)
-def test_what_the_text_does_not_decide_is_said(expression: str, word: str, nullable: bool | None, why: str) -> None:
+def test_names_that_depend_on_the_project_have_a_reason(
+    expression: str, word: str, nullable: bool | None, why: str
+) -> None:
     column = only(f"select {expression} as it from events")
     assert (column.type, column.nullable, column.known, column.why) == (word, nullable, False, why)
 
@@ -274,7 +276,7 @@ INCOMPLETE = [
 
 
 @pytest.mark.parametrize(("sql", "why", "stars"), INCOMPLETE)
-def test_a_list_that_is_not_known_is_said(sql: str, why: str, stars: tuple[str, ...]) -> None:
+def test_an_unknown_list_of_columns_has_a_reason(sql: str, why: str, stars: tuple[str, ...]) -> None:
     found = output(sql)
     assert (found.complete, found.why, found.stars) == (False, why, stars)
 
@@ -314,7 +316,7 @@ def test_long_and_deep_expressions_are_typed(sql: str) -> None:
     assert only(sql).type == "integer"
 
 
-def test_queries_nested_too_deeply_are_said_to_be() -> None:
+def test_queries_nested_too_deeply_have_a_reason() -> None:
     sql = "select x from (" * 60 + "select 1 as x" + ")" * 60
     parse(sql)
     assert only(sql).why == "the query is nested more than 40 levels deep"

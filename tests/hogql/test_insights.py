@@ -61,7 +61,7 @@ QUERY_NODES = objects(dict(QUERIES), "kind")
 
 @given(QUERY_NODES)
 @settings(deadline=None)
-def test_what_is_filled_in_goes_again(node: dict[str, Any]) -> None:
+def test_added_defaults_are_removed(node: dict[str, Any]) -> None:
     assert canonical(strip(expand(node))) == canonical(strip(node))
 
 

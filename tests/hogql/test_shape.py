@@ -98,7 +98,7 @@ def test_calls_whose_value_moves(sql: str, calls: tuple[str, ...]) -> None:
     assert shape(sql).volatile == calls
 
 
-def test_keys_and_stars_are_told_as_written() -> None:
+def test_keys_and_stars_keep_their_text() -> None:
     found = shape("select *, e.* from events e group by a, b + 1 order by a desc, b")
     assert (found.order_by, found.stars) == (("a DESC", "b"), ("*", "e.*"))
 

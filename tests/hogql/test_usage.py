@@ -49,7 +49,7 @@ def test_uses(sql: str, expected: str) -> None:
     assert ", ".join(found) == expected
 
 
-def test_uses_stand_in_the_order_of_the_text_with_their_place() -> None:
+def test_uses_have_the_order_of_the_text_and_their_positions() -> None:
     sql = "with q as (select {variables.a}) select {variables.b} from q where c = {variables.a}"
     assert [(use.variable, sql[use.start :][:12]) for use in usages(sql)] == [
         ("a", "{variables.a"),
@@ -58,7 +58,7 @@ def test_uses_stand_in_the_order_of_the_text_with_their_place() -> None:
     ]
 
 
-def test_operators_are_sorted_and_told_once() -> None:
+def test_operators_are_sorted_and_unique() -> None:
     sql = "select 1 from t where a >= {variables.x} and {variables.x} <= a and b = {variables.x} and c = {variables.y}"
     assert operators(sql, "x") == ("a >=", "b =")
     assert operators(sql, "z") == ()

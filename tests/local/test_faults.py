@@ -93,7 +93,7 @@ def test_delay(server: RunningServer, client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(("when", "ours"), [(When.BEFORE, 3), (When.AFTER, 2)])
-def test_edit_by_somebody_else(server: RunningServer, client: httpx.Client, when: When, ours: int) -> None:
+def test_edit_by_another_user(server: RunningServer, client: httpx.Client, when: When, ours: int) -> None:
     edit = Edit(path="endpoints/e/", body={"query": {"kind": "HogQLQuery", "query": "SELECT 'theirs' AS t"}})
     server.faults.add(Fault(effect=Effect.EDIT, method="PATCH", nth=1, when=when, edit=edit))
     assert client.patch("endpoints/e/", json={"query": OTHER}).json()["current_version"] == ours
@@ -104,7 +104,7 @@ def test_edit_by_somebody_else(server: RunningServer, client: httpx.Client, when
     assert len(server.requests.writes()) == 1
 
 
-def test_edit_that_is_refused_is_said(server: RunningServer, client: httpx.Client) -> None:
+def test_refused_edit_is_reported(server: RunningServer, client: httpx.Client) -> None:
     server.faults.add(Fault(effect=Effect.EDIT, edit=Edit(path="endpoints/nobody/", body={"description": "x"})))
     answer = client.get("endpoints/")
     assert answer.status_code == 500
@@ -174,7 +174,7 @@ def test_control_route_refuses_nonsense(
     assert connect(controlled).post(f"{controlled.url}/__faults__", content=body).status_code == 400
 
 
-def test_no_control_route_unless_asked_for(server: RunningServer, client: httpx.Client) -> None:
+def test_no_control_route_by_default(server: RunningServer, client: httpx.Client) -> None:
     assert client.post(f"{server.url}/__faults__", json={"effect": "hang"}).status_code == 404
 
 

@@ -22,7 +22,7 @@ def table(ask):
     return lambda number=None: ask("GET", "/endpoints/e/", params={} if number is None else {"version": number}).json()
 
 
-def test_a_table_that_is_not_called_for_thirty_days_goes(server, ask, table):
+def test_a_table_without_calls_for_thirty_days_is_removed(server, ask, table):
     assert ask("POST", "/endpoints/e/run", {"variables": {"event": "a"}}).status_code == 200
     server.age(timedelta(days=29))
     assert table()["materialization"]["enabled"] is True

@@ -161,7 +161,7 @@ def test_who_is_asking(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("path", WHO)
-def test_project_secret_key_is_nobody(server: RunningServer, path: str) -> None:
+def test_project_secret_key_has_no_user(server: RunningServer, path: str) -> None:
     headers = {"Authorization": f"Bearer {server.project_secret_key}"}
     assert httpx.get(f"{server.url}/api/{path}/", headers=headers, verify=False).status_code == 403
 

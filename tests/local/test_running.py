@@ -130,7 +130,7 @@ def test_logs(run: Ask, ask: Ask) -> None:
         ("?after=yesterday", 400, None),
     ],
 )
-def test_logs_that_are_asked_for(run: Ask, ask: Ask, query: str, status: int, count: int | None) -> None:
+def test_requested_logs(run: Ask, ask: Ask, query: str, status: int, count: int | None) -> None:
     run("constant")
     run("constant", {"limit": 0})
     answer = ask("GET", f"endpoints/constant/logs/{query}")

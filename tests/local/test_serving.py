@@ -104,7 +104,7 @@ def test_path_before_every_route(engine: QueryEngine) -> None:
         assert httpx.get(bare, headers=headers, verify=False).status_code == 404
 
 
-def test_stops_while_somebody_waits(engine: QueryEngine) -> None:
+def test_stops_while_a_client_waits(engine: QueryEngine) -> None:
     """Neither an open connection nor an unfinished request delays the stop."""
     with running_server(engine=engine) as server:
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))

@@ -49,7 +49,7 @@ def test_an_advice_within_an_advice_keeps_its_commands():
     assert Advice("  fix: ", SHOWS).with_options(OPTIONS) == "  fix: " + SHOWS.with_options(OPTIONS)
 
 
-def test_the_words_name_stand_for_an_endpoint():
+def test_the_word_name_is_a_placeholder_for_an_endpoint():
     advice = Advice("NAME: ", Command("upgrade", "NAME@N"), ", ", Command("get", "NAME"))
     assert advice.about("revenue", 3) == "NAME: endpoints-gitops upgrade revenue@3, endpoints-gitops get revenue"
     assert advice.about("revenue") == "NAME: endpoints-gitops upgrade NAME@N, endpoints-gitops get revenue"

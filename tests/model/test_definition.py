@@ -37,17 +37,22 @@ def definition(**more):
         ({}, {"materialization": {"schedule": "7day", "enabled": True}}, 604800, True),
     ],
 )
-def test_one_environment_laid_over_the_common_settings(common, overlay, seconds, enabled):
+def test_settings_of_an_environment_override_the_common_ones(common, overlay, seconds, enabled):
     written = definition(**common, **({} if overlay is None else {"environments": {"staging": overlay}}))
-    laid = written.in_environment("staging")
-    assert laid.freshness_seconds == seconds
-    assert (laid.materialization.enabled if laid.materialization else None) is enabled
+    settings = written.in_environment("staging")
+    assert settings.freshness_seconds == seconds
+    assert (settings.materialization.enabled if settings.materialization else None) is enabled
     assert written.in_environment("prod") == written.in_environment(None) == written
 
 
 def test_tags_and_the_flag_of_an_environment_replace_the_common_ones():
-    laid = definition(tags=["a"], environments={"p": {"tags": [], "active": False}}).in_environment("p")
-    assert (laid.tags, laid.active, laid.states("tags"), laid.states("active")) == ((), False, True, True)
+    settings = definition(tags=["a"], environments={"p": {"tags": [], "active": False}}).in_environment("p")
+    assert (settings.tags, settings.active, settings.states("tags"), settings.states("active")) == (
+        (),
+        False,
+        True,
+        True,
+    )
 
 
 def test_stated_is_what_the_file_has_also_where_it_has_null():

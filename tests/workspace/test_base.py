@@ -49,7 +49,7 @@ def forked(checkout):
         ("main^{/hour}..", True),
     ],
 )
-def test_the_merge_base_is_meant_unless_the_tip_is_asked_for(checkout, forked, what, is_tip):
+def test_the_merge_base_is_the_default(checkout, forked, what, is_tip):
     found = base(checkout, what)
     assert found.commit == forked[is_tip]
     assert found.names() == ({"one", "main"} if is_tip else {"one"})
@@ -191,7 +191,7 @@ class TestFolder:
             ('dir = "file"\n', "file is a file at base, not a folder"),
         ],
     )
-    def test_a_folder_of_then_that_cannot_be_told(self, checkout, settings, message):
+    def test_an_unknown_folder_of_the_base_commit(self, checkout, settings, message):
         path = checkout.top / "endpoints.toml"
         path.write_bytes(settings.encode("utf-8", "surrogateescape"))
         (checkout.top / "link").symlink_to("endpoints")
@@ -228,7 +228,7 @@ class TestFolder:
             base(checkout, what)
 
 
-def test_what_a_deleted_file_defined_is_known_or_asked_for(checkout):
+def test_the_name_of_a_deleted_definition_is_known_or_an_error(checkout):
     checkout.commit({"one.yaml": "name: one\nquery: [\n", "flow.yaml": "{name: flow, query: SELECT 1 AS n}\n"})
     checkout.write({"one.yaml": None, "flow.yaml": None})
     assert base(checkout).names() == {"one", "flow"}, "a name is read from a broken file too"

@@ -127,7 +127,7 @@ def _touched(path: Path) -> Path:
     return path
 
 
-def test_files_that_cannot_be_read_are_problems_and_the_others_are_still_judged(folder):
+def test_unreadable_files_are_problems_and_the_others_are_still_checked(folder):
     (folder / "dangling.yaml").symlink_to("nowhere.yaml")
     os.mkfifo(folder / "pipe.yaml")
     os.truncate(_touched(folder / "large.yaml"), 50 * 1024 * 1024)

@@ -48,7 +48,7 @@ def test_a_new_push_replaces_the_journal_of_an_earlier_one(tmp_path):
     assert unfinished(tmp_path) is None
 
 
-def test_a_line_is_on_the_disk_before_its_thread_goes_on(tmp_path, monkeypatch):
+def test_a_line_is_on_the_disk_before_its_thread_continues(tmp_path, monkeypatch):
     journal, path, on_disk = begin(tmp_path, plan=PLAN, entries=[]), tmp_path / "journal.jsonl", [0]
     sync = os.fsync
 
