@@ -176,7 +176,7 @@ def test_the_working_tree_is_a_candidate_without_an_account(watched):
     lines = canary(result)
     assert result.ret == 1
     assert lines[1] == (
-        "  error  C103     revenue@1 → endpoints/revenue.yaml: column 'mrr' is string now; it was integer"
+        "  error  C103     revenue@1 → endpoints/revenue.yaml: column 'mrr' changed its type to string; it was integer"
     )
     assert 'mrr differs in 1 row: 120 (integer) → "120" (string)' in lines[2]
 
@@ -222,6 +222,6 @@ def test_a_deleted_or_renamed_definition_is_reported_by_its_rule(app_once):
     app.write("endpoints/other.yaml", "name: other\nquery: SELECT 1 AS n\n")
     result = app.pytest("--endpoints-canary=worktree")
     assert result.ret == 1
-    assert canary(result)[1].startswith("  error  A101     revenue@1 → worktree: revenue goes away")
+    assert canary(result)[1].startswith("  error  A101     revenue@1 → worktree: revenue is removed")
     app.write("endpoints/other.yaml", app.REVENUE.replace("name: revenue", "name: income\nrenamed_from: revenue"))
     assert "A102" in canary(app.pytest("--endpoints-canary=worktree"))[1]

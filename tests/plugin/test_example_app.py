@@ -119,7 +119,7 @@ VERSIONED = {
     "retyped": (
         MRR,
         f"toString({MRR.removesuffix(' AS mrr')}) AS mrr",
-        "error  C103     revenue_by_plan@1 → revenue_by_plan@2: column 'mrr' is string now; it was float",
+        "error  C103     revenue_by_plan@1 → revenue_by_plan@2: column 'mrr' changed its type to string; it was float",
     ),
 }
 
