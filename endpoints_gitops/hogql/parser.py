@@ -36,7 +36,7 @@ MOST_NESTED: Final = 400
 
 MOST_STEPS: Final = 20_000_000
 """The cost of a query that is parsed in this process, some 20 ms: it grows with the cube of the length where operators
-follow each other, and doubles with each bracket that is open where the parser finds a mistake.
+follow each other, and doubles with each bracket or CASE that is open where the parser finds a mistake.
 """
 
 _MOST_STEPS_ALONE: Final = 400_000_000
@@ -244,9 +244,9 @@ def _nesting(sql: str) -> int:
 
 
 def _is_trivial(sql: str) -> bool:
-    """Whether every text of this length with this many opening brackets is parsed quickly; `<` opens a tag."""
-    brackets = sum(map(sql.count, "([{<"))
-    return len(sql) ** 3 << min(brackets, 64) <= _SURROUNDINGS.most_steps
+    """Whether every text of this length with this many brackets and CASEs is parsed quickly; `<` opens a tag."""
+    nested = sum(map(sql.count, "([{<")) + sql.lower().count("case")
+    return len(sql) ** 3 << min(nested, 64) <= _SURROUNDINGS.most_steps
 
 
 def _answer_of_process(sql: str) -> str:

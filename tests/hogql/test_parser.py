@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+import timeit
+from functools import partial
+from typing import Final
 
 import pytest
 
@@ -99,13 +102,38 @@ def test_a_long_text_is_refused_with_its_place_too() -> None:
         ("select '((((((((((('", True),
         ("select " + "cast(" * 12, False),  # 67 characters, and double the time for each bracket
         ("select " + "(" * 1_000, False),
+        ("select " + "case when 1 then " * 12, False),  # CASE nests without a bracket
+        ("SELECT " + "Case " * 12, False),
     ],
 )
 def test_only_what_cannot_take_long_is_parsed_in_this_process(sql: str, is_trivial: bool) -> None:
     assert parser._is_trivial(sql) is is_trivial
 
 
-@pytest.mark.parametrize("sql", ["select " + "1+" * 20_000 + "1", "SELECT " + "CAST(" * 37])
+_NESTED: Final = (
+    "case ", "case when 1 then ", "case when 1 then 1 else ", "not ", "-", "1 ? ", "1 ? 1 : ", "x -> ", "interval ",
+    "1 union all select ", "1 except select ", "with a as ", "distinct ", "1 between ", "1 between 1 and ", "1 in ",
+    "1 not in ", "1 like ", "a.", "a ?? ", "a?.", "1::", "1 from a join ", "1 from a join b on ",
+    "1 from a array join ", "1 as ", "1 or ", "1 and ", "1 = ", "1 + ", "1 || ", "1 % ", "date ", "timestamp ", "exists ", "1 limit ",
+    "1 order by ", "1 group by ", "1 where ", "1 prewhere ", "1 qualify ", "top ", "columns ", "array ", "if ", "1,",
+    "1 from a pivot ", "* exclude ", "x over ", "1 global in ", "cast ", "cast(", "f(", "[", "{", "<a>", "f'",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("word", _NESTED)
+def test_the_cost_of_whatever_doubles_the_time_is_counted(word: str) -> None:
+    """14 levels of anything else take less than a millisecond, and 14 levels that double it some 50."""
+    from hogql_parser_rs import parse_select_json
+
+    for end in ("", "1", ")", " end", " from"):
+        sql = "select " + word * 14 + end
+        if parser._is_trivial(sql):
+            assert min(timeit.repeat(partial(parse_select_json, sql), number=1, repeat=3)) < 0.025, sql
+
+
+@pytest.mark.parametrize(
+    "sql", ["select " + "1+" * 20_000 + "1", "SELECT " + "CAST(" * 37, "SELECT " + "CASE WHEN 1 THEN " * 40]
+)
 def test_a_text_that_takes_minutes_is_given_up(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
     monkeypatch.setattr(parser, "SECONDS", 0.5)
     begun = time.monotonic()
