@@ -142,13 +142,13 @@ def _parameter_mistake(name: str, params: list[Tree] | None) -> str | None:
 
 
 def _window(node: Tree) -> Iterator[HogQLRefusal]:
-    """The refusals of a window function. The server does not check these names, so an unknown one is uncertain."""
+    """PostHog does not check these names against its list, so every function of ClickHouse is accepted."""
     name = str(node["name"])
     if name not in WINDOW and catalog_name(name) is None and name not in _clickhouse_names():
-        yield from _unknown(name, node, is_certain=False)
+        yield from _unknown(name, node)
 
 
-def _unknown(name: str, node: Tree, *, is_certain: bool = True) -> Iterator[HogQLRefusal]:
+def _unknown(name: str, node: Tree) -> Iterator[HogQLRefusal]:
     if name in ABSENT or name.startswith(_OPEN_FAMILIES):
         return
     is_absent = name in _ABSENT or name.startswith(_ABSENT_PREFIXES)
@@ -163,7 +163,7 @@ def _unknown(name: str, node: Tree, *, is_certain: bool = True) -> Iterator[HogQ
         message=f"HogQL has no function '{name}'{why}",
         offset=offset(node),
         fix=f"use {near}(…)" if near else None,
-        is_certain=is_certain and not is_uncertain,
+        is_certain=not is_uncertain,
     )
 
 

@@ -114,9 +114,10 @@ _NESTED: Final = (
     "case ", "case when 1 then ", "case when 1 then 1 else ", "not ", "-", "1 ? ", "1 ? 1 : ", "x -> ", "interval ",
     "1 union all select ", "1 except select ", "with a as ", "distinct ", "1 between ", "1 between 1 and ", "1 in ",
     "1 not in ", "1 like ", "a.", "a ?? ", "a?.", "1::", "1 from a join ", "1 from a join b on ",
-    "1 from a array join ", "1 as ", "1 or ", "1 and ", "1 = ", "1 + ", "1 || ", "1 % ", "date ", "timestamp ", "exists ", "1 limit ",
-    "1 order by ", "1 group by ", "1 where ", "1 prewhere ", "1 qualify ", "top ", "columns ", "array ", "if ", "1,",
-    "1 from a pivot ", "* exclude ", "x over ", "1 global in ", "cast ", "cast(", "f(", "[", "{", "<a>", "f'",
+    "1 from a array join ", "1 as ", "1 or ", "1 and ", "1 = ", "1 + ", "1 || ", "1 % ", "date ", "timestamp ",
+    "exists ", "1 limit ", "1 order by ", "1 group by ", "1 where ", "1 prewhere ", "1 qualify ", "top ", "columns ",
+    "array ", "if ", "1,", "1 from a pivot ", "* exclude ", "x over ", "1 global in ", "cast ", "cast(", "f(", "[",
+    "{", "<a>", "f'",
 )  # fmt: skip
 
 

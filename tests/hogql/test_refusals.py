@@ -22,7 +22,7 @@ REFUSED = [
     ("select (select cuont() from events)", "15 HogQL has no function 'cuont'; did you mean 'count'?"),
     ("with q as (select cuont()) select 1 from q", "18 HogQL has no function 'cuont'; did you mean 'count'?"),
     ("select 'ü', cuont()", "12 HogQL has no function 'cuont'; did you mean 'count'?"),
-    ("select sume(1) over ()", "7 HogQL has no function 'sume'; did you mean 'sum'? (uncertain)"),
+    ("select sume(1) over ()", "7 HogQL has no function 'sume'; did you mean 'sum'?"),
     (
         "select arrayShuffle([1])",
         "7 HogQL has no function 'arrayShuffle'; ClickHouse has it, so a newer PostHog may allow it (uncertain)",
