@@ -23,8 +23,8 @@ from endpoints_gitops.workspace.manifest import (
     environments_in_use,
     read_lock_file,
     refuse_ambiguous,
+    use_locations,
     uses_of,
-    where_used,
 )
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Consumer:
                 uses=self.uses[settings.name],
                 client=partial(self._client, settings),
                 examples=partial(self._examples, settings),
-                place_of=partial(where_used, self.configuration, settings.name),
+                place_of=use_locations(self.configuration, settings.name),
             )
             for settings in self.environments
         )
@@ -144,7 +144,7 @@ class Consumer:
             self.console.say(Line(Advice(f"not pinned yet: {', '.join(sorted(names))}: ", Command("lock")), Style.WARN))
 
     def _mismatches(self, settings: EnvironmentSettings, lock: Lock) -> tuple[Finding, ...]:
-        place_of = partial(where_used, self.configuration, settings.name)
+        place_of = use_locations(self.configuration, settings.name)
         is_alone = not self._folder(settings).is_dir()
         return lock_mismatches(settings.name, self.uses[settings.name], lock, place_of, compares_examples=is_alone)
 

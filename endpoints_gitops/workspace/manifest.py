@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,20 +79,17 @@ def write_lock_file(path: Path, lock: Lock) -> bool:
     return rewrite_file(path, content)
 
 
-def where_used(configuration: Configuration, environment: str, name: str) -> Location | None:
-    """`path:line` of a used endpoint in the manifest, or of the table for it, or the path; None without a file."""
-    if configuration.path is None:
-        return None
-    text = read_regular_file(configuration.path).decode("utf-8-sig")
-    keys = _place(configuration.path, _document(text), environment, name)
-    line = line_of(text, keys)
-    return Location(shown(configuration.path), line or 0)
+def use_locations(configuration: Configuration, environment: str) -> Callable[[str], Location | None]:
+    """Where a use is written, by its name: `path:line`, else the table that it belongs in, else the file.
 
-
-@lru_cache(maxsize=4)
-def _document(text: str) -> dict[str, Any]:
-    """The values of a TOML text, cached because each used endpoint is looked up in it. Do not change them."""
-    return load_toml(text)
+    The file is read once. None without a file.
+    """
+    path = configuration.path
+    if path is None:
+        return lambda _: None
+    text, label = read_regular_file(path).decode("utf-8-sig"), shown(path)
+    document = load_toml(text)
+    return lambda name: Location(label, line_of(text, _place(path, document, environment, name)) or 0)
 
 
 def move_use(configuration: Configuration, environment: str, name: str, version: int) -> None:
@@ -161,7 +157,7 @@ def _moved(path: Path, content: bytes, environment: str, name: str, version: int
     import tomlkit
 
     text = content.decode("utf-8-sig")
-    keys = _place(path, _document(text), environment, name)
+    keys = _place(path, load_toml(text), environment, name)
     document = tomlkit.parse(text)
     use: Any = document
     for key in keys:

@@ -9,7 +9,7 @@ import pytest
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.pin import PinnedExample, Use
 from endpoints_gitops.workspace.configuration import choose_environment, load_configuration
-from endpoints_gitops.workspace.manifest import move_use, uses_of, where_used
+from endpoints_gitops.workspace.manifest import move_use, use_locations, uses_of
 
 
 @pytest.fixture
@@ -110,4 +110,4 @@ def test_a_number_that_is_spelled_otherwise_is_left_to_its_writer(load, tmp_path
     ],
 )
 def test_the_place_of_a_use(load, text, name, place):
-    assert where_used(load(text), "e", name) == place
+    assert use_locations(load(text), "e")(name) == place
