@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from endpoints_gitops.errors import CouldNotFindOut, UsageError
 from endpoints_gitops.model.printable import printable
-from endpoints_gitops.workspace.files import shown, work_tree
+from endpoints_gitops.workspace.files import read_regular_file, shown, work_tree
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -175,11 +175,13 @@ def tracked_changes(repo: Repository, folder: Path, commit: str | None = None) -
     """The tracked files below a folder that differ from a commit (default: HEAD's).
 
     A file with a git filter counts as changed if its times differ from those in the index, because filters, which are
-    programs, are not run.
+    programs, are not run. A file that git is told to overlook (`update-index --assume-unchanged`, `--skip-worktree`)
+    counts as changed if its content differs.
     """
+    commit, pathspec = commit or repo.head, repo.inside(folder.resolve())
     options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
-    words = ("diff", *options, commit or repo.head, "--", repo.inside(folder.resolve()))
-    return frozenset(repo.top / name for name in _names(git(repo.top, *words, settings=_without_filters(repo))))
+    names = {*_names(git(repo.top, "diff", *options, commit, "--", pathspec, settings=_without_filters(repo)))}
+    return frozenset(repo.top / name for name in names | _overlooked_changes(repo, commit, pathspec))
 
 
 def is_safe_directory(folder: Path) -> bool:
@@ -306,6 +308,26 @@ def _differing(repo: Repository, commit: str, folder: Path) -> frozenset[Path]:
     pathspec = repo.inside(folder.resolve())
     untracked = git(repo.top, "ls-files", "-z", "--others", "--full-name", "--", pathspec)
     return changed | {repo.top / name for name in _names(untracked)}
+
+
+def _overlooked_changes(repo: Repository, commit: str, pathspec: str) -> set[str]:
+    """The files on disk that git is told not to look at, and whose content differs from the commit's."""
+    tagged = _names(git(repo.top, "ls-files", "-z", "-v", "--full-name", "--", pathspec))
+    overlooked = [entry[2:] for entry in tagged if entry[0].islower() or entry[0] == "S"]
+    on_disk = [name for name in overlooked if os.path.lexists(repo.top / name)]
+    if not on_disk:
+        return set()
+    with Blobs(repo) as blobs:
+        return {name for name in on_disk if not _has_content(repo.top / name, blobs.at(commit, name))}
+
+
+def _has_content(path: Path, blob: tuple[str, bytes] | None) -> bool:
+    """Whether a file has the content of a blob; line endings do not count, because git may convert them."""
+    try:
+        content = os.fsencode(path.readlink()) if path.is_symlink() else read_regular_file(path)
+    except OSError:
+        return False
+    return blob is not None and content.replace(b"\r\n", b"\n") == blob[1].replace(b"\r\n", b"\n")
 
 
 def _names(answer: bytes) -> Iterator[str]:

@@ -71,6 +71,14 @@ def test_rollback_never_loses_an_uncommitted_edit(cli, client, path, tmp_path, w
     assert [copy.read_text() for copy in tmp_path.rglob("replaced/*")] == ([FILE.format(THREE)] if code == 0 else [])
 
 
+@pytest.mark.parametrize("flag", ["assume-unchanged", "skip-worktree"])
+def test_an_edit_that_git_is_told_to_overlook_is_not_lost(cli, checkout, client, path, flag):
+    checkout.git("update-index", f"--{flag}", "endpoints/signups.yaml")
+    path.write_text(FILE.format(THREE))
+    assert cli("rollback", "signups@1", "--yes").code == 6
+    assert (client.get_endpoint("signups").sql, path.read_text()) == (TWO, FILE.format(THREE))
+
+
 def test_an_uncommitted_comment_counts_as_an_edit(cli, client, path):
     path.write_text(FILE.format(f"{TWO} -- an hour of work"))
     assert cli("rollback", "signups@1", "--yes").code == 6

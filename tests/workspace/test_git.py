@@ -47,6 +47,16 @@ def test_dirty(checkout):
     assert dirty(found, checkout.folder) == expected
 
 
+@pytest.mark.parametrize("flag", ["assume-unchanged", "skip-worktree"])
+def test_an_edit_that_git_is_told_to_overlook_is_dirty(checkout, flag):
+    checkout.commit({name: f"{name}\n" for name in ("edited.yaml", "same.yaml", "crlf.yaml", "missing.yaml")})
+    checkout.git("update-index", f"--{flag}", *(f"endpoints/{path.name}" for path in checkout.folder.iterdir()))
+    checkout.write({"edited.yaml": "an edit", "missing.yaml": None})
+    (checkout.folder / "crlf.yaml").write_bytes(b"crlf.yaml\r\n")
+    assert checkout.git("status", "--porcelain") == ""
+    assert dirty(repository(checkout.folder), checkout.folder) == {checkout.folder / "edited.yaml"}
+
+
 def test_a_file_that_was_only_touched_is_not_dirty(checkout):
     checkout.commit({"a.yaml": "a"})
     os.utime(checkout.folder / "a.yaml", (0, 0))
