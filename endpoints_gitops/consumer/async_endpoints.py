@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from endpoints_gitops.consumer.client_base import INHERITED, REDIRECTIONS, OpenClient, PinnedClient, Refresh
+from endpoints_gitops.consumer.client_base import IMPORTS, INHERITED, REDIRECTIONS, OpenClient, PinnedClient, Refresh
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import AsyncClient
@@ -114,7 +114,8 @@ class AsyncEndpoints(PinnedClient["AnyAsyncTransport"]):
         with self._lock:
             opened = self._opened.get(loop)
             if opened is None or self._caller is None:
-                opened = self._open_client(loop)
+                with IMPORTS:
+                    opened = self._open_client(loop)
             caller = self._caller
             assert caller is not None
         opened.calls += 1

@@ -1,6 +1,7 @@
 """The common base of the clients of an app: pins, settings, forks and redirections.
 
-This module imports almost nothing; `from_lock` reads the lock, and the first call imports the HTTP client.
+This module imports almost nothing. `from_lock` reads the lock and imports what checks calls; the first call imports the
+HTTP client.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 if TYPE_CHECKING:
@@ -54,6 +56,25 @@ def redirected(host: str, project_id: int, key: str) -> Iterator[None]:
         REDIRECTIONS[:] = [other for other in REDIRECTIONS if other is not redirection]
 
 
+IMPORTS: Final = threading.RLock()
+"""Held while a client imports modules, so that a fork waits for them. A child process can never finish an import that
+another thread of its parent has begun.
+"""
+
+
+@cache
+def _import_what_checks_calls() -> None:
+    """Import it once, and let forks wait for IMPORTS from then on.
+
+    The hook that is registered last runs first. These two modules register locks of their own, which the imports of the
+    first call take: a fork that held them already would wait for IMPORTS for ever.
+    """
+    with IMPORTS:
+        import endpoints_gitops.consumer.pinned  # noqa: F401 - calls use it
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=IMPORTS.acquire, after_in_parent=IMPORTS.release, after_in_child=IMPORTS.release)
+
+
 class PinnedClient[Transport]:
     """The pins of one environment, the settings of their calls, and calls that are checked before they are sent."""
 
@@ -70,6 +91,7 @@ class PinnedClient[Transport]:
     ) -> None:
         from endpoints_gitops.errors import UsageError
 
+        _import_what_checks_calls()
         if contract not in ("strict", "warn", "off"):
             raise UsageError(f'contract must be "strict", "warn" or "off", not {contract!r}', code="usage.contract")
         self._locked = locked
@@ -114,8 +136,8 @@ class PinnedClient[Transport]:
         Raises UsageError if the lock or the environment does not exist, and InvalidInput with every mistake in the lock
         or the configuration.
         """
-        from endpoints_gitops.consumer.locked import find
-
+        with IMPORTS:
+            from endpoints_gitops.consumer.locked import find
         locked = find(path, environment=environment, host=host, project_id=project_id, key=key)
         return cls(
             locked,

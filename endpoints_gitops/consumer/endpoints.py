@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from endpoints_gitops.consumer.client_base import INHERITED, REDIRECTIONS, OpenClient, PinnedClient, Refresh
+from endpoints_gitops.consumer.client_base import IMPORTS, INHERITED, REDIRECTIONS, OpenClient, PinnedClient, Refresh
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
@@ -127,7 +127,8 @@ class Endpoints(PinnedClient["AnyTransport"]):
         """The client, for one call. The last running call closes a client that is closing."""
         with self._lock:
             if self._open is None or self._caller is None:
-                self._open_client()
+                with IMPORTS:
+                    self._open_client()
             opened, caller = self._open, self._caller
             assert opened is not None
             assert caller is not None

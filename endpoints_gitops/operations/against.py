@@ -36,7 +36,7 @@ from endpoints_gitops.operations.lock.resolve import read_types
 from endpoints_gitops.operations.push.preview import diffs_of_plan
 from endpoints_gitops.plan.diff import DroppedKey, EndpointDiff, Revision, ServerRevision, Snapshot, compare_revisions
 from endpoints_gitops.plan.settings import Key, definition_settings, normalized_query
-from endpoints_gitops.workspace.base import BaseUnavailable, Location, base_of
+from endpoints_gitops.workspace.base import BaseUnavailable, DefinitionsLocation, base_of
 from endpoints_gitops.workspace.commits import definitions_at, refuse_not_on_disk
 from endpoints_gitops.workspace.definitions import read_all
 from endpoints_gitops.workspace.files import read_regular_file, shown
@@ -51,8 +51,8 @@ _VERSION: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,127})@([1-9][0-9]{0,8})"
 class Here:
     """What is on this side: the definitions, and the environment they are judged for.
 
-    `client` and `lock` are asked for when WHAT needs them. `configuration` is as in `Location`. `environments` are
-    those whose pins count in `lock`; None for all. `selectors` are those of the command line.
+    `client` and `lock` are asked for when WHAT needs them. `configuration` is as in `DefinitionsLocation`.
+    `environments` are those whose pins count in `lock`; None for all. `selectors` are those of the command line.
     """
 
     definitions: tuple[LoadedDefinition, ...]
@@ -248,7 +248,7 @@ def _commit_at(what: str, here: Here) -> str | None:
 
 
 def _commit(what: str, here: Here) -> Against:
-    place = Location(folder=here.folder, environment=here.environment, configuration=here.configuration)
+    place = DefinitionsLocation(folder=here.folder, environment=here.environment, configuration=here.configuration)
     base = base_of(what, place, spelled="--against ")
     if base is None:
         raise _no_commit(what, here, repository(here.folder))

@@ -27,7 +27,7 @@ class BaseUnavailable(CouldNotFindOut):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
+class DefinitionsLocation:
     """Where the definitions are now, and the environment that they are read for.
 
     `configuration` is the folder of the configuration that names the definitions folder; None where a command line or a
@@ -102,7 +102,7 @@ class Base:
                     yield path, blob[1]
 
 
-def base_of(what: str, here: Location, *, spelled: str) -> Base | None:
+def base_of(what: str, here: DefinitionsLocation, *, spelled: str) -> Base | None:
     """The base that a text names; None if there is no such commit, or no repository.
 
     `spelled` is the text before it on the command line. Raises BaseUnavailable if there is no merge base, or if the
@@ -170,7 +170,7 @@ def _named_folder(base: Base, path: str) -> str:
     return prefix
 
 
-def _folder(base: Base, here: Location) -> str | None:
+def _folder(base: Base, here: DefinitionsLocation) -> str | None:
     """The definitions folder of the commit: the one that its own configuration names, else the current one."""
     start = here.configuration or here.folder
     now = [_inside(base.repo, here.folder.absolute()), _inside(base.repo, here.folder.resolve())]

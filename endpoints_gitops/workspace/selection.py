@@ -14,7 +14,7 @@ from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.printable import printable
-from endpoints_gitops.workspace.base import Location, base_of
+from endpoints_gitops.workspace.base import DefinitionsLocation, base_of
 from endpoints_gitops.workspace.commits import not_on_disk, refuse_not_on_disk
 from endpoints_gitops.workspace.definitions import SUFFIXES, read_all, read_file
 from endpoints_gitops.workspace.git import dirty, explain_missing, repository
@@ -126,10 +126,11 @@ def select_names(
 
     A selector is a name, a glob over names, `tag:TAG`, the path of a definition, of its `query_file` or of a folder, or
     `changed:REF`: definitions that differ from the merge base of REF and HEAD, including deleted and renamed ones.
-    `definitions` are all of the folder; `configuration` is as in `Location`. Raises UsageError for a selector that
-    matches nothing (except `changed:`), with a suggestion, and BaseUnavailable if that commit is unknown.
+    `definitions` are all of the folder; `configuration` is as in `DefinitionsLocation`. Raises UsageError
+    for a selector that matches nothing (except `changed:`), with a suggestion, and BaseUnavailable if that
+    commit is unknown.
     """
-    here = Location(folder=folder, environment=environment, configuration=configuration)
+    here = DefinitionsLocation(folder=folder, environment=environment, configuration=configuration)
     field_of_choice = _Choice(tags=_tags(definitions, endpoints, environment), definitions=definitions, here=here)
     if not selectors:
         return frozenset(field_of_choice.tags)
@@ -175,7 +176,7 @@ def files_of(loaded: LoadedDefinition) -> tuple[Path, ...]:
 class _Choice:
     tags: Mapping[str, frozenset[str]]
     definitions: Sequence[LoadedDefinition]
-    here: Location
+    here: DefinitionsLocation
 
     def names(self, selector: str) -> frozenset[str]:
         if selector.startswith(CHANGED):

@@ -65,7 +65,7 @@ class Background:
         self._threads: WeakSet[threading.Thread] = WeakSet()
         self._futures: WeakSet[concurrent.futures.Future[Any]] = WeakSet()
         self._items = _QueuedItems()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a destructor may send, and note a failure, at any moment
 
     def watch(self) -> None:
         self._runs += 1
@@ -130,7 +130,7 @@ class _QueuedItems:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a destructor may send, and note a failure, at any moment
 
     def putting(self, put: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(put)

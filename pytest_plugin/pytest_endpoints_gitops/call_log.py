@@ -97,7 +97,7 @@ class TestLog:
         self._late = late
         self._noted: list[Failure] = []
         self._has_ended = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a destructor may send, and note a failure, at any moment
         self._test: RunningTest | None = None
 
     @property
@@ -135,10 +135,10 @@ class TestLog:
         """
         with self._lock:
             self._has_ended = True
-            for failure in self._noted:
-                failure.__traceback__ = failure.__context__ = None
-            left = (failure for failure in self._noted if not self.is_known(failure))
-            return next(left, None)
+            ended = tuple(self._noted)
+        for failure in ended:  # outside of the lock: an object that goes with a traceback may note a failure itself
+            failure.__traceback__ = failure.__context__ = None
+        return next((failure for failure in ended if not self.is_known(failure)), None)
 
     def is_known(self, failure: Failure) -> bool:
         """Whether the failure was expected, or raised already."""

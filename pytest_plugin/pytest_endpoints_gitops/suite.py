@@ -174,7 +174,7 @@ class AppUnderTest:
         self._canaries: dict[str, Canary] = {}
         self._calls: dict[Any, PinnedCall] = {}
         self._client: Client | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a destructor may send, and note a failure, at any moment
 
     @cached_property
     def environment(self) -> PinnedEnvironment:

@@ -16,7 +16,7 @@ from endpoints_gitops.errors import InvalidInput, Problem, first_problems
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.operations.lock.mismatches import lock_mismatches
 from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings, read_table, table_in
-from endpoints_gitops.workspace.definitions import doubled
+from endpoints_gitops.workspace.definitions import duplicates
 from endpoints_gitops.workspace.manifest import use_locations
 
 FEW, MANY = 400, 1_600

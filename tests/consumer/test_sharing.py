@@ -6,6 +6,8 @@ import asyncio
 import gc
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -102,6 +104,38 @@ def test_a_fork_while_a_lock_is_held_leaves_no_child_waiting(make):
 
         assert in_child(call) == 0
     endpoints.close()
+
+
+FORK_DURING_AN_IMPORT = """
+import os, sys, threading, time, warnings
+from endpoints_gitops import Endpoints
+warnings.simplefilter("ignore", DeprecationWarning)  # of a fork in a process with threads
+url, project, key, lock = sys.argv[1:]
+endpoints = Endpoints.from_lock(lock, host=url, project_id=int(project), key=key)
+is_importing = threading.Event()
+
+class Slow:
+    def find_spec(self, name, path, target=None):
+        if name == "httpx":
+            is_importing.set()
+            time.sleep(0.5)
+
+sys.meta_path.insert(0, Slow())
+threading.Thread(target=endpoints.run, args=("one",), daemon=True).start()
+assert is_importing.wait(60)
+child = os.fork()
+if child == 0:
+    os._exit(len(endpoints.run("one")))
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_fork_waits_for_the_imports_of_the_first_call(create, lock, server):
+    """A child that inherits half of an import would wait for the rest of it for ever."""
+    path = lock(create("one", "SELECT 1 AS n"))
+    command = [sys.executable, "-c", FORK_DURING_AN_IMPORT, server.url, str(server.project_id), server.key, path]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (ran.stdout, ran.stderr) == ("1\n", "")
 
 
 def test_rows_of_an_iterator_go_on_in_a_child(make):

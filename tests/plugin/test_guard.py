@@ -299,3 +299,19 @@ def test_it():
 """
     )
     guarded_once.pytest().assert_outcomes(passed=1)
+
+
+def test_a_destructor_that_sends_ends_with_its_test(guarded_once):
+    """The refused bytes stay in the writer, which sends them again when the traceback of the failure goes."""
+    guarded_once.suite(
+        HEAD
+        + f"""
+def test_it():
+    listener = socket.create_server(("127.0.0.1", 0))
+    connection = socket.create_connection(listener.getsockname())
+    writer = connection.makefile("wb")
+    swallowed(lambda: (writer.write(b"GET http://{HOST}/ HTTP/1.1\\r\\n\\r\\n"), writer.flush()))
+"""
+    )
+    ended = guarded_once.pytester.runpytest_subprocess("-p", "no:randomly", "-W", "ignore", timeout=60)
+    ended.assert_outcomes(passed=1, errors=2)

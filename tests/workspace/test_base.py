@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from endpoints_gitops.workspace.base import BaseUnavailable, Location, base_of
+from endpoints_gitops.workspace.base import BaseUnavailable, DefinitionsLocation, base_of
 
 ONE = "name: one\nquery: SELECT 1 AS n\n"
 TWO = "name: two\nquery: SELECT 2 AS n\n"
@@ -14,7 +14,7 @@ SETTINGS = 'dir = "{}"\n[environments.prod]\nhost = "https://us.posthog.com"\npr
 
 
 def base(checkout, what="main", *, folder=None, configuration=True, environment="prod"):
-    here = Location(
+    here = DefinitionsLocation(
         folder=folder or checkout.folder,
         environment=environment,
         configuration=checkout.top if configuration else None,
@@ -240,4 +240,4 @@ def test_the_name_of_a_deleted_definition_is_known_or_an_error(checkout):
 
 
 def test_a_folder_outside_of_a_repository_has_no_base(tmp_path: Path):
-    assert base_of("main", Location(folder=tmp_path), spelled="--against ") is None
+    assert base_of("main", DefinitionsLocation(folder=tmp_path), spelled="--against ") is None
