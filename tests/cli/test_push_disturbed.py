@@ -133,7 +133,7 @@ def test_a_defect_after_a_write_is_partly_applied(cli, checkout, monkeypatch, be
 
     checkout.commit({"one.yaml": yaml("one", query=SQL)})
     with monkeypatch.context() as patch:
-        patch.setattr(execute.Keeper, "keep", broken) if begun else patch.setattr(execute, "apply_change", broken)
+        patch.setattr(execute, "agreed", broken) if begun else patch.setattr(execute, "apply_change", broken)
         ran = cli("push", "--yes", "--format", "json")
     assert (ran.code, "RuntimeError: unforeseen" in ran.err) == (code, True)
     if begun:

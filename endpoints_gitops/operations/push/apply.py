@@ -25,22 +25,21 @@ from endpoints_gitops.api.errors import (
 from endpoints_gitops.errors import Conflict, EndpointsError, PartlyApplied
 from endpoints_gitops.model.definition import VariableType
 from endpoints_gitops.model.endpoint import InsightVariable
-from endpoints_gitops.model.json import Json, JsonObject, canonical
+from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.operations.push.results import (
+    ChangeOutcome,
     ChangeResult,
     VariableResult,
-    already_applied,
+    failed,
     not_landed,
     overtaken,
-    refused,
     refused_in_part,
     settings_replaced,
     stale_result,
-    uncertain,
     unverified,
     verified,
 )
-from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, body
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, body
 from endpoints_gitops.plan.diff import ServerRevision
 from endpoints_gitops.plan.preconditions import ChangeState, not_applied, state_of
 from endpoints_gitops.plan.settings import Key, same
@@ -51,35 +50,52 @@ TRIES: Final = 3
 _RACE_LOST: Final = "Failed to update endpoint."  # two cut the same version number at once: docs/server.md#concurrency
 
 
+_KEPT_BY_VERSIONS: Final = frozenset((Key.DESCRIPTION, Key.FRESHNESS, Key.OPTIONAL_BREAKDOWNS))
+"""Settings that a version keeps when a newer one is cut (docs/server.md#versions)."""
+
+
 def apply_change(
     client: Client,
     change: EndpointChange,
     variables: Mapping[str, InsightVariable],
-    there: ServerRevision | None = None,
+    listed: ServerRevision | None = None,
 ) -> ChangeResult:
-    """Send one change that is pending; `there` is the endpoint as it was listed.
+    """Send one pending change, and verify it. `listed` is the endpoint as the list before the push had it.
 
-    Where no version shows an edit between the list and the write, the endpoint is read once more right before. Where
-    the write cuts a version, the one before it still has the settings that were its own, and is read afterwards.
+    Where no version would show an edit between the list and the write, the endpoint is read once more right before.
+    Where the write cuts a version, the version before it keeps its own settings, and is read afterwards.
     """
-    if change.action is ChangeAction.CREATE or not _needs_reading(change):
-        return _with_previous_version(client, change, _sent(client, change, variables, there))
+    if change.action is ChangeAction.CREATE or not _needs_fresh_read(change):
+        return _check_previous_version(client, change, _send_until_known(client, change, variables, listed))
     try:
-        now = _read_again(client, change)
+        fresh = _read_endpoint(client, change.name)
     except ApiError as error:
-        return refused(change, error)
-    state = state_of(change, now)
-    if now is None or state is ChangeState.STALE:
-        return stale_result(change, now)
-    return already_applied(change, now) if state is ChangeState.APPLIED else _sent(client, change, variables, now)
+        return failed(change, error)
+    state = state_of(change, fresh)
+    if fresh is None or state is ChangeState.STALE:
+        return stale_result(change, fresh)
+    if state is ChangeState.APPLIED:
+        return ChangeResult(change=change, state=ChangeOutcome.ALREADY, remote=fresh)
+    return _send_until_known(client, change, variables, fresh)
 
 
-def _sent(
-    client: Client, change: EndpointChange, variables: Mapping[str, InsightVariable], there: ServerRevision | None
+def _needs_fresh_read(change: EndpointChange) -> bool:
+    """Whether the change sends a setting that no version keeps. A table's bucket overrides are repeated with any
+    change, so they are such a setting.
+    """
+    settings = change.after.keys() - {Key.QUERY}
+    depended = change.precondition.settings
+    repeats = depended.get(Key.MATERIALIZATION) is True and bool(depended.get(Key.BUCKET_OVERRIDES))
+    return repeats or not settings <= _KEPT_BY_VERSIONS or bool(settings and not change.cuts_a_version)
+
+
+def _send_until_known(
+    client: Client, change: EndpointChange, variables: Mapping[str, InsightVariable], remote: ServerRevision | None
 ) -> ChangeResult:
+    """Send the change, again where its answer was lost and it did not land. `remote` is the endpoint as last read."""
     for _ in range(TRIES):
         try:
-            return verified(change, _send(client, change, variables, there))
+            return verified(change, _send(client, change, variables, remote))
         except EndpointNotFound:
             return stale_result(change, None)
         except ApiError as error:
@@ -87,85 +103,31 @@ def _sent(
                 return _refused(client, change, error)
             lost = error
         except EndpointsError as error:
-            return refused(change, error)
+            return failed(change, error)
         try:
-            there = _read_again(client, change)
+            remote = _read_endpoint(client, change.name)
         except ApiError:
-            return uncertain(change, lost)
-        state = state_of(change, there)
-        if there is not None and state is ChangeState.APPLIED:
-            return verified(change, there)
+            return ChangeResult(change=change, state=ChangeOutcome.UNCERTAIN, errors=(lost,))
+        state = state_of(change, remote)
+        if remote is not None and state is ChangeState.APPLIED:
+            return verified(change, remote)
         if state is ChangeState.STALE:
-            return _by_versions(client, change, there)
-        if isinstance(lost, NameTaken):
-            break  # taken by one that this key may not see
-    return refused(change, lost) if isinstance(lost, NameTaken) else not_landed(change, lost, there)
-
-
-_OF_A_VERSION: Final = frozenset((Key.DESCRIPTION, Key.FRESHNESS, Key.OPTIONAL_BREAKDOWNS))
-"""Settings that a version keeps when a newer one is cut (docs/server.md#versions)."""
-
-
-def _needs_reading(change: EndpointChange) -> bool:
-    """Whether it sends a setting that no version keeps; a table's bucket overrides are repeated with any change."""
-    settings = {one.key for one in change.keys} - {Key.QUERY}
-    depended = change.precondition.settings
-    repeats = depended.get(Key.MATERIALIZATION) is True and bool(depended.get(Key.BUCKET_OVERRIDES))
-    return repeats or not settings <= _OF_A_VERSION or bool(settings and not change.cuts_a_version)
-
-
-def _with_previous_version(client: Client, change: EndpointChange, written: ChangeResult) -> ChangeResult:
-    """The same, with an error where a setting was edited on the server before ours replaced it."""
-    number, known = change.precondition.version, change.precondition.settings
-    keys = [one.key for one in change.keys if one.key in _OF_A_VERSION and one.key in known]
-    if not keys or number is None or not change.cuts_a_version or not written.landed or written.errors:
-        return written
-    try:
-        before = ServerRevision.of(client.get_version(change.name, number)).settings
-    except ApiError as error:
-        return replace(written, errors=(unverified(change, error),))
-    moved_keys = [key for key in keys if key in before and not same(key, known[key], before[key])]
-    return replace(written, errors=(settings_replaced(change, moved_keys),)) if moved_keys else written
-
-
-def _refused(client: Client, change: EndpointChange, error: ApiError) -> ChangeResult:
-    """A write that is refused (400) may have landed in part: a new version without its table, an endpoint without tags
-    (docs/server.md#versions). So the endpoint is read back.
-    """
-    if not isinstance(error, Refused):
-        return refused(change, error)
-    try:
-        now = _read_again(client, change)
-    except ApiError:
-        return uncertain(change, error)
-    if now is None:
-        return refused(change, error)
-    left = not_applied(change, now)
-    is_new = change.action is ChangeAction.CREATE or now.current_version > (change.precondition.version or 0)
-    landed = [one.key for one in change.keys if one.key not in left and not _was_so(change, one)]
-    has_query = change.cuts_a_version or change.action is ChangeAction.CREATE
-    if not landed or (has_query and (Key.QUERY in left or not is_new)):
-        return refused(change, error)
-    return refused_in_part(change, error, now, left)
-
-
-def _was_so(change: EndpointChange, one: KeyChange) -> bool:
-    return change.action is not ChangeAction.CREATE and same(one.key, one.after, one.before)
+            return _find_own_version(client, change, remote)
+        if isinstance(lost, NameTaken):  # by an endpoint that this key may not see
+            return failed(change, lost)
+    return not_landed(change, lost, remote)
 
 
 def _send(
-    client: Client, change: EndpointChange, variables: Mapping[str, InsightVariable], there: ServerRevision | None
+    client: Client, change: EndpointChange, variables: Mapping[str, InsightVariable], remote: ServerRevision | None
 ) -> ServerRevision:
     sent = body(change, variables)
     if change.action is ChangeAction.CREATE:
         return ServerRevision.of(client.create_endpoint(sent))
-    return ServerRevision.of(client.update_endpoint(change.name, {**_table_again(change, there), **sent}))
-
-
-def _table_again(change: EndpointChange, there: ServerRevision | None) -> JsonObject:
-    """A new version is materialised like the one before it; where that failed, nothing but a request brings it back."""
-    lost = there is not None and Key.MATERIALIZATION in not_applied(change, there)
-    return {"is_materialized": True} if lost else {}
+    if remote is not None and Key.MATERIALIZATION in not_applied(change, remote):
+        # a new version is materialised like the one before it; where that failed, only a request brings it back
+        sent = {"is_materialized": True, **sent}
+    return ServerRevision.of(client.update_endpoint(change.name, sent))
 
 
 def _may_have_landed(error: ApiError) -> bool:
@@ -174,36 +136,81 @@ def _may_have_landed(error: ApiError) -> bool:
     return isinstance(error, Refused) and error.detail == _RACE_LOST
 
 
-def _read_again(client: Client, change: EndpointChange) -> ServerRevision | None:
+def _read_endpoint(client: Client, name: str) -> ServerRevision | None:
     try:
-        return ServerRevision.of(client.get_endpoint(change.name))
+        return ServerRevision.of(client.get_endpoint(name))
     except EndpointNotFound:
         return None
 
 
-def _by_versions(client: Client, change: EndpointChange, now: ServerRevision | None) -> ChangeResult:
-    """Somebody wrote too, before or after what we sent: the versions tell whether ours is among theirs."""
-    if now is None or not change.cuts_a_version or change.precondition.endpoint_id != now.endpoint.id:
-        return stale_result(change, now)
+def _check_previous_version(client: Client, change: EndpointChange, result: ChangeResult) -> ChangeResult:
+    """The result, with an error where a setting was edited on the server before ours replaced it."""
+    number, known = change.precondition.version, change.precondition.settings
+    keys = [key for key in change.after if key in _KEPT_BY_VERSIONS and key in known]
+    if not keys or number is None or not change.cuts_a_version or not result.landed or result.errors:
+        return result
+    try:
+        before = ServerRevision.of(client.get_version(change.name, number)).settings
+    except ApiError as error:
+        return replace(result, errors=(unverified(change, error),))
+    edited = [key for key in keys if key in before and not same(key, known[key], before[key])]
+    return replace(result, errors=(settings_replaced(change, edited),)) if edited else result
+
+
+def _refused(client: Client, change: EndpointChange, error: ApiError) -> ChangeResult:
+    """The result of a write that was refused. One that was refused with 400 may have landed in part: a new version
+    without its table, an endpoint without tags (docs/server.md#versions). So the endpoint is read back.
+    """
+    if not isinstance(error, Refused):
+        return failed(change, error)
+    try:
+        remote = _read_endpoint(client, change.name)
+    except ApiError:
+        return ChangeResult(change=change, state=ChangeOutcome.UNCERTAIN, errors=(error,))
+    if remote is None:
+        return failed(change, error)
+    is_creation = change.action is ChangeAction.CREATE
+    missing = not_applied(change, remote)
+    landed = [
+        key_change
+        for key_change in change.keys
+        if key_change.key not in missing
+        and (is_creation or not same(key_change.key, key_change.after, key_change.before))
+    ]
+    is_new = is_creation or remote.current_version > (change.precondition.version or 0)
+    has_query = is_creation or change.cuts_a_version
+    if not landed or (has_query and (Key.QUERY in missing or not is_new)):
+        return failed(change, error)
+    return refused_in_part(change, error, remote, missing)
+
+
+def _find_own_version(client: Client, change: EndpointChange, remote: ServerRevision | None) -> ChangeResult:
+    """The result where another client wrote too, before or after this push: the list of versions shows whether ours
+    is among them.
+    """
+    if remote is None or not change.cuts_a_version or change.precondition.endpoint_id != remote.endpoint.id:
+        return stale_result(change, remote)
     try:
         versions = client.list_versions(change.name)
     except ApiError:
-        return stale_result(change, now)
-    newer = (one for one in versions if one.version > (change.precondition.version or 0))
-    ours = next((one.version for one in newer if Key.QUERY not in not_applied(change, ServerRevision.of(one))), None)
-    return stale_result(change, now) if ours is None else overtaken(change, now, ours)
+        return stale_result(change, remote)
+    for version in versions:
+        is_newer = version.version > (change.precondition.version or 0)
+        if is_newer and Key.QUERY not in not_applied(change, ServerRevision.of(version)):
+            return overtaken(change, remote, version.version)
+    return stale_result(change, remote)
 
 
 TURNS: Final = 6
-"""Reading and changing take two, as creating and renaming do; the others are for lost answers."""
+"""A variable is read and changed, or created and renamed, which takes two turns; the others are for lost answers."""
 _TAKEN: Final = "already exists"
 
 
 def write_variable(client: Client, change: VariableChange, listed: InsightVariable | None) -> VariableResult:
-    """Create or change one shared variable; `listed` is what the project had under its code name.
+    """Create or change one shared variable. `listed` is the variable as the list before the push had it.
 
-    One that exists is read once more right before it is changed, as a shared variable has no versions that would show
-    an edit. After a lost answer the project is read again; only what it lacks is sent again.
+    A variable that exists is read once more right before it is changed, as it has no versions that would show an edit.
+    After a lost answer the project is read again, and only what it lacks is sent again.
     """
     present, landed, is_fresh = listed, False, False
     lost: EndpointsError | None = None

@@ -33,7 +33,6 @@ from endpoints_gitops.errors import (
 )
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable, MaterializationState
-from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.operations.checkout import Checkout, agreed, head_of, save_record
 from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.project import ProjectContext
@@ -44,8 +43,6 @@ from endpoints_gitops.operations.push.results import (
     PushResult,
     VariableResult,
     Waited,
-    already_applied,
-    not_sent,
     stale_result,
 )
 from endpoints_gitops.plan.changes import EndpointChange, Plan
@@ -58,12 +55,12 @@ from endpoints_gitops.workspace.journal import Journal, begin, forget, unfinishe
 from endpoints_gitops.workspace.state import exclusive_lock
 
 NOT_BEGUN: Final = "push.not_begun"
-VARIABLE = "variable "
+_VARIABLE: Final = "variable "
 """Before the code name in a journal: no endpoint's name has a space."""
 
 
 def push(project: ProjectContext, plan: Plan, snapshot: Snapshot, checkout: Checkout) -> PushResult:
-    """Carry out a plan: what is not on the server as the plan saw it is left alone and reported.
+    """Apply a plan. What changed on the server since the plan was made is left alone, and reported as a conflict.
 
     `snapshot` is the server, read just now. Raises UsageError for the plan of another project, and Conflict while
     another push of this checkout runs. The journal stays where something is left to do, also when this is interrupted.
@@ -72,23 +69,23 @@ def push(project: ProjectContext, plan: Plan, snapshot: Snapshot, checkout: Chec
     if plan.is_empty:
         return PushResult(plan=plan)
     with exclusive_lock(project.state):
-        return _carried_out(project, plan, snapshot, checkout)
+        return _apply(project, plan, snapshot, checkout)
 
 
 def left_to_do(project: ProjectContext) -> Plan | None:
-    """What of the last push is not known to be done; None where there is nothing.
+    """The part of the last push that is not known to be done; None where nothing is left.
 
-    What the push left alone was reported by it, and is not reported again. Raises UsageError for a journal that cannot
-    be read, InvalidInput for a plan in it that cannot be.
+    What that push left alone was reported by it, and is not reported again. Raises UsageError for a journal that cannot
+    be read, InvalidInput for a plan in it that cannot be read.
     """
-    left = unfinished(project.state)
-    if left is None:
+    journal = unfinished(project.state)
+    if journal is None:
         return None
-    plan = from_json(left.plan, "the journal of the interrupted push")
+    plan = from_json(journal.plan, "the journal of the interrupted push")
     rest = replace(
         plan,
-        variables=tuple(change for change in plan.variables if VARIABLE + change.code_name not in left.done),
-        changes=tuple(change for change in plan.changes if change.name not in left.done),
+        variables=tuple(change for change in plan.variables if _VARIABLE + change.code_name not in journal.done),
+        changes=tuple(change for change in plan.changes if change.name not in journal.done),
         left_alone=(),
         withheld=(),
     )
@@ -108,23 +105,14 @@ def resume(project: ProjectContext, definitions: Sequence[LoadedDefinition]) -> 
             return None
         check_target(project, plan)
         snapshot = read_snapshot(project, plan)
-        return _carried_out(project, plan, snapshot, Checkout.of(project, definitions, snapshot))
+        return _apply(project, plan, snapshot, Checkout.of(project, definitions, snapshot))
 
 
 def read_snapshot(project: ProjectContext, plan: Plan) -> Snapshot:
     """The server as it is now, for a plan that was made earlier. Raises ApiError."""
     endpoints = {endpoint.name: endpoint for endpoint in project.client.list_endpoints()}
-    sends_variables = any(variables_of(change.after.get(Key.QUERY)) for change in plan.changes)
-    is_needed = bool(plan.variables) or sends_variables
-    return Snapshot(endpoints=endpoints, variables=project.client.list_variables() if is_needed else ())
-
-
-def _carried_out(project: ProjectContext, plan: Plan, snapshot: Snapshot, checkout: Checkout) -> PushResult:
-    """The journal takes the place of any that an earlier push left."""
-    save_record(project, checkout.record.unsaved)
-    head = head_of(project)
-    journal = begin(project.state, plan=to_json(plan), entries=entries_of(plan), head=head)
-    return _Push(project=project, plan=plan, snapshot=snapshot, checkout=checkout, journal=journal, head=head).all()
+    has_variables = plan.variables or any(variables_of(change.after.get(Key.QUERY)) for change in plan.changes)
+    return Snapshot(endpoints=endpoints, variables=project.client.list_variables() if has_variables else ())
 
 
 def check_target(project: ProjectContext, plan: Plan) -> None:
@@ -137,14 +125,51 @@ def check_target(project: ProjectContext, plan: Plan) -> None:
         raise UsageError(message, fix=f"add --env {plan.environment}, or make a new plan", code="plan.other_target")
 
 
-def entries_of(plan: Plan) -> tuple[str, ...]:
-    """What a journal calls the variables and the changes of a plan."""
-    return (*(VARIABLE + one.code_name for one in plan.variables), *(change.name for change in plan.changes))
+def _apply(project: ProjectContext, plan: Plan, snapshot: Snapshot, checkout: Checkout) -> PushResult:
+    """Apply the plan. Its journal replaces any that an earlier push left."""
+    save_record(project, checkout.record.unsaved)
+    head = head_of(project)
+    names = (*(_VARIABLE + change.code_name for change in plan.variables), *(change.name for change in plan.changes))
+    journal = begin(project.state, plan=to_json(plan), entries=names, head=head)
+    push = _Push(
+        project=project,
+        plan=plan,
+        snapshot=snapshot,
+        checkout=checkout,
+        journal=journal,
+        head=head,
+        variables=dict(snapshot.variables_by_code_name),
+    )
+    project.progress.started("writing", len(names))
+    try:
+        variables = concurrent_map(push.apply_variable, plan.variables)
+        changes = concurrent_map(push.apply_change, plan.changes)
+    except UsageError as error:  # of the journal, without which nothing is sent: the disk is full, say
+        if not project.client.has_written:
+            raise
+        message = f"{error.message}; the push stopped, and some of it is written"
+        raise PartlyApplied(message, fix="mend that, and push again", code=error.code) from error
+    except KeyboardInterrupt as error:
+        message = f"interrupted: {len(push.landed)} of {len(names)} written"
+        raise Interrupted(message, Advice(Command("resume"), " does what is left, and nothing twice")) from error
+    finally:
+        save_record(project, push.entries)
+        project.progress.finished()
+    result = PushResult(plan=plan, variables=variables, written=changes)
+    if result.is_settled:
+        journal.finish()
+    return result
 
 
 @dataclass(slots=True, kw_only=True)
 class _Push:
-    """A push in flight. Its steps run in several threads; what they share guards itself."""
+    """A push in flight, whose variables and changes are applied from several threads.
+
+    `variables` are the project's by code name, with those that this push created. `failed_variables` has, by the name
+    of a definition, a variable that it needs and that was not written. `entries` are for the record, which is saved at
+    the end; what a kill keeps from being saved is in the journal. `stopped` is set after an error that concerns every
+    other write too: nothing more is sent then.
+    """
 
     project: ProjectContext
     plan: Plan
@@ -152,93 +177,76 @@ class _Push:
     checkout: Checkout
     journal: Journal
     head: str | None
-    stopped: Event = field(default_factory=Event)
-    keeper: Keeper = field(init=False)
-    variables: dict[str, InsightVariable] = field(init=False)
-    lacking: dict[str, VariableResult] = field(default_factory=dict)
+    variables: dict[str, InsightVariable]
+    failed_variables: dict[str, VariableResult] = field(default_factory=dict)
+    entries: dict[str, Recorded] = field(default_factory=dict)
     landed: list[str] = field(default_factory=list)
+    stopped: Event = field(default_factory=Event)
 
-    def __post_init__(self) -> None:
-        self.keeper = Keeper(project=self.project, checkout=self.checkout, head=self.head)
-        self.variables = dict(self.snapshot.variables_by_code_name)
-
-    def all(self) -> PushResult:
-        self.project.progress.started("writing", len(entries_of(self.plan)))
-        try:
-            shared = concurrent_map(self._variable, self.plan.variables)
-            self._take_in(shared)
-            written = concurrent_map(self._change, self.plan.changes)
-        except UsageError as error:  # the journal, which nothing goes on without: the disk is full, say
-            if not self.project.client.has_written:
-                raise
-            message = f"{error.message}; the push stopped, and some of it is written"
-            raise PartlyApplied(message, fix="mend that, and push again", code=error.code) from error
-        except KeyboardInterrupt as error:
-            message = f"interrupted: {len(self.landed)} of {len(entries_of(self.plan))} written"
-            raise Interrupted(message, Advice(Command("resume"), " does what is left, and nothing twice")) from error
-        finally:
-            self.keeper.save()
-            self.project.progress.finished()
-        result = PushResult(plan=self.plan, variables=shared, written=written)
-        if result.is_settled:
-            self.journal.finish()
-        return result
-
-    def _take_in(self, shared: Iterable[VariableResult]) -> None:
-        """The new ids are there for the queries; who uses a variable that is not right is not sent."""
-        for one in shared:
-            if one.variable is not None:
-                self.variables[one.change.code_name] = one.variable
-            if one.error is not None:
-                self.lacking |= dict.fromkeys(one.change.declared_by, one)
-
-    def _variable(self, change: VariableChange) -> VariableResult:
+    def apply_variable(self, change: VariableChange) -> VariableResult:
         if self.stopped.is_set():
             return VariableResult(change=change, error=_not_begun())
-        entry = VARIABLE + change.code_name
-        self.journal.sending(entry)
-        written = write_variable(self.project.client, change, self.variables.get(change.code_name))
-        if written.landed:
-            self.landed.append(entry)
-        if written.error is None:
-            self.journal.done(entry)
-            self._heard(entry, "written")
+        name = _VARIABLE + change.code_name
+        self.journal.sending(name)
+        result = write_variable(self.project.client, change, self.variables.get(change.code_name))
+        if result.landed:
+            self.landed.append(name)
+        if result.variable is not None:
+            self.variables[change.code_name] = result.variable
+        if result.error is None:
+            self.journal.done(name)
+            self._report(name, "written", ())
         else:
-            self._heard(entry, "not written", written.error)
-        return written
+            self.failed_variables |= dict.fromkeys(change.declared_by, result)
+            self._report(name, "not written", (result.error,))
+        return result
 
-    def _change(self, change: EndpointChange) -> ChangeResult:
-        result = self._applied(change)
+    def apply_change(self, change: EndpointChange) -> ChangeResult:
+        remote = self.snapshot.revision(change.name)
+        state = state_of(change, remote)
+        if remote is not None and state is ChangeState.APPLIED:
+            result = ChangeResult(change=change, state=ChangeOutcome.ALREADY, remote=remote)
+        elif state is ChangeState.STALE:
+            result = stale_result(change, remote)
+        elif self.stopped.is_set():
+            result = ChangeResult(change=change, state=ChangeOutcome.NOT_SENT, errors=(_not_begun(),))
+        elif change.name in self.failed_variables:
+            error = _without_variable(self.failed_variables[change.name])
+            result = ChangeResult(change=change, state=ChangeOutcome.NOT_SENT, errors=(error,))
+        else:
+            self.journal.sending(change.name)
+            result = apply_change(self.project.client, change, self.variables, remote)
+        entry = self._remember(result, remote)
+        if result.is_settled:
+            self.journal.done(change.name, entry.as_json() if entry else None)
         if result.landed:
             self.landed.append(change.name)
         if result.state is ChangeOutcome.UNCERTAIN:
             self.stopped.set()
-        self._heard(change.name, result.state, *result.errors)
+        self._report(change.name, result.state, result.errors)
         return result
 
-    def _applied(self, change: EndpointChange) -> ChangeResult:
-        remote = self.snapshot.revision(change.name)
-        state = state_of(change, remote)
-        if remote is not None and state is ChangeState.APPLIED:
-            return self._noted(change, already_applied(change, remote))
-        if state is ChangeState.STALE:
-            return self._noted(change, stale_result(change, remote))
-        if self.stopped.is_set():
-            return not_sent(change, _not_begun())
-        if change.name in self.lacking:
-            return not_sent(change, _without_variable(self.lacking[change.name]))
-        self.journal.sending(change.name)
-        return self._noted(change, apply_change(self.project.client, change, self.variables, remote))
+    def _remember(self, result: ChangeResult, listed: ServerRevision | None) -> Recorded | None:
+        """Keep the record's entry of a change; None where there is nothing to remember.
 
-    def _noted(self, change: EndpointChange, result: ChangeResult) -> ChangeResult:
-        """In the journal when nothing is left of it to do, with what the record will hold of it."""
-        entry = self.keeper.keep(result, self.snapshot.revision(change.name))
-        if result.is_settled:
-            self.journal.done(change.name, entry)
-        return result
+        What was sent and did not arrive is remembered as our own, so that the next push sends it again.
+        """
+        local = self.checkout.local.get(result.name)
+        if local is None or result.remote is None or not result.is_agreed:
+            return None
+        self.entries[result.name] = agreed(
+            self.checkout.record.entries.get(result.name),
+            local=local,
+            remote=result.remote,
+            at=self.project.clock(),
+            server_before=listed.settings if listed is not None and result.landed else None,
+            accepted=result.unapplied,
+            head=self.head,
+            pushed=result.applied if result.landed else frozenset(),
+        )
+        return self.entries[result.name]
 
-    def _heard(self, name: str, state: str, *errors: EndpointsError) -> None:
-        """A key that is refused, or a server that is away, is so for the others too: nothing more is begun."""
+    def _report(self, name: str, state: str, errors: Sequence[EndpointsError]) -> None:
         if any(isinstance(error, _FOR_ALL) for error in errors):
             self.stopped.set()
         self.project.progress.advanced(name, state)
@@ -255,6 +263,7 @@ _FOR_ALL: Final = (
     Unreachable,
     Redirected,
 )
+"""Errors that every other write would meet too: the key is refused, or the server is away."""
 
 
 def _not_begun() -> EndpointsError:
@@ -262,50 +271,12 @@ def _not_begun() -> EndpointsError:
     return CouldNotFindOut("not begun: what went wrong before concerns this too", fix=fix, code=NOT_BEGUN)
 
 
-def _without_variable(lacking: VariableResult) -> EndpointsError:
-    cause = lacking.error
-    message = f"not begun: the shared variable {lacking.change.code_name!r} is not there as it should be"
-    error = EndpointsError(message, fix=cause.fix if cause else None, code="push.not_begun")
+def _without_variable(result: VariableResult) -> EndpointsError:
+    cause = result.error
+    message = f"not begun: the shared variable {result.change.code_name!r} is not there as it should be"
+    error = EndpointsError(message, fix=cause.fix if cause else None, code=NOT_BEGUN)
     error.exit_code = cause.exit_code if cause else error.exit_code
     return error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keeper:
-    """Gathers what the writes of a push leave, from several threads, and saves it once, at the end.
-
-    What a kill keeps from being saved stands in the journal.
-    """
-
-    project: ProjectContext
-    checkout: Checkout
-    head: str | None = None
-    _kept: dict[str, Recorded] = field(default_factory=dict)
-
-    def keep(self, result: ChangeResult, before: ServerRevision | None) -> JsonObject | None:
-        """The entry of what was written, None where there is nothing to remember. `before` is the endpoint as listed.
-
-        What was sent and did not arrive is remembered as our own, so that the next push sends it again.
-        """
-        local = self.checkout.local.get(result.name)
-        if local is None or result.remote is None or not result.is_agreed:
-            return None
-        entry = agreed(
-            self.checkout.record.entries.get(result.name),
-            local=local,
-            remote=result.remote,
-            at=self.project.clock(),
-            server_before=before.settings if before is not None and result.landed else None,
-            accepted=result.unapplied,
-            head=self.head,
-            pushed=result.applied if result.landed else frozenset(),
-        )
-        self._kept[result.name] = entry
-        return entry.as_json()
-
-    def save(self) -> None:
-        """Save what was kept so far."""
-        save_record(self.project, self._kept)
 
 
 DEFAULT_SECONDS: Final = 600.0
@@ -322,17 +293,20 @@ def wait_for(
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[Waited, ...]:
-    """Ask for the state of each endpoint that is being materialised until all are done, or the time is over."""
+    """Wait for every endpoint that is being materialised, at most this long, and return how each ended.
+
+    Raises ApiError where the state of one cannot be read.
+    """
     states = {endpoint.name: endpoint.materialization for endpoint in endpoints if endpoint.materialization.is_on}
     deadline, pause = now() + seconds, _FIRST_PAUSE
     project.progress.started("waiting for materialisation", len(states))
-    told: set[str] = set()
+    reported: set[str] = set()
     while True:
-        for name in sorted(states.keys() - told):
+        for name in sorted(states.keys() - reported):
             if _is_over(states[name]):
-                told.add(name)
+                reported.add(name)
                 project.progress.advanced(name, "materialised" if _is_done(states[name]) else "not materialised")
-        pending = sorted(states.keys() - told)
+        pending = sorted(states.keys() - reported)
         if not pending or now() >= deadline:
             break
         sleep(min(pause, max(0.0, deadline - now())))

@@ -1,4 +1,4 @@
-"""What a push did: what became of every change, in values and in words, and the exit code that follows."""
+"""The result of a push: the outcome of every change, its errors with their fixes, and the exit code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from endpoints_gitops.plan.variables import VariableChange
 
 
 class ChangeOutcome(StrEnum):
-    """What became of one change, in the past tense."""
+    """The outcome of one change."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -42,7 +42,7 @@ _TO_RESUME: Final = frozenset({ChangeOutcome.FAILED, ChangeOutcome.UNCERTAIN, Ch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeResult:
-    """What became of one change. `remote` is what the server answered last; `landed` whether a write of ours did."""
+    """The result of one change. `remote` is the endpoint as the server answered last; `landed`: our write did."""
 
     change: EndpointChange
     state: ChangeOutcome
@@ -67,7 +67,7 @@ class ChangeResult:
 
     @property
     def version(self) -> int | None:
-        """The version that is current now, as far as the server said."""
+        """The version that is current now, None where the server did not answer."""
         return self.endpoint.current_version if self.endpoint else None
 
     @property
@@ -93,16 +93,21 @@ class ChangeResult:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left of it that sending it again could finish."""
-        return self.state not in _TO_RESUME and not any(isinstance(one, PartlyApplied) for one in self.errors)
+        """Whether sending the change again could not finish anything."""
+        return self.state not in _TO_RESUME and not any(isinstance(error, PartlyApplied) for error in self.errors)
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether the change was sent, and no answer tells whether it landed."""
+        return self.state is ChangeOutcome.UNCERTAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariableResult:
-    """What became of one shared variable.
+    """The result of one change of a shared variable.
 
-    `variable` is what the project has now, None where that is not known. `landed`: a write of ours did; `is_uncertain`:
-    one may have.
+    `variable` is what the project has now, None where that is not known. `landed`: our write did; `is_uncertain`: it
+    may have.
     """
 
     change: VariableChange
@@ -111,10 +116,15 @@ class VariableResult:
     is_uncertain: bool = False
     error: EndpointsError | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether sending the change again could not finish anything."""
+        return self.error is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waited:
-    """How the materialisation of one endpoint ended; `error` where it did not end well, or not in time."""
+    """The materialisation of one endpoint. `error` says that it failed, or did not end in time."""
 
     name: str
     error: EndpointsError | None = None
@@ -122,7 +132,10 @@ class Waited:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PushResult:
-    """The plan, and what became of it; `waited` where `--wait` was said, `findings` are what it does to callers."""
+    """The result of a plan.
+
+    `written` has the results of its changes, `waited` those of `--wait`, `findings` what the plan does to callers.
+    """
 
     plan: Plan
     variables: tuple[VariableResult, ...] = ()
@@ -132,85 +145,67 @@ class PushResult:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left that `resume` could finish."""
-        return all(one.error is None for one in self.variables) and all(one.is_settled for one in self.written)
+        """Whether `resume` has nothing to finish."""
+        return all(result.is_settled for result in self._results)
+
+    @property
+    def _results(self) -> tuple[VariableResult | ChangeResult, ...]:
+        return (*self.variables, *self.written)
 
     @property
     def errors(self) -> tuple[EndpointsError, ...]:
         """Everything that went wrong, in the order of the plan."""
         return (
-            *(one.error for one in self.variables if one.error is not None),
-            *(error for one in self.written for error in one.errors),
-            *(one.error for one in self.waited if one.error is not None),
+            *(result.error for result in self.variables if result.error is not None),
+            *(error for result in self.written for error in result.errors),
+            *(result.error for result in self.waited if result.error is not None),
         )
 
     def exit_code(self, *, fail_on_drift: bool = False) -> ExitCode:
-        """Something left undone is "partly applied" where anything landed or may have, else what kept it from that."""
-        return worst(*self._codes(fail_on_drift=fail_on_drift))
-
-    def _codes(self, *, fail_on_drift: bool) -> Iterator[ExitCode]:
-        yield from (error.exit_code for error in self.errors)
-        if not self.is_settled and self._landed():
-            yield ExitCode.PARTLY_APPLIED
-        yield from self.plan.exit_codes(fail_on_drift=fail_on_drift)
-
-    def _landed(self) -> bool:
-        uncertain = any(one.is_uncertain for one in self.variables) or any(
-            one.state is ChangeOutcome.UNCERTAIN for one in self.written
-        )
-        return uncertain or any(one.landed for one in self.variables) or any(one.landed for one in self.written)
+        """The exit code of the push. Where something is left to do, it is PARTLY_APPLIED if anything landed or may
+        have landed, else the code of the error that prevented it.
+        """
+        codes = [error.exit_code for error in self.errors]
+        if not self.is_settled and any(result.landed or result.is_uncertain for result in self._results):
+            codes.append(ExitCode.PARTLY_APPLIED)
+        return worst(*codes, *self.plan.exit_codes(fail_on_drift=fail_on_drift))
 
 
 def verified(change: EndpointChange, answer: ServerRevision) -> ChangeResult:
-    """What an answer, or what was read instead of one that is lost, says about a change that landed."""
+    """The result of a change that landed, checked against the answer, or what was read where the answer was lost."""
     faults = tuple(_faults(change, answer))
     return ChangeResult(change=change, state=_DONE[change.action], remote=answer, landed=True, errors=faults)
 
 
-def already_applied(change: EndpointChange, remote: ServerRevision) -> ChangeResult:
-    """Nothing to send: the server has it already."""
-    return ChangeResult(change=change, state=ChangeOutcome.ALREADY, remote=remote)
-
-
-def not_sent(change: EndpointChange, why: EndpointsError) -> ChangeResult:
-    """Nothing was sent, for a reason that is not the endpoint's own."""
-    return ChangeResult(change=change, state=ChangeOutcome.NOT_SENT, errors=(why,))
-
-
-def uncertain(change: EndpointChange, lost: EndpointsError) -> ChangeResult:
-    """It was sent, and no answer tells what became of it."""
-    return ChangeResult(change=change, state=ChangeOutcome.UNCERTAIN, errors=(lost,))
-
-
-def refused(change: EndpointChange, why: EndpointsError) -> ChangeResult:
-    """The server refused it."""
-    return ChangeResult(change=change, state=ChangeOutcome.FAILED, errors=(why,))
+def failed(change: EndpointChange, error: EndpointsError) -> ChangeResult:
+    """The result of a change that did not land, with its error."""
+    return ChangeResult(change=change, state=ChangeOutcome.FAILED, errors=(error,))
 
 
 def refused_in_part(
-    change: EndpointChange, why: EndpointsError, now: ServerRevision, left: Collection[Key]
+    change: EndpointChange, refusal: EndpointsError, remote: ServerRevision, missing: Collection[Key]
 ) -> ChangeResult:
-    """The server refused it, and some of it is there all the same; `left` are the keys that are not."""
-    lacking = f" without {', '.join(left)}" if left else ""
+    """The result of a change that the server refused and applied in part. `missing` are the keys that did not land."""
+    without = f" without {', '.join(missing)}" if missing else ""
     error = PartlyApplied(
-        f"{change.name} landed in part{lacking}, although the server refused the write: {why.message}",
+        f"{change.name} landed in part{without}, although the server refused the write: {refusal.message}",
         where=_where(change),
         fix=Advice(Command("diff", change.name), " shows it; correct what the server names, and push again"),
         code="push.refused_in_part",
         subject=change.name,
     )
-    return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=now, landed=True, errors=(error,))
+    return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=remote, landed=True, errors=(error,))
 
 
-def unverified(change: EndpointChange, why: ApiError) -> PartlyApplied:
-    """The error of a write that landed, where the version before it could not be read."""
-    message = f"{change.name} was written; cannot tell whether its settings were edited meanwhile: {why.message}"
+def unverified(change: EndpointChange, error: ApiError) -> PartlyApplied:
+    """The error for a write that landed, where the version before it could not be read."""
+    message = f"{change.name} was written; cannot tell whether its settings were edited meanwhile: {error.message}"
     fix = Advice(Command("versions", change.name))
-    return PartlyApplied(message, where=why.where, fix=fix, code="push.unverified", subject=change.name)
+    return PartlyApplied(message, where=error.where, fix=fix, code="push.unverified", subject=change.name)
 
 
 def settings_replaced(change: EndpointChange, keys: Collection[Key]) -> Conflict:
-    """The error of a write that replaced settings which were edited on the server while the push ran."""
+    """The error for a write that replaced settings which were edited on the server while the push ran."""
     name, before = change.name, change.precondition.version
     what, ours = ", ".join(keys), change.expected_version
     return Conflict(
@@ -222,35 +217,40 @@ def settings_replaced(change: EndpointChange, keys: Collection[Key]) -> Conflict
     )
 
 
-def not_landed(change: EndpointChange, lost: ApiError, now: ServerRevision | None) -> ChangeResult:
-    """Sent again and again without an answer; what was read afterwards (`now`) tells that it, or some, did not land."""
-    left = not_applied(change, now) if now is not None and change.action is ChangeAction.UPDATE else ()
-    in_part = bool(left) and len(left) < len(change.keys)
+def not_landed(change: EndpointChange, lost: ApiError, remote: ServerRevision | None) -> ChangeResult:
+    """The result of a change that was sent several times and whose answers were lost.
+
+    `remote` is what was read afterwards: the change did not land, or landed in part.
+    """
+    missing = not_applied(change, remote) if remote is not None and change.action is ChangeAction.UPDATE else ()
+    is_partial = bool(missing) and len(missing) < len(change.keys)
     reason = lost.reason if isinstance(lost, LostAnswer) else lost.message
     cause = f"{lost.status} {lost.detail or ''}".rstrip() if lost.status else reason
-    what = f"{change.name} landed in part, without {', '.join(left)}" if in_part else f"{change.name} did not land"
-    error = CouldNotFindOut(f"{what}: {cause}", where=lost.request or None, code=lost.code, subject=change.name)
-    error.fix = Advice(Command("resume"), " tries again, when the server is well")
-    return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=now, landed=in_part, errors=(error,))
-
-
-def stale_result(change: EndpointChange, now: ServerRevision | None) -> ChangeResult:
-    """Nothing of it landed: the server changed since the plan was made."""
-    error = Conflict(
-        _what_changed(change, now),
-        where=_where(change),
-        fix=_fix_of(change, now),
-        code="push.moved",
-        subject=change.name,
+    outcome = f"landed in part, without {', '.join(missing)}" if is_partial else "did not land"
+    error = CouldNotFindOut(
+        f"{change.name} {outcome}: {cause}", where=lost.request or None, code=lost.code, subject=change.name
     )
-    return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=now, errors=(error,))
+    error.fix = Advice(Command("resume"), " tries again, when the server is well")
+    return ChangeResult(change=change, state=ChangeOutcome.FAILED, remote=remote, landed=is_partial, errors=(error,))
 
 
-def overtaken(change: EndpointChange, now: ServerRevision, ours: int) -> ChangeResult:
-    """It landed as version `ours`, and another client made a version after it."""
+def stale_result(change: EndpointChange, remote: ServerRevision | None) -> ChangeResult:
+    """The result of a change of which nothing landed, as the server changed since the plan was made."""
+    if remote is None:
+        fix = Advice(Command("push", change.name), " creates it again, at version 1")
+    else:
+        fix = Advice(Command("diff", change.name), " shows it; plan and push again to go on")
+    error = Conflict(
+        _what_changed(change, remote), where=_where(change), fix=fix, code="push.moved", subject=change.name
+    )
+    return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=remote, errors=(error,))
+
+
+def overtaken(change: EndpointChange, remote: ServerRevision, ours: int) -> ChangeResult:
+    """The result of a change that landed as version `ours`, after which another client made a version."""
     name = change.name
     error = Conflict(
-        f"version {ours} of {name} is ours, and another client made version {now.current_version} after it",
+        f"version {ours} of {name} is ours, and another client made version {remote.current_version} after it",
         where=_where(change),
         fix=Advice(
             Command("pull", name),
@@ -261,7 +261,7 @@ def overtaken(change: EndpointChange, now: ServerRevision, ours: int) -> ChangeR
         code="push.came_between",
         subject=change.name,
     )
-    return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=now, landed=True, errors=(error,))
+    return ChangeResult(change=change, state=ChangeOutcome.CONFLICT, remote=remote, landed=True, errors=(error,))
 
 
 def _faults(change: EndpointChange, answer: ServerRevision) -> Iterator[EndpointsError]:
@@ -270,7 +270,7 @@ def _faults(change: EndpointChange, answer: ServerRevision) -> Iterator[Endpoint
         yield _recreated(change, answer)
     elif answer.current_version > change.expected_version:
         yield _came_between(change, answer)
-    left = not_applied(change, answer)
+    differing = not_applied(change, answer)
     if answer.endpoint.materialization_error:
         message = f"{name} was written, but could not be materialised: {answer.endpoint.materialization_error}"
         fix = Advice(
@@ -279,14 +279,14 @@ def _faults(change: EndpointChange, answer: ServerRevision) -> Iterator[Endpoint
             f"false, and push {name} again",
         )
         yield PartlyApplied(message, where=where, fix=fix, code="push.materialization_error", subject=change.name)
-    elif left and answer.current_version <= change.expected_version:
-        message = f"{name}: the server accepted the write, but has something else for {', '.join(left)}"
+    elif differing and answer.current_version <= change.expected_version:
+        message = f"{name}: the server accepted the write, but has something else for {', '.join(differing)}"
         fix = Advice(Command("diff", name), " shows it; ", Command("resume"), " tries again")
         yield PartlyApplied(message, where=where, fix=fix, code="push.unverified", subject=change.name)
 
 
 def _came_between(change: EndpointChange, answer: ServerRevision) -> Conflict:
-    """Both versions, and the command that brings theirs back."""
+    """The error for a version that another client made while the push ran, with the way back to it."""
     name, expected, now = change.name, change.expected_version, answer.current_version
     if change.cuts_a_version:
         theirs = now - 1
@@ -318,29 +318,23 @@ def _recreated(change: EndpointChange, answer: ServerRevision) -> Conflict:
     return Conflict(message, where=_where(change), fix=fix, code="push.came_between", subject=change.name)
 
 
-def _what_changed(change: EndpointChange, now: ServerRevision | None) -> str:
+def _what_changed(change: EndpointChange, remote: ServerRevision | None) -> str:
     name, before = change.name, change.precondition.version
-    if now is None:
+    if remote is None:
         return f"{name} was deleted on the server, and version {before} with it; nothing was written"
     if before is None:
         return (
-            f"{name} was created by another client since the plan was made (version {now.current_version}); "
+            f"{name} was created by another client since the plan was made (version {remote.current_version}); "
             "nothing was written"
         )
-    if change.precondition.endpoint_id != now.endpoint.id:
-        return f"{name} was deleted and recreated on the server (version {now.current_version}); nothing was written"
-    if now.current_version != before:
+    if change.precondition.endpoint_id != remote.endpoint.id:
+        return f"{name} was deleted and recreated on the server (version {remote.current_version}); nothing was written"
+    if remote.current_version != before:
         return (
             f"the plan for {name} is stale: it was made against version {before}, the server has version "
-            f"{now.current_version}; nothing was written"
+            f"{remote.current_version}; nothing was written"
         )
     return f"the plan for {name} is stale: settings of version {before} were changed on the server; nothing was written"
-
-
-def _fix_of(change: EndpointChange, now: ServerRevision | None) -> str:
-    if now is None:
-        return Advice(Command("push", change.name), " creates it again, at version 1")
-    return Advice(Command("diff", change.name), " shows it; plan and push again to go on")
 
 
 def _where(change: EndpointChange) -> str | None:
