@@ -34,10 +34,11 @@ class DefinitionFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileResult:
-    """`name` is None where the file could not be read as a definition. `shared` is what it says of the project's
-    variables, by code name. `beside` are the names of the other files that it is made of, with their content's hash.
+    """The result of checking one file.
 
-    `is_lasting`: whether the same content gives the same result at another time.
+    `name` is None where the file could not be read as a definition. `shared` has what it states of the project's
+    variables, by code name. `beside` are the names of the other files that it reads, with the hashes of their contents.
+    `is_lasting`: the same content gives the same result at another time.
     """
 
     name: str | None
@@ -108,7 +109,7 @@ def _finding(row: list[Any]) -> Finding:
 
 
 def check_file(file: DefinitionFile, environment: str | None) -> Keyed:
-    """The result of one file. Raises PluginFailed."""
+    """Check one file. Raises PluginFailed."""
     try:
         opened = open_file(file.path, file.folder)
     except InvalidInput as error:
@@ -118,7 +119,7 @@ def check_file(file: DefinitionFile, environment: str | None) -> Keyed:
 
 
 def check_opened(file: OpenedFile, environment: str | None) -> FileResult:
-    """The result of one file. Raises PluginFailed."""
+    """Check one file that is read already. Raises PluginFailed."""
     from endpoints_gitops.hogql.parser import timeouts
 
     beside: dict[str, str] = {}
@@ -153,13 +154,12 @@ def _shared(loaded: LoadedDefinition) -> tuple[tuple[str, str], ...]:
 
 
 def findings_of(loaded: LoadedDefinition, environment: str | None) -> Iterator[Finding]:
-    """What one definition shows by itself, to the catalog and to the rules of plugins. Raises PluginFailed."""
+    """The findings of one definition by itself, of the catalog and of the rules of plugins. Raises PluginFailed."""
     from endpoints_gitops.contract.lint import lint
 
     if loaded.unchecked is not None:
         yield from _unparsed(loaded)
-    every = (environment,) if environment else (None, *(loaded.definition.environments or {}))
-    for name in every:
+    for name in (environment,) if environment else (None, *(loaded.definition.environments or {})):
         yield from lint(loaded, name)
     if plugins := installed():
         from endpoints_gitops.contract.build import from_definition
@@ -168,12 +168,12 @@ def findings_of(loaded: LoadedDefinition, environment: str | None) -> Iterator[F
 
 
 def finding_of(problem: Problem) -> Finding:
-    """The finding that a mistake of reading is."""
+    """The finding for a mistake in a file."""
     from endpoints_gitops.contract.lint import of_problem
 
-    known = of_problem(problem)
-    if known is not None:
-        return replace(known, where=problem.where)
+    finding = of_problem(problem)
+    if finding is not None:
+        return replace(finding, where=problem.where)
     return Finding(
         code=problem.code,
         slug=problem.code.rpartition(".")[2],
@@ -189,7 +189,7 @@ def finding_of(problem: Problem) -> Finding:
 
 
 def _unparsed(loaded: LoadedDefinition) -> Iterator[Finding]:
-    """A query that the parser could not finish may hold any mistake. Without a parser, rules C112 and M107 say so."""
+    """The finding for a query that the parser could not finish. Without a parser, rules C112 and M107 say so."""
     from endpoints_gitops.hogql.parser import ParserTimeout, parse
 
     line = loaded.lines.get("query") or loaded.lines.get("query_file") or 1

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput, Problem
 from endpoints_gitops.model.finding import Finding
@@ -25,7 +25,6 @@ from endpoints_gitops.operations.check.definition import DefinitionFile, FileRes
 from endpoints_gitops.workspace.check_cache import content_hash, key_of
 from endpoints_gitops.workspace.definitions import (
     SUFFIXES,
-    OpenedFile,
     bounding_folder,
     list_files,
     open_file,
@@ -52,22 +51,13 @@ _WORD: Final = re.compile(rb"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """The files that were checked, and what was found in them, by place."""
+    """The files that were checked, and their findings in the order of the files."""
 
     files: tuple[DefinitionFile, ...]
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _CheckedFolder:
-    """The definitions folder, the environment that is checked, and the configuration as in `Location`."""
-
-    folder: Path
-    environment: str | None
-    configuration: Path | None
-
-
-type _Result = tuple[DefinitionFile, FileResult]
+type _Results = Sequence[tuple[DefinitionFile, FileResult]]
 
 
 def check(
@@ -78,177 +68,158 @@ def check(
     configuration: Path | None = None,
     cache: CheckCache | None = None,
 ) -> Checked:
-    """Check the files that the words (paths or selectors) mean; without words the whole folder.
+    """Check the files that the words (paths or selectors) name; without words the whole folder.
 
-    A name that is defined a second time anywhere in the folder is found too, whatever the words mean. `environment`:
-    judge the settings of this one; None: those of each that a file has settings for. `configuration` is as in
-    `Location`. Results are taken from `cache`, and kept there. Raises UsageError for a word that means nothing and for
-    a folder that is not there, PluginFailed, and CouldNotFindOut where a process died.
+    A name that two files of the folder define is a finding also where only one of them is checked. `environment`: the
+    settings of this one are checked; None: those of every environment that a file has settings for. `configuration` is
+    as in `Location`. Results are taken from `cache`, and kept there. Raises UsageError for a word that names nothing
+    and for a folder that does not exist, PluginFailed, and CouldNotFindOut where a process died.
     """
-    scope = _CheckedFolder(folder=folder, environment=environment, configuration=configuration)
-    files, problems = _chosen(scope, words)
-    results = _results(files, environment, cache)
-    others = tuple(_others(folder, files)) if words else ()
-    findings = [*map(finding_of, problems), *(finding for _, result in results for finding in result.findings)]
-    return Checked(
-        files=files,
-        findings=by_place([*findings, *_doubled(results, others), *_disagreeing(results, others)]),
-    )
-
-
-def _chosen(scope: _CheckedFolder, words: Sequence[str]) -> tuple[tuple[DefinitionFile, ...], list[Problem]]:
-    """The files that paths and selectors mean, each once, and what kept folders from being listed."""
-    if not words:
-        paths, problems = list_files(scope.folder)
-        return tuple(DefinitionFile(path=path, folder=scope.folder) for path in paths), problems
     files: dict[Path, DefinitionFile] = {}
-    problems = []
-    for word in words:
-        some, more = _meant(scope, word)
-        files |= {file.path.resolve(): file for file in some}
-        problems += more
-    return tuple(files.values()), problems
+    problems: list[Problem] = []
+    for word in words or (None,):
+        some, unlisted = _files_of(word, folder, environment, configuration)
+        files |= {file.path.resolve() if words else file.path: file for file in some}
+        problems += unlisted
+    results = _results(tuple(files.values()), environment, cache)
+    others = _other_files(folder, files) if words else ()
+    findings = [*map(finding_of, problems), *(finding for _, result in results for finding in result.findings)]
+    findings += [*_duplicates(results, others), *_disagreements(results, others)]
+    return Checked(files=tuple(files.values()), findings=by_place(findings))
 
 
 def by_place(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """In the order of the files, and each once."""
+    """The findings in the order of the files, each once."""
     unique = {(finding.where, finding.fingerprint, finding.message): finding for finding in findings}
-    return tuple(sorted(unique.values(), key=_place))
+    return tuple(sorted(unique.values(), key=_order))
 
 
-def _place(finding: Finding) -> tuple[str, int, int, str, str, str]:
+def _order(finding: Finding) -> tuple[str, int, int, str, str, str]:
     location = finding.location
     return (location.path, location.line, location.column, finding.code, finding.endpoint, finding.locus)
 
 
-def _meant(scope: _CheckedFolder, word: str) -> tuple[list[DefinitionFile], list[Problem]]:
-    folder = scope.folder
+def _files_of(
+    word: str | None, folder: Path, environment: str | None, configuration: Path | None
+) -> tuple[list[DefinitionFile], list[Problem]]:
+    """The files that a path or a selector names (None: the whole folder), and what could not be listed."""
+    if word is None:
+        paths, problems = list_files(folder)
+        return [DefinitionFile(path=path, folder=folder) for path in paths], problems
     path = Path(word).expanduser()
     is_definition = path.name.lower().endswith(SUFFIXES)
     if word and path.is_dir() and not is_definition:
         bounding_folder(path, folder)
         paths, problems = list_files(path)
-        return [_file(below, folder, path) for below in paths], problems
+        bounds = [bounding_folder(below, folder) or path for below in paths]
+        return [DefinitionFile(path=below, folder=bound) for below, bound in zip(paths, bounds, strict=True)], problems
     if is_definition and os.path.lexists(path):
-        return [_file(path, folder, path.parent)], []
-    return _selected(scope, word)
+        return [DefinitionFile(path=path, folder=bounding_folder(path, folder) or path.parent)], []
+    return _selected_files(word, folder, environment, configuration)
 
 
-def _file(path: Path, folder: Path, otherwise: Path) -> DefinitionFile:
-    return DefinitionFile(path=path, folder=bounding_folder(path, folder) or otherwise)
-
-
-def _selected(scope: _CheckedFolder, selector: str) -> tuple[list[DefinitionFile], list[Problem]]:
-    """The files of a selector, which is about names, tags or commits: whatever cannot be read may be meant too."""
+def _selected_files(
+    selector: str, folder: Path, environment: str | None, configuration: Path | None
+) -> tuple[list[DefinitionFile], list[Problem]]:
+    """The files of a selector for names, tags or commits. A file that cannot be read may match it, so it is one."""
     from endpoints_gitops.workspace.selection import select
 
-    folder = scope.folder
     paths, problems = list_files(folder)
     readable: dict[str, DefinitionFile] = {}
-    definitions, files = [], []
+    definitions, unreadable = [], []
     for path in paths:
         file = DefinitionFile(path=path, folder=folder)
         try:
             definitions.append(read_file(path, folder, is_parsed=False))
             readable[definitions[-1].path] = file
         except InvalidInput:
-            files.append(file)
-    wanted = select(
-        (selector,),
-        definitions,
-        folder=folder,
-        environment=scope.environment,
-        configuration=scope.configuration,
-    )
-    return [*files, *(readable[loaded.path] for loaded in wanted)], problems
+            unreadable.append(file)
+    selected = select((selector,), definitions, folder=folder, environment=environment, configuration=configuration)
+    return [*unreadable, *(readable[loaded.path] for loaded in selected)], problems
 
 
-def _results(files: Sequence[DefinitionFile], environment: str | None, cache: CheckCache | None) -> list[_Result]:
+def _results(files: Sequence[DefinitionFile], environment: str | None, cache: CheckCache | None) -> _Results:
     """The result of each file, from the cache where the same content was checked before."""
-    usable = cache if cache is not None and not installed() else None
-    kept = {} if usable is None or usable.is_empty else _kept(files, environment, usable)
-    missing = [file for file in files if file not in kept]
-    for file, keyed in zip(missing, _computed(missing, environment), strict=True):
-        kept[file] = keyed.result
-        if usable is not None and keyed.key is not None and keyed.result.is_lasting:
-            usable.put(keyed.key, keyed.result.to_json())
-    if usable is not None:
-        usable.save()
-    return [(file, kept[file]) for file in files]
+    if cache is None or installed():
+        return [*zip(files, (keyed.result for keyed in _check(files, environment)), strict=True)]
+    results = {} if cache.is_empty else _cached(files, environment, cache)
+    missing = [file for file in files if file not in results]
+    for file, keyed in zip(missing, _check(missing, environment), strict=True):
+        results[file] = keyed.result
+        if keyed.key is not None and keyed.result.is_lasting:
+            cache.put(keyed.key, keyed.result.to_json())
+    cache.save()
+    return [(file, results[file]) for file in files]
 
 
-def _kept(
+def _cached(
     files: Sequence[DefinitionFile], environment: str | None, cache: CheckCache
 ) -> dict[DefinitionFile, FileResult]:
+    """The results that the cache has of files that are unchanged, as are the other files that they depend on."""
     results: dict[DefinitionFile, FileResult] = {}
     for file in files:
         try:
             opened = open_file(file.path, file.folder)
             value = cache.get(key_of(opened.path, opened.content, environment))
-            if value is not None and _is_unchanged(opened, result := FileResult.from_json(value, is_lasting=True)):
+            if value is None:
+                continue
+            result = FileResult.from_json(value, is_lasting=True)
+            if all(content_hash(opened.read_beside(name)) == content for name, content in result.beside):
                 results[file] = result
-        except (EndpointsError, ValueError, TypeError, LookupError):  # what is wrong is found by checking the file
+        except (EndpointsError, OSError, ValueError, TypeError, LookupError):  # checking the file finds what is wrong
             continue
     return results
 
 
-def _is_unchanged(opened: OpenedFile, result: FileResult) -> bool:
-    """Whether the other files that a result depends on are as they were."""
-    try:
-        return all(content_hash(opened.read_beside(name)) == content for name, content in result.beside)
-    except (EndpointsError, OSError):
-        return False
-
-
-def _computed(files: Sequence[DefinitionFile], environment: str | None) -> Iterable[Keyed]:
+def _check(files: Sequence[DefinitionFile], environment: str | None) -> Iterable[Keyed]:
+    """Check each file, in several processes where there are enough files to be worth it."""
     if not files:
         return ()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(files) < _WORTH_PROCESSES or cores < 2:
-        from endpoints_gitops.hogql.parser import nothing_else_waits
+    if len(files) >= _WORTH_PROCESSES and cores > 1:
+        return _check_in_processes(files, environment, cores)
+    from endpoints_gitops.hogql.parser import nothing_else_waits
 
-        with nothing_else_waits():
-            return [check_file(file, environment) for file in files]
-    return _in_processes(files, environment, cores)
-
-
-def _others(folder: Path, files: Sequence[DefinitionFile]) -> Iterator[DefinitionFile]:
-    """The files of the folder that nobody asked about."""
-    asked = {file.path.resolve() for file in files}
-    there = list_files(folder)[0] if folder.is_dir() else []
-    return (DefinitionFile(path=path, folder=folder) for path in there if path.resolve() not in asked)
+    with nothing_else_waits():
+        return [check_file(file, environment) for file in files]
 
 
-def _doubled(results: Sequence[_Result], others: Iterable[DefinitionFile]) -> Sequence[Finding]:
-    """Only files that can be about a name that is there twice are read again."""
-    counted = Counter(result.name for _, result in results if result.name)
-    twice = {name for name, count in counted.items() if count > 1}
-    elsewhere = [file for file in others if _mentions(file, counted)]
-    if not (twice or elsewhere):
+def _other_files(folder: Path, checked: Collection[Path]) -> list[DefinitionFile]:
+    """The files of the folder that are not checked. `checked` has resolved paths."""
+    paths = list_files(folder)[0] if folder.is_dir() else []
+    return [DefinitionFile(path=path, folder=folder) for path in paths if path.resolve() not in checked]
+
+
+def _duplicates(results: _Results, others: Sequence[DefinitionFile]) -> Sequence[Finding]:
+    """The findings for names that several files define. Only files that may define such a name are read again."""
+    counts = Counter(result.name for _, result in results if result.name)
+    duplicated = {name for name, count in counts.items() if count > 1}
+    mentioning = [file for file in others if _mentions(file, counts)]
+    if not (duplicated or mentioning):
         return ()
     from endpoints_gitops.contract.lint import duplicates
 
-    loaded = [_loaded(file) for file, result in results if result.name in twice or (elsewhere and result.name)]
-    beside = [other for other in map(_loaded, elsewhere) if other is not None and other.name in counted]
-    return duplicates(definition for definition in (*loaded, *beside) if definition is not None)
+    checked = [_load(file) for file, result in results if result.name in duplicated or (mentioning and result.name)]
+    beside = [loaded for loaded in map(_load, mentioning) if loaded is not None and loaded.name in counts]
+    return duplicates(loaded for loaded in (*checked, *beside) if loaded is not None)
 
 
-def _disagreeing(results: Sequence[_Result], others: Iterable[DefinitionFile]) -> Iterator[Finding]:
-    """Where a file and another one of the folder disagree on a shared variable, which a push refuses."""
+def _disagreements(results: _Results, others: Sequence[DefinitionFile]) -> Iterator[Finding]:
+    """The findings for checked files that disagree with another file on a shared variable; push refuses those."""
     stated = [(file, *statement) for file, result in results for statement in result.shared]
     if not stated:
         return
     from endpoints_gitops.plan.variables import disagreements, statements
 
     names = {name for _, name, _ in stated}
-    beside = [loaded for loaded in map(_loaded, (file for file in others if _mentions(file, names))) if loaded]
-    every = {(name, statement) for _, name, statement in stated}
-    every |= {statement for loaded in beside for statement in statements(loaded)}
-    counted = Counter(name for name, _ in every)
-    disputed = {file.path: file for file, name, _ in stated if counted[name] > 1}
-    mine = [loaded for loaded in map(_loaded, disputed.values()) if loaded]
-    asked = {loaded.path for loaded in mine}
-    yield from (finding_of(problem) for problem in disagreements([*mine, *beside]) if problem.path in asked)
+    beside = [loaded for file in others if _mentions(file, names) and (loaded := _load(file))]
+    distinct = {(name, statement) for _, name, statement in stated}
+    distinct |= {statement for loaded in beside for statement in statements(loaded)}
+    counts = Counter(name for name, _ in distinct)
+    disputed = {file.path: file for file, name, _ in stated if counts[name] > 1}
+    checked = [loaded for loaded in map(_load, disputed.values()) if loaded]
+    paths = {loaded.path for loaded in checked}
+    yield from (finding_of(problem) for problem in disagreements([*checked, *beside]) if problem.path in paths)
 
 
 def _mentions(file: DefinitionFile, names: Collection[str]) -> bool:
@@ -259,7 +230,7 @@ def _mentions(file: DefinitionFile, names: Collection[str]) -> bool:
     return any(word.decode() in names for word in _WORD.findall(content))
 
 
-def _loaded(file: DefinitionFile) -> LoadedDefinition | None:
+def _load(file: DefinitionFile) -> LoadedDefinition | None:
     try:
         return read_file(file.path, file.folder, is_parsed=False)
     except InvalidInput:
@@ -268,7 +239,7 @@ def _loaded(file: DefinitionFile) -> LoadedDefinition | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _WorkerInput:
-    """What every process gets: the files, and what the parser of the first one is surrounded by."""
+    """What every process gets: the files, and what the parser of the first process reads and reports to."""
 
     files: Sequence[DefinitionFile]
     environment: str | None
@@ -276,8 +247,11 @@ class _WorkerInput:
     slow: Connection
 
 
-def _in_processes(files: Sequence[DefinitionFile], environment: str | None, processes: int) -> Iterator[Keyed]:
-    """The results of the files, in their order. Raises PluginFailed, and CouldNotFindOut where a process died."""
+def _check_in_processes(files: Sequence[DefinitionFile], environment: str | None, processes: int) -> Iterator[Keyed]:
+    """Check the files in several processes, and yield their results in the order of the files.
+
+    Raises PluginFailed, and CouldNotFindOut where a process died.
+    """
     from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
     from multiprocessing import active_children
     from threading import Thread
@@ -311,7 +285,7 @@ def _in_processes(files: Sequence[DefinitionFile], environment: str | None, proc
 
 
 def _context() -> BaseContext:
-    """Processes that start as copies of this one where that is safe, as they need not import anything again."""
+    """Start processes as copies of this one where that is safe, as a copy need not import anything again."""
     from multiprocessing import get_context
 
     is_alone = sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1  # noqa: PTH208 - as texts
@@ -321,7 +295,7 @@ def _context() -> BaseContext:
 
 
 def _listen(reports: Connection, on_slow: Callable[[str], None] | None) -> None:
-    """Pass on what the processes report of slow queries, until the last one ends."""
+    """Pass on the slow queries that the processes report, until the last process ends."""
     try:
         while True:
             sql = reports.recv()
@@ -335,9 +309,9 @@ _STATE: dict[str, _WorkerInput] = {}
 
 
 def _begin(work: _WorkerInput) -> None:
-    """Ctrl-C goes to every process of a terminal: the first one answers for all, and the others end without a word.
+    """Prepare a process. Ctrl-C reaches every process of a terminal: the first one reports it, the others just end.
 
-    A parent that is killed cannot end them, and they would wait for its next file for ever.
+    A parent that is killed cannot end its processes, so each ends by itself when the parent is gone.
     """
     from multiprocessing import parent_process
     from threading import Thread
@@ -367,10 +341,6 @@ def _check_files(start: int) -> bytes:
 
     work = _STATE["work"]
     with nothing_else_waits():
-        checked = (check_file(file, work.environment) for file in work.files[start : start + _AT_ONCE])
-        return json.dumps(list(_rows(checked)), separators=(",", ":")).encode()
-
-
-def _rows(checked: Iterable[Keyed]) -> Iterator[list[Any]]:
-    for one in checked:
-        yield [one.key, one.result.is_lasting, one.result.to_json()]
+        checked = [check_file(file, work.environment) for file in work.files[start : start + _AT_ONCE]]
+    rows = [[keyed.key, keyed.result.is_lasting, keyed.result.to_json()] for keyed in checked]
+    return json.dumps(rows, separators=(",", ":")).encode()

@@ -1,6 +1,6 @@
-"""Ask the server whether the tables and fields of queries are there, which it says otherwise only at a push.
+"""Ask the server whether it has the tables and fields of queries. Without this, a push is the first to find out.
 
-Each query is asked with `LIMIT 0` around it, so that it is resolved and reads next to nothing (scope `query:read`).
+Each query is sent with `LIMIT 0` around it, so that it is resolved and reads next to nothing (scope `query:read`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _QUOTED: Final = re.compile(r"`([^`]+)`|'([^']+)'|\"([^\"]+)\"|: ([\w.$]+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveAnswers:
-    """What the server said. `unasked` are insights, which have no text; `failures` kept a query from being asked."""
+    """What the server answered. `unasked` are insights, which have no text; `failures` prevented a query."""
 
     asked: int
     findings: tuple[Finding, ...]
@@ -44,13 +44,13 @@ class LiveAnswers:
 
 
 def resolve(client: Client, files: Sequence[DefinitionFile]) -> LiveAnswers:
-    """Ask for every file that is a definition; those that are not are findings of `check` already."""
+    """Ask the server about every file that is a definition; `check` has the findings for the others."""
     definitions = [loaded for file in files if (loaded := _loaded(file)) is not None]
     queries = [(loaded, sql) for loaded in definitions if (sql := _sql(loaded)) is not None]
     unasked = tuple(loaded.name for loaded in definitions if _sql(loaded) is None)
     try:
         answers = concurrent_map(partial(_refusal, client), queries)
-    except EndpointsError as error:  # it would be the same for every other query
+    except EndpointsError as error:  # every other query would meet it too
         return LiveAnswers(asked=0, findings=(), unasked=unasked, failures=(error,))
     return LiveAnswers(
         asked=sum(not isinstance(answer, EndpointsError) for answer in answers),
@@ -75,12 +75,12 @@ def _sql(loaded: LoadedDefinition) -> str | None:
 
 
 def _refusal(client: Client, query: tuple[LoadedDefinition, str]) -> Finding | CouldNotFindOut | None:
-    """The finding that a refusal is, the error that is this query's alone, or None where all is there."""
+    """The finding for a refusal, an error that concerns this query alone, or None where the server has everything."""
     loaded, sql = query
     try:
         bound = _bound(loaded, sql)
-        asked = f"SELECT * FROM (\n{bound}\n) LIMIT 0"  # noqa: S608 - the query of the user's own file
-        client.query({"kind": "HogQLQuery", "query": asked})
+        sent = f"SELECT * FROM (\n{bound}\n) LIMIT 0"  # noqa: S608 - the query of the user's own file
+        client.query({"kind": "HogQLQuery", "query": sent})
     except CouldNotFindOut as error:
         return error
     except _UNDECIDED as error:
@@ -90,14 +90,14 @@ def _refusal(client: Client, query: tuple[LoadedDefinition, str]) -> Finding | C
     return None
 
 
-def _undecided(loaded: LoadedDefinition, why: str) -> CouldNotFindOut:
-    message = f"whether the tables and fields of {loaded.name} are there could not be found out: {why}"
+def _undecided(loaded: LoadedDefinition, reason: str) -> CouldNotFindOut:
+    message = f"cannot tell whether the server has the tables and fields of {loaded.name}: {reason}"
     fix = Advice(Command("run", "--file", loaded.path))
     return CouldNotFindOut(message, where=loaded.where(_key(loaded)), fix=fix, code="check.undecided")
 
 
 def _bound(loaded: LoadedDefinition, sql: str) -> str:
-    """With a value for each variable: its default, else one of its type."""
+    """The query with a value for each variable: its default, else one of its type."""
     from endpoints_gitops.hogql.parser import ParseFailure, parse
     from endpoints_gitops.hogql.printer import UnboundVariable
     from endpoints_gitops.hogql.variables import bind, variables_used
@@ -109,14 +109,14 @@ def _bound(loaded: LoadedDefinition, sql: str) -> str:
 
 
 def _value(loaded: LoadedDefinition, name: str) -> Json:
-    declared = next((one for one in loaded.definition.variables or () if one.name == name), None)
+    declared = next((variable for variable in loaded.definition.variables or () if variable.name == name), None)
     if declared is None:
         return ""
     samples: dict[str, Json] = {"Number": 0, "Boolean": False, "List": [""], "Date": "2026-01-01"}
     return declared.default if declared.default is not None else samples.get(declared.type, "")
 
 
-def _finding(loaded: LoadedDefinition, sql: str, said: str) -> Finding:
+def _finding(loaded: LoadedDefinition, sql: str, refusal: str) -> Finding:
     return Finding(
         code="check.refused",
         slug="query-refused",
@@ -124,9 +124,9 @@ def _finding(loaded: LoadedDefinition, sql: str, said: str) -> Finding:
         scope=Scope.NEITHER,
         endpoint=loaded.name,
         locus="query",
-        where=_where(loaded, sql, said),
-        after=said,
-        message=f"the server refuses the query of {loaded.name}: {said}",
+        where=_where(loaded, sql, refusal),
+        after=refusal,
+        message=f"the server refuses the query of {loaded.name}: {refusal}",
         fix="name a table or field that this project has; `run --file` shows what a query answers",
     )
 
@@ -135,11 +135,11 @@ def _key(loaded: LoadedDefinition) -> str:
     return next(key for key in QUERY_KEYS if getattr(loaded.definition, key) is not None)
 
 
-def _where(loaded: LoadedDefinition, sql: str, said: str) -> Location:
+def _where(loaded: LoadedDefinition, sql: str, refusal: str) -> Location:
     """The place of the first name that the server complains about, else of the query."""
-    names = [next(filter(None, groups)) for groups in _QUOTED.findall(said)]
-    found = (re.search(rf"\b{re.escape(name)}\b", sql) for name in names)
-    offset = next((match.start() for match in found if match), None)
+    names = [next(filter(None, groups)) for groups in _QUOTED.findall(refusal)]
+    matches = (re.search(rf"\b{re.escape(name)}\b", sql) for name in names)
+    offset = next((match.start() for match in matches if match), None)
     if offset is None or loaded.position is None:
         return loaded.where(_key(loaded))
     return loaded.position(offset)
