@@ -70,13 +70,13 @@ def _may_be_idle(difference: KeyDiff) -> bool:
 
 def _on_both_sides(diff: EndpointDiff) -> EndpointDiff:
     differences = {difference.key: difference for difference in diff.differences if difference.follows is None}
-    found = {key: _of_key(diff, key) for key in differences}
-    followers = _followers(diff, found)
+    attributions = {key: _of_key(diff, key) for key in differences}
+    followers = _followers(diff, attributions)
     differences |= {key: _following(diff, key, leader) for key, (leader, _) in followers.items()}
-    found |= {key: attributed for key, (_, attributed) in followers.items()}
+    attributions |= {key: attributed for key, (_, attributed) in followers.items()}
     return replace(
         diff,
-        differences=tuple(_with(differences[key], found[key]) for key in Key if key in found),
+        differences=tuple(_with(differences[key], attributions[key]) for key in Key if key in attributions),
         note=_recreated(diff.evidence, diff.endpoint),
         dropped=tuple(_dropped(diff)),
     )
@@ -98,11 +98,11 @@ def _following(diff: EndpointDiff, key: Key, leader: Key) -> KeyDiff:
     return replace(key_diff(key, diff.local, remote, diff.environment), follows=leader)
 
 
-def _followers(diff: EndpointDiff, found: Mapping[Key, _Attributed]) -> dict[Key, tuple[Key, _Attributed]]:
+def _followers(diff: EndpointDiff, attributions: Mapping[Key, _Attributed]) -> dict[Key, tuple[Key, _Attributed]]:
     """What the server gets with another key only, and that key: a table with activation, its buckets with the table."""
     local = diff.local_settings
     followers: dict[Key, tuple[Key, _Attributed]] = {}
-    table, active = found.get(Key.MATERIALIZATION), found.get(Key.ACTIVE)
+    table, active = attributions.get(Key.MATERIALIZATION), attributions.get(Key.ACTIVE)
     if active and local[Key.ACTIVE] is True and local.get(Key.MATERIALIZATION) is True:
         table = replace(active, reason=f"comes with {Key.ACTIVE}: {active.reason}", fix="")
         followers[Key.MATERIALIZATION] = (Key.ACTIVE, table)

@@ -169,16 +169,16 @@ class Plan:
 
     @property
     def conflicts(self) -> tuple[LeftAlone, ...]:
-        return tuple(one for one in self.left_alone if one.attribution is Attribution.CONFLICT)
+        return tuple(left for left in self.left_alone if left.attribution is Attribution.CONFLICT)
 
     @property
     def idled(self) -> tuple[LeftAlone, ...]:
         """Tables that the server switched off by itself: neither drift nor conflict."""
-        return tuple(one for one in self.left_alone if one.attribution is Attribution.IDLED)
+        return tuple(left for left in self.left_alone if left.attribution is Attribution.IDLED)
 
     @property
     def drifted(self) -> tuple[LeftAlone, ...]:
-        return tuple(one for one in self.left_alone if one.attribution is Attribution.DRIFTED)
+        return tuple(left for left in self.left_alone if left.attribution is Attribution.DRIFTED)
 
     def exit_codes(self, *, fail_on_drift: bool = False) -> tuple[ExitCode, ...]:
         """What the differences that are not written mean for the exit code, of `plan` and of `push` alike."""
@@ -209,9 +209,11 @@ def body(change: EndpointChange, variables: Mapping[str, InsightVariable]) -> Js
     for a bucket override that the server would refuse after it cut a version.
     """
     sent: dict[str, Json] = {"name": change.name} if change.action is ChangeAction.CREATE else {}
-    for one in change.keys:
-        sent[_WIRE[one.key]] = _query(change, one.after, variables) if one.key is Key.QUERY else one.after
-    after = {**change.precondition.settings, **{one.key: one.after for one in change.keys}}
+    for key_change in change.keys:
+        sent[_WIRE[key_change.key]] = (
+            _query(change, key_change.after, variables) if key_change.key is Key.QUERY else key_change.after
+        )
+    after = {**change.precondition.settings, **{key_change.key: key_change.after for key_change in change.keys}}
     overrides = after.get(Key.BUCKET_OVERRIDES)
     if after.get(Key.ACTIVE) is not False and after.get(Key.MATERIALIZATION) is True and overrides:
         sent[_WIRE[Key.BUCKET_OVERRIDES]] = overrides

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Self
 
+from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.plan.settings import Key, Settings, same
@@ -191,10 +192,16 @@ class PastSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoHistory:
-    """Why the history of a definition is unavailable, and what to do against that cause."""
+    """Why the history of a definition is unavailable, and the fix."""
 
     reason: str
     fix: str
+
+    @classmethod
+    def of(cls, error: EndpointsError) -> Self:
+        """The reason that an error gives."""
+        assert error.fix is not None, "every cause has its fix"
+        return cls(reason=error.message, fix=error.fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,11 +236,6 @@ class Provenance:
         """
         is_unreadable = self.head is not None and self.history is None and self.visible is None
         return is_unreadable or any(past.settings is not None or not past.readable for past in self.commits)
-
-    @classmethod
-    def of_record(cls, record: Recorded | None, now: datetime | None = None) -> Self:
-        """What is known before git or the server are asked."""
-        return cls(record=record, now=now)
 
 
 def _kept(now: Settings, before: Settings, apart: Collection[Key]) -> Settings:

@@ -72,12 +72,12 @@ class Lineage:
 
     def answered(self, version: int) -> State | None:
         """The commit since which the file supersedes this version; None where that is not committed."""
-        found = None
+        answering = None
         for state in reversed([state for state in self.states if state.commit is not None]):
             if state.supersedes != version:
                 break
-            found = state
-        return found
+            answering = state
+        return answering
 
     def beginning(self, key: Key, file: Json) -> int:
         """From which state on the file says what it says now."""
@@ -129,12 +129,12 @@ def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _agree(one: Settings, other: Settings) -> bool:
-    return one.keys() == other.keys() and all(_equal(key, one[key], other[key]) for key in one)
+def _agree(settings: Settings, other: Settings) -> bool:
+    return settings.keys() == other.keys() and all(_equal(key, settings[key], other[key]) for key in settings)
 
 
-def _equal(key: Key, one: Json, other: Json) -> bool:
-    return same(key, one, other) and same(key, other, one)
+def _equal(key: Key, value: Json, other: Json) -> bool:
+    return same(key, value, other) and same(key, other, value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,19 +172,21 @@ class _AssignedVersion:
 
 def align(lineage: Lineage, versions: Iterable[EndpointVersion]) -> Alignment:
     """Assign the versions to states, oldest first. A version that has no place in the longest assignment is foreign."""
-    assigned = _assigned(lineage, sorted(versions, key=lambda one: one.version))
-    longest = max((one.longest for one in assigned), default=0)
+    assigned = _assigned(lineage, sorted(versions, key=lambda version: version.version))
+    longest = max((version.longest for version in assigned), default=0)
     if longest == 0:
         return Alignment(current=None, last=None)
     *before, current = assigned
     if current.longest < longest:
-        return Alignment(current=None, last=next(one.index for one in reversed(assigned) if one.longest == longest))
-    is_repeated = any(same(Key.QUERY, one.query, current.query) for one in before)
+        return Alignment(
+            current=None, last=next(version.index for version in reversed(assigned) if version.longest == longest)
+        )
+    is_repeated = any(same(Key.QUERY, version.query, current.query) for version in before)
     return Alignment(
         current=current.index,
         last=current.index,
         is_repeated=is_repeated,
-        is_doubtful=is_repeated and any(_may_be_later(lineage, one, current) for one in before),
+        is_doubtful=is_repeated and any(_may_be_later(lineage, version, current) for version in before),
     )
 
 

@@ -90,7 +90,7 @@ def endpoint_settings(endpoint: Endpoint) -> Settings:
     Keys that this server does not know are missing. So are bucket overrides where nothing is materialised, and on an
     inactive endpoint materialisation, which is torn down there (docs/server.md#versions).
     """
-    said = endpoint.model_fields_set
+    answered = endpoint.model_fields_set
     is_on = _is_materialized(endpoint)
     values: dict[Key, Json] = {
         Key.QUERY: normalized_query(endpoint.query),
@@ -105,19 +105,19 @@ def endpoint_settings(endpoint: Endpoint) -> Settings:
     return {
         key: value
         for key, value in values.items()
-        if value is not None and (key not in _FIELDS or _FIELDS[key] in said)
+        if value is not None and (key not in _FIELDS or _FIELDS[key] in answered)
     }
 
 
 def normalized_query(node: Mapping[str, Any]) -> JsonObject:
     """A query node as settings hold it. Variables that are not a proper map are left as they are."""
-    given = node.get("variables")
+    variables = node.get("variables")
     query = strip({key: value for key, value in node.items() if key not in {"variables", "version"}})
-    if not given:
+    if not variables:
         return query
-    entries = list(given.values()) if isinstance(given, Mapping) else []
+    entries = list(variables.values()) if isinstance(variables, Mapping) else []
     if not all(isinstance(entry, Mapping) and "code_name" in entry for entry in entries) or not entries:
-        return {**query, "variables": given}
+        return {**query, "variables": variables}
     return {**query, "variables": {str(entry["code_name"]): _stored_value(entry) for entry in entries}}
 
 
@@ -127,8 +127,9 @@ def same(key: Key, stated: Json, other: Json) -> bool:
     """
     if key is not Key.QUERY or not isinstance(stated, Mapping) or not isinstance(other, Mapping):
         return canonical(_comparable(key, stated)) == canonical(_comparable(key, other))
-    narrowed = _narrowed(stated, other)
-    left, right = canonical(stated), canonical(narrowed)
+    if "variables" in stated or "variables" in other:
+        other = _narrowed(stated, other)
+    left, right = canonical(stated), canonical(other)
     return left == right or _identity(left) == _identity(right)
 
 
@@ -175,9 +176,9 @@ def _passages(base: str, text: str) -> _Passages | None:
     return {(start, end): after[first:last] for tag, start, end, first, last in codes if tag != "equal"}
 
 
-def _stands(passages: _Passages, place: tuple[int, int], words: list[str]) -> bool:
-    found = passages.get(place)
-    return found is not None and found[: len(words)] == words and bool(words or not found)
+def _stands(passages: _Passages, span: tuple[int, int], words: list[str]) -> bool:
+    edited = passages.get(span)
+    return edited is not None and edited[: len(words)] == words and bool(words or not edited)
 
 
 def completed(stated: Json, present: Json = None) -> Json:
@@ -187,24 +188,24 @@ def completed(stated: Json, present: Json = None) -> Json:
     """
     if not isinstance(stated, Mapping) or stated.get("kind") != _HOGQL or not _has_proper_variables(stated):
         return stated
-    sql, said = str(stated.get("query") or ""), {**variables_of(present), **variables_of(stated)}
-    used = {name: entry for name, entry in said.items() if _uses(sql, name)}
+    sql, values = str(stated.get("query") or ""), {**variables_of(present), **variables_of(stated)}
+    used = {name: entry for name, entry in values.items() if _uses(sql, name)}
     return {**_without_variables(stated), **({"variables": used} if used else {})}
 
 
 def variables_of(query: Json) -> Mapping[str, JsonObject]:
     """The variables of a normalized query by code name, each with `value` and perhaps `isNull`."""
-    given = query.get("variables") if isinstance(query, Mapping) else None
-    if not isinstance(given, Mapping):
+    variables = query.get("variables") if isinstance(query, Mapping) else None
+    if not isinstance(variables, Mapping):
         return {}
-    return {name: entry for name, entry in given.items() if isinstance(entry, Mapping) and "value" in entry}
+    return {name: entry for name, entry in variables.items() if isinstance(entry, Mapping) and "value" in entry}
 
 
 def line_of(key: Key, loaded: LoadedDefinition, environment: str | None) -> int | None:
     """The line of the file that says this key in this environment, None where nothing does."""
     words = _PLACES.get(key, (str(key),))
     overlay = [f"environments.{environment}.{word}" for word in words]
-    return next((loaded.lines[place] for place in (*overlay, *words) if place in loaded.lines), None)
+    return next((loaded.lines[path] for path in (*overlay, *words) if path in loaded.lines), None)
 
 
 def line_of_variable(name: str, loaded: LoadedDefinition) -> int | None:
@@ -229,10 +230,10 @@ def _query_of(definition: Definition, sql: str | None) -> JsonObject:
 
 def _without_open_values(node: Mapping[str, Any]) -> Mapping[str, Any]:
     """A null that is not said to be meant takes the shared variable's default, so it says nothing."""
-    given = node.get("variables")
-    if not isinstance(given, Mapping):
+    variables = node.get("variables")
+    if not isinstance(variables, Mapping):
         return node
-    stated = {key: entry for key, entry in given.items() if not _is_open(entry)}
+    stated = {key: entry for key, entry in variables.items() if not _is_open(entry)}
     return {**node, "variables": stated}
 
 
@@ -263,8 +264,8 @@ def _narrowed(stated: JsonObject, other: JsonObject) -> JsonObject:
     """`other` with those variables only that `stated` says something of."""
     if not (_has_proper_variables(stated) and _has_proper_variables(other)):
         return other
-    said = variables_of(stated)
-    variables = {name: entry for name, entry in variables_of(other).items() if name in said}
+    named = variables_of(stated)
+    variables = {name: entry for name, entry in variables_of(other).items() if name in named}
     return {**_without_variables(other), **({"variables": variables} if variables else {})}
 
 
@@ -276,8 +277,8 @@ def _uses(sql: str, name: str) -> bool:
 
 
 def _has_proper_variables(query: JsonObject) -> bool:
-    given = query.get("variables")
-    return given is None or (isinstance(given, Mapping) and len(variables_of(query)) == len(given))
+    variables = query.get("variables")
+    return variables is None or (isinstance(variables, Mapping) and len(variables_of(query)) == len(variables))
 
 
 def _without_variables(query: Json) -> JsonObject:

@@ -60,14 +60,14 @@ class _Declared:
 
     def stated(self) -> Mapping[str, Json]:
         """What it says of the shared variable, as the server keeps it."""
-        one = self.variable
-        said: dict[str, Json] = {
-            "type": str(one.type),
-            "label": one.label,
-            "values": None if one.values is None else _values(one.type, one.values),
-            "multi": one.multi,
+        variable = self.variable
+        settings: dict[str, Json] = {
+            "type": str(variable.type),
+            "label": variable.label,
+            "values": None if variable.values is None else _values(variable.type, variable.values),
+            "multi": variable.multi,
         }
-        return {key: value for key, value in said.items() if value is not None}
+        return {key: value for key, value in settings.items() if value is not None}
 
 
 def needed(
@@ -80,10 +80,10 @@ def needed(
     declared = _declared(definitions)
     if problems := _problems(declared):
         raise InvalidInput(problems)
-    there = {variable.code_name: variable for variable in variables}
+    present = {variable.code_name: variable for variable in variables}
     using = _using(endpoints, declared)
     changes = (
-        _change(name, declared[name], there.get(name), using.get(name, frozenset())) for name in sorted(declared)
+        _change(name, declared[name], present.get(name), using.get(name, frozenset())) for name in sorted(declared)
     )
     return tuple(change for change in changes if change is not None)
 
@@ -95,7 +95,11 @@ def disagreements(definitions: Iterable[LoadedDefinition]) -> tuple[Problem, ...
 
 def statements(loaded: LoadedDefinition) -> tuple[tuple[str, str], ...]:
     """The shared variables that a definition declares, each with what it says of it: unequal where two may disagree."""
-    return tuple((name, canonical(one.stated())) for name, same in _declared([loaded]).items() for one in same)
+    return tuple(
+        (name, canonical(declared.stated()))
+        for name, declarations in _declared([loaded]).items()
+        for declared in declarations
+    )
 
 
 def create_body(change: VariableChange) -> JsonObject:
@@ -123,37 +127,41 @@ def update_body(change: VariableChange) -> JsonObject | None:
 
 def _declared(definitions: Iterable[LoadedDefinition]) -> dict[str, list[_Declared]]:
     """By code name. Insights have no shared variables, whatever their files list."""
-    found: dict[str, list[_Declared]] = {}
-    for loaded in sorted(definitions, key=lambda one: one.name):
+    declared: dict[str, list[_Declared]] = {}
+    for loaded in sorted(definitions, key=lambda definition: definition.name):
         node = loaded.definition.query_definition
         if node is not None and node.get("kind") != "HogQLQuery":
             continue
         for index, variable in enumerate(loaded.definition.variables or ()):
-            found.setdefault(variable.name, []).append(_Declared(loaded=loaded, index=index, variable=variable))
-    return found
+            declared.setdefault(variable.name, []).append(_Declared(loaded=loaded, index=index, variable=variable))
+    return declared
 
 
 def _problems(declared: Mapping[str, list[_Declared]]) -> tuple[Problem, ...]:
-    problems = (problem for same in declared.values() for problem in _disagreements(same))
-    return tuple(sorted(problems, key=lambda one: (one.path, one.line, one.message)))
+    problems = (problem for declarations in declared.values() for problem in _disagreements(declarations))
+    return tuple(sorted(problems, key=lambda problem: (problem.path, problem.line, problem.message)))
 
 
-def _disagreements(declared: list[_Declared]) -> Iterator[Problem]:
+def _disagreements(declarations: list[_Declared]) -> Iterator[Problem]:
     """A problem at each place, for each thing that is said in two ways."""
     for key in ("type", "label", "values", "multi"):
-        saying = [(one, one.stated()[key]) for one in declared if key in one.stated()]
-        if len({canonical(value) for _, value in saying}) < 2:
+        stating = [
+            (declaration, declaration.stated()[key]) for declaration in declarations if key in declaration.stated()
+        ]
+        if len({canonical(value) for _, value in stating}) < 2:
             continue
-        for one, value in saying:
-            others = [other.where for other, theirs in saying if canonical(theirs) != canonical(value)]
-            yield _disagreement(one, key, value, others)
+        for declaration, value in stating:
+            others = [other.where for other, other_value in stating if canonical(other_value) != canonical(value)]
+            yield _disagreement(declaration, key, value, others)
 
 
-def _disagreement(one: _Declared, key: str, value: Json, others: Sequence[str]) -> Problem:
-    name = one.variable.name
+def _disagreement(declaration: _Declared, key: str, value: Json, others: Sequence[str]) -> Problem:
+    name = declaration.variable.name
     return Problem(
-        path=one.loaded.path,
-        line=one.loaded.lines.get(f"variables.{one.index}.{key}", one.loaded.lines.get(f"variables.{one.index}", 0)),
+        path=declaration.loaded.path,
+        line=declaration.loaded.lines.get(
+            f"variables.{declaration.index}.{key}", declaration.loaded.lines.get(f"variables.{declaration.index}", 0)
+        ),
         column=1,
         message=f"the {key} of the shared variable {name!r} is {_shown(value)} here and another in {', '.join(others)}",
         code="definition.variable-disagrees",
@@ -166,34 +174,34 @@ def _shown(value: Json) -> str:
 
 
 def _using(endpoints: Iterable[Endpoint], names: Mapping[str, object]) -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = {}
+    using: dict[str, set[str]] = {}
     for endpoint in endpoints:
         if endpoint.kind == "HogQLQuery" and endpoint.query.get("variables"):
             for name in variables_of(normalized_query(endpoint.query)).keys() & names.keys():
-                found.setdefault(name, set()).add(endpoint.name)
-    return {name: frozenset(users) for name, users in found.items()}
+                using.setdefault(name, set()).add(endpoint.name)
+    return {name: frozenset(users) for name, users in using.items()}
 
 
 def _change(
-    name: str, declared: list[_Declared], there: InsightVariable | None, users: frozenset[str]
+    name: str, declared: list[_Declared], present: InsightVariable | None, users: frozenset[str]
 ) -> VariableChange | None:
     stated: dict[str, Json] = {}
-    for one in declared:
-        stated |= one.stated()
-    before = None if there is None else _differing(stated, there)
+    for declaration in declared:
+        stated |= declaration.stated()
+    before = None if present is None else _differing(stated, present)
     if before is not None and not before:
         return None
     values, label, multi = stated.get("values"), stated.get("label"), stated.get("multi")
-    names = tuple(one.loaded.name for one in declared)
+    names = tuple(declaration.loaded.name for declaration in declared)
     return VariableChange(
         code_name=name,
-        action=VariableAction.CREATE if there is None else VariableAction.UPDATE,
+        action=VariableAction.CREATE if present is None else VariableAction.UPDATE,
         type=declared[0].variable.type,
         label=label if isinstance(label, str) else None,
-        default=_default(declared) if there is None else None,
+        default=_default(declared) if present is None else None,
         values=tuple(values) if isinstance(values, list) else None,
         multi=multi if isinstance(multi, bool) else None,
-        id=there.id if there else None,
+        id=present.id if present else None,
         before=before,
         declared_by=names,
         used_by=tuple(sorted({*names, *users})),
@@ -203,24 +211,24 @@ def _change(
 
 def _place_of(keys: Iterable[str], declared: list[_Declared]) -> Location:
     """Where a definition says the first of these settings; else where the first of them declares the variable."""
-    stating = (one.where for key in keys for one in declared if key in one.stated())
+    stating = (declaration.where for key in keys for declaration in declared if key in declaration.stated())
     return next(stating, declared[0].where)
 
 
 def _default(declared: list[_Declared]) -> Json:
     """Of the first definition that states one."""
-    stated = (one.variable.default for one in declared if one.variable.states("default"))
+    stated = (declaration.variable.default for declaration in declared if declaration.variable.states("default"))
     default: Json = next(stated, None)
     return default
 
 
-def _differing(stated: Mapping[str, Json], there: InsightVariable) -> dict[str, Json]:
+def _differing(stated: Mapping[str, Json], present: InsightVariable) -> dict[str, Json]:
     """What the server has of those things that it has otherwise than stated. Only a List takes several choices."""
     now: dict[str, Json] = {
-        "type": str(there.type),
-        "label": there.name,
-        "values": _values(there.type, there.values or ()),
-        "multi": there.is_multi,
+        "type": str(present.type),
+        "label": present.name,
+        "values": _values(present.type, present.values or ()),
+        "multi": present.is_multi,
     }
     is_list = stated.get("type") == VariableType.LIST
     compared = [key for key in stated if is_list or key != "multi"]
