@@ -70,7 +70,7 @@ class Here:
         self, name: str, environment: str | None = None, variables: Sequence[InsightVariable] = ()
     ) -> Revision | None:
         """What the definition of that name says, None where there is none."""
-        loaded = next((one for one in self.definitions if one.name == name), None)
+        loaded = next((definition for definition in self.definitions if definition.name == name), None)
         shared = {variable.code_name: variable for variable in variables}
         return Revision.local(loaded, environment or self.environment, shared) if loaded else None
 
@@ -94,7 +94,8 @@ class Against:
     def failures(self) -> tuple[BaseUnavailable, ...]:
         """An error for each file of WHAT that could not be read."""
         return tuple(
-            BaseUnavailable(f"not compared: {one.message}", where=one.where, fix=one.fix) for one in self.unreadable
+            BaseUnavailable(f"not compared: {problem.message}", where=problem.where, fix=problem.fix)
+            for problem in self.unreadable
         )
 
 
@@ -118,19 +119,19 @@ def dropped_keys(against: Against, folder: Path, environment: str) -> tuple[tupl
     They break no caller, but what they said stays on the server.
     """
     keys = {diff.name: {key: diff.remote_settings[key] for key in diff.unmanaged} for diff in against.diffs}
-    names = [name for name, some in keys.items() if some]
-    found = repository(folder) if names else None
-    if found is None:
+    names = [name for name, settings in keys.items() if settings]
+    repo = repository(folder) if names else None
+    if repo is None:
         return ()
     try:
-        past = history(found, folder, names, lambda loaded: definition_settings(loaded, environment))
+        past = history(repo, folder, names, lambda loaded: definition_settings(loaded, environment))
     except HistoryUnavailable:  # a partial clone: the commit is unknown
         return ()
     return tuple(
         (name, DroppedKey(key=key, remote=value, commit=last.commit))
         for name in names
         for key, value in keys[name].items()
-        if (last := next((one for one in past[name] if one.settings is not None and key in one.settings), None))
+        if (last := next((state for state in past[name] if state.settings is not None and key in state.settings), None))
     )
 
 
@@ -150,19 +151,19 @@ def _resolver(what: str, here: Here) -> Callable[[str, Here], Against]:
 def _live(_: str, here: Here) -> Against:
     """Only what is defined here: a push deletes nothing, so the rest of the server stays as it is."""
     client = here.client()
-    names = {one.name for one in here.definitions}
-    there = tuple(one for one in client.list_endpoints() if one.name in names)
-    types = read_types(client, there)
+    names = {loaded.name for loaded in here.definitions}
+    endpoints = tuple(endpoint for endpoint in client.list_endpoints() if endpoint.name in names)
+    types = read_types(client, endpoints)
     variables = tuple((types.shared or {}).values())
-    befores = {one.name: _served(one, types.contract(one)) for one in there}
-    diffs = (_diff(name, here, befores.get(name), variables=variables) for name in sorted(names))
-    return Against(what="the server", diffs=tuple(diffs), endpoints={one.name: one for one in there})
+    remote = {endpoint.name: _served(endpoint, types.contract(endpoint)) for endpoint in endpoints}
+    diffs = (_diff(name, here, remote.get(name), variables=variables) for name in sorted(names))
+    return Against(what="the server", diffs=tuple(diffs), endpoints={endpoint.name: endpoint for endpoint in endpoints})
 
 
 def _version(what: str, here: Here) -> Against:
-    found = _VERSION.fullmatch(what)
-    assert found is not None, "the pattern chose this"
-    name, number = found[1], int(found[2])
+    match = _VERSION.fullmatch(what)
+    assert match is not None, "the pattern chose this"
+    name, number = match[1], int(match[2])
     if here.after(name) is None:
         message = f"no definition here is called {name!r}, so nothing can be compared with {what}"
         raise BaseUnavailable(message, fix="name an endpoint that is defined here")
@@ -184,20 +185,20 @@ def _lock(_: str, here: Here) -> Against:
         raise BaseUnavailable(message, fix=Advice(Command("lock")))
     wanted = here.environments
     pins = [pin for pin in lock.pins if wanted is None or pin.environment in wanted]
-    names = {one.name for one in here.definitions}
-    gone = _once_defined(here, {pin.name for pin in pins} - names)
-    ours = [pin for pin in pins if pin.name in names | gone]
-    strange = sorted({pin.name for pin in pins} - names - gone)
-    if pins and not ours:
+    names = {loaded.name for loaded in here.definitions}
+    former = _once_defined(here, {pin.name for pin in pins} - names)
+    compared = [pin for pin in pins if pin.name in names | former]
+    unknown = sorted({pin.name for pin in pins} - names - former)
+    if pins and not compared:
         message = f"nothing that is pinned in {shown(here.lock_path)} is defined in {shown(here.folder)}"
         raise BaseUnavailable(message, fix="name the folder of their definitions with --dir")
-    notes: tuple[str, ...] = (f"pinned and not defined here, so not compared: {', '.join(strange)}",) if strange else ()
-    if strange and ((found := repository(here.folder)) is None or found.is_shallow):
+    notes: tuple[str, ...] = (f"pinned and not defined here, so not compared: {', '.join(unknown)}",) if unknown else ()
+    if unknown and ((repo := repository(here.folder)) is None or repo.is_shallow):
         notes += ("whether they were ever defined here is unknown, as the history is not here",)
-    diffs = [_diff(pin.name, here, _pinned(pin), environment=pin.environment) for pin in ours]
+    diffs = [_diff(pin.name, here, _pinned(pin), environment=pin.environment) for pin in compared]
     # what took the place of a definition that is gone has no pin, and says whether it was renamed
-    environments = {pin.environment for pin in ours if pin.name in gone}
-    pinned = {(pin.environment, pin.name) for pin in ours}
+    environments = {pin.environment for pin in compared if pin.name in former}
+    pinned = {(pin.environment, pin.name) for pin in compared}
     others = ((environment, name) for environment in sorted(environments) for name in sorted(names))
     diffs += [
         _diff(name, here, None, environment=environment)
@@ -213,9 +214,9 @@ def _once_defined(here: Here, names: Set[str]) -> frozenset[str]:
     """
     if not names:
         return frozenset()
-    renamed = {one.definition.renamed_from for one in here.definitions if one.definition.renamed_from}
-    found = repository(here.folder)
-    defined = names_ever_defined(found, here.folder) if found is not None else frozenset()
+    renamed = {loaded.definition.renamed_from for loaded in here.definitions if loaded.definition.renamed_from}
+    repo = repository(here.folder)
+    defined = names_ever_defined(repo, here.folder) if repo is not None else frozenset()
     return frozenset(names & (renamed | defined))
 
 
@@ -243,13 +244,13 @@ def _is_path(what: str) -> bool:
 
 def _commit_at(what: str, here: Here) -> str | None:
     """The commit that WHAT names. It wins over a path: a checkout must not redirect `main` to a folder called main."""
-    found = repository(here.folder)
-    return resolved(found.top, what) if found else None
+    repo = repository(here.folder)
+    return resolved(repo.top, what) if repo else None
 
 
 def _commit(what: str, here: Here) -> Against:
-    place = DefinitionsLocation(folder=here.folder, environment=here.environment, configuration=here.configuration)
-    base = base_of(what, place, spelled="--against ")
+    location = DefinitionsLocation(folder=here.folder, environment=here.environment, configuration=here.configuration)
+    base = base_of(what, location, spelled="--against ")
     if base is None:
         raise _no_commit(what, here, repository(here.folder))
     definitions: tuple[LoadedDefinition, ...] = ()
@@ -258,7 +259,7 @@ def _commit(what: str, here: Here) -> Against:
         choose = partial(_selected_files, here) if here.selectors else None
         definitions, problems = definitions_at(base.repo, base.commit, base.prefix, base.label, choose=choose)
     if not definitions and not problems:
-        base.refuse_moved({one.name for one in here.definitions}, "--against ")
+        base.refuse_moved({loaded.name for loaded in here.definitions}, "--against ")
     against = _files(base.what, here, definitions, problems)
     both = (f"{what} is a commit and a path here; this compares with the commit (./{what} is the path)",)
     notes = (*base.notes, *against.notes, *(both if _is_path(what) else ()))
@@ -266,10 +267,10 @@ def _commit(what: str, here: Here) -> Against:
 
 
 def _files(what: str, here: Here, definitions: Sequence[LoadedDefinition], problems: Sequence[Problem] = ()) -> Against:
-    befores = {one.name: Revision.local(one, here.environment) for one in definitions}
-    names = sorted({one.name for one in here.definitions} | befores.keys())
+    remote = {loaded.name: Revision.local(loaded, here.environment) for loaded in definitions}
+    names = sorted({loaded.name for loaded in here.definitions} | remote.keys())
     notes = () if definitions or problems else (f"there are no definitions in {what}: everything is new",)
-    return Against(what=what, diffs=tuple(_diff(name, here, befores.get(name)) for name in names), notes=notes)
+    return Against(what=what, diffs=tuple(_diff(name, here, remote.get(name)) for name in names), notes=notes)
 
 
 def _plan(what: str, here: Here) -> Against:
@@ -281,7 +282,7 @@ def _plan(what: str, here: Here) -> Against:
         message = f"the plan {shown(Path(what))} cannot be read: {error.strerror or error}"
         raise BaseUnavailable(message, fix=Advice(Command("plan", "-o", what))) from error
     plan = read_plan(content, shown(Path(what)))
-    local = {one.name: Revision.local(one, here.environment) for one in here.definitions}
+    local = {loaded.name: Revision.local(loaded, here.environment) for loaded in here.definitions}
     diffs = diffs_of_plan(plan, Snapshot(), local)
     note = f"compared is what {shown(Path(what))} would make of environment {plan.environment}, as it was then"
     return Against(what=what, diffs=diffs, notes=(note,))
@@ -360,26 +361,26 @@ def _pinned(pin: Pin) -> Revision:
     )
 
 
-def _no_commit(what: str, here: Here, found: Repository | None) -> BaseUnavailable:
-    if found is None:
+def _no_commit(what: str, here: Here, repo: Repository | None) -> BaseUnavailable:
+    if repo is None:
         cause = explain_missing(here.folder)
         message = f"there is no file or folder {what!r} here, and no commit to look for: {cause.message}"
         return BaseUnavailable(message, fix=cause.fix)
-    return BaseUnavailable(f"there is no commit, file or folder {what!r} here", fix=_fetch(what, found))
+    return BaseUnavailable(f"there is no commit, file or folder {what!r} here", fix=_fetch(what, repo))
 
 
-def _fetch(what: str, found: Repository) -> str:
-    remotes = tuple(_remotes(found))
+def _fetch(what: str, repo: Repository) -> str:
+    remotes = tuple(_remotes(repo))
     remote, slash, branch = what.partition("/")
     if slash and remote in ("origin", *remotes):
         return f"git fetch {remote} {branch}"
     if re.search(r"[~^]", what) or not remotes:
-        return "git fetch --unshallow" if found.is_shallow else "git log --oneline shows the commits that are here"
+        return "git fetch --unshallow" if repo.is_shallow else "git log --oneline shows the commits that are here"
     return f"git fetch {remotes[0]} {what}, and --against FETCH_HEAD"
 
 
-def _remotes(found: Repository) -> Iterator[str]:
+def _remotes(repo: Repository) -> Iterator[str]:
     from endpoints_gitops.workspace.git import git
 
-    lines: Iterable[str] = git(found.top, "remote").decode("utf-8", "replace").splitlines()
+    lines: Iterable[str] = git(repo.top, "remote").decode("utf-8", "replace").splitlines()
     return iter(sorted(lines, key=lambda name: (name != "origin", name)))

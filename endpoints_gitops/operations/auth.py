@@ -127,15 +127,15 @@ def _scopes(key: JsonObject | None, unknown: dict[str, str]) -> tuple[str, ...] 
 def _projects(client: Client, unknown: dict[str, str]) -> Mapping[int, str] | None:
     """From the list of projects, else from the organization."""
     refused: dict[str, str] = {}
-    found: object = _known(client.projects, "projects", refused)
-    if found is None:
+    listed: object = _known(client.projects, "projects", refused)
+    if listed is None:
         organization = _known(client.organization, "projects", {})
-        found = organization.get("projects") if organization else None
-    if not isinstance(found, list | tuple):
+        listed = organization.get("projects") if organization else None
+    if not isinstance(listed, list | tuple):
         unknown["projects"] = refused.get("projects", "the server does not say")
         return None
-    objects = [each for each in found if isinstance(each, Mapping)]
-    return {each["id"]: str(each.get("name", "")) for each in objects if isinstance(each.get("id"), int)}
+    objects = [project for project in listed if isinstance(project, Mapping)]
+    return {project["id"]: str(project.get("name", "")) for project in objects if isinstance(project.get("id"), int)}
 
 
 def _object(of: JsonObject | None, key: str) -> JsonObject | None:

@@ -159,8 +159,8 @@ def agreed(
 
 def head_of(project: ProjectContext) -> str | None:
     """The commit that HEAD is at; None without git."""
-    found = repository(project.folder)
-    return found.head if found else None
+    repo = repository(project.folder)
+    return repo.head if repo else None
 
 
 def save_record(project: ProjectContext, entries: Mapping[str, Recorded]) -> None:

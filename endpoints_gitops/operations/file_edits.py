@@ -108,8 +108,8 @@ def keep_uncommitted(edits: Iterable[FileEdit], project: ProjectContext) -> tupl
     replaced = [edit for edit in edits if edit.before is not None]
     if not replaced:
         return ()
-    found = repository(project.folder)
-    uncommitted = dirty(found, project.folder) if found else None
+    repo = repository(project.folder)
+    uncommitted = dirty(repo, project.folder) if repo else None
     folder, moment = project.state / "replaced", datetime.now(UTC)
     copies: list[Path] = []
     for edit in replaced:

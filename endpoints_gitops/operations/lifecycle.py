@@ -35,11 +35,11 @@ def explain_missing(client: Client, name: str, error: EndpointsError) -> bool:
     return name not in endpoints
 
 
-def missing(name: str, there: Collection[str]) -> UsageError:
+def missing(name: str, known: Collection[str]) -> UsageError:
     """The error for a name that the server does not have."""
     from endpoints_gitops.model.suggestions import did_you_mean
 
-    message = f"there is no endpoint {name!r}{did_you_mean(name, sorted(there))}"
+    message = f"there is no endpoint {name!r}{did_you_mean(name, sorted(known))}"
     return UsageError(message, fix=Advice(Command("list"), " shows the endpoints of the server"), code="usage.endpoint")
 
 
@@ -54,11 +54,11 @@ class LifecycleResult:
 
 def present(client: Client, names: Sequence[str]) -> tuple[Endpoint, ...]:
     """The endpoints of these names, each once. Raises UsageError for the first that is not there."""
-    there = {endpoint.name: endpoint for endpoint in client.list_endpoints()}
+    endpoints = {endpoint.name: endpoint for endpoint in client.list_endpoints()}
     for name in names:
-        if name not in there:
-            raise missing(name, there)
-    return tuple(there[name] for name in dict.fromkeys(names))
+        if name not in endpoints:
+            raise missing(name, endpoints)
+    return tuple(endpoints[name] for name in dict.fromkeys(names))
 
 
 def set_active(

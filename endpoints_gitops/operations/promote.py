@@ -68,11 +68,11 @@ def _names(
     selectors: Sequence[str],
 ) -> tuple[frozenset[str], tuple[str, ...]]:
     """The selected names that both environments manage, and those that only the source does."""
-    there = tuple(endpoints.values())
+    listed = tuple(endpoints.values())
     selected = select_names(
         selectors,
         definitions=definitions,
-        endpoints=there,
+        endpoints=listed,
         folder=source.folder,
         environment=source.environment.name,
         configuration=source.configuration,
@@ -80,7 +80,7 @@ def _names(
     selected &= endpoints.keys()
     for project in (source, target):
         inside = managed(
-            project.environment.manage, definitions=definitions, endpoints=there, environment=project.environment.name
+            project.environment.manage, definitions=definitions, endpoints=listed, environment=project.environment.name
         )
         kept = selected & inside
         if project is source:

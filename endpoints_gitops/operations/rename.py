@@ -55,7 +55,7 @@ def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], ol
     """
     loaded = _definition(project, definitions, old, new)
     renamed = replace(loaded, definition=loaded.definition.model_copy(update={"name": new, "renamed_from": old}))
-    others = [one for one in definitions if one is not loaded]
+    others = [definition for definition in definitions if definition is not loaded]
     comparison = compare(project, [*others, renamed], (new,))
     refuse_not_on_disk((new,), comparison)
     if not comparison.diffs:
@@ -96,7 +96,7 @@ def finishing(project: ProjectContext, definitions: Sequence[LoadedDefinition], 
 
     Raises UsageError where no file was renamed so, where NEW cannot take the calls, and where OLD is protected.
     """
-    if not any(one.name == new and one.definition.renamed_from == old for one in definitions):
+    if not any(loaded.name == new and loaded.definition.renamed_from == old for loaded in definitions):
         fix = Advice(Command("rename", old, new), " comes first")
         raise UsageError(f"no definition called {new} was renamed from {old}", fix=fix, code="rename.not_begun")
     endpoints = {endpoint.name: endpoint for endpoint in project.client.list_endpoints()}
@@ -133,12 +133,12 @@ def _definition(
     if not is_endpoint_name(new) or new == old:
         fix = "a name is a letter, then up to 127 of letters, digits, _ and -"
         raise UsageError(f"{old!r} cannot be renamed to {new!r}", fix=fix, code="rename.name")
-    by_name = {one.name: one for one in definitions}
-    found, taken = by_name.get(old), by_name.get(new)
-    if taken is not None and (taken.definition.renamed_from != old or found is not None):
+    by_name = {loaded.name: loaded for loaded in definitions}
+    current, taken = by_name.get(old), by_name.get(new)
+    if taken is not None and (taken.definition.renamed_from != old or current is not None):
         message = f"{new} is defined already"
         raise UsageError(message, where=taken.where(), fix="choose another name", code="rename.taken")
-    renamed = found or taken
+    renamed = current or taken
     if renamed is None:
         if old in not_on_disk(project.folder).names:
             raise not_on_disk_error(old)

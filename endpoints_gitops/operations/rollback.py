@@ -150,16 +150,16 @@ def _write_file(
 def _shares_sql_file(loaded: LoadedDefinition, definitions: Sequence[LoadedDefinition]) -> bool:
     """Whether another definition has its query in the same file."""
     ours = {path.resolve() for path in files_of(loaded)[1:]}
-    others = (one for one in definitions if one.name != loaded.name)
-    return any(path.resolve() in ours for one in others for path in files_of(one)[1:])
+    others = (other for other in definitions if other.name != loaded.name)
+    return any(path.resolve() in ours for other in others for path in files_of(other)[1:])
 
 
 def _is_uncommitted(project: ProjectContext, loaded: LoadedDefinition, endpoint: Endpoint) -> bool:
     """Without git, everything that the server does not have."""
     node = loaded.definition.query_definition
     is_there = loaded.sql == endpoint.sql if node is None else canonical(node) == canonical(endpoint.query)
-    found = repository(project.folder)
-    return not is_there and (found is None or bool(touching((loaded,), dirty(found, project.folder))))
+    repo = repository(project.folder)
+    return not is_there and (repo is None or bool(touching((loaded,), dirty(repo, project.folder))))
 
 
 def _plan(project: ProjectContext, diff: EndpointDiff, remote: ServerRevision, wanted: JsonObject) -> Plan:

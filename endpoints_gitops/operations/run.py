@@ -74,8 +74,8 @@ def values(
     """
     typed: dict[str, Json] = {}
     notes: list[str] = []
-    for name in dict.fromkeys(one.name for one in assignments):
-        same = [one for one in assignments if one.name == name]
+    for name in dict.fromkeys(assignment.name for assignment in assignments):
+        same = [assignment for assignment in assignments if assignment.name == name]
         known = inputs.get(name)
         if len(same) > 1:
             typed[name] = _several(name, same, known)
@@ -115,10 +115,10 @@ def inputs_of_pin(pin: Pin) -> dict[str, VariableShape]:
 
 def inputs_of_document(document: JsonObject) -> dict[str, VariableShape]:
     """What the OpenAPI document of a version says; what has another shape than expected says nothing."""
-    found: Any = document
+    part: Any = document
     for key in ("components", "schemas", "Variables", "properties"):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    schemas = found.items() if isinstance(found, Mapping) else ()
+        part = part.get(key) if isinstance(part, Mapping) else None
+    schemas = part.items() if isinstance(part, Mapping) else ()
     return {name: _input(schema) for name, schema in schemas if isinstance(schema, Mapping)}
 
 
@@ -153,7 +153,7 @@ def _refuse_constant(word: str) -> NoReturn:
 def _several(name: str, same: Sequence[Assignment], known: VariableShape | None) -> Json:
     if known is None or known.type is not VariableType.LIST:
         raise UsageError(f"--var {name} is given {len(same)} times, and is no list", code="usage.variable")
-    return [one.value if one.text is None else one.text for one in same]
+    return [assignment.value if assignment.text is None else assignment.text for assignment in same]
 
 
 def _typed(text: str, known: VariableShape | None) -> Json:
@@ -408,7 +408,9 @@ def _defaults(loaded: LoadedDefinition, stored: object) -> dict[str, Json]:
         for entry in entries
         if isinstance(entry, Mapping) and "code_name" in entry and "value" in entry
     }
-    declared = {one.name: one.default for one in loaded.definition.variables or () if one.states("default")}
+    declared = {
+        variable.name: variable.default for variable in loaded.definition.variables or () if variable.states("default")
+    }
     return brought | declared
 
 

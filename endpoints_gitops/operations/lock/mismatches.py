@@ -25,8 +25,8 @@ def lock_mismatches(
     """
     by_name = {use.name: use for use in uses}
     unused = [pin for pin in lock.of(environment) if pin.name not in by_name]
-    found = [_use(environment, use, lock.pin(use.name, environment), place_of, compares_examples) for use in uses]
-    return (*(one for one in found if one), *(_unused(pin, place_of(pin.name)) for pin in unused))
+    findings = [_use(environment, use, lock.pin(use.name, environment), place_of, compares_examples) for use in uses]
+    return (*(finding for finding in findings if finding), *(_unused(pin, place_of(pin.name)) for pin in unused))
 
 
 def unused_pins(environment: str, lock: Lock) -> tuple[Finding, ...]:

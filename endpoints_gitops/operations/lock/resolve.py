@@ -151,13 +151,20 @@ def pin_of(
         query=without_nulls(endpoint.query),
         variables=tuple(
             PinnedVariable(
-                name=one.name, type=one.type, required=one.required, has_default=one.has_default, default=one.default
+                name=variable.name,
+                type=variable.type,
+                required=variable.required,
+                has_default=variable.has_default,
+                default=variable.default,
             )
-            for one in contract.variables
+            for variable in contract.variables
         ),
         columns=None
         if columns is None
-        else tuple(PinnedColumn(name=one.name, type=one.type, nullable=one.nullable, full=one.full) for one in columns),
+        else tuple(
+            PinnedColumn(name=column.name, type=column.type, nullable=column.nullable, full=column.full)
+            for column in columns
+        ),
         materialized=contract.serving.materialized is True,
         freshness_seconds=contract.serving.freshness_seconds,
         optional_breakdown_properties=contract.serving.optional_breakdowns or (),
@@ -225,20 +232,20 @@ def resolve(sides: Sequence[EnvironmentUses], old: Lock, *, is_whole: bool) -> R
     moves = tuple((side.environment, move) for side in sides for move in _moves(side, old))
     if moves:
         return ResolvedLock(moves=moves)
-    found = [_resolved(side, old) for side in sides]
-    failures = tuple(failure for _, some in found for failure in some)
+    resolved = [_resolved(side, old) for side in sides]
+    failures = tuple(failure for _, found in resolved for failure in found)
     if failures:
         return ResolvedLock(failures=failures)
     covered = {side.environment for side in sides}
     others = (pin for pin in old.pins if pin.environment not in covered)
     rest = [PinEntry(action=PinAction.DROPPED if is_whole else PinAction.KEPT, pin=pin) for pin in others]
-    entries = [*rest, *(entry for some, _ in found for entry in some)]
+    entries = [*rest, *(entry for found, _ in resolved for entry in found)]
     return ResolvedLock(entries=tuple(sorted(entries, key=lambda entry: (entry.pin.environment, entry.pin.name))))
 
 
 def _moves(side: EnvironmentUses, old: Lock) -> Iterable[Finding]:
-    found = lock_mismatches(side.environment, side.uses, old, side.place_of)
-    return (finding for finding in found if finding.before is not None and finding.after is not None)
+    findings = lock_mismatches(side.environment, side.uses, old, side.place_of)
+    return (finding for finding in findings if finding.before is not None and finding.after is not None)
 
 
 def _resolved(side: EnvironmentUses, old: Lock) -> tuple[list[PinEntry], list[ErrorEntry]]:
@@ -249,11 +256,11 @@ def _resolved(side: EnvironmentUses, old: Lock) -> tuple[list[PinEntry], list[Er
     if not new:
         return [*kept, *dropped], []
     client = side.client()
-    there, failures = _ask(client, side, new)
-    types = read_types(client, tuple(there.values())) if not failures else None
+    endpoints, failures = _ask(client, side, new)
+    types = read_types(client, tuple(endpoints.values())) if not failures else None
     if types is None:
         return [], failures
-    added = [_added(side, use, there[use.name], types.contract(there[use.name])) for use in new]
+    added = [_added(side, use, endpoints[use.name], types.contract(endpoints[use.name])) for use in new]
     return [*kept, *dropped, *added], []
 
 
@@ -273,16 +280,16 @@ def _ask(client: Client, side: EnvironmentUses, uses: Sequence[Use]) -> tuple[di
     """What the server has for each use, and what it does not have."""
     newest = [use.name for use in uses if use.version is None]
     exact = [use for use in uses if use.version is not None]
-    there = {name: one for name, one in read_named(client, newest).items() if name in newest}
+    endpoints = {name: endpoint for name, endpoint in read_named(client, newest).items() if name in newest}
     versions = zip(exact, concurrent_map(partial(_exact_version, client), exact), strict=True)
-    there |= {use.name: version for use, version in versions if version is not None}
-    lacking = [use for use in uses if use.name not in there]
-    names = {endpoint.name: endpoint for endpoint in client.list_endpoints()} if lacking else {}
-    failures = [_failure(side, use, names) for use in lacking[:MOST_PROBLEMS]]
+    endpoints |= {use.name: version for use, version in versions if version is not None}
+    lacking = [use for use in uses if use.name not in endpoints]
+    known = {endpoint.name: endpoint for endpoint in client.list_endpoints()} if lacking else {}
+    failures = [_failure(side, use, known) for use in lacking[:MOST_PROBLEMS]]
     if more := len(lacking) - len(failures):
         message = f"environment {side.environment} lacks {more:,} more of the endpoints that are used"
         failures.append(ErrorEntry(code="lock.endpoint", message=message, fix=command(side.environment, "list")))
-    return there, failures
+    return endpoints, failures
 
 
 def _exact_version(client: Client, use: Use) -> Endpoint | None:
@@ -293,14 +300,14 @@ def _exact_version(client: Client, use: Use) -> Endpoint | None:
         return None
 
 
-def _failure(side: EnvironmentUses, use: Use, there: Mapping[str, Endpoint]) -> ErrorEntry:
+def _failure(side: EnvironmentUses, use: Use, known: Mapping[str, Endpoint]) -> ErrorEntry:
     from endpoints_gitops.model.suggestions import did_you_mean
 
     where, environment = side.place_of(use.name), side.environment
-    endpoint = there.get(use.name)
+    endpoint = known.get(use.name)
     if endpoint is None:
         fix = Advice(command(environment, "list"), " shows what is there; correct the name in `uses`")
-        message = f"environment {environment} has no endpoint {use.name!r}{did_you_mean(use.name, sorted(there))}"
+        message = f"environment {environment} has no endpoint {use.name!r}{did_you_mean(use.name, sorted(known))}"
         return ErrorEntry(code="lock.endpoint", message=message, where=where, fix=fix)
     newest = endpoint.current_version
     message = f"environment {environment} has no version {use.version} of {use.name}; its newest is {newest}"
@@ -326,15 +333,15 @@ def verify(side: EnvironmentUses, lock: Lock) -> tuple[VerifiedPin, ...]:
     if not pinned:
         return ()
     client = side.client()
-    there = look_up(client, [pin for _, pin in pinned])
-    versions = [one.version for one in there if one.version is not None]
+    lookups = look_up(client, [pin for _, pin in pinned])
+    versions = [lookup.version for lookup in lookups if lookup.version is not None]
     types = read_types(client, versions)
-    return tuple(_judged(side, use, pin, one, types) for (use, pin), one in zip(pinned, there, strict=True))
+    return tuple(_judged(side, use, pin, lookup, types) for (use, pin), lookup in zip(pinned, lookups, strict=True))
 
 
-def _judged(side: EnvironmentUses, use: Use, pin: Pin, there: Lookup, types: VariableTypes) -> VerifiedPin:
-    if there.error is not None:
-        return VerifiedPin(environment=side.environment, pin=pin, error=there.error)
-    named = types.of(there.version) if there.version is not None else None
-    findings = check_pin(pin, there.endpoint, there.version, types.shared, named, use, datetime.now(UTC))
+def _judged(side: EnvironmentUses, use: Use, pin: Pin, lookup: Lookup, types: VariableTypes) -> VerifiedPin:
+    if lookup.error is not None:
+        return VerifiedPin(environment=side.environment, pin=pin, error=lookup.error)
+    named = types.of(lookup.version) if lookup.version is not None else None
+    findings = check_pin(pin, lookup.endpoint, lookup.version, types.shared, named, use, datetime.now(UTC))
     return VerifiedPin(environment=side.environment, pin=pin, findings=findings)

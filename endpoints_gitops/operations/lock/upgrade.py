@@ -107,24 +107,26 @@ def plan_moves(
     if not pinned:
         return ()
     client = side.client()
-    found = look_up(client, [pin for _, pin in pinned])
-    if (error := next((one.error for one in found if one.error is not None), None)) is not None:
+    lookups = look_up(client, [pin for _, pin in pinned])
+    if (error := next((lookup.error for lookup in lookups if lookup.error is not None), None)) is not None:
         raise error
-    goals = [_goal(use, pin, one, targets) for (use, pin), one in zip(pinned, found, strict=True)]
+    goals = [_goal(use, pin, lookup, targets) for (use, pin), lookup in zip(pinned, lookups, strict=True)]
     moving = [
         (pin.name, goal)
         for (_, pin), goal in zip(pinned, goals, strict=True)
         if goal is not None and goal != pin.version
     ]
-    answers = dict(zip(moving, concurrent_map(lambda one: _version(client, side, *one), moving), strict=True))
-    there = [*(one.version for one in found), *answers.values()]
-    types = read_types(client, [one for one in there if one is not None])
+    answers = dict(zip(moving, concurrent_map(lambda target: _version(client, side, *target), moving), strict=True))
+    versions = [*(lookup.version for lookup in lookups), *answers.values()]
+    types = read_types(client, [version for version in versions if version is not None])
     judge = _Judge(side=side, client=client, types=types, allowed=allowed)
     return tuple(
-        judge.in_place(use, pin, one, is_stated=_stated(use, pin, targets) is not None, is_named=use.name in targets)
+        judge.in_place(use, pin, lookup, is_stated=_stated(use, pin, targets) is not None, is_named=use.name in targets)
         if goal == pin.version
-        else judge.to(use, pin, one, answers.get((pin.name, goal or 0)), is_newest=_stated(use, pin, targets) is None)
-        for (use, pin), one, goal in zip(pinned, found, goals, strict=True)
+        else judge.to(
+            use, pin, lookup, answers.get((pin.name, goal or 0)), is_newest=_stated(use, pin, targets) is None
+        )
+        for (use, pin), lookup, goal in zip(pinned, lookups, goals, strict=True)
     )
 
 
@@ -158,25 +160,25 @@ class _Judge:
     types: VariableTypes
     allowed: UpgradeOptions
 
-    def in_place(self, use: Use, pin: Pin, found: Lookup, *, is_stated: bool, is_named: bool) -> Move:
+    def in_place(self, use: Use, pin: Pin, lookup: Lookup, *, is_stated: bool, is_named: bool) -> Move:
         """What becomes of a pin that stays at its number. What changed there is said, and locked only where the number
         itself is stated: by itself nothing moves.
         """
         now = datetime.now(UTC)
-        newest = found.endpoint.current_version if found.endpoint else None
-        if found.version is not None and found.version.id != pin.endpoint_id:
-            move = self._to(use, pin, found.version)
+        newest = lookup.endpoint.current_version if lookup.endpoint else None
+        if lookup.version is not None and lookup.version.id != pin.endpoint_id:
+            move = self._to(use, pin, lookup.version)
             is_held = move.result is MoveResult.REFUSED and self.allowed.compatible_only and not is_stated
             return replace(move, result=MoveResult.HELD, after=None) if is_held else move
-        named = self.types.of(found.version) if found.version is not None else None
-        findings = check_pin(pin, found.endpoint, found.version, self.types.shared, named, use, now)
+        named = self.types.of(lookup.version) if lookup.version is not None else None
+        findings = check_pin(pin, lookup.endpoint, lookup.version, self.types.shared, named, use, now)
         move = Move(use=use, before=pin, result=MoveResult.CURRENT, newest=newest, findings=findings)
-        if found.version is None:
+        if lookup.version is None:
             return replace(move, result=MoveResult.REFUSED)
-        contract = self.types.contract(found.version)
-        if pin.materialized and found.version.has_idled(now):
+        contract = self.types.contract(lookup.version)
+        if pin.materialized and lookup.version.has_idled(now):
             contract = replace(contract, serving=replace(contract.serving, materialized=True))
-        after = pin_of(pin.environment, found.version, contract, examples=pin.examples, allowed=pin.allowed)
+        after = pin_of(pin.environment, lookup.version, contract, examples=pin.examples, allowed=pin.allowed)
         if after != pin:
             after = replace(after, examples=self.side.examples(use))
             result = MoveResult.MOVES if is_stated else MoveResult.CHANGED
@@ -187,7 +189,7 @@ class _Judge:
         is_exact = use.version is not None and newest is not None and newest > pin.version and not is_named
         return replace(move, result=MoveResult.EXACT) if is_exact else move
 
-    def to(self, use: Use, pin: Pin, found: Lookup, target: EndpointVersion | None, *, is_newest: bool) -> Move:
+    def to(self, use: Use, pin: Pin, lookup: Lookup, target: EndpointVersion | None, *, is_newest: bool) -> Move:
         """What becomes of a pin that is to move to another version; None where there is none.
 
         `is_newest`: the newest was asked for, and not a number.
@@ -197,16 +199,16 @@ class _Judge:
         move = self._to(use, pin, target)
         if move.result is MoveResult.REFUSED and self.allowed.compatible_only and is_newest:
             move = self._newest_compatible(move)
-        if move.result is MoveResult.MOVES or found.endpoint is None or found.endpoint.id != pin.endpoint_id:
+        if move.result is MoveResult.MOVES or lookup.endpoint is None or lookup.endpoint.id != pin.endpoint_id:
             return move
-        return replace(move, in_place=self.in_place(use, pin, found, is_stated=False, is_named=False).findings)
+        return replace(move, in_place=self.in_place(use, pin, lookup, is_stated=False, is_named=False).findings)
 
     def _to(self, use: Use, pin: Pin, target: EndpointVersion) -> Move:
         contract = self.types.contract(target)
         examples = self.side.examples(use)
         after = pin_of(self.side.environment, target, contract, examples=examples, allowed=pin.allowed)
-        found = findings_of(use, pin, contract, is_unknown_error=not self.allowed.unknown)
-        findings = (*found, *activity(pin, target, target))
+        changes = findings_of(use, pin, contract, is_unknown_error=not self.allowed.unknown)
+        findings = (*changes, *activity(pin, target, target))
         return self._allowed(
             Move(
                 use=use,
@@ -229,30 +231,30 @@ class _Judge:
     def _newest_compatible(self, move: Move) -> Move:
         """The move to the newest of the versions in between that breaks nothing."""
         pin, newest = move.before, move.newest or 0
-        between = [one for one in self.client.list_versions(pin.name) if pin.version < one.version < newest]
+        between = [version for version in self.client.list_versions(pin.name) if pin.version < version.version < newest]
         types = self.types if self.types.shared is not None else read_types(self.client, between)
-        moves = (replace(self, types=types)._to(move.use, pin, one) for one in between)
+        moves = (replace(self, types=types)._to(move.use, pin, version) for version in between)
         held = replace(move, result=MoveResult.HELD, after=None)
-        return next((one for one in moves if one.result is MoveResult.MOVES), held)
+        return next((move for move in moves if move.result is MoveResult.MOVES), held)
 
 
 def _stated(use: Use, pin: Pin, targets: Mapping[str, int | None]) -> int | None:
     """The version that the command line says, or else the manifest where that was changed by hand."""
-    said = targets.get(use.name)
-    if said is None and use.version is not None and use.version != pin.version:
+    stated = targets.get(use.name)
+    if stated is None and use.version is not None and use.version != pin.version:
         return use.version
-    return said
+    return stated
 
 
-def _goal(use: Use, pin: Pin, found: Lookup, targets: Mapping[str, int | None]) -> int | None:
+def _goal(use: Use, pin: Pin, lookup: Lookup, targets: Mapping[str, int | None]) -> int | None:
     """The version to be at: the newest, where the pin may move to it; None where the endpoint is gone. An exact use
     moves only where it is named.
     """
     stated = _stated(use, pin, targets)
-    if stated is not None or found.endpoint is None:
+    if stated is not None or lookup.endpoint is None:
         return stated
-    newest = found.endpoint.current_version
-    if found.endpoint.id != pin.endpoint_id:
+    newest = lookup.endpoint.current_version
+    if lookup.endpoint.id != pin.endpoint_id:
         return newest
     may_move = use.version is None or use.name in targets
     return newest if newest > pin.version and may_move else pin.version
@@ -297,14 +299,15 @@ def outdated(side: EnvironmentUses, lock: Lock) -> tuple[PinStatus, ...]:
     if not pinned:
         return ()
     client = side.client()
-    found = look_up(client, [pin for _, pin in pinned])
-    if (error := next((one.error for one in found if one.error is not None), None)) is not None:
+    lookups = look_up(client, [pin for _, pin in pinned])
+    if (error := next((lookup.error for lookup in lookups if lookup.error is not None), None)) is not None:
         raise error
-    moved = [pin.name for (_, pin), one in zip(pinned, found, strict=True) if _is_moved(pin, one.endpoint)]
+    moved = [pin.name for (_, pin), lookup in zip(pinned, lookups, strict=True) if _is_moved(pin, lookup.endpoint)]
     newest = read_named(client, moved)
-    types = read_types(client, [*(one.version for one in found if one.version), *newest.values()])
+    types = read_types(client, [*(lookup.version for lookup in lookups if lookup.version), *newest.values()])
     return tuple(
-        _standing(use, pin, one, newest.get(use.name), types) for (use, pin), one in zip(pinned, found, strict=True)
+        _status(use, pin, lookup, newest.get(use.name), types)
+        for (use, pin), lookup in zip(pinned, lookups, strict=True)
     )
 
 
@@ -312,18 +315,18 @@ def _is_moved(pin: Pin, endpoint: Endpoint | None) -> bool:
     return endpoint is not None and (endpoint.id != pin.endpoint_id or endpoint.current_version > pin.version)
 
 
-def _standing(use: Use, pin: Pin, found: Lookup, newest: Endpoint | None, types: VariableTypes) -> PinStatus:
+def _status(use: Use, pin: Pin, lookup: Lookup, newest: Endpoint | None, types: VariableTypes) -> PinStatus:
     """`newest` is asked for where the pin is behind."""
-    if found.endpoint is None:
+    if lookup.endpoint is None:
         return PinStatus(use=use, pin=pin, finding=gone(pin))
-    if found.endpoint.id != pin.endpoint_id:
+    if lookup.endpoint.id != pin.endpoint_id:
         moves = findings_of(use, pin, types.contract(newest)) if newest is not None else ()
-        number = found.endpoint.current_version
-        return PinStatus(use=use, pin=pin, newest=number, finding=next(recreated(pin, found.endpoint)), moves=moves)
-    named = types.of(found.version) if found.version is not None else None
-    in_place = check_pin(pin, found.endpoint, found.version, types.shared, named, use, datetime.now(UTC))
+        number = lookup.endpoint.current_version
+        return PinStatus(use=use, pin=pin, newest=number, finding=next(recreated(pin, lookup.endpoint)), moves=moves)
+    named = types.of(lookup.version) if lookup.version is not None else None
+    in_place = check_pin(pin, lookup.endpoint, lookup.version, types.shared, named, use, datetime.now(UTC))
     if newest is None:
-        return PinStatus(use=use, pin=pin, newest=found.endpoint.current_version, in_place=in_place)
+        return PinStatus(use=use, pin=pin, newest=lookup.endpoint.current_version, in_place=in_place)
     moves = findings_of(use, pin, types.contract(newest))
     number = newest.current_version
     return PinStatus(

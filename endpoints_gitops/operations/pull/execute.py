@@ -68,11 +68,11 @@ class PullResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        return worst(*(one.exit_code for one in self.pulled))
+        return worst(*(pulled.exit_code for pulled in self.pulled))
 
     @property
     def summary(self) -> Mapping[str, int]:
-        return Counter(one.state.value.replace(" ", "_") for one in self.pulled)
+        return Counter(pulled.state.value.replace(" ", "_") for pulled in self.pulled)
 
 
 def pull(
@@ -159,7 +159,7 @@ class _Pulling:
         if name in self.comparison.predecessors:
             return PullState.PREDECESSOR
         selectors = self.comparison.selectors
-        if selectors and all(one.startswith(CHANGED) for one in selectors):
+        if selectors and all(selector.startswith(CHANGED) for selector in selectors):
             return PullState.DELETED
         is_pruned = name in self.comparison.orphans.pruned and name not in selectors
         return PullState.PRUNED if is_pruned else state
@@ -267,8 +267,8 @@ class _Pulling:
 
 def _replaces_edits(decision: PullDecision) -> bool:
     """Whether the file may have said something else on purpose: also a comment in a query, which has no meaning."""
-    verdicts = {one.key: one.attribution for one in decision.diff.differences}
-    is_edited = any(verdicts.get(key) is not Attribution.DRIFTED for key in decision.taken)
+    attributions = {difference.key: difference.attribution for difference in decision.diff.differences}
+    is_edited = any(attributions.get(key) is not Attribution.DRIFTED for key in decision.taken)
     return is_edited or Key.QUERY in decision.taken or decision.takes_variables
 
 
@@ -280,16 +280,16 @@ def _open(decision: PullDecision) -> EndpointsError | None:
     if decision.state not in {PullState.CONFLICT, PullState.UNDECIDED}:
         return None
     diff = decision.diff
-    said = [f"{one.key}: {one.reason}" for one in decision.undecided]
+    reasons = [f"{difference.key}: {difference.reason}" for difference in decision.undecided]
     if decision.variables and not decision.takes_variables and decision.variables.attribution is Attribution.CONFLICT:
-        said.append(f"variables: {decision.variables.reason}")
+        reasons.append(f"variables: {decision.variables.reason}")
     by = f" by {diff.author}" if diff.author else ""
     date = f", {diff.date:%Y-%m-%d %H:%M}" if diff.date else ""
     version = f" (the server has version {diff.version}{by}{date})" if diff.version else ""
     first = decision.undecided[0].line if decision.undecided else None
     path = diff.loaded.path if diff.loaded else ""
     return Conflict(
-        f"{diff.name} was left as it is{version}: {'; '.join(said)}",
+        f"{diff.name} was left as it is{version}: {'; '.join(reasons)}",
         where=f"{path}:{first}" if first else path,
         fix=Advice(Command("pull", "--theirs", diff.name), " takes the server's, --mine keeps the file's"),
         code=f"pull.{decision.state}",
@@ -298,8 +298,8 @@ def _open(decision: PullDecision) -> EndpointsError | None:
 
 def _variables(project: ProjectContext, comparison: Comparison) -> tuple[InsightVariable, ...]:
     """Also where no definition declares one: what comes from the server may use some."""
-    coming = (one.endpoint for one in comparison.diffs if one.endpoint and (one.differences or not one.loaded))
-    return project.client.list_variables() if any(one.query.get("variables") for one in coming) else ()
+    pulled = (diff.endpoint for diff in comparison.diffs if diff.endpoint and (diff.differences or not diff.loaded))
+    return project.client.list_variables() if any(endpoint.query.get("variables") for endpoint in pulled) else ()
 
 
 def _sql_file(loaded: LoadedDefinition) -> Path | None:
@@ -314,18 +314,18 @@ def compare_variables(
     project: ProjectContext, definitions: Iterable[LoadedDefinition], variables: Iterable[InsightVariable]
 ) -> dict[str, VariableDiff]:
     """By the name of the definition; only those that disagree with the project."""
-    there = {variable.code_name: _of_project(variable) for variable in variables}
-    differing = {loaded.name: loaded for loaded in definitions if _differing_variables(loaded, there)}
+    present = {variable.code_name: _of_project(variable) for variable in variables}
+    differing = {loaded.name: loaded for loaded in definitions if _differing_variables(loaded, present)}
     past = _past_variables(project, differing)
     return {
-        name: _variable_diff(_differing_variables(loaded, there), _of_file(loaded), there, past.get(name))
+        name: _variable_diff(_differing_variables(loaded, present), _of_file(loaded), present, past.get(name))
         for name, loaded in differing.items()
     }
 
 
-def _differing_variables(loaded: LoadedDefinition, there: Mapping[str, Mapping[str, Json]]) -> tuple[str, ...]:
+def _differing_variables(loaded: LoadedDefinition, present: Mapping[str, Mapping[str, Json]]) -> tuple[str, ...]:
     listed = {variable.name: _stated(variable) for variable in loaded.definition.variables or ()}
-    return tuple(name for name, stated in listed.items() if name in there and not _agrees(stated, there[name]))
+    return tuple(name for name, stated in listed.items() if name in present and not _agrees(stated, present[name]))
 
 
 def _agrees(stated: Mapping[str, Json], has: Mapping[str, Json]) -> bool:
@@ -337,8 +337,8 @@ def _of_file(loaded: LoadedDefinition) -> Mapping[str, Json]:
 
 
 def _stated(variable: Variable) -> dict[str, Json]:
-    said = {key: getattr(variable, key) for key in _STATED if getattr(variable, key) is not None}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in said.items()}
+    stated = {key: getattr(variable, key) for key in _STATED if getattr(variable, key) is not None}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in stated.items()}
 
 
 def _of_project(variable: InsightVariable) -> Mapping[str, Json]:
@@ -358,20 +358,20 @@ def _past_variables(
     project: ProjectContext, definitions: Mapping[str, LoadedDefinition]
 ) -> Mapping[str, Sequence[_VariableStates]]:
     """What each definition said in the commits behind HEAD, newest first; nothing where history cannot be had."""
-    found = repository(project.folder) if definitions else None
-    if found is None or found.is_shallow:
+    repo = repository(project.folder) if definitions else None
+    if repo is None or repo.is_shallow:
         return {}
     try:
-        past = history(found, project.folder, definitions.keys(), _of_file)
+        past = history(repo, project.folder, definitions.keys(), _of_file)
     except HistoryUnavailable:
         return {}
-    return {name: [one.settings for one in states if one.settings is not None] for name, states in past.items()}
+    return {name: [state.settings for state in states if state.settings is not None] for name, states in past.items()}
 
 
 def _variable_diff(
     names: tuple[str, ...],
     stated: _VariableStates,
-    there: Mapping[str, Mapping[str, Json]],
+    present: Mapping[str, Mapping[str, Json]],
     past: Sequence[_VariableStates] | None,
 ) -> VariableDiff:
     listed = ", ".join(names)
@@ -379,7 +379,7 @@ def _variable_diff(
         return VariableDiff(
             names=names, attribution=Attribution.DRIFTED, reason=f"{listed}: the file never said anything else"
         )
-    if past and all(any(_had(state, name, there[name]) for state in past) for name in names):
+    if past and all(any(_had(state, name, present[name]) for state in past) for name in names):
         return VariableDiff(
             names=names, attribution=Attribution.AHEAD, reason=f"{listed}: the project has what the file said once"
         )
@@ -391,6 +391,6 @@ def _said(state: _VariableStates, name: str, stated: Json) -> bool:
     return name not in state or canonical(state[name]) == canonical(stated)
 
 
-def _had(state: _VariableStates, name: str, there: Mapping[str, Json]) -> bool:
+def _had(state: _VariableStates, name: str, present: Mapping[str, Json]) -> bool:
     stated = state.get(name)
-    return isinstance(stated, Mapping) and _agrees(stated, there)
+    return isinstance(stated, Mapping) and _agrees(stated, present)

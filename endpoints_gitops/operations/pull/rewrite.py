@@ -128,8 +128,8 @@ def _differences(path: NodePath, before: Json, after: Json) -> Iterator[tuple[No
         for key, value in after.items():
             yield from _differences((*path, key), before[key], value) if key in before else [((*path, key), value)]
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (one, other) in enumerate(zip(before, after, strict=True)):
-            yield from _differences((*path, index), one, other)
+        for index, (old, new) in enumerate(zip(before, after, strict=True)):
+            yield from _differences((*path, index), old, new)
     elif canonical(before) != canonical(after):
         yield path, after
 
@@ -139,10 +139,10 @@ def _variables(rewrite: Rewrite) -> Changes:
     from endpoints_gitops.codecs.rewriting import REMOVED
 
     has_query = Key.QUERY in rewrite.keys
-    wanted = {str(one["name"]): one for one in rewrite.values.get("variables") or ()}
+    wanted = {str(entry["name"]): entry for entry in rewrite.values.get("variables") or ()}
     listed = rewrite.loaded.definition.variables
     if listed is None:
-        new = [one for name, one in wanted.items() if name not in _used(rewrite.loaded)]
+        new = [entry for name, entry in wanted.items() if name not in _used(rewrite.loaded)]
         return {("variables",): new} if new and has_query else {}
     if has_query and not wanted:
         return {("variables",): REMOVED} if listed else {}
@@ -153,8 +153,10 @@ def _variables(rewrite: Rewrite) -> Changes:
         elif has_query:
             changes["variables", index] = REMOVED
     names = {variable.name for variable in listed}
-    new = [one for name, one in wanted.items() if name not in names and name not in _used(rewrite.loaded)]
-    return changes | ({("variables", len(listed) + at): one for at, one in enumerate(new)} if has_query else {})
+    new = [entry for name, entry in wanted.items() if name not in names and name not in _used(rewrite.loaded)]
+    return changes | (
+        {("variables", len(listed) + position): entry for position, entry in enumerate(new)} if has_query else {}
+    )
 
 
 def _used(loaded: LoadedDefinition) -> frozenset[str]:
@@ -179,8 +181,8 @@ def _variable(index: int, variable: Variable, wanted: Mapping[str, Any], *, has_
     return changes
 
 
-def _differs(one: Json, other: Json) -> bool:
-    return canonical(one) != canonical(other)
+def _differs(stated: Json, other: Json) -> bool:
+    return canonical(stated) != canonical(other)
 
 
 def _place(definition: Definition, environment: str, key: str) -> NodePath:

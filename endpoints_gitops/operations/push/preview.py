@@ -78,27 +78,33 @@ def stops(finding: Finding, fail_on: Severity | None = None) -> bool:
 
 def withhold(plan: Plan, findings: Sequence[Finding], fail_on: Severity | None = None) -> Plan:
     """The plan without the changes that a finding stops, and without the shared variables that only those need."""
-    stopping = list({one.fingerprint: one for one in findings if stops(one, fail_on)}.values())
+    stopping = list({finding.fingerprint: finding for finding in findings if stops(finding, fail_on)}.values())
     if not stopping:
         return plan
-    retyped = {one.locus for one in stopping if one.code == _RETYPED}
-    frozen = {one.code_name for one in plan.variables if f"variables.{one.code_name}" in retyped}
-    names = {one.endpoint for one in stopping}
+    retyped = {finding.locus for finding in stopping if finding.code == _RETYPED}
+    frozen = {change.code_name for change in plan.variables if f"variables.{change.code_name}" in retyped}
+    names = {finding.endpoint for finding in stopping}
     kept = tuple(change for change in plan.changes if change.name not in names)
     sending = {change.name for change in kept if change.sends_query}
     planned = {change.name for change in plan.changes}
-    reasons = [one for one in stopping if one.endpoint in planned or (frozen and one.code == _RETYPED)]
+    reasons = [finding for finding in stopping if finding.endpoint in planned or (frozen and finding.code == _RETYPED)]
     return replace(
         plan,
         changes=kept,
         variables=tuple(
-            one for one in plan.variables if one.code_name not in frozen and _is_needed(one, sending, names)
+            change for change in plan.variables if change.code_name not in frozen and _is_needed(change, sending, names)
         ),
         withheld=(
             *plan.withheld,
             *(
-                Withheld(name=one.endpoint, code=one.code, reason=one.message, where=one.where, fix=one.fix)
-                for one in reasons
+                Withheld(
+                    name=finding.endpoint,
+                    code=finding.code,
+                    reason=finding.message,
+                    where=finding.where,
+                    fix=finding.fix,
+                )
+                for finding in reasons
             ),
         ),
     )
