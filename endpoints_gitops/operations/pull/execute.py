@@ -11,8 +11,8 @@ in it, and what it said once is older.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from endpoints_gitops.advice import Advice, Command
@@ -27,7 +27,6 @@ from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.pull.decide import PullDecision, PullState, PullStrategy, VariableDiff, decide
 from endpoints_gitops.operations.pull.rewrite import Rewrite, edits_of
 from endpoints_gitops.plan.diff import Attribution, Presence, Revision, ServerRevision
-from endpoints_gitops.plan.evidence import Recorded
 from endpoints_gitops.plan.settings import Key
 from endpoints_gitops.workspace.definitions import read_file
 from endpoints_gitops.workspace.files import shown
@@ -40,16 +39,21 @@ from endpoints_gitops.workspace.state import exclusive_lock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PulledEndpoint:
-    """What became of one name: where its file is, and why not, if not.
+    """The result of one name: the file that defines it, or the error that prevented that.
 
-    `copies` are of the files whose uncommitted edit the server's value replaced.
+    `edits` are of its files. `copies` are of the files whose uncommitted edit the server's value replaced.
     """
 
     decision: PullDecision
     state: PullState
     path: str | None = None
+    edits: tuple[FileEdit, ...] = ()
     copies: tuple[Path, ...] = ()
     error: EndpointsError | None = None
+
+    @property
+    def name(self) -> str:
+        return self.decision.name
 
     @property
     def exit_code(self) -> ExitCode:
@@ -58,7 +62,7 @@ class PulledEndpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullResult:
-    """`dry` results say what would become of each name. `cosmetic` are those whose query differs in form alone."""
+    """The results of a pull; with `dry`, what they would be. `cosmetic` ones have a query that differs in form only."""
 
     pulled: tuple[PulledEndpoint, ...]
     cosmetic: tuple[str, ...] = ()
@@ -84,30 +88,31 @@ def pull(
     ask: Callable[[Sequence[str]], bool] = lambda _: False,
     dry: bool = False,
 ) -> PullResult:
-    """Write to the files what the server has and they lack, and remember what is known now.
+    """Write to the files what changed on the server, and to the record what file and server agree on now.
 
-    `definitions` are all of the folder's. `ask` is told the names of which nobody knows who moved, and says whether to
-    take the server's. A name that cannot be written does not keep the others from being written. With `dry` nothing is
-    written, files and record both.
+    `definitions` are all of the folder's. `ask` gets the names whose changes cannot be attributed, and returns whether
+    to take the server's. A name that cannot be written does not keep the others from being written. With `dry` neither
+    files nor record are written. Raises UsageError where a submodule may define an endpoint that has no file, Conflict
+    while another command writes here, and ApiError.
     """
-    new = [one.name for one in comparison.diffs if one.presence is Presence.ONLY_REMOTE]
+    new = [diff.name for diff in comparison.diffs if diff.presence is Presence.ONLY_REMOTE]
     if comparison.submodules and new:
         paths = " ".join(comparison.submodules)
         message = f"cannot tell whether {', '.join(new)} is defined in a submodule that is not initialised: {paths}"
         fix = f"git submodule update --init {paths}"
         raise UsageError(message, fix=fix, code="pull.submodule")
-    pulling = _Pulling.of(project, comparison, definitions)
-    decisions = tuple(pulling.decisions(strategy))
-    undecided = [one.name for one in decisions if one.state is PullState.UNDECIDED]
+    pull = _Pull.of(project, comparison, definitions)
+    decisions = pull.decisions(strategy)
+    undecided = [decision.name for decision in decisions if decision.state is PullState.UNDECIDED]
     if undecided and ask(undecided):
-        decisions = tuple(pulling.decisions(replace(strategy, guess_remote=True)))
-    prepared = [pulling.prepared(decision) for decision in decisions]
+        decisions = pull.decisions(replace(strategy, guess_remote=True))
+    prepared = [pull.prepare(decision) for decision in decisions]
     if not dry:
         with exclusive_lock(project.state):
-            prepared = pulling.written(prepared)
+            prepared = pull.write(prepared)
     return PullResult(
-        pulled=tuple(one.pulled for one in prepared),
-        cosmetic=tuple(one.name for one in comparison.diffs if one.is_cosmetic),
+        pulled=tuple(prepared),
+        cosmetic=tuple(diff.name for diff in comparison.diffs if diff.is_cosmetic),
         dry=dry,
         outside=comparison.outside,
         warnings=comparison.warnings,
@@ -115,70 +120,66 @@ def pull(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Prepared:
-    pulled: PulledEndpoint
-    edits: tuple[FileEdit, ...] = ()
-
-    def failed(self, error: EndpointsError) -> _Prepared:
-        return _Prepared(pulled=replace(self.pulled, state=PullState.FAILED, error=error))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pulling:
-    """One pull: what is compared, and what the project's variables are."""
+class _Pull:
+    """One pull. `variables` are the project's by id; `sql_files` counts the definitions that use each `.sql` file."""
 
     project: ProjectContext
     comparison: Comparison
     definitions: Sequence[LoadedDefinition]
     variables: Mapping[str, InsightVariable]
     variable_diffs: Mapping[str, VariableDiff]
-    sql_files: Counter[Path] = field(default_factory=Counter)
+    sql_files: Counter[Path]
 
     @classmethod
-    def of(cls, project: ProjectContext, comparison: Comparison, definitions: Sequence[LoadedDefinition]) -> _Pulling:
+    def of(cls, project: ProjectContext, comparison: Comparison, definitions: Sequence[LoadedDefinition]) -> _Pull:
         variables = comparison.snapshot.variables or _variables(project, comparison)
-        there = [one.loaded for one in comparison.diffs if one.loaded and one.presence is Presence.BOTH]
+        compared = [diff.loaded for diff in comparison.diffs if diff.loaded and diff.presence is Presence.BOTH]
         return cls(
             project=project,
             comparison=comparison,
             definitions=definitions,
             variables={variable.id: variable for variable in variables},
-            variable_diffs=compare_variables(project, there, variables),
+            variable_diffs=compare_variables(project, compared, variables),
             sql_files=Counter(filter(None, map(_sql_file, definitions))),
         )
 
-    def decisions(self, strategy: PullStrategy) -> Iterator[PullDecision]:
-        for diff in self.comparison.diffs:
-            decision = decide(diff, strategy, self.variable_diffs.get(diff.name))
-            yield replace(decision, state=self._state_without_file(decision.state, diff.name))
+    def decisions(self, strategy: PullStrategy) -> list[PullDecision]:
+        decisions = [decide(diff, strategy, self.variable_diffs.get(diff.name)) for diff in self.comparison.diffs]
+        return [
+            replace(decision, state=self._state_without_file(decision.name))
+            if decision.state is PullState.CREATED
+            else decision
+            for decision in decisions
+        ]
 
-    def _state_without_file(self, state: PullState, name: str) -> PullState:
-        """What was pruned comes back only where it is named, and so does what `changed:REF` finds deleted."""
-        if state is not PullState.CREATED:
-            return state
+    def _state_without_file(self, name: str) -> PullState:
+        """The state of an endpoint without a file. One that was pruned comes back only where it is named, and so does
+        one whose file `changed:REF` finds deleted.
+        """
+        selectors = self.comparison.selectors
         if name in self.comparison.predecessors:
             return PullState.PREDECESSOR
-        selectors = self.comparison.selectors
         if selectors and all(selector.startswith(CHANGED) for selector in selectors):
             return PullState.DELETED
-        is_pruned = name in self.comparison.orphans.pruned and name not in selectors
-        return PullState.PRUNED if is_pruned else state
+        if name in self.comparison.orphans.pruned and name not in selectors:
+            return PullState.PRUNED
+        return PullState.CREATED
 
-    def prepared(self, decision: PullDecision) -> _Prepared:
+    def prepare(self, decision: PullDecision) -> PulledEndpoint:
+        """What becomes of one name, with the edits that are left to write."""
         loaded = decision.diff.loaded
         path = loaded.path if loaded else None
-        prepared = _Prepared(
-            pulled=PulledEndpoint(decision=decision, state=decision.state, path=path, error=_open(decision))
-        )
+        pulled = PulledEndpoint(decision=decision, state=decision.state, path=path, error=_conflict(decision))
         try:
             edits = self._edits(decision)
         except OSError as error:
-            return prepared.failed(UsageError(f"cannot be read: {error.strerror or error}", where=path))
+            unreadable = UsageError(f"cannot be read: {error.strerror or error}", where=path)
+            return replace(pulled, state=PullState.FAILED, error=unreadable)
         except EndpointsError as error:
-            return prepared.failed(error)
+            return replace(pulled, state=PullState.FAILED, error=error)
         if decision.state is PullState.CREATED:
-            prepared = replace(prepared, pulled=replace(prepared.pulled, path=shown(edits[0].path)))
-        return replace(prepared, edits=edits)
+            return replace(pulled, edits=edits, path=shown(edits[0].path))
+        return replace(pulled, edits=edits)
 
     def _edits(self, decision: PullDecision) -> tuple[FileEdit, ...]:
         from endpoints_gitops.codecs.pulled import definition_values
@@ -203,80 +204,77 @@ class _Pulling:
         )
         return edits_of(rewrite, self.project.folder)
 
-    def written(self, prepared: Iterable[_Prepared]) -> list[_Prepared]:
-        """Files first, then the record of those that were written: it must never say more than the files."""
-        done: list[_Prepared] = []
-        waiting = list(prepared)
-        count = sum(bool(one.edits) for one in waiting)
-        if count:
-            self.project.progress.started("writing definitions", count)
+    def write(self, prepared: Sequence[PulledEndpoint]) -> list[PulledEndpoint]:
+        """Write the files, then the record of those that were written: it must never claim more than the files."""
+        written: list[PulledEndpoint] = []
+        progress = self.project.progress
+        if count := sum(bool(pulled.edits) for pulled in prepared):
+            progress.started("writing definitions", count)
         try:
-            done.extend(map(self._write, waiting))
+            for pulled in prepared:
+                try:
+                    copies = keep_uncommitted(pulled.edits, self.project) if _replaces_edits(pulled.decision) else ()
+                    write_edits(pulled.edits, self.project.folder)
+                except EndpointsError as error:
+                    written.append(replace(pulled, state=PullState.FAILED, error=error, edits=()))
+                    continue
+                written.append(replace(pulled, copies=copies))
+                if pulled.edits:
+                    progress.advanced(pulled.name, pulled.state.value)
         finally:
-            save_record(self.project, {**self.comparison.checkout.record.unsaved, **dict(self._entries(done))})
-            self._forget(done)
-            self.project.progress.finished()
-        return done
+            self._save_record(written)
+            progress.finished()
+        return written
 
-    def _write(self, one: _Prepared) -> _Prepared:
-        try:
-            copies = keep_uncommitted(one.edits, self.project) if _replaces_edits(one.pulled.decision) else ()
-            write_edits(one.edits, self.project.folder)
-        except EndpointsError as error:
-            return one.failed(error)
-        one = replace(one, pulled=replace(one.pulled, copies=copies))
-        if one.edits:
-            self.project.progress.advanced(one.pulled.decision.name, one.pulled.state.value)
-        return one
+    def _save_record(self, written: Sequence[PulledEndpoint]) -> None:
+        """Save what file and server agree on now. A name in conflict keeps the entry that says so.
 
-    def _entries(self, done: Iterable[_Prepared]) -> Iterator[tuple[str, Recorded]]:
-        """A name in conflict keeps the record that says so. What the record says already is not saved again."""
-        written = [*done]
-        head = head_of(self.project) if any(one.edits for one in written) else None
-        for one in written:
-            decision, path = one.pulled.decision, one.pulled.path
-            remote, before = decision.diff.remote, decision.diff.local
-            if one.pulled.state not in _KNOWN or not isinstance(remote, ServerRevision) or path is None:
+        The entry of a kept file whose endpoint is gone is removed, so that the next push creates it.
+        """
+        record = self.comparison.checkout.record
+        entries = dict(record.unsaved)
+        head = head_of(self.project) if any(pulled.edits for pulled in written) else None
+        for pulled in written:
+            decision, local, remote = pulled.decision, pulled.decision.diff.local, pulled.decision.diff.remote
+            if pulled.state not in _AGREED or not isinstance(remote, ServerRevision) or pulled.path is None:
                 continue
-            previous = self.comparison.checkout.record.entries.get(decision.name)
-            local = self._reread(Path(path)) if one.edits else before
-            assert local is not None, "what has a path has a definition"
-            now = agreed(
+            previous = record.entries.get(pulled.name)
+            if pulled.edits:
+                loaded = read_file(Path(pulled.path), self.project.folder)
+                now = Revision.local(loaded, self.project.environment.name)
+            else:
+                assert local is not None, "what has a path has a definition"
+                now = local
+            entry = agreed(
                 previous,
-                local=local,
+                local=now,
                 remote=remote,
                 at=self.project.clock(),
-                file_before=before.settings if before else None,
+                file_before=local.settings if local else None,
                 accepted=decision.kept,
                 head=head,
                 pulled=decision.taken,
             )
-            if previous is None or decision.kept or replace(now, at=previous.at) != previous:
-                yield decision.name, now
-
-    def _reread(self, path: Path) -> Revision:
-        return Revision.local(read_file(path, self.project.folder), self.project.environment.name)
-
-    def _forget(self, done: Iterable[_Prepared]) -> None:
-        """Whoever keeps a file whose endpoint is gone has it created by the next push."""
-        names = [one.pulled.decision.name for one in done if one.pulled.state is PullState.KEPT]
-        lost = {name: None for name in names if name not in self.comparison.snapshot.endpoints}
-        if lost:
+            if previous is None or decision.kept or replace(entry, at=previous.at) != previous:
+                entries[pulled.name] = entry
+        save_record(self.project, entries)
+        kept = [pulled.name for pulled in written if pulled.state is PullState.KEPT]
+        if lost := {name: None for name in kept if name not in self.comparison.snapshot.endpoints}:
             update_record(self.project.state, lost)
 
 
+_AGREED = frozenset((PullState.CREATED, PullState.UPDATED, PullState.UNCHANGED, PullState.AHEAD, PullState.KEPT))
+
+
 def _replaces_edits(decision: PullDecision) -> bool:
-    """Whether the file may have said something else on purpose: also a comment in a query, which has no meaning."""
+    """Whether the file may state something else on purpose; a comment in a query, which no setting holds, counts."""
     attributions = {difference.key: difference.attribution for difference in decision.diff.differences}
     is_edited = any(attributions.get(key) is not Attribution.DRIFTED for key in decision.taken)
     return is_edited or Key.QUERY in decision.taken or decision.takes_variables
 
 
-_KNOWN = frozenset((PullState.CREATED, PullState.UPDATED, PullState.UNCHANGED, PullState.AHEAD, PullState.KEPT))
-
-
-def _open(decision: PullDecision) -> EndpointsError | None:
-    """Why a name is not, or not wholly, pulled; with what is known of the other side, and the ways out."""
+def _conflict(decision: PullDecision) -> EndpointsError | None:
+    """The error for a name of which not everything is pulled, with who changed the server, and the ways out."""
     if decision.state not in {PullState.CONFLICT, PullState.UNDECIDED}:
         return None
     diff = decision.diff
@@ -297,7 +295,7 @@ def _open(decision: PullDecision) -> EndpointsError | None:
 
 
 def _variables(project: ProjectContext, comparison: Comparison) -> tuple[InsightVariable, ...]:
-    """Also where no definition declares one: what comes from the server may use some."""
+    """The variables that pulled queries may use where no definition declares one."""
     pulled = (diff.endpoint for diff in comparison.diffs if diff.endpoint and (diff.differences or not diff.loaded))
     return project.client.list_variables() if any(endpoint.query.get("variables") for endpoint in pulled) else ()
 
