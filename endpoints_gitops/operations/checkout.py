@@ -1,4 +1,4 @@
-"""What this checkout has and remembers: its definitions, and the record of what its last pulls and pushes left."""
+"""A checkout: its definitions, and the record of what its last pulls and pushes left."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from endpoints_gitops.workspace.record import load_record, update_record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutRecord:
-    """What the last pull or push of this checkout left, by name; `warning` says why it cannot be used.
+    """What the last pull or push of this checkout left, by name. `warning` says why the stored record is not used.
 
-    `unsaved` are those of the entries that a push put into its journal and was killed before it could save.
+    `unsaved` are the entries that are in the journal only, as the push was killed before it could save them.
     """
 
     entries: Mapping[str, Recorded] = field(default_factory=dict)
@@ -33,14 +33,14 @@ class CheckoutRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkout:
-    """What this checkout has and remembers: its definitions by name, each with its settings, and the record."""
+    """The definitions of a checkout by name, each with its settings, and the record."""
 
     local: Mapping[str, Revision] = field(default_factory=dict)
     record: CheckoutRecord = field(default_factory=CheckoutRecord)
 
     @classmethod
     def of(cls, project: ProjectContext, definitions: Iterable[LoadedDefinition], snapshot: Snapshot) -> Checkout:
-        """The checkout beside a server. The snapshot shows what of an interrupted push landed."""
+        """The checkout that these definitions are in. The snapshot shows what landed of an interrupted push."""
         environment, variables = project.environment.name, snapshot.variables_by_code_name
         local = {loaded.name: Revision.local(loaded, environment, variables) for loaded in definitions}
         return cls(local=local, record=read_record(project, local, snapshot))
@@ -52,74 +52,74 @@ class Checkout:
 
 
 def read_record(project: ProjectContext, local: Mapping[str, Revision], snapshot: Snapshot) -> CheckoutRecord:
-    """The record of this checkout. An entry that makes no sense is left out: then history is asked instead.
+    """The record of this checkout. Entries that are not valid are left out, as history is read instead.
 
-    A journal that an interrupted push left adds what landed of it, heard of or not: the snapshot shows that.
+    The journal of an interrupted push adds entries for what landed; the snapshot shows that of changes without an
+    answer.
     """
     stored = load_record(project.state)
-    entries, left = _entries(stored.entries), _interrupted(project)
-    if left is None:
+    entries = _valid_entries(stored.entries)
+    try:
+        journal = unfinished(project.state)
+    except UsageError:  # a journal that cannot be read, which `resume` reports
+        journal = None
+    if journal is None:
         return CheckoutRecord(entries=entries, warning=stored.warning)
-    heard = {name: entry for name, entry in _entries(left.done).items() if _is_newer(entry, entries.get(name))}
-    unsaved = heard | _landed_unheard(left, local, snapshot, entries, project.clock())
+    unsaved = {
+        name: entry for name, entry in _valid_entries(journal.done).items() if _is_newer(entry, entries.get(name))
+    }
+    unsaved |= _landed_without_answer(journal, local, snapshot, entries, project.clock())
     return CheckoutRecord(entries=entries | unsaved, unsaved=unsaved, warning=stored.warning)
 
 
-def _entries(stored: Mapping[str, Json]) -> dict[str, Recorded]:
+def _valid_entries(stored: Mapping[str, Json]) -> dict[str, Recorded]:
     read = ((name, Recorded.from_json(entry)) for name, entry in stored.items() if isinstance(entry, Mapping))
     return {name: entry for name, entry in read if entry is not None}
-
-
-def _interrupted(project: ProjectContext) -> InterruptedPush | None:
-    """What the journal of a push that did not end says; nothing, where it cannot be read."""
-    try:
-        return unfinished(project.state)
-    except UsageError:
-        return None
 
 
 def _is_newer(entry: Recorded, other: Recorded | None) -> bool:
     return entry.at is not None and (other is None or other.at is None or entry.at > other.at)
 
 
-def _landed_unheard(
-    left: InterruptedPush,
+def _landed_without_answer(
+    journal: InterruptedPush,
     local: Mapping[str, Revision],
     snapshot: Snapshot,
-    previous: Mapping[str, Recorded],
+    entries: Mapping[str, Recorded],
     now: datetime,
 ) -> dict[str, Recorded]:
-    """What the record would hold of them: without it an edit made since would be in conflict with our own write.
+    """The entries of changes that landed and whose answers never came. Without them, a later edit of the file would be
+    in conflict with our own write.
 
-    `local` are the definitions by name. A journal that cannot be read gives none: `resume` reports it.
+    `local` are the definitions by name. A journal whose plan cannot be read gives none, and `resume` reports it.
     """
     from endpoints_gitops.codecs.plan import from_json
 
-    if not left.uncertain:
+    if not journal.uncertain:
         return {}
     try:
-        plan = from_json(left.plan, "the journal")
+        plan = from_json(journal.plan, "the journal")
     except InvalidInput:
         return {}
-    entries: dict[str, Recorded] = {}
+    landed: dict[str, Recorded] = {}
     for change in plan.changes:
-        remote = snapshot.revision(change.name) if change.name in left.uncertain else None
+        remote = snapshot.revision(change.name) if change.name in journal.uncertain else None
         if remote is None or change.name not in local:
             continue
         is_applied = state_of(change, remote) is ChangeState.APPLIED
         if is_applied and remote.endpoint.current_version == change.expected_version:
-            entries[change.name] = recorded(
-                previous.get(change.name),
+            landed[change.name] = recorded(
+                entries.get(change.name),
                 endpoint=remote.endpoint,
                 server=remote.settings,
-                # the file has perhaps been edited since: of what was sent it said then what the plan says
+                # the file may have been edited since: when it was sent, it stated what the plan has
                 file={**local[change.name].settings, **change.after},
-                at=remote.endpoint.updated_at or now,  # when it landed: what was committed since is newer
+                at=remote.endpoint.updated_at or now,  # when it landed: later commits are newer
                 server_before=change.before,
-                head=left.head,
+                head=journal.head,
                 pushed=change.after.keys(),
             )
-    return entries
+    return landed
 
 
 def agreed(
@@ -135,12 +135,12 @@ def agreed(
     pushed: frozenset[Key] = frozenset(),
     pulled: frozenset[Key] = frozenset(),
 ) -> Recorded:
-    """What to remember of a file and its endpoint as they are now.
+    """The record's entry for a file and its endpoint as they are now.
 
-    A key in which they still differ (drifted, in conflict) keeps what was remembered of it: else the next push would
-    take for agreed what never was. Of `accepted` keys the user saw what the server has and keeps the file's: both are
-    remembered, so that the next push writes over just that. `head` is the commit of HEAD, `pushed` and `pulled` are the
-    keys that were written to the server and to the file.
+    A key in which they still differ (drifted, in conflict) keeps its earlier entry, else the next push would treat it
+    as agreed. For `accepted` keys the user saw the server's value and keeps the file's: both are recorded, so that the
+    next push overwrites just that value. `head` is the commit of HEAD, `pushed` and `pulled` are the keys that were
+    written to the server and to the file.
     """
     return recorded(
         previous,
@@ -158,22 +158,22 @@ def agreed(
 
 
 def head_of(project: ProjectContext) -> str | None:
-    """The commit that HEAD is at; None without git."""
+    """The commit of HEAD; None without git."""
     repo = repository(project.folder)
     return repo.head if repo else None
 
 
 def save_record(project: ProjectContext, entries: Mapping[str, Recorded]) -> None:
-    """Save entries, where there are any; the others stay."""
+    """Save these entries. The other entries of the record stay."""
     if entries:
         update_record(project.state, {name: entry.as_json() for name, entry in entries.items()})
 
 
 def refresh_record(project: ProjectContext, record: CheckoutRecord, diffs: Iterable[EndpointDiff]) -> None:
-    """Remember every endpoint in which file and server agree, where the record does not say so already.
+    """Record every endpoint in which file and server agree, where the record does not say so already.
 
-    A colleague pushed, and what they pushed came here through git: without this, the next edit would be judged by what
-    was there before them.
+    A colleague's push that came here through git is such an agreement. Without it, the next edit would be compared with
+    what the server had before that push.
     """
     entries = dict(record.unsaved)
     for diff in diffs:

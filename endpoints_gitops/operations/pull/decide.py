@@ -1,4 +1,4 @@
-"""What a pull does about one name, decided from its diff: pure, so that every case is a row of a table."""
+"""Decide what a pull does with one name, from its diff alone: every case is a row of a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from endpoints_gitops.plan.settings import Key
 
 
 class Prefer(StrEnum):
-    """Which side wins where both changed."""
+    """Which side wins when both changed."""
 
     REMOTE = "theirs"
     LOCAL = "mine"
@@ -18,14 +18,14 @@ class Prefer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullStrategy:
-    """`prefer` is for what changed on both sides; `guess_remote` takes the server's where that cannot be told."""
+    """`prefer` applies when both sides changed; `guess_remote` takes the server's when it is unknown which did."""
 
     prefer: Prefer | None = None
     guess_remote: bool = False
 
 
 class PullState(StrEnum):
-    """What became of one name."""
+    """The outcome of one name."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -44,7 +44,7 @@ class PullState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariableDiff:
-    """The variables of one definition that the project has otherwise, and whose change that is."""
+    """The variables in which one definition and the project differ, and which side changed them."""
 
     names: tuple[str, ...]
     attribution: Attribution
@@ -53,11 +53,11 @@ class VariableDiff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PullDecision:
-    """What to do about one name.
+    """What to do with one name.
 
     `taken` are the keys that the file takes from the server, `kept` those whose conflict the file wins, `ahead` those
-    in which it has something new. `undecided` are the differences that a person has to decide; the settings of the
-    shared `variables` are taken too where `takes_variables`.
+    in which the file has something new. `undecided` are the differences that the user has to decide. With
+    `takes_variables`, the settings of the shared `variables` are taken too.
     """
 
     diff: EndpointDiff
@@ -76,7 +76,7 @@ class PullDecision:
 
 
 def decide(diff: EndpointDiff, strategy: PullStrategy, variables: VariableDiff | None = None) -> PullDecision:
-    """What to do about one name. `variables` are the shared variables in which file and project differ.
+    """Decide what to do with one name. `variables` are the shared variables in which file and project differ.
 
     What follows from another key alone (a table that an inactive endpoint cannot have) is not for a file to take.
     """
