@@ -1,9 +1,9 @@
-"""Say in a definition that it answers the version that the server has now.
+"""Adopt the server's current version: write into a definition that it supersedes that version.
 
-`supersedes: N` counts while version N is current: the next push then writes the file's over just that, from every
-clone, as the answer is committed and reviewed with the file. Afterwards it is spent: a push of a query makes version
-N + 1, and of settings, which make none, what is written to the server after the commit of the answer is not answered by
-it. A spent key may stay, and the next `adopt` replaces it.
+`supersedes: N` counts while version N is current: the next push overwrites just that version, from every clone, as the
+key is committed and reviewed with the file. A push of a query makes version N + 1, so the key no longer counts. A push
+of settings makes no version: there the key counts only for what was written to the server before its commit. A key that
+no longer counts may stay, and the next `adopt` replaces it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from endpoints_gitops.plan.diff import EndpointDiff
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adopted:
-    """What became of one name: `version` is what its file supersedes now, None where nothing was to be adopted."""
+    """The result of one name. `version` is what its file supersedes now, None where file and server agree."""
 
     diff: EndpointDiff
     version: int | None = None
@@ -32,9 +32,9 @@ class Adopted:
 
 
 def adopt(diffs: Iterable[EndpointDiff], folder: Path, *, version: int | None = None) -> tuple[Adopted, ...]:
-    """Write the key into the definitions that differ from the server.
+    """Write `supersedes` into the definitions that differ from the server, and return a result for each.
 
-    `version` is the one that was reviewed: where another is current by now, nothing is written.
+    `version` is the one that was reviewed: where another is current now, the result is an error and nothing is written.
     """
     return tuple(_adopted(diff, folder, version) for diff in diffs)
 
@@ -52,7 +52,7 @@ def _adopted(diff: EndpointDiff, folder: Path, version: int | None) -> Adopted:
 
 
 def _edit(diff: EndpointDiff, version: int | None) -> FileEdit | None:
-    """None where file and server agree."""
+    """The edit of the file; None where file and server agree."""
     if diff.loaded is None:
         fix = Advice(Command("pull", diff.name), " makes a file of it")
         raise UsageError(f"no file defines {diff.name}", fix=fix, code="adopt.no_definition")

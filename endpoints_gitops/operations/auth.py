@@ -1,6 +1,6 @@
-"""Who one is, what the key may do and reach, and what is left of its budget (docs/server.md#who).
+"""The status of a key: its user, scopes and projects, and what is left of its budget (docs/server.md#who).
 
-Whatever cannot be read is said as unknown, with the reason: these routes need scopes that no other command needs.
+What cannot be read is reported as unknown, with the reason: these routes need scopes that no other command needs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from endpoints_gitops.api.client import Client
-from endpoints_gitops.api.errors import ApiError, EndpointNotFound, Forbidden, NotFound, Unauthenticated
+from endpoints_gitops.api.errors import EndpointNotFound, Forbidden, NotFound, Unauthenticated
 from endpoints_gitops.api.rate_limiter import Remaining
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.json import Json, JsonObject
@@ -30,8 +30,9 @@ _NO_ENDPOINT: Final = "endpoints-gitops-auth-status"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthStatus:
-    """None, and an entry in `unknown` that says why, for what could not be read. `problem` is what keeps the key from
-    being used in this project.
+    """The status of a key. What could not be read is None, with its reason in `unknown`.
+
+    `problem` is the error that prevents the use of the key in this project.
     """
 
     kind: KeyKind
@@ -54,7 +55,7 @@ class AuthStatus:
 
 
 def auth_status(client: Client) -> AuthStatus:
-    """Ask for all that can be known of the client's key. Raises ApiError where nobody answers."""
+    """Read everything that the server says about the client's key. Raises ApiError where the server does not answer."""
     kind = client.connection.key.kind
     problem = _problem(client, kind)
     if isinstance(problem, Unauthenticated):
@@ -62,8 +63,8 @@ def auth_status(client: Client) -> AuthStatus:
     if kind is KeyKind.PROJECT_SECRET:
         return _unknown(client, problem, "a project secret key cannot ask for it")
     unknown: dict[str, str] = {}
-    key = _known(client.current_key, "scopes", unknown)
-    me = _known(client.me, "who", unknown)
+    key = _read(client.current_key, "scopes", unknown)
+    me = _read(client.me, "who", unknown)
     return AuthStatus(
         kind=kind,
         label=_text(key, "label"),
@@ -78,7 +79,7 @@ def auth_status(client: Client) -> AuthStatus:
 
 
 def _unknown(client: Client, problem: EndpointsError | None, reason: str) -> AuthStatus:
-    """Of a key that cannot ask about itself. Where it may run, it has the one scope that a run needs."""
+    """The status of a key that cannot read it. A key that may run endpoints has the one scope that this needs."""
     return AuthStatus(
         kind=client.connection.key.kind,
         scopes=None if problem else ("endpoint:read",),
@@ -89,8 +90,9 @@ def _unknown(client: Client, problem: EndpointsError | None, reason: str) -> Aut
 
 
 def _problem(client: Client, kind: KeyKind) -> EndpointsError | None:
-    """What keeps the key from reading endpoints in this project. A project secret key may only run: it asks for a run
-    of what is not there, and is told so if it may.
+    """The error that prevents the key from reading endpoints in this project; None where it may.
+
+    A project secret key may only run endpoints, so it runs one that does not exist: EndpointNotFound means that it may.
     """
     try:
         if kind is KeyKind.PROJECT_SECRET:
@@ -104,16 +106,12 @@ def _problem(client: Client, kind: KeyKind) -> EndpointsError | None:
     return None
 
 
-def _known[T](ask: Callable[[], T], what: str, unknown: dict[str, str]) -> T | None:
+def _read[T](read: Callable[[], T], what: str, unknown: dict[str, str]) -> T | None:
     try:
-        return ask()
+        return read()
     except (Forbidden, NotFound, Unauthenticated) as error:
-        unknown[what] = _why(error)
+        unknown[what] = error.detail or error.message
         return None
-
-
-def _why(error: ApiError) -> str:
-    return error.detail or error.message
 
 
 def _scopes(key: JsonObject | None, unknown: dict[str, str]) -> tuple[str, ...] | None:
@@ -125,11 +123,11 @@ def _scopes(key: JsonObject | None, unknown: dict[str, str]) -> tuple[str, ...] 
 
 
 def _projects(client: Client, unknown: dict[str, str]) -> Mapping[int, str] | None:
-    """From the list of projects, else from the organization."""
+    """The projects by id, from the list of projects, else from the organization."""
     refused: dict[str, str] = {}
-    listed: object = _known(client.projects, "projects", refused)
+    listed: object = _read(client.projects, "projects", refused)
     if listed is None:
-        organization = _known(client.organization, "projects", {})
+        organization = _read(client.organization, "projects", {})
         listed = organization.get("projects") if organization else None
     if not isinstance(listed, list | tuple):
         unknown["projects"] = refused.get("projects", "the server does not say")

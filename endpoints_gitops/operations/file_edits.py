@@ -1,4 +1,4 @@
-"""Changes of files, computed first and written later: each file whole, and only where it is as it was then."""
+"""Edits of files, computed first and written later: each file whole, and only if it is unchanged since."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ type Changes = dict[NodePath, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEdit:
-    """A file before and after; `before` is None where there is none yet."""
+    """The content of a file before and after; `before` is None for a new file."""
 
     path: Path
     before: bytes | None
@@ -37,7 +37,7 @@ class FileEdit:
 
 
 class Unprovable(EndpointsError):
-    """The new text of a definition would not mean what the server has. Nothing of it was written."""
+    """The new text of a definition would not mean what the server has. The file was not written."""
 
     code = "pull.unprovable"
     exit_code = ExitCode.USAGE
@@ -50,9 +50,9 @@ def create(
     definitions: Iterable[LoadedDefinition],
     environment: str,
 ) -> FileEdit:
-    """The new file of an endpoint that no file defines.
+    """The new file for an endpoint that no file defines.
 
-    Raises UsageError where no file can be called after it, Unprovable where no definition can say what the server has.
+    Raises UsageError where no file can have its name, Unprovable where no definition can state what the server has.
     """
     from endpoints_gitops.codecs.definition import read_definition
     from endpoints_gitops.codecs.rewriting import new_file
@@ -64,23 +64,23 @@ def create(
     try:
         loaded = read_definition(shown(path), content, nothing_beside)
     except InvalidInput as error:
-        raise _unsayable(endpoint, "; ".join(problem.message for problem in error.problems)) from error
+        raise _not_expressible(endpoint, "; ".join(problem.message for problem in error.problems)) from error
     stated, server = definition_settings(loaded, environment), remote.settings
     wrong = [key for key in stated if key in server and not same(key, stated[key], server[key])]
     if wrong:
-        raise _unsayable(endpoint, f"{', '.join(wrong)} would mean something else")
+        raise _not_expressible(endpoint, f"{', '.join(wrong)} would mean something else")
     return FileEdit(path=path, before=None, after=content)
 
 
-def _unsayable(endpoint: Endpoint, why: str) -> Unprovable:
+def _not_expressible(endpoint: Endpoint, reason: str) -> Unprovable:
     return Unprovable(
-        f"no definition can say what {endpoint.name} is on the server: {why}",
+        f"no definition can state what {endpoint.name} is on the server: {reason}",
         fix=Advice(Command("get", endpoint.name), " shows it; leave it out with `manage` in the configuration"),
     )
 
 
 def edit_of(loaded: LoadedDefinition, changes: Changes) -> FileEdit:
-    """The definition's file with these nodes changed."""
+    """The edit that changes these nodes of a definition's file. Raises UsageError where the file is gone."""
     from endpoints_gitops.codecs.rewriting import rewrite
 
     path = Path(loaded.path)
@@ -91,7 +91,7 @@ def edit_of(loaded: LoadedDefinition, changes: Changes) -> FileEdit:
 
 
 def write_edits(edits: Iterable[FileEdit], folder: Path) -> None:
-    """Write each file whole. Raises UsageError for one that is not as it was when the edit was made."""
+    """Write each file whole. Raises UsageError for a file that changed since the edit was computed."""
     for edit in edits:
         if content_of(edit.path) != edit.before:
             raise UsageError(
@@ -104,7 +104,7 @@ def write_edits(edits: Iterable[FileEdit], folder: Path) -> None:
 
 
 def keep_uncommitted(edits: Iterable[FileEdit], project: ProjectContext) -> tuple[Path, ...]:
-    """Copy the files that no commit has as they are, before they are rewritten; the copies lie in the state folder."""
+    """Copy the files with uncommitted changes to the state folder before they are rewritten, and return the copies."""
     replaced = [edit for edit in edits if edit.before is not None]
     if not replaced:
         return ()
@@ -123,7 +123,7 @@ def keep_uncommitted(edits: Iterable[FileEdit], project: ProjectContext) -> tupl
 
 
 def content_of(path: Path) -> bytes | None:
-    """The bytes of a file, None where there is none. Raises UsageError for one that cannot be read."""
+    """The bytes of a file; None where it does not exist. Raises UsageError for one that cannot be read."""
     try:
         return read_regular_file(path)
     except FileNotFoundError:

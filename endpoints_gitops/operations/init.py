@@ -37,7 +37,7 @@ _EXAMPLE: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEnvironment:
-    """The first environment of a configuration; `project_id` None leaves it commented out, for somebody to fill in.
+    """The first environment of a configuration; `project_id` None leaves it commented out, to be filled in.
 
     `key` says where the key comes from, never what it is.
     """
@@ -49,10 +49,10 @@ class NewEnvironment:
 
 
 def write_configuration(here: Path, *, folder: str, environment: NewEnvironment) -> Path:
-    """Write the configuration of a folder that has none; where, is returned.
+    """Write the configuration of a folder that has none, and return the file.
 
-    It goes to the end of a `pyproject.toml` that is there, the rest of which stays as it is to the byte, else into a
-    new `endpoints.toml`. Raises UsageError for a `pyproject.toml` that is not TOML.
+    It is appended to an existing `pyproject.toml`, of which no other byte changes, else written to a new
+    `endpoints.toml`. Raises UsageError for a `pyproject.toml` that is not TOML.
     """
     project = here / _PYPROJECT
     if os.path.lexists(project) and (content := _appended(project, folder, environment)) is not None:
@@ -60,13 +60,13 @@ def write_configuration(here: Path, *, folder: str, environment: NewEnvironment)
         return project
     own = here / OWN_FILE
     if os.path.lexists(own):
-        raise UsageError(f"{shown(own)} is there already", code="init.taken")
+        raise UsageError(f"{shown(own)} exists already", code="init.taken")
     write_atomically(own, _table("", folder, environment).encode("utf-8"))
     return own
 
 
 def write_example(folder: Path) -> Path | None:
-    """Write an example definition into a folder that has no file of that name; None where it has."""
+    """Write an example definition, and return its path; None where the folder has a file of that name."""
     from endpoints_gitops.codecs.rewriting import new_file
     from endpoints_gitops.codecs.schema import SCHEMA_FILE
 
@@ -78,7 +78,7 @@ def write_example(folder: Path) -> Path | None:
 
 
 def write_schema(folder: Path) -> Path | None:
-    """Write the schema for editors beside the definitions; None where a file of that name is there."""
+    """Write the schema for editors beside the definitions, and return its path; None where that file exists."""
     from endpoints_gitops.codecs.schema import SCHEMA_FILE, text
 
     path = folder / SCHEMA_FILE
@@ -89,7 +89,7 @@ def write_schema(folder: Path) -> Path | None:
 
 
 def _appended(project: Path, folder: str, environment: NewEnvironment) -> bytes | None:
-    """The file with our table behind what it has; None where no table can follow (`tool` is written inline)."""
+    """The file with our table at its end; None where no table can follow (`tool` is written inline)."""
     try:
         before = read_regular_file(project)
     except OSError as error:

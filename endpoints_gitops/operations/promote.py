@@ -1,9 +1,8 @@
-"""Bring endpoints from one environment to another: what the source's server has, written as a push would write it.
+"""Promote endpoints from one environment to another: what the source's server has, written like a push.
 
-What is promoted is what runs in the source environment and was looked at there, not what a file says by now. It is put
-into the words of a definition, so variables go by code name and with their true types, and whose change a difference in
-the target is follows from the same record, history and versions as in a push. What a definition lays over for one of
-the two environments belongs to that environment and is left out.
+What runs in the source environment was tested there, so that is promoted, not what a file states now. It is converted
+to a definition, so that variables go by code name with their types, and differences in the target are attributed as in
+a push. Settings that a definition has for one of the two environments alone are left out.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _WORDS = {Key.MATERIALIZATION: "enabled"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
-    """What a promotion will do, for `push` to carry out in the target. `outside` names the target does not manage."""
+    """A prepared promotion, for `push` to apply in the target. `outside` has names that the target does not manage."""
 
     comparison: Comparison
     plan: Plan
@@ -45,8 +44,8 @@ def prepare(
 ) -> Promotion:
     """Read the source, and compare it with the target.
 
-    Raises UsageError for one project on both sides, and for selectors that match nothing of the source, InvalidInput
-    where an endpoint of the source cannot be put into the words of a definition.
+    Raises UsageError for one project on both sides, and for selectors that match nothing in the source, InvalidInput
+    where an endpoint of the source cannot be converted to a definition, and ApiError.
     """
     if (source.host, source.project_id) == (target.host, target.project_id):
         message = f"{source.environment.name} and {target.environment.name} are the same project: {source.project_id}"
@@ -100,14 +99,14 @@ def _as_definitions(
     endpoints: Iterable[Endpoint],
     variables: Mapping[str, InsightVariable],
     definitions: Sequence[LoadedDefinition],
-    works: Sequence[ProjectContext],
+    projects: Sequence[ProjectContext],
 ) -> Iterator[LoadedDefinition]:
     from endpoints_gitops.codecs.definition import read_definition
     from endpoints_gitops.codecs.pulled import definition_values
     from endpoints_gitops.codecs.rewriting import new_file
 
     files = {loaded.name: loaded for loaded in definitions}
-    environments = [project.environment.name for project in works]
+    environments = [project.environment.name for project in projects]
     for endpoint in endpoints:
         file = files.get(endpoint.name)
         values = _common(endpoint, definition_values(endpoint, variables), file, environments)
@@ -122,27 +121,27 @@ def _as_definitions(
 def _common(
     endpoint: Endpoint, values: Mapping[str, Json], file: LoadedDefinition | None, environments: Sequence[str]
 ) -> Mapping[str, Json]:
-    """Without what the definition lays over in one of the environments, and with the defaults that it states."""
+    """The values without those that the definition has for one environment, and with the defaults that it states."""
     if file is None:
         return values
     overlays = file.definition.environments or {}
-    own = set().union(*(_laid(overlays[name]) for name in environments if name in overlays))
+    own = set().union(*(_overlaid_keys(overlays[name]) for name in environments if name in overlays))
     stated = _defaults(endpoint, definition_settings(file, None).keys()) | _flat(values)
     return _nested({key: value for key, value in stated.items() if key not in own})
 
 
-def _laid(overlay: Environment) -> set[str]:
-    laid = {key for key in ("active", "tags") if overlay.states(key)}
+def _overlaid_keys(overlay: Environment) -> set[str]:
+    keys = {key for key in ("active", "tags") if overlay.states(key)}
     materialization = overlay.materialization
     if materialization is not None and materialization.enabled is not None:
-        laid |= {"enabled", "bucket_overrides"}
+        keys |= {"enabled", "bucket_overrides"}
     if overlay.data_freshness is not None or (materialization is not None and materialization.schedule is not None):
-        laid |= {"schedule", "data_freshness"}
-    return laid
+        keys |= {"schedule", "data_freshness"}
+    return keys
 
 
 def _defaults(endpoint: Endpoint, managed_keys: Collection[Key]) -> dict[str, Json]:
-    """What a new definition leaves out because the server has the default; a file that manages it means it."""
+    """Settings that a new definition leaves out because they are the default; a file that manages them states them."""
     settings = endpoint_settings(endpoint)
     words = {key: _WORDS.get(key, str(key)) for key in managed_keys if key in settings and key is not Key.QUERY}
     return {word: settings[key] for key, word in words.items() if settings[key] == SERVER_DEFAULTS[key]}

@@ -1,7 +1,7 @@
-"""Give an endpoint another name. The server cannot: NEW is created, the file says NEW, and OLD stays for its callers.
+"""Rename an endpoint. The server cannot: NEW is created, the file gets the name NEW, and OLD stays for its callers.
 
-First the server, then the file: whatever stops this in between, running it again finds NEW there, as the file says it,
-and goes on with the file.
+The server is written first, then the file. A rename that was interrupted between the two is run again: it finds NEW on
+the server and goes on with the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from endpoints_gitops.operations.file_edits import FileEdit, edit_of, write_edit
 from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.push.results import PushResult
 from endpoints_gitops.plan.changes import Plan
-from endpoints_gitops.plan.diff import EndpointDiff, ServerRevision, compare_revisions
+from endpoints_gitops.plan.diff import compare_revisions
 from endpoints_gitops.plan.planning import PlanOptions
 from endpoints_gitops.plan.settings import Key
 from endpoints_gitops.workspace.commits import not_on_disk
@@ -29,9 +29,9 @@ from endpoints_gitops.workspace.selection import managed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renaming:
-    """What a rename will do: `plan` creates the new name, and is empty where it is there; `edit` is the file's.
+    """A prepared rename. `plan` creates the new name, and is empty where it exists; `edit` is the file's.
 
-    `unmanaged` is what OLD has on the server and the definition says nothing of: NEW starts without it.
+    `unmanaged` are the settings that OLD has on the server and the definition does not state: NEW starts without them.
     """
 
     old: str
@@ -44,14 +44,15 @@ class Renaming:
 
     @property
     def is_in_file(self) -> bool:
-        """Whether the file says the new name already."""
+        """Whether the file has the new name already."""
         return self.edit.before == self.edit.after
 
 
 def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], old: str, new: str) -> Renaming:
-    """Look at everything that could be wrong before anything is written.
+    """Prepare a rename, and check everything that could prevent it before anything is written.
 
-    Raises UsageError for names that cannot be, Conflict where the server has something else under the new name.
+    Raises UsageError for names that are not valid or not defined, Conflict where the server has another endpoint with
+    the new name, and ApiError.
     """
     loaded = _definition(project, definitions, old, new)
     renamed = replace(loaded, definition=loaded.definition.model_copy(update={"name": new, "renamed_from": old}))
@@ -79,12 +80,12 @@ def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], ol
         comparison=comparison,
         plan=plan,
         edit=edit,
-        unmanaged=_unmanaged(diff, comparison.snapshot.revision(old)),
+        unmanaged=compare_revisions(new, diff.local, comparison.snapshot.revision(old)).unmanaged,
     )
 
 
 def rename_in_file(renaming: Renaming, result: PushResult, folder: Path) -> bool:
-    """Rename in the file once the new name is there. The file keeps its place. Whether anything was written."""
+    """Write the new name into the file after the push; the file keeps its path. Returns whether it was written."""
     if result.errors or result.plan.withheld or renaming.is_in_file:
         return False
     write_edits((renaming.edit,), folder)
@@ -92,9 +93,9 @@ def rename_in_file(renaming: Renaming, result: PushResult, folder: Path) -> bool
 
 
 def finishing(project: ProjectContext, definitions: Sequence[LoadedDefinition], old: str, new: str) -> Endpoint:
-    """The endpoint to switch off, after everything that speaks against it was looked at.
+    """The endpoint to deactivate to finish a rename.
 
-    Raises UsageError where no file was renamed so, where NEW cannot take the calls, and where OLD is protected.
+    Raises UsageError where no file was renamed like this, where NEW cannot answer calls, and where OLD is protected.
     """
     if not any(loaded.name == new and loaded.definition.renamed_from == old for loaded in definitions):
         fix = Advice(Command("rename", old, new), " comes first")
@@ -113,7 +114,9 @@ def finishing(project: ProjectContext, definitions: Sequence[LoadedDefinition], 
 
 
 def _refuse_chain(loaded: LoadedDefinition, old: str, comparison: Comparison) -> None:
-    """`renamed_from` has room for one name, and what it forgets would be pulled, or pruned, as a stranger."""
+    """Raises UsageError for a second rename before the first is finished. `renamed_from` holds one name; the one before
+    it would be pulled or pruned like an endpoint that was never defined here.
+    """
     before = loaded.definition.renamed_from
     endpoint = comparison.snapshot.endpoints.get(before or "")
     if before is not None and before != old and endpoint is not None and endpoint.is_active:
@@ -122,14 +125,10 @@ def _refuse_chain(loaded: LoadedDefinition, old: str, comparison: Comparison) ->
         raise UsageError(message, where=loaded.where("renamed_from"), fix=fix, code="rename.unfinished")
 
 
-def _unmanaged(diff: EndpointDiff, old: ServerRevision | None) -> tuple[Key, ...]:
-    return compare_revisions(diff.name, diff.local, old).unmanaged
-
-
 def _definition(
     project: ProjectContext, definitions: Iterable[LoadedDefinition], old: str, new: str
 ) -> LoadedDefinition:
-    """The file to rename; one that says the new name already is that of a rename that was interrupted."""
+    """The definition to rename. One that has the new name already is that of a rename that was interrupted."""
     if not is_endpoint_name(new) or new == old:
         fix = "a name is a letter, then up to 127 of letters, digits, _ and -"
         raise UsageError(f"{old!r} cannot be renamed to {new!r}", fix=fix, code="rename.name")

@@ -1,4 +1,4 @@
-"""Make an older version's query the newest: the server first, verified by its answer, then the file."""
+"""Roll back to an older version's query: write the server, verify its answer, then write the file."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from endpoints_gitops.workspace.selection import files_of, touching
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollback:
-    """What a rollback will do. `plan` is empty where the newest version asks the same already.
+    """A prepared rollback. `plan` is empty where the newest version has the same query.
 
-    `unpushed` says what of the file's query the server never had: it goes. `is_uncommitted`: no commit has the query of
-    the file as it is written, nor has the server's current version.
+    `is_uncommitted`: neither a commit nor the server's current version has the query of the file, which is replaced.
+    `own_sql_file`: no other definition has its query in the same `.sql` file.
     """
 
     diff: EndpointDiff
@@ -49,6 +49,7 @@ class Rollback:
 
     @property
     def unpushed(self) -> KeyDiff | None:
+        """The difference in a query of the file that the server never had, and that the rollback replaces."""
         unpushed = (
             difference
             for difference in self.diff.differences
@@ -58,9 +59,9 @@ class Rollback:
 
 
 def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], name: str, version: int) -> Rollback:
-    """Look at the version, at what is current, and at the file.
+    """Prepare a rollback from the version, the current version and the file.
 
-    Raises UsageError for a name or a variable that is not there, VersionNotFound for such a version.
+    Raises UsageError for a missing name or variable, VersionNotFound for a missing version, and ApiError.
     """
     comparison = compare(project, definitions, (name,))
     remote, diff = comparison.snapshot.revision(name), comparison.diff(name)
@@ -87,7 +88,7 @@ def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], na
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolledBack:
-    """What came of it: the endpoint as the server answered last, and the files that were written, or why not."""
+    """The result: the endpoint as the server answered last, and the files that were written, or the error."""
 
     result: PushResult
     endpoint: Endpoint | None
@@ -97,10 +98,9 @@ class RolledBack:
 
 
 def write_back(project: ProjectContext, rollback: Rollback, result: PushResult) -> RolledBack:
-    """Write to the file that defines the name what the server has since the push of the plan.
+    """Write the query that the server has after the push into the file that defines the name.
 
-    A kill before it leaves the file as it was: to push and pull the server then moved, and running the rollback again,
-    which sends nothing, writes the file.
+    A rollback that is killed before this is run again: it sends nothing and writes the file.
     """
     written = result.written[0] if result.written else None
     remote = rollback.remote if written is None else written.remote
@@ -155,7 +155,7 @@ def _shares_sql_file(loaded: LoadedDefinition, definitions: Sequence[LoadedDefin
 
 
 def _is_uncommitted(project: ProjectContext, loaded: LoadedDefinition, endpoint: Endpoint) -> bool:
-    """Without git, everything that the server does not have."""
+    """Whether neither a commit nor the server has the query of the file. Without git, no commit has."""
     node = loaded.definition.query_definition
     is_there = loaded.sql == endpoint.sql if node is None else canonical(node) == canonical(endpoint.query)
     repo = repository(project.folder)
@@ -163,7 +163,7 @@ def _is_uncommitted(project: ProjectContext, loaded: LoadedDefinition, endpoint:
 
 
 def _plan(project: ProjectContext, diff: EndpointDiff, remote: ServerRevision, wanted: JsonObject) -> Plan:
-    """One change: the query, and nothing else in which file and server differ."""
+    """A plan with one change: the query, and nothing else in which file and server differ."""
     current, loaded = remote.settings[Key.QUERY], diff.loaded
     empty = Plan(host=project.host, project_id=project.project_id, environment=project.environment.name)
     if same(Key.QUERY, wanted, current):
@@ -181,7 +181,7 @@ def _plan(project: ProjectContext, diff: EndpointDiff, remote: ServerRevision, w
 
 
 def _check_variables(name: str, version: int, wanted: JsonObject, variables: Sequence[InsightVariable]) -> None:
-    """A variable that was deleted since leaves queries behind that cannot run (docs/server.md#insight-variables)."""
+    """Raises UsageError for a query that uses a deleted variable: it cannot run (docs/server.md#insight-variables)."""
     gone = sorted(variables_of(wanted).keys() - {variable.code_name for variable in variables})
     if gone:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What a plan would do to callers, what is wrong with what it sends, and what is not sent because of either."""
+"""The preview of a plan: its effect on callers, the mistakes in what it sends, and the changes withheld for either."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SERVING: Final = {
 def consequences(
     plan: Plan, snapshot: Snapshot, local: Mapping[str, Revision], callers: Callers
 ) -> tuple[Finding, ...]:
-    """The findings that pushing this plan would cause. What it leaves alone causes none.
+    """The findings that pushing this plan would cause for callers. What it leaves alone causes none.
 
     `local` are the definitions by name. Raises PluginFailed.
     """
@@ -45,16 +45,17 @@ def consequences(
 
 
 def checked(plan: Plan, local: Mapping[str, Revision], names: Collection[str]) -> tuple[Finding, ...]:
-    """What `check` finds in the definitions of these names, and in what the plan sends where no file says that (now).
+    """The findings of `check` for the definitions of these names, and for what the plan sends where no file states it.
 
-    Of the latter there are only the findings that stop it: a plan does not hold all that a file declares.
+    Of the latter there are only the findings that stop it, as a plan does not hold all that a file declares. Raises
+    PluginFailed.
     """
     changes = {change.name: change for change in plan.changes if change.action is not ChangeAction.DEACTIVATE}
     findings: list[Finding] = []
     for name in sorted({*names, *changes}):
         change, revision = changes.get(name), local.get(name)
         loaded = revision.loaded if revision else None
-        if change is not None and (revision is None or not _still_says(revision, change)):
+        if change is not None and (revision is None or not _still_states(revision, change)):
             sent = _diff(change, plan.environment, None, None).local
             findings += [finding for finding in lint_contract(sent.contract) if stops(finding)] if sent else []
         elif loaded is not None:
@@ -66,9 +67,9 @@ def checked(plan: Plan, local: Mapping[str, Revision], names: Collection[str]) -
 
 
 def stops(finding: Finding, fail_on: Severity | None = None) -> bool:
-    """Whether the endpoint of a finding is not written, and the exit code is 1.
+    """Whether a finding withholds its endpoint and makes the exit code 1.
 
-    What callers notice is for them to judge, so it stops nothing unless `fail_on` says how grave is too grave.
+    A finding for callers stops nothing, as it is for them to judge, unless it is as severe as `fail_on`.
     """
     if fail_on is not None and finding.severity.rank >= fail_on.rank:
         return True
@@ -111,17 +112,19 @@ def withhold(plan: Plan, findings: Sequence[Finding], fail_on: Severity | None =
 
 
 def _is_needed(variable: VariableChange, sending: Collection[str], stopped: Collection[str]) -> bool:
-    """A missing variable is created for a query that is sent, another changed unless every file that says so stops."""
+    """Whether a variable is still written: a new one for a query that is sent, a changed one unless all that declare it
+    are withheld.
+    """
     if variable.action is VariableAction.CREATE:
         return not set(variable.declared_by).isdisjoint(sending)
     return not set(variable.declared_by).issubset(stopped)
 
 
 def diffs_of_plan(plan: Plan, snapshot: Snapshot, local: Mapping[str, Revision]) -> tuple[EndpointDiff, ...]:
-    """Each change of the plan: what the server has, and what it has once that is written.
+    """A diff for each change of the plan: the endpoint as the server has it, and as it is after the change.
 
-    Where the snapshot lacks an endpoint that the plan changes, it is as the plan says it was. A definition (`local`, by
-    name) explains what is written where it still says so.
+    Where the snapshot lacks an endpoint, the state that the plan was made against takes its place. A definition
+    (`local`, by name) gives the contract of what is written where it still states that.
     """
     return tuple(
         _diff(change, plan.environment, snapshot.revision(change.name), local.get(change.name))
@@ -136,7 +139,7 @@ def _diff(change: EndpointChange, environment: str, remote: Revision | None, loc
     version = change.precondition.version
 
     def contract_before() -> Contract:
-        return remote.contract if remote else _as_planned(change, {Key.QUERY: query, **present, **old}, None)
+        return remote.contract if remote else _planned_contract(change, {Key.QUERY: query, **present, **old}, None)
 
     before = Revision(label=f"server, version {version}", settings=old, version=version, build_contract=contract_before)
 
@@ -144,10 +147,10 @@ def _diff(change: EndpointChange, environment: str, remote: Revision | None, loc
         if change.action is ChangeAction.DEACTIVATE:
             serving = replace(before.contract.serving, endpoint_active=False)
             return replace(before.contract, identity=None, serving=serving)
-        if local is None or not _still_says(local, change):
+        if local is None or not _still_states(local, change):
             values = {Key.QUERY: query, **present, **old, **new}
-            return _as_planned(change, values, local.loaded if local else None)
-        return _as_far_as_written(local.contract, change, None if is_new else before.contract)
+            return _planned_contract(change, values, local.loaded if local else None)
+        return _contract_after_write(local.contract, change, None if is_new else before.contract)
 
     is_new = change.action is ChangeAction.CREATE
     after = Revision(
@@ -159,13 +162,13 @@ def _diff(change: EndpointChange, environment: str, remote: Revision | None, loc
     return compare_revisions(change.name, after, None if is_new else before, environment=environment)
 
 
-def _still_says(local: Revision, change: EndpointChange) -> bool:
-    says = local.settings
-    return all(key in says and same(key, says[key], value) for key, value in change.after.items())
+def _still_states(local: Revision, change: EndpointChange) -> bool:
+    stated = local.settings
+    return all(key in stated and same(key, stated[key], value) for key, value in change.after.items())
 
 
-def _as_far_as_written(contract: Contract, change: EndpointChange, before: Contract | None) -> Contract:
-    """The contract of the file, with what the plan does not write as it was."""
+def _contract_after_write(contract: Contract, change: EndpointChange, before: Contract | None) -> Contract:
+    """The contract of the file where the plan writes it, and the contract before where it does not."""
     written = change.after.keys()
     kept: dict[str, Any] = {field: None for key, field in _SERVING.items() if key not in written}
     masked = replace(
@@ -180,8 +183,8 @@ def _as_far_as_written(contract: Contract, change: EndpointChange, before: Contr
     )
 
 
-def _as_planned(change: EndpointChange, values: Settings, loaded: LoadedDefinition | None) -> Contract:
-    """The contract of what stands in the plan: all that is known of an endpoint without asking for it."""
+def _planned_contract(change: EndpointChange, values: Settings, loaded: LoadedDefinition | None) -> Contract:
+    """The contract that the settings in a plan give, where neither the server nor the file has them."""
     node = values.get(Key.QUERY)
     definition = Definition(
         name=change.name,
@@ -200,19 +203,19 @@ def _as_planned(change: EndpointChange, values: Settings, loaded: LoadedDefiniti
 
 
 def _is_of_file(loaded: LoadedDefinition, node: Json) -> bool:
-    """Whether the planned query is the text of the file, whose places are known."""
+    """Whether the planned query is the text of the file, so that its positions apply."""
     return isinstance(node, Mapping) and loaded.sql is not None and node.get("query") == loaded.sql
 
 
 def _node(query: Mapping[str, Json]) -> dict[str, Any]:
-    """A normalized query as a query node: variables by id, for which their code names do here."""
+    """A normalized query as a query node. Its variables are listed by id; their code names serve as ids here."""
     named = {name: {"code_name": name, "variableId": name, **entry} for name, entry in variables_of(query).items()}
     bare = {key: value for key, value in query.items() if key != "variables"}
     return {**bare, "variables": named} if named else bare
 
 
 def _retyped(change: VariableChange, environment: str, callers: Callers) -> Iterator[Finding]:
-    """V109 for every endpoint that uses a shared variable of which the type changes, in the plan or not."""
+    """The findings V109 for every endpoint that uses a shared variable whose type changes, in the plan or not."""
     was = (change.before or {}).get("type")
     if was is None:
         return
