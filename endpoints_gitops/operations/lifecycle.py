@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def explain_missing(client: Client, name: str, error: EndpointsError) -> bool:
-    """Say in the error what was probably meant: a similar name, or that the endpoint is there and switched off.
+    """Improve the error for a name that could not be run: suggest a similar name, or say that the endpoint is inactive.
 
     Returns whether the server has no endpoint of that name.
     A run answers `Not found.` to both (docs/server.md#running). Where we may not list, the error stays as it is.
@@ -45,7 +45,7 @@ def missing(name: str, known: Collection[str]) -> UsageError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecycleResult:
-    """What became of one endpoint: `state` says it in the past tense, `error` why it did not."""
+    """The result of one endpoint: its state in the past tense, or `failed` and the error."""
 
     name: str
     state: str
@@ -53,7 +53,7 @@ class LifecycleResult:
 
 
 def present(client: Client, names: Sequence[str]) -> tuple[Endpoint, ...]:
-    """The endpoints of these names, each once. Raises UsageError for the first that is not there."""
+    """The endpoints of these names, each once. Raises UsageError for the first name that the server does not have."""
     endpoints = {endpoint.name: endpoint for endpoint in client.list_endpoints()}
     for name in names:
         if name not in endpoints:
@@ -64,48 +64,48 @@ def present(client: Client, names: Sequence[str]) -> tuple[Endpoint, ...]:
 def set_active(
     client: Client, endpoints: Sequence[Endpoint], *, active: bool, version: int | None, progress: Progress
 ) -> tuple[LifecycleResult, ...]:
-    """Switch endpoints, or one version of each, on or off. A refusal for one does not keep the others from being done.
+    """Activate or deactivate endpoints, or one version of each, and return a result for each.
 
-    An endpoint that is as it should be is not written to, nor one that is another by now than it was in `endpoints`.
+    An endpoint that has the state already is not written to, nor one that changed since it was read into `endpoints`.
     """
     now = _read_again(client, endpoints)
 
     def switched(endpoint: Endpoint) -> str:
-        endpoint = _unmoved(endpoint, now)
+        endpoint = _unchanged(endpoint, now)
         if version is None and endpoint.is_active is active:
             return f"was {_word(active)} already"
         _switch(client, endpoint.name, active, version)
         return _word(active)
 
-    return _each(endpoints, "activating" if active else "deactivating", switched, progress)
+    return _apply_each(endpoints, "activating" if active else "deactivating", switched, progress)
 
 
 def delete(client: Client, endpoints: Sequence[Endpoint], *, progress: Progress) -> tuple[LifecycleResult, ...]:
-    """Delete endpoints for good: the server has no way back, and a new endpoint of that name starts at version 1.
+    """Delete endpoints, and return a result for each. A new endpoint of the name starts at version 1.
 
-    One that is another by now than it was in `endpoints`, when it was confirmed, stays.
+    An endpoint that changed since it was read into `endpoints`, before the user confirmed, stays.
     """
     now = _read_again(client, endpoints)
 
     def deleted(endpoint: Endpoint) -> str:
-        _unmoved(endpoint, now)
+        _unchanged(endpoint, now)
         try:
             client.delete_endpoint(endpoint.name)
         except LostAnswer as error:
-            if _is_there(client, endpoint):
+            if _exists(client, endpoint):
                 raise error from None
         return "deleted"
 
-    return _each(endpoints, "deleting", deleted, progress)
+    return _apply_each(endpoints, "deleting", deleted, progress)
 
 
 def _read_again(client: Client, endpoints: Sequence[Endpoint]) -> Mapping[str, Endpoint]:
-    """The endpoints as they are now: minutes may have passed while a person read the question."""
+    """The endpoints as they are now: minutes may have passed before the user answered."""
     return {endpoint.name: endpoint for endpoint in client.list_endpoints()} if endpoints else {}
 
 
-def _unmoved(endpoint: Endpoint, now: Mapping[str, Endpoint]) -> Endpoint:
-    """The endpoint as it is now. Raises Conflict where that is another endpoint or another version."""
+def _unchanged(endpoint: Endpoint, now: Mapping[str, Endpoint]) -> Endpoint:
+    """The endpoint as it is now. Raises Conflict where it was deleted, recreated or edited."""
     name, current = endpoint.name, now.get(endpoint.name)
     if current is None:
         what = f"{name} was deleted on the server meanwhile"
@@ -124,7 +124,7 @@ def _unmoved(endpoint: Endpoint, now: Mapping[str, Endpoint]) -> Endpoint:
 
 
 def _switch(client: Client, name: str, active: bool, version: int | None) -> None:
-    """Write and verify; an answer that is lost is read instead."""
+    """Write the state and verify it. Where the answer is lost, the endpoint is read."""
     try:
         answer = client.update_endpoint(name, {"is_active": active}, version=version)
     except LostAnswer:
@@ -134,15 +134,15 @@ def _switch(client: Client, name: str, active: bool, version: int | None) -> Non
         raise PartlyApplied(message, fix=Advice(Command("get", name)), code="push.unverified", subject=name)
 
 
-def _is_there(client: Client, endpoint: Endpoint) -> bool:
-    """Whether it is still this endpoint, and not a new one of its name."""
+def _exists(client: Client, endpoint: Endpoint) -> bool:
+    """Whether the server still has this endpoint, not a new one of its name."""
     try:
         return client.get_endpoint(endpoint.name).id == endpoint.id
     except EndpointNotFound:
         return False
 
 
-def _each(
+def _apply_each(
     endpoints: Sequence[Endpoint], what: str, do: Callable[[Endpoint], str], progress: Progress
 ) -> tuple[LifecycleResult, ...]:
     done: list[LifecycleResult] = []

@@ -240,7 +240,7 @@ def test_upgrade_reports_a_deleted_endpoint(cli, pinned, client, lock_bytes):
     before = pinned({"a": [SAME], "b": [SAME, APPENDED]})
     client.delete_endpoint("a")
     ran = cli("outdated")
-    assert (ran.code, "a@1 (test)  P102 there is no endpoint a in environment test any more" in ran.out) == (1, True)
+    assert (ran.code, "a@1 (test)  P102 environment test no longer has an endpoint a" in ran.out) == (1, True)
     ran = cli("upgrade", "a", "--allow-breaking", "any")
     assert (ran.code, "P102" in ran.out, lock_bytes() == before) == (1, True, True)
     ran = cli("upgrade", "a@1")

@@ -1,4 +1,4 @@
-"""Whether manifest and lock say the same (P108): offline, without a key, and without loading more than the two."""
+"""Mismatches of manifest and lock (P108): offline, without a key, and without importing more than the two need."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ type PlaceOf = Callable[[str], str | None]
 def lock_mismatches(
     environment: str, uses: Sequence[Use], lock: Lock, place_of: PlaceOf, *, compares_examples: bool = False
 ) -> tuple[Finding, ...]:
-    """Where the two disagree about one environment: uses that are not pinned as they say, and pins without a use.
+    """The mismatches in one environment: uses that are not pinned as the manifest states, and pins without a use.
 
-    `compares_examples`: the manifest is where examples come from, as no definitions are here.
+    `compares_examples`: examples come from the manifest, as there are no definitions here.
     """
     by_name = {use.name: use for use in uses}
     unused = [pin for pin in lock.of(environment) if pin.name not in by_name]
@@ -30,12 +30,12 @@ def lock_mismatches(
 
 
 def unused_pins(environment: str, lock: Lock) -> tuple[Finding, ...]:
-    """The pins of an environment in which nothing is used, or which is not configured."""
+    """The mismatches of an environment in which nothing is used, or which is not configured: all its pins."""
     return tuple(_unused(pin, None) for pin in lock.of(environment))
 
 
 def command(environment: str, *words: str) -> Advice:
-    """A command that can be pasted, for one environment."""
+    """The advice to run a command for one environment."""
     return Advice(Command(*words, "--env", environment))
 
 

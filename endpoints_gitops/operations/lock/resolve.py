@@ -1,7 +1,7 @@
 """`lock` and `lock --verify`: pins for the uses of the manifest, and whether the server still has what is pinned.
 
-Pins that are there stay. What is new is read from the server, with as few requests as it goes and with a key that may
-read endpoints alone.
+Existing pins stay. New ones are read from the server, with the fewest requests, and with a key that may only read
+endpoints.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from typing import Any, Final
 
 from endpoints_gitops.advice import Advice
 from endpoints_gitops.api.client import Client
@@ -27,14 +26,13 @@ from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, P
 from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.lock.mismatches import PlaceOf, command, lock_mismatches
 
-_WORDS: Final = {"number": "Number", "boolean": "Boolean", "array": "List"}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentUses:
-    """One environment in which endpoints are used.
+    """The uses of one environment.
 
-    `client` is asked for when the server has to be; `examples` are those that a pin is to hold.
+    `client` is called when the server has to be asked. `examples` gives those that the pin of a use holds, `place_of`
+    the place of a name in the manifest.
     """
 
     environment: str
@@ -68,7 +66,7 @@ class VariableTypes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lookup:
-    """What the server has of a pin: None where it has none. `error` is why it could not be asked."""
+    """The endpoint and version of a pin on the server, None where it has none. `error` prevented the request."""
 
     endpoint: Endpoint | None = None
     version: EndpointVersion | None = None
@@ -76,8 +74,8 @@ class Lookup:
 
 
 def look_up(client: Client, pins: Sequence[Pin]) -> tuple[Lookup, ...]:
-    """Ask for each pinned version: the answer says all that there is to know of its endpoint too. A pin costs one
-    request, and one more where the version is missing.
+    """Request each pinned version, whose answer describes its endpoint too. A pin costs one request, and one more where
+    the version is missing. An error is part of the result.
     """
     return concurrent_map(partial(_look_up, client), pins)
 
@@ -96,10 +94,10 @@ def _look_up(client: Client, pin: Pin) -> Lookup:
 
 
 def read_types(client: Client, endpoints: Sequence[Endpoint]) -> VariableTypes:
-    """The types of all variables of these endpoints: nothing is asked where there are none.
+    """The types of all variables of these endpoints; without variables, no request is made.
 
-    A key with `endpoint:read` alone may not list the shared variables; then each endpoint's OpenAPI document says them
-    (docs/server.md#running).
+    A key with `endpoint:read` alone may not list the shared variables; then the OpenAPI document of each endpoint is
+    read (docs/server.md#running). Raises ApiError.
     """
     with_variables = [endpoint for endpoint in endpoints if endpoint.query.get("variables")]
     if not with_variables:
@@ -113,7 +111,7 @@ def read_types(client: Client, endpoints: Sequence[Endpoint]) -> VariableTypes:
 
 
 def read_named(client: Client, names: Sequence[str]) -> dict[str, Endpoint]:
-    """The endpoints of these names that are there: one request, and one more for each page of a long list."""
+    """The endpoints of these names that exist: one request, and one more for each page of a long list."""
     if len(names) == 1:
         try:
             return {names[0]: client.get_endpoint(names[0])}
@@ -123,7 +121,7 @@ def read_named(client: Client, names: Sequence[str]) -> dict[str, Endpoint]:
 
 
 def inactive(endpoint: Endpoint) -> str | None:
-    """What of it is switched off, in words; None where it can be run as far as the answer says."""
+    """A note that the version or its endpoint is inactive; None where it can be run as far as the answer tells."""
     if not endpoint.is_active and isinstance(endpoint, EndpointVersion):
         return f"version {endpoint.version} of {endpoint.name} is inactive: calls of it are refused (400)"
     is_off = not (endpoint.endpoint_is_active if isinstance(endpoint, EndpointVersion) else endpoint.is_active)
@@ -138,7 +136,7 @@ def pin_of(
     examples: tuple[PinnedExample, ...] = (),
     allowed: tuple[str, ...] = (),
 ) -> Pin:
-    """The pin of what an answer describes; `contract` is that of the same answer."""
+    """The pin of an endpoint as a server answered; `contract` is built from the same answer."""
     assert contract.identity is not None, "a server's version has an identity"
     columns = contract.columns
     return Pin(
@@ -175,21 +173,14 @@ def pin_of(
 
 
 def _named_types(client: Client, endpoint: Endpoint) -> Mapping[str, str]:
-    document: Any = client.openapi(endpoint.name, version=endpoint.number)
-    for key in ("components", "schemas", "Variables", "properties"):
-        document = document.get(key) if isinstance(document, dict) else None
-    schemas = document.items() if isinstance(document, dict) else ()
-    return {str(name): _word(schema) for name, schema in schemas if isinstance(schema, dict)}
+    from endpoints_gitops.operations.run import inputs_of_document
 
-
-def _word(schema: Mapping[str, Any]) -> str:
-    if schema.get("format") == "date":
-        return "Date"
-    return _WORDS.get(str(schema.get("type")), "String")
+    document = client.openapi(endpoint.name, version=endpoint.number)
+    return {name: str(variable.type) for name, variable in inputs_of_document(document).items()}
 
 
 class PinAction(StrEnum):
-    """What happened to a pin."""
+    """The change of a pin."""
 
     ADDED = "added"
     DROPPED = "dropped"
@@ -199,7 +190,7 @@ class PinAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinEntry:
-    """One pin of the lock; `note` is what its user should know."""
+    """One pin of the lock; `note` is for the user."""
 
     action: PinAction
     pin: Pin
@@ -208,10 +199,10 @@ class PinEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedLock:
-    """The lock that the manifest asks for.
+    """The lock that the manifest requires.
 
-    Nothing may be written where there are `moves`, which are versions changed by hand, each with its environment, or
-    `failures`, which are what the server does not have.
+    The lock must not be written where there are `moves` (versions that were changed by hand, each with its
+    environment), or `failures` (what the server does not have).
     """
 
     entries: tuple[PinEntry, ...] = ()
@@ -225,9 +216,9 @@ class ResolvedLock:
 
 
 def resolve(sides: Sequence[EnvironmentUses], old: Lock, *, is_whole: bool) -> ResolvedLock:
-    """Resolve the uses of these environments; with `is_whole` they are all there are, and pins of others are dropped.
+    """Resolve the uses of these environments. With `is_whole` there are no others, whose pins are dropped.
 
-    The server is asked only for uses without a pin.
+    The server is asked only for uses without a pin. Raises ApiError.
     """
     moves = tuple((side.environment, move) for side in sides for move in _moves(side, old))
     if moves:
@@ -277,7 +268,7 @@ def _added(side: EnvironmentUses, use: Use, endpoint: Endpoint, contract: Contra
 
 
 def _ask(client: Client, side: EnvironmentUses, uses: Sequence[Use]) -> tuple[dict[str, Endpoint], list[ErrorEntry]]:
-    """What the server has for each use, and what it does not have."""
+    """The endpoint of each use, and an entry for each use that the server does not have."""
     newest = [use.name for use in uses if use.version is None]
     exact = [use for use in uses if use.version is not None]
     endpoints = {name: endpoint for name, endpoint in read_named(client, newest).items() if name in newest}
@@ -316,7 +307,7 @@ def _failure(side: EnvironmentUses, use: Use, known: Mapping[str, Endpoint]) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedPin:
-    """One pin: what was found, or why nothing could be found out."""
+    """One pin: its findings, or the error that prevented them."""
 
     environment: str
     pin: Pin
@@ -325,9 +316,9 @@ class VerifiedPin:
 
 
 def verify(side: EnvironmentUses, lock: Lock) -> tuple[VerifiedPin, ...]:
-    """Judge the pins of one environment: a request for each, and one for the variables of all.
+    """Verify the pins of one environment: one request for each, and one for the variables of all.
 
-    What keeps a pin from being judged stands with it.
+    An error that prevents the check of a pin is part of its result.
     """
     pinned = side.pinned(lock)
     if not pinned:

@@ -36,22 +36,22 @@ from endpoints_gitops.operations.lock.resolve import (
 
 
 class MoveResult(StrEnum):
-    """What comes of a pin."""
+    """The outcome of one pin."""
 
     MOVES = "moves"
     REFUSED = "refused"
     CURRENT = "current"
     EXACT = "exact"
-    """A newer version is there, and the manifest states this one."""
+    """A newer version exists, and the manifest states this one."""
     CHANGED = "changed"
     """The pinned version itself changed; naming its number locks it again."""
     HELD = "held"
-    """Newer versions are there, and under `--compatible-only` none of them will do."""
+    """Newer versions exist, and none of them is compatible (`--compatible-only`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpgradeOptions:
-    """What the command line lets happen; `reason` is what `--allow-breaking` says, and the lock records."""
+    """What the command line allows; `reason` is that of `--allow-breaking`, which the lock records."""
 
     compatible_only: bool = False
     reason: str | None = None
@@ -60,9 +60,9 @@ class UpgradeOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """What becomes of one pin, with all that the move would change for the app. `newest` is what the server has.
+    """The outcome of one pin, with the findings for the app if it moves. `newest` is the server's current version.
 
-    `in_place` is what changed of the pinned version itself, where the pin stays there and was to move elsewhere.
+    `in_place` are the changes of the pinned version itself, where a pin that was to move stays.
     """
 
     use: Use
@@ -75,12 +75,12 @@ class Move:
 
     @property
     def is_breaking(self) -> bool:
-        """P111 says that something moved, and its cause says how grave that is."""
+        """Whether the move breaks the app. P111 only says that a version changed; its cause has the severity."""
         return any(finding.severity is Severity.ERROR for finding in self.findings if finding.code != "P111")
 
     @property
     def is_undecided(self) -> bool:
-        """Whether all that speaks against the move is that nobody can tell."""
+        """Whether the only findings against the move are undecidable ones."""
         against = [
             finding.code for finding in self.findings if finding.severity is Severity.ERROR and finding.code != "P111"
         ]
@@ -97,11 +97,11 @@ class Move:
 def plan_moves(
     side: EnvironmentUses, lock: Lock, targets: Mapping[str, int | None], allowed: UpgradeOptions
 ) -> tuple[Move, ...]:
-    """What would become of the pins of one environment. `targets` are the names to move with the version to move to,
-    None for the newest; no targets at all are all pins.
+    """Plan the moves of the pins of one environment. `targets` has the names to move, each with a version or None for
+    the newest; without targets, all pins move to the newest.
 
-    One request for each pin, and one for each version that a pin would move to. Raises UsageError for a version that
-    was asked for and is not there.
+    Makes one request for each pin, and one for each version that a pin would move to. Raises UsageError for a version
+    that does not exist, and ApiError.
     """
     pinned = [(use, pin) for use, pin in side.pinned(lock) if not targets or use.name in targets]
     if not pinned:
@@ -131,7 +131,7 @@ def plan_moves(
 
 
 def upgraded(lock: Lock, moves: Iterable[Move]) -> Lock:
-    """The lock with the pins that move where they move to."""
+    """The lock after these moves."""
     after = {
         (move.before.environment, move.before.name): move.after for move in moves if move.result is MoveResult.MOVES
     }
@@ -139,15 +139,15 @@ def upgraded(lock: Lock, moves: Iterable[Move]) -> Lock:
 
 
 def findings_of(use: Use, pin: Pin, target: Contract, *, is_unknown_error: bool = True) -> tuple[Finding, ...]:
-    """What the move of a pin changes for the app, as it reads; no severity drops."""
+    """The findings of a move for the app, as it reads; no severity is lowered."""
     caller = Caller(name=CONSUMER, version=pin.version, reads=use.reads, columns=use.columns)
     context = RuleContext(callers=(caller,), is_move=True, is_unknown_error=is_unknown_error)
     return compare(from_pin(pin), target, context)
 
 
 def gone(pin: Pin) -> Finding:
-    """The finding that the server has no endpoint of that name any more."""
-    message = f"there is no endpoint {pin.name} in environment {pin.environment} any more"
+    """The finding for a pin whose endpoint no longer exists."""
+    message = f"environment {pin.environment} no longer has an endpoint {pin.name}"
     return RULES["P102"].finding(pin.name, message, locus="version", version=pin.version, before=pin.version)
 
 
@@ -161,8 +161,8 @@ class _Judge:
     allowed: UpgradeOptions
 
     def in_place(self, use: Use, pin: Pin, lookup: Lookup, *, is_stated: bool, is_named: bool) -> Move:
-        """What becomes of a pin that stays at its number. What changed there is said, and locked only where the number
-        itself is stated: by itself nothing moves.
+        """The outcome of a pin that stays at its version. Changes of that version are reported, and locked only where
+        the version is stated explicitly.
         """
         now = datetime.now(UTC)
         newest = lookup.endpoint.current_version if lookup.endpoint else None
@@ -190,9 +190,9 @@ class _Judge:
         return replace(move, result=MoveResult.EXACT) if is_exact else move
 
     def to(self, use: Use, pin: Pin, lookup: Lookup, target: EndpointVersion | None, *, is_newest: bool) -> Move:
-        """What becomes of a pin that is to move to another version; None where there is none.
+        """The outcome of a pin that is to move to the target; None where that does not exist.
 
-        `is_newest`: the newest was asked for, and not a number.
+        `is_newest`: the target is the newest version, not a stated one.
         """
         if target is None:
             return Move(use=use, before=pin, result=MoveResult.REFUSED, findings=(gone(pin),))
@@ -221,7 +221,7 @@ class _Judge:
         )
 
     def _allowed(self, move: Move) -> Move:
-        """The move, refused where it breaks the app and no reason was given; else with the reason."""
+        """The move, refused where it breaks the app and no reason was given, else with the reason."""
         if not move.is_breaking or move.after is None:
             return move
         if self.allowed.reason is None:
@@ -229,7 +229,7 @@ class _Judge:
         return replace(move, after=replace(move.after, allowed=(*move.before.allowed, self.allowed.reason)))
 
     def _newest_compatible(self, move: Move) -> Move:
-        """The move to the newest of the versions in between that breaks nothing."""
+        """The move to the newest version in between that breaks nothing; held where there is none."""
         pin, newest = move.before, move.newest or 0
         between = [version for version in self.client.list_versions(pin.name) if pin.version < version.version < newest]
         types = self.types if self.types.shared is not None else read_types(self.client, between)
@@ -239,7 +239,7 @@ class _Judge:
 
 
 def _stated(use: Use, pin: Pin, targets: Mapping[str, int | None]) -> int | None:
-    """The version that the command line says, or else the manifest where that was changed by hand."""
+    """The version that the command line states, else that of a manifest which was changed by hand."""
     stated = targets.get(use.name)
     if stated is None and use.version is not None and use.version != pin.version:
         return use.version
@@ -247,8 +247,8 @@ def _stated(use: Use, pin: Pin, targets: Mapping[str, int | None]) -> int | None
 
 
 def _goal(use: Use, pin: Pin, lookup: Lookup, targets: Mapping[str, int | None]) -> int | None:
-    """The version to be at: the newest, where the pin may move to it; None where the endpoint is gone. An exact use
-    moves only where it is named.
+    """The version to move to: the newest, where the pin may move to it; None where the endpoint is gone. An exact use
+    moves only where its name is stated.
     """
     stated = _stated(use, pin, targets)
     if stated is not None or lookup.endpoint is None:
@@ -268,19 +268,19 @@ def _version(client: Client, side: EnvironmentUses, name: str, number: int) -> E
     except VersionNotFound as error:
         message = f"environment {side.environment} has no version {number} of {name}"
         fix = command(side.environment, "versions", name)
-        raise UsageError(message, where=_said_in(side, name, number), fix=fix, code="lock.version") from error
+        raise UsageError(message, where=_place_in_manifest(side, name, number), fix=fix, code="lock.version") from error
 
 
-def _said_in(side: EnvironmentUses, name: str, number: int) -> str | None:
-    """The place in the manifest, where it is the one that says so."""
+def _place_in_manifest(side: EnvironmentUses, name: str, number: int) -> str | None:
+    """The place in the manifest, where that states the version."""
     return side.place_of(name) if side.use(name).version == number else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinStatus:
-    """One pin and the newest version: `finding` says that it is behind, or gone; None where it is neither.
+    """One pin compared with the newest version. `finding` says that it is behind or gone, None where it is neither.
 
-    `in_place` is what changed of the pinned version itself, and `moves` what the way to the newest would change.
+    `in_place` are the changes of the pinned version itself, `moves` the findings of a move to the newest.
     """
 
     use: Use
@@ -292,8 +292,9 @@ class PinStatus:
 
 
 def outdated(side: EnvironmentUses, lock: Lock) -> tuple[PinStatus, ...]:
-    """How the pins of one environment stand: one request for each pin, one for those that are behind, and one more
-    where variables' types are needed.
+    """The status of the pins of one environment. Raises ApiError.
+
+    Makes one request for each pin, one for those that are behind, and one more where the types of variables are needed.
     """
     pinned = side.pinned(lock)
     if not pinned:
@@ -316,7 +317,7 @@ def _is_moved(pin: Pin, endpoint: Endpoint | None) -> bool:
 
 
 def _status(use: Use, pin: Pin, lookup: Lookup, newest: Endpoint | None, types: VariableTypes) -> PinStatus:
-    """`newest` is asked for where the pin is behind."""
+    """The status of one pin. `newest` is the current endpoint, where the pin is behind."""
     if lookup.endpoint is None:
         return PinStatus(use=use, pin=pin, finding=gone(pin))
     if lookup.endpoint.id != pin.endpoint_id:
