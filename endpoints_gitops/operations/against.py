@@ -1,10 +1,10 @@
-"""WHAT in `breaking --against WHAT` and `diff --against WHAT`: what the definitions here are compared with.
+"""Resolve WHAT in `breaking --against WHAT` and `diff --against WHAT`: the base that definitions are compared with.
 
-    live            what the server has now
-    NAME@N          that version, on the server
-    lock            what is pinned in the lock beside the configuration
+    live            the endpoints of the server
+    NAME@N          that version on the server
+    lock            the pins in the lock beside the configuration
     a folder        the definitions in it
-    a plan's file   what the server had when it was made, with what the plan would make of it
+    a plan's file   the server when the plan was made, compared with the server after the plan
     a git ref       the definitions of its merge base with HEAD; `REF..HEAD`: of its tip; `REF:PATH`: of that folder
 
 A name that is both a ref and a path is the ref; `./NAME` is the path.
@@ -49,10 +49,10 @@ _VERSION: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,127})@([1-9][0-9]{0,8})"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Here:
-    """What is on this side: the definitions, and the environment they are judged for.
+    """The local side: the definitions, and the environment that they are compared in.
 
-    `client` and `lock` are asked for when WHAT needs them. `configuration` is as in `DefinitionsLocation`.
-    `environments` are those whose pins count in `lock`; None for all. `selectors` are those of the command line.
+    `client` and `lock` are called when WHAT needs them. `configuration` is as in `Location`. `environments` are those
+    whose pins count in `lock`; None for all. `selectors` are those of the command line.
     """
 
     definitions: tuple[LoadedDefinition, ...]
@@ -66,10 +66,10 @@ class Here:
     environments: frozenset[str] | None = None
     selectors: tuple[str, ...] = ()
 
-    def after(
+    def revision(
         self, name: str, environment: str | None = None, variables: Sequence[InsightVariable] = ()
     ) -> Revision | None:
-        """What the definition of that name says, None where there is none."""
+        """The definition of that name as a revision; None where there is none."""
         loaded = next((definition for definition in self.definitions if definition.name == name), None)
         shared = {variable.code_name: variable for variable in variables}
         return Revision.local(loaded, environment or self.environment, shared) if loaded else None
@@ -77,10 +77,10 @@ class Here:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Against:
-    """WHAT, resolved. `unreadable` is what of it could not be read; `notes` is what the reader has to know.
+    """WHAT, resolved, and compared with the local side. `unreadable` could not be read; `notes` are for the reader.
 
-    `is_move`: callers go from one side to the other, so that no pin protects. `endpoints` are those of a server that
-    was asked for what it has now.
+    `is_move`: callers go from one side to the other, so no pin protects. `endpoints` are the server's, where it was
+    asked for all.
     """
 
     what: str
@@ -100,8 +100,10 @@ class Against:
 
 
 def resolve(what: str, here: Here) -> Against:
-    """Both sides of what the selectors mean, compared. Raises BaseUnavailable, ApiError, and InvalidInput for a damaged
-    lock or plan.
+    """Resolve WHAT, and compare what the selectors match with it.
+
+    Raises UsageError for an empty WHAT and for a selector that matches neither side, BaseUnavailable, ApiError, and
+    InvalidInput for a damaged lock or plan.
     """
     resolver = _resolver(what, here)
     against = _narrowed(resolver(what, here), here)
@@ -114,9 +116,9 @@ def resolve(what: str, here: Here) -> Against:
 
 
 def dropped_keys(against: Against, folder: Path, environment: str) -> tuple[tuple[str, DroppedKey], ...]:
-    """The keys that a definition managed until a commit and leaves alone now, each with its endpoint.
+    """The keys that a definition managed until a commit and leaves alone now, each with the name of its endpoint.
 
-    They break no caller, but what they said stays on the server.
+    They break no caller, but their values stay on the server.
     """
     keys = {diff.name: {key: diff.remote_settings[key] for key in diff.unmanaged} for diff in against.diffs}
     names = [name for name, settings in keys.items() if settings]
@@ -138,7 +140,7 @@ def dropped_keys(against: Against, folder: Path, environment: str) -> tuple[tupl
 def _resolver(what: str, here: Here) -> Callable[[str, Here], Against]:
     if not what.strip():
         fix = "--against takes live, lock, NAME@N, a folder, a plan, or a git ref"
-        raise UsageError("--against says nothing to compare with", fix=fix, code="usage.against")
+        raise UsageError("--against is empty", fix=fix, code="usage.against")
     if what in _WORDS:
         return _WORDS[what]
     if _VERSION.fullmatch(what):
@@ -149,7 +151,7 @@ def _resolver(what: str, here: Here) -> Callable[[str, Here], Against]:
 
 
 def _live(_: str, here: Here) -> Against:
-    """Only what is defined here: a push deletes nothing, so the rest of the server stays as it is."""
+    """The endpoints that are defined here; a push deletes nothing, so the others stay."""
     client = here.client()
     names = {loaded.name for loaded in here.definitions}
     endpoints = tuple(endpoint for endpoint in client.list_endpoints() if endpoint.name in names)
@@ -164,7 +166,7 @@ def _version(what: str, here: Here) -> Against:
     match = _VERSION.fullmatch(what)
     assert match is not None, "the pattern chose this"
     name, number = match[1], int(match[2])
-    if here.after(name) is None:
+    if here.revision(name) is None:
         message = f"no definition here is called {name!r}, so nothing can be compared with {what}"
         raise BaseUnavailable(message, fix="name an endpoint that is defined here")
     client = here.client()
@@ -181,7 +183,7 @@ def _version(what: str, here: Here) -> Against:
 def _lock(_: str, here: Here) -> Against:
     lock = here.lock()
     if lock is None:
-        message = f"there is no lock to compare with: {shown(here.lock_path)} is not there"
+        message = f"there is no lock to compare with: {shown(here.lock_path)} does not exist"
         raise BaseUnavailable(message, fix=Advice(Command("lock")))
     wanted = here.environments
     pins = [pin for pin in lock.pins if wanted is None or pin.environment in wanted]
@@ -194,9 +196,9 @@ def _lock(_: str, here: Here) -> Against:
         raise BaseUnavailable(message, fix="name the folder of their definitions with --dir")
     notes: tuple[str, ...] = (f"pinned and not defined here, so not compared: {', '.join(unknown)}",) if unknown else ()
     if unknown and ((repo := repository(here.folder)) is None or repo.is_shallow):
-        notes += ("whether they were ever defined here is unknown, as the history is not here",)
+        notes += ("cannot tell whether they were ever defined here, as the history is not in this clone",)
     diffs = [_diff(pin.name, here, _pinned(pin), environment=pin.environment) for pin in compared]
-    # what took the place of a definition that is gone has no pin, and says whether it was renamed
+    # a definition that replaces one that is gone has no pin, and shows whether that was renamed
     environments = {pin.environment for pin in compared if pin.name in former}
     pinned = {(pin.environment, pin.name) for pin in compared}
     others = ((environment, name) for environment in sorted(environments) for name in sorted(names))
@@ -209,9 +211,7 @@ def _lock(_: str, here: Here) -> Against:
 
 
 def _once_defined(here: Here, names: Set[str]) -> frozenset[str]:
-    """Those of the names that a definition here was renamed from, or that git's history says this folder defined. Of
-    others nobody can tell whether they were ever defined here.
-    """
+    """Those of the names that a definition here was renamed from, or that this folder defined in git's history."""
     if not names:
         return frozenset()
     renamed = {loaded.definition.renamed_from for loaded in here.definitions if loaded.definition.renamed_from}
@@ -238,7 +238,7 @@ def _parsed_folder(folder: Path, here: Here) -> tuple[LoadedDefinition, ...]:
 
 
 def _is_path(what: str) -> bool:
-    """Whether there is something at this path. A text that cannot be a path is none, where Path would raise."""
+    """Whether the path exists. False for a text that cannot be a path, for which Path raises."""
     return os.path.isdir(what) or os.path.isfile(what)  # noqa: PTH112, PTH113
 
 
@@ -284,7 +284,7 @@ def _plan(what: str, here: Here) -> Against:
     plan = read_plan(content, shown(Path(what)))
     local = {loaded.name: Revision.local(loaded, here.environment) for loaded in here.definitions}
     diffs = diffs_of_plan(plan, Snapshot(), local)
-    note = f"compared is what {shown(Path(what))} would make of environment {plan.environment}, as it was then"
+    note = f"compares environment {plan.environment} before and after {shown(Path(what))}, as of when that was made"
     return Against(what=what, diffs=diffs, notes=(note,))
 
 
@@ -292,7 +292,7 @@ _WORDS: Final[dict[str, Callable[[str, Here], Against]]] = {"live": _live, "lock
 
 
 def _narrowed(against: Against, here: Here) -> Against:
-    """The endpoints that are selected and managed. Raises UsageError for a selector that matches neither side."""
+    """The diffs that are selected and managed. Raises UsageError for a selector that matches neither side."""
     others = [_fileless(diff.name, diff.remote.loaded if diff.remote else None, here) for diff in against.diffs]
     names, managed_names = _selected(here, others)
     outside = sorted({diff.name for diff in against.diffs} - managed_names)
@@ -306,9 +306,9 @@ def _selected_files(here: Here, definitions: Sequence[LoadedDefinition]) -> froz
 
 
 def _selected(here: Here, others: Sequence[Endpoint]) -> tuple[frozenset[str], frozenset[str]]:
-    """The names that are selected and managed, and all that are managed. `others` is what the other side has.
+    """The names that are selected and managed, and all managed names. `others` are the endpoints of the other side.
 
-    What no file defines here can be selected by its name and, where the other side has a file, by its tags.
+    An endpoint that no file defines here is selected by its name and, where the other side has a file, by its tags.
     """
     defined = {loaded.name for loaded in here.definitions}
     gone = [endpoint for endpoint in others if endpoint.name not in defined]
@@ -337,9 +337,9 @@ def _diff(
     environment: str | None = None,
     variables: Sequence[InsightVariable] = (),
 ) -> EndpointDiff:
-    """Both sides, not compared yet: comparing parses queries, and only what is selected is parsed."""
+    """Both sides of a name, not compared yet: comparing parses queries, and only selected ones are to be parsed."""
     environment = environment or here.environment
-    after = here.after(name, environment, variables)
+    after = here.revision(name, environment, variables)
     return EndpointDiff(name=name, environment=environment, local=after, remote=before)
 
 
