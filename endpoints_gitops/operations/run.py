@@ -1,6 +1,7 @@
-"""Run an endpoint of the server, or the query of a definition that may never have been pushed (docs/server.md#running).
+"""Run an endpoint of the server, or the query of a definition that may never have been pushed.
 
-First the values of a command line, then runs by name (one request, or page by page), then runs of files.
+The values of a command line come first, then runs by name, with one request or page by page (docs/server.md#running),
+then runs of files.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from endpoints_gitops.operations.project import Progress
 from endpoints_gitops.workspace.files import shown
 
 if TYPE_CHECKING:
-    from endpoints_gitops.hogql.paging import QueryPaging
+    pass
 
 
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -45,7 +46,7 @@ _TRUTH: Final = {"true": True, "false": False}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """One `--var`. `text` is what stands behind `=`; None where JSON was given, which is `value`."""
+    """One `--var`. `text` is what follows `=`; None for JSON, which is `value`."""
 
     name: str
     text: str | None = None
@@ -54,23 +55,23 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariableShape:
-    """What is known of a variable: its type, and whether it takes a list (None: that is not known)."""
+    """The type of a variable, and whether it takes a list (None: unknown)."""
 
     type: VariableType
     takes_list: bool | None = None
 
 
-def parsed(words: Sequence[str]) -> tuple[Assignment, ...]:
-    """The assignments of a command line. Raises UsageError for a word that is none, and for broken JSON."""
-    return tuple(map(_parsed, words))
+def parse_assignments(words: Sequence[str]) -> tuple[Assignment, ...]:
+    """The assignments of a command line. Raises UsageError for a word that is not one, and for invalid JSON."""
+    return tuple(map(_parse_assignment, words))
 
 
-def values(
+def typed_values(
     assignments: Sequence[Assignment], inputs: Mapping[str, VariableShape]
 ) -> tuple[dict[str, Json], tuple[str, ...]]:
-    """The values by name, and a note for each text that is not of its variable's type and therefore stays text.
+    """The values by name, and a note for each text that its variable's type cannot read and that therefore stays text.
 
-    A list may be given as several assignments of one name. Raises UsageError where another name is given twice.
+    Several assignments of one name are a list. Raises UsageError where a name that takes no list is assigned twice.
     """
     typed: dict[str, Json] = {}
     notes: list[str] = []
@@ -85,13 +86,13 @@ def values(
             typed[name] = _typed(same[0].text, known)
             if _is_odd(typed[name], known):
                 notes.append(
-                    f"variable {name} is a {known.type if known else ''}, and {same[0].text!r} is none: sent as text"
+                    f"variable {name} is a {known.type if known else ''}, and {same[0].text!r} is not: sent as text"
                 )
     return typed, tuple(notes)
 
 
 def inputs_of_definition(loaded: LoadedDefinition) -> dict[str, VariableShape]:
-    """What a definition declares."""
+    """The variables that a definition declares."""
     return {
         variable.name: VariableShape(
             type=variable.type,
@@ -102,7 +103,7 @@ def inputs_of_definition(loaded: LoadedDefinition) -> dict[str, VariableShape]:
 
 
 def inputs_of_pin(pin: Pin) -> dict[str, VariableShape]:
-    """What the pinned version takes. Types that nobody knows say nothing."""
+    """The variables that a pinned version takes. Those of an unknown type are left out."""
     words = {word.value: word for word in VariableType}
     return {
         variable.name: VariableShape(
@@ -114,7 +115,7 @@ def inputs_of_pin(pin: Pin) -> dict[str, VariableShape]:
 
 
 def inputs_of_document(document: JsonObject) -> dict[str, VariableShape]:
-    """What the OpenAPI document of a version says; what has another shape than expected says nothing."""
+    """The variables in the OpenAPI document of a version. Parts of an unexpected shape are left out."""
     part: Any = document
     for key in ("components", "schemas", "Variables", "properties"):
         part = part.get(key) if isinstance(part, Mapping) else None
@@ -131,33 +132,33 @@ def _input(schema: Mapping[str, Any]) -> VariableShape:
     return VariableShape(type=VariableType.DATE if is_date else words.get(str(schema.get("type")), VariableType.STRING))
 
 
-def _parsed(word: str) -> Assignment:
+def _parse_assignment(word: str) -> Assignment:
     name, equals, rest = word.partition("=")
     if not equals or name in {"", ":"}:
         fix = "write --var NAME=VALUE, or --var NAME:=JSON"
-        raise UsageError(f"--var {word!r} is no assignment", fix=fix, code="usage.variable")
+        raise UsageError(f"--var {word!r} is not an assignment", fix=fix, code="usage.variable")
     if not name.endswith(":"):
         return Assignment(name=name, text=rest)
     try:
         return Assignment(name=name[:-1], value=json.loads(rest, parse_constant=_refuse_constant))
     except (ValueError, RecursionError) as error:
         fix = f"quote it for your shell, as in --var '{name}=\"text\"'; --var {name[:-1]}=VALUE takes plain text"
-        message = f"what stands behind --var {name}= is no JSON: {error}"
+        message = f"the value of --var {name}= is not valid JSON: {error}"
         raise UsageError(message, fix=fix, code="usage.variable") from None
 
 
 def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number in JSON")
+    raise ValueError(f"{word} is not a JSON number")
 
 
 def _several(name: str, same: Sequence[Assignment], known: VariableShape | None) -> Json:
     if known is None or known.type is not VariableType.LIST:
-        raise UsageError(f"--var {name} is given {len(same)} times, and is no list", code="usage.variable")
+        raise UsageError(f"--var {name} is given {len(same)} times, and does not take a list", code="usage.variable")
     return [assignment.value if assignment.text is None else assignment.text for assignment in same]
 
 
 def _typed(text: str, known: VariableShape | None) -> Json:
-    """The value that a text means for a variable of this type; the text itself where it means none."""
+    """The value of a text for a variable of this type; the text itself where the type cannot read it."""
     reader = _READERS.get(known.type) if known else None
     return reader(text, known) if reader and known else text
 
@@ -177,7 +178,7 @@ def _boolean(text: str, _: VariableShape) -> Json:
 
 
 def _list(text: str, known: VariableShape) -> Json:
-    """JSON, or texts between commas. A single text is a list only where one is wanted: some queries take one choice."""
+    """A list from JSON, or from texts between commas. A single text stays one where the variable takes no list."""
     if text.lstrip().startswith("["):
         try:
             return json.loads(text, parse_constant=_refuse_constant)  # type: ignore[no-any-return]  # JSON is Json
@@ -200,8 +201,8 @@ _READERS: Final[Mapping[VariableType, Callable[[str, VariableShape], Json]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a run is asked for; None leaves it to the server."""
+class RunOptions:
+    """The options of a run; None leaves one to the server."""
 
     values: Mapping[str, Json]
     version: int | None = None
@@ -212,48 +213,53 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """The answer. `columns` is None for an insight, whose `rows` are objects of its kind; `notes` are for a person."""
+    """The rows of an answer. `columns` is None for an insight, whose `rows` are objects; `notes` are for the reader."""
 
     columns: tuple[str, ...] | None
     rows: tuple[Any, ...]
     notes: tuple[str, ...] = ()
 
 
-def run(client: Client, name: str, asked: Asked) -> RunResult:
-    """One request."""
-    answer = _ask(client, name, asked)
-    return RunResult(columns=answer.columns, rows=tuple(whole_rows(answer)), notes=tuple(_left_out(answer, asked)))
+def run(client: Client, name: str, options: RunOptions) -> RunResult:
+    """Run an endpoint with one request. Raises ApiError."""
+    answer = _request(client, name, options)
+    return RunResult(columns=answer.columns, rows=tuple(whole_rows(answer)), notes=tuple(_notes(answer, options)))
 
 
-def run_all(client: Client, name: str, asked: Asked, progress: Progress, key: str | None = None) -> RunResult:
-    """Every row, `limit` at a time, by offset or by the key of the query. The version of the first page is asked for
-    all others: edits cannot mix in. Raises UsageError for a key that the query cannot be paged by.
+def run_all(client: Client, name: str, options: RunOptions, progress: Progress, key: str | None = None) -> RunResult:
+    """Read every row of an endpoint, `limit` at a time, by offset or by a key of the query (docs/server.md#paging).
+
+    All pages are of the version of the first one, so edits cannot mix in. Raises UsageError for a key that the query
+    cannot be paged by, and ApiError.
     """
-    stored = _stored(client, name, asked.version)
+    from endpoints_gitops.hogql.paging import paged
+
+    stored = _stored(client, name, options.version)
     if key is None and stored is not None and stored.sql is None:
-        return run(client, name, replace(asked, limit=None, offset=None))
-    page = _first_page(stored, asked) if key is None else _first_page_by_key(stored, name, asked, key)
+        return run(client, name, replace(options, limit=None, offset=None))
+    paging = paged(stored.sql if stored is not None else None)
+    first: AnyPage
+    if key is None:
+        size = page_rows(options.limit, is_stable=paging.unstable is None)
+        first = PageRequest(limit=size, offset=options.offset or 0, version=options.version, ceiling=paging.ceiling)
+    else:
+        first = _first_page_by_key(stored, name, options, key)
     rows: list[Any] = []
     columns, pages = None, 0
     progress.started("reading pages", 0)
     try:
-        for answer, some in _read_pages(client, name, asked, page, draws_materialized=_is_from_table(stored)):
-            rows += some
+        is_materialized = stored is not None and stored.is_materialized
+        for answer, page in _read_pages(client, name, options, first, draws_materialized=is_materialized):
+            rows += page
             columns, pages = answer.columns, pages + 1
             progress.advanced(name, f"{len(rows):,} rows")
     finally:
         progress.finished()
-    notes = tuple(_of_pages(stored, pages)) if key is None else ()
+    notes = (unstable_pages(paging.unstable),) if key is None and pages > 1 and paging.unstable else ()
     return RunResult(columns=columns, rows=tuple(rows), notes=notes)
 
 
-def _first_page(stored: Endpoint | None, asked: Asked) -> PageRequest:
-    paged = _paged(stored)
-    size = page_rows(asked.limit, is_stable=paged.unstable is None)
-    return PageRequest(limit=size, offset=asked.offset or 0, version=asked.version, ceiling=paged.ceiling)
-
-
-def _first_page_by_key(stored: Endpoint | None, name: str, asked: Asked, key: str) -> KeyPage:
+def _first_page_by_key(stored: Endpoint | None, name: str, options: RunOptions, key: str) -> KeyPage:
     from endpoints_gitops.hogql.paging import KeysetRefused, keyset
 
     if stored is None:
@@ -268,11 +274,10 @@ def _first_page_by_key(stored: Endpoint | None, name: str, asked: Asked, key: st
         raise _not_paged_by(name, key, str(refused)) from None
     entries = (stored.query.get("variables") or {}).values()
     defaults = {entry.get("code_name"): entry.get("value") for entry in entries}
-    if asked.values.get(way.variable, defaults.get(way.variable)) is None:
-        reason = f"the start is unknown: add --var {way.variable}=…, a value less than every {key}"
-        raise _not_paged_by(name, key, reason)
-    limit = key_page_rows(asked.limit, way.ceiling)
-    return KeyPage(column=key, variable=way.variable, limit=limit, version=asked.version)
+    if options.values.get(way.variable, defaults.get(way.variable)) is None:
+        raise _not_paged_by(name, key, f"nothing says where to begin: add --var {way.variable}=…, below every {key}")
+    limit = key_page_rows(options.limit, way.ceiling)
+    return KeyPage(column=key, variable=way.variable, limit=limit, version=options.version)
 
 
 def _not_paged_by(name: str, key: str, reason: str) -> UsageError:
@@ -281,49 +286,40 @@ def _not_paged_by(name: str, key: str, reason: str) -> UsageError:
 
 
 def _read_pages(
-    client: Client, name: str, asked: Asked, first: AnyPage, *, draws_materialized: bool
+    client: Client, name: str, options: RunOptions, first: AnyPage, *, draws_materialized: bool
 ) -> Iterator[tuple[RunAnswer, list[Any]]]:
     page: AnyPage | None = first
     while page is not None:
-        values = {**asked.values, **page.values}
-        about = replace(asked, values=values, limit=page.limit, offset=page.offset, version=page.version)
-        answer = _ask(client, name, about, draws_materialized=draws_materialized)
+        values = {**options.values, **page.values}
+        of_page = replace(options, values=values, limit=page.limit, offset=page.offset, version=page.version)
+        answer = _request(client, name, of_page, draws_materialized=draws_materialized)
         rows, page = page.read(answer)
         yield answer, rows
 
 
-def _ask(client: Client, name: str, asked: Asked, *, draws_materialized: bool = False) -> RunAnswer:
+def _request(client: Client, name: str, options: RunOptions, *, draws_materialized: bool = False) -> RunAnswer:
     return client.run(
         name,
-        variables=asked.values,
-        version=asked.version,
-        limit=asked.limit,
-        offset=asked.offset or None,
-        refresh=asked.refresh,
+        variables=options.values,
+        version=options.version,
+        limit=options.limit,
+        offset=options.offset or None,
+        refresh=options.refresh,
         draws_materialized=draws_materialized,
     )
 
 
-def _left_out(answer: RunAnswer, asked: Asked) -> Iterator[str]:
+def _notes(answer: RunAnswer, options: RunOptions) -> Iterator[str]:
     count = len(answer.results)
     if answer.has_more:
-        after = (asked.offset or 0) + count
-        yield f"there are more rows: --limit {count} --offset {after} goes on, --all gets every one"
-    elif may_be_truncated(answer, asked.limit):
-        yield f"these are {UNPAGED_ROWS} rows, where the server stops if the query has no LIMIT: --all gets every one"
-
-
-def _of_pages(stored: Endpoint | None, pages: int) -> Iterator[str]:
-    if pages > 1 and (why := _paged(stored).unstable):
-        yield unstable_pages(why)
-
-
-def _is_from_table(stored: Endpoint | None) -> bool:
-    return stored is not None and stored.is_materialized
+        after = (options.offset or 0) + count
+        yield f"there are more rows: continue with --limit {count} --offset {after}, or get all with --all"
+    elif may_be_truncated(answer, options.limit):
+        yield f"the server stops after {UNPAGED_ROWS} rows of a query without LIMIT: get all with --all"
 
 
 def _stored(client: Client, name: str, version: int | None) -> Endpoint | None:
-    """What is run, for its kind and its LIMIT. A key that may only run is not let see it."""
+    """The endpoint or version to run, for its kind and its LIMIT; None for a key that may run it and not read it."""
     from endpoints_gitops.api.errors import Forbidden
     from endpoints_gitops.errors import CredentialsError
 
@@ -333,19 +329,13 @@ def _stored(client: Client, name: str, version: int | None) -> Endpoint | None:
         return None
 
 
-def _paged(stored: Endpoint | None) -> QueryPaging:
-    from endpoints_gitops.hogql.paging import paged
-
-    return paged(stored.sql if stored is not None else None)
-
-
 _DATES: Final = ("date_from", "date_to")
 
 
 def run_definition(
     client: Client, loaded: LoadedDefinition, values: Mapping[str, Json], limit: int | None
 ) -> RunResult:
-    """Ask the server the query as it stands in the file (scope `query:read`); the first `limit` rows of the answer."""
+    """Run the query of a file on the server (scope `query:read`), for its first `limit` rows. Raises ApiError."""
     answer = client.query(bound_node(loaded, values))
     results, columns = answer.get("results"), answer.get("columns")
     if not isinstance(results, list | dict):
@@ -360,14 +350,14 @@ def run_definition(
 
 
 def sql_file(path: Path) -> LoadedDefinition:
-    """A definition of nothing but the SQL of a file. Raises InvalidInput and UsageError for what is no query."""
+    """A definition with only the SQL of a file. Raises InvalidInput, and UsageError for a file without a query."""
     from endpoints_gitops.workspace.definitions import read_sql
 
     return sql_text(shown(path), read_sql(path))
 
 
 def sql_text(label: str, content: bytes) -> LoadedDefinition:
-    """The same for bytes; `label` names them. Variables are whatever the query uses, and have no type."""
+    """The same for bytes that `label` names. The variables are those that the query uses, without types."""
     from endpoints_gitops.codecs.text import BOM, decode
 
     sql = decode(label, content, what="a query").removeprefix(BOM).replace("\r\n", "\n").strip()
@@ -377,7 +367,7 @@ def sql_text(label: str, content: bytes) -> LoadedDefinition:
 
 
 def bound_node(loaded: LoadedDefinition, values: Mapping[str, Json]) -> JsonObject:
-    """The query node to ask. Raises UsageError for variables that have no value, and for values without a variable."""
+    """The query node to send. Raises UsageError for variables without a value, and for values without a variable."""
     node = dict(loaded.definition.query_definition or {"kind": "HogQLQuery"})
     if loaded.sql is None and node["kind"] != "HogQLQuery":
         return _insight(loaded, node, values)
@@ -401,7 +391,7 @@ def _bound(loaded: LoadedDefinition, sql: str, defaults: Mapping[str, Json], val
 
 
 def _defaults(loaded: LoadedDefinition, stored: object) -> dict[str, Json]:
-    """Those that the file declares go before those that a query node brings along."""
+    """The defaults of variables; those that the file declares win over those of its query node."""
     entries = stored.values() if isinstance(stored, Mapping) else ()
     brought = {
         str(entry["code_name"]): entry["value"]
@@ -415,7 +405,7 @@ def _defaults(loaded: LoadedDefinition, stored: object) -> dict[str, Json]:
 
 
 def _insight(loaded: LoadedDefinition, node: dict[str, Any], values: Mapping[str, Json]) -> JsonObject:
-    """Dates go into the date range; what a breakdown is narrowed to is the endpoint's business, not the query's."""
+    """The node of an insight with its dates in the date range. Only an endpoint on the server narrows breakdowns."""
     from endpoints_gitops.hogql.insights import breakdown_properties
 
     narrowed = [name for name in values if name in breakdown_properties(node)]

@@ -17,7 +17,7 @@ from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.local.faults import Edit, Effect, Fault
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.project import Silence
-from endpoints_gitops.operations.run import Asked, run_all
+from endpoints_gitops.operations.run import RunOptions, run_all
 
 EDITED = {"kind": "HogQLQuery", "query": "SELECT number + 1000 AS n FROM numbers(25) ORDER BY n"}
 
@@ -100,7 +100,7 @@ def test_a_value_of_another_type_is_sent_as_text_with_a_note(cli, create):
     create("typed", "SELECT {variables.v} AS v", variables={"v": ("Number", 1)})
     ran = cli("run", "typed", "--var", "v=many")
     assert ran.out == "v\n----\nmany\n"
-    assert "variable v is a Number, and 'many' is none: sent as text" in ran.err
+    assert "variable v is a Number, and 'many' is not: sent as text" in ran.err
 
 
 def test_values_are_sent_as_text_if_the_key_cannot_read_types(make_cli, checkout, create, server):
@@ -113,12 +113,12 @@ def test_values_are_sent_as_text_if_the_key_cannot_read_types(make_cli, checkout
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--var", "v"], "'v' is no assignment"),
-        (["--var", "=1"], "is no assignment"),
-        (["--var", ":=1"], "is no assignment"),
+        (["--var", "v"], "'v' is not an assignment"),
+        (["--var", "=1"], "is not an assignment"),
+        (["--var", ":=1"], "is not an assignment"),
         (["--var", "v:=pro"], "is no JSON"),
-        (["--var", "v:=NaN"], "NaN is no number in JSON"),
-        (["--var", "v=1", "--var", "v=2"], "--var v is given 2 times, and is no list"),
+        (["--var", "v:=NaN"], "NaN is not a JSON number"),
+        (["--var", "v=1", "--var", "v=2"], "--var v is given 2 times, and does not take a list"),
         (["--offset", "1"], "--offset needs a --limit"),
         (["--key", "v"], "--key works only with --all"),
         (["--all", "--key", "v", "--offset", "1"], "--key and --offset cannot be combined"),
@@ -238,7 +238,7 @@ def test_a_full_default_page_is_noted(cli, create):
     create("long", "SELECT number AS n FROM numbers(250) ORDER BY n")
     ran = cli("run", "long", "--output", "csv")
     assert len(numbers(ran.out)) == 100
-    assert "--all gets every one" in ran.err
+    assert "get all with --all" in ran.err
     assert len(numbers(cli("run", "long", "--all", "--output", "csv").out)) == 250
 
 
@@ -327,8 +327,8 @@ class Replaying:
 @pytest.mark.parametrize("total", [0, 5, 24, 25, 26, 100])
 @pytest.mark.parametrize("page", [1, 7, 10, 25, 40])
 @pytest.mark.parametrize("start", [0, 3, 25, 30])
-def test_the_row_that_probes_for_more_is_not_printed(total, page, start):
-    rows = run_all(Replaying(total, most=25), "e", Asked(values={}, limit=page, offset=start), Silence()).rows
+def test_the_probe_for_more_is_no_row(total, page, start):
+    rows = run_all(Replaying(total, most=25), "e", RunOptions(values={}, limit=page, offset=start), Silence()).rows
     assert [row[0] for row in rows] == list(range(total))[:25][start:]
 
 
@@ -339,7 +339,9 @@ def test_all_of_an_insight_is_one_run_without_a_limit():
         columns=None, types=(), results=[{"label": "all", "data": [1]}], has_more=False, version=1, execution_id=None,
         materialized=False, raw={"asked": (limit, offset)},
     ) if (limit, offset) == (None, None) else pytest.fail("an insight is not paged")  # fmt: skip
-    assert run_all(server, "e", Asked(values={}, limit=5, offset=5), Silence()).rows == ({"label": "all", "data": [1]},)
+    assert run_all(server, "e", RunOptions(values={}, limit=5, offset=5), Silence()).rows == (
+        {"label": "all", "data": [1]},
+    )
 
 
 @pytest.mark.parametrize("results", [[[1]], [[1, 2, 3]], ["row"]])
@@ -349,5 +351,5 @@ def test_rows_of_unequal_length_are_refused(results):
         columns=("a", "b"), types=(), results=results, has_more=False, version=1, execution_id=None,
         materialized=False, raw={},
     )  # fmt: skip
-    with pytest.raises(EndpointsError, match="2 values, one per column"):
-        run_all(server, "e", Asked(values={}), Silence())
+    with pytest.raises(EndpointsError, match="2 values that the columns say"):
+        run_all(server, "e", RunOptions(values={}), Silence())

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from endpoints_gitops.codecs.definition import read_definition
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import VariableType
-from endpoints_gitops.operations.run import Assignment, VariableShape, bound_node, inputs_of_document, parsed, values
+from endpoints_gitops.operations.run import (
+    Assignment,
+    VariableShape,
+    bound_node,
+    inputs_of_document,
+    parse_assignments,
+    typed_values,
+)
 
 DEFINITION = """\
 name: never_pushed
@@ -174,20 +181,20 @@ def test_values_that_an_insight_does_not_take_are_refused(given_values, message)
 
 
 @given(st.text(min_size=1).filter(lambda name: "=" not in name and not name.endswith(":")), st.text())
-def test_text_values_stay_text(name, text):
-    assert parsed([f"{name}={text}"]) == (Assignment(name=name, text=text),)
-    assert values(parsed([f"{name}={text}"]), {}) == ({name: text}, ())
+def test_text_is_taken_as_it_is(name, text):
+    assert parse_assignments([f"{name}={text}"]) == (Assignment(name=name, text=text),)
+    assert typed_values(parse_assignments([f"{name}={text}"]), {}) == ({name: text}, ())
 
 
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
 def test_numbers_are_read_as_they_are_written(number):
-    typed, notes = values(parsed([f"n={number!r}"]), {"n": VariableShape(type=VariableType.NUMBER)})
+    typed, notes = typed_values(parse_assignments([f"n={number!r}"]), {"n": VariableShape(type=VariableType.NUMBER)})
     assert (typed, notes) == ({"n": number}, ())
 
 
 @pytest.mark.parametrize("text", ["", "1_000", "0x10", "nan", "inf", "1e999", "٣", "1,5", "-"])
-def test_a_value_that_is_not_a_number_stays_text(text):
-    typed, notes = values(parsed([f"n={text}"]), {"n": VariableShape(type=VariableType.NUMBER)})
+def test_what_is_no_number_stays_text(text):
+    typed, notes = typed_values(parse_assignments([f"n={text}"]), {"n": VariableShape(type=VariableType.NUMBER)})
     assert typed == {"n": text}
     assert len(notes) == 1
 
@@ -199,15 +206,13 @@ def test_a_value_that_is_not_a_number_stays_text(text):
     )
 )
 def test_json_is_read_as_json(value):
-    assert values(parsed([f"n:={json.dumps(value)}"]), {"n": VariableShape(type=VariableType.NUMBER)}) == (
-        {"n": value},
-        (),
-    )
+    assignments = parse_assignments([f"n:={json.dumps(value)}"])
+    assert typed_values(assignments, {"n": VariableShape(type=VariableType.NUMBER)}) == ({"n": value}, ())
 
 
 def test_repeated_assignments_make_a_list():
     inputs = {"tags": VariableShape(type=VariableType.LIST)}
-    assert values(parsed(["tags=a,b", "tags=c", "tags:=1"]), inputs) == ({"tags": ["a,b", "c", 1]}, ())
+    assert typed_values(parse_assignments(["tags=a,b", "tags=c", "tags:=1"]), inputs) == ({"tags": ["a,b", "c", 1]}, ())
 
 
 @pytest.mark.parametrize(

@@ -58,12 +58,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Run it and print the rows."""
     from endpoints_gitops.cli.rows import document, items
-    from endpoints_gitops.operations.run import parsed
+    from endpoints_gitops.operations.run import parse_assignments
 
     if arguments.name is not None and _is_path(arguments.name):
         arguments.file = arguments.name
     _refuse_combinations(arguments)
-    assignments = parsed(arguments.var)
+    assignments = parse_assignments(arguments.var)
     with CommandContext.of(arguments, console) as context:
         by_file = arguments.file is not None
         started = perf_counter()
@@ -93,12 +93,12 @@ def _refuse_combinations(arguments: argparse.Namespace) -> None:
 
 
 def _run_endpoint(context: CommandContext, assignments: tuple[Assignment, ...]) -> RunResult:
-    from endpoints_gitops.operations.run import Asked, run, run_all
+    from endpoints_gitops.operations.run import RunOptions, run, run_all
 
     arguments, name = context.arguments, context.arguments.name
     pin = _pin(context) if arguments.version is None else None
     with context.naming(name):
-        asked = Asked(
+        options = RunOptions(
             values=_values(context, assignments, _inputs_of_endpoint(context, assignments, pin)),
             version=pin.version if pin else arguments.version,
             limit=arguments.limit,
@@ -106,9 +106,9 @@ def _run_endpoint(context: CommandContext, assignments: tuple[Assignment, ...]) 
             refresh=arguments.refresh,
         )
         return (
-            run_all(context.client, name, asked, context.progress, arguments.key)
+            run_all(context.client, name, options, context.progress, arguments.key)
             if arguments.all
-            else run(context.client, name, asked)
+            else run(context.client, name, options)
         )
 
 
@@ -151,9 +151,9 @@ def _is_path(name: str) -> bool:
 def _values(
     context: CommandContext, assignments: tuple[Assignment, ...], inputs: Mapping[str, VariableShape]
 ) -> Mapping[str, Json]:
-    from endpoints_gitops.operations.run import values
+    from endpoints_gitops.operations.run import typed_values
 
-    typed, notes = values(assignments, inputs)
+    typed, notes = typed_values(assignments, inputs)
     context.console.say(*(f"note: {note}" for note in notes))
     return typed
 
