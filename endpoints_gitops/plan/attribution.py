@@ -1,8 +1,8 @@
 """Which side changed each differing key: the file is ahead, the server drifted, or both and that is a conflict.
 
-Each rule answers, or leaves the key to the next; what cannot be known is a conflict. Ahead is only what is known to
-replace something older: the server as our last pull or push left it, or as the history of the file once had it. What
-changed on the server while the file has nothing new is drift.
+Each rule answers, or leaves the key to the next rule; what cannot be known is a conflict. A key is ahead only if the
+file is known to replace something older: the server as our last pull or push left it, or as the history of the file had
+it. A key has drifted if the server changed it and the file has nothing new.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ def attribute(diff: EndpointDiff, evidence: Provenance) -> EndpointDiff:
 
 
 def needs_versions(diff: EndpointDiff) -> bool:
-    """Whether the list of versions tells more: the query differs, and nothing else proves it to be ahead; or a table is
-    off, and only the calls of its own version say whether it was idle.
+    """Whether the list of versions can decide more: the query differs and is not proven to be ahead, or a table is off
+    and only the calls of its version tell whether it was idle.
 
-    Where nothing can prove it any more, the list still says who made what is left alone, and when.
+    Where the list cannot prove anything, it still has the author and date of what is left alone.
     """
     return any(
         (difference.key is Key.QUERY and difference.attribution is not Attribution.AHEAD) or _may_be_idle(difference)
@@ -99,7 +99,7 @@ def _following(diff: EndpointDiff, key: Key, leader: Key) -> KeyDiff:
 
 
 def _followers(diff: EndpointDiff, attributions: Mapping[Key, _Attributed]) -> dict[Key, tuple[Key, _Attributed]]:
-    """What the server gets with another key only, and that key: a table with activation, its buckets with the table."""
+    """Keys that the server takes with another key only, and that key: a table with activation, buckets with a table."""
     local = diff.local_settings
     followers: dict[Key, tuple[Key, _Attributed]] = {}
     table, active = attributions.get(Key.MATERIALIZATION), attributions.get(Key.ACTIVE)
@@ -132,7 +132,7 @@ def _recreated(evidence: Provenance, endpoint: Endpoint | None) -> str:
 def _only_local(diff: EndpointDiff) -> EndpointDiff:
     record = diff.evidence.record
     if record is not None:
-        note = f"the server had it when this checkout last pulled or pushed it (version {record.version}); it is gone"
+        note = f"the server had version {record.version} when this checkout last pulled or pushed it; it was deleted"
     elif diff.evidence.is_pinned:
         note = "a lock pins a version of this endpoint, and the endpoint is gone"
     else:
@@ -150,7 +150,7 @@ def _only_remote(diff: EndpointDiff) -> EndpointDiff:
 
 
 def _removal(diff: EndpointDiff, endpoint: Endpoint) -> _Attributed | None:
-    """Whether the endpoint still is what this folder defined; None where no commit ever did."""
+    """The attribution of pruning: ahead if the endpoint is as this folder defined it; None where no commit did."""
     last = next((past for past in diff.evidence.history or () if past.settings is not None), None)
     if last is None or last.settings is None or diff.remote is None:
         return None
@@ -178,16 +178,16 @@ def _of_key(diff: EndpointDiff, key: Key) -> _Attributed:
 
 
 def _described(diff: EndpointDiff) -> Endpoint:
-    """The answer that says most of the current version: its own calls, where the versions were asked for."""
+    """The answer with the most about the current version: its entry in the list of versions, where that was read."""
     described = diff.current_version or diff.endpoint
     assert described is not None, "both sides are there"
     return described
 
 
 def _has_idled(diff: EndpointDiff, attributed: _Attributed) -> bool:
-    """Whether the table that the file says was switched off by the server (docs/server.md#tables-that-idle).
+    """Whether the server itself switched off the table that the file states (docs/server.md#tables-that-idle).
 
-    What the file began to say later than that, or than the last write to the server, is a wish that was not sent.
+    A table that the file began to state after that, or after the last write to the server, was never sent.
     """
     now = diff.evidence.now
     if now is None or diff.local_settings[Key.MATERIALIZATION] is not True or not _described(diff).has_idled(now):
@@ -218,11 +218,11 @@ def _without_record(diff: EndpointDiff, key: Key) -> _Attributed:
 
 
 def _as_safe_as_a_clone(diff: EndpointDiff, key: Key, attributed: _Attributed, record: Recorded) -> _Attributed:
-    """What the record gave, if a fresh clone of HEAD would say "ahead" too; else what that one says.
+    """The attribution by the record, if a fresh clone of HEAD would be ahead too; else that of the clone.
 
     The record belongs to the checkout and not to the branch, so alone it proves nothing about a definition that
-    commits hold. Two things count as they do in no clone: what this checkout's own push wrote at this same commit,
-    and an edit on top of a pull that no commit holds yet, as long as the file still contains what was pulled.
+    commits have. Two things count that no clone has: what this checkout's own push wrote at this same commit, and an
+    edit on top of a pull that no commit has yet, as long as the file still contains what was pulled.
     """
     if _is_kept(diff, key, record):
         return attributed
@@ -255,10 +255,10 @@ def _commit_first(diff: EndpointDiff) -> str:
 
 
 def _adopted(diff: EndpointDiff, key: Key) -> _Attributed | None:
-    """`supersedes` answers for all keys: reviewed was the whole file, against the endpoint at that version.
+    """Ahead where the file supersedes the current version: the whole file was reviewed against that version.
 
-    A query that changes makes another version. Settings do not, so for them the answer is spent as soon as the
-    server was written to after its commit: by the push of that answer, or by another client.
+    A query that changes makes another version. Settings do not, so for them `supersedes` no longer counts as soon as
+    the server was written to after its commit, by the push of that commit or by another client.
     """
     supersedes = diff.loaded.definition.supersedes if diff.loaded else None
     if supersedes is None or supersedes != diff.version:
@@ -277,7 +277,7 @@ def _unattributable(diff: EndpointDiff, key: Key) -> _Attributed:
 
 
 def _by_record(diff: EndpointDiff, key: Key) -> _Attributed | None:
-    """The record knows what the last pull or push left; None where it never saw the two agree on this key."""
+    """The attribution by what the last pull or push left; None where both sides never agreed on this key."""
     record = diff.record
     if record is None or key not in record.file:
         return None
@@ -294,7 +294,7 @@ def _by_record(diff: EndpointDiff, key: Key) -> _Attributed | None:
 
 
 def _is_kept(diff: EndpointDiff, key: Key, record: Recorded) -> bool:
-    """Whether the user saw what the server has and kept what the file says (`pull --mine`)."""
+    """Whether the user saw the server's value and kept the file's (`pull --mine`)."""
     server, file = record.server.get(key), record.file[key]
     return key in record.server and not same(key, file, server) and same(key, diff.local_settings[key], file)
 
@@ -305,7 +305,7 @@ def _written_at_head(diff: EndpointDiff, record: Recorded) -> OwnWrites | None:
 
 
 def _is_base(diff: EndpointDiff, key: Key, here: OwnWrites) -> bool:
-    """Whether the server has what this checkout pushed or pulled at this commit; a query in that very version."""
+    """Whether the server has what this checkout pushed or pulled at this commit; for a query, in that same version."""
     server, record = diff.remote_settings[key], diff.record
     if key in here.pushed and same(key, here.pushed[key], server):
         return key is not Key.QUERY or here.version == diff.version
@@ -320,14 +320,14 @@ def _contains_the_pull(diff: EndpointDiff, key: Key, here: OwnWrites) -> bool:
 
 
 def _is_in_a_visible_commit(diff: EndpointDiff, key: Key) -> bool:
-    """In a shallow clone the record is believed where a commit that is there had what the server has."""
+    """Whether a commit of a shallow clone has what the server has, so that the record counts."""
     states = (past.settings for past in diff.evidence.commits if past.settings is not None)
     return any(key in state and same(key, state[key], diff.remote_settings[key]) for state in states)
 
 
 def _is_proven(diff: EndpointDiff, lineage: Lineage, key: Key, record: Recorded) -> bool:
-    """Whether the record proves what a fresh clone would have to ask for, or cannot know: the server has what the file
-    said in a commit, and this checkout was the last to write it, or saw it before the file changed.
+    """Whether the record proves what a fresh clone cannot know: the server has what the file stated in a commit, and
+    this checkout was the last to write it, or read it before the file changed.
     """
     if key in record.kept:
         return False
@@ -350,10 +350,10 @@ def _is_last_writer(diff: EndpointDiff, record: Recorded) -> bool:
 
 
 def _is_outdated(diff: EndpointDiff, key: Key, record: Recorded) -> bool:
-    """Whether the file is one that a pull or push had left behind (`git checkout .`, another branch).
+    """Whether the file is older than the last pull or push (`git checkout .`, another branch).
 
-    An old value says so, unless history shows that the file came back to it later, from what the server has. So does a
-    commit from before the record in a history that never saw what the server has.
+    An old value shows that, unless history shows that the file returned to it later, from what the server has. So does
+    a commit from before the record in a history that never had what the server has.
     """
     file, lineage = diff.local_settings[key], diff.lineage
     if same(key, file, record.file[key]):
@@ -368,7 +368,7 @@ def _is_outdated(diff: EndpointDiff, key: Key, record: Recorded) -> bool:
 
 
 def _moved_along(diff: EndpointDiff, lineage: Lineage, key: Key, record: Recorded) -> _Attributed | None:
-    """The server moved along the history of the file: a colleague pushed commits that are here by now."""
+    """Ahead where the server followed the history of the file: a colleague pushed commits that are here now."""
     if key is Key.QUERY:
         return _along_versions(diff, lineage)
     server = diff.remote_settings[key]
@@ -382,7 +382,7 @@ def _moved_along(diff: EndpointDiff, lineage: Lineage, key: Key, record: Recorde
 
 
 def _by_defaults(diff: EndpointDiff, key: Key) -> _Attributed | None:
-    """A key that the file only now begins to manage: written over the default, never over another value."""
+    """The attribution of a key that the file begins to manage: ahead of the default, else a conflict."""
     began = _began(diff, key)
     if began is None:
         return None
@@ -392,7 +392,7 @@ def _by_defaults(diff: EndpointDiff, key: Key) -> _Attributed | None:
 
 
 def _began(diff: EndpointDiff, key: Key) -> str | None:
-    """Since when the file manages the key, if it has had one value for it and none before."""
+    """Since when the file manages the key, if it stated one value and none before."""
     record, lineage = diff.record, diff.lineage
     if lineage is None:
         is_new = record is not None and key in record.server and key not in record.file
@@ -443,7 +443,7 @@ def _along_versions(diff: EndpointDiff, lineage: Lineage) -> _Attributed | None:
 
 
 def _by_commits(diff: EndpointDiff, key: Key) -> _Attributed | None:
-    """Settings leave no versions: only times tell."""
+    """The attribution by the times of commits, as settings leave no versions."""
     lineage = diff.lineage
     if lineage is None:
         return None

@@ -61,10 +61,10 @@ class Presence(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Revision:
-    """One state of one endpoint: a definition, what a server has, a pin, or what a plan writes.
+    """One state of one endpoint: a definition, an endpoint of a server, a pin, or what a plan writes.
 
     `label` names it for a reader. `version` is the server's number, `loaded` the definition and `endpoint` the server's
-    answer, as far as the revision comes from one. `build_contract` makes `contract` when it is first asked for.
+    answer, where the revision comes from one. `build_contract` builds `contract` when it is first used.
     """
 
     label: str
@@ -81,7 +81,7 @@ class Revision:
         environment: str | None,
         variables: Mapping[str, InsightVariable] | None = None,
     ) -> Self:
-        """What a definition says in an environment. `variables` are the project's by code name, where known."""
+        """The revision of a definition in an environment. `variables` are the project's by code name, where known."""
 
         def contract() -> Contract:
             from endpoints_gitops.contract.build import from_definition
@@ -93,7 +93,7 @@ class Revision:
 
     @cached_property
     def contract(self) -> Contract:
-        """What callers can rely on. Raises ValueError where the revision was made without a way to build it."""
+        """What callers can rely on. Raises ValueError where the revision was made without `build_contract`."""
         if self.build_contract is None:
             raise ValueError(f"{self.label} has no contract")
         return self.build_contract()
@@ -133,7 +133,7 @@ class ServerRevision(Revision):
 class Snapshot:
     """The server of one environment, read once: all its endpoints by name, and its shared variables.
 
-    `variables` is empty where nothing that is compared uses any, as they are not asked for then.
+    `variables` is empty where nothing that is compared uses any, as they are not read then.
     """
 
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
@@ -158,11 +158,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyDiff:
-    """One key in which two sides differ; None for a side that says nothing of it. `line` is where the file says it.
+    """One key in which two sides differ; None for a side that does not state it. `line` is where the file states it.
 
-    `attribution` and `reason` are there after `attribution.attribute`. `fix` is there where something else helps than
-    deciding for one side. `is_known` is False of a conflict that only means that the change cannot be attributed.
-    `follows` is the key with which the server takes this one; it does not say by itself that it differs.
+    `attribution.attribute` sets `attribution` and `reason`, and `fix` where something else helps than deciding for one
+    side. `is_known` is False for a conflict that only means that the change cannot be attributed. `follows` is the key
+    with which the server takes this one, which does not differ by itself.
     """
 
     key: Key
@@ -178,7 +178,7 @@ class KeyDiff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DroppedKey:
-    """A key that the file managed until a commit and leaves alone now, where the server still has a value of its own.
+    """A key that the file managed until a commit and leaves alone now, where the server still has a value.
 
     `commit` is the last one that managed it, `remote` the value that stays.
     """
@@ -199,10 +199,10 @@ class EndpointDiff:
     """One endpoint on two sides, and the keys in which they differ, in the order of `Key`.
 
     `local` is the definition, or what takes its place; `remote` is what it is compared with; None is a side that does
-    not have the endpoint. `evidence` is what attributes the differences. After `attribution.attribute`: `is_missing`
-    says that the server had the endpoint and does not have it any more, a conflict; `removal` is what `--prune` would
-    do to an active endpoint that this folder once defined; `note` says in a line what is special: new, missing,
-    recreated; `dropped` are the keys that the file once managed.
+    not have the endpoint. `evidence` attributes the differences. `attribution.attribute` sets the rest: `is_missing`
+    means that the server no longer has the endpoint, a conflict; `removal` is what `--prune` would do to an active
+    endpoint that this folder once defined; `note` says in a line that it is new, missing or recreated; `dropped` are
+    the keys that the file once managed.
     """
 
     name: str
@@ -244,7 +244,7 @@ class EndpointDiff:
 
     @property
     def updated_at(self) -> datetime | None:
-        """When the server's endpoint was last written to, as far as it says."""
+        """When the server's endpoint was last written to, where the server says so."""
         return self.endpoint.updated_at if self.endpoint else None
 
     @property
@@ -272,7 +272,7 @@ class EndpointDiff:
 
     @property
     def record(self) -> Recorded | None:
-        """What this checkout remembers of this very endpoint; None where it remembers one that had the same name."""
+        """The record's entry of this same endpoint; None where that is of another one with the same name."""
         record, endpoint = self.evidence.record, self.endpoint
         is_same = record is not None and endpoint is not None and record.endpoint_id == endpoint.id
         return record if is_same else None
@@ -284,18 +284,18 @@ class EndpointDiff:
 
     @cached_property
     def lineage(self) -> Lineage | None:
-        """The states of the definition in git, the file last; None where history cannot be had."""
+        """The states of the definition in git, the file last; None where history is unavailable."""
         return Lineage.of(self.evidence, self.local.settings) if self.local else None
 
     @property
     def current_version(self) -> EndpointVersion | None:
-        """The entry of the current version, as far as the list of versions was asked for."""
+        """The current version in the list of versions, where that was read."""
         number = self.endpoint.current_version if self.endpoint else None
         return next((version for version in self.evidence.versions or () if version.version == number), None)
 
     @property
     def version(self) -> int | None:
-        """The version that the server has now; of an endpoint that it does not have, the last that was recorded."""
+        """The current version on the server; of an endpoint that it does not have, the last recorded one."""
         if self.endpoint is not None:
             return self.endpoint.current_version
         return self.evidence.record.version if self.evidence.record else None
@@ -341,8 +341,8 @@ def compare_revisions(
 ) -> EndpointDiff:
     """Both sides of one endpoint with the keys in which their settings differ, not attributed yet.
 
-    A server says something of every key, and a file may leave some alone: those are no difference. Between two files
-    they are. Raises ValueError where neither side has the endpoint.
+    A server states every key, and a file may leave some alone, which is no difference; between two files it is one.
+    Raises ValueError where neither side has the endpoint.
     """
     if local is None and remote is None:
         raise ValueError("there is nothing to compare")
@@ -366,13 +366,13 @@ def _agree(key: Key, ours: Settings, theirs: Settings) -> bool:
 
 
 def key_diff(key: Key, local: Revision, remote: Json, environment: str | None) -> KeyDiff:
-    """The difference in one key, with the line of the file that says it."""
+    """The difference in one key, with the line of the file that states it."""
     line = _line(key, local, remote, environment) if local.loaded is not None else None
     return KeyDiff(key=key, local=local.settings.get(key), remote=remote, line=line)
 
 
 def _line(key: Key, local: Revision, remote: Json, environment: str | None) -> int | None:
-    """Of a query in which only a default differs, the line of that default."""
+    """The line of the file that states a key; for a query in which only a default differs, that of the default."""
     loaded = local.loaded
     assert loaded is not None, "only files have lines"
     if key is Key.QUERY:

@@ -1,4 +1,4 @@
-"""What is known of an endpoint beside its file and its state: operations gather it, `attribution` reads it."""
+"""The evidence of an endpoint beside its two sides: operations gather it, `attribution` reads it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class OwnWrites:
     """What this checkout's own pulls and pushes wrote.
 
     `pushed` has the values that pushes wrote to the server while HEAD was at `commit`, `pulled` those that pulls wrote
-    to the file meanwhile, as the file stated them afterwards. `version` and `updated_at` are what the server said after
-    the last push, whatever the commit: `version` only of a push that wrote a query.
+    to the file meanwhile, as the file stated them afterwards. `version` and `updated_at` are the server's after the
+    last push, whatever the commit; `version` only of a push that wrote a query.
     """
 
     commit: str
@@ -56,12 +56,12 @@ class OwnWrites:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What the last pull or push of this checkout left of one endpoint.
+    """The record's entry for one endpoint after the last pull or push of this checkout.
 
-    `server` and `file` are what the two said then. `superseded` has, oldest first, what a pull or push of this checkout
-    replaced in the file or on the server: a file that says it again is probably an old one. `at` is when that was;
-    `kept` has the time of keys that were apart then, and of which an earlier one is remembered. `own` is what the
-    pulls and pushes of this checkout wrote, None outside of git.
+    `server` and `file` are the settings of both sides then. `superseded` has, oldest first, the values that a pull or
+    push of this checkout replaced: a file that states one again is probably an old file. `at` is the time of the entry;
+    `kept` has the earlier time of keys that differed then and keep their earlier values. `own` is what the pulls and
+    pushes of this checkout wrote, None outside of git.
     """
 
     endpoint_id: str
@@ -75,7 +75,7 @@ class Recorded:
     own: OwnWrites | None = None
 
     def agreed_at(self, key: Key) -> datetime | None:
-        """When what is remembered of this key was so."""
+        """The time of the values that the entry has for this key."""
         return self.kept.get(key, self.at)
 
     def as_json(self) -> JsonObject:
@@ -128,12 +128,12 @@ def recorded(
     pushed: Collection[Key] = (),
     pulled: Collection[Key] = (),
 ) -> Recorded:
-    """The record of an endpoint after a pull or push that left it and its file like this.
+    """The entry for an endpoint after a pull or push.
 
-    `server` and `file` are the settings of the two, at the time `at`, which has a zone. `server_before` is what a push
-    replaced, `file_before` what a pull replaced. Where the two still differ the record stays as it was, else drift that
-    was left alone would pass for ours the next time; `settled` has the keys of which the user said that the file is
-    right (`pull --mine`). `head` is the commit of HEAD, `pushed` and `pulled` the keys that this push or pull wrote.
+    `server` and `file` are the settings of both sides at the time `at`, which has a zone. `server_before` is what a
+    push replaced, `file_before` what a pull replaced. A key in which both sides still differ keeps its earlier values,
+    else drift that was left alone would pass for our own write the next time. `settled` has the keys for which the user
+    chose the file (`pull --mine`). `head` is the commit of HEAD, `pushed` and `pulled` are the keys that were written.
     """
     known = previous if previous is not None and previous.endpoint_id == endpoint.id else None
     apart = {key for key in file.keys() & server.keys() if not same(key, file[key], server[key])} - {*settled}
@@ -161,7 +161,7 @@ def recorded(
 def _own_writes(
     known: OwnWrites | None, head: str | None, endpoint: Endpoint, *, pushed: Settings, pulled: Settings
 ) -> OwnWrites | None:
-    """A push keeps what was pulled before it: an edit on top of that pull still has to contain it."""
+    """The own writes after a push or pull. What was pulled before a push stays: a later edit has to contain it."""
     if head is None or not (pushed or pulled):
         return known
     earlier = known if known is not None and known.commit == head else OwnWrites(commit=head)
@@ -178,9 +178,9 @@ def _own_writes(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastSettings:
-    """One state of the definition in history; `settings` is None where there was none, or none that loads.
+    """The definition after one commit of its history; `settings` is None where it was missing or did not load.
 
-    `supersedes` is the version that it answered then.
+    `supersedes` is the version that it superseded then.
     """
 
     settings: Settings | None
@@ -208,10 +208,10 @@ class NoHistory:
 class Provenance:
     """Everything that attributes a difference to the file or the server.
 
-    `history` is newest first, None where it cannot be had, and `without_history` says why; `visible` is the part of it
-    that a shallow clone has. `versions` is None until they are asked for. `head` is the commit that HEAD is at.
-    `is_dirty`: the file is not as HEAD has it. `is_pinned`: a lock names this endpoint, so it was there.
-    `now` is the time, None where idle tables are not asked about.
+    `history` is newest first, None where it is unavailable, and `without_history` says why; `visible` is the part of it
+    that a shallow clone has. `versions` is None until they are listed. `head` is the commit of HEAD. `is_dirty`: the
+    file differs from HEAD. `is_pinned`: a lock names this endpoint, so it existed. `now` is the time, None where idle
+    tables do not matter.
     """
 
     record: Recorded | None = None
@@ -226,12 +226,12 @@ class Provenance:
 
     @property
     def commits(self) -> tuple[PastSettings, ...]:
-        """The states of the definition in the commits that are there, newest first."""
+        """The states of the definition in the commits that this clone has, newest first."""
         return (self.visible or ()) if self.history is None else self.history
 
     @property
     def is_tracked(self) -> bool:
-        """Whether a commit behind HEAD holds the definition, as far as they are there; True where git has commits
+        """Whether a commit behind HEAD has the definition, as far as this clone has them; True where git has commits
         and cannot read them.
         """
         is_unreadable = self.head is not None and self.history is None and self.visible is None
@@ -239,7 +239,7 @@ class Provenance:
 
 
 def _kept(now: Settings, before: Settings, apart: Collection[Key]) -> Settings:
-    """What is said now, but of the keys that are apart what was known before."""
+    """The settings now, and for keys in which both sides differ those of the earlier entry."""
     source = {key: before if key in apart else now for key in Key}
     return {key: settings[key] for key, settings in source.items() if key in settings}
 
@@ -259,7 +259,7 @@ def _superseded(
 
 
 def _distinct(key: Key, old: Sequence[Json], present: Sequence[Json]) -> tuple[Json, ...]:
-    """Each old value once, the newest kept; what is said now is not superseded, whatever it was before."""
+    """The old values, each once, without those that are current; the newest are kept."""
     kept: list[Json] = []
     for value in reversed(old):
         if not any(same(key, value, other) for other in (*present, *kept)):
