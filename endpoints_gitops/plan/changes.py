@@ -1,4 +1,4 @@
-"""The plan: what a push would do, in order, each change with what it was computed against."""
+"""The plan: the changes that a push makes, in order, each with its precondition."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from endpoints_gitops.plan.variables import VariableChange
 
 
 class ChangeAction(StrEnum):
-    """What happens to an endpoint. Nothing here deletes."""
+    """What a change does to an endpoint. None deletes it."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -27,7 +27,7 @@ class ChangeAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precondition:
-    """The state that a change was computed against. All None and empty: there was no such endpoint.
+    """The state that a change was computed against. All is None or empty where the endpoint did not exist.
 
     `settings` has the keys that the change writes, and those that its body repeats or depends on. The query is there
     only where it stays and says what a change in place does to callers: which variables they have to send.
@@ -58,7 +58,7 @@ class Precondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyChange:
-    """One key, before and after. A query that is sent says a value for each variable that has one on the server.
+    """One key, before and after. A query that is sent has a value for each variable that has one on the server.
 
     `overwrites` is the attribution of a change of the server that this replaces, None where it replaces none.
     """
@@ -71,7 +71,9 @@ class KeyChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointChange:
-    """What happens to one endpoint. `path` and `line` are where the definition says so; None for one without a file."""
+    """The change of one endpoint. `path` and `line` are those of the definition; None for an endpoint without a
+    file.
+    """
 
     name: str
     action: ChangeAction
@@ -92,24 +94,24 @@ class EndpointChange:
 
     @property
     def expected_version(self) -> int:
-        """The version that is current when the change landed and nothing else was written meanwhile."""
+        """The version that is current after the change if nothing else is written meanwhile."""
         before = self.precondition.version
         return 1 if before is None else before + self.cuts_a_version
 
     @property
     def before(self) -> Settings:
-        """What the server had of the keys that are written."""
+        """The server's values of the keys that are written."""
         return {key_change.key: key_change.before for key_change in self.keys}
 
     @property
     def after(self) -> Settings:
-        """What is written."""
+        """The values that are written."""
         return {key_change.key: key_change.after for key_change in self.keys}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftAlone:
-    """A difference that is not written. `key` is None where the whole endpoint is meant; `fix` says what to do.
+    """A difference that is not written. `key` is None for the whole endpoint; `fix` says what to do.
 
     `version`, `author` and `date` (ISO) are of what the server has, as far as they are known.
     """
@@ -181,7 +183,7 @@ class Plan:
         return tuple(left for left in self.left_alone if left.attribution is Attribution.DRIFTED)
 
     def exit_codes(self, *, fail_on_drift: bool = False) -> tuple[ExitCode, ...]:
-        """What the differences that are not written mean for the exit code, of `plan` and of `push` alike."""
+        """The exit codes for what is not written, the same for `plan` and `push`."""
         codes = [ExitCode.FINDINGS] if self.withheld else []
         codes += [ExitCode.CONFLICT] if self.conflicts or (fail_on_drift and self.drifted) else []
         return tuple(codes)
@@ -238,7 +240,7 @@ def _items(value: Json) -> Iterable[tuple[str, Json]]:
 
 
 def _query(change: EndpointChange, query: Json, variables: Mapping[str, InsightVariable]) -> Json:
-    """The node with its variables under the ids of this project."""
+    """The query node with its variables by the ids of this project."""
     stated = variables_of(query)
     if not stated or not isinstance(query, Mapping):
         return query

@@ -1,4 +1,4 @@
-"""How the server's settings and versions fit the states of the file: oldest first, the file as it is now last.
+"""The lineage of a file: its states in git, oldest first and the current file last, and which versions came from them.
 
 Pushes follow the states of the file, with gaps, and others write between them. So of all ways to assign the versions to
 the states in order, each to a state of its own, `align` takes the one that explains most of them.
@@ -17,7 +17,7 @@ from endpoints_gitops.plan.evidence import Provenance
 from endpoints_gitops.plan.settings import SERVER_DEFAULTS, Key, Settings, normalized_query, same
 
 GIT_RESOLUTION: Final = timedelta(seconds=1)
-"""Git writes the second that a commit was made in, so it was made at that time or up to this much later."""
+"""Git records the second of a commit, so the commit was made at that time or up to this much later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,23 +37,27 @@ class State:
         return f"commit {self.commit[:7]}" if self.commit else "an edit that is not committed"
 
     def is_later_than(self, moment: datetime | None) -> bool:
-        """Known to be later: an edit that is in no commit is of now, and of an unknown moment nothing is known."""
+        """Whether the state is later for certain. An uncommitted edit is later than anything; None is an unknown
+        time.
+        """
         return self.at is None or (moment is not None and _aware(moment) < self.at)
 
     def may_be_later_than(self, moment: datetime | None) -> bool:
-        """The same, where it counts for later that git's clock does not tell the two apart."""
+        """Whether the state is or may be later: git's resolution does not always tell."""
         return self.at is None or (moment is not None and _aware(moment) < self.at + GIT_RESOLUTION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """`states` are those with settings: a commit without the file, or with one that does not load, has none."""
+    """The states of a file. Commits without the file, or with one that does not load, have none."""
 
     states: tuple[State, ...]
 
     @classmethod
     def of(cls, evidence: Provenance, file: Settings) -> Self | None:
-        """None where history cannot be had. The file as it is now is the last state, in a commit or in none."""
+        """The lineage of a file, whose last state is the file now, committed or not. None where history is
+        unavailable.
+        """
         if evidence.history is None:
             return None
         states = [
@@ -80,26 +84,26 @@ class Lineage:
         return answering
 
     def beginning(self, key: Key, file: Json) -> int:
-        """From which state on the file says what it says now."""
+        """The index of the state since which the file states its current value."""
         index = len(self.states) - 1
         while index > 0 and self.says(index - 1, key, file):
             index -= 1
         return index
 
     def latest(self, key: Key, server: Json, *, after: int = -1) -> int | None:
-        """The last state before the file's own, and after `after`, that says what the server has."""
+        """The index of the last state before the current one, and after `after`, that states what the server has."""
         indexes = range(len(self.states) - 2, after, -1)
         return next((index for index in indexes if self.matches(index, key, server)), None)
 
     def latest_before(self, moment: datetime | None, key: Key, value: Json) -> int | None:
-        """The last state that says this and was there at the moment."""
+        """The index of the last state that states this value and existed at the moment."""
         indexes = range(len(self.states) - 1, -1, -1)
         return next(
             (index for index in indexes if self.matches(index, key, value) and not self._is_after(index, moment)), None
         )
 
     def latest_without(self, key: Key, server: Json) -> int | None:
-        """The last state that did not manage the key, where the server has its default."""
+        """The index of the last state that did not manage the key, if the server has its default."""
         if not is_default(key, server):
             return None
         indexes = range(len(self.states) - 2, -1, -1)
@@ -110,7 +114,7 @@ class Lineage:
         return key in settings and same(key, settings[key], server)
 
     def says(self, index: int, key: Key, file: Json) -> bool:
-        """Equal both ways: a state that leaves a variable open says something else."""
+        """Whether a state states the same as the file. Both leave the same variables open, else they differ."""
         settings = self.states[index].settings
         return key in settings and _equal(key, settings[key], file)
 
@@ -139,7 +143,7 @@ def _equal(key: Key, value: Json, other: Json) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
-    """What the versions say about the current one. Indexes are those of the states.
+    """What the versions tell about the current one. Indexes are those of the states.
 
     `current` is the state that the current version came from, None where it came from none. `last` is the last one that
     any version came from. `is_repeated`: an older version asks the same as the current one, so it may have been put
@@ -191,7 +195,7 @@ def align(lineage: Lineage, versions: Iterable[EndpointVersion]) -> Alignment:
 
 
 def _may_be_later(lineage: Lineage, before: _AssignedVersion, current: _AssignedVersion) -> bool:
-    """Whether an older version explains as much coming from a later state, one that was there when it was made."""
+    """Whether an older version may as well come from a later state, which existed when the version was made."""
     return any(
         index > current.index and length >= current.longest - 1 and not lineage.states[index].is_later_than(before.made)
         for index, length in before.lengths.items()
@@ -199,7 +203,7 @@ def _may_be_later(lineage: Lineage, before: _AssignedVersion, current: _Assigned
 
 
 def _assigned(lineage: Lineage, versions: Iterable[EndpointVersion]) -> list[_AssignedVersion]:
-    """`longest[n]` is that of the versions so far on the first n turns of the file."""
+    """The assignment of each version. `longest[n]` is the longest of the versions so far to the first n turns."""
     indexes = _turns(lineage)
     longest = [0] * (len(indexes) + 1)
     assigned: list[_AssignedVersion] = []
@@ -217,7 +221,7 @@ def _assigned(lineage: Lineage, versions: Iterable[EndpointVersion]) -> list[_As
 
 
 def _turns(lineage: Lineage) -> list[int]:
-    """The states in which the query became another: commits that left it alone are no further step."""
+    """The indexes of the states in which the query changed."""
     states = lineage.states
     return [
         index

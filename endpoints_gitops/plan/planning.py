@@ -1,4 +1,4 @@
-"""Make a plan of differences: what is ahead is written, what may be overwritten too; the rest is left alone."""
+"""Make a plan from diffs: it writes what is ahead or may be overwritten, and leaves the rest alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Overwrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """What `plan` and `push` do only when they are told to."""
+    """What `plan` and `push` do only on request."""
 
     overwrite: Overwrite = field(default_factory=Overwrite)
     prune: bool = False
@@ -168,7 +168,7 @@ def _creation(diff: EndpointDiff) -> EndpointChange:
 
 
 def _first_settings(stated: Settings) -> Settings:
-    """Nothing is materialised where nothing is active, and overrides are kept with a table only."""
+    """The settings of a new endpoint: a table only where it is active, and overrides only with a table."""
     has_table = stated.get(Key.ACTIVE) is not False and stated.get(Key.MATERIALIZATION) is True
     left_out = () if has_table else (Key.MATERIALIZATION, Key.BUCKET_OVERRIDES)
     return {key: value for key, value in stated.items() if key not in left_out}
@@ -203,7 +203,9 @@ def _left_alone(diff: EndpointDiff, prunable: Collection[str]) -> Iterator[LeftA
 
 
 def _left(diff: EndpointDiff, attribution: Attribution, key: Key | None, reason: str, fix: str) -> LeftAlone:
-    """Who made a version is known; who changed a setting is not, only when the endpoint was last written to."""
+    """The difference with its author and date. A version has both; of a setting only the date of the last write is
+    known.
+    """
     is_setting = diff.endpoint is not None and key is not Key.QUERY
     date = diff.updated_at if is_setting else diff.date
     return LeftAlone(
@@ -239,7 +241,9 @@ def _variables(
     *,
     shared_variables: bool,
 ) -> tuple[tuple[VariableChange, ...], list[str]]:
-    """Missing ones that a query of this plan brings, and on request those that differ; the others as notes."""
+    """The changes of shared variables: new ones for queries of this plan, and on request differing ones, else as
+    notes.
+    """
     bringing = {change.name for change in changes if change.sends_query}
     names = {diff.name for diff in diffs if diff.loaded is not None}
     written: list[VariableChange] = []

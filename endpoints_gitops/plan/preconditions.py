@@ -1,4 +1,4 @@
-"""Whether a change of a plan may still be written: it is applied already, pending as planned, or stale."""
+"""The state of a change of a plan: applied already, pending as planned, or stale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from endpoints_gitops.plan.settings import Key, is_cosmetic, same
 
 
 class ChangeState(StrEnum):
-    """How the server compares with one change of a plan."""
+    """The state of one change of a plan."""
 
     APPLIED = "applied"
     PENDING = "pending"
@@ -22,7 +22,7 @@ class ChangeState(StrEnum):
 
 
 def state_of(change: EndpointChange, remote: ServerRevision | None) -> ChangeState:
-    """What is left of a change, whether it was ever sent or not. `remote` is the endpoint as the server has it now.
+    """The state of a change, whether it was ever sent or not. `remote` is the endpoint as the server has it now.
 
     An update can land in part, the new version without its settings (docs/server.md#versions): that is our own write,
     and the rest is pending.
@@ -51,7 +51,7 @@ def stale_keys(precondition: Precondition, remote: ServerRevision | None) -> tup
 
 
 def not_applied(change: EndpointChange, remote: ServerRevision) -> tuple[Key, ...]:
-    """The keys of a change that the endpoint does not have as they were sent, or as they follow from that."""
+    """The keys of a change, with those that follow from it, that the endpoint does not have as they were sent."""
     now, sent = remote.settings, dict(change.after)
     if change.cuts_a_version and change.precondition.settings.get(Key.MATERIALIZATION) is True:
         sent.setdefault(Key.MATERIALIZATION, True)  # the new version has a table like the one before it
@@ -77,5 +77,5 @@ def _is_our_half(change: EndpointChange, remote: ServerRevision, left: Collectio
 
 
 def _is_as_sent(key: Key, sent: Json, now: Json) -> bool:
-    """Equal in meaning; a query also in its text, for one that was sent with --allow-cosmetic differs in that alone."""
+    """Whether a value is as it was sent; a query also in its form, which is all that --allow-cosmetic sends."""
     return same(key, sent, now) and not (key is Key.QUERY and is_cosmetic(sent, now))

@@ -24,7 +24,7 @@ from endpoints_gitops.model.json import Json, JsonObject, canonical, fingerprint
 
 
 class Key(StrEnum):
-    """What of an endpoint can be managed, in reading order; the values are the keys of a definition."""
+    """The settings of an endpoint that a definition can manage, in reading order; the values are its keys."""
 
     QUERY = "query"
     DESCRIPTION = "description"
@@ -68,7 +68,7 @@ _FIELDS: Final = {
 
 
 def definition_settings(loaded: LoadedDefinition, environment: str | None) -> Settings:
-    """The keys that the file states in this environment. A key that is there with no value (null) states nothing."""
+    """The settings that a definition states in this environment. A key without a value (null) states nothing."""
     definition = loaded.definition.in_environment(environment)
     materialization = definition.materialization
     stated: dict[Key, Json] = {
@@ -85,7 +85,7 @@ def definition_settings(loaded: LoadedDefinition, environment: str | None) -> Se
 
 
 def endpoint_settings(endpoint: Endpoint) -> Settings:
-    """What the server has, as far as it can be compared.
+    """The settings of an endpoint on the server, as far as they can be compared.
 
     Keys that this server does not know are missing. So are bucket overrides where nothing is materialised, and on an
     inactive endpoint materialisation, which is torn down there (docs/server.md#versions).
@@ -122,7 +122,7 @@ def normalized_query(node: Mapping[str, Any]) -> JsonObject:
 
 
 def same(key: Key, stated: Json, other: Json) -> bool:
-    """Whether `other` says what `stated` does. What `stated` leaves open (a variable without a default) does not count,
+    """Whether `other` is what `stated` states. What `stated` leaves open (a variable without a default) does not count,
     and neither does what is only cosmetic (rule M108).
     """
     if key is not Key.QUERY or not isinstance(stated, Mapping) or not isinstance(other, Mapping):
@@ -134,7 +134,7 @@ def same(key: Key, stated: Json, other: Json) -> bool:
 
 
 def is_cosmetic(stated: Json, other: Json) -> bool:
-    """Whether two queries ask the same and the server would cut a version all the same: it compares them as JSON."""
+    """Whether two queries mean the same and differ as JSON, for which the server would cut a version."""
     return same(Key.QUERY, stated, other) and canonical(_without_variables(stated)) != canonical(
         _without_variables(other)
     )
@@ -144,7 +144,7 @@ def contains(base: Json, pulled: Json, edited: Json) -> bool:
     """Whether `edited` still has every change that leads from `base` to `pulled`.
 
     Texts are compared word by word: what replaced a passage of `base` has to stand in its place, perhaps with more
-    after it. False where that cannot be told.
+    after it. False where that cannot be decided.
     """
     if canonical(pulled) == canonical(edited):
         return True
@@ -166,7 +166,7 @@ type _Passages = Mapping[tuple[int, int], list[str]]
 
 
 def _passages(base: str, text: str) -> _Passages | None:
-    """What the words of a text have in place of those of the base, by their places there; None for very long texts."""
+    """The words of a text that replace words of the base, by their span in the base; None for very long texts."""
     from difflib import SequenceMatcher
 
     before, after = base.split(), text.split()
@@ -182,7 +182,7 @@ def _stands(passages: _Passages, span: tuple[int, int], words: list[str]) -> boo
 
 
 def completed(stated: Json, present: Json = None) -> Json:
-    """The query to send: what `stated` leaves open of the variables is as the server has it at present.
+    """The query to send: variables that `stated` leaves open have the server's present values.
 
     Variables that the query does not use are left out: the server would refuse one that the project does not have.
     """
@@ -202,7 +202,7 @@ def variables_of(query: Json) -> Mapping[str, JsonObject]:
 
 
 def line_of(key: Key, loaded: LoadedDefinition, environment: str | None) -> int | None:
-    """The line of the file that says this key in this environment, None where nothing does."""
+    """The line of the file that states this key in this environment; None where none does."""
     words = _PLACES.get(key, (str(key),))
     overlay = [f"environments.{environment}.{word}" for word in words]
     return next((loaded.lines[path] for path in (*overlay, *words) if path in loaded.lines), None)
@@ -216,7 +216,7 @@ def line_of_variable(name: str, loaded: LoadedDefinition) -> int | None:
 
 
 def _query_of(definition: Definition, sql: str | None) -> JsonObject:
-    """The query that the file states, with a value for each variable of which the file says the default."""
+    """The query that a definition states, with a value for each variable whose default it states."""
     node = {"kind": _HOGQL, "query": sql or ""} if definition.query_definition is None else definition.query_definition
     query = normalized_query(_without_open_values(node))
     if query.get("kind") != _HOGQL or not _has_proper_variables(query):
@@ -229,7 +229,7 @@ def _query_of(definition: Definition, sql: str | None) -> JsonObject:
 
 
 def _without_open_values(node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A null that is not said to be meant takes the shared variable's default, so it says nothing."""
+    """The node without variables that are null but not `isNull`: they take the shared variable's default."""
     variables = node.get("variables")
     if not isinstance(variables, Mapping):
         return node
@@ -252,7 +252,7 @@ def _value(value: Any) -> JsonObject:  # noqa: ANN401 - a variable may hold any 
 
 
 def _comparable(key: Key, value: Json) -> Json:
-    """Breakdowns have no order, and line endings in a description come from whoever typed it."""
+    """The value without what does not count: the order of breakdowns, and the line endings of a description."""
     if key is Key.DESCRIPTION and isinstance(value, str):
         return value.replace("\r\n", "\n")
     if key is Key.OPTIONAL_BREAKDOWNS and isinstance(value, list):
@@ -261,7 +261,7 @@ def _comparable(key: Key, value: Json) -> Json:
 
 
 def _narrowed(stated: JsonObject, other: JsonObject) -> JsonObject:
-    """`other` with those variables only that `stated` says something of."""
+    """`other` with only those variables that `stated` has a value for."""
     if not (_has_proper_variables(stated) and _has_proper_variables(other)):
         return other
     named = variables_of(stated)
@@ -296,14 +296,16 @@ def _identity(text: str) -> str:
 
 
 def _is_materialized(endpoint: Endpoint) -> bool | None:
-    """By the materialization object, as the flag is false until the table exists; None where the server has neither."""
+    """Whether a table is on, by the materialization object, as the flag is false until the table exists; None without
+    both.
+    """
     if "materialization" in endpoint.model_fields_set:
         return endpoint.materialization.is_on
     return endpoint.is_materialized if "is_materialized" in endpoint.model_fields_set else None
 
 
 def _tags(tags: Iterable[str]) -> list[Json]:
-    """As the server keeps them (docs/server.md#bodies)."""
+    """The tags as the server keeps them (docs/server.md#bodies)."""
     return [*sorted({" ".join(tag.split()).lower() for tag in tags} - {""})]
 
 

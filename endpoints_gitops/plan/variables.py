@@ -24,12 +24,12 @@ class VariableAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariableChange:
-    """What has to happen to one shared variable so that it is as the definitions say.
+    """The change that makes one shared variable what the definitions state.
 
     `label`, `values` and `multi` are None where no definition states them, or where an update leaves them. `default` is
-    for a new one. `before` has what an update changes, as it is now; `id` is the variable's, None for a new one.
-    `declared_by` are the definitions, `used_by` those and every endpoint whose query uses it. `where` is the place that
-    says so.
+    for a new variable. `before` has the present values of what an update changes; `id` is None for a new variable.
+    `declared_by` are the definitions, `used_by` those and every endpoint whose query uses the variable. `where` is the
+    location of the statement.
     """
 
     code_name: str
@@ -59,7 +59,7 @@ class _Declared:
         return self.loaded.where(f"variables.{self.index}.name")
 
     def stated(self) -> Mapping[str, Json]:
-        """What it says of the shared variable, as the server keeps it."""
+        """The settings that it states of the shared variable, as the server keeps them."""
         variable = self.variable
         settings: dict[str, Json] = {
             "type": str(variable.type),
@@ -73,7 +73,7 @@ class _Declared:
 def needed(
     definitions: Iterable[LoadedDefinition], variables: Iterable[InsightVariable], endpoints: Iterable[Endpoint]
 ) -> tuple[VariableChange, ...]:
-    """What of the shared variables is missing or differs, by code name.
+    """The changes for shared variables that are missing or differ, by code name.
 
     Raises InvalidInput where definitions disagree on one, with every place.
     """
@@ -89,12 +89,12 @@ def needed(
 
 
 def disagreements(definitions: Iterable[LoadedDefinition]) -> tuple[Problem, ...]:
-    """Every place that says something of a shared variable that another definition says differently."""
+    """A problem at every statement about a shared variable that another definition contradicts."""
     return _problems(_declared(definitions))
 
 
 def statements(loaded: LoadedDefinition) -> tuple[tuple[str, str], ...]:
-    """The shared variables that a definition declares, each with what it says of it: unequal where two may disagree."""
+    """The shared variables that a definition declares, each with its statement as text: unequal ones may disagree."""
     return tuple(
         (name, canonical(declared.stated()))
         for name, declarations in _declared([loaded]).items()
@@ -103,7 +103,9 @@ def statements(loaded: LoadedDefinition) -> tuple[tuple[str, str], ...]:
 
 
 def create_body(change: VariableChange) -> JsonObject:
-    """The body that creates it. Its name is the code name, from which the server makes just that code name."""
+    """The body that creates the variable. It is named by its code name, from which the server makes the same code
+    name.
+    """
     body: dict[str, Json] = {"name": change.code_name, "type": str(change.type), "default_value": change.default}
     if change.values is not None:
         body["values"] = list(change.values)
@@ -126,7 +128,7 @@ def update_body(change: VariableChange) -> JsonObject | None:
 
 
 def _declared(definitions: Iterable[LoadedDefinition]) -> dict[str, list[_Declared]]:
-    """By code name. Insights have no shared variables, whatever their files list."""
+    """The declarations by code name. Insights have no shared variables, whatever their files list."""
     declared: dict[str, list[_Declared]] = {}
     for loaded in sorted(definitions, key=lambda definition: definition.name):
         node = loaded.definition.query_definition
@@ -143,7 +145,7 @@ def _problems(declared: Mapping[str, list[_Declared]]) -> tuple[Problem, ...]:
 
 
 def _disagreements(declarations: list[_Declared]) -> Iterator[Problem]:
-    """A problem at each place, for each thing that is said in two ways."""
+    """A problem at each declaration, for each key that is stated in two ways."""
     for key in ("type", "label", "values", "multi"):
         stating = [
             (declaration, declaration.stated()[key]) for declaration in declarations if key in declaration.stated()
@@ -210,20 +212,20 @@ def _change(
 
 
 def _place_of(keys: Iterable[str], declared: list[_Declared]) -> Location:
-    """Where a definition says the first of these settings; else where the first of them declares the variable."""
+    """The location of the first of these settings; else of the first declaration."""
     stating = (declaration.where for key in keys for declaration in declared if key in declaration.stated())
     return next(stating, declared[0].where)
 
 
 def _default(declared: list[_Declared]) -> Json:
-    """Of the first definition that states one."""
+    """The default of the first definition that states one."""
     stated = (declaration.variable.default for declaration in declared if declaration.variable.states("default"))
     default: Json = next(stated, None)
     return default
 
 
 def _differing(stated: Mapping[str, Json], present: InsightVariable) -> dict[str, Json]:
-    """What the server has of those things that it has otherwise than stated. Only a List takes several choices."""
+    """The server's values that differ from those stated. Only a List takes several choices."""
     now: dict[str, Json] = {
         "type": str(present.type),
         "label": present.name,
@@ -236,7 +238,9 @@ def _differing(stated: Mapping[str, Json], present: InsightVariable) -> dict[str
 
 
 def _values(kind: VariableType, values: Iterable[Json]) -> list[Json]:
-    """The server keeps the choices of a List as text, without nulls (docs/server.md#insight-variables)."""
+    """The choices as the server keeps them: those of a List as text, without nulls
+    (docs/server.md#insight-variables).
+    """
     if kind is not VariableType.LIST:
         return [*values]
     return [value if isinstance(value, str) else canonical(value) for value in values if value is not None]
