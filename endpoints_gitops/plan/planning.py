@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, LeftAlone, Plan, Precondition
-from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Presence, Revision
+from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Presence
 from endpoints_gitops.plan.settings import Key, Settings, completed, line_of
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
 
@@ -126,6 +126,14 @@ def _update(diff: EndpointDiff, *, overwrites: bool, allow_cosmetic: bool) -> It
     if not keys:
         return
     line = written[0].line if written else None
+    notes = [diff.note] if diff.note else []
+    if any(key_change.key is Key.QUERY for key_change in keys):
+        notes.append(f"makes version {(remote.version or 0) + 1}")
+    notes += [
+        f"overwrites {difference.key} ({difference.attribution}): {diff.explanation(difference)}"
+        for difference in written
+        if difference.attribution is not Attribution.AHEAD
+    ]
     yield EndpointChange(
         name=diff.name,
         action=ChangeAction.UPDATE,
@@ -133,20 +141,8 @@ def _update(diff: EndpointDiff, *, overwrites: bool, allow_cosmetic: bool) -> It
         precondition=Precondition.of(remote, (key_change.key for key_change in keys)),
         path=local.loaded.path,
         line=line or line_of(Key.QUERY, local.loaded, diff.environment),
-        notes=tuple(_update_notes(diff, remote, keys, written)),
+        notes=tuple(notes),
     )
-
-
-def _update_notes(
-    diff: EndpointDiff, remote: Revision, keys: Iterable[KeyChange], written: Iterable[KeyDiff]
-) -> Iterator[str]:
-    if diff.note:
-        yield diff.note
-    if any(key_change.key is Key.QUERY for key_change in keys):
-        yield f"makes version {(remote.version or 0) + 1}"
-    for difference in written:
-        if difference.attribution is not Attribution.AHEAD:
-            yield f"overwrites {difference.key} ({difference.attribution}): {diff.explanation(difference)}"
 
 
 def _creation(diff: EndpointDiff) -> EndpointChange:

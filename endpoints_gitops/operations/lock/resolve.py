@@ -93,6 +93,12 @@ def _look_up(client: Client, pin: Pin) -> Lookup:
         return Lookup(error=error)
 
 
+def findings_in_place(use: Use, pin: Pin, lookup: Lookup, types: VariableTypes) -> tuple[Finding, ...]:
+    """The findings for changes of the pinned version itself, as the server has it now."""
+    named = types.of(lookup.version) if lookup.version is not None else None
+    return check_pin(pin, lookup.endpoint, lookup.version, types.shared, named, use, datetime.now(UTC))
+
+
 def read_types(client: Client, endpoints: Sequence[Endpoint]) -> VariableTypes:
     """The types of all variables of these endpoints; without variables, no request is made.
 
@@ -325,14 +331,10 @@ def verify(side: EnvironmentUses, lock: Lock) -> tuple[VerifiedPin, ...]:
         return ()
     client = side.client()
     lookups = look_up(client, [pin for _, pin in pinned])
-    versions = [lookup.version for lookup in lookups if lookup.version is not None]
-    types = read_types(client, versions)
-    return tuple(_judged(side, use, pin, lookup, types) for (use, pin), lookup in zip(pinned, lookups, strict=True))
-
-
-def _judged(side: EnvironmentUses, use: Use, pin: Pin, lookup: Lookup, types: VariableTypes) -> VerifiedPin:
-    if lookup.error is not None:
-        return VerifiedPin(environment=side.environment, pin=pin, error=lookup.error)
-    named = types.of(lookup.version) if lookup.version is not None else None
-    findings = check_pin(pin, lookup.endpoint, lookup.version, types.shared, named, use, datetime.now(UTC))
-    return VerifiedPin(environment=side.environment, pin=pin, findings=findings)
+    types = read_types(client, [lookup.version for lookup in lookups if lookup.version is not None])
+    return tuple(
+        VerifiedPin(environment=side.environment, pin=pin, error=lookup.error)
+        if lookup.error is not None
+        else VerifiedPin(environment=side.environment, pin=pin, findings=findings_in_place(use, pin, lookup, types))
+        for (use, pin), lookup in zip(pinned, lookups, strict=True)
+    )

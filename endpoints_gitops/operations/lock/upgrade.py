@@ -16,7 +16,7 @@ from endpoints_gitops.contract.build import from_pin
 from endpoints_gitops.contract.compare import compare
 from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import Contract
-from endpoints_gitops.contract.pins import CONSUMER, activity, behind, check_pin, recreated
+from endpoints_gitops.contract.pins import CONSUMER, activity, behind, recreated
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
@@ -28,6 +28,7 @@ from endpoints_gitops.operations.lock.resolve import (
     EnvironmentUses,
     Lookup,
     VariableTypes,
+    findings_in_place,
     look_up,
     pin_of,
     read_named,
@@ -119,11 +120,13 @@ def plan_moves(
     answers = dict(zip(moving, concurrent_map(lambda target: _version(client, side, *target), moving), strict=True))
     versions = [*(lookup.version for lookup in lookups), *answers.values()]
     types = read_types(client, [version for version in versions if version is not None])
-    judge = _Judge(side=side, client=client, types=types, allowed=allowed)
+    planner = _MovePlanner(side=side, client=client, types=types, allowed=allowed)
     return tuple(
-        judge.in_place(use, pin, lookup, is_stated=_stated(use, pin, targets) is not None, is_named=use.name in targets)
+        planner.in_place(
+            use, pin, lookup, is_stated=_stated(use, pin, targets) is not None, is_named=use.name in targets
+        )
         if goal == pin.version
-        else judge.to(
+        else planner.to(
             use, pin, lookup, answers.get((pin.name, goal or 0)), is_newest=_stated(use, pin, targets) is None
         )
         for (use, pin), lookup, goal in zip(pinned, lookups, goals, strict=True)
@@ -152,8 +155,8 @@ def gone(pin: Pin) -> Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Judge:
-    """Judges the moves of one environment."""
+class _MovePlanner:
+    """Plans the moves of one environment."""
 
     side: EnvironmentUses
     client: Client
@@ -164,19 +167,17 @@ class _Judge:
         """The outcome of a pin that stays at its version. Changes of that version are reported, and locked only where
         the version is stated explicitly.
         """
-        now = datetime.now(UTC)
         newest = lookup.endpoint.current_version if lookup.endpoint else None
         if lookup.version is not None and lookup.version.id != pin.endpoint_id:
             move = self._to(use, pin, lookup.version)
             is_held = move.result is MoveResult.REFUSED and self.allowed.compatible_only and not is_stated
             return replace(move, result=MoveResult.HELD, after=None) if is_held else move
-        named = self.types.of(lookup.version) if lookup.version is not None else None
-        findings = check_pin(pin, lookup.endpoint, lookup.version, self.types.shared, named, use, now)
+        findings = findings_in_place(use, pin, lookup, self.types)
         move = Move(use=use, before=pin, result=MoveResult.CURRENT, newest=newest, findings=findings)
         if lookup.version is None:
             return replace(move, result=MoveResult.REFUSED)
         contract = self.types.contract(lookup.version)
-        if pin.materialized and lookup.version.has_idled(now):
+        if pin.materialized and lookup.version.has_idled(datetime.now(UTC)):
             contract = replace(contract, serving=replace(contract.serving, materialized=True))
         after = pin_of(pin.environment, lookup.version, contract, examples=pin.examples, allowed=pin.allowed)
         if after != pin:
@@ -324,8 +325,7 @@ def _status(use: Use, pin: Pin, lookup: Lookup, newest: Endpoint | None, types: 
         moves = findings_of(use, pin, types.contract(newest)) if newest is not None else ()
         number = lookup.endpoint.current_version
         return PinStatus(use=use, pin=pin, newest=number, finding=next(recreated(pin, lookup.endpoint)), moves=moves)
-    named = types.of(lookup.version) if lookup.version is not None else None
-    in_place = check_pin(pin, lookup.endpoint, lookup.version, types.shared, named, use, datetime.now(UTC))
+    in_place = findings_in_place(use, pin, lookup, types)
     if newest is None:
         return PinStatus(use=use, pin=pin, newest=lookup.endpoint.current_version, in_place=in_place)
     moves = findings_of(use, pin, types.contract(newest))
