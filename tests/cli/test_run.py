@@ -116,7 +116,7 @@ def test_values_are_sent_as_text_if_the_key_cannot_read_types(make_cli, checkout
         (["--var", "v"], "'v' is not an assignment"),
         (["--var", "=1"], "is not an assignment"),
         (["--var", ":=1"], "is not an assignment"),
-        (["--var", "v:=pro"], "is no JSON"),
+        (["--var", "v:=pro"], "is not valid JSON"),
         (["--var", "v:=NaN"], "NaN is not a JSON number"),
         (["--var", "v=1", "--var", "v=2"], "--var v is given 2 times, and does not take a list"),
         (["--offset", "1"], "--offset needs a --limit"),
@@ -155,7 +155,7 @@ def test_run_takes_a_version(cli, client):
 def test_run_takes_limit_and_offset(cli):
     ran = cli("run", "counting", "--limit", "10", "--offset", "10", "--output", "csv")
     assert numbers(ran.out) == list(range(10, 20))
-    assert "--limit 10 --offset 20 goes on" in ran.err
+    assert "continue with --limit 10 --offset 20" in ran.err
     assert "note" not in cli("run", "counting", "--limit", "10", "--offset", "20").err
     assert cli("run", "counting", "--limit", "10", "--quiet").err == ""
 
