@@ -17,7 +17,6 @@ from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, Forbidden, VersionNotFound
 from endpoints_gitops.contract.build import from_version
 from endpoints_gitops.contract.contract import Contract
-from endpoints_gitops.contract.pins import check_pin
 from endpoints_gitops.errors import MOST_PROBLEMS, EndpointsError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.model.finding import Finding
@@ -95,6 +94,8 @@ def _look_up(client: Client, pin: Pin) -> Lookup:
 
 def findings_in_place(use: Use, pin: Pin, lookup: Lookup, types: VariableTypes) -> tuple[Finding, ...]:
     """The findings for changes of the pinned version itself, as the server has it now."""
+    from endpoints_gitops.contract.pins import check_pin  # with all rules, which making pins does without
+
     named = types.of(lookup.version) if lookup.version is not None else None
     return check_pin(pin, lookup.endpoint, lookup.version, types.shared, named, use, datetime.now(UTC))
 
