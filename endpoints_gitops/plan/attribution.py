@@ -334,14 +334,11 @@ def _is_proven(diff: EndpointDiff, lineage: Lineage, key: Key, record: Recorded)
     index, began = lineage.latest(key, diff.remote_settings[key]), lineage.beginning(key, diff.local_settings[key])
     if key is not Key.QUERY:
         return index is not None and _is_last_writer(diff, record)
-    is_seen = record.version_id is not None and record.version_id == _version_id(diff)
+    version_id = diff.endpoint.current_version_id if diff.endpoint else None
+    is_seen = record.version_id is not None and record.version_id == version_id
     is_later = lineage.states[began].may_be_later_than(record.agreed_at(key))
     is_ours = record.own is not None and record.own.version == diff.version
     return index == began - 1 and index >= 0 and (is_ours or (is_seen and is_later))
-
-
-def _version_id(diff: EndpointDiff) -> str | None:
-    return diff.endpoint.current_version_id if diff.endpoint else None
 
 
 def _is_last_writer(diff: EndpointDiff, record: Recorded) -> bool:

@@ -357,12 +357,10 @@ def _differences(local: Revision, remote: Revision, environment: str | None) -> 
     return tuple(
         key_diff(key, local, theirs.get(key), environment)
         for key in Key
-        if key in compared and key not in ignored and not _agree(key, ours, theirs)
+        if key in compared
+        and key not in ignored
+        and not (key in ours and key in theirs and same(key, ours[key], theirs[key]))
     )
-
-
-def _agree(key: Key, ours: Settings, theirs: Settings) -> bool:
-    return key in ours and key in theirs and same(key, ours[key], theirs[key])
 
 
 def key_diff(key: Key, local: Revision, remote: Json, environment: str | None) -> KeyDiff:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import Conflict, EndpointsError, ExitCode, UsageError, worst
-from endpoints_gitops.model.definition import LoadedDefinition, Variable
+from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import InsightVariable
 from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.operations.checkout import agreed, head_of, save_record
@@ -305,90 +305,84 @@ def _sql_file(loaded: LoadedDefinition) -> Path | None:
     return (Path(loaded.path).parent / beside).resolve() if beside else None
 
 
-_STATED = ("type", "label", "values", "multi")
+type _VariableStates = Mapping[str, Mapping[str, Json]]
+"""The settings of shared variables by their names."""
 
 
 def compare_variables(
     project: ProjectContext, definitions: Iterable[LoadedDefinition], variables: Iterable[InsightVariable]
 ) -> dict[str, VariableDiff]:
-    """By the name of the definition; only those that disagree with the project."""
-    present = {variable.code_name: _of_project(variable) for variable in variables}
-    differing = {loaded.name: loaded for loaded in definitions if _differing_variables(loaded, present)}
-    past = _past_variables(project, differing)
+    """The shared variables in which a definition and the project differ, by the name of the definition."""
+    present: _VariableStates = {
+        variable.code_name: {
+            "type": variable.type,
+            "label": variable.name,
+            "values": variable.values,
+            "multi": variable.is_multi,
+        }
+        for variable in variables
+    }
+    stated = {loaded.name: _stated_variables(loaded) for loaded in definitions}
+    differing = {
+        name: tuple(variable for variable in states if not _agrees(states, present, variable))
+        for name, states in stated.items()
+    }
+    past = _past_variables(project, [name for name, names in differing.items() if names])
     return {
-        name: _variable_diff(_differing_variables(loaded, present), _of_file(loaded), present, past.get(name))
-        for name, loaded in differing.items()
+        name: _variable_diff(names, stated[name], present, past.get(name)) for name, names in differing.items() if names
     }
 
 
-def _differing_variables(loaded: LoadedDefinition, present: Mapping[str, Mapping[str, Json]]) -> tuple[str, ...]:
-    listed = {variable.name: _stated(variable) for variable in loaded.definition.variables or ()}
-    return tuple(name for name, stated in listed.items() if name in present and not _agrees(stated, present[name]))
-
-
-def _agrees(stated: Mapping[str, Json], has: Mapping[str, Json]) -> bool:
-    return all(canonical(value) == canonical(has[key]) for key, value in stated.items())
-
-
-def _of_file(loaded: LoadedDefinition) -> Mapping[str, Json]:
-    return {variable.name: _stated(variable) for variable in loaded.definition.variables or ()}
-
-
-def _stated(variable: Variable) -> dict[str, Json]:
-    stated = {key: getattr(variable, key) for key in _STATED if getattr(variable, key) is not None}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in stated.items()}
-
-
-def _of_project(variable: InsightVariable) -> Mapping[str, Json]:
+def _stated_variables(loaded: LoadedDefinition) -> _VariableStates:
     return {
-        "type": variable.type,
-        "label": variable.name,
-        "values": variable.values,
-        "multi": variable.is_multi,
+        variable.name: {
+            key: list(value) if isinstance(value, tuple) else value
+            for key in ("type", "label", "values", "multi")
+            if (value := getattr(variable, key)) is not None
+        }
+        for variable in loaded.definition.variables or ()
     }
 
 
-type _VariableStates = Mapping[str, Json]
-"""The settings of the variables by their names, as a definition stated them."""
+def _agrees(stated: _VariableStates, present: _VariableStates, name: str) -> bool:
+    """Whether the project has what a definition states of a variable. A variable that it lacks is no difference."""
+    if name not in present:
+        return True
+    return all(canonical(value) == canonical(present[name][key]) for key, value in stated[name].items())
 
 
-def _past_variables(
-    project: ProjectContext, definitions: Mapping[str, LoadedDefinition]
-) -> Mapping[str, Sequence[_VariableStates]]:
-    """What each definition said in the commits behind HEAD, newest first; nothing where history cannot be had."""
-    repo = repository(project.folder) if definitions else None
+def _past_variables(project: ProjectContext, names: Sequence[str]) -> Mapping[str, Sequence[_VariableStates]]:
+    """What each definition stated in the commits behind HEAD, newest first; nothing where history is unavailable."""
+    repo = repository(project.folder) if names else None
     if repo is None or repo.is_shallow:
         return {}
     try:
-        past = history(repo, project.folder, definitions.keys(), _of_file)
+        past = history(repo, project.folder, names, _stated_variables)
     except HistoryUnavailable:
         return {}
-    return {name: [state.settings for state in states if state.settings is not None] for name, states in past.items()}
+    return {
+        name: [
+            {variable: settings for variable, settings in state.settings.items() if isinstance(settings, Mapping)}
+            for state in states
+            if state.settings is not None
+        ]
+        for name, states in past.items()
+    }
 
 
 def _variable_diff(
     names: tuple[str, ...],
     stated: _VariableStates,
-    present: Mapping[str, Mapping[str, Json]],
+    present: _VariableStates,
     past: Sequence[_VariableStates] | None,
 ) -> VariableDiff:
     listed = ", ".join(names)
-    if past and all(_said(state, name, stated[name]) for state in past for name in names):
-        return VariableDiff(
-            names=names, attribution=Attribution.DRIFTED, reason=f"{listed}: the file never said anything else"
-        )
-    if past and all(any(_had(state, name, present[name]) for state in past) for name in names):
-        return VariableDiff(
-            names=names, attribution=Attribution.AHEAD, reason=f"{listed}: the project has what the file said once"
-        )
+    attribution = Attribution.CONFLICT
     reason = f"{listed}: type, label or values differ from the project's; cannot tell which side changed them"
-    return VariableDiff(names=names, attribution=Attribution.CONFLICT, reason=reason)
-
-
-def _said(state: _VariableStates, name: str, stated: Json) -> bool:
-    return name not in state or canonical(state[name]) == canonical(stated)
-
-
-def _had(state: _VariableStates, name: str, present: Mapping[str, Json]) -> bool:
-    stated = state.get(name)
-    return isinstance(stated, Mapping) and _agrees(stated, present)
+    if past and all(
+        name not in state or canonical(state[name]) == canonical(stated[name]) for state in past for name in names
+    ):
+        attribution, reason = Attribution.DRIFTED, f"{listed}: the file never stated anything else"
+    elif past and all(any(name in state and _agrees(state, present, name) for state in past) for name in names):
+        attribution, reason = Attribution.AHEAD, f"{listed}: the project has what the file stated once"
+    return VariableDiff(names=names, attribution=attribution, reason=reason)
