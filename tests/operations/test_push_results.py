@@ -11,7 +11,7 @@ from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.definition import VariableType
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.push import results
-from endpoints_gitops.operations.push.results import ChangeResult, PushResult, VariableResult, Waited
+from endpoints_gitops.operations.push.results import ChangeOutcome, ChangeResult, PushResult, VariableResult, Waited
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, Plan, Precondition
 from endpoints_gitops.plan.diff import ServerRevision
 from endpoints_gitops.plan.settings import Key, normalized_query
@@ -88,12 +88,12 @@ SITUATIONS = {
         None,
     ),
     "applied already": (
-        results.already_applied(BOTH, remote(2, 2, "new")),
+        ChangeResult(change=BOTH, state=ChangeOutcome.ALREADY, remote=remote(2, 2, "new")),
         "already so, settled: description,query/, now 2",
         None,
     ),
     "not sent": (
-        results.not_sent(BOTH, REFUSED),
+        ChangeResult(change=BOTH, state=ChangeOutcome.NOT_SENT, errors=(REFUSED,)),
         "not sent: /, now None",
         (
             "api.refused",
@@ -104,7 +104,7 @@ SITUATIONS = {
         ),
     ),
     "no answer": (
-        results.uncertain(BOTH, LOST),
+        ChangeResult(change=BOTH, state=ChangeOutcome.UNCERTAIN, errors=(LOST,)),
         "uncertain: /, now None",
         (
             "api.lost_answer",
@@ -115,7 +115,7 @@ SITUATIONS = {
         ),
     ),
     "refused": (
-        results.refused(BOTH, REFUSED),
+        results.failed(BOTH, REFUSED),
         "failed: /, now None",
         (
             "api.refused",
