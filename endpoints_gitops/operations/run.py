@@ -275,7 +275,8 @@ def _first_page_by_key(stored: Endpoint | None, name: str, options: RunOptions, 
     entries = (stored.query.get("variables") or {}).values()
     defaults = {entry.get("code_name"): entry.get("value") for entry in entries}
     if options.values.get(way.variable, defaults.get(way.variable)) is None:
-        raise _not_paged_by(name, key, f"nothing says where to begin: add --var {way.variable}=…, below every {key}")
+        reason = f"the start is unknown: add --var {way.variable}=…, a value less than every {key}"
+        raise _not_paged_by(name, key, reason)
     limit = key_page_rows(options.limit, way.ceiling)
     return KeyPage(column=key, variable=way.variable, limit=limit, version=options.version)
 
