@@ -327,7 +327,7 @@ class Replaying:
 @pytest.mark.parametrize("total", [0, 5, 24, 25, 26, 100])
 @pytest.mark.parametrize("page", [1, 7, 10, 25, 40])
 @pytest.mark.parametrize("start", [0, 3, 25, 30])
-def test_the_probe_for_more_is_no_row(total, page, start):
+def test_the_row_that_probes_for_more_is_not_printed(total, page, start):
     rows = run_all(Replaying(total, most=25), "e", RunOptions(values={}, limit=page, offset=start), Silence()).rows
     assert [row[0] for row in rows] == list(range(total))[:25][start:]
 
@@ -339,9 +339,8 @@ def test_all_of_an_insight_is_one_run_without_a_limit():
         columns=None, types=(), results=[{"label": "all", "data": [1]}], has_more=False, version=1, execution_id=None,
         materialized=False, raw={"asked": (limit, offset)},
     ) if (limit, offset) == (None, None) else pytest.fail("an insight is not paged")  # fmt: skip
-    assert run_all(server, "e", RunOptions(values={}, limit=5, offset=5), Silence()).rows == (
-        {"label": "all", "data": [1]},
-    )
+    options = RunOptions(values={}, limit=5, offset=5)
+    assert run_all(server, "e", options, Silence()).rows == ({"label": "all", "data": [1]},)
 
 
 @pytest.mark.parametrize("results", [[[1]], [[1, 2, 3]], ["row"]])
@@ -351,5 +350,5 @@ def test_rows_of_unequal_length_are_refused(results):
         columns=("a", "b"), types=(), results=results, has_more=False, version=1, execution_id=None,
         materialized=False, raw={},
     )  # fmt: skip
-    with pytest.raises(EndpointsError, match="2 values that the columns say"):
+    with pytest.raises(EndpointsError, match="2 values, one per column"):
         run_all(server, "e", RunOptions(values={}), Silence())

@@ -181,7 +181,7 @@ def test_values_that_an_insight_does_not_take_are_refused(given_values, message)
 
 
 @given(st.text(min_size=1).filter(lambda name: "=" not in name and not name.endswith(":")), st.text())
-def test_text_is_taken_as_it_is(name, text):
+def test_text_values_stay_text(name, text):
     assert parse_assignments([f"{name}={text}"]) == (Assignment(name=name, text=text),)
     assert typed_values(parse_assignments([f"{name}={text}"]), {}) == ({name: text}, ())
 
@@ -193,7 +193,7 @@ def test_numbers_are_read_as_they_are_written(number):
 
 
 @pytest.mark.parametrize("text", ["", "1_000", "0x10", "nan", "inf", "1e999", "٣", "1,5", "-"])
-def test_what_is_no_number_stays_text(text):
+def test_a_value_that_is_not_a_number_stays_text(text):
     typed, notes = typed_values(parse_assignments([f"n={text}"]), {"n": VariableShape(type=VariableType.NUMBER)})
     assert typed == {"n": text}
     assert len(notes) == 1
