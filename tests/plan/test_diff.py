@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from endpoints_gitops.plan.diff import Revision, ServerRevision, Snapshot, compare_revisions
-from endpoints_gitops.plan.evidence import Provenance
 from endpoints_gitops.plan.settings import Key
 
 SQL = "SELECT {variables.event}, {variables.os}"
@@ -93,9 +92,3 @@ def test_the_line_of_the_environment(make):
         for name in ("prod", "staging")
     ]
     assert [difference.line for diff in diffs for difference in diff.differences] == [9, loaded.lines["tags"]]
-
-
-def test_the_evidence_of_a_record_alone(make):
-    record = make.recorded(None, endpoint=make.endpoint(), file={}, at=make.endpoint().updated_at)
-    evidence = Provenance.of_record(record, now=record.at)
-    assert (evidence.record, evidence.now, evidence.history) == (record, record.at, None)
