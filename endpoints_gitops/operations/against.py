@@ -51,8 +51,8 @@ _VERSION: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,127})@([1-9][0-9]{0,8})"
 class Here:
     """The local side: the definitions, and the environment that they are compared in.
 
-    `client` and `lock` are called when WHAT needs them. `configuration` is as in `Location`. `environments` are those
-    whose pins count in `lock`; None for all. `selectors` are those of the command line.
+    `client` and `lock` are called when WHAT needs them. `configuration` is as in `DefinitionsLocation`. `environments`
+    are those whose pins count in `lock`; None for all. `selectors` are those of the command line.
     """
 
     definitions: tuple[LoadedDefinition, ...]

@@ -72,8 +72,8 @@ def check(
 
     A name that two files of the folder define is a finding also where only one of them is checked. `environment`: the
     settings of this one are checked; None: those of every environment that a file has settings for. `configuration` is
-    as in `Location`. Results are taken from `cache`, and kept there. Raises UsageError for a word that names nothing
-    and for a folder that does not exist, PluginFailed, and CouldNotFindOut where a process died.
+    as in `DefinitionsLocation`. Results are taken from `cache`, and kept there. Raises UsageError for a word that names
+    nothing and for a folder that does not exist, PluginFailed, and CouldNotFindOut where a process died.
     """
     files: dict[Path, DefinitionFile] = {}
     problems: list[Problem] = []
