@@ -277,7 +277,7 @@ class MutationRun:
         failed = set(report["failed"])
         passed = [test for test in sorted(report["tests"], key=itemgetter("seconds")) if test["id"] not in failed]
         fast = [test for test in passed if test["seconds"] < self.options.slow]
-        left_out = f"{len(passed) - len(fast)} slow ones and {len(failed)} that fail without ClickHouse"
+        left_out = f"{len(passed) - len(fast)} slow ones and {len(failed)} that fail without a change"
         _print("\n".join((f"{len(fast)} tests; left out: {left_out}", *sorted(failed))))
         callers = defaultdict(list)
         for test in fast:

@@ -604,3 +604,15 @@ def test_where_only_the_file_moves_every_difference_is_ahead(make, events):
 def test_an_endpoint_that_neither_side_has_is_refused():
     with pytest.raises(ValueError, match="nothing to compare"):
         compare_revisions("signups", None, None)
+
+
+@pytest.mark.parametrize(("visible", "expected"), [("A", AHEAD), ("C", CONFLICT), ("C!A", AHEAD), ("", AHEAD)])
+def test_a_shallow_clone_believes_the_record_where_a_commit_that_is_there_had_it(make, visible, expected):
+    evidence = Provenance(
+        record=remembered(make, "A"),
+        visible=letters(make, visible),
+        without_history=NoHistory(reason="this clone is shallow", fix="fetch-depth: 0"),
+        head="0000009",
+        is_dirty=True,
+    )
+    assert verdicts(make.diff(make.loaded(query="B"), make.endpoint(query="A"), evidence, None)) == {"query": expected}

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from endpoints_gitops.plan.diff import Revision, ServerRevision, Snapshot, compare_revisions
+from endpoints_gitops.plan.diff import (
+    DroppedKey,
+    Revision,
+    ServerRevision,
+    Snapshot,
+    compare_revisions,
+    explained,
+    last_write,
+)
 from endpoints_gitops.plan.settings import Key
+from tests.plan.conftest import at
 
 SQL = "SELECT {variables.event}, {variables.os}"
 TWO = [{"name": "event", "type": "String", "default": "a"}, {"name": "os", "type": "String", "default": "b"}]
@@ -92,3 +101,24 @@ def test_the_line_of_the_environment(make):
         for name in ("prod", "staging")
     ]
     assert [difference.line for diff in diffs for difference in diff.differences] == [9, loaded.lines["tags"]]
+
+
+LAST_WRITES = [
+    ((None, 3, "ann", at(0)), ""),
+    ((Key.QUERY, None, "ann", None), ""),
+    ((Key.QUERY, 3, None, None), "version 3"),
+    ((Key.QUERY, 3, "ann", at(0)), "version 3 by ann, 2026-07-01"),
+    ((Key.QUERY, None, None, at(0)), "2026-07-01"),
+    ((Key.TAGS, 3, "ann", at(0)), "version 3, last written to 2026-07-01"),
+]
+
+
+@pytest.mark.parametrize(("known", "words"), LAST_WRITES)
+def test_what_is_known_of_the_last_write(known, words):
+    assert last_write(*known) == words
+    assert explained("why", words) == (f"why (server: {words})" if words else "why")
+
+
+def test_what_a_file_no_longer_manages_says_what_stays():
+    dropped = DroppedKey(key=Key.DESCRIPTION, remote="über", commit="0123456789")
+    assert dropped.message == 'description was managed until 0123456; the server keeps "über"'

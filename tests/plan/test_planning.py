@@ -109,6 +109,7 @@ def test_a_new_endpoint_gets_everything_that_the_file_states(make):
     keys = {"description": "d", "materialization": {"enabled": True}, "bucket_overrides": {"timestamp": "hour"}}
     change = only(planned(make.diff(make.loaded(**keys), None, Provenance(), "prod")))
     assert (change.action, change.notes) == (ChangeAction.CREATE, ("makes version 1",))
+    assert (change.path, change.line) == ("endpoints/signups.yaml", 1)
     assert body(change, {}) == {
         "name": "signups",
         "query": {"kind": "HogQLQuery", "query": "SELECT 'A' AS letter"},
@@ -211,11 +212,30 @@ def test_overwriting_one_leaves_the_others(make):
         planned(conflicting(make), overwrite=Overwrite(versions={"c": 2}))
 
 
+def test_a_name_that_may_be_overwritten_and_is_gone(make):
+    judged = make.diff(make.loaded(), None, Provenance(is_pinned=True), "prod")
+    plan = planned(judged, overwrite=Overwrite(versions={"signups": 3}))
+    assert plan.notes == ("signups: nothing is overwritten, as version 3 was named and the endpoint is gone",)
+
+
+def test_a_variable_that_the_project_lacks_is_not_sent(make):
+    change = only(planned(make.diff(make.loaded(query=SQL, variables=TWO), None, Provenance(), "prod")))
+    with pytest.raises(UsageError) as refused:
+        body(change, {})
+    assert (refused.value.code, refused.value.where) == ("plan.variable", "endpoints/signups.yaml")
+    assert refused.value.message.startswith("signups says a value for event, ")
+
+
 def test_what_was_ours_and_is_gone_is_created_only_on_request(make):
     judged = make.diff(make.loaded(), None, Provenance(is_pinned=True), "prod")
     plan = planned(judged)
     assert plan.is_empty
-    assert [(left.attribution, left.key) for left in plan.left_alone] == [(Attribution.CONFLICT, None)]
+    (left,) = plan.left_alone
+    assert (left.attribution, left.key, left.reason) == (Attribution.CONFLICT, None, judged.note)
+    assert left.fix == (
+        "endpoints-gitops push --overwrite signups creates it again, at version 1; else remove the definition"
+    )
+    assert left.explanation == judged.note
     again = only(planned(judged, overwrite=Overwrite(everything=True)))
     assert again.action is ChangeAction.CREATE
     assert "makes version 1" in again.notes

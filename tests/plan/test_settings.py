@@ -76,6 +76,12 @@ def test_a_variable_says_what_its_default_says(make, variable, stated):
     assert variables_of(definition_settings(loaded, None)[Key.QUERY]) == stated
 
 
+def test_a_null_that_is_meant_goes_over_a_value():
+    entry = {"variableId": "id-event", "code_name": "event", "value": "old", "isNull": True}
+    node = {"kind": "HogQLQuery", "query": SQL, "variables": {"id-event": entry}}
+    assert variables_of(normalized_query(node)) == {"event": {"value": None, "isNull": True}}
+
+
 def test_variables_of_a_node_go_by_code_name_and_the_list_goes_over_them(make):
     entries = {
         "id-event": {"variableId": "id-event", "code_name": "event", "value": "old"},
