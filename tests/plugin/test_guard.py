@@ -315,3 +315,23 @@ def test_it():
     )
     ended = guarded_once.pytester.runpytest_subprocess("-p", "no:randomly", "-W", "ignore", timeout=60)
     ended.assert_outcomes(passed=1, errors=2)
+
+
+PROGRAM = """
+import json, os, urllib.request
+url = "{POSTHOG_HOST}/api/projects/{POSTHOG_PROJECT_ID}/endpoints/revenue/run?version=1".format(**os.environ)
+headers = {"Authorization": "Bearer " + os.environ["POSTHOG_API_KEY"], "Content-Type": "application/json"}
+body = json.dumps({"variables": {"month": "2026-07"}}).encode()
+print(urllib.request.urlopen(urllib.request.Request(url, body, headers)).status)
+"""
+
+
+def test_a_program_that_a_test_starts_inherits_the_address_of_the_server(guarded_once):
+    """It has no guard, and does not need one with the fixture `endpoints_env`."""
+    guarded_once.write("program.py", PROGRAM)
+    guarded_once.suite(
+        "import subprocess, sys\n"
+        "def test_it(endpoints_env):\n"
+        "    assert subprocess.check_output([sys.executable, 'program.py'], text=True) == '200\\n'\n"
+    )
+    guarded_once.pytest().assert_outcomes(passed=1)
