@@ -38,22 +38,22 @@ def test_rows(endpoints):
 
 @pytest.fixture
 def local(app):
+    return with_tables(app)
+
+
+@pytest.fixture
+def local_once(app_once):
+    return with_tables(app_once)
+
+
+def with_tables(app):
+    """The app with a pin and with a table for its query."""
     app.configure("by_plan")
     app.push(BY_PLAN, "by_plan")
     app.lock()
     app.write("tables/events.jsonl", EVENTS)
     app.suite(SUITE)
     return app
-
-
-@pytest.fixture
-def local_once(app_once):
-    app_once.configure("by_plan")
-    app_once.push(BY_PLAN, "by_plan")
-    app_once.lock()
-    app_once.write("tables/events.jsonl", EVENTS)
-    app_once.suite(SUITE)
-    return app_once
 
 
 def test_the_pinned_query_runs_on_the_tables_of_the_suite(local):
