@@ -146,7 +146,7 @@ def test_build_takes_its_time(engine: QueryEngine, connect: Callable[..., httpx.
 def test_announcement_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from endpoints_gitops.local import serve as module
 
-    monkeypatch.setattr(module._Server, "main_loop", _returns_at_once)
+    monkeypatch.setattr(module._UvicornServer, "main_loop", _returns_at_once)
     written = io.StringIO()
     module.serve(port=0, state=None, sample=False, data=(), now=None, definitions=None, announce=written)
     assert written.getvalue().count("\n") == 1
