@@ -227,6 +227,11 @@ def _tuple(arguments: list[Typed]) -> Typed:
     return Typed(Kind.TUPLE, parts=tuple(value.named() for value in arguments))
 
 
+def _map(arguments: list[Typed]) -> Typed:
+    """`map(key, value, …)`. Its keys have one type, and its values another."""
+    return Typed(Kind.TUPLE, entries=(common(arguments[::2]), common(arguments[1::2])) if arguments else None)
+
+
 def _element(arguments: list[Typed]) -> Typed:
     if len(arguments) < 2 or arguments[1].kind in (Kind.ARRAY, Kind.UNKNOWN, Kind.TUPLE):
         return unknown(first_reason(arguments) or "the type of the array index is unknown")
@@ -337,6 +342,7 @@ RULES: Final[dict[str, Rule]] = {
     "start_of_interval": _unless_null(_start_of_interval),
     "trunc": _unless_null(_trunc),
     "tuple_of": _tuple,
+    "map_of": _map,
     "whole": _whole,
 }
 """Rules that get all arguments and decide the nullability."""

@@ -228,7 +228,7 @@ JSONExtract: 2+
 JSON_VALUE: 2
 JSONExtractKeysAndValues: 1-3 [unknown]!
 
-map: 0+ tuple! takes_null
+map: 0+ map_of takes_null
 mapFromArrays mapContains mapFilter mapApply mapUpdate mapContainsKeyLike mapExtractKeyLike: 2
 mapAdd mapSubtract: 2+
 mapKeys mapValues: 1 [unknown]!

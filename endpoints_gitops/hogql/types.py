@@ -43,8 +43,9 @@ _WORDS: Final = {
 class Typed:
     """The type of a value. `nullable` is None if unknown; `why` is the reason of an unknown.
 
-    `item` is the type of an array's items, `parts` are those of a tuple's. `keys` is set for a value inside a JSON
-    column: the keys that lead to it. `constant` is the value of a constant, and the unit of an interval.
+    `item` is the type of an array's items, `parts` are those of a tuple's, and `entries` the key and the value of a map,
+    whose kind is tuple too. `keys` is set for a value inside a JSON column: the keys that lead to it. `constant` is the
+    value of a constant, and the unit of an interval.
 
     `is_timestamp` marks the timestamps of events and sessions: a comparison with one of them can be NULL, unlike any
     other comparison (docs/server.md#hogql). `is_null_unseen` marks expressions that contain such a comparison: the
@@ -60,6 +61,7 @@ class Typed:
     is_timestamp: bool = False
     is_null_unseen: bool = False
     parts: tuple[Typed, ...] | None = None
+    entries: tuple[Typed, Typed] | None = None
 
     @property
     def word(self) -> str:
@@ -68,10 +70,10 @@ class Typed:
 
     @property
     def full(self) -> str | None:
-        """The type of an array or tuple including its item types, such as `Array(Nullable(integer))`; None for any
+        """The type of an array, tuple or map including its item types, such as `Array(Nullable(integer))`; None for any
         other kind and if an item type is unknown.
         """
-        inside = (self.item,) if self.kind is Kind.ARRAY else self.parts if self.kind is Kind.TUPLE else None
+        inside = (self.item,) if self.kind is Kind.ARRAY else self.parts or self.entries
         if inside is None or not all(item is not None and item.is_known for item in inside):
             return None
         words = [item.full or ("" if item.kind in _NESTED else item.word) for item in inside if item is not None]
@@ -81,7 +83,8 @@ class Typed:
             f"Nullable({text})" if item is not None and item.nullable else text
             for item, text in zip(inside, words, strict=True)
         )
-        return f"{'Array' if self.kind is Kind.ARRAY else 'Tuple'}({', '.join(marked)})"
+        name = "Array" if self.kind is Kind.ARRAY else "Map" if self.entries else "Tuple"
+        return f"{name}({', '.join(marked)})"
 
     @property
     def is_known(self) -> bool:

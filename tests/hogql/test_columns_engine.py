@@ -56,6 +56,7 @@ OF_ROWS = (
         "lower(event), upper(properties.a), length(event), substring(event, 1, 2), replaceAll(event, 'a', 'b'), "
         "trim(event)"
     ),
+    "map(event, 1), map('a', nullIf(1, 2)), map('a', [event]), (map('a', 1.5), 2)",
     "splitByChar(',', event), [1, 2], [1, 2][1], ['a', 'b'][1], (1, 'a'), [], {'a': 1}, (1, 2).1",
     "arrayMap(x -> x + 1, [1]), arrayFilter(x -> x > 1, [1, 2]), arraySum([1, 2]), arrayFirst(x -> x = 1, [1, 2])",
     "arrayJoin(['a']), arrayStringConcat(['a'], ','), arraySort([2, 1]), has([1], 1), arrayDistinct([1]), range(3)",
