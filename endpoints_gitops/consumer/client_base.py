@@ -70,7 +70,10 @@ def _import_what_checks_calls() -> None:
     first call take: a fork that held them already would wait for IMPORTS for ever.
     """
     with IMPORTS:
-        import endpoints_gitops.consumer.pinned  # noqa: F401 - calls use it
+        import concurrent.futures.thread  # noqa: F401
+        import logging  # noqa: F401
+
+        import endpoints_gitops.consumer.pinned  # noqa: F401
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=IMPORTS.acquire, after_in_parent=IMPORTS.release, after_in_child=IMPORTS.release)
 

@@ -43,9 +43,9 @@ _WORDS: Final = {
 class Typed:
     """The type of a value. `nullable` is None if unknown; `why` is the reason of an unknown.
 
-    `item` is the type of an array's items, `parts` are those of a tuple's, and `entries` the key and the value of a map,
-    whose kind is tuple too. `keys` is set for a value inside a JSON column: the keys that lead to it. `constant` is the
-    value of a constant, and the unit of an interval.
+    `item` is the type of an array's items, `parts` are those of a tuple's, and `entries` the key and the value of a
+    map, whose kind is tuple too. `keys` is set for a value inside a JSON column: the keys that lead to it. `constant`
+    is the value of a constant, and the unit of an interval.
 
     `is_timestamp` marks the timestamps of events and sessions: a comparison with one of them can be NULL, unlike any
     other comparison (docs/server.md#hogql). `is_null_unseen` marks expressions that contain such a comparison: the

@@ -217,6 +217,15 @@ def test_a_selector_does_not_hide_a_file_that_cannot_be_read(cli, checkout):
     assert "endpoints/broken.yaml" in ran.out
 
 
+@pytest.mark.parametrize("selector", ["broken", "brok*", "tag:late"])
+def test_a_selector_finds_a_definition_with_mistakes(cli, checkout, selector):
+    checkout.write({"one.yaml": good("one"), "broken.yaml": good("broken") + "tags: [late]\nbogus: 1\n"})
+    ran = cli("check", selector)
+    assert ran.code == 1
+    assert "endpoints/broken.yaml:4:1: G108 unknown key 'bogus'" in ran.out
+    assert cli("check", "changed:nowhere").code == 2
+
+
 @pytest.mark.parametrize("words", [[], ["endpoints/b.yaml"], ["endpoints/a.yaml"]])
 def test_a_duplicate_name_is_found_from_either_file(cli, checkout, words):
     checkout.write({"a.yaml": good("one"), "b.yaml": good("one"), "c.yaml": good("three")})

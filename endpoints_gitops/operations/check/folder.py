@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput, Problem
+from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput, Problem, UsageError
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.operations.check.definition import DefinitionFile, FileResult, Keyed, check_file, finding_of
 from endpoints_gitops.workspace.check_cache import content_hash, key_of
@@ -134,7 +134,12 @@ def _selected_files(
             readable[definitions[-1].path] = file
         except InvalidInput:
             unreadable.append(file)
-    selected = select((selector,), definitions, folder=folder, environment=environment, configuration=configuration)
+    try:
+        selected = select((selector,), definitions, folder=folder, environment=environment, configuration=configuration)
+    except UsageError as error:
+        if not unreadable or error.code != "usage.selector":
+            raise
+        selected = ()  # the selector may mean a file with mistakes, which are reported
     return [*unreadable, *(readable[loaded.path] for loaded in selected)], problems
 
 
