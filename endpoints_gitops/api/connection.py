@@ -62,7 +62,7 @@ class Connection:
                 code="configuration.insecure",
             )
         for name, seconds in (("--max-wait", self.max_wait), ("--read-timeout", self.read_timeout)):
-            if not (seconds > 0 and math.isfinite(seconds)):
+            if not (isinstance(seconds, int | float) and seconds > 0 and math.isfinite(seconds)):
                 raise UsageError(f"{name} must be a number of seconds above 0", code="usage.arguments")
 
     @property

@@ -125,7 +125,7 @@ def transport_of(connection: Connection, transport: AnyTransport | None) -> Tran
         return HttpTransport(connection, transport)
     if isinstance(transport, httpx.AsyncBaseTransport):
         raise _wrong_transport(transport, "pass it to AsyncEndpoints")
-    return transport
+    return _with_methods(transport)
 
 
 def async_transport_of(connection: Connection, transport: AnyAsyncTransport | None) -> AsyncTransport:
@@ -134,6 +134,14 @@ def async_transport_of(connection: Connection, transport: AnyAsyncTransport | No
         return AsyncHttpTransport(connection, transport)
     if isinstance(transport, httpx.BaseTransport):
         raise _wrong_transport(transport, "pass it to Endpoints")
+    return _with_methods(transport)
+
+
+def _with_methods[T](transport: T) -> T:
+    """An app's own transport. Raises UsageError for an object without the methods of one."""
+    if not all(callable(getattr(transport, method, None)) for method in ("send", "close")):
+        message = f"transport must be an httpx transport, or have the methods send and close; it is {transport!r}"
+        raise UsageError(message, code="usage.transport")
     return transport
 
 

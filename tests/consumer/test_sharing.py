@@ -383,6 +383,25 @@ def test_an_async_transport_is_for_async_endpoints():
         transport_of(CONNECTION, httpx.ASGITransport(app=lambda *_: None))
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"transport": object()}, "transport must be an httpx transport, or have the methods send and close; it is "),
+        ({"transport": "http://h.test"}, "transport must be an httpx transport, or have the methods send and close; "),
+        ({"max_wait": "60"}, "--max-wait must be a number of seconds above 0"),
+        ({"max_wait": None}, "--max-wait must be a number of seconds above 0"),
+        ({"read_timeout": -1}, "--read-timeout must be a number of seconds above 0"),
+    ],
+)
+def test_a_setting_of_another_kind_is_one_clear_error(make, settings, message):
+    with make(**settings) as endpoints, pytest.raises(UsageError) as caught:
+        endpoints.run("one")
+    assert str(caught.value).startswith(message)
+    with pytest.raises(UsageError) as caught:
+        asyncio.run(make(AsyncEndpoints, **settings).run("one"))
+    assert str(caught.value).startswith(message)
+
+
 def test_a_transport_that_answers_with_something_else_is_named(make):
     class Other:
         def send(self, _request):
