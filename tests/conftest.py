@@ -218,6 +218,26 @@ def clock() -> Callable[[], datetime] | None:
     return None
 
 
+class FailingStream(io.StringIO):
+    """A stream that raises an error at the first line with a text, as Ctrl-C or a defect would."""
+
+    def __init__(self, text: str, error: BaseException) -> None:
+        super().__init__()
+        self.text, self.error = text, error
+
+    def write(self, text: str) -> int:
+        if self.text and self.text in text:
+            self.text = ""
+            raise self.error
+        return super().write(text)
+
+
+@pytest.fixture
+def failing_stream() -> type[FailingStream]:
+    """For `cli(…, stderr=failing_stream("[1/2]", KeyboardInterrupt()))`."""
+    return FailingStream
+
+
 @pytest.fixture
 def make_cli(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch, clock: Callable[[], datetime] | None

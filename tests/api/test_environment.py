@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_a_mistake_names_its_variable(monkeypatch, call, variable, value, said):
 @pytest.mark.parametrize("value", ["socks5://proxy:1080", "socks5h://user:secret@proxy:1080"])
 def test_a_socks_proxy_needs_an_extra(monkeypatch, value):
     monkeypatch.setenv("ALL_PROXY", value)
-    monkeypatch.setattr("endpoints_gitops.api.transport.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "socksio", None)
     with pytest.raises(UsageError, match="ALL_PROXY names a SOCKS proxy, which needs the package socksio") as caught:
         by_threads()
     assert caught.value.fix == "pip install 'endpoints-gitops[socks]'"

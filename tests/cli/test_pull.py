@@ -5,7 +5,6 @@ All clocks but git's run half an hour behind the last commit: what is done on th
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -209,29 +208,16 @@ def test_formatting_only_changes_are_noted(place, client):
 
 
 @pytest.mark.parametrize("place", [same_checkout], indirect=True)
-def test_an_interrupted_pull_is_finished_by_the_next_one(place, client):
+def test_an_interrupted_pull_is_finished_by_the_next_one(place, client, failing_stream):
     client.update_endpoint("signups", NEW_SQL)
     for name in ("aaa", "zzz"):
         client.create_endpoint({"name": name, "query": hogql("SELECT 1")})
-    assert place.run("pull", stderr=CtrlC(after="] aaa: created")).code == 130
+    assert place.run("pull", stderr=failing_stream("] aaa: created", KeyboardInterrupt())).code == 130
     assert {path.name for path in place.path.parent.iterdir()} == {"aaa.yaml", "signups.yaml"}
     assert place.path.read_text() == FILE
     assert place.run("pull", "--format", "json").json["summary"] == {
         "unchanged": 1, "updated": 1, "created": 1, "outside": 0,
     }  # fmt: skip
-
-
-class CtrlC(io.StringIO):
-    """A stream whose reader presses Ctrl-C at the first line with this text."""
-
-    def __init__(self, *, after):
-        super().__init__()
-        self.after = after
-
-    def write(self, text):
-        if self.after in text:
-            raise KeyboardInterrupt
-        return super().write(text)
 
 
 @pytest.mark.parametrize("place", [same_checkout], indirect=True)
