@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from endpoints_gitops.local.engine.engine import Engine
     from endpoints_gitops.local.serve import RunningServer
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every program that a test starts compiles all modules again
+
 pytest_plugins = ["pytester"]
 
 START = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)

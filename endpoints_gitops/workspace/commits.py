@@ -75,7 +75,8 @@ def not_on_disk(folder: Path, *, choose: Choose = no_names) -> NotOnDisk:
 def refuse_not_on_disk(folder: Path) -> None:
     """Raise UsageError if a folder has no definition on disk, but git's index has some in it.
 
-    The folder may not be mounted, a sparse checkout may omit it, or a submodule may not be initialized.
+    The folder may not be mounted, a sparse checkout may omit it, or a submodule may not be initialized. An empty index,
+    as after `git clone --no-checkout`, does not mean that everything was deleted.
     """
     repo = repository(folder)
     if repo is None or not folder.resolve().is_relative_to(repo.top):
@@ -94,6 +95,10 @@ def refuse_not_on_disk(folder: Path) -> None:
         is_sparse = any(entry.is_skipped for entry in files)
         restore = f"git sparse-checkout add {prefix}" if is_sparse else f"git restore {shown(folder)}"
         fix = f"{restore}; after a deletion: git add --all {shown(folder)}"
+    elif not git(repo.top, "ls-files", "-z") and (committed := tuple(listed(repo, repo.head, prefix))):
+        count = f"HEAD has {len(committed):,} in it"
+        message = f"{shown(folder)} has no definition on disk, but {count}: git's index is empty"
+        fix = "git checkout HEAD -- ."
     else:
         return
     raise UsageError(message, fix=fix, code="definitions.not-on-disk")

@@ -129,6 +129,17 @@ def removed(checkout):
     shutil.rmtree(checkout.folder)
 
 
+@pytest.mark.parametrize("words", [("check",), ("push", "--prune", "--yes"), ("breaking", "--against", "HEAD")])
+def test_a_clone_without_a_checkout_deletes_nothing(cli, checkout, client, pushed, words):  # noqa: ARG001 - a start
+    removed(checkout)
+    (checkout.top / ".git" / "index").unlink()  # as git clone --no-checkout leaves it
+    ran = cli(*words, "--format", "json")
+    assert (ran.code, ran.json["errors"][0]["code"]) == (2, "definitions.not-on-disk"), ran.err
+    assert "endpoints has no definition on disk, but HEAD has 2 in it: git's index is empty" in ran.err
+    assert "fix: git checkout HEAD -- ." in ran.err
+    assert all(endpoint.is_active for endpoint in client.list_endpoints())
+
+
 @pytest.mark.parametrize("lose", [unmounted, removed])
 @pytest.mark.parametrize("words", READERS.values(), ids=READERS)
 def test_every_command_refuses_a_folder_whose_definitions_are_all_not_on_disk(
