@@ -216,7 +216,7 @@ def test_paging_by_key_needs_more_than_a_project_secret_key(make_cli, checkout, 
     create("keyed", AFTER, variables={"after": ("Number", 4)})
     ran = make_cli(checkout.top, key=server.project_secret_key)("run", "keyed", "--all", "--key", "n")
     assert ran.code == 2
-    assert "this key may run it, but cannot read its query" in ran.err
+    assert "this key can run it, but cannot read its query" in ran.err
 
 
 def test_paging_without_an_order_is_noted_once(cli, create):
