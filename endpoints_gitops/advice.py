@@ -31,8 +31,8 @@ class Command:
 
     def with_options(self, options: Options) -> Command:
         """The command with these options added, except those that it has already."""
-        added = (word for option, value in options.items() if option not in self.words for word in (option, value))
-        return Command(*self.words, *added)
+        lacking = [option for option in options if not any(f"{word}=".startswith(f"{option}=") for word in self.words)]
+        return Command(*self.words, *(word for option in lacking for word in (option, options[option])))
 
     def about(self, name: str, version: int | None = None) -> Command:
         """The command for an endpoint, and its version where one is given."""

@@ -48,7 +48,7 @@ def test_what_is_absent_and_what_comes_first():
     reply = Reply(200, BODY, None)
     assert compare(reply, absent=("settings.off", "name.on"), first_key="results") == []
     assert compare(reply, absent=("settings.on",), first_key="name") == [
-        "answer.settings.on is there",
+        "answer.settings.on is present",
         "the first key is 'results', not 'name'",
     ]
     assert compare(Reply(200, None, None), first_key="results") == ["the first key is None, not 'results'"]
