@@ -30,6 +30,7 @@ def test_a_type_without_what_is_around_it(written: str, bare: str, word: str, nu
         ("Tuple(a Int8, DateTime64(6, 'UTC'))", ("Int8", "DateTime64(6, 'UTC')")),
         ("Map(String, Array(Tuple(x Date, y Date)))", ("String", "Array(Tuple(x Date, y Date))")),
         ("Nullable(Array(Enum8('a,(' = 1)))", ("Enum8('a,(' = 1)",)),
+        ("Tuple(Int8,Date)", ("Int8", "Date")),
         ("Tuple()", ()),
     ],
 )

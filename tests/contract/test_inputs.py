@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -38,29 +40,35 @@ def declared(query: dict[str, Any], *, shared: bool = False, **variable: Any) ->
 
 
 DECLARED = {
-    "nowhere": (declared(node()), Input(name="x", type="unknown", is_open=True)),
-    "in the list": (declared(node(), type="Date"), Input(name="x", type="Date", is_open=True)),
+    "nowhere": (partial(declared, node()), Input(name="x", type="unknown", is_open=True)),
+    "in the list": (partial(declared, node(), type="Date"), Input(name="x", type="Date", is_open=True)),
     "in the list with a default": (
-        declared(node(x={"value": 1}), type="Number", default=30.0, shared=True),
+        partial(declared, node(x={"value": 1}), type="Number", default=30.0, shared=True),
         Input(name="x", type="Number", has_default=True, default=30),
     ),
-    "in the list with null": (declared(node(), type="Number", default=None), Input(name="x", type="Number")),
-    "in the node": (declared(node(x={"value": "a"})), Input(name="x", type="unknown", has_default=True, default="a")),
+    "in the list with null": (partial(declared, node(), type="Number", default=None), Input(name="x", type="Number")),
+    "in the node": (
+        partial(declared, node(x={"value": "a"})),
+        Input(name="x", type="unknown", has_default=True, default="a"),
+    ),
     "in the node and the project": (
-        declared(node(x={"value": 3}), shared=True),
+        partial(declared, node(x={"value": 3}), shared=True),
         Input(name="x", type="Number", has_default=True, default=3),
     ),
     "in the node, null on purpose": (
-        declared(node(x={"value": 3, "isNull": True}), shared=True),
+        partial(declared, node(x={"value": 3, "isNull": True}), shared=True),
         Input(name="x", type="Number"),
     ),
-    "in the project": (declared(node(), shared=True), Input(name="x", type="Number", has_default=True, default=7)),
+    "in the project": (
+        partial(declared, node(), shared=True),
+        Input(name="x", type="Number", has_default=True, default=7),
+    ),
 }
 
 
 @pytest.mark.parametrize(("found", "expected"), DECLARED.values(), ids=DECLARED)
-def test_where_a_variable_is_declared(found: tuple[Input, ...], expected: Input) -> None:
-    assert found == (expected,)
+def test_where_a_variable_is_declared(found: Callable[[], tuple[Input, ...]], expected: Input) -> None:
+    assert found() == (expected,)
 
 
 def test_only_what_the_text_uses_in_its_order() -> None:

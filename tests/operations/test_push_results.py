@@ -73,27 +73,27 @@ FAULT = LostAnswer("server error", request="PATCH endpoints/one/", status=502, d
 REFUSED = Refused("tags: too long", request="PATCH endpoints/one/")
 SITUATIONS = {
     "created": (
-        results.verified(CREATE, remote(1, 2, "new")),
+        lambda: results.verified(CREATE, remote(1, 2, "new")),
         "created, landed, settled: description,query/, now 1",
         None,
     ),
     "updated": (
-        results.verified(BOTH, remote(2, 2, "new")),
+        lambda: results.verified(BOTH, remote(2, 2, "new")),
         "updated, landed, settled: description,query/, now 2",
         None,
     ),
     "deactivated": (
-        results.verified(replace(SETTING, action=ChangeAction.DEACTIVATE), remote(1, 1, "new")),
+        lambda: results.verified(replace(SETTING, action=ChangeAction.DEACTIVATE), remote(1, 1, "new")),
         "deactivated, landed, settled: description/, now 1",
         None,
     ),
     "applied already": (
-        ChangeResult(change=BOTH, state=ChangeOutcome.ALREADY, remote=remote(2, 2, "new")),
+        lambda: ChangeResult(change=BOTH, state=ChangeOutcome.ALREADY, remote=remote(2, 2, "new")),
         "already so, settled: description,query/, now 2",
         None,
     ),
     "not sent": (
-        ChangeResult(change=BOTH, state=ChangeOutcome.NOT_SENT, errors=(REFUSED,)),
+        lambda: ChangeResult(change=BOTH, state=ChangeOutcome.NOT_SENT, errors=(REFUSED,)),
         "not sent: /, now None",
         (
             "api.refused",
@@ -104,7 +104,7 @@ SITUATIONS = {
         ),
     ),
     "no answer": (
-        ChangeResult(change=BOTH, state=ChangeOutcome.UNCERTAIN, errors=(LOST,)),
+        lambda: ChangeResult(change=BOTH, state=ChangeOutcome.UNCERTAIN, errors=(LOST,)),
         "uncertain: /, now None",
         (
             "api.lost_answer",
@@ -115,7 +115,7 @@ SITUATIONS = {
         ),
     ),
     "refused": (
-        results.failed(BOTH, REFUSED),
+        lambda: results.failed(BOTH, REFUSED),
         "failed: /, now None",
         (
             "api.refused",
@@ -126,7 +126,7 @@ SITUATIONS = {
         ),
     ),
     "refused after the version was cut": (
-        results.refused_in_part(BOTH, REFUSED, remote(2, 2), [Key.DESCRIPTION]),
+        lambda: results.refused_in_part(BOTH, REFUSED, remote(2, 2), [Key.DESCRIPTION]),
         "failed, landed: query/, now 2",
         (
             "push.refused_in_part",
@@ -137,7 +137,7 @@ SITUATIONS = {
         ),
     ),
     "refused, and all is there": (
-        results.refused_in_part(BOTH, REFUSED, remote(2, 2, "new"), []),
+        lambda: results.refused_in_part(BOTH, REFUSED, remote(2, 2, "new"), []),
         "failed, landed: description,query/, now 2",
         (
             "push.refused_in_part",
@@ -148,7 +148,7 @@ SITUATIONS = {
         ),
     ),
     "another version before ours": (
-        results.verified(BOTH, remote(3, 2, "new")),
+        lambda: results.verified(BOTH, remote(3, 2, "new")),
         "updated, landed, settled: description,query/, now 3",
         (
             "push.came_between",
@@ -159,7 +159,7 @@ SITUATIONS = {
         ),
     ),
     "another version before our setting": (
-        results.verified(SETTING, remote(2, 7, "new")),
+        lambda: results.verified(SETTING, remote(2, 7, "new")),
         "updated, landed, settled: description/, now 2",
         (
             "push.came_between",
@@ -170,7 +170,7 @@ SITUATIONS = {
         ),
     ),
     "recreated before ours": (
-        results.verified(BOTH, remote(3, 2, "new", id="B")),
+        lambda: results.verified(BOTH, remote(3, 2, "new", id="B")),
         "updated, landed, settled: description,query/, now 3",
         (
             "push.came_between",
@@ -181,7 +181,7 @@ SITUATIONS = {
         ),
     ),
     "recreated before our setting": (
-        results.verified(SETTING, remote(1, 1, "new", id="B")),
+        lambda: results.verified(SETTING, remote(1, 1, "new", id="B")),
         "updated, landed, settled: description/, now 1",
         (
             "push.came_between",
@@ -192,7 +192,7 @@ SITUATIONS = {
         ),
     ),
     "not materialised": (
-        results.verified(BOTH, remote(2, 2, "new", why="no date")),
+        lambda: results.verified(BOTH, remote(2, 2, "new", why="no date")),
         "updated, landed: description,query/, now 2",
         (
             "push.materialization_error",
@@ -206,7 +206,7 @@ SITUATIONS = {
         ),
     ),
     "accepted and not done": (
-        results.verified(BOTH, remote(2, 2)),
+        lambda: results.verified(BOTH, remote(2, 2)),
         "updated, landed: query/description, now 2",
         (
             "push.unverified",
@@ -217,7 +217,7 @@ SITUATIONS = {
         ),
     ),
     "lost, nothing landed": (
-        results.not_landed(BOTH, LOST, remote()),
+        lambda: results.not_landed(BOTH, LOST, remote()),
         "failed: /, now 1",
         (
             "api.lost_answer",
@@ -228,7 +228,7 @@ SITUATIONS = {
         ),
     ),
     "lost, the query landed": (
-        results.not_landed(BOTH, FAULT, remote(2, 2)),
+        lambda: results.not_landed(BOTH, FAULT, remote(2, 2)),
         "failed, landed: query/, now 2",
         (
             "api.lost_answer",
@@ -239,7 +239,7 @@ SITUATIONS = {
         ),
     ),
     "lost, nothing created": (
-        results.not_landed(CREATE, FAULT, None),
+        lambda: results.not_landed(CREATE, FAULT, None),
         "failed: /, now None",
         (
             "api.lost_answer",
@@ -250,7 +250,7 @@ SITUATIONS = {
         ),
     ),
     "stale": (
-        results.stale_result(BOTH, remote(2, 7)),
+        lambda: results.stale_result(BOTH, remote(2, 7)),
         "conflict, settled: /, now 2",
         (
             "push.moved",
@@ -261,7 +261,7 @@ SITUATIONS = {
         ),
     ),
     "stale in a setting": (
-        results.stale_result(BOTH, remote(1, 1, "theirs")),
+        lambda: results.stale_result(BOTH, remote(1, 1, "theirs")),
         "conflict, settled: /, now 1",
         (
             "push.moved",
@@ -272,7 +272,7 @@ SITUATIONS = {
         ),
     ),
     "deleted": (
-        results.stale_result(BOTH, None),
+        lambda: results.stale_result(BOTH, None),
         "conflict, settled: /, now None",
         (
             "push.moved",
@@ -283,7 +283,7 @@ SITUATIONS = {
         ),
     ),
     "recreated": (
-        results.stale_result(BOTH, remote(4, 7, id="B")),
+        lambda: results.stale_result(BOTH, remote(4, 7, id="B")),
         "conflict, settled: /, now 4",
         (
             "push.moved",
@@ -294,7 +294,7 @@ SITUATIONS = {
         ),
     ),
     "created by another client": (
-        results.stale_result(CREATE, remote(4, 7, id="B")),
+        lambda: results.stale_result(CREATE, remote(4, 7, id="B")),
         "conflict, settled: /, now 4",
         (
             "push.moved",
@@ -305,7 +305,7 @@ SITUATIONS = {
         ),
     ),
     "overtaken": (
-        results.overtaken(BOTH, remote(3, 7), 2),
+        lambda: results.overtaken(BOTH, remote(3, 7), 2),
         "conflict, landed, settled: /, now 3",
         (
             "push.came_between",
@@ -321,8 +321,9 @@ SITUATIONS = {
 }
 
 
-@pytest.mark.parametrize(("result", "expected", "error"), SITUATIONS.values(), ids=SITUATIONS)
-def test_what_became_of_a_change(result, expected, error):
+@pytest.mark.parametrize(("make_result", "expected", "error"), SITUATIONS.values(), ids=SITUATIONS)
+def test_what_became_of_a_change(make_result, expected, error):
+    result = make_result()
     assert outline(result) == expected
     assert [told(one) for one in result.errors] == ([] if error is None else [error])
     assert (result.name, result.before) == ("one", result.change.precondition.version)
@@ -355,8 +356,8 @@ def test_the_place_of_an_error(path, line, where):
 
 PLAN = Plan(host="https://example.com", project_id=1, environment="test")
 VARIABLE = VariableChange(action=VariableAction.CREATE, code_name="plan", type=VariableType.STRING, label="plan")
-DONE, UNCERTAIN = SITUATIONS["updated"][0], SITUATIONS["no answer"][0]
-STALE, FAILED = SITUATIONS["stale"][0], SITUATIONS["refused"][0]
+DONE, UNCERTAIN = SITUATIONS["updated"][0](), SITUATIONS["no answer"][0]()
+STALE, FAILED = SITUATIONS["stale"][0](), SITUATIONS["refused"][0]()
 CODES = {
     "nothing": ({}, 0),
     "all written": ({"written": (DONE,)}, 0),
