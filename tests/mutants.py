@@ -50,14 +50,25 @@ VALUES: Final = (
 PARTS: Final = {
     "plan": (("endpoints_gitops/plan",), VALUES),
     "contract": (("endpoints_gitops/contract",), (*VALUES, "tests/hogql/test_columns.py")),
-    "push": (("endpoints_gitops/operations/push",), ("tests/operations", "tests/cli/test_push.py")),
+    "push": (
+        ("endpoints_gitops/operations/push/apply.py", "endpoints_gitops/operations/push/results.py"),
+        ("tests/operations",),
+    ),
+    "push_command": (
+        ("endpoints_gitops/operations/push/execute.py", "endpoints_gitops/operations/push/preview.py"),
+        ("tests/operations", "tests/cli/test_push.py"),
+    ),
     "lock": (
-        ("endpoints_gitops/operations/lock",),
-        ("tests/operations", "tests/cli/test_lock.py", "tests/cli/test_upgrade.py"),
+        ("endpoints_gitops/operations/lock/mismatches.py", "endpoints_gitops/operations/lock/resolve.py"),
+        ("tests/operations",),
+    ),
+    "lock_command": (
+        ("endpoints_gitops/operations/lock/upgrade.py",),
+        ("tests/operations", "tests/cli/test_upgrade.py"),
     ),
     "plugin": (("pytest_plugin/pytest_endpoints_gitops/contract.py",), ("tests/plugin/test_contract.py",)),
 }
-"""What each part changes, and the tests that have to notice it."""
+"""What each part changes, and the tests that have to notice it; those of a command need a server, and are slow."""
 
 SLOW_SECONDS: Final = 0.5
 """Tests that need more time of the processor are left out: a mutant that survives runs all tests of its function."""
