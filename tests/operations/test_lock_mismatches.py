@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.model.pin import Lock, Pin, PinnedExample, Use
 from endpoints_gitops.operations.lock.mismatches import lock_mismatches, unused_pins
@@ -35,3 +37,36 @@ def test_pins_of_an_environment_in_which_nothing_is_used():
     (found,) = unused_pins("prod", Lock(pins=(PIN, staging)))
     assert (found.endpoint, found.locus, found.where, found.before) == ("revenue", "uses.prod", None, 3)
     assert found.message == "revenue@3 is pinned in environment prod and no longer used"
+
+
+MISMATCHES = {
+    "not pinned": (
+        (Use(name="signups"), Use(name="revenue")),
+        ("signups", None, None, "signups is used in environment prod and not pinned", "endpoints-gitops lock"),
+    ),
+    "not pinned in the stated version": (
+        (Use(name="signups", version=4), Use(name="revenue", version=3)),
+        ("signups", None, 4, "signups is used in environment prod and not pinned", "endpoints-gitops lock"),
+    ),
+    "another version": (
+        (Use(name="revenue", version=4),),
+        (
+            "revenue",
+            3,
+            4,
+            "revenue is pinned to version 3 in environment prod, and the manifest says 4",
+            "endpoints-gitops upgrade revenue@4 --env prod",
+        ),
+    ),
+    "not used": (
+        (),
+        ("revenue", 3, None, "revenue@3 is pinned in environment prod and no longer used", "endpoints-gitops lock"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("uses", "expected"), MISMATCHES.values(), ids=MISMATCHES)
+def test_each_mismatch(uses, expected):
+    (found,) = lock_mismatches("prod", uses, Lock(pins=(PIN,)), lambda name: f"endpoints.toml:{name}")
+    assert (found.endpoint, found.before, found.after, found.message, found.fix) == expected
+    assert (found.where, found.locus) == (f"endpoints.toml:{found.endpoint}", "uses.prod")

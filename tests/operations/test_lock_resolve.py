@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from endpoints_gitops.api.errors import EndpointNotFound, Forbidden, Unreachable, VersionNotFound
+from endpoints_gitops.contract.build import from_version
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, Use
 from endpoints_gitops.operations.lock.resolve import (
@@ -15,6 +16,7 @@ from endpoints_gitops.operations.lock.resolve import (
     PinAction,
     inactive,
     look_up,
+    pin_of,
     read_types,
     resolve,
     verify,
@@ -132,6 +134,21 @@ def test_a_pin_is_what_the_server_answers():
     assert entries(result) == [("added", "prod revenue@2", None)]
     assert result.lock.pins == (replace(PIN, examples=(EXAMPLE,)),)
     assert server.asked == ["revenue"]
+
+
+def test_a_pin_of_a_contract_holds_all_of_it():
+    contract = from_version(version())
+    (column,) = contract.columns
+    serving = replace(contract.serving, materialized=True, optional_breakdowns=("$os",), bucket_overrides={"t": "day"})
+    contract = replace(contract, columns=(replace(column, type="array", full="Array(integer)"),), serving=serving)
+    assert pin_of("prod", version(), contract, allowed=("C101 wanted",)) == replace(
+        PIN,
+        columns=(PinnedColumn(name="n", type="array", nullable=column.nullable, full="Array(integer)"),),
+        materialized=True,
+        optional_breakdown_properties=("$os",),
+        bucket_overrides={"t": "day"},
+        allowed=("C101 wanted",),
+    )
 
 
 @pytest.mark.parametrize(
