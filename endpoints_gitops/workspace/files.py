@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
+import json
 import os
 import re
 import stat
@@ -29,6 +30,23 @@ def inside(folder: Path, path: Path) -> Path:
         message = f"{shown(path)} is outside {shown(folder)}{leads}, so it is not written"
         raise UsageError(message, fix="use a file inside that folder", code="files.outside")
     return real
+
+
+def refuse_other_file(path: Path, what: str) -> None:
+    """Raise UsageError if a file exists that is neither empty nor a JSON object, as a plan or a schema is.
+
+    The file that a user names for one of these may be a definition by mistake.
+    """
+    try:
+        content = read_regular_file(path)
+        is_like = not content.strip() or isinstance(json.loads(content), dict)
+    except OSError:
+        return  # there is no file, or writing it reports why that is impossible
+    except (ValueError, RecursionError):
+        is_like = False
+    if not is_like:
+        fix = "name another file, or delete this one"
+        raise UsageError(f"{shown(path)} exists, and it is not {what}: not overwritten", fix=fix, code="usage.output")
 
 
 def write_atomically(path: Path, content: bytes, *, folder: Path | None = None) -> None:

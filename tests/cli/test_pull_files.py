@@ -359,6 +359,19 @@ def test_a_new_file_points_editors_to_the_schema_of_this_release_or_to_the_one_b
     assert (checkout.folder / "signups.yaml").read_text().startswith(first), "what is there is not touched"
 
 
+@pytest.mark.parametrize("words", [("schema", "--out"), ("plan", "--out")])
+def test_an_output_does_not_overwrite_a_definition(cli, checkout, words):
+    text = "name: one\nquery: SELECT 1 AS a\n"
+    checkout.write({"one.yaml": text, "empty.json": ""})
+    ran = cli(*words, "endpoints/one.yaml")
+    assert ran.code == 2
+    assert "error: endpoints/one.yaml exists, and it is not a " in ran.err
+    assert (checkout.folder / "one.yaml").read_text() == text
+    for _ in range(2):
+        assert cli(*words, "endpoints/empty.json").code == 0
+    assert (checkout.folder / "empty.json").read_text().startswith("{")
+
+
 def test_a_schema_that_cannot_be_written_is_reported(cli, checkout):
     (checkout.top / "folder").mkdir()
     ran = cli("schema", "--out", "folder")

@@ -57,8 +57,9 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
 def _save(plan: Plan, path: Path, console: Console) -> None:
     from endpoints_gitops.codecs.plan import write_plan
-    from endpoints_gitops.workspace.files import shown, write_atomically
+    from endpoints_gitops.workspace.files import refuse_other_file, shown, write_atomically
 
+    refuse_other_file(path, "a plan")
     write_atomically(path, write_plan(_with_options(plan, console.repeated)))
     console.say(
         Advice(f"saved in {shown(path)}; ", Command("push", "--plan", shown(path)), " applies exactly this plan")

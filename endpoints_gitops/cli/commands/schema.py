@@ -25,9 +25,10 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 
     schema = json_schema()
     if arguments.out is not None:
-        from endpoints_gitops.workspace.files import rewrite_file, shown
+        from endpoints_gitops.workspace.files import refuse_other_file, rewrite_file, shown
 
         path = Path(arguments.out)
+        refuse_other_file(path, "a schema")
         if rewrite_file(path, text().encode("utf-8")):
             hint = f"new definitions in a folder with {SCHEMA_FILE} point editors to that file"
             console.say(f"wrote {shown(path)}; {hint}")
