@@ -232,6 +232,8 @@ def _parsed_folder(folder: Path, here: Here) -> tuple[LoadedDefinition, ...]:
     definitions = read_all(folder, is_parsed=not here.selectors)
     if not definitions:
         refuse_not_on_disk(folder)
+        message = f"{shown(folder)} has no definitions to compare with"
+        raise BaseUnavailable(message, fix="name the folder of the definitions")
     if not here.selectors:
         return definitions
     return parsed(definitions, _selected_files(here, definitions), folder)

@@ -410,3 +410,11 @@ def test_a_folder_missing_in_the_commit_is_reported(cli, checkout):
     checkout.write({"one.yaml": yaml("one", BEFORE)})
     ran = cli("breaking", "--against", "HEAD")
     assert (ran.code, "there are no definitions in HEAD: everything is new" in ran.err) == (0, True)
+
+
+def test_a_folder_without_definitions_is_no_base(cli, checkout):
+    """Everything would look new, and nothing would break."""
+    checkout.commit({"one.yaml": yaml("one", BEFORE)})
+    (checkout.top / "plan.json").mkdir()
+    ran = cli("breaking", "--against", "plan.json")
+    assert (ran.code, "error: plan.json has no definitions to compare with" in ran.err) == (4, True)
