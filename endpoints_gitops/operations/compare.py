@@ -199,8 +199,8 @@ def plan_of(project: ProjectContext, comparison: Comparison, options: PlanOption
     )
 
 
-def refuse_not_on_disk(names: Iterable[str], comparison: Comparison) -> None:
-    """Raises UsageError for the first of the names whose definition git tracks while its file is not on disk."""
+def require_files(names: Iterable[str], comparison: Comparison) -> None:
+    """Raise UsageError for the first name whose definition git tracks while its file is not on disk."""
     for name in names:
         if name in comparison.not_on_disk:
             raise not_on_disk_error(name)

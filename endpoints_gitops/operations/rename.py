@@ -15,7 +15,7 @@ from endpoints_gitops.errors import Conflict, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.name import is_endpoint_name
-from endpoints_gitops.operations.compare import Comparison, compare, not_on_disk_error, plan_of, refuse_not_on_disk
+from endpoints_gitops.operations.compare import Comparison, compare, not_on_disk_error, plan_of, require_files
 from endpoints_gitops.operations.file_edits import FileEdit, edit_of, write_edits
 from endpoints_gitops.operations.project import ProjectContext
 from endpoints_gitops.operations.push.results import PushResult
@@ -58,7 +58,7 @@ def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], ol
     renamed = replace(loaded, definition=loaded.definition.model_copy(update={"name": new, "renamed_from": old}))
     others = [definition for definition in definitions if definition is not loaded]
     comparison = compare(project, [*others, renamed], (new,))
-    refuse_not_on_disk((new,), comparison)
+    require_files((new,), comparison)
     if not comparison.diffs:
         message = f"{new} is outside of what this configuration manages"
         raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")

@@ -11,7 +11,7 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import JsonObject, canonical
 from endpoints_gitops.operations.checkout import agreed, head_of, save_record
-from endpoints_gitops.operations.compare import Comparison, compare, refuse_not_on_disk
+from endpoints_gitops.operations.compare import Comparison, compare, require_files
 from endpoints_gitops.operations.file_edits import keep_uncommitted, write_edits
 from endpoints_gitops.operations.lifecycle import missing
 from endpoints_gitops.operations.project import ProjectContext
@@ -67,7 +67,7 @@ def prepare(project: ProjectContext, definitions: Sequence[LoadedDefinition], na
     remote, diff = comparison.snapshot.revision(name), comparison.diff(name)
     if remote is None:
         raise missing(name, comparison.snapshot.endpoints)
-    refuse_not_on_disk((name,), comparison)
+    require_files((name,), comparison)
     if diff is None:
         message = f"{name} is outside of what this configuration manages"
         raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")

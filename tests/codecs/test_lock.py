@@ -39,7 +39,7 @@ PIN = Pin(
 )
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
-_WORD = _TEXT.filter(lambda text: text.isprintable() and text.strip())
+_WORD = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=20)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),

@@ -13,7 +13,7 @@ from endpoints_gitops.errors import ExitCode, UsageError, worst
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.operations.adopt import Adopted, adopt
-from endpoints_gitops.operations.compare import compare, refuse_not_on_disk
+from endpoints_gitops.operations.compare import compare, require_files
 from endpoints_gitops.plan.diff import EndpointDiff
 
 
@@ -31,7 +31,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         raise UsageError("--version works with one endpoint", fix="name a single endpoint", code="usage.arguments")
     with CommandContext.of(arguments, console) as context:
         comparison = compare(context.project, context.definitions, arguments.names)
-        refuse_not_on_disk(arguments.names, comparison)
+        require_files(arguments.names, comparison)
         if not comparison.diffs:
             message = f"{', '.join(arguments.names)} is outside of what this configuration manages"
             raise UsageError(message, fix="change `manage` in the configuration", code="usage.selector")
