@@ -1,4 +1,4 @@
-"""PostHog Endpoints as code: definitions in git, plans, and pushes that overwrite nobody.
+"""PostHog Endpoints as code: definitions in git, plans, and pushes that never overwrite other people's changes.
 
 For apps that call endpoints: `from endpoints_gitops import Endpoints` (docs/reference.md). Names are looked up when
 they are first used, so that importing this costs nothing.

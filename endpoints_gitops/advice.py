@@ -1,7 +1,8 @@
 """Advice for a person as data: text, and commands of this program that can be pasted into a shell.
 
-`Advice` is a text that still knows its parts, so that nobody has to search a sentence for a command. Whoever shows it
-adds what its commands need to mean the same environment and checkout: `advice.with_options({"--env": "staging"})`.
+`Advice` is a text that keeps its parts, so that no code has to search a sentence for a command. The code that prints it
+adds the options with which its commands apply to the same environment and checkout:
+`advice.with_options({"--env": "staging"})`.
 """
 
 from __future__ import annotations
