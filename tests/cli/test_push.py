@@ -454,7 +454,7 @@ class TestMaterialisation:
 class TestWaiting:
     @pytest.fixture
     def server(self, engine):
-        with running_server(engine=engine, build_seconds=1.0) as running:
+        with running_server(engine=engine, build_seconds=4.0) as running:
             yield running
 
     def test_it_lasts_until_the_table_is_there(self, cli, checkout, client):
