@@ -167,12 +167,12 @@ class Console:
         return self._colours_are_forced() or (stream.isatty() and self.environment.get("TERM") != "dumb")
 
     def width(self) -> int | None:
-        """The width that tables must fit: COLUMNS, else the terminal's; None for a file or a pipe without COLUMNS."""
+        """The width of the terminal on stdout; None for a file or a pipe, which get every character."""
+        if not self.stdout.isatty():
+            return None
         columns = self.environment.get("COLUMNS", "")
         if columns.isascii() and columns.isdigit() and int(columns) > 0:
             return int(columns)
-        if not self.stdout.isatty():
-            return None
         try:
             return os.get_terminal_size(self.stdout.fileno()).columns or None
         except (OSError, ValueError):  # a terminal without a size, or one that is played
