@@ -97,7 +97,10 @@ def test_advice_names_the_endpoint_of_the_request():
         "endpoints-gitops versions revenue lists the versions"
         in errors.VersionNotFound("x", request="GET /…/endpoints/revenue/", endpoint="revenue").fix
     )
-    assert "endpoints-gitops versions NAME shows" in errors.VersionNotFound("x", request="GET /…/endpoints/").fix
+    assert (
+        "endpoints-gitops versions NAME lists the versions"
+        in errors.VersionNotFound("x", request="GET /…/endpoints/").fix
+    )
 
 
 def test_a_404_without_a_name_is_about_no_endpoint():
