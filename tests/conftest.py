@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -38,6 +38,33 @@ KEY_VARIABLE = "ENDPOINTS_TEST_KEY"
 # laws are about values: how long a machine with other things to do takes says nothing of them
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+_SLOW: Final = frozenset(
+    f"{folder}/test_{name}.py"
+    for folder, names in {
+        "api": "answer_size faults paging",
+        "cli": (
+            "breaking editing git_base hostile_repositories hostile_text not_on_disk plan_exit pull pull_files push "
+            "push_disturbed resume whose_change"
+        ),
+        "codecs": "rewriting_laws",
+        "consumer": "calling clocks paging_by_key public sharing",
+        "docs": "readme",
+        "hogql": "catalogue type_sweep",
+        "matrix": "matrix",
+    }.items()
+    for name in names.split()
+)
+"""The modules that take four fifths of the time of a run, as do those of tests/plugin, which start pytest."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the slow modules, so that `-m "not slow"` leaves them out."""
+    for item in items:
+        module = item.path.relative_to(Path(__file__).parent).as_posix()
+        if module in _SLOW or module.startswith("plugin/"):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
