@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -127,6 +128,7 @@ def replayed() -> CallPath:
         with _entered(folder, kept):
             _pytest(Counting(), "--endpoints=record")
             path._codes.clear()
+            time.sleep(3)  # a recording that was written just now is read at each call
             _pytest(Counting())
     return path
 

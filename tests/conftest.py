@@ -44,13 +44,14 @@ _SLOW: Final = frozenset(
     for folder, names in {
         "api": "answer_size faults paging",
         "cli": (
-            "breaking editing git_base hostile_repositories hostile_text not_on_disk plan_exit pull pull_files push "
-            "push_disturbed resume whose_change"
+            "breaking conformance editing extension git_base hostile_repositories hostile_text lock_without_parser "
+            "no_history not_on_disk plan_exit pull pull_files push push_disturbed resume slow_queries whose_change"
         ),
-        "codecs": "rewriting_laws",
+        "codecs": "rewriting_laws scaling",
         "consumer": "calling clocks paging_by_key public sharing",
         "docs": "readme",
-        "hogql": "catalogue type_sweep",
+        "hogql": "catalogue parser_processes type_sweep",
+        "local": "serve_command",
         "matrix": "matrix",
     }.items()
     for name in names.split()
