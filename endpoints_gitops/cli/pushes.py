@@ -39,7 +39,7 @@ def confirm_and_push(
     console.say(*checked_plan.lines(verbose=console.verbose))
     if not plan.is_empty:
         confirm(context, plan)
-        if not context.arguments.yes:  # whoever was asked may have had lunch first
+        if not context.arguments.yes:  # the answer may have taken hours: read again
             snapshot = read_snapshot(context.project, plan)
             checkout = Checkout.of(context.project, checkout.definitions.values(), snapshot)
     return replace(push(context.project, plan, snapshot, checkout), findings=checked_plan.findings)
