@@ -92,7 +92,7 @@ class Typed:
 
     def as_nullable(self, nullable: bool | None) -> Typed:
         """The type of a function's result that keeps the kind, with this nullability."""
-        return Typed(self.kind, nullable, self.why, self.item, parts=self.parts)
+        return Typed(self.kind, nullable, self.why, self.item, parts=self.parts, entries=self.entries)
 
     def named(self) -> Typed:
         """The type under an alias: only complete JSON columns keep their keys."""
@@ -144,8 +144,10 @@ def common(values: list[Typed]) -> Typed:
         return Typed(Kind.NOTHING, nullable)
     kinds = {value.kind for value in known}
     if len(kinds) == 1:
-        parts = known[0].parts if all(value.parts == known[0].parts for value in known) else None
-        return Typed(known[0].kind, nullable, first_reason(known), _common_item(known), parts=parts)
+        first = known[0]
+        parts = first.parts if all(value.parts == first.parts for value in known) else None
+        entries = first.entries if all(value.entries == first.entries for value in known) else None
+        return Typed(first.kind, nullable, first_reason(known), _common_item(known), parts=parts, entries=entries)
     if kinds <= {Kind.UNKNOWN, Kind.STRING, Kind.JSON}:  # text has a common type only with text
         return Typed(Kind.STRING, nullable, first_reason(value for value in known if value.kind is not Kind.UNKNOWN))
     if Kind.UNKNOWN in kinds:

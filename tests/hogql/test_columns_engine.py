@@ -57,6 +57,7 @@ OF_ROWS = (
         "trim(event)"
     ),
     "map(event, 1), map('a', nullIf(1, 2)), map('a', [event]), (map('a', 1.5), 2)",
+    "[map('a', 1)], if(1, map('a', 1), map('b', 2)), multiIf(1, map('a', 'b'), map('c', 'd')), map('a', map('b', 1))",
     "splitByChar(',', event), [1, 2], [1, 2][1], ['a', 'b'][1], (1, 'a'), [], {'a': 1}, (1, 2).1",
     "arrayMap(x -> x + 1, [1]), arrayFilter(x -> x > 1, [1, 2]), arraySum([1, 2]), arrayFirst(x -> x = 1, [1, 2])",
     "arrayJoin(['a']), arrayStringConcat(['a'], ','), arraySort([2, 1]), has([1], 1), arrayDistinct([1]), range(3)",
