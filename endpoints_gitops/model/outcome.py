@@ -8,6 +8,7 @@ from typing import Final
 
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput, worst
 from endpoints_gitops.model.json import Json, JsonObject
+from endpoints_gitops.model.report import Report
 
 SCHEMA_VERSION: Final = 1
 
@@ -29,7 +30,8 @@ class ErrorEntry:
 class Outcome:
     """The result of one command.
 
-    `items` has one JSON object per endpoint or finding.
+    `items` has one JSON object per endpoint or finding. `report` is what `review` and `gate` judged, which report
+    formats render.
     """
 
     command: str
@@ -37,6 +39,7 @@ class Outcome:
     summary: Mapping[str, int] = field(default_factory=dict)
     items: tuple[JsonObject, ...] = ()
     errors: tuple[ErrorEntry, ...] = ()
+    report: Report | None = None
 
     def as_json(self) -> dict[str, Json]:
         return {
