@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from endpoints_gitops import __version__
 from endpoints_gitops.api.errors import ApiError
-from endpoints_gitops.conformance.trial import FactResult, KeyRefused, Trial, Verdict
+from endpoints_gitops.conformance.trial import FactResult, KeyRefused, Trial, TrialVerdict
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.fact import Fact
 from endpoints_gitops.model.json import Json, JsonObject
@@ -33,7 +33,7 @@ class Listener(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Report:
+class ConformanceReport:
     """The results of a run. `error` ended the run early; `left` is what could not be removed."""
 
     host: str
@@ -45,12 +45,12 @@ class Report:
     is_interrupted: bool = False
     left: tuple[str, ...] = ()
 
-    def count(self, verdict: Verdict) -> int:
+    def count(self, verdict: TrialVerdict) -> int:
         return sum(result.verdict is verdict for result in self.results)
 
-    def counts_by_heading(self) -> Mapping[str, Mapping[Verdict, int]]:
+    def counts_by_heading(self) -> Mapping[str, Mapping[TrialVerdict, int]]:
         """The number of facts by heading of docs/server.md and verdict."""
-        counts: dict[str, Counter[Verdict]] = {}
+        counts: dict[str, Counter[TrialVerdict]] = {}
         for result in self.results:
             counts.setdefault(result.fact.about, Counter())[result.verdict] += 1
         return counts
@@ -66,7 +66,7 @@ class Report:
             "is_interrupted": self.is_interrupted,
             "error": None if self.error is None else str(self.error),
             "left": list(self.left),
-            "summary": {verdict.value: self.count(verdict) for verdict in Verdict},
+            "summary": {verdict.value: self.count(verdict) for verdict in TrialVerdict},
             "facts": list(self.facts_as_json()),
         }
 
@@ -74,13 +74,13 @@ class Report:
         return tuple(_as_json(result) for result in self.results)
 
 
-def try_facts(trial: Trial, facts: Sequence[Fact], *, listener: Listener) -> Report:
+def try_facts(trial: Trial, facts: Sequence[Fact], *, listener: Listener) -> ConformanceReport:
     """Try the facts in order, and always remove everything at the end.
 
     An interruption, a key without permission, and three consecutive facts without an answer end the run early; the
     remaining facts are then not tried. A second interruption ends the removal.
     """
-    report = Report(host=trial.server.host, project_id=trial.server.project_id)
+    report = ConformanceReport(host=trial.server.host, project_id=trial.server.project_id)
     try:
         _try_each(trial, facts, report, listener)
     except KeyboardInterrupt:
@@ -97,12 +97,12 @@ def try_facts(trial: Trial, facts: Sequence[Fact], *, listener: Listener) -> Rep
         report.left = trial.known()
     ended = "interrupted" if report.is_interrupted else "the run ended before it"
     tried = len(report.results)
-    report.results += [FactResult(fact=fact, verdict=Verdict.NOT_TRIED, reason=ended) for fact in facts[tried:]]
+    report.results += [FactResult(fact=fact, verdict=TrialVerdict.NOT_TRIED, reason=ended) for fact in facts[tried:]]
     report.requests = trial.server.requests
     return report
 
 
-def _try_each(trial: Trial, facts: Sequence[Fact], report: Report, listener: Listener) -> None:
+def _try_each(trial: Trial, facts: Sequence[Fact], report: ConformanceReport, listener: Listener) -> None:
     failures = 0
     for fact in facts:
         try:
@@ -111,7 +111,7 @@ def _try_each(trial: Trial, facts: Sequence[Fact], report: Report, listener: Lis
             failures += 1
             if failures == _FAILURES_IN_A_ROW:
                 raise
-            result = FactResult(fact=fact, verdict=Verdict.NOT_TRIED, reason=error.message)
+            result = FactResult(fact=fact, verdict=TrialVerdict.NOT_TRIED, reason=error.message)
             trial.remove_all()  # an object from a lost answer would disturb the next fact
         report.results.append(result)
         listener.tried(result)
@@ -119,7 +119,7 @@ def _try_each(trial: Trial, facts: Sequence[Fact], report: Report, listener: Lis
 
 def _as_json(result: FactResult) -> JsonObject:
     value: dict[str, Json] = {"fact": result.fact.id, "about": result.fact.about, "verdict": result.verdict.value}
-    if result.verdict is Verdict.DIFFERS:
+    if result.verdict is TrialVerdict.DIFFERS:
         value |= {
             "differences": list(result.differences),
             "request": result.request,

@@ -24,7 +24,7 @@ _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 20.0
 
 
-class Verdict(StrEnum):
+class TrialVerdict(StrEnum):
     HOLDS = "holds"
     DIFFERS = "differs"
     NOT_TRIED = "not tried"
@@ -35,7 +35,7 @@ class FactResult:
     """The result of one fact. `reason` says why it was not tried; `expected` and `received` are what differs."""
 
     fact: Fact
-    verdict: Verdict
+    verdict: TrialVerdict
     reason: str | None = None
     differences: tuple[str, ...] = ()
     request: Mapping[str, Json] = field(default_factory=dict)
@@ -79,14 +79,14 @@ class Trial:
     def try_fact(self, fact: Fact) -> FactResult:
         """Try one fact. Raises KeyRefused, and ApiError if there is no answer."""
         if fact.needs is not None and not self.everything:
-            return FactResult(fact=fact, verdict=Verdict.NOT_TRIED, reason=f"needs {fact.needs}")
+            return FactResult(fact=fact, verdict=TrialVerdict.NOT_TRIED, reason=f"needs {fact.needs}")
         try:
             for step in fact.given:
                 self._prepare(step, fact)
             when = self._filled(fact.when)
             reply = self._ask(when)
         except CannotPrepare as why:
-            return FactResult(fact=fact, verdict=Verdict.NOT_TRIED, reason=str(why))
+            return FactResult(fact=fact, verdict=TrialVerdict.NOT_TRIED, reason=str(why))
         finally:
             if not fact.shares_endpoints:
                 self._remove_endpoints()
@@ -209,7 +209,7 @@ class Trial:
         lines = tuple(differences(expected, reply))
         return FactResult(
             fact=fact,
-            verdict=Verdict.DIFFERS if lines else Verdict.HOLDS,
+            verdict=TrialVerdict.DIFFERS if lines else TrialVerdict.HOLDS,
             differences=lines,
             request={"method": when.method, "path": when.path, "body": when.body},
             expected={"status": fact.status, "answer": expected.then, "absent": list(expected.absent)},

@@ -65,7 +65,7 @@ class TextDiff:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class Detail:
     """Something to know about a subject: "owner" is "@data", "pinned by" is "billing: version 3"."""
 
     label: str
@@ -78,7 +78,7 @@ class Subject:
 
     `change` says in a few words what happens to it (`new version 5`, `pin moves from 3 to 4`). `findings` are those of
     rules, `reasons` what else blocks it or leaves it unknown, each with a fix. `where` is the `path:line` of its
-    definition or pin. `details` are further keys of its JSON item.
+    definition or pin. `extra` has further keys of its JSON item.
     """
 
     name: str
@@ -86,10 +86,10 @@ class Subject:
     change: str
     findings: tuple[Finding, ...] = ()
     reasons: tuple[ErrorEntry, ...] = ()
-    facts: tuple[Fact, ...] = ()
+    details: tuple[Detail, ...] = ()
     diffs: tuple[TextDiff, ...] = ()
     where: str | None = None
-    details: JsonObject = field(default_factory=dict)
+    extra: JsonObject = field(default_factory=dict)
 
     def as_json(self) -> JsonObject:
         """The item of the machine output."""
@@ -98,24 +98,24 @@ class Subject:
             "verdict": self.verdict.value,
             "change": self.change,
             "where": None if self.where is None else str(self.where),
-            "facts": {fact.label: fact.text for fact in self.facts},
+            "details": {detail.label: detail.text for detail in self.details},
             "diffs": [_diff_as_json(diff) for diff in self.diffs],
             "findings": [finding.as_json() for finding in self.findings],
             "reasons": [reason.as_json() for reason in self.reasons],
-            **self.details,
+            **self.extra,
         }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that a command judged. `headline` is the verdict in one sentence, `facts` are about the whole change."""
+    """All that a command judged. `headline` is the verdict in one sentence, `details` are about the whole change."""
 
     title: str
     verdict: Verdict
     headline: str
     subjects: tuple[Subject, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
-    facts: tuple[Fact, ...] = ()
+    details: tuple[Detail, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -16,9 +16,9 @@ import pytest
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.connection import Connection
 from endpoints_gitops.conformance.facts import all_facts
-from endpoints_gitops.conformance.report import Report
+from endpoints_gitops.conformance.report import ConformanceReport
 from endpoints_gitops.conformance.server import ConformanceProject
-from endpoints_gitops.conformance.trial import Trial, Verdict
+from endpoints_gitops.conformance.trial import Trial, TrialVerdict
 from endpoints_gitops.local.serve import RunningServer
 from endpoints_gitops.model.fact import Fact
 from endpoints_gitops.model.secret import Secret
@@ -29,7 +29,7 @@ FACTS = [fact for fact in all_facts() if not (IS_REAL and (fact.is_local or fact
 
 
 @pytest.fixture(scope="session")
-def real_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Trial, Report] | None]:
+def real_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Trial, ConformanceReport] | None]:
     """One run against the project that the environment names; None where it names none."""
     if not IS_REAL:
         yield None
@@ -38,7 +38,7 @@ def real_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Trial
     connection = Connection(host=host, project_id=int(project), key=Secret(key), allow_insecure=True)
     with Client(connection, rate_limiter=tmp_path_factory.mktemp("budget") / "budget.sqlite") as client:
         trial = Trial(server=ConformanceProject(client))
-        report = Report(host=host, project_id=int(project))
+        report = ConformanceReport(host=host, project_id=int(project))
         yield trial, report
         report.left = trial.remove_all()
         report.requests = trial.server.requests
@@ -48,7 +48,7 @@ def real_trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Trial
 
 
 @pytest.fixture
-def trial(real_trial: tuple[Trial, Report] | None, request: pytest.FixtureRequest) -> Iterator[Trial]:
+def trial(real_trial: tuple[Trial, ConformanceReport] | None, request: pytest.FixtureRequest) -> Iterator[Trial]:
     if real_trial is not None:
         yield real_trial[0]
         return
@@ -59,13 +59,13 @@ def trial(real_trial: tuple[Trial, Report] | None, request: pytest.FixtureReques
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact.id)
-def test_fact(fact: Fact, trial: Trial, real_trial: tuple[Trial, Report] | None) -> None:
+def test_fact(fact: Fact, trial: Trial, real_trial: tuple[Trial, ConformanceReport] | None) -> None:
     result = trial.try_fact(fact)
     if real_trial is not None:
         real_trial[1].results.append(result)
-        if result.verdict is Verdict.NOT_TRIED:
+        if result.verdict is TrialVerdict.NOT_TRIED:
             pytest.skip(str(result.reason))
-    assert (result.verdict, result.differences, result.reason) == (Verdict.HOLDS, (), None), result.received
+    assert (result.verdict, result.differences, result.reason) == (TrialVerdict.HOLDS, (), None), result.received
 
 
 def test_every_fact_belongs_to_a_heading_of_the_page() -> None:

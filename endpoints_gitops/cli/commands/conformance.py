@@ -18,7 +18,7 @@ from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failures_of
 
 if TYPE_CHECKING:
-    from endpoints_gitops.conformance.report import Report
+    from endpoints_gitops.conformance.report import ConformanceReport
     from endpoints_gitops.conformance.trial import FactResult, Trial
     from endpoints_gitops.model.fact import Fact
 
@@ -100,10 +100,10 @@ def _try(context: CommandContext, trial: Trial, facts: Sequence[Fact]) -> Outcom
     return _outcome(report)
 
 
-def _outcome(report: Report) -> Outcome:
-    from endpoints_gitops.conformance.trial import Verdict
+def _outcome(report: ConformanceReport) -> Outcome:
+    from endpoints_gitops.conformance.trial import TrialVerdict
 
-    differing = report.count(Verdict.DIFFERS)
+    differing = report.count(TrialVerdict.DIFFERS)
     codes = [ExitCode.FINDINGS] if differing else []
     failures = list(failures_of(report.error)) if report.error else []
     codes += [report.error.exit_code] if report.error else []
@@ -115,7 +115,7 @@ def _outcome(report: Report) -> Outcome:
     if report.is_interrupted:
         codes.append(ExitCode.INTERRUPTED)
         failures.append(ErrorEntry(code="interrupted", message="interrupted; what was tried by then is in the report"))
-    summary = {verdict.value.replace(" ", "_"): report.count(verdict) for verdict in Verdict}
+    summary = {verdict.value.replace(" ", "_"): report.count(verdict) for verdict in TrialVerdict}
     return Outcome(
         command="conformance",
         exit_code=worst(*codes),
@@ -125,16 +125,16 @@ def _outcome(report: Report) -> Outcome:
     )
 
 
-def _lines(report: Report) -> Iterator[Line]:
+def _lines(report: ConformanceReport) -> Iterator[Line]:
     """A line for each heading, then the facts that differ, with both answers."""
     from endpoints_gitops.conformance.report import without_people
-    from endpoints_gitops.conformance.trial import Verdict
+    from endpoints_gitops.conformance.trial import TrialVerdict
 
     for heading, counts in report.counts_by_heading().items():
-        numbers = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict])
-        yield Line(f"{heading:16}{numbers}", Style.WARN if counts[Verdict.DIFFERS] else Style.PLAIN)
+        numbers = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in TrialVerdict if counts[verdict])
+        yield Line(f"{heading:16}{numbers}", Style.WARN if counts[TrialVerdict.DIFFERS] else Style.PLAIN)
     for result in report.results:
-        if result.verdict is Verdict.DIFFERS:
+        if result.verdict is TrialVerdict.DIFFERS:
             yield Line("")
             yield Line(f"{result.fact.id} (docs/server.md#{result.fact.about})", Style.HEAD)
             yield Line(
@@ -146,7 +146,7 @@ def _lines(report: Report) -> Iterator[Line]:
     yield from _untried(report)
 
 
-def _untried(report: Report) -> Iterator[Line]:
+def _untried(report: ConformanceReport) -> Iterator[Line]:
     """The facts that were not tried, grouped by reason."""
     by_reason: dict[str, list[str]] = {}
     for result in report.results:
