@@ -76,7 +76,16 @@ def _definitions(context: CommandContext, selectors: Sequence[str]) -> tuple[Loa
 
 
 def known_callers(context: CommandContext, endpoints: Mapping[str, Endpoint] | None = None) -> Callers:
-    """Returns the app whose manifest and lock are beside the definitions; no callers without a configuration."""
+    """Returns the app whose manifest and lock are beside the definitions, and the consumers of the registry.
+
+    No callers without a configuration. Raises UsageError for a lock or registry that cannot be read, and for a missing
+    registry that the configuration names.
+    """
+    return app_callers(context, endpoints).merged(collected_callers(context, endpoints))
+
+
+def app_callers(context: CommandContext, endpoints: Mapping[str, Endpoint] | None = None) -> Callers:
+    """Returns the app whose manifest and lock are beside the definitions. Raises UsageError for an unreadable lock."""
     from endpoints_gitops.model.pin import Lock
     from endpoints_gitops.operations.callers import Callers, callers_of
     from endpoints_gitops.workspace.configuration import lock_path
@@ -93,3 +102,16 @@ def known_callers(context: CommandContext, endpoints: Mapping[str, Endpoint] | N
     uses = {name: uses_of(environment) for name, environment in settings.items()}
     lock = read_lock_file(lock_path(configuration)) or Lock()
     return callers_of(shown(configuration.path), uses, lock, endpoints)
+
+
+def collected_callers(context: CommandContext, endpoints: Mapping[str, Endpoint] | None = None) -> Callers:
+    """Returns the consumers of the registry. Raises UsageError if it cannot be read, or is named and missing."""
+    from endpoints_gitops.operations.callers import Callers, registered_callers
+    from endpoints_gitops.workspace.consumers import configured_registry
+
+    configuration = context.configuration
+    registry = configured_registry(configuration) if configuration.path is not None else None
+    if registry is None:
+        return Callers()
+    settings = {**configuration.environments, context.environment.name: context.environment}
+    return registered_callers(registry, settings.values(), endpoints)

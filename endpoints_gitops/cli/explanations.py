@@ -86,6 +86,9 @@ used.""",
 history is then a conflict instead of a guess.""",
     "push": """A write did not end as planned: the server changed before or during it, or accepted it only in part.
 `endpoints-gitops diff NAME` shows the current state.""",
+    "consumers": """The consumers' registry is missing or damaged, or a source of `consumers collect` could not be read.
+`endpoints-gitops consumers collect SOURCE` reads a consumer again. Without a registry that can be read it is unknown
+who calls an endpoint, so no command that needs to know goes on.""",
     "lock": """endpoints.lock is missing or damaged, often after a merge; or the manifest uses something that the
 server does not have. The message says which, and where.""",
     "evidence": "The evidence of a test run cannot be used; the message names the place. Run the suite again.",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import differences, findings
-from endpoints_gitops.cli.against import known_callers
+from endpoints_gitops.cli.against import app_callers, collected_callers
 from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import ExitCode, InvalidInput, UsageError
@@ -466,12 +466,13 @@ def plan_findings(
     snapshot: Snapshot,
     checkout: Checkout,
 ) -> tuple[Finding, ...]:
-    """The findings of a plan for callers, considering the pins in the lock."""
+    """The findings of a plan for callers, considering the pins in the lock and in the consumers' registry."""
+    collected = collected_callers(context, snapshot.endpoints)  # also for an empty plan: a corrupt registry is an error
     if plan.is_empty:
         return ()
     from endpoints_gitops.operations.push.preview import consequences
 
-    return consequences(plan, snapshot, checkout.local, _callers(context, snapshot.endpoints))
+    return consequences(plan, snapshot, checkout.local, _callers(context, snapshot.endpoints, collected))
 
 
 def finding_lines(found: Sequence[Finding], title: str = "for callers", *, verbose: bool) -> Iterator[Line]:
@@ -482,12 +483,15 @@ def finding_lines(found: Sequence[Finding], title: str = "for callers", *, verbo
     yield from findings.lines(findings.shown(found, verbose=verbose), indent="  ")
 
 
-def _callers(context: CommandContext, endpoints: Mapping[str, Endpoint]) -> Callers:
-    """The known callers; none, with a warning, if the lock cannot be read: findings keep their full severity then."""
+def _callers(context: CommandContext, endpoints: Mapping[str, Endpoint], collected: Callers) -> Callers:
+    """The known callers, with those of the registry.
+
+    None, with a warning, if the lock cannot be read: findings keep their full severity then.
+    """
     from endpoints_gitops.operations.callers import Callers
 
     try:
-        return known_callers(context, endpoints)
+        return app_callers(context, endpoints).merged(collected)
     except UsageError as error:
         count = len(error.problems) if isinstance(error, InvalidInput) else 1
         mistakes = f"{count} mistake{'s' if count != 1 else ''} in it"

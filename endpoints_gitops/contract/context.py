@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 
+from endpoints_gitops.model.consumers import last_seen
 from endpoints_gitops.model.pin import ReadingStyle
 
 
@@ -15,6 +17,7 @@ class Caller:
     `version` is the pinned version, None for a caller without a pin. `is_active` says that this version exists and can
     be run. `columns` are those that it reads, None if it can read any of them. `is_direct`: it calls with
     `refresh: direct`; `is_typed`: it reads rows into types; `is_paging`: it calls with `limit` and `offset`.
+    `collected` is the day on which the consumers' registry saw it, None for the app beside the definitions.
     """
 
     name: str
@@ -25,11 +28,25 @@ class Caller:
     is_direct: bool = False
     is_typed: bool = False
     is_paging: bool = False
+    collected: date | None = None
 
     @property
     def is_protected(self) -> bool:
         """Whether a new version cannot affect it."""
         return self.version is not None and self.is_active
+
+    def described(self, today: date) -> str:
+        """What is known of it, in a few words: `billing: version 3, reads plan, mrr; last seen 94 days ago`."""
+        version = "unpinned" if self.version is None else f"version {self.version}"
+        inactive = "" if self.is_active else ", which cannot be run"
+        if self.reads == "call":
+            reads = ", reads no rows"
+        elif self.reads == "position":
+            reads = ", reads by position"
+        else:
+            reads = f", reads {', '.join(self.columns)}" if self.columns else ""
+        seen = "" if self.collected is None else f"; {last_seen(self.collected, today)}"
+        return f"{self.name}: {version}{inactive}{reads}{seen}"
 
     def reads_column(self, name: str) -> bool:
         return self.reads == "position" or self.columns is None or name in self.columns

@@ -1,5 +1,5 @@
-"""The known callers of endpoints (the app whose manifest and lock are beside the definitions), and the findings that
-endpoint diffs have for them.
+"""The known callers of endpoints (the app whose manifest and lock are beside the definitions, and the consumers of the
+registry), and the findings that endpoint diffs have for them.
 """
 
 from __future__ import annotations
@@ -9,10 +9,18 @@ from dataclasses import dataclass, field, replace
 
 from endpoints_gitops.contract.compare import compare_all
 from endpoints_gitops.contract.context import Caller, RuleContext
+from endpoints_gitops.model.consumers import (
+    ConsumerRegistry,
+    RegisteredConsumer,
+    RegisteredEnvironment,
+    RegisteredUse,
+)
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.finding import Finding, in_order
+from endpoints_gitops.model.origin import Origin
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.plan.diff import EndpointDiff
+from endpoints_gitops.workspace.configuration import EnvironmentSettings
 from endpoints_gitops.workspace.plugins import installed
 
 
@@ -24,6 +32,11 @@ class Callers:
 
     def of(self, environment: str, name: str) -> tuple[Caller, ...]:
         return self.known.get((environment, name), ())
+
+    def merged(self, other: Callers) -> Callers:
+        """The callers of both."""
+        names = dict.fromkeys((*self.known, *other.known))
+        return Callers(known={key: (*self.of(*key), *other.of(*key)) for key in names})
 
 
 def callers_of(
@@ -51,17 +64,61 @@ def _caller(app: str, use: Use | None, pin: Pin | None, endpoints: Mapping[str, 
     return Caller(
         name=app,
         version=pin.version if pin else None,
-        is_active=pin is None or endpoints is None or _is_active(pin, endpoints.get(pin.name)),
+        is_active=pin is None or endpoints is None or _is_active(pin.endpoint_id, pin.version, endpoints.get(pin.name)),
         reads=use.reads if use else "name",
         columns=use.columns if use else None,
     )
 
 
-def _is_active(pin: Pin, endpoint: Endpoint | None) -> bool:
+def _is_active(endpoint_id: str, version: int, endpoint: Endpoint | None) -> bool:
     """Whether the pinned version can be run, as far as the endpoint tells; its own flag would cost a request."""
-    if endpoint is None or endpoint.id != pin.endpoint_id:
+    if endpoint is None or endpoint.id != endpoint_id:
         return False
-    return endpoint.is_active and pin.version <= endpoint.current_version
+    return endpoint.is_active and version <= endpoint.current_version
+
+
+def registered_callers(
+    registry: ConsumerRegistry,
+    environments: Iterable[EnvironmentSettings],
+    endpoints: Mapping[str, Endpoint] | None = None,
+) -> Callers:
+    """The consumers of the registry as callers in these environments of the author. `endpoints` as in `callers_of`."""
+    known: dict[tuple[str, str], list[Caller]] = {}
+    for settings in environments:
+        for consumer in registry.consumers:
+            for environment in consumer.environments:
+                if is_same_project(environment, settings):
+                    for use in environment.uses:
+                        caller = _registered_caller(consumer, use, endpoints)
+                        known.setdefault((settings.name, use.name), []).append(caller)
+    return Callers(known={key: tuple(callers) for key, callers in known.items()})
+
+
+def is_same_project(environment: RegisteredEnvironment, settings: EnvironmentSettings) -> bool:
+    """Whether an environment of a consumer is this environment of the author.
+
+    It is if host and project are the same; if one of the two does not state them, if the names are the same.
+    """
+    if environment.host is None or environment.project_id is None or settings.host is None or not settings.project_id:
+        return environment.name == settings.name
+    is_same_host = Origin.of(environment.host) == Origin.of(settings.host)
+    return is_same_host and environment.project_id == settings.project_id
+
+
+def _registered_caller(
+    consumer: RegisteredConsumer, use: RegisteredUse, endpoints: Mapping[str, Endpoint] | None
+) -> Caller:
+    is_active = True
+    if use.version is not None and endpoints is not None:
+        is_active = _is_active(str(use.endpoint_id), use.version, endpoints.get(use.name))
+    return Caller(
+        name=consumer.name,
+        version=use.version,
+        is_active=is_active,
+        reads=use.reads,
+        columns=use.columns_read,
+        collected=consumer.collected,
+    )
 
 
 def findings_of_diffs(

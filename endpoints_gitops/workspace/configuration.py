@@ -56,8 +56,9 @@ class EnvironmentSettings:
 class Configuration:
     """The nearest configuration file; without one, `path` is None and there are no environments.
 
-    `common` has the settings of all environments; relative paths in the file start at `folder`; `overrides` are the
-    non-empty `ENDPOINTS_GITOPS_…` variables, by their names without that prefix.
+    `common` has the settings of all environments; relative paths in the file start at `folder`; `consumers` is the path
+    of the consumers' registry, if the file sets one; `overrides` are the non-empty `ENDPOINTS_GITOPS_…` variables, by
+    their names without that prefix.
     """
 
     path: Path | None
@@ -65,6 +66,7 @@ class Configuration:
     common: EnvironmentSettings
     environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
     default_environment: str | None = None
+    consumers: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -199,6 +201,7 @@ class _EnvironmentTable(_CommonTable):
 @dataclass(kw_only=True, eq=False, repr=False)
 class _ConfigurationTable(_CommonTable):
     default_environment: _Text | None = None
+    consumers: _Text | None = None
     environments: Mapping[Annotated[str, Check(_environment_name_mistake)], _EnvironmentTable] = field(
         default_factory=dict
     )
@@ -225,6 +228,7 @@ def read_table(table: ConfigurationFile) -> Configuration:
         common=common,
         environments=environments,
         default_environment=parsed.default_environment,
+        consumers=parsed.consumers or None,
     )
 
 

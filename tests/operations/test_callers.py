@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
+from endpoints_gitops.model.consumers import ConsumerRegistry, RegisteredConsumer, RegisteredEnvironment, RegisteredUse
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.pin import Lock, Pin, Use
-from endpoints_gitops.operations.callers import callers_of
+from endpoints_gitops.operations.callers import callers_of, registered_callers
+from endpoints_gitops.workspace.configuration import EnvironmentSettings
 
 QUERY = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}
 PIN = Pin(environment="prod", name="orders", endpoint_id="a", version=3, version_id=None, created_at=None, query=QUERY)
@@ -39,3 +43,67 @@ def test_a_use_that_is_not_pinned_is_reached_by_every_version() -> None:
     (caller,) = known.of("prod", "orders")
     assert (caller.version, caller.is_protected, caller.reads, caller.columns) == (None, False, "position", ("one",))
     assert known.of("staging", "orders") == ()
+
+
+def registry(use: RegisteredUse, **environment: object) -> ConsumerRegistry:
+    known = RegisteredEnvironment(**{"name": "prod", "uses": (use,), **environment})
+    app = RegisteredConsumer(name="billing", source="../billing", collected=date(2026, 7, 1), environments=(known,))
+    return ConsumerRegistry(consumers=(app,))
+
+
+PINNED = RegisteredUse(name="orders", version=3, endpoint_id="a", columns=("id",), columns_tested=("total",))
+
+
+@pytest.mark.parametrize(("there", "protects"), THERE.values(), ids=THERE)
+def test_a_registered_pin_protects_while_it_can_be_called(there: dict[str, Endpoint] | None, protects: bool) -> None:
+    ours = EnvironmentSettings(name="prod")
+    (caller,) = registered_callers(registry(PINNED), [ours], there).of("prod", "orders")
+    assert caller.is_protected is protects
+    assert (caller.name, caller.version, caller.columns) == ("billing", 3, ("id", "total"))
+
+
+US, EU = "https://us.posthog.com", "https://eu.posthog.com"
+PROJECTS = {
+    "the same project": ({"host": US, "project_id": 1}, ("prod", US, 1), True),
+    "the same project under another name": ({"name": "live", "host": US, "project_id": 1}, ("prod", US, 1), True),
+    "the same host, written otherwise": ({"host": "HTTPS://us.posthog.com:443/", "project_id": 1}, ("p", US, 1), True),
+    "another project under the same name": ({"host": US, "project_id": 2}, ("prod", US, 1), False),
+    "another host under the same name": ({"host": EU, "project_id": 1}, ("prod", US, 1), False),
+    "no project, the same name": ({"host": US}, ("prod", US, 1), True),
+    "no project, another name": ({"host": US, "name": "live"}, ("prod", US, 1), False),
+    "no host, the same name": ({"project_id": 2}, ("prod", US, 1), True),
+    "nothing on this side, the same name": ({"host": US, "project_id": 2}, ("prod", None, None), True),
+    "nothing on this side, another name": ({"name": "live"}, ("prod", None, None), False),
+}
+
+
+@pytest.mark.parametrize(("theirs", "ours", "counts"), PROJECTS.values(), ids=PROJECTS)
+def test_a_consumer_counts_for_its_project(theirs: dict[str, object], ours: tuple, counts: bool) -> None:
+    name, host, project = ours
+    settings = EnvironmentSettings(name=name, host=host, project_id=project)
+    known = registered_callers(registry(PINNED, **theirs), [settings])
+    assert bool(known.of(name, "orders")) is counts
+    assert known.of("live" if name != "live" else "prod", "orders") == ()
+
+
+def test_callers_of_both_kinds_are_merged() -> None:
+    app = callers_of("app", {}, Lock(pins=(PIN,)))
+    other = registered_callers(registry(RegisteredUse(name="orders")), [EnvironmentSettings(name="prod")])
+    merged = app.merged(other)
+    assert [caller.name for caller in merged.of("prod", "orders")] == ["app", "billing"]
+    assert [caller.is_protected for caller in merged.of("prod", "orders")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("use", "text"),
+    [
+        (PINNED, "billing: version 3, reads id, total; last seen 2026-07-01"),
+        (RegisteredUse(name="orders"), "billing: unpinned; last seen 2026-07-01"),
+        (RegisteredUse(name="orders", reads="position"), "billing: unpinned, reads by position; last seen 2026-07-01"),
+        (RegisteredUse(name="orders", reads="call"), "billing: unpinned, reads no rows; last seen 2026-07-01"),
+    ],
+)
+def test_a_caller_is_described(use: RegisteredUse, text: str) -> None:
+    (caller,) = registered_callers(registry(use), [EnvironmentSettings(name="prod")]).of("prod", "orders")
+    assert caller.described(date(2026, 7, 2)) == text
+    assert caller.described(date(2026, 10, 3)) == text.replace("2026-07-01", "94 days ago")
