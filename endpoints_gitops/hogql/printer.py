@@ -346,9 +346,14 @@ def _select(node: dict[str, Any]) -> Piece:
     unknown = sorted(key for key in node if key not in _KNOWN and node[key])
     if unknown:
         raise Unprintable(f"SELECT with {', '.join(unknown)}")
+    return Piece(" ".join(select_clauses(node, listed(node["select"]))), QUERY)
+
+
+def select_clauses(node: dict[str, Any], columns: str) -> list[str]:
+    """The clauses of a SELECT whose children are printed; `columns` is the text of its columns."""
     parts = [
         _with(node.get("ctes")),
-        f"SELECT {'DISTINCT ' if node.get('distinct') else ''}{listed(node['select'])}",
+        f"SELECT {'DISTINCT ' if node.get('distinct') else ''}{columns}",
         f"FROM {printed(node['select_from'])}" if node.get("select_from") else "",
         f"{node['array_join_op']} {listed(node['array_join_list'])}" if node.get("array_join_list") else "",
         *(_clause(word, node.get(key)) for key, word in _CLAUSES),
@@ -360,7 +365,7 @@ def _select(node: dict[str, Any]) -> Piece:
         printed(node["limit_by"]) if node.get("limit_by") else "",
         _limit(node),
     ]
-    return Piece(" ".join(filter(None, parts)), QUERY)
+    return [part for part in parts if part]
 
 
 @prints("SelectSetQuery")
