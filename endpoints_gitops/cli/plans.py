@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import differences, findings
-from endpoints_gitops.cli.against import app_callers, collected_callers
+from endpoints_gitops.cli.against import known_callers
 from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.cli.context import CommandContext
-from endpoints_gitops.errors import ExitCode, InvalidInput, UsageError
+from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json, JsonObject
@@ -25,8 +25,6 @@ from endpoints_gitops.plan.settings import Key, variables_of
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
 
 if TYPE_CHECKING:
-    from endpoints_gitops.model.endpoint import Endpoint
-    from endpoints_gitops.operations.callers import Callers
     from endpoints_gitops.operations.checkout import Checkout
     from endpoints_gitops.plan.diff import Snapshot
 
@@ -446,6 +444,7 @@ def check_plan(
     """Find the consequences of a plan, and withhold what must not be sent.
 
     `names` are the definitions to judge also where nothing is to be written: by themselves, and for tables that go.
+    Raises InvalidInput for a damaged lock, as it is unknown whom the plan affects then.
     """
     from endpoints_gitops.contract.idling import all_idling
     from endpoints_gitops.operations.push.preview import checked, withhold
@@ -466,13 +465,16 @@ def plan_findings(
     snapshot: Snapshot,
     checkout: Checkout,
 ) -> tuple[Finding, ...]:
-    """The findings of a plan for callers, considering the pins in the lock and in the consumers' registry."""
-    collected = collected_callers(context, snapshot.endpoints)  # also for an empty plan: a corrupt registry is an error
+    """The findings of a plan for callers, considering the pins in the lock and in the consumers' registry.
+
+    Raises InvalidInput where either is damaged.
+    """
+    callers = known_callers(context, snapshot.endpoints)  # also for an empty plan: a damaged file is an error
     if plan.is_empty:
         return ()
     from endpoints_gitops.operations.push.preview import consequences
 
-    return consequences(plan, snapshot, checkout.local, _callers(context, snapshot.endpoints, collected))
+    return consequences(plan, snapshot, checkout.local, callers)
 
 
 def finding_lines(found: Sequence[Finding], title: str = "for callers", *, verbose: bool) -> Iterator[Line]:
@@ -481,20 +483,3 @@ def finding_lines(found: Sequence[Finding], title: str = "for callers", *, verbo
         return
     yield Line(f"{title}: {findings.counted(found, verbose=verbose)}", Style.HEAD)
     yield from findings.lines(findings.shown(found, verbose=verbose), indent="  ")
-
-
-def _callers(context: CommandContext, endpoints: Mapping[str, Endpoint], collected: Callers) -> Callers:
-    """The known callers, with those of the registry.
-
-    None, with a warning, if the lock cannot be read: findings keep their full severity then.
-    """
-    from endpoints_gitops.operations.callers import Callers
-
-    try:
-        return app_callers(context, endpoints).merged(collected)
-    except UsageError as error:
-        count = len(error.problems) if isinstance(error, InvalidInput) else 1
-        mistakes = f"{count} mistake{'s' if count != 1 else ''} in it"
-        message = f"the lock cannot be read ({mistakes}), so no pin is considered"
-        context.console.warn(Line(Advice(f"{message}; ", Command("lock", "--check"), " shows them"), Style.WARN))
-        return Callers()

@@ -355,13 +355,15 @@ def test_a_retyped_shared_variable_affects_every_endpoint_that_uses_it(cli, chec
     assert {(one["endpoint"], one["code"]) for one in item["findings"]} >= {("theirs", "V109")}
 
 
+@pytest.mark.parametrize("words", [["plan"], ["push", "--yes"]])
 @pytest.mark.usefixtures("pushed")
-def test_push_warns_about_an_unreadable_lock_and_goes_on(cli, checkout):
+def test_nothing_is_written_with_an_unreadable_lock(cli, checkout, server, words):
     (checkout.top / "endpoints.lock").write_text("<<<<<<< ours\n")
-    ran = cli("push", "--yes")
-    assert ran.code == 0
-    assert "the lock cannot be read (1 mistake in it), so no pin is considered" in ran.err
-    assert RENAMED + "[error]" in ran.err
+    server.requests.clear()
+    ran = cli(*words)
+    assert ran.code == 2
+    assert "endpoints.lock:1" in ran.err
+    assert {entry.method for entry in server.requests.entries()} == {"GET"}
 
 
 def test_pruning_affects_every_caller(cli, checkout):
