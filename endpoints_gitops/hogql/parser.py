@@ -42,6 +42,10 @@ follow each other, and doubles with each bracket or CASE that is open where the 
 _MOST_STEPS_ALONE: Final = 400_000_000
 """The same where nothing else runs, some 0.4 s at worst: an ordinary query takes 0.1 ms, a process for it 50 ms."""
 
+_OPENING: Final = "([{"
+_CLOSING: Final = {")": "(", "]": "[", "}": "{"}
+_OTHER_QUOTES: Final = ('"', "`", "\\", "--", "//", "/*", "#", "<")
+
 _KEPT: Final = 512
 """Texts whose trees are kept, some 40 kB each: a command asks many things about the same queries, often in rounds."""
 
@@ -236,7 +240,7 @@ def _answer(sql: str) -> str:
 
 def _nesting(sql: str) -> int:
     """The maximum number of open brackets, or their total if that is small enough."""
-    total = sum(map(sql.count, "([{"))
+    total = sum(map(sql.count, _OPENING))
     if total <= MOST_NESTED:
         return total
     steps = accumulate(("([{".count(character) - ")]}".count(character) for character in sql), initial=0)
@@ -244,9 +248,32 @@ def _nesting(sql: str) -> int:
 
 
 def _is_trivial(sql: str) -> bool:
-    """Whether every text of this length with this many brackets and CASEs is parsed quickly; `<` opens a tag."""
-    nested = sum(map(sql.count, "([{<")) + sql.lower().count("case")
-    return len(sql) ** 3 << min(nested, 64) <= _SURROUNDINGS.most_steps
+    """Whether every text of this length, nested this deeply, is parsed quickly. CASE nests too, and `<` opens a tag."""
+    most = _SURROUNDINGS.most_steps // max(len(sql), 1) ** 3
+    opened = sql.count("<") + sql.lower().count("case")
+    brackets = sum(map(sql.count, _OPENING))
+    if 1 << min(opened + brackets, 64) <= most:
+        return True
+    return 1 << min(opened + _open_at_once(sql), 64) <= most
+
+
+def _open_at_once(sql: str) -> int:
+    """The number of brackets that are open at the deepest place, or more.
+
+    A closing bracket counts where it must be one: not in a string, and nowhere in a text with other quotes or comments.
+    """
+    has_other_quotes = any(mark in sql for mark in _OTHER_QUOTES)
+    open_now = dict.fromkeys(_OPENING, 0)
+    deepest = 0
+    for index, piece in enumerate(sql.split("'")):
+        is_code = index % 2 == 0 and not has_other_quotes
+        for character in piece:
+            if character in open_now:
+                open_now[character] += 1
+                deepest = max(deepest, sum(open_now.values()))
+            elif is_code and (opening := _CLOSING.get(character)):
+                open_now[opening] = max(open_now[opening] - 1, 0)
+    return deepest
 
 
 def _answer_of_process(sql: str) -> str:

@@ -104,6 +104,13 @@ def test_a_long_text_is_refused_with_its_place_too() -> None:
         ("select " + "(" * 1_000, False),
         ("select " + "case when 1 then " * 12, False),  # CASE nests without a bracket
         ("SELECT " + "Case " * 12, False),
+        ("select " + "f(1)," * 20 + "1", True),  # one after the other
+        ("select " + "f('('," * 20 + "1", False),
+        ("select " + "f(')'," * 20 + "1", False),  # none of them is closed
+        ('select "\'" ' + "f(1)," * 20 + "1", False),  # perhaps all of it is a string
+        ("select 1 -- '\n" + "f(1)," * 20 + "1", False),
+        ("select " + "f(]" * 20, False),
+        ("select " + ")" * 20 + "(" * 20, False),
     ],
 )
 def test_only_what_cannot_take_long_is_parsed_in_this_process(sql: str, is_trivial: bool) -> None:
@@ -130,6 +137,23 @@ def test_the_cost_of_whatever_doubles_the_time_is_counted(word: str) -> None:
         sql = "select " + word * 14 + end
         if parser._is_trivial(sql):
             assert min(timeit.repeat(partial(parse_select_json, sql), number=1, repeat=3)) < 0.025, sql
+
+
+_CLOSED: Final = (
+    "f(1) ", "f(1),", "(1)+", "[1],", "{a} ", "cast(1 as x),", "cast(1) ", "f(1)(2)", "((a,b)->c),", "(x)->", "a[1].",
+    "(select 1) ", "(select 1) union all ", "a in (select 1) and ", "f(1) over (partition by a),", "interval (1) ",
+    "(1)?(2):", "1 from (select 1) a join ", "with a as (select 1) ", "f'{a}' ", "not (1) and ", "(a.b).c.", "-(1)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("word", _CLOSED)
+def test_brackets_one_after_the_other_do_not_double_the_time(word: str) -> None:
+    """20 levels of something that doubles it take some 50 times 64 milliseconds."""
+    from hogql_parser_rs import parse_select_json
+
+    for end in ("", "1", ")", " from", "a b c", "(a b"):
+        sql = "select " + word * 20 + end
+        assert min(timeit.repeat(partial(parse_select_json, sql), number=1, repeat=3)) < 0.1, sql
 
 
 @pytest.mark.parametrize(
