@@ -18,8 +18,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
 from endpoints_gitops.advice import Advice, with_options
-from endpoints_gitops.errors import UsageError
+from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.line import Line as Line
+from endpoints_gitops.model.line import Style as Style
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.model.printable import one_line, printable, printable_json
 from endpoints_gitops.model.secret import Secret
@@ -28,34 +30,21 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
+    from rich.text import Text as RichText
 
     from endpoints_gitops.operations.project import Clock, Progress
 
 
-class Style(StrEnum):
-    """Meanings, not colours; the terminal's theme decides the rest."""
-
-    PLAIN = ""
-    GOOD = "green"
-    BAD = "red"
-    WARN = "yellow"
-    FAINT = "dim"
-    HEAD = "bold"
-    ADDED = "green"
-    REMOVED = "red"
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """`text` may be an Advice: its commands are printed with the options that this command was given."""
-
-    text: str
-    style: Style = Style.PLAIN
-
-
 class OutputFormat(StrEnum):
+    """Formats of stdout. Those after `JSON` are report formats, of commands that write reports."""
+
     TEXT = "text"
     JSON = "json"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
+    SARIF = "sarif"
+    JUNIT = "junit"
+    GITLAB = "gitlab"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,10 +105,23 @@ class Console:
         if self.verbose:
             self._print(self.stderr, [Line(text, Style.FAINT)])
 
-    def finish(self, outcome: Outcome) -> int:
-        """Print the errors, and in JSON mode the outcome. Returns the exit code."""
+    def defect(self, error: Exception) -> EndpointsError:
+        """The error to report for an exception that no code foresaw, after printing its traceback."""
+        import traceback
+
+        self.warn(*"".join(traceback.format_exception(error)).rstrip().split("\n"))
+        message = f"internal error: {type(error).__name__}: {error}"
+        return EndpointsError(message, fix="please report it with the lines above", code="defect")
+
+    def finish(self, outcome: Outcome, document: str = "") -> int:
+        """Print the errors, and what is not text on stdout: in JSON mode the outcome, else this report.
+
+        Returns the exit code.
+        """
+        if self.format not in (OutputFormat.TEXT, OutputFormat.JSON):
+            self._write(document)
         if self.format is OutputFormat.JSON:
-            shown = self._shown_json(outcome.as_json())
+            shown = self.shown_json(outcome.as_json())
             document = json.dumps(shown, indent=2, ensure_ascii=False, default=str)
             self._write(printable_json(document) + "\n")
         for failure in outcome.errors:
@@ -195,17 +197,17 @@ class Console:
             text = secret.masked_in(text)
         return self.redaction(text) if self.redaction else text
 
-    def _shown(self, text: str) -> str:
+    def shown(self, text: str) -> str:
         """The text as it is printed: commands with the options of this command line, secrets masked."""
         return self.redacted(with_options(text, self.repeated))
 
-    def _shown_json(self, value: Json) -> Json:
+    def shown_json(self, value: Json) -> Json:
         if isinstance(value, str):
-            return self._shown(value)
+            return self.shown(value)
         if isinstance(value, Mapping):
-            return {self._shown(key): self._shown_json(item) for key, item in value.items()}
+            return {self.shown(key): self.shown_json(item) for key, item in value.items()}
         if isinstance(value, Sequence):
-            return [self._shown_json(item) for item in value]
+            return [self.shown_json(item) for item in value]
         return value
 
     def _write(self, text: str) -> None:
@@ -215,15 +217,24 @@ class Console:
 
     def _print(self, stream: TextIO, lines: Iterable[Line | str]) -> None:
         given = (line if isinstance(line, Line) else Line(line) for line in lines)
-        styled = [Line(self._shown(line.text), line.style) for line in given]
+        shown = [(one_line(self.shown(line.text)), line) for line in given]
         with _reader_may_leave(stream):
             if self.coloured(stream):
                 rich = self.rich(stream)
-                for line in styled:
-                    rich.print(one_line(line.text), style=line.style.value or None)
+                for text, line in shown:
+                    rich.print(_with_marks(text, line) if line.marked else text, style=line.style.value or None)
             else:
-                stream.writelines(one_line(line.text) + "\n" for line in styled)
+                stream.writelines(f"{text}\n" for text, _ in shown)
             stream.flush()
+
+
+def _with_marks(text: str, line: Line) -> RichText:
+    from rich.text import Text as RichText
+
+    marked = RichText(text)
+    for start, end in line.marked if text == line.text else ():  # escaping or redaction moved the characters
+        marked.stylize("reverse", start, end)
+    return marked
 
 
 @contextmanager

@@ -14,7 +14,9 @@ from endpoints_gitops import __version__
 from endpoints_gitops.advice import PROGRAM, Options
 from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.cli.registry import COMMANDS, EDITING, GROUPS, Entry
+from endpoints_gitops.cli.registry import COMMANDS, EDITING, GROUPS, REPORTING, Entry
+from endpoints_gitops.cli.reports import Reports, formats
+from endpoints_gitops.cli.reports import configure as configure_reports
 from endpoints_gitops.errors import EndpointsError, ExitCode, Interrupted, UsageError, worst
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failed
 from endpoints_gitops.model.printable import printable
@@ -98,14 +100,17 @@ def run(words: Sequence[str], *, clock: Clock | None = None) -> int:
     """Run one command from its words. Returns an exit code and never raises. `clock` is by default that of the
     machine."""
     words = _as_help(words)
-    console = Console.of_process(format="json" if _asks_for_json(words) else "text")
     name = words[0] if words and not words[0].startswith("-") else ""
+    console = Console.of_process(format=_format(name, words))
+    reports = Reports(name, words)
     try:
         _refuse_what_no_name_holds(words)
         _refuse_options_alone(words)
         arguments = _parsed(name, words)
         console = Console.of_process(format=arguments.format, quiet=arguments.quiet, verbose=arguments.verbose)
         console = replace(console, repeated=_options_to_repeat(arguments), redaction=installed().redaction, clock=clock)
+        if reports.mistake:
+            raise reports.mistake
         with _editing(arguments, console):
             outcome = load(arguments.command).execute(arguments, console)
     except SystemExit as done:  # argparse, which has printed the help
@@ -119,8 +124,8 @@ def run(words: Sequence[str], *, clock: Clock | None = None) -> int:
     except OSError as error:
         outcome = failed(name, _refused_by_system(error))
     except Exception as error:  # the interpreter would exit with 1, which is the code of findings
-        outcome = failed(name, _defect(console, error))
-    return _finished(console, outcome)
+        outcome = failed(name, console.defect(error))
+    return _finished(console, outcome, reports)
 
 
 @contextmanager
@@ -198,7 +203,9 @@ def _furnish(parser: argparse.ArgumentParser, name: str) -> None:
     parser.set_defaults(command=name)
     load(name).configure(parser)
     parser.epilog = "\n\n".join(filter(None, (_examples(name, entry), parser.epilog)))
-    _add_common(parser)
+    if name in REPORTING:
+        configure_reports(parser)
+    _add_common(parser, formats(name))
 
 
 def _examples(name: str, entry: Entry) -> str:
@@ -206,7 +213,7 @@ def _examples(name: str, entry: Entry) -> str:
     return "\n".join(["for example:", *lines])
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
     common = parser.add_argument_group("options of every command")
     common.add_argument(
         "--dir", metavar="PATH", help="definitions folder (default: from the configuration, else endpoints)"
@@ -217,7 +224,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="configuration file (default: the nearest one to the folder in --dir, else to this folder)",
     )
     common.add_argument("--env", metavar="NAME", help="the environment to work on")
-    common.add_argument("--format", choices=["text", "json"], default="text", help="format of stdout (default: text)")
+    common.add_argument("--format", choices=formats, default="text", help="format of stdout (default: text)")
     common.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     common.add_argument("-q", "--quiet", action="store_true", help="no progress and no messages on stderr")
     common.add_argument("-v", "--verbose", action="store_true", help="show each request on stderr, with the key masked")
@@ -289,9 +296,13 @@ def _refuse_options_alone(words: Sequence[str]) -> None:
         raise UsageError("a command is missing before the options", fix=fix, code="usage.command")
 
 
-def _asks_for_json(words: Sequence[str]) -> bool:
-    """Whether --json is given; known before parsing, so that mistakes on the command line are reported in JSON too."""
-    return "--json" in words or "--format=json" in words or ("--format", "json") in pairwise(words)
+def _format(command: str, words: Sequence[str]) -> str:
+    """The format of stdout; known before parsing, so that mistakes on the command line are reported in it too."""
+    stated = [word.removeprefix("--format=") for word in words if word.startswith("--format=")]
+    stated += [value for option, value in pairwise(words) if option == "--format"]
+    if "--json" in words or "json" in stated:
+        return "json"
+    return next((value for value in stated if value in formats(command)), "text")
 
 
 def _refused_by_system(error: OSError) -> UsageError:
@@ -299,18 +310,10 @@ def _refused_by_system(error: OSError) -> UsageError:
     return UsageError(f"system error: {error.strerror or error}", where=where, code="system")
 
 
-def _defect(console: Console, error: Exception) -> EndpointsError:
-    import traceback
-
-    console.warn(*"".join(traceback.format_exception(error)).rstrip().split("\n"))
-    message = f"internal error: {type(error).__name__}: {error}"
-    return EndpointsError(message, fix="please report it with the lines above", code="defect")
-
-
-def _finished(console: Console, outcome: Outcome) -> int:
-    """Print the outcome. Output that cannot be written, as on a full disk, is an error."""
+def _finished(console: Console, outcome: Outcome, reports: Reports) -> int:
+    """Write the reports, and print the outcome. Output that cannot be written, as on a full disk, is an error."""
     try:
-        return console.finish(outcome)
+        return reports.finish(outcome, console)
     except OSError as error:
         console.warn(Line(f"error: cannot write the output: {error.strerror or error}", Style.BAD))
         return int(worst(outcome.exit_code, ExitCode.USAGE))

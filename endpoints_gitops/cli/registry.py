@@ -96,4 +96,6 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
 }
 EDITING: Final = frozenset(("init", "pull", "adopt", "rename", "rollback", "lock", "upgrade"))
 """The commands that rewrite files of the checkout."""
+REPORTING: Final = frozenset(("breaking", "check", "gate", "review"))
+"""The commands that judge something: `--report FORMAT=FILE`, and every report format for `--format`."""
 COMMANDS: Final[Mapping[str, Entry]] = dict(chain.from_iterable(group.items() for group in GROUPS.values()))

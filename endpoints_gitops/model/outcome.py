@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput, worst
+from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.report import Report
 
@@ -30,8 +31,9 @@ class ErrorEntry:
 class Outcome:
     """The result of one command.
 
-    `items` has one JSON object per endpoint or finding. `report` is what `review` and `gate` judged, which report
-    formats render.
+    `items` has one JSON object per endpoint or finding. `findings` are those that the command judged, and `fail_on` the
+    severity from which they fail it. `report` is what `review` and `gate` judged: items, findings and summary come from
+    it unless they are set.
     """
 
     command: str
@@ -39,16 +41,28 @@ class Outcome:
     summary: Mapping[str, int] = field(default_factory=dict)
     items: tuple[JsonObject, ...] = ()
     errors: tuple[ErrorEntry, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    fail_on: Severity = Severity.ERROR
     report: Report | None = None
 
     def as_json(self) -> dict[str, Json]:
+        """The machine output."""
+        if self.report is not None:
+            return {**self._envelope(), "report": self.report.as_json()}
+        return self._envelope()
+
+    def _envelope(self) -> dict[str, Json]:
+        items, summary = self.items, self.summary
+        if self.report is not None:
+            items = items or tuple(subject.as_json() for subject in self.report.subjects)
+            summary = summary or self.report.counts
         return {
             "schema_version": SCHEMA_VERSION,
             "command": self.command,
             "exit_code": int(self.exit_code),
             "ok": self.exit_code == ExitCode.DONE,
-            "summary": dict(self.summary),
-            "items": list(self.items),
+            "summary": dict(summary),
+            "items": list(items),
             "errors": [failure.as_json() for failure in self.errors],
         }
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import Json, JsonObject
 
@@ -32,6 +33,12 @@ class Verdict(StrEnum):
     @property
     def is_good(self) -> bool:
         return self in (Verdict.SAFE, Verdict.RELEASED)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of a command with this verdict."""
+        codes = {Verdict.BLOCKED: ExitCode.FINDINGS, Verdict.UNKNOWN: ExitCode.COULD_NOT_FIND_OUT}
+        return codes.get(self, ExitCode.DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,16 @@ class Report:
         """The findings of all subjects, each once."""
         unique = {finding.fingerprint: finding for subject in self.subjects for finding in subject.findings}
         return tuple(unique.values())
+
+    def as_json(self) -> JsonObject:
+        """The verdict for the machine output, without the subjects, which are its items."""
+        return {
+            "title": self.title,
+            "verdict": self.verdict.value,
+            "headline": self.headline,
+            "details": {detail.label: detail.text for detail in self.details},
+            "notes": list(self.notes),
+        }
 
 
 def _diff_as_json(diff: TextDiff) -> JsonObject:

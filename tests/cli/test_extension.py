@@ -121,7 +121,7 @@ def test_without_a_plugin_there_is_no_such_report_and_nothing_is_loaded(run, pro
     ran = run("check", "--report", "acme-csv=found.csv")
     assert ran.code == 2
     assert "there is no report 'acme-csv'" in ran.err
-    assert "the available reports are json" in ran.err
+    assert "the available reports are github, gitlab, json, junit, markdown, sarif, text" in ran.err
     assert not (project / "found.csv").exists()
     program = (
         "import sys; from endpoints_gitops.cli.entry import main; main(['check']); sys.exit('pluggy' in sys.modules)"

@@ -10,7 +10,7 @@ from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import worst
-from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.plan.diff import DroppedKey
@@ -29,7 +29,6 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     from endpoints_gitops.operations.against import dropped_keys
     from endpoints_gitops.operations.callers import findings_of_diffs
 
-    reports = findings.Reports(console, arguments.report)
     with CommandContext.of(arguments, console) as context:
         against, callers = resolved(context, arguments.against, arguments.selectors)
         dropped = dropped_keys(against, context.folder, context.environment.name)
@@ -40,7 +39,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     console.say(*against.notes, *(f"{name}: {dropped_key.message}" for name, dropped_key in dropped))
     compared = len(against.diffs)
     console.show([Line(_counted(found, compared, against.what, verbose=console.verbose), Style.HEAD)])
-    outcome = Outcome(
+    return Outcome(
         command="breaking",
         exit_code=worst(findings.exit_code(found, arguments.fail_on), *(error.exit_code for error in against.failures)),
         summary={
@@ -51,9 +50,9 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         },
         items=(*findings.items(found), *(_dropped_item(name, dropped_key) for name, dropped_key in dropped)),
         errors=tuple(failure for error in against.failures for failure in failures_of(error)),
+        findings=found,
+        fail_on=Severity(arguments.fail_on),
     )
-    reports.write(outcome, found)
-    return outcome
 
 
 def _dropped_item(name: str, dropped: DroppedKey) -> JsonObject:

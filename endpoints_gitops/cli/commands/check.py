@@ -11,7 +11,7 @@ from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import EndpointsError, UsageError, worst
-from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.outcome import Outcome, failures_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print every finding; exit code 1 for errors (see --fail-on)."""
     from endpoints_gitops.operations.check.folder import by_place
 
-    reports = findings.Reports(console, arguments.report)
     with CommandContext.of(arguments, console) as context:
         is_alone = not arguments.paths and _defines_nothing(context)
         if is_alone:
@@ -55,9 +54,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     found = by_place([*checked.findings, *lock, *(answers.findings if answers else ())])
     console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
     console.show([Line(_counted(found, len(checked.files), verbose=console.verbose), Style.HEAD)])
-    outcome = _outcome(found, checked, answers, arguments.fail_on)
-    reports.write(outcome, found)
-    return outcome
+    return _outcome(found, checked, answers, arguments.fail_on)
 
 
 def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
@@ -158,6 +155,8 @@ def _outcome(found: tuple[Finding, ...], checked: Checked, answers: LiveAnswers 
         summary={"definitions": len(checked.files), **findings.summary(found), **asked},
         items=findings.items(found),
         errors=tuple(failure for error in failed for failure in failures_of(error)),
+        findings=found,
+        fail_on=Severity(fail_on),
     )
 
 

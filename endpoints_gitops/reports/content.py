@@ -1,0 +1,185 @@
+"""The content of a report: any outcome as a `Report`, and as a flat list of issues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from endpoints_gitops.errors import ExitCode, Location
+from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.json import fingerprint
+from endpoints_gitops.model.outcome import ErrorEntry, Outcome
+from endpoints_gitops.model.report import Detail, Report, Subject, Verdict
+
+NO_FILE: Final = "."
+"""The path of what concerns no file, in formats that require one: the folder of the checkout."""
+
+_SEVERITY_COUNTS: Final = ("errors", "warnings", "infos")
+_WORDS: Final = {Severity.ERROR: "error", Severity.WARN: "warning", Severity.INFO: "info"}
+
+
+def report_of(outcome: Outcome) -> Report:
+    """What the outcome's command judged, with the verdict that its exit code states.
+
+    Subjects of a command without a report are the endpoints that have findings.
+    """
+    if outcome.report is not None:
+        return replace(outcome.report, verdict=_verdict(outcome, outcome.report.verdict))
+    subjects = tuple(_subjects(outcome.findings, outcome.fail_on))
+    return Report(
+        title=outcome.command,
+        verdict=_verdict(outcome, Verdict.SAFE),
+        headline=_headline(outcome),
+        subjects=subjects,
+        details=tuple(
+            Detail(name.replace("_", " "), f"{count:,}")
+            for name, count in outcome.summary.items()
+            if count and name not in _SEVERITY_COUNTS
+        ),
+    )
+
+
+def findings_of(outcome: Outcome) -> tuple[Finding, ...]:
+    """The findings of an outcome, each once."""
+    return outcome.findings or (outcome.report.findings if outcome.report is not None else ())
+
+
+def errors_of(outcome: Outcome) -> tuple[ErrorEntry, ...]:
+    """The errors of the outcome that are not the reason for the verdict on a subject."""
+    reasons = {reason for subject in (outcome.report.subjects if outcome.report else ()) for reason in subject.reasons}
+    return tuple(error for error in dict.fromkeys(outcome.errors) if error not in reasons)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issue:
+    """A finding, a reason for a verdict, or an error, for formats that are a list.
+
+    `subject` is empty where it concerns the whole change. `is_failure`: something could not be read or asked, or the
+    command failed. `finding` is set for findings.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    subject: str = ""
+    fix: str | None = None
+    location: Location | None = None
+    is_failure: bool = False
+    finding: Finding | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same issue in every run."""
+        if self.finding is not None:
+            return self.finding.fingerprint
+        return fingerprint([self.code, self.subject, self.message])
+
+
+def issues_of(outcome: Outcome) -> tuple[Issue, ...]:
+    """Everything to report, the errors first. Unless the verdict is good, at least one issue is an error."""
+    report = report_of(outcome)
+    issues = [
+        *(_error_issue(error, is_failure=True) for error in errors_of(outcome)),
+        *(issue for subject in report.subjects for issue in subject_issues(subject)),
+    ]
+    if not (report.verdict.is_good or any(issue.severity is Severity.ERROR for issue in issues)):
+        is_failure = report.verdict is Verdict.UNKNOWN
+        code = f"{outcome.command}.{report.verdict}"
+        issues.append(Issue(code=code, severity=Severity.ERROR, message=report.headline, is_failure=is_failure))
+    unique = {(issue.fingerprint, issue.subject, issue.message, issue.location): issue for issue in issues}
+    return tuple(sorted(unique.values(), key=lambda issue: -issue.severity.rank))
+
+
+def subject_issues(subject: Subject) -> Iterator[Issue]:
+    """The reasons for the verdict on a subject, and its findings.
+
+    Unless the verdict is good, at least one is an error.
+    """
+    is_failure = subject.verdict is Verdict.UNKNOWN
+    severity = Severity.WARN if subject.verdict.is_good else Severity.ERROR
+    where = location_of(subject.where)
+    issues = [
+        replace(issue, severity=severity, location=issue.location or where)
+        for issue in (_error_issue(reason, is_failure=is_failure, subject=subject.name) for reason in subject.reasons)
+    ]
+    issues += [
+        Issue(
+            code=finding.code,
+            severity=finding.severity,
+            message=finding.message,
+            subject=finding.endpoint,
+            fix=finding.fix,
+            location=location_of(finding.where) or where,
+            finding=finding,
+        )
+        for finding in subject.findings
+    ]
+    yield from issues
+    if not (subject.verdict.is_good or any(issue.severity is Severity.ERROR for issue in issues)):
+        yield Issue(
+            code=str(subject.verdict),
+            severity=Severity.ERROR,
+            message=f"{subject.verdict}: {subject.change}",
+            subject=subject.name,
+            location=where,
+            is_failure=is_failure,
+        )
+
+
+def location_of(where: str | None) -> Location | None:
+    """The place in a file that `where` names; None without one."""
+    location = where if isinstance(where, Location) else Location.of(where or "")
+    return location if location.path else None
+
+
+def counted(findings: Iterable[Finding]) -> str:
+    """`2 errors, 1 warning`; empty without findings."""
+    severities = [finding.severity for finding in findings]
+    counts = ((severities.count(severity), word) for severity, word in _WORDS.items())
+    return ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count)
+
+
+def counts_of(report: Report) -> str:
+    """`2 blocked, 1 unknown, 12 unchanged`, without what is 0."""
+    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items() if count)
+
+
+def _verdict(outcome: Outcome, verdict: Verdict) -> Verdict:
+    """The verdict that the exit code states, and this one where the command succeeded."""
+    if outcome.exit_code is ExitCode.DONE:
+        return verdict
+    return Verdict.BLOCKED if outcome.exit_code is ExitCode.FINDINGS else Verdict.UNKNOWN
+
+
+def _headline(outcome: Outcome) -> str:
+    numbers = counted(outcome.findings) or "no findings"
+    if outcome.exit_code in (ExitCode.DONE, ExitCode.FINDINGS):
+        return numbers
+    failure = f"{outcome.command or 'the command'} could not finish (exit code {int(outcome.exit_code)})"
+    return f"{failure}; {numbers}" if outcome.findings else failure
+
+
+def _subjects(findings: Iterable[Finding], fail_on: Severity) -> Iterator[Subject]:
+    """The endpoints with findings; what is not about an endpoint is about its file."""
+    by_name: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_name.setdefault(finding.endpoint or finding.location.path or "(no endpoint)", []).append(finding)
+    for name, group in by_name.items():
+        is_blocked = any(finding.severity.rank >= fail_on.rank for finding in group)
+        verdict = Verdict.BLOCKED if is_blocked else Verdict.SAFE
+        yield Subject(name=name, verdict=verdict, change=counted(group), findings=tuple(group))
+
+
+def _error_issue(error: ErrorEntry, *, is_failure: bool, subject: str = "") -> Issue:
+    location = error.where if isinstance(error.where, Location) else None
+    message = error.message if location or not error.where else f"{error.where}: {error.message}"
+    return Issue(
+        code=error.code,
+        severity=Severity.ERROR,
+        message=message,
+        subject=subject,
+        fix=error.fix,
+        location=location,
+        is_failure=is_failure,
+    )

@@ -1,0 +1,128 @@
+"""Text: the lines of a report on the screen, and the same lines without colors in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from endpoints_gitops.advice import PROGRAM, Advice
+from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.line import Line, Style
+from endpoints_gitops.model.outcome import ErrorEntry, Outcome
+from endpoints_gitops.model.printable import one_line
+from endpoints_gitops.model.report import Report, Subject, TextDiff, TextDiffLine, Verdict
+from endpoints_gitops.reports import Invocation
+from endpoints_gitops.reports.content import counts_of, errors_of, report_of
+
+STYLES: Final = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: Style.FAINT}
+_VERDICTS: Final = {
+    Verdict.SAFE: Style.GOOD,
+    Verdict.RELEASED: Style.GOOD,
+    Verdict.BLOCKED: Style.BAD,
+    Verdict.UNKNOWN: Style.WARN,
+}
+_SIGNS: Final = {"+": Style.ADDED, "-": Style.REMOVED, "@": Style.FAINT}
+_MARKS: Final = {"-": ("[-", "-]"), "+": ("{+", "+}")}
+
+
+def render(outcome: Outcome, invocation: Invocation) -> str:
+    """The lines of the report and of the errors, under a line that names the command."""
+    del invocation
+    title = f"{PROGRAM} {outcome.command}: exit code {int(outcome.exit_code)}"
+    errors = (line for error in errors_of(outcome) for line in _error_lines(error, indent=""))
+    lines = (Line(title), *report_lines(report_of(outcome), verbose=True), *errors)
+    return "".join(f"{one_line(line.text)}\n" for line in lines)
+
+
+def is_report(text: str) -> bool:
+    """Whether the first line names a command of this program and its exit code."""
+    first, _, _ = text.partition("\n")
+    return first.startswith(f"{PROGRAM} ") and ": exit code " in first
+
+
+def report_lines(report: Report, *, verbose: bool, in_color: bool = False) -> Iterator[Line]:
+    """The verdict, the counts, and each subject. Changed words of a diff are marked in color, or else by `[-…-]` and
+    `{+…+}`. Without `verbose`, infos are left out."""
+    yield Line(headline(report), _VERDICTS[report.verdict])
+    if report.counts:
+        yield Line(counts_of(report), Style.HEAD)
+    yield from (Line(f"{detail.label}: {detail.text}") for detail in report.details)
+    yield from (Line(f"note: {note}", Style.FAINT) for note in report.notes)
+    for subject in report.subjects:
+        yield from _subject_lines(subject, verbose=verbose, in_color=in_color)
+
+
+def headline(report: Report) -> str:
+    """The verdict and its sentence."""
+    is_stated = report.headline.casefold().startswith(report.verdict.value)
+    return report.headline if is_stated else f"{report.verdict}: {report.headline}"
+
+
+def finding_lines(findings: Iterable[Finding], *, indent: str = "") -> Iterator[Line]:
+    """`path:line:column: CODE message`, with callers and fix unless it is an info."""
+    for finding in findings:
+        place = _place(finding) or f"{finding.endpoint}{f': {finding.locus}' if finding.locus else ''}"
+        yield Line(f"{indent}{place}: {finding.code} {finding.message} [{finding.severity}]", STYLES[finding.severity])
+        if finding.callers and finding.severity is not Severity.INFO:
+            yield Line(f"{indent}  hits {', '.join(finding.callers)}", Style.FAINT)
+        if finding.fix and finding.severity is not Severity.INFO:
+            yield Line(Advice(f"{indent}  fix: ", finding.fix), Style.FAINT)
+
+
+def marked_text(line: TextDiffLine) -> str:
+    """The text of a line of a diff with its changed words between `[-` and `-]`, or `{+` and `+}`."""
+    before, after = _MARKS.get(line.sign, ("", ""))
+    if not _has_marks(line):
+        return line.text
+    return "".join(f"{before}{part.text}{after}" if part.is_changed else part.text for part in line.parts)
+
+
+def _subject_lines(subject: Subject, *, verbose: bool, in_color: bool) -> Iterator[Line]:
+    yield Line("")
+    where = f"  ({subject.where})" if subject.where else ""
+    change = f": {subject.change}" if subject.change else ""
+    yield Line(f"{subject.name}{change} [{subject.verdict}]{where}", _VERDICTS[subject.verdict])
+    yield from (Line(f"  {detail.label}: {detail.text}") for detail in subject.details)
+    for diff in subject.diffs:
+        yield from _diff_lines(diff, in_color=in_color)
+    shown = [finding for finding in subject.findings if verbose or finding.severity is not Severity.INFO]
+    yield from finding_lines(shown, indent="  ")
+    for reason in subject.reasons:
+        yield from _error_lines(reason, indent="  ")
+
+
+def _diff_lines(diff: TextDiff, *, in_color: bool) -> Iterator[Line]:
+    yield Line(f"  {diff.title}:")
+    for line in diff.lines:
+        sign, style = line.sign, _SIGNS.get(line.sign, Style.PLAIN)
+        if not in_color:
+            yield Line(f"    {sign}{marked_text(line)}", style)
+            continue
+        yield Line(f"    {sign}{line.text}", style, tuple(_ranges(line, start=4 + len(sign))))
+
+
+def _ranges(line: TextDiffLine, *, start: int) -> Iterator[tuple[int, int]]:
+    if not _has_marks(line):
+        return
+    for part in line.parts:
+        end = start + len(part.text)
+        if part.is_changed:
+            yield start, end
+        start = end
+
+
+def _has_marks(line: TextDiffLine) -> bool:
+    """Whether a part of the line changed; marking all of it would say nothing."""
+    return line.sign in _MARKS and len({part.is_changed for part in line.parts if part.text}) > 1
+
+
+def _error_lines(error: ErrorEntry, *, indent: str) -> Iterator[Line]:
+    where = f"{error.where}: " if error.where else ""
+    yield Line(f"{indent}{where}{error.message} [{error.code}]", Style.BAD)
+    if error.fix:
+        yield Line(Advice(f"{indent}  fix: ", error.fix), Style.FAINT)
+
+
+def _place(finding: Finding) -> str | None:
+    location = finding.location
+    return f"{location.path}:{location.line or 1}:{location.column or 1}" if location else None
