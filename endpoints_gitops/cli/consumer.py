@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from contextlib import ExitStack
+from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -16,7 +17,9 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.pin import Lock, Use
-from endpoints_gitops.operations.lock.mismatches import lock_mismatches, unused_pins
+from endpoints_gitops.model.sunset import today_at
+from endpoints_gitops.operations.lock.mismatches import deprecated_pins, lock_mismatches, unused_pins
+from endpoints_gitops.operations.project import utc_now
 from endpoints_gitops.workspace.configuration import lock_path
 from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.manifest import (
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.pin import PinnedExample
+    from endpoints_gitops.model.sunset import SunsetNotice
     from endpoints_gitops.operations.lock.resolve import EnvironmentUses
     from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
 
@@ -121,6 +125,16 @@ class Consumer:
         found |= {name: unused_pins(name, lock) for name in sorted(others)}
         return tuple((name, finding) for name, findings in found.items() for finding in findings)
 
+    @property
+    def today(self) -> date:
+        """The date in UTC, by the injected clock or by that of this machine."""
+        return today_at((self.console.clock or utc_now)())
+
+    def deprecated(self) -> tuple[Placed, ...]:
+        """The pins whose endpoint will be removed (P105), by the notices in the lock."""
+        names = [settings.name for settings in self.environments]
+        return deprecated_pins(self.lock or Lock(), names, self.today, self.configuration.deprecation)
+
     def sides(self) -> tuple[EnvironmentUses, ...]:
         """The environments of this command that use something."""
         from endpoints_gitops.operations.lock.resolve import EnvironmentUses
@@ -131,6 +145,7 @@ class Consumer:
                 uses=self.uses[settings.name],
                 client=partial(self._client, settings),
                 examples=partial(self._examples, settings),
+                notice=partial(self._notice, settings),
                 place_of=use_locations(self.configuration, settings.name),
             )
             for settings in self.environments
@@ -159,16 +174,26 @@ class Consumer:
         """The examples of the definition if it has any, else those of the manifest."""
         from endpoints_gitops.model.pin import PinnedExample
 
-        folder = self._folder(settings)
-        if folder not in self._definitions:
-            self._definitions[folder] = _by_name(folder)
-        loaded = self._definitions[folder].get(use.name)
+        loaded = self._definition(settings, use.name)
         declared = loaded.definition.examples if loaded else None
         if not declared:
             return use.examples
         return tuple(
             PinnedExample(name=example.name, variables=example.variables, rows=example.rows) for example in declared
         )
+
+    def _notice(self, settings: EnvironmentSettings, name: str, locked: SunsetNotice | None) -> SunsetNotice | None:
+        """The notice of the definition; where no file here defines the name, what the lock says already stays."""
+        loaded = self._definition(settings, name)
+        if loaded is None:
+            return locked
+        return loaded.definition.deprecation.notice if loaded.definition.deprecation else None
+
+    def _definition(self, settings: EnvironmentSettings, name: str) -> LoadedDefinition | None:
+        folder = self._folder(settings)
+        if folder not in self._definitions:
+            self._definitions[folder] = _by_name(folder)
+        return self._definitions[folder].get(name)
 
     def _folder(self, settings: EnvironmentSettings) -> Path:
         from endpoints_gitops.workspace.configuration import definitions_folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.errors import EndpointsError, PartlyApplied, UsageError
+from endpoints_gitops.operations.project import utc_now
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
@@ -83,6 +85,11 @@ class CommandContext:
         folder = definitions_folder(self.configuration, self.environment, self.arguments.dir)
         refuse_other_project(self.configuration, folder, self.console.environment)
         return folder
+
+    @property
+    def now(self) -> datetime:
+        """The time of the injected clock, else of this machine."""
+        return (self.console.clock or utc_now)()
 
     @property
     def naming_configuration(self) -> Path | None:
@@ -183,7 +190,7 @@ class CommandContext:
 
     @cached_property
     def project(self) -> ProjectContext:
-        from endpoints_gitops.operations.project import ProjectContext, utc_now
+        from endpoints_gitops.operations.project import ProjectContext
 
         return ProjectContext(
             environment=self.environment,

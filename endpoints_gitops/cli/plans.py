@@ -18,6 +18,7 @@ from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import ErrorEntry
+from endpoints_gitops.model.sunset import Announcement, today_at
 from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, LeftAlone, Plan, Withheld
 from endpoints_gitops.plan.diff import Attribution
@@ -443,8 +444,8 @@ def check_plan(
 ) -> CheckedPlan:
     """Find the consequences of a plan, and withhold what must not be sent.
 
-    `names` are the definitions to judge also where nothing is to be written: by themselves, and for tables that go.
-    Raises InvalidInput for a damaged lock, as it is unknown whom the plan affects then.
+    `names` are the definitions to judge also where nothing is to be written: by themselves, for tables that go, and for
+    a sunset that has passed. Raises InvalidInput for a damaged lock, as it is unknown whom the plan affects then.
     """
     from endpoints_gitops.contract.idling import all_idling
     from endpoints_gitops.operations.push.preview import checked, withhold
@@ -453,7 +454,11 @@ def check_plan(
     fail_on = Severity(severity) if severity else None
     endpoints = snapshot.endpoints
     idle = all_idling((endpoints[name] for name in sorted(endpoints.keys() & set(names))), datetime.now(UTC))
-    for_callers = (*plan_findings(context, plan, snapshot, checkout), *idle)
+    for_callers = (
+        *plan_findings(context, plan, snapshot, checkout),
+        *idle,
+        *_traffic(context, snapshot, checkout, names),
+    )
     in_definitions = checked(plan, checkout.local, names)
     rest = withhold(plan, (*for_callers, *in_definitions), fail_on)
     return CheckedPlan(plan=rest, for_callers=for_callers, in_definitions=in_definitions, fail_on=fail_on)
@@ -474,7 +479,24 @@ def plan_findings(
         return ()
     from endpoints_gitops.operations.push.preview import consequences
 
-    return consequences(plan, snapshot, checkout.local, callers)
+    today, policy = today_at(context.now), context.configuration.deprecation
+    return consequences(plan, snapshot, checkout.local, callers, today=today, policy=policy)
+
+
+def _traffic(
+    context: CommandContext, snapshot: Snapshot, checkout: Checkout, names: Collection[str]
+) -> Iterator[Finding]:
+    """The findings for endpoints whose sunset has passed, by their last calls (A110, A111). No request is made."""
+    endpoints = snapshot.endpoints
+    for name in sorted(endpoints.keys() & set(names)):
+        loaded = checkout.local[name].loaded
+        announcement = Announcement.of(loaded, context.environment.name) if loaded else None
+        if announcement is not None:
+            from endpoints_gitops.contract.announcements import traffic_finding
+
+            finding = traffic_finding(announcement, endpoints[name], context.now, context.configuration.deprecation)
+            if finding is not None:
+                yield finding
 
 
 def finding_lines(found: Sequence[Finding], title: str = "for callers", *, verbose: bool) -> Iterator[Line]:

@@ -23,6 +23,7 @@ from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.name import is_endpoint_name, is_environment_name
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, query_hash
+from endpoints_gitops.model.sunset import SunsetNotice
 
 SCHEMA_VERSION: Final = 2
 _OLDEST_SCHEMA: Final = 1
@@ -81,6 +82,7 @@ class _PinBlock:
     query_hash: str
     contract_hash: str
     allowed: tuple[str, ...] = ()
+    deprecation: SunsetNotice | None = None
     sql: str | None = None
     node: str = "{}"
     variables: tuple[_VariableTable, ...] = ()
@@ -161,6 +163,7 @@ def _pin(document: Document, block: _PinBlock, location: KeyPath, *, is_verified
         query=query,
         optional_breakdown_properties=block.optional_breakdown_properties,
         allowed=block.allowed,
+        deprecation=block.deprecation,
         variables=variables,
         columns=block.columns,
         examples=examples,
@@ -216,6 +219,9 @@ def _lines(pin: Pin) -> Iterator[str]:
     yield from _identity(pin)
     if pin.allowed:
         yield _line("allowed", pin.allowed)
+    if pin.deprecation is not None:
+        stated = {key: value for key, value in pin.deprecation.as_json().items() if value is not None}
+        yield f"deprecation = {_inline(stated)}\n"
     yield from _query(pin)
     yield from _list("variables", (_variable(item) for item in pin.variables), is_present=bool(pin.variables))
     yield from _list("columns", (_column(item) for item in pin.columns or ()), is_present=pin.columns is not None)

@@ -53,7 +53,8 @@ def from_definition(
         serving=_declared_serving(definition),
         tags=None if definition.tags is None else _tags(definition.tags),
         stability=definition.stability or "stable",
-        deprecation=definition.deprecation,
+        deprecation=definition.deprecation.notice if definition.deprecation else None,
+        knows_notice=True,
         declared=declared,
         renamed_from=definition.renamed_from,
         environment=environment,
@@ -126,6 +127,7 @@ def from_pin(pin: Pin) -> Contract:
         identity=Identity(
             endpoint_id=pin.endpoint_id, version=pin.version, version_id=pin.version_id, query_hash=pin.query_hash
         ),
+        deprecation=pin.deprecation,
     )
 
 

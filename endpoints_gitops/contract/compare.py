@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from endpoints_gitops.advice import Command
@@ -10,6 +10,7 @@ from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import Contract, settled
 from endpoints_gitops.contract.pair import ContractPair
 from endpoints_gitops.contract.rules import RULES, Hit, Rule
+from endpoints_gitops.contract.rules.address import is_too_early, severity_of_removal
 from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 
 type ContextOf = Callable[[str], RuleContext]
@@ -47,15 +48,29 @@ def compare_all(
 
 def _one_sided(before: Contract | None, after: Contract | None, context: RuleContext) -> tuple[Finding, ...]:
     if before is not None:
-        message = f"{before.name} is removed: every call of it returns 404, whichever version it names"
-        callers = tuple(caller.name for caller in context.callers)
-        rule = RULES["A101"]
-        severity = rule.capped(rule.severity, before.stability)
-        return (rule.finding(before.name, message, locus="endpoint", severity=severity, callers=callers),)
+        return tuple(_removed(before, context))
     if after is not None:
         where = after.where("name")
         return (RULES["A112"].finding(after.name, f"{after.name} is new", locus="endpoint", where=where),)
     return ()
+
+
+def _removed(before: Contract, context: RuleContext) -> Iterator[Finding]:
+    """One error for one removal: A106 if it breaks the announcement, else A101, with A109 if there never was one."""
+    name, notice = before.name, before.deprecation
+    callers = tuple(caller.name for caller in context.callers)
+    if notice is not None and is_too_early(notice, context):
+        rule, severity = RULES["A106"], None
+        message = f"{name} is removed before its announced sunset of {notice.sunset}"
+        sunset: str | None = notice.sunset.isoformat()
+    else:
+        rule, severity, sunset = RULES["A101"], severity_of_removal(notice, context), None
+        message = f"{name} is removed: every call of it returns 404, whichever version it names"
+    severity = rule.capped(severity or rule.severity, before.stability)
+    yield rule.finding(name, message, locus="endpoint", severity=severity, before=sunset, callers=callers)
+    if notice is None and before.knows_notice:  # only a definition says that there was no announcement
+        message = f"{name} is removed without a deprecation: its callers had no notice"
+        yield RULES["A109"].finding(name, message, locus="deprecation", callers=callers)
 
 
 def _renames(before: Mapping[str, Contract], after: Mapping[str, Contract]) -> dict[str, str]:

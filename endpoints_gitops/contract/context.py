@@ -8,6 +8,7 @@ from datetime import date
 
 from endpoints_gitops.model.consumers import last_seen
 from endpoints_gitops.model.pin import ReadingStyle
+from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,13 +59,16 @@ class RuleContext:
 
     Without `callers`, one is assumed that has no pin and reads by name. `is_move`: a pin moves from one version to the
     other, so no pin protects from the change. `is_unknown_error`: changes that cannot be analyzed are errors (C112,
-    M107). `sharing` are the other endpoints that use a shared variable, by its code name.
+    M107). `sharing` are the other endpoints that use a shared variable, by its code name. `today` is the date in UTC,
+    None where no clock is known; `policy` says how many days matter for a sunset.
     """
 
     callers: tuple[Caller, ...] = ()
     is_move: bool = False
     is_unknown_error: bool = False
     sharing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    today: date | None = None
+    policy: DeprecationPolicy = DEFAULT_POLICY
 
     @property
     def effective_callers(self) -> tuple[Caller, ...]:

@@ -20,8 +20,9 @@ from endpoints_gitops.hogql.locations import offset_of
 from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.paging import QueryPaging, QueryShape, paging, shape
 from endpoints_gitops.hogql.parser import ParseFailure
-from endpoints_gitops.model.definition import QUERY_KEYS, Deprecation, LoadedDefinition
+from endpoints_gitops.model.definition import QUERY_KEYS, LoadedDefinition
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
+from endpoints_gitops.model.sunset import SunsetNotice
 
 HOGQL: Final = "HogQLQuery"
 DATES: Final = ("date_from", "date_to")
@@ -110,7 +111,8 @@ class Contract:
 
     `query` is a node as the server stores it, without nulls and defaults. `identity` is None for a definition.
     `declared` are the columns that the file declares; `source` is that file. `stability` is None unless the contract
-    comes from a definition.
+    comes from a definition, `deprecation` unless it comes from a definition or a pin; `knows_notice` says that there is
+    none if it is None.
     """
 
     name: str
@@ -122,7 +124,8 @@ class Contract:
     identity: Identity | None = None
     tags: tuple[str, ...] | None = None
     stability: Stability | None = None
-    deprecation: Deprecation | None = None
+    deprecation: SunsetNotice | None = None
+    knows_notice: bool = False
     declared: tuple[ContractColumn, ...] | None = None
     renamed_from: str | None = None
     environment: str | None = None

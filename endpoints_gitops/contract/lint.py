@@ -92,10 +92,6 @@ def _hits(contract: Contract) -> Iterator[tuple[str, Hit]]:
         yield "S117", hit
     yield from _variables(contract)
     yield from _refusals(contract)
-    if contract.deprecation is not None:
-        sunset = contract.deprecation.sunset.isoformat()
-        message = f"deprecation has no effect yet: no command uses the sunset of {sunset}, and callers do not see it"
-        yield "G120", Hit(locus="deprecation", message=message, after=sunset, key="deprecation")
 
 
 def _refusals(contract: Contract) -> Iterator[tuple[str, Hit]]:

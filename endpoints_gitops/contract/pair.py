@@ -15,6 +15,7 @@ from endpoints_gitops.hogql.query_changes import ChangeKind, QueryChange
 from endpoints_gitops.hogql.variables import operators
 from endpoints_gitops.model.finding import Scope
 from endpoints_gitops.model.json import Json, canonical
+from endpoints_gitops.model.sunset import SunsetNotice
 
 _INDIRECT: Final = (ChangeKind.COLUMNS, ChangeKind.SOURCE, ChangeKind.JOIN)
 _STABILITIES: Final = ("draft", "beta", "stable")
@@ -81,6 +82,12 @@ class ContractPair:
         """The more stable of the two; `stable` if neither is known, and for the upgrade of a pin."""
         known = [side.stability for side in (self.before, self.after) if side.stability is not None]
         return "stable" if self.context.is_move else max(known, key=_STABILITIES.index, default="stable")
+
+    @property
+    def notice(self) -> SunsetNotice | None:
+        """The announcement that callers knew before the change. The server knows none, so there the new side says."""
+        is_known = self.before.deprecation is not None or self.before.knows_notice
+        return self.before.deprecation if is_known else self.after.deprecation
 
     @property
     def is_rows(self) -> bool:

@@ -30,6 +30,7 @@ from endpoints_gitops.errors import Location
 from endpoints_gitops.model.freshness import SCHEDULES
 from endpoints_gitops.model.name import NAME_PATTERN
 from endpoints_gitops.model.suggestions import closest
+from endpoints_gitops.model.sunset import SunsetNotice
 
 ScheduleWord = Literal["15min", "30min", "1hour", "6hour", "12hour", "24hour", "7day"]
 FreshnessWord = Literal[
@@ -199,6 +200,19 @@ class Deprecation(_Model):
     """The date from which the endpoint can be removed."""
     replaced_by: str | None = None
     """The endpoint to use instead."""
+    reason: str | None = None
+    """Why it will be removed, for its callers."""
+
+    @model_validator(mode="after")
+    def _sunset_is_later(self) -> Self:
+        if self.sunset < self.since:
+            raise ValueError(f"sunset {self.sunset} is before since {self.since}")
+        return self
+
+    @property
+    def notice(self) -> SunsetNotice:
+        """The announcement as a value that does not need pydantic."""
+        return SunsetNotice(since=self.since, sunset=self.sunset, replaced_by=self.replaced_by, reason=self.reason)
 
 
 class Example(_Model):
@@ -251,7 +265,8 @@ class Definition(_Model):
     owner: str | None = None
     """The team or person who owns this endpoint."""
     deprecation: Deprecation | None = None
-    """Announces that this endpoint will be removed. No command uses it yet, which `check` reports (rule G120)."""
+    """Announces that this endpoint will be removed. It is not sent to the server; `check`, `list`, `get`, `retire` and
+    the locks of apps use it."""
     examples: tuple[Example, ...] | None = None
     """Calls for documentation and tests."""
     stability: Literal["draft", "beta", "stable"] | None = None

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Literal
 
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
+from endpoints_gitops.model.sunset import SunsetNotice
 
 type ReadingStyle = Literal["position", "name", "call"]
 """How a caller reads rows: by index, by column name, or not at all."""
@@ -57,7 +58,8 @@ class Pin:
     """A version of an endpoint in one environment, with everything that is needed to call it and to check it offline.
 
     `query` is the node as the server stores it, without nulls (`without_nulls`). `created_at` is that of the endpoint.
-    `columns` is None for insights. `allowed` are the reasons of accepted breaking upgrades.
+    `columns` is None for insights. `allowed` are the reasons of accepted breaking upgrades. `deprecation` is the notice
+    that the definition had when the pin was written.
     """
 
     environment: str
@@ -75,6 +77,7 @@ class Pin:
     bucket_overrides: Mapping[str, str] | None = None
     examples: tuple[PinnedExample, ...] = ()
     allowed: tuple[str, ...] = ()
+    deprecation: SunsetNotice | None = None
 
     @property
     def kind(self) -> str:
@@ -93,6 +96,9 @@ class Pin:
         for column in facts["columns"] or ():
             if column["full"] is None:  # as in locks of releases without full types
                 del column["full"]
+        del facts["deprecation"]  # locks of releases without notices have the same hash
+        if self.deprecation is not None:
+            facts["deprecation"] = self.deprecation.as_json()
         return fingerprint({**facts, "created_at": created_at})
 
     @property

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 
 from endpoints_gitops.contract.compare import compare_all
 from endpoints_gitops.contract.context import Caller, RuleContext
@@ -19,6 +20,7 @@ from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.finding import Finding, in_order
 from endpoints_gitops.model.origin import Origin
 from endpoints_gitops.model.pin import Lock, Pin, Use
+from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy
 from endpoints_gitops.plan.diff import EndpointDiff
 from endpoints_gitops.workspace.configuration import EnvironmentSettings
 from endpoints_gitops.workspace.plugins import installed
@@ -122,17 +124,23 @@ def _registered_caller(
 
 
 def findings_of_diffs(
-    diffs: Iterable[EndpointDiff], callers: Callers, *, is_move: bool = False, is_unknown_error: bool = False
+    diffs: Iterable[EndpointDiff],
+    callers: Callers,
+    *,
+    is_move: bool = False,
+    is_unknown_error: bool = False,
+    today: date | None = None,
+    policy: DeprecationPolicy = DEFAULT_POLICY,
 ) -> tuple[Finding, ...]:
     """The findings for callers that move from the remote side of each diff to its local side, by all rules.
 
     `is_move`: callers go from one side to the other, so no pin protects. `is_unknown_error`: what cannot be decided is
-    an error. Raises PluginFailed.
+    an error. `today` (in UTC) and `policy` decide whether a removal was announced in time. Raises PluginFailed.
     """
     by_environment: dict[str, list[EndpointDiff]] = {}
     for diff in diffs:
         by_environment.setdefault(diff.environment or "", []).append(diff)
-    base = RuleContext(is_move=is_move, is_unknown_error=is_unknown_error)
+    base = RuleContext(is_move=is_move, is_unknown_error=is_unknown_error, today=today, policy=policy)
     findings = {
         finding.fingerprint: finding
         for environment, group in by_environment.items()

@@ -20,6 +20,7 @@ from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.name import is_endpoint_name, is_environment_name
 from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.printable import printable
+from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy
 from endpoints_gitops.workspace.files import is_other_repository, leads_out, read_regular_file, shown, work_tree
 
 LOCK_NAME: Final = "endpoints.lock"
@@ -58,7 +59,7 @@ class Configuration:
 
     `common` has the settings of all environments; relative paths in the file start at `folder`; `consumers` is the path
     of the consumers' registry, if the file sets one; `overrides` are the non-empty `ENDPOINTS_GITOPS_…` variables, by
-    their names without that prefix.
+    their names without that prefix. `deprecation` says how many days matter for a sunset.
     """
 
     path: Path | None
@@ -68,6 +69,7 @@ class Configuration:
     default_environment: str | None = None
     consumers: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
+    deprecation: DeprecationPolicy = DEFAULT_POLICY
 
     @property
     def is_configured(self) -> bool:
@@ -80,6 +82,7 @@ DEFAULT_ENVIRONMENT: Final = "default"
 PREFIX: Final = "ENDPOINTS_GITOPS_"
 _TABLE: Final = "endpoints-gitops"
 _CODE: Final = "configuration.invalid"
+_MOST_DAYS: Final = 3650
 _SOURCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|dotenv:[^\0\n]+:[A-Za-z_][A-Za-z0-9_.]*|posthog-cli")
 _A_KEY: Final = re.compile(r"ph[a-z]_")
 
@@ -199,9 +202,19 @@ class _EnvironmentTable(_CommonTable):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
+class _DeprecationTable:
+    """Numbers of days; those that the table does not set have the defaults of `model.sunset`."""
+
+    minimum_days: Annotated[int, between(0, _MOST_DAYS)] = DEFAULT_POLICY.minimum_days
+    warn_days: Annotated[int, between(0, _MOST_DAYS)] = DEFAULT_POLICY.warn_days
+    idle_days: Annotated[int, between(1, _MOST_DAYS)] = DEFAULT_POLICY.idle_days
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class _ConfigurationTable(_CommonTable):
     default_environment: _Text | None = None
     consumers: _Text | None = None
+    deprecation: _DeprecationTable = field(default_factory=_DeprecationTable)
     environments: Mapping[Annotated[str, Check(_environment_name_mistake)], _EnvironmentTable] = field(
         default_factory=dict
     )
@@ -229,6 +242,11 @@ def read_table(table: ConfigurationFile) -> Configuration:
         environments=environments,
         default_environment=parsed.default_environment,
         consumers=parsed.consumers or None,
+        deprecation=DeprecationPolicy(
+            minimum_days=parsed.deprecation.minimum_days,
+            warn_days=parsed.deprecation.warn_days,
+            idle_days=parsed.deprecation.idle_days,
+        ),
     )
 
 

@@ -247,6 +247,7 @@ def test_added_removed_and_renamed_endpoints_are_found(cli, checkout):
     ran = cli("breaking", "--against", "HEAD", "--format", "json")
     assert {(item["endpoint"], item["code"]) for item in ran.json["items"]} == {
         ("goes", "A101"),
+        ("goes", "A109"),
         ("old", "A102"),
         ("more", "A112"),
     }

@@ -397,12 +397,7 @@ def test_a_refusal_is_placed_inside_the_query(cli, checkout):
     }
 
 
-def test_a_key_without_effect_is_refused_or_reported(cli, checkout):
-    checkout.commit(
-        {"one.yaml": "name: one\nquery: SELECT 1 AS n\ndeprecation: {since: 2026-01-01, sunset: 2026-06-01}\n"}
-    )
-    ran = cli("check")
-    assert (ran.code, "endpoints/one.yaml:3:1: G120 deprecation has no effect yet: " in ran.out) == (0, True)
+def test_a_key_without_effect_is_refused(cli, checkout):
     checkout.write({"one.yaml": "name: one\nquery: SELECT 1 AS n\ntests: []\n"})
     ran = cli("check", "--format", "json")
     assert (ran.code, [item["where"] for item in ran.json["items"]]) == (1, ["endpoints/one.yaml:3:1"])

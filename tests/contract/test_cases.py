@@ -4,7 +4,7 @@ A file has `queries` by name and `cases`. A side of a case is SQL, or a mapping 
 of the file's queries, `edit` replaces parts of its text); `live` makes it a version on a server. Without `before`, that
 is the unchanged first query of the file. `both` are keys of both sides. `finds` has all findings, each written
 `CODE severity SCOPE locus` and perhaps `> caller, caller`; `near` are rules that nearly fire. Other kinds of cases say
-their subject: `lint`, `pin`, `uses`, `locks`, `definitions`, `disagree`, `mistake`, `folder`.
+their subject: `lint`, `pin`, `uses`, `locks`, `definitions`, `disagree`, `mistake`, `folder`, `announced`, `pinned`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from endpoints_gitops.codecs.definition import read_definition
+from endpoints_gitops.contract.announcements import announcement_findings, traffic_finding
 from endpoints_gitops.contract.build import from_definition, from_version
 from endpoints_gitops.contract.compare import compare, compare_all
 from endpoints_gitops.contract.context import Caller, RuleContext
@@ -33,8 +34,9 @@ from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
-from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.finding import Finding, in_order
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable, Use
+from endpoints_gitops.model.sunset import DEFAULT_POLICY, Announcement, SunsetNotice
 from endpoints_gitops.operations.lock import mismatches
 from endpoints_gitops.plan.variables import disagreements
 from endpoints_gitops.workspace.base import BaseUnavailable
@@ -150,7 +152,8 @@ def context(case: Case) -> RuleContext:
     flags = {FLAGS[key]: value for key, value in given.items() if key in FLAGS}
     sharing = {name: tuple(others) for name, others in (given.get("sharing") or {}).items()}
     callers = tuple(_caller(one) for one in given.get("callers") or ())
-    return RuleContext(**flags, sharing=sharing, callers=callers)
+    today = date.fromisoformat(given["today"]) if "today" in given else None
+    return RuleContext(**flags, sharing=sharing, callers=callers, today=today)
 
 
 def _caller(given: Mapping[str, Any]) -> Caller:
@@ -207,6 +210,36 @@ def of_one_definition(case: Case) -> tuple[Finding, ...]:
     return lint(definition({"sql": given} if isinstance(given, str) else given, case), case.given.get("env"))
 
 
+def of_an_announcement(case: Case) -> tuple[Finding, ...]:
+    """`announced` is a definition at noon of the day `on`, beside those of the names `beside`.
+
+    `live` of the definition makes it an endpoint whose last call is asked for.
+    """
+    given, names = case.given["announced"], {"orders", *case.given.get("beside", ())}
+    announcement = Announcement.of(definition({"sql": "SELECT 1 AS n", **given}, case))
+    now = datetime.fromisoformat(f"{case.given['on']}T12:00:00+00:00")
+    if announcement is None or "live" not in given:
+        found = announcement_findings(announcement, now.date(), DEFAULT_POLICY, names) if announcement else ()
+        return in_order(found)
+    called, active = given["live"].get("called"), given["live"].get("active", True)
+    when = now - timedelta(days=called) if called is not None else None
+    endpoint = Endpoint(id="endpoint-1", name="orders", query={}, is_active=active, last_executed_at=when)
+    finding = traffic_finding(announcement, endpoint, now, DEFAULT_POLICY)
+    return () if finding is None else (finding,)
+
+
+def of_a_deprecated_pin(case: Case) -> tuple[Finding, ...]:
+    """`pinned` are the dates of a notice in the lock, and `on` is the day."""
+    notice = SunsetNotice(**{key: _day(value) for key, value in case.given["pinned"].items()})
+    pin = replace(pin_of("SELECT 1 AS a", case), deprecation=notice)
+    finding = mismatches.deprecated_pin(pin, date.fromisoformat(case.given["on"]), DEFAULT_POLICY)
+    return () if finding is None else (finding,)
+
+
+def _day(value: str) -> Any:
+    return date.fromisoformat(value) if re.fullmatch(r"[\d-]+", value) else value
+
+
 def of_one_name(case: Case) -> tuple[Finding, ...]:
     loaded = [
         read_definition(path, json.dumps({"name": name, "query": "SELECT 1 AS a"}).encode(), lambda _: b"")
@@ -261,6 +294,8 @@ def of_two_environments(case: Case) -> tuple[Finding, ...]:
 
 
 KINDS = {
+    "announced": of_an_announcement,
+    "pinned": of_a_deprecated_pin,
     "lint": of_one_definition,
     "pin": of_a_pin,
     "uses": of_a_manifest_and_a_lock,

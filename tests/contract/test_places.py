@@ -39,7 +39,7 @@ environments:
         ("type: String", "type: List", None, ["V109 orders.yaml:7"]),
         ("enabled: false", "enabled: true", None, ["S101 orders.yaml:10"]),
         ("schedule: 1hour", "schedule: 6hour", None, ["S106 orders.yaml:11"]),
-        ("    active: true", "    active: false", "prod", ["A103 orders.yaml:17"]),
+        ("    active: true", "    active: false", "prod", ["A103 orders.yaml:17", "A109 orders.yaml:17"]),
         ("    active: true", "    materialization: {enabled: true}", "prod", ["S101 orders.yaml:17"]),
     ],
 )

@@ -13,6 +13,7 @@ from endpoints_gitops.errors import worst
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
+from endpoints_gitops.model.sunset import today_at
 from endpoints_gitops.plan.diff import DroppedKey
 
 
@@ -33,7 +34,12 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         against, callers = resolved(context, arguments.against, arguments.selectors)
         dropped = dropped_keys(against, context.folder, context.environment.name)
     found = findings_of_diffs(
-        against.diffs, callers, is_move=against.is_move, is_unknown_error=not arguments.allow_unknown
+        against.diffs,
+        callers,
+        is_move=against.is_move,
+        is_unknown_error=not arguments.allow_unknown,
+        today=today_at(context.now),
+        policy=context.configuration.deprecation,
     )
     console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
     console.say(*against.notes, *(f"{name}: {dropped_key.message}" for name, dropped_key in dropped))

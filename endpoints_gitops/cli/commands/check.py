@@ -13,10 +13,11 @@ from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import EndpointsError, UsageError, worst
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.outcome import Outcome, failures_of
+from endpoints_gitops.model.sunset import today_at
 
 if TYPE_CHECKING:
     from endpoints_gitops.operations.check.folder import Checked
-    from endpoints_gitops.operations.check.live import LiveAnswers
+    from endpoints_gitops.operations.check.live import LiveAnswers, Traffic
     from endpoints_gitops.workspace.check_cache import CheckCache
 
 
@@ -33,7 +34,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--no-cache", action="store_true", help="check every file again, and keep no results for the next run"
     )
     parser.add_argument(
-        "--live", action="store_true", help="ask the server too whether tables and fields are there (scope query:read)"
+        "--live",
+        action="store_true",
+        help="ask the server too: whether tables and fields are there (scope query:read), and for the last call of "
+        "endpoints after their sunset",
     )
 
 
@@ -49,12 +53,15 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         is_meant = bool(words) or not (arguments.paths or is_alone)
         checked = _checked(context, words) if is_meant else _nothing()
         answers = _answers(context, checked) if arguments.live else None
+        traffic = _traffic(context, checked) if arguments.live else None
     if is_alone:
         console.say("no definitions here; checking the lock against the manifest")
-    found = by_place([*checked.findings, *lock, *(answers.findings if answers else ())])
+    offline = [finding for finding in checked.findings if not (traffic and _is_answered(finding, traffic))]
+    live = [*(answers.findings if answers else ()), *(traffic.findings if traffic else ())]
+    found = by_place([*offline, *lock, *live])
     console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
     console.show([Line(_counted(found, len(checked.files), verbose=console.verbose), Style.HEAD)])
-    return _outcome(found, checked, answers, arguments.fail_on)
+    return _outcome(found, checked, answers, traffic, arguments.fail_on)
 
 
 def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
@@ -64,7 +71,13 @@ def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
         _refuse_nothing(context.folder, ())
     environment = context.arguments.env
     checked = check(
-        context.folder, words, environment, configuration=context.naming_configuration, cache=_cache(context)
+        context.folder,
+        words,
+        environment,
+        configuration=context.naming_configuration,
+        cache=_cache(context),
+        today=today_at(context.now),
+        policy=context.configuration.deprecation,
     )
     if not (checked.files or checked.findings):
         _refuse_nothing(context.folder, words)
@@ -146,8 +159,23 @@ def _answers(context: CommandContext, checked: Checked) -> LiveAnswers:
     return answers
 
 
-def _outcome(found: tuple[Finding, ...], checked: Checked, answers: LiveAnswers | None, fail_on: str) -> Outcome:
+def _traffic(context: CommandContext, checked: Checked) -> Traffic:
+    from endpoints_gitops.operations.check.live import read_traffic
+
+    return read_traffic(context.client, checked.announcements, context.now, context.configuration.deprecation)
+
+
+def _is_answered(finding: Finding, traffic: Traffic) -> bool:
+    """Whether the server said what the finding says is unknown."""
+    return finding.code == "A111" and finding.endpoint in traffic.names
+
+
+def _outcome(
+    found: tuple[Finding, ...], checked: Checked, answers: LiveAnswers | None, traffic: Traffic | None, fail_on: str
+) -> Outcome:
     failed: tuple[EndpointsError, ...] = answers.failures if answers else ()
+    if traffic is not None and traffic.failure is not None:
+        failed += (traffic.failure,)
     asked = {"asked": answers.asked, "unasked": len(answers.unasked)} if answers else {}
     return Outcome(
         command="check",

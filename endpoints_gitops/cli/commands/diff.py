@@ -18,6 +18,7 @@ from endpoints_gitops.errors import ExitCode, worst
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
+from endpoints_gitops.model.sunset import today_at
 from endpoints_gitops.operations.compare import Comparison, compare
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Presence
 from endpoints_gitops.plan.variables import VariableAction
@@ -216,7 +217,13 @@ def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
 
     with CommandContext.of(arguments, console) as context:
         against, callers = resolved(context, arguments.against, arguments.selectors)
-    found = findings_of_diffs(against.diffs, callers, is_move=against.is_move)
+    found = findings_of_diffs(
+        against.diffs,
+        callers,
+        is_move=against.is_move,
+        today=today_at(context.now),
+        policy=context.configuration.deprecation,
+    )
     by_name: dict[str, list[Finding]] = {}
     for finding in found:
         by_name.setdefault(finding.endpoint, []).append(finding)

@@ -46,8 +46,16 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
 def _check(consumer: Consumer) -> Outcome:
     found = consumer.placed_mismatches()
     _say_agreement(consumer, found)
+    found += _show_deprecated(consumer)
     summary = {"pins": len((consumer.lock or Lock()).pins), **_counts(found)}
     return Outcome(command="lock", exit_code=_code(found), summary=summary, items=items_of(found))
+
+
+def _show_deprecated(consumer: Consumer) -> tuple[Placed, ...]:
+    """Show and return the findings for deprecated pins."""
+    deprecated = consumer.deprecated()
+    consumer.console.show(findings.lines(finding for _, finding in deprecated))
+    return deprecated
 
 
 def _code(found: Sequence[Placed]) -> ExitCode:
@@ -77,6 +85,7 @@ def _verify(consumer: Consumer) -> Outcome:
     lock, console = consumer.lock or Lock(), consumer.console
     found: list[Placed] = list(consumer.placed_mismatches())
     _say_agreement(consumer, found)
+    found += _show_deprecated(consumer)
     verified_pins = [verified for side in consumer.sides() for verified in verify(side, lock)]
     skew = env_skew(lock) if consumer.is_whole else ()
     console.show(line for verified in verified_pins for line in _verified_lines(verified))

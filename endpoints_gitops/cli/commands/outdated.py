@@ -32,6 +32,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         lock = consumer.present_lock
         statuses = [status for side in consumer.sides() for status in outdated(side, lock)]
         consumer.say_unpinned()
+        deprecated = consumer.deprecated()
     found = [(status, status.finding) for status in statuses if status.finding is not None]
     behind = [finding for _, finding in found]
     changed = [status for status in statuses if status.in_place]
@@ -40,6 +41,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     for status in changed:
         console.show([Line(f"{status.pin.label} ({status.pin.environment})  changed in place", Style.HEAD)])
         console.show(findings.lines(status.in_place, indent="  "))
+    console.show(findings.lines(finding for _, finding in deprecated))
+    judged = [*behind, *in_place, *(finding for _, finding in deprecated)]
     console.say(f"{len(statuses) - len(behind)} of {pins(len(statuses))} at the newest version")
     console.say(*_ways(found))
     if changed:
@@ -47,16 +50,18 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         console.say(Advice("to lock what changed in place as it is now: ", Command("upgrade", *labels)))
     return Outcome(
         command="outdated",
-        exit_code=findings.exit_code([*behind, *in_place], Severity.ERROR),
+        exit_code=findings.exit_code(judged, Severity.ERROR),
         summary={
             "pins": len(statuses),
             "behind": len(behind),
             "in_place": len(changed),
-            **findings.summary([*behind, *in_place]),
+            "deprecated": len(deprecated),
+            **findings.summary(judged),
         },
         items=(
             *(_item(status, finding) for status, finding in found),
             *items_of((status.pin.environment, finding) for status in changed for finding in status.in_place),
+            *items_of(deprecated),
         ),
     )
 

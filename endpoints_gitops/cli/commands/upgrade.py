@@ -11,13 +11,15 @@ from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.consumer import Consumer, pins
 from endpoints_gitops.errors import Conflict, ExitCode, UsageError
-from endpoints_gitops.model.finding import Severity
+from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.operations.lock.mismatches import deprecated_pins
 from endpoints_gitops.workspace.files import shown
 
 if TYPE_CHECKING:
+    from endpoints_gitops.model.pin import Lock
     from endpoints_gitops.operations.lock.resolve import EnvironmentUses
     from endpoints_gitops.operations.lock.upgrade import Move
 
@@ -42,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Show what each move changes, ask for confirmation at a terminal, and write the lock."""
-    from endpoints_gitops.operations.lock.upgrade import MoveResult, UpgradeOptions, plan_moves
+    from endpoints_gitops.operations.lock.upgrade import MoveResult, UpgradeOptions, plan_moves, upgraded
 
     targets = _targets(arguments.targets)
     allowed = UpgradeOptions(
@@ -61,7 +63,21 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             _write(consumer, moves)
         else:
             console.say(f"{shown(consumer.lock_path)} is unchanged")
-    return _outcome(moves)
+        deprecated = _deprecated(consumer, moves, upgraded(lock, moves))
+        console.show(findings.lines(deprecated.values()))
+    return _outcome(moves, deprecated)
+
+
+def _deprecated(consumer: Consumer, moves: Sequence[Move], lock: Lock) -> Mapping[tuple[str, str], Finding]:
+    """The findings for pins of these moves that are deprecated afterwards, by environment and name."""
+    names = {(move.before.environment, move.before.name) for move in moves}
+    environments = [side.environment for side in consumer.sides()]
+    found = deprecated_pins(lock, environments, consumer.today, consumer.configuration.deprecation)
+    return {
+        (environment, finding.endpoint): finding
+        for environment, finding in found
+        if (environment, finding.endpoint) in names
+    }
 
 
 def _reason(text: str) -> str:
@@ -200,14 +216,15 @@ def _insisting(move: Move) -> Advice:
     return Advice(Command("upgrade", target, "--env", move.before.environment, *option))
 
 
-def _outcome(moves: Sequence[Move]) -> Outcome:
-
+def _outcome(moves: Sequence[Move], deprecated: Mapping[tuple[str, str], Finding]) -> Outcome:
     results = [_word(move) for move in moves]
     return Outcome(
         command="upgrade",
-        exit_code=ExitCode.FINDINGS if any(map(_is_refused, moves)) else ExitCode.DONE,
+        exit_code=ExitCode.FINDINGS
+        if any(map(_is_refused, moves))
+        else findings.exit_code(deprecated.values(), Severity.ERROR),
         summary={"pins": len(moves)} | {word: results.count(word) for word in sorted({*results})},
-        items=tuple(map(_item, moves)),
+        items=tuple(_item(move, deprecated.get((move.before.environment, move.before.name))) for move in moves),
     )
 
 
@@ -220,7 +237,7 @@ def _is_refused(move: Move) -> bool:
     return findings.exit_code(move.in_place, Severity.ERROR) is ExitCode.FINDINGS
 
 
-def _item(move: Move) -> JsonObject:
+def _item(move: Move, deprecated: Finding | None) -> JsonObject:
     return {
         "environment": move.before.environment,
         "name": move.before.name,
@@ -232,6 +249,7 @@ def _item(move: Move) -> JsonObject:
         "allowed": list(move.after.allowed) if move.after else [],
         "findings": [finding.as_json() for finding in move.findings],
         "in_place": [finding.as_json() for finding in move.in_place],
+        "deprecated": None if deprecated is None else deprecated.as_json(),
     }
 
 

@@ -174,19 +174,6 @@ declare(
     )
 )
 
-declare(
-    Rule(
-        code="G120",
-        slug="key-without-effect",
-        severity=Severity.WARN,
-        scope=_NEITHER,
-        summary="A definition has a key that has no effect yet.",
-        why="The author of the key relies on something that does not happen.",
-        fix="keep the key as a note to readers of the file, and inform the callers yourself",
-        example=("description: removed in June", "deprecation: {since: 2026-01-01, sunset: 2026-06-01}"),
-    )
-)
-
 
 def mismatches(
     declared: tuple[ContractColumn, ...] | None, actual: tuple[ContractColumn, ...], owner: str

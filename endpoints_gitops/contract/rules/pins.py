@@ -51,6 +51,20 @@ declare(
 
 declare(
     Rule(
+        code="P105",
+        slug="pin-deprecated",
+        severity=Severity.WARN,
+        scope=_NEITHER,
+        summary="The pinned endpoint will be removed: its definition announced a sunset when the pin was written.",
+        why="From the sunset on, its calls can fail. It is an error within the last `warn_days` before, and after it.",
+        fix="use the replacement that the notice names, or ask the owner of the endpoint",
+        example=("no deprecation", "deprecation: {since: 2026-01-01, sunset: 2026-06-01}"),
+        since="2026-12",
+    )
+)
+
+declare(
+    Rule(
         code="P106",
         slug="pin-behind",
         severity=Severity.INFO,

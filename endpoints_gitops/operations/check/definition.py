@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from endpoints_gitops.errors import InvalidInput, Location, Problem
 from endpoints_gitops.model.finding import Finding, Scope, Severity
+from endpoints_gitops.model.sunset import Announcement, SunsetNotice
 from endpoints_gitops.workspace.check_cache import content_hash, key_of
 from endpoints_gitops.workspace.definitions import OpenedFile, open_file
 from endpoints_gitops.workspace.plugins import installed
@@ -36,26 +38,30 @@ class DefinitionFile:
 class FileResult:
     """The result of checking one file.
 
-    `name` is None where the file could not be read as a definition. `shared` has what it states of the project's
-    variables, by code name. `beside` are the names of the other files that it reads, with the hashes of their contents.
-    `is_lasting`: the same content gives the same result at another time.
+    `name` is None where the file could not be read as a definition. `announcement` says that the endpoint will be
+    removed; findings about it depend on the date, so they are not among `findings`. `shared` has what it states of the
+    project's variables, by code name. `beside` are the names of the other files that it reads, with the hashes of their
+    contents. `is_lasting`: the same content gives the same result at another time.
     """
 
     name: str | None
+    announcement: Announcement | None = None
     shared: tuple[tuple[str, str], ...] = ()
     findings: tuple[Finding, ...] = ()
     beside: tuple[tuple[str, str], ...] = ()
     is_lasting: bool = False
 
     def to_json(self) -> list[Any]:
-        return [self.name, self.shared, [_row(finding) for finding in self.findings], self.beside]
+        announced = None if self.announcement is None else _announcement_row(self.announcement)
+        return [self.name, announced, self.shared, [_row(finding) for finding in self.findings], self.beside]
 
     @classmethod
     def from_json(cls, value: Any, *, is_lasting: bool) -> Self:  # noqa: ANN401 - what to_json gives
         """Raises ValueError, TypeError or KeyError for a value of another shape."""
-        name, shared, rows, beside = value
+        name, announced, shared, rows, beside = value
         return cls(
             name=name,
+            announcement=None if announced is None else _announcement(announced),
             shared=tuple((code_name, stated) for code_name, stated in shared),
             findings=tuple(map(_finding, rows)),
             beside=tuple((file, content) for file, content in beside),
@@ -108,6 +114,25 @@ def _finding(row: list[Any]) -> Finding:
     )
 
 
+def _announcement_row(announcement: Announcement) -> list[Any]:
+    places = ((where.path, where.line) for where in (announcement.where, announcement.replaced_by_where))
+    notice = announcement.notice.as_json()
+    return [announcement.name, notice, *places, announcement.stability, announcement.is_on]
+
+
+def _announcement(row: list[Any]) -> Announcement:
+    name, notice, where, replaced_by_where, stability, is_on = row
+    days = {key: date.fromisoformat(notice[key]) for key in ("since", "sunset")}
+    return Announcement(
+        name=name,
+        notice=SunsetNotice(**days, replaced_by=notice["replaced_by"], reason=notice["reason"]),
+        where=Location(*where),
+        replaced_by_where=Location(*replaced_by_where),
+        stability=stability,
+        is_on=is_on,
+    )
+
+
 def check_file(file: DefinitionFile, environment: str | None) -> Keyed:
     """Check one file. Raises PluginFailed."""
     try:
@@ -139,7 +164,12 @@ def check_opened(file: OpenedFile, environment: str | None) -> FileResult:
         result = FileResult(name=None, findings=tuple(map(finding_of, error.problems)))
     else:
         findings = tuple(findings_of(loaded, environment))
-        result = FileResult(name=loaded.name, shared=_shared(loaded), findings=findings)
+        result = FileResult(
+            name=loaded.name,
+            announcement=Announcement.of(loaded, environment),
+            shared=_shared(loaded),
+            findings=findings,
+        )
     # a plugin's rule may depend on anything, and a query that timed out may be parsed in time later
     is_lasting = is_readable and timeouts() == before and not installed()
     return replace(result, beside=tuple(beside.items()), is_lasting=is_lasting)

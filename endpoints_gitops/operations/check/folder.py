@@ -16,11 +16,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput, Problem, UsageError
 from endpoints_gitops.model.finding import Finding
+from endpoints_gitops.model.sunset import DEFAULT_POLICY, Announcement, DeprecationPolicy
 from endpoints_gitops.operations.check.definition import DefinitionFile, FileResult, Keyed, check_file, finding_of
 from endpoints_gitops.workspace.check_cache import content_hash, key_of
 from endpoints_gitops.workspace.definitions import (
@@ -51,10 +53,11 @@ _WORD: Final = re.compile(rb"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """The files that were checked, and their findings in the order of the files."""
+    """The files that were checked, their findings in the order of the files, and the removals that they announce."""
 
     files: tuple[DefinitionFile, ...]
     findings: tuple[Finding, ...]
+    announcements: tuple[Announcement, ...] = ()
 
 
 type _Results = Sequence[tuple[DefinitionFile, FileResult]]
@@ -67,12 +70,15 @@ def check(
     *,
     configuration: Path | None = None,
     cache: CheckCache | None = None,
+    today: date | None = None,
+    policy: DeprecationPolicy = DEFAULT_POLICY,
 ) -> Checked:
     """Check the files that the words (paths or selectors) name; without words the whole folder.
 
     A name that two files of the folder define is a finding also where only one of them is checked. `environment`: the
     settings of this one are checked; None: those of every environment that a file has settings for. `configuration` is
-    as in `DefinitionsLocation`. Results are taken from `cache`, and kept there. Raises UsageError for a word that names
+    as in `DefinitionsLocation`. Results are taken from `cache`, and kept there. `today` (in UTC) and `policy` are for
+    announced removals, of which nothing is said without a date. Raises UsageError for a word that names
     nothing and for a folder that does not exist, PluginFailed, and CouldNotFindOut where a process died.
     """
     files: dict[Path, DefinitionFile] = {}
@@ -85,7 +91,10 @@ def check(
     others = _other_files(folder, files) if words else ()
     findings = [*map(finding_of, problems), *(finding for _, result in results for finding in result.findings)]
     findings += [*_duplicates(results, others), *_disagreements(results, others)]
-    return Checked(files=tuple(files.values()), findings=by_place(findings))
+    announcements = tuple(result.announcement for _, result in results if result.announcement is not None)
+    if today is not None and announcements:
+        findings += _announced(announcements, results, others, today, policy)
+    return Checked(files=tuple(files.values()), findings=by_place(findings), announcements=announcements)
 
 
 def by_place(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -225,6 +234,23 @@ def _disagreements(results: _Results, others: Sequence[DefinitionFile]) -> Itera
     checked = [loaded for loaded in map(_load, disputed.values()) if loaded]
     paths = {loaded.path for loaded in checked}
     yield from (finding_of(problem) for problem in disagreements([*checked, *beside]) if problem.path in paths)
+
+
+def _announced(
+    announcements: Sequence[Announcement],
+    results: _Results,
+    others: Sequence[DefinitionFile],
+    today: date,
+    policy: DeprecationPolicy,
+) -> Iterator[Finding]:
+    """The findings about announced removals. Other files are read only for a `replaced_by` that no checked file has."""
+    from endpoints_gitops.contract.announcements import announcement_findings
+
+    names = {result.name for _, result in results if result.name}
+    if {announcement.notice.replaced_by for announcement in announcements} - names - {None}:
+        names |= {loaded.name for loaded in map(_load, others) if loaded is not None}
+    for announcement in announcements:
+        yield from announcement_findings(announcement, today, policy, names)
 
 
 def _mentions(file: DefinitionFile, names: Collection[str]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -25,6 +26,7 @@ from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInpu
 from endpoints_gitops.model.definition import QUERY_KEYS, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.sunset import Announcement, DeprecationPolicy, today_at
 from endpoints_gitops.operations.check.definition import DefinitionFile
 from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.workspace.definitions import read_file
@@ -58,6 +60,35 @@ def resolve(client: Client, files: Sequence[DefinitionFile]) -> LiveAnswers:
         unasked=unasked,
         failures=tuple(answer for answer in answers if isinstance(answer, EndpointsError)),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What the server knows about the calls of endpoints whose sunset has passed; `names` are those it was asked for.
+
+    `failure` prevented the request.
+    """
+
+    names: frozenset[str] = frozenset()
+    findings: tuple[Finding, ...] = ()
+    failure: EndpointsError | None = None
+
+
+def read_traffic(
+    client: Client, announcements: Sequence[Announcement], now: datetime, policy: DeprecationPolicy
+) -> Traffic:
+    """Ask for the last calls of all endpoints whose sunset has passed: one list, and no request if there are none."""
+    from endpoints_gitops.contract.announcements import traffic_finding
+
+    over = {item.name: item for item in announcements if item.is_on and item.notice.is_over(today_at(now))}
+    if not over:
+        return Traffic()
+    try:
+        endpoints = [endpoint for endpoint in client.list_endpoints() if endpoint.name in over]
+    except EndpointsError as error:
+        return Traffic(failure=error)
+    findings = (traffic_finding(over[endpoint.name], endpoint, now, policy) for endpoint in endpoints)
+    return Traffic(names=frozenset(over), findings=tuple(finding for finding in findings if finding is not None))
 
 
 def _loaded(file: DefinitionFile) -> LoadedDefinition | None:

@@ -1,14 +1,16 @@
-"""Mismatches of manifest and lock (P108): offline, without a key, and without importing more than the two need."""
+"""Mismatches of manifest and lock (P108) and deprecated pins (P105): offline, without a key, with few imports."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from typing import Final
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, Pin, Use
+from endpoints_gitops.model.sunset import DeprecationPolicy
 
 CODE: Final = "P108"
 SLUG: Final = "lock-out-of-date"
@@ -32,6 +34,42 @@ def lock_mismatches(
 def unused_pins(environment: str, lock: Lock) -> tuple[Finding, ...]:
     """The mismatches of an environment in which nothing is used, or which is not configured: all its pins."""
     return tuple(_unused(pin, None) for pin in lock.of(environment))
+
+
+def deprecated_pin(pin: Pin, today: date, policy: DeprecationPolicy) -> Finding | None:
+    """The finding that a pinned endpoint will be removed (P105); None without a notice in the lock.
+
+    It is an error within the last days before the sunset, and after it.
+    """
+    notice = pin.deprecation
+    if notice is None:
+        return None
+    is_late = notice.days_left(today) <= policy.warn_days
+    reason = f" ({notice.reason})" if notice.reason else ""
+    message = f"{pin.label} is deprecated: {notice.when(today)}{reason}"
+    other = Advice("ask its owner what to use instead; ", Command("lock"), " beside the definitions reads a new notice")
+    return Finding(
+        code="P105",
+        slug="pin-deprecated",
+        severity=Severity.ERROR if is_late else Severity.WARN,
+        scope=Scope.NEITHER,
+        endpoint=pin.name,
+        version=pin.version,
+        locus="deprecation.sunset",
+        before=notice.since.isoformat(),
+        after=notice.sunset.isoformat(),
+        message=message,
+        fix=f"use {notice.replaced_by} instead" if notice.replaced_by else other,
+    )
+
+
+def deprecated_pins(
+    lock: Lock, environments: Iterable[str], today: date, policy: DeprecationPolicy
+) -> tuple[tuple[str, Finding], ...]:
+    """The findings for the deprecated pins of these environments, each with its environment."""
+    pins = (pin for environment in environments for pin in lock.of(environment))
+    found = ((pin.environment, deprecated_pin(pin, today, policy)) for pin in pins)
+    return tuple((environment, finding) for environment, finding in found if finding is not None)
 
 
 def command(environment: str, *words: str) -> Advice:

@@ -22,6 +22,7 @@ from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVa
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.outcome import ErrorEntry
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, Use, without_nulls
+from endpoints_gitops.model.sunset import SunsetNotice
 from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.lock.mismatches import PlaceOf, command, lock_mismatches
 
@@ -30,8 +31,9 @@ from endpoints_gitops.operations.lock.mismatches import PlaceOf, command, lock_m
 class EnvironmentUses:
     """The uses of one environment.
 
-    `client` is called when the server has to be asked. `examples` gives those that the pin of a use holds, `place_of`
-    the place of a name in the manifest.
+    `client` is called when the server has to be asked. `examples` gives those that the pin of a use holds, `notice` the
+    announcement of a name's removal, from its definition or as the pin already has it, and `place_of` the place of a
+    name in the manifest.
     """
 
     environment: str
@@ -39,6 +41,7 @@ class EnvironmentUses:
     client: Callable[[], Client]
     examples: Callable[[Use], tuple[PinnedExample, ...]]
     place_of: PlaceOf
+    notice: Callable[[str, SunsetNotice | None], SunsetNotice | None] = lambda _, locked: locked
 
     def use(self, name: str) -> Use:
         return next(use for use in self.uses if use.name == name)
@@ -142,6 +145,7 @@ def pin_of(
     *,
     examples: tuple[PinnedExample, ...] = (),
     allowed: tuple[str, ...] = (),
+    deprecation: SunsetNotice | None = None,
 ) -> Pin:
     """The pin of an endpoint as a server answered; `contract` is built from the same answer."""
     assert contract.identity is not None, "a server's version has an identity"
@@ -176,6 +180,7 @@ def pin_of(
         bucket_overrides=contract.serving.bucket_overrides or None,
         examples=examples,
         allowed=allowed,
+        deprecation=deprecation,
     )
 
 
@@ -263,15 +268,26 @@ def _resolved(side: EnvironmentUses, old: Lock) -> tuple[list[PinEntry], list[Er
 
 
 def _kept(side: EnvironmentUses, use: Use, pin: Pin) -> PinEntry:
-    examples = side.examples(use)
-    if examples == pin.examples:
+    examples, notice = side.examples(use), side.notice(use.name, pin.deprecation)
+    changes = ("other examples" if examples != pin.examples else "", _notice_change(pin, notice))
+    if not any(changes):
         return PinEntry(action=PinAction.KEPT, pin=pin)
-    return PinEntry(action=PinAction.CHANGED, pin=replace(pin, examples=examples), note="other examples")
+    note = ", ".join(filter(None, changes))
+    return PinEntry(action=PinAction.CHANGED, pin=replace(pin, examples=examples, deprecation=notice), note=note)
+
+
+def _notice_change(pin: Pin, notice: SunsetNotice | None) -> str:
+    """How the notice of a pin changes, in words; empty if it does not."""
+    if notice == pin.deprecation:
+        return ""
+    return "no longer deprecated" if notice is None else f"deprecated: sunset {notice.sunset}"
 
 
 def _added(side: EnvironmentUses, use: Use, endpoint: Endpoint, contract: Contract) -> PinEntry:
-    pin = pin_of(side.environment, endpoint, contract, examples=side.examples(use))
-    return PinEntry(action=PinAction.ADDED, pin=pin, note=inactive(endpoint))
+    notice = side.notice(use.name, None)
+    pin = pin_of(side.environment, endpoint, contract, examples=side.examples(use), deprecation=notice)
+    notes = (inactive(endpoint), f"deprecated: sunset {notice.sunset}" if notice else None)
+    return PinEntry(action=PinAction.ADDED, pin=pin, note="; ".join(filter(None, notes)) or None)
 
 
 def _ask(client: Client, side: EnvironmentUses, uses: Sequence[Use]) -> tuple[dict[str, Endpoint], list[ErrorEntry]]:

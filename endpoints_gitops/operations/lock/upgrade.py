@@ -179,9 +179,17 @@ class _MovePlanner:
         contract = self.types.contract(lookup.version)
         if pin.materialized and lookup.version.has_idled(datetime.now(UTC)):
             contract = replace(contract, serving=replace(contract.serving, materialized=True))
-        after = pin_of(pin.environment, lookup.version, contract, examples=pin.examples, allowed=pin.allowed)
+        after = pin_of(
+            pin.environment,
+            lookup.version,
+            contract,
+            examples=pin.examples,
+            allowed=pin.allowed,
+            deprecation=pin.deprecation,
+        )
         if after != pin:
-            after = replace(after, examples=self.side.examples(use))
+            notice = self.side.notice(use.name, pin.deprecation)
+            after = replace(after, examples=self.side.examples(use), deprecation=notice)
             result = MoveResult.MOVES if is_stated else MoveResult.CHANGED
             move = replace(move, result=result, after=after)
             return self._allowed(move) if is_stated else move
@@ -207,7 +215,14 @@ class _MovePlanner:
     def _to(self, use: Use, pin: Pin, target: EndpointVersion) -> Move:
         contract = self.types.contract(target)
         examples = self.side.examples(use)
-        after = pin_of(self.side.environment, target, contract, examples=examples, allowed=pin.allowed)
+        after = pin_of(
+            self.side.environment,
+            target,
+            contract,
+            examples=examples,
+            allowed=pin.allowed,
+            deprecation=self.side.notice(use.name, pin.deprecation),
+        )
         changes = findings_of(use, pin, contract, is_unknown_error=not self.allowed.unknown)
         findings = (*changes, *activity(pin, target, target))
         return self._allowed(

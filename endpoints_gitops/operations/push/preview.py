@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any, Final
 
 from endpoints_gitops.contract.build import from_definition
@@ -13,6 +14,7 @@ from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy
 from endpoints_gitops.operations.callers import Callers, findings_of_diffs
 from endpoints_gitops.operations.check.definition import findings_of
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, Plan, Withheld
@@ -32,13 +34,19 @@ _SERVING: Final = {
 
 
 def consequences(
-    plan: Plan, snapshot: Snapshot, local: Mapping[str, Revision], callers: Callers
+    plan: Plan,
+    snapshot: Snapshot,
+    local: Mapping[str, Revision],
+    callers: Callers,
+    *,
+    today: date | None = None,
+    policy: DeprecationPolicy = DEFAULT_POLICY,
 ) -> tuple[Finding, ...]:
     """The findings that pushing this plan would cause for callers. What it leaves alone causes none.
 
-    `local` are the definitions by name. Raises PluginFailed.
+    `local` are the definitions by name; `today` and `policy` are as in `findings_of_diffs`. Raises PluginFailed.
     """
-    findings = findings_of_diffs(diffs_of_plan(plan, snapshot, local), callers)
+    findings = findings_of_diffs(diffs_of_plan(plan, snapshot, local), callers, today=today, policy=policy)
     retyped = [finding for change in plan.variables for finding in _retyped(change, plan.environment, callers)]
     known = {finding.fingerprint for finding in findings}
     return (*findings, *(finding for finding in retyped if finding.fingerprint not in known))
@@ -199,7 +207,7 @@ def _planned_contract(change: EndpointChange, values: Settings, loaded: LoadedDe
         position=loaded.position if loaded and _is_of_file(loaded, node) else None,
     )
     serving: dict[str, Any] = {field: values[key] for key, field in _SERVING.items() if key in values}
-    return replace(from_definition(made), serving=Serving(**serving))
+    return replace(from_definition(made), serving=Serving(**serving), knows_notice=False)
 
 
 def _is_of_file(loaded: LoadedDefinition, node: Json) -> bool:
