@@ -6,7 +6,7 @@ import contextlib
 import json
 import subprocess
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +19,7 @@ from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.json import fingerprint
 from endpoints_gitops.model.name import NAME_PATTERN, is_environment_name
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, PinnedVariable, without_nulls
+from endpoints_gitops.model.sunset import SunsetNotice
 
 PIN = Pin(
     environment="prod",
@@ -81,6 +82,14 @@ _PIN = st.builds(
         max_size=2,
     ).map(tuple),
     allowed=st.lists(_TEXT, max_size=2).map(tuple),
+    deprecation=st.none()
+    | st.builds(
+        SunsetNotice,
+        since=st.dates(),
+        sunset=st.dates(),
+        replaced_by=st.none() | _TEXT,
+        reason=st.none() | _TEXT,
+    ),
 )
 
 
@@ -244,6 +253,7 @@ EDITS = {
     "when it was created": ("created_at = 2026-07-01", "created_at = 2026-07-02"),
     "an example": ('rows = \'[{"plan": "team"}]\'', "rows = '[]'"),
     "a reason that is added": ("sql = ", 'allowed = ["all is well"]\nsql = '),
+    "a notice that is added": ("sql = ", 'deprecation = { since = "2026-01-01", sunset = "2026-06-01" }\nsql = '),
     "a buckets that is added": ("query_hash = ", 'bucket_overrides = { timestamp = "hour" }\nquery_hash = '),
     "the contract hash": ('contract_hash = "', 'contract_hash = "0'),
 }
@@ -336,6 +346,16 @@ def test_the_hash_of_a_pin_without_full_types_is_that_of_older_locks() -> None:
     columns = (PinnedColumn(name="tags", type="array"),)
     old, full = (replace(PIN, columns=each) for each in (columns, (replace(columns[0], full="Array(string)"),)))
     facts = asdict(old)
-    del facts["columns"][0]["full"]
+    del facts["columns"][0]["full"], facts["deprecation"]
     assert old.contract_hash == fingerprint({**facts, "created_at": old.created_at and old.created_at.isoformat()})
     assert full.contract_hash != old.contract_hash
+
+
+def test_a_notice_is_one_line_of_its_block() -> None:
+    notice = SunsetNotice(since=date(2026, 1, 1), sunset=date(2026, 6, 1), replaced_by="mrr_by_plan")
+    pin = replace(PIN, deprecation=notice)
+    text, without = (write_lock(Lock(pins=(each,))).decode() for each in (pin, PIN))
+    line = 'deprecation = { since = "2026-01-01", sunset = "2026-06-01", replaced_by = "mrr_by_plan" }\n'
+    assert text.replace(line, "") == without.replace(PIN.contract_hash, pin.contract_hash)
+    assert read_lock(text.encode(), "endpoints.lock").pins == (pin,)
+    assert "deprecation" not in without
