@@ -32,6 +32,7 @@ from endpoints_gitops.workspace.manifest import (
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
+    from endpoints_gitops.cli.judging import Judge
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.pin import PinnedExample
     from endpoints_gitops.model.sunset import SunsetNotice
@@ -71,6 +72,13 @@ class Consumer:
             fix = "add a table `uses` to endpoints.toml, or [tool.endpoints-gitops.uses] to pyproject.toml"
             raise UsageError(message, fix=fix, code="configuration.missing")
         return found
+
+    @cached_property
+    def judge(self) -> Judge:
+        """What judges findings by the policy. Raises InvalidInput for mistakes in the policy."""
+        from endpoints_gitops.cli.judging import Judge
+
+        return Judge.of(self.configuration, self.console)
 
     @cached_property
     def environments(self) -> tuple[EnvironmentSettings, ...]:

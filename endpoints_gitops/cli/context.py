@@ -17,6 +17,7 @@ from endpoints_gitops.operations.project import utc_now
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client
+    from endpoints_gitops.cli.judging import Judge
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.endpoint import Endpoint
     from endpoints_gitops.operations.project import Progress, ProjectContext
@@ -69,6 +70,13 @@ class CommandContext:
 
         arguments = self.arguments
         return configuration_for(Path.cwd(), self.console.environment, file=arguments.config, folder=arguments.dir)
+
+    @cached_property
+    def judge(self) -> Judge:
+        """What judges findings by the policy. Raises InvalidInput for mistakes in the policy."""
+        from endpoints_gitops.cli.judging import Judge
+
+        return Judge.of(self.configuration, self.console)
 
     @cached_property
     def environment(self) -> EnvironmentSettings:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import JsonObject
-from endpoints_gitops.reports.text import finding_lines
+from endpoints_gitops.reports.text import finding_lines, is_shown
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.policy import Policy
 
 lines: Final = finding_lines
 _COUNTED: Final = {Severity.ERROR: "error", Severity.WARN: "warning", Severity.INFO: "info"}
@@ -20,36 +23,53 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fail-on",
         choices=[severity.value for severity in reversed(Severity)],
-        default=Severity.ERROR.value,
-        help="exit with 1 for findings of this severity or above (default: error)",
+        help="exit with 1 for findings of this severity or above (default: fail_on of the configuration, else error)",
     )
 
 
+def fail_on(arguments: argparse.Namespace, policy: Policy) -> Severity:
+    """The severity from which findings fail: of the command line, else of the configuration, else error."""
+    return Severity(arguments.fail_on) if arguments.fail_on else policy.fail_on or Severity.ERROR
+
+
 def shown(findings: Iterable[Finding], *, verbose: bool) -> list[Finding]:
-    """The findings to print: infos only with --verbose."""
-    return [finding for finding in findings if verbose or finding.severity is not Severity.INFO]
+    """The findings to print: infos, and those that an ignore leaves out, only with --verbose."""
+    return [finding for finding in findings if is_shown(finding, verbose=verbose)]
 
 
 def summary(findings: Iterable[Finding]) -> dict[str, int]:
-    """The number of findings of each severity."""
-    severities = [finding.severity for finding in findings]
-    return {f"{word}s": severities.count(severity) for severity, word in _COUNTED.items()}
+    """The number of findings of each severity that count, and of those that are ignored and approved."""
+    findings = tuple(findings)
+    severities = [finding.severity for finding in findings if finding.counts]
+    return {
+        **{f"{word}s": severities.count(severity) for severity, word in _COUNTED.items()},
+        "ignored": sum(not finding.counts and not finding.is_approved for finding in findings),
+        "approved": sum(finding.is_approved for finding in findings),
+    }
 
 
 def counted(findings: Iterable[Finding], *, verbose: bool = True) -> str:
-    """The numbers in words, and how to see infos that are not shown; empty without findings."""
-    severities = [finding.severity for finding in findings]
-    counts = ((severities.count(severity), word) for severity, word in _COUNTED.items())
-    text = ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count)
-    is_hidden = not verbose and Severity.INFO in severities
-    return f"{text} (--verbose shows the infos)" if is_hidden else text
+    """The numbers in words, and how to see those that are not shown; empty without findings."""
+    counts = summary(findings := tuple(findings))
+    words = [(counts[f"{word}s"], f"{word}{'s' if counts[f'{word}s'] != 1 else ''}") for word in _COUNTED.values()]
+    words += [(counts["ignored"], "ignored"), (counts["approved"], "approved")]
+    text = ", ".join(f"{count} {word}" for count, word in words if count)
+    hidden = [word for word in ("infos", "ignored") if counts[word]]
+    if verbose or not hidden:
+        return text
+    names = {"infos": "the infos", "ignored": "the ignored ones"}
+    return f"{text} (--verbose shows {' and '.join(names[word] for word in hidden)})"
 
 
 def items(findings: Iterable[Finding]) -> tuple[JsonObject, ...]:
     return tuple(finding.as_json() for finding in findings)
 
 
-def exit_code(findings: Iterable[Finding], fail_on: str) -> ExitCode:
-    """1 if a finding has this severity or a higher one."""
-    least = Severity(fail_on).rank
-    return ExitCode.FINDINGS if any(finding.severity.rank >= least for finding in findings) else ExitCode.DONE
+def exit_code(findings: Iterable[Finding], fail_on: Severity) -> ExitCode:
+    """1 if a finding that counts has this severity or a higher one."""
+    return ExitCode.FINDINGS if any(fails(finding, fail_on) for finding in findings) else ExitCode.DONE
+
+
+def fails(finding: Finding, fail_on: Severity) -> bool:
+    """Whether a finding counts, and has this severity or a higher one."""
+    return finding.counts and finding.severity.rank >= fail_on.rank

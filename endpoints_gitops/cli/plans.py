@@ -454,12 +454,17 @@ def check_plan(
     fail_on = Severity(severity) if severity else None
     endpoints = snapshot.endpoints
     idle = all_idling((endpoints[name] for name in sorted(endpoints.keys() & set(names))), datetime.now(UTC))
-    for_callers = (
+    judge = context.judge
+    loaded = (revision.loaded for revision in checkout.local.values() if revision.loaded)
+    comments = tuple(ignore for definition in loaded for ignore in definition.ignores)
+    consequences = (
         *plan_findings(context, plan, snapshot, checkout),
         *idle,
         *_traffic(context, snapshot, checkout, names),
     )
-    in_definitions = checked(plan, checkout.local, names)
+    for_callers = judge.apply(consequences, comments=comments).judged
+    mistakes = checked(plan, checkout.local, names, judge.policy.conventions)
+    in_definitions = judge.apply(mistakes, comments=comments).judged
     rest = withhold(plan, (*for_callers, *in_definitions), fail_on)
     return CheckedPlan(plan=rest, for_callers=for_callers, in_definitions=in_definitions, fail_on=fail_on)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from pydantic import ValidationError
 
+from endpoints_gitops.codecs.ignores import MARK, sql_ignores, yaml_ignores
 from endpoints_gitops.codecs.mistakes import model_problems
 from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, KeyPath, decode, line_and_column
 from endpoints_gitops.codecs.yaml.composer import Node, ScalarNode, Span, compose, solid
@@ -18,6 +19,7 @@ from endpoints_gitops.errors import MOST_PROBLEMS, EndpointsError, InvalidInput,
 from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParserTimeout, ParserUnavailable, parse
 from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.model.definition import Definition, LoadedDefinition, code_name_mistake
+from endpoints_gitops.model.policy import Ignore
 from endpoints_gitops.model.suggestions import did_you_mean
 
 __all__ = ["LARGEST_FILE", "read_definition"]
@@ -40,14 +42,27 @@ def read_definition(path: str, content: bytes, read_beside: ReadBeside, *, is_pa
     check = unparsed or (_checked(file, value, query) if query else QueryCheck())
     if definition is None or file.problems:
         raise InvalidInput(first_problems(file.problems))
+    position = QueryPositions(path, content, query.sql, key=query.key, sql_file=query.file) if query else None
     return LoadedDefinition(
         path=path,
         definition=definition,
         sql=query.sql if query and definition.query_definition is None else None,
         lines=KeyLines(path, content),
         unchecked=check.unchecked,
-        position=QueryPositions(path, content, query.sql, key=query.key, sql_file=query.file) if query else None,
+        position=position,
+        ignores=tuple(
+            replace(ignore, endpoint=definition.name) for ignore in _ignores(file, query.sql if query else "", position)
+        ),
     )
+
+
+def _ignores(file: _DefinitionText, sql: str, position: QueryPositions | None) -> Iterator[Ignore]:
+    """The ignore comments of the file and of its query; most files have none."""
+    text = file.text.removeprefix(BOM)
+    if MARK in text:
+        yield from yaml_ignores(file.path, text, file.root)
+    if MARK in sql and position is not None:
+        yield from sql_ignores(sql, position)
 
 
 @dataclass(slots=True, kw_only=True)

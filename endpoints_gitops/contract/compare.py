@@ -66,8 +66,15 @@ def _removed(before: Contract, context: RuleContext) -> Iterator[Finding]:
     else:
         rule, severity, sunset = RULES["A101"], severity_of_removal(notice, context), None
         message = f"{name} is removed: every call of it returns 404, whichever version it names"
-    severity = rule.capped(severity or rule.severity, before.stability)
-    yield rule.finding(name, message, locus="endpoint", severity=severity, before=sunset, callers=callers)
+    yield rule.finding(
+        name,
+        message,
+        locus="endpoint",
+        severity=severity,
+        before=sunset,
+        callers=callers,
+        stability=before.stability,
+    )
     if notice is None and before.knows_notice:  # only a definition says that there was no announcement
         message = f"{name} is removed without a deprecation: its callers had no notice"
         yield RULES["A109"].finding(name, message, locus="deprecation", callers=callers)
@@ -101,7 +108,8 @@ def _renamed(old: Contract, new: Contract, context: RuleContext) -> Finding:
         old.name,
         f"{old.name} was renamed to {new.name}: {effect}",
         locus="endpoint",
-        severity=rule.capped(Severity.WARN if is_kept else rule.severity, old.stability),
+        severity=Severity.WARN if is_kept else rule.severity,
+        stability=old.stability,
         where=new.where("name"),
         before=old.name,
         after=new.name,
@@ -122,8 +130,10 @@ def _finding(rule: Rule, hit: Hit, pair: ContractPair) -> Finding:
         after=hit.after,
         callers=tuple(caller.name for caller in _affected(rule, hit, scope, pair)),
         fix=hit.fix,
+        severity=_severity(rule, hit, scope, pair),
+        stability=pair.stability,
     )
-    return replace(finding, scope=scope, severity=_severity(rule, hit, scope, pair))
+    return replace(finding, scope=scope)
 
 
 def _affected(rule: Rule, hit: Hit, scope: Scope, pair: ContractPair) -> tuple[Caller, ...]:
@@ -142,12 +152,13 @@ def _is_affected(caller: Caller, rule: Rule, scope: Scope, pair: ContractPair) -
 
 
 def _severity(rule: Rule, hit: Hit, scope: Scope, pair: ContractPair) -> Severity:
-    """The severity for the strictest caller, lowered by one step if pins protect all callers."""
+    """The severity for the strictest caller, lowered by one step if pins protect all callers; stability lowers it
+    later."""
     severities = [_severity_for(caller, rule, hit, pair) for caller in pair.context.effective_callers]
     severity = max(severities, key=lambda severity: severity.rank)
     if scope is Scope.VERSION and pair.context.is_protected:
         severity = severity.lowered()
-    return rule.capped(severity, pair.stability)
+    return severity
 
 
 def _severity_for(caller: Caller, rule: Rule, hit: Hit, pair: ContractPair) -> Severity:

@@ -29,6 +29,7 @@ from pydantic import (
 from endpoints_gitops.errors import Location
 from endpoints_gitops.model.freshness import SCHEDULES
 from endpoints_gitops.model.name import NAME_PATTERN
+from endpoints_gitops.model.policy import Ignore
 from endpoints_gitops.model.suggestions import closest
 from endpoints_gitops.model.sunset import SunsetNotice
 
@@ -354,6 +355,7 @@ class LoadedDefinition:
     None for a query node; `lines` maps dotted keys (`variables.0.default`) to their line in the file, counted from 1;
     `unchecked` says why the syntax and the variables of its HogQL were not checked, None if they were. `position`
     returns the `path:line:column` of a character of its HogQL; it is None if the text of the file is not available.
+    `ignores` are the ignore comments in its files.
     """
 
     path: str
@@ -362,6 +364,7 @@ class LoadedDefinition:
     lines: Mapping[str, int] = field(default_factory=dict)
     unchecked: str | None = None
     position: Callable[[int], Location] | None = field(default=None, compare=False, repr=False)
+    ignores: tuple[Ignore, ...] = ()
 
     @property
     def name(self) -> str:

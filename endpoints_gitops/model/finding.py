@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
@@ -43,12 +44,46 @@ class Scope(StrEnum):
     NEITHER = "-"
 
 
+class WaiverKind(StrEnum):
+    """Why a finding does not count."""
+
+    IGNORED = "ignored"
+    """By an ignore of the configuration, or of a comment in the definition."""
+    OFF = "off"
+    """The configuration switches its rule off."""
+    RULESET = "ruleset"
+    """Its rule is newer than the ruleset that the configuration pins."""
+    APPROVED = "approved"
+    """By its fingerprint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiver:
+    """A decision that a finding does not count: who decided it and why, until when, and where that is written."""
+
+    kind: WaiverKind
+    reason: str = ""
+    by: str = ""
+    until: date | None = None
+    where: Location | None = None
+
+    def as_json(self) -> JsonObject:
+        return {
+            "kind": self.kind.value,
+            "reason": self.reason,
+            "by": self.by,
+            "until": None if self.until is None else self.until.isoformat(),
+            "where": None if self.where is None else str(self.where),
+        }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One finding of one rule.
 
     `locus` is what it is about (`columns.mrr`, `variables.month`, `query.where`); `where` is the place in the file that
-    causes it; `callers` are those that it hits.
+    causes it; `callers` are those that it hits. `ceiling` is the highest severity that the endpoint's stability allows.
+    A finding with a `waiver` does not count: see `contract.policy`.
     """
 
     code: str
@@ -64,6 +99,17 @@ class Finding:
     callers: tuple[str, ...] = ()
     message: str
     fix: str | None = None
+    ceiling: Severity = Severity.ERROR
+    waiver: Waiver | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether nothing waives it."""
+        return self.waiver is None
+
+    @property
+    def is_approved(self) -> bool:
+        return self.waiver is not None and self.waiver.kind is WaiverKind.APPROVED
 
     @cached_property
     def fingerprint(self) -> str:
@@ -76,6 +122,7 @@ class Finding:
         return self.where if isinstance(self.where, Location) else Location.of(self.where or "")
 
     def as_json(self) -> JsonObject:
+        waiver = None if self.waiver is None else self.waiver.as_json()
         return {
             "code": self.code,
             "slug": self.slug,
@@ -91,6 +138,8 @@ class Finding:
             "message": self.message,
             "fix": self.fix,
             "fingerprint": self.fingerprint,
+            "ignored": None if self.is_approved else waiver,
+            "approved": waiver if self.is_approved else None,
         }
 
 

@@ -32,6 +32,7 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Lock, Pin
+from endpoints_gitops.model.policy import Ignore
 from endpoints_gitops.operations.lock.resolve import read_types
 from endpoints_gitops.operations.push.preview import diffs_of_plan
 from endpoints_gitops.plan.diff import DroppedKey, EndpointDiff, Revision, ServerRevision, Snapshot, compare_revisions
@@ -89,6 +90,12 @@ class Against:
     notes: tuple[str, ...] = ()
     is_move: bool = False
     endpoints: Mapping[str, Endpoint] | None = None
+
+    @property
+    def ignores(self) -> tuple[Ignore, ...]:
+        """The ignore comments in the definitions of the local side."""
+        local = (diff.local.loaded for diff in self.diffs if diff.local)
+        return tuple(ignore for loaded in local if loaded is not None for ignore in loaded.ignores)
 
     @property
     def failures(self) -> tuple[BaseUnavailable, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from endpoints_gitops.advice import PROGRAM, Advice
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.advice import PROGRAM, Advice, Command
+from endpoints_gitops.model.finding import Finding, Severity, Waiver, WaiverKind
 from endpoints_gitops.model.line import Line, Style
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
+from endpoints_gitops.model.policy import SHORTEST_FINGERPRINT
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.report import Report, Subject, TextDiff, TextDiffLine, Verdict
 from endpoints_gitops.reports import Invocation
@@ -20,6 +21,12 @@ _VERDICTS: Final = {
     Verdict.RELEASED: Style.GOOD,
     Verdict.BLOCKED: Style.BAD,
     Verdict.UNKNOWN: Style.WARN,
+}
+_WAIVED: Final = {
+    WaiverKind.APPROVED: "approved",
+    WaiverKind.IGNORED: "ignored",
+    WaiverKind.OFF: "switched off",
+    WaiverKind.RULESET: "not judged",
 }
 _SIGNS: Final = {"+": Style.ADDED, "-": Style.REMOVED, "@": Style.FAINT}
 _MARKS: Final = {"-": ("[-", "-]"), "+": ("{+", "+}")}
@@ -58,15 +65,41 @@ def headline(report: Report) -> str:
     return report.headline if is_stated else f"{report.verdict}: {report.headline}"
 
 
-def finding_lines(findings: Iterable[Finding], *, indent: str = "") -> Iterator[Line]:
-    """`path:line:column: CODE message`, with callers and fix unless it is an info."""
+def finding_lines(
+    findings: Iterable[Finding], *, indent: str = "", approvable: Callable[[Finding], bool] | None = None
+) -> Iterator[Line]:
+    """`path:line:column: CODE message`, with callers and fix unless it is an info; a waived one with its waiver.
+
+    Those that are `approvable` get the command that approves them.
+    """
     for finding in findings:
         place = _place(finding) or f"{finding.endpoint}{f': {finding.locus}' if finding.locus else ''}"
-        yield Line(f"{indent}{place}: {finding.code} {finding.message} [{finding.severity}]", STYLES[finding.severity])
+        start = f"{indent}{place}: {finding.code} {finding.message}"
+        if finding.waiver is not None:
+            yield Line(f"{start} [{finding.waiver.kind}]", Style.FAINT)
+            yield Line(f"{indent}  {waiver_text(finding.waiver)}", Style.FAINT)
+            continue
+        yield Line(f"{start} [{finding.severity}]", STYLES[finding.severity])
         if finding.callers and finding.severity is not Severity.INFO:
             yield Line(f"{indent}  hits {', '.join(finding.callers)}", Style.FAINT)
         if finding.fix and finding.severity is not Severity.INFO:
             yield Line(Advice(f"{indent}  fix: ", finding.fix), Style.FAINT)
+        if approvable is not None and approvable(finding):
+            command = Command("approve", finding.fingerprint[:SHORTEST_FINGERPRINT], "--reason", "…")
+            yield Line(Advice(f"{indent}  or approve it: ", command), Style.FAINT)
+
+
+def waiver_text(waiver: Waiver) -> str:
+    """Who decided that a finding does not count, until when, and why."""
+    by = f" by {waiver.by}" if waiver.by else ""
+    until = f" until {waiver.until}" if waiver.until else ""
+    reason = f": {waiver.reason}" if waiver.reason else ""
+    return f"{_WAIVED[waiver.kind]}{by}{until}{reason}{f' ({waiver.where})' if waiver.where else ''}"
+
+
+def is_shown(finding: Finding, *, verbose: bool) -> bool:
+    """Whether a finding is printed: infos, and those that an ignore leaves out, only with `verbose`."""
+    return verbose or (finding.severity is not Severity.INFO and (finding.counts or finding.is_approved))
 
 
 def marked_text(line: TextDiffLine) -> str:
@@ -85,7 +118,7 @@ def _subject_lines(subject: Subject, *, verbose: bool, in_color: bool) -> Iterat
     yield from (Line(f"  {detail.label}: {detail.text}") for detail in subject.details)
     for diff in subject.diffs:
         yield from _diff_lines(diff, in_color=in_color)
-    shown = [finding for finding in subject.findings if verbose or finding.severity is not Severity.INFO]
+    shown = [finding for finding in subject.findings if is_shown(finding, verbose=verbose)]
     yield from finding_lines(shown, indent="  ")
     for reason in subject.reasons:
         yield from _error_lines(reason, indent="  ")

@@ -139,9 +139,10 @@ def content_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def key_of(path: str, content: bytes, environment: str | None) -> str:
-    """The key of a definition's file: a hash of its path in messages, its content, and the checked environment."""
-    words = json.dumps([path, environment]).encode()
+def key_of(path: str, content: bytes, environment: str | None, conventions: str = "") -> str:
+    """The key of a definition's file: a hash of its path in messages, its content, the checked environment, and the
+    digest of the conventions."""
+    words = json.dumps([path, environment, conventions]).encode()
     return hashlib.sha256(words + b"\0" + content).hexdigest()
 
 

@@ -22,6 +22,7 @@ from endpoints_gitops.model.origin import host_mistake
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy
 from endpoints_gitops.workspace.files import is_other_repository, leads_out, read_regular_file, shown, work_tree
+from endpoints_gitops.workspace.policy import PolicyTables
 
 LOCK_NAME: Final = "endpoints.lock"
 POSTHOG_CLI: Final = "posthog-cli"
@@ -59,7 +60,8 @@ class Configuration:
 
     `common` has the settings of all environments; relative paths in the file start at `folder`; `consumers` is the path
     of the consumers' registry, if the file sets one; `overrides` are the non-empty `ENDPOINTS_GITOPS_…` variables, by
-    their names without that prefix. `deprecation` says how many days matter for a sunset.
+    their names without that prefix. `deprecation` says how many days matter for a sunset. `workspace.policy` makes a
+    policy of `policy`; `document` has the lines.
     """
 
     path: Path | None
@@ -70,6 +72,8 @@ class Configuration:
     consumers: str | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     deprecation: DeprecationPolicy = DEFAULT_POLICY
+    policy: PolicyTables | None = None
+    document: Document | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_configured(self) -> bool:
@@ -211,7 +215,7 @@ class _DeprecationTable:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class _ConfigurationTable(_CommonTable):
+class _ConfigurationTable(_CommonTable, PolicyTables):
     default_environment: _Text | None = None
     consumers: _Text | None = None
     deprecation: _DeprecationTable = field(default_factory=_DeprecationTable)
@@ -247,6 +251,8 @@ def read_table(table: ConfigurationFile) -> Configuration:
             warn_days=parsed.deprecation.warn_days,
             idle_days=parsed.deprecation.idle_days,
         ),
+        policy=parsed,
+        document=document,
     )
 
 

@@ -42,7 +42,7 @@ def mark(cache: Path) -> None:
     """Make what is kept recognizable: each finding's message is KEPT."""
     for path in written(cache):
         entries = json.loads(path.read_bytes()[64:])
-        for _, (_, _, _, findings, _) in entries.values():
+        for _, (_, _, _, findings, *_) in entries.values():
             for finding in findings:
                 finding[11] = KEPT
         write(path, json.dumps(entries).encode())

@@ -4,7 +4,8 @@ A file has `queries` by name and `cases`. A side of a case is SQL, or a mapping 
 of the file's queries, `edit` replaces parts of its text); `live` makes it a version on a server. Without `before`, that
 is the unchanged first query of the file. `both` are keys of both sides. `finds` has all findings, each written
 `CODE severity SCOPE locus` and perhaps `> caller, caller`; `near` are rules that nearly fire. Other kinds of cases say
-their subject: `lint`, `pin`, `uses`, `locks`, `definitions`, `disagree`, `mistake`, `folder`, `announced`, `pinned`.
+their subject: `policy`, `lint`, `pin`, `uses`, `locks`, `definitions`, `disagree`, `mistake`, `folder`, `announced`,
+`pinned`.
 """
 
 from __future__ import annotations
@@ -23,23 +24,29 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from endpoints_gitops.codecs.definition import read_definition
+from endpoints_gitops.codecs.reader import Document
 from endpoints_gitops.contract.announcements import announcement_findings, traffic_finding
 from endpoints_gitops.contract.build import from_definition, from_version
 from endpoints_gitops.contract.compare import compare, compare_all
 from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import Contract
+from endpoints_gitops.contract.conventions import unconventional
 from endpoints_gitops.contract.lint import duplicates, lint, of_problem
 from endpoints_gitops.contract.pins import behind, check_pin, env_skew
+from endpoints_gitops.contract.policy import apply
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import InvalidInput
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.finding import Finding, in_order
 from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedVariable, Use
+from endpoints_gitops.model.policy import LINTED, Coverage
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, Announcement, SunsetNotice
 from endpoints_gitops.operations.lock import mismatches
 from endpoints_gitops.plan.variables import disagreements
 from endpoints_gitops.workspace.base import BaseUnavailable
+from endpoints_gitops.workspace.configuration import ConfigurationFile, read_table
+from endpoints_gitops.workspace.policy import policy_of
 
 FOLDER = Path(__file__).parent / "cases"
 OWN_KEYS = frozenset(("of", "edit", "sql", "live", "env"))
@@ -288,6 +295,22 @@ def of_a_manifest_and_a_lock(case: Case) -> tuple[Finding, ...]:
     return mismatches.lock_mismatches("prod", uses, Lock(pins=tuple(pins)), lambda name: f"uses:{name}")
 
 
+def of_a_policy(case: Case) -> tuple[Finding, ...]:
+    """`policy` is the text of a configuration, `lint` or `file` (YAML text) the only definition of the folder."""
+    table = ConfigurationFile(
+        path=Path("endpoints.toml"), document=Document.of_toml(case.given["policy"], "endpoints.toml", code="x")
+    )
+    policy = policy_of(read_table(table))
+    if "file" in case.given:
+        loaded = read_definition("orders.yaml", case.given["file"].encode(), lambda _: b"")
+    else:
+        given = case.given["lint"]
+        loaded = definition({"sql": given} if isinstance(given, str) else given, case)
+    findings = (*lint(loaded), *unconventional(loaded, from_definition(loaded), policy.conventions))
+    coverage = Coverage(codes=LINTED, is_whole=True)
+    return apply(policy, findings, NOW.date(), comments=loaded.ignores, coverage=coverage).findings
+
+
 def of_two_environments(case: Case) -> tuple[Finding, ...]:
     pins = [pin_of(given, case, environment) for environment, given in case.given["locks"].items()]
     return env_skew(Lock(pins=tuple(pins)))
@@ -296,6 +319,7 @@ def of_two_environments(case: Case) -> tuple[Finding, ...]:
 KINDS = {
     "announced": of_an_announcement,
     "pinned": of_a_deprecated_pin,
+    "policy": of_a_policy,
     "lint": of_one_definition,
     "pin": of_a_pin,
     "uses": of_a_manifest_and_a_lock,

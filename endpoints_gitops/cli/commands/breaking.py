@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.against import WHAT, resolved
@@ -33,21 +34,24 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     with CommandContext.of(arguments, console) as context:
         against, callers = resolved(context, arguments.against, arguments.selectors)
         dropped = dropped_keys(against, context.folder, context.environment.name)
-    found = findings_of_diffs(
-        against.diffs,
-        callers,
-        is_move=against.is_move,
-        is_unknown_error=not arguments.allow_unknown,
-        today=today_at(context.now),
-        policy=context.configuration.deprecation,
-    )
-    console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
+        changes = findings_of_diffs(
+            against.diffs,
+            callers,
+            is_move=against.is_move,
+            is_unknown_error=not arguments.allow_unknown,
+            today=today_at(context.now),
+            policy=context.configuration.deprecation,
+        )
+        found = context.judge.apply(changes, comments=against.ignores).all
+        fail_on = findings.fail_on(arguments, context.judge.policy)
+    fails = partial(findings.fails, fail_on=fail_on)
+    console.show(findings.lines(findings.shown(found, verbose=console.verbose), approvable=fails))
     console.say(*against.notes, *(f"{name}: {dropped_key.message}" for name, dropped_key in dropped))
     compared = len(against.diffs)
     console.show([Line(_counted(found, compared, against.what, verbose=console.verbose), Style.HEAD)])
     return Outcome(
         command="breaking",
-        exit_code=worst(findings.exit_code(found, arguments.fail_on), *(error.exit_code for error in against.failures)),
+        exit_code=worst(findings.exit_code(found, fail_on), *(error.exit_code for error in against.failures)),
         summary={
             "compared": compared,
             "unreadable": len(against.unreadable),

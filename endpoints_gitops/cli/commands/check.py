@@ -16,6 +16,7 @@ from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.model.sunset import today_at
 
 if TYPE_CHECKING:
+    from endpoints_gitops.model.policy import Coverage
     from endpoints_gitops.operations.check.folder import Checked
     from endpoints_gitops.operations.check.live import LiveAnswers, Traffic
     from endpoints_gitops.workspace.check_cache import CheckCache
@@ -54,26 +55,30 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         checked = _checked(context, words) if is_meant else _nothing()
         answers = _answers(context, checked) if arguments.live else None
         traffic = _traffic(context, checked) if arguments.live else None
+        offline = [finding for finding in checked.findings if not (traffic and _is_answered(finding, traffic))]
+        live = [*(answers.findings if answers else ()), *(traffic.findings if traffic else ())]
+        coverage = _coverage(arguments, checked) if is_meant else None
+        judged = context.judge.apply([*offline, *lock, *live], comments=checked.ignores, coverage=coverage)
+        found = by_place(judged.all)
+        fail_on = findings.fail_on(arguments, context.judge.policy)
     if is_alone:
         console.say("no definitions here; checking the lock against the manifest")
-    offline = [finding for finding in checked.findings if not (traffic and _is_answered(finding, traffic))]
-    live = [*(answers.findings if answers else ()), *(traffic.findings if traffic else ())]
-    found = by_place([*offline, *lock, *live])
     console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
     console.show([Line(_counted(found, len(checked.files), verbose=console.verbose), Style.HEAD)])
-    return _outcome(found, checked, answers, traffic, arguments.fail_on)
+    return _outcome(found, checked, answers, traffic, fail_on)
 
 
 def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
+    from endpoints_gitops.operations.check.definition import CheckSettings
     from endpoints_gitops.operations.check.folder import check
 
     if not context.folder.is_dir() and not any(Path(word).exists() for word in words):
         _refuse_nothing(context.folder, ())
-    environment = context.arguments.env
+    settings = CheckSettings(environment=context.arguments.env, conventions=context.judge.policy.conventions)
     checked = check(
         context.folder,
         words,
-        environment,
+        settings,
         configuration=context.naming_configuration,
         cache=_cache(context),
         today=today_at(context.now),
@@ -82,6 +87,14 @@ def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
     if not (checked.files or checked.findings):
         _refuse_nothing(context.folder, words)
     return checked
+
+
+def _coverage(arguments: argparse.Namespace, checked: Checked) -> Coverage:
+    """What this run would have found. With --env, ignores may be for another environment, so none of them is unused."""
+    from endpoints_gitops.model.policy import LINTED, Coverage
+
+    is_judged = arguments.env is None and checked.is_complete
+    return Coverage(codes=LINTED if is_judged else frozenset(), is_whole=not arguments.paths)
 
 
 def _refuse_nothing(folder: Path, words: Sequence[str]) -> None:
@@ -171,7 +184,11 @@ def _is_answered(finding: Finding, traffic: Traffic) -> bool:
 
 
 def _outcome(
-    found: tuple[Finding, ...], checked: Checked, answers: LiveAnswers | None, traffic: Traffic | None, fail_on: str
+    found: tuple[Finding, ...],
+    checked: Checked,
+    answers: LiveAnswers | None,
+    traffic: Traffic | None,
+    fail_on: Severity,
 ) -> Outcome:
     failed: tuple[EndpointsError, ...] = answers.failures if answers else ()
     if traffic is not None and traffic.failure is not None:

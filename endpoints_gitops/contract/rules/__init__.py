@@ -7,11 +7,12 @@ from endpoints_gitops.contract.rules import (  # noqa: F401 - each module declar
     hygiene,
     limits,
     pins,
+    policy,
     query,
     request,
     serving,
     shape,
 )
-from endpoints_gitops.contract.rules.rule import RULES, Hit, Rule
+from endpoints_gitops.contract.rules.rule import RULES, RULESETS, Hit, Rule
 
-__all__ = ["RULES", "Hit", "Rule"]
+__all__ = ["RULES", "RULESETS", "Hit", "Rule"]

@@ -20,6 +20,9 @@ _MAX_SEVERITY: Final = {"draft": Severity.INFO, "beta": Severity.WARN}
 RULESET: Final = "2026-11"
 """The ruleset that introduced the first rules; each later rule carries its own date."""
 
+RULESETS: Final = (RULESET, "2026-12")
+"""Every ruleset, in order. A configuration pins one with `ruleset`: later rules are then not judged."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
@@ -53,7 +56,9 @@ class Rule:
     `severity` applies to callers that read by name. `position` and `call` are the severities for the other ways of
     reading, or None where these make no difference; `typed` for callers that read rows into types, `direct` for those
     that call with `refresh: direct`, `paging` for those that fetch pages. `is_everywhere`: the change affects every
-    version at once. `check` is None for rules that need more than two contracts.
+    version at once. `check` is None for rules that need more than two contracts. `is_fixed`: no configuration ignores
+    it or lowers its severity. `is_configured`: it fires only for what a configuration or an ignore states, so that no
+    pinned ruleset leaves it out.
     """
 
     code: str
@@ -72,13 +77,18 @@ class Rule:
     is_exposure: bool = False
     is_undecidable: bool = False
     is_everywhere: bool = False
+    is_fixed: bool = False
+    is_configured: bool = False
     since: str = RULESET
     check: Check | None = None
 
     def capped(self, severity: Severity, stability: str | None) -> Severity:
         """`severity`, lowered for a draft or beta endpoint unless the rule is about exposed data."""
-        cap = None if self.is_exposure else _MAX_SEVERITY.get(stability or "stable")
-        return severity if cap is None else min(severity, cap, key=lambda severity: severity.rank)
+        return min(severity, self.ceiling(stability), key=lambda severity: severity.rank)
+
+    def ceiling(self, stability: str | None) -> Severity:
+        """The highest severity of a finding about an endpoint of this stability."""
+        return Severity.ERROR if self.is_exposure else _MAX_SEVERITY.get(stability or "stable", Severity.ERROR)
 
     def finding(
         self,
@@ -93,12 +103,14 @@ class Rule:
         after: Json = None,
         callers: tuple[str, ...] = (),
         fix: str | None = None,
+        stability: str | None = None,
     ) -> Finding:
-        """A finding of this rule, with the rule's own severity and fix unless they are passed."""
+        """A finding of this rule, with the rule's own severity and fix unless they are passed. The severity is the one
+        before `stability` lowers it."""
         return Finding(
             code=self.code,
             slug=self.slug,
-            severity=severity or self.severity,
+            severity=self.capped(severity or self.severity, stability),
             scope=self.scope,
             endpoint=endpoint,
             version=version,
@@ -109,6 +121,7 @@ class Rule:
             callers=callers,
             message=message,
             fix=fix or about(self.fix, endpoint, version),
+            ceiling=self.ceiling(stability),
         )
 
 

@@ -7,13 +7,14 @@ reads YAML or HogQL.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from endpoints_gitops.errors import InvalidInput, Location, Problem
 from endpoints_gitops.model.finding import Finding, Scope, Severity
+from endpoints_gitops.model.policy import Conventions, Ignore
 from endpoints_gitops.model.sunset import Announcement, SunsetNotice
 from endpoints_gitops.workspace.check_cache import content_hash, key_of
 from endpoints_gitops.workspace.definitions import OpenedFile, open_file
@@ -35,13 +36,29 @@ class DefinitionFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSettings:
+    """What decides the result of a file besides its content.
+
+    `environment`: the settings of this one are checked; None: those of every environment that a file has settings for.
+    """
+
+    environment: str | None = None
+    conventions: Conventions = field(default_factory=Conventions)
+
+    def key(self, file: OpenedFile) -> str:
+        """The key of a file's result in the cache."""
+        return key_of(file.path, file.content, self.environment, self.conventions.digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileResult:
     """The result of checking one file.
 
     `name` is None where the file could not be read as a definition. `announcement` says that the endpoint will be
     removed; findings about it depend on the date, so they are not among `findings`. `shared` has what it states of the
     project's variables, by code name. `beside` are the names of the other files that it reads, with the hashes of their
-    contents. `is_lasting`: the same content gives the same result at another time.
+    contents. `ignores` are its ignore comments. `is_unchecked`: its query could not be parsed. `is_lasting`: the same
+    content gives the same result at another time.
     """
 
     name: str | None
@@ -49,22 +66,32 @@ class FileResult:
     shared: tuple[tuple[str, str], ...] = ()
     findings: tuple[Finding, ...] = ()
     beside: tuple[tuple[str, str], ...] = ()
+    ignores: tuple[Ignore, ...] = ()
+    is_unchecked: bool = False
     is_lasting: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every rule was judged."""
+        return self.name is not None and not self.is_unchecked
 
     def to_json(self) -> list[Any]:
         announced = None if self.announcement is None else _announcement_row(self.announcement)
-        return [self.name, announced, self.shared, [_row(finding) for finding in self.findings], self.beside]
+        findings, ignores = [_row(finding) for finding in self.findings], [_ignore_row(row) for row in self.ignores]
+        return [self.name, announced, self.shared, findings, self.beside, ignores, self.is_unchecked]
 
     @classmethod
     def from_json(cls, value: Any, *, is_lasting: bool) -> Self:  # noqa: ANN401 - what to_json gives
         """Raises ValueError, TypeError or KeyError for a value of another shape."""
-        name, announced, shared, rows, beside = value
+        name, announced, shared, rows, beside, ignores, is_unchecked = value
         return cls(
             name=name,
             announcement=None if announced is None else _announcement(announced),
             shared=tuple((code_name, stated) for code_name, stated in shared),
             findings=tuple(map(_finding, rows)),
             beside=tuple((file, content) for file, content in beside),
+            ignores=tuple(map(_ignore, ignores)),
+            is_unchecked=is_unchecked,
             is_lasting=is_lasting,
         )
 
@@ -92,11 +119,12 @@ def _row(finding: Finding) -> list[Any]:
         finding.callers,
         finding.message,
         finding.fix,
+        finding.ceiling,
     ]
 
 
 def _finding(row: list[Any]) -> Finding:
-    code, slug, severity, scope, endpoint, version, locus, where, before, after, callers, message, fix = row
+    code, slug, severity, scope, endpoint, version, locus, where, before, after, callers, message, fix, ceiling = row
     return Finding(
         code=code,
         slug=slug,
@@ -111,6 +139,7 @@ def _finding(row: list[Any]) -> Finding:
         callers=tuple(callers),
         message=message,
         fix=fix,
+        ceiling=_SEVERITIES[ceiling],
     )
 
 
@@ -133,17 +162,47 @@ def _announcement(row: list[Any]) -> Announcement:
     )
 
 
-def check_file(file: DefinitionFile, environment: str | None) -> Keyed:
+def _ignore_row(ignore: Ignore) -> list[Any]:
+    return [
+        _place_row(ignore.where),
+        ignore.rule,
+        ignore.endpoint,
+        ignore.reason,
+        ignore.owner,
+        ignore.until and ignore.until.isoformat(),
+        ignore.target and _place_row(ignore.target),
+        ignore.mistake,
+    ]
+
+
+def _ignore(row: list[Any]) -> Ignore:
+    where, rule, endpoint, reason, owner, until, target, mistake = row
+    return Ignore(
+        where=Location(*where),
+        rule=rule,
+        endpoint=endpoint,
+        reason=reason,
+        owner=owner,
+        until=until and date.fromisoformat(until),
+        target=target and Location(*target),
+        mistake=mistake,
+    )
+
+
+def _place_row(place: Location) -> tuple[str, int, int]:
+    return place.path, place.line, place.column
+
+
+def check_file(file: DefinitionFile, settings: CheckSettings) -> Keyed:
     """Check one file. Raises PluginFailed."""
     try:
         opened = open_file(file.path, file.folder)
     except InvalidInput as error:
         return Keyed(key=None, result=FileResult(name=None, findings=tuple(map(finding_of, error.problems))))
-    key = key_of(opened.path, opened.content, environment)
-    return Keyed(key=key, result=check_opened(opened, environment))
+    return Keyed(key=settings.key(opened), result=check_opened(opened, settings))
 
 
-def check_opened(file: OpenedFile, environment: str | None) -> FileResult:
+def check_opened(file: OpenedFile, settings: CheckSettings) -> FileResult:
     """Check one file that is read already. Raises PluginFailed."""
     from endpoints_gitops.hogql.parser import timeouts
 
@@ -163,12 +222,14 @@ def check_opened(file: OpenedFile, environment: str | None) -> FileResult:
     except InvalidInput as error:
         result = FileResult(name=None, findings=tuple(map(finding_of, error.problems)))
     else:
-        findings = tuple(findings_of(loaded, environment))
+        findings = tuple(findings_of(loaded, settings))
         result = FileResult(
             name=loaded.name,
-            announcement=Announcement.of(loaded, environment),
+            announcement=Announcement.of(loaded, settings.environment),
             shared=_shared(loaded),
             findings=findings,
+            ignores=loaded.ignores,
+            is_unchecked=loaded.unchecked is not None,
         )
     # a plugin's rule may depend on anything, and a query that timed out may be parsed in time later
     is_lasting = is_readable and timeouts() == before and not installed()
@@ -183,14 +244,21 @@ def _shared(loaded: LoadedDefinition) -> tuple[tuple[str, str], ...]:
     return statements(loaded)
 
 
-def findings_of(loaded: LoadedDefinition, environment: str | None) -> Iterator[Finding]:
+def findings_of(loaded: LoadedDefinition, settings: CheckSettings) -> Iterator[Finding]:
     """The findings of one definition by itself, of the catalog and of the rules of plugins. Raises PluginFailed."""
     from endpoints_gitops.contract.lint import lint
+
+    environment = settings.environment
 
     if loaded.unchecked is not None:
         yield from _unparsed(loaded)
     for name in (environment,) if environment else (None, *(loaded.definition.environments or {})):
         yield from lint(loaded, name)
+    if settings.conventions.digest:
+        from endpoints_gitops.contract.build import from_definition
+        from endpoints_gitops.contract.conventions import unconventional
+
+        yield from unconventional(loaded, from_definition(loaded, environment), settings.conventions)
     if plugins := installed():
         from endpoints_gitops.contract.build import from_definition
 

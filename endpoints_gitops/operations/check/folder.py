@@ -23,8 +23,15 @@ from typing import TYPE_CHECKING, Final
 from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput, Problem, UsageError
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, Announcement, DeprecationPolicy
-from endpoints_gitops.operations.check.definition import DefinitionFile, FileResult, Keyed, check_file, finding_of
-from endpoints_gitops.workspace.check_cache import content_hash, key_of
+from endpoints_gitops.operations.check.definition import (
+    CheckSettings,
+    DefinitionFile,
+    FileResult,
+    Keyed,
+    check_file,
+    finding_of,
+)
+from endpoints_gitops.workspace.check_cache import content_hash
 from endpoints_gitops.workspace.definitions import (
     SUFFIXES,
     bounding_folder,
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
 
     from endpoints_gitops.hogql.parser import UnfinishedQueries
     from endpoints_gitops.model.definition import LoadedDefinition
+    from endpoints_gitops.model.policy import Ignore
     from endpoints_gitops.workspace.check_cache import CheckCache
 
 
@@ -53,11 +61,17 @@ _WORD: Final = re.compile(rb"[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """The files that were checked, their findings in the order of the files, and the removals that they announce."""
+    """The files that were checked, their findings in the order of the files, the removals that they announce, and
+    their ignore comments.
+
+    `is_complete`: every rule was judged for every file, as all could be read and parsed.
+    """
 
     files: tuple[DefinitionFile, ...]
     findings: tuple[Finding, ...]
     announcements: tuple[Announcement, ...] = ()
+    ignores: tuple[Ignore, ...] = ()
+    is_complete: bool = True
 
 
 type _Results = Sequence[tuple[DefinitionFile, FileResult]]
@@ -66,7 +80,7 @@ type _Results = Sequence[tuple[DefinitionFile, FileResult]]
 def check(
     folder: Path,
     words: Sequence[str],
-    environment: str | None = None,
+    settings: CheckSettings,
     *,
     configuration: Path | None = None,
     cache: CheckCache | None = None,
@@ -75,8 +89,7 @@ def check(
 ) -> Checked:
     """Check the files that the words (paths or selectors) name; without words the whole folder.
 
-    A name that two files of the folder define is a finding also where only one of them is checked. `environment`: the
-    settings of this one are checked; None: those of every environment that a file has settings for. `configuration` is
+    A name that two files of the folder define is a finding also where only one of them is checked. `configuration` is
     as in `DefinitionsLocation`. Results are taken from `cache`, and kept there. `today` (in UTC) and `policy` are for
     announced removals, of which nothing is said without a date. Raises UsageError for a word that names
     nothing and for a folder that does not exist, PluginFailed, and CouldNotFindOut where a process died.
@@ -84,17 +97,23 @@ def check(
     files: dict[Path, DefinitionFile] = {}
     problems: list[Problem] = []
     for word in words or (None,):
-        some, unlisted = _files_of(word, folder, environment, configuration)
+        some, unlisted = _files_of(word, folder, settings.environment, configuration)
         files |= {file.path.resolve() if words else file.path: file for file in some}
         problems += unlisted
-    results = _results(tuple(files.values()), environment, cache)
+    results = _results(tuple(files.values()), settings, cache)
     others = _other_files(folder, files) if words else ()
     findings = [*map(finding_of, problems), *(finding for _, result in results for finding in result.findings)]
     findings += [*_duplicates(results, others), *_disagreements(results, others)]
     announcements = tuple(result.announcement for _, result in results if result.announcement is not None)
     if today is not None and announcements:
         findings += _announced(announcements, results, others, today, policy)
-    return Checked(files=tuple(files.values()), findings=by_place(findings), announcements=announcements)
+    return Checked(
+        files=tuple(files.values()),
+        findings=by_place(findings),
+        announcements=announcements,
+        ignores=tuple(ignore for _, result in results for ignore in result.ignores),
+        is_complete=not problems and all(result.is_complete for _, result in results),
+    )
 
 
 def by_place(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -152,13 +171,13 @@ def _selected_files(
     return [*unreadable, *(readable[loaded.path] for loaded in selected)], problems
 
 
-def _results(files: Sequence[DefinitionFile], environment: str | None, cache: CheckCache | None) -> _Results:
+def _results(files: Sequence[DefinitionFile], settings: CheckSettings, cache: CheckCache | None) -> _Results:
     """The result of each file, from the cache where the same content was checked before."""
     if cache is None or installed():
-        return [*zip(files, (keyed.result for keyed in _check(files, environment)), strict=True)]
-    results = {} if cache.is_empty else _cached(files, environment, cache)
+        return [*zip(files, (keyed.result for keyed in _check(files, settings)), strict=True)]
+    results = {} if cache.is_empty else _cached(files, settings, cache)
     missing = [file for file in files if file not in results]
-    for file, keyed in zip(missing, _check(missing, environment), strict=True):
+    for file, keyed in zip(missing, _check(missing, settings), strict=True):
         results[file] = keyed.result
         if keyed.key is not None and keyed.result.is_lasting:
             cache.put(keyed.key, keyed.result.to_json())
@@ -167,14 +186,14 @@ def _results(files: Sequence[DefinitionFile], environment: str | None, cache: Ch
 
 
 def _cached(
-    files: Sequence[DefinitionFile], environment: str | None, cache: CheckCache
+    files: Sequence[DefinitionFile], settings: CheckSettings, cache: CheckCache
 ) -> dict[DefinitionFile, FileResult]:
     """The results that the cache has of files that are unchanged, as are the other files that they depend on."""
     results: dict[DefinitionFile, FileResult] = {}
     for file in files:
         try:
             opened = open_file(file.path, file.folder)
-            value = cache.get(key_of(opened.path, opened.content, environment))
+            value = cache.get(settings.key(opened))
             if value is None:
                 continue
             result = FileResult.from_json(value, is_lasting=True)
@@ -185,17 +204,17 @@ def _cached(
     return results
 
 
-def _check(files: Sequence[DefinitionFile], environment: str | None) -> Iterable[Keyed]:
+def _check(files: Sequence[DefinitionFile], settings: CheckSettings) -> Iterable[Keyed]:
     """Check each file, in several processes where there are enough files to be worth it."""
     if not files:
         return ()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if len(files) >= _WORTH_PROCESSES and cores > 1:
-        return _check_in_processes(files, environment, cores)
+        return _check_in_processes(files, settings, cores)
     from endpoints_gitops.hogql.parser import nothing_else_waits
 
     with nothing_else_waits():
-        return [check_file(file, environment) for file in files]
+        return [check_file(file, settings) for file in files]
 
 
 def _other_files(folder: Path, checked: Collection[Path]) -> list[DefinitionFile]:
@@ -273,12 +292,12 @@ class _WorkerInput:
     """What every process gets: the files, and what the parser of the first process reads and reports to."""
 
     files: Sequence[DefinitionFile]
-    environment: str | None
+    settings: CheckSettings
     unfinished: UnfinishedQueries | None
     slow: Connection
 
 
-def _check_in_processes(files: Sequence[DefinitionFile], environment: str | None, processes: int) -> Iterator[Keyed]:
+def _check_in_processes(files: Sequence[DefinitionFile], settings: CheckSettings, processes: int) -> Iterator[Keyed]:
     """Check the files in several processes, and yield their results in the order of the files.
 
     Raises PluginFailed, and CouldNotFindOut where a process died.
@@ -292,7 +311,7 @@ def _check_in_processes(files: Sequence[DefinitionFile], environment: str | None
 
     context, before = _context(), set(active_children())
     reports, slow = context.Pipe(duplex=False)
-    work = _WorkerInput(files=files, environment=environment, unfinished=unfinished_queries(), slow=slow)
+    work = _WorkerInput(files=files, settings=settings, unfinished=unfinished_queries(), slow=slow)
     starts = range(0, len(files), _AT_ONCE)
     listener = Thread(target=_listen, args=(reports, on_slow_query()), name="slow-queries", daemon=True)
     with ProcessPoolExecutor(processes, context, initializer=_begin, initargs=(work,)) as pool:
@@ -372,6 +391,6 @@ def _check_files(start: int) -> bytes:
 
     work = _STATE["work"]
     with nothing_else_waits():
-        checked = [check_file(file, work.environment) for file in work.files[start : start + _AT_ONCE]]
+        checked = [check_file(file, work.settings) for file in work.files[start : start + _AT_ONCE]]
     rows = [[keyed.key, keyed.result.is_lasting, keyed.result.to_json()] for keyed in checked]
     return json.dumps(rows, separators=(",", ":")).encode()

@@ -14,9 +14,10 @@ from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.policy import Conventions
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy
 from endpoints_gitops.operations.callers import Callers, findings_of_diffs
-from endpoints_gitops.operations.check.definition import findings_of
+from endpoints_gitops.operations.check.definition import CheckSettings, findings_of
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, Plan, Withheld
 from endpoints_gitops.plan.diff import EndpointDiff, Revision, Snapshot, compare_revisions
 from endpoints_gitops.plan.settings import Key, Settings, same, variables_of
@@ -52,13 +53,16 @@ def consequences(
     return (*findings, *(finding for finding in retyped if finding.fingerprint not in known))
 
 
-def checked(plan: Plan, local: Mapping[str, Revision], names: Collection[str]) -> tuple[Finding, ...]:
+def checked(
+    plan: Plan, local: Mapping[str, Revision], names: Collection[str], conventions: Conventions
+) -> tuple[Finding, ...]:
     """The findings of `check` for the definitions of these names, and for what the plan sends where no file states it.
 
     Of the latter there are only the findings that stop it, as a plan does not hold all that a file declares. Raises
     PluginFailed.
     """
     changes = {change.name: change for change in plan.changes if change.action is not ChangeAction.DEACTIVATE}
+    settings = CheckSettings(environment=plan.environment, conventions=conventions)
     findings: list[Finding] = []
     for name in sorted({*names, *changes}):
         change, revision = changes.get(name), local.get(name)
@@ -69,7 +73,7 @@ def checked(plan: Plan, local: Mapping[str, Revision], names: Collection[str]) -
         elif loaded is not None:
             findings += (
                 finding if finding.endpoint else replace(finding, endpoint=name)
-                for finding in findings_of(loaded, plan.environment)
+                for finding in findings_of(loaded, settings)
             )
     return in_order({finding.fingerprint: finding for finding in findings}.values())
 
@@ -77,8 +81,11 @@ def checked(plan: Plan, local: Mapping[str, Revision], names: Collection[str]) -
 def stops(finding: Finding, fail_on: Severity | None = None) -> bool:
     """Whether a finding withholds its endpoint and makes the exit code 1.
 
-    A finding for callers stops nothing, as it is for them to judge, unless it is as severe as `fail_on`.
+    A finding for callers stops nothing, as it is for them to judge, unless it is as severe as `fail_on`. A waived one
+    stops nothing.
     """
+    if not finding.counts:
+        return False
     if fail_on is not None and finding.severity.rank >= fail_on.rank:
         return True
     is_lint_error = finding.scope is Scope.NEITHER and finding.severity is Severity.ERROR

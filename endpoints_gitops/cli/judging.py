@@ -1,0 +1,40 @@
+"""Judge the findings of a command by the policy of its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Self
+
+from endpoints_gitops.model.policy import Applied, Coverage, Ignore, Policy
+from endpoints_gitops.workspace.policy import policy_of
+
+if TYPE_CHECKING:
+    from endpoints_gitops.cli.console import Console
+    from endpoints_gitops.model.finding import Finding
+    from endpoints_gitops.workspace.configuration import Configuration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """A policy, and the date on which it is applied."""
+
+    policy: Policy
+    today: date
+
+    @classmethod
+    def of(cls, configuration: Configuration, console: Console) -> Self:
+        """The judge of a command. Raises InvalidInput for mistakes in the policy."""
+        now = console.clock() if console.clock else datetime.now(UTC)
+        return cls(policy=policy_of(configuration), today=now.date())
+
+    def apply(
+        self, findings: Iterable[Finding], *, comments: Sequence[Ignore] = (), coverage: Coverage | None = None
+    ) -> Applied:
+        """See `contract.policy.apply`."""
+        if not self.policy.changes_findings and not comments:
+            return Applied(judged=tuple(findings))
+        from endpoints_gitops.contract.policy import apply
+
+        return apply(self.policy, tuple(findings), self.today, comments=comments, coverage=coverage)

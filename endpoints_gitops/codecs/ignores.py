@@ -1,0 +1,176 @@
+"""Read the ignore comments of a definition: in its YAML, and in its HogQL.
+
+    # endpoints-gitops: ignore C112 reason="the table is generated" owner=@data until=2027-01-31
+    -- endpoints-gitops: ignore C113 reason="frozen table" owner=@data until=2027-01-31
+
+A comment applies to findings on its line; if it stands alone, to those on the next line.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Final
+
+from endpoints_gitops.codecs.yaml.composer import MappingNode, Node, ScalarNode, SequenceNode
+from endpoints_gitops.errors import Location
+from endpoints_gitops.hogql.parser import ParseFailure, parse
+from endpoints_gitops.model.policy import Ignore
+from endpoints_gitops.model.suggestions import closest, did_you_mean
+
+MARK: Final = "endpoints-gitops:"
+_KEYS: Final = ("reason", "owner", "until")
+_SYNTAX: Final = 'ignore CODE reason="…" owner=… until=YYYY-MM-DD'
+
+
+def yaml_ignores(path: str, text: str, root: Node) -> Iterator[Ignore]:
+    """The ignores in the comments of a YAML text, whose tree is `root`; they have no endpoint yet."""
+    bodies = sorted(_bodies(text, root))
+    lines = text.split("\n")
+    comments: dict[int, str] = {}  # by the index of the line
+    alone: set[int] = set()
+    columns: dict[int, int] = {}
+    start = 0
+    for index, line in enumerate(lines):
+        if MARK in line and (column := _comment_column(line, start, bodies)) is not None:
+            content = line[column + 1 :].strip()
+            if content.startswith(MARK):
+                comments[index], columns[index] = content, column
+        if line.lstrip().startswith("#") and not _is_inside(start + len(line) - len(line.lstrip()), bodies):
+            alone.add(index)
+        start += len(line) + 1
+    for index, content in comments.items():
+        target = index
+        while target in alone and target + 1 < len(lines):
+            target += 1
+        ignore = _ignore(content, Location(path, index + 1, columns[index] + 1), Location(path, target + 1))
+        if ignore is not None:
+            yield ignore
+
+
+def sql_ignores(sql: str, position: Callable[[int], Location]) -> Iterator[Ignore]:
+    """The ignores in the comments of a HogQL text. `position` is the place of each of its characters."""
+    start, alone = 0, {}
+    comments: list[tuple[int, int, str]] = []  # start of the line, start of the comment, and its text
+    for line in sql.split("\n"):
+        mark = line.find(MARK)
+        column = line.rfind("--", 0, mark) if mark >= 0 else -1
+        if column >= 0 and not line[column + 2 : mark].strip() and _is_comment(sql, start + column, start + len(line)):
+            comments.append((start, start + column, line[mark:].strip()))
+        if line.lstrip().startswith("--"):
+            alone[start] = start + len(line) + 1
+        start += len(line) + 1
+    for line_start, comment_start, content in comments:
+        target = line_start
+        while target in alone and alone[target] < len(sql):
+            target = alone[target]
+        place = position(comment_start)
+        target_line = position(comment_start if target == line_start else target).line
+        ignore = _ignore(content, place, Location(place.path, target_line))
+        if ignore is not None:
+            yield ignore
+
+
+def _ignore(content: str, where: Location, target: Location) -> Ignore | None:
+    """The ignore of a comment; one with a mistake if it cannot be read; None for a comment that only names this
+    tool."""
+    try:
+        words = shlex.split(content.removeprefix(MARK))
+    except ValueError as error:
+        return Ignore(where=where, target=target, mistake=f"this ignore cannot be read: {error}".lower())
+    first = words[0] if words else ""
+    if first != "ignore":
+        if closest(first, ("ignore",)) is None:
+            return None
+        return Ignore(where=where, target=target, mistake=f"unknown word {first!r}; did you mean ignore?")
+    values: dict[str, str] = {}
+    rules = []
+    for word in words[1:]:
+        key, is_key, value = word.partition("=")
+        if not is_key:
+            rules.append(word)
+        elif key not in _KEYS:
+            return Ignore(where=where, target=target, mistake=f"unknown key {key!r}{did_you_mean(key, _KEYS)}")
+        else:
+            values[key] = value.strip()
+    if len(rules) != 1:
+        return Ignore(where=where, target=target, mistake=f"an ignore names one rule: {_SYNTAX}")
+    rule, mistake = _rule(rules[0])
+    until = None
+    if mistake is None and (written := values.get("until")):
+        until = _date(written)
+        mistake = None if until else f"until={written} is not a date such as 2027-01-31"
+    return Ignore(
+        where=where,
+        target=target,
+        rule=rule,
+        reason=values.get("reason", ""),
+        owner=values.get("owner", ""),
+        until=until,
+        mistake=mistake,
+    )
+
+
+def _rule(word: str) -> tuple[str, str | None]:
+    """The code of a rule by its code or slug, and the mistake if there is none or it cannot be ignored.
+
+    The rules of plugins are not known here; the configuration can ignore them.
+    """
+    from endpoints_gitops.contract.rules import RULES
+
+    by_slug = {rule.slug: code for code, rule in RULES.items()}
+    code = word.upper() if word.upper() in RULES else by_slug.get(word)
+    if code is None:
+        return word, f"there is no rule {word!r}{did_you_mean(word, [*RULES, *by_slug])}"
+    return code, f"{code} ({RULES[code].slug}) cannot be ignored" if RULES[code].is_fixed else None
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if len(text) == len("2027-01-31") else None
+    except ValueError:
+        return None
+
+
+def _comment_column(line: str, start: int, bodies: list[tuple[int, int]]) -> int | None:
+    """The column of the `#` that begins the comment of a YAML line; None without one."""
+    for column, character in enumerate(line):
+        is_separate = column == 0 or line[column - 1] in " \t"
+        if character == "#" and is_separate and not _is_inside(start + column, bodies):
+            return column
+    return None
+
+
+def _bodies(text: str, node: Node) -> Iterator[tuple[int, int]]:
+    """The ranges of the text that are values or keys, so that a `#` in them begins no comment."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, SequenceNode):
+            waiting += node.items
+        elif isinstance(node, MappingNode):
+            waiting += [part for pair in node.pairs for part in pair]
+        elif isinstance(node, ScalarNode):
+            is_block = node.style in ("|", ">")
+            header_end = text.find("\n", node.span.start) + 1 if is_block else 0
+            yield header_end or node.span.start, node.span.end
+
+
+def _is_inside(offset: int, bodies: list[tuple[int, int]]) -> bool:
+    from bisect import bisect_right
+
+    index = bisect_right(bodies, (offset, len(bodies) and bodies[-1][1] + 1)) - 1
+    return index >= 0 and bodies[index][0] <= offset < bodies[index][1]
+
+
+def _is_comment(sql: str, start: int, end: int) -> bool:
+    """Whether a part of a HogQL text is a comment: without it, the query is the same."""
+    try:
+        tree = parse(sql)
+    except ParseFailure:  # what cannot be parsed is reported where it is read
+        return True
+    try:
+        return parse(f"{sql[:start]}{' ' * (end - start)}{sql[end:]}") == tree
+    except ParseFailure:
+        return False
