@@ -132,6 +132,7 @@ def run(words: Sequence[str], *, clock: Clock | None = None) -> int:
 def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
     """Run commands that rewrite files of a checkout one after the other, so that each reads what the last one wrote."""
     only_reads = any(getattr(arguments, option, False) for option in ("check", "verify", "dry_run"))
+    only_reads |= getattr(arguments, "topic", None) == "who"
     if arguments.command not in EDITING or only_reads:
         yield
         return
@@ -140,7 +141,7 @@ def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
     from endpoints_gitops.workspace.state import editing
 
     context = CommandContext.of(arguments, console)
-    is_about_manifest = arguments.command in ("init", "lock", "upgrade")
+    is_about_manifest = arguments.command in ("init", "lock", "upgrade", "consumers")
     folder = context.configuration.folder if is_about_manifest else context.folder
 
     def waiting() -> None:

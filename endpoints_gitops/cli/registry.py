@@ -52,6 +52,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "--against origin/main",
             "revenue_by_plan --against live",
         ),
+        consumers=(
+            "show which apps call an endpoint, and collect that from their locks",
+            "who revenue_by_plan",
+            "collect https://github.com/acme/billing#main ../portal",
+        ),
     ),
     "definitions and server": _entries(
         diff=("show how definitions and server differ", "", "changed:origin/main"),
@@ -94,7 +99,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
         completion=("print a completion script for your shell", "bash"),
     ),
 }
-EDITING: Final = frozenset(("init", "pull", "adopt", "rename", "rollback", "lock", "upgrade"))
+EDITING: Final = frozenset(("init", "pull", "adopt", "rename", "rollback", "lock", "upgrade", "consumers"))
 """The commands that rewrite files of the checkout."""
 REPORTING: Final = frozenset(("breaking", "check", "gate", "review"))
 """The commands that judge something: `--report FORMAT=FILE`, and every report format for `--format`."""

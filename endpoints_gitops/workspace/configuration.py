@@ -129,15 +129,19 @@ def table_at(path: Path) -> ConfigurationFile:
     return table
 
 
-def table_in(folder: Path, read: Callable[[Path], str | None]) -> ConfigurationFile | None:
-    """The table of one folder. `read` returns the text of a file, or None if the file does not exist.
+def table_in(
+    folder: Path, read: Callable[[Path], str | None], label: Callable[[Path], str] = shown
+) -> ConfigurationFile | None:
+    """The table of one folder. `read` returns the text of a file, or None if the file does not exist; `label` names a
+    file in messages.
 
     Raises UsageError if the folder has two configurations, InvalidInput for text that is not TOML.
     """
     project_path, own_path = folder / "pyproject.toml", folder / "endpoints.toml"
-    project, own = _from_pyproject(project_path, read(project_path)), _from_endpoints_toml(own_path, read(own_path))
+    project = _from_pyproject(project_path, read(project_path), label)
+    own = _from_endpoints_toml(own_path, read(own_path), label)
     if project and own:
-        message = f"{shown(project.path)} and {shown(own.path)} both contain a configuration"
+        message = f"{label(project.path)} and {label(own.path)} both contain a configuration"
         raise UsageError(message, fix="keep one of them", code="configuration.doubled")
     return project or own
 
@@ -311,17 +315,19 @@ def _tables(value: object, key: str) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def _from_pyproject(path: Path, text: str | None) -> ConfigurationFile | None:
+def _from_pyproject(path: Path, text: str | None, label: Callable[[Path], str] = shown) -> ConfigurationFile | None:
     if text is None or _TABLE not in text:
         return None
-    document = Document.of_toml(text, shown(path), code=_CODE).narrowed("tool", _TABLE)
+    document = Document.of_toml(text, label(path), code=_CODE).narrowed("tool", _TABLE)
     return ConfigurationFile(path=path, document=document) if document else None
 
 
-def _from_endpoints_toml(path: Path, text: str | None) -> ConfigurationFile | None:
-    return (
-        None if text is None else ConfigurationFile(path=path, document=Document.of_toml(text, shown(path), code=_CODE))
-    )
+def _from_endpoints_toml(
+    path: Path, text: str | None, label: Callable[[Path], str] = shown
+) -> ConfigurationFile | None:
+    if text is None:
+        return None
+    return ConfigurationFile(path=path, document=Document.of_toml(text, label(path), code=_CODE))
 
 
 def _text(path: Path) -> str | None:

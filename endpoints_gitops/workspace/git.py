@@ -3,6 +3,8 @@
 Git runs at the top of the work tree, never in a nested repository. These calls only read: they take no lock, fetch
 nothing, and run no hook, filter, pager, signature check, file monitor or transport, whatever git's configuration says.
 Git gets neither the keys in the environment nor variables that select another repository.
+
+`fetch_commit` alone uses a transport, for a URL that the user names, into a repository that it creates.
 """
 
 from __future__ import annotations
@@ -55,6 +57,26 @@ _INHERITED: Final = frozenset(
     )
 )
 _FILTER_COMMANDS: Final = ("clean", "smudge", "process")
+
+
+_TRANSPORTS: Final = "http:https:ssh"
+_OF_TRANSPORTS: Final = frozenset(
+    (
+        *("SSH_AUTH_SOCK", "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_NO_VERIFY"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    )
+)
+_FETCH: Final = (
+    "fetch",
+    "--quiet",
+    "--depth=1",
+    "--no-tags",
+    "--no-recurse-submodules",
+    "--no-auto-maintenance",
+    "--end-of-options",
+)
 
 
 class GitFailed(CouldNotFindOut):
@@ -182,6 +204,57 @@ def tracked_changes(repo: Repository, folder: Path, commit: str | None = None) -
     options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--ignore-submodules=all")
     names = {*_names(git(repo.top, "diff", *options, commit, "--", pathspec, settings=_without_filters(repo)))}
     return frozenset(repo.top / name for name in names | _overlooked_changes(repo, commit, pathspec))
+
+
+def fetch_commit(into: Path, address: str, ref: str, *, seconds: float) -> Repository:
+    """Create a repository in an empty folder, with one commit of a remote repository and without its history.
+
+    `address` is an http, https or ssh URL. Credentials come from the user's own git configuration, from the address, or
+    from the ssh agent; git never prompts. Nothing is checked out. Raises GitFailed with git's error, also if it takes
+    longer than `seconds`; the message can contain the address.
+    """
+    top = into.resolve()
+    git(top, "init", "--quiet", "--template=")
+    variables = {name: value for name, value in os.environ.items() if name in _OF_TRANSPORTS}
+    env = environment(top) | variables | {"GIT_ALLOW_PROTOCOL": _TRANSPORTS, "SSH_ASKPASS_REQUIRE": "never"}
+    code, error = _run_for(command(top, *_FETCH, address, ref, settings={"core.askPass": ""}), env, seconds)
+    if code is None:
+        raise GitFailed(f"git fetch took longer than {seconds:g} s", fix="--max-wait SECONDS waits for longer")
+    commit = resolved(top, "FETCH_HEAD") if code == 0 else None
+    if commit is None:
+        lines = printable(os.fsdecode(error)).strip().splitlines() or [f"exit code {code}"]
+        raise GitFailed(f"git fetch failed: {'; '.join(line.strip() for line in lines)}")
+    return Repository(top=top, head=commit, is_shallow=True)
+
+
+def _run_for(words: Sequence[str], env: Mapping[str, str], seconds: float) -> tuple[int | None, bytes]:
+    """The exit code, None if the time ran out, and stderr.
+
+    The program runs in a session of its own: without a terminal that it could prompt on, and with children that end
+    together with it.
+    """
+    import signal
+    import subprocess
+
+    process = subprocess.Popen(
+        words,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        error = process.communicate(timeout=seconds)[1]
+    except BaseException as interruption:
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.communicate()
+        if isinstance(interruption, subprocess.TimeoutExpired):
+            return None, b""
+        raise
+    return process.returncode, error
 
 
 def is_safe_directory(folder: Path) -> bool:
