@@ -122,16 +122,23 @@ class Consumer:
         return self.lock
 
     def mismatches(self) -> tuple[Finding, ...]:
-        """Where manifest and lock disagree (P108)."""
-        return tuple(finding for _, finding in self.placed_mismatches())
+        """Where manifest and lock disagree (P108), before the policy is applied."""
+        return tuple(finding for _, finding in self._placed_mismatches())
 
     def placed_mismatches(self) -> tuple[Placed, ...]:
-        """The mismatches, each with its environment."""
+        """The mismatches as the policy judges them, each with its environment."""
+        return tuple((name, finding) for name, found in self._placed_mismatches() for finding in self.judged([found]))
+
+    def _placed_mismatches(self) -> tuple[Placed, ...]:
         lock = self.lock or Lock()
         found = {settings.name: self._mismatches(settings, lock) for settings in self.environments}
         others = {pin.environment for pin in lock.pins} - found.keys() if self.is_whole else set()
         found |= {name: unused_pins(name, lock) for name in sorted(others)}
         return tuple((name, finding) for name, findings in found.items() for finding in findings)
+
+    def judged(self, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+        """The findings as the policy judges them. Mistakes of the policy itself are for `check`."""
+        return self.judge.apply(findings).judged
 
     @property
     def today(self) -> date:
@@ -141,7 +148,8 @@ class Consumer:
     def deprecated(self) -> tuple[Placed, ...]:
         """The pins whose endpoint will be removed (P105), by the notices in the lock."""
         names = [settings.name for settings in self.environments]
-        return deprecated_pins(self.lock or Lock(), names, self.today, self.configuration.deprecation)
+        placed = deprecated_pins(self.lock or Lock(), names, self.today, self.configuration.deprecation)
+        return tuple((name, finding) for name, found in placed for finding in self.judged([found]))
 
     def sides(self) -> tuple[EnvironmentUses, ...]:
         """The environments of this command that use something."""
@@ -155,6 +163,7 @@ class Consumer:
                 examples=partial(self._examples, settings),
                 notice=partial(self._notice, settings),
                 place_of=use_locations(self.configuration, settings.name),
+                judge=self.judged,
             )
             for settings in self.environments
         )

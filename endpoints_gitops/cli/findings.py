@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import JsonObject
+from endpoints_gitops.reports import content
 from endpoints_gitops.reports.text import finding_lines, is_shown
 
 if TYPE_CHECKING:
@@ -50,15 +51,11 @@ def summary(findings: Iterable[Finding]) -> dict[str, int]:
 
 def counted(findings: Iterable[Finding], *, verbose: bool = True) -> str:
     """The numbers in words, and how to see those that are not shown; empty without findings."""
-    counts = summary(findings := tuple(findings))
-    words = [(counts[f"{word}s"], f"{word}{'s' if counts[f'{word}s'] != 1 else ''}") for word in _COUNTED.values()]
-    words += [(counts["ignored"], "ignored"), (counts["approved"], "approved")]
-    text = ", ".join(f"{count} {word}" for count, word in words if count)
-    hidden = [word for word in ("infos", "ignored") if counts[word]]
-    if verbose or not hidden:
-        return text
-    names = {"infos": "the infos", "ignored": "the ignored ones"}
-    return f"{text} (--verbose shows {' and '.join(names[word] for word in hidden)})"
+    findings = tuple(findings)
+    numbers, text = summary(findings), content.counted(findings)
+    hidden = {"infos": "the infos", "ignored": "the ignored ones"}
+    names = [name for key, name in hidden.items() if numbers[key] and not verbose]
+    return f"{text} (--verbose shows {' and '.join(names)})" if names else text
 
 
 def items(findings: Iterable[Finding]) -> tuple[JsonObject, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Self
 
-from endpoints_gitops.model.policy import Applied, Coverage, Ignore, Policy
+from endpoints_gitops.model.policy import Applied, Approval, Coverage, Ignore, Policy
 from endpoints_gitops.workspace.policy import policy_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,19 @@ class Judge:
         """The judge of a command. Raises InvalidInput for mistakes in the policy."""
         now = console.clock() if console.clock else datetime.now(UTC)
         return cls(policy=policy_of(configuration), today=now.date())
+
+    def approval_of(self, fingerprint: str) -> Approval | None:
+        """The approval in effect for a finding, by its fingerprint or the first digits of it; None without one."""
+        return next(
+            (
+                approval
+                for approval in self.policy.approvals
+                if fingerprint.startswith(approval.fingerprint)
+                and not approval.lacking
+                and not (approval.until and approval.until < self.today)
+            ),
+            None,
+        )
 
     def apply(
         self, findings: Iterable[Finding], *, comments: Sequence[Ignore] = (), coverage: Coverage | None = None

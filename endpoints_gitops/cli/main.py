@@ -141,7 +141,7 @@ def _editing(arguments: argparse.Namespace, console: Console) -> Iterator[None]:
     from endpoints_gitops.workspace.state import editing
 
     context = CommandContext.of(arguments, console)
-    is_about_manifest = arguments.command in ("init", "lock", "upgrade", "consumers")
+    is_about_manifest = arguments.command in ("approve", "init", "lock", "upgrade", "consumers")
     folder = context.configuration.folder if is_about_manifest else context.folder
 
     def waiting() -> None:

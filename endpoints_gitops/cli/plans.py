@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -454,17 +454,12 @@ def check_plan(
     fail_on = Severity(severity) if severity else None
     endpoints = snapshot.endpoints
     idle = all_idling((endpoints[name] for name in sorted(endpoints.keys() & set(names))), datetime.now(UTC))
-    judge = context.judge
-    loaded = (revision.loaded for revision in checkout.local.values() if revision.loaded)
-    comments = tuple(ignore for definition in loaded for ignore in definition.ignores)
-    consequences = (
+    for_callers = (
         *plan_findings(context, plan, snapshot, checkout),
-        *idle,
-        *_traffic(context, snapshot, checkout, names),
+        *_judged(context, [*idle, *_traffic(context, snapshot, checkout, names)], checkout),
     )
-    for_callers = judge.apply(consequences, comments=comments).judged
-    mistakes = checked(plan, checkout.local, names, judge.policy.conventions)
-    in_definitions = judge.apply(mistakes, comments=comments).judged
+    mistakes = checked(plan, checkout.local, names, context.judge.policy.conventions)
+    in_definitions = _judged(context, mistakes, checkout)
     rest = withhold(plan, (*for_callers, *in_definitions), fail_on)
     return CheckedPlan(plan=rest, for_callers=for_callers, in_definitions=in_definitions, fail_on=fail_on)
 
@@ -485,7 +480,15 @@ def plan_findings(
     from endpoints_gitops.operations.push.preview import consequences
 
     today, policy = today_at(context.now), context.configuration.deprecation
-    return consequences(plan, snapshot, checkout.local, callers, today=today, policy=policy)
+    findings = consequences(plan, snapshot, checkout.local, callers, today=today, policy=policy)
+    return _judged(context, findings, checkout)
+
+
+def _judged(context: CommandContext, findings: Iterable[Finding], checkout: Checkout) -> tuple[Finding, ...]:
+    """The findings as the policy judges them. Mistakes of the policy itself are for `check`: they stop no push."""
+    definitions = (revision.loaded for revision in checkout.local.values() if revision.loaded)
+    comments = tuple(ignore for loaded in definitions for ignore in loaded.ignores)
+    return context.judge.apply(findings, comments=comments).judged
 
 
 def _traffic(

@@ -57,6 +57,10 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "who revenue_by_plan",
             "collect https://github.com/acme/billing#main ../portal",
         ),
+        approve=(
+            "approve findings in the configuration, by their fingerprints",
+            "4f1c0a9be2d37786 --reason 'the report is adapted' --until 2027-01-31",
+        ),
     ),
     "definitions and server": _entries(
         diff=("show how definitions and server differ", "", "changed:origin/main"),
@@ -99,7 +103,7 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
         completion=("print a completion script for your shell", "bash"),
     ),
 }
-EDITING: Final = frozenset(("init", "pull", "adopt", "rename", "rollback", "lock", "upgrade", "consumers"))
+EDITING: Final = frozenset(("approve", "init", "pull", "adopt", "rename", "rollback", "lock", "upgrade", "consumers"))
 """The commands that rewrite files of the checkout."""
 REPORTING: Final = frozenset(("breaking", "check", "gate", "review"))
 """The commands that judge something: `--report FORMAT=FILE`, and every report format for `--format`."""

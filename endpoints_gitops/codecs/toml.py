@@ -65,7 +65,7 @@ def _holds_large_number(value: object) -> bool:
     return False
 
 
-def line_of(text: str, path: tuple[str, ...]) -> int:
+def line_of(text: str, path: KeyPath) -> int:
     """The line, counted from 1, of the key at `path`, or of its nearest parent; 0 without any."""
     lines = toml_lines(text)
     return next((lines[path[:length]] for length in range(len(path), 0, -1) if path[:length] in lines), 0)

@@ -69,7 +69,7 @@ def behind(pin: Pin, newest: int, findings: Iterable[Finding]) -> Finding | None
     the newest version; errors among them make the upgrade breaking."""
     if newest <= pin.version:
         return None
-    errors = sorted({finding.code for finding in findings if finding.severity is Severity.ERROR})
+    errors = sorted({finding.code for finding in findings if finding.counts and finding.severity is Severity.ERROR})
     code = "P107" if errors else "P106"
     effect = f"breaks this caller ({', '.join(errors)})" if errors else "does not break this caller"
     message = f"{pin.label} is behind: version {newest} exists, and upgrading {effect}"

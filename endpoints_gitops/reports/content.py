@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from endpoints_gitops.errors import ExitCode, Location
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.finding import Finding, Severity, Waiver, WaiverKind
 from endpoints_gitops.model.json import fingerprint
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.report import Detail, Report, Subject, Verdict
@@ -15,7 +15,13 @@ from endpoints_gitops.model.report import Detail, Report, Subject, Verdict
 NO_FILE: Final = "."
 """The path of what concerns no file, in formats that require one: the folder of the checkout."""
 
-_SEVERITY_COUNTS: Final = ("errors", "warnings", "infos")
+_SEVERITY_COUNTS: Final = ("errors", "warnings", "infos", "ignored", "approved")
+_WAIVED: Final = {
+    WaiverKind.APPROVED: "approved",
+    WaiverKind.IGNORED: "ignored",
+    WaiverKind.OFF: "switched off",
+    WaiverKind.RULESET: "not judged",
+}
 _WORDS: Final = {Severity.ERROR: "error", Severity.WARN: "warning", Severity.INFO: "info"}
 
 
@@ -56,7 +62,7 @@ class Issue:
     """A finding, a reason for a verdict, or an error, for formats that are a list.
 
     `subject` is empty where it concerns the whole change. `is_failure`: something could not be read or asked, or the
-    command failed. `finding` is set for findings.
+    command failed. `finding` is set for findings; one that does not count is an info whose message says why.
     """
 
     code: str
@@ -106,10 +112,10 @@ def subject_issues(subject: Subject) -> Iterator[Issue]:
     issues += [
         Issue(
             code=finding.code,
-            severity=finding.severity,
-            message=finding.message,
+            severity=Severity.INFO if finding.waiver else finding.severity,
+            message=f"{finding.message} [{waiver_text(finding.waiver)}]" if finding.waiver else finding.message,
             subject=finding.endpoint,
-            fix=finding.fix,
+            fix=None if finding.waiver else finding.fix,
             location=location_of(finding.where) or where,
             finding=finding,
         )
@@ -127,6 +133,14 @@ def subject_issues(subject: Subject) -> Iterator[Issue]:
         )
 
 
+def waiver_text(waiver: Waiver) -> str:
+    """Who decided that a finding does not count, until when, and why."""
+    by = f" by {waiver.by}" if waiver.by else ""
+    until = f" until {waiver.until}" if waiver.until else ""
+    reason = f": {waiver.reason}" if waiver.reason else ""
+    return f"{_WAIVED[waiver.kind]}{by}{until}{reason}{f' ({waiver.where})' if waiver.where else ''}"
+
+
 def location_of(where: str | None) -> Location | None:
     """The place in a file that `where` names; None without one."""
     location = where if isinstance(where, Location) else Location.of(where or "")
@@ -134,10 +148,15 @@ def location_of(where: str | None) -> Location | None:
 
 
 def counted(findings: Iterable[Finding]) -> str:
-    """`2 errors, 1 warning`; empty without findings."""
-    severities = [finding.severity for finding in findings]
-    counts = ((severities.count(severity), word) for severity, word in _WORDS.items())
-    return ", ".join(f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count)
+    """`2 errors, 1 warning, 1 approved`; empty without findings."""
+    findings = tuple(findings)
+    severities = [finding.severity for finding in findings if finding.counts]
+    counts = [(severities.count(severity), word) for severity, word in _WORDS.items()]
+    words = [f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count]
+    approved = sum(finding.is_approved for finding in findings)
+    ignored = len(findings) - len(severities) - approved
+    words += [f"{count} {word}" for count, word in ((ignored, "ignored"), (approved, "approved")) if count]
+    return ", ".join(words)
 
 
 def counts_of(report: Report) -> str:
@@ -166,7 +185,7 @@ def _subjects(findings: Iterable[Finding], fail_on: Severity) -> Iterator[Subjec
     for finding in findings:
         by_name.setdefault(finding.endpoint or finding.location.path or "(no endpoint)", []).append(finding)
     for name, group in by_name.items():
-        is_blocked = any(finding.severity.rank >= fail_on.rank for finding in group)
+        is_blocked = any(finding.counts and finding.severity.rank >= fail_on.rank for finding in group)
         verdict = Verdict.BLOCKED if is_blocked else Verdict.SAFE
         yield Subject(name=name, verdict=verdict, change=counted(group), findings=tuple(group))
 

@@ -22,7 +22,7 @@ from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.printable import one_line, printable
 from endpoints_gitops.model.report import Subject, TextDiff, Verdict
 from endpoints_gitops.reports import Invocation
-from endpoints_gitops.reports.content import counts_of, errors_of, report_of
+from endpoints_gitops.reports.content import counts_of, errors_of, report_of, waiver_text
 from endpoints_gitops.reports.text import headline, marked_text
 
 LIMIT: Final = 65_000
@@ -166,7 +166,9 @@ class _Comment:
         place = f" {self._code(finding.where)}" if finding.where else ""
         hits = f"<br>hits {self._prose(', '.join(finding.callers))}" if finding.callers else ""
         fix = f"<br>fix: {self._prose(finding.fix)}" if finding.fix and finding.severity is not Severity.INFO else ""
-        sign = _SEVERITIES[finding.severity]
+        sign = _SEVERITIES[finding.severity if finding.counts else Severity.INFO]
+        if finding.waiver is not None:
+            fix = f"<br>{self._prose(waiver_text(finding.waiver))}"
         return f"- {sign} **{self._prose(finding.code)}** {self._prose(finding.message)}{place}{hits}{fix}"
 
     def _error(self, error: ErrorEntry) -> str:

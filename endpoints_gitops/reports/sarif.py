@@ -9,12 +9,12 @@ from urllib.parse import quote
 from endpoints_gitops import __version__
 from endpoints_gitops.advice import PROGRAM
 from endpoints_gitops.errors import ExitCode, Location
-from endpoints_gitops.model.finding import Severity
+from endpoints_gitops.model.finding import Severity, Waiver
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.reports import Invocation
-from endpoints_gitops.reports.content import NO_FILE, Issue, issues_of, report_of
+from endpoints_gitops.reports.content import NO_FILE, Issue, issues_of, report_of, waiver_text
 from endpoints_gitops.reports.json import document, parsed
 from endpoints_gitops.reports.text import headline
 
@@ -99,8 +99,13 @@ def _result(issue: Issue, codes: Sequence[str]) -> JsonObject:
         "message": {"text": _message(issue)},
         "locations": [_location(issue)],
         "partialFingerprints": {"endpointsGitops/v1": issue.fingerprint},
+        **({"suppressions": [_suppression(finding.waiver)]} if finding and finding.waiver else {}),
         "properties": about,
     }
+
+
+def _suppression(waiver: Waiver) -> JsonObject:
+    return {"kind": "external", "status": "accepted", "justification": printable(waiver_text(waiver))}
 
 
 def _notification(issue: Issue) -> JsonObject:

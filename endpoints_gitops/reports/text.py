@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from endpoints_gitops.advice import PROGRAM, Advice, Command
-from endpoints_gitops.model.finding import Finding, Severity, Waiver, WaiverKind
+from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.line import Line, Style
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.policy import SHORTEST_FINGERPRINT
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.report import Report, Subject, TextDiff, TextDiffLine, Verdict
 from endpoints_gitops.reports import Invocation
-from endpoints_gitops.reports.content import counts_of, errors_of, report_of
+from endpoints_gitops.reports.content import counts_of, errors_of, report_of, waiver_text
 
 STYLES: Final = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: Style.FAINT}
 _VERDICTS: Final = {
@@ -21,12 +21,6 @@ _VERDICTS: Final = {
     Verdict.RELEASED: Style.GOOD,
     Verdict.BLOCKED: Style.BAD,
     Verdict.UNKNOWN: Style.WARN,
-}
-_WAIVED: Final = {
-    WaiverKind.APPROVED: "approved",
-    WaiverKind.IGNORED: "ignored",
-    WaiverKind.OFF: "switched off",
-    WaiverKind.RULESET: "not judged",
 }
 _SIGNS: Final = {"+": Style.ADDED, "-": Style.REMOVED, "@": Style.FAINT}
 _MARKS: Final = {"-": ("[-", "-]"), "+": ("{+", "+}")}
@@ -87,14 +81,6 @@ def finding_lines(
         if approvable is not None and approvable(finding):
             command = Command("approve", finding.fingerprint[:SHORTEST_FINGERPRINT], "--reason", "…")
             yield Line(Advice(f"{indent}  or approve it: ", command), Style.FAINT)
-
-
-def waiver_text(waiver: Waiver) -> str:
-    """Who decided that a finding does not count, until when, and why."""
-    by = f" by {waiver.by}" if waiver.by else ""
-    until = f" until {waiver.until}" if waiver.until else ""
-    reason = f": {waiver.reason}" if waiver.reason else ""
-    return f"{_WAIVED[waiver.kind]}{by}{until}{reason}{f' ({waiver.where})' if waiver.where else ''}"
 
 
 def is_shown(finding: Finding, *, verbose: bool) -> bool:

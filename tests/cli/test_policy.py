@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from datetime import UTC, datetime
 
 import pytest
@@ -170,3 +171,192 @@ def test_the_cache_knows_the_conventions(cli, checkout, policy, monkeypatch, tmp
         policy(top=require)
         assert [cli("check").code, cli("check").code] == [code, code]
     assert json.dumps("owner") not in cli("check", "--format", "json").out
+
+
+@pytest.fixture
+def broken(cli, checkout):
+    """A committed and pushed definition whose author removes a column."""
+    checkout.commit({"one.yaml": BEFORE})
+    assert cli("push", "--yes").code == 0
+    checkout.write({"one.yaml": BEFORE.replace("SELECT event, ", "SELECT ")})
+
+
+def fingerprint_of(ran, code: str) -> str:
+    return next(item["fingerprint"] for item in findings_in(ran) if item["code"] == code)
+
+
+def findings_in(ran) -> list[dict[str, object]]:
+    """The findings of an envelope: its items, or those in its items."""
+    items = ran.json["items"]
+    return [finding for item in items for finding in item.get("findings", [item])]
+
+
+@pytest.mark.usefixtures("broken")
+def test_an_approved_finding_is_shown_and_does_not_fail(cli, checkout):
+    ran = cli("breaking", "--against", "HEAD")
+    found = cli("breaking", "--against", "HEAD", "--format", "json")
+    fingerprint = fingerprint_of(found, "C101")
+    assert (ran.code, found.code) == (1, 1)
+    assert f"  or approve it: endpoints-gitops approve {fingerprint[:16]} --reason '…'\n" in ran.out
+    done = cli("approve", fingerprint[:16], "--reason", "the report is adapted", "--by", "Ada")
+    assert (done.code, done.out.split(":")[0]) == (0, "endpoints.toml")
+    others = {item["fingerprint"] for item in findings_in(found) if item["severity"] == "error"} - {fingerprint}
+    if others:
+        assert cli("approve", *others, "--reason", "it too", "--by", "Ada").code == 0
+    ran = cli("breaking", "--against", "HEAD")
+    assert ran.code == 0
+    assert "C101" in ran.out
+    assert "[approved]\n  approved by Ada: the report is adapted (endpoints.toml:" in ran.out
+    item = next(
+        item for item in findings_in(cli("breaking", "--against", "HEAD", "--format", "json")) if item["code"] == "C101"
+    )
+    assert item["ignored"] is None
+    assert item["approved"] | {"where": None} == {
+        "kind": "approved",
+        "reason": "the report is adapted",
+        "by": "Ada",
+        "until": None,
+        "where": None,
+    }
+    assert cli("plan", "--fail-on", "error").code == 0
+    assert cli("diff", "--against", "HEAD").code == 1, "a difference is one, approved or not"
+    assert cli("push", "--yes", "--fail-on", "error").code == 0
+    checkout.commit({})
+    assert cli("check").code == 0, "an approval of what is merged is no finding"
+
+
+@pytest.mark.usefixtures("broken")
+def test_push_writes_nothing_that_fails_without_an_approval(cli, server):
+    ran = cli("push", "--yes", "--fail-on", "error", "--format", "json")
+    assert (ran.code, ran.json["summary"]["withheld"]) == (1, 1)
+    assert not [entry for entry in server.requests.entries() if "PATCH" in str(entry)]
+
+
+@pytest.mark.usefixtures("broken")
+def test_an_approval_ends_after_its_date(cli, policy):
+    found = cli("breaking", "--against", "HEAD", "--format", "json")
+    errors = [item["fingerprint"] for item in findings_in(found) if item["severity"] == "error"]
+    for until, code in (("2026-11-01", 0), ("2026-10-31", 1)):
+        tables = "".join(
+            f'[[approvals]]\nfingerprint = "{word}"\nreason = "x"\nby = "Ada"\nuntil = {until}\n' for word in errors
+        )
+        policy(tables)
+        ran = cli("breaking", "--against", "HEAD", "--format", "json")
+        assert ran.code == code
+        assert ("G101" in {item["code"] for item in findings_in(ran)}) == bool(code)
+    policy(f'[[approvals]]\nfingerprint = "{errors[0]}"\nreason = "x"\n')
+    ran = cli("breaking", "--against", "HEAD", "--format", "json")
+    assert {"G103"} <= {item["code"] for item in findings_in(ran)}, "nobody approved it"
+
+
+def test_a_comment_and_a_lowered_rule_let_a_push_through(cli, checkout, policy):
+    sql = "SELECT cuont() AS n FROM events"
+    checkout.write({"one.yaml": f"name: one\nquery: {sql}\n"})
+    assert cli("push", "--yes").code == 1
+    comment = '# endpoints-gitops: ignore G113 reason="our build has it" owner=@data until=2027-01-31'
+    for content, tables in ((f"{comment}\nquery: {sql}", ""), (f"query: {sql}", '[rules]\nG113 = "warn"\n')):
+        checkout.write({"one.yaml": f"name: one\n{content}\n"})
+        policy(tables)
+        ran = cli("plan", "--format", "json")
+        assert (ran.code, ran.json["summary"]["withheld"]) == (0, 0)
+        assert "G113" in {item["code"] for item in findings_in(ran)}
+
+
+def test_a_required_key_withholds_a_push(cli, checkout, policy):
+    checkout.write({"one.yaml": BEFORE})
+    policy(top='require = ["owner"]')
+    ran = cli("push", "--yes", "--format", "json")
+    assert (ran.code, ran.json["summary"]["withheld"]) == (1, 1)
+    checkout.write({"one.yaml": BEFORE + "owner: '@data'\n"})
+    assert cli("push", "--yes").code == 0
+
+
+def test_upgrade_and_outdated_follow_the_policy(cli, checkout, uses, pins):
+    checkout.commit({"one.yaml": BEFORE})
+    assert cli("push", "--yes").code == 0
+    uses(one='"*"')
+    assert cli("lock").code == 0
+    checkout.write({"one.yaml": BEFORE.replace("SELECT event, ", "SELECT ")})
+    assert cli("push", "--yes").code == 0
+    refused = cli("upgrade", "--yes", "--format", "json")
+    assert (refused.code, pins()["one"].version) == (1, 1)
+    assert "breaks: " in cli("outdated").out
+    errors = {item["code"] for item in findings_in(refused) if item["severity"] == "error"}
+    path = checkout.top / "endpoints.toml"
+    path.write_text(path.read_text() + "[rules]\n" + "".join(f'{code} = "off"\n' for code in sorted(errors)))
+    assert "nothing breaks" in cli("outdated").out
+    ran = cli("upgrade", "--yes", "--format", "json")
+    assert (ran.code, pins()["one"].version) == (0, 2)
+    assert {item["code"] for item in findings_in(ran) if item["ignored"]} == errors
+
+
+CONFIGURATIONS = {
+    "endpoints.toml": '# ours\ndir = "endpoints"   # here\n\n[rules]\nC113 = "off"  # all of them\n',
+    "no line at the end": 'dir = "endpoints"',
+    "carriage returns": 'dir = "endpoints"\r\n\r\n[rules]\r\nC113 = "off"\r\n',
+    "a mark": '\ufeffdir = "endpoints"\n',
+}
+
+
+@pytest.mark.parametrize("case", CONFIGURATIONS)
+def test_approve_only_adds_to_the_file(cli, checkout, case):
+    path = checkout.top / "endpoints.toml"
+    path.write_bytes(CONFIGURATIONS[case].encode())
+    before = path.read_bytes()
+    for number in (1, 2):
+        assert cli("approve", f"{number:032x}", "--reason", 'a "quoted"\\ reason', "--by", "Ada").code == 0
+    after = path.read_bytes()
+    assert after.startswith(before.rstrip())
+    assert (b"\r\n" in after) == (b"\r\n" in before)
+    assert b"\n" not in after.replace(b"\r\n", b"") or b"\r\n" not in before
+    read = tomllib.loads(after.decode("utf-8-sig"))
+    assert read.pop("approvals") == [
+        {"fingerprint": f"{number:032x}", "reason": 'a "quoted"\\ reason', "by": "Ada"} for number in (1, 2)
+    ]
+    assert read == tomllib.loads(before.decode("utf-8-sig"))
+    again = cli("approve", f"{1:032x}", "--reason", "x", "--by", "Bob")
+    assert (again.code, path.read_bytes()) == (0, after)
+    assert "is already approved by Ada" in again.out
+
+
+def test_approve_writes_into_pyproject(cli, checkout):
+    (checkout.top / "endpoints.toml").unlink()
+    path = checkout.top / "pyproject.toml"
+    before = '[project]\nname = "app" # ours\n\n[tool.endpoints-gitops]\ndir = "endpoints"\n\n[tool.other]\nx = 1\n'
+    path.write_text(before)
+    checkout.git("config", "user.name", "Grace")
+    ran = cli("approve", f"{7:032x}", "--reason", "x", "--until", "2027-01-31", "--format", "json")
+    assert ran.code == 0, ran.out
+    assert ran.json["items"][0]["by"] == "Grace"
+    assert path.read_text() == (
+        f'{before}\n[[tool.endpoints-gitops.approvals]]\nfingerprint = "{7:032x}"\nreason = "x"\nby = "Grace"\n'
+        "until = 2027-01-31\n"
+    )
+    assert ran.json["items"][0]["where"] == "pyproject.toml:10"
+
+
+REFUSED = {
+    "not a fingerprint": (["12ab", "--reason", "x", "--by", "Ada"], "is not a fingerprint"),
+    "no reason": ([f"{1:032x}", "--by", "Ada"], "--reason"),
+    "an empty reason": ([f"{1:032x}", "--reason", " ", "--by", "Ada"], "it is empty"),
+    "a day that has passed": ([f"{1:032x}", "--reason", "x", "--by", "Ada", "--until", "2026-10-31"], "has passed"),
+    "not a day": ([f"{1:032x}", "--reason", "x", "--by", "Ada", "--until", "soon"], "is not a date"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_approve_refuses(cli, checkout, case):
+    words, message = REFUSED[case]
+    path = checkout.top / "endpoints.toml"
+    before = path.read_bytes()
+    ran = cli("approve", *words)
+    assert (ran.code, message in ran.err, path.read_bytes()) == (2, True, before), ran.err
+
+
+def test_approve_refuses_a_list_in_one_line(cli, checkout):
+    path = checkout.top / "endpoints.toml"
+    path.write_text(f"approvals = []\n{path.read_text()}")
+    before = path.read_bytes()
+    ran = cli("approve", f"{1:032x}", "--reason", "x", "--by", "Ada")
+    assert (ran.code, path.read_bytes()) == (2, before)
+    assert "[[approvals]]" in ran.err

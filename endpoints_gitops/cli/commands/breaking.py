@@ -11,7 +11,7 @@ from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import worst
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.model.sunset import today_at
@@ -61,7 +61,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         items=(*findings.items(found), *(_dropped_item(name, dropped_key) for name, dropped_key in dropped)),
         errors=tuple(failure for error in against.failures for failure in failures_of(error)),
         findings=found,
-        fail_on=Severity(arguments.fail_on),
+        fail_on=fail_on,
     )
 
 

@@ -201,7 +201,7 @@ def _outcome(
         items=findings.items(found),
         errors=tuple(failure for error in failed for failure in failures_of(error)),
         findings=found,
-        fail_on=Severity(fail_on),
+        fail_on=fail_on,
     )
 
 

@@ -217,13 +217,14 @@ def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
 
     with CommandContext.of(arguments, console) as context:
         against, callers = resolved(context, arguments.against, arguments.selectors)
-    found = findings_of_diffs(
-        against.diffs,
-        callers,
-        is_move=against.is_move,
-        today=today_at(context.now),
-        policy=context.configuration.deprecation,
-    )
+        changes = findings_of_diffs(
+            against.diffs,
+            callers,
+            is_move=against.is_move,
+            today=today_at(context.now),
+            policy=context.configuration.deprecation,
+        )
+        found = context.judge.apply(changes, comments=against.ignores).judged
     by_name: dict[str, list[Finding]] = {}
     for finding in found:
         by_name.setdefault(finding.endpoint, []).append(finding)

@@ -87,7 +87,7 @@ def _verify(consumer: Consumer) -> Outcome:
     _say_agreement(consumer, found)
     found += _show_deprecated(consumer)
     verified_pins = [verified for side in consumer.sides() for verified in verify(side, lock)]
-    skew = env_skew(lock) if consumer.is_whole else ()
+    skew = consumer.judged(env_skew(lock) if consumer.is_whole else ())
     console.show(line for verified in verified_pins for line in _verified_lines(verified))
     console.show(findings.lines(skew))
     found += [(verified.environment, finding) for verified in verified_pins for finding in verified.findings]

@@ -82,7 +82,9 @@ def _item(status: PinStatus, finding: Finding) -> JsonObject:
 
 
 def _line(status: PinStatus, finding: Finding) -> Line:
-    crossed = sorted({finding.code for finding in status.moves if finding.severity is Severity.ERROR})
+    crossed = sorted(
+        {finding.code for finding in status.moves if finding.counts and finding.severity is Severity.ERROR}
+    )
     breaks = f"breaks: {', '.join(crossed)}" if crossed else "nothing breaks"
     to = f" → {status.newest}" if status.newest else ""
     verdict = breaks if finding.code in ("P106", "P107") else finding.message

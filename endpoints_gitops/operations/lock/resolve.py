@@ -33,7 +33,7 @@ class EnvironmentUses:
 
     `client` is called when the server has to be asked. `examples` gives those that the pin of a use holds, `notice` the
     announcement of a name's removal, from its definition or as the pin already has it, and `place_of` the place of a
-    name in the manifest.
+    name in the manifest. `judge` applies the policy to findings.
     """
 
     environment: str
@@ -42,6 +42,7 @@ class EnvironmentUses:
     examples: Callable[[Use], tuple[PinnedExample, ...]]
     place_of: PlaceOf
     notice: Callable[[str, SunsetNotice | None], SunsetNotice | None] = lambda _, locked: locked
+    judge: Callable[[Iterable[Finding]], tuple[Finding, ...]] = tuple
 
     def use(self, name: str) -> Use:
         return next(use for use in self.uses if use.name == name)
@@ -352,6 +353,10 @@ def verify(side: EnvironmentUses, lock: Lock) -> tuple[VerifiedPin, ...]:
     return tuple(
         VerifiedPin(environment=side.environment, pin=pin, error=lookup.error)
         if lookup.error is not None
-        else VerifiedPin(environment=side.environment, pin=pin, findings=findings_in_place(use, pin, lookup, types))
+        else VerifiedPin(
+            environment=side.environment,
+            pin=pin,
+            findings=side.judge(findings_in_place(use, pin, lookup, types)),
+        )
         for (use, pin), lookup in zip(pinned, lookups, strict=True)
     )

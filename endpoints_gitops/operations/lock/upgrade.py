@@ -77,15 +77,18 @@ class Move:
     @property
     def is_breaking(self) -> bool:
         """Whether the move breaks the app. P111 only says that a version changed; its cause has the severity."""
-        return any(finding.severity is Severity.ERROR for finding in self.findings if finding.code != "P111")
+        return bool(self._errors)
 
     @property
     def is_undecided(self) -> bool:
         """Whether the only findings against the move are undecidable ones."""
-        against = [
-            finding.code for finding in self.findings if finding.severity is Severity.ERROR and finding.code != "P111"
-        ]
-        return bool(against) and all(RULES[code].is_undecidable for code in against)
+        return self.is_breaking and all(RULES[code].is_undecidable for code in self._errors)
+
+    @property
+    def _errors(self) -> tuple[str, ...]:
+        """The codes of the findings against the move."""
+        errors = (finding for finding in self.findings if finding.counts and finding.severity is Severity.ERROR)
+        return tuple(finding.code for finding in errors if finding.code != "P111")
 
     @property
     def rewrites_manifest(self) -> bool:
@@ -172,7 +175,7 @@ class _MovePlanner:
             move = self._to(use, pin, lookup.version)
             is_held = move.result is MoveResult.REFUSED and self.allowed.compatible_only and not is_stated
             return replace(move, result=MoveResult.HELD, after=None) if is_held else move
-        findings = findings_in_place(use, pin, lookup, self.types)
+        findings = self.side.judge(findings_in_place(use, pin, lookup, self.types))
         move = Move(use=use, before=pin, result=MoveResult.CURRENT, newest=newest, findings=findings)
         if lookup.version is None:
             return replace(move, result=MoveResult.REFUSED)
@@ -224,7 +227,7 @@ class _MovePlanner:
             deprecation=self.side.notice(use.name, pin.deprecation),
         )
         changes = findings_of(use, pin, contract, is_unknown_error=not self.allowed.unknown)
-        findings = (*changes, *activity(pin, target, target))
+        findings = self.side.judge((*changes, *activity(pin, target, target)))
         return self._allowed(
             Move(
                 use=use,
@@ -323,7 +326,7 @@ def outdated(side: EnvironmentUses, lock: Lock) -> tuple[PinStatus, ...]:
     newest = read_named(client, moved)
     types = read_types(client, [*(lookup.version for lookup in lookups if lookup.version), *newest.values()])
     return tuple(
-        _status(use, pin, lookup, newest.get(use.name), types)
+        _status(side, use, pin, lookup, newest.get(use.name), types)
         for (use, pin), lookup in zip(pinned, lookups, strict=True)
     )
 
@@ -332,18 +335,20 @@ def _is_moved(pin: Pin, endpoint: Endpoint | None) -> bool:
     return endpoint is not None and (endpoint.id != pin.endpoint_id or endpoint.current_version > pin.version)
 
 
-def _status(use: Use, pin: Pin, lookup: Lookup, newest: Endpoint | None, types: VariableTypes) -> PinStatus:
+def _status(
+    side: EnvironmentUses, use: Use, pin: Pin, lookup: Lookup, newest: Endpoint | None, types: VariableTypes
+) -> PinStatus:
     """The status of one pin. `newest` is the current endpoint, where the pin is behind."""
     if lookup.endpoint is None:
         return PinStatus(use=use, pin=pin, finding=gone(pin))
     if lookup.endpoint.id != pin.endpoint_id:
-        moves = findings_of(use, pin, types.contract(newest)) if newest is not None else ()
+        moves = side.judge(findings_of(use, pin, types.contract(newest))) if newest is not None else ()
         number = lookup.endpoint.current_version
         return PinStatus(use=use, pin=pin, newest=number, finding=next(recreated(pin, lookup.endpoint)), moves=moves)
-    in_place = findings_in_place(use, pin, lookup, types)
+    in_place = side.judge(findings_in_place(use, pin, lookup, types))
     if newest is None:
         return PinStatus(use=use, pin=pin, newest=lookup.endpoint.current_version, in_place=in_place)
-    moves = findings_of(use, pin, types.contract(newest))
+    moves = side.judge(findings_of(use, pin, types.contract(newest)))
     number = newest.current_version
     return PinStatus(
         use=use, pin=pin, newest=number, finding=behind(pin, number, moves), in_place=in_place, moves=moves
