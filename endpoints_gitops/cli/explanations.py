@@ -91,7 +91,11 @@ history is then a conflict instead of a guess.""",
 who calls an endpoint, so no command that needs to know goes on.""",
     "lock": """endpoints.lock is missing or damaged, often after a merge; or the manifest uses something that the
 server does not have. The message says which, and where.""",
-    "evidence": "The evidence of a test run cannot be used; the message names the place. Run the suite again.",
+    "evidence": """The evidence of a test run cannot be used, or does not prove what `gate` asks for: tests that passed
+with exactly this pin, on this commit or tree. The message says which. Run the suite again, with
+--endpoints-evidence=FILE.""",
+    "gate": """`gate` does not release this commit. Each pin that changed since the last release needs evidence, an
+active version on the server, and a reason in the lock for what breaks the app; the message says what is lacking.""",
     "recording": "A recording cannot be used; the message names the place. Record the answer again.",
     "plan": """A saved plan cannot be used: it is damaged, for another project, or the server has changed since. Make
 a new one.""",

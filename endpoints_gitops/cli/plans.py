@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.advice import Advice, Command
@@ -13,7 +14,7 @@ from endpoints_gitops.cli import differences, findings
 from endpoints_gitops.cli.against import known_callers
 from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.cli.context import CommandContext
-from endpoints_gitops.errors import ExitCode
+from endpoints_gitops.errors import ExitCode, UsageError
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json, JsonObject
@@ -432,6 +433,19 @@ class CheckedPlan:
             yield from finding_lines(
                 [finding for finding in found if finding.fingerprint not in stopping], title, verbose=verbose
             )
+
+
+def read_saved_plan(path: Path) -> Plan:
+    """The plan in a file. Raises UsageError for a file that cannot be read, InvalidInput for a corrupt one."""
+    from endpoints_gitops.codecs.plan import read_plan
+    from endpoints_gitops.workspace.files import read_regular_file, shown
+
+    try:
+        content = read_regular_file(path)
+    except OSError as error:
+        message = f"the plan {shown(path)} cannot be read: {error.strerror or error}"
+        raise UsageError(message, fix=Advice(Command("plan", "-o", shown(path))), code="plan.unreadable") from error
+    return read_plan(content, shown(path))
 
 
 def check_plan(

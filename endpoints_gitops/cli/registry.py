@@ -61,6 +61,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "approve findings in the configuration, by their fingerprints",
             "4f1c0a9be2d37786 --reason 'the report is adapted' --until 2027-01-31",
         ),
+        gate=(
+            "decide whether this commit may be released, by its pins and the evidence of its tests",
+            "--against v1.4.0 --evidence evidence.json",
+            "--plan plan.json",
+        ),
     ),
     "definitions and server": _entries(
         diff=("show how definitions and server differ", "", "changed:origin/main"),

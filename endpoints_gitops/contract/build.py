@@ -19,10 +19,10 @@ from endpoints_gitops.contract.contract import (
 from endpoints_gitops.contract.inputs import declared_inputs, stored_inputs, types_by_name, with_values
 from endpoints_gitops.hogql.columns import Output, OutputColumn, output
 from endpoints_gitops.hogql.insights import strip
-from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.pin import Pin, PinnedColumn, query_hash
 
 if TYPE_CHECKING:
+    from endpoints_gitops.model.definition import Definition, LoadedDefinition
     from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 
 _NOT_DESCRIBED: Final = "the server could not describe the columns of this query"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from endpoints_gitops.errors import Location
 from endpoints_gitops.hogql.columns import output
@@ -20,9 +20,11 @@ from endpoints_gitops.hogql.locations import offset_of
 from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.paging import QueryPaging, QueryShape, paging, shape
 from endpoints_gitops.hogql.parser import ParseFailure
-from endpoints_gitops.model.definition import QUERY_KEYS, LoadedDefinition
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
 from endpoints_gitops.model.sunset import SunsetNotice
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.definition import LoadedDefinition
 
 HOGQL: Final = "HogQLQuery"
 DATES: Final = ("date_from", "date_to")
@@ -316,4 +318,6 @@ def _key_of_item(key: tuple[str, ...], source: LoadedDefinition) -> str:
 
 def _query_key(source: LoadedDefinition) -> str:
     """The key of the file that has the query."""
+    from endpoints_gitops.model.definition import QUERY_KEYS  # pydantic, which contracts of pins do without
+
     return next(key for key in QUERY_KEYS if getattr(source.definition, key) is not None)

@@ -10,10 +10,10 @@ from endpoints_gitops.contract.contract import DATES, HOGQL, UNKNOWN, Input
 from endpoints_gitops.hogql.insights import breakdown_properties
 from endpoints_gitops.hogql.parser import ParseFailure, parse
 from endpoints_gitops.hogql.variables import variables_used
-from endpoints_gitops.model.definition import Definition, Variable
 from endpoints_gitops.model.json import Json, JsonObject
 
 if TYPE_CHECKING:
+    from endpoints_gitops.model.definition import Definition, Variable
     from endpoints_gitops.model.endpoint import InsightVariable
 
 

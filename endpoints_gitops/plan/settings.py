@@ -11,16 +11,18 @@ import json
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.hogql.canonical import canonical_query
 from endpoints_gitops.hogql.insights import strip
 from endpoints_gitops.hogql.parser import ParseFailure, parse
 from endpoints_gitops.hogql.variables import variables_used
-from endpoints_gitops.model.definition import Definition, LoadedDefinition
-from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.freshness import DEFAULT_SECONDS
 from endpoints_gitops.model.json import Json, JsonObject, canonical, fingerprint
+
+if TYPE_CHECKING:
+    from endpoints_gitops.model.definition import Definition, LoadedDefinition
+    from endpoints_gitops.model.endpoint import Endpoint
 
 
 class Key(StrEnum):

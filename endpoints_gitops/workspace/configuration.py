@@ -59,9 +59,10 @@ class Configuration:
     """The nearest configuration file; without one, `path` is None and there are no environments.
 
     `common` has the settings of all environments; relative paths in the file start at `folder`; `consumers` is the path
-    of the consumers' registry, if the file sets one; `overrides` are the non-empty `ENDPOINTS_GITOPS_…` variables, by
-    their names without that prefix. `deprecation` says how many days matter for a sunset. `workspace.policy` makes a
-    policy of `policy`; `document` has the lines.
+    of the consumers' registry, if the file sets one; `evidence_paths` are the paths and globs that have to agree for
+    evidence of another tree to count; `overrides` are the non-empty `ENDPOINTS_GITOPS_…` variables, by their names
+    without that prefix. `deprecation` says how many days matter for a sunset. `workspace.policy` makes a policy of
+    `policy`; `document` has the lines.
     """
 
     path: Path | None
@@ -70,6 +71,7 @@ class Configuration:
     environments: Mapping[str, EnvironmentSettings] = field(default_factory=dict)
     default_environment: str | None = None
     consumers: str | None = None
+    evidence_paths: tuple[str, ...] = ()
     overrides: Mapping[str, str] = field(default_factory=dict)
     deprecation: DeprecationPolicy = DEFAULT_POLICY
     policy: PolicyTables | None = None
@@ -161,6 +163,13 @@ def _environment_name_mistake(_: str, value: str) -> str | None:
     return f"the environment name {quoted(value)} has a /, \\, : or control character, or begins with a dot"
 
 
+def _evidence_path_mistake(name: str, value: str) -> str | None:
+    parts = value.split("/")
+    if value.startswith("/") or "\\" in value or ".." in parts or "\0" in value:
+        return f"{name}: {quoted(value)} must be below the folder of this file, with / between its parts"
+    return None
+
+
 def _project_mistake(name: str, value: object) -> str | None:
     """The mistake in a project number, or None. The message does not repeat the value, because it can be a key."""
     is_number = type(value) is int or (isinstance(value, str) and _is_project_number(value))
@@ -223,6 +232,7 @@ class _ConfigurationTable(_CommonTable, PolicyTables):
     default_environment: _Text | None = None
     consumers: _Text | None = None
     deprecation: _DeprecationTable = field(default_factory=_DeprecationTable)
+    evidence_paths: tuple[Annotated[_Item, Check(_evidence_path_mistake)], ...] | None = None
     environments: Mapping[Annotated[str, Check(_environment_name_mistake)], _EnvironmentTable] = field(
         default_factory=dict
     )
@@ -257,6 +267,7 @@ def read_table(table: ConfigurationFile) -> Configuration:
         ),
         policy=parsed,
         document=document,
+        evidence_paths=parsed.evidence_paths or (),
     )
 
 

@@ -177,6 +177,29 @@ def resolved(folder: Path, ref: str) -> str | None:
     return commit if is_commit else None
 
 
+def tree_of(repo: Repository, commit: str) -> str:
+    """The id of the tree of a commit, which two commits with the same files share."""
+    return git(repo.top, "rev-parse", "--verify", "--end-of-options", f"{commit}^{{tree}}").decode("ascii").strip()
+
+
+def resolved_tree(repo: Repository, tree: str) -> str | None:
+    """The full id of a tree; None if the text is not the id of a tree that this clone has."""
+    if not (tree.isascii() and tree.isalnum() and len(tree) in (40, 64)):
+        return None
+    answer = _run(repo.top, ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree}^{{tree}}"))
+    return answer.stdout.decode("ascii").strip() if answer.returncode == 0 else None
+
+
+def differing_files(repo: Repository, old: str, new: str) -> tuple[str, ...]:
+    """The paths of the files that differ between two trees, as git names them."""
+    return tuple(_names(git(repo.top, "diff-tree", "-r", "-z", "--name-only", "--no-renames", old, new)))
+
+
+def files_of(repo: Repository, tree: str) -> tuple[str, ...]:
+    """The paths of all files of a tree, as git names them."""
+    return tuple(_names(git(repo.top, "ls-tree", "-r", "-z", "--full-tree", "--name-only", tree)))
+
+
 def dirty(repo: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:
     """The files below a folder that differ from a commit (default: HEAD): edited, new or deleted."""
     return _differing(repo, commit or repo.head, folder)

@@ -6,7 +6,6 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import plans, pushes
 from endpoints_gitops.cli.arguments import add_plan_options, plan_options, seconds
 from endpoints_gitops.cli.console import Console, Line, Style
@@ -18,7 +17,6 @@ from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.operations.checkout import Checkout, refresh_record
 from endpoints_gitops.operations.compare import Comparison, compare, plan_of
 from endpoints_gitops.operations.push.execute import DEFAULT_SECONDS, check_target, read_snapshot
-from endpoints_gitops.plan.changes import Plan
 from endpoints_gitops.plan.settings import Key
 
 
@@ -87,7 +85,7 @@ class _SavedPlan:
     def __init__(self, context: CommandContext) -> None:
         self.context = context
         self.console = context.console
-        self.plan = _read(Path(context.arguments.plan))
+        self.plan = plans.read_saved_plan(Path(context.arguments.plan))
 
     def outcome(self) -> Outcome:
         context = self.context
@@ -123,18 +121,6 @@ def _say_interrupted(context: CommandContext) -> None:
     if left is not None and not left.is_over:
         count = len(left.uncertain) + len(left.left)
         context.console.say(f"an earlier push left {count} to do; this push replaces it")
-
-
-def _read(path: Path) -> Plan:
-    from endpoints_gitops.codecs.plan import read_plan
-    from endpoints_gitops.workspace.files import read_regular_file, shown
-
-    try:
-        content = read_regular_file(path)
-    except OSError as error:
-        message = f"the plan {shown(path)} cannot be read: {error.strerror or error}"
-        raise UsageError(message, fix=Advice(Command("plan", "-o", shown(path))), code="plan.unreadable") from error
-    return read_plan(content, shown(path))
 
 
 def _refuse_contradiction(arguments: argparse.Namespace) -> None:

@@ -40,14 +40,17 @@ def consequences(
     local: Mapping[str, Revision],
     callers: Callers,
     *,
+    is_unknown_error: bool = False,
     today: date | None = None,
     policy: DeprecationPolicy = DEFAULT_POLICY,
 ) -> tuple[Finding, ...]:
     """The findings that pushing this plan would cause for callers. What it leaves alone causes none.
 
-    `local` are the definitions by name; `today` and `policy` are as in `findings_of_diffs`. Raises PluginFailed.
+    `local` are the definitions by name; `is_unknown_error`, `today` and `policy` are as in `findings_of_diffs`. Raises
+    PluginFailed.
     """
-    findings = findings_of_diffs(diffs_of_plan(plan, snapshot, local), callers, today=today, policy=policy)
+    diffs = diffs_of_plan(plan, snapshot, local)
+    findings = findings_of_diffs(diffs, callers, is_unknown_error=is_unknown_error, today=today, policy=policy)
     retyped = [finding for change in plan.variables for finding in _retyped(change, plan.environment, callers)]
     known = {finding.fingerprint for finding in findings}
     return (*findings, *(finding for finding in retyped if finding.fingerprint not in known))
