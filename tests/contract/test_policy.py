@@ -1,0 +1,182 @@
+"""The laws of a policy: no finding disappears, fixed rules stay, and what is unclear does not waive."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from endpoints_gitops.contract.policy import apply
+from endpoints_gitops.contract.rules import RULES, RULESETS
+from endpoints_gitops.errors import Location
+from endpoints_gitops.model.finding import Finding, Severity, WaiverKind
+from endpoints_gitops.model.policy import LINTED, Approval, Coverage, Ignore, Policy, RuleSetting, RuleSwitch
+from tests.contract.test_cases import ALL
+
+TODAY = date(2026, 11, 1)
+PLACE = Location("endpoints.toml", 7)
+CODES = sorted(RULES)
+SEVERITIES = [*Severity]
+
+
+def finding_of(code: str, severity: Severity | None = None, endpoint: str = "orders", **keys: object) -> Finding:
+    return RULES[code].finding(endpoint, "a message", severity=severity, locus="columns.n", **keys)
+
+
+findings = st.builds(
+    finding_of,
+    st.sampled_from(CODES),
+    st.sampled_from(SEVERITIES),
+    st.sampled_from(["orders", "order", "b"]),
+    stability=st.sampled_from([None, "draft", "beta", "stable"]),
+    after=st.integers(0, 2),
+)
+texts = st.sampled_from(["", "why"])
+dates = st.one_of(st.none(), st.integers(-2, 2).map(lambda days: TODAY + timedelta(days=days)))
+ignores = st.builds(
+    Ignore,
+    where=st.just(PLACE),
+    rule=st.sampled_from(CODES),
+    endpoint=st.sampled_from(["*", "ord*", "b"]),
+    locus=st.sampled_from([None, "columns.n", "query"]),
+    reason=texts,
+    owner=texts,
+    until=dates,
+    mistake=st.sampled_from([None, None, "no such rule"]),
+)
+approvals = st.builds(
+    Approval,
+    fingerprint=findings.map(lambda finding: finding.fingerprint[:16]),
+    where=st.just(PLACE),
+    reason=texts,
+    by=texts,
+    until=dates,
+)
+settings = st.builds(RuleSetting, severity=st.sampled_from([*SEVERITIES, RuleSwitch.OFF]), owner=texts)
+policies = st.builds(
+    Policy,
+    rules=st.dictionaries(st.sampled_from(CODES), settings, max_size=8),
+    ruleset=st.sampled_from([None, *RULESETS]),
+    ignores=st.lists(ignores, max_size=6).map(tuple),
+    approvals=st.lists(approvals, max_size=3).map(tuple),
+)
+coverages = st.one_of(st.none(), st.builds(Coverage, codes=st.just(LINTED), is_whole=st.booleans()))
+
+
+@given(policies, st.lists(findings, max_size=8), coverages)
+def test_no_finding_disappears(policy, given_findings, coverage):
+    applied = apply(policy, given_findings, TODAY, coverage=coverage)
+    assert [one.fingerprint for one in applied.judged] == [one.fingerprint for one in given_findings]
+    assert {*applied.findings, *applied.ignored, *applied.approved} == {*applied.all}
+    for before, after in zip(given_findings, applied.judged, strict=True):
+        assert replace(after, severity=before.severity, waiver=None) == before
+        assert {**after.as_json(), "severity": 0, "ignored": 0, "approved": 0} == {
+            **before.as_json(),
+            "severity": 0,
+            "ignored": 0,
+            "approved": 0,
+        }
+
+
+@given(policies, st.lists(findings, max_size=8))
+def test_what_is_fixed_or_exposed_stays(policy, given_findings):
+    for before, after in zip(given_findings, apply(policy, given_findings, TODAY).judged, strict=True):
+        rule, setting = RULES[after.code], policy.rules.get(after.code)
+        if rule.is_fixed:
+            assert after == before
+        if rule.is_exposure and not (setting and setting.owner):
+            assert after.severity.rank >= before.severity.rank
+            assert after.waiver is None or after.waiver.kind is not WaiverKind.OFF
+        if setting is None:
+            assert after.severity is before.severity
+        assert after.severity.rank <= max(after.ceiling.rank, before.severity.rank)
+        if after.waiver is not None and after.waiver.kind in (WaiverKind.IGNORED, WaiverKind.APPROVED):
+            assert after.waiver.reason
+            assert after.waiver.by
+            assert after.waiver.until is None or after.waiver.until >= TODAY
+
+
+@given(policies, st.lists(findings, max_size=6), st.randoms())
+def test_the_order_of_ignores_decides_nothing(policy, given_findings, chance):
+    shuffled = list(policy.ignores)
+    chance.shuffle(shuffled)
+    other = replace(policy, ignores=tuple(shuffled))
+    kinds = [
+        [one.waiver and one.waiver.kind for one in apply(each, given_findings, TODAY).judged]
+        for each in (policy, other)
+    ]
+    assert kinds[0] == kinds[1]
+
+
+@given(st.lists(findings, max_size=8), coverages)
+def test_an_empty_policy_changes_nothing(given_findings, coverage):
+    applied = apply(Policy(), given_findings, TODAY, coverage=coverage)
+    assert (applied.judged, applied.about_policy) == (tuple(given_findings), ())
+
+
+ERROR, WARN, INFO, OFF = Severity.ERROR, Severity.WARN, Severity.INFO, RuleSwitch.OFF
+# the rule, what it judged, the endpoint's stability, the setting, and the severity then
+JUDGED = [
+    ("M102", WARN, None, ERROR, ERROR),
+    ("M102", INFO, None, ERROR, WARN),  # every caller is pinned
+    ("M102", WARN, "beta", ERROR, WARN),
+    ("M102", INFO, "draft", ERROR, INFO),
+    ("M102", WARN, None, INFO, INFO),
+    ("M104", ERROR, None, WARN, WARN),  # with a LIMIT it is an error
+    ("C101", ERROR, None, WARN, WARN),
+    ("C101", WARN, None, WARN, INFO),
+    ("C101", ERROR, None, OFF, ERROR),
+    ("G111", INFO, None, ERROR, ERROR),
+    ("G108", ERROR, None, WARN, ERROR),  # no configuration lowers it
+    ("V111", ERROR, None, WARN, ERROR),  # without an owner
+]
+
+
+@pytest.mark.parametrize(("code", "judged", "stability", "setting", "expected"), JUDGED)
+def test_the_severity_under_a_setting(code, judged, stability, setting, expected):
+    policy = Policy(rules={code: RuleSetting(severity=setting)})
+    (finding,) = apply(policy, [finding_of(code, judged, stability=stability)], TODAY).judged
+    assert finding.severity is expected
+    assert (finding.waiver is not None) == (setting is OFF)
+
+
+def test_an_owner_may_lower_an_exposure_rule():
+    policy = Policy(rules={"V111": RuleSetting(severity=WARN, owner="@security")})
+    assert apply(policy, [finding_of("V111")], TODAY).judged[0].severity is WARN
+    off = Policy(rules={"V111": RuleSetting(severity=OFF, owner="@security")})
+    assert apply(off, [finding_of("V111")], TODAY).ignored[0].waiver.by == "@security"
+
+
+@pytest.mark.parametrize(
+    ("ruleset", "code", "is_judged"),
+    [("2026-11", "C101", True), ("2026-11", "G121", True), ("2026-12", "A110", True), ("2026-11", "A110", False)],
+)
+def test_a_pinned_ruleset_leaves_out_later_rules(ruleset, code, is_judged):
+    """G121 is a later rule too, but it fires only for what the configuration requires."""
+    assert RULES["A110"].since > "2026-11"
+    (finding,) = apply(Policy(ruleset=ruleset), [finding_of(code)], TODAY).judged
+    assert (finding.waiver is None) == is_judged
+    if finding.waiver:
+        assert finding.waiver.kind is WaiverKind.RULESET
+        assert finding.as_json()["ignored"]["reason"] == "A110 is a rule of 2026-12, and the configuration pins 2026-11"
+
+
+def test_a_reworded_finding_stays_approved():
+    finding = finding_of("C101", before="a")
+    policy = Policy(approvals=(Approval(fingerprint=finding.fingerprint, where=PLACE, reason="x", by="Ada"),))
+    reworded = replace(finding, message="other words", version=9, where="b.yaml:99", callers=("x",))
+    assert apply(policy, [reworded], TODAY).approved
+    assert not apply(policy, [finding_of("C101", before="b")], TODAY).approved
+
+
+def test_check_judges_the_rules_that_it_names():
+    """An ignore of a rule that no lint finds would be unused forever, one of a rule missing here never."""
+    kinds = {"lint", "definitions", "disagree", "mistake"}
+    lines = [line for case in ALL if case.given.keys() & kinds for line in case.finds]
+    fired = {code for line in lines for code in re.findall(r"\b[A-Z]\d{3}\b", line)}
+    announced = {"A108", "A115"}  # A111 and A114 depend on the date alone
+    assert {*LINTED} == {code for code in fired | announced if not RULES[code].is_fixed} - {"G102"}
