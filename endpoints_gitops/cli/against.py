@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WHAT: Final = (
     "what to compare with: live, lock, a git ref (its merge base with HEAD; REF..HEAD: its tip; REF:PATH: that folder "
-    "of it), a folder, the file of a plan, or NAME@N"
+    "of it), default-branch (the ref of the remote's default branch), a folder, the file of a plan, or NAME@N"
 )
 
 

@@ -6,6 +6,8 @@
     a folder        the definitions in it
     a plan's file   the server when the plan was made, compared with the server after the plan
     a git ref       the definitions of its merge base with HEAD; `REF..HEAD`: of its tip; `REF:PATH`: of that folder
+    default-branch  the git ref of the branch that changes are merged into, as `origin/main`; in a repository without a
+                    commit, nothing
 
 A name that is both a ref and a path is the ref; `./NAME` is the path.
 
@@ -37,11 +39,18 @@ from endpoints_gitops.operations.lock.resolve import read_types
 from endpoints_gitops.operations.push.preview import diffs_of_plan
 from endpoints_gitops.plan.diff import DroppedKey, EndpointDiff, Revision, ServerRevision, Snapshot, compare_revisions
 from endpoints_gitops.plan.settings import Key, definition_settings, normalized_query
-from endpoints_gitops.workspace.base import BaseUnavailable, DefinitionsLocation, base_of
+from endpoints_gitops.workspace.base import DEFAULT_BRANCH, BaseUnavailable, DefinitionsLocation, base_of
 from endpoints_gitops.workspace.commits import definitions_at, refuse_not_on_disk
 from endpoints_gitops.workspace.definitions import read_all
 from endpoints_gitops.workspace.files import read_regular_file, shown
-from endpoints_gitops.workspace.git import HistoryUnavailable, Repository, explain_missing, repository, resolved
+from endpoints_gitops.workspace.git import (
+    HistoryUnavailable,
+    Repository,
+    explain_missing,
+    has_no_commit,
+    repository,
+    resolved,
+)
 from endpoints_gitops.workspace.history import history, names_ever_defined
 from endpoints_gitops.workspace.selection import managed, parsed, select_names
 
@@ -260,6 +269,8 @@ def _commit_at(what: str, here: Here) -> str | None:
 def _commit(what: str, here: Here) -> Against:
     location = DefinitionsLocation(folder=here.folder, environment=here.environment, configuration=here.configuration)
     base = base_of(what, location, spelled="--against ")
+    if base is None and what == DEFAULT_BRANCH and has_no_commit(here.folder):
+        return replace(_files(what, here, ()), notes=("this repository has no commit yet: everything is new",))
     if base is None:
         raise _no_commit(what, here, repository(here.folder))
     definitions: tuple[LoadedDefinition, ...] = ()
@@ -379,6 +390,8 @@ def _no_commit(what: str, here: Here, repo: Repository | None) -> BaseUnavailabl
 
 
 def _fetch(what: str, repo: Repository) -> str:
+    if what == DEFAULT_BRANCH:
+        return "git remote set-head origin --auto, or name a branch with --against"
     remotes = tuple(_remotes(repo))
     remote, slash, branch = what.partition("/")
     if slash and remote in ("origin", *remotes):

@@ -4,6 +4,8 @@
     REF..HEAD           the tip of REF
     …:PATH              the definitions in that folder of the commit
 
+`default-branch` is the REF of the branch that changes are merged into: `origin/HEAD`, or what `default_branch` finds.
+
 The commit is read with its own configuration, so that a definitions folder that was moved later is found.
 """
 
@@ -14,10 +16,22 @@ import posixpath
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from endpoints_gitops.errors import CouldNotFindOut, UsageError
 from endpoints_gitops.model.printable import printable
-from endpoints_gitops.workspace.git import Blobs, Repository, content_at, dirty, git, repository, resolved
+from endpoints_gitops.workspace.git import (
+    Blobs,
+    Repository,
+    content_at,
+    default_branch,
+    dirty,
+    git,
+    repository,
+    resolved,
+)
+
+DEFAULT_BRANCH: Final = "default-branch"
 
 
 class BaseUnavailable(CouldNotFindOut):
@@ -111,6 +125,8 @@ def base_of(what: str, here: DefinitionsLocation, *, spelled: str) -> Base | Non
     repo = repository(here.folder)
     ref, path, is_tip = _parts(what)
     tip = repo and resolved(repo.top, ref)
+    if repo is not None and not tip and ref == DEFAULT_BRANCH and (branch := default_branch(repo)) is not None:
+        what, ref, tip = what.replace(ref, branch, 1), branch, resolved(repo.top, branch)
     if repo is None or not tip:
         return None
     commit, notes = (tip, ()) if is_tip else _merge_base(repo, tip, ref, spelled)

@@ -56,6 +56,13 @@ _INHERITED: Final = frozenset(
         "GIT_TEST_ASSUME_DIFFERENT_OWNER",  # git's own test of the ownership check
     )
 )
+_DEFAULT_BRANCHES: Final = (
+    "remotes/origin/HEAD",
+    "remotes/origin/main",
+    "remotes/origin/master",
+    "heads/main",
+    "heads/master",
+)
 _FILTER_COMMANDS: Final = ("clean", "smudge", "process")
 
 
@@ -198,6 +205,24 @@ def differing_files(repo: Repository, old: str, new: str) -> tuple[str, ...]:
 def files_of(repo: Repository, tree: str) -> tuple[str, ...]:
     """The paths of all files of a tree, as git names them."""
     return tuple(_names(git(repo.top, "ls-tree", "-r", "-z", "--full-tree", "--name-only", tree)))
+
+
+def has_no_commit(folder: Path) -> bool:
+    """Whether a folder is in a repository without any commit, so that everything in it is new."""
+    top = work_tree(folder)
+    try:
+        return top is not None and not git(top, "for-each-ref", "--count=1")
+    except FileNotFoundError:
+        return False
+
+
+def default_branch(repo: Repository) -> str | None:
+    """The branch that changes are merged into: `origin/HEAD`, `origin/main` or `origin/master`, else `main` or `master`
+    of this clone; None if there is none of these.
+    """
+    refs = [f"refs/{ref}" for ref in _DEFAULT_BRANCHES]
+    present = git(repo.top, "for-each-ref", "--format=%(refname)", *refs).decode("utf-8", "replace").split()
+    return next((ref.split("/", 2)[2] for ref in refs if ref in present), None)
 
 
 def dirty(repo: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:

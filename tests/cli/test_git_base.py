@@ -179,3 +179,38 @@ class TestMovedFolder:
         for words in (["breaking", "--against", "base"], ["diff", "--against", "base"], ["check", "changed:base"]):
             ran = cli(*words, "--format", "json")
             assert (ran.code, [error["code"] for error in ran.json["errors"]]) == (4, ["G109"])
+
+
+@pytest.mark.parametrize(
+    ("refs", "base"),
+    [
+        ({"refs/heads/other": 0}, None),
+        ({"refs/heads/master": 1}, "master"),
+        ({"refs/heads/main": 1, "refs/heads/master": 0}, "main"),
+        ({"refs/remotes/origin/master": 1, "refs/heads/main": 0}, "origin/master"),
+        ({"refs/remotes/origin/main": 1, "refs/remotes/origin/master": 0}, "origin/main"),
+        ({"refs/remotes/origin/HEAD": 1, "refs/remotes/origin/main": 0}, "origin/HEAD"),
+        ({"refs/heads/default-branch": 1, "refs/remotes/origin/HEAD": 0}, "default-branch"),
+    ],
+)
+def test_default_branch_is_the_branch_that_changes_are_merged_into(cli, checkout, refs, base):
+    commits = [checkout.commit({"one.yaml": yaml("one", f"SELECT 1 AS n{number}")}) for number in range(3)]
+    checkout.git("checkout", "--quiet", "-b", "mine")
+    checkout.git("branch", "--quiet", "-D", "main")
+    for ref, number in refs.items():
+        checkout.git("update-ref", ref, commits[number])
+    ran = cli("breaking", "--against", "default-branch", "--format", "json")
+    if base is None:
+        assert (ran.code, [error["code"] for error in ran.json["errors"]]) == (4, ["G109"])
+        assert "git remote set-head origin --auto" in ran.json["errors"][0]["fix"]
+        return
+    assert (ran.code, [item["before"] for item in ran.json["items"]]) == (1, ["n1"])
+    assert f"compared with {base}" in cli("breaking", "--against", "default-branch").out
+    assert cli("check", "changed:default-branch", "--format", "json").json["summary"]["definitions"] == 1
+
+
+def test_everything_is_new_before_the_first_commit(cli, checkout):
+    checkout.write({"one.yaml": yaml("one")})
+    ran = cli("breaking", "--against", "default-branch", "--format", "json")
+    assert (ran.code, found(ran)) == (0, {("one", "A112")})
+    assert cli("breaking", "--against", "main").code == 4

@@ -28,7 +28,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="*",
         metavar="PATH",
-        help="a file or a folder of definitions, the lock, or a SELECTOR; none means all of them and the lock",
+        help="a file or a folder of definitions, a .sql file that they use, the lock, or a SELECTOR; none means all of "
+        "them and the lock",
+    )
+    parser.add_argument(
+        "--changed-files",
+        action="store_true",
+        help="the paths are the files of a change, as a hook gets them: check what it does to the definitions, and "
+        "skip all other files",
     )
     findings.configure(parser)
     parser.add_argument(
@@ -47,11 +54,12 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     from endpoints_gitops.operations.check.folder import by_place
 
     with CommandContext.of(arguments, console) as context:
-        is_alone = not arguments.paths and _defines_nothing(context)
+        is_change = arguments.changed_files
+        is_alone = not (arguments.paths or is_change) and _defines_nothing(context)
         if is_alone:
             _refuse_nothing(context.folder, ())
-        lock, words = _lock(context, arguments.paths, is_alone=is_alone)
-        is_meant = bool(words) or not (arguments.paths or is_alone)
+        lock, words = ((), arguments.paths) if is_change else _lock(context, arguments.paths, is_alone=is_alone)
+        is_meant = bool(words) or is_change or not (arguments.paths or is_alone)
         checked = _checked(context, words) if is_meant else _nothing()
         answers = _answers(context, checked) if arguments.live else None
         traffic = _traffic(context, checked) if arguments.live else None
@@ -63,6 +71,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         fail_on = findings.fail_on(arguments, context.judge.policy)
     if is_alone:
         console.say("no definitions here; checking the lock against the manifest")
+    for note in checked.notes:
+        console.say(note)
     console.show(findings.lines(findings.shown(found, verbose=console.verbose)))
     console.show([Line(_counted(found, len(checked.files), verbose=console.verbose), Style.HEAD)])
     return _outcome(found, checked, answers, traffic, fail_on)
@@ -72,7 +82,8 @@ def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
     from endpoints_gitops.operations.check.definition import CheckSettings
     from endpoints_gitops.operations.check.folder import check
 
-    if not context.folder.is_dir() and not any(Path(word).exists() for word in words):
+    is_change = context.arguments.changed_files
+    if not is_change and not context.folder.is_dir() and not any(Path(word).exists() for word in words):
         _refuse_nothing(context.folder, ())
     settings = CheckSettings(environment=context.arguments.env, conventions=context.judge.policy.conventions)
     checked = check(
@@ -83,8 +94,9 @@ def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
         cache=_cache(context),
         today=today_at(context.now),
         policy=context.configuration.deprecation,
+        changed_files=is_change,
     )
-    if not (checked.files or checked.findings):
+    if not is_change and not (checked.files or checked.findings):
         _refuse_nothing(context.folder, words)
     return checked
 
@@ -94,7 +106,9 @@ def _coverage(arguments: argparse.Namespace, checked: Checked) -> Coverage:
     from endpoints_gitops.model.policy import LINTED, Coverage
 
     is_judged = arguments.env is None and checked.is_complete
-    return Coverage(codes=LINTED if is_judged else frozenset(), is_whole=not arguments.paths)
+    return Coverage(
+        codes=LINTED if is_judged else frozenset(), is_whole=not (arguments.paths or arguments.changed_files)
+    )
 
 
 def _refuse_nothing(folder: Path, words: Sequence[str]) -> None:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import gc
 import json
 import os
-import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -31,6 +30,7 @@ from endpoints_gitops.operations.check.definition import (
     check_file,
     finding_of,
 )
+from endpoints_gitops.operations.check.folder_index import FolderIndex, IndexedFile, index_of
 from endpoints_gitops.workspace.check_cache import content_hash
 from endpoints_gitops.workspace.definitions import (
     SUFFIXES,
@@ -39,7 +39,7 @@ from endpoints_gitops.workspace.definitions import (
     open_file,
     read_file,
 )
-from endpoints_gitops.workspace.files import read_regular_file
+from endpoints_gitops.workspace.files import shown
 from endpoints_gitops.workspace.plugins import installed
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _WORTH_PROCESSES: Final = 200
 _AT_ONCE: Final = 50
 _MOST_TEXT: Final = 200  # a report is written to the pipe at once, so that those of several processes do not mix
 _OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
-_WORD: Final = re.compile(rb"[A-Za-z0-9_-]+")
+_SQL: Final = ".sql"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Checked:
     """The files that were checked, their findings in the order of the files, the removals that they announce, and
     their ignore comments.
 
-    `is_complete`: every rule was judged for every file, as all could be read and parsed.
+    `is_complete`: every rule was judged for every file, as all could be read and parsed. `notes` are for the user.
     """
 
     files: tuple[DefinitionFile, ...]
@@ -72,6 +72,7 @@ class Checked:
     announcements: tuple[Announcement, ...] = ()
     ignores: tuple[Ignore, ...] = ()
     is_complete: bool = True
+    notes: tuple[str, ...] = ()
 
 
 type _Results = Sequence[tuple[DefinitionFile, FileResult]]
@@ -86,22 +87,32 @@ def check(
     cache: CheckCache | None = None,
     today: date | None = None,
     policy: DeprecationPolicy = DEFAULT_POLICY,
+    changed_files: bool = False,
 ) -> Checked:
     """Check the files that the words (paths or selectors) name; without words the whole folder.
 
-    A name that two files of the folder define is a finding also where only one of them is checked. `configuration` is
-    as in `DefinitionsLocation`. Results are taken from `cache`, and kept there. `today` (in UTC) and `policy` are for
-    announced removals, of which nothing is said without a date. Raises UsageError for a word that names
-    nothing and for a folder that does not exist, PluginFailed, and CouldNotFindOut where a process died.
+    A `.sql` file stands for the definitions whose query is in it. A name that two files of the folder define is a
+    finding also where only one of them is checked. With `changed_files` the words are the files of a change, as in
+    `_concerned`. `configuration` is as in `DefinitionsLocation`. Results are taken from `cache`, and kept there.
+    `today` (in UTC) and `policy` are for announced removals, of which nothing is said without a date. Raises UsageError
+    for a word that names nothing and for a folder that does not exist, PluginFailed, and CouldNotFindOut where a
+    process died.
     """
-    files: dict[Path, DefinitionFile] = {}
+    if changed_files and not folder.is_dir():
+        list_files(folder)  # raises the error
+    index = index_of(folder, cache) if words or changed_files else FolderIndex()
+    files: dict[str, DefinitionFile] = {}
     problems: list[Problem] = []
-    for word in words or (None,):
-        some, unlisted = _files_of(word, folder, settings.environment, configuration)
-        files |= {file.path.resolve() if words else file.path: file for file in some}
+    notes: tuple[str, ...] = ()
+    for word in () if changed_files else words or (None,):
+        some, unlisted = _files_of(word, folder, index, settings.environment, configuration)
+        files |= {os.path.realpath(file.path) if words else str(file.path): file for file in some}
         problems += unlisted
+    if changed_files:
+        files, notes = _concerned(words, folder, index)
+        problems = list(index.problems)
     results = _results(tuple(files.values()), settings, cache)
-    others = _other_files(folder, files) if words else ()
+    others = [file for file in index.files if file.real not in files]
     findings = [*map(finding_of, problems), *(finding for _, result in results for finding in result.findings)]
     findings += [*_duplicates(results, others), *_disagreements(results, others)]
     announcements = tuple(result.announcement for _, result in results if result.announcement is not None)
@@ -113,7 +124,29 @@ def check(
         announcements=announcements,
         ignores=tuple(ignore for _, result in results for ignore in result.ignores),
         is_complete=not problems and all(result.is_complete for _, result in results),
+        notes=notes,
     )
+
+
+def _concerned(
+    paths: Sequence[str], folder: Path, index: FolderIndex
+) -> tuple[dict[str, DefinitionFile], tuple[str, ...]]:
+    """The definitions of the folder that a change of these files concerns, by their real paths, and notes.
+
+    They are the definitions among the files, those whose query is in one of them, and those whose `query_file` does not
+    exist: the change may have deleted or renamed it. Files that are no definitions of the folder are skipped.
+    """
+    reals = {os.path.realpath(path) for path in paths}
+    queries = {real: tuple(index.users_of(real)) for real in sorted(reals) if real.lower().endswith(_SQL)}
+    concerned = [
+        *(file for file in index.files if file.real in reals),
+        *(file for users in queries.values() for file in users),
+        *index.without_query(),
+    ]
+    top = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118 - as texts
+    unused = [shown(Path(real)) for real, users in queries.items() if real.startswith(top) and not users]
+    notes = tuple(f"no definition uses {path}" for path in unused)
+    return {file.real: file.as_definition() for file in concerned}, notes
 
 
 def by_place(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -128,7 +161,7 @@ def _order(finding: Finding) -> tuple[str, int, int, str, str, str]:
 
 
 def _files_of(
-    word: str | None, folder: Path, environment: str | None, configuration: Path | None
+    word: str | None, folder: Path, index: FolderIndex, environment: str | None, configuration: Path | None
 ) -> tuple[list[DefinitionFile], list[Problem]]:
     """The files that a path or a selector names (None: the whole folder), and what could not be listed."""
     if word is None:
@@ -143,6 +176,12 @@ def _files_of(
         return [DefinitionFile(path=below, folder=bound) for below, bound in zip(paths, bounds, strict=True)], problems
     if is_definition and os.path.lexists(path):
         return [DefinitionFile(path=path, folder=bounding_folder(path, folder) or path.parent)], []
+    if path.name.lower().endswith(_SQL) and path.is_file():
+        users = [file.as_definition() for file in index.users_of(os.path.realpath(path))]
+        if not users:
+            fix = "name a definition, or a file that one names as its query_file"
+            raise UsageError(f"no definition uses {shown(path)}", fix=fix, code="usage.selector")
+        return users, list(index.problems)
     return _selected_files(word, folder, environment, configuration)
 
 
@@ -217,67 +256,58 @@ def _check(files: Sequence[DefinitionFile], settings: CheckSettings) -> Iterable
         return [check_file(file, settings) for file in files]
 
 
-def _other_files(folder: Path, checked: Collection[Path]) -> list[DefinitionFile]:
-    """The files of the folder that are not checked. `checked` has resolved paths."""
-    paths = list_files(folder)[0] if folder.is_dir() else []
-    return [DefinitionFile(path=path, folder=folder) for path in paths if path.resolve() not in checked]
-
-
-def _duplicates(results: _Results, others: Sequence[DefinitionFile]) -> Sequence[Finding]:
-    """The findings for names that several files define. Only files that may define such a name are read again."""
+def _duplicates(results: _Results, others: Sequence[IndexedFile]) -> Sequence[Finding]:
+    """The findings for names that several files define. Only files that define such a name are read again."""
     counts = Counter(result.name for _, result in results if result.name)
-    duplicated = {name for name, count in counts.items() if count > 1}
-    mentioning = [file for file in others if _mentions(file, counts)]
-    if not (duplicated or mentioning):
+    beside = [file for file in others if file.states.name in counts]
+    duplicated = {name for name, count in counts.items() if count > 1} | {file.states.name for file in beside}
+    if not duplicated:
         return ()
     from endpoints_gitops.contract.lint import duplicates
 
-    checked = [_load(file) for file, result in results if result.name in duplicated or (mentioning and result.name)]
-    beside = [loaded for loaded in map(_load, mentioning) if loaded is not None and loaded.name in counts]
-    return duplicates(loaded for loaded in (*checked, *beside) if loaded is not None)
+    loaded = [
+        *(_load(file) for file, result in results if result.name in duplicated),
+        *(_load(file.as_definition()) for file in beside),
+    ]
+    return duplicates(definition for definition in loaded if definition is not None)
 
 
-def _disagreements(results: _Results, others: Sequence[DefinitionFile]) -> Iterator[Finding]:
+def _disagreements(results: _Results, others: Sequence[IndexedFile]) -> Iterator[Finding]:
     """The findings for checked files that disagree with another file on a shared variable; push refuses those."""
     stated = [(file, *statement) for file, result in results for statement in result.shared]
     if not stated:
         return
-    from endpoints_gitops.plan.variables import disagreements, statements
-
     names = {name for _, name, _ in stated}
-    beside = [loaded for file in others if _mentions(file, names) and (loaded := _load(file))]
+    beside = [file for file in others if any(name in names for name, _ in file.states.shared)]
     distinct = {(name, statement) for _, name, statement in stated}
-    distinct |= {statement for loaded in beside for statement in statements(loaded)}
+    distinct |= {(name, statement) for file in beside for name, statement in file.states.shared}
     counts = Counter(name for name, _ in distinct)
     disputed = {file.path: file for file, name, _ in stated if counts[name] > 1}
+    if not disputed:
+        return
+    from endpoints_gitops.plan.variables import disagreements
+
     checked = [loaded for loaded in map(_load, disputed.values()) if loaded]
+    readable = [loaded for file in beside if (loaded := _load(file.as_definition()))]
     paths = {loaded.path for loaded in checked}
-    yield from (finding_of(problem) for problem in disagreements([*checked, *beside]) if problem.path in paths)
+    yield from (finding_of(problem) for problem in disagreements([*checked, *readable]) if problem.path in paths)
 
 
 def _announced(
     announcements: Sequence[Announcement],
     results: _Results,
-    others: Sequence[DefinitionFile],
+    others: Sequence[IndexedFile],
     today: date,
     policy: DeprecationPolicy,
 ) -> Iterator[Finding]:
-    """The findings about announced removals. Other files are read only for a `replaced_by` that no checked file has."""
+    """The findings about announced removals. Other files count for a `replaced_by` that no checked file has."""
     from endpoints_gitops.contract.announcements import announcement_findings
 
     names = {result.name for _, result in results if result.name}
     if {announcement.notice.replaced_by for announcement in announcements} - names - {None}:
-        names |= {loaded.name for loaded in map(_load, others) if loaded is not None}
+        names |= {file.states.name for file in others if file.states.name is not None}
     for announcement in announcements:
         yield from announcement_findings(announcement, today, policy, names)
-
-
-def _mentions(file: DefinitionFile, names: Collection[str]) -> bool:
-    try:
-        content = read_regular_file(file.path)
-    except OSError:
-        return False
-    return any(word.decode() in names for word in _WORD.findall(content))
 
 
 def _load(file: DefinitionFile) -> LoadedDefinition | None:
