@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -105,7 +107,12 @@ def gate(cli):
         assert ran.code == (expected if code is None else code), ran.out + ran.err
         assert all(reason["fix"] for item in items for reason in item["reasons"]), "a reason without a way out"
         codes = {reason["code"] for item in items for reason in item["reasons"]}
-        errors = {finding["code"] for item in items for finding in item["findings"] if finding["severity"] == "error"}
+        errors = {
+            finding["code"]
+            for item in items
+            for finding in item["findings"]
+            if finding["severity"] == "error" and not (finding["approved"] or finding["ignored"])
+        }
         return verdicts, codes | errors
 
     return run
@@ -431,20 +438,36 @@ def test_a_recorded_reason_clears_breaking_findings_and_is_shown(cli, gate, prov
 
 
 @pytest.mark.usefixtures("breaking")
-def test_a_breaking_move_without_a_reason_is_blocked_until_one_is_recorded(cli, gate, prove, checkout, pins):
+def test_a_breaking_move_without_a_reason_is_blocked_until_it_is_approved(cli, gate, prove, checkout, pins):
     bare = replace(pins()["signups"], allowed=())
     (checkout.top / "endpoints.lock").write_bytes(write_lock(Lock(pins=(bare,))))
-    checkout.commit()
+    checkout.commit({"../.gitignore": FILE})
     prove()
     verdicts, codes = gate()
     assert (verdicts, "gate.breaking" in codes, bool(codes & {"C101", "C102"})) == ({"signups": "blocked"}, True, True)
-    ran = cli("gate", "--against", "v1")
-    assert "fix: endpoints-gitops upgrade signups@2 --env test --allow-breaking 'the reason'" in ran.out
-    assert cli("upgrade", "signups@2", "--env", "test", "--allow-breaking", "the reason", "--yes").code == 0
-    checkout.commit({"../.gitignore": FILE})
+    ran = cli("gate", "--against", "v1", "--format", "json")
+    (reason,) = ran.json["items"][0]["reasons"]
+    program, *words = shlex.split(reason["fix"])
+    assert (program, words[0], words[-2:]) == ("endpoints-gitops", "approve", ["--reason", "the reason"])
+    assert cli(*words, "--by", "somebody").code == 0
+    checkout.commit()
     prove()
     assert gate() == ({"signups": "released"}, set())
-    assert pins()["signups"].allowed == ("the reason",)
+    assert "approved by somebody" in cli("gate", "--against", "v1").out
+
+
+@pytest.mark.usefixtures("bumped")
+def test_the_policy_decides_what_blocks(gate, prove, checkout):
+    file = checkout.top / "endpoints.toml"
+    text = file.read_text()
+    file.write_text(f'fail_on = "info"\n{text}')
+    checkout.commit({"../.gitignore": FILE})
+    prove()
+    assert gate() == ({"signups": "blocked"}, {"gate.breaking"}), "an appended column is an info"
+    file.write_text(f'fail_on = "info"\n{text}\n[rules.C110]\nseverity = "off"\nreason = "we read by name"\n')
+    checkout.commit()
+    prove()
+    assert gate() == ({"signups": "released"}, set())
 
 
 @pytest.mark.usefixtures("released")
@@ -610,3 +633,175 @@ def test_each_environment_is_judged_by_its_own_pins(cli, gate, prove, checkout, 
     other = ({"live", "stage"} - {known}).pop()
     assert gate() == ({f"signups ({known})": "released", f"signups ({other})": "blocked"}, {"evidence.missing"})
     assert gate("--env", known) == ({"signups": "released"}, set())
+
+
+# plans
+
+
+@pytest.fixture
+def plan(cli, checkout):
+    """Saves a plan of these files: `plan("SELECT 2 AS other")` changes the query of `signups`."""
+
+    def make(sql: str | None = None, name: str = "signups", **keys: Any) -> str:
+        query = {} if sql is None else {"query": sql}
+        checkout.write({f"{name}.yaml": json.dumps({"name": name, "query": ONE} | query | keys)})
+        ran = cli("plan", "--overwrite", "-o", "plan.json")
+        assert (checkout.top / "plan.json").exists(), ran.err
+        return "plan.json"
+
+    return make
+
+
+@pytest.fixture
+def judge_plan(cli):
+    def run(*words: str) -> tuple[int, dict[str, tuple[str, str]], set[str]]:
+        ran = cli("gate", "--plan", "plan.json", "--format", "json", *words)
+        items = ran.json["items"]
+        errors = {f["code"] for item in items for f in item["findings"] if f["severity"] == "error"}
+        return ran.code, {item["name"]: (item["verdict"], item["change"]) for item in items}, errors
+
+    return run
+
+
+@pytest.mark.usefixtures("released")
+def test_a_plan_with_a_new_version_hurts_no_pinned_caller(plan, judge_plan, cli, server):
+    plan("SELECT 2 AS other")
+    server.requests.clear()
+    assert judge_plan() == (0, {"signups": ("released", "new version 2")}, set())
+    assert not server.requests.entries()
+    assert "callers: endpoints.toml (pins 1)" in cli("gate", "--plan", "plan.json").out
+
+
+def test_a_plan_with_a_breaking_version_hurts_an_unpinned_caller(plan, judge_plan, create, uses):
+    create("signups", ONE)
+    uses(signups=NEWEST)
+    plan("SELECT 2 AS other")
+    code, verdicts, errors = judge_plan()
+    assert (code, verdicts) == (1, {"signups": ("blocked", "new version 2")})
+    assert errors & {"C101", "C102"}
+
+
+def test_callers_that_nobody_knows_count_as_unpinned(plan, judge_plan, create, cli):
+    create("signups", ONE)
+    plan("SELECT 2 AS other")
+    assert judge_plan()[0] == 1
+    assert "callers: none is known, and there may be some" in cli("gate", "--plan", "plan.json").out
+
+
+def test_a_change_in_place_hurts_a_pinned_caller(plan, judge_plan, cli, create, uses):
+    sql = "SELECT count() AS one FROM events WHERE event = {variables.e}"
+    create("signups", sql, variables={"e": ("String", "a")})
+    uses(signups=NEWEST)
+    assert cli("lock").code == 0
+    variables = [{"name": "e", "type": "String", "default": "a"}]
+    plan(sql, variables=variables, materialization={"enabled": True})
+    assert judge_plan() == (1, {"signups": ("blocked", "changes in place: materialization")}, {"S101"})
+
+
+@pytest.mark.usefixtures("released")
+def test_a_deactivation_hurts_a_pinned_caller(plan, judge_plan):
+    plan(active=False)
+    code, verdicts, errors = judge_plan()
+    assert (code, verdicts["signups"][0], errors) == (1, "blocked", {"A103"})
+
+
+def test_a_new_endpoint_and_an_empty_plan_hurt_nobody(plan, judge_plan, cli, client):
+    plan()
+    assert judge_plan() == (0, {"signups": ("released", "is created")}, set())
+    client.create_endpoint({"name": "signups", "query": {"kind": "HogQLQuery", "query": ONE}})
+    plan()
+    assert judge_plan() == (0, {}, set())
+    assert "plan.json changes nothing" in cli("gate", "--plan", "plan.json").out
+
+
+@pytest.mark.usefixtures("released")
+def test_an_approval_clears_a_finding_of_a_plan(plan, judge_plan, cli):
+    plan(active=False)
+    ran = cli("gate", "--plan", "plan.json", "--format", "json")
+    fingerprints = [f["fingerprint"] for f in ran.json["items"][0]["findings"] if f["severity"] == "error"]
+    assert cli("approve", *fingerprints, "--reason", "all moved", "--by", "somebody").code == 0
+    assert judge_plan()[0] == 0
+
+
+@pytest.mark.usefixtures("released")
+def test_a_plan_that_cannot_be_used_is_exit_2(plan, cli, checkout):
+    plan(active=False)
+    path = checkout.top / "plan.json"
+    whole = path.read_text()
+    other = {"corrupt": whole.replace("signups", "signups2", 1), "not JSON": "{", "empty": ""}
+    for text in other.values():
+        path.write_text(text)
+        ran = cli("gate", "--plan", "plan.json", "--format", "json")
+        assert (ran.code, len(ran.json["errors"]) > 0) == (2, True), ran.out
+    assert cli("gate", "--plan", "nowhere.json").code == 2
+    path.write_text(whole)
+    for variable in ({"ENDPOINTS_GITOPS_HOST": "http://127.0.0.1:9"}, {"ENDPOINTS_GITOPS_PROJECT_ID": "77"}):
+        ran = cli("gate", "--plan", "plan.json", "--format", "json", env=variable)
+        assert (ran.code, ran.json["errors"][0]["code"]) == (2, "plan.other_target")
+
+
+@pytest.mark.usefixtures("bumped")
+def test_pins_and_plan_are_judged_together(plan, cli, checkout, prove):
+    checkout.commit({"../.gitignore": f"{FILE}\nplan.json\nendpoints"})
+    plan(TWO, active=False)
+    prove()
+    ran = cli("gate", "--against", "v1", "--plan", "plan.json", "--format", "json")
+    verdicts = [(item["name"], item["verdict"]) for item in ran.json["items"]]
+    assert (ran.code, verdicts) == (1, [("signups", "released"), ("signups", "blocked")]), ran.out
+    assert (ran.json["summary"]["released"], ran.json["summary"]["blocked"]) == (1, 1)
+
+
+# every format
+
+
+def as_released(prove, **_):
+    prove()
+
+
+def as_blocked(prove, **_):
+    prove("failed", outcome="failed")
+
+
+def as_unknown(prove, server, **_):
+    prove()
+    server.faults.add(Fault(effect=Effect.ERROR, status=503))
+
+
+def as_broken(prove, **_):
+    prove().write_text("{")
+
+
+STATES = {
+    "released": (as_released, 0),
+    "blocked": (as_blocked, 1),
+    "unknown": (as_unknown, 4),
+    "corrupt": (as_broken, 2),
+}
+
+
+@pytest.mark.parametrize(("prepare", "code"), STATES.values(), ids=STATES)
+@pytest.mark.usefixtures("bumped")
+def test_every_report_agrees_with_the_exit_code(cli, prove, server, tmp_path, prepare, code):
+    prepare(prove=prove, server=server)
+    formats = ("text", "json", "markdown", "github", "sarif", "junit", "gitlab")
+    files = {name: tmp_path / f"report.{name}" for name in formats}
+    reports = [word for name, path in files.items() for word in ("--report", f"{name}={path}")]
+    ran = cli("gate", "--against", "v1", "--max-wait", "0.1", *reports)
+    texts = {name: path.read_text() for name, path in files.items()}
+    junit = ElementTree.fromstring(texts["junit"])
+    (run,) = json.loads(texts["sarif"])["runs"]
+    levels = [result["level"] for result in run["results"]]
+    is_executed = run["invocations"][0]["executionSuccessful"]
+    failed = {
+        "exit code": ran.code != 0,
+        "text": "exit code 0" not in texts["text"],
+        "json": json.loads(texts["json"])["exit_code"] != 0,
+        "github": "::error" in texts["github"],
+        "sarif": "error" in levels or not is_executed,
+        "junit": junit.get("failures") != "0" or junit.get("errors") != "0",
+        "gitlab": any(issue["severity"] in ("critical", "blocker", "major") for issue in json.loads(texts["gitlab"])),
+        "markdown": "this commit may be released;" not in texts["markdown"] or "Unknown:" in texts["markdown"],
+    }
+    assert (ran.code, failed) == (code, dict.fromkeys(failed, code != 0)), texts["markdown"]
+    assert is_executed is (code in (0, 1))
+    assert json.loads(texts["json"])["exit_code"] == code

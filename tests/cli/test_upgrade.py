@@ -394,16 +394,3 @@ def test_upgrade_keeps_line_endings_and_writes_only_changes(cli, pinned, checkou
         assert content.startswith(b"\xef\xbb\xbf")
         assert b"\n" not in content.replace(b"\r\n", b"")
     assert cli("lock", "--check").code == 0
-
-
-def test_a_reason_is_recorded_for_a_pin_that_moved_without_one(cli, pinned, pins, client):
-    pinned({"revenue": [SAME]})
-    ran = cli("upgrade", "revenue@1", "--allow-breaking", "told them")
-    assert (ran.code, pins()["revenue"].allowed) == (0, ("told them",))
-    assert "revenue@1 (test): as locked; the reason is recorded" in ran.out
-    assert cli("upgrade", "revenue@1", "--allow-breaking", "told them").code == 0
-    assert cli("upgrade", "revenue", "--allow-breaking", "no version is stated").code == 0
-    assert pins()["revenue"].allowed == ("told them",), "once, and only for a stated version"
-    client.update_endpoint("revenue", {"is_active": False})
-    assert cli("upgrade", "revenue@1", "--allow-breaking", "switched off").code == 1
-    assert pins()["revenue"].allowed == ("told them",)

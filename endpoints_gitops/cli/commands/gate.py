@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console
-from endpoints_gitops.cli.consumer import Consumer, pins
+from endpoints_gitops.cli.consumer import Consumer, Placed, pins
 from endpoints_gitops.errors import EndpointsError, UsageError, worst
+from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.outcome import Outcome, failures_of
 from endpoints_gitops.model.pin import Lock
 from endpoints_gitops.model.report import Detail, Report, Subject, Verdict
@@ -95,7 +96,7 @@ def _judge_pins(arguments: argparse.Namespace, console: Console) -> _Judged:
         base = release_base(arguments.against, path)
         environments = None if consumer.is_whole else {settings.name for settings in consumer.environments}
         changes = pin_changes(base.lock or Lock(), lock, environments)
-        mismatches, again = _mismatches(consumer), _again(arguments)
+        mismatches, again = _by_pin(consumer.placed_mismatches()), _again(arguments)
         server = (
             None
             if arguments.offline
@@ -114,6 +115,9 @@ def _judge_pins(arguments: argparse.Namespace, console: Console) -> _Judged:
             ),
             uses={(name, use.name): use for name, uses in consumer.uses.items() for use in uses},
             mismatches=mismatches,
+            deprecated=_by_pin(consumer.deprecated()),
+            apply_policy=consumer.judged,
+            fail_on=consumer.judge.policy.fail_on or Severity.ERROR,
             server=server,
             lines=places_in_lock(read_regular_file(path).decode(), shown(path)) if consumer.lock else {},
             again=again,
@@ -135,9 +139,9 @@ def _again(arguments: argparse.Namespace) -> Command:
     return Command("gate", "--against", arguments.against, *plan, *evidence, *flags)
 
 
-def _mismatches(consumer: Consumer) -> dict[PinKey, list[Finding]]:
+def _by_pin(placed: Iterable[Placed]) -> dict[PinKey, list[Finding]]:
     found: dict[PinKey, list[Finding]] = {}
-    for environment, finding in consumer.placed_mismatches():
+    for environment, finding in placed:
         found.setdefault((environment or "", finding.endpoint), []).append(finding)
     return found
 
@@ -170,11 +174,7 @@ def _report(
         verdict=verdict,
         headline=f"{verdict}: {_ANSWERS[verdict]}; {changed}{unasked}",
         subjects=tuple(subjects),
-        counts={
-            "pins": total,
-            "changed": len(changes),
-            **_counted(subjects),
-        },
+        counts={**_counted(subjects), "unchanged": total - sum(change.after is not None for change in changes)},
         details=(Detail("released", base.what), Detail("commit", base.repo.head[:12])),
         notes=tuple(notes),
     )
@@ -184,17 +184,33 @@ def _judge_plan(arguments: argparse.Namespace, console: Console) -> _Judged:
     from endpoints_gitops.cli.against import known_callers
     from endpoints_gitops.cli.context import CommandContext
     from endpoints_gitops.cli.plans import read_saved_plan
-    from endpoints_gitops.operations.gate.plan import judge_plan, plan_notes, refuse_other_environment
+    from endpoints_gitops.model.sunset import today_at
+    from endpoints_gitops.operations.gate.plan import (
+        plan_consequences,
+        plan_notes,
+        plan_subjects,
+        refuse_other_environment,
+    )
     from endpoints_gitops.plan.diff import Revision
 
     path = Path(arguments.plan)
     with CommandContext.of(arguments, console) as context:
         plan = read_saved_plan(path)
         refuse_other_environment(plan, context.environment)
-        local = {
-            loaded.name: Revision.local(loaded, context.environment.name) for loaded in context.existing_definitions
-        }
-        subjects = judge_plan(plan, local, known_callers(context), allow_unknown=arguments.allow_unknown)
+        definitions = context.existing_definitions
+        local = {loaded.name: Revision.local(loaded, context.environment.name) for loaded in definitions}
+        callers, judge = known_callers(context), context.judge
+        found = plan_consequences(
+            plan,
+            local,
+            callers,
+            today=today_at(context.now),
+            deprecation=context.configuration.deprecation,
+            allow_unknown=arguments.allow_unknown,
+        )
+        comments = tuple(ignore for loaded in definitions for ignore in loaded.ignores)
+        judged = judge.apply(found, comments=comments).judged
+        subjects = plan_subjects(plan, judged, callers, judge.policy.fail_on or Severity.ERROR)
     return _Judged(report=_plan_report(plan, path, subjects, plan_notes(plan)))
 
 
@@ -207,7 +223,7 @@ def _plan_report(plan: Plan, path: Path, subjects: tuple[Subject, ...], notes: t
         verdict=verdict,
         headline=f"{verdict}: {answer}",
         subjects=subjects,
-        counts={"endpoints": len(subjects), **_counted(subjects)},
+        counts=_counted(subjects),
         details=(Detail("plan", f"{shown(path)}, for {plan.environment}"),),
         notes=notes,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.advice import Advice, Command
@@ -191,8 +190,6 @@ def _title(move: Move) -> str:
 
 
 def _said(move: Move) -> str:
-    if move.after == replace(move.before, allowed=move.after.allowed if move.after else ()):
-        return "as locked; the reason is recorded"
     if move.after is not None and move.after.version == move.before.version:
         return f"changed in place; {_judged(move)}"
     return _judged(move)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import EndpointsError, ExitCode, Location
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.finding import Finding, Severity, Waiver, WaiverKind
 from endpoints_gitops.model.outcome import ErrorEntry, failures_of
 from endpoints_gitops.model.pin import Lock, Pin, Use
+from endpoints_gitops.model.policy import SHORTEST_FINGERPRINT
 from endpoints_gitops.model.report import Detail, Subject, TextDiff, Verdict
 from endpoints_gitops.operations.gate.evidence import EvidenceFiles
 
@@ -122,13 +123,18 @@ def ask_server(
 class PinJudge:
     """Judges changed pins.
 
-    `server` is None where it is not to be asked. `mismatches` are those of lock and manifest (P108), by pin. `lines`
-    are the places of the pins in the lock. `again` is the command line of this judgement.
+    `server` is None where it is not to be asked. `mismatches` are those of lock and manifest (P108), and `deprecated`
+    the findings about announced removals (P105), by pin. `apply_policy` judges findings by the configuration, and those
+    of `fail_on` or above block. `lines` are the places of the pins in the lock. `again` is the command line of this
+    judgement.
     """
 
     evidence: EvidenceFiles
     uses: Mapping[PinKey, Use]
     mismatches: Mapping[PinKey, Sequence[Finding]]
+    deprecated: Mapping[PinKey, Sequence[Finding]]
+    apply_policy: Callable[[Iterable[Finding]], tuple[Finding, ...]]
+    fail_on: Severity
     server: ServerAnswers | None
     lines: Mapping[PinKey, Location]
     again: Command
@@ -146,6 +152,7 @@ class PinJudge:
         details = [Detail("environment", change.pin.environment)]
         is_unknown = False
         if change.after is not None:
+            findings += self.deprecated.get(change.key, ())
             moves, why = self._of_move(change)
             findings += moves
             reasons += why
@@ -159,7 +166,7 @@ class PinJudge:
             if error is not None:
                 reasons += failures_of(error)
                 is_unknown = True
-        is_blocked = bool(reasons) or any(finding.severity is Severity.ERROR for finding in findings)
+        is_blocked = bool(reasons) or any(map(self._fails, findings))
         return Subject(
             name=self._name(change.key),
             verdict=Verdict.UNKNOWN if is_unknown else Verdict.BLOCKED if is_blocked else Verdict.RELEASED,
@@ -180,7 +187,7 @@ class PinJudge:
         environment, _ = key
         return Subject(
             name=self._name(key),
-            verdict=Verdict.BLOCKED,
+            verdict=Verdict.BLOCKED if any(map(self._fails, self.mismatches[key])) else Verdict.RELEASED,
             change="unchanged, and not as the manifest says",
             findings=tuple(self.mismatches[key]),
             details=(Detail("environment", environment),),
@@ -192,24 +199,34 @@ class PinJudge:
         """The findings for the app between old and new contract, and the reason where they block."""
         if change.before is None or change.after is None:
             return [], []
-        findings = move_findings(change.before, change.after, self._use(change), allow_unknown=self.allow_unknown)
-        errors = [finding for finding in findings if finding.severity is Severity.ERROR]
-        if errors and change.reasons:
-            return [_allowed(finding, change.reasons) for finding in findings], []
-        return list(findings), [self._breaking(change.after, errors)] if errors else []
+        moves = move_findings(change.before, change.after, self._use(change), allow_unknown=self.allow_unknown)
+        findings = [self._accepted(finding, change) for finding in self.apply_policy(moves)]
+        against = [finding for finding in findings if self._fails(finding)]
+        return findings, [self._breaking(against)] if against else []
 
-    def _breaking(self, pin: Pin, errors: Sequence[Finding]) -> ErrorEntry:
+    def _accepted(self, finding: Finding, change: PinChange) -> Finding:
+        """The finding, approved where the lock has a reason for a breaking move."""
+        if not change.reasons or not self._fails(finding):
+            return finding
+        reason, where = "; ".join(change.reasons), self.lines.get(change.key)
+        return replace(finding, waiver=Waiver(kind=WaiverKind.APPROVED, reason=reason, where=where))
+
+    def _fails(self, finding: Finding) -> bool:
+        return finding.counts and finding.severity.rank >= self.fail_on.rank
+
+    def _breaking(self, against: Sequence[Finding]) -> ErrorEntry:
         from endpoints_gitops.contract.rules import RULES
 
-        codes = sorted({finding.code for finding in errors})
+        codes = sorted({finding.code for finding in against})
         undecided = all(code in RULES and RULES[code].is_undecidable for code in codes)
         if undecided:
             message = f"cannot tell whether the move breaks this app ({', '.join(codes)})"
             fix = Advice(Command(*self.again.words, "--allow-unknown"), " treats it as safe")
             return ErrorEntry(code="gate.undecided", message=message, fix=fix)
-        words = ("upgrade", pin.label, "--env", pin.environment, "--allow-breaking", "the reason")
-        message = f"the move breaks this app ({', '.join(codes)}), and the lock records no reason for it"
-        return ErrorEntry(code="gate.breaking", message=message, fix=Advice(Command(*words)))
+        message = f"the move breaks this app ({', '.join(codes)}), and neither the lock nor an approval says why"
+        fingerprints = sorted({finding.fingerprint[:SHORTEST_FINGERPRINT] for finding in against})
+        fix = Advice(Command("approve", *fingerprints, "--reason", "the reason"))
+        return ErrorEntry(code="gate.breaking", message=message, fix=fix)
 
     def _of_server(self, change: PinChange) -> tuple[Sequence[Finding], EndpointsError | None]:
         answer = self.server.verified.get(change.key) if self.server is not None else None
@@ -248,14 +265,6 @@ def _diffs(change: PinChange) -> tuple[TextDiff, ...]:
 
     query = query_diff(normalized_query(before.query), normalized_query(after.query))
     return tuple(filter(None, (query, contract_diff(from_pin(before), from_pin(after)))))
-
-
-def _allowed(finding: Finding, reasons: Sequence[str]) -> Finding:
-    """An error that a recorded reason accepts: a warning, which says so."""
-    if finding.severity is not Severity.ERROR:
-        return finding
-    message = f"{finding.message}; accepted in the lock: {'; '.join(reasons)}"
-    return replace(finding, severity=Severity.WARN, message=message)
 
 
 def places_in_lock(text: str, label: str) -> dict[PinKey, Location]:

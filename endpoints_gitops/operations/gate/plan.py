@@ -7,11 +7,13 @@ no caller of an endpoint is known there may be some, so its findings keep their 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 
 from endpoints_gitops.contract.context import Caller
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.report import Detail, Subject, Verdict
+from endpoints_gitops.model.sunset import DeprecationPolicy
 from endpoints_gitops.operations.callers import Callers
 from endpoints_gitops.operations.push.preview import consequences
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, Plan
@@ -19,15 +21,32 @@ from endpoints_gitops.plan.diff import Revision, Snapshot
 from endpoints_gitops.workspace.configuration import EnvironmentSettings
 
 
-def judge_plan(
-    plan: Plan, local: Mapping[str, Revision], callers: Callers, *, allow_unknown: bool = False
+def plan_consequences(
+    plan: Plan,
+    local: Mapping[str, Revision],
+    callers: Callers,
+    *,
+    today: date,
+    deprecation: DeprecationPolicy,
+    allow_unknown: bool = False,
+) -> tuple[Finding, ...]:
+    """The findings of the plan for callers, before the policy is applied. `local` are the definitions by name.
+
+    No server is asked: the plan holds the state that it was made against, and a push refuses what changed since.
+    Raises PluginFailed.
+    """
+    return consequences(
+        plan, Snapshot(), local, callers, is_unknown_error=not allow_unknown, today=today, policy=deprecation
+    )
+
+
+def plan_subjects(
+    plan: Plan, findings: Sequence[Finding], callers: Callers, fail_on: Severity = Severity.ERROR
 ) -> tuple[Subject, ...]:
     """A subject for each endpoint that the plan changes, or whose shared variable it retypes.
 
-    `local` are the definitions by name. No server is asked: the plan holds the state that it was made against, and a
-    push refuses what changed since. Raises PluginFailed.
+    Findings of `fail_on` or above block, unless they are waived.
     """
-    findings = consequences(plan, Snapshot(), local, callers, is_unknown_error=not allow_unknown)
     changes = {change.name: change for change in plan.changes}
     names = [*changes, *sorted({finding.endpoint for finding in findings} - changes.keys())]
     return tuple(
@@ -36,6 +55,7 @@ def judge_plan(
             changes.get(name),
             [finding for finding in findings if finding.endpoint == name],
             callers.of(plan.environment, name),
+            fail_on,
         )
         for name in names
     )
@@ -63,9 +83,13 @@ def plan_notes(plan: Plan) -> tuple[str, ...]:
 
 
 def _subject(
-    name: str, change: EndpointChange | None, findings: Sequence[Finding], callers: Sequence[Caller]
+    name: str,
+    change: EndpointChange | None,
+    findings: Sequence[Finding],
+    callers: Sequence[Caller],
+    fail_on: Severity,
 ) -> Subject:
-    is_blocked = any(finding.severity is Severity.ERROR for finding in findings)
+    is_blocked = any(finding.counts and finding.severity.rank >= fail_on.rank for finding in findings)
     return Subject(
         name=name,
         verdict=Verdict.BLOCKED if is_blocked else Verdict.RELEASED,

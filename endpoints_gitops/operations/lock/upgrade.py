@@ -198,9 +198,6 @@ class _MovePlanner:
             return self._allowed(move) if is_stated else move
         if move.is_breaking:  # a version that was switched off: there is nothing to lock again
             return replace(move, result=MoveResult.CHANGED)
-        if is_stated and self.allowed.reason is not None and self.allowed.reason not in pin.allowed:
-            allowed = (*pin.allowed, self.allowed.reason)  # for a move that is in the lock without a reason
-            return replace(move, result=MoveResult.MOVES, after=replace(pin, allowed=allowed))
         is_exact = use.version is not None and newest is not None and newest > pin.version and not is_named
         return replace(move, result=MoveResult.EXACT) if is_exact else move
 
