@@ -46,8 +46,10 @@ class Judge:
         self, findings: Iterable[Finding], *, comments: Sequence[Ignore] = (), coverage: Coverage | None = None
     ) -> Applied:
         """See `contract.policy.apply`."""
-        if not self.policy.changes_findings and not comments:
-            return Applied(judged=tuple(findings))
+        findings = tuple(findings)
+        ignores = (*self.policy.ignores, *comments)
+        if not (findings or ignores) or not (self.policy.changes_findings or comments):
+            return Applied(judged=findings)
         from endpoints_gitops.contract.policy import apply
 
-        return apply(self.policy, tuple(findings), self.today, comments=comments, coverage=coverage)
+        return apply(self.policy, findings, self.today, comments=comments, coverage=coverage)

@@ -5,42 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from endpoints_gitops.contract.build import analyzed_columns
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.hogql.locus import Locus
+from endpoints_gitops.model.policy import CONVENTIONS
 
 if TYPE_CHECKING:
     from endpoints_gitops.contract.contract import Contract
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.finding import Finding
     from endpoints_gitops.model.policy import Conventions
-
-CONVENTIONS: Final = {
-    "snake_case": r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*",
-    "kebab-case": r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*",
-    "camelCase": r"[a-z][a-zA-Z0-9]*",
-    "PascalCase": r"[A-Z][a-zA-Z0-9]*",
-}
-"""The naming conventions that have a name, as regular expressions."""
-
-
-def convention_mistake(text: str) -> str | None:
-    """The mistake in a naming convention: an unknown word, or an invalid regular expression. None without one."""
-    if text in CONVENTIONS:
-        return None
-    if re.fullmatch(r"[\w -]*", text):
-        from endpoints_gitops.model.suggestions import did_you_mean
-
-        names = ", ".join(CONVENTIONS)
-        near = did_you_mean(text, CONVENTIONS)
-        return f"there is no convention {text!r}{near}; use one of {names}, or a regular expression"
-    try:
-        re.compile(text)
-    except re.error as error:
-        return f"not a regular expression: {error}"
-    return None
 
 
 def unconventional(loaded: LoadedDefinition, contract: Contract, conventions: Conventions) -> Iterator[Finding]:

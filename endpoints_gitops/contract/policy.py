@@ -11,7 +11,7 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import Final
 
-from endpoints_gitops.contract.rules import RULES, RULESETS, Rule
+from endpoints_gitops.contract.rules import RULES, Rule
 from endpoints_gitops.model.finding import Finding, Severity, Waiver, WaiverKind
 from endpoints_gitops.model.policy import Applied, Approval, Coverage, Ignore, Policy, RuleSetting, RuleSwitch
 
@@ -161,6 +161,3 @@ def _finding(code: str, ignore: Ignore, message: str) -> Finding:
 
 def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
-
-
-assert all(rule.since in RULESETS for rule in RULES.values()), "every rule belongs to a ruleset"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -28,6 +29,18 @@ LINTED: Final = frozenset(
 """The rules that `check` judges for every definition by itself, and that can be ignored."""
 
 type RequiredKey = Literal["columns", "data_freshness", "description", "examples", "owner", "stability", "tags"]
+
+
+RULESETS: Final = ("2026-11", "2026-12")
+"""Every ruleset, in order. A configuration pins one with `ruleset`: later rules are then not judged."""
+
+CONVENTIONS: Final = {
+    "snake_case": r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*",
+    "kebab-case": r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*",
+    "camelCase": r"[a-z][a-zA-Z0-9]*",
+    "PascalCase": r"[A-Z][a-zA-Z0-9]*",
+}
+"""The naming conventions that have a name, as regular expressions."""
 
 
 class RuleSwitch(StrEnum):
@@ -91,7 +104,7 @@ class Approval:
 class Conventions:
     """What every definition has to follow: keys that it must have, and naming conventions.
 
-    A convention is a word of `contract.conventions.CONVENTIONS`, or a regular expression that matches the whole name.
+    A convention is a word of `CONVENTIONS`, or a regular expression that matches the whole name.
     """
 
     require: tuple[RequiredKey, ...] = ()
@@ -161,3 +174,20 @@ class Applied:
     def approved(self) -> tuple[Finding, ...]:
         """The findings that somebody approved."""
         return tuple(finding for finding in self.all if finding.is_approved)
+
+
+def convention_mistake(text: str) -> str | None:
+    """The mistake in a naming convention: an unknown word, or an invalid regular expression. None without one."""
+    if text in CONVENTIONS:
+        return None
+    if re.fullmatch(r"[\w -]*", text):
+        from endpoints_gitops.model.suggestions import did_you_mean
+
+        names = ", ".join(CONVENTIONS)
+        near = did_you_mean(text, CONVENTIONS)
+        return f"there is no convention {text!r}{near}; use one of {names}, or a regular expression"
+    try:
+        re.compile(text)
+    except re.error as error:
+        return f"not a regular expression: {error}"
+    return None

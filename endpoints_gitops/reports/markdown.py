@@ -22,7 +22,14 @@ from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.printable import one_line, printable
 from endpoints_gitops.model.report import Subject, TextDiff, Verdict
 from endpoints_gitops.reports import Invocation
-from endpoints_gitops.reports.content import counts_of, errors_of, report_of, waiver_text
+from endpoints_gitops.reports.content import (
+    approval_of,
+    counts_of,
+    errors_of,
+    may_be_approved,
+    report_of,
+    waiver_text,
+)
 from endpoints_gitops.reports.text import headline, marked_text
 
 LIMIT: Final = 65_000
@@ -155,20 +162,22 @@ class _Comment:
             finding for finding in subject.findings if least is not None and finding.severity.rank >= least.rank
         ]
         lost = len(subject.findings) - len(findings)
-        lines = [*reasons, *(self._finding(finding) for finding in findings)]
+        lines = [*reasons, *(self._finding(finding, subject) for finding in findings)]
         if lost:
             lines.append(f"- {lost} more finding{'s' if lost > 1 else ''} left out: {self._where_the_rest_is()}")
         yield "\n".join(lines)
         for diff in subject.diffs:
             yield from self._diff(diff, most_lines)
 
-    def _finding(self, finding: Finding) -> str:
+    def _finding(self, finding: Finding, subject: Subject) -> str:
         place = f" {self._code(finding.where)}" if finding.where else ""
         hits = f"<br>hits {self._prose(', '.join(finding.callers))}" if finding.callers else ""
         fix = f"<br>fix: {self._prose(finding.fix)}" if finding.fix and finding.severity is not Severity.INFO else ""
         sign = _SEVERITIES[finding.severity if finding.counts else Severity.INFO]
         if finding.waiver is not None:
             fix = f"<br>{self._prose(waiver_text(finding.waiver))}"
+        elif may_be_approved(finding, subject):
+            fix += f"<br>or approve it: {self._code(str(approval_of(finding)))}"
         return f"- {sign} **{self._prose(finding.code)}** {self._prose(finding.message)}{place}{hits}{fix}"
 
     def _error(self, error: ErrorEntry) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final
 
-from endpoints_gitops.advice import PROGRAM, Advice, Command
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.advice import PROGRAM, Advice
+from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.line import Line, Style
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
-from endpoints_gitops.model.policy import SHORTEST_FINGERPRINT
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.report import Report, Subject, TextDiff, TextDiffLine, Verdict
 from endpoints_gitops.reports import Invocation
-from endpoints_gitops.reports.content import counts_of, errors_of, report_of, waiver_text
+from endpoints_gitops.reports.content import approval_of, counts_of, errors_of, may_be_approved, report_of, waiver_text
 
 STYLES: Final = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: Style.FAINT}
 _VERDICTS: Final = {
@@ -60,11 +60,11 @@ def headline(report: Report) -> str:
 
 
 def finding_lines(
-    findings: Iterable[Finding], *, indent: str = "", approvable: Callable[[Finding], bool] | None = None
+    findings: Iterable[Finding], *, indent: str = "", fails: Callable[[Finding], bool] | None = None
 ) -> Iterator[Line]:
     """`path:line:column: CODE message`, with callers and fix unless it is an info; a waived one with its waiver.
 
-    Those that are `approvable` get the command that approves them.
+    A finding for callers that `fails` gets the command that approves it.
     """
     for finding in findings:
         place = _place(finding) or f"{finding.endpoint}{f': {finding.locus}' if finding.locus else ''}"
@@ -78,9 +78,8 @@ def finding_lines(
             yield Line(f"{indent}  hits {', '.join(finding.callers)}", Style.FAINT)
         if finding.fix and finding.severity is not Severity.INFO:
             yield Line(Advice(f"{indent}  fix: ", finding.fix), Style.FAINT)
-        if approvable is not None and approvable(finding):
-            command = Command("approve", finding.fingerprint[:SHORTEST_FINGERPRINT], "--reason", "…")
-            yield Line(Advice(f"{indent}  or approve it: ", command), Style.FAINT)
+        if fails is not None and fails(finding) and finding.scope is not Scope.NEITHER:
+            yield Line(Advice(f"{indent}  or approve it: ", approval_of(finding)), Style.FAINT)
 
 
 def is_shown(finding: Finding, *, verbose: bool) -> bool:
@@ -105,7 +104,7 @@ def _subject_lines(subject: Subject, *, verbose: bool, in_color: bool) -> Iterat
     for diff in subject.diffs:
         yield from _diff_lines(diff, in_color=in_color)
     shown = [finding for finding in subject.findings if is_shown(finding, verbose=verbose)]
-    yield from finding_lines(shown, indent="  ")
+    yield from finding_lines(shown, indent="  ", fails=partial(may_be_approved, subject=subject))
     for reason in subject.reasons:
         yield from _error_lines(reason, indent="  ")
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from endpoints_gitops.codecs.reader import Check, Document, quoted
 from endpoints_gitops.errors import Location
 from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.policy import (
+    RULESETS,
     SHORTEST_FINGERPRINT,
     Approval,
     Conventions,
@@ -23,9 +25,11 @@ from endpoints_gitops.model.policy import (
     RequiredKey,
     RuleSetting,
     RuleSwitch,
+    convention_mistake,
 )
 
 if TYPE_CHECKING:
+    from endpoints_gitops.contract.rules import Rule
     from endpoints_gitops.workspace.configuration import Configuration
 
 _LONGEST_FINGERPRINT: Final = 32
@@ -133,13 +137,14 @@ class _PolicyReader:
     """Reads the policy of a document, and adds the mistakes to it."""
 
     def __init__(self, document: Document) -> None:
-        from endpoints_gitops.contract.rules import RULES
-        from endpoints_gitops.workspace.plugins import installed
-
         self.document = document
-        self.rules = RULES
-        self.by_slug = {rule.slug: code for code, rule in RULES.items()}
-        self.has_plugins = bool(installed())
+
+    @cached_property
+    def rules(self) -> Mapping[str, Rule]:
+        """The catalog, which takes time to import."""
+        from endpoints_gitops.contract.rules import RULES
+
+        return RULES
 
     def policy(self, tables: PolicyTables) -> Policy:
         return Policy(
@@ -203,17 +208,16 @@ class _PolicyReader:
         code = rule_code(word)
         if code is not None:
             return code
-        if self.has_plugins and "." not in word:
-            return word
         from endpoints_gitops.model.suggestions import did_you_mean
+        from endpoints_gitops.workspace.plugins import installed
 
-        near = did_you_mean(word, [*self.rules, *self.by_slug])
+        if installed() and "." not in word:
+            return word
+        near = did_you_mean(word, [*self.rules, *(rule.slug for rule in self.rules.values())])
         self.document.add(location, f"there is no rule {quoted(word)}{near}")
         return ""
 
     def _ruleset(self, ruleset: str | None) -> str | None:
-        from endpoints_gitops.contract.rules import RULESETS
-
         if ruleset is not None and ruleset not in RULESETS:
             from endpoints_gitops.model.suggestions import did_you_mean
 
@@ -223,8 +227,6 @@ class _PolicyReader:
         return ruleset
 
     def _conventions(self, tables: PolicyTables) -> Conventions:
-        from endpoints_gitops.contract.conventions import convention_mistake
-
         naming = {part.name: getattr(tables.naming, part.name) for part in fields(tables.naming)}
         for key, value in naming.items():
             if value is not None and (mistake := convention_mistake(value)) is not None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from endpoints_gitops.contract.policy import apply
-from endpoints_gitops.contract.rules import RULES, RULESETS
+from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import Location
 from endpoints_gitops.model.finding import Finding, Severity, WaiverKind
-from endpoints_gitops.model.policy import LINTED, Approval, Coverage, Ignore, Policy, RuleSetting, RuleSwitch
+from endpoints_gitops.model.policy import LINTED, RULESETS, Approval, Coverage, Ignore, Policy, RuleSetting, RuleSwitch
 from tests.contract.test_cases import ALL
 
 TODAY = date(2026, 11, 1)

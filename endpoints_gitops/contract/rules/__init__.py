@@ -13,6 +13,6 @@ from endpoints_gitops.contract.rules import (  # noqa: F401 - each module declar
     serving,
     shape,
 )
-from endpoints_gitops.contract.rules.rule import RULES, RULESETS, Hit, Rule
+from endpoints_gitops.contract.rules.rule import RULES, Hit, Rule
 
-__all__ = ["RULES", "RULESETS", "Hit", "Rule"]
+__all__ = ["RULES", "Hit", "Rule"]

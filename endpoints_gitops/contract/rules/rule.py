@@ -10,6 +10,7 @@ from endpoints_gitops.advice import about
 from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.policy import RULESETS
 
 if TYPE_CHECKING:
     from endpoints_gitops.contract.contract import FileKey
@@ -17,11 +18,8 @@ if TYPE_CHECKING:
 
 _MAX_SEVERITY: Final = {"draft": Severity.INFO, "beta": Severity.WARN}
 
-RULESET: Final = "2026-11"
+RULESET: Final = RULESETS[0]
 """The ruleset that introduced the first rules; each later rule carries its own date."""
-
-RULESETS: Final = (RULESET, "2026-12")
-"""Every ruleset, in order. A configuration pins one with `ruleset`: later rules are then not judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +128,9 @@ RULES: Final[dict[str, Rule]] = {}
 
 
 def declare(rule: Rule) -> Rule:
-    """Add a rule to the registry. Its code must be unique."""
+    """Add a rule to the registry. Its code must be unique, and its ruleset listed in `model.policy`."""
     assert rule.code not in RULES, f"two rules have the code {rule.code}"
+    assert rule.since in RULESETS, f"there is no ruleset {rule.since}"
     RULES[rule.code] = rule
     return rule
 
