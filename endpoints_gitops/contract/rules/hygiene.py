@@ -15,6 +15,27 @@ _NEITHER = Scope.NEITHER
 
 @rule_check(
     Rule(
+        code="G104",
+        slug="contract-disabled",
+        severity=Severity.ERROR,
+        scope=Scope.IN_PLACE,
+        summary="A definition no longer declares its columns.",
+        why="`check` compared every edit of the query with the declared columns, and nothing does so any more.",
+        fix="declare the columns again, or approve that they are not checked any more",
+        example=("columns: [{name: users, type: integer}]", "no columns"),
+        since="2026-12",
+    )
+)
+def contract_disabled(pair: ContractPair) -> Iterator[Hit]:
+    """Only a definition declares columns, so both sides are definitions."""
+    if pair.before.declared and pair.after.declared is None:
+        names = [column.name for column in pair.before.declared]
+        message = f"the declared columns {', '.join(names)} are gone, so no check holds the query to them"
+        yield Hit(locus=Locus("columns"), message=message, before=[*names], key="name")
+
+
+@rule_check(
+    Rule(
         code="G105",
         slug="contract-mismatch",
         severity=Severity.ERROR,
