@@ -49,12 +49,13 @@ be written. `push --plan FILE` refuses every endpoint that has changed since; ma
     "shallow": """A shallow clone lacks the history that shows which side changed. Use `fetch-depth: 0` in CI, and
 `git fetch --unshallow` elsewhere. The record of an earlier push helps only if a commit of the shallow clone has the
 state of the server.""",
-    "approved": """A finding that somebody approved by its fingerprint, in the configuration: it is shown and fails nothing.
-`approve FINGERPRINT --reason TEXT` writes an approval; without an end date it counts until it is removed.""",
-    "ignored": """A finding that does not count: an ignore of the configuration or of a comment in the definition matches it,
-its rule is switched off, or the rule is newer than the pinned ruleset. `--verbose` shows it with the reason.""",
-    "ruleset": """The date of a set of rules, such as 2026-12. With `ruleset` in the configuration, later rules do not count,
-so that a new release of this tool breaks no build.""",
+    "approved": """A finding that somebody approved by its fingerprint, in the configuration: it is shown and fails
+nothing. `approve FINGERPRINT --reason TEXT` writes an approval; without an end date it counts until it is removed.""",
+    "ignored": """A finding that does not count: an ignore of the configuration or of a comment in the definition
+matches it, its rule is switched off, or the rule is newer than the pinned ruleset. `--verbose` shows it with the
+reason.""",
+    "ruleset": """The date of a set of rules, such as 2026-12. With `ruleset` in the configuration, later rules do not
+count, so that a new release of this tool breaks no build.""",
     "check.refused": """The server refuses a query that is valid HogQL: this project or this key has no such table or
 field. `check --live` runs every query with LIMIT 0; without it, the push is the first to fail.""",
     "check.undecided": """`check --live` could not run a query, or the server stopped it: it is unknown whether its
