@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.cli.judging import Judge
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.endpoint import Endpoint
+    from endpoints_gitops.model.sunset import Announcement
     from endpoints_gitops.operations.project import Progress, ProjectContext
     from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
     from endpoints_gitops.workspace.credentials import Access
@@ -122,6 +123,20 @@ class CommandContext:
             environment=self.environment.name,
             configuration=self.naming_configuration,
         )
+
+    @cached_property
+    def announcements(self) -> Mapping[str, Announcement]:
+        """The announced removals in the folder, by name; what cannot be read is named on stderr."""
+        from endpoints_gitops.operations.announcements import read_announcements
+
+        try:
+            found, problems = read_announcements(self.folder, self.environment.name)
+        except UsageError as error:
+            self.console.say(Line(f"deprecations are not shown: {error}", Style.WARN))
+            return {}
+        for problem in problems:
+            self.console.say(Line(f"a deprecation may be missing: {problem}", Style.WARN))
+        return found
 
     @property
     def existing_definitions(self) -> tuple[LoadedDefinition, ...]:

@@ -58,7 +58,7 @@ _OTHER_OPTIONS = {
 }
 # Of these, the first are suggested only where a key slipped, and the others never.
 _WRITING = frozenset({"activate", "promote", "push", "rename", "resume"})
-_DESTRUCTIVE = frozenset({"deactivate", "delete", "rollback"})
+_DESTRUCTIVE = frozenset({"deactivate", "delete", "retire", "rollback"})
 
 
 class _Spelling(TypedDict):

@@ -83,6 +83,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "one endpoint": _entries(
         activate=("switch endpoints, or one version, on again", "revenue_by_plan", "revenue_by_plan --version 3"),
         deactivate=("switch endpoints, or one version, off", "revenue_by_plan --version 1"),
+        retire=(
+            "switch off what is past its sunset and no longer called",
+            "",
+            "revenue_by_plan --versions",
+        ),
         rename=("give an endpoint a new name, and keep the old one for its callers", "mau monthly_active_users"),
         rollback=("make the query of an older version the newest one", "revenue_by_plan@3"),
         delete=("delete endpoints for good", "revenue_by_plan"),

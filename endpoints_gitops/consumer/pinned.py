@@ -23,6 +23,7 @@ from endpoints_gitops.api.run_pages import UNPAGED_ROWS, AnyPage, PageRequest, m
 from endpoints_gitops.api.wire import Flow, Join
 from endpoints_gitops.consumer.cache import Cache
 from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variables, check_widths
+from endpoints_gitops.consumer.client_base import REDIRECTIONS
 from endpoints_gitops.consumer.errors import ContractBroken, ContractWarning, PagingWarning
 from endpoints_gitops.consumer.rows import Rows, rows_of
 from endpoints_gitops.errors import EndpointsError, UsageError
@@ -32,6 +33,7 @@ from endpoints_gitops.model.pin import Pin, Use
 if TYPE_CHECKING:
     from endpoints_gitops.consumer.locked import Locked
     from endpoints_gitops.hogql.paging import QueryPaging
+    from endpoints_gitops.model.sunset import SunsetNotice
 
 type Strictness = Literal["strict", "warn", "off"]
 type Refresh = Literal["cache", "force", "direct"]
@@ -74,12 +76,15 @@ def prepare(
 ) -> Call:
     """A checked call of the pin of this name. `variables` and `values` are the two ways to pass variables.
 
-    Raises PinMissing, VariablesWrong, and UsageError for a variable that is passed twice or an option that this version
-    does not support.
+    The first call of a deprecated pin in this process issues a DeprecationWarning, except while the pytest plugin
+    redirects calls: its summary names the pin. Raises PinMissing, VariablesWrong, and UsageError for a variable that is
+    passed twice or an option that this version does not support.
     """
     pin = locked.pins.get(name)
     if pin is None:
         raise locked.missing(name)
+    if pin.deprecation is not None and not REDIRECTIONS:
+        _warn_deprecated(pin, pin.deprecation)
     if variables:
         twice = sorted(variables.keys() & values.keys())
         if twice:
@@ -257,6 +262,24 @@ def _mistake(call: Call) -> str | None:
 def is_whole(number: Any, least: int) -> bool:  # noqa: ANN401 - any value from an app
     """Whether it is an integer of at least `least`; booleans are not integers."""
     return isinstance(number, int) and not isinstance(number, bool) and number >= least
+
+
+_DEPRECATED: Final[set[tuple[str, str]]] = set()
+"""The environments and labels of pins that this process warned of."""
+
+
+def _warn_deprecated(pin: Pin, notice: SunsetNotice) -> None:
+    """Issue the warning that the endpoint will be removed, once in this process."""
+    key = (pin.environment, pin.label)
+    if key in _DEPRECATED:
+        return
+    from endpoints_gitops.model.printable import printable
+
+    _DEPRECATED.add(key)
+    replacement = f"; use {notice.replaced_by} instead" if notice.replaced_by else ""
+    reason = f" ({notice.reason})" if notice.reason else ""
+    text = f"the endpoint {pin.label} is deprecated: sunset {notice.sunset}{replacement}{reason}"
+    _warn(printable(text), DeprecationWarning)
 
 
 def _warn(message: str, kind: type[Warning]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -10,7 +10,7 @@ from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.contract.rules.address import short_window
 from endpoints_gitops.model.endpoint import Endpoint
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.finding import Finding, Severity, in_order
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.suggestions import did_you_mean
 from endpoints_gitops.model.sunset import Announcement, DeprecationPolicy
@@ -36,6 +36,15 @@ def announcement_findings(
         yield replace(finding, severity=_capped("A111", announcement, Severity.WARN), fix=fix)
     elif days <= policy.warn_days:
         yield _finding("A114", announcement, f"{name}: {notice.when(today)}; it can be retired from then on")
+
+
+def traffic_findings(
+    announcements: Mapping[str, Announcement], endpoints: Iterable[Endpoint], now: datetime, policy: DeprecationPolicy
+) -> tuple[Finding, ...]:
+    """The findings of `traffic_finding` for those endpoints that have an announcement, in a fixed order."""
+    announced = ((announcements[endpoint.name], endpoint) for endpoint in endpoints if endpoint.name in announcements)
+    findings = (traffic_finding(announcement, endpoint, now, policy) for announcement, endpoint in announced)
+    return in_order(finding for finding in findings if finding is not None)
 
 
 def traffic_finding(

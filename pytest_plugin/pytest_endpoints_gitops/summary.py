@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from pytest_endpoints_gitops.options import OPTIONS, Setting
 _TO_A_LINE: Final = 4
 
 if TYPE_CHECKING:
+    from endpoints_gitops.model.pin import Lock
     from pytest_endpoints_gitops.call_log import LoggedCall
     from pytest_endpoints_gitops.cleanup import Cleanup
     from pytest_endpoints_gitops.suite import Suite
@@ -38,6 +40,22 @@ def summarize(suite: Suite, cleanup: Cleanup | None, reporter: pytest.TerminalRe
         reporter.section("endpoints", "-")
         for line in lines:
             reporter.write_line(one_line(line))
+        for line in _deprecated(suite):
+            reporter.write_line(one_line(line), yellow=True)
+
+
+def deprecated_pins(lock: Lock, environments: Collection[str], today: date) -> Iterator[str]:
+    """A line for each deprecated pin of these environments, with the days left."""
+    for pin in lock.pins:
+        if pin.deprecation is not None and pin.environment in environments:
+            replacement = f"; use {pin.deprecation.replaced_by} instead" if pin.deprecation.replaced_by else ""
+            yield f"  deprecated {pin.label} ({pin.environment}): {pin.deprecation.when(today)}{replacement}"
+
+
+def _deprecated(suite: Suite) -> Iterator[str]:
+    environments = {call.environment for record in suite.records.values() for call in record.calls}
+    if environments:
+        yield from deprecated_pins(suite.project.lock, environments, datetime.now(UTC).date())
 
 
 def show_files(reporter: pytest.TerminalReporter, changed: Collection[str], errors: Iterable[str]) -> None:

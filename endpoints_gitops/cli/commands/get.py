@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli import findings
@@ -13,6 +13,7 @@ from endpoints_gitops.cli.arguments import version_number
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.model.sunset import SunsetNotice, notice_item, today_at
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint, MaterializationState
@@ -28,6 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print its settings and its query."""
+    from endpoints_gitops.contract.announcements import traffic_findings
     from endpoints_gitops.contract.idling import all_idling
 
     name, number = arguments.name, arguments.version
@@ -35,22 +37,29 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         client = context.client
         endpoint = client.get_endpoint(name) if number is None else client.get_version(name, number)
         address, run_url = context.address(name), context.run_url(name, number)
-    console.show(lines(endpoint, address, run_url))
-    idle = all_idling([endpoint], datetime.now(UTC))
-    console.warn(*findings.lines(idle))
+        announcement, now, policy = context.announcements.get(name), context.now, context.configuration.deprecation
+    notice = announcement.notice if announcement else None
+    console.show(lines(endpoint, address, run_url, notice, today_at(now)))
+    found = all_idling([endpoint], datetime.now(UTC))
+    if announcement is not None and number is None:
+        found += traffic_findings({name: announcement}, [endpoint], now, policy)
+    console.warn(*findings.lines(findings.shown(found, verbose=console.verbose)))
     item = {
         **endpoint.model_dump(mode="json"),
         "address": address,
         "run_url": run_url,
-        "findings": list(findings.items(idle)),
+        "deprecation": notice_item(notice, today_at(now)),
+        "findings": list(findings.items(found)),
     }
     return Outcome(command="get", summary={"endpoints": 1}, items=(item,))
 
 
-def lines(endpoint: Endpoint, address: str, run_url: str) -> Iterator[Line | str]:
+def lines(
+    endpoint: Endpoint, address: str, run_url: str, notice: SunsetNotice | None, today: date
+) -> Iterator[Line | str]:
     """Everything about an endpoint, the query last; `address` is its page, `run_url` where programs call it."""
     yield Line(endpoint.name, Style.HEAD)
-    for title, text in _settings(endpoint):
+    for title, text in (*_settings(endpoint), *_deprecation(notice, today)):
         for number, line in enumerate(text.rstrip().split("\n") if text else ()):
             yield f"  {title if number == 0 else '':{_WIDTH}}{line.removesuffix('\r')}"
     yield f"  {'address':{_WIDTH}}{address}"
@@ -85,6 +94,13 @@ def _settings(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
     yield "breakdowns", ", ".join(f"{name} may be left out" for name in endpoint.optional_breakdown_properties)
     yield "created", " by ".join(filter(None, (day(endpoint.created_at), _author(endpoint))))
     yield "last run", day(endpoint.last_executed_at)
+
+
+def _deprecation(notice: SunsetNotice | None, today: date) -> Iterator[tuple[str, str]]:
+    if notice is not None:
+        yield "deprecated", f"since {notice.since}, {notice.when(today)}"
+        yield "replaced by", notice.replaced_by or ""
+        yield "reason", notice.reason or ""
 
 
 def _refusal(state: MaterializationState) -> str:

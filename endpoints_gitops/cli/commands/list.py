@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.cli import findings
@@ -13,6 +13,7 @@ from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.cli.rows import table
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.model.sunset import Announcement, notice_item, today_at
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint
@@ -28,18 +29,33 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Print a table with a row for each endpoint."""
+    from endpoints_gitops.contract.announcements import traffic_findings
     from endpoints_gitops.contract.idling import all_idling
 
     with CommandContext.of(arguments, console) as context:
         endpoints = context.managed(context.client.list_endpoints(), arguments.selectors)
-    idle = all_idling(endpoints, datetime.now(UTC))
-    items = tuple(_item(endpoint, idle) for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.name))
+        announced, now, policy = context.announcements, context.now, context.configuration.deprecation
+    found = (*all_idling(endpoints, datetime.now(UTC)), *traffic_findings(announced, endpoints, now, policy))
+    items = tuple(
+        {**_item(endpoint, found), **deprecation_of(announced.get(endpoint.name), today_at(now))}
+        for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.name)
+    )
     if not items:
         console.say("the project has no endpoints")
-    rows = [[_shown(item[column]) for column in COLUMNS] for item in items]
-    console.show_document(table(COLUMNS, rows, console.width()))
-    console.warn(*findings.lines(idle))
+    has_sunset = any(item["sunset"] for item in items)
+    columns = (*COLUMNS[:-1], "sunset", COLUMNS[-1]) if has_sunset else COLUMNS
+    rows = [[_shown(item[column]) for column in columns] for item in items]
+    console.show_document(table(columns, rows, console.width()))
+    console.warn(*findings.lines(findings.shown(found, verbose=console.verbose)))
     return Outcome(command="list", summary={"endpoints": len(items)}, items=items)
+
+
+def deprecation_of(announcement: Announcement | None, today: date) -> JsonObject:
+    """The keys of an item about its deprecation: the notice with the days left, and the sunset in words."""
+    if announcement is None:
+        return {"deprecation": None, "sunset": None}
+    notice = announcement.notice
+    return {"deprecation": notice_item(notice, today), "sunset": notice.when(today).removeprefix("sunset ")}
 
 
 def _item(endpoint: Endpoint, idle: Sequence[Finding]) -> JsonObject:
@@ -62,4 +78,4 @@ def _shown(value: object) -> str | int:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return value if isinstance(value, int) else str(value).partition("\n")[0]
+    return value if isinstance(value, int) else str(value or "").partition("\n")[0]
