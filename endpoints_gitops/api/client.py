@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from pathlib import Path
+from threading import Lock
 from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Self
 
@@ -99,6 +100,13 @@ class Client:
         self._transport = transport_of(connection, transport)
         self.connection = connection
         self.calls = Calls(_context(connection, rate_limiter, trace, notice, retry_policy))
+        self._sent = 0
+        self._lock = Lock()
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests this client has sent, with retries."""
+        return self._sent
 
     @property
     def rate_limiter(self) -> RateLimiter | None:
@@ -126,6 +134,8 @@ class Client:
                 elif isinstance(step, Join):
                     happened = step.future.result()
                 else:
+                    with self._lock:
+                        self._sent += 1
                     happened = self._transport.send(step)
                     if not isinstance(happened, _OUTCOMES):
                         raise _wrong_outcome(happened)

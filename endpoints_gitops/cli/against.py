@@ -52,7 +52,7 @@ def _definitions(context: CommandContext, selectors: Sequence[str]) -> tuple[Loa
 
     Raises BaseUnavailable where a submodule is missing, as what it defines is unknown.
     """
-    from endpoints_gitops.workspace.base import BaseUnavailable
+    from endpoints_gitops.workspace.base import refuse_unknown_submodules
     from endpoints_gitops.workspace.commits import not_on_disk
     from endpoints_gitops.workspace.selection import named_by
 
@@ -68,9 +68,7 @@ def _definitions(context: CommandContext, selectors: Sequence[str]) -> tuple[Loa
         )
 
     missing = not_on_disk(context.folder, choose=choose)
-    if missing.submodules:
-        message = f"the submodule {missing.submodules[0]} is not initialised, so what it defines is unknown"
-        raise BaseUnavailable(message, fix=missing.advice)
+    refuse_unknown_submodules(missing)
     names = {loaded.name for loaded in definitions}
     return (*definitions, *(loaded for loaded in missing.definitions if loaded.name not in names))
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint
     from endpoints_gitops.model.sunset import Announcement
     from endpoints_gitops.operations.project import Progress, ProjectContext
+    from endpoints_gitops.workspace.check_cache import CheckCache
     from endpoints_gitops.workspace.configuration import Configuration, EnvironmentSettings
     from endpoints_gitops.workspace.credentials import Access
 
@@ -147,6 +148,19 @@ class CommandContext:
             return self.definitions
         refuse_not_on_disk(self.folder)
         return ()
+
+    @property
+    def check_cache(self) -> CheckCache | None:
+        """The kept results of `check`; None with --no-cache."""
+        from endpoints_gitops.workspace.check_cache import CheckCache, cache_folder
+
+        if self.arguments.no_cache:
+            return None
+        folder = cache_folder(self.console.environment)
+        cache = CheckCache(folder)
+        if cache.is_foreign:
+            self.console.say(f"other users can write to the cache {folder}, so it is not used")
+        return cache
 
     @cached_property
     def access(self) -> Access:

@@ -52,6 +52,11 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "--against origin/main",
             "revenue_by_plan --against live",
         ),
+        review=(
+            "judge what this branch changes, for a pull request",
+            "--against origin/main",
+            "--against origin/main --offline",
+        ),
         consumers=(
             "show which apps call an endpoint, and collect that from their locks",
             "who revenue_by_plan",

@@ -39,7 +39,7 @@ from endpoints_gitops.operations.lock.resolve import read_types
 from endpoints_gitops.operations.push.preview import diffs_of_plan
 from endpoints_gitops.plan.diff import DroppedKey, EndpointDiff, Revision, ServerRevision, Snapshot, compare_revisions
 from endpoints_gitops.plan.settings import Key, definition_settings, normalized_query
-from endpoints_gitops.workspace.base import DEFAULT_BRANCH, BaseUnavailable, DefinitionsLocation, base_of
+from endpoints_gitops.workspace.base import DEFAULT_BRANCH, Base, BaseUnavailable, DefinitionsLocation, base_of
 from endpoints_gitops.workspace.commits import definitions_at, refuse_not_on_disk
 from endpoints_gitops.workspace.definitions import read_all
 from endpoints_gitops.workspace.files import read_regular_file, shown
@@ -272,7 +272,7 @@ def _commit(what: str, here: Here) -> Against:
     if base is None and what == DEFAULT_BRANCH and has_no_commit(here.folder):
         return replace(_files(what, here, ()), notes=("this repository has no commit yet: everything is new",))
     if base is None:
-        raise _no_commit(what, here, repository(here.folder))
+        raise _no_commit(what, "commit, file or folder", here.folder)
     definitions: tuple[LoadedDefinition, ...] = ()
     problems: tuple[Problem, ...] = ()
     if base.prefix is not None:
@@ -381,12 +381,24 @@ def _pinned(pin: Pin) -> Revision:
     )
 
 
-def _no_commit(what: str, here: Here, repo: Repository | None) -> BaseUnavailable:
+def base_at(what: str, location: DefinitionsLocation) -> Base:
+    """The base that a ref names. Raises BaseUnavailable, and UsageError for an empty text."""
+    if not what.strip():
+        raise UsageError("--against is empty", fix="--against takes a git ref", code="usage.against")
+    base = base_of(what, location, spelled="--against ")
+    if base is None:
+        raise _no_commit(what, "commit", location.folder)
+    return base
+
+
+def _no_commit(what: str, wanted: str, folder: Path) -> BaseUnavailable:
+    repo = repository(folder)
     if repo is None:
-        cause = explain_missing(here.folder)
-        message = f"there is no file or folder {what!r} here, and no commit to look for: {cause.message}"
+        cause = explain_missing(folder)
+        message = f"there is no {wanted} {what!r} here: {cause.message}"
         return BaseUnavailable(message, fix=cause.fix)
-    return BaseUnavailable(f"there is no commit, file or folder {what!r} here", fix=_fetch(what, repo))
+    in_ci = " (in CI: fetch-depth: 0)" if repo.is_shallow else ""
+    return BaseUnavailable(f"there is no {wanted} {what!r} here", fix=f"{_fetch(what, repo)}{in_ci}")
 
 
 def _fetch(what: str, repo: Repository) -> str:

@@ -17,12 +17,12 @@ from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.operations.checkout import Checkout, CheckoutRecord
 from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.project import ProjectContext
-from endpoints_gitops.plan.attribution import attribute, needs_versions
+from endpoints_gitops.plan.attribution import attribute, is_decided_by_base, needs_versions
 from endpoints_gitops.plan.changes import Plan
 from endpoints_gitops.plan.diff import EndpointDiff, Presence, Snapshot, compare_revisions
 from endpoints_gitops.plan.evidence import NoHistory, PastSettings, Provenance
 from endpoints_gitops.plan.planning import PlanOptions, make_plan
-from endpoints_gitops.plan.settings import definition_settings
+from endpoints_gitops.plan.settings import Settings, definition_settings
 from endpoints_gitops.plan.variables import VariableChange, needed
 from endpoints_gitops.workspace.commits import NotOnDisk, not_on_disk, tracked
 from endpoints_gitops.workspace.git import (
@@ -219,19 +219,27 @@ def attribute_all(
     record: CheckoutRecord,
     *,
     prunable: frozenset[str] = frozenset(),
+    bases: Mapping[str, Settings] | None = None,
 ) -> tuple[EndpointDiff, ...]:
     """The diffs with every difference attributed, by name. `prunable` has the names that may be pruned.
+
+    `bases` has the settings at the merge base by name, where a branch is reviewed: a server that still has them needs
+    no more evidence.
 
     Raises ApiError where the versions of an endpoint cannot be listed.
     """
     now = datetime.now(UTC)
     attributed = {
-        diff.name: attribute(diff, Provenance(record=record.entries.get(diff.name), now=now)) for diff in diffs
+        diff.name: attribute(
+            diff, Provenance(record=record.entries.get(diff.name), now=now, base=(bases or {}).get(diff.name, {}))
+        )
+        for diff in diffs
     }
     differing = [
         diff
         for diff in attributed.values()
-        if diff.name in prunable or (diff.presence is Presence.BOTH and (diff.differences or diff.unmanaged))
+        if diff.name in prunable
+        or (diff.presence is Presence.BOTH and _needs_history(diff, is_branch=bases is not None))
     ]
     if differing:
         evidence = _evidence_with_history(project, differing)
@@ -241,6 +249,12 @@ def attribute_all(
     for diff, listed in zip(unexplained, versions, strict=True):
         attributed[diff.name] = attribute(diff, replace(diff.evidence, versions=listed))
     return tuple(attributed[name] for name in sorted(attributed))
+
+
+def _needs_history(diff: EndpointDiff, *, is_branch: bool) -> bool:
+    if is_branch:  # the merge base shows which keys the file stops managing
+        return not is_decided_by_base(diff)
+    return bool(diff.differences or diff.unmanaged)
 
 
 def _evidence_with_history(project: ProjectContext, diffs: Sequence[EndpointDiff]) -> dict[str, Provenance]:

@@ -91,11 +91,8 @@ def _contract_lines(contract: Contract | None) -> Iterator[str]:
     if contract.columns is None and contract.columns_why:
         yield f"columns unknown: {contract.columns_why}"
     freshness = contract.serving.freshness_seconds
-    if contract.is_from_table:
-        word = "" if freshness is None else f", at most {schedule_word(freshness) or f'{freshness} s'} old"
-        yield f"served from a table{word}"
-    else:
-        yield "computed for each call"
+    age = "" if freshness is None else f", at most {schedule_word(freshness) or f'{freshness} s'} old"
+    yield f"{'served from a table' if contract.is_from_table else 'computed for calls'}{age}"
 
 
 def _variable_line(variable: ContractVariable) -> str:

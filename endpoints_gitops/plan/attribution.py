@@ -63,6 +63,16 @@ def needs_versions(diff: EndpointDiff) -> bool:
     )
 
 
+def is_decided_by_base(diff: EndpointDiff) -> bool:
+    """Whether the server has what the merge base states of every differing key: only the branch changed them."""
+    return all(_has_base(diff, difference.key) for difference in diff.differences if difference.follows is None)
+
+
+def _has_base(diff: EndpointDiff, key: Key) -> bool:
+    base, remote = diff.evidence.base, diff.remote_settings
+    return key in base and key in remote and same(key, base[key], remote[key])
+
+
 def _may_be_idle(difference: KeyDiff) -> bool:
     is_off = difference.key is Key.MATERIALIZATION and difference.local is True
     return is_off and difference.attribution in (Attribution.DRIFTED, Attribution.CONFLICT)
@@ -173,6 +183,8 @@ def _of_key(diff: EndpointDiff, key: Key) -> _Attributed:
     attributed = _adopted(diff, key)
     if attributed is not None:
         return attributed
+    if _has_base(diff, key):
+        return _ahead("the server has what the merge base states")
     attributed = _by_trusted_record(diff, key) or _without_record(diff, key)
     return _idled(diff) if key is Key.MATERIALIZATION and _has_idled(diff, attributed) else attributed
 

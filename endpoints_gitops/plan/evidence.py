@@ -211,7 +211,7 @@ class Provenance:
     `history` is newest first, None where it is unavailable, and `without_history` says why; `visible` is the part of it
     that a shallow clone has. `versions` is None until they are listed. `head` is the commit of HEAD. `is_dirty`: the
     file differs from HEAD. `is_pinned`: a lock names this endpoint, so it existed. `now` is the time, None where idle
-    tables do not matter.
+    tables do not matter. `base` has the settings at the merge base where a branch is reviewed.
     """
 
     record: Recorded | None = None
@@ -223,6 +223,7 @@ class Provenance:
     is_dirty: bool = False
     is_pinned: bool = False
     now: datetime | None = None
+    base: Settings = field(default_factory=dict)
 
     @property
     def commits(self) -> tuple[PastSettings, ...]:

@@ -16,7 +16,7 @@ import posixpath
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.errors import CouldNotFindOut, UsageError
 from endpoints_gitops.model.printable import printable
@@ -30,6 +30,9 @@ from endpoints_gitops.workspace.git import (
     repository,
     resolved,
 )
+
+if TYPE_CHECKING:
+    from endpoints_gitops.workspace.commits import NotOnDisk
 
 DEFAULT_BRANCH: Final = "default-branch"
 
@@ -57,12 +60,15 @@ class DefinitionsLocation:
 class Base:
     """A commit to compare with. `prefix` is its definitions folder, None where it has none.
 
-    `what` names the commit in messages, and `label` in front of paths. `notes` are messages for the user.
+    `ref` is the ref that was named, and `tip` its commit, whose merge base with HEAD `commit` may be. `what` names the
+    commit in messages, and `label` in front of paths. `notes` are messages for the user.
     """
 
     repo: Repository
     commit: str
     prefix: str | None
+    ref: str
+    tip: str
     what: str
     label: str
     notes: tuple[str, ...] = ()
@@ -116,6 +122,13 @@ class Base:
                     yield path, blob[1]
 
 
+def refuse_unknown_submodules(missing: NotOnDisk) -> None:
+    """Raise BaseUnavailable where a submodule of the definitions folder is missing: what it defines is unknown."""
+    if missing.submodules:
+        message = f"the submodule {missing.submodules[0]} is not initialised, so what it defines is unknown"
+        raise BaseUnavailable(message, fix=missing.advice)
+
+
 def base_of(what: str, here: DefinitionsLocation, *, spelled: str) -> Base | None:
     """The base that a text names; None if there is no such commit, or no repository.
 
@@ -136,6 +149,8 @@ def base_of(what: str, here: DefinitionsLocation, *, spelled: str) -> Base | Non
         repo=repo,
         commit=commit,
         prefix=None,
+        ref=ref,
+        tip=tip,
         what=printable(what if is_ref else named),
         label=printable(ref if is_ref else commit[:12]),
         notes=notes,
@@ -166,7 +181,7 @@ def _merge_base(repo: Repository, tip: str, ref: str, spelled: str) -> tuple[str
     hidden = repo.is_shallow and (best is None or (best not in (tip, repo.head) and _is_shallow(repo, tip, best)))
     if hidden:
         message = f"this clone is shallow, so the merge base of {printable(ref)} and HEAD is unknown"
-        raise BaseUnavailable(message, fix="git fetch --unshallow")
+        raise BaseUnavailable(message, fix="git fetch --unshallow (in CI: fetch-depth: 0)")
     if best is None:
         message = f"{printable(ref)} and HEAD have no common ancestor"
         raise BaseUnavailable(message, fix=f"{spelled}{printable(ref)}..HEAD compares with the tip of {printable(ref)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -179,6 +179,27 @@ def definitions_at(
     return definitions, (*problems, *duplicates(definitions))
 
 
+def definitions_in(
+    repo: Repository, commit: str, prefix: str, files: Mapping[str, str], shown: str, *, is_parsed: bool = True
+) -> tuple[dict[str, LoadedDefinition], dict[str, tuple[Problem, ...]]]:
+    """The definitions in some files of a commit, and the problems of those that cannot be read, both by path.
+
+    `files` has the modes of the files by path. The other arguments are those of `definitions_at`.
+    """
+    definitions: dict[str, LoadedDefinition] = {}
+    problems: dict[str, tuple[Problem, ...]] = {}
+    if not files:
+        return definitions, problems
+    with Blobs(repo) as blobs:
+        reader = _Reader(blobs=blobs, commit=commit, prefix=prefix)
+        for path, mode in files.items():
+            try:
+                definitions[path] = reader.read(mode, path, f"{shown}:{path}", is_parsed=is_parsed)
+            except InvalidInput as error:
+                problems[path] = error.problems
+    return definitions, problems
+
+
 def listed(repo: Repository, commit: str, prefix: str) -> Iterator[tuple[str, str]]:
     """The mode and path of each definition file in a folder of a commit."""
     answer = git(repo.top, "ls-tree", "-r", "-z", "--full-tree", commit, "--", prefix)
@@ -224,12 +245,13 @@ class _Reader:
     ) -> None:
         for entry in entries:
             try:
-                definitions[entry] = self._read(*entry, is_parsed=is_parsed)
+                definitions[entry] = self.read(*entry, is_parsed=is_parsed)
             except InvalidInput as error:
                 definitions.pop(entry, None)
                 problems += error.problems
 
-    def _read(self, mode: str, path: str, shown: str, *, is_parsed: bool) -> LoadedDefinition:
+    def read(self, mode: str, path: str, shown: str, *, is_parsed: bool) -> LoadedDefinition:
+        """Raises InvalidInput with every problem of the file."""
         from endpoints_gitops.codecs.definition import read_definition
 
         content = self.blobs.at(self.commit, path) if mode in _FILES else None

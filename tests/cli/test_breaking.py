@@ -159,7 +159,7 @@ def test_a_shallow_clone_gets_the_command_for_more_history(checkout, make_cli, t
     clone = tmp_path / "shallow"
     checkout.git("clone", "--quiet", "--depth", "1", f"file://{checkout.top}", str(clone))
     ran = make_cli(clone)("breaking", "--against", "HEAD~1", "--format", "json")
-    assert (ran.code, ran.json["errors"][0]["fix"]) == (4, "git fetch --unshallow")
+    assert (ran.code, ran.json["errors"][0]["fix"]) == (4, "git fetch --unshallow (in CI: fetch-depth: 0)")
     fix = make_cli(clone)("breaking", "--against", "release", "--format", "json").json["errors"][0]["fix"]
     assert fix.startswith("git fetch origin release")
 

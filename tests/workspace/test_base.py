@@ -101,7 +101,7 @@ class TestShallow:
         self.clone(checkout, 1)
         with pytest.raises(BaseUnavailable, match="this clone is shallow") as caught:
             base(checkout, "origin/main")
-        assert caught.value.fix == "git fetch --unshallow"
+        assert caught.value.fix == "git fetch --unshallow (in CI: fetch-depth: 0)"
         assert base(checkout, "origin/main..HEAD").names() == {"one", "main"}
 
     def test_a_base_that_is_here_counts(self, checkout, forked):

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.policy import Coverage
     from endpoints_gitops.operations.check.folder import Checked
     from endpoints_gitops.operations.check.live import LiveAnswers, Traffic
-    from endpoints_gitops.workspace.check_cache import CheckCache
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +90,7 @@ def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
         words,
         settings,
         configuration=context.naming_configuration,
-        cache=_cache(context),
+        cache=context.check_cache,
         today=today_at(context.now),
         policy=context.configuration.deprecation,
         changed_files=is_change,
@@ -119,18 +118,6 @@ def _refuse_nothing(folder: Path, words: Sequence[str]) -> None:
     named = next((word for word in words if word and Path(word).expanduser().is_dir()), None)
     if named is not None:
         raise UsageError(f"there is no definition in {named}", code="usage.selector")
-
-
-def _cache(context: CommandContext) -> CheckCache | None:
-    from endpoints_gitops.workspace.check_cache import CheckCache, cache_folder
-
-    if context.arguments.no_cache:
-        return None
-    folder = cache_folder(context.console.environment)
-    cache = CheckCache(folder)
-    if cache.is_foreign:
-        context.console.say(f"other users can write to the cache {folder}, so it is not used")
-    return cache
 
 
 def _defines_nothing(context: CommandContext) -> bool:

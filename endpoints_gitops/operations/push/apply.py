@@ -39,7 +39,7 @@ from endpoints_gitops.operations.push.results import (
     unverified,
     verified,
 )
-from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, body
+from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, Plan, body
 from endpoints_gitops.plan.diff import ServerRevision
 from endpoints_gitops.plan.preconditions import ChangeState, not_applied, state_of
 from endpoints_gitops.plan.settings import Key, same
@@ -77,6 +77,28 @@ def apply_change(
     if state is ChangeState.APPLIED:
         return ChangeResult(change=change, state=ChangeOutcome.ALREADY, remote=fresh)
     return _send_until_known(client, change, variables, fresh)
+
+
+def requests_of(plan: Plan) -> int:
+    """How many requests applying a plan takes where every write lands at once, without those that read the server."""
+    return sum(map(_requests_of_variable, plan.variables)) + sum(map(_requests_of_change, plan.changes))
+
+
+def _requests_of_variable(change: VariableChange) -> int:
+    """An existing variable is read before it is changed; a new one is renamed to its label afterwards."""
+    return 2 if change.action is VariableAction.UPDATE or update_body(change) else 1
+
+
+def _requests_of_change(change: EndpointChange) -> int:
+    if change.action is ChangeAction.CREATE:
+        return 1
+    return 2 if _needs_fresh_read(change) or _replaced_settings(change) else 1
+
+
+def _replaced_settings(change: EndpointChange) -> list[Key]:
+    """The settings that a new version has and the version before keeps: that one is read afterwards."""
+    known = change.precondition.settings if change.cuts_a_version else {}
+    return [key for key in change.after if key in _KEPT_BY_VERSIONS and key in known]
 
 
 def _needs_fresh_read(change: EndpointChange) -> bool:
@@ -146,8 +168,8 @@ def _read_endpoint(client: Client, name: str) -> ServerRevision | None:
 def _check_previous_version(client: Client, change: EndpointChange, result: ChangeResult) -> ChangeResult:
     """The result, with an error where a setting was edited on the server before ours replaced it."""
     number, known = change.precondition.version, change.precondition.settings
-    keys = [key for key in change.after if key in _KEPT_BY_VERSIONS and key in known]
-    if not keys or number is None or not change.cuts_a_version or not result.landed or result.errors:
+    keys = _replaced_settings(change)
+    if not keys or number is None or not result.landed or result.errors:
         return result
     try:
         before = ServerRevision.of(client.get_version(change.name, number)).settings
