@@ -102,19 +102,19 @@ def issues_of(outcome: Outcome) -> tuple[Issue, ...]:
 def subject_issues(subject: Subject) -> Iterator[Issue]:
     """The reasons for the verdict on a subject, and its findings.
 
-    Unless the verdict is good, at least one is an error.
+    At least one is an error if the verdict is not good, and none if it is.
     """
     is_failure = subject.verdict is Verdict.UNKNOWN
-    severity = Severity.WARN if subject.verdict.is_good else Severity.ERROR
+    most = Severity.WARN if subject.verdict.is_good else Severity.ERROR
     where = location_of(subject.where)
     issues = [
-        replace(issue, severity=severity, location=issue.location or where)
+        replace(issue, severity=most, location=issue.location or where)
         for issue in (_error_issue(reason, is_failure=is_failure, subject=subject.name) for reason in subject.reasons)
     ]
     issues += [
         Issue(
             code=finding.code,
-            severity=Severity.INFO if finding.waiver else finding.severity,
+            severity=Severity.INFO if finding.waiver else min(finding.severity, most, key=lambda severity: severity.rank),
             message=f"{finding.message} [{waiver_text(finding.waiver)}]" if finding.waiver else finding.message,
             subject=finding.endpoint,
             fix=None if finding.waiver else finding.fix,

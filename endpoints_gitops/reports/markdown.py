@@ -33,7 +33,7 @@ from endpoints_gitops.reports.content import (
 from endpoints_gitops.reports.text import headline, marked_text
 
 LIMIT: Final = 65_000
-"""Characters of a comment, counted like GitHub does (it takes 65,536; GitLab takes 1,000,000)."""
+"""Characters of a comment. GitHub takes 65,536 (of comments even that many of four bytes), GitLab 1,000,000."""
 
 _ALL: Final = 1_000_000_000
 _MARKER: Final = f"<!-- {PROGRAM} "
@@ -74,7 +74,7 @@ def render(outcome: Outcome, invocation: Invocation, *, limit: int = LIMIT) -> s
     document = ""
     for detailing in _DETAILINGS:
         document = _Comment(outcome, invocation, detailing).text()
-        if _length(document) <= limit:
+        if len(document) <= limit:
             break
     return document
 
@@ -102,7 +102,12 @@ class _Comment:
 
     def text(self) -> str:
         blocks = [marker(self.outcome.command, self.invocation), *self._head()]
-        open_subjects = [subject for subject in self.report.subjects if not subject.verdict.is_good]
+        open_subjects = [
+            subject
+            for verdict in (Verdict.BLOCKED, Verdict.UNKNOWN)
+            for subject in self.report.subjects
+            if subject.verdict is verdict
+        ]
         safe = [subject for subject in self.report.subjects if subject.verdict.is_good]
         for subject in open_subjects[: self.detailing.subjects]:
             blocks += self._subject(subject)
@@ -218,7 +223,7 @@ class _Comment:
         return f"{self._code(str(again))} shows all"
 
     def _prose(self, text: str) -> str:
-        return _words(text, _code_span, self.detailing.text)
+        return _words(text, _code_span, self.detailing.text).strip()
 
     def _code(self, text: str) -> str:
         return _code_span(_cut(text, self.detailing.text))
@@ -308,8 +313,3 @@ def _cut(text: str, most: int) -> str:
 
 def _capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _length(text: str) -> int:
-    """UTF-16 code units: no platform counts more."""
-    return len(text.encode("utf-16-le", "replace")) // 2
