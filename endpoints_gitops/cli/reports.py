@@ -184,12 +184,14 @@ def _values(words: Sequence[str]) -> Iterable[str]:
 
 
 def _without_reports(words: Sequence[str]) -> Iterable[str]:
-    """The words of a command line that shows on the screen what this one reports."""
+    """The words of a command line that shows on the screen all that this one reports."""
     is_value = False
     for word in words:
         if not is_value and not word.startswith((f"{_OPTION}=", "--format=")) and word not in (_OPTION, "--format"):
             yield word
         is_value = word in (_OPTION, "--format")
+    if "--verbose" not in words and "-v" not in words:
+        yield "--verbose"
 
 
 def _from_root(path: str) -> str:

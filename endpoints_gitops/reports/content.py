@@ -114,7 +114,9 @@ def subject_issues(subject: Subject) -> Iterator[Issue]:
     issues += [
         Issue(
             code=finding.code,
-            severity=Severity.INFO if finding.waiver else min(finding.severity, most, key=lambda severity: severity.rank),
+            severity=Severity.INFO
+            if finding.waiver
+            else min(finding.severity, most, key=lambda severity: severity.rank),
             message=f"{finding.message} [{waiver_text(finding.waiver)}]" if finding.waiver else finding.message,
             subject=finding.endpoint,
             fix=None if finding.waiver else finding.fix,

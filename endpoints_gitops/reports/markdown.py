@@ -1,9 +1,9 @@
 """Markdown: one comment on a pull request, which fits the limits of GitHub and GitLab.
 
 Text from files and servers is written so that it stays text: words of letters and simple punctuation as they are,
-everything else in code spans, where neither Markdown, HTML, mentions nor references have an effect. Where a comment
-would be too long, diffs are shortened first, then safe subjects, then findings by severity; each says what is left
-out.
+everything else in code spans, where neither Markdown, HTML, mentions nor references have an effect. In a comment that
+would be too long, diffs share the room that is left, those of safe subjects last; only then safe subjects and findings
+are shortened. Whatever is left out is counted where it is missing.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from __future__ import annotations
 import html
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Final
 from urllib.parse import quote
 
@@ -20,7 +23,7 @@ from endpoints_gitops.advice import PROGRAM, Advice, Command, OtherCommand
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.printable import one_line, printable
-from endpoints_gitops.model.report import Subject, TextDiff, Verdict
+from endpoints_gitops.model.report import Detail, Report, Subject, TextDiff, Verdict
 from endpoints_gitops.reports import Invocation
 from endpoints_gitops.reports.content import (
     approval_of,
@@ -43,40 +46,46 @@ _SEVERITIES: Final = {Severity.ERROR: "❌", Severity.WARN: "⚠️", Severity.I
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detailing:
-    """How much a comment shows: lines of each diff, characters of each text, findings from a severity on, subjects."""
+    """How much of everything but diffs a comment shows: characters of each text, findings from a severity on (None: no
+    findings), entries of each list, subjects, and whether safe subjects are more than a line."""
 
-    diff: int = _ALL
-    safe_diff: int = _ALL
     text: int = 4_000
     least: Severity | None = Severity.INFO
-    safe_bodies: bool = True
+    entries: int = _ALL
     subjects: int = _ALL
+    safe_bodies: bool = True
 
 
 _DETAILINGS: Final = (
     Detailing(),
-    Detailing(safe_diff=40),
-    Detailing(diff=200, safe_diff=10),
-    Detailing(diff=60, safe_diff=0),
-    Detailing(diff=20, safe_diff=0, safe_bodies=False),
-    Detailing(diff=6, safe_diff=0, safe_bodies=False, text=1_000),
-    Detailing(diff=0, safe_diff=0, safe_bodies=False, text=1_000),
-    Detailing(diff=0, safe_diff=0, safe_bodies=False, text=300, least=Severity.WARN),
-    Detailing(diff=0, safe_diff=0, safe_bodies=False, text=300, least=Severity.ERROR),
-    Detailing(diff=0, safe_diff=0, safe_bodies=False, text=200, least=Severity.ERROR, subjects=100),
-    Detailing(diff=0, safe_diff=0, safe_bodies=False, text=200, least=None, subjects=100),
-    Detailing(diff=0, safe_diff=0, safe_bodies=False, text=80, least=None, subjects=20),
+    Detailing(safe_bodies=False),
+    Detailing(safe_bodies=False, text=1_000),
+    Detailing(safe_bodies=False, text=300, least=Severity.WARN),
+    Detailing(safe_bodies=False, text=300, least=Severity.ERROR),
+    Detailing(safe_bodies=False, text=200, least=Severity.ERROR, entries=100, subjects=100),
+    Detailing(safe_bodies=False, text=200, least=None, entries=20, subjects=100),
+    Detailing(safe_bodies=False, text=80, least=None, entries=5, subjects=10),
 )
 
 
 def render(outcome: Outcome, invocation: Invocation, *, limit: int = LIMIT) -> str:
-    """The comment, with at most `limit` characters: the first line is `marker`."""
-    document = ""
+    """The comment, with at most `limit` characters. Its first line is `marker`."""
+    report = report_of(outcome)
+    open_diffs = [diff for subject in _open(report) for diff in subject.diffs]
+    for_open_diffs = min(sum(map(_size, open_diffs)), limit // 4)
+    comment = ""
     for detailing in _DETAILINGS:
-        document = _Comment(outcome, invocation, detailing).text()
-        if len(document) <= limit:
-            break
-    return document
+        reserved = for_open_diffs if detailing.safe_bodies else 0
+        try:
+            comment = _Comment(outcome, report, invocation, detailing, {}, limit - reserved).text()
+        except _CommentTooLong:
+            continue
+        safe_diffs = [diff for subject in _safe(report) for diff in subject.diffs] if detailing.safe_bodies else []
+        lines = _lines_that_fit(open_diffs, safe_diffs, limit - len(comment))
+        with suppress(_CommentTooLong):  # one diff, of two subjects
+            return _Comment(outcome, report, invocation, detailing, lines, limit).text()
+        return comment
+    return comment
 
 
 def marker(command: str, invocation: Invocation) -> str:
@@ -91,98 +100,122 @@ def is_report(text: str) -> bool:
     return text.startswith(_MARKER)
 
 
-class _Comment:
-    """A comment that shows as much as `detailing` says."""
+class _CommentTooLong(Exception):
+    """The comment would have more characters than it may have."""
 
-    def __init__(self, outcome: Outcome, invocation: Invocation, detailing: Detailing) -> None:
+
+class _Comment:
+    """A comment that shows as much as `detailing` says, and the first `diff_lines` of each diff, by its identity."""
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        report: Report,
+        invocation: Invocation,
+        detailing: Detailing,
+        diff_lines: Mapping[int, int],
+        limit: int,
+    ) -> None:
         self.outcome = outcome
-        self.invocation = invocation
+        self.report = report
         self.detailing = detailing
-        self.report = report_of(outcome)
+        self.diff_lines = diff_lines
+        self.limit = limit
+        self.size = 0
+        self.marker = marker(outcome.command, invocation)
+        self.where_the_rest_is = f"{_code_span(str(invocation.again or Command(outcome.command)))} shows all"
 
     def text(self) -> str:
-        blocks = [marker(self.outcome.command, self.invocation), *self._head()]
-        open_subjects = [
-            subject
-            for verdict in (Verdict.BLOCKED, Verdict.UNKNOWN)
-            for subject in self.report.subjects
-            if subject.verdict is verdict
-        ]
-        safe = [subject for subject in self.report.subjects if subject.verdict.is_good]
-        for subject in open_subjects[: self.detailing.subjects]:
-            blocks += self._subject(subject)
-        blocks += self._left_out(open_subjects[self.detailing.subjects :])
-        blocks += self._safe(safe)
+        """The Markdown. Raises _CommentTooLong."""
+        opened, safe = _open(self.report), _safe(self.report)
+        most = self.detailing.subjects
+        blocks = [self.marker, *self._head()]
+        blocks += chain.from_iterable(map(self._subject, opened[:most]))
+        blocks += self._left_out(opened[most:])
+        blocks += self._folded(safe[:most])
+        blocks += self._left_out(safe[most:])
         blocks += self._counts_per_code()
-        return "\n\n".join(block for block in blocks if block) + "\n"
+        text = "\n\n".join(block for block in blocks if block) + "\n"
+        if len(text) > self.limit and self.detailing is not _DETAILINGS[-1]:
+            raise _CommentTooLong
+        return text
 
     def _head(self) -> Iterator[str]:
         report = self.report
-        yield f"### {_SIGNS[report.verdict]} {self._prose(_capitalized(headline(report)))}"
-        if counts := counts_of(report):
-            yield f"**{self._prose(counts)}**"
-        yield "\n".join(f"- {self._prose(detail.label)}: {self._prose(detail.text)}" for detail in report.details)
-        yield "\n".join(f"- {self._prose(note)}" for note in report.notes)
-        errors = errors_of(self.outcome)
-        lost = len(errors) - self.detailing.subjects
-        more = [f"- {lost:,} more errors left out: {self._where_the_rest_is()}"] if lost > 0 else []
-        yield "\n".join([*map(self._error, errors[: self.detailing.subjects]), *more])
+        yield f"### {_SIGNS[report.verdict]} {_capitalized(self._prose(headline(report)))}"
+        if counts := self._prose(counts_of(report)):
+            yield f"**{counts}**"
+        yield self._list(report.details, self._detail)
+        yield self._list(report.notes, lambda note: f"- {self._prose(note)}")
+        yield self._list(errors_of(self.outcome), self._error)
 
     def _subject(self, subject: Subject) -> Iterator[str]:
         """A subject that is not safe."""
-        change = f": {self._prose(subject.change)}" if subject.change else ""
-        yield f"#### {_SIGNS[subject.verdict]} {self._code(subject.name)}{change}"
-        yield from self._body(subject, self.detailing.diff)
+        yield f"#### {_SIGNS[subject.verdict]} {self._code(subject.name)}{self._change(subject)}"
+        yield from self._body(subject)
 
-    def _safe(self, subjects: Sequence[Subject]) -> Iterator[str]:
-        """The subjects without a problem, folded: those with nothing to show in one list."""
-        shown = subjects[: self.detailing.subjects]
-        whole = [subject for subject in shown if self.detailing.safe_bodies and _has_body(subject)]
+    def _folded(self, subjects: Sequence[Subject]) -> Iterator[str]:
+        """The subjects without a problem: each with something to show, then the others in one list."""
+        whole = [subject for subject in subjects if self.detailing.safe_bodies and _has_body(subject)]
         for subject in whole:
-            change = f": {_words(subject.change, _html_code, self.detailing.text)}" if subject.change else ""
-            summary = f"{_SIGNS[subject.verdict]} {_html_code(_cut(subject.name, self.detailing.text))}{change}"
-            yield f"<details>\n<summary>{summary}</summary>"
-            yield from self._body(subject, self.detailing.safe_diff)
+            name = self._counted(_html_code(_cut(printable(subject.name), self.detailing.text)))
+            change = f": {self._prose(subject.change, _html_code)}" if subject.change else ""
+            yield f"<details>\n<summary>{_SIGNS[subject.verdict]} {name}{change}</summary>"
+            yield from self._body(subject)
             yield "</details>"
-        short = [subject for subject in shown if subject not in whole]
+        short = [subject for subject in subjects if subject not in whole] if whole else subjects
         if short:
-            count = f"{len(short)} more" if whole else f"{len(short)}"
-            yield f"<details>\n<summary>{_SIGNS[Verdict.SAFE]} {count} without a problem</summary>"
-            yield "\n".join(self._line(subject) for subject in short)
+            count = f"{len(short):,}{' more' if whole else ''}"
+            sign = _SIGNS[short[0].verdict]
+            yield f"<details>\n<summary>{sign} {count} without a problem</summary>"
+            yield "\n".join(f"- {self._code(subject.name)}{self._change(subject)}" for subject in short)
+            if any(map(_has_body, short)):
+                yield f"Their details are left out: {self.where_the_rest_is}"
             yield "</details>"
-        yield from self._left_out(subjects[self.detailing.subjects :])
 
-    def _line(self, subject: Subject) -> str:
-        change = f": {self._prose(subject.change)}" if subject.change else ""
-        lost = "" if self.detailing.safe_bodies or not _has_body(subject) else f" ({self._where_the_rest_is()})"
-        return f"- {self._code(subject.name)}{change}{lost}"
-
-    def _body(self, subject: Subject, most_lines: int) -> Iterator[str]:
-        about = [f"- {self._prose(detail.label)}: {self._prose(detail.text)}" for detail in subject.details]
-        where = [f"- {self._code(subject.where)}"] if subject.where else []
-        yield "\n".join(where + about)
-        reasons = [self._error(reason) for reason in subject.reasons]
+    def _body(self, subject: Subject) -> Iterator[str]:
+        where = (Detail("file", subject.where),) if subject.where else ()
+        yield self._list((*where, *subject.details), self._detail)
+        yield self._list(subject.reasons, self._error)
         least = self.detailing.least
-        findings = [
-            finding for finding in subject.findings if least is not None and finding.severity.rank >= least.rank
-        ]
-        lost = len(subject.findings) - len(findings)
-        lines = [*reasons, *(self._finding(finding, subject) for finding in findings)]
-        if lost:
-            lines.append(f"- {lost} more finding{'s' if lost > 1 else ''} left out: {self._where_the_rest_is()}")
-        yield "\n".join(lines)
-        for diff in subject.diffs:
-            yield from self._diff(diff, most_lines)
+        shown = [finding for finding in subject.findings if least and _severity(finding).rank >= least.rank]
+        yield self._list(
+            shown, partial(self._finding, subject), more=len(subject.findings) - len(shown), what="findings"
+        )
+        for diff in subject.diffs[: self.detailing.entries]:
+            yield from self._diff(diff)
+        if len(subject.diffs) > self.detailing.entries:
+            yield f"{len(subject.diffs) - self.detailing.entries:,} more diffs left out: {self.where_the_rest_is}"
 
-    def _finding(self, finding: Finding, subject: Subject) -> str:
+    def _diff(self, diff: TextDiff) -> Iterator[str]:
+        lines = [_diff_line(diff, index) for index in range(self.diff_lines.get(id(diff), 0))]
+        lost = len(diff.lines) - len(lines)
+        title = f"{_capitalized(self._prose(diff.title))}:"
+        yield f"{title} {lost:,} of {len(diff.lines):,} lines left out: {self.where_the_rest_is}" if lost else title
+        if lines:
+            yield _fence(lines, "diff")
+
+    def _list[Entry](
+        self, entries: Sequence[Entry], item: Callable[[Entry], str], *, more: int = 0, what: str = "entries"
+    ) -> str:
+        """The entries as a list; its last item says how many `more` there are, which are left out."""
+        shown = entries[: self.detailing.entries]
+        lost = len(entries) - len(shown) + more
+        left_out = [f"- {lost:,} more {what} left out: {self.where_the_rest_is}"] if lost else []
+        return "\n".join((*map(item, shown), *left_out))
+
+    def _detail(self, detail: Detail) -> str:
+        return f"- {self._prose(detail.label)}: {self._prose(detail.text)}"
+
+    def _finding(self, subject: Subject, finding: Finding) -> str:
         place = f" {self._code(finding.where)}" if finding.where else ""
         hits = f"<br>hits {self._prose(', '.join(finding.callers))}" if finding.callers else ""
         fix = f"<br>fix: {self._prose(finding.fix)}" if finding.fix and finding.severity is not Severity.INFO else ""
-        sign = _SEVERITIES[finding.severity if finding.counts else Severity.INFO]
         if finding.waiver is not None:
             fix = f"<br>{self._prose(waiver_text(finding.waiver))}"
         elif may_be_approved(finding, subject):
             fix += f"<br>or approve it: {self._code(str(approval_of(finding)))}"
+        sign = _SEVERITIES[_severity(finding)]
         return f"- {sign} **{self._prose(finding.code)}** {self._prose(finding.message)}{place}{hits}{fix}"
 
     def _error(self, error: ErrorEntry) -> str:
@@ -190,43 +223,85 @@ class _Comment:
         fix = f"<br>fix: {self._prose(error.fix)}" if error.fix else ""
         return f"- {_SEVERITIES[Severity.ERROR]} {self._prose(error.message)} ({self._code(error.code)}){place}{fix}"
 
-    def _diff(self, diff: TextDiff, most_lines: int) -> Iterator[str]:
-        shown = [f"{line.sign}{marked_text(line)}" for line in diff.lines[:most_lines]]
-        lost = len(diff.lines) - len(shown)
-        title = f"{_capitalized(self._prose(diff.title))}:"
-        if lost:
-            title = f"{title} {lost:,} of {len(diff.lines):,} lines left out; {self._where_the_rest_is()}"
-        yield title
-        if shown:
-            yield _fence(map(one_line, shown), "diff")
-
     def _left_out(self, subjects: Sequence[Subject]) -> Iterator[str]:
         if subjects:
             verdicts = Counter(subject.verdict.value for subject in subjects)
             counts = ", ".join(f"{count:,} {verdict}" for verdict, count in verdicts.items())
-            yield f"{len(subjects):,} more ({counts}) left out: {self._where_the_rest_is()}"
+            yield f"{len(subjects):,} more ({counts}) left out: {self.where_the_rest_is}"
 
     def _counts_per_code(self) -> Iterator[str]:
         """Where findings are left out: how many there are of each code."""
-        if self.detailing.least is Severity.INFO and self.detailing.subjects == _ALL:
+        if self.detailing.least is Severity.INFO and self.detailing.safe_bodies:
             return
         codes = Counter(finding.code for subject in self.report.subjects for finding in subject.findings)
-        shown = codes.most_common(200)
-        lines = [f"- **{self._prose(code)}**: {count:,}" for code, count in shown]
-        if len(codes) > len(shown):
-            lines.append(f"- {len(codes) - len(shown):,} more codes: {self._where_the_rest_is()}")
-        yield "Not all findings fit into this comment. There are:"
-        yield "\n".join(lines)
+        if codes:
+            yield "All findings by code:"
+            yield self._list(
+                codes.most_common(), lambda code: f"- **{self._prose(code[0])}**: {code[1]:,}", what="codes"
+            )
 
-    def _where_the_rest_is(self) -> str:
-        again = self.invocation.again or Command(self.outcome.command)
-        return f"{self._code(str(again))} shows all"
+    def _change(self, subject: Subject) -> str:
+        return f": {self._prose(subject.change)}" if subject.change else ""
 
-    def _prose(self, text: str) -> str:
-        return _words(text, _code_span, self.detailing.text).strip()
+    def _prose(self, text: str, code: Callable[[str], str] | None = None) -> str:
+        return self._counted(_words(text, code or _code_span, self.detailing.text).strip())
 
     def _code(self, text: str) -> str:
-        return _code_span(_cut(text, self.detailing.text))
+        return self._counted(_code_span(_cut(printable(text), self.detailing.text)))
+
+    def _counted(self, text: str) -> str:
+        """The text. Raises _CommentTooLong at once, so that a huge comment is not rendered whole."""
+        self.size += len(text)
+        if self.size > self.limit and self.detailing is not _DETAILINGS[-1]:
+            raise _CommentTooLong
+        return text
+
+
+def _open(report: Report) -> list[Subject]:
+    """The subjects that are not safe: the blocked ones first."""
+    opened = [subject for subject in report.subjects if not subject.verdict.is_good]
+    return sorted(opened, key=lambda subject: subject.verdict is not Verdict.BLOCKED)
+
+
+def _safe(report: Report) -> list[Subject]:
+    return [subject for subject in report.subjects if subject.verdict.is_good]
+
+
+_FENCE_ROOM: Final = 60
+"""Characters kept for the fence of a diff."""
+
+
+def _lines_that_fit(first: Iterable[TextDiff], then: Iterable[TextDiff], room: int) -> Mapping[int, int]:
+    """The number of lines of each diff, by its identity, that fit into so many characters.
+
+    Small diffs are whole, and large ones share what is left.
+    """
+    lines: dict[int, int] = {}
+    for diffs in (first, then):
+        waiting = sorted(diffs, key=_size)
+        while waiting:
+            share = room // len(waiting)
+            diff = waiting.pop(0)
+            used, count = _FENCE_ROOM, 0
+            while count < len(diff.lines) and used + (size := len(_diff_line(diff, count)) + 1) <= share:
+                used, count = used + size, count + 1
+            lines[id(diff)] = count
+            room -= used if count else 0
+    return lines
+
+
+def _size(diff: TextDiff) -> int:
+    """The characters of a diff, about."""
+    return _FENCE_ROOM + sum(sum(len(part.text) + 4 for part in line.parts) for line in diff.lines)
+
+
+def _diff_line(diff: TextDiff, index: int) -> str:
+    line = diff.lines[index]
+    return one_line(f"{line.sign}{marked_text(line)}")
+
+
+def _severity(finding: Finding) -> Severity:
+    return finding.severity if finding.counts else Severity.INFO
 
 
 def _has_body(subject: Subject) -> bool:
