@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.errors import ExitCode, Location
-from endpoints_gitops.model.finding import Finding, Scope, Severity
+from endpoints_gitops.model.finding import Finding, Scope, Severity, Waiver, WaiverKind
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.report import (
     Detail,
@@ -124,7 +125,9 @@ def judged(verdict: Verdict, *subjects: Subject, text: str = PLAIN) -> Outcome:
 def outcomes(text: str = PLAIN) -> dict[str, Outcome]:
     """Every kind of outcome, with this text in every field."""
     breaking, warning = finding(text), finding(text, Severity.WARN, "M102")
-    safe = subject(text, Verdict.SAFE, warning)
+    waiver = Waiver(kind=WaiverKind.APPROVED, reason=text, by=text, until=date(2026, 12, 31), where=Location(text, 7))
+    waived = finding(text, code="C103", waiver=waiver)
+    safe = subject(text, Verdict.SAFE, warning, waived)
     blocked = subject(text, Verdict.BLOCKED, breaking, warning)
     unknown = subject(text, Verdict.UNKNOWN, finding(text, Severity.INFO, "C110"))
     return {
@@ -136,6 +139,7 @@ def outcomes(text: str = PLAIN) -> dict[str, Outcome]:
         "gate: released": judged(Verdict.RELEASED, subject(text, Verdict.RELEASED, warning), text=text),
         "check: clean": Outcome(command="check", summary={"definitions": 3}),
         "check: a warning": Outcome(command="check", findings=(warning,), items=(warning.as_json(),)),
+        "check: approved": Outcome(command="check", findings=(waived,)),
         "check: blocked": Outcome(command="check", exit_code=ExitCode.FINDINGS, findings=(breaking, warning)),
         "check: blocked by a warning": Outcome(
             command="check", exit_code=ExitCode.FINDINGS, findings=(warning,), fail_on=Severity.WARN

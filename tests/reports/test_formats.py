@@ -78,7 +78,7 @@ def _html(markdown: str) -> _Html:
 
 
 TAGS: Final = {"h3", "h4", "p", "ul", "li", "strong", "br", "details", "summary", "pre", "code"}
-_LINKED: Final = re.compile(r"[@#<>`\[\]_*~$&|\\]|://|www\.|\w-\d|\b[0-9a-f]{7}")
+_LINKED: Final = re.compile(r"[@#<>`\[\]_*~$&|\\]|://|www\.|[A-Za-z]-\d|\b[0-9a-f]{7}")
 
 
 def _markdown_shape(text: str) -> list[str]:
