@@ -51,7 +51,7 @@ def apply(
     return Applied(judged=result, about_policy=tuple(map(judged, about_policy)))
 
 
-def effective_severity(finding: Finding, rule: Rule | None, setting: RuleSetting | None) -> Severity:
+def _severity(finding: Finding, rule: Rule | None, setting: RuleSetting | None) -> Severity:
     """The severity of a finding under the setting of its rule.
 
     Where the rule judges this finding as milder than usual (pins protect, the endpoint is a draft), it is as many steps
@@ -68,7 +68,7 @@ def effective_severity(finding: Finding, rule: Rule | None, setting: RuleSetting
 
 
 def _with_severity(finding: Finding, rule: Rule | None, setting: RuleSetting | None) -> Finding:
-    severity = effective_severity(finding, rule, setting)
+    severity = _severity(finding, rule, setting)
     return finding if severity is finding.severity else replace(finding, severity=severity)
 
 
