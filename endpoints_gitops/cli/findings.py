@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import JsonObject
@@ -13,7 +14,10 @@ from endpoints_gitops.reports import content
 from endpoints_gitops.reports.text import finding_lines, is_shown
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from endpoints_gitops.model.policy import Policy
+    from endpoints_gitops.operations.callers import Callers
 
 lines: Final = finding_lines
 _COUNTED: Final = {Severity.ERROR: "error", Severity.WARN: "warning", Severity.INFO: "info"}
@@ -36,6 +40,20 @@ def fail_on(arguments: argparse.Namespace, policy: Policy) -> Severity:
 def shown(findings: Iterable[Finding], *, verbose: bool) -> list[Finding]:
     """The findings to print: infos, and those that an ignore leaves out, only with --verbose."""
     return [finding for finding in findings if is_shown(finding, verbose=verbose)]
+
+
+def caller_lines(callers: Callers, findings: Iterable[Finding], today: date) -> Iterator[Line]:
+    """The known callers of each endpoint with a finding: which version they pin, what they read, when last seen.
+
+    Of an endpoint that no consumer of the registry uses, there are none.
+    """
+    for name in dict.fromkeys(finding.endpoint for finding in findings):
+        known = callers.of_endpoint(name)
+        if all(caller.collected is None for _, caller in known):
+            continue
+        yield Line(f"callers of {name}:", Style.FAINT)
+        for environment, caller in known:
+            yield Line(f"  {caller.described(today)} ({environment})", Style.FAINT)
 
 
 def summary(findings: Iterable[Finding]) -> dict[str, int]:

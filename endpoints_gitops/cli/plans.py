@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from endpoints_gitops.plan.settings import Key, variables_of
 from endpoints_gitops.plan.variables import VariableAction, VariableChange
 
 if TYPE_CHECKING:
+    from endpoints_gitops.operations.callers import Callers
     from endpoints_gitops.operations.checkout import Checkout
     from endpoints_gitops.plan.diff import Snapshot
 
@@ -381,7 +382,8 @@ def _state(name: str, plan: Plan) -> str:
 class CheckedPlan:
     """A plan without what its findings withhold, and these findings.
 
-    `fail_on` is what `--fail-on` says; nothing stops where `is_enforced` is False.
+    `fail_on` is what `--fail-on` says; nothing stops where `is_enforced` is False. `callers` are the known ones, which
+    are shown with the findings, and `today` is the day for which they are.
     """
 
     plan: Plan
@@ -389,6 +391,8 @@ class CheckedPlan:
     in_definitions: tuple[Finding, ...]
     fail_on: Severity | None = None
     is_enforced: bool = True
+    callers: Callers | None = None
+    today: date = date.max
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -422,7 +426,7 @@ class CheckedPlan:
         )
 
     def lines(self, *, verbose: bool) -> Iterator[Line]:
-        """The findings for callers, and those of the definitions that are written, with their numbers.
+        """The findings for callers with whom they are for, and those of the definitions that are written.
 
         Stopping findings are not included: the plan and the errors have them.
         """
@@ -433,6 +437,9 @@ class CheckedPlan:
             yield from finding_lines(
                 [finding for finding in found if finding.fingerprint not in stopping], title, verbose=verbose
             )
+            if found is self.for_callers and self.callers is not None:
+                shown = findings.shown(found, verbose=verbose)
+                yield from findings.caller_lines(self.callers, shown, self.today)
 
 
 def read_saved_plan(path: Path) -> Plan:
@@ -468,14 +475,22 @@ def check_plan(
     fail_on = Severity(severity) if severity else None
     endpoints = snapshot.endpoints
     idle = all_idling((endpoints[name] for name in sorted(endpoints.keys() & set(names))), datetime.now(UTC))
+    callers = known_callers(context, endpoints)  # also for an empty plan: a damaged file is an error
     for_callers = (
-        *plan_findings(context, plan, snapshot, checkout),
+        *plan_findings(context, plan, snapshot, checkout, callers),
         *_judged(context, [*idle, *_traffic(context, snapshot, checkout, names)], checkout),
     )
     mistakes = checked(plan, checkout.local, names, context.judge.policy.conventions)
     in_definitions = _judged(context, mistakes, checkout)
     rest = withhold(plan, (*for_callers, *in_definitions), fail_on)
-    return CheckedPlan(plan=rest, for_callers=for_callers, in_definitions=in_definitions, fail_on=fail_on)
+    return CheckedPlan(
+        plan=rest,
+        for_callers=for_callers,
+        in_definitions=in_definitions,
+        fail_on=fail_on,
+        callers=callers,
+        today=today_at(context.now),
+    )
 
 
 def plan_findings(
@@ -483,12 +498,9 @@ def plan_findings(
     plan: Plan,
     snapshot: Snapshot,
     checkout: Checkout,
+    callers: Callers,
 ) -> tuple[Finding, ...]:
-    """The findings of a plan for callers, considering the pins in the lock and in the consumers' registry.
-
-    Raises InvalidInput where either is damaged.
-    """
-    callers = known_callers(context, snapshot.endpoints)  # also for an empty plan: a damaged file is an error
+    """The findings of a plan for callers, of whom these are known."""
     if plan.is_empty:
         return ()
     from endpoints_gitops.operations.push.preview import consequences

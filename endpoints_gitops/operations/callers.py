@@ -35,6 +35,15 @@ class Callers:
     def of(self, environment: str, name: str) -> tuple[Caller, ...]:
         return self.known.get((environment, name), ())
 
+    def of_endpoint(self, name: str) -> tuple[tuple[str, Caller], ...]:
+        """The callers of an endpoint in all environments, each with the name of its environment."""
+        return tuple(
+            (environment, caller)
+            for (environment, endpoint), callers in sorted(self.known.items())
+            if endpoint == name
+            for caller in callers
+        )
+
     def merged(self, other: Callers) -> Callers:
         """The callers of both."""
         names = dict.fromkeys((*self.known, *other.known))

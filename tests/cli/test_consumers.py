@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 
@@ -148,3 +149,27 @@ def test_a_registry_outside_of_the_repository_is_refused(cli, checkout):
 def test_a_registry_that_is_no_file_is_an_error(cli, changed, checkout, make):  # noqa: ARG001 - the change to judge
     make(checkout.top / "consumers.json")
     assert cli("breaking", "--against", "HEAD").code == 2
+
+
+SHOWN = {
+    "breaking": ("breaking", "--against", "HEAD"),
+    "diff": ("diff", "--against", "HEAD"),
+    "plan": ("plan",),
+    "push": ("push", "--yes"),
+}
+
+
+@pytest.mark.parametrize("words", SHOWN.values(), ids=SHOWN)
+def test_the_callers_stand_below_the_findings(cli, checkout, changed, register, words):
+    register(billing=pinned(changed, columns=("n", "event")), portal=RegisteredUse(name="one", reads="position"))
+    ran = cli(*words)
+    lines = [line.strip() for line in (ran.out + ran.err).splitlines()]
+    start = lines.index("callers of one:")
+    assert re.fullmatch(
+        r"billing: version 1, reads n, event; last seen (\d+ days ago|2026-07-01) \(test\)\n"
+        r"portal: unpinned, reads by position; last seen (\d+ days ago|2026-07-01) \(test\)",
+        "\n".join(lines[start + 1 : start + 3]),
+    )
+    checkout.write({"one.yaml": yaml("one", AFTER if words[0] == "push" else BEFORE)})
+    ran = cli(*words)
+    assert "callers of" not in ran.out + ran.err, "where there is nothing to find"

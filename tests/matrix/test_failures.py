@@ -50,6 +50,9 @@ class Failures:
     def corrupt_lock(self) -> None:
         self._cut("endpoints.lock")
 
+    def corrupt_registry(self) -> None:
+        self._cut("consumers.json")
+
     def corrupt_evidence(self) -> None:
         self._cut("evidence.json")
 
@@ -81,6 +84,7 @@ def project(cli: Any, checkout: Any) -> None:
     with (checkout.top / "endpoints.toml").open("a") as configuration:
         configuration.write('[uses]\ncounts = "*"\n')
     assert cli("lock").code == 0
+    assert cli("consumers", "collect", ".").code == 0
     (checkout.top / "evidence.json").write_text("{}\n")
     checkout.commit()
     checkout.git("checkout", "--quiet", "-b", "mine")

@@ -45,7 +45,9 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         found = context.judge.apply(changes, comments=against.ignores).all
         fail_on = findings.fail_on(arguments, context.judge.policy)
     fails = partial(findings.fails, fail_on=fail_on)
-    console.show(findings.lines(findings.shown(found, verbose=console.verbose), fails=fails))
+    shown = findings.shown(found, verbose=console.verbose)
+    console.show(findings.lines(shown, fails=fails))
+    console.show(findings.caller_lines(callers, shown, today_at(context.now)))
     console.say(*against.notes, *(f"{name}: {dropped_key.message}" for name, dropped_key in dropped))
     compared = len(against.diffs)
     console.show([Line(_counted(found, compared, against.what, verbose=console.verbose), Style.HEAD)])

@@ -15,6 +15,7 @@ from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import EndpointsError, UsageError, worst
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
+from endpoints_gitops.model.sunset import today_at
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.consumers import ConsumerRegistry
@@ -145,7 +146,7 @@ def _read(context: CommandContext, source: str, start: Path) -> CollectedConsume
         context.console.say(Line(f"fetching {parsed.label}", Style.FAINT))
     files = read_source(parsed, seconds=arguments.max_wait)
     evidence = {shown(Path(file)): read_file(Path(file)) for file in arguments.evidence}
-    return consumer_of(parsed, files, name=arguments.name, evidence=evidence, start=start, today=context.now.date())
+    return consumer_of(parsed, files, name=arguments.name, evidence=evidence, start=start, today=today_at(context.now))
 
 
 def _refuse_twice(consumer: CollectedConsumer, collected: Sequence[CollectedConsumer]) -> None:
@@ -209,7 +210,7 @@ def _who(context: CommandContext) -> Outcome:
         _refuse_unknown_endpoint(context, name, uses)
         reached = {None, arguments.version} if arguments.version is not None else None
         uses = tuple(use for use in uses if use.name == name and (reached is None or use.version in reached))
-    today = context.now.date()
+    today = today_at(context.now)
     columns = _COLUMNS[1:] if name is not None else _COLUMNS
     rows = [_row(use, today)[len(_COLUMNS) - len(columns) :] for use in uses]
     if rows:

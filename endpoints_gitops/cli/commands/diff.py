@@ -230,7 +230,9 @@ def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
         by_name.setdefault(finding.endpoint, []).append(finding)
     differing = [diff for diff in against.diffs if _base_differs(diff, by_name.get(diff.name, []))]
     for diff in differing:
-        console.show(_base_lines(diff, findings.shown(by_name.get(diff.name, []), verbose=console.verbose)))
+        shown = findings.shown(by_name.get(diff.name, []), verbose=console.verbose)
+        console.show(_base_lines(diff, shown))
+        console.show(findings.caller_lines(callers, shown, today_at(context.now)))
     console.say(*against.notes)
     summary = {**_base_summary(differing), "same": len(against.diffs) - len(differing), **findings.summary(found)}
     infos = "" if console.verbose or not summary["infos"] else f"; {summary['infos']} infos (--verbose shows them)"

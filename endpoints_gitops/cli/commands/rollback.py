@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli import pushes
+from endpoints_gitops.cli.against import known_callers
 from endpoints_gitops.cli.arguments import version_number
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
@@ -17,6 +18,7 @@ from endpoints_gitops.errors import Conflict, ExitCode, worst
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.model.outcome import Outcome, failures_of
+from endpoints_gitops.model.sunset import today_at
 from endpoints_gitops.operations.rollback import Rollback, RolledBack, prepare, write_back
 
 
@@ -67,9 +69,17 @@ def _guard_the_file(rollback: Rollback, console: Console, *, yes: bool) -> None:
 
 def _judged(context: CommandContext, rollback: Rollback) -> CheckedPlan:
     """The plan with its findings, which withhold nothing: a rollback is urgent, and the version served before."""
-    plan = rollback.plan
-    found = plan_findings(context, plan, rollback.snapshot, rollback.comparison.checkout)
-    return CheckedPlan(plan=plan, for_callers=found, in_definitions=(), is_enforced=False)
+    plan, snapshot = rollback.plan, rollback.snapshot
+    callers = known_callers(context, snapshot.endpoints)
+    found = plan_findings(context, plan, snapshot, rollback.comparison.checkout, callers)
+    return CheckedPlan(
+        plan=plan,
+        for_callers=found,
+        in_definitions=(),
+        is_enforced=False,
+        callers=callers,
+        today=today_at(context.now),
+    )
 
 
 def _lines(name: str, version: int, done: RolledBack) -> Iterator[Line | str]:
