@@ -106,6 +106,13 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
             "revenue_by_plan@4 --allow-breaking 'the report is adapted'",
         ),
     ),
+    "automate": _entries(
+        ci=(
+            "run review, gate, push or diff in CI: comment, job summary, annotations",
+            "review",
+            "gate --against v1.4 -- --evidence endpoints-evidence.json",
+        ),
+    ),
     "about": _entries(
         auth=("show which key goes where and what it may do; trust hosts", "status", "trust", "reset-budget"),
         schema=("print the JSON Schema of the definition file", ""),
