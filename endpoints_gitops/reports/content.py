@@ -18,6 +18,7 @@ NO_FILE: Final = "."
 """The path of what concerns no file, in formats that require one: the folder of the checkout."""
 
 _SEVERITY_COUNTS: Final = ("errors", "warnings", "infos", "ignored", "approved")
+_PLURALS: Final = ("definitions", "endpoints", "errors", "infos", "pins", "requests", "warnings")
 _WAIVED: Final = {
     WaiverKind.APPROVED: "approved",
     WaiverKind.IGNORED: "ignored",
@@ -119,7 +120,7 @@ def subject_issues(subject: Subject) -> Iterator[Issue]:
             else min(finding.severity, most, key=lambda severity: severity.rank),
             message=f"{finding.message} [{waiver_text(finding.waiver)}]" if finding.waiver else finding.message,
             subject=finding.endpoint,
-            fix=None if finding.waiver else finding.fix,
+            fix=None if finding.waiver or finding.severity is Severity.INFO else finding.fix,
             location=location_of(finding.where) or where,
             finding=finding,
         )
@@ -176,7 +177,11 @@ def counted(findings: Iterable[Finding]) -> str:
 
 def counts_of(report: Report) -> str:
     """`2 blocked, 1 unknown, 12 unchanged`, without what is 0."""
-    return ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items() if count)
+    return ", ".join(_count(count, name.replace("_", " ")) for name, count in report.counts.items() if count)
+
+
+def _count(count: int, name: str) -> str:
+    return f"{count:,} {name.removesuffix('s') if count == 1 and name in _PLURALS else name}"
 
 
 def _verdict(outcome: Outcome, verdict: Verdict) -> Verdict:

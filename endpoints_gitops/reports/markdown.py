@@ -39,6 +39,8 @@ LIMIT: Final = 65_000
 """Characters of a comment. GitHub takes 65,536 (of comments even that many of four bytes), GitLab 1,000,000."""
 
 _ALL: Final = 1_000_000_000
+_OPEN_LINES: Final = 40
+"""A diff with more lines is folded."""
 _MARKER: Final = f"<!-- {PROGRAM} "
 _SIGNS: Final = {Verdict.SAFE: "✅", Verdict.RELEASED: "✅", Verdict.BLOCKED: "❌", Verdict.UNKNOWN: "❓"}
 _SEVERITIES: Final = {Severity.ERROR: "❌", Severity.WARN: "⚠️", Severity.INFO: "ℹ️"}
@@ -145,9 +147,11 @@ class _Comment:
         yield f"### {_SIGNS[report.verdict]} {_capitalized(self._prose(headline(report)))}"
         if counts := self._prose(counts_of(report)):
             yield f"**{counts}**"
-        yield self._list(report.details, self._detail)
-        yield self._list(report.notes, lambda note: f"- {self._prose(note)}")
-        yield self._list(errors_of(self.outcome), self._error)
+        yield self._about(report.details)
+        yield _joined(
+            self._list(errors_of(self.outcome), self._error),
+            self._list(report.notes, lambda note: f"- {self._prose(note)}"),
+        )
 
     def _subject(self, subject: Subject) -> Iterator[str]:
         """A subject that is not safe."""
@@ -175,12 +179,14 @@ class _Comment:
 
     def _body(self, subject: Subject) -> Iterator[str]:
         where = (Detail("file", subject.where),) if subject.where else ()
-        yield self._list((*where, *subject.details), self._detail)
-        yield self._list(subject.reasons, self._error)
+        yield self._about((*where, *subject.details))
         least = self.detailing.least
-        shown = [finding for finding in subject.findings if least and _severity(finding).rank >= least.rank]
-        yield self._list(
-            shown, partial(self._finding, subject), more=len(subject.findings) - len(shown), what="findings"
+        findings = sorted(subject.findings, key=lambda finding: -_severity(finding).rank)
+        shown = [finding for finding in findings if least and _severity(finding).rank >= least.rank]
+        lost = len(subject.findings) - len(shown)
+        yield _joined(
+            self._list(subject.reasons, self._error),
+            self._list(shown, partial(self._finding, subject), more=lost, what="findings"),
         )
         for diff in subject.diffs[: self.detailing.entries]:
             yield from self._diff(diff)
@@ -192,8 +198,12 @@ class _Comment:
         lost = len(diff.lines) - len(lines)
         title = f"{_capitalized(self._prose(diff.title))}:"
         yield f"{title} {lost:,} of {len(diff.lines):,} lines left out: {self.where_the_rest_is}" if lost else title
+        if len(lines) > _OPEN_LINES:
+            yield f"<details>\n<summary>{len(lines):,} lines</summary>"
         if lines:
             yield _fence(lines, "diff")
+        if len(lines) > _OPEN_LINES:
+            yield "</details>"
 
     def _list[Entry](
         self, entries: Sequence[Entry], item: Callable[[Entry], str], *, more: int = 0, what: str = "entries"
@@ -204,8 +214,13 @@ class _Comment:
         left_out = [f"- {lost:,} more {what} left out: {self.where_the_rest_is}"] if lost else []
         return "\n".join((*map(item, shown), *left_out))
 
-    def _detail(self, detail: Detail) -> str:
-        return f"- {self._prose(detail.label)}: {self._prose(detail.text)}"
+    def _about(self, details: Sequence[Detail]) -> str:
+        """The details in one paragraph."""
+        shown = details[: self.detailing.entries]
+        texts = [f"{self._prose(detail.label)}: {self._prose(detail.text)}" for detail in shown]
+        if len(details) > len(shown):
+            texts.append(f"{len(details) - len(shown):,} more left out: {self.where_the_rest_is}")
+        return " · ".join(texts)
 
     def _finding(self, subject: Subject, finding: Finding) -> str:
         place = f" {self._code(finding.where)}" if finding.where else ""
@@ -267,8 +282,8 @@ def _safe(report: Report) -> list[Subject]:
     return [subject for subject in report.subjects if subject.verdict.is_good]
 
 
-_FENCE_ROOM: Final = 60
-"""Characters kept for the fence of a diff."""
+_FENCE_ROOM: Final = 110
+"""Characters kept for the fence of a diff and what folds it."""
 
 
 def _lines_that_fit(first: Iterable[TextDiff], then: Iterable[TextDiff], room: int) -> Mapping[int, int]:
@@ -313,6 +328,10 @@ _PLAIN: Final = re.compile(r"[^\W_]+(?:[-'’.,][^\W_]+)*%?|[-–—…→]")
 _REFERENCE: Final = re.compile(r"\b(?:[0-9a-f]{7,}|[a-z]+-\d+|www\.)", re.IGNORECASE)
 """In a word that platforms make a link of: a commit, an issue (`GH-12`), an address."""
 _EDGES: Final = re.compile(r"""(["'“(]*)(.*?)([)"'”.,;:?!]*)""", re.DOTALL)
+_TOKEN: Final = re.compile(r"`[^`\s][^`]*`[.,;:?!)]*(?!\S)|\S+")
+"""A word, or what a message has between backticks."""
+_QUOTED: Final = re.compile(r"(?:'([^'\s]+)'|`([^`]+)`)([.,;:?!)]*)")
+"""A name in quotes or backticks, and the punctuation after it."""
 _LIST_ITEM: Final = re.compile(r"[-+*]|\d+[.)]")
 
 
@@ -329,18 +348,24 @@ def _words(text: str, code: Callable[[str], str], most: int) -> str:
         )
     pieces: list[str] = []
     run: list[str] = []
-    for word in _cut(printable(text), most).split():
-        if not _is_plain(word, is_first=not (pieces or run)):
+    for word in _TOKEN.findall(_cut(printable(text), most)):
+        is_quoted = _QUOTED.fullmatch(word) is not None
+        if _is_open(run) or not (is_quoted or _is_plain(word, is_first=not (pieces or run))):
             run.append(word)
             continue
         if run:
             pieces.append(_coded(run, code))
             run = []
-        pieces.append(word)
+        pieces.append(_coded([word], code) if is_quoted else word)
     if run:
         pieces.append(_coded(run, code))
     before, after = (" " if end.isspace() else "" for end in (text[:1], text[-1:]))
     return f"{before}{' '.join(pieces)}{after}"
+
+
+def _is_open(words: Sequence[str]) -> bool:
+    """Whether a parenthesis is open: `round(x, 2)` is one piece of code."""
+    return sum(word.count("(") - word.count(")") for word in words) > 0
 
 
 def _is_plain(word: str, *, is_first: bool) -> bool:
@@ -353,10 +378,15 @@ def _is_plain(word: str, *, is_first: bool) -> bool:
 
 
 def _coded(words: Sequence[str], code: Callable[[str], str]) -> str:
-    """Words that are not plain as one piece of code, with the punctuation around them outside."""
-    match = _EDGES.fullmatch(" ".join(words))
+    """Words that are not plain as one piece of code, without quotes, the punctuation around them outside."""
+    text = " ".join(words)
+    if quoted := _QUOTED.fullmatch(text):
+        return f"{code(quoted[1] or quoted[2])}{quoted[3]}"
+    match = _EDGES.fullmatch(text)
     assert match is not None, "the pattern matches every text"
-    return f"{match[1]}{code(match[2])}{match[3]}"
+    before, core, after = match.groups()
+    closing = max(0, min(core.count("(") - core.count(")"), len(after) - len(after.lstrip(")"))))
+    return f"{before}{code(core + after[:closing])}{after[closing:]}"
 
 
 def _code_span(text: str) -> str:
@@ -384,6 +414,11 @@ def _longest_run(text: str) -> int:
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+def _joined(*lists: str) -> str:
+    """Lists as one, because Markdown would put the items of adjacent ones far apart."""
+    return "\n".join(filter(None, lists))
 
 
 def _capitalized(text: str) -> str:

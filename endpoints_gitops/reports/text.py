@@ -130,8 +130,12 @@ def _ranges(line: TextDiffLine, *, start: int) -> Iterator[tuple[int, int]]:
 
 
 def _has_marks(line: TextDiffLine) -> bool:
-    """Whether a part of the line changed; marking all of it would say nothing."""
-    return line.sign in _MARKS and len({part.is_changed for part in line.parts if part.text}) > 1
+    """Whether changed words are marked: not where most of the line changed, because marking all of it says nothing."""
+    letters = {True: 0, False: 0}
+    for part in line.parts:
+        letters[part.is_changed] += sum(map(str.isalnum, part.text))
+    is_marked = any(part.is_changed for part in line.parts)
+    return line.sign in _MARKS and is_marked and letters[False] >= letters[True] / 2
 
 
 def _error_lines(error: ErrorEntry, *, indent: str) -> Iterator[Line]:
