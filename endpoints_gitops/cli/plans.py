@@ -161,15 +161,20 @@ def _left_lines(left: LeftAlone) -> Iterator[Line | str]:
         yield Line(Advice("    ", left.fix), Style.FAINT)
 
 
+_BY_TIME = frozenset(("A110", "A111", "S115"))
+"""The findings that come with time, without a change."""
+
+
 def items(plan: Plan, findings: Sequence[Finding] = ()) -> tuple[JsonObject, ...]:
     """One object for each shared variable and each endpoint that is written or skipped.
 
-    `findings` are those of the plan, for callers and about tables that the server is about to switch off.
+    `findings` are those of the plan, for callers, about tables that the server is about to switch off, and about a
+    sunset that has passed.
     """
     changes = {change.name: change for change in plan.changes}
     skipped = [left.name for left in plan.left_alone] + [withheld.name for withheld in plan.withheld]
-    idling = (finding.endpoint for finding in findings if finding.code == "S115")
-    names = dict.fromkeys([*changes, *skipped, *idling])
+    by_time = (finding.endpoint for finding in findings if finding.code in _BY_TIME)
+    names = dict.fromkeys([*changes, *skipped, *by_time])
     endpoints = (_item(name, changes.get(name), plan, findings) for name in names)
     return (*(variable_item(variable, findings) for variable in plan.variables), *endpoints)
 

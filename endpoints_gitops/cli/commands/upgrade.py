@@ -74,9 +74,10 @@ def _deprecated(consumer: Consumer, moves: Sequence[Move], lock: Lock) -> Mappin
     environments = [side.environment for side in consumer.sides()]
     found = deprecated_pins(lock, environments, consumer.today, consumer.configuration.deprecation)
     return {
-        (environment, finding.endpoint): finding
+        (environment, finding.endpoint): judged
         for environment, finding in found
         if (environment, finding.endpoint) in names
+        for judged in consumer.judged([finding])
     }
 
 
