@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal
 
+from endpoints_gitops.advice import Command
 from endpoints_gitops.errors import Location
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import fingerprint
@@ -191,3 +192,8 @@ def convention_mistake(text: str) -> str | None:
     except re.error as error:
         return f"not a regular expression: {error}"
     return None
+
+
+def approval_of(finding: Finding) -> Command:
+    """The command that approves a finding; the reader writes the reason."""
+    return Command("approve", finding.fingerprint[:SHORTEST_FINGERPRINT], "--reason", "…")

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from endpoints_gitops.advice import Command
 from endpoints_gitops.errors import ExitCode, Location
 from endpoints_gitops.model.finding import Finding, Scope, Severity, Waiver, WaiverKind
 from endpoints_gitops.model.json import fingerprint
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
-from endpoints_gitops.model.policy import SHORTEST_FINGERPRINT
 from endpoints_gitops.model.report import Detail, Report, Subject, Verdict
 
 NO_FILE: Final = "."
@@ -142,11 +140,6 @@ def may_be_approved(finding: Finding, subject: Subject) -> bool:
     """Whether an approval of this finding helps: an error for callers that blocks the subject."""
     is_error = finding.counts and finding.severity is Severity.ERROR and finding.scope is not Scope.NEITHER
     return is_error and subject.verdict is Verdict.BLOCKED
-
-
-def approval_of(finding: Finding) -> Command:
-    """The command that approves a finding; the reader writes the reason."""
-    return Command("approve", finding.fingerprint[:SHORTEST_FINGERPRINT], "--reason", "…")
 
 
 def waiver_text(waiver: Waiver) -> str:

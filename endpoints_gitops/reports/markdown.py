@@ -22,11 +22,11 @@ from urllib.parse import quote
 from endpoints_gitops.advice import PROGRAM, Advice, Command, OtherCommand
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
+from endpoints_gitops.model.policy import approval_of
 from endpoints_gitops.model.printable import one_line, printable
 from endpoints_gitops.model.report import Detail, Report, Subject, TextDiff, Verdict
 from endpoints_gitops.reports import Invocation
 from endpoints_gitops.reports.content import (
-    approval_of,
     counts_of,
     errors_of,
     may_be_approved,

@@ -10,10 +10,11 @@ from endpoints_gitops.advice import PROGRAM, Advice
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.line import Line, Style
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
+from endpoints_gitops.model.policy import approval_of
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.report import Report, Subject, TextDiff, TextDiffLine, Verdict
 from endpoints_gitops.reports import Invocation
-from endpoints_gitops.reports.content import approval_of, counts_of, errors_of, may_be_approved, report_of, waiver_text
+from endpoints_gitops.reports.content import counts_of, errors_of, may_be_approved, report_of, waiver_text
 
 STYLES: Final = {Severity.ERROR: Style.BAD, Severity.WARN: Style.WARN, Severity.INFO: Style.FAINT}
 _VERDICTS: Final = {

@@ -229,6 +229,8 @@ def test_an_approved_finding_is_shown_and_does_not_fail(cli, checkout):
 def test_push_writes_nothing_that_fails_without_an_approval(cli, server):
     ran = cli("push", "--yes", "--fail-on", "error", "--format", "json")
     assert (ran.code, ran.json["summary"]["withheld"]) == (1, 1)
+    fixes = [withheld["fix"] for item in ran.json["items"] for withheld in item["withheld"]]
+    assert any("or approve it: endpoints-gitops approve " in fix for fix in fixes), fixes
     assert not [entry for entry in server.requests.entries() if "PATCH" in str(entry)]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, Final
 
+from endpoints_gitops.advice import Advice
 from endpoints_gitops.contract.build import from_definition
 from endpoints_gitops.contract.contract import HOGQL, Contract, Serving
 from endpoints_gitops.contract.lint import lint_contract
@@ -14,7 +15,7 @@ from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.model.definition import Definition, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity, in_order
 from endpoints_gitops.model.json import Json
-from endpoints_gitops.model.policy import Conventions
+from endpoints_gitops.model.policy import Conventions, approval_of
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy
 from endpoints_gitops.operations.callers import Callers, findings_of_diffs
 from endpoints_gitops.operations.check.definition import CheckSettings, findings_of
@@ -121,12 +122,19 @@ def withhold(plan: Plan, findings: Sequence[Finding], fail_on: Severity | None =
                     code=finding.code,
                     reason=finding.message,
                     where=finding.where,
-                    fix=finding.fix,
+                    fix=_way_out(finding),
                 )
                 for finding in reasons
             ),
         ),
     )
+
+
+def _way_out(finding: Finding) -> str | None:
+    """The fix of a finding; for callers, also the command that approves it."""
+    if finding.scope is Scope.NEITHER or finding.fix is None:
+        return finding.fix
+    return Advice(finding.fix, "; or approve it: ", approval_of(finding))
 
 
 def _is_needed(variable: VariableChange, sending: Collection[str], stopped: Collection[str]) -> bool:
