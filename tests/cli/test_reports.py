@@ -131,3 +131,41 @@ def test_paths_start_at_the_top_of_the_repository(cli, checkout):
     words = ("check", "bad.yaml", "--dir", ".", "--format", "github")
     assert "file=endpoints/bad.yaml,line=2" in cli(*words, cwd=checkout.folder).out
     assert "bad.yaml:2:1: G108" in cli(*words[:-2], cwd=checkout.folder).out
+
+
+@pytest.mark.parametrize("command", ["breaking", "review", "gate"])
+def test_an_unknown_base_replaces_the_reports_of_the_last_run(cli, checkout, command):
+    checkout.commit(GOOD)
+    words = (command, "--offline") if command != "breaking" else (command,)
+    assert cli(*words, "--against", "HEAD", *_reports(checkout.top)).code == 0
+    ran = cli(*words, "--against", "no-such-ref", *_reports(checkout.top), "--format", "json")
+    assert ran.code == ran.json["exit_code"] != 0
+    texts = {name: (checkout.top / "out" / name).read_text() for name in FORMATS}
+    assert [name for name in FORMATS if "no-such-ref" not in texts[name]] == []
+    assert _exit_code(checkout.top) == ran.code
+
+
+def test_a_review_is_the_same_in_every_format(cli, checkout):
+    checkout.commit(
+        {"signups.yaml": "name: signups\nquery: SELECT event AS name, count() AS n FROM events GROUP BY name\n"}
+    )
+    checkout.commit({"signups.yaml": "name: signups\nquery: SELECT event AS name FROM events GROUP BY name\n"})
+    ran = cli("review", "--against", "HEAD~1", "--offline", *_reports(checkout.top), "--format", "json")
+    assert (ran.code, ran.json["report"]["verdict"]) == (1, "blocked")
+    texts = {name: (checkout.top / "out" / name).read_text() for name in FORMATS}
+    assert [name for name in FORMATS if "C101" not in texts[name] or "signups" not in texts[name]] == []
+    assert "### ❌ Blocked" in texts["markdown"]
+    assert "-  count() AS n\n" in texts["markdown"]
+    assert "::error file=endpoints/signups.yaml,line=2,col=" in texts["github"]
+
+
+def test_a_marker_names_the_environment(cli, checkout):
+    checkout.write(BAD)
+    first = cli("check", "--env", "test", "--format", "markdown").out.partition("\n")[0]
+    assert first == "<!-- endpoints-gitops check env=test -->"
+
+
+def test_what_is_left_out_is_shown_by_the_same_command_without_reports(cli, checkout):
+    checkout.write({f"e{number}.yaml": "name: x\n" + "qury: 1\n" * 9 for number in range(900)})
+    ran = cli("check", "--env", "test", "--report", "json=found.json", "--format", "markdown")
+    assert "left out: `endpoints-gitops check --env test --verbose` shows all" in ran.out

@@ -1,0 +1,144 @@
+"""What formats have in common: the verdict, the texts that are shown, the marks of changed words."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from endpoints_gitops.advice import Advice, Command
+from endpoints_gitops.cli.console import Console
+from endpoints_gitops.errors import ExitCode, Location
+from endpoints_gitops.model.finding import Severity
+from endpoints_gitops.model.outcome import Outcome
+from endpoints_gitops.model.report import DiffPart, Report, TextDiffLine, Verdict
+from endpoints_gitops.model.secret import Secret
+from endpoints_gitops.reports import FORMATS, Invocation, render
+from endpoints_gitops.reports.content import errors_of, issues_of, report_of
+from endpoints_gitops.reports.markdown import marker
+from endpoints_gitops.reports.shown import with_texts
+from endpoints_gitops.reports.text import marked_text, report_lines
+from tests.reports.outcomes import diff, error, finding, judged, outcomes, subject
+
+KEY = "phx_secret_0123456789abcdef"
+
+
+def test_the_exit_code_decides_the_verdict():
+    report = Report(title="review", verdict=Verdict.SAFE, headline="nothing changed")
+    verdicts = {
+        code: report_of(Outcome(command="review", exit_code=ExitCode(code), report=report)).verdict
+        for code in (0, 1, 2, 3, 4, 130)
+    }
+    assert verdicts == {0: "safe", 1: "blocked", 2: "unknown", 3: "unknown", 4: "unknown", 130: "unknown"}
+
+
+def test_an_error_that_is_the_reason_for_a_verdict_is_reported_once():
+    reason = error("the server did not answer")
+    unknown = subject("revenue", Verdict.UNKNOWN)
+    outcome = judged(Verdict.UNKNOWN, unknown)
+    doubled = Outcome(
+        command="review",
+        exit_code=ExitCode.COULD_NOT_FIND_OUT,
+        report=outcome.report,
+        errors=(*unknown.reasons, reason),
+    )
+    assert errors_of(doubled) == (reason,)
+
+
+def test_an_approved_or_safe_finding_is_no_error():
+    outcome = judged(Verdict.SAFE, subject("revenue", Verdict.SAFE, finding(severity=Severity.ERROR)))
+    assert [issue.severity for issue in issues_of(outcome)] == [Severity.WARN]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("kind", outcomes())
+def test_no_key_is_in_a_report(name, kind):
+    console = Console(stdout=io.StringIO(), stderr=io.StringIO(), environment={}, secrets={Secret(KEY)})
+    outcome = outcomes(f"a {KEY} b")[kind]
+    shown = with_texts(outcome, console.shown, str)
+    report = render(name, shown, Invocation())
+    assert "0123456789abcdef" not in report
+    plain = {issue.fingerprint for issue in issues_of(outcome) if issue.finding}
+    assert {issue.fingerprint for issue in issues_of(shown) if issue.finding} == plain
+
+
+def test_commands_in_advice_get_the_options_of_the_command_line():
+    outcome = Outcome(command="check", findings=(finding(fix=Advice("see ", Command("diff", "revenue"))),))
+    console = Console(stdout=io.StringIO(), stderr=io.StringIO(), environment={}, repeated={"--env": "prod"})
+    shown = with_texts(outcome, console.shown, lambda path: f"app/{path}")
+    assert shown.findings[0].fix == "see endpoints-gitops diff revenue --env prod"
+    assert shown.findings[0].where == Location("app/revenue", 7, 3)
+
+
+MARKS = {
+    "a word": ((DiffPart("count of "), DiffPart("users", is_changed=True)), "count of [-users-]"),
+    "the whole line": ((DiffPart("count", is_changed=True),), "count"),
+    "most of the line": (
+        (DiffPart("n"), DiffPart(" of all the users", is_changed=True), DiffPart("()")),
+        "n of all the users()",
+    ),
+    "nothing": ((DiffPart("count"),), "count"),
+}
+
+
+@pytest.mark.parametrize(("parts", "text"), MARKS.values(), ids=MARKS)
+def test_changed_words_are_marked(parts, text):
+    assert marked_text(TextDiffLine("-", parts)) == text
+    assert marked_text(TextDiffLine(" ", parts)) == "".join(part.text for part in parts)
+
+
+def test_changed_words_stand_out_in_color():
+    report = report_of(judged(Verdict.BLOCKED, subject("revenue", Verdict.BLOCKED)))
+    lines = [line for line in report_lines(report, verbose=True, in_color=True) if line.marked]
+    assert [line.text[start:end] for line in lines for start, end in line.marked] == ["revenue", "revenue"]
+    stream = io.StringIO()
+    console = Console(stdout=stream, stderr=io.StringIO(), environment={"FORCE_COLOR": "1"})
+    console.show(lines[:1])
+    assert "\x1b[7;31mrevenue\x1b[0m" in stream.getvalue()
+    assert "[-" not in stream.getvalue()
+
+
+def test_a_line_with_escaped_characters_has_no_marks():
+    report = report_of(judged(Verdict.BLOCKED, subject("a\x1bb", Verdict.BLOCKED)))
+    lines = [line for line in report_lines(report, verbose=True, in_color=True) if line.marked]
+    stream = io.StringIO()
+    Console(stdout=stream, stderr=io.StringIO(), environment={"FORCE_COLOR": "1"}).show(lines)
+    assert "\x1b[7" not in stream.getvalue()
+    assert "a\\u{1b}b" in stream.getvalue()
+
+
+PROSE = {
+    "a name in quotes": ("column 'mrr' was removed", "column `mrr` was removed"),
+    "a call": ("it was round(sum(x), 2); now not", "it was `round(sum(x), 2)`; now not"),
+    "a command": (Advice("run ", Command("diff", "a"), "."), "run `endpoints-gitops diff a`."),
+    "backticks": (
+        "announce it with `deprecation: {since}`, then wait",
+        "announce it with `deprecation: {since}`, then wait",
+    ),
+    "a mention": ("ask @team (or #3)", "ask `@team` (or `#3`)"),
+    "plain words": ("don't panic: 3 of 4, 50% (so far).", "don't panic: 3 of 4, 50% (so far)."),
+    "a date": ("until 2026-12-31", "until 2026-12-31"),
+    "an issue": ("see ABC-12", "see `ABC-12`"),
+    "a commit": ("merge base 3f2a1b9c0", "merge base `3f2a1b9c0`"),
+}
+
+
+@pytest.mark.parametrize(("text", "markdown"), PROSE.values(), ids=PROSE)
+def test_prose_is_readable(text, markdown):
+    outcome = Outcome(command="check", findings=(finding(message=text),))
+    assert f"**C101** {markdown} `revenue:7:3`" in render("markdown", outcome)
+
+
+def test_a_marker_is_one_comment_whatever_the_options_are():
+    invocation = Invocation(options={"--env": "--> x\n", "--dir": "a--b"})
+    line = marker("review", invocation)
+    assert line == "<!-- endpoints-gitops review env=-%2D%3E%20x%0A dir=a-%2Db -->"
+
+
+def test_a_long_diff_is_folded():
+    one, many = (
+        render("markdown", judged(Verdict.BLOCKED, subject("a", Verdict.BLOCKED, lines=lines))) for lines in (10, 11)
+    )
+    assert "<summary>" not in one
+    assert "<summary>44 lines</summary>" in many
+    assert len(diff(lines=11).lines) == 44
