@@ -19,7 +19,10 @@ _FIX: Final = "run the suite again: pytest --endpoints-evidence=FILE"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExercisedTest:
-    """A test that called the pin. `outcome` is pytest's: passed, failed, error, skipped, xfailed or xpassed."""
+    """A test that called the pin. `outcome` is pytest's: passed, failed, error, skipped, xfailed or xpassed.
+
+    One that passed was answered: a test that passes because its call fails as expected is not listed.
+    """
 
     test: str
     outcome: str
@@ -49,7 +52,8 @@ class ExercisedPin:
 class Evidence:
     """The evidence of one run of a test suite.
 
-    `commit` and `tree` are HEAD's at the run, None without git; `is_dirty` says that tracked files were changed.
+    `commit` and `tree` are HEAD's at the run, None without git; `is_dirty` says that tracked files were changed, or
+    that HEAD or the lock moved during the run.
     `outcome` is `passed` if pytest's exit code was 0, else `failed`. `counts` are the numbers of tests by pytest's
     outcome. `partial` says why the run was not the complete suite, None for a complete one. `mode` and `contract` are
     the settings of the run.

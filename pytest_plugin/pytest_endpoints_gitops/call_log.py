@@ -38,7 +38,7 @@ class RunningTest(NamedTuple):
 class LoggedCall:
     """One call. `file` is its recording, None in modes without; `kept` is where in the run's folder the answer waits
     that is to replace it. `read` are the columns that were read by name, and `is_whole` says that rows were read as a
-    whole, so every column.
+    whole, so every column. `is_answered`: the test got an answer that keeps the contract, in its last attempt.
     """
 
     environment: str
@@ -50,6 +50,7 @@ class LoggedCall:
     kept: str | None = None
     read: set[str] = field(default_factory=set)
     is_whole: bool = False
+    is_answered: bool = False
 
     @property
     def label(self) -> str:
@@ -66,6 +67,7 @@ class LoggedCall:
             "kept": self.kept,
             "read": sorted(self.read),
             "is_whole": self.is_whole,
+            "is_answered": self.is_answered,
         }
 
     @classmethod
@@ -108,7 +110,11 @@ class TestLog:
         return self._test
 
     def next_attempt(self) -> TestLog:
-        """The log of the same test that is run again: its calls add up, its failures do not."""
+        """The log of the same test that is run again: its calls add up, its failures do not. What the calls of this
+        attempt were answered proves nothing of the next one.
+        """
+        for call in self.calls:
+            call.is_answered = False
         log = TestLog(self.item, self._late)
         log.calls, log.canary, log.findings, log.is_used = self.calls, self.canary, self.findings, self.is_used
         return log

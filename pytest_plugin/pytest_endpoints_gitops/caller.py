@@ -69,7 +69,7 @@ class TestCaller:
         self.log.calls.append(logged)
         return call, logged
 
-    def answer(self, call: PinnedCall) -> SourceAnswer:
+    def answer(self, call: PinnedCall, logged: LoggedCall) -> SourceAnswer:
         """The answer, checked against the contract, and compared with the candidate's where there is a canary.
 
         Raises a Failure.
@@ -83,6 +83,7 @@ class TestCaller:
                 self.log.is_canary_off = True
             else:
                 self.app.canary(canary).compare(call, answer, self.log, self.mark)
+            logged.is_answered = True
             return answer
 
     def rows(self, call: PinnedCall, answer: SourceAnswer, logged: LoggedCall) -> TestedRows:
@@ -187,7 +188,7 @@ class EndpointCaller(_PinnedCaller):
         with noting(caller.log):
             name = what if isinstance(what, str) else endpoint_of(what, self.pins)
             call, logged = caller.prepare(name, {**(variables or {}), **values}, (_limit, _offset))
-            rows = caller.rows(call, caller.answer(call), logged)
+            rows = caller.rows(call, caller.answer(call, logged), logged)
             return rows if isinstance(what, str) else records(what, rows)
 
 
@@ -211,11 +212,11 @@ class AsyncEndpointCaller(_PinnedCaller):
             name = what if isinstance(what, str) else endpoint_of(what, self.pins)
             call, logged = caller.prepare(name, {**(variables or {}), **values}, (_limit, _offset))
             if caller.source.is_immediate and caller.canary == "off":
-                answer = caller.answer(call)
+                answer = caller.answer(call, logged)
             else:
                 from anyio import to_thread
 
-                answer = await to_thread.run_sync(caller.answer, call)
+                answer = await to_thread.run_sync(caller.answer, call, logged)
             rows = caller.rows(call, answer, logged)
             return rows if isinstance(what, str) else records(what, rows)
 

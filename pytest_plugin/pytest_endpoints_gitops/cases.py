@@ -57,7 +57,7 @@ class EndpointCase:
         with noting(self.caller.log), real_files():
             self._require_example()
             call, logged = self.caller.prepare(self.pin.name, self.variables)
-            answer = self.caller.answer(call)
+            answer = self.caller.answer(call, logged)
             if self.example is not None and self.example.rows is not None:
                 self._check_rows(self.example.rows, answer)
             return self.caller.rows(call, answer, logged)

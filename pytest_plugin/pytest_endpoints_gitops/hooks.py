@@ -57,6 +57,7 @@ class SessionHooks:
         self.cleanup: Cleanup | None = None
         self.canary: CanaryReport | None = None
         self.head: Head | None = None
+        self.changed: frozenset[str] = frozenset()
         self.errors: list[str] = []
 
     def pytest_report_header(self) -> list[str] | None:
@@ -70,7 +71,7 @@ class SessionHooks:
         if self.suite.settings.evidence.value and not self.suite.is_worker:
             from pytest_endpoints_gitops.evidence import head, outputs
 
-            self.head = head(self.suite.config.rootpath, besides=outputs(self.suite))
+            self.head = head(self.suite.config.rootpath, self.suite.settings.lock.value, besides=outputs(self.suite))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - xdist's
@@ -139,7 +140,7 @@ class SessionHooks:
         if self.head is not None or self.errors:
             from pytest_endpoints_gitops.summary import show_files
 
-            show_files(terminalreporter, self.head.changed if self.head else frozenset(), self.errors)
+            show_files(terminalreporter, self.changed, self.errors)
 
     def _judge_canary(self, session: pytest.Session) -> None:
         """Errors of the canary fail a run whose tests passed."""
@@ -169,7 +170,7 @@ class SessionHooks:
         if self.head is not None:
             from pytest_endpoints_gitops.evidence import write
 
-            write(self.suite, self.head, exit_code)
+            self.changed = write(self.suite, self.head, exit_code)
 
     def _write_report(self, exit_code: int) -> None:
         if self.suite.settings.report.value:
@@ -264,6 +265,8 @@ class TestHooks:
         plain = report.__dict__.get(REPORTED)
         if plain is not None:
             self._gather(report, plain)
+        elif report.failed and report.nodeid in self.suite.records:  # by xdist, of a worker that crashed
+            self.suite.records[report.nodeid].outcome = "failed"
         if report.when == "teardown":
             completeness.finished.add(report.nodeid)
         elif report.when == "call" or report.skipped:

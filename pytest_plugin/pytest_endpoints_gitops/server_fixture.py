@@ -107,7 +107,7 @@ class _ServedTest:
         """The app has the rows whole, so all columns count as read."""
         call, logged = self.caller.prepare(name, variables, page)
         logged.is_whole = True
-        return self.caller.answer(call)
+        return self.caller.answer(call, logged)
 
     def failed(self, failure: Failure) -> None:
         """Note the failure: an app may ignore the error that it gets, and then the test fails at its end."""

@@ -8,6 +8,8 @@ import subprocess
 import pytest
 
 from endpoints_gitops.codecs.evidence import ExercisedTest, read_evidence
+from tests.plugin.test_swallowed import RERUN
+from tests.plugin.ways import TWO_WORKERS
 
 SUITE = """
 import pytest
@@ -94,6 +96,7 @@ def test_only_changed_tracked_files_make_it_dirty(app_once):
     app_once.pinned()
     app_once.suite(SUITE)
     app_once.record()
+    app_once.write(".gitignore", "__pycache__\n")
     committed(app_once)
     app_once.write("untracked.txt", "nobody asked")
     assert not evidence(app_once)[1].is_dirty
@@ -104,6 +107,113 @@ def test_only_changed_tracked_files_make_it_dirty(app_once):
     result, written = evidence(app_once)
     assert written.is_dirty
     assert "evidence: the checkout is dirty, 1 changed: test_app.py" in result.outlines
+
+
+MOVING = """
+import subprocess
+from pathlib import Path
+
+def test_total(endpoints):
+    assert endpoints("revenue").column("mrr") == [120]
+
+def test_meanwhile():
+    {action}
+"""
+MEANWHILE = {
+    "a commit": (
+        "subprocess.run('git -c user.name=n -c user.email=e commit -q --allow-empty -m x'.split())",
+        "HEAD",
+    ),
+    "another lock": (
+        "Path('endpoints.lock').write_text(Path('endpoints.lock').read_text() + '# moved\\n')",
+        "endpoints.lock",
+    ),
+}
+
+
+@pytest.mark.parametrize(("action", "changed"), MEANWHILE.values(), ids=MEANWHILE)
+def test_what_moves_during_the_run_makes_it_dirty(app_once, action, changed):
+    app_once.pinned()
+    app_once.suite(MOVING.format(action="pass"))
+    app_once.record()
+    app_once.suite(MOVING.format(action=action))
+    app_once.write(".gitignore", "endpoints.lock\nout\n__pycache__\n.pytest_cache\n")
+    committed(app_once)
+    result, written = evidence(app_once)
+    assert (result.ret, written.outcome, written.is_dirty) == (0, "passed", True)
+    assert f"evidence: the checkout is dirty, 1 changed: {changed}" in result.outlines
+
+
+EXPECTED_FAILURES = """
+import pytest
+from pytest_endpoints_gitops import Failure
+
+def test_unanswered(endpoints):
+    with pytest.raises(Failure):
+        endpoints("revenue", month="1900-01")
+
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "tests"),
+    [
+        ("", ()),
+        ("def test_answered(endpoints):\n    assert endpoints('revenue')", ("test_app.py::test_answered",)),
+    ],
+    ids=["alone", "beside a test that is answered"],
+)
+def test_a_test_that_passes_without_an_answer_proves_nothing(proven, more, tests):
+    proven.suite(EXPECTED_FAILURES.format(more=more))
+    result, written = evidence(proven)
+    assert (result.ret, written.outcome) == (0, "passed")
+    assert tuple(test.test for test in written.pins[0].tests) == tests
+
+
+AGAIN = """
+attempts = []
+
+def test_flaky(endpoints):
+    attempts.append(1)
+    if len(attempts) == 1:
+        assert endpoints("revenue")
+        raise RuntimeError
+"""
+
+
+def test_an_answer_of_an_attempt_that_failed_proves_nothing(proven):
+    proven.write("conftest.py", RERUN)
+    proven.suite(AGAIN)
+    result, written = evidence(proven)
+    assert (result.ret, written.outcome, written.pins[0].tests) == (0, "passed", ())
+    proven.suite(AGAIN.replace("if len", 'assert endpoints("revenue")\n    if len'))
+    assert [test.outcome for test in evidence(proven)[1].pins[0].tests] == ["passed"]
+
+
+CRASH = """
+import os
+import pytest
+
+@pytest.fixture
+def crashing():
+    yield
+    os._exit(1)
+
+def test_total(endpoints, crashing):
+    assert endpoints("revenue").column("mrr") == [120]
+"""
+
+
+def test_a_test_whose_worker_crashes_after_it_passed_has_failed(app_once):
+    app_once.pinned()
+    app_once.suite(SUITE)
+    app_once.record()
+    app_once.way = TWO_WORKERS  # without workers the whole run ends
+    app_once.suite(CRASH)
+    result, written = evidence(app_once)
+    assert (result.ret, written.outcome) == (1, "failed")
+    assert [test.outcome for test in written.pins[0].tests] == ["failed"]
 
 
 def test_without_git_there_is_no_commit(app_once):
