@@ -37,17 +37,22 @@ class Caller:
         return self.version is not None and self.is_active
 
     def described(self, today: date) -> str:
-        """What is known of it, in a few words: `billing: version 3, reads plan, mrr; last seen 94 days ago`."""
+        """What is known of it, in a few words: `billing: version 3, reads plan, mrr, last seen 94 days ago`."""
         version = "unpinned" if self.version is None else f"version {self.version}"
-        inactive = "" if self.is_active else ", which cannot be run"
+        return f"{self.name}: {', '.join((version, *self.facts(today)))}"
+
+    def facts(self, today: date) -> tuple[str, ...]:
+        """What is known of it besides name and version."""
+        facts = [] if self.is_active else ["which cannot be run"]
         if self.reads == "call":
-            reads = ", reads no rows"
+            facts.append("reads no rows")
         elif self.reads == "position":
-            reads = ", reads by position"
-        else:
-            reads = f", reads {', '.join(self.columns)}" if self.columns else ""
-        seen = "" if self.collected is None else f"; {last_seen(self.collected, today)}"
-        return f"{self.name}: {version}{inactive}{reads}{seen}"
+            facts.append("reads by position")
+        elif self.columns:
+            facts.append(f"reads {', '.join(self.columns)}")
+        if self.collected is not None:
+            facts.append(last_seen(self.collected, today))
+        return tuple(facts)
 
     def reads_column(self, name: str) -> bool:
         return self.reads == "position" or self.columns is None or name in self.columns

@@ -556,7 +556,9 @@ class _JudgedBranch:
         after, before = _contracts(diff)
         if loaded is not None:
             yield from _owners(loaded, self._code_owners, self.base)
-        yield from _users(self.callers, self.scope.environment.name, {name, self.renamed.get(name, name)})
+        yield from _users(
+            self.callers, self.scope.environment.name, {name, self.renamed.get(name, name)}, self.scope.today
+        )
         if required := _becomes_required(before, after):
             yield Detail("becomes required", ", ".join(required))
         if after is not None:
@@ -643,14 +645,18 @@ def _owners(loaded: LoadedDefinition, code_owners: CodeOwners, base: Base) -> It
         yield Detail("code owners", ", ".join(owners))
 
 
-def _users(callers: Callers, environment: str, names: Collection[str]) -> Iterator[Detail]:
+def _users(callers: Callers, environment: str, names: Collection[str], today: date) -> Iterator[Detail]:
     known = [caller for name in sorted(names) for caller in callers.of(environment, name)]
-    pinned = [f"{caller.name}: version {caller.version}" for caller in known if caller.version is not None]
-    unpinned = [caller.name for caller in known if caller.version is None]
+    pinned = [caller.described(today) for caller in known if caller.version is not None]
+    unpinned = [
+        f"{caller.name} ({', '.join(facts)})" if (facts := caller.facts(today)) else caller.name
+        for caller in known
+        if caller.version is None
+    ]
     if pinned:
-        yield Detail("pinned by", ", ".join(pinned))
+        yield Detail("pinned by", "; ".join(pinned))
     if unpinned:
-        yield Detail("used without a pin by", ", ".join(unpinned))
+        yield Detail("used without a pin by", "; ".join(unpinned))
 
 
 def _report(judged: _JudgedBranch, subjects: tuple[Subject, ...], *, is_offline: bool) -> Report:

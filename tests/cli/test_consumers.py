@@ -166,10 +166,14 @@ def test_the_callers_stand_below_the_findings(cli, checkout, changed, register, 
     lines = [line.strip() for line in (ran.out + ran.err).splitlines()]
     start = lines.index("callers of one:")
     assert re.fullmatch(
-        r"billing: version 1, reads n, event; last seen (\d+ days ago|2026-07-01) \(test\)\n"
-        r"portal: unpinned, reads by position; last seen (\d+ days ago|2026-07-01) \(test\)",
+        r"billing: version 1, reads n, event, last seen (\d+ days ago|2026-07-01) \(test\)\n"
+        r"portal: unpinned, reads by position, last seen (\d+ days ago|2026-07-01) \(test\)",
         "\n".join(lines[start + 1 : start + 3]),
     )
+    if words[0] != "push":
+        (item,) = cli("review", "--against", "HEAD", "--offline", "--format", "json").json["items"]
+        assert item["details"]["pinned by"].startswith("billing: version 1, reads n, event, last seen ")
+        assert item["details"]["used without a pin by"].startswith("portal (reads by position, last seen ")
     checkout.write({"one.yaml": yaml("one", AFTER if words[0] == "push" else BEFORE)})
     ran = cli(*words)
     assert "callers of" not in ran.out + ran.err, "where there is nothing to find"

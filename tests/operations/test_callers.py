@@ -97,10 +97,10 @@ def test_callers_of_both_kinds_are_merged() -> None:
 @pytest.mark.parametrize(
     ("use", "text"),
     [
-        (PINNED, "billing: version 3, reads id, total; last seen 2026-07-01"),
-        (RegisteredUse(name="orders"), "billing: unpinned; last seen 2026-07-01"),
-        (RegisteredUse(name="orders", reads="position"), "billing: unpinned, reads by position; last seen 2026-07-01"),
-        (RegisteredUse(name="orders", reads="call"), "billing: unpinned, reads no rows; last seen 2026-07-01"),
+        (PINNED, "billing: version 3, reads id, total, last seen 2026-07-01"),
+        (RegisteredUse(name="orders"), "billing: unpinned, last seen 2026-07-01"),
+        (RegisteredUse(name="orders", reads="position"), "billing: unpinned, reads by position, last seen 2026-07-01"),
+        (RegisteredUse(name="orders", reads="call"), "billing: unpinned, reads no rows, last seen 2026-07-01"),
     ],
 )
 def test_a_caller_is_described(use: RegisteredUse, text: str) -> None:
