@@ -250,7 +250,7 @@ def _trend(result: _InsightResult) -> TrendSeries:
         label=result.text("label"),
         data=result.numbers("data"),
         days=result.texts("days"),
-        labels=result.texts("labels"),
+        labels=result.texts("labels") if "labels" in result.raw else (),  # a total has none
         count=result.number("count"),
         aggregated_value=result.maybe_number("aggregated_value"),
         breakdown_value=result.breakdown(),

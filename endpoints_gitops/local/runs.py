@@ -17,6 +17,8 @@ from endpoints_gitops.local.call import Incoming, RouteCall, integer
 from endpoints_gitops.local.deployment import Deployment, EngineRows
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid
+from endpoints_gitops.local.insights.computed import computed
+from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.local.materialization import is_ready
 from endpoints_gitops.local.store import LogEntry, Project, Store, StoredEndpoint, StoredVersion, new_id
 from endpoints_gitops.model.json import Json
@@ -196,9 +198,20 @@ def _insight_answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]
         told = f"Limit/offset parameters are only supported for HogQLQuery, not {run.version.kind}"
         raise invalid(told, "limit")
     if run.body.filters_override is not None:
-        raise insight_examples.cannot_run(run.version.kind, run.endpoint.name, "filters_override is not played here")
-    results = insight_examples.rows_of(deployment.definitions, run.endpoint.name, run.version.query, run.sent)
-    return {"results": results, **_cached(run), "hasMore": False, **_identity(run)}
+        raise insight_examples.not_computed("This local server does not apply filters_override: use variables.")
+    return {"results": _insight_results(deployment, run), **_cached(run), "hasMore": False, **_identity(run)}
+
+
+def _insight_results(deployment: Deployment, run: EndpointRun) -> Json:
+    """The results computed from events, or else those of an example. Raises a refusal that names what is missing."""
+    try:
+        return computed(deployment.engine, run.version.query, run.sent).results
+    except NotComputed as refusal:
+        return insight_examples.rows_of(
+            deployment.definitions, run.endpoint.name, run.version.query, run.sent, because=refusal.message
+        )
+    except QueryRefused as refusal:
+        raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
 
 
 def _cached(run: EndpointRun) -> dict[str, Json]:

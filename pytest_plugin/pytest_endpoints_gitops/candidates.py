@@ -188,9 +188,11 @@ class WorktreeCandidates:
         return Candidate(label=shown(Path(loaded.path)), contract=from_definition(loaded, self._environment.name))
 
     def answers(self, call: PinnedCall, candidate: Candidate) -> tuple[RunAnswer | None, RunAnswer] | None:
-        """None for insights: the local engine does not compute them."""
-        if candidate.contract is None or candidate.contract.sql is None or call.pin.kind != HOGQL:
+        """None for insights that the local engine does not compute, and for another kind of query."""
+        if candidate.contract is None or candidate.contract.kind != call.pin.kind:
             return None
+        if call.pin.kind != HOGQL:
+            return self._insights(call, candidate.contract)
         pinned = from_pin(call.pin)
         contract = settled(candidate.contract, settled(pinned, pinned))
         _refuse_variables(contract, call)
@@ -202,6 +204,15 @@ class WorktreeCandidates:
         except NotRunnable as error:
             raise CandidateRefusal(str(error)) from None
         return self._redacted(before), replace(self._redacted(after), has_more=False)
+
+    def _insights(self, call: PinnedCall, contract: Contract) -> tuple[RunAnswer, RunAnswer] | None:
+        _refuse_variables(contract, call)
+        try:
+            before = self._tables().run_insight(call.pin, call.pin.query, call.variables)
+            after = self._tables().run_insight(call.pin, contract.query, call.variables)
+        except NotRunnable as error:
+            raise CandidateRefusal(str(error)) from None
+        return None if before is None or after is None else (self._redacted(before), self._redacted(after))
 
     def _redacted(self, run: RunAnswer) -> RunAnswer:
         return replace(run, results=redacted(run.results, run.columns, self._redact))

@@ -38,12 +38,13 @@ class LocalTables:
         self._lock = threading.Lock()
 
     def run_pin(self, pin: Pin, variables: JsonObject, definitions: Path | None, page: Page = ALL_ROWS) -> RunAnswer:
-        """The answer of the pinned version. Insights are answered by the rows that the lock's examples declare, else
-        those of the definition, if it is at hand. Raises NotRunnable.
+        """The answer of the pinned version. Raises NotRunnable.
+
+        An insight that is not computed locally is answered by the rows that the lock's examples declare, else those of
+        the definition, if it is at hand.
         """
         if pin.kind != HOGQL:
-            declared = _declared_in_lock(pin, variables)
-            rows = _declared(definitions, pin, variables) if declared is None else declared
+            rows = self._insight(pin, variables, definitions)
             limit, offset = page
             start, end = (0, len(rows)) if limit is None else (offset or 0, (offset or 0) + limit)
             return run_of(pin, None, (), rows[start:end], has_more=end < len(rows))
@@ -73,6 +74,40 @@ class LocalTables:
             [[row[index] for index in order] for row in result.results],
             has_more=result.has_more,
         )
+
+    def run_insight(self, pin: Pin, node: JsonObject, variables: JsonObject) -> RunAnswer | None:
+        """The computed results of an insight, as an answer of this pin; None if it is not computed locally.
+
+        Raises NotRunnable.
+        """
+        from endpoints_gitops.local.insights.refused import NotComputed
+
+        try:
+            return run_of(pin, None, (), self._computed(node, variables), has_more=False)
+        except NotComputed:
+            return None
+
+    def _insight(self, pin: Pin, variables: JsonObject, definitions: Path | None) -> list[Any]:
+        from endpoints_gitops.local.insights.refused import NotComputed
+
+        try:
+            return self._computed(pin.query, variables)
+        except NotComputed as refused:
+            declared = _declared_in_lock(pin, variables)
+            return _declared(definitions, pin, variables, refused.message) if declared is None else declared
+
+    def _computed(self, node: JsonObject, variables: JsonObject) -> list[Any]:
+        """The results of an insight. Raises NotComputed, and NotRunnable for what PostHog refuses too."""
+        from endpoints_gitops.local.engine.refusals import QueryRefused
+        from endpoints_gitops.local.insights.computed import computed
+        from endpoints_gitops.local.insights.refused import NotComputed
+
+        try:
+            return computed(self.open(), node, variables).results
+        except NotComputed:
+            raise
+        except QueryRefused as refused:
+            raise NotRunnable(refused.message) from None
 
     def open(self) -> Engine:
         """The engine, opened once. Raises NotSetUp."""
@@ -142,12 +177,12 @@ def _declared_in_lock(pin: Pin, variables: JsonObject) -> list[Any] | None:
     return None
 
 
-def _declared(folder: Path | None, pin: Pin, variables: JsonObject) -> list[Any]:
+def _declared(folder: Path | None, pin: Pin, variables: JsonObject, because: str) -> list[Any]:
     from endpoints_gitops.local import insight_examples
     from endpoints_gitops.local.errors import RequestRefused
 
     try:
-        rows = insight_examples.rows_of(folder, pin.name, pin.query, variables)
+        rows = insight_examples.rows_of(folder, pin.name, pin.query, variables, because=because)
     except RequestRefused as refusal:
         raise NotRunnable(refusal.detail) from None
     return list(rows) if isinstance(rows, list) else [rows]

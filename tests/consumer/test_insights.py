@@ -129,25 +129,12 @@ def test_records_of_another_class(pin):
         rows(pin, "TrendsQuery", [SERIES]).of(library.FunnelStep)
 
 
-TREND = """
-name: visits
-query_definition:
-  kind: TrendsQuery
-  series: [{kind: EventsNode, event: note created}]
-examples:
-  - rows:
-      - {label: Sign up, data: [1, 2.5], days: ["2026-07-01", "2026-07-02"], labels: [first, second], count: 3.5}
-"""
 NODE = {"kind": "TrendsQuery", "series": [{"kind": "EventsNode", "event": "note created"}]}
 
 
 @pytest.fixture
-def server(engine, tmp_path):
-    """One that answers insights from the examples of definitions."""
-    folder = tmp_path / "definitions"
-    folder.mkdir()
-    (folder / "visits.yaml").write_text(TREND)
-    with running_server(engine=engine, definitions=folder) as running:
+def server(engine):
+    with running_server(engine=engine) as running:
         yield running
 
 
@@ -157,6 +144,7 @@ def test_an_insight_is_called_like_any_other(app, create, server):
     with pytest.raises(library.UsageError, match="a TrendsQuery has no pages"):
         called.run("visits", _limit=1)
     assert len(server.requests.entries()) == 0
-    assert [one.label for one in called.iterate("visits")] == ["Sign up"]
-    assert [one.count for one in called.run("visits").of(library.TrendSeries)] == [3.5]
+    assert [one.label for one in called.iterate("visits")] == ["note created"]
+    (series,) = called.run("visits").of(library.TrendSeries)
+    assert series.count == sum(series.data) > 0
     assert len(server.requests.entries()) == 2

@@ -1,4 +1,4 @@
-"""Runs of insights return the examples of the definitions, and nothing else."""
+"""Runs of insights that are not computed (here: a sampled one) return the examples of the definitions."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ NODE = {
     "kind": "TrendsQuery",
     "series": [{"kind": "EventsNode", "event": "$pageview"}],
     "breakdownFilter": {"breakdown": "$browser"},
+    "samplingFactor": 0.1,
 }
 DEFINITION = """\
 name: views
@@ -26,6 +27,7 @@ query_definition:
       event: $pageview
   breakdownFilter:
     breakdown: $browser
+  samplingFactor: 0.1
 examples:
   - rows:
       - {label: all, count: 3, data: [1, 2]}
@@ -68,6 +70,7 @@ def test_rows_of_the_example(client: httpx.Client, variables: dict[str, Any], la
 def test_other_variables(client: httpx.Client) -> None:
     told = client.post("endpoints/views/run", json={"variables": {"$browser": "Safari"}})
     assert (told.status_code, told.json()["code"]) == (400, "not_supported_locally")
+    assert "does not compute samplingFactor" in told.json()["detail"]
     assert 'no example with rows for the variables {"$browser":"Safari"}' in told.json()["detail"]
 
 
@@ -94,3 +97,20 @@ def test_definition_that_cannot_be_read(client: httpx.Client, folder: Path) -> N
 def test_filters_override_is_not_played(client: httpx.Client) -> None:
     told = client.post("endpoints/views/run", json={"filters_override": {"date_from": "-7d"}})
     assert (told.status_code, told.json()["code"]) == (400, "not_supported_locally")
+
+
+def test_computed_results_win_over_examples(client: httpx.Client, folder: Path) -> None:
+    (folder / "inner" / "views.yml").write_text(DEFINITION.replace("  samplingFactor: 0.1\n", ""))
+    client.patch("endpoints/views/", json={"query": {key: NODE[key] for key in NODE if key != "samplingFactor"}})
+    told = client.post("endpoints/views/run", json={"variables": {"$browser": "Chrome", "date_from": "-30d"}}).json()
+    (series,) = told["results"]
+    assert (series["label"], series["breakdown_value"], len(series["data"])) == ("Chrome", "Chrome", 31)
+    assert series["count"] == sum(series["data"]) > 0
+
+
+def test_a_mistake_of_the_query_is_not_answered_from_an_example(client: httpx.Client) -> None:
+    broken = {"kind": "TrendsQuery", "series": NODE["series"], "trendsFilter": {"formula": "A + B"}}
+    client.patch("endpoints/views/", json={"query": broken})
+    told = client.post("endpoints/views/run")
+    assert told.status_code == 400
+    assert told.json()["detail"] == "Formula references series B, but only 1 series is defined (A)"

@@ -64,7 +64,7 @@ def test_values_of_variables(ask: Ask) -> None:
         ({"query": {"kind": "HogQLQuery", "query": "SELECT 1 LIMIT 1 OFFSET 1"}}, "hogql_query_error", "OFFSET is not"),
         ({"query": {"kind": "HogQLQuery", "query": "SELECT 1 LIMIT 5, 1"}}, "hogql_query_error", "OFFSET is not"),
         ({"query": {"kind": "HogQLQuery", "query": "SELECT {variables.x}"}}, "hogql_query_error", "x is missing"),
-        ({"query": {"kind": "TrendsQuery", "series": []}}, "not_supported_locally", "TrendsQuery"),
+        ({"query": {"kind": "PathsQuery", "pathsFilter": {}}}, "not_supported_locally", "PathsQuery"),
         ({"query": {"kind": "HogQLQuery"}}, "parse_error", "query"),
         ({}, "parse_error", "query"),
         ({"query": {"kind": "HogQLQuery", "query": "SELECT 1"}, "more": 1}, "parse_error", "more"),
@@ -90,3 +90,11 @@ def test_scope(server: RunningServer, connect: Callable[..., httpx.Client]) -> N
         (server.project_secret_key, 403),
     ):
         assert connect(server, key).post("query/", json=body).status_code == status
+
+
+def test_an_insight_is_computed(ask: Ask) -> None:
+    series = [{"kind": "EventsNode", "event": "$pageview"}]
+    breakdown = {"breakdown": "$browser", "breakdown_limit": 2}
+    body = ask("POST", "query/", {"query": {"kind": "TrendsQuery", "series": series, "breakdownFilter": breakdown}})
+    assert [each["breakdown_value"] for each in body.json()["results"]] == ["Chrome", "Safari", "Other"]
+    assert body.json()["hasMore"] is True

@@ -110,7 +110,7 @@ def test_answers_of_mode_local_are_redacted(local_once):
 
 INSIGHT = """\
 name: by_plan
-query_definition: {kind: TrendsQuery, series: [{kind: EventsNode, event: "invoice paid"}]}
+query_definition: {kind: TrendsQuery, series: [{kind: EventsNode, event: "invoice paid"}], samplingFactor: 0.1}
 """
 ROWS = '[{"data": [3], "labels": ["1-Jul-2026"], "days": ["2026-07-01"], "count": 3, "label": "invoice paid"}]'
 
@@ -126,6 +126,16 @@ def test_an_insight_is_answered_from_its_examples(local_once, said):
     else:
         result.assert_outcomes(failed=1)
         assert "by_plan@2: this query does not run on this machine" in result.outlines
+
+
+def test_an_insight_is_computed_from_the_tables(local_once):
+    local_once.push(INSIGHT.replace(", samplingFactor: 0.1", "") + f"examples: [{{rows: {ROWS}}}]\n", "by_plan")
+    local_once.command("upgrade", "--yes", "--quiet", "--allow-breaking", "a test")
+    local_once.suite(
+        'def test_it(endpoints):\n    (series,) = endpoints("by_plan", date_from="2026-07-01")\n'
+        "    assert series.count == sum(series.data)\n    assert len(series.data) == 31\n"
+    )
+    local_once.pytest("--endpoints=local", "--endpoints-now=2026-07-31T12:00:00Z").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize("is_marked", [True, False], ids=["by the mark", "by the option"])

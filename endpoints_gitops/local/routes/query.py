@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.local import runs
@@ -13,6 +14,7 @@ from endpoints_gitops.local.call import RouteAnswer, RouteCall
 from endpoints_gitops.local.deployment import Deployment, EngineRows
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.errors import RequestRefused, envelope, invalid
+from endpoints_gitops.local.insights.computed import computed
 from endpoints_gitops.local.routes.action import Resource, RouteAction
 from endpoints_gitops.model.json import Json
 
@@ -26,12 +28,15 @@ _NO_OFFSET: Final = (
 
 
 def run_query(deployment: Deployment, call: RouteCall) -> RouteAnswer:
-    """The rows of a HogQL node. Without a LIMIT the answer is a page of 100 rows with `hasMore`."""
+    """The rows of a HogQL node, or the results of an insight.
+
+    Without a LIMIT the answer of HogQL is a page of 100 rows with `hasMore`.
+    """
     asked = query_request(call.incoming.sent())
-    if asked.query["kind"] != "HogQLQuery":
-        raise invalid(f"This local server does not run {asked.query['kind']} as a query.", code="not_supported_locally")
     if asked.filters_override or asked.variables_override:
         raise invalid("This local server does not override filters or variables.", code="not_supported_locally")
+    if asked.query["kind"] != "HogQLQuery":
+        return RouteAnswer(body=_insight(deployment, call, asked.query))
     sql = str(asked.query["query"])
     with deployment.store.lock:
         values = runs.declared_values(deployment.store, call.project, asked.query.get("variables") or {}, {})
@@ -41,6 +46,26 @@ def run_query(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     except QueryRefused as refusal:
         raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
     return RouteAnswer(body=_body(call, sql, rows, paged=paged))
+
+
+def _insight(deployment: Deployment, call: RouteCall, node: Mapping[str, Any]) -> dict[str, Json]:
+    try:
+        insight = computed(deployment.engine, node, is_endpoint=False)
+    except QueryRefused as refusal:
+        raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
+    return {
+        "cache_target_age": zulu(call.now + _FRESH),
+        "error": None,
+        "hasMore": insight.has_more,
+        "is_cached": False,
+        "last_refresh": zulu(call.now),
+        "modifiers": None,
+        "next_allowed_client_refresh": zulu(call.now + _FRESH),
+        "query_status": None,
+        "results": insight.results,
+        "timezone": "UTC",
+        "timings": [],
+    }
 
 
 def _is_paged(sql: str) -> bool:

@@ -1,0 +1,66 @@
+"""Compute an insight from the events of the local engine: the one way in for runs, queries and the pytest plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from endpoints_gitops.hogql.insights import breakdown_properties
+from endpoints_gitops.local.insights import trends
+from endpoints_gitops.local.insights.breakdowns import as_filter, parts_of
+from endpoints_gitops.local.insights.keys import QUERY_KEYS, meant
+from endpoints_gitops.local.insights.questions import InsightRun, RunsHogQL, clock_of
+from endpoints_gitops.local.insights.refused import NotComputed
+from endpoints_gitops.model.json import Json
+
+KINDS: Final = tuple(QUERY_KEYS)
+"""The kinds of insights that are computed."""
+
+_DATES: Final = ("date_from", "date_to")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputedInsight:
+    """The results of an insight; `has_more` as a query of the product tells it (docs/server.md#insights)."""
+
+    results: list[Json]
+    has_more: bool = False
+
+
+def computed(
+    engine: RunsHogQL, node: Mapping[str, Any], variables: Mapping[str, Json] | None = None, *, is_endpoint: bool = True
+) -> ComputedInsight:
+    """The results of an insight. `variables` are the dates and breakdown values of a run.
+
+    Raises NotComputed for what the local server does not compute, and QueryRefused for what PostHog refuses too.
+    """
+    kind = str(node.get("kind"))
+    if kind not in _COMPUTE:
+        raise NotComputed(kind)
+    now = clock_of(engine)
+    changed = with_variables(meant(node), variables or {}, now)
+    return _COMPUTE[kind](InsightRun(node=changed, engine=engine, now=now, is_endpoint=is_endpoint))
+
+
+def with_variables(node: Mapping[str, Any], variables: Mapping[str, Json], now: datetime) -> dict[str, Any]:
+    """The node of a run: dates replace the date range, and breakdown values become filters."""
+    changed = dict(node)
+    dates = {name: variables[name] for name in _DATES if variables.get(name) is not None}
+    if dates:
+        changed["dateRange"] = dates
+    if breakdown_properties(node):
+        sent = [(part, variables.get(part["property"])) for part in parts_of(node["breakdownFilter"])]
+        added = [as_filter(part, value, now) for part, value in sent if value is not None]
+        own = node.get("properties") or []
+        changed["properties"] = [*(own if isinstance(own, list) else [own]), *added]
+    return changed
+
+
+def _trends(run: InsightRun) -> ComputedInsight:
+    answer = trends.results(run)
+    return ComputedInsight(results=answer.results, has_more=answer.has_more)
+
+
+_COMPUTE: Final[Mapping[str, Callable[[InsightRun], ComputedInsight]]] = {"TrendsQuery": _trends}

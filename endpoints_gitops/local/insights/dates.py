@@ -1,0 +1,273 @@
+"""Date ranges, buckets and their labels (docs/server.md#insights). The project's time zone is UTC."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from endpoints_gitops.local.insights.refused import NotComputed
+
+INTERVALS: Final = ("minute", "hour", "day", "week", "month")
+_RELATIVE: Final = re.compile(r"-?(?P<number>\d{1,6})?(?P<unit>[hdwmqysM])(?P<edge>Start|End)?")
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_MONTHS: Final = {"m": 1, "q": 3, "y": 12}
+_SPANS: Final = {"s": "seconds", "M": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DEFAULT: Final = "-7d"
+_END_OF_DAY: Final = {"hour": 23, "minute": 59, "second": 59, "microsecond": 999_999}
+_FLOORED: Final = (
+    ("s", {"microsecond": 0}),
+    ("M", {"second": 0, "microsecond": 0}),
+    ("h", {"minute": 0, "second": 0, "microsecond": 0}),
+)
+_MIDNIGHT: Final = {"hour": 0, "minute": 0, "second": 0, "microsecond": 0}
+
+
+def month_later(moment: datetime, months: int) -> datetime:
+    """The moment some months later, or earlier; on the last day of a shorter month."""
+    index = moment.year * 12 + moment.month - 1 + months
+    year, month = divmod(index, 12)
+    try:
+        last = calendar.monthrange(year, month + 1)[1]
+        return moment.replace(year=year, month=month + 1, day=min(moment.day, last))
+    except (ValueError, calendar.IllegalMonthError):
+        raise NotComputed("dateRange", "it leaves the calendar") from None
+
+
+def aligned(moment: datetime, interval: str) -> datetime:
+    """The start of the interval that holds the moment; weeks start on Sunday."""
+    if interval == "minute":
+        return moment.replace(second=0, microsecond=0)
+    if interval == "hour":
+        return moment.replace(minute=0, second=0, microsecond=0)
+    day = moment.replace(**_MIDNIGHT)  # type: ignore[arg-type]
+    if interval == "week":
+        return day - timedelta(days=day.isoweekday() % 7)
+    return day.replace(day=1) if interval == "month" else day
+
+
+def later(moment: datetime, interval: str, count: int = 1) -> datetime:
+    """The moment some intervals later."""
+    if interval == "month":
+        return month_later(moment, count)
+    return moment + timedelta(**{f"{interval}s": count})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedDate:
+    """A moment, with the unit of a relative date; `unit` is empty for an absolute one."""
+
+    moment: datetime
+    unit: str = ""
+    number: int = 0
+    edge: str = ""
+    is_day: bool = False
+
+    @property
+    def is_relative(self) -> bool:
+        return bool(self.unit)
+
+    def floored(self) -> datetime:
+        """A relative date at the start of its hour, minute or second, or else of its day."""
+        if not self.is_relative:
+            return self.moment
+        floor: Any = dict(_FLOORED).get(self.unit, _MIDNIGHT)
+        return self.moment.replace(**floor)
+
+
+def parsed_date(key: str, text: object, now: datetime) -> ParsedDate:
+    """The date that a text such as `2026-07-01`, `-7d` or `-1mStart` stands for. Raises NotComputed."""
+    if not isinstance(text, str):
+        raise NotComputed(key, f"{text!r} is not a date")
+    relative = _RELATIVE.fullmatch(text)
+    if relative is not None:
+        return _relative(now, int(relative["number"] or 0), relative["unit"], relative["edge"] or "")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise NotComputed(key, f"{text!r} is not a date that the local server knows") from None
+    zoned = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return ParsedDate(moment=zoned, is_day=_DATE.fullmatch(text) is not None)
+
+
+def _relative(now: datetime, number: int, unit: str, edge: str) -> ParsedDate:
+    try:
+        if unit in _MONTHS:
+            moment = month_later(now, -number * _MONTHS[unit])
+        else:
+            moment = now - timedelta(**{_SPANS[unit]: number})
+    except OverflowError:
+        raise NotComputed("dateRange", "it leaves the calendar") from None
+    return ParsedDate(moment=_at_edge(moment, unit, edge), unit=unit, number=number, edge=edge)
+
+
+def _at_edge(moment: datetime, unit: str, edge: str) -> datetime:
+    if not edge:
+        return moment
+    if unit in ("s", "M"):
+        raise NotComputed("dateRange", f"{unit}{edge} is not a date that the local server knows")
+    if unit in ("h", "d"):
+        start = aligned(moment, "hour" if unit == "h" else "day")
+        return start if edge == "Start" else start + timedelta(**{_SPANS[unit]: 1}, microseconds=-1)
+    if unit == "w":
+        start = aligned(moment, "week")
+        return start if edge == "Start" else start + timedelta(days=7, microseconds=-1)
+    first = moment.replace(day=1, **_MIDNIGHT)  # type: ignore[arg-type]
+    months = _MONTHS[unit]
+    start = month_later(first, -((first.month - 1) % months))
+    return start if edge == "Start" else month_later(start, months) - timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Period:
+    """The period of an insight: `lower` is the bound of events, `start` the given start, `end` is included."""
+
+    start: datetime
+    end: datetime
+    lower: datetime
+    interval: str
+
+    def buckets(self) -> list[datetime]:
+        """The starts of the intervals, the first of which holds `start`."""
+        first = aligned(self.start, self.interval)
+        return list(_until(first, self.end, self.interval))
+
+    def days(self) -> list[str]:
+        """The buckets as `days` of the answer."""
+        return [day_text(bucket, self.interval) for bucket in self.buckets()]
+
+    def labels(self) -> list[str]:
+        """The buckets as `labels` of the answer."""
+        return [self._label(bucket) for bucket in self.buckets()]
+
+    def _label(self, bucket: datetime) -> str:
+        if self.interval == "week":
+            end = min(bucket + timedelta(days=6), self.end)
+            return _week_label(max(bucket, self.start), end)
+        if self.interval == "month":
+            return f"{bucket:%b %Y}"
+        clock = f" {bucket:%H:%M}" if self.interval in ("hour", "minute") else ""
+        return f"{_day(bucket)}{clock}"
+
+
+MOST_BUCKETS: Final = 20_000
+
+
+def _until(first: datetime, end: datetime, interval: str) -> Iterator[datetime]:
+    count, bucket = 0, first
+    while bucket <= end:
+        if count > MOST_BUCKETS:
+            raise NotComputed("dateRange", f"the range has more than {MOST_BUCKETS:,} intervals")
+        yield bucket
+        count += 1
+        bucket = later(first, interval, count)
+
+
+def day_text(bucket: datetime, interval: str) -> str:
+    """A bucket in `days`: its date, with the time for hours and minutes."""
+    return f"{bucket:%Y-%m-%d %H:%M:%S}" if interval in ("hour", "minute") else f"{bucket:%Y-%m-%d}"
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment.day}-{moment:%b-%Y}"
+
+
+def _week_label(first: datetime, last: datetime) -> str:
+    if first.date() == last.date():
+        return _day(first)
+    if first.year != last.year:
+        return f"{_day(first)} – {_day(last)}"
+    if first.month != last.month:
+        return f"{first.day}-{first:%b} – {last.day}-{last:%b}"
+    return f"{first.day}–{last.day} {first:%b}"
+
+
+def is_all(date_range: Mapping[str, Any]) -> bool:
+    return date_range.get("date_from") == "all"
+
+
+def period(
+    date_range: Mapping[str, Any], interval: str, now: datetime, *, first: datetime | None = None, exact: bool = False
+) -> Period:
+    """The period of a date range. `first` is the time of the first event, for `all`. `exact`: nothing is rounded.
+
+    Raises NotComputed for dates and intervals that the local server does not know.
+    """
+    if interval not in INTERVALS:
+        raise NotComputed("interval", f"{interval!r} is not one of {', '.join(INTERVALS)}")
+    is_explicit = bool(date_range.get("explicitDate"))
+    end = _end(date_range.get("date_to"), interval, now, is_explicit=is_explicit, exact=exact)
+    if is_all(date_range):
+        start = (first or now).astimezone(UTC)
+        return Period(start=start, end=end, lower=_lower(start, interval), interval=interval)
+    given = parsed_date("dateRange.date_from", date_range.get("date_from") or _DEFAULT, now)
+    is_kept = interval == "minute" or is_explicit or exact
+    start = given.moment if is_kept and date_range.get("date_from") else given.floored()
+    return Period(
+        start=start, end=end, lower=_bound(given, start, interval, is_kept=is_explicit or exact), interval=interval
+    )
+
+
+def _end(text: object, interval: str, now: datetime, *, is_explicit: bool, exact: bool) -> datetime:
+    given = parsed_date("dateRange.date_to", text, now) if text else None
+    moment = now if given is None else given.floored()
+    if is_explicit and given is not None:
+        return given.moment
+    if exact and (given is None or not given.is_day):
+        return now if given is None else given.moment
+    if interval == "hour":
+        is_relative = given is None or given.is_relative
+        return moment.replace(minute=59, second=59, microsecond=999_999) if is_relative else moment
+    if interval == "minute":
+        is_relative = given is None or given.is_relative
+        return moment.replace(second=59, microsecond=999_999) if is_relative else moment
+    return moment.replace(**_END_OF_DAY)  # type: ignore[arg-type]
+
+
+def _bound(given: ParsedDate, start: datetime, interval: str, *, is_kept: bool) -> datetime:
+    is_exact = given.is_relative and (interval in ("hour", "minute") or (interval == "day" and given.unit == "h"))
+    return start if is_kept or is_exact else _lower(start, interval)
+
+
+def _lower(start: datetime, interval: str) -> datetime:
+    """The start of the interval; for weeks the start of the day."""
+    return aligned(start, "day" if interval == "week" else interval)
+
+
+def previous(of: Period, date_range: Mapping[str, Any], compare_to: str | None, now: datetime) -> Period:
+    """The period that a comparison shows. Raises NotComputed for ranges whose comparison is not known."""
+    if of.interval == "minute":
+        raise NotComputed("compareFilter", "with the interval minute")
+    text = date_range.get("date_from") or _DEFAULT
+    given = ParsedDate(moment=of.start) if is_all(date_range) else parsed_date("dateRange.date_from", text, now)
+    if compare_to:
+        by = parsed_date("compareFilter.compare_to", compare_to, now)
+        if not by.is_relative or by.edge:
+            raise NotComputed("compareFilter.compare_to", f"{compare_to!r}")
+        start, end, lower = (_moved(moment, by) for moment in (of.start, of.end, of.lower))
+        return Period(start=start, end=end, lower=lower, interval=of.interval)
+    if given.edge and date_range.get("date_to") is None:
+        raise NotComputed("compareFilter", f"with date_from {text!r}")
+    if date_range.get("explicitDate"):
+        raise NotComputed("compareFilter", "with explicitDate")
+    length = of.end - of.start
+    start = of.start - length
+    if of.interval == "hour":
+        start = start.replace(hour=of.start.hour, minute=0, second=0, microsecond=0)
+        end = (start + length).replace(minute=59, second=59, microsecond=999_999)
+    else:
+        start = aligned(start, "day")
+        is_weeks = given.unit == "d" and given.number > 0 and given.number % 7 == 0
+        if of.interval == "day" and is_weeks and not date_range.get("date_to"):
+            start += timedelta(days=1)
+        end = (start + length).replace(**_END_OF_DAY)  # type: ignore[arg-type]
+    return Period(start=start, end=end, lower=_lower(start, of.interval), interval=of.interval)
+
+
+def _moved(moment: datetime, by: ParsedDate) -> datetime:
+    if by.unit in _MONTHS:
+        return month_later(moment, -by.number * _MONTHS[by.unit])
+    return moment - timedelta(**{_SPANS[by.unit]: by.number})
