@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -16,6 +16,7 @@ NO_FILE: Final = "."
 """The path of what concerns no file, in formats that require one: the folder of the checkout."""
 
 _SEVERITY_COUNTS: Final = ("errors", "warnings", "infos", "ignored", "approved")
+_MOST_NAMES: Final = 5
 _PLURALS: Final = ("definitions", "endpoints", "errors", "infos", "pins", "requests", "warnings")
 _WAIVED: Final = {
     WaiverKind.APPROVED: "approved",
@@ -88,7 +89,7 @@ def issues_of(outcome: Outcome) -> tuple[Issue, ...]:
     report = report_of(outcome)
     issues = [
         *(_error_issue(error, is_failure=True) for error in errors_of(outcome)),
-        *(issue for subject in report.subjects for issue in subject_issues(subject)),
+        *_without_repetition(issue for subject in report.subjects for issue in subject_issues(subject)),
     ]
     if not (report.verdict.is_good or any(issue.severity is Severity.ERROR for issue in issues)):
         is_failure = report.verdict is Verdict.UNKNOWN
@@ -96,6 +97,41 @@ def issues_of(outcome: Outcome) -> tuple[Issue, ...]:
         issues.append(Issue(code=code, severity=Severity.ERROR, message=report.headline, is_failure=is_failure))
     unique = {(issue.fingerprint, issue.subject, issue.message, issue.location): issue for issue in issues}
     return tuple(sorted(unique.values(), key=lambda issue: -issue.severity.rank))
+
+
+def shared_reasons(report: Report) -> Mapping[ErrorEntry, tuple[str, ...]]:
+    """The reasons that several subjects have, such as a server that does not answer, with the names of these."""
+    names: dict[ErrorEntry, list[str]] = {}
+    for subject in report.subjects:
+        for reason in dict.fromkeys(subject.reasons):
+            names.setdefault(reason, []).append(subject.name)
+    return {reason: tuple(subjects) for reason, subjects in names.items() if len(subjects) > 1}
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a, b, c and 4 more`."""
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
+
+
+def _without_repetition(issues: Iterable[Issue]) -> Iterator[Issue]:
+    """The issues, those that are the same for several subjects once: GitHub shows only the first ten of a step."""
+    groups: dict[object, list[Issue]] = {}
+    for issue in issues:
+        key = (issue.fingerprint, issue.subject) if issue.finding else (issue.code, issue.message, issue.fix)
+        groups.setdefault(key, []).append(issue)
+    for first, *others in groups.values():
+        if first.finding is not None or not others:
+            yield from (first, *others)
+            continue
+        names = tuple(dict.fromkeys(issue.subject for issue in (first, *others)))
+        yield replace(
+            first,
+            subject="" if len(names) > 1 else first.subject,
+            message=f"{first.message} ({listed(names)})" if len(names) > 1 else first.message,
+            location=first.location if all(issue.location == first.location for issue in others) else None,
+            is_failure=any(issue.is_failure for issue in (first, *others)),
+        )
 
 
 def subject_issues(subject: Subject) -> Iterator[Issue]:

@@ -29,8 +29,10 @@ from endpoints_gitops.reports import Invocation
 from endpoints_gitops.reports.content import (
     counts_of,
     errors_of,
+    listed,
     may_be_approved,
     report_of,
+    shared_reasons,
     waiver_text,
 )
 from endpoints_gitops.reports.text import headline, marked_text
@@ -120,6 +122,7 @@ class _Comment:
     ) -> None:
         self.outcome = outcome
         self.report = report
+        self.shared = shared_reasons(report)
         self.detailing = detailing
         self.diff_lines = diff_lines
         self.limit = limit
@@ -150,6 +153,7 @@ class _Comment:
         yield self._about(report.details)
         yield _joined(
             self._list(errors_of(self.outcome), self._error),
+            self._list(tuple(self.shared), self._shared_reason),
             self._list(report.notes, lambda note: f"- {self._prose(note)}"),
         )
 
@@ -185,7 +189,7 @@ class _Comment:
         shown = [finding for finding in findings if least and _severity(finding).rank >= least.rank]
         lost = len(subject.findings) - len(shown)
         yield _joined(
-            self._list(subject.reasons, self._error),
+            self._list(subject.reasons, self._reason),
             self._list(shown, partial(self._finding, subject), more=lost, what="findings"),
         )
         for diff in subject.diffs[: self.detailing.entries]:
@@ -237,6 +241,15 @@ class _Comment:
         place = f" {self._code(error.where)}" if error.where else ""
         fix = f"<br>fix: {self._prose(error.fix)}" if error.fix else ""
         return f"- {_SEVERITIES[Severity.ERROR]} {self._prose(error.message)} ({self._code(error.code)}){place}{fix}"
+
+    def _shared_reason(self, reason: ErrorEntry) -> str:
+        return f"{self._error(reason)}<br>for {self._prose(listed(self.shared[reason]))}"
+
+    def _reason(self, reason: ErrorEntry) -> str:
+        """The reason for the verdict on a subject; its fix is above where it is that of several."""
+        if reason in self.shared:
+            return f"- {_SEVERITIES[Severity.ERROR]} {self._prose(reason.message)}"
+        return self._error(reason)
 
     def _left_out(self, subjects: Sequence[Subject]) -> Iterator[str]:
         if subjects:

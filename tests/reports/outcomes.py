@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
@@ -136,6 +137,7 @@ def outcomes(text: str = PLAIN) -> dict[str, Outcome]:
         "review: blocked": judged(Verdict.BLOCKED, safe, blocked, unknown, text=text),
         "review: blocked without a finding": judged(Verdict.BLOCKED, subject(text, Verdict.BLOCKED), text=text),
         "review: unknown": judged(Verdict.UNKNOWN, unknown, safe, text=text),
+        "review: the same unknown for all": judged(Verdict.UNKNOWN, unknown, replace(unknown, name="b"), text=text),
         "gate: released": judged(Verdict.RELEASED, subject(text, Verdict.RELEASED, warning), text=text),
         "check: clean": Outcome(command="check", summary={"definitions": 3}),
         "check: a warning": Outcome(command="check", findings=(warning,), items=(warning.as_json(),)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -43,6 +44,17 @@ def test_an_error_that_is_the_reason_for_a_verdict_is_reported_once():
         errors=(*unknown.reasons, reason),
     )
     assert errors_of(doubled) == (reason,)
+
+
+def test_a_reason_of_several_subjects_is_explained_once():
+    unknown = [replace(subject("a", Verdict.UNKNOWN), name=f"e{number}", where=None) for number in range(8)]
+    outcome = judged(Verdict.UNKNOWN, *unknown)
+    (issue,) = issues_of(outcome)
+    assert (issue.message, issue.subject, issue.is_failure) == ("a: a (e0, e1, e2, e3, e4 and 3 more)", "", True)
+    comment = render("markdown", outcome)
+    assert comment.count("fix: a<br>for e0, e1, e2, e3, e4 and 3 more") == comment.count("fix:") == 1
+    assert comment.count("\n- ❌ a\n") == 8
+    assert render("junit", outcome).count("<error ") == 9, "one for each, and one for the verdict"
 
 
 def test_an_approved_or_safe_finding_is_no_error():

@@ -251,7 +251,7 @@ _TEXTS = st.lists(_FRAGMENTS | st.text(st.characters(exclude_categories=()), max
 
 @pytest.mark.parametrize("name", FORMATS)
 @given(text=_TEXTS.map("".join), kind=st.sampled_from(KINDS))
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_no_text_breaks_out(name, text, kind):
     _assert_contained(name, kind, text)
 
