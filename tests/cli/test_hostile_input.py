@@ -39,9 +39,10 @@ def project(cli, checkout) -> Callable[[], dict[str, bytes]]:
         manifest.write_text(manifest.read_text() + '[environments.test.uses]\none = "*"\ntwo = { version = 1 }\n')
         assert cli("push", "--yes").code == 0
         assert cli("lock").code == 0
+        assert cli("consumers", "collect", ".").code == 0
         checkout.write({"two.sql": "SELECT 2 AS n\n"})
         assert cli("plan", "-o", "plan.json").code == 0
-        names = (*FILES, "endpoints.toml", "endpoints.lock", "plan.json")
+        names = (*FILES, "endpoints.toml", "endpoints.lock", "plan.json", "consumers.json")
         return {name: (checkout.top / name).read_bytes() for name in names}
 
     return make
@@ -50,6 +51,7 @@ def project(cli, checkout) -> Callable[[], dict[str, bytes]]:
 COMMANDS = {
     "endpoints.toml": [("check",), ("lock", "--check"), ("diff",)],
     "endpoints.lock": [("lock", "--check"), ("breaking", "--against", "lock"), ("lock",)],
+    "consumers.json": [("consumers", "who"), ("consumers", "collect", "."), ("breaking", "--against", "lock")],
     "plan.json": [("push", "--plan", "plan.json", "--yes")],
 }
 
