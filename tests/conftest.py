@@ -48,7 +48,7 @@ _SLOW: Final = frozenset(
             "hostile_text lock_without_parser no_history not_on_disk plan_exit pull pull_files push push_disturbed "
             "resume slow_queries whose_change"
         ),
-        "ci": "pre_commit",
+        "ci": "ci_command pre_commit workflows",
         "codecs": "rewriting_laws scaling",
         "consumer": "calling clocks paging_by_key public sharing",
         "docs": "readme",

@@ -221,8 +221,9 @@ def default_branch(repo: Repository) -> str | None:
     of this clone; None if there is none of these.
     """
     refs = [f"refs/{ref}" for ref in _DEFAULT_BRANCHES]
-    present = git(repo.top, "for-each-ref", "--format=%(refname)", *refs).decode("utf-8", "replace").split()
-    return next((ref.split("/", 2)[2] for ref in refs if ref in present), None)
+    answer = git(repo.top, "for-each-ref", "--format=%(refname) %(symref)", *refs).decode("utf-8", "replace")
+    targets = dict(line.split(" ", 1) for line in answer.splitlines())
+    return next(((targets[ref] or ref).split("/", 2)[2] for ref in refs if ref in targets), None)
 
 
 def dirty(repo: Repository, folder: Path, commit: str | None = None) -> frozenset[Path]:

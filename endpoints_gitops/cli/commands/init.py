@@ -28,10 +28,16 @@ from endpoints_gitops.workspace.credentials import KeyNotSet, resolve_connection
 from endpoints_gitops.workspace.files import shown
 
 _DEFAULT_NAME = "prod"
+_PLATFORMS = {"github": "GitHub", "gitlab": "GitLab"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add nothing: `--dir` and `--env` name the folder and the environment to set up."""
+    """Add --ci; `--dir` and `--env` name the folder and the environment to set up."""
+    parser.add_argument(
+        "--ci",
+        choices=tuple(_PLATFORMS),
+        help="also write workflows: review, push, drift, and gate where it applies",
+    )
     parser.epilog = "Existing files stay as they are."
 
 
@@ -48,6 +54,8 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         done.kept(configuration.path)
     with CommandContext.of(arguments, console) as context:
         pulled = _fill(context, done)
+        if arguments.ci is not None:
+            _write_ci_files(context, done)
     return _outcome(done, pulled)
 
 
@@ -127,6 +135,21 @@ def _fill(context: CommandContext, done: _InitReport) -> Outcome | None:
     folder.mkdir(parents=True, exist_ok=True)
     done.next += [Advice(Command("pull"))]
     return None
+
+
+def _write_ci_files(context: CommandContext, done: _InitReport) -> None:
+    """Write the files of --ci, and say which secrets they need."""
+    from endpoints_gitops.operations.ci_files import GITLAB, GITLAB_JOBS, is_included, secret_names, write_ci_files
+    from endpoints_gitops.workspace.files import checkout
+
+    configuration, platform = context.configuration, context.arguments.ci
+    top = checkout(configuration.folder)
+    for file in write_ci_files(platform, top, configuration, has_definitions=context.folder.is_dir()):
+        (done.wrote if file.is_written else done.kept)(file.path)
+    if platform == GITLAB and not is_included(top):
+        done.next += [f"add `include: [{{local: {GITLAB_JOBS}}}]` to .gitlab-ci.yml"]
+    names = ", ".join(secret_names(configuration))
+    done.next += [f"set {names} in the settings of the project on {_PLATFORMS[platform]}"]
 
 
 def _has_definitions(folder: Path) -> bool:

@@ -1,0 +1,156 @@
+"""Write the workflows of GitHub Actions or the jobs of GitLab CI for a configuration. Overwrites nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from endpoints_gitops import __version__
+from endpoints_gitops.model.origin import Origin
+from endpoints_gitops.workspace.configuration import POSTHOG_CLI, Configuration
+from endpoints_gitops.workspace.credentials import DEFAULT_HOST
+from endpoints_gitops.workspace.files import read_regular_file, write_atomically
+from endpoints_gitops.workspace.git import default_branch, repository
+
+GITHUB: Final = "github"
+GITLAB: Final = "gitlab"
+_TOOL: Final = f"uvx --python '>=3.12' endpoints-gitops@{__version__}"
+GITLAB_JOBS: Final = ".gitlab/endpoints.yml"
+_GITLAB: Final = ".gitlab-ci.yml"
+_GITLAB_REPORTS: Final = {
+    "__QUALITY__": "endpoints-quality.json",
+    "__JUNIT__": "endpoints-junit.xml",
+    "__GATE__": "endpoints-gate.xml",
+}
+_INCLUDE: Final = f"include:\n  - local: {GITLAB_JOBS}\n"
+_KEY: Final = "POSTHOG_API_KEY"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_./-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CiFile:
+    """A file for CI, and whether it was written; one that exists stays as it is."""
+
+    path: Path
+    is_written: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _CiVariable:
+    """A variable of a job: a secret of the project, one of its variables, or a value."""
+
+    name: str
+    is_secret: bool = False
+    value: str | None = None
+
+
+def write_ci_files(platform: str, top: Path, configuration: Configuration, *, has_definitions: bool) -> list[CiFile]:
+    """Write what is missing below the top of the work tree.
+
+    With definitions these are review, push and drift; where endpoints are used, also the gate.
+    """
+    subfolder = os.path.relpath(configuration.folder, top)
+    variables = tuple(_variables(configuration))
+    settings = (configuration.common, *configuration.environments.values())
+    names = ["review", "push", "drift"] if has_definitions else []
+    names += ["gate"] if any(environment.uses for environment in settings) else []
+    if platform == GITLAB:
+        jobs = _gitlab(subfolder, variables, names)
+        return [_write(top, GITLAB_JOBS, jobs), _write(top, _GITLAB, _INCLUDE)]
+    repo = repository(top)
+    branch = (default_branch(repo) if repo else None) or "main"
+    texts = {name: _github(name, subfolder, variables, branch.removeprefix("origin/")) for name in names}
+    return [_write(top, f".github/workflows/endpoints-{name}.yml", text) for name, text in texts.items()]
+
+
+def is_included(top: Path) -> bool:
+    """Whether `.gitlab-ci.yml` names our jobs."""
+    return GITLAB_JOBS.encode() in read_regular_file(top / _GITLAB)
+
+
+def secret_names(configuration: Configuration) -> tuple[str, ...]:
+    """The secrets and variables that the jobs need from the settings of the project."""
+    return tuple(variable.name for variable in _variables(configuration) if variable.value is None)
+
+
+def _variables(configuration: Configuration) -> Iterator[_CiVariable]:
+    """What the keys of all environments need: never a key itself, only the names under which CI keeps it."""
+    environments = tuple(configuration.environments.values())
+    sources = sorted({environment.key or POSTHOG_CLI for environment in environments}) or [POSTHOG_CLI]
+    for source in sources:
+        kind, _, name = source.partition(":")
+        if kind == "env":
+            yield _CiVariable(name=name, is_secret=True)
+        elif source == POSTHOG_CLI:
+            yield _CiVariable(name="POSTHOG_CLI_API_KEY", is_secret=True)
+            yield _CiVariable(name="POSTHOG_CLI_PROJECT_ID")
+            yield _CiVariable(name="POSTHOG_CLI_HOST")
+    if any(source.startswith("dotenv:") for source in sources):  # that file is not in CI
+        yield _CiVariable(name="ENDPOINTS_GITOPS_KEY", value=f"env:{_KEY}")
+        yield _CiVariable(name=_KEY, is_secret=True)
+    hosts = {environment.host for environment in environments if environment.host} - {DEFAULT_HOST}
+    others = sorted(host for host in hosts if not _is_posthog(host))
+    if others:
+        yield _CiVariable(name="ENDPOINTS_GITOPS_ALLOWED_HOSTS", value=",".join(others))
+
+
+def _is_posthog(host: str) -> bool:
+    name = Origin.of(host).name
+    return name == "posthog.com" or name.endswith(".posthog.com")
+
+
+def _github(name: str, subfolder: str, variables: tuple[_CiVariable, ...], branch: str) -> str:
+    text = _template(f"github-{name}.yml")
+    folder = "" if subfolder == "." else f"defaults:\n  run:\n    working-directory: {json.dumps(subfolder)}\n"
+    lines = "".join(f"          {variable.name}: {_github_value(variable)}\n" for variable in variables)
+    replaced = {"__DEFAULTS__": folder, "__TOOL__": _TOOL, "__BRANCH__": _yaml(branch), "__ENV__\n": lines}
+    return _filled(text, replaced)
+
+
+def _github_value(variable: _CiVariable) -> str:
+    if variable.value is not None:
+        return _yaml(variable.value)
+    return f"${{{{ {'secrets' if variable.is_secret else 'vars'}.{variable.name} }}}}"
+
+
+def _gitlab(subfolder: str, variables: tuple[_CiVariable, ...], names: list[str]) -> str:
+    """GitLab passes the variables of the project by itself; only values are written here."""
+    head, *jobs = re.split(r"(?m)^(?=endpoints )", _template("gitlab.yml"))
+    wanted = [job for job in jobs if job.split(":")[0].removeprefix("endpoints ") in names]
+    lines = "".join(f"    {entry.name}: {_yaml(entry.value)}\n" for entry in variables if entry.value is not None)
+    names_there = " and ".join(entry.name for entry in variables if entry.value is None)
+    folder = "" if subfolder == "." else f"    - {json.dumps(f'cd {shlex.quote(subfolder)}')}\n"
+    replaced = {"__ENV__\n": lines, "__CD__": folder, "__TOOL__": _TOOL, "__NAMES__": names_there}
+    for mark, name in _GITLAB_REPORTS.items():
+        replaced[mark] = _yaml(os.path.normpath(f"{subfolder}/{name}"))
+    return _filled(head + "".join(wanted), replaced)
+
+
+def _filled(text: str, replaced: dict[str, str]) -> str:
+    for mark, value in replaced.items():
+        text = text.replace(mark, value)
+    return text.rstrip("\n") + "\n"
+
+
+def _yaml(value: str) -> str:
+    """A text as a YAML scalar."""
+    return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+
+
+def _template(name: str) -> str:
+    return (files("endpoints_gitops.operations") / "workflows" / name).read_text(encoding="utf-8")
+
+
+def _write(top: Path, name: str, text: str) -> CiFile:
+    path = top / name
+    if os.path.lexists(path):
+        return CiFile(path=path, is_written=False)
+    write_atomically(path, text.encode("utf-8"), folder=top)
+    return CiFile(path=path, is_written=True)
