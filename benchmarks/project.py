@@ -122,6 +122,7 @@ def _environment(folder: Path, server: RunningServer) -> dict[str, str]:
             "HOME": str(folder),
             "GIT_CONFIG_GLOBAL": os.devnull,
             "ENDPOINTS_GITOPS_STATE": str(folder / "state"),
+            "ENDPOINTS_GITOPS_CACHE": str(folder / "cache"),
             "POSTHOG_CLI_HOST": server.url,
             "POSTHOG_CLI_API_KEY": server.key,
             "POSTHOG_CLI_PROJECT_ID": str(server.project_id),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
@@ -39,11 +40,11 @@ from endpoints_gitops.operations.callers import Callers, findings_of_diffs
 from endpoints_gitops.operations.check.definition import CheckSettings, finding_of, findings_of
 from endpoints_gitops.operations.text_diffs import contract_diff, query_diff, settings_diff
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, LeftAlone, Plan
-from endpoints_gitops.plan.diff import Attribution, EndpointDiff, Revision, compare_revisions
+from endpoints_gitops.plan.diff import Attribution, EndpointDiff, Presence, Revision, Snapshot, compare_revisions
 from endpoints_gitops.plan.settings import Key, Settings, definition_settings, same
-from endpoints_gitops.plan.variables import disagreements
+from endpoints_gitops.plan.variables import VariableChange, disagreements, needed
 from endpoints_gitops.workspace.base import Base, BaseUnavailable, DefinitionsLocation
-from endpoints_gitops.workspace.branch import BranchFiles, branch_files, definitions_before, settings_files_at_tip
+from endpoints_gitops.workspace.branch import BranchFiles, branch_files, definitions_at_tip, definitions_before
 from endpoints_gitops.workspace.code_owners import CodeOwners
 from endpoints_gitops.workspace.definitions import list_files, read_file
 from endpoints_gitops.workspace.selection import managed, select_names
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 _RENAMED: Final = "A102"
 _ACROSS_FILES: Final = ("G107", "G117")
 """The codes of lint findings that depend on other files."""
-_NO_KEY: Final = Advice("set the key, or pass --offline to judge files and lock alone")
+_OFFLINE: Final = Advice("pass --offline to judge files and lock alone")
 
 
 class BranchEffect(StrEnum):
@@ -132,14 +133,27 @@ def review(
     """
     base = base_at(scope.against, _location(scope))
     changes = _changes(scope, branch_files(base, scope.folder))
-    server, errors = (None, ()) if open_project is None else _ask(open_project, changes)
-    callers = known_callers(server.endpoints if server else None)
+    server: _ReviewedServer | None = None
+    errors: tuple[EndpointsError, ...] = ()
+    with ThreadPoolExecutor(1, thread_name_prefix="endpoints-gitops") as pool:
+        try:
+            project = open_project() if open_project is not None and changes.is_written else None
+            answer = pool.submit(_read, project, changes) if project else None
+        except EndpointsError as error:
+            project, answer, errors = None, None, (_with_offline(error),)
+        lint = _lint(scope, base, changes, apply_policy)  # meanwhile
+    if project is not None and answer is not None:
+        try:
+            server = _server(project, changes, answer.result())
+        except EndpointsError as error:
+            errors = (_with_offline(error),)
     judged = _JudgedBranch(
         scope=scope,
         base=base,
         changes=changes,
+        lint=lint,
         server=server,
-        callers=callers,
+        callers=known_callers(server.endpoints if server else None),
         apply_policy=apply_policy,
         errors=errors,
     )
@@ -169,6 +183,11 @@ class _BranchChanges:
     def is_written(self) -> bool:
         """Whether a push may write something for one of them."""
         return any(_may_write(diff) for diff in self.diffs.values())
+
+    @cached_property
+    def by_path(self) -> Mapping[str, str]:
+        """The names by the paths of their files."""
+        return {diff.loaded.path: name for name, diff in self.diffs.items() if diff.loaded}
 
     @property
     def local(self) -> tuple[LoadedDefinition, ...]:
@@ -277,39 +296,37 @@ class _ReviewedServer:
         return tuple(left for left in self.plan.left_alone if left.name == name)
 
 
-def _ask(
-    open_project: OpenProject, changes: _BranchChanges
-) -> tuple[_ReviewedServer | None, tuple[EndpointsError, ...]]:
-    """What the server has, where a push would write something; or why it could not be asked."""
-    if not changes.is_written:
-        return None, ()
-    try:
-        return _server(open_project(), changes), ()
-    except EndpointsError as error:
-        if isinstance(error, InvalidInput):  # of definitions that disagree, which the lint finds
-            return None, ()
-        if error.exit_code is ExitCode.CREDENTIALS:
-            error.fix = Advice(error.fix, "; or ", _NO_KEY) if error.fix else _NO_KEY
-        return None, (error,)
+def _with_offline(error: EndpointsError) -> EndpointsError:
+    """The error of a key, with --offline as a way out."""
+    if error.exit_code is ExitCode.CREDENTIALS:
+        error.fix = Advice(error.fix, "; or ", _OFFLINE) if error.fix else _OFFLINE
+    return error
 
 
-def _server(project: ProjectContext, changes: _BranchChanges) -> _ReviewedServer:
-    """Requests the list of endpoints once, the shared variables once where a definition uses any, and the versions of
-    those endpoints alone whose difference nothing else explains. Raises ApiError.
+def _read(project: ProjectContext, changes: _BranchChanges) -> tuple[Snapshot, int]:
+    """The server, and the number of requests for it: the list of endpoints, and the shared variables where a definition
+    uses any. Raises ApiError.
     """
-    from endpoints_gitops.operations.checkout import Checkout
-    from endpoints_gitops.operations.compare import attribute_all
-    from endpoints_gitops.plan.diff import Snapshot
-    from endpoints_gitops.plan.planning import make_plan
-    from endpoints_gitops.plan.variables import needed
-
     client, before = project.client, project.client.requests_sent
     endpoints = {endpoint.name: endpoint for endpoint in client.list_endpoints()}
     has_variables = any(loaded.definition.variables for loaded in changes.local) or any(
         endpoints[name].query.get("variables") for name in changes.diffs.keys() & endpoints.keys()
     )
     snapshot = Snapshot(endpoints=endpoints, variables=client.list_variables() if has_variables else ())
-    requests = client.requests_sent - before
+    return snapshot, client.requests_sent - before
+
+
+def _server(project: ProjectContext, changes: _BranchChanges, answer: tuple[Snapshot, int]) -> _ReviewedServer:
+    """Compares with the server. Requests the versions of those endpoints alone whose difference nothing else explains.
+
+    Raises ApiError.
+    """
+    from endpoints_gitops.operations.checkout import Checkout
+    from endpoints_gitops.operations.compare import attribute_all
+    from endpoints_gitops.plan.planning import make_plan
+
+    snapshot, requests = answer
+    endpoints = snapshot.endpoints
     checkout = Checkout.of(project, changes.local, snapshot)
     environment = project.environment.name
     names = [name for name, diff in changes.diffs.items() if diff.local is not None or name in endpoints]
@@ -321,7 +338,7 @@ def _server(project: ProjectContext, changes: _BranchChanges) -> _ReviewedServer
     attributed = attribute_all(project, diffs, checkout.record, bases=bases)
     plan = make_plan(
         attributed,
-        needed(changes.local, snapshot.variables, tuple(endpoints.values())),
+        _variable_changes(changes, snapshot),
         host=project.host,
         project_id=project.project_id,
         environment=environment,
@@ -337,6 +354,41 @@ def _server(project: ProjectContext, changes: _BranchChanges) -> _ReviewedServer
     )
 
 
+def _variable_changes(changes: _BranchChanges, snapshot: Snapshot) -> tuple[VariableChange, ...]:
+    try:
+        return needed(changes.local, snapshot.variables, tuple(snapshot.endpoints.values()))
+    except InvalidInput:  # definitions disagree on a variable, which is an error of the lint (G117)
+        return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lint:
+    """The findings of `check` in the changed files, and those that the merge base has, by fingerprint."""
+
+    findings: tuple[Finding, ...] = ()
+    before: Mapping[str, Finding] = field(default_factory=dict)
+
+
+def _lint(scope: ReviewScope, base: Base, changes: _BranchChanges, apply_policy: ApplyPolicy) -> _Lint:
+    """Findings of the merge base that depend on several files cost more, so they are computed only where the changed
+    files have such findings.
+    """
+    found = _lint_now(scope, changes)
+    definitions = changes.files.before.values()
+    before = [finding for loaded in definitions for finding in findings_of(loaded, scope.check_settings)]
+    announced = [Announcement.of(loaded, scope.checked_environment) for loaded in definitions]
+    if notices := [announcement for announcement in announced if announcement is not None]:
+        names = base.names() if any(item.notice.replaced_by for item in notices) else frozenset[str]()
+        for announcement in notices:
+            before += announcement_findings(announcement, scope.today, scope.deprecation, names)
+    if any(finding.code in _ACROSS_FILES for finding in found):
+        all_before = definitions_before(base, scope.folder)
+        before += [*duplicates(all_before), *map(finding_of, disagreements(all_before))]
+    ignores = tuple(ignore for loaded in definitions for ignore in loaded.ignores)
+    judged = apply_policy(before, ignores).judged
+    return _Lint(findings=found, before={finding.fingerprint: finding for finding in judged})
+
+
 @dataclass(frozen=True, kw_only=True)
 class _JudgedBranch:
     """A branch with everything that is known of it."""
@@ -344,6 +396,7 @@ class _JudgedBranch:
     scope: ReviewScope
     base: Base
     changes: _BranchChanges
+    lint: _Lint
     server: _ReviewedServer | None
     callers: Callers
     apply_policy: ApplyPolicy
@@ -382,35 +435,17 @@ class _JudgedBranch:
     def _findings(self) -> Mapping[str, tuple[Finding, ...]]:
         """The findings that the branch introduces, by the name of the endpoint that they are about."""
         new_names = {old: new for new, old in self.renamed.items()}
-        by_path = {diff.loaded.path: name for name, diff in self.changes.diffs.items() if diff.loaded}
-        applied = self.apply_policy((*self._for_callers, *_lint(self.scope, self.changes, by_path)), self.ignores)
-        known = self._lint_before([*applied.judged])
+        by_path = self.changes.by_path
+        applied = self.apply_policy((*self._for_callers, *self.lint.findings), self.ignores)
         grouped: dict[str, dict[str, Finding]] = {}
         for finding in applied.all:
-            before = known.get(finding.fingerprint)
+            before = self.lint.before.get(finding.fingerprint)
             if before is None or (finding.counts and not before.counts):
                 name = finding.endpoint or by_path.get(finding.location.path, finding.location.path)
                 grouped.setdefault(new_names.get(name, name), {}).setdefault(finding.fingerprint, finding)
         for name, problems in self.changes.files.broken.items():
             grouped.setdefault(name, {}).update((finding.fingerprint, finding) for finding in map(finding_of, problems))
         return {name: in_order(findings.values()) for name, findings in grouped.items()}
-
-    def _lint_before(self, now: Sequence[Finding]) -> Mapping[str, Finding]:
-        """The findings of `check` that the merge base has too, by fingerprint. Those across files cost more, so they
-        are computed only where there are such findings `now`.
-        """
-        definitions = self.changes.files.before.values()
-        findings = [finding for loaded in definitions for finding in findings_of(loaded, self.scope.check_settings)]
-        announced = [Announcement.of(loaded, self.scope.checked_environment) for loaded in definitions]
-        if notices := [announcement for announcement in announced if announcement is not None]:
-            names = self.base.names() if any(item.notice.replaced_by for item in notices) else frozenset[str]()
-            for announcement in notices:
-                findings += announcement_findings(announcement, self.scope.today, self.scope.deprecation, names)
-        if any(finding.code in _ACROSS_FILES for finding in now):
-            all_before = definitions_before(self.base, self.scope.folder)
-            findings += [*duplicates(all_before), *map(finding_of, disagreements(all_before))]
-        ignores = tuple(ignore for loaded in definitions for ignore in loaded.ignores)
-        return {finding.fingerprint: finding for finding in self.apply_policy(findings, ignores).judged}
 
     @cached_property
     def _tip(self) -> Mapping[str, Settings]:
@@ -419,7 +454,7 @@ class _JudgedBranch:
             return {}
         names = {left.name for left in self.server.plan.left_alone}
         environment = self.scope.environment.name
-        files = settings_files_at_tip(self.base, names)
+        files = definitions_at_tip(self.base, names)
         return {name: definition_settings(loaded, environment) for name, loaded in files.items()}
 
     @cached_property
@@ -441,7 +476,7 @@ class _JudgedBranch:
             change=self._change(name, diff, effect, change),
             findings=findings,
             reasons=reasons or tuple(self._unasked(diff)),
-            details=tuple(self._details(name, diff, change)),
+            details=tuple(self._details(name, diff)),
             diffs=tuple(_text_diffs(diff)),
             where=diff.loaded.where() if diff.loaded else None,
             extra={"effect": effect.value, "version": change.expected_version if change else None},
@@ -500,7 +535,7 @@ class _JudgedBranch:
                 return f"renamed from {self.renamed[name]}: created{' at version 1' if change else ''}"
             case BranchEffect.REMOVED:
                 is_there = self.server is None or name in self.server.endpoints
-                stays = "the endpoint stays until `push --prune` deactivates it"
+                stays = "the endpoint stays until push --prune deactivates it"
                 return f"file removed: {stays if is_there else 'the server has no such endpoint'}"
             case BranchEffect.CREATED:
                 return f"created at version{version}" if change else "created"
@@ -551,7 +586,7 @@ class _JudgedBranch:
         if _may_write(diff):
             yield from (entry for error in self.errors for entry in failures_of(error))
 
-    def _details(self, name: str, diff: EndpointDiff, change: EndpointChange | None) -> Iterator[Detail]:
+    def _details(self, name: str, diff: EndpointDiff) -> Iterator[Detail]:
         loaded = diff.loaded or (diff.remote.loaded if diff.remote else None)
         after, before = _contracts(diff)
         if loaded is not None:
@@ -570,8 +605,9 @@ class _JudgedBranch:
         dropped = [difference.key for difference in diff.differences if diff.local and difference.local is None]
         if dropped and diff.remote is not None:
             yield Detail("no longer managed", f"{', '.join(dropped)}: the server keeps its value")
-        if change is not None and change.notes:
-            yield Detail("on the server", "; ".join(change.notes))
+        on_server = self.server.diffs.get(name) if self.server else None
+        if on_server is not None and on_server.presence is Presence.BOTH and on_server.note:
+            yield Detail("on the server", on_server.note)
         for left in self.server.left_alone(name) if self.server else ():
             if left.attribution is not Attribution.CONFLICT:
                 merged = f"; {self.base.ref} has it: merge {self.base.ref}" if self._is_at_tip(left) else ""
@@ -590,8 +626,7 @@ def _effect_of_change(change: EndpointChange | None) -> BranchEffect:
     return BranchEffect.NEW_VERSION if change.cuts_a_version else BranchEffect.IN_PLACE
 
 
-def _lint(scope: ReviewScope, changes: _BranchChanges, by_path: Mapping[str, str]) -> tuple[Finding, ...]:
-    """The findings of `check` in the changed files, whether or not the merge base has them too."""
+def _lint_now(scope: ReviewScope, changes: _BranchChanges) -> tuple[Finding, ...]:
     from endpoints_gitops.operations.check.folder import check
 
     words = [str(path) for path in changes.files.checked]
@@ -607,7 +642,9 @@ def _lint(scope: ReviewScope, changes: _BranchChanges, by_path: Mapping[str, str
         policy=scope.deprecation,
     )
     return tuple(
-        finding for finding in checked.findings if finding.endpoint in changes.diffs or finding.location.path in by_path
+        finding
+        for finding in checked.findings
+        if finding.endpoint in changes.diffs or finding.location.path in changes.by_path
     )
 
 
@@ -632,7 +669,7 @@ def _text_diffs(diff: EndpointDiff) -> Iterator[TextDiff]:
     shown = (
         query_diff(before.get(Key.QUERY), after.get(Key.QUERY)),
         contract_diff(contracts[1], contracts[0]),
-        settings_diff(before, after, Key),
+        settings_diff(before, after, diff.keys if diff.local and diff.remote else Key),
     )
     yield from (text for text in shown if text is not None)
 
@@ -733,15 +770,15 @@ def _report_details(judged: _JudgedBranch) -> Iterator[Detail]:
 
 def _without_withheld(judged: _JudgedBranch, server: _ReviewedServer) -> Plan:
     """The plan as `plan NAME…` shows it, without what its findings stop."""
-    from endpoints_gitops.operations.push.preview import checked, consequences, withhold
-    from endpoints_gitops.plan.diff import Snapshot
+    from endpoints_gitops.operations.push.preview import checked, consequences, stops, withhold
 
-    snapshot = Snapshot(endpoints=server.endpoints)
     scope, plan, local = judged.scope, server.plan, server.local
-    findings = (
-        *consequences(plan, snapshot, local, judged.callers, today=scope.today, policy=scope.deprecation),
-        *checked(plan, local, local.keys(), scope.conventions),
-    )
+    findings: list[Finding] = []
+    if any(revision.contract.refusal is not None for revision in local.values()):  # S109 needs one
+        snapshot = Snapshot(endpoints=server.endpoints)
+        findings += consequences(plan, snapshot, local, judged.callers, today=scope.today, policy=scope.deprecation)
+    if any(stops(finding) for finding in judged.lint.findings):
+        findings += checked(plan, local, local.keys(), scope.conventions)
     return withhold(plan, judged.apply_policy(findings, judged.ignores).judged)
 
 

@@ -92,14 +92,18 @@ def _contract_lines(contract: Contract | None) -> Iterator[str]:
         yield f"columns unknown: {contract.columns_why}"
     freshness = contract.serving.freshness_seconds
     age = "" if freshness is None else f", at most {schedule_word(freshness) or f'{freshness} s'} old"
-    yield f"{'served from a table' if contract.is_from_table else 'computed for calls'}{age}"
+    if contract.is_from_table:
+        yield f"served from a table{age}"
+    else:
+        yield f"served from a cache{age}" if age else "computed for each call"
 
 
 def _variable_line(variable: ContractVariable) -> str:
     if variable.required:
         more = ", required"
     else:
-        more = f", default {json.dumps(variable.default, ensure_ascii=False)}" if variable.has_default else ""
+        is_open = not variable.has_default or variable.default is None
+        more = ", optional" if is_open else f", default {json.dumps(variable.default, ensure_ascii=False)}"
     return f"variable {variable.name}: {variable.type}{more}"
 
 

@@ -180,11 +180,11 @@ def definitions_at(
 
 
 def definitions_in(
-    repo: Repository, commit: str, prefix: str, files: Mapping[str, str], shown: str, *, is_parsed: bool = True
+    repo: Repository, commit: str, prefix: str, files: Mapping[str, tuple[str, str]], *, is_parsed: bool = True
 ) -> tuple[dict[str, LoadedDefinition], dict[str, tuple[Problem, ...]]]:
     """The definitions in some files of a commit, and the problems of those that cannot be read, both by path.
 
-    `files` has the modes of the files by path. The other arguments are those of `definitions_at`.
+    `files` has the mode of each file, and its path in messages. `prefix` is the folder as git names it.
     """
     definitions: dict[str, LoadedDefinition] = {}
     problems: dict[str, tuple[Problem, ...]] = {}
@@ -192,9 +192,9 @@ def definitions_in(
         return definitions, problems
     with Blobs(repo) as blobs:
         reader = _Reader(blobs=blobs, commit=commit, prefix=prefix)
-        for path, mode in files.items():
+        for path, (mode, shown) in files.items():
             try:
-                definitions[path] = reader.read(mode, path, f"{shown}:{path}", is_parsed=is_parsed)
+                definitions[path] = reader.read(mode, path, shown, is_parsed=is_parsed)
             except InvalidInput as error:
                 problems[path] = error.problems
     return definitions, problems
