@@ -37,6 +37,9 @@ _DIRECTION: Final = re.compile(r"# \((.+)\)\n")
 _MOVING: Final = (
     (re.compile(r"\bin \d+\.\d+s\b"), "in 0.1s"),
     (re.compile(r"\b\d+ ms\b"), "12 ms"),
+    (re.compile(r"\bv1\.0 \([0-9a-f]{12}\)"), "v1.0 (3d1f0c9a7b52)"),
+    (re.compile(r"\bcommit: [0-9a-f]{12}\b"), "commit: 8e5b20d4f316"),
+    (re.compile(r"\bplan digest: [0-9a-f]+\b"), "plan digest: 2bbcdb1f1ddfd34135761be382f6cd79"),
     (re.compile(r"\b\d\d:\d\d UTC$", re.MULTILINE), "10:14 UTC"),
 )
 
@@ -127,6 +130,9 @@ def _environment(home: Path, server: RunningServer) -> dict[str, str]:
             "COLUMNS": "100",
             "PYTEST_ADDOPTS": "-q -p no:randomly -p no:cacheprovider",
             "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "init.defaultBranch",
+            "GIT_CONFIG_VALUE_0": "main",
             "ENDPOINTS_GITOPS_STATE": str(home / "state"),
             "ENDPOINTS_GITOPS_CACHE": str(home / "cache"),
             "POSTHOG_CLI_HOST": server.url,
@@ -164,6 +170,32 @@ def _recreated(stage: Stage) -> None:
         client.create_endpoint({"name": "signups_by_source", "query": query})
 
 
+def _branched(stage: Stage) -> None:
+    stage.typed('git commit --quiet --all --message "Back to version 2" && git checkout --quiet -b sources')
+    path = stage.folder / "endpoints/signups_by_source.yaml"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("AS signups", "AS people").replace("signups DESC", "people DESC")
+    )
+    stage.typed('git commit --quiet --all --message "Call sign-ups people"')
+
+
+def _released(stage: Stage) -> None:
+    """Another app, which pinned version 1 of an endpoint when it was released, and pins version 2 now."""
+    stage.folder = stage.folder.parent / "billing"
+    stage.folder.mkdir()
+    _configured(stage)
+    stage.typed("rm endpoints/*.yaml")
+    _written("endpoints/notes_by_plan.yaml", _NOTES)(stage)
+    _appended("endpoints.toml", '\n[uses]\nnotes_by_plan = "*"\n')(stage)
+    _written("test_billing.py", _BILLING)(stage)
+    commit = "git add . && git commit --quiet --message"
+    stage.typed(f'{commit} "Notes by plan" && endpoints-gitops push --yes --quiet && endpoints-gitops lock')
+    stage.typed(f'{commit} "Pin what the app calls" && git tag v1.0')
+    stage.typed("sed -i 's/AS notes/AS notes, uniq(person_id) AS people/' endpoints/notes_by_plan.yaml")
+    stage.typed(f'{commit} "Count people too" && endpoints-gitops push --yes --quiet')
+    stage.typed(f'endpoints-gitops upgrade --yes --quiet && {commit} "Move to version 2"')
+
+
 def _configured(stage: Stage) -> None:
     stage.typed("git init --quiet && endpoints-gitops init --yes --quiet")
 
@@ -194,6 +226,20 @@ query: |-
   GROUP BY source
   ORDER BY source
 owner: growth
+"""
+_NOTES: Final = """\
+name: notes_by_plan
+description: Notes of the last 30 days by the plan of the account.
+query: |-
+  SELECT properties.plan AS plan, count() AS notes
+  FROM events
+  WHERE event = 'note created' AND timestamp >= now() - INTERVAL 30 DAY
+  GROUP BY plan
+  ORDER BY plan
+"""
+_BILLING: Final = """\
+def test_notes_are_counted(endpoints):
+    assert all(row.notes > 0 for row in endpoints("notes_by_plan"))
 """
 _MISTAKES: Final = """\
 name: mistakes
@@ -233,6 +279,8 @@ DIRECTIONS: Final[dict[str, Callable[[Stage], None]]] = {
     "a project with a configuration": _configured,
     "an author writes endpoints/signups_by_source.yaml": _written("endpoints/signups_by_source.yaml", _SIGNUPS),
     "an author makes mistakes in endpoints/mistakes.yaml": _written("endpoints/mistakes.yaml", _MISTAKES),
+    "a colleague renames a column on the branch sources": _branched,
+    "an app was released as v1.0; since then an endpoint changed, and the app moves its pin": _released,
     "an app uses signups_by_source": _appended("endpoints.toml", _USES),
     "the app's code is app.py": _written("app.py", _APP),
     "the app's suite is test_app.py": _written("test_app.py", _SUITE),

@@ -54,20 +54,6 @@ _PARTS: Final[Mapping[str, KeyUse]] = {
         "",
         "breakdown_path_cleaning breakdown_histogram_bin_count",
     ),
-    "LifecycleFilter": _use(
-        "", "showValuesOnSeries showPercentagesOnSeries toggledLifecycles stacked showLegend legendPosition"
-    ),
-    "StickinessFilter": _use(
-        "stickinessCriteria computedAs",
-        f"{_CHARTS} display showValuesOnSeries showMultipleYAxes hiddenLegendIndexes resultCustomizationBy",
-    ),
-    "RetentionFilter": _use(
-        "retentionType minimumOccurrences returningEntity targetEntity cumulative totalIntervals period",
-        "retentionReference display meanRetentionCalculation dashboardDisplay showTrendLines goalLines",
-        "selectedInterval timeWindowMode retentionCustomBrackets aggregationProperty aggregationType "
-        "aggregationPropertyType customAggregationTarget cohortLabelStartIndex",
-    ),
-    "RetentionEntity": _use("id type kind properties", "name custom_name order uuid"),
     "Breakdown": _use("property type group_type_index normalize_url", "", "histogram_bin_count"),
 }
 _NODES: Final[Mapping[str, KeyUse]] = {"EventsNode": _EVENTS}
@@ -86,19 +72,6 @@ QUERY_KEYS: Final[Mapping[str, KeyUse]] = {
         f"{_INSIGHT} series interval trendsFilter breakdownFilter compareFilter",
         _INSIGHT_DISPLAYED,
         f"{_INSIGHT_REFUSED} aggregation_group_type_index calendarHeatmapFilter conversionGoal",
-    ),
-    "LifecycleQuery": _use(
-        f"{_INSIGHT} series interval lifecycleFilter",
-        _INSIGHT_DISPLAYED,
-        f"{_INSIGHT_REFUSED} aggregation_group_type_index customAggregationTarget",
-    ),
-    "StickinessQuery": _use(
-        f"{_INSIGHT} series interval intervalCount stickinessFilter compareFilter", _INSIGHT_DISPLAYED, _INSIGHT_REFUSED
-    ),
-    "RetentionQuery": _use(
-        f"{_INSIGHT} retentionFilter breakdownFilter aggregation_group_type_index",
-        _INSIGHT_DISPLAYED,
-        _INSIGHT_REFUSED,
     ),
 }
 """The keys of the kinds that are computed."""
