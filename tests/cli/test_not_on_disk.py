@@ -115,6 +115,7 @@ READERS = {
     "rename": ("rename", "c", "d", "--yes"),
     "rename --finish": ("rename", "--finish", "old", "c", "--yes"),
     "rollback": ("rollback", "c@1", "--yes"),
+    "retire": ("retire", "--yes"),
     "list changed:REF": ("list", "changed:HEAD"),
 }
 """Every command that reads the definitions."""
