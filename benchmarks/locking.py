@@ -22,7 +22,7 @@ _SQL = "SELECT plan, sum(amount) AS mrr, count() AS invoices\nFROM invoices\nGRO
 def measures() -> Iterator[Measure]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         names = [f"endpoint_{number:03}" for number in range(PINS)]
-        (Path(folder) / "endpoints.lock").write_bytes(write_lock(Lock(pins=tuple(map(_pin, names)))))
+        (Path(folder) / "endpoints.lock").write_bytes(write_lock(Lock(pins=tuple(map(pin, names)))))
         uses = "".join(f'{name} = "*"\n' for name in names)
         environment = '[environments.prod]\nhost = "https://us.posthog.com"\nproject_id = 1\nkey = "env:NOBODY"\n'
         (Path(folder) / "endpoints.toml").write_text(f"{environment}[environments.prod.uses]\n{uses}")
@@ -36,7 +36,8 @@ def _seconds(folder: str) -> float:
     return time.perf_counter() - started
 
 
-def _pin(name: str) -> Pin:
+def pin(name: str) -> Pin:
+    """The pin of an endpoint that returns rows."""
     columns = (("plan", "string"), ("mrr", "decimal"), ("invoices", "integer"))
     return Pin(
         environment="prod",

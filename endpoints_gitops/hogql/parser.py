@@ -318,10 +318,12 @@ def _key(sql: str, parser: str) -> str:
 
 
 def _tree(answer: str, hook: Callable[[Tree], Tree] | None = None) -> Tree | ParseFailure:
-    from pydantic_core import from_json
-
+    core = sys.modules.get("pydantic_core")  # reads faster, and takes longer to import than a hundred queries to read
     try:
-        tree: Tree = from_json(answer) if hook is None else json.loads(answer, object_hook=hook)
+        if hook is not None:
+            tree: Tree = json.loads(answer, object_hook=hook)
+        else:
+            tree = core.from_json(answer) if core is not None else json.loads(answer)
     except ValueError:  # it refuses halves of surrogate pairs, and trees of more than about 200 levels
         return _deep_tree(answer)
     except RecursionError:
