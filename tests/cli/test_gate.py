@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -183,6 +185,17 @@ def test_the_server_gets_one_request_for_a_changed_pin(gate, prove, server):
     assert [entry.path.partition("/api/projects/1/")[2] for entry in server.requests.entries()] == [
         "endpoints/signups/?version=2"
     ]
+
+
+@pytest.mark.usefixtures("bumped")
+def test_offline_imports_nothing_heavy(prove, checkout):
+    prove()
+    program = (
+        "import sys; from endpoints_gitops.cli.main import run; code = run(['gate', '--against', 'v1', '--offline']);"
+        "print(code, sorted({'httpx', 'pydantic', 'pydantic_core', 'ruamel', 'deepdiff', 'chdb'} & sys.modules.keys()))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=checkout.top, capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "0 []"
 
 
 # several files

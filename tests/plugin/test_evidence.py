@@ -244,3 +244,25 @@ def test_the_report_holds_calls_failures_and_counts(proven):
     assert [(one["code"], one["where"]) for one in report["errors"]] == [
         ("VariableUndeclared", "test_app.py::test_plan")
     ]
+
+
+def test_the_gate_releases_what_a_run_proved(app_once):
+    app_once.pinned()
+    app_once.suite(SUITE)
+    app_once.record()
+    app_once.write(".gitignore", "__pycache__\nout\nendpoints.lock\n")
+    committed(app_once)
+    git(app_once, "tag", "v1")
+    app_once.write(".gitignore", "__pycache__\nout\n")
+    git(app_once, "add", "--all")
+    git(app_once, "commit", "--quiet", "--message", "pin it")
+    gate = ("gate", "--against", "v1", "--evidence", "out/evidence.json")
+    assert evidence(app_once)[0].ret == 0
+    app_once.command(*gate)
+    app_once.suite(SUITE.replace("[120]", "[121]"))
+    git(app_once, "commit", "--quiet", "--all", "--message", "break a test")
+    assert evidence(app_once)[0].ret == 1
+    with pytest.raises(AssertionError, match="gate"):
+        app_once.command(*gate)
+    evidence(app_once, "-k", "plan")
+    app_once.command(*gate)
