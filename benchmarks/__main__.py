@@ -10,7 +10,19 @@ from collections.abc import Sequence
 
 from benchmarks.measure import Measure, table
 
-NAMES = ("starting", "classifying", "locking", "gate", "checking", "calling", "plugin", "requests", "writes", "review")
+NAMES = (
+    "starting",
+    "classifying",
+    "locking",
+    "gate",
+    "checking",
+    "hook",
+    "calling",
+    "plugin",
+    "requests",
+    "writes",
+    "review",
+)
 
 
 def main(wanted: Sequence[str]) -> int:

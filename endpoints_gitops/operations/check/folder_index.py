@@ -92,21 +92,19 @@ def index_of(folder: Path, cache: CheckCache | None) -> FolderIndex:
     prefix = len(os.path.join(folder, ""))  # noqa: PTH118 - as texts, for every file
     walk = DefinitionsWalk(boundary=checkout(folder))
     files: list[IndexedFile] = []
-    settled: dict[str, tuple[list[int], Statements]] = {}
+    rows: dict[str, tuple[list[int], Statements]] = {}
     added = 0
     for real_folder, entry in walk.files(str(folder)):
-        path = entry.path
-        stamp, states = kept.get(path[prefix:], (None, None))
-        now = _stamp(entry)
-        if states is None or stamp != now:
-            states = _statements(Path(path), folder)
+        path, is_link = entry.path, entry.is_symlink()
+        now, row = _stamp(entry), kept.get(path[prefix:])
+        if row is None or row[0] != now:
+            row = now, _statements(Path(path), folder)
             added += 1
-        if max(now[1:3]) + _SETTLED < began:
-            settled[path[prefix:]] = now, states
-        real = os.path.realpath(path) if entry.is_symlink() else f"{real_folder}{os.sep}{entry.name}"
-        files.append(IndexedFile(path, folder, real, real_folder, states))
+        rows[path[prefix:]] = row
+        real = os.path.realpath(path) if is_link else f"{real_folder}{os.sep}{entry.name}"
+        files.append(IndexedFile(path, folder, real, real_folder, row[1]))
     if cache is not None and added and (added >= _WORTH_WRITING or not kept):
-        cache.put(key, settled)
+        cache.put(key, {path: row for path, row in rows.items() if max(row[0][1:3]) + _SETTLED < began})
         cache.save()
     return FolderIndex(files=tuple(files), problems=tuple(walk.problems), has_links=walk.has_links)
 
