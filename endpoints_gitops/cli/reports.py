@@ -154,6 +154,9 @@ class Reports:
         if not is_stated or not path:
             fix = "--report json=findings.json"
             raise UsageError(f"--report {text} is not FORMAT=FILE", fix=fix, code="usage.report")
+        if path == "-":
+            fix = f"--format {name} prints the report"
+            raise UsageError("--report writes files, and - is not one", fix=fix, code="usage.report")
         known = sorted({*FORMATS, *self._plugins})
         if name not in known:
             fix = f"the available reports are {', '.join(known)}"

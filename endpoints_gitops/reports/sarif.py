@@ -129,8 +129,10 @@ def _message(issue: Issue) -> str:
 def _location(issue: Issue) -> JsonObject:
     place = issue.location or Location(NO_FILE)
     region = {"startLine": place.line, **({"startColumn": place.column} if place.column else {})} if place.line else {}
+    uri = quote(place.path, errors="replace")
+    artifact = {"uri": f"file://{uri}"} if uri.startswith("/") else {"uri": uri, "uriBaseId": _ROOT}
     physical: JsonObject = {
-        "artifactLocation": {"uri": quote(place.path, errors="replace"), "uriBaseId": _ROOT},
+        "artifactLocation": artifact,
         **({"region": region} if region else {}),
     }
     logical = {"logicalLocations": [{"fullyQualifiedName": printable(issue.subject)}]} if issue.subject else {}

@@ -50,8 +50,13 @@ def report_lines(report: Report, *, verbose: bool, in_color: bool = False) -> It
         yield Line(counts_of(report), Style.HEAD)
     yield from (Line(f"{detail.label}: {detail.text}") for detail in report.details)
     yield from (Line(f"note: {note}", Style.FAINT) for note in report.notes)
+    was_long = True
     for subject in report.subjects:
-        yield from _subject_lines(subject, verbose=verbose, in_color=in_color)
+        lines = list(_subject_lines(subject, verbose=verbose, in_color=in_color))
+        if was_long or len(lines) > 1:  # subjects of one line, such as unchanged ones, are a list
+            yield Line("")
+        yield from lines
+        was_long = len(lines) > 1
 
 
 def headline(report: Report) -> str:
@@ -97,7 +102,6 @@ def marked_text(line: TextDiffLine) -> str:
 
 
 def _subject_lines(subject: Subject, *, verbose: bool, in_color: bool) -> Iterator[Line]:
-    yield Line("")
     where = f"  ({subject.where})" if subject.where else ""
     change = f": {subject.change}" if subject.change else ""
     yield Line(f"{subject.name}{change} [{subject.verdict}]{where}", _VERDICTS[subject.verdict])
@@ -136,7 +140,7 @@ def _has_marks(line: TextDiffLine) -> bool:
     for part in line.parts:
         letters[part.is_changed] += sum(map(str.isalnum, part.text))
     is_marked = any(part.is_changed for part in line.parts)
-    return line.sign in _MARKS and is_marked and letters[False] >= letters[True] / 2
+    return line.sign in _MARKS and is_marked and letters[False] * 5 >= letters[True]
 
 
 def _error_lines(error: ErrorEntry, *, indent: str) -> Iterator[Line]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from endpoints_gitops.cli.console import Console
 from endpoints_gitops.errors import ExitCode, Location
 from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.model.report import DiffPart, Report, TextDiffLine, Verdict
+from endpoints_gitops.model.report import DiffPart, Report, Subject, TextDiffLine, Verdict
 from endpoints_gitops.model.secret import Secret
 from endpoints_gitops.reports import FORMATS, Invocation, render
 from endpoints_gitops.reports.content import errors_of, issues_of, report_of
@@ -154,3 +155,26 @@ def test_a_long_diff_is_folded():
     assert "<summary>" not in one
     assert "<summary>44 lines</summary>" in many
     assert len(diff(lines=11).lines) == 44
+
+
+def test_subjects_of_one_line_are_a_list():
+    long = replace(subject("long", Verdict.BLOCKED), where=None)
+    short = [Subject(name=name, verdict=Verdict.SAFE, change="unchanged") for name in ("a", "b")]
+    lines = [line.text for line in report_lines(report_of(judged(Verdict.BLOCKED, *short, long, *short)), verbose=True)]
+    listed = ["", "a: unchanged [safe]", "b: unchanged [safe]", ""]
+    assert lines[4:8] == listed
+    assert lines[-3:] == listed[:3]
+
+
+@pytest.mark.parametrize(
+    ("path", "artifact"),
+    [
+        ("endpoints/a b.yaml", {"uri": "endpoints/a%20b.yaml", "uriBaseId": "%SRCROOT%"}),
+        ("/elsewhere/a.yaml", {"uri": "file:///elsewhere/a.yaml"}),
+    ],
+)
+def test_sarif_says_what_a_path_is_relative_to(path, artifact):
+    outcome = Outcome(command="check", findings=(finding(where=Location(path, 3)),))
+    (result,) = json.loads(render("sarif", outcome))["runs"][0]["results"]
+    physical = result["locations"][0]["physicalLocation"]
+    assert physical == {"artifactLocation": artifact, "region": {"startLine": 3}}
