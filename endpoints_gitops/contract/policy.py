@@ -57,7 +57,7 @@ def _severity(finding: Finding, rule: Rule | None, setting: RuleSetting | None) 
     Where the rule judges this finding as milder than usual (pins protect, the endpoint is a draft), it is as many steps
     milder than the setting too. An exposure rule is lowered only by a setting with an owner.
     """
-    if setting is None or isinstance(setting.severity, RuleSwitch) or (rule is not None and rule.is_fixed):
+    if setting is None or isinstance(setting.severity, RuleSwitch) or _is_fixed(finding, rule):
         return finding.severity
     usual = rule.severity if rule is not None else finding.severity
     steps = max(0, usual.rank - finding.severity.rank)
@@ -81,7 +81,7 @@ def _waivers(
     today: date,
 ) -> Iterator[Waiver]:
     """The decisions by which a finding does not count, the weightiest first."""
-    if rule is not None and rule.is_fixed:
+    if _is_fixed(finding, rule):
         return
     if policy.ruleset is not None and rule is not None and not rule.is_configured and rule.since > policy.ruleset:
         reason = f"{rule.code} is a rule of {rule.since}, and the configuration pins {policy.ruleset}"
@@ -104,6 +104,11 @@ def _waivers(
                 until=approval.until,
                 where=approval.where,
             )
+
+
+def _is_fixed(finding: Finding, rule: Rule | None) -> bool:
+    """Whether no policy changes the finding: of a fixed rule, or of a file that cannot be read (`definition.yaml`)."""
+    return "." in finding.code if rule is None else rule.is_fixed
 
 
 def _matches(ignore: Ignore, finding: Finding) -> bool:

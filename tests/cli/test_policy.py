@@ -362,3 +362,10 @@ def test_approve_refuses_a_list_in_one_line(cli, checkout):
     ran = cli("approve", f"{1:032x}", "--reason", "x", "--by", "Ada")
     assert (ran.code, path.read_bytes()) == (2, before)
     assert "[[approvals]]" in ran.err
+
+
+def test_a_file_that_cannot_be_read_is_not_approved(cli, checkout):
+    checkout.write({"one.yaml": "name: [\n"})
+    fingerprints = [item["fingerprint"] for item in cli("check", "--format", "json").json["items"]]
+    assert cli("approve", *fingerprints, "--reason", "x", "--by", "Ada").code == 0
+    assert cli("check").code == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from endpoints_gitops.contract.policy import apply
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import Location
-from endpoints_gitops.model.finding import Finding, Severity, WaiverKind
+from endpoints_gitops.model.finding import Finding, Severity, Waiver, WaiverKind
 from endpoints_gitops.model.policy import LINTED, RULESETS, Approval, Coverage, Ignore, Policy, RuleSetting, RuleSwitch
 from tests.contract.test_cases import ALL
 
@@ -180,3 +180,142 @@ def test_check_judges_the_rules_that_it_names():
     fired = {code for line in lines for code in re.findall(r"\b[A-Z]\d{3}\b", line)}
     announced = {"A108", "A115"}  # A111 and A114 depend on the date alone
     assert {*LINTED} == {code for code in fired | announced if not RULES[code].is_fixed} - {"G102"}
+
+
+LATER = date(2027, 1, 31)
+OVER = date(2026, 10, 31)
+
+
+def ignore_of(rule: str = "C113", **keys: object) -> Ignore:
+    return Ignore(**{"where": PLACE, "rule": rule, "reason": "frozen", "owner": "@data", "until": LATER, **keys})
+
+
+def approval_for(finding: Finding, **keys: object) -> Approval:
+    stated = {"where": PLACE, "reason": "adapted", "by": "Ada", "until": LATER, **keys}
+    return Approval(fingerprint=finding.fingerprint[:16], **stated)
+
+
+def test_a_waiver_has_everything_that_was_stated():
+    finding = finding_of("C113")
+    setting = RuleSetting(severity=OFF, reason="noisy", owner="@data", where=PLACE)
+    waivers = [
+        apply(policy, [finding], TODAY).judged[0].waiver
+        for policy in (
+            Policy(ignores=(ignore_of(),)),
+            Policy(approvals=(approval_for(finding),)),
+            Policy(rules={"C113": setting}),
+        )
+    ]
+    assert waivers == [
+        Waiver(kind=WaiverKind.IGNORED, reason="frozen", by="@data", until=LATER, where=PLACE),
+        Waiver(kind=WaiverKind.APPROVED, reason="adapted", by="Ada", until=LATER, where=PLACE),
+        Waiver(kind=WaiverKind.OFF, reason="noisy", by="@data", where=PLACE),
+    ]
+
+
+def test_a_waiver_that_a_finding_has_already_stays():
+    waiver = Waiver(kind=WaiverKind.APPROVED, reason="the lock says so")
+    finding = replace(finding_of("C113"), waiver=waiver)
+    assert apply(Policy(ignores=(ignore_of(),)), [finding], TODAY).judged == (finding,)
+
+
+@pytest.mark.parametrize(
+    ("setting", "severity", "kind"), [(ERROR, ERROR, None), (INFO, INFO, None), (OFF, WARN, "off")]
+)
+def test_the_rule_of_a_plugin_can_be_set(setting, severity, kind):
+    finding = replace(finding_of("C113", WARN), code="ACME1")
+    (judged,) = apply(Policy(rules={"ACME1": RuleSetting(severity=setting)}), [finding], TODAY).judged
+    assert (judged.severity, judged.waiver and str(judged.waiver.kind)) == (severity, kind)
+
+
+def test_a_file_that_cannot_be_read_cannot_be_waived():
+    finding = replace(finding_of("C113", ERROR), code="definition.yaml")
+    rules = {"definition.yaml": RuleSetting(severity=OFF)}
+    policy = Policy(rules=rules, ignores=(ignore_of("definition.yaml"),), approvals=(approval_for(finding),))
+    assert apply(policy, [finding], TODAY).judged == (finding,)
+    lowered = Policy(rules={"definition.yaml": RuleSetting(severity=INFO)})
+    assert apply(lowered, [finding], TODAY).judged == (finding,)
+
+
+WHOLE = Coverage(codes=LINTED, is_whole=True)
+PART = Coverage(codes=LINTED, is_whole=False)
+TARGET = Location("orders.yaml", 3)
+COMMENT = {"where": TARGET, "target": TARGET, "endpoint": "orders"}
+# an ignore, the coverage, and what is reported about it where no finding matches: code, endpoint, message, locus, after
+ABOUT = [
+    (ignore_of(), WHOLE, ("G102", "", "the ignore of C113 matches no finding", "ignore C113/*", "2027-01-31")),
+    (ignore_of(), PART, None),
+    (ignore_of(), None, None),
+    (ignore_of("M102"), WHOLE, None),
+    (
+        ignore_of(endpoint="orders", locus="columns.n", until=OVER),
+        WHOLE,
+        ("G101", "orders", "the ignore of C113 expired on 2026-10-31", "ignore C113/orders/columns.n", "2026-10-31"),
+    ),
+    (ignore_of(until=OVER), PART, None),
+    (
+        ignore_of(endpoint="ord?rs", owner="", reason="", until=None),
+        WHOLE,
+        ("G103", "", "the ignore of C113 lacks reason, owner and until", "ignore C113/ord?rs", None),
+    ),
+    (
+        ignore_of(endpoint="[o]rders", reason=""),
+        WHOLE,
+        ("G103", "", "the ignore of C113 lacks reason", "ignore C113/[o]rders", "2027-01-31"),
+    ),
+    (
+        ignore_of(**COMMENT),
+        PART,
+        ("G102", "orders", "the ignore of C113 matches no finding", "ignore C113/orders", "2027-01-31"),
+    ),
+    (ignore_of(**COMMENT), None, None),
+    (ignore_of(rule="", mistake="no", **COMMENT), PART, ("G124", "orders", "no", "ignore/orders", "no")),
+    (ignore_of(rule="", mistake="no", **COMMENT), None, None),
+]
+
+
+@pytest.mark.parametrize(("ignore", "coverage", "expected"), ABOUT)
+def test_what_is_reported_about_an_ignore_without_a_match(ignore, coverage, expected):
+    policy, comments = (Policy(), [ignore]) if ignore.target else (Policy(ignores=(ignore,)), [])
+    applied = apply(policy, [], TODAY, comments=comments, coverage=coverage)
+    found = [(one.code, one.endpoint, one.message, one.locus, one.after) for one in applied.about_policy]
+    assert found == ([expected] if expected else [])
+    assert {one.where for one in applied.about_policy} <= {ignore.where}
+
+
+@pytest.mark.parametrize(
+    ("keys", "code"), [({}, None), ({"until": OVER}, "G101"), ({"reason": ""}, "G103"), ({"owner": ""}, "G103")]
+)
+def test_an_ignore_that_would_match_is_reported_by_every_run(keys, code):
+    applied = apply(Policy(ignores=(ignore_of(**keys),)), [finding_of("C113")], TODAY)
+    assert [one.code for one in applied.about_policy] == ([code] if code else [])
+    assert bool(applied.ignored) == (code is None)
+
+
+def test_what_is_reported_about_approvals():
+    first, second = finding_of("C101"), finding_of("C102")
+    places = [Location("endpoints.toml", line) for line in (4, 8, 12)]
+    approvals = (
+        approval_for(second, until=OVER, where=places[1]),
+        approval_for(first, by="", reason="", where=places[0]),
+        approval_for(finding_of("C103"), until=OVER, where=places[2]),
+    )
+    applied = apply(Policy(approvals=approvals), [first, second], TODAY)
+    assert [(one.code, one.endpoint, one.message, one.locus, one.where) for one in applied.about_policy] == [
+        (
+            "G103",
+            "",
+            f"the approval of {first.fingerprint[:16]} lacks reason and by",
+            f"approval {first.fingerprint[:16]}",
+            places[0],
+        ),
+        (
+            "G101",
+            "",
+            f"the approval of {second.fingerprint[:16]} by Ada expired on 2026-10-31",
+            f"approval {second.fingerprint[:16]}",
+            places[1],
+        ),
+    ]
+    assert not applied.approved
+    assert applied.all == (*applied.judged, *applied.about_policy)
