@@ -19,6 +19,7 @@ OLD_SQL, NEW_SQL = "SELECT 1 AS one", "SELECT 2 AS one"
 COMMANDS = (
     ("check", "changed:HEAD~1"),
     ("breaking", "--against", "HEAD~1"),
+    ("review", "--against", "HEAD~1"),
     ("diff", "--against", "HEAD~1"),
     ("diff", "changed:HEAD~1"),
     ("plan", "--prune", "--format", "json"),

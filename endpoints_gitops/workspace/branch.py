@@ -104,6 +104,8 @@ class _Branch:
         if not self.disk:
             refuse_not_on_disk(self.folder)
         definitions = {path for path in self._changed if _is_definition(path)}
+        unlisted = self.disk.keys() - self.committed.keys() - definitions  # git lists no pipes and devices
+        definitions |= {path for path in unlisted if not self.disk[path].is_file()}
         beside = {PurePosixPath(path).name.encode() for path in self._changed - definitions}
         definitions |= set(self._naming(beside, definitions)) if beside else set()
         before, unreadable = self._before(definitions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -375,6 +376,16 @@ class TestBase:
         )
         wheres = [finding["where"] for item in ran.json["items"] for finding in item["findings"]]
         assert wheres == ["endpoints/one.yaml:3:1", "endpoints/two.yaml:2:17"]
+
+    def test_a_file_that_cannot_be_read_is_never_skipped(self, review, checkout):
+        checkout.commit({"one.yaml": yaml("one")})
+        os.mkfifo(checkout.folder / "pipe.yaml")
+        (checkout.folder / "out.yaml").symlink_to("/etc/hostname")
+        ran = review("--offline", against="HEAD")
+        assert (ran.code, {name: verdict for name, (verdict, _) in subjects(ran).items()}) == (
+            1,
+            {"endpoints/pipe.yaml": "blocked", "endpoints/out.yaml": "blocked"},
+        )
 
     def test_lint_of_the_base_is_not_repeated(self, review, checkout):
         star = "SELECT * FROM events LIMIT 5"
