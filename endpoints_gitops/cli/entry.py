@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return run(words)
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed distribution
     code = run(words)
     gc.freeze()  # the interpreter's last collection goes over all that the system takes back anyway
     return code

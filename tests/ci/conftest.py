@@ -37,7 +37,7 @@ class Ended:
 @pytest.fixture
 def environment(nobodys_settings: None) -> dict[str, str]:  # noqa: ARG001 - a fixture that works by being there
     """The environment of a user who has our command, git and uv on PATH, and no key."""
-    folders = [PROGRAMS, *(folder_of(program) for program in ("uv", "git", "bash", "node"))]
+    folders = [PROGRAMS, *(folder_of(program) for program in ("uv", "git", "bash"))]
     who = {
         f"GIT_{role}_{what}": f"{what}@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
     }

@@ -53,7 +53,8 @@ def actionlint(tmp_path_factory: pytest.TempPathFactory) -> str:
         folder = tmp_path_factory.mktemp("go")
         subprocess.run(("go", "install", ACTIONLINT), env=os.environ | {"GOBIN": str(folder)}, check=True)
         cache.mkdir(parents=True, exist_ok=True)
-        (folder / "actionlint").rename(cache / "actionlint")
+        copy = Path(shutil.copy(folder / "actionlint", cache / f"actionlint.{os.getpid()}"))
+        copy.replace(cache / "actionlint")
     return str(cache / "actionlint")
 
 
