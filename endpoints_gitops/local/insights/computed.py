@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from endpoints_gitops.hogql.insights import breakdown_properties
-from endpoints_gitops.local.insights import trends
+from endpoints_gitops.local.insights import funnels, lifecycle, retention, stickiness, trends
 from endpoints_gitops.local.insights.breakdowns import as_filter, parts_of
 from endpoints_gitops.local.insights.keys import QUERY_KEYS, meant
 from endpoints_gitops.local.insights.questions import InsightRun, RunsHogQL, clock_of
@@ -41,7 +41,7 @@ def computed(
         raise NotComputed(kind)
     now = clock_of(engine)
     changed = with_variables(meant(node), variables or {}, now)
-    return _COMPUTE[kind](InsightRun(node=changed, engine=engine, now=now, is_endpoint=is_endpoint))
+    return _COMPUTE[kind](InsightRun(node=changed, stored=node, engine=engine, now=now, is_endpoint=is_endpoint))
 
 
 def with_variables(node: Mapping[str, Any], variables: Mapping[str, Json], now: datetime) -> dict[str, Any]:
@@ -63,4 +63,14 @@ def _trends(run: InsightRun) -> ComputedInsight:
     return ComputedInsight(results=answer.results, has_more=answer.has_more)
 
 
-_COMPUTE: Final[Mapping[str, Callable[[InsightRun], ComputedInsight]]] = {"TrendsQuery": _trends}
+def _whole(results: Callable[[InsightRun], list[Json]]) -> Callable[[InsightRun], ComputedInsight]:
+    return lambda run: ComputedInsight(results=results(run))
+
+
+_COMPUTE: Final[Mapping[str, Callable[[InsightRun], ComputedInsight]]] = {
+    "TrendsQuery": _trends,
+    "LifecycleQuery": _whole(lifecycle.results),
+    "StickinessQuery": _whole(stickiness.results),
+    "FunnelsQuery": _whole(funnels.results),
+    "RetentionQuery": _whole(retention.results),
+}

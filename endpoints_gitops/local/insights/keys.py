@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from endpoints_gitops.hogql.insights import NODE, OPAQUE, PROPERTY, shape_of, strip
+from endpoints_gitops.hogql.insights import EXCLUSION, NODE, OPAQUE, PROPERTY, shape_of, strip
 from endpoints_gitops.local.insights.refused import NotComputed
 
 
@@ -54,9 +54,35 @@ _PARTS: Final[Mapping[str, KeyUse]] = {
         "",
         "breakdown_path_cleaning breakdown_histogram_bin_count",
     ),
+    "LifecycleFilter": _use(
+        "", "showValuesOnSeries showPercentagesOnSeries toggledLifecycles stacked showLegend legendPosition"
+    ),
+    "StickinessFilter": _use(
+        "stickinessCriteria computedAs",
+        f"{_CHARTS} display showValuesOnSeries showMultipleYAxes hiddenLegendIndexes resultCustomizationBy",
+    ),
+    "RetentionFilter": _use(
+        "retentionType minimumOccurrences returningEntity targetEntity cumulative totalIntervals period",
+        "retentionReference display meanRetentionCalculation dashboardDisplay showTrendLines goalLines",
+        "selectedInterval timeWindowMode retentionCustomBrackets aggregationProperty aggregationType "
+        "aggregationPropertyType customAggregationTarget cohortLabelStartIndex",
+    ),
+    "FunnelsFilter": _use(
+        "exclusions breakdownAttributionType funnelOrderType funnelVizType funnelWindowInterval "
+        "funnelWindowIntervalUnit",
+        f"{_CHARTS} hiddenLegendBreakdowns useUdf goalLines showTrendLines layout funnelStepReference "
+        "showValuesOnSeries showAnnotations",
+        "binCount breakdownAttributionValue funnelAggregateByHogQL customAggregationTarget funnelToStep funnelFromStep "
+        "breakdownSorting hideIncompleteConversionWindowPeriods",
+    ),
+    "RetentionEntity": _use("id type kind properties", "name custom_name order uuid"),
     "Breakdown": _use("property type group_type_index normalize_url", "", "histogram_bin_count"),
 }
 _NODES: Final[Mapping[str, KeyUse]] = {"EventsNode": _EVENTS}
+_STEPS: Final = "funnelFromStep funnelToStep"
+_EXCLUSIONS: Final[Mapping[str, KeyUse]] = {
+    "EventsNode": KeyUse(_EVENTS.used | set(_STEPS.split()), _EVENTS.displayed, _EVENTS.refused)
+}
 _PROPERTIES: Final[Mapping[str, KeyUse]] = {
     **dict.fromkeys(("event", "person", "session", "feature", "event_metadata"), _use(_FILTER, "label")),
     "group": _use(f"{_FILTER} group_type_index", "label"),
@@ -73,6 +99,24 @@ QUERY_KEYS: Final[Mapping[str, KeyUse]] = {
         _INSIGHT_DISPLAYED,
         f"{_INSIGHT_REFUSED} aggregation_group_type_index calendarHeatmapFilter conversionGoal",
     ),
+    "LifecycleQuery": _use(
+        f"{_INSIGHT} series interval lifecycleFilter",
+        _INSIGHT_DISPLAYED,
+        f"{_INSIGHT_REFUSED} aggregation_group_type_index customAggregationTarget",
+    ),
+    "StickinessQuery": _use(
+        f"{_INSIGHT} series interval intervalCount stickinessFilter compareFilter", _INSIGHT_DISPLAYED, _INSIGHT_REFUSED
+    ),
+    "FunnelsQuery": _use(
+        f"{_INSIGHT} series funnelsFilter breakdownFilter aggregation_group_type_index",
+        f"{_INSIGHT_DISPLAYED} interval",
+        f"{_INSIGHT_REFUSED} compareFilter",
+    ),
+    "RetentionQuery": _use(
+        f"{_INSIGHT} retentionFilter breakdownFilter aggregation_group_type_index",
+        _INSIGHT_DISPLAYED,
+        _INSIGHT_REFUSED,
+    ),
 }
 """The keys of the kinds that are computed."""
 
@@ -82,6 +126,8 @@ def use_of(name: str, value: Mapping[str, Any]) -> KeyUse | None:
     if name == NODE:
         kind = str(value.get("kind"))
         return QUERY_KEYS.get(kind) or _NODES.get(kind)
+    if name == EXCLUSION:
+        return _EXCLUSIONS.get(str(value.get("kind")))
     if name == PROPERTY:
         return _PROPERTIES.get(str(value.get("type") or "event"))
     return _PARTS.get(name)

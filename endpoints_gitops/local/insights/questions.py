@@ -34,12 +34,13 @@ class RunsHogQL(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsightRun:
-    """A run of an insight: its node without defaults, the engine, and the time of its queries.
+    """A run of an insight: its node without defaults and as it is stored, the engine, and the time of its queries.
 
     `is_endpoint`: it is a run of an endpoint, which sets the breakdown limit.
     """
 
     node: Mapping[str, Any]
+    stored: Mapping[str, Any]
     engine: RunsHogQL
     now: datetime
     is_endpoint: bool

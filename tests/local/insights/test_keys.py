@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from endpoints_gitops.hogql import insights
-from endpoints_gitops.hogql.insights import NODE, OPAQUE, PROPERTY, NodeShape
+from endpoints_gitops.hogql.insights import EXCLUSION, NODE, OPAQUE, PROPERTY, NodeShape
 from endpoints_gitops.local.insights.keys import QUERY_KEYS, KeyUse, meant, use_of
 from endpoints_gitops.local.insights.refused import NotComputed
 
@@ -27,7 +27,11 @@ def _objects() -> Iterator[tuple[str, NodeShape, KeyUse]]:
         for key, inner in shape.inside.items():
             if key in use.used and inner != OPAQUE:
                 kinds = (
-                    list(insights.PROPERTIES) if inner == PROPERTY else list(insights.NODES) if inner == NODE else [""]
+                    list(insights.PROPERTIES)
+                    if inner == PROPERTY
+                    else list(insights.NODES)
+                    if inner in (NODE, EXCLUSION)
+                    else [""]
                 )
                 waiting += [(inner, kind) for kind in kinds]
 

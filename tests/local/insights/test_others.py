@@ -1,0 +1,95 @@
+"""Lifecycle, stickiness and retention computed from events: cases with answers by hand are in `others.yaml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from endpoints_gitops.local.engine.engine import Engine
+from endpoints_gitops.local.insights.computed import computed
+from endpoints_gitops.local.insights.refused import NotComputed
+
+CASES: list[dict[str, Any]] = YAML(typ="safe").load(Path(__file__).parent / "others.yaml")
+LAWS = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+VIEW = {"kind": "EventsNode", "event": "view"}
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES if "key" not in case])
+def test_insight(few: Engine, case: dict[str, Any]) -> None:
+    rows: list[Any] = computed(few, case["node"], case.get("variables")).results
+    wanted = {key: value for key, value in case.items() if key not in ("name", "node", "variables")}
+    assert wanted
+    for key, value in wanted.items():
+        assert [_data(row) if key == "data" else row.get(key) for row in rows] == value, key
+
+
+def _data(row: dict[str, Any]) -> list[float]:
+    return row["data"] if "data" in row else [item["count"] for item in row["values"]]
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=f"{case['node']['kind']}: {case['name']}") for case in CASES if "key" in case]
+)
+def test_refused(few: Engine, case: dict[str, Any]) -> None:
+    with pytest.raises(NotComputed) as caught:
+        computed(few, case["node"])
+    assert caught.value.key == case["key"]
+
+
+def series_of(engine: Engine, kind: str, **query: Any) -> list[Any]:
+    results: list[Any] = computed(engine, {"kind": kind, "series": [VIEW], **query}).results
+    return results
+
+
+RANGES = st.sampled_from(["-1d", "-7d", "-14d", "-30d", "2026-06-20", "all"])
+INTERVALS = st.sampled_from(["day", "week", "month"])
+
+
+@LAWS
+@given(interval=st.sampled_from(["day", "month"]), date_from=RANGES)
+def test_active_people_of_the_lifecycle_are_the_people_of_a_trend(few: Engine, interval: str, date_from: str) -> None:
+    """But in weeks: a trend begins with the day of `date_from`, a lifecycle with its week."""
+    query: dict[str, Any] = {"interval": interval, "dateRange": {"date_from": date_from}}
+    rows = series_of(few, "LifecycleQuery", **query)
+    node = {"kind": "TrendsQuery", "series": [{**VIEW, "math": "dau"}], **query}
+    trend: list[Any] = computed(few, node).results
+    active = [sum(column) for column in zip(*(row["data"] for row in rows[:3]), strict=True)]
+    assert (active, rows[0]["days"]) == (trend[0]["data"], trend[0]["days"])
+
+
+@LAWS
+@given(interval=INTERVALS, date_from=RANGES, every=st.sampled_from([None, 1, 2, 3]))
+def test_stickiness_counts_each_person_once(few: Engine, interval: str, date_from: str, every: int | None) -> None:
+    query: dict[str, Any] = {"interval": interval, "dateRange": {"date_from": date_from}}
+    (row,) = series_of(few, "StickinessQuery", intervalCount=every, **query)
+    node = {
+        "kind": "TrendsQuery",
+        "series": [{**VIEW, "math": "dau"}],
+        "interval": interval,
+        "dateRange": {"date_from": date_from},
+        "trendsFilter": {"display": "ActionsLineGraphCumulative"},
+    }
+    trend: list[Any] = computed(few, node).results
+    assert row["count"] == trend[0]["data"][-1]
+
+
+@LAWS
+@given(total=st.integers(1, 12), period=st.sampled_from(["Hour", "Day", "Week", "Month"]), cumulative=st.booleans())
+def test_nobody_returns_who_did_not_start(few: Engine, total: int, period: str, cumulative: bool) -> None:
+    entity = {"id": "view", "type": "events"}
+    retention = {"totalIntervals": total, "period": period, "cumulative": cumulative}
+    node = {
+        "kind": "RetentionQuery",
+        "retentionFilter": {**retention, "targetEntity": entity, "returningEntity": entity},
+    }
+    rows: list[Any] = computed(few, node).results
+    assert [len(row["values"]) for row in rows] == [total] * total
+    for row in rows:
+        first, *later = _data(row)
+        assert all(count <= first for count in later)
+        assert not cumulative or later == sorted(later, reverse=True)
