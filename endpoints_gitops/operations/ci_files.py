@@ -21,7 +21,7 @@ from endpoints_gitops.workspace.git import default_branch, repository
 
 GITHUB: Final = "github"
 GITLAB: Final = "gitlab"
-_TOOL: Final = f"uvx --python '>=3.12' endpoints-gitops@{__version__}"
+_TOOL: Final = f"uvx --python 3.12 endpoints-gitops@{__version__}"
 GITLAB_JOBS: Final = ".gitlab/endpoints.yml"
 _GITLAB: Final = ".gitlab-ci.yml"
 _GITLAB_REPORTS: Final = {
