@@ -6,7 +6,7 @@ catalog nor ClickHouse has is refused; one that only ClickHouse has is uncertain
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -296,10 +296,16 @@ def _placeholder_mistake(node: Tree, sources: set[str], has_filters: bool, value
     name = ".".join(chain)
     if chain[0] != "filters" or not has_filters:
         return f"Unresolved placeholder: {{{readable(node['expr'])}}}"
+    return filters_mistake(name, sources)
+
+
+def filters_mistake(name: str, sources: Collection[str]) -> str | None:
+    """Why the server refuses `{filters}` or `{filters.…}` in a SELECT from these tables, in its words; None if it does
+    not."""
     if name not in ("filters", *_RANGES):
         supported = ", ".join(f"`{{{name}}}`" for name in ("filters", *_RANGES))
         return f"Unsupported filters placeholder `{{{name}}}`. Supported filters placeholders are: {supported}."
-    if name == "filters" and not sources & set(_FILTERED):
+    if name == "filters" and not set(sources) & set(_FILTERED):
         return (
             "Cannot use 'filters' placeholder in a SELECT clause that does not select from the events, sessions, logs, "
             "traces or groups table."

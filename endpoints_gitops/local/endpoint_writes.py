@@ -20,6 +20,7 @@ from endpoints_gitops.local.deployment import Deployment, QueryEngine
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import RequestRefused, broken, invalid
 from endpoints_gitops.local.faults import build_fails, materialization_breaks
+from endpoints_gitops.local.insights.sql_filters import sql_of
 from endpoints_gitops.local.store import StoredEndpoint, StoredVariable, StoredVersion, new_id
 from endpoints_gitops.model.freshness import DEFAULT_SECONDS, SCHEDULES
 from endpoints_gitops.model.name import is_endpoint_name
@@ -106,7 +107,7 @@ def checked(
     _check_variables(synced["variables"] or {}, tree, variables)
     full = expand(synced)
     try:
-        columns = engine.describe(full)
+        columns = engine.describe({**full, "query": sql_of(engine, full)})
     except QueryRefused as refusal:
         raise _no_hogql(refusal.message) from None
     return full, [{"name": column.name, "type": column.type} for column in columns]

@@ -19,6 +19,7 @@ from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid
 from endpoints_gitops.local.insights.computed import computed
 from endpoints_gitops.local.insights.refused import NotComputed
+from endpoints_gitops.local.insights.sql_filters import sql_of
 from endpoints_gitops.local.materialization import is_ready
 from endpoints_gitops.local.store import LogEntry, Project, Store, StoredEndpoint, StoredVersion, new_id
 from endpoints_gitops.model.json import Json
@@ -84,7 +85,8 @@ def answered(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
     if run.version.kind != "HogQLQuery":
         return _insight_answer(deployment, run)
     try:
-        rows = deployment.engine.run(run.version.sql, run.values, limit=run.limit, offset=run.offset)
+        sql = sql_of(deployment.engine, run.version.query)
+        rows = deployment.engine.run(sql, run.values, limit=run.limit, offset=run.offset)
     except QueryRefused as refusal:
         raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
     return _rows_answer(run, rows)

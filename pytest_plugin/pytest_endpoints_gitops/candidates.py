@@ -200,7 +200,7 @@ class WorktreeCandidates:
         page, tables = (call.limit, call.offset), self._tables()
         try:
             before = tables.run_pin(call.pin, call.variables, self._environment.definitions, page)
-            after = tables.run(call.pin, contract.sql or "", values, is_from_table=contract.is_from_table, page=page)
+            after = tables.run(call.pin, contract.query, values, is_from_table=contract.is_from_table, page=page)
         except NotRunnable as error:
             raise CandidateRefusal(str(error)) from None
         return self._redacted(before), replace(self._redacted(after), has_more=False)

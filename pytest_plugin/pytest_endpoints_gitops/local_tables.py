@@ -49,19 +49,19 @@ class LocalTables:
             start, end = (0, len(rows)) if limit is None else (offset or 0, (offset or 0) + limit)
             return run_of(pin, None, (), rows[start:end], has_more=end < len(rows))
         defaults = {variable.name: variable.default for variable in pin.variables}
-        sql = str(pin.query.get("query"))
-        return self.run(pin, sql, defaults | dict(variables), is_from_table=pin.materialized, page=page)
+        return self.run(pin, pin.query, defaults | dict(variables), is_from_table=pin.materialized, page=page)
 
     def run(
-        self, pin: Pin, sql: str, values: Mapping[str, Json], *, is_from_table: bool, page: Page = ALL_ROWS
+        self, pin: Pin, node: JsonObject, values: Mapping[str, Json], *, is_from_table: bool, page: Page = ALL_ROWS
     ) -> RunAnswer:
-        """The answer of a query with these values, as one of this pin. Columns of a table that is read without
+        """The answer of a HogQL node with these values, as one of this pin. Columns of a table that is read without
         variables are in alphabetical order (docs/server.md#materialization). Raises NotRunnable.
         """
         from endpoints_gitops.local.engine.refusals import QueryRefused
+        from endpoints_gitops.local.insights.sql_filters import sql_of
 
         try:
-            result = self.open().run(sql, values, limit=page[0], offset=page[1])
+            result = self.open().run(sql_of(self.open(), node), values, limit=page[0], offset=page[1])
         except QueryRefused as refused:
             raise NotRunnable(refused.message) from None
         order = list(range(len(result.columns)))

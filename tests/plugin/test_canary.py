@@ -181,6 +181,24 @@ def test_the_working_tree_is_a_candidate_without_an_account(watched):
     assert 'mrr differs in 1 row: 120 (integer) → "120" (string)' in lines[2]
 
 
+TREND = """\
+name: revenue
+query_definition: {kind: TrendsQuery, series: [{kind: EventsNode, event: $pageview}], dateRange: {date_from: -7d}}
+"""
+
+
+def test_both_sides_of_an_insight_are_computed(watched_once):
+    watched_once.push(TREND)
+    watched_once.command("upgrade", "--yes", "--quiet", "--allow-breaking", "a test")
+    watched_once.suite('def test_it(endpoints):\n    assert len(list(endpoints("revenue"))) == 1\n')
+    options = ("--endpoints=local", "--endpoints-canary=worktree", "--endpoints-now=2026-07-01T12:00:00Z")
+    assert canary(watched_once.pytest(*options)) == ["canary: 1 call, 1 candidate, 0 differ"]
+    watched_once.write("endpoints/revenue.yaml", TREND.replace("$pageview}", "$pageview, math: dau}"))
+    lines = canary(watched_once.pytest(*options))
+    assert "M101" in lines[1]
+    assert any("rows" in line for line in lines[2:])
+
+
 def test_a_marker_alone_starts_a_canary(watched_once):
     watched_once.suite(f"import pytest\n@pytest.mark.endpoints(canary='worktree'){READS_MRR}")
     assert canary(watched_once.pytest()) == ["canary: 1 call, 1 candidate, 0 differ"]

@@ -15,6 +15,7 @@ from endpoints_gitops.local.deployment import Deployment, EngineRows
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.errors import RequestRefused, envelope, invalid
 from endpoints_gitops.local.insights.computed import computed
+from endpoints_gitops.local.insights.sql_filters import sql_of
 from endpoints_gitops.local.routes.action import Resource, RouteAction
 from endpoints_gitops.model.json import Json
 
@@ -42,7 +43,8 @@ def run_query(deployment: Deployment, call: RouteCall) -> RouteAnswer:
         values = runs.declared_values(deployment.store, call.project, asked.query.get("variables") or {}, {})
     try:
         paged = _is_paged(sql)
-        rows = deployment.engine.run(sql, values, limit=DEFAULT_LIMIT if paged else None, offset=None)
+        filtered = sql_of(deployment.engine, asked.query)
+        rows = deployment.engine.run(filtered, values, limit=DEFAULT_LIMIT if paged else None, offset=None)
     except QueryRefused as refusal:
         raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
     return RouteAnswer(body=_body(call, sql, rows, paged=paged))
