@@ -51,7 +51,7 @@ def with_variables(node: Mapping[str, Any], variables: Mapping[str, Json], now: 
     if dates:
         changed["dateRange"] = dates
     if breakdown_properties(node):
-        sent = [(part, variables.get(part["property"])) for part in parts_of(node["breakdownFilter"])]
+        sent = [(part, variables.get(str(part["property"]))) for part in parts_of(node["breakdownFilter"])]
         added = [as_filter(part, value, now) for part, value in sent if value is not None]
         own = node.get("properties") or []
         changed["properties"] = [*(own if isinstance(own, list) else [own]), *added]

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from endpoints_gitops.hogql.parser import ParseFailure, parse
-from endpoints_gitops.hogql.printer import Unprintable, literal, name, print_hogql
+from endpoints_gitops.hogql.printer import UnboundVariable, Unprintable, literal, name, print_hogql
 from endpoints_gitops.hogql.syntax_tree import of_kind
 from endpoints_gitops.hogql.tables import TABLES
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
@@ -43,7 +43,10 @@ def expression(key: str, text: object) -> str:
 
 def text(value: object) -> str:
     """A quoted text."""
-    return literal(str(value))
+    try:
+        return literal(str(value))
+    except UnboundVariable as error:
+        raise QueryRefused(error.message) from None
 
 
 def moment(value: datetime) -> str:
@@ -141,7 +144,7 @@ def compared(left: str, operator: str, value: object, now: datetime) -> str:
     values = value if isinstance(value, list) else [value]
     if operator in ("exact", "in", "is_not", "not_in"):
         word = "in" if operator in ("exact", "in") else "not in"
-        return f"toString({left}) {word} ({', '.join(literal(shown(item)) for item in values)})"
+        return f"toString({left}) {word} ({', '.join(text(shown(item)) for item in values)})"
     conditions = [_single(left, operator, item, now) for item in values]
     if not operator.startswith("not_"):
         return any_of(conditions)
@@ -153,9 +156,9 @@ def _single(left: str, operator: str, value: object, now: datetime) -> str:
     words = shown(value)
     if operator in ("icontains", "not_icontains"):
         word = "ilike" if operator == "icontains" else "not ilike"
-        return f"toString({left}) {word} {literal(f'%{words}%')}"
+        return f"toString({left}) {word} {text(f'%{words}%')}"
     if operator in ("regex", "not_regex"):
-        return f"toString({left}) {'=~' if operator == 'regex' else '!~'} {literal(words)}"
+        return f"toString({left}) {'=~' if operator == 'regex' else '!~'} {text(words)}"
     if operator in _COMPARED:
         return f"toFloat({left}) {_COMPARED[operator]} {number(operator, value)!r}"
     if operator in _DATED:

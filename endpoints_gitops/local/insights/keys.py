@@ -144,11 +144,14 @@ def meant(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refusals(path: str, value: object, name: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _refusals(f"{path}{index}.", item, name)
-    elif isinstance(value, Mapping):
-        yield from _refusals_of_object(path, value, name)
+    items = (
+        [(f"{path}{index}.", item) for index, item in enumerate(value)] if isinstance(value, list) else [(path, value)]
+    )
+    for inner, item in items:
+        if isinstance(item, Mapping):
+            yield from _refusals_of_object(inner, item, name)
+        else:
+            yield inner.rstrip("."), f"{item!r} is not an object"
 
 
 def _refusals_of_object(path: str, value: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
@@ -162,4 +165,4 @@ def _refusals_of_object(path: str, value: Mapping[str, Any], name: str) -> Itera
             yield f"{path}{key}", ""
     for key, inner in shape.inside.items():
         if key in use.used and inner != OPAQUE:
-            yield from _refusals(f"{path}{key}.", value.get(key), inner)
+            yield from _refusals(f"{path}{key}.", value.get(key, []), inner)

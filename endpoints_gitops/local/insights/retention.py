@@ -130,7 +130,7 @@ def _actors(
     in_range = f"timestamp >= {filters.moment(of.starts[0])}" if of.starts else "1 = 2"
     bucket = bucketed(of.interval)
     least = retention.get("minimumOccurrences") or 1
-    kind = retention.get("retentionType") or _RECURRING
+    kind = str(retention.get("retentionType") or _RECURRING)
     actor, only = _actor(run)
     keys = [] if breakdowns is None else breakdowns.aliases
     values = (

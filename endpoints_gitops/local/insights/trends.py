@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Final
 
+from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights import filters
 from endpoints_gitops.local.insights.breakdowns import NULL, OTHER, Breakdowns, Key, breakdowns_of
 from endpoints_gitops.local.insights.dates import Period, previous
@@ -232,7 +233,10 @@ def _formulas(trends_filter: Mapping[str, Any]) -> list[tuple[str, str | None]]:
     nodes = trends_filter.get("formulaNodes")
     if nodes:
         return [(str(node["formula"]), node.get("custom_name")) for node in nodes]
-    texts = trends_filter.get("formulas") or ([trends_filter["formula"]] if trends_filter.get("formula") else [])
+    texts = trends_filter.get("formulas")
+    if texts is not None and not isinstance(texts, list):
+        raise NotComputed("trendsFilter.formulas", repr(texts))
+    texts = texts or ([trends_filter["formula"]] if trends_filter.get("formula") else [])
     return [(str(text), None) for text in texts]
 
 
@@ -240,9 +244,11 @@ def _mean(numbers: Sequence[Number]) -> Number:
     return math.floor(sum(numbers) / len(numbers))
 
 
-def _scaled(number: Number | None, multiplier: Any) -> Number:  # noqa: ANN401 - JSON of any shape
+def _scaled(number: Any, multiplier: Any) -> Number:  # noqa: ANN401 - JSON of any shape
     if number is None:
         return 0
+    if not isinstance(number, int | float):
+        raise QueryRefused(f"A measurement must be a number, not {number!r}")
     if multiplier is None:
         return number
     return number * filters.number("math_multiplier", multiplier)

@@ -1,0 +1,127 @@
+"""A value of another shape is refused in a sentence, wherever it stands, and is never a traceback."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from endpoints_gitops.hogql.insights import validate
+from endpoints_gitops.local.engine.engine import Engine
+from endpoints_gitops.local.engine.refusals import QueryRefused
+from endpoints_gitops.local.insights.computed import computed
+
+EVENT: dict[str, Any] = {
+    "kind": "EventsNode",
+    "event": "view",
+    "custom_name": "Views",
+    "math": "sum",
+    "math_property": "n",
+    "math_multiplier": 2,
+    "properties": [{"type": "event", "key": "browser", "operator": "exact", "value": "Chrome"}],
+}
+PLAIN = {key: EVENT[key] for key in ("kind", "event")}
+ENTITY = {"id": "view", "type": "events", "properties": [{"type": "event", "key": "n", "operator": "gt", "value": 1}]}
+COMMON: dict[str, Any] = {
+    "dateRange": {"date_from": "-3d", "date_to": "2026-07-05", "explicitDate": False},
+    "properties": {"type": "AND", "values": [{"type": "hogql", "key": "1 = 1"}]},
+}
+NODES: list[dict[str, Any]] = [
+    {
+        "kind": "TrendsQuery",
+        **COMMON,
+        "interval": "day",
+        "series": [EVENT, {**PLAIN, "math": "unique_group", "math_group_type_index": 0}],
+        "trendsFilter": {"formulaNodes": [{"formula": "A + B", "custom_name": "x"}], "smoothingIntervals": 2},
+        "breakdownFilter": {"breakdowns": [{"property": "browser", "type": "event"}], "breakdown_limit": 3},
+        "compareFilter": {"compare": True, "compare_to": "-1w"},
+    },
+    {
+        "kind": "TrendsQuery",
+        "series": [{**PLAIN, "math": "hogql", "math_hogql": "count()"}],
+        "trendsFilter": {"formulas": ["A"], "display": "ActionsPie"},
+        "breakdownFilter": {"breakdown": "browser", "breakdown_type": "event", "breakdown_normalize_url": True},
+    },
+    {"kind": "LifecycleQuery", **COMMON, "interval": "day", "series": [PLAIN]},
+    {
+        "kind": "StickinessQuery",
+        **COMMON,
+        "intervalCount": 2,
+        "series": [PLAIN],
+        "stickinessFilter": {"computedAs": "cumulative", "stickinessCriteria": {"operator": "gte", "value": 1}},
+    },
+    {
+        "kind": "RetentionQuery",
+        "dateRange": {"date_from": "-3d"},
+        "aggregation_group_type_index": 0,
+        "retentionFilter": {
+            "period": "Day",
+            "totalIntervals": 3,
+            "retentionType": "retention_first_time",
+            "minimumOccurrences": 2,
+            "cumulative": True,
+            "targetEntity": ENTITY,
+            "returningEntity": ENTITY,
+        },
+        "breakdownFilter": {"breakdown": "plan", "breakdown_type": "person"},
+    },
+    {
+        "kind": "FunnelsQuery",
+        **COMMON,
+        "series": [PLAIN, PLAIN],
+        "funnelsFilter": {
+            "funnelOrderType": "ordered",
+            "funnelWindowInterval": 3,
+            "funnelWindowIntervalUnit": "hour",
+            "exclusions": [{"kind": "EventsNode", "event": "x", "funnelFromStep": 0, "funnelToStep": 1}],
+        },
+        "breakdownFilter": {"breakdown": "plan", "breakdown_type": "person"},
+    },
+]
+ODD: list[Any] = [None, True, 0, -1, 1.5, 1e300, "", "x", "\ud800", "\0", [], {}, ["x"], {"a": 1}, [None], [[1]]]
+
+
+def _places(value: Any) -> Iterator[tuple[Any, ...]]:
+    """The paths to all values."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (key,)
+        yield from ((key, *rest) for rest in _places(inner))
+
+
+def _with(node: dict[str, Any], place: tuple[Any, ...], value: Any) -> dict[str, Any]:
+    changed: Any = copy.deepcopy(node)
+    inside = changed
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    return changed  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("node", NODES, ids=[f"{index} {node['kind']}" for index, node in enumerate(NODES)])
+def test_the_nodes_are_computed(few: Engine, node: dict[str, Any]) -> None:
+    assert validate(node) == []
+    assert isinstance(computed(few, node).results, list)
+
+
+@pytest.mark.parametrize("node", NODES, ids=[f"{index} {node['kind']}" for index, node in enumerate(NODES)])
+def test_odd_values(few: Engine, node: dict[str, Any]) -> None:
+    tried, refusals = 0, []
+    for place in _places(node):
+        if place == ("kind",):
+            continue
+        for value in ODD:
+            changed = _with(node, place, value)
+            if validate(changed):
+                continue  # refused before it is run
+            tried += 1
+            try:
+                computed(few, changed)
+            except QueryRefused as refused:
+                refusals.append(refused.message)
+            except Exception as error:
+                pytest.fail(f"{'.'.join(map(str, place))} = {value!r}: {error!r}")
+    assert tried > len(refusals) > 20
+    assert all(refusals)
