@@ -343,6 +343,7 @@ RULES: Final[dict[str, Rule]] = {
     "trunc": _unless_null(_trunc),
     "tuple_of": _tuple,
     "map_of": _map,
+    "last_moment": _unless_null(lambda arguments: _same_timestamp(arguments[-1:])),
     "whole": _whole,
 }
 """Rules that get all arguments and decide the nullability."""

@@ -13,13 +13,14 @@ A row is `names: arity result marks`.
   first; `volatile` depends on the current time; `bucket` truncates a time to intervals; `of_text` reads a property as
   text, whatever type the project defines; `bare` does not change comparisons inside; `combined` allows every suffix,
   `states` the suffixes State and Merge; `reducer` is allowed in arrayReduce; `additive` can be computed from the values
-  of parts.
+  of parts; `macro` is an aggregation that PostHog prints as a template, without its DISTINCT and FILTER; `unusable` has
+  an arity in PostHog that ClickHouse refuses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from endpoints_gitops.hogql.types import Kind
@@ -54,7 +55,7 @@ e pi: 0 float!
 rand: 0 integer!
 exp log ln exp2 exp10 log2 log10 log1p sqrt cbrt erf erfc lgamma tgamma sin cos tan asin acos atan: 1 float
 sinh cosh asinh acosh atanh degrees radians: 1 float
-factorial roundDuration roundAge: 1 integer
+factorial roundDuration roundAge intExp2 intExp10: 1 integer
 roundToExp2: 1 number
 width_bucket=widthBucket: 4
 floor ceil trunc round roundBankers: 1-2 same
@@ -63,19 +64,26 @@ hex unhex: 1 string
 reinterpretAsDate reinterpretAsDateTime reinterpretAsFixedString reinterpretAsString reinterpretAsUUID: 1
 reinterpretAsFloat32 reinterpretAsFloat64 reinterpretAsInt8 reinterpretAsInt16 reinterpretAsInt32 reinterpretAsInt64: 1
 reinterpretAsUInt8 reinterpretAsUInt16 reinterpretAsUInt32 reinterpretAsUInt64: 1
+reinterpretAsInt128 reinterpretAsInt256 reinterpretAsUInt128 reinterpretAsUInt256: 1
 toString: 1-2 string
 toBool: 1 boolean takes_null
 toJSONString: 1 string
 toTypeName: 1 string! takes_null
-cityHash64: 1+ integer
+cityHash64: 1 integer
+MD5 defaultValueOfTypeName: 1
+accurateCast accurateCastOrNull: 2
+toNullableString=accurateCastOrNull({0}, 'Nullable(String)'): 1 string? takes_null
 toInt=accurateCastOrNull({0}, 'Int64'): 1 integer? takes_null
 toFloat=accurateCastOrNull({0}, 'Float64'): 1 float? takes_null
+toIntOrNull=accurateCastOrNull({0}, 'Int64'): 1 integer? takes_null
+toFloatOrNull=accurateCastOrNull({0}, 'Float64'): 1 float? takes_null
 toUUID=accurateCastOrNull({0}, 'UUID'): 1 uuid? takes_null
 toDecimal=@decimal: 2 decimal? takes_null
 toUUIDOrDefault: 2 uuid
 toIntOrZero=toInt64OrZero: 1 integer of_text
 toFloatOrZero=toFloat64OrZero: 1 float of_text
 toFloatOrDefault=toFloat64OrDefault: 1-2 unknown of_text
+toIntOrDefault=@whole_or_default: 1-2 unknown of_text
 _toInt8=toInt8 _toInt16=toInt16 _toInt32=toInt32 _toInt64=toInt64: 1 integer
 _toUInt8=toUInt8 _toUInt16=toUInt16 _toUInt32=toUInt32 _toUInt64=toUInt64 _toUInt128=toUInt128: 1 integer
 _toDate=toDate: 1 date
@@ -84,6 +92,8 @@ toDate=@date to_date=@date: 1 date_of bucket
 toDateTime=@datetime: 1-2 datetime_of bucket
 toDateTimeUS=@best_effort_us parseDateTimeBestEffort=@best_effort: 1-2 datetime64?
 parseDateTime=@parsed: 2-3 datetime?
+toDateTime64=@fine_datetime: 1-3
+UUIDv7ToDateTime=@time_of_uuid: 1
 now=@current_time current_timestamp=@current_time: 0-1 datetime64! volatile
 today=@current_day current_date=@current_day yesterday=@previous_day: 0 date! volatile
 toYear toQuarter toMonth toDayOfYear toDayOfMonth toHour toISOYear toISOWeek: 1 integer bucket
@@ -115,7 +125,7 @@ toIntervalMonth: 1 interval_month
 toIntervalQuarter: 1 interval_quarter
 toIntervalYear: 1 interval_year
 fromUnixTimestamp: 1 datetime
-fromUnixTimestamp64Milli: 1-2 datetime64
+fromUnixTimestamp64Milli: 1 datetime64
 toUnixTimestamp: 1-2 integer
 toUnixTimestamp64Milli: 1 integer
 toDayOfWeek toWeek toYearWeek: 1-3 integer bucket
@@ -129,11 +139,23 @@ addDays subtractDays: 2 moved_day
 addHours subtractHours: 2 moved_hour
 addMinutes subtractMinutes: 2 moved_minute
 addSeconds subtractSeconds: 2 moved_second
-dateAdd=@later date_add=@later timeStampAdd=@later: 2-3 moved
-dateSub=@earlier date_subtract=@earlier timeStampSub=@earlier: 2-3 moved
+dateAdd=@later: 2-3 moved
+dateSub=@earlier: 2-3 moved
+date_add=@later timeStampAdd=@later date_subtract=@earlier timeStampSub=@earlier: 2 moved
 make_date=makeDate: 3 date
 make_timestamp=@made_timestamp: 6-7 datetime
-toModifiedJulianDay=toModifiedJulianDayOrNull: 1
+make_timestamptz=toTimeZone(makeDateTime({0}, {1}, {2}, {3}, {4}, {5}), {6}): 7 datetime
+make_interval=@made_interval: 6
+to_timestamp=toDateTime(fromUnixTimestamp({0})): 1 datetime
+timezone=toTimeZone({1}, {0}): 2 last_moment bucket
+date_bin=toStartOfInterval({1}, {0}, {2}): 3 unknown bucket
+date_part=@part_of_date: 2 integer?
+toModifiedJulianDay=toModifiedJulianDayOrNull fromModifiedJulianDay=fromModifiedJulianDayOrNull: 1
+nowInBlock: 1 unknown volatile
+rowNumberInBlock rowNumberInAllBlocks: 0 integer!
+tumble=@tumble_window: 2
+hop=@hop_window: 3
+tumbleStart=@tumble_start tumbleEnd=@tumble_end hopStart=@hop_start hopEnd=@hop_end: 1-3
 
 lower upper lowerUTF8 upperUTF8 reverseUTF8 toValidUTF8 base58Encode base58Decode base64Encode base64Decode: 1 string
 tryBase64Decode encodeXMLComponent decodeXMLComponent extractTextFromHTML regexpQuoteMeta initcap: 1 string
@@ -155,7 +177,9 @@ regexpExtract: 2-3 string
 splitByChar splitByString splitByRegexp: 2-3 [string]!
 split_part=arrayElement(splitByString({1}, {0}), {2}): 3 string
 substring substringUTF8 lpad=leftPad rpad=rightPad: 3 string
-replace replaceAll replaceOne replaceRegexpAll replaceRegexpOne translate: 3 string
+replace replaceAll replaceOne replaceRegexpAll replaceRegexpOne translate translateUTF8: 3 string
+convertCharset: 3
+ngrams: 2 [string]!
 splitByWhitespace splitByNonAlpha alphaTokens: 1-2 [string]!
 match: 2 integer
 multiMatchAny multiMatchAnyIndex multiMatchAllIndices: 2
@@ -170,6 +194,9 @@ extract: 2 string
 extractAll: 2 [string]!
 extractAllGroups extractAllGroupsHorizontal extractAllGroupsVertical: 2 [unknown]!
 extractGroups: 2 [string]!
+ngramSearch ngramSearchCaseInsensitive ngramSearchUTF8 ngramSearchCaseInsensitiveUTF8: 2 float
+multiFuzzyMatchAny multiFuzzyMatchAnyIndex multiFuzzyMatchAllIndices: 3
+hasAllTokens hasAnyTokens: 2
 ngramDistance ngramDistanceCaseInsensitive ngramDistanceUTF8 ngramDistanceCaseInsensitiveUTF8: 2 float
 countMatches countMatchesCaseInsensitive: 2 integer
 hasToken hasTokenCaseInsensitive: 2 integer
@@ -205,12 +232,17 @@ arraySlice: 2-3 same! takes_null_items
 arrayMin arrayMax arrayAvg: 1-2
 arraySum: 1-2 array_sum
 arrayStringConcat: 1-2 string!
-arrayEnumerate arrayEnumerateDense arrayEnumerateUniq: 1 [integer]!
+arrayEnumerate arrayEnumerateDense: 1 [integer]!
+arrayEnumerateUniq: 2+ [integer]!
 arrayPopBack arrayPopFront arrayReverse arrayCompact: 1 same!
 arrayDifference arrayFlatten: 1 [unknown]!
 arrayDistinct: 1 distinct
 arrayJoin: 1 item
 arrayProduct: 1
+arrayRotateLeft arrayRotateRight: 2 same!
+arrayReverseFill arrayReverseSplit: 2+ [unknown]!
+arrayCumSumNonNegative: 1+ [unknown]!
+arrayAUC: 2
 
 isValidJSON: 1 integer
 JSONHas: 1+ integer
@@ -231,9 +263,12 @@ JSONExtractKeysAndValues: 1-3 [unknown]!
 map: 0+ map_of takes_null
 mapFromArrays mapContains mapFilter mapApply mapUpdate mapContainsKeyLike mapExtractKeyLike: 2
 mapAdd mapSubtract: 2+
+mapPopulateSeries: 1-3
 mapKeys mapValues: 1 [unknown]!
 tuple: 0+ tuple_of
 tupleElement: 2-3
+tupleHammingDistance LpNorm LpNormalize: 2
+LpDistance: 3
 tupleToNameValuePairs: 1 [unknown]!
 tuplePlus tupleMinus tupleMultiply tupleDivide tupleMultiplyByNumber tupleDivideByNumber: 2
 tupleNegate: 1
@@ -243,21 +278,24 @@ L1Normalize L2Normalize LinfNormalize: 1
 
 protocol domain domainWithoutWWW topLevelDomain firstSignificantSubdomain cutToFirstSignificantSubdomain: 1 string
 path pathFull queryString fragment decodeURLComponent encodeURLComponent netloc: 1 string
-cutWWW cutQueryString cutFragment: 1 string
+cutWWW cutQueryString cutFragment cutQueryStringAndFragment queryStringAndFragment: 1 string
+cutToFirstSignificantSubdomainWithWWW encodeURLFormComponent decodeURLFormComponent: 1 string
+URLPathHierarchy: 1 [string]!
 port: 1-2 integer
 extractURLParameter cutURLParameter: 2 string
 extractURLParameters extractURLParameterNames URLHierarchy: 1 [string]!
 
 bitAnd bitOr bitXor bitShiftLeft bitShiftRight bitRotateLeft bitRotateRight bitTest bitHammingDistance: 2
-bitTestAll bitTestAny: 2+
+bitTestAll bitTestAny: 3+
 bitNot: 1
+bitSlice subBitmap: 3
 bitCount: 1 integer
 bitmapBuild bitmapToArray bitmapCardinality bitmapMin bitmapMax: 1
 bitmapAnd bitmapOr bitmapXor bitmapAndnot bitmapAndCardinality bitmapOrCardinality bitmapXorCardinality: 2
 bitmapAndnotCardinality bitmapContains bitmapHasAny bitmapHasAll: 2
 bitmapSubsetInRange bitmapSubsetLimit bitmapTransform: 3
 isFinite isInfinite isNaN: 1 integer
-ifNotFinite: 2
+ifNotFinite: 1 unknown unusable
 bar: 4 string
 transform: 3-4
 formatReadableSize formatReadableDecimalSize formatReadableQuantity: 1 string
@@ -269,6 +307,26 @@ greatCircleDistance geoDistance: 4 float
 pointInPolygon: 2+
 geohashEncode: 2-3 string
 geohashDecode: 1
+geohashesInBox: 5
+greatCircleAngle: 4 float
+pointInEllipses: 6+
+h3IsValid h3GetResolution h3GetBaseCell h3IsResClassIII h3IsPentagon h3NumHexagons h3UnidirectionalEdgeIsValid: 1
+h3EdgeAngle h3EdgeLengthM h3EdgeLengthKm h3HexAreaM2 h3HexAreaKm2 h3CellAreaM2 h3CellAreaRads2: 1
+h3ExactEdgeLengthM h3ExactEdgeLengthKm h3ExactEdgeLengthRads h3ToGeo h3ToGeoBoundary h3ToString stringToH3: 1
+h3GetFaces h3GetPentagonIndexes h3GetOriginIndexFromUnidirectionalEdge: 1
+h3GetDestinationIndexFromUnidirectionalEdge h3GetIndexesFromUnidirectionalEdge: 1
+h3GetUnidirectionalEdgesFromHexagon h3GetUnidirectionalEdgeBoundary: 1
+h3GetRes0Indexes: 0
+h3kRing h3IndexesAreNeighbors h3ToChildren h3ToParent h3ToCenterChild h3Line h3Distance h3HexRing: 2
+h3GetUnidirectionalEdge: 2
+geoToH3: 3
+h3PointDistM h3PointDistKm h3PointDistRads: 4
+
+sortableSemver=@semver: 1
+sparkline=@sparkline_tag explainCSPReport=@report: 1
+recordingButton=@recording_button: 1-2
+getSurveyResponse=@survey_response: 1-3
+uniqueSurveySubmissionsFilter=@unique_submissions: 1-3 integer!
 """
 
 _AGGREGATES: Final = """
@@ -296,7 +354,7 @@ uniqHLL12: 1+ integer!
 medianExact: 1 same
 medianExactLow medianExactHigh medianTiming: 1
 medianTDigest medianBFloat16: 1 quantile
-medianExactWeighted medianDeterministic: 2
+medianExactWeighted medianDeterministic medianTimingWeighted medianTDigestWeighted: 1 unknown unusable
 avgWeighted: 2 float
 simpleLinearRegression contingency cramersV cramersVBiasCorrected theilsU maxIntersections: 2
 maxIntersectionsPosition: 2
@@ -304,29 +362,38 @@ maxIntersectionsPosition: 2
 
 _WITHOUT_SUFFIXES: Final = """
 array_agg=groupArray: 1 [same]!
+string_agg=arrayStringConcat(groupArray({0}), {1}): 2 string! macro
+json_agg=toJSONString(groupArray({0})): 1 string! macro
+every=toBool(min({0})): 1 boolean macro
 avgArray=avgArrayOrNull medianArray=medianArrayOrNull: 1
+"""
+
+_LISTED_WITH_SUFFIXES: Final = """
+countMapIf avgMapIf avgMapState: 2-3
+avgMapMerge uniqMap uniqMapMerge uniqState sumMapMerge sumForEachState sumForEachMerge groupUniqArrayArray: 1
+groupBitmapState groupBitmapAndState groupBitmapOrState: 1
+avgMapMergeIf uniqMapMergeIf sumMapMergeIf uniqStateIf uniqMergeIf groupUniqArrayArrayIf: 2
 """
 
 _PARAMETRIC: Final = """
 quantile: 1 quantile
 quantileExact: 1 same
-quantiles: 1 [quantile]!
+quantiles: 1+ [quantile]!
+quantilesState quantilesMerge: 1
+quantilesStateIf quantilesMergeIf: 2
 topK: 1 [same]!
 groupArraySample: 1 [same]!
 groupArrayInsertAt: 2
 groupArrayMovingAvg groupArrayMovingSum: 1
-windowFunnel: 2-33 integer
+groupArraySampleIf groupArrayMovingAvgIf groupArrayMovingSumIf: 2
+groupArrayInsertAtIf: 3
+uniqUpToMerge: 1
+windowFunnel: 1-99 integer
 """
 _PARAMETERS: Final = {
-    "quantile": (1, 1),
-    "quantileExact": (1, 1),
-    "quantiles": (1, None),
-    "topK": (1, 1),
-    "groupArraySample": (1, 2),
-    "groupArrayInsertAt": (0, 2),
-    "groupArrayMovingAvg": (0, 1),
-    "groupArrayMovingSum": (0, 1),
-    "windowFunnel": (1, 99),
+    **dict.fromkeys(("quantile", "quantileIf", "quantileExact", "quantilesIf", "topK", "uniqUpToMerge"), (1, 1)),
+    **dict.fromkeys(("quantilesState", "quantilesStateIf", "quantilesMerge", "quantilesMergeIf"), (1, None)),
+    **dict.fromkeys(("groupArraySample", "groupArraySampleIf"), (1, 2)),
 }
 
 _WINDOW: Final = """
@@ -335,32 +402,55 @@ first_value last_value: 1 same
 nth_value: 2 same
 lagInFrame leadInFrame: 1-3 same
 lag=lagInFrame lead=leadInFrame: 1-3 same?
+ntile: 1 integer!
+percent_rank cume_dist: 0 float!
 """
 
 _ABSENT: Final = """
-sparkline recordingButton explainCSPReport matchesAction sortableSemver embedText lookupDomainType lookupPaidSourceType
-lookupPaidMediumType lookupOrganicSourceType lookupOrganicMediumType convertCurrency getSurveyResponse
-uniqueSurveySubmissionsFilter getTrafficType getTrafficCategory isLikelyBot getBotType getBotName getBotOperator
-uniqTheta generateSeries untuple tumble tumbleStart tumbleEnd hop hopStart hopEnd languageCodeToName date_part
-to_timestamp timezone date_bin json_agg every toNullableString UUIDv7ToDateTime geohashesInBox h3IsValid
-h3GetResolution geoToH3 h3ToGeo h3kRing h3GetBaseCell h3HexAreaM2 h3IndexesAreNeighbors h3ToChildren h3ToParent
-h3ToString stringToH3 percentile_cont percentile_disc cohort rowNumberInAllBlocks arrayRotateLeft arrayRotateRight
-string_agg ntile percent_rank cume_dist
+matchesAction: it needs the actions of the project
+cohort: it needs the cohorts of the project
+convertCurrency: it needs PostHog's exchange rates
+embedText: it calls a model of PostHog's
+languageCodeToName: it needs PostHog's list of languages
+lookupDomainType lookupPaidSourceType lookupPaidMediumType: it needs PostHog's list of channels
+lookupOrganicSourceType lookupOrganicMediumType: it needs PostHog's list of channels
+getTrafficType getTrafficCategory isLikelyBot getBotType getBotName getBotOperator: it needs PostHog's list of bots
+generateSeries: ClickHouse has no function generate_series outside of FROM
+untuple: it makes several columns of one
+dynamicType: it reads columns of the type Dynamic
+extractIPv4Substrings: ClickHouse has no such function
+uniqTheta uniqThetaIf: the embedded ClickHouse is built without it
+aggregate_funnel aggregate_funnel_array aggregate_funnel_cohort: it is a program on PostHog's servers
+aggregate_funnel_trends aggregate_funnel_array_trends: it is a program on PostHog's servers
+aggregate_funnel_cohort_trends: it is a program on PostHog's servers
 """
-ABSENT: Final = frozenset(_ABSENT.split())
-"""Names of PostHog's dialect that the local engine does not support; their result types are unknown."""
-_ABSENT_BUCKET: Final = "date_bin"
+
+
+def _reasons(rows: str) -> Iterator[tuple[str, str]]:
+    for row in filter(None, rows.splitlines()):
+        names, _, reason = row.partition(": ")
+        yield from ((name, reason) for name in names.split())
+
+
+ABSENT: Final = dict(_reasons(_ABSENT))
+"""Names of PostHog's dialect that the local engine does not support, with the reason; their types are unknown."""
+ORDERED_SETS: Final = ("percentile_cont", "percentile_disc")
+"""Aggregations that need WITHIN GROUP, which PostHog's ClickHouse dialect refuses: no query with them can run."""
 _ABSENT_AGGREGATE: Final = "uniqTheta"
 
 _ANY_CASE: Final = """
 count min max sum avg now not if coalesce ifnull nullif isnull least greatest lower upper concat substring trim btrim
 position extract replace ascii length reverse abs max2 min2 exp log ln log2 log10 sqrt sin cos tan asin acos atan pow
-power sign degrees radians factorial floor ceil trunc round
+power sign degrees radians factorial floor ceil trunc round sortablesemver
 """
 _ALL_SUFFIXES: Final = (
     *("Array", "ForEach", "OrDefault", "OrNull", "If", "Map", "State", "Merge", "ArgMin", "ArgMax"),
 )
-_SECOND_SUFFIXES: Final = ("If", "OrDefault", "OrNull")
+_LATER_SUFFIXES: Final = {
+    "If": (),
+    **dict.fromkeys(("OrDefault", "OrNull"), ("If",)),
+}
+_LATER_BY_DEFAULT: Final = ("If", "OrDefault", "OrNull")
 _STATE_SUFFIXES: Final = ("State", "Merge")
 _REDUCER_SUFFIXES: Final = ("", "Map", "State", "MapState")
 _ADDITIVE_SUFFIXES: Final = ("If", "Array", "OrNull", "OrDefault")
@@ -508,27 +598,39 @@ def _combined(base: Function, *suffixes: str) -> Function:
 def _with_suffixes(bases: Iterator[Function]) -> Iterator[Function]:
     for base in bases:
         yield base
-        is_full = "combined" in base.marks
-        firsts = _ALL_SUFFIXES if is_full else ("If", *(_STATE_SUFFIXES if "states" in base.marks else ()))
-        for first in firsts:
-            yield _combined(base, first)
-            if is_full:
-                yield from (_combined(base, first, last) for last in _SECOND_SUFFIXES if last != first)
+        if "combined" in base.marks:
+            yield from (_combined(base, *suffixes) for suffixes in _suffix_chains())
+        else:
+            firsts = ("If", *(_STATE_SUFFIXES if "states" in base.marks else ()))
+            yield from (_combined(base, first) for first in firsts)
+
+
+def _suffix_chains(before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The suffixes that can follow one another, such as ("Array", "OrNull", "If")."""
+    nexts = _LATER_SUFFIXES.get(before[-1], _LATER_BY_DEFAULT) if before else _ALL_SUFFIXES
+    for suffix in nexts:
+        yield (*before, suffix)
+        yield from _suffix_chains((*before, suffix))
 
 
 def _parametric() -> Iterator[Function]:
     for function in _rows(_PARAMETRIC):
         yield function
-        if function.name in ("quantile", "quantiles"):
+        if function.name == "quantile":
             yield _combined(function, "If")
+        if function.name == "quantiles":
+            yield replace(_combined(function, "If"), most=2)
 
 
 FUNCTIONS: Final = _named(_rows(_FUNCTIONS))
-AGGREGATES: Final = _named(_with_suffixes(_rows(_AGGREGATES))) | _named(_rows(_WITHOUT_SUFFIXES))
+AGGREGATES: Final = (
+    _named(_with_suffixes(_rows(_AGGREGATES))) | _named(_rows(_LISTED_WITH_SUFFIXES)) | _named(_rows(_WITHOUT_SUFFIXES))
+)
 PARAMETRIC: Final = _named(_parametric())
 WINDOW: Final = _named(_rows(_WINDOW))
-PARAMETERS_OF: Final = _PARAMETERS | {"quantileIf": _PARAMETERS["quantile"], "quantilesIf": _PARAMETERS["quantiles"]}
-"""The minimum and maximum number of parameters of a parametric aggregation; None without a maximum."""
+PARAMETERS_OF: Final = _PARAMETERS
+"""The minimum and maximum number of parameters of an aggregation that PostHog counts; None without a maximum. Those of
+any other aggregation go to ClickHouse as written."""
 
 REDUCERS: Final = frozenset(
     name + suffix
@@ -587,7 +689,7 @@ def is_volatile(name: str) -> bool:
 
 def is_bucket(name: str) -> bool:
     """Whether a call truncates a time to intervals."""
-    return _has_mark(name, "bucket") or name.lower().startswith("tostartof") or name.lower() == _ABSENT_BUCKET
+    return _has_mark(name, "bucket") or name.lower().startswith("tostartof")
 
 
 def _has_mark(name: str, mark: str) -> bool:
@@ -607,17 +709,40 @@ def suggested_names() -> list[str]:
 
 def arity_mistake(name: str, count: int) -> str | None:
     """The mistake in the number of arguments of a function in the catalog, in the server's words, or None."""
-    is_aggregate = name in AGGREGATES or name in PARAMETRIC
     function = next(table[name] for table in (AGGREGATES, PARAMETRIC, FUNCTIONS, WINDOW) if name in table)
-    what = f"{'Aggregation' if is_aggregate else 'Function'} '{name}' expects"
-    if function.least == function.most and count != function.least:
-        return f"{what} {_arguments(function.least)}, found {count}"
-    if count < function.least:
-        return f"{what} at least {_arguments(function.least)}, found {count}"
-    if function.most is not None and count > function.most:
-        return f"{what} at most {_arguments(function.most)}, found {count}"
+    if "macro" in function.marks:
+        requires = f"Function '{name}' requires exactly {_counted(function.least, 'argument')}"
+        return None if count == function.least else requires
+    is_aggregate = name in AGGREGATES or name in PARAMETRIC
+    what = f"{'Aggregation' if is_aggregate else 'Function'} '{name}'"
+    return _count_mistake(what, "argument", count, function.least, function.most)
+
+
+def parameter_mistake(name: str, count: int) -> str | None:
+    """The mistake in the number of parameters of an aggregation, in the server's words, or None."""
+    if name not in PARAMETERS_OF:
+        return None
+    if not count:
+        return f"Aggregation '{name}' requires parameters in addition to arguments"
+    return _count_mistake(f"Aggregation '{name}'", "parameter", count, *PARAMETERS_OF[name])
+
+
+def _count_mistake(what: str, term: str, count: int, least: int, most: int | None) -> str | None:
+    if least == most and count != least:
+        return f"{what} expects {_counted(least, term)}, found {count}"
+    if count < least:
+        return f"{what} expects at least {_counted(least, term)}, found {count}"
+    if most is not None and count > most:
+        return f"{what} expects at most {_counted(most, term)}, found {count}"
     return None
 
 
-def _arguments(count: int) -> str:
-    return f"{count} argument{'' if count == 1 else 's'}"
+def ordered_set_mistake(name: str, *, has_within_group: bool) -> str | None:
+    """Why the server refuses an aggregation with WITHIN GROUP, or one that requires it; None for any other."""
+    if has_within_group:
+        return f"Aggregation '{name}' with WITHIN GROUP is not supported in ClickHouse dialect"
+    return f"Aggregation '{name}' requires WITHIN GROUP" if name in ORDERED_SETS else None
+
+
+def _counted(count: int, term: str) -> str:
+    return f"{count} {term}{'' if count == 1 else 's'}"

@@ -18,12 +18,14 @@ from endpoints_gitops.hogql.functions import (
     CASTS,
     COMPARISONS,
     FUNCTIONS,
-    PARAMETERS_OF,
+    ORDERED_SETS,
     PARAMETRIC,
     WINDOW,
     arity_mistake,
     catalog_name,
     is_combined,
+    ordered_set_mistake,
+    parameter_mistake,
     suggested_names,
 )
 from endpoints_gitops.hogql.parser import Tree
@@ -119,8 +121,10 @@ def _refusal(kind: RefusalKind, node: Tree, message: str, fix: str | None = None
 
 def _call(node: Tree) -> Iterator[HogQLRefusal]:
     written, arguments = str(node["name"]), node.get("args") or []
-    if node.get("within_group"):
-        yield _refusal(RefusalKind.CALL, node, "WITHIN GROUP is not supported")
+    ordered = ordered_set_mistake(written, has_within_group=bool(node.get("within_group")))
+    if ordered is not None:
+        yield _refusal(RefusalKind.CALL, node, ordered, "use quantile(0.5)(x)" if written in ORDERED_SETS else None)
+        return
     if written in COMPARISONS.values():
         if len(arguments) != 2:
             yield _refusal(RefusalKind.CALL, node, f"Comparison '{written}' requires exactly two arguments")
@@ -135,16 +139,15 @@ def _call(node: Tree) -> Iterator[HogQLRefusal]:
 
 
 def _parameter_mistake(name: str, params: list[Tree] | None) -> str | None:
-    least, _ = PARAMETERS_OF.get(name, (0, 0))
-    if least and not params:
-        return f"Aggregation '{name}' requires parameters in addition to arguments"
-    return f"Function '{name}' does not accept parameters" if params and name in FUNCTIONS else None
+    if params and name in FUNCTIONS:
+        return f"Function '{name}' does not accept parameters"
+    return parameter_mistake(name, len(params or []))
 
 
 def _window(node: Tree) -> Iterator[HogQLRefusal]:
     """PostHog does not check these names against its list, so every function of ClickHouse is accepted."""
     name = str(node["name"])
-    if name not in WINDOW and catalog_name(name) is None and name not in _clickhouse_names():
+    if name not in WINDOW and catalog_name(name) is None and name not in clickhouse_functions():
         yield from _unknown(name, node)
 
 
@@ -154,7 +157,7 @@ def _unknown(name: str, node: Tree) -> Iterator[HogQLRefusal]:
     is_absent = name in _ABSENT or name.startswith(_ABSENT_PREFIXES)
     if not is_absent and is_combined(name):
         return
-    is_uncertain = not is_absent and name in _clickhouse_names() and _same_but_for_case(name) is None
+    is_uncertain = not is_absent and name in clickhouse_functions() and _same_but_for_case(name) is None
     near = None if is_uncertain else _suggested(name)
     suggestion = f"; did you mean '{near}'?" if near else ""
     why = "; ClickHouse has it, so a newer PostHog may allow it" if is_uncertain else suggestion
@@ -182,7 +185,8 @@ def _suggestions() -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _clickhouse_names() -> frozenset[str]:
+def clickhouse_functions() -> frozenset[str]:
+    """The names of ClickHouse's functions and aggregations."""
     from importlib.resources import files
 
     lines = files(__package__).joinpath("clickhouse_functions.txt").read_text("utf-8").splitlines()

@@ -31,6 +31,13 @@ REFUSED = [
     ("select dateDiff('day', now())", "7 Function 'dateDiff' expects 3 arguments, found 2"),
     ("select substring('abc', 1)", "7 Function 'substring' expects 3 arguments, found 2"),
     ("select quantile(1)", "7 Aggregation 'quantile' requires parameters in addition to arguments"),
+    ("select quantile(1, 2)(1)", "7 Aggregation 'quantile' expects 1 parameter, found 2"),
+    ("select json_agg(1, 2)", "7 Function 'json_agg' requires exactly 1 argument"),
+    ("select percentile_cont(0.5)", "7 Aggregation 'percentile_cont' requires WITHIN GROUP"),
+    (
+        "select percentile_cont(0.5) within group (order by 1)",
+        "7 Aggregation 'percentile_cont' with WITHIN GROUP is not supported in ClickHouse dialect",
+    ),
     ("select lower(1)('x')", "7 Function 'lower' does not accept parameters"),
     ("select equals(1)", "7 Comparison 'equals' requires exactly two arguments"),
     ("select sum(count()) from events", "11 Aggregation 'count' cannot be nested inside another aggregation 'sum'."),

@@ -11,17 +11,20 @@ from endpoints_gitops.hogql.functions import (
     ABSENT,
     AGGREGATES,
     FUNCTIONS,
-    PARAMETERS_OF,
     PARAMETRIC,
     REDUCERS,
     WINDOW,
     Function,
     arity_mistake,
     catalog_name,
+    ordered_set_mistake,
+    parameter_mistake,
     suggested_names,
 )
 from endpoints_gitops.hogql.parser import Tree
+from endpoints_gitops.hogql.refusals import clickhouse_functions
 from endpoints_gitops.hogql.types import TIMES
+from endpoints_gitops.local.engine.expansions import EXPANSIONS
 from endpoints_gitops.local.engine.expressions import (
     compare_call,
     expression,
@@ -162,6 +165,57 @@ def _reduced(values: list[Sql], _context: TranslationContext) -> str:
     return f"arrayReduce({listed(values)})"
 
 
+def _whole_or_default(values: list[Sql], _context: TranslationContext) -> str:
+    value, *others = values
+    if others:
+        return f"toInt64OrDefault({value.text}, accurateCast({others[0].text}, 'Int64'))"
+    return f"toInt64OrZero({value.text})"
+
+
+_PARTS_OF_DATES: Final = {
+    **{part: f"to{part.capitalize()}" for part in ("year", "quarter", "month", "hour", "minute", "second")},
+    "day": "toDayOfMonth",
+    "dow": "toDayOfWeek",
+    "doy": "toDayOfYear",
+}
+
+
+def _date_part(values: list[Sql], _context: TranslationContext) -> str:
+    part, when = values[0].text, values[1].text
+    choices = "".join(f"{part} = '{name}', {call}({when}), " for name, call in _PARTS_OF_DATES.items())
+    return f"multiIf({choices}NULL)"
+
+
+def _made_interval(values: list[Sql], _context: TranslationContext) -> str:
+    units = ("Year", "Month", "Day", "Hour", "Minute", "Second")
+    intervals = [f"toInterval{unit}({value.text})" for unit, value in zip(units, values, strict=True)]
+    return f"({' + '.join(intervals)})"
+
+
+def _over_time(function: str) -> TranslateCall:
+    """The bounds of time windows, of which PostHog makes the first argument a time in UTC."""
+
+    def translate(values: list[Sql], _context: TranslationContext) -> str:
+        others = "".join(f", {value.text}" for value in values[1:])
+        return f"{function}(toDateTime({values[0].text}, {ZONE}){others})"
+
+    return translate
+
+
+_VERSION: Final = r"^\s*v?((?:(?:0|[1-9]\d*)\.){2}(?:0|[1-9]\d*))(?:[-+]\S*)?\s*$"
+
+
+def _semver(values: list[Sql], _context: TranslationContext) -> str:
+    """The three numbers of a version as an array that sorts by them; `[NULL]` for a text that is not a version."""
+    numbers = f"nullIf(extract(assumeNotNull({values[0].text}), {text(_VERSION)}), '')"
+    return f"arrayMap(part -> toInt64OrNull(part), splitByChar('.', coalesce({numbers}, '_')))"
+
+
+def _tag(name: str, key: str) -> TranslateCall:
+    """A value that PostHog's interface shows as an element."""
+    return lambda values, _context: f"tuple('__hx_tag', '{name}', '{key}', {values[0].text})"
+
+
 TRANSLATORS: Final[dict[str, TranslateCall]] = {
     "best_effort": _best_effort("parseDateTime64BestEffortOrNull"),
     "best_effort_us": _best_effort("parseDateTime64BestEffortUSOrNull"),
@@ -184,6 +238,20 @@ TRANSLATORS: Final[dict[str, TranslateCall]] = {
     "week": _week,
     "previous_day": _today(1),
     "zone": _zoned("toTimeZone", 1),
+    "part_of_date": _date_part,
+    "fine_datetime": _zoned("toDateTime64", 2),
+    "hop_window": _over_time("hop"),
+    "hop_end": _over_time("hopEnd"),
+    "hop_start": _over_time("hopStart"),
+    "made_interval": _made_interval,
+    "report": _tag("ExplainCSPReport", "properties"),
+    "semver": _semver,
+    "sparkline_tag": _tag("Sparkline", "data"),
+    "time_of_uuid": _zoned("UUIDv7ToDateTime", 1),
+    "tumble_window": _over_time("tumble"),
+    "tumble_end": _over_time("tumbleEnd"),
+    "tumble_start": _over_time("tumbleStart"),
+    "whole_or_default": _whole_or_default,
 }
 
 
@@ -195,7 +263,11 @@ _KNOWN: Final = frozenset(_PARTS.split())
 def call(node: Tree, scope: QueryScope) -> Sql:
     """A function or an aggregation, with or without parameters."""
     refuse_unknown(node, _KNOWN)
-    name, arguments = allowed_name(str(node["name"])), node.get("args") or []
+    name, arguments = str(node["name"]), node.get("args") or []
+    if catalog_name(name) not in FUNCTIONS:
+        mistake = ordered_set_mistake(name, has_within_group=bool(node.get("within_group")))
+        refuse_if(mistake, mistake or "")
+    name = allowed_name(name)
     if name in AGGREGATES or name in PARAMETRIC:
         return _aggregation(name, node, arguments, scope)
     refuse_if(node.get("distinct"), f"DISTINCT is only for aggregations, and '{name}' is none")
@@ -224,7 +296,7 @@ def allowed_name(name: str) -> str:
     if known is not None:
         return known
     if name in ABSENT:
-        raise QueryRefused(f"Function '{name}' exists in PostHog but not in the local server")
+        raise QueryRefused(f"Function '{name}' exists in PostHog but not in the local server: {ABSENT[name]}")
     near = closest(name, suggested_names(), completes=False)
     hint = f" Perhaps you meant '{near}(...)'?" if near else ""
     raise QueryRefused(f"Unsupported function call '{name}(...)'.{hint}")
@@ -235,42 +307,42 @@ def refuse_arity(name: str, given: int) -> None:
     refuse_if(mistake := arity_mistake(name, given), mistake or "")
 
 
-def aggregate_text(function: Function, node: Tree, arguments: list[Tree], scope: QueryScope) -> tuple[str, list[Sql]]:
-    """An aggregation with its parameters, DISTINCT and FILTER, and its arguments."""
-    inside = scope.inside(aggregate=function.name)
+def aggregate_text(function: Function, node: Tree, arguments: list[Tree], inside: QueryScope) -> tuple[str, list[Sql]]:
+    """An aggregation with its parameters, DISTINCT and FILTER, and its arguments. `inside` is the scope of these."""
     values = [] if _is_star(arguments) else expressions(arguments, inside)
     distinct = "DISTINCT " if node.get("distinct") else ""
     condition = node.get("filter_expr")
     filtered = f" FILTER (WHERE {expression(condition, inside).text})" if condition else ""
-    return f"{function.clickhouse}{_parameters(function, node, scope)}({distinct}{listed(values)}){filtered}", values
+    return f"{function.clickhouse}{_parameters(function, node, inside)}({distinct}{listed(values)}){filtered}", values
 
 
 def _aggregation(name: str, node: Tree, arguments: list[Tree], scope: QueryScope) -> Sql:
+    function = AGGREGATES.get(name) or PARAMETRIC[name]
+    inside = scope.inside(aggregate=name)
+    if "macro" in function.marks:
+        refuse_arity(name, len(arguments))
+        values = expressions(arguments, inside)
+        return Sql(_written(function, values, scope), call_type(name, [value.typed for value in values]))
     if scope.aggregate is not None:
         raise QueryRefused(f"Aggregation '{name}' cannot be nested inside another aggregation '{scope.aggregate}'.")
-    refuse_if(node.get("within_group"), "WITHIN GROUP is not supported")
     refuse_if(node.get("order_by"), f"ORDER BY inside of '{name}' is not supported")
     refuse_arity(name, len(arguments))
-    printed, values = aggregate_text(AGGREGATES.get(name) or PARAMETRIC[name], node, arguments, scope)
+    printed, values = aggregate_text(function, node, arguments, inside)
     return Sql(printed, call_type(name, [value.typed for value in values]))
 
 
 def _parameters(function: Function, node: Tree, scope: QueryScope) -> str:
-    given = node.get("params")
-    least, most = PARAMETERS_OF.get(function.name, (0, 0))
-    if not given:
-        refuse_if(least, f"Aggregation '{function.name}' requires parameters in addition to arguments")
-        return ""
-    refuse_if(function.name not in PARAMETERS_OF, f"Aggregation '{function.name}' does not accept parameters")
-    count = len(given)
-    if count < least or (most is not None and count > most):
-        wanted = f"{least} parameter{'' if least == 1 else 's'}" if least == most else f"{least} to {most} parameters"
-        raise QueryRefused(f"Aggregation '{function.name}' expects {wanted}, found {count}")
-    return f"({listed(expressions(given, scope))})"
+    """The parameters, which PostHog counts for few aggregations; ClickHouse refuses those of the others."""
+    params = node.get("params") or []
+    mistake = parameter_mistake(function.name, len(params))
+    refuse_if(mistake, mistake or "")
+    return f"({listed(expressions(params, scope))})" if params else ""
 
 
 def _function(function: Function, arguments: list[Tree], scope: QueryScope) -> Sql:
     refuse_arity(function.name, len(arguments))
+    if function.translator in EXPANSIONS:
+        return expression(EXPANSIONS[function.translator](arguments), scope)
     values = expressions(arguments, scope.inside(bare=True) if "bare" in function.marks else scope)
     if "of_text" in function.marks:
         values = [untyped(value) for value in values]
@@ -296,13 +368,19 @@ _WHOLE_FRAME: Final = "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
 
 @translates("WindowFunction")
 def window_function(node: Tree, scope: QueryScope) -> Sql:
-    """`f(x) OVER (…)`. lag and lead use the whole partition, and return NULL beyond its edge."""
+    """`f(x) OVER (…)`. lag and lead use the whole partition, and return NULL beyond its edge. Arguments of a window
+    function can be aggregations, and PostHog does not compare its name with the catalog: ClickHouse decides.
+    """
     refuse_unknown(node, _KNOWN_OF_WINDOW)
     name = _window_name(str(node["name"]))
     arguments, parameters = (node["args"], node["exprs"]) if node.get("args") else (node["exprs"], [])
     if name in WINDOW and WINDOW[name].clickhouse != name:
         return _shifted(name, arguments, node, scope)
     over = _over(node, scope)
+    if name not in AGGREGATES and name not in PARAMETRIC and name not in WINDOW:
+        values = expressions(arguments, scope)
+        written = f"({listed(expressions(parameters, scope))})" if parameters else ""
+        return Sql(f"{name}{written}({listed(values)}) OVER {over}", call_type(name, []))
     if name in WINDOW:
         function = WINDOW[name]
         refuse_arity(name, len(arguments))
@@ -342,6 +420,8 @@ def _fill(node: Tree, scope: QueryScope) -> str:
 
 def _window_name(name: str) -> str:
     if name in WINDOW:
+        return name
+    if catalog_name(name) is None and name not in ABSENT and name in clickhouse_functions():
         return name
     known = allowed_name(name)
     if known not in AGGREGATES and known not in PARAMETRIC:
