@@ -317,7 +317,7 @@ def shape_of(name: str, value: Mapping[str, Any]) -> NodeShape | None:
 
 _EMPTY_LIST_IS_NOTHING: Final = ("properties", "fixedProperties")
 _EMPTY_OBJECT_COUNTS: Final = ("filters",)  # an empty one still replaces {filters} in the SQL
-_LISTS: Final = ("series", "nodes", "exclusions", "breakdowns", "formulaNodes", "goalLines")
+_LISTS: Final = ("series", "nodes", "exclusions", "breakdowns", "formulaNodes", "goalLines", "values")
 _EITHER: Final = ("properties",)
 _BROKEN_DOWN: Final = ("TrendsQuery", "RetentionQuery")
 _MISSPELT: Final = 0.8

@@ -266,6 +266,11 @@ RIGHT = [
     {"kind": "StickinessQuery", "series": []},
     {"kind": "LifecycleQuery", "series": [{"kind": "EventsNode"}]},
     {"kind": "RetentionQuery", "retentionFilter": {}},
+    {
+        "kind": "TrendsQuery",
+        "series": [],
+        "properties": {"type": "AND", "values": [{"type": "OR", "values": [{"key": "a", "type": "event"}]}]},
+    },
     {"kind": "PathsQuery", "pathsFilter": {"includeEventTypes": ["$pageview"], "startPoint": "/"}},
     {"kind": "WebStatsTableQuery", "breakdownBy": "Page", "properties": []},
     {"kind": "WebOverviewQuery", "properties": [{"key": "a", "type": "person", "operator": "is_set"}]},
@@ -315,6 +320,10 @@ WRONG = [
     (
         {"kind": "WebOverviewQuery", "properties": [{"key": "a", "type": "person"}]},
         [("properties.0.operator", "this object requires 'operator'")],
+    ),
+    (
+        {"kind": "TrendsQuery", "series": [], "properties": {"type": "AND", "values": {"key": "a"}}},
+        [("properties.values", "must be a list, not {'key': 'a'}")],
     ),
     (
         {"kind": "HogQLQuery", "query": "", "variables": {"i": {"code_name": "c"}}},

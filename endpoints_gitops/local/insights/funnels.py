@@ -99,7 +99,7 @@ def _rules(run: InsightRun, steps: int) -> FunnelRules:
     if (funnel.get("funnelVizType") or "steps") != "steps":
         raise NotComputed("funnelsFilter.funnelVizType", repr(funnel["funnelVizType"]))
     count, unit = funnel.get("funnelWindowInterval") or _WINDOW[0], funnel.get("funnelWindowIntervalUnit") or _WINDOW[1]
-    if unit not in _UNITS:
+    if not isinstance(unit, str) or unit not in _UNITS:
         raise NotComputed("funnelsFilter.funnelWindowIntervalUnit", repr(unit))
     return FunnelRules(
         steps=steps,

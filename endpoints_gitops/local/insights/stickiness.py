@@ -87,7 +87,7 @@ def _criteria(run: InsightRun) -> str:
     criteria = (run.node.get("stickinessFilter") or {}).get("stickinessCriteria")
     if not criteria:
         return "count() > 0"
-    operator, value = criteria.get("operator"), criteria.get("value")
-    if operator not in _OPERATORS or not isinstance(value, int) or isinstance(value, bool):
+    operator, value = (criteria.get(key) for key in ("operator", "value")) if isinstance(criteria, Mapping) else ("", 0)
+    if str(operator) not in _OPERATORS or not isinstance(value, int) or isinstance(value, bool):
         raise NotComputed("stickinessFilter.stickinessCriteria", repr(criteria))
-    return f"count() {_OPERATORS[operator]} {value}"
+    return f"count() {_OPERATORS[str(operator)]} {value}"

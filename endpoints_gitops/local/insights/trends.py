@@ -63,7 +63,9 @@ class _Trend:
             raise NotComputed("trendsFilter.display", self.display)
         self.is_total = self.display in _TOTALS
         self.is_cumulative = self.display == _CUMULATIVE
-        self.smoothing = int(self.filter.get("smoothingIntervals") or 1)
+        self.smoothing = self.filter.get("smoothingIntervals") or 1
+        if not isinstance(self.smoothing, int) or self.smoothing < 1:
+            raise NotComputed("trendsFilter.smoothingIntervals", repr(self.smoothing))
         if self.smoothing > 1 and (self.is_cumulative or self.is_total):
             raise NotComputed("trendsFilter.smoothingIntervals", f"with the display {self.display}")
         breakdown_filter = run.node.get("breakdownFilter") or {}
