@@ -1,7 +1,7 @@
 """Writes the reference pages that follow from the code: `uv run python docs/generate.py [--check]`.
 
-Commands from their parsers, rules from the rule catalog, errors and exit codes from what `explain` prints. With
-`--check` nothing is written, and the exit code is 1 where a page differs from the code.
+Commands from their parsers, rules from the rule catalog, errors and exit codes from what `explain` prints, functions
+from the catalog of HogQL. With `--check` nothing is written, and the exit code is 1 where a page differs from the code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from endpoints_gitops.hogql.functions import Function
 
 FOLDER: Final = Path(__file__).resolve().parent / "reference"
 NOTE: Final = "<!-- written by docs/generate.py -->\n"
@@ -24,6 +27,7 @@ def pages() -> Mapping[str, str]:
         "rules.md": "".join(rules()),
         "exit-codes.md": "".join(exit_codes()),
         "errors.md": "".join(errors()),
+        "functions.md": "".join(functions()),
     }
 
 
@@ -90,6 +94,52 @@ def errors() -> Iterator[str]:
     )
     for family, text in sorted(FAMILIES.items()):
         yield f"\n## {family}\n\n{text}\n"
+
+
+def functions() -> Iterator[str]:
+    """A table of PostHog's functions: what the local server runs, and why it refuses the others."""
+    from endpoints_gitops.hogql import functions as catalog
+
+    yield f"{NOTE}# Functions of HogQL\n\n"
+    yield (
+        "PostHog's functions, and whether the local server runs them. `check` knows the same names and numbers of "
+        "arguments. A name in neither column is unknown to PostHog, too.\n"
+    )
+    suffixed = {name for name in catalog.AGGREGATES if catalog.is_combined(name)}
+    tables = {
+        "Functions": catalog.FUNCTIONS.values(),
+        "Aggregations": [row for name, row in catalog.AGGREGATES.items() if name not in suffixed],
+        "Aggregations with parameters": catalog.PARAMETRIC.values(),
+        "Window functions": catalog.WINDOW.values(),
+    }
+    for title, rows in tables.items():
+        yield f"\n## {title}\n\n"
+        yield from _notes(title)
+        yield "| function | arguments | local server |\n|---|---|---|\n"
+        for function in sorted(rows, key=lambda function: function.name.lower()):
+            reason = catalog.reason_of(function)
+            yield f"| `{function.name}` | {_arity(function)} | {f'refused: {reason}' if reason else 'runs'} |\n"
+    yield "\n## Aggregations with suffixes\n\n"
+    yield "PostHog lists these, and the local server runs them:\n\n"
+    yield f"{', '.join(f'`{name}`' for name in sorted(suffixed, key=str.lower))}\n"
+    yield "\n## Refused\n\n| function | reason |\n|---|---|\n"
+    for name in sorted(catalog.ABSENT, key=str.lower):
+        yield f"| `{name}` | {catalog.ABSENT[name]} |\n"
+    for name in catalog.ORDERED_SETS:
+        yield f"| `{name}` | {catalog.ordered_set_mistake(name, has_within_group=False)}, which it refuses as well |\n"
+
+
+def _notes(title: str) -> Iterator[str]:
+    if title == "Aggregations":
+        yield "Every aggregation can have `FILTER (WHERE …)`, `OVER` and parameters, which go to ClickHouse.\n\n"
+    if title == "Window functions":
+        yield "PostHog does not compare the names of window functions with a list: ClickHouse decides which exist.\n\n"
+
+
+def _arity(function: Function) -> str:
+    if function.most is None:
+        return f"{function.least} or more"
+    return str(function.least) if function.least == function.most else f"{function.least} to {function.most}"
 
 
 def main() -> int:

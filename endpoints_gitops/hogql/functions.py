@@ -14,7 +14,7 @@ A row is `names: arity result marks`.
   text, whatever type the project defines; `bare` does not change comparisons inside; `combined` allows every suffix,
   `states` the suffixes State and Merge; `reducer` is allowed in arrayReduce; `additive` can be computed from the values
   of parts; `macro` is an aggregation that PostHog prints as a template, without its DISTINCT and FILTER; `unusable` has
-  an arity in PostHog that ClickHouse refuses.
+  an arity in PostHog that ClickHouse refuses; `missing` is in PostHog's ClickHouse but not in the embedded one.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ toIntOrDefault=@whole_or_default: 1-2 unknown of_text
 _toInt8=toInt8 _toInt16=toInt16 _toInt32=toInt32 _toInt64=toInt64: 1 integer
 _toUInt8=toUInt8 _toUInt16=toUInt16 _toUInt32=toUInt32 _toUInt64=toUInt64 _toUInt128=toUInt128: 1 integer
 _toDate=toDate: 1 date
+_toNullableBool=accurateCastOrNull({0}, 'Bool'): 1 boolean? takes_null
 
 toDate=@date to_date=@date: 1 date_of bucket
 toDateTime=@datetime: 1-2 datetime_of bucket
@@ -253,7 +254,7 @@ JSONExtractUInt JSONExtractInt: 1+ integer
 JSONExtractFloat: 1+ float
 JSONExtractBool: 1+
 JSONExtractString JSONExtractRaw: 1+ string
-JSONExtractKey: 1+
+JSONExtractKey: 1+ unknown missing
 JSONExtractKeys JSONExtractArrayRaw: 1+ [string]!
 JSONExtractKeysAndValuesRaw: 1+ [unknown]!
 JSONExtract: 2+
@@ -415,6 +416,8 @@ languageCodeToName: it needs PostHog's list of languages
 lookupDomainType lookupPaidSourceType lookupPaidMediumType: it needs PostHog's list of channels
 lookupOrganicSourceType lookupOrganicMediumType: it needs PostHog's list of channels
 getTrafficType getTrafficCategory isLikelyBot getBotType getBotName getBotOperator: it needs PostHog's list of bots
+__preview_getTrafficType __preview_getTrafficCategory __preview_isBot: it needs PostHog's list of bots
+__preview_getBotType __preview_getBotName __preview_getBotOperator: it needs PostHog's list of bots
 generateSeries: ClickHouse has no function generate_series outside of FROM
 untuple: it makes several columns of one
 dynamicType: it reads columns of the type Dynamic
@@ -631,6 +634,17 @@ WINDOW: Final = _named(_rows(_WINDOW))
 PARAMETERS_OF: Final = _PARAMETERS
 """The minimum and maximum number of parameters of an aggregation that PostHog counts; None without a maximum. Those of
 any other aggregation go to ClickHouse as written."""
+
+
+def reason_of(function: Function) -> str | None:
+    """Why no call of a function in the catalog runs, or None."""
+    return next((reason for mark, reason in _REASONS.items() if mark in function.marks), None)
+
+
+_REASONS: Final = {
+    "unusable": "ClickHouse refuses the number of arguments that PostHog allows",
+    "missing": "PostHog's ClickHouse has it, the embedded one does not",
+}
 
 REDUCERS: Final = frozenset(
     name + suffix

@@ -282,9 +282,7 @@ OF_SUFFIXES = (
 PLAIN = [name for name in ALL_FUNCTIONS if name not in AGGREGATES or not functions.is_combined(name)]
 OF_STATES = {"groupBitmapAnd", "groupBitmapOr", "groupBitmapXor", "quantilesMerge", "quantilesMergeIf", "uniqUpToMerge"}
 """Aggregations of bitmaps and states that only a subquery can give."""
-UNUSABLE = {name for name, function in ALL_FUNCTIONS.items() if "unusable" in function.marks}
-UNKNOWN_TO_CLICKHOUSE = {"JSONExtractKey"}
-"""Functions that PostHog's ClickHouse has and the embedded one lacks."""
+NEVER_RUN = {name for name, function in ALL_FUNCTIONS.items() if functions.reason_of(function) is not None}
 
 
 def test_the_engine_runs_every_function_and_its_type_is_known_offline(engine: Engine) -> None:
@@ -300,7 +298,7 @@ def test_the_engine_runs_every_function_and_its_type_is_known_offline(engine: En
         if claimed.type not in ("unknown", type_word(written)) or claimed.nullable not in (None, is_nullable(written)):
             differing.append(f"{call}: {claimed.type}, nullable {claimed.nullable}; the engine: {written}")
     assert differing == []
-    assert refused == OF_STATES | UNUSABLE | UNKNOWN_TO_CLICKHOUSE
+    assert refused == OF_STATES | NEVER_RUN
 
 
 STATES = (
@@ -343,3 +341,11 @@ def test_the_engine_follows_every_relation(engine: Engine, table: Table) -> None
         else:
             with pytest.raises(QueryRefused, match="exists in PostHog but not in the local server"):
                 engine.types(sql)
+
+
+@pytest.mark.parametrize("name", functions.ABSENT)
+def test_a_function_that_only_posthog_has_is_refused_with_its_reason(engine: Engine, name: str) -> None:
+    with pytest.raises(QueryRefused) as caught:
+        engine.types(f"select {name}(event) from events")
+    reason = functions.ABSENT[name]
+    assert caught.value.message == f"Function '{name}' exists in PostHog but not in the local server: {reason}"
