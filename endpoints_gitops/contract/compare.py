@@ -36,7 +36,7 @@ def compare_all(
 ) -> tuple[Finding, ...]:
     """The findings of a whole folder or project, by endpoint name. An endpoint that only changed its name is a
     rename."""
-    renamed = _renames(before, after)
+    renamed = renames(before, after)
     findings: list[Finding] = []
     for name in sorted(before.keys() | after.keys()):
         if name in renamed:
@@ -80,15 +80,16 @@ def _removed(before: Contract, context: RuleContext) -> Iterator[Finding]:
         yield RULES["A109"].finding(name, message, locus="deprecation", callers=callers)
 
 
-def _renames(before: Mapping[str, Contract], after: Mapping[str, Contract]) -> dict[str, str]:
+def renames(before: Mapping[str, Contract], after: Mapping[str, Contract]) -> dict[str, str]:
+    """The new names of renamed endpoints, by the old one: the file says so, or the query is the same."""
     removed = [before[name] for name in sorted(before.keys() - after.keys())]
     added = [after[name] for name in sorted(after.keys() - before.keys())]
-    renames: dict[str, str] = {}
+    new_names: dict[str, str] = {}
     for old in removed:
-        candidates = (new for new in added if new.name not in renames.values() and _is_renamed(old, new))
+        candidates = (new for new in added if new.name not in new_names.values() and _is_renamed(old, new))
         if (new := next(candidates, None)) is not None:
-            renames[old.name] = new.name
-    return renames
+            new_names[old.name] = new.name
+    return new_names
 
 
 def _is_renamed(old: Contract, new: Contract) -> bool:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.contract.announcements import announcement_findings
+from endpoints_gitops.contract.compare import renames
 from endpoints_gitops.contract.contract import Contract, settled
 from endpoints_gitops.contract.lint import duplicates
 from endpoints_gitops.errors import (
@@ -219,13 +220,15 @@ def _changes(scope: ReviewScope, files: BranchFiles) -> _BranchChanges:
     unread = files.broken.keys() | files.unreadable.keys()
     known = files.local.keys() | files.before.keys()
     outside = known - managed_names
-    selected = _selected(scope, gone, unread) if scope.selectors else frozenset(files.names)
-    names = [name for name in files.names if name in selected and name not in outside]
     revisions = {
         name: (_revision(files.local.get(name), environment), _revision(files.before.get(name), environment))
-        for name in names
-        if name not in unread
+        for name in files.names
+        if name not in unread and name not in outside
     }
+    selected = frozenset(files.names)
+    if scope.selectors:
+        selected = _with_renames(_selected(scope, gone, unread), revisions)
+    names = [name for name in files.names if name in selected and name not in outside]
     kept = frozenset(names)
     return _BranchChanges(
         files=replace(
@@ -234,8 +237,9 @@ def _changes(scope: ReviewScope, files: BranchFiles) -> _BranchChanges:
             unreadable={name: problems for name, problems in files.unreadable.items() if name in kept},
         ),
         diffs={
-            name: compare_revisions(name, local, before, environment=environment)
-            for name, (local, before) in revisions.items()
+            name: compare_revisions(name, *revisions[name], environment=environment)
+            for name in names
+            if name in revisions
         },
         outside=tuple(sorted(outside)),
     )
@@ -271,6 +275,19 @@ def _selected(scope: ReviewScope, gone: Sequence[Endpoint], unread: Collection[s
             raise
         names = frozenset()
     return names | frozenset(unread)
+
+
+def _with_renames(
+    selected: frozenset[str], revisions: Mapping[str, tuple[Revision | None, Revision | None]]
+) -> frozenset[str]:
+    """The selected names, with the other name of each endpoint that the branch renames: alone, the new one looks like
+    an addition that breaks nothing.
+    """
+    new_names = renames(
+        {name: before.contract for name, (local, before) in revisions.items() if before and not local},
+        {name: local.contract for name, (local, before) in revisions.items() if local and not before},
+    )
+    return selected.union(*(pair for pair in new_names.items() if not selected.isdisjoint(pair)))
 
 
 @dataclass(frozen=True, kw_only=True)

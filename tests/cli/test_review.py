@@ -169,13 +169,21 @@ class TestChanges:
         assert list(subjects(review())) == ["one"]
 
     def test_selectors_choose_among_the_changes(self, review, checkout):
-        checkout.commit({"one.yaml": yaml("one", APPENDED), "two.yaml": None, "four.yaml": yaml("four", tags=["new"])})
+        four = yaml("four", "SELECT 4 AS n", tags=["new"])
+        checkout.commit({"one.yaml": yaml("one", APPENDED), "two.yaml": None, "four.yaml": four})
         assert list(subjects(review("one"))) == ["one"]
         assert list(subjects(review("t*"))) == ["two"]
         assert list(subjects(review("tag:new"))) == ["four"]
         assert list(subjects(review("three"))) == []
         ran = review("nothing")
         assert (ran.code, ran.json["errors"][0]["code"]) == (2, "usage.selector")
+
+    @pytest.mark.parametrize("selector", ["one", "uno", "endpoints/one.yaml", "u*"])
+    def test_a_selector_of_one_name_reviews_the_whole_rename(self, review, checkout, selector):
+        checkout.commit({"one.yaml": yaml("uno"), "two.yaml": yaml("two", APPENDED)})
+        ran = review(selector)
+        assert ran.code == 1
+        assert subjects(ran) == {"uno": ("blocked", "renamed from one: created at version 1")}
 
     def test_a_changed_query_file_is_a_change_of_its_definition(self, review, checkout):
         checkout.git("checkout", "--quiet", "main")
