@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.contract.build import analyzed_columns
 from endpoints_gitops.contract.rules import RULES
@@ -17,6 +21,12 @@ if TYPE_CHECKING:
     from endpoints_gitops.model.definition import LoadedDefinition
     from endpoints_gitops.model.finding import Finding
     from endpoints_gitops.model.policy import Conventions
+
+_MOST_SECONDS: Final = 1.0
+"""Seconds that an expression has for one name; `(a+)+c` would take years for some."""
+_TOO_SLOW: Final = set[str]()
+"""The conventions that took longer for one name. They are not tried again, so that a folder does not wait once for each
+name."""
 
 
 def unconventional(loaded: LoadedDefinition, contract: Contract, conventions: Conventions) -> Iterator[Finding]:
@@ -35,14 +45,14 @@ def unconventional(loaded: LoadedDefinition, contract: Contract, conventions: Co
                 after=key,
                 stability=stability,
             )
-    if not _follows(loaded.name, conventions.endpoints):
-        message = f"the endpoint name {loaded.name!r} does not follow {conventions.endpoints}"
+    if violation := _violation(loaded.name, conventions.endpoints):
+        message = f"the endpoint name {loaded.name!r} {violation}"
         yield RULES["G122"].finding(
             loaded.name, message, locus="name", where=loaded.where(), after=loaded.name, stability=stability
         )
     for index, variable in enumerate(loaded.definition.variables or ()):
-        if not _follows(variable.name, conventions.variables):
-            message = f"the variable name {variable.name!r} does not follow {conventions.variables}"
+        if violation := _violation(variable.name, conventions.variables):
+            message = f"the variable name {variable.name!r} {violation}"
             yield RULES["G122"].finding(
                 loaded.name,
                 message,
@@ -56,11 +66,11 @@ def unconventional(loaded: LoadedDefinition, contract: Contract, conventions: Co
         return
     columns = analyzed_columns(contract)[0] or contract.declared or ()
     for name in dict.fromkeys(column.name for column in columns):
-        if not _follows(name, conventions.columns):
+        if violation := _violation(name, conventions.columns):
             locus = Locus("columns", name)
             yield RULES["G123"].finding(
                 loaded.name,
-                f"the column name {name!r} does not follow {conventions.columns}",
+                f"the column name {name!r} {violation}",
                 locus=locus,
                 where=contract.where("query", None, locus),
                 after=name,
@@ -73,8 +83,39 @@ def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip()) or value in ((), [])
 
 
-def _follows(name: str, convention: str | None) -> bool:
-    return convention is None or _pattern(convention).fullmatch(name) is not None
+def _violation(name: str, convention: str | None) -> str | None:
+    """What is wrong with a name; None if it follows the convention, or if there is none."""
+    if convention is None:
+        return None
+    if convention not in _TOO_SLOW:
+        try:
+            with _deadline(_MOST_SECONDS):
+                return None if _pattern(convention).fullmatch(name) else f"does not follow {convention}"
+        except TimeoutError:
+            _TOO_SLOW.add(convention)
+    return f"cannot be compared with {convention}, which takes too long: simplify the expression"
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError in the main thread, which alone gets signals. A timer of the program goes on afterwards."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(_number: int, _frame: object) -> None:
+        raise TimeoutError
+
+    begin = time.monotonic()
+    before = signal.signal(signal.SIGALRM, end)
+    remaining, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        if remaining:
+            signal.setitimer(signal.ITIMER_REAL, max(remaining - (time.monotonic() - begin), 0.001), interval)
 
 
 @cache

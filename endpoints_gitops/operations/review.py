@@ -508,19 +508,25 @@ class _JudgedBranch:
         return compare_revisions(name, diff.local, before, environment=diff.environment)
 
     def _unread(self, name: str, findings: tuple[Finding, ...]) -> Subject:
-        """The subject of an endpoint whose file cannot be read, here or at the merge base."""
-        is_broken = name in self.changes.files.broken
+        """The subject of an endpoint whose file cannot be read, here or at the merge base; or of a file with ignores or
+        approvals that have no effect."""
         problems = self.changes.files.unreadable.get(name, ())
+        if name in self.changes.files.broken:
+            change, effect = "its definition is not valid", BranchEffect.INVALID
+        elif problems:
+            change, effect = "cannot be compared with the merge base", BranchEffect.INVALID
+        else:
+            change, effect = "an ignore or approval has no effect", BranchEffect.NOTHING
         reasons = tuple(failure for problem in problems for failure in failures_of(_not_compared(problem)))
         first = next((finding.where for finding in findings if finding.where), None)
         return Subject(
             name=name,
             verdict=self._verdict(findings, (), is_unknown=bool(problems)),
-            change="its definition is not valid" if is_broken else "cannot be compared with the merge base",
+            change=change,
             findings=findings,
             reasons=reasons,
             where=first,
-            extra={"effect": BranchEffect.INVALID.value, "version": None},
+            extra={"effect": effect.value, "version": None},
         )
 
     def _verdict(self, findings: Iterable[Finding], reasons: Sequence[ErrorEntry], *, is_unknown: bool) -> Verdict:

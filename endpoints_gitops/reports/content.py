@@ -33,7 +33,7 @@ def report_of(outcome: Outcome) -> Report:
     Subjects of a command without a report are the endpoints that have findings.
     """
     if outcome.report is not None:
-        return replace(outcome.report, verdict=_verdict(outcome, outcome.report.verdict))
+        return _after_failures(outcome, outcome.report)
     subjects = tuple(_subjects(outcome.findings, outcome.fail_on))
     return Report(
         title=outcome.command,
@@ -220,12 +220,24 @@ def _verdict(outcome: Outcome, verdict: Verdict) -> Verdict:
     return Verdict.BLOCKED if outcome.exit_code is ExitCode.FINDINGS else Verdict.UNKNOWN
 
 
+def _after_failures(outcome: Outcome, report: Report) -> Report:
+    """The report with the verdict of the exit code, which differs if something failed after the command had judged, such
+    as writing a file: then the sentence of the verdict says that first."""
+    verdict = _verdict(outcome, report.verdict)
+    if verdict is report.verdict:
+        return report
+    return replace(report, verdict=verdict, headline=f"{_failure(outcome)}; it judged: {report.headline}")
+
+
+def _failure(outcome: Outcome) -> str:
+    return f"{outcome.command or 'the command'} could not finish (exit code {int(outcome.exit_code)})"
+
+
 def _headline(outcome: Outcome) -> str:
     numbers = counted(outcome.findings) or "no findings"
     if outcome.exit_code in (ExitCode.DONE, ExitCode.FINDINGS):
         return numbers
-    failure = f"{outcome.command or 'the command'} could not finish (exit code {int(outcome.exit_code)})"
-    return f"{failure}; {numbers}" if outcome.findings else failure
+    return f"{_failure(outcome)}; {numbers}" if outcome.findings else _failure(outcome)
 
 
 def _subjects(findings: Iterable[Finding], fail_on: Severity) -> Iterator[Subject]:

@@ -113,9 +113,9 @@ class PolicyTables:
 
     @property
     def is_empty(self) -> bool:
-        return not any((self.rules, self.fail_on, self.ruleset, self.ignores, self.approvals, self.require)) and not (
-            self.naming.endpoints or self.naming.columns or self.naming.variables
-        )
+        lists = (self.rules, self.ignores, self.approvals, self.require)
+        values = (self.fail_on, self.ruleset, self.naming.endpoints, self.naming.columns, self.naming.variables)
+        return not any(lists) and all(value is None for value in values)
 
 
 def policy_of(configuration: Configuration) -> Policy:
@@ -138,6 +138,7 @@ class _PolicyReader:
 
     def __init__(self, document: Document) -> None:
         self.document = document
+        self._spelled: dict[str, str] = {}
 
     @cached_property
     def rules(self) -> Mapping[str, Rule]:
@@ -170,6 +171,8 @@ class _PolicyReader:
         if isinstance(table, str):
             table = _RuleTable(severity=table)  # type: ignore[arg-type]  # the reader checked the word
         code = self._code(word, ("rules", word))
+        if code and (other := self._spelled.setdefault(code, word)) != word:
+            self.document.add(("rules", word), f"{code} is set twice: as {quoted(other)} and as {quoted(word)}")
         setting = RuleSetting(
             severity=RuleSwitch.OFF if table.severity == "off" else Severity(table.severity),
             reason=table.reason.strip(),

@@ -134,6 +134,8 @@ MISTAKES = {
     '[[approvals]]\nfingerprint = "12ab"': "'12ab' is not a fingerprint",
     '[naming]\ncolumns = "snakecase"': "there is no convention 'snakecase'; did you mean 'snake_case'?",
     '[naming]\ncolumns = "(a"': "columns: not a regular expression",
+    '[naming]\ncolumns = ""': "columns: there is no convention ''",
+    '[rules]\nC113 = "error"\nselect-star = "off"': "C113 is set twice: as 'C113' and as 'select-star'",
 }
 
 
@@ -148,7 +150,12 @@ def test_a_mistake_in_the_policy_is_an_error_with_its_line(cli, checkout, policy
 
 
 @pytest.mark.parametrize(
-    ("top", "message"), [('ruleset = "2026-21"', "did you mean '2026-12'?"), ('require = ["ower"]', "owner")]
+    ("top", "message"),
+    [
+        ('ruleset = "2026-21"', "did you mean '2026-12'?"),
+        ('ruleset = ""', "there is no ruleset ''"),
+        ('require = ["ower"]', "owner"),
+    ],
 )
 def test_a_wrong_key_of_the_top_is_an_error(cli, checkout, policy, top, message):
     checkout.write({"star.yaml": STAR})
@@ -156,6 +163,19 @@ def test_a_wrong_key_of_the_top_is_an_error(cli, checkout, policy, top, message)
     ran = cli("check")
     assert (ran.code, message in ran.err) == (2, True), ran.err
     assert "endpoints.toml:1" in ran.err
+
+
+def test_a_naming_expression_that_takes_too_long_is_a_finding(cli, checkout, policy):
+    endless = "a" * 60
+    columns = ", ".join(f"{number} AS {endless}{number}" for number in range(1, 4))
+    checkout.write({"star.yaml": f"name: star\nquery: SELECT {columns}\n"})
+    policy('[naming]\ncolumns = "(a+)+c"\n')
+    ran = cli("check", "--format", "json")
+    messages = [item["message"] for item in ran.json["items"] if item["code"] == "G123"]
+    assert (ran.code, len(messages)) == (1, 3)
+    assert all("(a+)+c, which takes too long: simplify the expression" in message for message in messages)
+    policy('[naming]\ncolumns = "(a+)+[1-3]"\n')
+    assert cli("check").code == 0, "the alarm ended with the expression that was too slow"
 
 
 def test_fail_on_of_the_configuration_is_the_default(cli, checkout, policy):
@@ -246,6 +266,11 @@ def test_an_approval_ends_after_its_date(cli, policy):
         ran = cli("breaking", "--against", "HEAD", "--format", "json")
         assert ran.code == code
         assert ("G101" in {item["code"] for item in findings_in(ran)}) == bool(code)
+    reviewed = {
+        item["name"]: item["change"]
+        for item in cli("review", "--against", "HEAD", "--offline", "--format", "json").json["items"]
+    }
+    assert reviewed["endpoints.toml"] == "an ignore or approval has no effect"
     policy(f'[[approvals]]\nfingerprint = "{errors[0]}"\nreason = "x"\n')
     ran = cli("breaking", "--against", "HEAD", "--format", "json")
     assert {"G103"} <= {item["code"] for item in findings_in(ran)}, "nobody approved it"

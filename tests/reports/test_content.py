@@ -34,6 +34,16 @@ def test_the_exit_code_decides_the_verdict():
     assert verdicts == {0: "safe", 1: "blocked", 2: "unknown", 3: "unknown", 4: "unknown", 130: "unknown"}
 
 
+@pytest.mark.parametrize("name", ["text", "markdown", "github", "junit", "sarif"])
+def test_a_verdict_that_the_command_took_back_says_so_first(name):
+    """A report that cannot be written makes a safe change fail: no format begins with `Safe`."""
+    outcome = replace(judged(Verdict.SAFE, subject("revenue", Verdict.SAFE)), exit_code=ExitCode.USAGE)
+    report = report_of(outcome)
+    assert report.headline.startswith("review could not finish (exit code 2); it judged: ")
+    assert "review could not finish (exit code 2)" in render(name, outcome)
+    assert f"unknown: {outcome.report.headline}".casefold() not in render(name, outcome).casefold()
+
+
 def test_an_error_that_is_the_reason_for_a_verdict_is_reported_once():
     reason = error("the server did not answer")
     unknown = subject("revenue", Verdict.UNKNOWN)

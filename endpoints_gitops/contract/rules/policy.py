@@ -20,7 +20,7 @@ declare(
         is_configured=True,
         summary="An ignore or an approval is past its end date, and has no effect any more.",
         why="The decision was for a limited time, so it is due again.",
-        fix="fix the cause and remove the ignore, or agree on a later date",
+        fix="fix the cause and remove the entry, or agree on a later date",
         example=("until = 2027-01-31", "until = 2026-01-31"),
         since=_SINCE,
     )
