@@ -221,8 +221,8 @@ def _verdict(outcome: Outcome, verdict: Verdict) -> Verdict:
 
 
 def _after_failures(outcome: Outcome, report: Report) -> Report:
-    """The report with the verdict of the exit code, which differs if something failed after the command had judged, such
-    as writing a file: then the sentence of the verdict says that first."""
+    """The report with the verdict of the exit code. That differs if something failed after the command had judged, such
+    as writing a file: then the headline begins with it."""
     verdict = _verdict(outcome, report.verdict)
     if verdict is report.verdict:
         return report
