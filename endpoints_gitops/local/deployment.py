@@ -135,7 +135,7 @@ def wall_clock() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """`definitions` is the folder with the examples that insight runs return; a build takes `build_seconds`."""
+    """`definitions` holds the examples for insights that are not computed; a build takes `build_seconds`."""
 
     store: Store
     engine: QueryEngine

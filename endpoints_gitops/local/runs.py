@@ -6,18 +6,18 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from endpoints_gitops.hogql.insights import breakdown_properties
 from endpoints_gitops.hogql.parser import parse
 from endpoints_gitops.local import insight_examples
 from endpoints_gitops.local.answers import iso, zulu
-from endpoints_gitops.local.bodies import RunRequest, run_request
+from endpoints_gitops.local.bodies import DashboardFilter, RunRequest, run_request
 from endpoints_gitops.local.call import Incoming, RouteCall, integer
 from endpoints_gitops.local.deployment import Deployment, EngineRows
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid
-from endpoints_gitops.local.insights.computed import computed
+from endpoints_gitops.local.insights.computed import computed, with_filters
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.local.insights.sql_filters import sql_of
 from endpoints_gitops.local.materialization import is_ready
@@ -199,21 +199,35 @@ def _insight_answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]
     if run.limit is not None and not run.from_table:
         told = f"Limit/offset parameters are only supported for HogQLQuery, not {run.version.kind}"
         raise invalid(told, "limit")
-    if run.body.filters_override is not None:
-        raise insight_examples.not_computed("This local server does not apply filters_override: use variables.")
     return {"results": _insight_results(deployment, run), **_cached(run), "hasMore": False, **_identity(run)}
 
 
 def _insight_results(deployment: Deployment, run: EndpointRun) -> Json:
     """The results computed from events, or else those of an example. Raises a refusal that names what is missing."""
+    override = run.body.filters_override
     try:
+        if override is not None:
+            return computed(deployment.engine, _overridden(run, override)).results
         return computed(deployment.engine, run.version.query, run.sent).results
     except NotComputed as refusal:
+        if override is not None:
+            raise insight_examples.not_computed(refusal.message) from None
         return insight_examples.rows_of(
             deployment.definitions, run.endpoint.name, run.version.query, run.sent, because=refusal.message
         )
     except QueryRefused as refusal:
         raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
+
+
+def _overridden(run: EndpointRun, override: DashboardFilter) -> dict[str, Any]:
+    """The node with the dates and filters of `filters_override`, which win over variables. Raises NotComputed."""
+    if run.from_table:
+        raise NotComputed("filters_override", "of an insight that is read from a table")
+    unknown = sorted(override.model_fields_set - {"date_from", "date_to", "properties"})
+    if unknown:
+        raise NotComputed(f"filters_override.{unknown[0]}")
+    dates = {key: value for key in _DATES if (value := getattr(override, key)) is not None}
+    return with_filters(run.version.query, dates, override.properties or [])
 
 
 def _cached(run: EndpointRun) -> dict[str, Json]:

@@ -94,14 +94,35 @@ def test_definition_that_cannot_be_read(client: httpx.Client, folder: Path) -> N
     assert "broken.yaml cannot be read" in told.json()["detail"]
 
 
-def test_filters_override_is_not_played(client: httpx.Client) -> None:
+def test_filters_override_never_takes_an_example(client: httpx.Client) -> None:
     told = client.post("endpoints/views/run", json={"filters_override": {"date_from": "-7d"}})
     assert (told.status_code, told.json()["code"]) == (400, "not_supported_locally")
 
 
+PLAIN = {key: NODE[key] for key in NODE if key != "samplingFactor"}
+
+
+@pytest.mark.parametrize("own", [[], {"type": "AND", "values": [{"type": "AND", "values": []}]}])
+def test_filters_override_replaces_dates_and_adds_filters(client: httpx.Client, own: Any) -> None:
+    client.patch("endpoints/views/", json={"query": {**PLAIN, "properties": own}})
+    chrome = {"key": "$browser", "value": "Chrome", "operator": "exact", "type": "event"}
+    sent = {"filters_override": {"date_from": "-2d", "properties": [chrome]}, "variables": {"date_from": "-30d"}}
+    told = client.post("endpoints/views/run", json=sent)
+    assert told.status_code == 200, told.text
+    assert [(each["label"], len(each["data"])) for each in told.json()["results"]] == [("Chrome", 3)]
+    assert told.headers["X-PostHog-Warn"].startswith("filters_override is deprecated.")
+    assert "X-PostHog-Warn" not in client.post("endpoints/views/run").headers
+
+
+def test_other_keys_of_filters_override_are_refused_by_name(client: httpx.Client) -> None:
+    client.patch("endpoints/views/", json={"query": PLAIN})
+    told = client.post("endpoints/views/run", json={"filters_override": {"interval": "week"}})
+    assert told.json()["detail"] == "The local server does not compute filters_override.interval."
+
+
 def test_computed_results_win_over_examples(client: httpx.Client, folder: Path) -> None:
     (folder / "inner" / "views.yml").write_text(DEFINITION.replace("  samplingFactor: 0.1\n", ""))
-    client.patch("endpoints/views/", json={"query": {key: NODE[key] for key in NODE if key != "samplingFactor"}})
+    client.patch("endpoints/views/", json={"query": PLAIN})
     told = client.post("endpoints/views/run", json={"variables": {"$browser": "Chrome", "date_from": "-30d"}}).json()
     (series,) = told["results"]
     assert (series["label"], series["breakdown_value"], len(series["data"])) == ("Chrome", "Chrome", 31)

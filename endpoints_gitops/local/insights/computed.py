@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -46,15 +46,24 @@ def computed(
 
 def with_variables(node: Mapping[str, Any], variables: Mapping[str, Json], now: datetime) -> dict[str, Any]:
     """The node of a run: dates replace the date range, and breakdown values become filters."""
-    changed = dict(node)
     dates = {name: variables[name] for name in _DATES if variables.get(name) is not None}
-    if dates:
-        changed["dateRange"] = dates
+    added: list[Mapping[str, Any]] = []
     if breakdown_properties(node):
         sent = [(part, variables.get(str(part["property"]))) for part in parts_of(node["breakdownFilter"])]
-        added = [as_filter(part, value, now) for part, value in sent if value is not None]
-        own = node.get("properties") or []
-        changed["properties"] = [*(own if isinstance(own, list) else [own]), *added]
+        added += [as_filter(part, value, now) for part, value in sent if value is not None]
+    return with_filters(node, dates, added)
+
+
+def with_filters(
+    node: Mapping[str, Any], dates: Mapping[str, Json], properties: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The node with another date range, unless `dates` are empty, and with more filters."""
+    changed = dict(node) | ({"dateRange": dict(dates)} if dates else {})
+    own = node.get("properties") or []
+    if properties and isinstance(own, list):
+        changed["properties"] = [*own, *properties]
+    elif properties:
+        changed["properties"] = {"type": "AND", "values": [own, {"type": "AND", "values": list(properties)}]}
     return changed
 
 

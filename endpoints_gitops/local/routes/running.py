@@ -22,6 +22,10 @@ _UNTOLD: Final = (
     "dashboard_id"
 )
 _MOST_ENTRIES: Final = 500
+_OVERRIDE_WARNING: Final = (
+    "filters_override is deprecated. Use variables instead, or mark the breakdown property as optional on the endpoint "
+    "if you want to call /run without supplying its value: https://posthog.com/docs/api/endpoints"
+)
 
 
 def run_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
@@ -43,7 +47,8 @@ def run_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
         raise
     with store.lock:
         runs.log_answer(store, run, answer, round((time.monotonic() - started) * 1000))
-    return RouteAnswer(body=answer)
+    is_deprecated = run.body.filters_override is not None
+    return RouteAnswer(body=answer, headers={"X-PostHog-Warn": _OVERRIDE_WARNING} if is_deprecated else {})
 
 
 def reads_table(deployment: Deployment, call: RouteCall) -> bool:
