@@ -187,6 +187,33 @@ def test_the_server_gets_one_request_for_a_changed_pin(gate, prove, server):
     ]
 
 
+@pytest.mark.usefixtures("released")
+def test_a_refused_key_is_not_tried_for_every_pin(cli, gate, checkout, create, uses, server):
+    names = [f"e{number}" for number in range(40)]
+    for name in names:
+        create(name, ONE)
+    uses(signups=NEWEST, **dict.fromkeys(names, NEWEST))
+    assert cli("lock").code == 0
+    checkout.commit()
+    server.requests.clear()
+    verdicts, _ = gate(code=3, env={"ENDPOINTS_TEST_KEY": "phx_wrong"})
+    assert verdicts == dict.fromkeys(names, "unknown")
+    assert 1 <= len(server.requests.entries()) <= 16, "those that were on their way"
+    ran = cli("gate", "--against", "v1", env={"ENDPOINTS_TEST_KEY": "phx_wrong"})
+    assert ran.err.count("error: ") <= 16
+
+
+@pytest.mark.usefixtures("bumped")
+def test_a_pin_that_the_server_was_not_asked_for_is_not_released(gate, prove, checkout, uses):
+    uses()
+    config = checkout.top / "endpoints.toml"
+    config.write_text(config.read_text() + '[rules]\nP108 = "off"\n')
+    checkout.commit()
+    prove()
+    assert gate() == ({"signups": "blocked"}, {"gate.unasked"})
+    assert gate("--offline") == ({"signups": "released"}, set())
+
+
 @pytest.mark.usefixtures("bumped")
 def test_offline_imports_nothing_heavy(prove, checkout):
     prove()

@@ -21,6 +21,11 @@ from endpoints_gitops.operations.gate.evidence import EvidenceFiles
 if TYPE_CHECKING:
     from endpoints_gitops.operations.lock.resolve import EnvironmentUses, VerifiedPin
 
+_UNASKED: Final = ErrorEntry(
+    code="gate.unasked",
+    message="the manifest does not use this pin, so the server was not asked whether it still has it",
+    fix=Advice(Command("lock"), " removes it; or add it to `uses`"),
+)
 _BLOCK: Final = re.compile(r'^environment = "(.*)"\nname = "(.*)"$', re.MULTILINE)
 
 type PinKey = tuple[str, str]
@@ -166,6 +171,8 @@ class PinJudge:
             if error is not None:
                 reasons += failures_of(error)
                 is_unknown = True
+            elif self._is_unasked(change) and not any(map(self._fails, findings)):
+                reasons.append(_UNASKED)
         is_blocked = bool(reasons) or any(map(self._fails, findings))
         return Subject(
             name=self._name(change.key),
@@ -231,6 +238,10 @@ class PinJudge:
     def _of_server(self, change: PinChange) -> tuple[Sequence[Finding], EndpointsError | None]:
         answer = self.server.verified.get(change.key) if self.server is not None else None
         return (answer.findings, answer.error) if answer is not None else ((), None)
+
+    def _is_unasked(self, change: PinChange) -> bool:
+        """Whether the server should have been asked, and was not: it is asked for what the manifest uses."""
+        return self.server is not None and change.key not in self.server.verified
 
     def _use(self, change: PinChange) -> Use:
         return self.uses.get(change.key) or Use(name=change.pin.name)

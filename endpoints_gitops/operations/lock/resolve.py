@@ -11,10 +11,23 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
+from typing import Final
 
 from endpoints_gitops.advice import Advice
 from endpoints_gitops.api.client import Client
-from endpoints_gitops.api.errors import EndpointNotFound, Forbidden, VersionNotFound
+from endpoints_gitops.api.errors import (
+    EndpointNotFound,
+    Forbidden,
+    GatewayFault,
+    KeyKindRefused,
+    MissingScope,
+    OtherProject,
+    ProjectNotFound,
+    Throttled,
+    Unauthenticated,
+    Unreachable,
+    VersionNotFound,
+)
 from endpoints_gitops.contract.build import from_version
 from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.errors import MOST_PROBLEMS, EndpointsError
@@ -25,6 +38,12 @@ from endpoints_gitops.model.pin import Lock, Pin, PinnedColumn, PinnedExample, P
 from endpoints_gitops.model.sunset import SunsetNotice
 from endpoints_gitops.operations.concurrency import concurrent_map
 from endpoints_gitops.operations.lock.mismatches import PlaceOf, command, lock_mismatches
+
+_OF_EVERY_REQUEST: Final = (
+    *(Unauthenticated, MissingScope, OtherProject, KeyKindRefused, ProjectNotFound),
+    *(Throttled, Unreachable, GatewayFault),
+)
+"""Errors that are not about one endpoint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +97,20 @@ class Lookup:
 
 def look_up(client: Client, pins: Sequence[Pin]) -> tuple[Lookup, ...]:
     """Request each pinned version, whose answer describes its endpoint too. A pin costs one request, and one more where
-    the version is missing. An error is part of the result.
+    the version is missing. An error is part of the result; one that every other request would meet too, such as a key
+    that is refused, is that of the remaining pins, which are not requested.
     """
-    return concurrent_map(partial(_look_up, client), pins)
+    met: list[EndpointsError] = []
+
+    def look_up_unless_met(pin: Pin) -> Lookup:
+        if met:
+            return Lookup(error=met[0])
+        lookup = _look_up(client, pin)
+        if isinstance(lookup.error, _OF_EVERY_REQUEST):
+            met.append(lookup.error)
+        return lookup
+
+    return concurrent_map(look_up_unless_met, pins)
 
 
 def _look_up(client: Client, pin: Pin) -> Lookup:
