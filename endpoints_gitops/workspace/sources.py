@@ -110,6 +110,8 @@ class SourceFiles:
 def parse_source(text: str) -> ConsumerSource:
     """Parse a SOURCE. A text that is a path as a whole is that path. Raises UsageError for one that is neither path nor
     URL, and for an invalid ref or folder."""
+    if not text.strip():
+        raise UsageError("a SOURCE is empty", fix="name a folder; . is this one", code="consumers.source")
     local, suffix = _local_part(text)
     if local is not None:
         return _local_source(local, suffix)
@@ -310,7 +312,9 @@ def _from_git(source: ConsumerSource, top: Path, ref: str) -> SourceFiles:
         raise _without_git() from None
     except GitFailed as error:
         message = f"{source.label} cannot be read: {error.message}"
-        raise GitFailed(message, fix=error.fix, code="consumers.unreachable") from error
+        branches = OtherCommand("git", "-C", source.safe, "branch", "--all")
+        fix = Advice("name a branch, tag or commit that is there; ", branches, " lists the branches")
+        raise GitFailed(message, fix=fix, code="consumers.unreachable") from error
     return _of_commit(source, Repository(top=top, head=commit, is_shallow=False), settings)
 
 

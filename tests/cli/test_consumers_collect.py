@@ -329,10 +329,12 @@ def test_a_missing_ref_of_a_folder_is_an_error(cli, app, ref):
     ran = cli("consumers", "collect", f"../billing#{ref}")
     assert ran.code == (2 if "~" in ref else 4)
     assert ref in ran.err
+    assert "~" in ref or "name a branch, tag or commit that is there" in ran.err
 
 
 WRONG: dict[str, tuple[str, str]] = {
     "nothing": ("../absent", "../absent does not exist"),
+    "an empty text": ("", "a SOURCE is empty"),
     "a remote helper": ("ext::sh -c date", "does not exist"),
     "a helper with an at": ("ext::a@b", "does not exist"),
     "the git protocol": ("git://127.0.0.1/billing", "is not a URL that is read"),
