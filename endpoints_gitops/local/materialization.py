@@ -152,7 +152,7 @@ BUCKET_FUNCTIONS: Final = {
     "week": "toStartOfWeek",
     "month": "toStartOfMonth",
 }
-_RANGES: Final = (">=", ">", "<", "<=")
+RANGES: Final = (">=", ">", "<", "<=")
 _FLIPPED: Final = {">=": "<=", ">": "<", "<": ">", "<=": ">="}
 _AGAIN: Final = {"count": "sum", "sum": "sum", "min": "min", "max": "max"}
 
@@ -170,16 +170,21 @@ class Compared:
 
     @property
     def is_range(self) -> bool:
-        return self.operator in _RANGES
+        return self.operator in RANGES
 
     def bucket(self, overrides: Mapping[str, str]) -> str | None:
         """The function that buckets the column: by day by default; properties only with an override."""
-        if not self.is_range or self.column is None:
-            return None
-        override = overrides.get(self.column)
-        if override is not None:
-            return BUCKET_FUNCTIONS[override]
-        return None if "properties" in self.column.split(".") else BUCKET_FUNCTIONS["day"]
+        return bucket_of(self.operator, self.column, overrides)
+
+
+def bucket_of(operator: str, column: str | None, overrides: Mapping[str, str]) -> str | None:
+    """The function that buckets a compared column, which is a dotted name and None for an expression; or None."""
+    if operator not in RANGES or column is None:
+        return None
+    override = overrides.get(column)
+    if override is not None:
+        return BUCKET_FUNCTIONS[override]
+    return None if "properties" in column.split(".") else BUCKET_FUNCTIONS["day"]
 
 
 def preview(name: str, version: StoredVersion, overrides: Mapping[str, str]) -> Json:
@@ -257,11 +262,12 @@ def _range_pairs(compared: list[Compared], overrides: Mapping[str, str]) -> list
 def _aggregates(sql: str, tree: Tree) -> list[Json]:
     selected: list[Any] = tree.get("select") or []
     calls = sorted((call for part in selected for call in of_kind(part, "Call")), key=offset)
-    known = [(call, _again(str(call["name"]))) for call in calls]
+    known = [(call, reaggregation(str(call["name"]))) for call in calls]
     return [{"expression": _text(sql, call), "reaggregate_fn": again} for call, again in known if again is not None]
 
 
-def _again(function: str) -> str | None:
+def reaggregation(function: str) -> str | None:
+    """The aggregation that computes the values of an aggregation from those of buckets, or None."""
     return next((again for name, again in _AGAIN.items() if function.lower() in {name, f"{name}if"}), None)
 
 

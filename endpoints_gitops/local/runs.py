@@ -22,6 +22,7 @@ from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.local.insights.sql_filters import sql_of
 from endpoints_gitops.local.materialization import is_ready
 from endpoints_gitops.local.store import LogEntry, Project, Store, StoredEndpoint, StoredVersion, new_id
+from endpoints_gitops.local.table_reads import read_query
 from endpoints_gitops.model.json import Json
 
 _DATES: Final = ("date_from", "date_to")
@@ -85,7 +86,8 @@ def answered(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
     if run.version.kind != "HogQLQuery":
         return _insight_answer(deployment, run)
     try:
-        sql = sql_of(deployment.engine, run.version.query)
+        read = read_query(run.version) if run.from_table else None
+        sql = sql_of(deployment.engine, run.version.query if read is None else {**run.version.query, "query": read})
         rows = deployment.engine.run(sql, run.values, limit=run.limit, offset=run.offset)
     except QueryRefused as refusal:
         raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
