@@ -135,13 +135,15 @@ def wall_clock() -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """`definitions` holds the examples for insights that are not computed; a build takes `build_seconds`."""
+    """`definitions` holds the examples for insights that are not computed; a build takes `build_seconds`,
+    and every one fails with `builds_fail`."""
 
     store: Store
     engine: QueryEngine
     definitions: Path | None = None
     clock: Callable[[], datetime] = wall_clock
     build_seconds: float = 0.0
+    builds_fail: bool = False
     limiter: Limiter = field(default_factory=Limiter)
     faults: Faults = field(default_factory=Faults)
     log: RequestLog = field(default_factory=RequestLog)

@@ -458,7 +458,7 @@ def _enabled(
     if materialization_breaks():
         raise materialization.Failed
     on = materialization.enabled(deployment.store, call.project, endpoint, version, overrides, call.now)
-    return replace(on, build_error=materialization.BUILD_FAILED) if build_fails() else on
+    return replace(on, build_error=materialization.BUILD_FAILED) if build_fails() or deployment.builds_fail else on
 
 
 def _disable_all(deployment: Deployment, endpoint: StoredEndpoint) -> None:

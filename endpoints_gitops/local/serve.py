@@ -149,15 +149,24 @@ def serve(
     definitions: Path | None,
     announce: TextIO = sys.stdout,
     control: bool = False,
+    build_seconds: float = 0.0,
+    builds_fail: bool = False,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. A single line with URL and keys is written to `announce`."""
+    """Serve until SIGINT or SIGTERM. A single line with URL and keys is written to `announce`. A table is built in
+    `build_seconds`; with `builds_fail` every build fails."""
     with ExitStack() as stack:
         stack.callback(resume_parsing)  # last: the process can continue
         engine = LazyEngine(_opener(sample=sample, data=data, now=now))
         stack.callback(engine.close)
         if data:
             engine.open()  # report mistakes in files now, not with the first query
-        deployment = Deployment(store=_store(stack, state), engine=engine, definitions=definitions)
+        deployment = Deployment(
+            store=_store(stack, state),
+            engine=engine,
+            definitions=definitions,
+            build_seconds=build_seconds,
+            builds_fail=builds_fail,
+        )
         listening, running = _opened(stack, deployment, port, "")
         server = _UvicornServer(
             _configuration(deployment, running, "", control=control),

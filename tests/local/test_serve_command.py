@@ -16,32 +16,39 @@ import httpx
 import pytest
 
 from endpoints_gitops.cli import main
+from endpoints_gitops.local.materialization import BUILD_FAILED
 
 PROGRAM = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(sys.argv[1:]))"
 TABLES = Path(__file__).parent / "engine" / "tables"
 
 
 @contextmanager
-def serving(*words: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[Callable[[str], Any]]:
-    """What asks the server a query; at the end it is stopped, and must have said nothing more."""
+def started(*words: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[Any]:
+    """What the server says at its start; at the end it is stopped, and must have said nothing more."""
     command = [sys.executable, "-c", PROGRAM, "serve", *words]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        headers = {"Authorization": f"Bearer {told['readonly_key']}"}
-
-        def ask(sql: str) -> Any:
-            body = {"query": {"kind": "HogQLQuery", "query": sql}}
-            url = f"{told['url']}/api/projects/{told['project_id']}/query/"
-            return httpx.post(url, json=body, headers=headers, verify=False, timeout=20).json()["results"]
-
-        yield ask
+        yield json.loads(process.stdout.readline())
         process.send_signal(stop)
         assert (*process.communicate(timeout=20), process.returncode) == ("", "", 0)
     finally:
         process.kill()
         process.communicate()
+
+
+@contextmanager
+def serving(*words: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[Callable[[str], Any]]:
+    """What asks the server a query."""
+    with started(*words, stop=stop) as start:
+        headers = {"Authorization": f"Bearer {start['readonly_key']}"}
+
+        def ask(sql: str) -> Any:
+            body = {"query": {"kind": "HogQLQuery", "query": sql}}
+            url = f"{start['url']}/api/projects/{start['project_id']}/query/"
+            return httpx.post(url, json=body, headers=headers, verify=False, timeout=20).json()["results"]
+
+        yield ask
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
@@ -94,3 +101,28 @@ def test_clickhouse_is_loaded_when_it_is_needed() -> None:
         "with running_server(sample=True): assert 'chdb' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ})
+
+
+@pytest.mark.parametrize(
+    ("how", "state"),
+    [("instant", (True, "Completed", "")), ("9", (False, "Running", "")), ("fail", (False, "Failed", BUILD_FAILED))],
+)
+def test_materialize_decides_how_tables_are_built(how: str, state: tuple[bool, str, str]) -> None:
+    with started("--materialize", how) as start:
+        url = f"{start['url']}/api/projects/{start['project_id']}/endpoints/"
+        headers = {"Authorization": f"Bearer {start['key']}"}
+        body = {"name": "e", "query": {"kind": "HogQLQuery", "query": "SELECT 1 AS a"}, "is_materialized": True}
+        assert httpx.post(url, json=body, headers=headers, verify=False).status_code == 201
+        table = httpx.get(f"{url}e/", headers=headers, verify=False).json()["materialization"]
+    assert (table["ready"], table["status"], table["error"]) == state
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--control"], 204), ([], 404)])
+def test_control_adds_the_route_that_ages_tables(words: list[str], status: int) -> None:
+    with started(*words) as start:
+        assert httpx.post(f"{start['url']}/__age__", json={"days": 40}, verify=False).status_code == status
+
+
+def test_materialize_refuses_other_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["serve", "--materialize", "soon"]) == 2
+    assert "'soon' is neither instant, fail nor a number of seconds" in capsys.readouterr().err

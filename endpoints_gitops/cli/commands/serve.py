@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a CSV, JSON lines or Parquet file for each table, named after it",
     )  # fmt: skip
     parser.add_argument("--now", metavar="TIME", help="stop the clock at this ISO time (UTC unless it has a zone)")
+    parser.add_argument(
+        "--materialize", type=_building, default=0.0, metavar="HOW",
+        help="how tables are built: instant (default), a number of seconds that a build takes, or fail",
+    )  # fmt: skip
+    parser.add_argument(
+        "--control", action="store_true",
+        help='add routes without a key: /__age__ ({"days": N} ages tables and calls), /__faults__, /__requests__',
+    )  # fmt: skip
 
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
@@ -38,8 +47,24 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         now=_time(arguments.now),
         definitions=Path(arguments.dir) if arguments.dir else None,
         announce=console.stdout,
+        control=arguments.control,
+        build_seconds=arguments.materialize or 0.0,
+        builds_fail=arguments.materialize is None,
     )
     raise SystemExit(0)  # an outcome would be a second object on stdout with --format json
+
+
+def _building(text: str) -> float | None:
+    """The seconds of a build, or None if builds fail."""
+    if text in ("instant", "fail"):
+        return 0.0 if text == "instant" else None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither instant, fail nor a number of seconds")
+    return seconds
 
 
 def _time(text: str | None) -> datetime | None:
