@@ -92,10 +92,7 @@ def _contract_lines(contract: Contract | None) -> Iterator[str]:
         yield f"columns unknown: {contract.columns_why}"
     freshness = contract.serving.freshness_seconds
     age = "" if freshness is None else f", at most {schedule_word(freshness) or f'{freshness} s'} old"
-    if contract.is_from_table:
-        yield f"served from a table{age}"
-    else:
-        yield f"served from a cache{age}" if age else "computed for each call"
+    yield f"served from a {'table' if contract.is_from_table else 'cache'}{age}"
 
 
 def _variable_line(variable: ContractVariable) -> str:

@@ -46,8 +46,8 @@ def report_lines(report: Report, *, verbose: bool, in_color: bool = False) -> It
     """The verdict, the counts, and each subject. Changed words of a diff are marked in color, or else by `[-…-]` and
     `{+…+}`. Without `verbose`, infos are left out."""
     yield Line(headline(report), _VERDICTS[report.verdict])
-    if report.counts:
-        yield Line(counts_of(report), Style.HEAD)
+    if counts := counts_of(report):
+        yield Line(counts, Style.HEAD)
     yield from (Line(f"{detail.label}: {detail.text}") for detail in report.details)
     yield from (Line(f"note: {note}", Style.FAINT) for note in report.notes)
     was_long = True
