@@ -16,6 +16,7 @@ from endpoints_gitops.hogql.syntax_tree import fold, nodes
 from endpoints_gitops.hogql.tables import Table
 from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.local.engine import calls, expressions, fields, select
+from endpoints_gitops.local.engine.hog_expressions import value_of
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.engine.scope import QueryScope, TranslationContext
 from endpoints_gitops.local.engine.select import MAXIMUM_LIMIT, Printed, top_query
@@ -24,12 +25,14 @@ from endpoints_gitops.local.engine.storage import stored_tables
 from endpoints_gitops.model.suggestions import close_matches
 
 
-def bind(tree: Tree, values: Mapping[str, Any]) -> Tree:
-    """A copy of the tree with each `{variables.NAME}` replaced by a constant. Raises QueryRefused for other
-    placeholders."""
+def bind(tree: Tree, values: Mapping[str, Any], *, is_blank: bool = False) -> Tree:
+    """A copy of the tree with each `{variables.NAME}` replaced by a constant, and each expression by its value. Raises
+    QueryRefused for other placeholders. With `is_blank`, the values are only there to describe the query: an expression
+    that they do not suit is blank too.
+    """
 
     def combine(node: dict[str, Any]) -> Any:  # noqa: ANN401 - nodes of every kind, and positions
-        return _bound(node, values) if node.get("node") == "Placeholder" else node
+        return _bound(node, values, is_blank) if node.get("node") == "Placeholder" else node
 
     bound: Tree = fold(tree, combine)
     return bound
@@ -44,8 +47,10 @@ def constant_node(value: Any) -> Tree:  # noqa: ANN401 - any JSON value may be s
     return {"node": "Constant", "value": value}
 
 
-def _bound(node: Tree, values: Mapping[str, Any]) -> Tree:
+def _bound(node: Tree, values: Mapping[str, Any], is_blank: bool) -> Tree:
     name = _variable(node["expr"])
+    if name is None and node["expr"]["node"] != "Field":
+        return constant_node(_computed(node["expr"], values, is_blank))
     if name is None:
         raise QueryRefused(f"Unresolved placeholder: {{{readable(node['expr'])}}}")
     if name not in values:
@@ -53,6 +58,15 @@ def _bound(node: Tree, values: Mapping[str, Any]) -> Tree:
         hint = f" Did you mean: {', '.join(near)}?" if near else ""
         raise QueryRefused(f"Variable {name} is missing from query{hint}")
     return constant_node(values[name])
+
+
+def _computed(expression: Tree, values: Mapping[str, Any], is_blank: bool) -> Any:  # noqa: ANN401 - a JSON value
+    try:
+        return value_of(expression, values)
+    except QueryRefused as refusal:
+        if is_blank and refusal.code == "invalid_input":
+            return ""
+        raise
 
 
 def _variable(expr: Tree) -> str | None:
@@ -198,7 +212,8 @@ class Engine:
 
     def _described(self, sql: str) -> Printed:
         tree = _parsed(sql)
-        return translate(bind(tree, dict.fromkeys(variables_used(tree), "")), self._tables, self._now)
+        blank = bind(tree, dict.fromkeys(variables_used(tree), ""), is_blank=True)
+        return translate(blank, self._tables, self._now)
 
     def run(
         self, sql: str, values: Mapping[str, Any], *, limit: int | None = None, offset: int | None = None

@@ -185,3 +185,9 @@ def test_many_threads(small: Engine) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_an_expression_in_a_placeholder_does_not_prevent_a_description(small: Engine) -> None:
+    node = {"query": "select event as e from events where length(event) = {variables.n + 1}"}
+    assert [column.name for column in small.describe(node)] in (["e"], [])
+    assert small.run(node["query"], {"n": 2}).results == small.run(node["query"], {"n": 2.0}).results
