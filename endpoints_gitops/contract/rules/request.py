@@ -217,7 +217,7 @@ def default_changed(pair: ContractPair) -> Iterator[Hit]:
 def operator_changed(pair: ContractPair) -> Iterator[Hit]:
     for old, new in pair.variables if pair.touches_variables else ():
         before, after = operators_of(pair.before, old.name), operators_of(pair.after, new.name)
-        if before is not None and after is not None and before != after and not _is_dropped_scope(old.name, pair):
+        if before is not None and after is not None and before != after:
             was, now = (", ".join(comparisons) or "no comparison" for comparisons in (before, after))
             message = f"the comparison of variable {new.name!r} changed: {now}; it was {was}"
             yield _variable(new.name, message, [*before], [*after], key="query")
