@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from endpoints_gitops.advice import Advice, Command
+from endpoints_gitops.advice import Advice, Command, OtherCommand
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
 from endpoints_gitops.contract.build import from_pin
@@ -407,10 +407,10 @@ def _fetch(what: str, repo: Repository) -> str:
     remotes = tuple(_remotes(repo))
     remote, slash, branch = what.partition("/")
     if slash and remote in ("origin", *remotes):
-        return f"git fetch {remote} {branch}"
+        return str(OtherCommand("git", "fetch", remote, branch))
     if re.search(r"[~^]", what) or not remotes:
         return "git fetch --unshallow" if repo.is_shallow else "git log --oneline shows the commits that are here"
-    return f"git fetch {remotes[0]} {what}, and --against FETCH_HEAD"
+    return f"{OtherCommand('git', 'fetch', remotes[0], what)}, and --against FETCH_HEAD"
 
 
 def _remotes(repo: Repository) -> Iterator[str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from endpoints_gitops.advice import OtherCommand
 from endpoints_gitops.errors import CouldNotFindOut, UsageError
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.git import (
@@ -87,7 +88,7 @@ class Base:
                 message = (
                     f"{printable(self.label)}:{printable(path)} was deleted, and the name it defines cannot be read"
                 )
-                raise BaseUnavailable(message, fix=f"git show {self.commit[:12]}:{printable(path)}")
+                raise BaseUnavailable(message, fix=str(OtherCommand("git", "show", f"{self.commit[:12]}:{path}")))
         return frozenset(names)
 
     def refuse_moved(self, names: Collection[str], spelled: str) -> None:
