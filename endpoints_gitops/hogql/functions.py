@@ -13,7 +13,8 @@ A row is `names: arity result marks`.
   first; `volatile` depends on the current time; `bucket` truncates a time to intervals; `of_text` reads a property as
   text, whatever type the project defines; `bare` does not change comparisons inside; `combined` allows every suffix,
   `states` the suffixes State and Merge; `reducer` is allowed in arrayReduce; `additive` can be computed from the values
-  of parts; `macro` is an aggregation that PostHog prints as a template, without its DISTINCT and FILTER; `unusable` has
+  of parts; `macro` is printed as a template by PostHog, without DISTINCT, FILTER and WITHIN GROUP; `encloses` is
+  an aggregation to PostHog, in which no other one can be; `unusable` has
   an arity in PostHog that ClickHouse refuses; `missing` is in PostHog's ClickHouse but not in the embedded one.
 """
 
@@ -145,9 +146,9 @@ dateSub=@earlier: 2-3 moved
 date_add=@later timeStampAdd=@later date_subtract=@earlier timeStampSub=@earlier: 2 moved
 make_date=makeDate: 3 date
 make_timestamp=@made_timestamp: 6-7 datetime
-make_timestamptz=toTimeZone(makeDateTime({0}, {1}, {2}, {3}, {4}, {5}), {6}): 7 datetime
-make_interval=@made_interval: 6
-to_timestamp=toDateTime(fromUnixTimestamp({0})): 1 datetime
+make_timestamptz=toTimeZone(makeDateTime({0}, {1}, {2}, {3}, {4}, {5}), {6}): 7 datetime macro
+make_interval=@made_interval: 6 unknown macro
+to_timestamp=toDateTime(fromUnixTimestamp({0})): 1 datetime macro
 timezone=toTimeZone({1}, {0}): 2 last_moment bucket
 date_bin=toStartOfInterval({1}, {0}, {2}): 3 unknown bucket
 date_part=@part_of_date: 2 integer?
@@ -206,7 +207,7 @@ hasSubsequence hasSubsequenceCaseInsensitive hasSubsequenceUTF8 hasSubsequenceCa
 isEmpty=empty isNotEmpty=notEmpty empty notEmpty: 1 integer
 length: 1 integer
 reverse: 1 reversed
-md5=hex(MD5({0})): 1 string
+md5=hex(MD5({0})): 1 string macro encloses
 
 array: 0+ array_of
 range: 1-3 range
@@ -676,6 +677,12 @@ def is_aggregation(name: str) -> bool:
     return known in AGGREGATES or known in PARAMETRIC or known == _ABSENT_AGGREGATE or is_combined(known)
 
 
+def encloses(name: str) -> bool:
+    """Whether PostHog refuses an aggregation inside of a call: it is an aggregation, or PostHog lists it as one."""
+    known = catalog_name(name)
+    return known in AGGREGATES or known in PARAMETRIC or (known in FUNCTIONS and "encloses" in FUNCTIONS[known].marks)
+
+
 def is_combined(name: str) -> bool:
     """Whether this is an aggregation with suffixes, such as `groupUniqArrayArray`, of which PostHog allows more than
     listed."""
@@ -753,6 +760,9 @@ def _count_mistake(what: str, term: str, count: int, least: int, most: int | Non
 
 def ordered_set_mistake(name: str, *, has_within_group: bool) -> str | None:
     """Why the server refuses an aggregation with WITHIN GROUP, or one that requires it; None for any other."""
+    known = AGGREGATES.get(known_name(name))
+    if known is not None and "macro" in known.marks:
+        return None
     if has_within_group:
         return f"Aggregation '{name}' with WITHIN GROUP is not supported in ClickHouse dialect"
     return f"Aggregation '{name}' requires WITHIN GROUP" if name in ORDERED_SETS else None

@@ -23,6 +23,7 @@ from endpoints_gitops.hogql.functions import (
     WINDOW,
     arity_mistake,
     catalog_name,
+    encloses,
     is_combined,
     ordered_set_mistake,
     parameter_mistake,
@@ -247,7 +248,7 @@ def _cte(node: Tree) -> Iterator[HogQLRefusal]:
 
 def _nested_aggregates(calls: Iterable[Tree]) -> Iterator[HogQLRefusal]:
     for outer in calls:
-        if not (outer.get("args") and _is_aggregation(outer)):
+        if not (outer.get("args") and encloses(str(outer["name"]))):
             continue
         for inner, around in nodes_within(outer.get("args")):
             is_of_window = any(node["node"] == "WindowFunction" for node in around)

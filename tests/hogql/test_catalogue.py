@@ -24,8 +24,8 @@ from endpoints_gitops.local.engine.refusals import QueryRefused
 PACKAGE = Path(endpoints_gitops.__file__).parent
 ALL_FUNCTIONS = {**FUNCTIONS, **AGGREGATES, **PARAMETRIC, **WINDOW}
 CATALOGUE = ("functions.py", "tables.py")
-WITH_WORDS_OF_ITS_OWN = ("printer.py", "function_types.py")
-"""The keywords of the grammar, and the type rules that the catalog names; some have the name of a function."""
+WITH_WORDS_OF_ITS_OWN = ("printer.py", "function_types.py", "hog_expressions.py")
+"""The keywords of the grammar, the type rules that the catalog names, and the functions of Hog, another language."""
 WITH_ROWS = ("data_files.py", "sample.py")
 """Rows inserted into tables name their columns."""
 

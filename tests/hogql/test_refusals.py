@@ -41,6 +41,11 @@ REFUSED = [
     ("select lower(1)('x')", "7 Function 'lower' does not accept parameters"),
     ("select equals(1)", "7 Comparison 'equals' requires exactly two arguments"),
     ("select sum(count()) from events", "11 Aggregation 'count' cannot be nested inside another aggregation 'sum'."),
+    (
+        "select md5(toString(count())) from events",
+        "20 Aggregation 'count' cannot be nested inside another aggregation 'md5'.",
+    ),
+    ("select to_timestamp(1, 2)", "7 Function 'to_timestamp' requires exactly 1 argument"),
     ("select try_cast(1 as int)", "7 TRY_CAST is not allowed in clickhouse dialect"),
     ("select 1::bigint", "7 Unsupported type cast to 'bigint'"),
     ("select [1][0]", "7 SQL indexes start from one, not from zero. E.g: array[1]"),

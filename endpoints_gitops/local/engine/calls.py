@@ -343,7 +343,9 @@ def _function(function: Function, arguments: list[Tree], scope: QueryScope) -> S
     refuse_arity(function.name, len(arguments))
     if function.translator in EXPANSIONS:
         return expression(EXPANSIONS[function.translator](arguments), scope)
-    values = expressions(arguments, scope.inside(bare=True) if "bare" in function.marks else scope)
+    inside = scope.inside(bare=True) if "bare" in function.marks else scope
+    inside = inside.inside(aggregate=function.name) if "encloses" in function.marks else inside
+    values = expressions(arguments, inside)
     if "of_text" in function.marks:
         values = [untyped(value) for value in values]
     return Sql(_written(function, values, scope), call_type(function.name, [value.typed for value in values]))
