@@ -175,7 +175,7 @@ def _report(
         headline=f"{verdict}: {_ANSWERS[verdict]}; {changed}{unasked}",
         subjects=tuple(subjects),
         counts={**_counted(subjects), "unchanged": total - sum(change.after is not None for change in changes)},
-        details=(Detail("released", base.what), Detail("commit", base.repo.head[:12])),
+        details=(Detail("last release", base.what), Detail("commit", base.repo.head[:12])),
         notes=tuple(notes),
     )
 
