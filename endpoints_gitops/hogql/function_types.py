@@ -402,7 +402,7 @@ def _aggregation(name: str) -> Function | None:
 
 def _aggregation_type(function: Function, arguments: list[Typed]) -> Typed:
     """The type of an aggregation. Any aggregation of the constant NULL but a count is NULL."""
-    counts = function.result.nullable is False and not function.result.is_array
+    counts = function.result.nullable is False and not function.result.is_array and "macro" not in function.marks
     is_null = not counts and any(argument.kind is Kind.NOTHING for argument in arguments)
     return NULL if is_null else _result_type(function, arguments)
 

@@ -328,7 +328,7 @@ sortableSemver=@semver: 1
 sparkline=@sparkline_tag explainCSPReport=@report: 1
 recordingButton=@recording_button: 1-2
 getSurveyResponse=@survey_response: 1-3
-uniqueSurveySubmissionsFilter=@unique_submissions: 1-3 integer!
+uniqueSurveySubmissionsFilter=@unique_submissions: 1-3 integer! takes_null
 """
 
 _AGGREGATES: Final = """
