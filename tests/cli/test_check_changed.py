@@ -82,6 +82,18 @@ def test_a_query_file_without_a_definition_is_a_note_in_a_change_and_an_error_by
     assert cli("check", "endpoints/one.yaml").code == 0
 
 
+def test_a_link_to_a_definition_defines_its_name_again(cli, checkout):
+    """The link alone is checked, and the file that it leads to counts as another one."""
+    checkout.commit({"one.yaml": "name: one\nquery: SELECT 1 AS x\n"})
+    (checkout.folder / "link.yaml").symlink_to("one.yaml")
+    for words in ((), ("endpoints/link.yaml",), ("--changed-files", "endpoints/link.yaml")):
+        ran = cli("check", *words)
+        assert (ran.code, "G107" in ran.out) == (1, True), words
+    ran = cli("review", "--against", "HEAD", "--offline")
+    assert (ran.code, "G107" in ran.out) == (1, True)
+    assert cli("check", "./endpoints/../endpoints/one.yaml", "endpoints/one.yaml").out.count("G107") == 1
+
+
 def test_a_query_file_behind_a_link_is_found(cli, checkout):
     checkout.write({"one.yaml": "name: one\nquery_file: link.sql\n", "real.sql": "SELECT *\nFROM events\n"})
     (checkout.folder / "link.sql").symlink_to("real.sql")

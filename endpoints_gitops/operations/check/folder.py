@@ -106,13 +106,13 @@ def check(
     notes: tuple[str, ...] = ()
     for word in () if changed_files else words or (None,):
         some, unlisted = _files_of(word, folder, index, settings.environment, configuration)
-        files |= {os.path.realpath(file.path) if words else str(file.path): file for file in some}
+        files |= {_entry(str(file.path), index) if words else str(file.path): file for file in some}
         problems += unlisted
     if changed_files:
         files, notes = _concerned(words, folder, index)
         problems = list(index.problems)
     results = _results(tuple(files.values()), settings, cache)
-    others = [file for file in index.files if file.real not in files]
+    others = [file for file in index.files if file.entry not in files]
     findings = [*map(finding_of, problems), *(finding for _, result in results for finding in result.findings)]
     findings += [*_duplicates(results, others), *_disagreements(results, others)]
     announcements = tuple(result.announcement for _, result in results if result.announcement is not None)
@@ -137,16 +137,24 @@ def _concerned(
     exist: the change may have deleted or renamed it. Files that are no definitions of the folder are skipped.
     """
     reals = {os.path.realpath(path) for path in paths}
+    entries = {_entry(path, index) for path in paths}
     queries = {real: tuple(index.users_of(real)) for real in sorted(reals) if real.lower().endswith(_SQL)}
     concerned = [
-        *(file for file in index.files if file.real in reals),
+        *(file for file in index.files if file.real in reals or file.entry in entries),
         *(file for users in queries.values() for file in users),
         *index.without_query(),
     ]
     top = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118 - as texts
     unused = [shown(Path(real)) for real, users in queries.items() if real.startswith(top) and not users]
     notes = tuple(f"no definition uses {path}" for path in unused)
-    return {file.real: file.as_definition() for file in concerned}, notes
+    return {file.entry: file.as_definition() for file in concerned}, notes
+
+
+def _entry(path: str, index: FolderIndex) -> str:
+    """The entry of a file of the folder, however it is spelled; the real path of another file."""
+    folder, name = os.path.split(path)
+    entry = os.path.join(os.path.realpath(folder), name)  # noqa: PTH118 - as a text
+    return entry if entry in index.entries else os.path.realpath(path)
 
 
 def by_place(findings: Iterable[Finding]) -> tuple[Finding, ...]:

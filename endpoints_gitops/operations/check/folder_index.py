@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -51,17 +52,26 @@ class IndexedFile(NamedTuple):
     real_folder: str
     states: Statements
 
+    @property
+    def entry(self) -> str:
+        """The path without links in its folder. A link to a file of the same folder has another one than that file."""
+        return f"{self.real_folder}{os.sep}{os.path.basename(self.path)}"  # noqa: PTH119 - as texts, for every file
+
     def as_definition(self) -> DefinitionFile:
         return DefinitionFile(path=Path(self.path), folder=self.folder)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FolderIndex:
     """Every definition file of a folder, and what could not be listed. `has_links`: some entry was a link."""
 
     files: tuple[IndexedFile, ...] = ()
     problems: tuple[Problem, ...] = ()
     has_links: bool = False
+
+    @cached_property
+    def entries(self) -> frozenset[str]:
+        return frozenset(file.entry for file in self.files)
 
     def users_of(self, sql_file: str) -> Iterator[IndexedFile]:
         """The definitions whose query is in a `.sql` file (a real path); also those that cannot be read and name it."""
