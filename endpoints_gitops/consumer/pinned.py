@@ -277,8 +277,7 @@ def _warn_deprecated(pin: Pin, notice: SunsetNotice) -> None:
 
     _DEPRECATED.add(key)
     replacement = f"; use {notice.replaced_by} instead" if notice.replaced_by else ""
-    reason = f" ({notice.reason})" if notice.reason else ""
-    text = f"the endpoint {pin.label} is deprecated: sunset {notice.sunset}{replacement}{reason}"
+    text = f"the endpoint {pin.label} is deprecated: sunset {notice.sunset}{replacement}{notice.because}"
     _warn(printable(text), DeprecationWarning)
 
 

@@ -39,6 +39,11 @@ class SunsetNotice:
         relative = "today" if days == 0 else f"in {count}" if days > 0 else f"{count} ago"
         return f"sunset {self.sunset}, {relative}"
 
+    @property
+    def because(self) -> str:
+        """The reason on one line, in parentheses after a blank; empty without one."""
+        return f" ({' '.join(self.reason.split())})" if self.reason and self.reason.strip() else ""
+
     def as_json(self) -> dict[str, str | None]:
         """The notice with its dates as ISO text."""
         return {

@@ -326,3 +326,21 @@ def test_a_recreated_endpoint_is_judged_by_its_own_calls(cli, old, client, clock
     assert timedelta(0) < clock.now - datetime(2026, 6, 30, 12, tzinfo=UTC) < timedelta(days=2)
     ran = cli("retire", "--yes", "--format", "json")
     assert (ran.code, item_of(ran)["state"]) == (0, "retired"), json.dumps(ran.json)
+
+
+def test_what_a_registered_consumer_pins_stays(cli, old, client, make_cli, tmp_path):
+    old()
+    app = tmp_path / "billing"
+    run = make_cli(app)
+    path = app / "endpoints.toml"
+    path.write_text(path.read_text() + '[uses]\nold = "*"\n')
+    assert run("lock").code == 0
+    assert cli("consumers", "collect", str(app)).code == 0
+    ran = cli("retire", "--yes", "--format", "json")
+    assert (ran.code, item_of(ran)["state"]) == (1, "refused")
+    assert item_of(ran)["reasons"][0].startswith("used by billing: version 1")
+    assert client.get_endpoint("old").is_active
+    path.unlink()
+    (app / "endpoints.lock").unlink()
+    assert cli("consumers", "collect", "--remove", "billing").code == 0
+    assert cli("retire", "--yes").code == 0

@@ -45,8 +45,7 @@ def deprecated_pin(pin: Pin, today: date, policy: DeprecationPolicy) -> Finding 
     if notice is None:
         return None
     is_late = notice.days_left(today) <= policy.warn_days
-    reason = f" ({notice.reason})" if notice.reason else ""
-    message = f"{pin.label} is deprecated: {notice.when(today)}{reason}"
+    message = f"{pin.label} is deprecated: {notice.when(today)}{notice.because}"
     other = Advice("ask its owner what to use instead; ", Command("lock"), " beside the definitions reads a new notice")
     return Finding(
         code="P105",
