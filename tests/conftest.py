@@ -54,11 +54,12 @@ _SLOW: Final = frozenset(
         "docs": "readme",
         "hogql": "catalogue parser_processes type_sweep",
         "local": "serve_command",
-        "matrix": "matrix",
+        "matrix": "failures matrix",
     }.items()
     for name in names.split()
 )
-"""The modules that take four fifths of the time of a run, as do those of tests/plugin, which start pytest."""
+"""The modules that take four fifths of the time of a run, as do those of tests/plugin and tests/ci, which start
+pytest and pre-commit."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -66,7 +67,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of the slow modules, so that `-m "not slow"` leaves them out."""
     for item in items:
         module = item.path.relative_to(Path(__file__).parent).as_posix()
-        if module in _SLOW or module.startswith("plugin/"):
+        if module in _SLOW or module.startswith(("ci/", "plugin/")):
             item.add_marker(pytest.mark.slow)
 
 
