@@ -28,6 +28,7 @@ from endpoints_gitops.advice import Advice, Command, OtherCommand
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, VersionNotFound
 from endpoints_gitops.contract.build import from_pin
+from endpoints_gitops.contract.compare import renames
 from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.errors import InvalidInput, Problem, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
@@ -315,9 +316,23 @@ def _narrowed(against: Against, here: Here) -> Against:
     """The diffs that are selected and managed. Raises UsageError for a selector that matches neither side."""
     others = [_fileless(diff.name, diff.remote.loaded if diff.remote else None, here) for diff in against.diffs]
     names, managed_names = _selected(here, others)
+    names = _with_renames(names, against.diffs) if here.selectors else names
     outside = sorted({diff.name for diff in against.diffs} - managed_names)
     notes = (*against.notes, f"{len(outside)} outside of `manage`") if outside else against.notes
     return replace(against, diffs=tuple(diff for diff in against.diffs if diff.name in names), notes=notes)
+
+
+def _with_renames(selected: frozenset[str], diffs: Sequence[EndpointDiff]) -> frozenset[str]:
+    """The selected names, with the other name of each renamed endpoint: alone, the new one looks like an addition."""
+    removed = {diff.name: diff.remote for diff in diffs if diff.remote and not diff.local}
+    added = {diff.name: diff.local for diff in diffs if diff.local and not diff.remote}
+    if selected.isdisjoint(removed.keys() | added.keys()):
+        return selected
+    new_names = renames(
+        {name: revision.contract for name, revision in removed.items()},
+        {name: revision.contract for name, revision in added.items()},
+    )
+    return selected.union(*(pair for pair in new_names.items() if not selected.isdisjoint(pair)))
 
 
 def _selected_files(here: Here, definitions: Sequence[LoadedDefinition]) -> frozenset[str]:

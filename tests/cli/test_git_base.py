@@ -214,3 +214,13 @@ def test_everything_is_new_before_the_first_commit(cli, checkout):
     ran = cli("breaking", "--against", "default-branch", "--format", "json")
     assert (ran.code, found(ran)) == (0, {("one", "A112")})
     assert cli("breaking", "--against", "main").code == 4
+
+
+@pytest.mark.parametrize("selector", ["new", "old", "endpoints/new.yaml"])
+def test_a_selector_does_not_hide_a_rename(cli, checkout, selector):
+    checkout.commit({"old.yaml": yaml("old", "SELECT 1 AS n, 2 AS m"), "other.yaml": yaml("other")})
+    checkout.git("checkout", "--quiet", "-b", "mine")
+    checkout.commit({"old.yaml": None, "new.yaml": yaml("new", "SELECT 1 AS n, 2 AS m")})
+    ran = cli("breaking", "--against", "main", selector, "--format", "json")
+    assert (ran.code, found(ran)) == (1, {("old", "A102")})
+    assert found(cli("breaking", "--against", "main", "other", "--format", "json")) == set()
