@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import partial
 
@@ -225,11 +225,18 @@ def _judged(
     is_known = "last_executed_at" in endpoint.model_fields_set
     if is_known and not is_idle(endpoint, context.now, context.policy):
         reasons.append(f"called within {context.policy.idle_days} days")
+    if isinstance(endpoint, EndpointVersion) and _is_young(endpoint, context):
+        reasons.append(f"created within {context.policy.idle_days} days, so its callers may not have called it yet")
     if reasons:
         return replace(judged, state=RetireState.REFUSED, reasons=tuple(reasons))
     if not is_known:
         return replace(judged, state=RetireState.UNKNOWN, reasons=("the server does not say when it was last called",))
     return replace(judged, state=RetireState.READY, steps=steps)
+
+
+def _is_young(version: EndpointVersion, context: RetireContext) -> bool:
+    created = version.version_created_at
+    return created is not None and context.now - created < timedelta(days=context.policy.idle_days)
 
 
 def _retired(client: Client, retirement: Retirement) -> Retirement:

@@ -224,7 +224,9 @@ class TestVersions:
     def three(self, cli, checkout, client, clock, server):
         """Versions 1, with a table, and 2, without; version 3 is current."""
 
-        def make(more: str = "") -> None:
+        def make(more: str = "", idle_days: int = 14) -> None:
+            path = checkout.top / "endpoints.toml"
+            path.write_text(path.read_text() + f"[deprecation]\nidle_days = {idle_days}\n")
             checkout.commit({"old.yaml": yaml("old", more + "materialization: {enabled: true}\n")})
             assert cli("push", "--yes").code == 0
             for number in (2, 3):
@@ -267,8 +269,16 @@ class TestVersions:
         server.requests.clear()
         ran = cli("retire", "--versions", "--yes", "--format", "json")
         assert (ran.code, self.states(ran)) == (1, {1: "refused", 2: "retired"})
-        assert item_of(ran, version=1)["reasons"] == ["called within 30 days"]
+        assert item_of(ran, version=1)["reasons"] == ["called within 14 days"]
         assert self.writes(server) == ["old/?version=2"]
+
+    def test_a_version_that_is_young_stays(self, cli, three, server):
+        three(idle_days=15)
+        ran = cli("retire", "--versions", "--yes", "--format", "json")
+        assert (ran.code, self.states(ran)) == (1, {1: "refused", 2: "refused"})
+        reason = "created within 15 days, so its callers may not have called it yet"
+        assert item_of(ran, version=2)["reasons"] == [reason]
+        assert self.writes(server) == []
 
     def test_a_version_that_an_app_pins_stays(self, cli, three, uses, client):
         three()
