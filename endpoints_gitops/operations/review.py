@@ -764,7 +764,7 @@ def _headline(judged: _JudgedBranch, verdict: Verdict, counts: Mapping[str, int]
     changed = counts["changed"]
     how = " (offline: files and lock only)" if is_offline else ""
     if not changed:
-        return f"This branch changes no endpoint{how}."
+        return f"{verdict.capitalize()}: this branch changes no endpoint{how}."
     endpoints = f"{changed} endpoint{'s' if changed != 1 else ''}"
     blocked = f"{counts['blocked']} of {endpoints} blocked"
     if verdict is Verdict.BLOCKED:
@@ -813,8 +813,8 @@ def _costs(server: _ReviewedServer, plan: Plan) -> Iterator[Detail]:
     writes = requests_of(plan)
     versions = sum(change.cuts_a_version for change in plan.changes)
     total = server.requests + writes
-    lists = f", and {versions} to list versions from a fresh clone" if versions else ""
-    yield Detail("requests of a push", f"{total}: {server.requests} to read, {writes} to write{lists}")
+    lists = f"; {versions} more from a fresh clone, to list versions" if versions else ""
+    yield Detail("requests of a push", f"{total} ({server.requests} to read, {writes} to write){lists}")
     minutes = -(-(total + versions) // DIRECT.minute)
     longer = f"; this takes {minutes} minutes" if minutes > 1 else ""
     yield Detail("budget of a key", f"{DIRECT.minute} requests a minute, {DIRECT.hour:,} an hour{longer}")

@@ -63,7 +63,7 @@ class TestChanges:
         (checkout.top / "app.py").write_text("print()\n")
         ran = review(env={"ENDPOINTS_TEST_KEY": ""})
         assert (ran.code, ran.json["items"], review.asked) == (0, [], [])
-        assert "This branch changes no endpoint." in cli("review", "--against", "main").out
+        assert "Safe: this branch changes no endpoint." in cli("review", "--against", "main").out
 
     def test_a_breaking_and_a_harmless_change(self, review, checkout):
         checkout.commit({"one.yaml": yaml("one", RENAMED), "two.yaml": yaml("two", APPENDED)})
@@ -222,8 +222,8 @@ class TestChanges:
         server.requests.clear()
         assert cli("push", "--yes").code == 0
         sent = len(server.requests.entries())
-        lists = "and 1 to list versions from a fresh clone"
-        assert report["requests of a push"] == f"{sent}: 1 to read, {sent - 1} to write, {lists}"
+        lists = "1 more from a fresh clone, to list versions"
+        assert report["requests of a push"] == f"{sent} (1 to read, {sent - 1} to write); {lists}"
         assert report["environment"] == f"test: {server.url}, project 1"
 
 
