@@ -198,7 +198,14 @@ def test_gate_needs_a_ref_and_passes_arguments_on(job, tmp_path):
     ran = job.ci("gate", "--offline", "--against", "origin/main", "--", "--report", f"sarif={report}")
     assert ran.code == 0, ran.err
     assert json.loads(report.read_text())["version"] == "2.1.0"
-    assert job.ci("push", "--offline").code == 2
+    for command, option in (
+        ("push", "--offline"),
+        ("diff", "--against=main"),
+        ("diff", "--offline"),
+        ("review", "--plan-out=p"),
+    ):
+        ran = job.ci(command, option)
+        assert (ran.code, option.partition("=")[0] in ran.err) == (2, True)
 
 
 def test_json_is_one_document_with_the_exit_code_of_the_command(job, checkout):

@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
+from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console, Line, OutputFormat, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.cli.registry import REPORTING
@@ -60,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Run the command. Its exit code is this one's, whether or not the comment could be written."""
     command = arguments.ci_command
+    _refuse_without_effect(arguments)
     words = [*_common(arguments), *arguments.words, *_split(arguments.args)]
     with tempfile.TemporaryDirectory(prefix="endpoints-gitops-") as name:
         folder = Path(name)
@@ -76,10 +78,19 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     return _outcome(command, code, comment)
 
 
+def _refuse_without_effect(arguments: argparse.Namespace) -> None:
+    """Raise UsageError for an option that the command has no use for."""
+    command = arguments.ci_command
+    judging = {"--against": arguments.against is not None, "--offline": arguments.offline}
+    useless = [option for option, is_given in judging.items() if is_given and command not in _OFFLINE]
+    useless += ["--plan-out"] if arguments.plan_out is not None and command != "push" else []
+    if useless:
+        message = f"{' and '.join(useless)} has no effect on ci {command}"
+        raise UsageError(message, fix=Advice(Command("ci", command)), code="usage.arguments")
+
+
 def _push(arguments: argparse.Namespace, words: Sequence[str], folder: Path, console: Console) -> Outcome:
     """Save a plan, and apply it. Both are shown; where no plan could be made, nothing is written."""
-    if arguments.against is not None or arguments.offline:
-        raise UsageError("push has neither --against nor --offline", code="usage.arguments")
     plan = Path(arguments.plan_out) if arguments.plan_out else folder / "plan.json"
     plan.unlink(missing_ok=True)
     planned, text = _run(["plan", *words, f"--out={plan}"], console)
