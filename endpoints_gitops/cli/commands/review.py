@@ -29,7 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     """Judge the branch. Exit code 1 if something blocks, 4 (3 without a valid key) if something could not be asked."""
-    from endpoints_gitops.operations.review import ReviewScope, review
+    from endpoints_gitops.operations.review.execute import review
+    from endpoints_gitops.operations.review.scope import ReviewScope
 
     with CommandContext.of(arguments, console) as context:
         judge = context.judge
