@@ -19,7 +19,7 @@ from endpoints_gitops.errors import MOST_PROBLEMS, EndpointsError, InvalidInput,
 from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParserTimeout, ParserUnavailable, parse
 from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.model.definition import Definition, LoadedDefinition, code_name_mistake
-from endpoints_gitops.model.policy import Ignore
+from endpoints_gitops.model.policy import Ignore, LineRange
 from endpoints_gitops.model.suggestions import did_you_mean
 
 __all__ = ["LARGEST_FILE", "read_definition"]
@@ -60,7 +60,9 @@ def _ignores(file: _DefinitionText, sql: str, position: QueryPositions | None) -
     """The ignore comments of the file and of its query; most files have none."""
     text = file.text.removeprefix(BOM)
     if MARK in text:
-        yield from yaml_ignores(file.path, text, file.root)
+        is_beside = position is not None and position(0).path != file.path
+        query_file = LineRange(position(0).path, 1, sql.count("\n") + 1) if position and is_beside else None
+        yield from yaml_ignores(file.path, text, file.root, query_file)
     if MARK in sql and position is not None:
         yield from sql_ignores(sql, position)
 

@@ -3,20 +3,23 @@
     # endpoints-gitops: ignore C112 reason="the table is generated" owner=@data until=2027-01-31
     -- endpoints-gitops: ignore C113 reason="frozen table" owner=@data until=2027-01-31
 
-A comment applies to findings on its line; if it stands alone, to those on the next line.
+A comment in YAML applies to the key or item that begins on its line, with its whole value; if it stands alone, to what
+begins on the next line. At `query_file` that is the whole file. A comment in HogQL applies to its line, or if it stands
+alone, to the next one.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from endpoints_gitops.codecs.yaml.composer import MappingNode, Node, ScalarNode, SequenceNode
+from endpoints_gitops.codecs.yaml.composer import MappingNode, Node, ScalarNode, SequenceNode, key_text
 from endpoints_gitops.errors import Location
 from endpoints_gitops.hogql.parser import ParseFailure, parse
-from endpoints_gitops.model.policy import Ignore
+from endpoints_gitops.model.policy import LINTED, LOCATED, Ignore, LineRange
 from endpoints_gitops.model.suggestions import closest, did_you_mean
 
 MARK: Final = "endpoints-gitops:"
@@ -24,8 +27,11 @@ _KEYS: Final = ("reason", "owner", "until")
 _SYNTAX: Final = 'ignore CODE reason="…" owner=… until=YYYY-MM-DD'
 
 
-def yaml_ignores(path: str, text: str, root: Node) -> Iterator[Ignore]:
-    """The ignores in the comments of a YAML text, whose tree is `root`; they have no endpoint yet."""
+def yaml_ignores(path: str, text: str, root: Node, query_file: LineRange | None = None) -> Iterator[Ignore]:
+    """The ignores in the comments of a YAML text, whose tree is `root`; they have no endpoint yet.
+
+    `query_file` are the lines of the file that it names under this key.
+    """
     bodies = sorted(_bodies(text, root))
     lines = text.split("\n")
     comments: dict[int, str] = {}  # by the index of the line
@@ -40,11 +46,18 @@ def yaml_ignores(path: str, text: str, root: Node) -> Iterator[Ignore]:
         if line.lstrip().startswith("#") and not _is_inside(start + len(line) - len(line.lstrip()), bodies):
             alone.add(index)
         start += len(line) + 1
+    entries = list(_entries(text, root)) if comments else []
     for index, content in comments.items():
         target = index
         while target in alone and target + 1 < len(lines):
             target += 1
-        ignore = _ignore(content, Location(path, index + 1, columns[index] + 1), Location(path, target + 1))
+        begun = [entry for entry in entries if entry.first == target + 1]
+        around = {entry.key for entry in entries if entry.first <= target + 1 <= entry.last}
+        last = max((entry.last for entry in begun), default=target + 1)
+        covered = [LineRange(path, target + 1, last)]
+        if query_file is not None and any(entry.key == "query_file" for entry in begun):
+            covered.append(query_file)
+        ignore = _ignore(content, Location(path, index + 1, columns[index] + 1), tuple(covered), around)
         if ignore is not None:
             yield ignore
 
@@ -66,24 +79,26 @@ def sql_ignores(sql: str, position: Callable[[int], Location]) -> Iterator[Ignor
         while target in alone and alone[target] < len(sql):
             target = alone[target]
         place = position(comment_start)
-        target_line = position(comment_start if target == line_start else target).line
-        ignore = _ignore(content, place, Location(place.path, target_line))
+        line_number = position(comment_start if target == line_start else target).line
+        is_code = target not in alone and bool(sql[target:].partition("\n")[0].strip())
+        covered = (LineRange(place.path, line_number, line_number),)
+        ignore = _ignore(content, place, covered, {"query"} if is_code else ())
         if ignore is not None:
             yield ignore
 
 
-def _ignore(content: str, where: Location, target: Location) -> Ignore | None:
-    """The ignore of a comment; one with a mistake if it cannot be read; None for a comment that only names this
-    tool."""
+def _ignore(content: str, where: Location, covered: tuple[LineRange, ...], keys: Collection[str]) -> Ignore | None:
+    """The ignore of a comment that stands at these keys; one with a mistake if it cannot be read; None for a comment
+    that only names this tool."""
     try:
         words = shlex.split(content.removeprefix(MARK))
     except ValueError as error:
-        return Ignore(where=where, target=target, mistake=f"this ignore cannot be read: {error}".lower())
+        return Ignore(where=where, covered=covered, mistake=f"this ignore cannot be read: {error}".lower())
     first = words[0] if words else ""
     if first != "ignore":
         if closest(first, ("ignore",)) is None:
             return None
-        return Ignore(where=where, target=target, mistake=f"unknown word {first!r}; did you mean ignore?")
+        return Ignore(where=where, covered=covered, mistake=f"unknown word {first!r}; did you mean ignore?")
     values: dict[str, str] = {}
     rules = []
     for word in words[1:]:
@@ -91,11 +106,11 @@ def _ignore(content: str, where: Location, target: Location) -> Ignore | None:
         if not is_key:
             rules.append(word)
         elif key not in _KEYS:
-            return Ignore(where=where, target=target, mistake=f"unknown key {key!r}{did_you_mean(key, _KEYS)}")
+            return Ignore(where=where, covered=covered, mistake=f"unknown key {key!r}{did_you_mean(key, _KEYS)}")
         else:
             values[key] = value.strip()
     if len(rules) != 1:
-        return Ignore(where=where, target=target, mistake=f"an ignore names one rule: {_SYNTAX}")
+        return Ignore(where=where, covered=covered, mistake=f"an ignore names one rule: {_SYNTAX}")
     rule, mistake = _rule(rules[0])
     until = None
     if mistake is None and (written := values.get("until")):
@@ -103,13 +118,49 @@ def _ignore(content: str, where: Location, target: Location) -> Ignore | None:
         mistake = None if until else f"until={written} is not a date such as 2027-01-31"
     return Ignore(
         where=where,
-        target=target,
+        covered=covered,
+        is_misplaced=mistake is None and rule not in LINTED and LOCATED.get(rule[0], frozenset()).isdisjoint(keys),
         rule=rule,
         reason=values.get("reason", ""),
         owner=values.get("owner", ""),
         until=until,
         mistake=mistake,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _EntryLines:
+    """The lines of a key with its value, or of an item. `key` is the key of the definition that it is part of."""
+
+    key: str
+    first: int
+    last: int
+
+
+def _entries(text: str, root: Node) -> Iterator[_EntryLines]:
+    waiting: list[tuple[str, Node]] = [("", root)]
+    while waiting:
+        key, node = waiting.pop()
+        if isinstance(node, SequenceNode):
+            for item in node.items:
+                yield _EntryLines(key, item.span.line, _last_line(text, item))
+                waiting.append((key, item))
+        elif isinstance(node, MappingNode):
+            for name, value in node.pairs:
+                of = key or key_text(name)
+                yield _EntryLines(of, name.span.line, max(_last_line(text, name), _last_line(text, value)))
+                waiting.append((of, value))
+
+
+def _last_line(text: str, node: Node) -> int:
+    """The last line of a node that has text; the parser counts blank lines and comments after a collection as its."""
+    while isinstance(node, SequenceNode | MappingNode) and not node.flow:
+        children = node.items if isinstance(node, SequenceNode) else [value for _, value in node.pairs]
+        if not children:
+            break
+        node = children[-1]
+    span = text[node.span.start : node.span.end].rstrip()
+    return node.span.line + span.count("\n")
 
 
 def _rule(word: str) -> tuple[str, str | None]:

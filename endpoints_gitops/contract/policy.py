@@ -114,9 +114,8 @@ def _is_fixed(finding: Finding, rule: Rule | None) -> bool:
 def _matches(ignore: Ignore, finding: Finding) -> bool:
     if ignore.mistake is not None or ignore.rule != finding.code:
         return False
-    if ignore.target is not None:
-        place = finding.location
-        return (place.path, place.line) == (ignore.target.path, ignore.target.line)
+    if ignore.covered is not None:
+        return any(finding.location in lines for lines in ignore.covered)
     return fnmatchcase(finding.endpoint, ignore.endpoint) and ignore.locus in (None, str(finding.locus))
 
 
@@ -130,7 +129,7 @@ def _about_ignores(
 ) -> Iterator[Finding]:
     is_whole = coverage is not None and coverage.is_whole
     for ignore in dict.fromkeys(ignores):
-        is_read = is_whole or (coverage is not None and ignore.target is not None)
+        is_read = is_whole or (coverage is not None and ignore.covered is not None)
         if ignore.mistake is not None:
             if is_read:
                 yield _finding("G124", ignore, ignore.mistake)
@@ -140,6 +139,9 @@ def _about_ignores(
             yield _finding("G103", ignore, f"the ignore of {ignore.rule} lacks {_listed(ignore.lacking)}")
         elif _is_over(ignore, today):
             yield _finding("G101", ignore, f"the ignore of {ignore.rule} expired on {ignore.until}")
+        elif ignore.is_misplaced and ignore not in matched:
+            message = f"the ignore of {ignore.rule} is at a place where no finding of that rule can be"
+            yield replace(_finding("G102", ignore, message), fix="write it at the key that causes the finding")
         elif coverage is not None and ignore.rule in coverage.codes and ignore not in matched:
             yield _finding("G102", ignore, f"the ignore of {ignore.rule} matches no finding")
 

@@ -29,6 +29,23 @@ LINTED: Final = frozenset(
 )
 """The rules that `check` judges for every definition by itself, and that can be ignored."""
 
+_QUERY_KEYS: Final = frozenset(("query", "query_file", "query_definition"))
+_SERVING_KEYS: Final = frozenset(
+    ("active", "bucket_overrides", "data_freshness", "environments", "materialization", "optional_breakdown_properties")
+)
+
+LOCATED: Final = MappingProxyType(
+    {
+        "A": frozenset(("name", "active", "deprecation", "environments", "tags")),
+        "C": _QUERY_KEYS | {"columns", "environments", "materialization"},
+        "G": frozenset(("name",)),
+        "M": _QUERY_KEYS,
+        "S": _QUERY_KEYS | _SERVING_KEYS,
+        "V": _QUERY_KEYS | {"variables"},
+    }
+)
+"""The keys of a definition at which findings are, by the first letter of their rule."""
+
 type RequiredKey = Literal["columns", "data_freshness", "description", "examples", "owner", "stability", "tags"]
 
 
@@ -60,13 +77,26 @@ class RuleSetting:
     where: Location | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LineRange:
+    """The lines of a file from `first` to `last`, which count from 1."""
+
+    path: str
+    first: int
+    last: int
+
+    def __contains__(self, place: Location) -> bool:
+        return place.path == self.path and self.first <= place.line <= self.last
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ignore:
     """An ignore of the configuration, or of a comment in a definition.
 
     `rule` is a code. `endpoint` is a name or a glob; `locus` None means any. `where` is the place of the ignore.
-    `target` is the line that a comment applies to; None for an ignore of the configuration. `mistake` says why a
-    comment cannot be read; such an ignore has no effect.
+    `covered` are the lines that a comment applies to; None for an ignore of the configuration. `is_misplaced`: no
+    finding of the rule is ever on these lines. `mistake` says why a comment cannot be read; such an ignore has no
+    effect.
     """
 
     where: Location
@@ -76,7 +106,8 @@ class Ignore:
     reason: str = ""
     owner: str = ""
     until: date | None = None
-    target: Location | None = None
+    covered: tuple[LineRange, ...] | None = None
+    is_misplaced: bool = False
     mistake: str | None = None
 
     @property

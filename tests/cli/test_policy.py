@@ -107,6 +107,30 @@ def test_an_ignore_ends_after_its_date(cli, checkout, policy, until, codes, plac
     assert cli("check", "endpoints/star.yaml").code == ("G101" in codes), "also where one file is checked"
 
 
+AT_A_KEY = '# endpoints-gitops: ignore {rule} reason="frozen" owner=@data until=2027-01-31'
+GROUPED = "  SELECT event, count() AS {name}\n  FROM events\n  GROUP BY event\n  ORDER BY event\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "waived"),
+    [
+        ("query: |- {comment}\n", True),
+        ("{comment}\nquery: |-\n", True),
+        ("{comment}\ntags: [a]\nquery: |-\n", False),
+        ("tags: [a] {comment}\nquery: |-\n", False),
+    ],
+)
+def test_a_comment_at_a_key_is_about_its_value_and_elsewhere_a_finding(cli, checkout, head, waived):
+    checkout.commit({"sales.yaml": f"name: sales\nquery: |-\n{GROUPED.format(name='n')}"})
+    head = head.format(comment=AT_A_KEY.format(rule="C102"))
+    checkout.write({"sales.yaml": f"name: sales\n{head}{GROUPED.format(name='total')}"})
+    ran = cli("breaking", "--against", "HEAD", "--format", "json")
+    renamed = next(item for item in ran.json["items"] if item["code"] == "C102")
+    assert ((renamed["ignored"] or {}).get("kind"), ran.code) == (("ignored", 0) if waived else (None, 1))
+    checked = [item["code"] for item in cli("check", "--fail-on", "warn", "--format", "json").json["items"]]
+    assert checked == ([] if waived else ["G102"])
+
+
 def test_unused_is_judged_only_by_a_run_that_would_find_it(cli, checkout, policy):
     checkout.write({"one.yaml": BEFORE, "two.yaml": BEFORE.replace("one", "two")})
     policy(ignore("C113") + ignore("M102"))

@@ -14,8 +14,19 @@ from endpoints_gitops.contract.policy import apply
 from endpoints_gitops.contract.rules import RULES
 from endpoints_gitops.errors import Location
 from endpoints_gitops.model.finding import Finding, Severity, Waiver, WaiverKind
-from endpoints_gitops.model.policy import LINTED, RULESETS, Approval, Coverage, Ignore, Policy, RuleSetting, RuleSwitch
-from tests.contract.test_cases import ALL
+from endpoints_gitops.model.policy import (
+    LINTED,
+    LOCATED,
+    RULESETS,
+    Approval,
+    Coverage,
+    Ignore,
+    LineRange,
+    Policy,
+    RuleSetting,
+    RuleSwitch,
+)
+from tests.contract.test_cases import ALL, KINDS, findings_of, sides
 
 TODAY = date(2026, 11, 1)
 PLACE = Location("endpoints.toml", 7)
@@ -240,7 +251,7 @@ def test_a_file_that_cannot_be_read_cannot_be_waived():
 WHOLE = Coverage(codes=LINTED, is_whole=True)
 PART = Coverage(codes=LINTED, is_whole=False)
 TARGET = Location("orders.yaml", 3)
-COMMENT = {"where": TARGET, "target": TARGET, "endpoint": "orders"}
+COMMENT = {"where": TARGET, "covered": (LineRange("orders.yaml", 3, 5),), "endpoint": "orders"}
 # an ignore, the coverage, and what is reported about it where no finding matches: code, endpoint, message, locus, after
 ABOUT = [
     (ignore_of(), WHOLE, ("G102", "", "the ignore of C113 matches no finding", "ignore C113/*", "2027-01-31")),
@@ -269,6 +280,19 @@ ABOUT = [
         ("G102", "orders", "the ignore of C113 matches no finding", "ignore C113/orders", "2027-01-31"),
     ),
     (ignore_of(**COMMENT), None, None),
+    (ignore_of("M102", **COMMENT), WHOLE, None),
+    (
+        ignore_of("M102", is_misplaced=True, **COMMENT),
+        PART,
+        (
+            "G102",
+            "orders",
+            "the ignore of M102 is at a place where no finding of that rule can be",
+            "ignore M102/orders",
+            "2027-01-31",
+        ),
+    ),
+    (ignore_of("M102", is_misplaced=True, **COMMENT), None, None),
     (ignore_of(rule="", mistake="no", **COMMENT), PART, ("G124", "orders", "no", "ignore/orders", "no")),
     (ignore_of(rule="", mistake="no", **COMMENT), None, None),
 ]
@@ -276,11 +300,25 @@ ABOUT = [
 
 @pytest.mark.parametrize(("ignore", "coverage", "expected"), ABOUT)
 def test_what_is_reported_about_an_ignore_without_a_match(ignore, coverage, expected):
-    policy, comments = (Policy(), [ignore]) if ignore.target else (Policy(ignores=(ignore,)), [])
+    policy, comments = (Policy(), [ignore]) if ignore.covered else (Policy(ignores=(ignore,)), [])
     applied = apply(policy, [], TODAY, comments=comments, coverage=coverage)
     found = [(one.code, one.endpoint, one.message, one.locus, one.after) for one in applied.about_policy]
     assert found == ([expected] if expected else [])
     assert {one.where for one in applied.about_policy} <= {ignore.where}
+
+
+def test_findings_are_only_at_keys_that_are_known_to_have_some():
+    """An ignore comment elsewhere is reported as misplaced."""
+    keys = set()
+    for case in ALL:
+        source = after.source if KINDS.keys().isdisjoint(case.given) and (after := sides(case)[1]) else None
+        for finding in findings_of(case) if source else ():
+            place = finding.location
+            if place.line and finding.code not in LINTED:
+                top = {line: key for key, line in source.lines.items() if "." not in key}
+                keys.add((finding.code[0], top[max(line for line in top if line <= place.line)]))
+    assert keys
+    assert {(letter, key) for letter, key in keys if key not in LOCATED.get(letter, ())} == set()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from endpoints_gitops.errors import InvalidInput, Location, Problem
 from endpoints_gitops.model.finding import Finding, Scope, Severity
-from endpoints_gitops.model.policy import Conventions, Ignore
+from endpoints_gitops.model.policy import Conventions, Ignore, LineRange
 from endpoints_gitops.model.sunset import Announcement, SunsetNotice
 from endpoints_gitops.workspace.check_cache import content_hash, key_of
 from endpoints_gitops.workspace.definitions import OpenedFile, open_file
@@ -170,13 +170,14 @@ def _ignore_row(ignore: Ignore) -> list[Any]:
         ignore.reason,
         ignore.owner,
         ignore.until and ignore.until.isoformat(),
-        ignore.target and _place_row(ignore.target),
+        None if ignore.covered is None else [(lines.path, lines.first, lines.last) for lines in ignore.covered],
+        ignore.is_misplaced,
         ignore.mistake,
     ]
 
 
 def _ignore(row: list[Any]) -> Ignore:
-    where, rule, endpoint, reason, owner, until, target, mistake = row
+    where, rule, endpoint, reason, owner, until, covered, is_misplaced, mistake = row
     return Ignore(
         where=Location(*where),
         rule=rule,
@@ -184,7 +185,8 @@ def _ignore(row: list[Any]) -> Ignore:
         reason=reason,
         owner=owner,
         until=until and date.fromisoformat(until),
-        target=target and Location(*target),
+        covered=None if covered is None else tuple(LineRange(*lines) for lines in covered),
+        is_misplaced=is_misplaced,
         mistake=mistake,
     )
 
