@@ -77,7 +77,10 @@ class Location(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Problem:
-    """One mistake in one file. `line` and `column` count from 1; 0 means that the whole file is meant."""
+    """One mistake in one file. `line` and `column` count from 1; 0 means that the whole file is meant.
+
+    `is_committed`: the file is that of a commit, which `path` names in front (`main:endpoints/a.yaml`).
+    """
 
     path: str
     line: int = 0
@@ -85,10 +88,13 @@ class Problem:
     message: str
     code: str = "definition.invalid"
     fix: str | None = None
+    is_committed: bool = False
 
     @property
-    def where(self) -> Location:
-        return Location(self.path, self.line, self.column)
+    def where(self) -> str:
+        """The place: a `Location`, except in a file of a commit, where reports cannot point at a line."""
+        location = Location(self.path, self.line, self.column)
+        return str(location) if self.is_committed else location
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"

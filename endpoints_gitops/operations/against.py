@@ -55,6 +55,9 @@ from endpoints_gitops.workspace.git import (
 from endpoints_gitops.workspace.history import history, names_ever_defined
 from endpoints_gitops.workspace.selection import managed, parsed, select_names
 
+_OTHER_BASE: Final = (
+    "name a commit in which that file can be read: --against REF; or merge the repair of that file on its own first"
+)
 _VERSION: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,127})@([1-9][0-9]{0,8})")
 
 
@@ -110,10 +113,16 @@ class Against:
     @property
     def failures(self) -> tuple[BaseUnavailable, ...]:
         """An error for each file of WHAT that could not be read."""
-        return tuple(
-            BaseUnavailable(f"not compared: {problem.message}", where=problem.where, fix=problem.fix)
-            for problem in self.unreadable
-        )
+        return tuple(map(not_compared, self.unreadable))
+
+
+def not_compared(problem: Problem) -> BaseUnavailable:
+    """The error for a file of WHAT that cannot be read. In a commit it stays as it is, so another base has to help."""
+    return BaseUnavailable(
+        f"not compared: {problem.message}",
+        where=problem.where,
+        fix=_OTHER_BASE if problem.is_committed else problem.fix,
+    )
 
 
 def resolve(what: str, here: Here) -> Against:

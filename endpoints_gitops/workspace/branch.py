@@ -203,7 +203,8 @@ class _Branch:
 
     def _of_base(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         """The problems with the commit in front of their paths."""
-        return tuple(replace(problem, path=f"{self.base.label}:{problem.path}") for problem in problems)
+        label = self.base.label
+        return tuple(replace(problem, path=f"{label}:{problem.path}", is_committed=True) for problem in problems)
 
     def _not_on_disk(self, paths: Collection[str]) -> dict[str, LoadedDefinition]:
         """The definitions of absent files that git's index has outside of a sparse checkout: these are not deleted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -176,7 +176,8 @@ def definitions_at(
     with Blobs(repo) as blobs:
         entries = [(mode, path, f"{shown}:{path}") for mode, path in listed(repo, commit, prefix)]
         definitions, problems = _Reader(blobs=blobs, commit=commit, prefix=prefix).read_all(entries, choose)
-    return definitions, (*problems, *duplicates(definitions))
+    problems = (*problems, *duplicates(definitions))
+    return definitions, tuple(replace(problem, is_committed=True) for problem in problems)
 
 
 def definitions_in(

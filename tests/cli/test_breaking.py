@@ -195,7 +195,9 @@ def test_an_unreadable_file_in_the_base_is_not_compared(cli, checkout, what):
     ran = cli("breaking", "--against", what, "--format", "json")
     assert ran.code == 4
     assert [error["code"] for error in ran.json["errors"]] == ["G109"]
-    assert "broken.yaml" in ran.json["errors"][0]["where"]
+    (error,) = ran.json["errors"]
+    assert "broken.yaml" in error["where"]
+    assert (error["fix"] or "").startswith("name a commit in which that file can be read") == (what == "HEAD")
 
 
 def test_an_unreadable_local_definition_is_an_error(cli, checkout):

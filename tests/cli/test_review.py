@@ -373,6 +373,32 @@ class TestBase:
         assert error["where"].endswith(":endpoints/one.yaml:2:1")
         assert error["where"].split(":")[0] == "main"
 
+    def test_a_repaired_definition_is_judged_and_says_what_helps(self, review, checkout):
+        checkout.commit({"one.yaml": "name: one\nquery: [\n"})
+        checkout.git("checkout", "--quiet", "-b", "mine")
+        checkout.commit({"one.yaml": yaml("one", "SELECT * FROM events ORDER BY uuid LIMIT 5")})
+        places = {}
+        for name in ("json", "github", "sarif", "gitlab"):
+            ran = review("--offline", "--fail-on", "warn", "--report", f"{name}=review.{name}")
+            assert ran.code == 4
+            places[name] = (checkout.top / f"review.{name}").read_text()
+        (subject,) = ran.json["items"]
+        assert (subject["verdict"], subject["where"]) == ("blocked", "endpoints/one.yaml:1")
+        assert "C113" in [finding["code"] for finding in subject["findings"]]
+        (reason,) = subject["reasons"]
+        assert reason["where"] == "main:endpoints/one.yaml:3:1"
+        assert reason["fix"].startswith("name a commit in which that file can be read: --against REF")
+        assert json.loads(places["json"])["items"] == ran.json["items"]
+        assert (
+            "::error file=endpoints/one.yaml,line=1,title=one%3A G109::main:endpoints/one.yaml:3:1: not compared"
+            in (places["github"])
+        )
+        sarif = json.loads(places["sarif"])["runs"][0]
+        located = [*sarif["results"], *sarif["invocations"][0]["toolExecutionNotifications"]]
+        uris = {entry["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for entry in located}
+        paths = {entry["location"]["path"] for entry in json.loads(places["gitlab"])}
+        assert uris == paths == {"endpoints/one.yaml"}
+
     def test_an_invalid_definition_is_a_finding_of_the_branch(self, review, checkout):
         checkout.commit({"one.yaml": yaml("one"), "two.yaml": yaml("two")})
         checkout.git("checkout", "--quiet", "-b", "mine")

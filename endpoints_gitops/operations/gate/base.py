@@ -108,7 +108,8 @@ def _read(content: bytes, label: str) -> Lock:
     except InvalidInput as error:
         fix = Advice(Command("gate", "--against", "REF"), " with the last release whose lock is whole")
         raise InvalidInput(
-            tuple(replace(problem, fix=fix) for problem in error.problems), message=f"{label} has mistakes"
+            tuple(replace(problem, fix=fix, is_committed=True) for problem in error.problems),
+            message=f"{label} has mistakes",
         ) from error
     return lock
 

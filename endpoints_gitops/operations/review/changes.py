@@ -39,7 +39,14 @@ class BranchChanges:
     @cached_property
     def by_path(self) -> Mapping[str, str]:
         """The names by the paths of their files."""
-        return {diff.loaded.path: name for name, diff in self.diffs.items() if diff.loaded}
+        definitions = (*self.local, *self.repaired.values())
+        return {loaded.path: loaded.name for loaded in definitions}
+
+    @property
+    def repaired(self) -> Mapping[str, LoadedDefinition]:
+        """The definitions whose files cannot be read at the merge base."""
+        local = self.files.local
+        return {name: local[name] for name in self.files.unreadable if name in local}
 
     @property
     def local(self) -> tuple[LoadedDefinition, ...]:

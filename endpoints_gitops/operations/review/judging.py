@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.contract.contract import Contract, settled
-from endpoints_gitops.errors import EndpointsError, Problem
+from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.finding import Finding, in_order
 from endpoints_gitops.model.outcome import ErrorEntry, failures_of
 from endpoints_gitops.model.policy import Ignore
 from endpoints_gitops.model.report import Detail, Subject, TextDiff, Verdict
+from endpoints_gitops.operations.against import not_compared
 from endpoints_gitops.operations.callers import Callers, findings_of_diffs
 from endpoints_gitops.operations.check.definition import finding_of
 from endpoints_gitops.operations.review.changes import BranchChanges, may_write
@@ -73,7 +74,7 @@ class JudgedBranch:
     def unreadable(self) -> tuple[BaseUnavailable, ...]:
         """An error for each mistake in files of the merge base."""
         unreadable = self.changes.files.unreadable.values()
-        return tuple(_not_compared(problem) for problems in unreadable for problem in problems)
+        return tuple(not_compared(problem) for problems in unreadable for problem in problems)
 
     @cached_property
     def renamed(self) -> Mapping[str, str]:
@@ -89,7 +90,8 @@ class JudgedBranch:
     @property
     def ignores(self) -> tuple[Ignore, ...]:
         """The ignore comments in the changed definitions."""
-        return tuple(ignore for loaded in self.changes.local for ignore in loaded.ignores)
+        definitions = (*self.changes.local, *self.changes.repaired.values())
+        return tuple(ignore for loaded in definitions for ignore in loaded.ignores)
 
     @cached_property
     def _findings(self) -> Mapping[str, tuple[Finding, ...]]:
@@ -157,18 +159,22 @@ class JudgedBranch:
         if name in self.changes.files.broken:
             change, effect = "its definition is not valid", BranchEffect.INVALID
         elif problems:
-            change, effect = "cannot be compared with the merge base", BranchEffect.INVALID
+            change, effect = (
+                f"cannot be compared: its definition in {self.base.what} is not valid",
+                BranchEffect.INVALID,
+            )
         else:
             change, effect = "an ignore or approval has no effect", BranchEffect.NOTHING
-        reasons = tuple(failure for problem in problems for failure in failures_of(_not_compared(problem)))
+        reasons = tuple(failure for problem in problems for failure in failures_of(not_compared(problem)))
         first = next((finding.where for finding in findings if finding.where), None)
+        repaired = self.changes.repaired.get(name)
         return Subject(
             name=name,
             verdict=self._verdict(findings, (), is_unknown=bool(problems)),
             change=change,
             findings=findings,
             reasons=reasons,
-            where=first,
+            where=repaired.where() if repaired else first,
             extra={"effect": effect.value, "version": None},
         )
 
@@ -278,10 +284,6 @@ class JudgedBranch:
             if left.attribution is not Attribution.CONFLICT:
                 merged = f"; {self.base.ref} has it: merge {self.base.ref}" if self._is_at_tip(left) else ""
                 yield Detail(str(left.attribution), f"{left.key}: {left.explanation}{merged}")
-
-
-def _not_compared(problem: Problem) -> BaseUnavailable:
-    return BaseUnavailable(f"not compared: {problem.message}", where=problem.where, fix=problem.fix)
 
 
 def _effect_of_change(change: EndpointChange | None) -> BranchEffect:
