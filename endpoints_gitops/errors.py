@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 from typing import Final
+
+from endpoints_gitops.dataclass import dataclass
 
 
 class ExitCode(IntEnum):

@@ -9,9 +9,10 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 
 if TYPE_CHECKING:

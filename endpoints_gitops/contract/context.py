@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 
+from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.consumers import last_seen
 from endpoints_gitops.model.pin import ReadingStyle
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy

@@ -21,9 +21,10 @@ A row is `names: arity result marks`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
+from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.types import Kind
 
 _FUNCTIONS: Final = """

@@ -6,9 +6,10 @@ import re
 import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.insights import breakdown_properties, expand
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.syntax_tree import nodes

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.insights import breakdown_properties
 from endpoints_gitops.hogql.parser import parse
 from endpoints_gitops.local import insight_examples

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import Final
 
+from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.pin import ReadingStyle
 
 STALE_DAYS: Final = 30

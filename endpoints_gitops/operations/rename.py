@@ -7,10 +7,11 @@ the server and goes on with the file.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from endpoints_gitops.advice import Advice, Command
+from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Conflict, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint

@@ -8,10 +8,11 @@ no two formats can disagree.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from endpoints_gitops.advice import Command, Options
+from endpoints_gitops.dataclass import dataclass
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.outcome import Outcome

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
+
+from endpoints_gitops.dataclass import dataclass
 
 PEOPLE: Final = 300
 DAYS: Final = 180
