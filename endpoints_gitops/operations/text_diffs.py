@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import zip_longest
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.contract.contract import HOGQL, Contract, ContractColumn, ContractVariable
 from endpoints_gitops.hogql.layout import laid_out
@@ -16,7 +16,22 @@ from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.report import DiffPart, TextDiff, TextDiffLine
 from endpoints_gitops.plan.settings import Key, Settings, variables_of
 
+if TYPE_CHECKING:
+    from endpoints_gitops.model.definition import Definition
+
 _CONTEXT_LINES: Final = 3
+_FILE_KEYS: Final = (
+    "variables",
+    "environments",
+    "supersedes",
+    "renamed_from",
+    "columns",
+    "owner",
+    "deprecation",
+    "examples",
+    "stability",
+)
+"""The keys that are on no server, or not whole: of `variables` what concerns the shared variables."""
 _MOST_COMPARED: Final = 4_000
 _WORDS: Final = re.compile(r"\w+|\s+|[^\w\s]")
 
@@ -66,6 +81,39 @@ def settings_diff(before: Settings, after: Settings, keys: Iterable[Key]) -> Tex
     named = [key for key in keys if key is not Key.QUERY]
     sides = ("\n".join(f"{key}: {_shown(key, side[key])}" for key in named if key in side) for side in (before, after))
     return text_diff("settings", *sides)
+
+
+def keys_of_files(before: Definition, after: Definition) -> tuple[str, ...]:
+    """The keys without a setting on the server in which two definitions differ, in the order of the file."""
+    old, new = _of_file(before), _of_file(after)
+    return tuple(key for key in _FILE_KEYS if old.get(key) != new.get(key))
+
+
+def file_diff(before: Definition, after: Definition) -> TextDiff | None:
+    """What two definitions state without a setting on the server, such as `owner`; None where it is the same."""
+    keys = keys_of_files(before, after)
+    sides = ("\n".join(_file_lines(_of_file(side), keys)) for side in (before, after))
+    return text_diff("only in the file", *sides)
+
+
+def _of_file(definition: Definition) -> dict[str, Any]:
+    of_variables = {"name", "label", "values", "multi", "scope"}
+    include: Any = dict.fromkeys(_FILE_KEYS, True) | {"variables": {"__all__": of_variables}}
+    stated = definition.model_dump(mode="json", include=include, exclude_none=True)
+    variables = [variable for variable in stated.pop("variables", ()) if variable.keys() - {"name"}]
+    return stated | ({"variables": variables} if variables else {})
+
+
+def _file_lines(stated: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str]:
+    for key in keys:
+        value = stated.get(key)
+        if isinstance(value, Mapping):
+            parts = [(f"{key}.{name}", part) for name, part in value.items()]
+        elif isinstance(value, list):
+            parts = [(f"{key}.{part.get('name', index)}", part) for index, part in enumerate(value)]
+        else:
+            parts = [(key, value)] if value is not None else []
+        yield from (f"{name}: {json.dumps(part, ensure_ascii=False)}" for name, part in parts)
 
 
 def _is_sql(query: Json) -> bool:

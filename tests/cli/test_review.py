@@ -11,6 +11,7 @@ BEFORE = "SELECT event, count() AS n FROM events GROUP BY event ORDER BY n DESC,
 RENAMED = BEFORE.replace("event, count()", "event AS evt, count()", 1)
 APPENDED = BEFORE.replace("count() AS n", "count() AS n, uniq(person_id) AS people", 1)
 REFORMATTED = BEFORE.replace(" FROM", "\nFROM").replace("SELECT", "select")
+DEPRECATION = {"since": "2026-01-01", "sunset": "2027-06-01"}
 OFFLINE = {"ENDPOINTS_GITOPS_HOST": "http://127.0.0.1:9"}
 
 
@@ -111,11 +112,73 @@ class TestChanges:
         ran = review()
         assert subjects(ran) == {
             "one": ("safe", "nothing on the server: formatting only"),
-            "two": ("safe", "nothing on the server"),
+            "two": ("safe", "nothing on the server: only owner changed"),
             "three": ("safe", "nothing on the server: formatting only"),
         }
         assert ran.code == 0
         assert review.asked == []
+
+    @pytest.mark.parametrize(
+        ("before", "after", "change", "lines"),
+        [
+            (
+                {"deprecation": DEPRECATION},
+                {},
+                "deprecation",
+                ['-deprecation.since: "2026-01-01"', '-deprecation.sunset: "2027-06-01"'],
+            ),
+            (
+                {"deprecation": DEPRECATION},
+                {"deprecation": {**DEPRECATION, "sunset": "2027-07-01"}},
+                "deprecation",
+                [
+                    ' deprecation.since: "2026-01-01"',
+                    '-deprecation.sunset: "2027-06-01"',
+                    '+deprecation.sunset: "2027-07-01"',
+                ],
+            ),
+            (
+                {"owner": "@data", "stability": "beta"},
+                {"owner": "@growth"},
+                "owner, stability",
+                ['-owner: "@data"', '-stability: "beta"', '+owner: "@growth"'],
+            ),
+            (
+                {"columns": [{"name": "event", "type": "string"}, {"name": "n", "type": "integer"}]},
+                {"columns": [{"name": "event", "type": "string"}]},
+                "columns",
+                [
+                    ' columns.event: {"name": "event", "type": "string"}',
+                    '-columns.n: {"name": "n", "type": "integer"}',
+                ],
+            ),
+            (
+                {"examples": [{"description": "all"}]},
+                {"examples": [{"description": "every"}]},
+                "examples",
+                [
+                    '-examples.0: {"description": "all", "variables": {}}',
+                    '+examples.0: {"description": "every", "variables": {}}',
+                ],
+            ),
+            (
+                {"environments": {"other": {"active": True}}},
+                {"environments": {"other": {"active": False}}},
+                "environments",
+                ['-environments.other: {"active": true}', '+environments.other: {"active": false}'],
+            ),
+        ],
+    )
+    def test_keys_that_are_not_on_the_server_are_shown(self, cli, review, checkout, before, after, change, lines):
+        checkout.git("checkout", "--quiet", "main")
+        checkout.commit({"one.yaml": yaml("one", **before)})
+        checkout.git("checkout", "--quiet", "-b", "again")
+        checkout.commit({"one.yaml": yaml("one", **after)})
+        ran = review("--offline")
+        assert subjects(ran)["one"][1] == f"nothing on the server: only {change} changed"
+        shown = {diff["title"]: diff["lines"] for diff in subject(ran, "one")["diffs"]}
+        assert shown["only in the file"] == lines
+        assert "  only in the file:\n" in cli("review", "--against", "main", "--offline").out
 
     def test_a_new_file(self, review, checkout):
         checkout.commit({"four.yaml": yaml("four")})

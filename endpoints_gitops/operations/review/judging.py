@@ -24,7 +24,7 @@ from endpoints_gitops.operations.review.changes import BranchChanges, may_write
 from endpoints_gitops.operations.review.lint import BranchLint
 from endpoints_gitops.operations.review.scope import ApplyPolicy, ReviewScope
 from endpoints_gitops.operations.review.server import ReviewedServer
-from endpoints_gitops.operations.text_diffs import contract_diff, query_diff, settings_diff
+from endpoints_gitops.operations.text_diffs import contract_diff, file_diff, keys_of_files, query_diff, settings_diff
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, LeftAlone
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff, Presence, compare_revisions
 from endpoints_gitops.plan.settings import Key, Settings, definition_settings, same
@@ -33,7 +33,7 @@ from endpoints_gitops.workspace.branch import definitions_at_tip
 from endpoints_gitops.workspace.code_owners import CodeOwners
 
 if TYPE_CHECKING:
-    from endpoints_gitops.model.definition import LoadedDefinition
+    from endpoints_gitops.model.definition import Definition, LoadedDefinition
 
 _RENAMED: Final = "A102"
 
@@ -223,13 +223,12 @@ class JudgedBranch:
             return "nothing is written: the server changed too"
         if self.server is not None and (diff.remote is None or diff.differences):
             return "nothing to write: the server has this already"
-        is_same = diff.loaded is not None and diff.remote is not None and diff.remote.loaded is not None
-        if is_same and diff.loaded and diff.remote and diff.remote.loaded:
-            kept = {"query", "query_file"}
-            after = diff.loaded.definition.model_dump(exclude=kept)
-            if after == diff.remote.loaded.definition.model_dump(exclude=kept):
-                return "nothing on the server: formatting only"
-        return "nothing on the server"
+        if (files := _files(diff)) is None:
+            return "nothing on the server"
+        if keys := keys_of_files(*files):
+            return f"nothing on the server: only {', '.join(keys)} changed"
+        before, after = (side.model_dump(exclude={"query", "query_file"}) for side in files)
+        return f"nothing on the server{': formatting only' if before == after else ''}"
 
     def _reasons(self, name: str) -> Iterator[ErrorEntry]:
         """Why a push would not write the endpoint: conflicts, each with its fix."""
@@ -316,8 +315,15 @@ def _text_diffs(diff: EndpointDiff) -> Iterator[TextDiff]:
         query_diff(before.get(Key.QUERY), after.get(Key.QUERY)),
         contract_diff(contracts[1], contracts[0]),
         settings_diff(before, after, diff.keys if diff.local and diff.remote else Key),
+        file_diff(*files) if (files := _files(diff)) is not None else None,
     )
     yield from (text for text in shown if text is not None)
+
+
+def _files(diff: EndpointDiff) -> tuple[Definition, Definition] | None:
+    """The definitions before and after; None without one of them."""
+    before = diff.remote.loaded if diff.remote else None
+    return (before.definition, diff.loaded.definition) if before is not None and diff.loaded is not None else None
 
 
 def _owners(loaded: LoadedDefinition, code_owners: CodeOwners, base: Base) -> Iterator[Detail]:
