@@ -153,7 +153,10 @@ def _finding(code: str, slug: str, severity: Severity, endpoint: EndpointRef, me
 def _answering_test(suite: Suite, app: AppUnderTest, sender: TestLog | None) -> _ServedTest | None:
     """The test that sent the request; where that is not known, as for another process, the one that runs."""
     log = sender or (None if suite.current is None else log_of(suite.current))
-    return None if log is None else _ServedTest(TestCaller(app, log, mark_of(log.item)))
+    if log is None:
+        return None
+    log.is_used = True  # a test whose app alone calls asks for none of the fixtures that set this
+    return _ServedTest(TestCaller(app, log, mark_of(log.item)))
 
 
 class Senders:

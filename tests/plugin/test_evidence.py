@@ -79,6 +79,33 @@ def test_evidence_has_pins_tests_variables_and_columns(proven):
     )
 
 
+APP_ALONE = """
+import os, urllib.request
+
+def test_app(endpoints_env):
+    url = f"{os.environ['POSTHOG_HOST']}/api/projects/1/endpoints/revenue/run?version=1"
+    headers = {"Authorization": f"Bearer {os.environ['APP_KEY']}"}
+    urllib.request.urlopen(urllib.request.Request(url, headers=headers)).close()
+    assert True
+"""
+
+
+def test_calls_of_the_apps_own_client_are_evidence(proven):
+    """In a run in which no test uses another fixture than `endpoints_env`; pruning keeps what the app's calls used."""
+    proven.suite(APP_ALONE)
+    result, written = evidence(proven)
+    assert written.pins[0].tests == (ExercisedTest(test="test_app.py::test_app", outcome="passed"),)
+    assert "1 call of 1 pinned version in 1 test" in "\n".join(result.outlines)
+
+    proven.suite(APP_ALONE.replace("assert True", "assert False"))
+    _, written = evidence(proven)
+    assert written.pins[0].tests == (ExercisedTest(test="test_app.py::test_app", outcome="failed"),)
+
+    proven.suite(APP_ALONE)
+    assert proven.pytest("--endpoints-prune").ret == 0
+    assert proven.pytest().ret == 0
+
+
 def test_a_failing_run_writes_evidence_too(proven):
     proven.suite(SUITE.replace("[120]", "[121]"))
     result, written = evidence(proven)
