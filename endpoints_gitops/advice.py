@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final, NamedTuple
-
-from endpoints_gitops.dataclass import dataclass
 
 PROGRAM: Final = "endpoints-gitops"
 

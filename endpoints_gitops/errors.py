@@ -17,11 +17,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
-
-from endpoints_gitops.dataclass import dataclass
 
 
 class ExitCode(IntEnum):

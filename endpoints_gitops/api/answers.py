@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from endpoints_gitops.api import errors
 from endpoints_gitops.api.flow import ClientContext, lost, request_line
 from endpoints_gitops.api.refusals import excerpt
 from endpoints_gitops.api.wire import Answer, Request
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.printable import one_line
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +16,6 @@ from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.api.flow import ClientContext, exchange, exchange_for_any_status, lost
 from endpoints_gitops.api.paging import PAGE, whole_list
 from endpoints_gitops.api.wire import Answer, Flow, Request
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import Json, JsonObject
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from threading import Event
 from typing import Final
 
@@ -21,7 +21,6 @@ from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.api.rate_limiter import LONGEST_WAIT, RateLimiter
 from endpoints_gitops.api.refusals import error_of
 from endpoints_gitops.api.wire import Answer, BlockingWork, Flow, Happened, NoAnswer, NotSent, Request, Send, Sleep
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import CredentialsError
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.secret import KeyKind

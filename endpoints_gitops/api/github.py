@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import CouldNotFindOut
 from endpoints_gitops.model.secret import Secret
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,7 +12,6 @@ from endpoints_gitops.api import errors
 from endpoints_gitops.api.answers import Unexpected, read
 from endpoints_gitops.api.flow import ClientContext, Deadline, exchange, request_line
 from endpoints_gitops.api.wire import Flow, Request
-from endpoints_gitops.dataclass import dataclass
 
 PAGE: Final = 500
 """Items per request. The server has no maximum, but checks each item, and a gateway in front of it allows about a

@@ -20,12 +20,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.api.connection import Connection
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.secret import KeyKind
 

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -19,7 +20,6 @@ from endpoints_gitops.api import errors
 from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.api.rate_limiter import LONGEST_WAIT
 from endpoints_gitops.api.wire import Answer, Request
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.printable import one_line
 
 type Mask = Callable[[str], str]

@@ -6,14 +6,13 @@ This module makes no requests: commands and apps, with threads or an event loop,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from endpoints_gitops.api.answers import RunAnswer
 from endpoints_gitops.api.errors import BadAnswer, PagesBroken
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import Json
 
 PAGE_ROWS: Final = 10_000

@@ -8,10 +8,9 @@ call.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import JsonObject
 
 if TYPE_CHECKING:

@@ -12,13 +12,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TextIO
 
 from endpoints_gitops.advice import Advice, with_options
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.line import Line as Line

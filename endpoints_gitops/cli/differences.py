@@ -8,13 +8,12 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Final
 
 from endpoints_gitops.cli.console import Line, Style
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.plan.diff import EndpointDiff, KeyDiff
 from endpoints_gitops.plan.settings import Key, variables_of

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Self
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.policy import Applied, Approval, Coverage, Ignore, Policy
 from endpoints_gitops.workspace.policy import policy_of
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ from endpoints_gitops.cli import differences, findings
 from endpoints_gitops.cli.against import known_callers
 from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.cli.context import CommandContext
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import ExitCode, UsageError
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.freshness import schedule_word

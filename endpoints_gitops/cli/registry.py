@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Final
-
-from endpoints_gitops.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 from endpoints_gitops.advice import Command
 from endpoints_gitops.cli.console import Console, OutputFormat
 from endpoints_gitops.cli.registry import REPORTING
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, UsageError, worst
 from endpoints_gitops.model.outcome import Outcome, failures_of
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.codecs.reader import Document, check_schema_version, quoted
 from endpoints_gitops.codecs.text import KeyPath
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.consumers import ConsumerRegistry, RegisteredConsumer, RegisteredEnvironment, RegisteredUse
 from endpoints_gitops.model.json import fingerprint
 from endpoints_gitops.model.name import is_endpoint_name, is_environment_name

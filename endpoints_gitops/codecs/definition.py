@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -15,7 +15,6 @@ from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, KeyPath, decode, lin
 from endpoints_gitops.codecs.yaml.composer import Node, ScalarNode, Span, compose, solid
 from endpoints_gitops.codecs.yaml.loader import LookCloser, ValueReader, quick_value
 from endpoints_gitops.codecs.yaml.positions import KeyLines, QueryPositions, nearest, position_in_scalar
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import MOST_PROBLEMS, EndpointsError, InvalidInput, Problem, first_problems
 from endpoints_gitops.hogql.parser import HogQLSyntaxError, ParserTimeout, ParserUnavailable, parse
 from endpoints_gitops.hogql.variables import variables_used

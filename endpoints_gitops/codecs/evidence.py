@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from endpoints_gitops.codecs.reader import Document, check_digest, check_schema_version
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import JsonObject, fingerprint
 
 SCHEMA_VERSION: Final = 1

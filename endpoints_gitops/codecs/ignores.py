@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 from endpoints_gitops.codecs.yaml.composer import MappingNode, Node, ScalarNode, SequenceNode, key_text
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Location
 from endpoints_gitops.hogql.parser import ParseFailure, parse
 from endpoints_gitops.model.policy import LINTED, LOCATED, Ignore, LineRange

@@ -12,13 +12,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final
 
 from endpoints_gitops.advice import AND, Advice, Command, OtherCommand
 from endpoints_gitops.codecs.reader import Document, between, check_schema_version, satisfies
 from endpoints_gitops.codecs.text import KeyPath
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.name import is_endpoint_name, is_environment_name

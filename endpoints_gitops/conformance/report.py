@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from endpoints_gitops import __version__
 from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.conformance.trial import FactResult, KeyRefused, Trial, TrialVerdict
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.fact import Fact
 from endpoints_gitops.model.json import Json, JsonObject

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
 from endpoints_gitops.api.wire import Request
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import Json, JsonObject
 
 if TYPE_CHECKING:

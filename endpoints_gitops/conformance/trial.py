@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
@@ -14,7 +14,6 @@ from endpoints_gitops.api.connection import escaped
 from endpoints_gitops.api.errors import ApiError
 from endpoints_gitops.conformance.comparison import differences
 from endpoints_gitops.conformance.server import ConformanceProject, Reply
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, ExitCode
 from endpoints_gitops.model.fact import MARK, WAIT, Fact, Step
 from endpoints_gitops.model.json import Json

@@ -9,10 +9,9 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 
 if TYPE_CHECKING:

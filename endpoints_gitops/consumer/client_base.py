@@ -11,11 +11,9 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
-
-from endpoints_gitops.dataclass import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path

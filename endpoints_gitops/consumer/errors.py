@@ -12,9 +12,9 @@ Errors of the server are ApiErrors (`endpoints_gitops.api.errors`).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, ExitCode, UsageError
 from endpoints_gitops.model.pin import Pin, PinnedColumn
 from endpoints_gitops.model.printable import one_line

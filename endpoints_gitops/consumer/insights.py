@@ -7,12 +7,11 @@ including keys that the dataclass does not have.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, NoReturn
 
 from endpoints_gitops.consumer.errors import ResultsBroken
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.pin import Pin
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.consumer.errors import PinMissing
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.pin import Lock, Pin, Use
 from endpoints_gitops.model.secret import Secret

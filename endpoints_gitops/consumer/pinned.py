@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from endpoints_gitops.advice import Advice, Command
@@ -26,7 +26,6 @@ from endpoints_gitops.consumer.checking import HOGQL, check_answer, check_variab
 from endpoints_gitops.consumer.client_base import REDIRECTIONS
 from endpoints_gitops.consumer.errors import ContractBroken, ContractWarning, PagingWarning
 from endpoints_gitops.consumer.rows import Rows, rows_of
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.json import Json, canonical
 from endpoints_gitops.model.pin import Pin, Use

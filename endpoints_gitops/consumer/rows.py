@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, Self, overload
 
@@ -11,7 +11,6 @@ from endpoints_gitops.consumer.checking import HOGQL, typed_columns
 from endpoints_gitops.consumer.errors import ResultsBroken, UnreadableValue
 from endpoints_gitops.consumer.insights import records
 from endpoints_gitops.consumer.values import Reader, holds_containers, nullable, own, reader
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.pin import Pin

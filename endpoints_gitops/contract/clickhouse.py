@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
-
-from endpoints_gitops.dataclass import dataclass
 
 _WRAPPERS: Final = {"Nullable": 0, "LowCardinality": 0, "SimpleAggregateFunction": -1, "AggregateFunction": -1}
 _WORDS: Final = (

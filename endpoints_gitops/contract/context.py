@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.consumers import last_seen
 from endpoints_gitops.model.pin import ReadingStyle
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from endpoints_gitops.contract.context import RuleContext
 from endpoints_gitops.contract.contract import HOGQL, Contract, ContractColumn, ContractVariable, Input, Stability
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.canonical import canonical_query
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.hogql.query_changes import ChangeKind, QueryChange

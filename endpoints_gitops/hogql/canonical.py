@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql import insights
 from endpoints_gitops.hogql.functions import known_name
 from endpoints_gitops.hogql.locus import QueryPath

@@ -7,11 +7,10 @@ still reported, because the table decides its columns.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.column_names import expression_name, field_name
 from endpoints_gitops.hogql.function_types import call_type, comparison_type, logic_type, window_type
 from endpoints_gitops.hogql.functions import ARITHMETIC, CAST_KINDS, CASTS

@@ -21,10 +21,9 @@ A row is `names: arity result marks`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.types import Kind
 
 _FUNCTIONS: Final = """

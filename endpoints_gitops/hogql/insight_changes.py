@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.canonical import canonical_query
 from endpoints_gitops.hogql.insights import breakdown_properties, strip
 from endpoints_gitops.hogql.query_changes import ChangeKind

@@ -7,11 +7,10 @@ The server stores a node with every default of its schema, so nodes are compared
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.suggestions import closest
 

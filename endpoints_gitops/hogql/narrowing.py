@@ -7,10 +7,10 @@ relation must meet compares one of its columns with the bare placeholder. `docs/
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.functions import CASTS, is_aggregation
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import readable

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.functions import is_aggregation, is_volatile
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse

@@ -16,6 +16,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from hashlib import sha256
 from importlib.machinery import ModuleSpec
@@ -23,8 +24,6 @@ from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, Protocol
-
-from endpoints_gitops.dataclass import dataclass
 
 type Tree = dict[str, Any]
 

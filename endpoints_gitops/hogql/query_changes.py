@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.canonical import NormalSelect, normal_selects, sources_of, text
 from endpoints_gitops.hogql.functions import is_aggregation, is_bucket
 from endpoints_gitops.hogql.locus import Locus, QueryPath

@@ -7,11 +7,11 @@ catalog nor ClickHouse has is refused; one that only ClickHouse has is uncertain
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.functions import (
     ABSENT,
     AGGREGATES,

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.types import Kind, Typed
 
 _EVENTS: Final = """

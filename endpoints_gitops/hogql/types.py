@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
-
-from endpoints_gitops.dataclass import dataclass
 
 
 class Kind(StrEnum):

@@ -6,10 +6,10 @@ The syntax tree is used, so comments and literals are ignored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.locus import QueryPath
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.printer import UnboundVariable, literal, readable

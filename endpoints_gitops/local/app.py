@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -13,7 +14,6 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.parser import remember
 from endpoints_gitops.local import keys, materialization
 from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, refused

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.local.errors import RequestRefused, invalid, not_found, unreadable, unsupported_media_type
 from endpoints_gitops.local.store import ApiKey, Project, StoredUser
 from endpoints_gitops.model.json import Json, JsonObject

@@ -6,10 +6,9 @@ import re
 import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.insights import breakdown_properties, expand
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.syntax_tree import nodes

@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.syntax_tree import of_kind, offset
 from endpoints_gitops.hogql.variables import chain_of

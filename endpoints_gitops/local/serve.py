@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -17,7 +18,6 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 import uvicorn
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.hogql.parser import resume_parsing, stop_parsing
 from endpoints_gitops.local import keys

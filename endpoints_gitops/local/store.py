@@ -11,12 +11,10 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
-
-from endpoints_gitops.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

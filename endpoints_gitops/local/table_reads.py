@@ -8,9 +8,9 @@ that has nothing to do with the ORDER BY of the query, as PostHog promises none.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.columns import output
 from endpoints_gitops.hogql.eligibility import VariableUse, uses_of
 from endpoints_gitops.hogql.functions import is_aggregation

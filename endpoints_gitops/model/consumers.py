@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.pin import ReadingStyle
 
 STALE_DAYS: Final = 30

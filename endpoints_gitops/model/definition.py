@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
@@ -26,7 +26,6 @@ from pydantic import (
     model_validator,
 )
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Location
 from endpoints_gitops.model.freshness import SCHEDULES
 from endpoints_gitops.model.name import NAME_PATTERN

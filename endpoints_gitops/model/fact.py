@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import Json
 
 MARK: Final = "conformance_0000_"

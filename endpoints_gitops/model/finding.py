@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Location
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-from endpoints_gitops.dataclass import dataclass
 
 
 class Style(StrEnum):

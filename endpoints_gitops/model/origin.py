@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
-
-from endpoints_gitops.dataclass import dataclass
 
 _PORTS: Final = {"http": 80, "https": 443}
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput, worst
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import Json, JsonObject

@@ -7,12 +7,11 @@ endpoint can be reused at once, and the new endpoint starts at version 1 (docs/s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import Json, JsonObject, fingerprint
 from endpoints_gitops.model.sunset import SunsetNotice
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal
 
 from endpoints_gitops.advice import Command
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Location
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.json import fingerprint

@@ -6,11 +6,10 @@ Every report format is rendered from it, so that formats and exit code cannot di
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import ExitCode
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import Json, JsonObject

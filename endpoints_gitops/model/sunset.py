@@ -5,10 +5,9 @@ This module imports almost nothing, because every start of a consumer's app read
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
-
-from endpoints_gitops.dataclass import dataclass
 
 if TYPE_CHECKING:
     from endpoints_gitops.errors import Location

@@ -9,10 +9,10 @@ no longer counts may stay, and the next `adopt` replaces it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Conflict, EndpointsError, UsageError
 from endpoints_gitops.operations.file_edits import FileEdit, edit_of, write_edits
 from endpoints_gitops.plan.diff import EndpointDiff

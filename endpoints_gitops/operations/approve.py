@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from endpoints_gitops.codecs.toml import NotToml, line_of, load_toml
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Location, UsageError
 from endpoints_gitops.model.policy import Approval
 from endpoints_gitops.workspace.files import read_regular_file, rewrite_file, shown, work_tree

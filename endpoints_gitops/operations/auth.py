@@ -6,13 +6,12 @@ What cannot be read is reported as unknown, with the reason: these routes need s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, Forbidden, NotFound, Unauthenticated
 from endpoints_gitops.api.rate_limiter import Remaining
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.secret import KeyKind

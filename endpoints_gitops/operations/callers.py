@@ -5,12 +5,11 @@ registry), and the findings that endpoint diffs have for them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from endpoints_gitops.contract.compare import compare_all
 from endpoints_gitops.contract.context import Caller, RuleContext
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.consumers import (
     ConsumerRegistry,
     RegisteredConsumer,

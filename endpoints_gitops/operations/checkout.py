@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.json import Json

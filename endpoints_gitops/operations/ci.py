@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.secret import Secret
 from endpoints_gitops.workspace.files import read_regular_file
 

@@ -7,12 +7,12 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
 from endpoints_gitops import __version__
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.origin import Origin
 from endpoints_gitops.workspace.configuration import POSTHOG_CLI, Configuration
 from endpoints_gitops.workspace.credentials import DEFAULT_HOST

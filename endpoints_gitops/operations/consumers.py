@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from endpoints_gitops.codecs.consumers import is_consumer_name
 from endpoints_gitops.codecs.evidence import Evidence, ExercisedPin, read_evidence
 from endpoints_gitops.codecs.lock import read_lock
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.consumers import (
     ConsumerRegistry,

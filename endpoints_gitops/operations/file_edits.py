@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint

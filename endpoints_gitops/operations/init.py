@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from endpoints_gitops.codecs.toml import NotToml, load_toml
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.workspace.configuration import POSTHOG_CLI
 from endpoints_gitops.workspace.credentials import DEFAULT_HOST

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import EndpointNotFound, LostAnswer
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Conflict, EndpointsError, PartlyApplied, UsageError
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.project import Progress

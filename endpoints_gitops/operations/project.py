@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-
-from endpoints_gitops.dataclass import dataclass
 
 if TYPE_CHECKING:
     from endpoints_gitops.api.client import Client

@@ -8,10 +8,9 @@ a push. Settings that a definition has for one of the two environments alone are
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.definition import Environment, LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable

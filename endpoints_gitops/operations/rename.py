@@ -7,11 +7,10 @@ the server and goes on with the file.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Conflict, UsageError
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint

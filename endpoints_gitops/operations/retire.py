@@ -7,7 +7,7 @@ not only to a name (docs/server.md#tables-that-idle). What the server does not s
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import partial
@@ -17,7 +17,6 @@ from endpoints_gitops.api.client import Client
 from endpoints_gitops.api.errors import LostAnswer
 from endpoints_gitops.contract.announcements import is_idle, last_call
 from endpoints_gitops.contract.context import Caller
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, PartlyApplied
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.sunset import Announcement, DeprecationPolicy, today_at

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -28,7 +28,6 @@ from endpoints_gitops.api.run_pages import (
     unstable_pages,
     whole_rows,
 )
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.definition import Definition, LoadedDefinition, VariableType
 from endpoints_gitops.model.endpoint import Endpoint

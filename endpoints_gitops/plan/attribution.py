@@ -8,11 +8,10 @@ it. A key has drifted if the server changed it and the file has nothing new.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.plan.diff import (
     Attribution,

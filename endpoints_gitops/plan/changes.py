@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, get_args
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import ExitCode, UsageError
 from endpoints_gitops.model.definition import BucketFunction
 from endpoints_gitops.model.endpoint import InsightVariable

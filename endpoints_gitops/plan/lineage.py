@@ -7,10 +7,10 @@ the states in order, each to a state of its own, `align` takes the one that expl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.endpoint import EndpointVersion
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.plan.evidence import Provenance

@@ -7,9 +7,9 @@ only on request (docs/server.md#insight-variables).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, Location, Problem
 from endpoints_gitops.model.definition import LoadedDefinition, Variable, VariableType
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable

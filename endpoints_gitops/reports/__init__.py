@@ -8,11 +8,10 @@ no two formats can disagree.
 from __future__ import annotations
 
 import importlib
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from endpoints_gitops.advice import Command, Options
-from endpoints_gitops.dataclass import dataclass
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.outcome import Outcome

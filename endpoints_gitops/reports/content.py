@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import ExitCode, Location
 from endpoints_gitops.model.finding import Finding, Scope, Severity, Waiver, WaiverKind
 from endpoints_gitops.model.json import fingerprint

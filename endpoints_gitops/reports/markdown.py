@@ -13,13 +13,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Final
 from urllib.parse import quote
 
 from endpoints_gitops.advice import PROGRAM, Advice, Command, OtherCommand
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.policy import approval_of

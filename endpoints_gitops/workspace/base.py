@@ -14,12 +14,11 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import OtherCommand
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import CouldNotFindOut, UsageError
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.workspace.git import (

@@ -11,13 +11,12 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.codecs.reader import Document, check_schema_version
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically

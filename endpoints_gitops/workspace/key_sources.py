@@ -7,10 +7,10 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import CredentialsError
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.workspace.files import read_regular_file, shown

@@ -10,10 +10,10 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, ExitCode
 from endpoints_gitops.model.finding import Finding
 

@@ -7,13 +7,12 @@ policy, because most commands do not load the rules.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from endpoints_gitops.codecs.reader import Check, Document, quoted
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Location
 from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.policy import (

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from endpoints_gitops.codecs.reader import Document, check_schema_version
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.workspace.files import read_regular_file, shown, write_atomically

@@ -14,13 +14,12 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import Advice, OtherCommand
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.printable import one_line, printable
 from endpoints_gitops.workspace.configuration import LOCK_NAME

@@ -9,7 +9,7 @@ import json
 import os
 import shlex
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import Final
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.codecs.reader import Document, check_schema_version
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import CredentialsError, InvalidInput, UsageError
 from endpoints_gitops.model.origin import HostMistake, Origin
 from endpoints_gitops.workspace.files import checkout, shown, write_atomically

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,6 @@ from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.arguments import seconds
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.cli.context import CommandContext
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import ExitCode, UsageError, worst
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failures_of

@@ -13,12 +13,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.cli.console import Console, Line, Style
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, UsageError
 from endpoints_gitops.model.outcome import Outcome
 

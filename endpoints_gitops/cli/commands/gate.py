@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console
 from endpoints_gitops.cli.consumer import Consumer, Placed, pins
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, UsageError, worst
 from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.outcome import Outcome, failures_of

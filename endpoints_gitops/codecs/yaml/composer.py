@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NoReturn
 
@@ -27,7 +27,6 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from endpoints_gitops.codecs.text import BOM, LARGEST_FILE, line_and_column
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, Problem
 
 

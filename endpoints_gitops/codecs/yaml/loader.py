@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ruamel.yaml.error import YAMLError
@@ -37,7 +37,6 @@ from endpoints_gitops.codecs.yaml.composer import (
     merged,
     solid,
 )
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Problem
 
 _STANDARD: Final = "tag:yaml.org,2002:"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from endpoints_gitops.codecs.text import KeyPath
@@ -23,7 +24,6 @@ from endpoints_gitops.codecs.yaml.composer import (
 )
 from endpoints_gitops.codecs.yaml.positions import content_start
 from endpoints_gitops.codecs.yaml.writer import Layout, WrittenValue, block, inline, list_lines, listed, mapping_lines
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import Json
 
 type Collection = MappingNode | SequenceNode

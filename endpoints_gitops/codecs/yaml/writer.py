@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.json import Json
 
 _SHORT: Final = 80

@@ -7,12 +7,11 @@ import json
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.hogql.tables import TABLES
 from endpoints_gitops.model.suggestions import did_you_mean

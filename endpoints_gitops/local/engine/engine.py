@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
 from endpoints_gitops.contract.clickhouse import type_word
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.paging import constant_limit
 from endpoints_gitops.hogql.parser import ParseFailure, Tree, parse
 from endpoints_gitops.hogql.printer import readable

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
-
-from endpoints_gitops.dataclass import dataclass
 
 PEOPLE: Final = 300
 DAYS: Final = 180

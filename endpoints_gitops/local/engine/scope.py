@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql import types
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.tables import Table, TypedColumn
@@ -44,7 +43,7 @@ class Sql:
     """
 
     text: str
-    typed: Typed = Typed(Kind.UNKNOWN, None)
+    typed: Typed = Typed(Kind.UNKNOWN, None)  # noqa: RUF009 - frozen
     constant: Constant | None = None
     json: Path | None = None
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql import column_names
 from endpoints_gitops.hogql.parser import Tree
 from endpoints_gitops.hogql.printer import UnboundVariable, readable

@@ -8,13 +8,13 @@ import json
 import threading
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
 from endpoints_gitops.contract.clickhouse import ClickHouseType, parse_type
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.local.engine.literals import identifier
 from endpoints_gitops.local.engine.refusals import from_clickhouse
 

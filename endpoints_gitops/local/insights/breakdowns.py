@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.local.insights import filters
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.model.json import Json

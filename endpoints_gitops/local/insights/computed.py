@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.insights import breakdown_properties
 from endpoints_gitops.local.insights import funnels, lifecycle, retention, stickiness, trends
 from endpoints_gitops.local.insights.breakdowns import as_filter, parts_of

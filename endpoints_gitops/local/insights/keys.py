@@ -6,9 +6,9 @@ Every key of the schema stands in one of the three lists, so that none is ignore
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.insights import EXCLUSION, NODE, OPAQUE, PROPERTY, shape_of, strip
 from endpoints_gitops.local.insights.refused import NotComputed
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.printer import name
 from endpoints_gitops.local.insights import filters
 from endpoints_gitops.local.insights.breakdowns import Breakdowns

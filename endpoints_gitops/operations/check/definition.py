@@ -7,12 +7,11 @@ reads YAML or HogQL.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, Location, Problem
 from endpoints_gitops.model.finding import Finding, Scope, Severity
 from endpoints_gitops.model.policy import Conventions, Ignore, LineRange

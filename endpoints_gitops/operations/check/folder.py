@@ -14,11 +14,11 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput, Problem, UsageError
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, Announcement, DeprecationPolicy

@@ -10,12 +10,11 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.operations.check.definition import DefinitionFile
 from endpoints_gitops.workspace.check_cache import content_hash

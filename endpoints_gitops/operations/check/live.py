@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -21,7 +22,6 @@ from endpoints_gitops.api.errors import (
     QueryTooSlow,
     Refused,
 )
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import CouldNotFindOut, EndpointsError, InvalidInput, Location
 from endpoints_gitops.model.definition import QUERY_KEYS, LoadedDefinition
 from endpoints_gitops.model.finding import Finding, Scope, Severity

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, Location
 from endpoints_gitops.model.outcome import ErrorEntry
 from endpoints_gitops.model.pin import Lock

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -21,7 +21,6 @@ from typing import Final
 
 from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.codecs.evidence import Evidence, ExercisedPin, read_evidence
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import ErrorEntry
 from endpoints_gitops.model.pin import Pin

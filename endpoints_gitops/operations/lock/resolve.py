@@ -7,7 +7,7 @@ endpoints.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
@@ -30,7 +30,6 @@ from endpoints_gitops.api.errors import (
 )
 from endpoints_gitops.contract.build import from_version
 from endpoints_gitops.contract.contract import Contract
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import MOST_PROBLEMS, EndpointsError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion, InsightVariable
 from endpoints_gitops.model.finding import Finding

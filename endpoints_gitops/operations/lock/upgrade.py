@@ -6,7 +6,7 @@ What a move does to the app is judged first; a move that breaks it is not done.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -18,7 +18,6 @@ from endpoints_gitops.contract.context import Caller, RuleContext
 from endpoints_gitops.contract.contract import Contract
 from endpoints_gitops.contract.pins import CONSUMER, activity, behind, recreated
 from endpoints_gitops.contract.rules import RULES
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.finding import Finding, Severity

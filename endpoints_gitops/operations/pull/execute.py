@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from endpoints_gitops.advice import Advice, Command
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Conflict, EndpointsError, ExitCode, UsageError, worst
 from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import InsightVariable

@@ -6,12 +6,12 @@ Everything here is computed before anything is written, and proved by reading th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.codecs.text import BOM
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.hogql.insights import strip
 from endpoints_gitops.hogql.parser import ParseFailure, parse
 from endpoints_gitops.hogql.variables import variables_used

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import Final
 
@@ -23,7 +23,6 @@ from endpoints_gitops.api.errors import (
     Unreachable,
 )
 from endpoints_gitops.codecs.plan import from_json, to_json
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import (
     CouldNotFindOut,
     CredentialsError,

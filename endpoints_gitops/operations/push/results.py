@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.api.errors import ApiError, LostAnswer
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import Conflict, CouldNotFindOut, EndpointsError, ExitCode, PartlyApplied, worst
 from endpoints_gitops.model.endpoint import Endpoint, InsightVariable
 from endpoints_gitops.model.finding import Finding

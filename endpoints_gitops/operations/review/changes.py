@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from endpoints_gitops.contract.compare import renames
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.review.scope import ReviewScope

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import Advice, OtherCommand
 from endpoints_gitops.contract.contract import Contract, settled
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError
 from endpoints_gitops.model.finding import Finding, in_order
 from endpoints_gitops.model.outcome import ErrorEntry, failures_of

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Final
 
 from endpoints_gitops.contract.announcements import announcement_findings
 from endpoints_gitops.contract.lint import duplicates
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.sunset import Announcement
 from endpoints_gitops.operations.check.definition import finding_of, findings_of

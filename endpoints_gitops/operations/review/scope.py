@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.policy import Applied, Conventions, Ignore
 from endpoints_gitops.model.sunset import DEFAULT_POLICY, DeprecationPolicy

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.advice import Advice
-from endpoints_gitops.dataclass import dataclass
 from endpoints_gitops.errors import EndpointsError, ExitCode, InvalidInput
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.operations.review.changes import BranchChanges
