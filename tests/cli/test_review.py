@@ -494,6 +494,18 @@ class TestBase:
         assert lint.isdisjoint(codes(subject(ran, "one")))
         assert lint <= {*codes(subject(ran, "two"))}
 
+    def test_lint_of_the_base_that_becomes_severer_is_reported(self, review, checkout):
+        unknown = "SELECT cuont() AS n FROM events"
+        checkout.commit({"one.yaml": yaml("one", unknown, stability="draft"), "two.yaml": yaml("two", unknown)})
+        checkout.git("checkout", "--quiet", "-b", "mine")
+        checkout.commit({"one.yaml": yaml("one", unknown), "two.yaml": yaml("two", unknown, stability="draft")})
+        ran = review("--offline")
+        assert (ran.code, {item["name"]: codes(item) for item in ran.json["items"]}) == (
+            1,
+            {"one": ["C112", "G113"], "two": []},
+        )
+        assert subject(ran, "one")["verdict"] == "blocked"
+
     def test_the_policy_and_ignore_comments_decide_what_counts(self, review, checkout):
         ignore = '# endpoints-gitops: ignore G110 reason="a sample" owner=Ann until=2099-01-01\n'
         query = 'query: "SELECT event FROM events LIMIT 5"\n'

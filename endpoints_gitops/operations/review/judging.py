@@ -101,8 +101,7 @@ class JudgedBranch:
         applied = self.apply_policy((*self._for_callers, *self.lint.findings), self.ignores)
         grouped: dict[str, dict[str, Finding]] = {}
         for finding in applied.all:
-            before = self.lint.before.get(finding.fingerprint)
-            if before is None or (finding.counts and not before.counts):
+            if self.lint.is_introduced(finding):
                 name = finding.endpoint or by_path.get(finding.location.path, finding.location.path)
                 grouped.setdefault(new_names.get(name, name), {}).setdefault(finding.fingerprint, finding)
         for name, problems in self.changes.files.broken.items():

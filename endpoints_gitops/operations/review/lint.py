@@ -28,6 +28,13 @@ class BranchLint:
     findings: tuple[Finding, ...] = ()
     before: Mapping[str, Finding] = field(default_factory=dict)
 
+    def is_introduced(self, finding: Finding) -> bool:
+        """Whether the merge base does not have a finding, has it as a milder one (of a draft), or does not count it."""
+        before = self.before.get(finding.fingerprint)
+        if before is None or not finding.counts:
+            return before is None
+        return not before.counts or finding.severity.rank > before.severity.rank
+
 
 def lint_branch(scope: ReviewScope, base: Base, changes: BranchChanges, apply_policy: ApplyPolicy) -> BranchLint:
     """Check the changed files, and the same files at the merge base.
