@@ -224,6 +224,67 @@ def test_a_waiver_has_everything_that_was_stated():
     ]
 
 
+AT = Location("orders.yaml", 3)
+IN_FILE = {"endpoint": "orders", "target": AT}
+# keys of an ignore of C113, and whether it waives C113 of `orders` at `columns.n`, in orders.yaml:3, on TODAY
+MATCHED = {
+    "everywhere": ({}, True),
+    "another rule": ({"rule": "C112"}, False),
+    "its endpoint": ({"endpoint": "orders"}, True),
+    "a glob of its endpoint": ({"endpoint": "or*"}, True),
+    "the beginning of its name": ({"endpoint": "order"}, False),
+    "another case": ({"endpoint": "Orders"}, False),
+    "its locus": ({"locus": "columns.n"}, True),
+    "another locus": ({"locus": "columns"}, False),
+    "its line": (IN_FILE, True),
+    "another line of its file": (IN_FILE | {"target": Location("orders.yaml", 4)}, False),
+    "the same line of another file": (IN_FILE | {"target": Location("b.yaml", 3)}, False),
+    "with a mistake": (IN_FILE | {"mistake": "unknown key"}, False),
+    "until today": ({"until": TODAY}, True),
+    "until yesterday": ({"until": OVER}, False),
+    "without an end": ({"until": None}, False),
+    "without an owner": ({"owner": ""}, False),
+    "without a reason": ({"reason": ""}, False),
+}
+
+
+@pytest.mark.parametrize(("keys", "is_waived"), MATCHED.values(), ids=MATCHED)
+def test_which_findings_an_ignore_waives(keys, is_waived):
+    ignore = ignore_of(**keys)
+    policy, comments = (Policy(), [ignore]) if ignore.target else (Policy(ignores=(ignore,)), [])
+    applied = apply(policy, [finding_of("C113", where=AT)], TODAY, comments=comments)
+    assert bool(applied.ignored) is is_waived
+
+
+@pytest.mark.parametrize(
+    ("keys", "is_approved"),
+    [
+        ({}, True),
+        ({"until": TODAY}, True),
+        ({"until": OVER}, False),
+        ({"until": None}, True),
+        ({"by": ""}, False),
+        ({"reason": ""}, False),
+    ],
+)
+def test_which_approvals_are_in_effect(keys, is_approved):
+    finding = finding_of("C101")
+    applied = apply(Policy(approvals=(approval_for(finding, **keys),)), [finding], TODAY)
+    assert bool(applied.approved) is is_approved
+
+
+@pytest.mark.parametrize("code", [code for code in CODES if RULES[code].is_exposure])
+def test_an_exposure_rule_is_not_switched_off_without_an_owner(code):
+    finding = finding_of(code)
+    policy = Policy(rules={code: RuleSetting(severity=OFF, reason="noisy")})
+    assert apply(policy, [finding], TODAY).judged == (finding,)
+
+
+def test_a_finding_about_an_ignore_is_judged_too():
+    policy = Policy(ignores=(ignore_of(),), rules={"G102": RuleSetting(severity=ERROR)})
+    assert [one.severity for one in apply(policy, [], TODAY, coverage=WHOLE).about_policy] == [ERROR]
+
+
 def test_a_waiver_that_a_finding_has_already_stays():
     waiver = Waiver(kind=WaiverKind.APPROVED, reason="the lock says so")
     finding = replace(finding_of("C113"), waiver=waiver)
