@@ -326,6 +326,38 @@ def test_a_tree_counts_that_agrees_on_evidence_paths(gate, prove, checkout, path
     assert gate() == ({"signups": "blocked" if reason else "released"}, {reason} if reason else set())
 
 
+@pytest.mark.parametrize("paths", [(), (".",)])
+@pytest.mark.usefixtures("bumped")
+def test_committed_evidence_says_that_it_changed_the_tree(cli, prove, checkout, paths):
+    if paths:
+        paths_of_evidence(checkout, *paths)
+        checkout.commit()
+    prove()
+    checkout.commit()
+    prove(at="HEAD^")  # the same file, as the run of the parent wrote it
+    (item,) = cli("gate", "--against", "v1", "--format", "json").json["items"]
+    (reason,) = item["reasons"]
+    assert reason["code"] == "evidence.other-tree"
+    assert f"HEAD differs because {FILE} is committed" in reason["message"]
+    assert f"add {FILE} to .gitignore and git rm --cached {FILE}, commit both, and run pytest" in reason["fix"]
+    assert f"pytest --endpoints-evidence={FILE}" in reason["fix"]
+    checkout.commit({"../app.py": "1"})
+    (item,) = cli("gate", "--against", "v1", "--format", "json").json["items"]
+    assert "which differs in app.py and 1 more" in item["reasons"][0]["message"]
+
+
+@pytest.mark.parametrize("order", [("a.json", "b.json"), ("b.json", "a.json")])
+@pytest.mark.usefixtures("bumped")
+def test_the_fix_names_the_file_that_gets_furthest(cli, prove, checkout, order):
+    checkout.commit({"../.gitignore": "*.json"})
+    prove(omit=("signups",), file="a.json")
+    prove("skipped", file="b.json")
+    words = [word for name in order for word in ("--evidence", name)]
+    (item,) = cli("gate", "--against", "v1", *words, "--format", "json").json["items"]
+    (reason,) = item["reasons"]
+    assert (reason["code"], reason["fix"]) == ("evidence.not-passed", "pytest --endpoints-evidence=b.json")
+
+
 @pytest.mark.usefixtures("bumped")
 def test_a_removed_file_of_evidence_paths_is_another_tree(gate, prove, checkout):
     paths_of_evidence(checkout, "app")

@@ -82,6 +82,7 @@ class PinProof:
 class EvidenceFile:
     """An evidence file; `label` is its path for messages."""
 
+    path: Path
     label: str
     evidence: Evidence
     pins: Mapping[tuple[str, str], ExercisedPin]
@@ -120,20 +121,20 @@ class EvidenceFiles:
         exercised = file.pins.get((pin.environment, pin.name))
         if exercised is None:
             message = f"{label} does not mention {pin.name}: that suite ran with another lock"
-            return self._lacking(ProofStep.NOT_LISTED, "missing", message)
+            return self._lacking(ProofStep.NOT_LISTED, "missing", message, label)
         if difference := _difference(exercised, pin):
-            return self._lacking(ProofStep.OTHER_PIN, "other-pin", f"{label} is of {difference}")
+            return self._lacking(ProofStep.OTHER_PIN, "other-pin", f"{label} is of {difference}", label)
         agreement = self._agreement(run)
         if agreement is TreeAgreement.UNKNOWN:
             return self._unknown_tree(run, label)
         if agreement is TreeAgreement.OTHER:
-            return self._lacking(ProofStep.OTHER_TREE, "other-tree", self._other_tree(run, label))
+            return self._other_tree(run, label)
         if run.is_dirty:
             message = f"{label} is of a run with changed files that were not committed"
-            return self._lacking(ProofStep.DIRTY, "dirty", message)
+            return self._lacking(ProofStep.DIRTY, "dirty", message, label)
         if run.contract != "strict":
             message = f"{label} is of a run with --endpoints-contract={printable(run.contract)}, which proves nothing"
-            return self._lacking(ProofStep.NOT_ENFORCED, "not-enforced", message)
+            return self._lacking(ProofStep.NOT_ENFORCED, "not-enforced", message, label)
         return self._of_tests(pin, exercised, file, agreement)
 
     def _of_tests(self, pin: Pin, exercised: ExercisedPin, file: EvidenceFile, agreement: TreeAgreement) -> PinProof:
@@ -144,17 +145,17 @@ class EvidenceFiles:
         if failed:
             more = f" and {len(failed) - 1} more" if len(failed) > 1 else ""
             message = f"{printable(failed[0])}{more} failed on {pin.label} ({label})"
-            return self._lacking(ProofStep.TEST_FAILED, "failed", message)
+            return self._lacking(ProofStep.TEST_FAILED, "failed", message, label)
         if not outcomes:
             message = f"no test in {label} called {pin.label}"
-            return self._lacking(ProofStep.NOT_CALLED, "not-called", message)
+            return self._lacking(ProofStep.NOT_CALLED, "not-called", message, label)
         if not passed:
             words = ", ".join(sorted({printable(outcome) or "unfinished" for outcome in outcomes}))
             message = f"no test in {label} that called {pin.label} passed ({words})"
-            return self._lacking(ProofStep.NOT_PASSED, "not-passed", message)
+            return self._lacking(ProofStep.NOT_PASSED, "not-passed", message, label)
         if run.outcome != "passed":
             message = f"the run of {label} failed, although no test that called {pin.label} did"
-            return self._lacking(ProofStep.RUN_FAILED, "failed", message)
+            return self._lacking(ProofStep.RUN_FAILED, "failed", message, label)
         tests = f"{passed} test{'s' if passed > 1 else ''} passed ({label})"
         partial = f"; a partial run: {printable(run.partial)}" if run.partial else ""
         agrees = ""
@@ -162,27 +163,52 @@ class EvidenceFiles:
             agrees = f"; of commit {_short(run.commit)}, which agrees on evidence_paths"
         return PinProof(step=ProofStep.PROVEN, text=f"{tests}{partial}{agrees}")
 
-    def _lacking(self, step: ProofStep, code: str, message: str) -> PinProof:
-        fix = Advice(OtherCommand("pytest", f"--endpoints-evidence={self.wanted}"))
+    def _lacking(
+        self, step: ProofStep, code: str, message: str, label: str | None = None, fix: Advice | None = None
+    ) -> PinProof:
+        """The reason why a pin is not proven; the fix is by default a run that writes the file `label`."""
+        fix = fix or Advice(_run(label or self.wanted))
         return PinProof(step=step, reason=ErrorEntry(code=f"evidence.{code}", message=message, fix=fix))
 
     def _unknown_tree(self, run: Evidence, label: str) -> PinProof:
         message = f"{label} is of commit {_short(run.commit)}, whose tree is not in this clone: cannot compare it"
         fix = Advice(
             f"git fetch origin {_short(run.commit, whole=True)} (in CI: fetch-depth: 0), or ",
-            OtherCommand("pytest", f"--endpoints-evidence={self.wanted}"),
+            _run(label),
         )
         reason = ErrorEntry(code="evidence.unknown-tree", message=message, fix=fix)
         return PinProof(step=ProofStep.UNKNOWN_TREE, reason=reason)
 
-    def _other_tree(self, run: Evidence, label: str) -> str:
+    def _other_tree(self, run: Evidence, label: str) -> PinProof:
+        fix, differing = None, self._differing(run)
         if run.commit is None:
-            return f"{label} names no commit: that suite ran outside of a git repository"
-        differing = self._differing(run)
-        if not differing:
-            return f"{label} is of commit {_short(run.commit)}, whose tree is not HEAD's"
-        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-        return f"{label} is of commit {_short(run.commit)}, which differs in {printable(differing[0])}{more}"
+            message = f"{label} names no commit: that suite ran outside of a git repository"
+        elif not differing:
+            message = f"{label} is of commit {_short(run.commit)}, whose tree is not HEAD's"
+        elif committed := self._committed_evidence(differing):
+            message = (
+                f"{label} is of commit {_short(run.commit)}, from which HEAD differs because {committed} is committed"
+            )
+            fix = Advice(
+                f"add {committed} to .gitignore and ",
+                OtherCommand("git", "rm", "--cached", committed),
+                ", commit both, and run ",
+                _run(label),
+                "; or name only other files in evidence_paths",
+            )
+        else:
+            more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+            message = f"{label} is of commit {_short(run.commit)}, which differs in {printable(differing[0])}{more}"
+        return self._lacking(ProofStep.OTHER_TREE, "other-tree", message, label, fix)
+
+    def _committed_evidence(self, differing: Sequence[str]) -> str | None:
+        """The label of an evidence file, if nothing but evidence differs: a commit of it changes the tree."""
+        paths = {self._inside(file.path): file.label for file in self.files}
+        return paths[differing[0]] if differing and paths.keys() >= set(differing) else None
+
+    def _inside(self, path: Path) -> str | None:
+        real = path.parent.resolve() / path.name
+        return self.repo.inside(path) if real.is_relative_to(self.repo.top) else None
 
     def _agreement(self, run: Evidence) -> TreeAgreement:
         key = f"{run.commit} {run.tree}"
@@ -200,11 +226,10 @@ class EvidenceFiles:
         return TreeAgreement.OTHER if self._differing(run) else TreeAgreement.AGREES
 
     def _differing(self, run: Evidence) -> tuple[str, ...]:
-        """The files of evidence_paths that differ from HEAD's."""
-        tree = resolved_tree(self.repo, run.tree) if run.tree and self.paths else None
-        if tree is None:
-            return ()
-        return tuple(name for name in differing_files(self.repo, tree, self.tree) if _matches(name, self._patterns))
+        """The files that differ from HEAD's, of the evidence_paths if there are any; none for an unknown tree."""
+        tree = resolved_tree(self.repo, run.tree) if run.tree else None
+        names = differing_files(self.repo, tree, self.tree) if tree is not None else ()
+        return tuple(name for name in names if _matches(name, self._patterns)) if self.paths else names
 
     @cached_property
     def _patterns(self) -> tuple[str, ...]:
@@ -238,11 +263,15 @@ def _read(path: Path) -> EvidenceFile:
         content = read_regular_file(path)
     except OSError as error:
         message = f"the evidence cannot be read: {error.strerror or error}"
-        fix = Advice(OtherCommand("pytest", f"--endpoints-evidence={label}"))
-        raise UsageError(message, where=label, fix=fix, code="evidence.unreadable") from error
+        raise UsageError(message, where=label, fix=Advice(_run(label)), code="evidence.unreadable") from error
     evidence = read_evidence(content, label)
     pins = {(pin.environment, pin.name): pin for pin in evidence.pins}
-    return EvidenceFile(label=label, evidence=evidence, pins=pins)
+    return EvidenceFile(path=path, label=label, evidence=evidence, pins=pins)
+
+
+def _run(label: str) -> OtherCommand:
+    """The run of the suite that writes an evidence file."""
+    return OtherCommand("pytest", f"--endpoints-evidence={label}")
 
 
 def _difference(exercised: ExercisedPin, pin: Pin) -> str | None:
