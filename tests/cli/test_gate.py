@@ -359,6 +359,14 @@ def test_the_fix_names_the_file_that_gets_furthest(cli, prove, checkout, order):
 
 
 @pytest.mark.usefixtures("bumped")
+def test_evidence_without_a_tree_agrees_on_nothing(gate, prove, checkout):
+    paths_of_evidence(checkout, "endpoints.lock")
+    checkout.commit({"../.gitignore": FILE})
+    prove(commit=None, tree=None)
+    assert gate() == ({"signups": "blocked"}, {"evidence.other-tree"})
+
+
+@pytest.mark.usefixtures("bumped")
 def test_a_removed_file_of_evidence_paths_is_another_tree(gate, prove, checkout):
     paths_of_evidence(checkout, "app")
     checkout.commit({"../app/a.py": "1", "../app/b.py": "1", "../.gitignore": FILE})

@@ -323,6 +323,34 @@ class TestServer:
         assert "pull --theirs one" in reason["fix"]
         assert review.asked == ["GET endpoints", "GET versions"]
 
+    def test_a_merge_is_named_only_if_it_brings_what_the_server_has(self, review, checkout, edit):
+        checkout.commit({"one.yaml": yaml("one", BEFORE.replace("LIMIT 10", "LIMIT 30"))})
+        checkout.git("checkout", "--quiet", "main")
+        checkout.commit({"one.yaml": yaml("one", APPENDED)})
+        checkout.git("checkout", "--quiet", "mine")
+        edit("one", "SELECT 1 AS n")
+        (reason,) = subject(review(), "one")["reasons"]
+        assert ("edited on the server" in reason["message"], "merge" in reason["fix"]) == (True, False)
+
+    def test_a_pin_that_cannot_be_called_protects_from_nothing(self, review, checkout, cli, client, uses):
+        uses(one='"*"')
+        assert cli("lock").code == 0
+        checkout.commit({"one.yaml": yaml("one", RENAMED)})
+        ran = review()
+        assert (ran.code, subjects(ran)["one"]) == (0, ("safe", "new version 2")), "the pin protects"
+        client.update_endpoint("one", {"is_active": False})
+        assert (review().code, review("--offline").code) == (1, 0)
+
+    def test_a_label_of_a_variable_is_asked_for(self, review, checkout, cli):
+        sql = "SELECT count() AS n FROM events WHERE event = {variables.what}"
+        declared = {"name": "what", "type": "String", "default": "x"}
+        checkout.git("checkout", "--quiet", "main")
+        checkout.commit({"one.yaml": yaml("one", sql, variables=[declared])})
+        assert cli("push", "--yes").code == 0
+        checkout.git("checkout", "--quiet", "-b", "labelled")
+        checkout.commit({"one.yaml": yaml("one", sql, variables=[declared | {"label": "Kind"}])})
+        assert review("--max-wait", "0.1", env=OFFLINE).code == 4
+
     def test_drift_in_another_key_does_not_block(self, review, checkout, client, cli):
         checkout.git("checkout", "--quiet", "main")
         checkout.commit({"one.yaml": yaml("one", description="ours")})
@@ -373,6 +401,11 @@ class TestServer:
         assert {name: verdict for name, (verdict, _) in subjects(ran).items()} == {"one": "blocked", "two": "unknown"}
         assert "C102" in codes(subject(ran, "one")), "file findings stay"
         (failure,) = ran.json["errors"]
+        assert ran.json["report"]["verdict"] == "unknown"
+        assert (
+            ran.json["report"]["headline"]
+            == "Unknown, because the server could not be asked; 1 of 2 endpoints blocked."
+        )
         assert error in failure["code"]
         assert ("--offline" in failure["fix"]) == (code == 3)
         (reason,) = subject(ran, "two")["reasons"]
@@ -547,6 +580,15 @@ class TestBase:
         ran = review("--offline")
         assert "G107" in codes(subject(ran, "two"))
         assert ran.code == 1
+
+    def test_a_disagreement_about_a_shared_variable_is_the_branchs(self, review, checkout):
+        keys = {"sql": "SELECT {variables.v} AS v"}
+        string, number = ([{"name": "v", "type": kind}] for kind in ("String", "Number"))
+        checkout.commit({"one.yaml": yaml("one", **keys, variables=string)})
+        checkout.git("checkout", "--quiet", "-b", "mine")
+        checkout.commit({"two.yaml": yaml("two", **keys, variables=number)})
+        ran = review("--offline")
+        assert (ran.code, "G117" in codes(subject(ran, "two"))) == (1, True)
 
     def test_a_branch_that_deletes_everything(self, review, checkout):
         checkout.commit({"one.yaml": yaml("one")})
