@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Self
 
 from endpoints_gitops.model.policy import Applied, Approval, Coverage, Ignore, Policy
+from endpoints_gitops.model.sunset import today_at
 from endpoints_gitops.workspace.policy import policy_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Judge:
     def of(cls, configuration: Configuration, console: Console) -> Self:
         """The judge of a command. Raises InvalidInput for mistakes in the policy."""
         now = console.clock() if console.clock else datetime.now(UTC)
-        return cls(policy=policy_of(configuration), today=now.date())
+        return cls(policy=policy_of(configuration), today=today_at(now))
 
     def approval_of(self, fingerprint: str) -> Approval | None:
         """The approval in effect for a finding, by its fingerprint or the first digits of it; None without one."""
