@@ -287,5 +287,4 @@ def test_this_repository_uses_the_same_commands():
     own = yaml.load(TOP / ".pre-commit-config.yaml")
     assert [entry["repo"] for entry in own["repos"]] == ["local"]
     entries = {hook["id"]: hook["entry"] for hook in own["repos"][0]["hooks"]}
-    for name in ("endpoints-check", "endpoints-breaking"):
-        assert entries[name] == f"uv run {published[name]}"
+    assert {name: f"uv run {entry}" for name, entry in published.items()}.items() <= entries.items()
