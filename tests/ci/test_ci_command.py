@@ -134,6 +134,14 @@ def test_without_a_key_review_is_offline_and_says_so(job, github, server):
     assert job.ci("diff", **{KEY_VARIABLE: ""}).code == 3
 
 
+@pytest.mark.parametrize("command", ["push", "diff"])
+def test_the_summary_says_why_a_command_failed(job, command):
+    ran = job.ci(command, **{KEY_VARIABLE: ""})
+    assert ran.code == 3
+    assert f"reads its key from the environment variable {KEY_VARIABLE}, which is not set" in ran.err
+    assert KEY_VARIABLE in job.summary.read_text()
+
+
 def test_a_run_outside_of_a_pull_request_does_not_comment(job, github, tmp_path):
     push = tmp_path / "push.json"
     push.write_text(json.dumps({"ref": "refs/heads/main"}))

@@ -8,7 +8,7 @@ import re
 import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
@@ -154,13 +154,16 @@ def _has_no_key(arguments: argparse.Namespace, console: Console) -> bool:
 
 
 def _run(words: Sequence[str], console: Console) -> tuple[int, str]:
-    """The exit code of a command and what it printed on stdout, which is also shown unless the format is JSON."""
+    """The exit code of a command and what it printed on stdout, which is also shown unless the format is JSON. Where it
+    printed nothing there, what it printed on stderr: why it failed.
+    """
     from endpoints_gitops.cli.main import run
 
     output = _Copied(console.stdout if console.format is OutputFormat.TEXT else io.StringIO())
-    with redirect_stdout(output):
+    messages = _Copied(console.stderr)
+    with redirect_stdout(output), redirect_stderr(messages):
         code = run(words, clock=console.clock)
-    return code, output.copy.getvalue()
+    return code, output.copy.getvalue() or messages.copy.getvalue()
 
 
 class _Copied(io.TextIOBase):
