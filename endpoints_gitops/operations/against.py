@@ -430,9 +430,9 @@ def _fetch(what: str, repo: Repository) -> str:
         return "git remote set-head origin --auto, or name a branch with --against"
     remotes = tuple(_remotes(repo))
     remote, slash, branch = what.partition("/")
-    if slash and remote in ("origin", *remotes):
+    if slash and remote in ("origin", *remotes) and not branch.startswith("-"):
         return str(OtherCommand("git", "fetch", remote, branch))
-    if re.search(r"[~^]", what) or not remotes:
+    if re.search(r"(^|/)-|[~^]", what) or not remotes:
         return "git fetch --unshallow" if repo.is_shallow else "git log --oneline shows the commits that are here"
     return f"{OtherCommand('git', 'fetch', remotes[0], what)}, and --against FETCH_HEAD"
 

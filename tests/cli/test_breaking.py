@@ -124,6 +124,7 @@ def test_two_dashes_are_refused_as_a_value(cli, words):
 MISSING = {
     "origin/main": "git fetch origin main",
     "origin/$(date)": "git fetch origin '$(date)'",
+    "origin/--upload-pack=x": "git log --oneline",
     "nobodys-branch": "git log --oneline",
     "HEAD~99": "git log --oneline",
     "nowhere/": "git log --oneline",
