@@ -13,6 +13,7 @@ from endpoints_gitops.contract.contract import HOGQL, Contract, ContractColumn, 
 from endpoints_gitops.hogql.layout import laid_out
 from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json
+from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.report import DiffPart, TextDiff, TextDiffLine
 from endpoints_gitops.plan.settings import Key, Settings, variables_of
 
@@ -38,7 +39,7 @@ _WORDS: Final = re.compile(r"\w+|\s+|[^\w\s]")
 
 def text_diff(title: str, before: str, after: str, *, language: str = "") -> TextDiff | None:
     """The lines in which two texts differ, with lines around them and changed words marked; None for equal texts."""
-    old, new = before.splitlines(), after.splitlines()
+    old, new = _lines(before), _lines(after)
     groups = list(SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(_CONTEXT_LINES))
     if not groups:
         return None
@@ -73,7 +74,7 @@ def query_text(query: Json) -> str:
 
 def contract_diff(before: Contract | None, after: Contract | None) -> TextDiff | None:
     """What callers can rely on before and after, as far as it differs; None where nothing does."""
-    return text_diff("contract", "\n".join(_contract_lines(before)), "\n".join(_contract_lines(after)))
+    return text_diff("contract", *("\n".join(map(one_line, _contract_lines(side))) for side in (before, after)))
 
 
 def settings_diff(before: Settings, after: Settings, keys: Iterable[Key]) -> TextDiff | None:
@@ -114,6 +115,11 @@ def _file_lines(stated: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str]
         else:
             parts = [(key, value)] if value is not None else []
         yield from (f"{name}: {json.dumps(part, ensure_ascii=False)}" for name, part in parts)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text, at newlines alone: at another line break, text could pose as a line of the diff."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _is_sql(query: Json) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from endpoints_gitops.contract.contract import Contract, ContractColumn, Input, Serving
+from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.report import TextDiff
 from endpoints_gitops.operations.text_diffs import contract_diff, query_diff, settings_diff, text_diff
 from endpoints_gitops.plan.settings import Key
@@ -103,3 +105,18 @@ def test_settings_are_shown_without_the_query() -> None:
         "-tags: [\"a\"]", "-data_freshness: 24hour", '+description: "new"', "+data_freshness: 1hour",
     ]  # fmt: skip
     assert settings_diff(before, after, [Key.QUERY]) is None
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r", "\x85", "\u2028", "\u2029", "\x0b"])
+def test_values_cannot_add_lines_to_a_diff(line_break: str) -> None:
+    """A description or the alias of a column that goes on in another line would look like another change."""
+    settings = settings_diff({}, {Key.DESCRIPTION: f"x{line_break}tags: []"}, Key)
+    query = {"kind": "HogQLQuery", "query": "select 1 as x"}
+    columns = (ContractColumn(name=f"x: string{line_break}column y", type="integer"),)
+    contract = contract_diff(
+        Contract(name="one", query=query), Contract(name="one", query=query, inputs=(), columns=columns)
+    )
+    assert len(lines_of(settings)) == 1
+    assert [line for line in lines_of(contract) if line.startswith("+")] == [
+        f"+column x: string{one_line(line_break)}column y: integer"
+    ]
