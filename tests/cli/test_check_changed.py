@@ -108,6 +108,13 @@ def test_a_definition_that_cannot_be_read_may_use_the_query_file(cli, checkout):
     assert (ran.code, checked(ran)) == (1, 1)
 
 
+def test_what_cannot_be_listed_is_a_finding_of_every_change(cli, checkout):
+    checkout.write({"one.yaml": good("one")})
+    (checkout.folder / "folder").symlink_to("/etc")
+    for words in (("--changed-files",), ("--changed-files", "endpoints/one.yaml")):
+        assert cli("check", *words).code == 1
+
+
 def test_no_definitions_folder_is_an_error(cli):
     ran = cli("check", "--changed-files", "--dir", "nowhere", "--format", "json")
     assert (ran.code, [error["code"] for error in ran.json["errors"]]) == (2, ["definitions.folder"])

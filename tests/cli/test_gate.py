@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,6 +19,7 @@ from endpoints_gitops.codecs.evidence import Evidence, ExercisedPin, ExercisedTe
 from endpoints_gitops.codecs.lock import read_lock, write_lock
 from endpoints_gitops.local.faults import Effect, Fault
 from endpoints_gitops.model.pin import Lock, Pin
+from endpoints_gitops.model.sunset import SunsetNotice
 
 ONE = "SELECT 1 AS one"
 TWO = "SELECT 1 AS one, 2 AS two"
@@ -275,6 +277,9 @@ def test_corrupt_evidence_is_exit_2_beside_good_evidence_too(cli, prove, damage)
 def test_evidence_that_cannot_be_read_is_exit_2(cli, checkout):
     (checkout.top / FILE).mkdir()
     assert cli("gate", "--against", "v1").code == 2
+    (checkout.top / FILE).rmdir()
+    (checkout.top / FILE).symlink_to("nowhere.json")
+    assert cli("gate", "--against", "v1").code == 2, "a link that leads nowhere is not the lack of evidence"
     ran = cli("gate", "--against", "v1", "--evidence", "nowhere.json", "--format", "json")
     assert (ran.code, ran.json["errors"][0]["code"]) == (2, "evidence.unreadable")
 
@@ -498,7 +503,88 @@ def test_a_pin_that_differs_in_examples_alone_is_the_same(gate, checkout, pins):
     assert gate() == ({}, set())
 
 
+# what a pin that has the same version may have instead
+RELOCKED: dict[str, dict[str, Any]] = {
+    "another endpoint": {"endpoint_id": "other"},
+    "another version id": {"version_id": "other"},
+    "another query": {"query": {"kind": "HogQLQuery", "query": "SELECT 2 AS one"}},
+    "another serving": {"materialized": True},
+    "other columns": {"columns": None},
+}
+
+
+@pytest.mark.parametrize("changes", RELOCKED.values(), ids=RELOCKED)
+@pytest.mark.usefixtures("released")
+def test_a_pin_of_the_same_version_that_is_another_needs_evidence(gate, checkout, pins, changes):
+    (checkout.top / "endpoints.lock").write_bytes(write_lock(Lock(pins=(replace(pins()["signups"], **changes),))))
+    checkout.commit()
+    verdicts, codes = gate("--offline")
+    assert (verdicts, "evidence.missing" in codes) == ({"signups": "blocked"}, True)
+
+
+@pytest.mark.usefixtures("bumped")
+def test_a_pin_that_moves_to_what_is_removed_soon_is_blocked(gate, prove, checkout, pins):
+    notice = SunsetNotice(since=date(2020, 1, 1), sunset=date(2020, 6, 1))
+    moved = replace(pins()["signups"], deprecation=notice)
+    (checkout.top / "endpoints.lock").write_bytes(write_lock(Lock(pins=(moved,))))
+    checkout.commit()
+    prove()
+    assert gate("--offline") == ({"signups": "blocked"}, {"P105"})
+
+
 # what the move does to the app
+
+
+@pytest.mark.parametrize(("reads", "codes"), [("name", set()), ("position", {"C109", "gate.breaking"})])
+@pytest.mark.usefixtures("released")
+def test_how_the_app_reads_rows_decides(cli, gate, prove, checkout, uses, edit, reads, codes):
+    edit("signups", "SELECT 2 AS two, 1 AS one")
+    uses(signups=f'{{ reads = "{reads}" }}')
+    assert cli("upgrade", "signups@2", "--allow-breaking", "x", "--yes").code == 0
+    without_reasons(checkout)
+    prove()
+    assert gate() == ({"signups": "blocked" if codes else "released"}, codes)
+
+
+@pytest.mark.usefixtures("bumped")
+def test_a_move_that_cannot_be_decided_is_blocked_unless_that_is_allowed(cli, gate, prove, checkout, pins):
+    unknown = replace(pins()["signups"], columns=None, query={"kind": "HogQLQuery", "query": "SELECT * FROM a_view"})
+    (checkout.top / "endpoints.lock").write_bytes(write_lock(Lock(pins=(unknown,))))
+    checkout.commit()
+    prove()
+    verdicts, codes = gate("--offline")
+    assert (verdicts, {"C112", "gate.undecided"} <= codes, "gate.breaking" in codes) == (
+        {"signups": "blocked"},
+        True,
+        False,
+    )
+    ran = cli("gate", "--against", "v1", "--offline")
+    assert "fix: endpoints-gitops gate --against v1 --offline --allow-unknown treats it as safe" in ran.out
+    assert gate("--offline", "--allow-unknown") == ({"signups": "released"}, set())
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.usefixtures("breaking")
+def test_a_reason_of_an_earlier_move_allows_no_other_one(gate, prove, checkout, cli, edit, pins, count):
+    """The lock keeps reasons; one that is written again counts again."""
+    checkout.git("tag", "-f", "v1")
+    edit("signups", "SELECT 3 AS another")
+    (reason,) = pins()["signups"].allowed
+    assert cli("upgrade", "signups@3", "--allow-breaking", reason, "--yes").code == 0
+    moved = replace(pins()["signups"], allowed=(reason,) * count)
+    (checkout.top / "endpoints.lock").write_bytes(write_lock(Lock(pins=(moved,))))
+    checkout.commit()
+    prove()
+    verdicts, codes = gate()
+    assert (verdicts, "gate.breaking" in codes) == ({"signups": ("blocked", "released")[count - 1]}, count == 1)
+
+
+def without_reasons(checkout) -> None:
+    """Commit the lock without the reasons of breaking moves."""
+    path = checkout.top / "endpoints.lock"
+    lock = read_lock(path.read_bytes(), "endpoints.lock")
+    path.write_bytes(write_lock(Lock(pins=tuple(replace(pin, allowed=()) for pin in lock.pins))))
+    checkout.commit()
 
 
 @pytest.fixture

@@ -6,8 +6,11 @@ import json
 import subprocess
 
 import pytest
+from pytest_endpoints_gitops.call_log import LoggedCall, TestRecord
+from pytest_endpoints_gitops.evidence import _exercised as exercised
 
 from endpoints_gitops.codecs.evidence import ExercisedTest, read_evidence
+from endpoints_gitops.model.pin import Pin
 from tests.plugin.test_swallowed import RERUN
 from tests.plugin.ways import TWO_WORKERS
 
@@ -169,6 +172,23 @@ def test_what_moves_during_the_run_makes_it_dirty(app_once, action, changed):
     result, written = evidence(app_once)
     assert (result.ret, written.outcome, written.is_dirty) == (0, "passed", True)
     assert f"evidence: the checkout is dirty, 1 changed: {changed}" in result.outlines
+
+
+OTHER = {"environment": ("prod", "orders", 1), "endpoint": ("test", "invoices", 1), "version": ("test", "orders", 2)}
+
+
+@pytest.mark.parametrize("called", OTHER.values(), ids=OTHER)
+def test_a_call_of_another_pin_is_no_evidence(called):
+    query = {"kind": "HogQLQuery", "query": "SELECT 1 AS n"}
+    pin = Pin(
+        environment="test", name="orders", endpoint_id="a", version=1, version_id="b", created_at=None, query=query
+    )
+    calls = [
+        LoggedCall(environment=place, endpoint=name, version=number, variables={}, mode="live", is_answered=True)
+        for place, name, number in (("test", "orders", 1), called)
+    ]
+    records = {f"test_{index}": TestRecord(outcome="passed", calls=[call]) for index, call in enumerate(calls)}
+    assert [test.test for test in exercised(pin, records).tests] == ["test_0"]
 
 
 EXPECTED_FAILURES = """
