@@ -267,8 +267,8 @@ def _check(files: Sequence[DefinitionFile], settings: CheckSettings) -> Iterable
 def _duplicates(results: _Results, others: Sequence[IndexedFile]) -> Sequence[Finding]:
     """The findings for names that several files define. Only files that define such a name are read again."""
     counts = Counter(result.name for _, result in results if result.name)
-    beside = [file for file in others if file.states.name in counts]
-    duplicated = {name for name, count in counts.items() if count > 1} | {file.states.name for file in beside}
+    beside = [file for file in others if file.name in counts]
+    duplicated = {name for name, count in counts.items() if count > 1} | {file.name for file in beside}
     if not duplicated:
         return ()
     from endpoints_gitops.contract.lint import duplicates
@@ -286,9 +286,9 @@ def _disagreements(results: _Results, others: Sequence[IndexedFile]) -> Iterator
     if not stated:
         return
     names = {name for _, name, _ in stated}
-    beside = [file for file in others if any(name in names for name, _ in file.states.shared)]
+    beside = [file for file in others if any(name in names for name, _ in file.shared)]
     distinct = {(name, statement) for _, name, statement in stated}
-    distinct |= {(name, statement) for file in beside for name, statement in file.states.shared}
+    distinct |= {(name, statement) for file in beside for name, statement in file.shared}
     counts = Counter(name for name, _ in distinct)
     disputed = {file.path: file for file, name, _ in stated if counts[name] > 1}
     if not disputed:
@@ -313,7 +313,7 @@ def _announced(
 
     names = {result.name for _, result in results if result.name}
     if {announcement.notice.replaced_by for announcement in announcements} - names - {None}:
-        names |= {file.states.name for file in others if file.states.name is not None}
+        names |= {file.name for file in others if file.name is not None}
     for announcement in announcements:
         yield from announcement_findings(announcement, today, policy, names)
 
