@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(words)
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them reads every installed distribution
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command, which imports rich
     code = run(words)
     gc.freeze()  # the interpreter's last collection goes over all that the system takes back anyway
     return code

@@ -242,6 +242,14 @@ def test_a_closed_pipe_changes_nothing():
     assert (process.wait(), error) == (0, b"")
 
 
+def test_a_process_of_one_command_does_not_import_the_command_of_httpx():
+    program = """
+import sys; from endpoints_gitops.cli.entry import main; sys.argv = ["endpoints-gitops", "completion", "bash"]; main()
+import httpx; sys.exit("rich" in sys.modules or httpx.Client().is_closed)
+"""
+    assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("code", sorted({error.code for error in error_classes()}))
 def test_every_error_code_is_explained(cli, code):
     ran = cli("explain", code, "--format", "json")
