@@ -79,7 +79,8 @@ def known_callers(context: CommandContext, endpoints: Mapping[str, Endpoint] | N
     No callers without a configuration. Raises UsageError for a lock or registry that cannot be read, and for a missing
     registry that the configuration names.
     """
-    return app_callers(context, endpoints).merged(collected_callers(context, endpoints))
+    own, others = collected_callers(context, endpoints)
+    return app_callers(context, endpoints).reading(own).merged(others)
 
 
 def app_callers(context: CommandContext, endpoints: Mapping[str, Endpoint] | None = None) -> Callers:
@@ -102,14 +103,23 @@ def app_callers(context: CommandContext, endpoints: Mapping[str, Endpoint] | Non
     return callers_of(shown(configuration.path), uses, lock, endpoints)
 
 
-def collected_callers(context: CommandContext, endpoints: Mapping[str, Endpoint] | None = None) -> Callers:
-    """Returns the consumers of the registry. Raises UsageError if it cannot be read, or is named and missing."""
+def collected_callers(
+    context: CommandContext, endpoints: Mapping[str, Endpoint] | None = None
+) -> tuple[Callers, Callers]:
+    """Returns what the registry has of the app beside the definitions, which is known without it; and the other
+    consumers. Raises UsageError if the registry cannot be read, or is named and missing.
+    """
     from endpoints_gitops.operations.callers import Callers, registered_callers
-    from endpoints_gitops.workspace.consumers import configured_registry
+    from endpoints_gitops.workspace.consumers import app_source, configured_registry
 
     configuration = context.configuration
     registry = configured_registry(configuration) if configuration.path is not None else None
     if registry is None:
-        return Callers()
+        return Callers(), Callers()
     settings = {**configuration.environments, context.environment.name: context.environment}
-    return registered_callers(registry, settings.values(), endpoints)
+    source = app_source(configuration)
+    own, others = registry.of_source(source), registry.without_source(source)
+    return (
+        registered_callers(own, settings.values(), endpoints),
+        registered_callers(others, settings.values(), endpoints),
+    )

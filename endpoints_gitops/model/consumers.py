@@ -72,6 +72,10 @@ class RegisteredConsumer:
     collected: date
     environments: tuple[RegisteredEnvironment, ...] = ()
 
+    def is_of(self, source: str) -> bool:
+        """Whether it was read from the files of this source, not from a commit of it."""
+        return self.source == source and self.ref is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerRegistry:
@@ -86,6 +90,14 @@ class ConsumerRegistry:
         """The registry with these consumers in place of those of the same names; all others stay."""
         by_name = {consumer.name: consumer for consumer in (*self.consumers, *collected)}
         return replace(self, consumers=tuple(by_name[name] for name in sorted(by_name)))
+
+    def of_source(self, source: str) -> ConsumerRegistry:
+        """The consumers that were read from the files of a source."""
+        return replace(self, consumers=tuple(item for item in self.consumers if item.is_of(source)))
+
+    def without_source(self, source: str) -> ConsumerRegistry:
+        """The other consumers."""
+        return replace(self, consumers=tuple(item for item in self.consumers if not item.is_of(source)))
 
     def without(self, names: Iterable[str]) -> ConsumerRegistry:
         removed = frozenset(names)

@@ -44,6 +44,15 @@ class Callers:
             for caller in callers
         )
 
+    def reading(self, tested: Callers) -> Callers:
+        """These callers of one app, which also read the columns that `tested` has of the same app."""
+        return Callers(
+            known={
+                key: tuple(_reading(caller, tested.known.get(key, ())) for caller in callers)
+                for key, callers in self.known.items()
+            }
+        )
+
     def merged(self, other: Callers) -> Callers:
         """The callers of both."""
         names = dict.fromkeys((*self.known, *other.known))
@@ -79,6 +88,13 @@ def _caller(app: str, use: Use | None, pin: Pin | None, endpoints: Mapping[str, 
         reads=use.reads if use else "name",
         columns=use.columns if use else None,
     )
+
+
+def _reading(caller: Caller, tested: Iterable[Caller]) -> Caller:
+    if caller.columns is None:
+        return caller
+    columns = (column for other in tested for column in other.columns or ())
+    return replace(caller, columns=tuple(dict.fromkeys((*caller.columns, *columns))))
 
 
 def _is_active(endpoint_id: str, version: int, endpoint: Endpoint | None) -> bool:

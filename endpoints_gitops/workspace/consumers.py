@@ -46,6 +46,17 @@ def configured_registry(configuration: Configuration) -> ConsumerRegistry | None
     return registry
 
 
+def app_source(configuration: Configuration, registry: Path | None = None) -> str:
+    """The source that a registry (by default the configured one) records for the app whose manifest is the
+    configuration. Empty without a manifest."""
+    from endpoints_gitops.workspace.sources import parse_source
+
+    if configuration.path is None:
+        return ""
+    path = registry_path(configuration) if registry is None else registry
+    return parse_source(str(configuration.folder)).recorded(path.parent)
+
+
 def read_registry_file(path: Path) -> ConsumerRegistry | None:
     """The registry, or None if the file does not exist.
 

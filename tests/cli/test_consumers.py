@@ -94,6 +94,21 @@ def test_consumers_of_another_project_do_not_count(cli, changed, register, words
     assert renamed(cli(*words, "--format", "json")) == ("error", [])
 
 
+@pytest.mark.parametrize("registry", ["consumers.json", "data/consumers.json"])
+@pytest.mark.usefixtures("changed")
+def test_the_app_beside_the_definitions_counts_once_when_it_is_collected(cli, checkout, uses, registry):
+    (checkout.top / "data").mkdir()
+    uses(one='"*"')
+    options = {"env": {"ENDPOINTS_GITOPS_CONSUMERS": str(checkout.top / registry)}}
+    ran = cli("consumers", "collect", ".", **options)
+    assert ran.code == 0
+    assert "it is the app beside the definitions, which counts once" in ran.out
+    (use,) = cli("consumers", "who", "one", "--format", "json", **options).json["items"]
+    assert use["consumer"] == "endpoints.toml"
+    ran = cli("breaking", "--against", "HEAD", "--format", "json", **options)
+    assert renamed(ran) == ("error", ["endpoints.toml"])
+
+
 def test_the_app_beside_the_definitions_counts_too(cli, changed, register, uses):
     uses(one='"*"')
     register(billing=pinned(changed))

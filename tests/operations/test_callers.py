@@ -6,10 +6,11 @@ from datetime import date
 
 import pytest
 
+from endpoints_gitops.contract.context import Caller
 from endpoints_gitops.model.consumers import ConsumerRegistry, RegisteredConsumer, RegisteredEnvironment, RegisteredUse
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.pin import Lock, Pin, Use
-from endpoints_gitops.operations.callers import callers_of, registered_callers
+from endpoints_gitops.operations.callers import Callers, callers_of, registered_callers
 from endpoints_gitops.workspace.configuration import EnvironmentSettings
 
 QUERY = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}
@@ -92,6 +93,17 @@ def test_callers_of_both_kinds_are_merged() -> None:
     merged = app.merged(other)
     assert [caller.name for caller in merged.of("prod", "orders")] == ["app", "billing"]
     assert [caller.is_protected for caller in merged.of("prod", "orders")] == [True, False]
+
+
+def test_what_tests_of_the_same_app_read_is_added_to_what_it_declares() -> None:
+    app = Callers(known={("prod", "orders"): (Caller(name="app", version=4, columns=("id", "day")),)})
+    whole = Callers(known={("prod", "orders"): (Caller(name="app", version=4),)})
+    tested = registered_callers(registry(PINNED), [EnvironmentSettings(name="prod")])
+    (caller,) = app.reading(tested).of("prod", "orders")
+    assert (caller.name, caller.version, caller.columns) == ("app", 4, ("id", "day", "total"))
+    assert whole.reading(tested) == whole
+    assert app.reading(Callers()) == app
+    assert Callers().reading(tested) == Callers()
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def _collect(context: CommandContext) -> Outcome:
     """Read every source, then write the registry; if one fails, nothing is written."""
     from endpoints_gitops.model.consumers import ConsumerRegistry
     from endpoints_gitops.operations.consumers import refuse_other_source
-    from endpoints_gitops.workspace.consumers import read_registry_file, registry_path, write_registry_file
+    from endpoints_gitops.workspace.consumers import app_source, read_registry_file, registry_path, write_registry_file
     from endpoints_gitops.workspace.files import shown
 
     arguments, console = context.arguments, context.console
@@ -124,7 +124,8 @@ def _collect(context: CommandContext) -> Outcome:
     after = before.without(arguments.remove).with_consumers(item.consumer for item in collected)
     write_registry_file(path, after)
     settings = _settings(context) if context.configuration.path else ()
-    console.show(line for item in collected for line in _lines(item, before, settings))
+    app = app_source(context.configuration, path)
+    console.show(line for item in collected for line in _lines(item, before, settings, app))
     console.show(f"{name}: removed" for name in arguments.remove)
     count = len(after.consumers)
     console.say(f"{shown(path)} has {count} consumer{'' if count == 1 else 's'}")
@@ -176,7 +177,7 @@ def _state(item: CollectedConsumer, before: ConsumerRegistry) -> str:
 
 
 def _lines(
-    item: CollectedConsumer, before: ConsumerRegistry, settings: Sequence[EnvironmentSettings]
+    item: CollectedConsumer, before: ConsumerRegistry, settings: Sequence[EnvironmentSettings], app: str
 ) -> Iterator[Line | str]:
     from endpoints_gitops.operations.consumers import other_projects
 
@@ -186,6 +187,8 @@ def _lines(
     yield f"{consumer.name}: {_state(item, before)}; {pins} from {consumer.source}{commit}"
     if item.unpinned:
         yield Line(f"  uses without a pin: {', '.join(item.unpinned)}", Style.WARN)
+    if consumer.is_of(app):
+        yield "  it is the app beside the definitions, which counts once, with the pins that it has now"
     for environment in other_projects(consumer, settings):
         place = f"project {environment.project_id} at {environment.host}" if environment.project_id else "unknown"
         yield Line(f"  {environment.name} ({place}) is no environment of yours, so it does not count", Style.WARN)
@@ -225,16 +228,19 @@ def _who(context: CommandContext) -> Outcome:
 
 def _known_uses(context: CommandContext) -> tuple[KnownUse, ...]:
     """Raises UsageError if neither a registry nor an app beside the definitions is there."""
-    from endpoints_gitops.cli.against import app_callers
+    from endpoints_gitops.cli.against import app_callers, collected_callers
     from endpoints_gitops.model.consumers import ConsumerRegistry
     from endpoints_gitops.operations.callers import Callers
     from endpoints_gitops.operations.consumers import known_uses
-    from endpoints_gitops.workspace.consumers import configured_registry, registry_path
+    from endpoints_gitops.workspace.consumers import app_source, configured_registry, registry_path
     from endpoints_gitops.workspace.files import shown
 
     settings = _settings(context)
     registry = configured_registry(context.configuration)
-    app = app_callers(context) if context.configuration.path is not None else Callers()
+    app = Callers()
+    if context.configuration.path is not None:
+        app = app_callers(context).reading(collected_callers(context)[0])
+        registry = registry and registry.without_source(app_source(context.configuration))
     if registry is None and not app.known:
         message = f"no consumer is known: {shown(registry_path(context.configuration))} does not exist"
         raise UsageError(message, fix=Advice(Command("consumers", "collect", "SOURCE")), code="consumers.missing")
