@@ -16,6 +16,7 @@ from endpoints_gitops.model.finding import Scope, Severity
 from endpoints_gitops.model.json import Json, canonical
 
 _IN_SHAPE: Final = (ChangeKind.COLUMNS, ChangeKind.BUCKET, ChangeKind.LIMIT)
+_EMPTY: Final[tuple[Json, ...]] = (None, "", [], {})
 _LONGEST: Final = 240
 _INSIGHT_FIX: Final = "announce the change in the changelog, or publish a new endpoint"
 _LABELS: Final = ("name", "tags")  # keys of the node that no answer shows
@@ -234,7 +235,7 @@ def _hit(change: QueryChange, text: str, severity: Severity | None = None) -> Hi
     text = text.format(subject=subject(change.locus))
     return Hit(
         locus=change.locus.in_findings(),
-        message=f"{text}: {_shown(change.after)}; it was {_shown(change.before)}",
+        message=f"{text}: {_change(change.before, change.after)}",
         before=change.before,
         after=change.after,
         severity=severity,
@@ -255,17 +256,24 @@ def _insight(pair: ContractPair, *kinds: ChangeKind) -> Iterator[NodeChange]:
 
 
 def _insight_hit(node: NodeChange) -> Hit:
-    before, after = ("the default" if value is None else _shown(value) for value in (node.before, node.after))
-    message = f"{node.what} changed: {after}; it was {before}"
+    before, after = ("the default" if value is None else value for value in (node.before, node.after))
+    message = f"{node.what} changed: {_change(before, after)}"
     return Hit(
         locus=Locus(node.path).in_findings(), message=message, before=node.before, after=node.after, fix=_INSIGHT_FIX
     )
 
 
+def _change(before: Json, after: Json) -> str:
+    """Both values in words; an empty one is none."""
+    if before in _EMPTY:
+        return f"added {_shown(after)}"
+    if after in _EMPTY:
+        return f"removed {_shown(before)}"
+    return f"{_shown(after)}; it was {_shown(before)}"
+
+
 def _shown(value: Json) -> str:
     """A short value as it is, a long one truncated: the finding itself holds the whole value."""
-    if value in (None, "", [], {}):
-        return "nothing"
     shown = value if isinstance(value, str) else canonical(value)
     return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
@@ -305,5 +313,5 @@ def _without_false(value: Json) -> Json:
 def _node_hit(pair: ContractPair, key: str) -> Hit:
     before, after = pair.before.query.get(key), pair.after.query.get(key)
     severity = Severity.INFO if key in _LABELS else None
-    message = f"{key} of the query changed: {_shown(after)}; it was {_shown(before)}"
+    message = f"{key} of the query changed: {_change(before, after)}"
     return Hit(locus=Locus(key).in_findings(), message=message, before=before, after=after, severity=severity)
