@@ -410,6 +410,18 @@ def test_evidence_of_a_tree_that_is_not_in_this_clone_is_unknown(gate, prove, ch
 
 
 @pytest.mark.usefixtures("bumped")
+def test_one_unknown_pin_outweighs_a_blocked_one(cli, gate, prove, checkout, create, uses):
+    create("other", ONE)
+    uses(signups=NEWEST, other=NEWEST)
+    assert cli("lock").code == 0
+    paths_of_evidence(checkout, "endpoints.lock")
+    checkout.commit({"../.gitignore": FILE})
+    prove(commit=UNKNOWN_ID, tree=UNKNOWN_ID, omit=("other",))
+    verdicts = {"signups": "unknown", "other": "blocked"}
+    assert gate(code=4) == (verdicts, {"evidence.unknown-tree", "evidence.missing"})
+
+
+@pytest.mark.usefixtures("bumped")
 def test_a_shallow_clone_without_the_released_commit_is_exit_4_with_the_cure(make_cli, checkout, tmp_path):
     clone = tmp_path / "clone"
     checkout.git("clone", "--quiet", "--depth", "1", f"file://{checkout.top}", str(clone))
@@ -450,6 +462,20 @@ def test_a_lock_that_is_not_committed_blocks(cli, gate, prove, checkout, uses, c
     assert cli("lock").code == 0
     prove()
     assert gate() == ({"work tree": "blocked", "signups": "released"}, {"gate.uncommitted"})
+
+
+def test_a_changed_file_beside_an_app_of_a_monorepo_blocks(make_cli, checkout, create, uses):
+    top = checkout.top / "apps" / "shop"
+    cli = make_cli(top)
+    create("signups", ONE)
+    uses(top, signups=NEWEST)
+    assert cli("lock").code == 0
+    checkout.commit({"../README": "1"})
+    checkout.git("tag", "v1")
+    assert cli("gate", "--against", "v1").code == 0
+    (checkout.top / "README").write_text("2")
+    ran = cli("gate", "--against", "v1", "--format", "json")
+    assert (ran.code, [item["name"] for item in ran.json["items"]]) == (1, ["work tree"])
 
 
 # added, removed, and what the manifest says
@@ -878,6 +904,28 @@ def test_a_new_endpoint_and_an_empty_plan_hurt_nobody(plan, judge_plan, cli, cli
     plan()
     assert judge_plan() == (0, {}, set())
     assert "plan.json changes nothing" in cli("gate", "--plan", "plan.json").out
+
+
+@pytest.mark.usefixtures("released")
+def test_the_policy_and_comments_decide_what_of_a_plan_blocks(plan, judge_plan, cli, checkout):
+    plan(TWO)
+    assert judge_plan()[0] == 0
+    file = checkout.top / "endpoints.toml"
+    text = file.read_text()
+    file.write_text(f'fail_on = "info"\n{text}')
+    assert judge_plan()[0] == 1, "an appended column is an info"
+    file.write_text(text)
+    ignored = '# endpoints-gitops: ignore A103 reason="all moved" owner=Ann until=2099-01-01'
+    checkout.write({"signups.yaml": f"name: signups\nquery: {ONE}\nactive: false {ignored}\n"})
+    assert cli("plan", "--overwrite", "-o", "plan.json").code == 0
+    assert judge_plan() == (0, {"signups": ("released", "changes in place: active")}, {"A103"})
+
+
+@pytest.mark.parametrize(("sunset", "code", "errors"), [("2020-06-01", 0, set()), ("2099-06-01", 1, {"A106"})])
+def test_a_plan_is_judged_by_the_date(plan, judge_plan, create, sunset, code, errors):
+    create("signups", ONE)
+    plan(active=False, deprecation={"since": "2020-01-01", "sunset": sunset})
+    assert (judge_plan()[0], judge_plan()[2]) == (code, errors)
 
 
 @pytest.mark.usefixtures("released")

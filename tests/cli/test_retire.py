@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,10 @@ import pytest
 from endpoints_gitops.local.answers import endpoint_item, version_item
 from endpoints_gitops.local.faults import Edit, Effect, Fault, When
 from endpoints_gitops.local.serve import RunningServer, running_server
+from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
+from endpoints_gitops.model.sunset import DEFAULT_POLICY
+from endpoints_gitops.operations.callers import Callers
+from endpoints_gitops.operations.retire import RetireContext, judge_versions
 
 SUNSET = "2026-06-30"
 NOTICE = f"deprecation: {{since: 2026-01-01, sunset: {SUNSET}}}\n"
@@ -181,8 +186,15 @@ def test_a_server_that_cannot_be_asked_is_unknown(cli, old, server, client):
     assert client.get_endpoint("old").is_active
 
 
-def test_a_server_that_does_not_say_when_it_was_called_is_unknown(cli, old, client, monkeypatch):
+@pytest.mark.parametrize(("is_pinned", "code", "state"), [(False, 4, "unknown"), (True, 1, "refused")])
+def test_a_server_that_does_not_say_when_it_was_called_is_unknown(
+    cli, old, client, uses, monkeypatch, is_pinned, code, state
+):
+    """What is known to be used stays for that reason."""
     old()
+    if is_pinned:
+        uses(old='"*"')
+        assert cli("lock").code == 0
     monkeypatch.setattr(
         "endpoints_gitops.local.routes.endpoints.endpoint_item",
         lambda *words, **more: {
@@ -190,8 +202,8 @@ def test_a_server_that_does_not_say_when_it_was_called_is_unknown(cli, old, clie
         },
     )
     ran = cli("retire", "--yes", "--format", "json")
-    assert (ran.code, item_of(ran)["state"]) == (4, "unknown")
-    assert [error["code"] for error in ran.json["errors"]] == ["retire.unknown"]
+    assert (ran.code, item_of(ran)["state"]) == (code, state)
+    assert [error["code"] for error in ran.json["errors"]] == ([] if is_pinned else ["retire.unknown"])
     assert client.get_endpoint("old").is_active
 
 
@@ -326,6 +338,31 @@ class TestVersions:
         path.write_text('protect = ["old"]\n' + path.read_text())
         assert cli("retire", "--versions", "--yes").code == 1
         assert server.requests.writes() == ()
+
+
+LISTED = {
+    "an old one": ({"version": 2}, [2]),
+    "the current one": ({"version": 3}, []),
+    "one that is inactive": ({"version": 2, "is_active": False}, []),
+    "one of an endpoint that was created meanwhile": ({"version": 2, "id": "another"}, []),
+}
+
+
+@pytest.mark.parametrize(("changes", "expected"), LISTED.values(), ids=LISTED)
+def test_only_old_active_versions_of_this_endpoint_are_judged(changes, expected):
+    facts = {"id": "a", "name": "old", "query": {}, "current_version": 3}
+    version = EndpointVersion.model_validate(facts | changes)
+    context = RetireContext(
+        environment="test",
+        announcements={},
+        callers=Callers(),
+        protected=(),
+        policy=DEFAULT_POLICY,
+        now=datetime(2026, 7, 1, tzinfo=UTC),
+    )
+    listing = SimpleNamespace(list_versions=lambda _: [version])
+    judged = judge_versions(listing, context, ["old"], {"old": Endpoint.model_validate(facts)})
+    assert [retirement.version for retirement in judged] == expected
 
 
 def test_a_recreated_endpoint_is_judged_by_its_own_calls(cli, old, client, clock):
