@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from endpoints_gitops.cli.commands.retire import _still_ready
 from endpoints_gitops.local.answers import endpoint_item, version_item
 from endpoints_gitops.local.faults import Edit, Effect, Fault, When
 from endpoints_gitops.local.serve import RunningServer, running_server
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.sunset import DEFAULT_POLICY
 from endpoints_gitops.operations.callers import Callers
-from endpoints_gitops.operations.retire import RetireContext, judge_versions
+from endpoints_gitops.operations.retire import (
+    RetireContext,
+    Retirement,
+    RetireState,
+    RetireStep,
+    judge_versions,
+    retire,
+)
 
 SUNSET = "2026-06-30"
 NOTICE = f"deprecation: {{since: 2026-01-01, sunset: {SUNSET}}}\n"
@@ -363,6 +372,37 @@ def test_only_old_active_versions_of_this_endpoint_are_judged(changes, expected)
     listing = SimpleNamespace(list_versions=lambda _: [version])
     judged = judge_versions(listing, context, ["old"], {"old": Endpoint.model_validate(facts)})
     assert [retirement.version for retirement in judged] == expected
+
+
+READY = Retirement(name="old", state=RetireState.READY, endpoint_id="a", steps=(RetireStep.ENDPOINT,))
+
+
+@pytest.mark.parametrize(("answered", "code"), [("a", None), ("b", "push.moved")])
+def test_an_endpoint_that_was_recreated_before_the_write_is_named(answered, code):
+    endpoint = Endpoint.model_validate({"id": answered, "name": "old", "query": {}, "is_active": False})
+    client = SimpleNamespace(update_endpoint=lambda *_, **__: endpoint)
+    progress = SimpleNamespace(started=lambda *_: None, advanced=lambda *_: None, finished=lambda: None)
+    (retirement,) = retire(client, [READY], progress)
+    assert (retirement.state, retirement.error and retirement.error.code) == (
+        RetireState.FAILED if code else RetireState.RETIRED,
+        code,
+    )
+
+
+def test_only_what_was_confirmed_is_written():
+    later = [READY, replace(READY, endpoint_id="b"), replace(READY, name="other"), replace(READY, version=2)]
+    assert [retirement.state for retirement in _still_ready(later, [READY])] == ["ready", *["refused"] * 3]
+
+
+def test_what_is_not_managed_stays(cli, old, checkout, client):
+    old()
+    client.create_endpoint({"name": "mine", "query": {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}})
+    checkout.write({"mine.yaml": yaml("mine")})
+    path = checkout.top / "endpoints.toml"
+    path.write_text('manage = ["mine"]\n' + path.read_text())
+    ran = cli("retire", "--yes", "--format", "json")
+    assert (ran.code, [item["name"] for item in ran.json["items"]]) == (0, ["mine"])
+    assert [client.get_endpoint(name).is_active for name in ("old", "mine")] == [True, False]
 
 
 def test_a_recreated_endpoint_is_judged_by_its_own_calls(cli, old, client, clock):

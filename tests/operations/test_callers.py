@@ -6,11 +6,13 @@ from datetime import date
 
 import pytest
 
+from endpoints_gitops.codecs.definition import read_definition
 from endpoints_gitops.contract.context import Caller
 from endpoints_gitops.model.consumers import ConsumerRegistry, RegisteredConsumer, RegisteredEnvironment, RegisteredUse
 from endpoints_gitops.model.endpoint import Endpoint
 from endpoints_gitops.model.pin import Lock, Pin, Use
-from endpoints_gitops.operations.callers import Callers, callers_of, registered_callers
+from endpoints_gitops.operations.callers import Callers, callers_of, findings_of_diffs, registered_callers
+from endpoints_gitops.plan.diff import Revision, compare_revisions
 from endpoints_gitops.workspace.configuration import EnvironmentSettings
 
 QUERY = {"kind": "HogQLQuery", "query": "SELECT 1 AS one"}
@@ -104,6 +106,15 @@ def test_what_tests_of_the_same_app_read_is_added_to_what_it_declares() -> None:
     assert whole.reading(tested) == whole
     assert app.reading(Callers()) == app
     assert Callers().reading(tested) == Callers()
+
+
+def test_a_change_reaches_the_callers_of_its_environment() -> None:
+    loaded = read_definition("orders.yaml", b"name: orders\nquery: SELECT 1 AS one\n", lambda _: b"")
+    removed = compare_revisions("orders", None, Revision.local(loaded, "prod"), environment="prod")
+    callers = Callers(
+        known={(environment, "orders"): (Caller(name=environment, version=None),) for environment in ("prod", "stage")}
+    )
+    assert {finding.code: finding.callers for finding in findings_of_diffs([removed], callers)}["A101"] == ("prod",)
 
 
 @pytest.mark.parametrize(
