@@ -169,6 +169,14 @@ def test_a_bump_without_evidence_is_blocked_and_the_command_is_named(cli, gate):
     assert "signups: moves from version 1 to 2 [blocked]  (endpoints.lock:" in ran.out
 
 
+@pytest.mark.usefixtures("bumped")
+def test_a_pin_that_no_test_called_names_the_fixtures(cli, prove):
+    """A suite that calls the server around the plugin passes, and running it again changes nothing."""
+    prove(pin={"tests": ()})
+    fix = "call signups in a test with the fixture endpoints or endpoints_env: pytest --endpoints-evidence="
+    assert fix in cli("gate", "--against", "v1").out
+
+
 @pytest.mark.usefixtures("released")
 def test_without_a_changed_pin_no_evidence_and_no_server_is_needed(cli, gate, checkout, server):
     checkout.commit({"../README": "more words"})

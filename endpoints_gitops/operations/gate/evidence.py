@@ -148,7 +148,8 @@ class EvidenceFiles:
             return self._lacking(ProofStep.TEST_FAILED, "failed", message, label)
         if not outcomes:
             message = f"no test in {label} called {pin.label}"
-            return self._lacking(ProofStep.NOT_CALLED, "not-called", message, label)
+            fix = Advice(f"call {pin.name} in a test with the fixture endpoints or endpoints_env: ", _run(label))
+            return self._lacking(ProofStep.NOT_CALLED, "not-called", message, label, fix)
         if not passed:
             words = ", ".join(sorted({printable(outcome) or "unfinished" for outcome in outcomes}))
             message = f"no test in {label} that called {pin.label} passed ({words})"
