@@ -17,7 +17,7 @@ NO_FILE: Final = "."
 
 _SEVERITY_COUNTS: Final = ("errors", "warnings", "infos", "ignored", "approved")
 _MOST_NAMES: Final = 5
-_PLURALS: Final = ("definitions", "endpoints", "errors", "infos", "pins", "requests", "warnings")
+_PLURALS: Final = ("conflicts", "definitions", "endpoints", "errors", "infos", "pins", "requests", "warnings")
 _WAIVED: Final = {
     WaiverKind.APPROVED: "approved",
     WaiverKind.IGNORED: "ignored",

@@ -310,6 +310,7 @@ class TestServer:
         assert reason["message"] == "main already has the server's query: merge main"
         assert (reason["code"], reason["fix"]) == ("conflict", "git merge main")
         assert ran.json["summary"]["conflicts"] == 1
+        assert "1 blocked, 1 conflict" in cli("review", "--against", "main").out.splitlines()[1]
         checkout.merge("main", {"one.yaml": yaml("one", APPENDED.replace("people", "people, min(timestamp) AS first"))})
         assert subjects(review()) == {"one": ("safe", "new version 3")}, "the fix works"
 
