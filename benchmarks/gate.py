@@ -54,9 +54,13 @@ def _release(folder: Path, moved: int) -> None:
         contract="strict",
         outcome="passed",
         partial=None,
-        pins=tuple(map(_exercised, present)),
+        pins=tuple(ExercisedPin.of(pin, [_passed(pin)]) for pin in present),
     )
     (folder / _FILE).write_bytes(write_evidence(evidence))
+
+
+def _passed(pin: Pin) -> ExercisedTest:
+    return ExercisedTest(test=f"test_app.py::test_{pin.name}", outcome="passed")
 
 
 def _moved(pin: Pin) -> Pin:
@@ -64,19 +68,6 @@ def _moved(pin: Pin) -> Pin:
     sql = str(pin.query["query"]).replace("AS invoices", "AS invoices, max(amount) AS largest")
     columns = (*(pin.columns or ()), PinnedColumn(name="largest", type="decimal"))
     return replace(pin, version=pin.version + 1, query={**pin.query, "query": sql}, columns=columns)
-
-
-def _exercised(pin: Pin) -> ExercisedPin:
-    return ExercisedPin(
-        environment=pin.environment,
-        name=pin.name,
-        version=pin.version,
-        endpoint_id=pin.endpoint_id,
-        version_id=pin.version_id,
-        query_hash=pin.query_hash,
-        contract_hash=pin.contract_hash,
-        tests=(ExercisedTest(test=f"test_app.py::test_{pin.name}", outcome="passed"),),
-    )
 
 
 def _seconds(folder: str) -> float:

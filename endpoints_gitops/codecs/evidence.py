@@ -6,12 +6,13 @@ Its digest covers the rest of the file, so that a damaged or edited file is refu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from endpoints_gitops.codecs.reader import Document, check_digest, check_schema_version
 from endpoints_gitops.model.json import JsonObject, fingerprint
+from endpoints_gitops.model.pin import Pin
 
 SCHEMA_VERSION: Final = 1
 _FIX: Final = "run the suite again: pytest --endpoints-evidence=FILE"
@@ -46,6 +47,29 @@ class ExercisedPin:
     variables: tuple[JsonObject, ...] = ()
     columns_read: tuple[str, ...] | None = ()
     tests: tuple[ExercisedTest, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        pin: Pin,
+        tests: Iterable[ExercisedTest] = (),
+        *,
+        variables: tuple[JsonObject, ...] = (),
+        columns_read: tuple[str, ...] | None = (),
+    ) -> ExercisedPin:
+        """The pin of a lock, as these tests exercised it."""
+        return cls(
+            environment=pin.environment,
+            name=pin.name,
+            version=pin.version,
+            endpoint_id=pin.endpoint_id,
+            version_id=pin.version_id,
+            query_hash=pin.query_hash,
+            contract_hash=pin.contract_hash,
+            variables=variables,
+            columns_read=columns_read,
+            tests=tuple(tests),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

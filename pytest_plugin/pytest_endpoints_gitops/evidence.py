@@ -108,17 +108,11 @@ def _exercised(pin: Pin, records: Mapping[str, TestRecord]) -> ExercisedPin:
     calls = [call for calls_of_test in called.values() for call in calls_of_test]
     sent: dict[str, JsonObject] = {canonical(call.variables): call.variables for call in calls}
     read = sorted({name for call in calls for name in call.read})
-    return ExercisedPin(
-        environment=pin.environment,
-        name=pin.name,
-        version=pin.version,
-        endpoint_id=pin.endpoint_id,
-        version_id=pin.version_id,
-        query_hash=pin.query_hash,
-        contract_hash=pin.contract_hash,
+    return ExercisedPin.of(
+        pin,
         variables=tuple(sent[key] for key in sorted(sent)),
         columns_read=None if any(call.is_whole for call in calls) else tuple(read),
-        tests=tuple(
+        tests=(
             ExercisedTest(test=nodeid, outcome=records[nodeid].outcome)
             for nodeid in sorted(called)
             if called[nodeid] and (records[nodeid].outcome != "passed" or _is_answered(called[nodeid]))

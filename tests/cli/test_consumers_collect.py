@@ -11,6 +11,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,19 +80,10 @@ def put(folder: Path, files: dict[str, str]) -> Path:
 
 
 def exercised(columns: tuple[str, ...] | None = ("plan", "mrr"), **changes: object) -> bytes:
-    facts = {
-        "environment": "prod",
-        "name": "revenue",
-        "version": 3,
-        "endpoint_id": "e",
-        "version_id": "v",
-        "query_hash": PIN.query_hash,
-        "contract_hash": PIN.contract_hash,
-        "columns_read": columns,
-        "tests": (ExercisedTest(test="tests/test_a.py::test_a", outcome="passed"),),
-    }
+    tests = (ExercisedTest(test="tests/test_a.py::test_a", outcome="passed"),)
+    pin = replace(ExercisedPin.of(PIN, tests, columns_read=columns), **changes)
     run = {"commit": None, "tree": None, "is_dirty": False, "mode": "replay", "contract": "strict", "partial": None}
-    return write_evidence(Evidence(**run, outcome="passed", pins=(ExercisedPin(**facts | changes),)))
+    return write_evidence(Evidence(**run, outcome="passed", pins=(pin,)))
 
 
 @pytest.fixture

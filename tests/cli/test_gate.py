@@ -30,17 +30,7 @@ UNKNOWN_ID = "f" * 40
 
 def exercised(pin: Pin, *outcomes: str, **other: Any) -> ExercisedPin:
     tests = tuple(ExercisedTest(test=f"t.py::test_{n}", outcome=word) for n, word in enumerate(outcomes))
-    known = ExercisedPin(
-        environment=pin.environment,
-        name=pin.name,
-        version=pin.version,
-        endpoint_id=pin.endpoint_id,
-        version_id=pin.version_id,
-        query_hash=pin.query_hash,
-        contract_hash=pin.contract_hash,
-        tests=tests,
-    )
-    return replace(known, **other)
+    return replace(ExercisedPin.of(pin, tests), **other)
 
 
 @pytest.fixture
