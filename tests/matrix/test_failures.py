@@ -6,7 +6,7 @@ The expected exit codes are data in `failures.yaml`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,11 @@ from ruamel.yaml import YAML
 from endpoints_gitops.cli.registry import REPORTING
 from endpoints_gitops.codecs.evidence import Evidence, ExercisedPin, ExercisedTest, write_evidence
 from endpoints_gitops.codecs.lock import read_lock
+from tests.reports.shapes import SHAPES, passes
 
 ROWS = YAML(typ="safe").load((Path(__file__).parent / "failures.yaml").read_text("utf-8"))["commands"]
 QUERY = "SELECT event, count() AS n FROM events GROUP BY event ORDER BY n DESC, event LIMIT 10"
 CHANGED = QUERY.replace("count() AS n", "count() AS n, uniq(person_id) AS people")
-
-
-FORMATS: Mapping[str, Callable[[str], bool]] = {
-    "text": lambda text: "exit code 0" in text,
-    "json": lambda text: bool(json.loads(text)["ok"]),
-    "markdown": lambda text: "✅" in text and "❌" not in text,
-    "github": lambda text: "::error" not in text,
-    "sarif": lambda text: json.loads(text)["runs"][0]["invocations"][0]["exitCode"] == 0,
-    "junit": lambda text: "<failure" not in text and "<error" not in text,
-    "gitlab": lambda text: not any(issue["severity"] in ("critical", "blocker", "major") for issue in json.loads(text)),
-}
-"""Whether a report of each format says that nothing fails."""
 
 
 def yaml(name: str, sql: str, **keys: object) -> str:
@@ -113,15 +102,8 @@ def project(cli: Any, checkout: Any) -> None:
 def write_evidence_of_head(checkout: Any) -> None:
     """The evidence that the plugin writes where a test of each pin passed at this commit."""
     lock = read_lock((checkout.top / "endpoints.lock").read_bytes(), "endpoints.lock")
-    pins = tuple(
-        ExercisedPin(
-            **{key: getattr(pin, key) for key in ("environment", "name", "version", "endpoint_id", "version_id")},
-            query_hash=pin.query_hash,
-            contract_hash=pin.contract_hash,
-            tests=(ExercisedTest(test="test_app.py::test", outcome="passed"),),
-        )
-        for pin in lock.pins
-    )
+    tests = [ExercisedTest(test="test_app.py::test", outcome="passed")]
+    pins = tuple(ExercisedPin.of(pin, tests) for pin in lock.pins)
     commit, tree = checkout.git("rev-parse", "HEAD", "HEAD^{tree}").split()
     evidence = Evidence(
         commit=commit,
@@ -153,13 +135,15 @@ def test_exit_code_and_formats_agree(row: Mapping[str, Any], make_cli: Any, chec
         command, *words = [failures.base if word == "main" else word for word in row["words"].split()]
         cli = make_cli(failures.top)
         (failures.top / "endpoints.toml").write_bytes(configuration)
-        files = {report: reports / f"{name}.{report}" for report in FORMATS} if command in REPORTING else {}
+        files = {report: reports / f"{name}.{report}" for report in SHAPES} if command in REPORTING else {}
         words += [f"--report={report}={path}" for report, path in files.items()]
         ran = cli(command, *words, "--max-wait", "1", "--format", "json", env=failures.env)
         expected[name], actual[name] = row.get(name, row["clean"]), ran.code
         assert ran.json["ok"] == (ran.code == 0)
         assert ran.code == 0 or ran.json["errors"] or ran.json["items"], f"{name} says nothing"
-        assert {report: FORMATS[report](path.read_text()) for report, path in files.items()} == dict.fromkeys(
-            files, ran.code == 0
-        ), name
+        texts = {report: path.read_text() for report, path in files.items()}
+        for report, text in texts.items():
+            SHAPES[report](text)
+        answers = {report: passes(report, text) for report, text in texts.items()}
+        assert answers == dict.fromkeys(texts, ran.code == 0), name
     assert actual == expected
