@@ -49,8 +49,8 @@ be written. `push --plan FILE` refuses every endpoint that has changed since; ma
     "shallow": """A shallow clone lacks the history that shows which side changed. Use `fetch-depth: 0` in CI, and
 `git fetch --unshallow` elsewhere. The record of an earlier push helps only if a commit of the shallow clone has the
 state of the server.""",
-    "approved": """A finding that somebody approved by its fingerprint, in the configuration: it is shown and fails
-nothing. `approve FINGERPRINT --reason TEXT` writes an approval; without an end date it counts until it is removed.""",
+    "approved": """A finding whose fingerprint has an approval in the configuration: it is shown and fails nothing.
+`approve FINGERPRINT --reason TEXT` writes an approval; without an end date it counts until it is removed.""",
     "ignored": """A finding that does not count: an ignore of the configuration or of a comment in the definition
 matches it, its rule is switched off, or the rule is newer than the pinned ruleset. `--verbose` shows it with the
 reason.""",

@@ -20,8 +20,8 @@ _NEITHER = Scope.NEITHER
         severity=Severity.ERROR,
         scope=Scope.IN_PLACE,
         summary="A definition no longer declares its columns.",
-        why="`check` compared every edit of the query with the declared columns, and nothing does so any more.",
-        fix="declare the columns again, or approve that they are not checked any more",
+        why="`check` compared every edit of the query with the declared columns; it no longer does.",
+        fix="declare the columns again, or approve that they are no longer checked",
         example=("columns: [{name: users, type: integer}]", "no columns"),
         since="2026-12",
     )
