@@ -30,7 +30,7 @@ def resolved(context: CommandContext, what: str, selectors: Sequence[str]) -> tu
     from endpoints_gitops.workspace.manifest import read_lock_file
 
     path = lock_path(context.configuration)
-    is_one = bool(context.arguments.env or context.configuration.overrides.get("ENV"))
+    is_one = context.configuration.is_environment_chosen(context.arguments.env)
     here = Here(
         definitions=_definitions(context, selectors),
         folder=context.folder,

@@ -78,7 +78,7 @@ class Consumer:
         """What judges findings by the policy. Raises InvalidInput for mistakes in the policy."""
         from endpoints_gitops.cli.judging import Judge
 
-        return Judge.of(self.configuration, self.console)
+        return Judge.of(self.configuration, self.today)
 
     @cached_property
     def environments(self) -> tuple[EnvironmentSettings, ...]:
@@ -87,7 +87,7 @@ class Consumer:
     @property
     def is_whole(self) -> bool:
         """Whether the command is about all environments in use."""
-        return not (self.arguments.env or self.configuration.overrides.get("ENV"))
+        return not self.configuration.is_environment_chosen(self.arguments.env)
 
     @cached_property
     def uses(self) -> dict[str, tuple[Use, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console, Line, Style
 from endpoints_gitops.errors import EndpointsError, PartlyApplied, UsageError
+from endpoints_gitops.model.sunset import today_at
 from endpoints_gitops.operations.project import utc_now
 
 if TYPE_CHECKING:
@@ -60,10 +61,7 @@ class CommandContext:
         if isinstance(error, EndpointsError):
             message = f"{error.message}; something was written before that"
             return PartlyApplied(message, where=error.where, fix=error.fix or fix, code=error.code)
-        import traceback
-
-        self.console.warn("".join(traceback.format_exception(error)).rstrip())
-        message = f"internal error: {type(error).__name__}: {error}; something was written before that"
+        message = f"{self.console.defect(error).message}; something was written before that"
         return PartlyApplied(message, fix=fix, code="defect")
 
     @cached_property
@@ -78,7 +76,7 @@ class CommandContext:
         """What judges findings by the policy. Raises InvalidInput for mistakes in the policy."""
         from endpoints_gitops.cli.judging import Judge
 
-        return Judge.of(self.configuration, self.console)
+        return Judge.of(self.configuration, self.today)
 
     @cached_property
     def environment(self) -> EnvironmentSettings:
@@ -100,6 +98,11 @@ class CommandContext:
     def now(self) -> datetime:
         """The time of the injected clock, else of this machine."""
         return (self.console.clock or utc_now)()
+
+    @property
+    def today(self) -> date:
+        """The date in UTC of `now`."""
+        return today_at(self.now)
 
     @property
     def naming_configuration(self) -> Path | None:

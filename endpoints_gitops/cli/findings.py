@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from endpoints_gitops.cli.console import Line, Style
 from endpoints_gitops.errors import ExitCode
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.finding import Finding, Severity, finding_counts
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.reports import content
 from endpoints_gitops.reports.text import finding_lines, is_shown
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from endpoints_gitops.operations.callers import Callers
 
 lines: Final = finding_lines
-_COUNTED: Final = {Severity.ERROR: "error", Severity.WARN: "warning", Severity.INFO: "info"}
+summary: Final = finding_counts
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,17 +56,6 @@ def caller_lines(callers: Callers, findings: Iterable[Finding], today: date) -> 
             yield Line(f"  {caller.described(today)} ({environment})", Style.FAINT)
 
 
-def summary(findings: Iterable[Finding]) -> dict[str, int]:
-    """The number of findings of each severity that count, and of those that are ignored and approved."""
-    findings = tuple(findings)
-    severities = [finding.severity for finding in findings if finding.counts]
-    return {
-        **{f"{word}s": severities.count(severity) for severity, word in _COUNTED.items()},
-        "ignored": sum(not finding.counts and not finding.is_approved for finding in findings),
-        "approved": sum(finding.is_approved for finding in findings),
-    }
-
-
 def counted(findings: Iterable[Finding], *, verbose: bool = True) -> str:
     """The numbers in words, and how to see those that are not shown; empty without findings."""
     findings = tuple(findings)
@@ -82,9 +71,4 @@ def items(findings: Iterable[Finding]) -> tuple[JsonObject, ...]:
 
 def exit_code(findings: Iterable[Finding], fail_on: Severity) -> ExitCode:
     """1 if a finding that counts has this severity or a higher one."""
-    return ExitCode.FINDINGS if any(fails(finding, fail_on) for finding in findings) else ExitCode.DONE
-
-
-def fails(finding: Finding, fail_on: Severity) -> bool:
-    """Whether a finding counts, and has this severity or a higher one."""
-    return finding.counts and finding.severity.rank >= fail_on.rank
+    return ExitCode.FINDINGS if any(finding.fails(fail_on) for finding in findings) else ExitCode.DONE

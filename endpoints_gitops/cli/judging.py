@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Self
 
 from endpoints_gitops.model.policy import Applied, Approval, Coverage, Ignore, Policy
-from endpoints_gitops.model.sunset import today_at
 from endpoints_gitops.workspace.policy import policy_of
 
 if TYPE_CHECKING:
-    from endpoints_gitops.cli.console import Console
     from endpoints_gitops.model.finding import Finding
     from endpoints_gitops.workspace.configuration import Configuration
 
@@ -25,10 +23,9 @@ class Judge:
     today: date
 
     @classmethod
-    def of(cls, configuration: Configuration, console: Console) -> Self:
+    def of(cls, configuration: Configuration, today: date) -> Self:
         """The judge of a command. Raises InvalidInput for mistakes in the policy."""
-        now = console.clock() if console.clock else datetime.now(UTC)
-        return cls(policy=policy_of(configuration), today=today_at(now))
+        return cls(policy=policy_of(configuration), today=today)
 
     def approval_of(self, fingerprint: str) -> Approval | None:
         """The approval in effect for a finding, by its fingerprint or the first digits of it; None without one."""

@@ -19,7 +19,7 @@ from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.freshness import schedule_word
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import ErrorEntry
-from endpoints_gitops.model.sunset import Announcement, today_at
+from endpoints_gitops.model.sunset import Announcement
 from endpoints_gitops.operations.compare import Comparison
 from endpoints_gitops.plan.changes import ChangeAction, EndpointChange, KeyChange, LeftAlone, Plan, Withheld
 from endpoints_gitops.plan.diff import Attribution
@@ -494,7 +494,7 @@ def check_plan(
         in_definitions=in_definitions,
         fail_on=fail_on,
         callers=callers,
-        today=today_at(context.now),
+        today=context.today,
     )
 
 
@@ -510,7 +510,7 @@ def plan_findings(
         return ()
     from endpoints_gitops.operations.push.preview import consequences
 
-    today, policy = today_at(context.now), context.configuration.deprecation
+    today, policy = context.today, context.configuration.deprecation
     findings = consequences(plan, snapshot, checkout.local, callers, today=today, policy=policy)
     return _judged(context, findings, checkout)
 

@@ -51,7 +51,7 @@ class Caller:
         elif self.columns:
             facts.append(f"reads {', '.join(self.columns)}")
         if self.collected is not None:
-            facts.append(last_seen(self.collected, today))
+            facts.append(f"last seen {last_seen(self.collected, today)}")
         return tuple(facts)
 
     def reads_column(self, name: str) -> bool:

@@ -42,10 +42,6 @@ class RegisteredUse:
             return None
         return tuple(dict.fromkeys((*self.columns, *(self.columns_tested or ()))))
 
-    @property
-    def label(self) -> str:
-        return "newest (unpinned)" if self.version is None else str(self.version)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredEnvironment:
@@ -110,6 +106,5 @@ def is_stale(collected: date, today: date) -> bool:
 
 
 def last_seen(collected: date, today: date) -> str:
-    """`last seen 2026-11-30`; for a stale entry `last seen 94 days ago`."""
-    days = (today - collected).days
-    return f"last seen {days} days ago" if is_stale(collected, today) else f"last seen {collected.isoformat()}"
+    """The day of an entry in words: `2026-11-30`; for a stale entry `94 days ago`."""
+    return f"{(today - collected).days} days ago" if is_stale(collected, today) else collected.isoformat()

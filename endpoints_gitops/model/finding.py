@@ -32,6 +32,7 @@ class Severity(StrEnum):
 
 
 _RANKS: Final = {Severity.INFO: 0, Severity.WARN: 1, Severity.ERROR: 2}
+_COUNTED: Final = {Severity.ERROR: "errors", Severity.WARN: "warnings", Severity.INFO: "infos"}
 
 
 class Scope(StrEnum):
@@ -111,6 +112,10 @@ class Finding:
     def is_approved(self) -> bool:
         return self.waiver is not None and self.waiver.kind is WaiverKind.APPROVED
 
+    def fails(self, fail_on: Severity) -> bool:
+        """Whether it counts, and has this severity or a higher one."""
+        return self.counts and self.severity.rank >= fail_on.rank
+
     @cached_property
     def fingerprint(self) -> str:
         """The same for the same finding in every run: of what it is about, never of how it is worded."""
@@ -146,3 +151,14 @@ class Finding:
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """By endpoint, code and place: the same findings in the same order in every run."""
     return tuple(sorted(findings, key=lambda one: (one.endpoint, one.code, one.locus, one.fingerprint)))
+
+
+def finding_counts(findings: Iterable[Finding]) -> dict[str, int]:
+    """The number of findings of each severity that count, and of those that are ignored and approved."""
+    findings = tuple(findings)
+    severities = [finding.severity for finding in findings if finding.counts]
+    return {
+        **{word: severities.count(severity) for severity, word in _COUNTED.items()},
+        "ignored": sum(not finding.counts and not finding.is_approved for finding in findings),
+        "approved": sum(finding.is_approved for finding in findings),
+    }

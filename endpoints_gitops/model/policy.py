@@ -204,7 +204,7 @@ class Applied:
 
     @property
     def approved(self) -> tuple[Finding, ...]:
-        """The findings that somebody approved."""
+        """The findings that an approval covers."""
         return tuple(finding for finding in self.all if finding.is_approved)
 
 

@@ -115,15 +115,20 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """All that a command judged. `headline` is the verdict in one sentence, `details` are about the whole change."""
+    """All that a command judged. `answer` explains the verdict in one sentence, `details` concern the whole change."""
 
     title: str
     verdict: Verdict
-    headline: str
+    answer: str
     subjects: tuple[Subject, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     details: tuple[Detail, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The verdict with its explanation: `Blocked: 1 of 3 endpoints blocked`."""
+        return f"{self.verdict.capitalize()}: {self.answer}"
 
     @property
     def findings(self) -> tuple[Finding, ...]:

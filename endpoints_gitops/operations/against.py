@@ -325,16 +325,22 @@ def _narrowed(against: Against, here: Here) -> Against:
     """The diffs that are selected and managed. Raises UsageError for a selector that matches neither side."""
     others = [_fileless(diff.name, diff.remote.loaded if diff.remote else None, here) for diff in against.diffs]
     names, managed_names = _selected(here, others)
-    names = _with_renames(names, against.diffs) if here.selectors else names
+    if here.selectors:
+        removed = {diff.name: diff.remote for diff in against.diffs if diff.remote and not diff.local}
+        added = {diff.name: diff.local for diff in against.diffs if diff.local and not diff.remote}
+        names = with_renames(names, removed, added)
     outside = sorted({diff.name for diff in against.diffs} - managed_names)
     notes = (*against.notes, f"{len(outside)} outside of `manage`") if outside else against.notes
     return replace(against, diffs=tuple(diff for diff in against.diffs if diff.name in names), notes=notes)
 
 
-def _with_renames(selected: frozenset[str], diffs: Sequence[EndpointDiff]) -> frozenset[str]:
-    """The selected names, with the other name of each renamed endpoint: alone, the new one looks like an addition."""
-    removed = {diff.name: diff.remote for diff in diffs if diff.remote and not diff.local}
-    added = {diff.name: diff.local for diff in diffs if diff.local and not diff.remote}
+def with_renames(
+    selected: frozenset[str], removed: Mapping[str, Revision], added: Mapping[str, Revision]
+) -> frozenset[str]:
+    """The selected names, with the other name of each renamed endpoint: alone, the new one looks like an addition.
+
+    `removed` and `added` are the endpoints that only the side before and only the side after has.
+    """
     if selected.isdisjoint(removed.keys() | added.keys()):
         return selected
     new_names = renames(

@@ -1,4 +1,4 @@
-"""Retire what was announced and is no longer called: old tables, old versions, and endpoints after their sunset.
+"""Retire old tables, old versions, and endpoints after their sunset, once no app calls them.
 
 Last calls come with the list of endpoints, and with the list of versions of an endpoint, so they belong to an id, and
 not only to a name (docs/server.md#tables-that-idle). What the server does not say is unknown, and stays.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from endpoints_gitops.errors import ExitCode, Location
-from endpoints_gitops.model.finding import Finding, Scope, Severity, Waiver, WaiverKind
+from endpoints_gitops.model.finding import Finding, Scope, Severity, Waiver, WaiverKind, finding_counts
 from endpoints_gitops.model.json import fingerprint
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome
 from endpoints_gitops.model.report import Detail, Report, Subject, Verdict
@@ -15,7 +15,6 @@ from endpoints_gitops.model.report import Detail, Report, Subject, Verdict
 NO_FILE: Final = "."
 """The path of what concerns no file, in formats that require one: the folder of the checkout."""
 
-_SEVERITY_COUNTS: Final = ("errors", "warnings", "infos", "ignored", "approved")
 _MOST_NAMES: Final = 5
 _PLURALS: Final = ("conflicts", "definitions", "endpoints", "errors", "infos", "pins", "requests", "warnings")
 _WAIVED: Final = {
@@ -24,7 +23,6 @@ _WAIVED: Final = {
     WaiverKind.OFF: "switched off",
     WaiverKind.RULESET: "not judged",
 }
-_WORDS: Final = {Severity.ERROR: "error", Severity.WARN: "warning", Severity.INFO: "info"}
 
 
 def report_of(outcome: Outcome) -> Report:
@@ -38,12 +36,12 @@ def report_of(outcome: Outcome) -> Report:
     return Report(
         title=outcome.command,
         verdict=_verdict(outcome, Verdict.SAFE),
-        headline=_headline(outcome),
+        answer=_answer(outcome),
         subjects=subjects,
         details=tuple(
             Detail(name.replace("_", " "), f"{count:,}")
             for name, count in outcome.summary.items()
-            if count and name not in _SEVERITY_COUNTS
+            if count and name not in finding_counts(())
         ),
     )
 
@@ -194,23 +192,21 @@ def location_of(where: str | None) -> Location | None:
 
 def counted(findings: Iterable[Finding]) -> str:
     """`2 errors, 1 warning, 1 approved`; empty without findings."""
-    findings = tuple(findings)
-    severities = [finding.severity for finding in findings if finding.counts]
-    counts = [(severities.count(severity), word) for severity, word in _WORDS.items()]
-    words = [f"{count} {word}{'s' if count != 1 else ''}" for count, word in counts if count]
-    approved = sum(finding.is_approved for finding in findings)
-    ignored = len(findings) - len(severities) - approved
-    words += [f"{count} {word}" for count, word in ((ignored, "ignored"), (approved, "approved")) if count]
-    return ", ".join(words)
+    return _counts(finding_counts(findings))
 
 
 def counts_of(report: Report) -> str:
     """`2 blocked, 1 unknown, 12 unchanged`, without what is 0."""
-    return ", ".join(_count(count, name.replace("_", " ")) for name, count in report.counts.items() if count)
+    return _counts({name.replace("_", " "): count for name, count in report.counts.items()})
 
 
-def _count(count: int, name: str) -> str:
-    return f"{count:,} {name.removesuffix('s') if count == 1 and name in _PLURALS else name}"
+def _counts(counts: Mapping[str, int]) -> str:
+    """The counts that are not 0, in words."""
+    return ", ".join(
+        f"{count:,} {name.removesuffix('s') if count == 1 and name in _PLURALS else name}"
+        for name, count in counts.items()
+        if count
+    )
 
 
 def _verdict(outcome: Outcome, verdict: Verdict) -> Verdict:
@@ -222,18 +218,18 @@ def _verdict(outcome: Outcome, verdict: Verdict) -> Verdict:
 
 def _after_failures(outcome: Outcome, report: Report) -> Report:
     """The report with the verdict of the exit code. That differs if something failed after the command had judged, such
-    as writing a file: then the headline begins with it."""
+    as writing a file: then the answer begins with it."""
     verdict = _verdict(outcome, report.verdict)
     if verdict is report.verdict:
         return report
-    return replace(report, verdict=verdict, headline=f"{_failure(outcome)}; it judged: {report.headline}")
+    return replace(report, verdict=verdict, answer=f"{_failure(outcome)}; it judged: {report.headline}")
 
 
 def _failure(outcome: Outcome) -> str:
     return f"{outcome.command or 'the command'} could not finish (exit code {int(outcome.exit_code)})"
 
 
-def _headline(outcome: Outcome) -> str:
+def _answer(outcome: Outcome) -> str:
     numbers = counted(outcome.findings) or "no findings"
     if outcome.exit_code in (ExitCode.DONE, ExitCode.FINDINGS):
         return numbers
@@ -246,7 +242,7 @@ def _subjects(findings: Iterable[Finding], fail_on: Severity) -> Iterator[Subjec
     for finding in findings:
         by_name.setdefault(finding.endpoint or finding.location.path or "(no endpoint)", []).append(finding)
     for name, group in by_name.items():
-        is_blocked = any(finding.counts and finding.severity.rank >= fail_on.rank for finding in group)
+        is_blocked = any(finding.fails(fail_on) for finding in group)
         verdict = Verdict.BLOCKED if is_blocked else Verdict.SAFE
         yield Subject(name=name, verdict=verdict, change=counted(group), findings=tuple(group))
 

@@ -11,7 +11,6 @@ from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.model.printable import printable
 from endpoints_gitops.reports import Invocation
 from endpoints_gitops.reports.content import Issue, issues_of, report_of
-from endpoints_gitops.reports.text import headline
 
 _COMMANDS: Final = {Severity.ERROR: "error", Severity.WARN: "warning", Severity.INFO: "notice"}
 _IN_MESSAGE: Final = {"%": "%25", "\r": "%0D", "\n": "%0A"}
@@ -23,7 +22,7 @@ def render(outcome: Outcome, invocation: Invocation) -> str:
     del invocation
     report = report_of(outcome)
     severity = Severity.INFO if report.verdict.is_good else Severity.ERROR
-    verdict = _command(severity, {"title": f"{PROGRAM} {outcome.command}"}, headline(report))
+    verdict = workflow_command(severity, {"title": f"{PROGRAM} {outcome.command}"}, report.headline)
     return "".join(f"{line}\n" for line in (verdict, *map(_annotation, issues_of(outcome))))
 
 
@@ -40,10 +39,11 @@ def _annotation(issue: Issue) -> str:
         properties |= {"col": str(issue.location.column)} if issue.location.column else {}
     properties["title"] = f"{issue.subject}: {issue.code}" if issue.subject else issue.code
     message = f"{issue.message}\nfix: {issue.fix}" if issue.fix else issue.message
-    return _command(issue.severity, properties, message)
+    return workflow_command(issue.severity, properties, message)
 
 
-def _command(severity: Severity, properties: Mapping[str, str], message: str) -> str:
+def workflow_command(severity: Severity, properties: Mapping[str, str], message: str) -> str:
+    """One annotation. No text breaks out of the line."""
     settings = ",".join(f"{name}={_escaped(value, _IN_PROPERTY)}" for name, value in properties.items())
     return f"::{_COMMANDS[severity]} {settings}::{_escaped(message, _IN_MESSAGE)}"
 

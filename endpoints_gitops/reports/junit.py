@@ -14,7 +14,6 @@ from endpoints_gitops.model.printable import one_line, printable
 from endpoints_gitops.model.report import Subject, Verdict
 from endpoints_gitops.reports import Invocation
 from endpoints_gitops.reports.content import Issue, issues_of, report_of, subject_issues
-from endpoints_gitops.reports.text import headline
 
 _ILLEGAL: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot contain, even escaped."""
@@ -32,7 +31,7 @@ def render(outcome: Outcome, invocation: Invocation) -> str:
     whole = [issue for issue in issues_of(outcome) if not issue.subject]
     explained = report.verdict.is_good or any(case.find("failure") is not None for case in cases)
     if whole or not explained or not cases:
-        issues = whole or [Issue(code=str(report.verdict), severity=Severity.INFO, message=headline(report))]
+        issues = whole or [Issue(code=str(report.verdict), severity=Severity.INFO, message=report.headline)]
         cases.append(_case(name, "verdict", report.verdict, [(issue.severity, _text(issue)) for issue in issues]))
     counts = {
         "tests": str(len(cases)),

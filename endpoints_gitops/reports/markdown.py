@@ -35,7 +35,7 @@ from endpoints_gitops.reports.content import (
     shared_reasons,
     waiver_text,
 )
-from endpoints_gitops.reports.text import headline, marked_text
+from endpoints_gitops.reports.text import marked_text
 
 LIMIT: Final = 65_000
 """Characters of a comment. GitHub takes 65,536 (of comments even that many of four bytes), GitLab 1,000,000."""
@@ -147,7 +147,7 @@ class _Comment:
 
     def _head(self) -> Iterator[str]:
         report = self.report
-        yield f"### {_SIGNS[report.verdict]} {_capitalized(self._prose(headline(report)))}"
+        yield f"### {_SIGNS[report.verdict]} {self._prose(report.headline)}"
         if counts := self._prose(counts_of(report)):
             yield f"**{counts}**"
         yield self._about(report.details)
@@ -200,12 +200,12 @@ class _Comment:
     def _diff(self, diff: TextDiff) -> Iterator[str]:
         lines = [_diff_line(diff, index) for index in range(self.diff_lines.get(id(diff), 0))]
         lost = len(diff.lines) - len(lines)
-        title = f"{_capitalized(self._prose(diff.title))}:"
+        title = f"{self._prose(diff.title[:1].upper() + diff.title[1:])}:"
         yield f"{title} {lost:,} of {len(diff.lines):,} lines left out: {self.where_the_rest_is}" if lost else title
         if len(lines) > _OPEN_LINES:
             yield f"<details>\n<summary>{len(lines):,} lines</summary>"
         if lines:
-            yield _fence(lines, "diff")
+            yield fenced("\n".join(lines), "diff")
         if len(lines) > _OPEN_LINES:
             yield "</details>"
 
@@ -415,8 +415,8 @@ def _html_code(text: str) -> str:
     return f"<code>{html.escape(one_line(text))}</code>"
 
 
-def _fence(lines: Iterable[str], language: str) -> str:
-    text = "\n".join(lines)
+def fenced(text: str, language: str) -> str:
+    """A block of code, which nothing in the text can end."""
     fence = "`" * max(3, _longest_run(text) + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
@@ -432,7 +432,3 @@ def _cut(text: str, most: int) -> str:
 def _joined(*lists: str) -> str:
     """Lists as one, because Markdown would put the items of adjacent ones far apart."""
     return "\n".join(filter(None, lists))
-
-
-def _capitalized(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -16,7 +16,6 @@ from endpoints_gitops.model.printable import printable
 from endpoints_gitops.reports import Invocation
 from endpoints_gitops.reports.content import NO_FILE, Issue, issues_of, report_of, waiver_text
 from endpoints_gitops.reports.json import document, parsed
-from endpoints_gitops.reports.text import headline
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS: Final = {Severity.ERROR: "error", Severity.WARN: "warning", Severity.INFO: "note"}
@@ -44,7 +43,7 @@ def render(outcome: Outcome, invocation: Invocation) -> str:
             {
                 "executionSuccessful": outcome.exit_code in (ExitCode.DONE, ExitCode.FINDINGS),
                 "exitCode": int(outcome.exit_code),
-                "exitCodeDescription": printable(headline(report)),
+                "exitCodeDescription": printable(report.headline),
                 "toolExecutionNotifications": failures,
             }
         ],

@@ -45,7 +45,7 @@ def is_report(text: str) -> bool:
 def report_lines(report: Report, *, verbose: bool, in_color: bool = False) -> Iterator[Line]:
     """The verdict, the counts, and each subject. Changed words of a diff are marked in color, or else by `[-…-]` and
     `{+…+}`. Without `verbose`, infos are left out."""
-    yield Line(headline(report), _VERDICTS[report.verdict])
+    yield Line(report.headline, _VERDICTS[report.verdict])
     if counts := counts_of(report):
         yield Line(counts, Style.HEAD)
     yield from (Line(f"{detail.label}: {detail.text}") for detail in report.details)
@@ -57,12 +57,6 @@ def report_lines(report: Report, *, verbose: bool, in_color: bool = False) -> It
             yield Line("")
         yield from lines
         was_long = len(lines) > 1
-
-
-def headline(report: Report) -> str:
-    """The verdict and its sentence."""
-    is_stated = report.headline.casefold().startswith(report.verdict.value)
-    return report.headline if is_stated else f"{report.verdict}: {report.headline}"
 
 
 def finding_lines(

@@ -77,6 +77,10 @@ class Configuration:
     policy: PolicyTables | None = None
     document: Document | None = field(default=None, compare=False, repr=False)
 
+    def is_environment_chosen(self, name: str | None) -> bool:
+        """Whether the command line (`name`) or `ENDPOINTS_GITOPS_ENV` chooses one environment."""
+        return bool(name or self.overrides.get("ENV"))
+
     @property
     def is_configured(self) -> bool:
         """Whether an environment is configured. Otherwise the variables of posthog-cli are used."""

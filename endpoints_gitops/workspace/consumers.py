@@ -10,7 +10,7 @@ from endpoints_gitops.codecs.consumers import read_registry, write_registry
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.consumers import ConsumerRegistry
 from endpoints_gitops.workspace.configuration import PREFIX, Configuration
-from endpoints_gitops.workspace.files import leads_out, read_regular_file, rewrite_file, shown
+from endpoints_gitops.workspace.files import leads_out, read_optional_file, rewrite_file, shown
 
 REGISTRY_NAME: Final = "consumers.json"
 _VARIABLE: Final = "CONSUMERS"
@@ -62,14 +62,8 @@ def read_registry_file(path: Path) -> ConsumerRegistry | None:
 
     Raises InvalidInput with every mistake in it, UsageError if it cannot be read.
     """
-    try:
-        content = read_regular_file(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        message = f"cannot be read: {error.strerror or error}"
-        raise UsageError(message, where=shown(path), code="consumers.unreadable") from error
-    return read_registry(content, shown(path))
+    content = read_optional_file(path, code="consumers.unreadable")
+    return None if content is None else read_registry(content, shown(path))
 
 
 def write_registry_file(path: Path, registry: ConsumerRegistry) -> bool:

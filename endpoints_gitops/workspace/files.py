@@ -109,6 +109,16 @@ def read_regular_file(path: Path, *, largest: int | None = None) -> bytes:
         return file.read() if largest is None else file.read(largest + 1)
 
 
+def read_optional_file(path: Path, *, code: str) -> bytes | None:
+    """The content of a file, or None if it does not exist. Raises UsageError, with this code, if it cannot be read."""
+    try:
+        return read_regular_file(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror or error}", where=shown(path), code=code) from error
+
+
 def leads_out(path: Path, folder: Path) -> bool:
     """Whether a path, with links followed, is outside of the repository of `folder`, or of `folder` without one."""
     return not real_path(path).is_relative_to(checkout(folder))

@@ -19,7 +19,13 @@ from endpoints_gitops.workspace.configuration import (
     choose_environment,
     named_environment,
 )
-from endpoints_gitops.workspace.files import read_regular_file, rewrite_file, shown, write_atomically
+from endpoints_gitops.workspace.files import (
+    read_optional_file,
+    read_regular_file,
+    rewrite_file,
+    shown,
+    write_atomically,
+)
 
 _OF_ONE_ENVIRONMENT: Final = ("HOST", "PROJECT_ID", "KEY")
 
@@ -37,7 +43,7 @@ def environments_in_use(configuration: Configuration, name: str | None) -> tuple
 
     Variables for host, project and key override those of a single environment. Raises UsageError for an unknown name.
     """
-    if name or configuration.overrides.get("ENV") or len(configuration.environments) < 2:
+    if configuration.is_environment_chosen(name) or len(configuration.environments) < 2:
         return (choose_environment(configuration, name),)
     every = (named_environment(configuration, environment) for environment in sorted(configuration.environments))
     used = tuple(settings for settings in every if settings.uses)
@@ -61,14 +67,8 @@ def read_lock_file(path: Path) -> Lock | None:
     """
     from endpoints_gitops.codecs.lock import read_lock
 
-    try:
-        content = read_regular_file(path)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        message = f"cannot be read: {error.strerror or error}"
-        raise UsageError(message, where=shown(path), code="lock.unreadable") from error
-    return read_lock(content, shown(path))
+    content = read_optional_file(path, code="lock.unreadable")
+    return None if content is None else read_lock(content, shown(path))
 
 
 def write_lock_file(path: Path, lock: Lock) -> bool:

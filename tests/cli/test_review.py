@@ -64,7 +64,7 @@ class TestChanges:
         (checkout.top / "app.py").write_text("print()\n")
         ran = review(env={"ENDPOINTS_TEST_KEY": ""})
         assert (ran.code, ran.json["items"], review.asked) == (0, [], [])
-        assert "Safe: this branch changes no endpoint." in cli("review", "--against", "main").out
+        assert "Safe: this branch changes no endpoint\n" in cli("review", "--against", "main").out
 
     def test_a_breaking_and_a_harmless_change(self, review, checkout):
         checkout.commit({"one.yaml": yaml("one", RENAMED), "two.yaml": yaml("two", APPENDED)})

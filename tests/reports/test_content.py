@@ -26,7 +26,7 @@ KEY = "phx_secret_0123456789abcdef"
 
 
 def test_the_exit_code_decides_the_verdict():
-    report = Report(title="review", verdict=Verdict.SAFE, headline="nothing changed")
+    report = Report(title="review", verdict=Verdict.SAFE, answer="nothing changed")
     verdicts = {
         code: report_of(Outcome(command="review", exit_code=ExitCode(code), report=report)).verdict
         for code in (0, 1, 2, 3, 4, 130)
@@ -39,7 +39,7 @@ def test_a_verdict_that_the_command_took_back_says_so_first(name):
     """A report that cannot be written makes a safe change fail: no format begins with `Safe`."""
     outcome = replace(judged(Verdict.SAFE, subject("revenue", Verdict.SAFE)), exit_code=ExitCode.USAGE)
     report = report_of(outcome)
-    assert report.headline.startswith("review could not finish (exit code 2); it judged: ")
+    assert report.answer.startswith("review could not finish (exit code 2); it judged: ")
     assert "review could not finish (exit code 2)" in render(name, outcome)
     assert f"unknown: {outcome.report.headline}".casefold() not in render(name, outcome).casefold()
 

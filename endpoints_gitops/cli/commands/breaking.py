@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from endpoints_gitops.cli import findings
 from endpoints_gitops.cli.against import WHAT, resolved
@@ -14,7 +13,6 @@ from endpoints_gitops.errors import worst
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
-from endpoints_gitops.model.sunset import today_at
 from endpoints_gitops.plan.diff import DroppedKey
 
 
@@ -39,15 +37,14 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             callers,
             is_move=against.is_move,
             is_unknown_error=not arguments.allow_unknown,
-            today=today_at(context.now),
+            today=context.today,
             policy=context.configuration.deprecation,
         )
         found = context.judge.apply(changes, comments=against.ignores).all
         fail_on = findings.fail_on(arguments, context.judge.policy)
-    fails = partial(findings.fails, fail_on=fail_on)
     shown = findings.shown(found, verbose=console.verbose)
-    console.show(findings.lines(shown, fails=fails))
-    console.show(findings.caller_lines(callers, shown, today_at(context.now)))
+    console.show(findings.lines(shown, fails=lambda finding: finding.fails(fail_on)))
+    console.show(findings.caller_lines(callers, shown, context.today))
     console.say(*against.notes, *(f"{name}: {dropped_key.message}" for name, dropped_key in dropped))
     compared = len(against.diffs)
     console.show([Line(_counted(found, compared, against.what, verbose=console.verbose), Style.HEAD)])

@@ -13,7 +13,6 @@ from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import EndpointsError, UsageError, worst
 from endpoints_gitops.model.finding import Finding, Severity
 from endpoints_gitops.model.outcome import Outcome, failures_of
-from endpoints_gitops.model.sunset import today_at
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.policy import Coverage
@@ -91,7 +90,7 @@ def _checked(context: CommandContext, words: Sequence[str]) -> Checked:
         settings,
         configuration=context.naming_configuration,
         cache=context.check_cache,
-        today=today_at(context.now),
+        today=context.today,
         policy=context.configuration.deprecation,
         changed_files=is_change,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import re
 import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -12,14 +11,14 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
-from endpoints_gitops.advice import Advice, Command
+from endpoints_gitops.advice import PROGRAM, Advice, Command
 from endpoints_gitops.cli.console import Console, Line, OutputFormat, Style
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.cli.registry import REPORTING
 from endpoints_gitops.errors import CredentialsError, EndpointsError, ExitCode, UsageError, worst
+from endpoints_gitops.model.finding import Severity
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.model.printable import printable
 from endpoints_gitops.operations.ci import BOT, CommentState, is_github, keep_comment, merged_into, pull_request
 from endpoints_gitops.workspace.base import DEFAULT_BRANCH
 
@@ -71,7 +70,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             words = [*_judging(arguments, console), *words]
         reports = {name: folder / name for name in ("markdown", "github")} if command in REPORTING else {}
         code, text = _run([command, *words, *(f"--report={name}={path}" for name, path in reports.items())], console)
-        markdown = _text_of(reports.get("markdown")) or _fenced(command, text)
+        markdown = _text_of(reports.get("markdown")) or _output_of(command, text)
         _annotate(_text_of(reports.get("github")), console)
     _summarize(markdown, console)
     comment = None if arguments.no_comment or command not in REPORTING else _comment(markdown, arguments, console)
@@ -94,12 +93,12 @@ def _push(arguments: argparse.Namespace, words: Sequence[str], folder: Path, con
     plan = Path(arguments.plan_out) if arguments.plan_out else folder / "plan.json"
     plan.unlink(missing_ok=True)
     planned, text = _run(["plan", *words, f"--out={plan}"], console)
-    _summarize(_fenced("plan", text), console)
+    _summarize(_output_of("plan", text), console)
     if not plan.is_file():
         return _outcome("push", planned, None)
     agreed = ["--yes"] if arguments.yes or console.environment.get("CI") else []
     pushed, text = _run(["push", *_common(arguments), f"--plan={plan}", *agreed], console)
-    _summarize(_fenced("push", text), console)
+    _summarize(_output_of("push", text), console)
     return _outcome("push", worst(ExitCode(planned), ExitCode(pushed)), None)
 
 
@@ -191,15 +190,15 @@ def _text_of(path: Path | None) -> str:
     return path.read_text(encoding="utf-8") if path is not None and path.is_file() else ""
 
 
-def _fenced(command: str, text: str) -> str:
-    """Output as a block of code, which nothing in it can end."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
+def _output_of(command: str, text: str) -> str:
+    """The output of a command as a block of code."""
+    from endpoints_gitops.reports.markdown import fenced
+
     shown = text.rstrip() or "(no output)"
     left_out = len(shown) - _MOST_SUMMARY
     if left_out > 0:
         shown = f"{shown[:_MOST_SUMMARY]}\n… {left_out:,} more characters are in the log"
-    return f"### {command}\n\n{fence}text\n{shown}\n{fence}\n"
+    return f"### {command}\n\n{fenced(shown, 'text')}\n"
 
 
 def _annotate(annotations: str, console: Console) -> None:
@@ -242,5 +241,6 @@ def _notice(message: str, console: Console) -> None:
     if not is_github(console.environment) or console.format is not OutputFormat.TEXT:
         console.warn(Line(message, Style.WARN))
         return
-    escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    _write(console, f"::warning title=endpoints-gitops::{printable(console.redacted(escaped))}\n")
+    from endpoints_gitops.reports.github import workflow_command
+
+    _write(console, f"{workflow_command(Severity.WARN, {'title': PROGRAM}, console.redacted(message))}\n")

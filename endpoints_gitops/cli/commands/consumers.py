@@ -15,7 +15,6 @@ from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import EndpointsError, UsageError, worst
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
-from endpoints_gitops.model.sunset import today_at
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.consumers import ConsumerRegistry
@@ -84,9 +83,8 @@ def _settings(context: CommandContext) -> tuple[EnvironmentSettings, ...]:
     Raises UsageError for an unknown --env.
     """
     configuration, arguments = context.configuration, context.arguments
-    is_one = bool(arguments.env or configuration.overrides.get("ENV"))
     has_default = configuration.default_environment is not None or len(configuration.environments) < 2
-    if is_one:
+    if configuration.is_environment_chosen(arguments.env):
         return (context.environment,)
     chosen = {context.environment.name: context.environment} if has_default else {}
     return tuple((dict(configuration.environments) | chosen).values())
@@ -147,7 +145,7 @@ def _read(context: CommandContext, source: str, start: Path) -> CollectedConsume
         context.console.say(Line(f"fetching {parsed.label}", Style.FAINT))
     files = read_source(parsed, seconds=arguments.max_wait)
     evidence = {shown(Path(file)): read_file(Path(file)) for file in arguments.evidence}
-    return consumer_of(parsed, files, name=arguments.name, evidence=evidence, start=start, today=today_at(context.now))
+    return consumer_of(parsed, files, name=arguments.name, evidence=evidence, start=start, today=context.today)
 
 
 def _refuse_twice(consumer: CollectedConsumer, collected: Sequence[CollectedConsumer]) -> None:
@@ -213,7 +211,7 @@ def _who(context: CommandContext) -> Outcome:
         _refuse_unknown_endpoint(context, name, uses)
         reached = {None, arguments.version} if arguments.version is not None else None
         uses = tuple(use for use in uses if use.name == name and (reached is None or use.version in reached))
-    today = today_at(context.now)
+    today = context.today
     columns = _COLUMNS[1:] if name is not None else _COLUMNS
     rows = [_row(use, today)[len(_COLUMNS) - len(columns) :] for use in uses]
     if rows:
@@ -263,7 +261,7 @@ def _refuse_unknown_endpoint(context: CommandContext, name: str, uses: Sequence[
 
 
 def _row(use: KnownUse, today: date) -> tuple[str | int, ...]:
-    from endpoints_gitops.model.consumers import is_stale
+    from endpoints_gitops.model.consumers import last_seen
 
     environment = use.environment if use.counts_for else f"{use.environment} (another project)"
     version = "newest (unpinned)" if use.version is None else str(use.version)
@@ -272,12 +270,7 @@ def _row(use: KnownUse, today: date) -> tuple[str | int, ...]:
     else:
         columns = ", ".join(use.columns) if use.columns is not None and use.reads == "name" else "any"
         columns += " (by position)" if use.reads == "position" else ""
-    if use.collected is None:
-        seen = "here"
-    elif is_stale(use.collected, today):
-        seen = f"{(today - use.collected).days} days ago"
-    else:
-        seen = use.collected.isoformat()
+    seen = "here" if use.collected is None else last_seen(use.collected, today)
     return (use.name, use.consumer, environment, version, columns, seen, use.source)
 
 

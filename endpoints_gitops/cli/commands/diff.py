@@ -18,7 +18,6 @@ from endpoints_gitops.errors import ExitCode, worst
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.outcome import Outcome, failures_of
-from endpoints_gitops.model.sunset import today_at
 from endpoints_gitops.operations.compare import Comparison, compare
 from endpoints_gitops.plan.diff import Attribution, EndpointDiff, KeyDiff, Presence
 from endpoints_gitops.plan.variables import VariableAction
@@ -221,7 +220,7 @@ def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
             against.diffs,
             callers,
             is_move=against.is_move,
-            today=today_at(context.now),
+            today=context.today,
             policy=context.configuration.deprecation,
         )
         found = context.judge.apply(changes, comments=against.ignores).judged
@@ -232,7 +231,7 @@ def _against(arguments: argparse.Namespace, console: Console) -> Outcome:
     for diff in differing:
         shown = findings.shown(by_name.get(diff.name, []), verbose=console.verbose)
         console.show(_base_lines(diff, shown))
-        console.show(findings.caller_lines(callers, shown, today_at(context.now)))
+        console.show(findings.caller_lines(callers, shown, context.today))
     console.say(*against.notes)
     summary = {**_base_summary(differing), "same": len(against.diffs) - len(differing), **findings.summary(found)}
     infos = "" if console.verbose or not summary["infos"] else f"; {summary['infos']} infos (--verbose shows them)"

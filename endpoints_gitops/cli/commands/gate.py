@@ -172,7 +172,7 @@ def _report(
     return Report(
         title="gate",
         verdict=verdict,
-        headline=f"{verdict}: {_ANSWERS[verdict]}; {changed}{unasked}",
+        answer=f"{_ANSWERS[verdict]}; {changed}{unasked}",
         subjects=tuple(subjects),
         counts={**_counted(subjects), "unchanged": total - sum(change.after is not None for change in changes)},
         details=(Detail("last release", base.what), Detail("commit", base.repo.head[:12])),
@@ -184,7 +184,6 @@ def _judge_plan(arguments: argparse.Namespace, console: Console) -> _Judged:
     from endpoints_gitops.cli.against import known_callers
     from endpoints_gitops.cli.context import CommandContext
     from endpoints_gitops.cli.plans import read_saved_plan
-    from endpoints_gitops.model.sunset import today_at
     from endpoints_gitops.operations.gate.plan import (
         plan_consequences,
         plan_notes,
@@ -204,7 +203,7 @@ def _judge_plan(arguments: argparse.Namespace, console: Console) -> _Judged:
             plan,
             local,
             callers,
-            today=today_at(context.now),
+            today=context.today,
             deprecation=context.configuration.deprecation,
             allow_unknown=arguments.allow_unknown,
         )
@@ -221,7 +220,7 @@ def _plan_report(plan: Plan, path: Path, subjects: tuple[Subject, ...], notes: t
     return Report(
         title="gate",
         verdict=verdict,
-        headline=f"{verdict}: {answer}",
+        answer=answer,
         subjects=subjects,
         counts=_counted(subjects),
         details=(Detail("plan", f"{shown(path)}, for {plan.environment}"),),
@@ -247,12 +246,10 @@ def _merged(reports: Sequence[Report]) -> Report:
             key: first.counts.get(key, 0) + report.counts.get(key, 0) for key in {**first.counts, **report.counts}
         }
         subjects = (*first.subjects, *report.subjects)
-        verdict = _verdict(subjects)
-        texts = (text.headline.partition(": ")[2] for text in (first, report))
         first = replace(
             first,
-            verdict=verdict,
-            headline=f"{verdict}: {'; '.join(texts)}",
+            verdict=_verdict(subjects),
+            answer=f"{first.answer}; {report.answer}",
             subjects=subjects,
             counts=counts,
             details=(*first.details, *report.details),

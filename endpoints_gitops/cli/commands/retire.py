@@ -14,7 +14,7 @@ from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import ExitCode, UsageError, worst
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import ErrorEntry, Outcome, failures_of_all
-from endpoints_gitops.model.sunset import Announcement, notice_item, today_at
+from endpoints_gitops.model.sunset import Announcement, notice_item
 
 if TYPE_CHECKING:
     from endpoints_gitops.model.endpoint import Endpoint
@@ -54,7 +54,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
         else:
             console.say("nothing to retire")
         console.say(*_file_notes(judged))
-        today = today_at(context.now)
+        today = context.today
     return _outcome(judged, [_item(retirement, today) for retirement in judged])
 
 
@@ -116,7 +116,7 @@ def _retire_context(context: CommandContext, endpoints: dict[str, Endpoint], *, 
 
 
 def _confirm(context: CommandContext, count: int) -> None:
-    """Ask before anything is written. Raises UsageError if the answer is no, or nobody can answer."""
+    """Ask before anything is written. Raises UsageError if the answer is no, or stdin is not a terminal."""
     access = context.access
     where = f"{access.environment} ({access.host}, project {access.project_id})"
     if not context.console.confirm(f"Switch off {count} of these in {where}?", yes=context.arguments.yes):

@@ -10,7 +10,6 @@ from endpoints_gitops.cli.arguments import add_selectors
 from endpoints_gitops.cli.console import Console
 from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.model.outcome import Outcome, failures_of
-from endpoints_gitops.model.sunset import today_at
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +40,7 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
             configuration=context.naming_configuration,
             selectors=tuple(arguments.selectors),
             checked_environment=arguments.env,
-            today=today_at(context.now),
+            today=context.today,
             deprecation=context.configuration.deprecation,
             conventions=judge.policy.conventions,
             fail_on=findings.fail_on(arguments, judge.policy),

@@ -18,7 +18,6 @@ from endpoints_gitops.errors import Conflict, ExitCode, worst
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
 from endpoints_gitops.model.outcome import Outcome, failures_of
-from endpoints_gitops.model.sunset import today_at
 from endpoints_gitops.operations.rollback import Rollback, RolledBack, prepare, write_back
 
 
@@ -78,7 +77,7 @@ def _judged(context: CommandContext, rollback: Rollback) -> CheckedPlan:
         in_definitions=(),
         is_enforced=False,
         callers=callers,
-        today=today_at(context.now),
+        today=context.today,
     )
 
 

@@ -70,10 +70,6 @@ class PinProof:
     reason: ErrorEntry | None = None
 
     @property
-    def is_proven(self) -> bool:
-        return self.step is ProofStep.PROVEN
-
-    @property
     def is_unknown(self) -> bool:
         return self.step is ProofStep.UNKNOWN_TREE
 

@@ -219,7 +219,7 @@ class PinJudge:
         return replace(finding, waiver=Waiver(kind=WaiverKind.APPROVED, reason=reason, where=where))
 
     def _fails(self, finding: Finding) -> bool:
-        return finding.counts and finding.severity.rank >= self.fail_on.rank
+        return finding.fails(self.fail_on)
 
     def _breaking(self, against: Sequence[Finding]) -> ErrorEntry:
         from endpoints_gitops.contract.rules import RULES

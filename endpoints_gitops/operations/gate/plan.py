@@ -76,7 +76,7 @@ def refuse_other_environment(plan: Plan, environment: EnvironmentSettings) -> No
 def plan_notes(plan: Plan) -> tuple[str, ...]:
     """What the plan holds and a push of it does not write."""
     rest = {
-        "left alone, because the server changed too": {left.name for left in plan.left_alone},
+        "not pushed, because the server changed too": {left.name for left in plan.left_alone},
         "withheld, because of a finding": {withheld.name for withheld in plan.withheld},
     }
     return tuple(f"{', '.join(sorted(names))}: {why}" for why, names in rest.items() if names)
@@ -89,7 +89,7 @@ def _subject(
     callers: Sequence[Caller],
     fail_on: Severity,
 ) -> Subject:
-    is_blocked = any(finding.counts and finding.severity.rank >= fail_on.rank for finding in findings)
+    is_blocked = any(finding.fails(fail_on) for finding in findings)
     return Subject(
         name=name,
         verdict=Verdict.BLOCKED if is_blocked else Verdict.RELEASED,

@@ -90,7 +90,7 @@ def stops(finding: Finding, fail_on: Severity | None = None) -> bool:
     """
     if not finding.counts:
         return False
-    if fail_on is not None and finding.severity.rank >= fail_on.rank:
+    if fail_on is not None and finding.fails(fail_on):
         return True
     is_lint_error = finding.scope is Scope.NEITHER and finding.severity is Severity.ERROR
     return is_lint_error or finding.code == _NOT_MATERIALISABLE

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from endpoints_gitops.contract.compare import renames
 from endpoints_gitops.errors import InvalidInput, UsageError
 from endpoints_gitops.model.endpoint import Endpoint
+from endpoints_gitops.operations.against import with_renames
 from endpoints_gitops.operations.review.scope import ReviewScope
 from endpoints_gitops.plan.diff import EndpointDiff, Revision, compare_revisions
 from endpoints_gitops.workspace.branch import BranchFiles
@@ -77,7 +77,11 @@ def branch_changes(scope: ReviewScope, files: BranchFiles) -> BranchChanges:
     }
     selected = frozenset(files.names)
     if scope.selectors:
-        selected = _with_renames(_selected(scope, gone, unread), revisions)
+        selected = with_renames(
+            _selected(scope, gone, unread),
+            removed={name: before for name, (local, before) in revisions.items() if before and not local},
+            added={name: local for name, (local, before) in revisions.items() if local and not before},
+        )
     names = [name for name in files.names if name in selected and name not in outside]
     kept = frozenset(names)
     return BranchChanges(
@@ -138,16 +142,3 @@ def _selected(scope: ReviewScope, gone: Sequence[Endpoint], unread: Collection[s
             raise
         names = frozenset()
     return names | frozenset(unread)
-
-
-def _with_renames(
-    selected: frozenset[str], revisions: Mapping[str, tuple[Revision | None, Revision | None]]
-) -> frozenset[str]:
-    """The selected names, with the other name of each endpoint that the branch renames: alone, the new one looks like
-    an addition that breaks nothing.
-    """
-    new_names = renames(
-        {name: before.contract for name, (local, before) in revisions.items() if before and not local},
-        {name: local.contract for name, (local, before) in revisions.items() if local and not before},
-    )
-    return selected.union(*(pair for pair in new_names.items() if not selected.isdisjoint(pair)))

@@ -178,12 +178,9 @@ class JudgedBranch:
         )
 
     def _verdict(self, findings: Iterable[Finding], reasons: Sequence[ErrorEntry], *, is_unknown: bool) -> Verdict:
-        if reasons or any(self._fails(finding) for finding in findings):
+        if reasons or any(finding.fails(self.scope.fail_on) for finding in findings):
             return Verdict.BLOCKED
         return Verdict.UNKNOWN if is_unknown else Verdict.SAFE
-
-    def _fails(self, finding: Finding) -> bool:
-        return finding.counts and finding.severity.rank >= self.scope.fail_on.rank
 
     def _effect(self, name: str, diff: EndpointDiff) -> BranchEffect:
         if name in self.renamed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from endpoints_gitops.model.finding import Finding, Severity
+from endpoints_gitops.model.finding import Finding, finding_counts
 from endpoints_gitops.model.report import Detail, Report, Subject, Verdict
 from endpoints_gitops.operations.review.judging import BranchEffect, JudgedBranch
 from endpoints_gitops.operations.review.server import ReviewedServer
@@ -24,7 +24,7 @@ def branch_report(judged: JudgedBranch, subjects: tuple[Subject, ...], *, is_off
     return Report(
         title=f"Review against {judged.scope.against}",
         verdict=verdict,
-        headline=_headline(judged, verdict, counts, is_offline=is_offline),
+        answer=_answer(judged, verdict, counts, is_offline=is_offline),
         subjects=subjects,
         counts=counts,
         details=tuple(_report_details(judged)),
@@ -41,34 +41,29 @@ def _counts(subjects: Sequence[Subject]) -> dict[str, int]:
     effects = Counter(str(subject.extra["effect"]) for subject in subjects)
     verdicts = Counter(subject.verdict for subject in subjects)
     findings = [finding for subject in subjects for finding in subject.findings]
-    severities = Counter(finding.severity for finding in findings if finding.counts)
     return {
         "changed": len(subjects),
         **{effect.value: effects[effect.value] for effect in BranchEffect},
         **{verdict.value: verdicts[verdict] for verdict in (Verdict.SAFE, Verdict.BLOCKED, Verdict.UNKNOWN)},
         "conflicts": sum(reason.code == "conflict" for subject in subjects for reason in subject.reasons),
-        "errors": severities[Severity.ERROR],
-        "warnings": severities[Severity.WARN],
-        "infos": severities[Severity.INFO],
-        "ignored": sum(not finding.counts and not finding.is_approved for finding in findings),
-        "approved": sum(finding.is_approved for finding in findings),
+        **finding_counts(findings),
     }
 
 
-def _headline(judged: JudgedBranch, verdict: Verdict, counts: Mapping[str, int], *, is_offline: bool) -> str:
+def _answer(judged: JudgedBranch, verdict: Verdict, counts: Mapping[str, int], *, is_offline: bool) -> str:
     changed = counts["changed"]
     how = " (offline: files and lock only)" if is_offline else ""
     if not changed:
-        return f"{verdict.capitalize()}: this branch changes no endpoint{how}."
+        return f"this branch changes no endpoint{how}"
     endpoints = f"{changed} endpoint{'s' if changed != 1 else ''}"
     blocked = f"{counts['blocked']} of {endpoints} blocked"
     if verdict is Verdict.BLOCKED:
-        return f"Blocked: {blocked}{how}."
+        return f"{blocked}{how}"
     if verdict is Verdict.UNKNOWN:
-        also = f"; {blocked}" if counts["blocked"] else f": {endpoints} changed"
+        also = blocked if counts["blocked"] else f"{endpoints} changed"
         cause = "the server could not be asked" if judged.errors else "the merge base cannot be read"
-        return f"Unknown, because {cause}{also}{how}."
-    return f"Safe: {endpoints} changed{how}."
+        return f"{cause}; {also}{how}"
+    return f"{endpoints} changed{how}"
 
 
 def _report_details(judged: JudgedBranch) -> Iterator[Detail]:
