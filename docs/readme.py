@@ -117,29 +117,28 @@ def _stage() -> Iterator[Stage]:
             yield stage
 
 
-def _environment(home: Path, server: RunningServer) -> dict[str, str]:
+def plain_environment(home: Path) -> dict[str, str]:
+    """The variables of this process for Ann, who has a home of her own: without those that tools and CI systems set."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_THEIRS)}
     who = {f"GIT_{role}_NAME": "Ann" for role in ("AUTHOR", "COMMITTER")}
     who |= {f"GIT_{role}_EMAIL": "ann@example.com" for role in ("AUTHOR", "COMMITTER")}
-    return (
-        kept
-        | who
-        | {
-            "HOME": str(home),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}",
-            "COLUMNS": "100",
-            "PYTEST_ADDOPTS": "-q -p no:randomly -p no:cacheprovider",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": "init.defaultBranch",
-            "GIT_CONFIG_VALUE_0": "main",
-            "ENDPOINTS_GITOPS_STATE": str(home / "state"),
-            "ENDPOINTS_GITOPS_CACHE": str(home / "cache"),
-            "POSTHOG_CLI_HOST": server.url,
-            "POSTHOG_CLI_API_KEY": server.key,
-            "POSTHOG_CLI_PROJECT_ID": str(server.project_id),
-        }
-    )
+    folders = {"HOME": home, "ENDPOINTS_GITOPS_STATE": home / "state", "ENDPOINTS_GITOPS_CACHE": home / "cache"}
+    return kept | who | {name: str(path) for name, path in folders.items()} | {"GIT_CONFIG_GLOBAL": os.devnull}
+
+
+def _environment(home: Path, server: RunningServer) -> dict[str, str]:
+    plain = plain_environment(home)
+    return plain | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{plain.get('PATH', '')}",
+        "COLUMNS": "100",
+        "PYTEST_ADDOPTS": "-q -p no:randomly -p no:cacheprovider",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "init.defaultBranch",
+        "GIT_CONFIG_VALUE_0": "main",
+        "POSTHOG_CLI_HOST": server.url,
+        "POSTHOG_CLI_API_KEY": server.key,
+        "POSTHOG_CLI_PROJECT_ID": str(server.project_id),
+    }
 
 
 @contextmanager

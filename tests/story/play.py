@@ -18,18 +18,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
+from docs.readme import SHOWN_HOST, SHOWN_PROJECT, START, plain_environment
 from endpoints_gitops.cli.main import run
 from endpoints_gitops.local.serve import RunningServer, running_server
 
 GOLDEN: Final = Path(__file__).parent / "golden"
-START: Final = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 FORMATS: Final = {
     "text": "txt",
     "json": "json",
@@ -41,9 +41,8 @@ FORMATS: Final = {
 }
 """The report formats, with the ends of their golden files."""
 
-_HOST: Final = "https://us.posthog.com"
 _MOVING: Final = (
-    (re.compile(r"\b(project |projects/|project_id = )1\b"), r"\g<1>12345"),
+    (re.compile(r"\b(project |projects/|project_id = )1\b"), rf"\g<1>{SHOWN_PROJECT}"),
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<id>"),
     (re.compile(r"(plan[ _]digest\W+)[0-9a-f]{16,}"), r"\g<1><digest>"),
     (re.compile(r"\b([0-9a-f]{40}|[0-9a-f]{12})\b"), "<commit>"),
@@ -177,7 +176,7 @@ class Story:
 
     def shown(self, text: str) -> str:
         """The text as the golden file has it: without addresses, ids and times of this run."""
-        text = text.replace(self.server.url, _HOST).replace(str(self.folder), "~")
+        text = text.replace(self.server.url, SHOWN_HOST).replace(str(self.folder), "~")
         for pattern, instead in _MOVING:
             text = pattern.sub(instead, text)
         return text
@@ -288,27 +287,12 @@ def _stage(folder: Path) -> Iterator[Story]:
     def clock() -> datetime:
         return stage[0].now if stage else START
 
-    with running_server(sample=True, now=START, clock=clock) as server:
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("ENDPOINTS_", "POSTHOG_", "GIT_", "PYTEST_", "CI", "BUILD_NUMBER"))
-        }
-        who = {
-            f"GIT_{role}_{what}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for what, value in (("NAME", "Ann"), ("EMAIL", "ann@example.com"))
-        }
-        own = {
-            "HOME": str(folder / "home"),
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "ENDPOINTS_GITOPS_STATE": str(folder / "state"),
-            "ENDPOINTS_GITOPS_CACHE": str(folder / "cache"),
-            "STORY_KEY": server.key,
-        }
-        with patch.dict(os.environ, {**kept, **who, **own}, clear=True):
-            stage.append(Story(folder=folder, server=server))
-            yield stage[0]
+    with ExitStack() as opened:
+        server = opened.enter_context(running_server(sample=True, now=START, clock=clock))
+        env = plain_environment(folder / "home") | {"STORY_KEY": server.key}
+        opened.enter_context(patch.dict(os.environ, env, clear=True))
+        stage.append(Story(folder=folder, server=server))
+        yield stage[0]
 
 
 def main() -> None:
