@@ -13,13 +13,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
 
 from endpoints_gitops.codecs.yaml.composer import MappingNode, Node, ScalarNode, SequenceNode, key_text
 from endpoints_gitops.errors import Location
 from endpoints_gitops.hogql.parser import ParseFailure, parse
-from endpoints_gitops.model.policy import LINTED, LOCATED, Ignore, LineRange
+from endpoints_gitops.model.policy import LINTED, LOCATED, Ignore, LineRange, iso_date
 from endpoints_gitops.model.suggestions import closest, did_you_mean
 
 MARK: Final = "endpoints-gitops:"
@@ -114,7 +113,7 @@ def _ignore(content: str, where: Location, covered: tuple[LineRange, ...], keys:
     rule, mistake = _rule(rules[0])
     until = None
     if mistake is None and (written := values.get("until")):
-        until = _date(written)
+        until = iso_date(written)
         mistake = None if until else f"until={written} is not a date such as 2027-01-31"
     return Ignore(
         where=where,
@@ -168,20 +167,13 @@ def _rule(word: str) -> tuple[str, str | None]:
 
     The rules of plugins are not known here; the configuration can ignore them.
     """
-    from endpoints_gitops.contract.rules import RULES
+    from endpoints_gitops.contract.rules import RULES, rule_of
 
-    by_slug = {rule.slug: code for code, rule in RULES.items()}
-    code = word.upper() if word.upper() in RULES else by_slug.get(word)
-    if code is None:
-        return word, f"there is no rule {word!r}{did_you_mean(word, [*RULES, *by_slug])}"
-    return code, f"{code} ({RULES[code].slug}) cannot be ignored" if RULES[code].is_fixed else None
-
-
-def _date(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text) if len(text) == len("2027-01-31") else None
-    except ValueError:
-        return None
+    rule = rule_of(word)
+    if rule is None:
+        near = did_you_mean(word, [*RULES, *(rule.slug for rule in RULES.values())])
+        return word, f"there is no rule {word!r}{near}"
+    return rule.code, f"{rule.code} ({rule.slug}) cannot be ignored" if rule.is_fixed else None
 
 
 def _comment_column(line: str, start: int, bodies: list[tuple[int, int]]) -> int | None:

@@ -208,6 +208,14 @@ class Applied:
         return tuple(finding for finding in self.all if finding.is_approved)
 
 
+def iso_date(text: str) -> date | None:
+    """The date of a text such as 2027-01-31; None for any other text."""
+    try:
+        return date.fromisoformat(text) if len(text) == len("2027-01-31") else None
+    except ValueError:
+        return None
+
+
 def convention_mistake(text: str) -> str | None:
     """The mistake in a naming convention: an unknown word, or an invalid regular expression. None without one."""
     if text in CONVENTIONS:

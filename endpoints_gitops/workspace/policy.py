@@ -26,6 +26,7 @@ from endpoints_gitops.model.policy import (
     RuleSetting,
     RuleSwitch,
     convention_mistake,
+    iso_date,
 )
 
 if TYPE_CHECKING:
@@ -34,16 +35,6 @@ if TYPE_CHECKING:
 
 _LONGEST_FINGERPRINT: Final = 32
 _HEX: Final = frozenset("0123456789abcdef")
-
-
-def date_of(value: object) -> date | None:
-    """A date of a TOML file, or of a text such as 2027-01-31; None for anything else."""
-    if isinstance(value, str):
-        try:
-            return date.fromisoformat(value) if len(value) == len("2027-01-31") else None
-        except ValueError:
-            return None
-    return value if isinstance(value, date) and not isinstance(value, datetime) else None
 
 
 def fingerprint_mistake(text: str) -> str | None:
@@ -56,8 +47,15 @@ def fingerprint_mistake(text: str) -> str | None:
     )
 
 
+def _date(value: object) -> date | None:
+    """A date of a TOML file, or of a text such as 2027-01-31; None for anything else."""
+    if isinstance(value, str):
+        return iso_date(value)
+    return value if isinstance(value, date) and not isinstance(value, datetime) else None
+
+
 def _date_mistake(name: str, value: object) -> str | None:
-    if value is None or date_of(value) is not None:
+    if value is None or _date(value) is not None:
         return None
     return f"{name} must be a date such as 2027-01-31"
 
@@ -158,7 +156,7 @@ class _PolicyReader:
                     fingerprint=table.fingerprint,
                     reason=table.reason.strip(),
                     by=table.by.strip(),
-                    until=date_of(table.until),
+                    until=_date(table.until),
                     where=self._where("approvals", index),
                 )
                 for index, table in enumerate(tables.approvals)
@@ -201,16 +199,17 @@ class _PolicyReader:
             locus=table.locus,
             reason=table.reason.strip(),
             owner=table.owner.strip(),
-            until=date_of(table.until),
+            until=_date(table.until),
             where=self._where("ignores", index),
         )
 
     def _code(self, word: str, location: tuple[str | int, ...]) -> str:
         """The code of a rule by its code or slug. The rules of plugins cannot be listed, so that those are not checked
         where a plugin is installed."""
-        code = rule_code(word)
-        if code is not None:
-            return code
+        from endpoints_gitops.contract.rules import rule_of
+
+        if (rule := rule_of(word)) is not None:
+            return rule.code
         from endpoints_gitops.model.suggestions import did_you_mean
         from endpoints_gitops.workspace.plugins import installed
 
@@ -238,12 +237,3 @@ class _PolicyReader:
 
     def _where(self, *location: str | int) -> Location:
         return Location(self.document.path, *self.document.position(location))
-
-
-def rule_code(word: str) -> str | None:
-    """The code of the rule with this code or slug; None without one."""
-    from endpoints_gitops.contract.rules import RULES
-
-    if word.upper() in RULES:
-        return word.upper()
-    return next((code for code, rule in RULES.items() if rule.slug == word), None)

@@ -11,8 +11,8 @@ from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.json import JsonObject
 from endpoints_gitops.model.outcome import Outcome
-from endpoints_gitops.model.policy import Approval
-from endpoints_gitops.workspace.policy import date_of, fingerprint_mistake
+from endpoints_gitops.model.policy import Approval, iso_date
+from endpoints_gitops.workspace.policy import fingerprint_mistake
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +86,6 @@ def _text(text: str) -> str:
 
 
 def _date(text: str) -> date:
-    if (value := date_of(text)) is None:
+    if (value := iso_date(text)) is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2027-01-31")
     return value

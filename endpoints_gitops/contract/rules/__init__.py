@@ -13,6 +13,6 @@ from endpoints_gitops.contract.rules import (  # noqa: F401 - each module declar
     serving,
     shape,
 )
-from endpoints_gitops.contract.rules.rule import RULES, Hit, Rule
+from endpoints_gitops.contract.rules.rule import RULES, Hit, Rule, rule_of
 
-__all__ = ["RULES", "Hit", "Rule"]
+__all__ = ["RULES", "Hit", "Rule", "rule_of"]

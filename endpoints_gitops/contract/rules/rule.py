@@ -127,6 +127,11 @@ RULES: Final[dict[str, Rule]] = {}
 """Every rule by its code. The modules of this package fill it: import it from `endpoints_gitops.contract.rules`."""
 
 
+def rule_of(word: str) -> Rule | None:
+    """The rule with this code or slug; None without one."""
+    return RULES.get(word.upper()) or next((rule for rule in RULES.values() if rule.slug == word), None)
+
+
 def declare(rule: Rule) -> Rule:
     """Add a rule to the registry. Its code must be unique, and its ruleset listed in `model.policy`."""
     assert rule.code not in RULES, f"two rules have the code {rule.code}"
