@@ -492,7 +492,7 @@ def test_evidence_alone_has_pins(collect, registry, tmp_path):
 def test_a_lock_alone_has_pins(collect, registry, tmp_path):
     put(tmp_path / "billing", {"endpoints.lock": LOCK})
     collect("../billing")
-    assert [use.label for use in uses_of(registry()).values()] == ["3"]
+    assert [use.version for use in uses_of(registry()).values()] == [3]
 
 
 def test_an_environment_of_another_project_is_named(collect, app, files, server):

@@ -225,7 +225,7 @@ def test_a_waiver_has_everything_that_was_stated():
 
 
 AT = Location("orders.yaml", 3)
-IN_FILE = {"endpoint": "orders", "target": AT}
+IN_FILE = {"endpoint": "orders", "covered": (LineRange("orders.yaml", 3, 3),)}
 # keys of an ignore of C113, and whether it waives C113 of `orders` at `columns.n`, in orders.yaml:3, on TODAY
 MATCHED = {
     "everywhere": ({}, True),
@@ -237,8 +237,9 @@ MATCHED = {
     "its locus": ({"locus": "columns.n"}, True),
     "another locus": ({"locus": "columns"}, False),
     "its line": (IN_FILE, True),
-    "another line of its file": (IN_FILE | {"target": Location("orders.yaml", 4)}, False),
-    "the same line of another file": (IN_FILE | {"target": Location("b.yaml", 3)}, False),
+    "lines around it": (IN_FILE | {"covered": (LineRange("orders.yaml", 1, 3),)}, True),
+    "another line of its file": (IN_FILE | {"covered": (LineRange("orders.yaml", 4, 4),)}, False),
+    "the same line of another file": (IN_FILE | {"covered": (LineRange("b.yaml", 3, 3),)}, False),
     "with a mistake": (IN_FILE | {"mistake": "unknown key"}, False),
     "until today": ({"until": TODAY}, True),
     "until yesterday": ({"until": OVER}, False),
@@ -251,7 +252,7 @@ MATCHED = {
 @pytest.mark.parametrize(("keys", "is_waived"), MATCHED.values(), ids=MATCHED)
 def test_which_findings_an_ignore_waives(keys, is_waived):
     ignore = ignore_of(**keys)
-    policy, comments = (Policy(), [ignore]) if ignore.target else (Policy(ignores=(ignore,)), [])
+    policy, comments = (Policy(), [ignore]) if ignore.covered else (Policy(ignores=(ignore,)), [])
     applied = apply(policy, [finding_of("C113", where=AT)], TODAY, comments=comments)
     assert bool(applied.ignored) is is_waived
 

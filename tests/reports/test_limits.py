@@ -17,7 +17,7 @@ from endpoints_gitops.model.report import Verdict
 from endpoints_gitops.reports import Invocation
 from endpoints_gitops.reports.markdown import LIMIT, render
 from tests.reports.outcomes import HOSTILE, error, finding, judged, subject
-from tests.reports.test_formats import _markdown_shape
+from tests.reports.shapes import SHAPES
 
 INVOCATION = Invocation(options={"--env": "prod"}, again=Command("review", "--against", "main"))
 REST = "`endpoints-gitops review --against main` shows all"
@@ -56,7 +56,7 @@ def test_a_large_comment_fits_and_says_what_is_left_out(outcome, least):
     assert least < len(comment) <= LIMIT
     assert comment.count("left out") >= 1 or "characters)" in comment
     assert comment.count("left out") <= comment.count(REST)
-    _markdown_shape(comment)
+    SHAPES["markdown"](comment)
 
 
 def test_findings_are_kept_before_diffs():
@@ -98,4 +98,4 @@ def test_every_comment_fits(text, counts, findings, lines):
     ]
     comment = render(judged(Verdict.BLOCKED, *subjects, text=text), INVOCATION)
     assert len(comment) <= LIMIT
-    _markdown_shape(comment)
+    SHAPES["markdown"](comment)
