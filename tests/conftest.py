@@ -87,6 +87,23 @@ def server(engine: Engine) -> Iterator[RunningServer]:
         yield running
 
 
+@pytest.fixture
+def parse_within(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """Gives queries this many seconds to be parsed; what was parsed before or with it is forgotten."""
+    from endpoints_gitops.hogql import parser
+
+    def forget() -> None:
+        parser._outcome.cache_clear()
+        parser._answered.cache_clear()
+
+    def limit(seconds: float) -> None:
+        monkeypatch.setattr(parser, "SECONDS", seconds)
+        forget()
+
+    yield limit
+    forget()
+
+
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """The URL of a real Redis server, the same for all tests of a process."""

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import endpoints_gitops
-from endpoints_gitops.hogql import parser
 from endpoints_gitops.workspace import plugins
 from endpoints_gitops.workspace.check_cache import _KEPT_DAYS, CheckCache
 
@@ -266,14 +265,12 @@ def test_unused_entries_are_removed(cli, cache, monkeypatch):
     assert len(written(cache)) == 1
 
 
-def test_a_timeout_is_not_cached(cli, cache, checkout, monkeypatch):
+def test_a_timeout_is_not_cached(cli, cache, checkout, parse_within):
     ands = " AND ".join(f"event != 'x{number}'" for number in range(1600))
     checkout.write({"limited.yaml": f"name: limited\nquery: SELECT event FROM events WHERE {ands}\n"})
-    monkeypatch.setattr(parser, "SECONDS", 0.2)
+    parse_within(0.2)
     assert "definition.unparsed" in cli("check").out
     assert written(cache) == []
-    parser._answered.cache_clear()
-    parser._outcome.cache_clear()
 
 
 def test_only_changed_files_of_many_are_checked_again(cache, checkout):

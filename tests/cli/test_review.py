@@ -403,10 +403,7 @@ class TestServer:
         assert "C102" in codes(subject(ran, "one")), "file findings stay"
         (failure,) = ran.json["errors"]
         assert ran.json["report"]["verdict"] == "unknown"
-        assert (
-            ran.json["report"]["headline"]
-            == "Unknown, because the server could not be asked; 1 of 2 endpoints blocked."
-        )
+        assert ran.json["report"]["headline"] == "Unknown: the server could not be asked; 1 of 2 endpoints blocked"
         assert error in failure["code"]
         assert ("--offline" in failure["fix"]) == (code == 3)
         (reason,) = subject(ran, "two")["reasons"]

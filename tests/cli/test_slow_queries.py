@@ -17,7 +17,7 @@ UNPARSED = "the query could not be parsed within 0.3 seconds"
 
 
 @pytest.fixture
-def parsed(monkeypatch):
+def parsed(monkeypatch, parse_within):
     """The queries that went to a parser process; each command finds the caches of this process empty."""
     asked = []
     real = parser_processes.POOL.parse
@@ -26,7 +26,7 @@ def parsed(monkeypatch):
         asked.append(query)
         return real(query, *words)
 
-    monkeypatch.setattr(parser, "SECONDS", 0.3)
+    parse_within(0.3)
     monkeypatch.setattr(parser_processes, "SLOW_SECONDS", 0.05)
     monkeypatch.setattr(parser_processes.POOL, "parse", parse)
     monkeypatch.setattr(parser, "_SURROUNDINGS", parser._Surroundings())
@@ -34,18 +34,15 @@ def parsed(monkeypatch):
 
 
 @pytest.fixture
-def run(cli, checkout, parsed):
+def run(cli, checkout, parsed, parse_within):
     checkout.commit({"slow.yaml": SLOW, "small.yaml": SMALL})
 
     def once(*words):
-        parser._outcome.cache_clear()
-        parser._answered.cache_clear()
+        parse_within(parser.SECONDS)
         parsed.clear()
         return cli(*words)
 
-    yield once
-    parser._outcome.cache_clear()
-    parser._answered.cache_clear()
+    return once
 
 
 @pytest.mark.parametrize(
