@@ -20,6 +20,7 @@ from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, refuse
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, too_large
 from endpoints_gitops.local.fault_layer import Connections, FaultLayer, control_routes
+from endpoints_gitops.local.own_site import OwnSite
 from endpoints_gitops.local.routes import endpoints, query, running, variables, who
 from endpoints_gitops.local.routes import materialization as materialization_routes
 from endpoints_gitops.local.routes.action import Resource, RouteAction
@@ -41,7 +42,10 @@ _PARENTS: Final = ("projects", "environments")
 def application(
     deployment: Deployment, connections: Connections, *, colleague: str, prefix: str = "", control: bool = False
 ) -> ASGIApp:
-    """All routes, inside the layer that plays faults. `colleague` is the key of the other user, who makes edits."""
+    """All routes, inside the layer that plays faults, inside the check of Host and Origin.
+
+    `colleague` is the key of the other user, who makes edits.
+    """
     routes = [
         Route(f"/api/{parent}/{{project_id}}{resource.path}", ResourceApp(deployment, resource, prefix))
         for parent in _PARENTS
@@ -56,7 +60,9 @@ def application(
         colleague=colleague,
         prefix=prefix,
     )
-    return Router(control_routes(deployment), redirect_slashes=False, default=layer) if control else layer
+    if control:
+        return OwnSite(Router(control_routes(deployment), redirect_slashes=False, default=layer))
+    return OwnSite(layer)
 
 
 @dataclass(frozen=True, slots=True)
