@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from endpoints_gitops.contract.contract import HOGQL, Contract, ContractColumn, ContractVariable
 from endpoints_gitops.hogql.layout import laid_out
-from endpoints_gitops.model.freshness import schedule_word
+from endpoints_gitops.model.freshness import age, schedule_word
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.printable import one_line
 from endpoints_gitops.model.report import DiffPart, TextDiff, TextDiffLine
@@ -145,8 +145,8 @@ def _contract_lines(contract: Contract | None) -> Iterator[str]:
     if contract.columns is None and contract.columns_why:
         yield f"columns unknown: {contract.columns_why}"
     freshness = contract.serving.freshness_seconds
-    age = "" if freshness is None else f", at most {schedule_word(freshness) or f'{freshness} s'} old"
-    yield f"served from a {'table' if contract.is_from_table else 'cache'}{age}"
+    oldest = "" if freshness is None else f", at most {age(freshness)} old"
+    yield f"served from a {'table' if contract.is_from_table else 'cache'}{oldest}"
 
 
 def _variable_line(variable: ContractVariable) -> str:

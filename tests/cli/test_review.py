@@ -103,7 +103,7 @@ class TestChanges:
         assert (ran.code, subjects(ran)) == (0, {"one": ("safe", "changed in place (version 1)")})
         diffs = {diff["title"]: diff["lines"] for diff in subject(ran, "one")["diffs"]}
         assert diffs["settings"] == ['+description: "of events"', "+data_freshness: 1hour"]
-        assert diffs["contract"][-2:] == ["-served from a cache", "+served from a cache, at most 1hour old"]
+        assert diffs["contract"][-2:] == ["-served from a cache", "+served from a cache, at most 1 hour old"]
 
     def test_formatting_and_keys_of_the_file_alone_change_nothing(self, review, checkout):
         files = {"one.yaml": yaml("one", REFORMATTED), "two.yaml": yaml("two", owner="@data"), "three.yaml": "# why\n"}

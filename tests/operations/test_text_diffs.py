@@ -92,7 +92,7 @@ def test_the_contract_names_what_becomes_required_and_how_it_is_served() -> None
         "+variable e: String, required",
         " column e: string, nullable",
         "-served from a cache",
-        "+served from a table, at most 1hour old",
+        "+served from a table, at most 1 hour old",
     ]
     assert contract_diff(before, before) is None
 

@@ -15,6 +15,7 @@ from endpoints_gitops.hogql.insights import breakdown_properties
 from endpoints_gitops.hogql.locus import Locus
 from endpoints_gitops.hogql.parser import ParseFailure
 from endpoints_gitops.model.finding import Scope, Severity
+from endpoints_gitops.model.freshness import age
 
 
 @rule_check(
@@ -130,7 +131,7 @@ def breakdown_granted(pair: ContractPair) -> Iterator[Hit]:
 def freshness_relaxed(pair: ContractPair) -> Iterator[Hit]:
     before, after = pair.before.serving.freshness_seconds, pair.after.serving.freshness_seconds
     if before is not None and after is not None and after > before:
-        message = f"answers can be up to {_age(after)} old; it was {_age(before)}"
+        message = f"answers can be up to {age(after)} old; it was {age(before)}"
         yield _setting("serving.freshness", message, before, after, "data_freshness", pair)
 
 
@@ -149,7 +150,7 @@ def freshness_relaxed(pair: ContractPair) -> Iterator[Hit]:
 def freshness_tightened(pair: ContractPair) -> Iterator[Hit]:
     before, after = pair.before.serving.freshness_seconds, pair.after.serving.freshness_seconds
     if before is not None and after is not None and after < before:
-        message = f"answers are at most {_age(after)} old now; it was {_age(before)}"
+        message = f"answers are at most {age(after)} old now; it was {age(before)}"
         yield _setting("serving.freshness", message, before, after, "data_freshness", pair)
 
 
@@ -440,10 +441,3 @@ def _optional(pair: ContractPair) -> tuple[set[str], set[str]]:
         both & set(pair.before.serving.optional_breakdowns or ()),
         both & set(pair.after.serving.optional_breakdowns or ()),
     )
-
-
-def _age(seconds: int) -> str:
-    if seconds % 3600:
-        return f"{seconds // 60} minutes"
-    hours = seconds // 3600
-    return "1 hour" if hours == 1 else f"{hours} hours"
