@@ -1,0 +1,1 @@
+"""The numbered facts about PostHog's server, as data, and their walk over the local server."""
