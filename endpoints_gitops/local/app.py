@@ -26,6 +26,8 @@ from endpoints_gitops.local.routes import materialization as materialization_rou
 from endpoints_gitops.local.routes.action import Resource, RouteAction
 
 LARGEST_BODY: Final = 20_000_000
+_WAITING: Final = 64
+"""Requests that wait for the parser or a query at the same time; further ones wait for these."""
 _LOG: Final = logging.getLogger(__name__)
 _RESOURCES: Final = (
     *materialization_routes.BEFORE_NAMES,
@@ -46,12 +48,17 @@ def application(
 
     `colleague` is the key of the other user, who makes edits.
     """
+    threads = anyio.CapacityLimiter(_WAITING)
+
+    def served(resource: Resource) -> ASGIApp:
+        return ResourceApp(deployment, resource, prefix, threads)
+
     routes = [
-        Route(f"/api/{parent}/{{project_id}}{resource.path}", ResourceApp(deployment, resource, prefix))
+        Route(f"/api/{parent}/{{project_id}}{resource.path}", served(resource))
         for parent in _PARENTS
         for resource in _RESOURCES
     ]
-    routes += [Route(resource.path, ResourceApp(deployment, resource, prefix)) for resource in who.RESOURCES]
+    routes += [Route(resource.path, served(resource)) for resource in who.RESOURCES]
     layer = FaultLayer(
         app=_Prefixed(Router(routes, redirect_slashes=False, default=_nowhere), prefix),
         faults=deployment.faults,
@@ -88,6 +95,8 @@ class ResourceApp:
     deployment: Deployment
     resource: Resource
     prefix: str
+    threads: anyio.CapacityLimiter
+    """Where requests that can wait for a query run, so that they leave the threads of the others alone."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await _body(receive)
@@ -95,7 +104,9 @@ class ResourceApp:
             answer = refused(too_large(LARGEST_BODY))
         else:
             incoming = _incoming(scope, body, self.prefix)
-            answer = await anyio.to_thread.run_sync(self.answer, incoming, abandon_on_cancel=True)
+            action = self.resource.actions.get(scope["method"])
+            limiter = self.threads if action is not None and (action.interleaved or action.queries) else None
+            answer = await anyio.to_thread.run_sync(self.answer, incoming, abandon_on_cancel=True, limiter=limiter)
         await _response(answer)(scope, receive, send)
 
     def answer(self, incoming: Incoming) -> RouteAnswer:

@@ -92,9 +92,25 @@ _DIRECT = (
 _ARRAY_FUNCTIONS = ("has", "hasany", "hasall", "indexof", "countequal", "arrayexists", "arraycount")
 
 
+type Described = Sequence[Mapping[str, str]] | QueryRefused
+"""The columns of a query, or why the engine refuses it."""
+
+
+def described(node: Mapping[str, Any] | None, engine: QueryEngine) -> Described:
+    """The columns of a sent HogQL query. The engine can take seconds, so call this without the lock of the store."""
+    if node is None or node["kind"] != "HogQLQuery" or isinstance(_tree(node["query"]), ParseFailure):
+        return ()
+    full = expand(node)
+    try:
+        columns = engine.describe({**full, "query": sql_of(engine, full)})
+    except QueryRefused as refusal:
+        return refusal
+    return [{"name": column.name, "type": column.type} for column in columns]
+
+
 def checked(
-    node: Mapping[str, Any], variables: list[StoredVariable], engine: QueryEngine
-) -> tuple[dict[str, Any], list[Mapping[str, str]]]:
+    node: Mapping[str, Any], variables: list[StoredVariable], columns: Described
+) -> tuple[dict[str, Any], Sequence[Mapping[str, str]]]:
     """The node as it will be stored, with its columns. Raises a 400 about `query`."""
     if node["kind"] != "HogQLQuery" or not node["query"]:
         return expand(node), []
@@ -105,12 +121,9 @@ def checked(
     if isinstance(tree, ParseFailure):
         raise _no_hogql(tree.message)
     _check_variables(synced["variables"] or {}, tree, variables)
-    full = expand(synced)
-    try:
-        columns = engine.describe({**full, "query": sql_of(engine, full)})
-    except QueryRefused as refusal:
-        raise _no_hogql(refusal.message) from None
-    return full, [{"name": column.name, "type": column.type} for column in columns]
+    if isinstance(columns, QueryRefused):
+        raise _no_hogql(columns.message)
+    return expand(synced), columns
 
 
 def _no_hogql(message: str) -> RequestRefused:
@@ -232,14 +245,16 @@ class _Update:
     current: StoredVersion
     target: StoredVersion | None
     query: Mapping[str, Any] | None
-    columns: list[Mapping[str, str]]
+    columns: Sequence[Mapping[str, str]]
 
 
-def create(deployment: Deployment, call: RouteCall, body: EndpointRequest) -> tuple[StoredEndpoint, StoredVersion]:
-    """Create an endpoint with version 1, or nothing at all."""
+def create(
+    deployment: Deployment, call: RouteCall, body: EndpointRequest, query_columns: Described
+) -> tuple[StoredEndpoint, StoredVersion]:
+    """Create an endpoint with version 1, or nothing at all. `query_columns` are those of `described`."""
     name, sent = check_required(body)
     store = deployment.store
-    query, columns = checked(sent, store.variables_of(call.project), deployment.engine)
+    query, columns = checked(sent, store.variables_of(call.project), query_columns)
     check_freshness(body)
     check_breakdowns(body.optional_breakdown_properties, query)
     if store.endpoint(call.project, name) is not None:
@@ -258,12 +273,19 @@ def create(deployment: Deployment, call: RouteCall, body: EndpointRequest) -> tu
 
 
 def update(
-    deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint, current: StoredVersion, body: EndpointRequest
+    deployment: Deployment,
+    call: RouteCall,
+    endpoint: StoredEndpoint,
+    current: StoredVersion,
+    body: EndpointRequest,
+    query_columns: Described,
 ) -> Updated:
-    """Check, then apply. A failure after the checks keeps the earlier changes."""
-    plan = _checked_update(deployment, call, endpoint, current, body)
+    """Check, then apply. A refusal after the checks keeps the earlier changes; a process that dies keeps none.
+    `query_columns` are those of `described`."""
+    plan = _checked_update(deployment, call, endpoint, current, body, query_columns)
     try:
-        return _apply(plan)
+        with deployment.store.transaction(keep=(RequestRefused, sqlite3.Error)):
+            return _apply(plan)
     except sqlite3.Error:
         raise invalid("Failed to update endpoint.") from None
 
@@ -301,7 +323,7 @@ def _first_version(
     body: EndpointRequest,
     endpoint: StoredEndpoint,
     query: Mapping[str, Any],
-    columns: list[Mapping[str, str]],
+    columns: Sequence[Mapping[str, str]],
 ) -> StoredVersion:
     return StoredVersion(
         id=str(uuid.uuid4()),
@@ -320,14 +342,19 @@ def _first_version(
 
 
 def _checked_update(
-    deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint, current: StoredVersion, body: EndpointRequest
+    deployment: Deployment,
+    call: RouteCall,
+    endpoint: StoredEndpoint,
+    current: StoredVersion,
+    body: EndpointRequest,
+    query_columns: Described,
 ) -> _Update:
     number = body.version if body.version is not None else call.incoming.asked_integer("version")
     check_freshness(body)
     check_materializable(body, endpoint, current)
     store = deployment.store
     query, columns = (
-        (None, []) if body.query is None else checked(body.query, store.variables_of(call.project), deployment.engine)
+        (None, ()) if body.query is None else checked(body.query, store.variables_of(call.project), query_columns)
     )
     target = None if number is None else store.version(endpoint, number)
     checked_query = query or (target.query if target else current.query if number is None else None)

@@ -264,12 +264,15 @@ class Store:
             self._connection.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Run the block in a transaction."""
+    def transaction(self, *, keep: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+        """Run the block in a transaction. An exception undoes the block, unless it is one of `keep`."""
         with self.lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
+            except keep:
+                self._connection.execute("COMMIT")
+                raise
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise

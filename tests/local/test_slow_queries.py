@@ -16,6 +16,7 @@ import pytest
 
 from endpoints_gitops.hogql import parser
 from endpoints_gitops.hogql.parser_processes import POOL
+from endpoints_gitops.local.engine.session import ClickHouseSession
 from endpoints_gitops.local.serve import RunningServer
 
 PROGRAM = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(['serve']))"
@@ -73,6 +74,41 @@ def test_others_are_answered_while_a_query_is_parsed(
         assert "could not be parsed within" in slow.result().json()["detail"]
     assert server.store.lock.acquire(blocking=False)
     server.store.lock.release()
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "query/", {"query": hogql("SELECT 'slow'")}),
+        ("POST", "endpoints/", {"name": "slow", "query": hogql("SELECT 'slow'")}),
+        ("PATCH", "endpoints/small/", {"query": hogql("SELECT 'slow'")}),
+    ],
+    ids=["query", "create", "patch"],
+)
+def test_others_are_answered_while_the_engine_is_busy(
+    ask: Callable[..., httpx.Response], monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: Any
+) -> None:
+    begun, released, real = threading.Event(), threading.Event(), ClickHouseSession._asked
+
+    def asked(session: ClickHouseSession, sql: str, answer_format: str) -> str:
+        if "slow" in sql:
+            begun.set()
+            assert released.wait(30)
+        return real(session, sql, answer_format)
+
+    monkeypatch.setattr(ClickHouseSession, "_asked", asked)
+    with ThreadPoolExecutor(1) as thread:
+        slow = thread.submit(ask, method, path, body)
+        try:
+            assert begun.wait(30)
+            assert ask("GET", "endpoints/small/").json()["name"] == "small"
+            assert ask("POST", "endpoints/small/run", {}).json()["results"] == [[1]]
+            assert ask("POST", "endpoints/", {"name": "other", "query": hogql("SELECT 2 AS two")}).status_code == 201
+            assert not slow.done()
+        finally:
+            released.set()
+        assert slow.result(30).is_success
 
 
 @pytest.mark.usefixtures("small")

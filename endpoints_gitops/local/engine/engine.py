@@ -168,7 +168,7 @@ class EngineAnswer:
 
 
 class Engine:
-    """An engine. Threads can use it concurrently; their queries run one after another."""
+    """An engine. Threads can use it concurrently, and their queries run at the same time."""
 
     def __init__(self, session: ClickHouseSession, tables: Mapping[str, Table], now: datetime | None) -> None:
         self._session = session

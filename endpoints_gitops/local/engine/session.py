@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -92,11 +93,18 @@ def _offset(timestamp: datetime, zone: str) -> str:
 
 
 SECONDS: Final = 10
+"""Seconds that a query may take."""
 MEMORY: Final = 2_000_000_000
+"""Bytes that a query may use."""
+MEMORY_OF_ALL: Final = 3_000_000_000
+"""Bytes that all queries of the process may use at the same time; over it, ClickHouse stops the largest."""
+CONNECTIONS: Final = 8
+"""Queries that run at the same time; further ones wait."""
 _SETTINGS: Final = {
     "session_timezone": "'UTC'",
     "transform_null_in": 1,
     "max_memory_usage": MEMORY,
+    "max_memory_usage_for_user": MEMORY_OF_ALL,
     "max_threads": 2,
     "optimize_min_equality_disjunction_chain_length": 4294967295,
     "allow_experimental_join_condition": 1,
@@ -124,23 +132,19 @@ class RawAnswer:
 
 
 class ClickHouseSession:
-    """A connection and a database of its own. Several threads may ask; they are answered one after the other.
+    """A database of its own. Several threads may ask: each query has a connection, and waits while none of the
+    `CONNECTIONS` is free.
 
     A query may take `seconds`. All engines of a process share one ClickHouse in memory, so each keeps to a database of
     its own.
     """
 
     def __init__(self, *, seconds: int = SECONDS) -> None:
-        from chdb import session
-
-        untyped: Any = session
-        self._chdb: Any = untyped.Session()
-        self._lock = threading.Lock()
         self.database = f"engine_{uuid.uuid4().hex}"
-        self.execute(f"CREATE DATABASE {self.database}")
-        self.execute(f"USE {self.database}")
-        bounded = {**_SETTINGS, "max_execution_time": seconds}
-        self.execute("SET " + ", ".join(f"{name} = {value}" for name, value in bounded.items()))
+        self._settings = {**_SETTINGS, "max_execution_time": seconds}
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
+        self._idle: list[Any] = [self._connected()]
+        self._is_closed = False
 
     def execute(self, sql: str, answer_format: str = "TSVRaw") -> str:
         """Execute a statement and return its text. Raises QueryRefused with ClickHouse's reason."""
@@ -166,12 +170,16 @@ class ClickHouseSession:
         return [(str(row[0]), str(row[1])) for row in self.ask(f"DESCRIBE TABLE {identifier(table)}").rows]
 
     def close(self) -> None:
-        if self._chdb is None:
+        """Drop the database, after the queries that run."""
+        if self._is_closed:
             return
-        self.execute(f"{_CLOSED} {self.database}")
-        with self._lock:
-            self._chdb.close()
-            self._chdb = None
+        self._is_closed = True
+        for _ in range(CONNECTIONS):
+            self._free.acquire()
+        self._idle[-1].query(f"{_CLOSED} {self.database}")
+        while self._idle:
+            self._idle.pop().close()
+        self._free.release(CONNECTIONS)
 
     def __enter__(self) -> Self:
         return self
@@ -182,12 +190,35 @@ class ClickHouseSession:
         self.close()
 
     def _asked(self, sql: str, answer_format: str) -> str:
-        with self._lock:
-            if self._chdb is None:
-                raise from_clickhouse("The engine is closed")
+        with self._connection() as connection:
             try:
-                return str(self._chdb.query(sql, answer_format))
+                return str(connection.query(sql, answer_format))
             except RuntimeError as error:
                 # output of a failed query would precede the next answer: this statement consumes it
-                self._chdb.query("SELECT 1", answer_format)
+                connection.query("SELECT 1", answer_format)
                 raise from_clickhouse(str(error)) from None
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """A connection that no other thread uses. Raises QueryRefused if the session is closed."""
+        with self._free:
+            if self._is_closed:
+                raise from_clickhouse("The engine is closed")
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connected()
+            try:
+                yield connection
+            finally:
+                self._idle.append(connection)
+
+    def _connected(self) -> Any:  # noqa: ANN401 - chdb has no types
+        from chdb import session
+
+        untyped: Any = session
+        connection = untyped.Session()
+        connection.query(f"CREATE DATABASE IF NOT EXISTS {self.database}")
+        connection.query(f"USE {self.database}")
+        connection.query("SET " + ", ".join(f"{name} = {value}" for name, value in self._settings.items()))
+        return connection

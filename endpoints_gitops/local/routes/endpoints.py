@@ -30,8 +30,11 @@ def list_endpoints(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 
 def create_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
-    endpoint, version = endpoint_writes.create(deployment, call, endpoint_request(call.incoming.sent()))
-    return RouteAnswer(status=201, body=_item(deployment, call, endpoint, version))
+    body = endpoint_request(call.incoming.sent())
+    columns = endpoint_writes.described(body.query, deployment.engine)
+    with deployment.store.lock:
+        endpoint, version = endpoint_writes.create(deployment, call, body, columns)
+        return RouteAnswer(status=201, body=_item(deployment, call, endpoint, version))
 
 
 def retrieve_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
@@ -44,27 +47,23 @@ def retrieve_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 def update_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     """Handle PUT and PATCH, which are equal."""
-    endpoint = endpoint_of(deployment, call)
+    store = deployment.store
+    with store.lock:
+        endpoint_of(deployment, call)
     body = endpoint_request(call.incoming.sent())
-    if body.deleted:
-        endpoint_writes.delete(deployment, call, endpoint)
-        return RouteAnswer(body={"success": True})
-    done = endpoint_writes.update(deployment, call, endpoint, current_of(deployment, endpoint), body)
-    show = _version if done.targeted else _item
-    told = show(deployment, call, done.endpoint, done.version)
+    columns = () if body.deleted else endpoint_writes.described(body.query, deployment.engine)
+    with store.lock:
+        endpoint = endpoint_of(deployment, call)
+        if body.deleted:
+            endpoint_writes.delete(deployment, call, endpoint)
+            return RouteAnswer(body={"success": True})
+        current = current_of(deployment, endpoint)
+        done = endpoint_writes.update(deployment, call, endpoint, current, body, columns)
+        show = _version if done.targeted else _item
+        told = show(deployment, call, done.endpoint, done.version)
     if done.materialization_error is not None:
         told["materialization_error"] = done.materialization_error
     return RouteAnswer(body=told)
-
-
-def query_sent(_deployment: Deployment, call: RouteCall) -> tuple[str, ...]:
-    """The HogQL in a body; the handler refuses an invalid body."""
-    try:
-        query = endpoint_request(call.incoming.sent()).query
-    except RequestRefused:
-        return ()
-    sql = (query or {}).get("query")
-    return (sql,) if isinstance(sql, str) else ()
 
 
 def delete_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
@@ -122,7 +121,7 @@ RESOURCES: Final = (
         path="/endpoints",
         actions={
             "GET": RouteAction(handler=list_endpoints, scope="endpoint:read"),
-            "POST": RouteAction(handler=create_endpoint, scope="endpoint:write", queries=query_sent),
+            "POST": RouteAction(handler=create_endpoint, scope="endpoint:write", interleaved=True),
         },
     ),
     Resource(path="/endpoints/bulk_update_tags", actions={"POST": RouteAction(handler=update_tags, scope=None)}),
@@ -130,8 +129,8 @@ RESOURCES: Final = (
         path="/endpoints/{name}",
         actions={
             "GET": RouteAction(handler=retrieve_endpoint, scope="endpoint:read"),
-            "PUT": RouteAction(handler=update_endpoint, scope="endpoint:write", queries=query_sent),
-            "PATCH": RouteAction(handler=update_endpoint, scope="endpoint:write", queries=query_sent),
+            "PUT": RouteAction(handler=update_endpoint, scope="endpoint:write", interleaved=True),
+            "PATCH": RouteAction(handler=update_endpoint, scope="endpoint:write", interleaved=True),
             "DELETE": RouteAction(handler=delete_endpoint, scope="endpoint:write"),
         },
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.session import ClickHouseSession
+from endpoints_gitops.local.engine.session import CONNECTIONS, ClickHouseSession
 
 TEN = "SELECT number FROM numbers(10) ORDER BY number"
 
@@ -158,6 +159,23 @@ def test_time_is_bounded() -> None:
     with ClickHouseSession(seconds=1) as session, pytest.raises(QueryRefused) as caught:
         session.ask("SELECT count() FROM numbers(10000000000000) WHERE cityHash64(number) = 1")
     assert (caught.value.code, caught.value.type) == ("query_timeout", "server_error")
+
+
+def test_a_query_does_not_wait_for_a_slow_one() -> None:
+    slow = "SELECT count() FROM numbers(10000000000000) WHERE cityHash64(number) = 1"
+    with ClickHouseSession(seconds=1) as session, ThreadPoolExecutor(CONNECTIONS - 1) as threads:
+        waiting = [threads.submit(session.ask, slow) for _ in range(CONNECTIONS - 1)]
+        assert session.ask("SELECT 1 AS one").rows == [[1]]
+        assert not any(one.done() for one in waiting)
+        refusals = [one.exception() for one in waiting]
+    assert {refusal.code for refusal in refusals if isinstance(refusal, QueryRefused)} == {"query_timeout"}
+    assert len(refusals) == CONNECTIONS - 1
+
+
+def test_more_queries_than_connections_wait() -> None:
+    with ClickHouseSession() as session, ThreadPoolExecutor(3 * CONNECTIONS) as threads:
+        answers = threads.map(lambda n: session.ask(f"SELECT {n}, sleep(0.05)").rows, range(3 * CONNECTIONS))
+        assert list(answers) == [[[n, 0]] for n in range(3 * CONNECTIONS)]
 
 
 def test_engines_share_nothing() -> None:
