@@ -96,7 +96,8 @@ class FaultLayer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(self.prefix)
-        number = self.log.begin(scope["method"], path, scope["query_string"].decode("latin-1"))
+        _, port = scope["client"] or (None, None)
+        number = self.log.begin(scope["method"], path, scope["query_string"].decode("latin-1"), port)
 
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -26,11 +26,15 @@ _SECRET = "personal_api_key"  # noqa: S105 - the name of a parameter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Logged:
-    """A logged request. `path` includes the query string without keys; `status` is None without an answer."""
+    """A logged request. `path` includes the query string without keys; `status` is None without an answer.
+
+    `port` is the port of the client: the requests of one connection have the same.
+    """
 
     method: str
     path: str
     status: int | None
+    port: int | None = None
 
     @property
     def is_write(self) -> bool:
@@ -50,11 +54,12 @@ class RequestLog:
         self._entries: list[Logged] = []
         self._cleared_at = 0
 
-    def begin(self, method: str, path: str, query: str) -> int:
+    def begin(self, method: str, path: str, query: str, port: int | None) -> int:
         """Add a request that is not answered yet; return its number for `answered`."""
         kept = urlencode([(key, value) for key, value in parse_qsl(query, keep_blank_values=True) if key != _SECRET])
         with self._lock:
-            self._entries.append(Logged(method=method, path=f"{path}?{kept}" if kept else path, status=None))
+            asked = f"{path}?{kept}" if kept else path
+            self._entries.append(Logged(method=method, path=asked, status=None, port=port))
             return self._cleared_at + len(self._entries) - 1
 
     def answered(self, number: int, status: int) -> None:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from endpoints_gitops.local.faults import Faults, RequestLog
 
 LOOPBACK: Final = "127.0.0.1"
+IDLE_SECONDS: Final = 75
+"""How long a connection without a request stays open (docs/server.md#connections)."""
 _GRACE_SECONDS: Final = 0.5
 _TURNS_OF_AN_ACCEPT: Final = 3
 """The loop iterations until uvicorn knows an accepted connection; asyncio fails if it is closed earlier."""
@@ -294,6 +296,7 @@ def _configuration(deployment: Deployment, running: RunningServer, prefix: str, 
         lifespan="off",
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=IDLE_SECONDS,
         access_log=False,
         log_config=None,
         log_level="critical",

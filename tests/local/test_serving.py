@@ -31,6 +31,8 @@ SERVE = (
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_process_says_where_it_is_and_stops_at_once(how: signal.Signals) -> None:
+    """An idle connection does not delay the stop."""
+    client = httpx.Client(verify=False)
     process = subprocess.Popen([sys.executable, "-c", SERVE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -39,13 +41,14 @@ def test_process_says_where_it_is_and_stops_at_once(how: signal.Signals) -> None
         assert [told[key][:4] for key in ("key", "readonly_key", "project_secret_key")] == ["phx_", "phx_", "phs_"]
         headers = {"Authorization": f"Bearer {told['key']}"}
         base = f"{told['url']}/api/projects/{told['project_id']}/endpoints/"
-        assert httpx.get(base, headers=headers, verify=False).json()["count"] == 0
+        assert client.get(base, headers=headers).json()["count"] == 0
         process.send_signal(how)
         started = time.monotonic()
         out, err = process.communicate(timeout=20)
         assert (process.returncode, out, err) == (0, "", "")
         assert time.monotonic() - started < 5
     finally:
+        client.close()
         process.kill()
         process.communicate()
 
@@ -104,9 +107,10 @@ def test_path_before_every_route(engine: QueryEngine) -> None:
         assert httpx.get(bare, headers=headers, verify=False).status_code == 404
 
 
-def test_stops_while_a_client_waits(engine: QueryEngine) -> None:
-    """Neither an open connection nor an unfinished request delays the stop."""
+def test_stops_while_a_client_waits(engine: QueryEngine, connect: Callable[..., httpx.Client]) -> None:
+    """Neither an open connection, used or not, nor an unfinished request delays the stop."""
     with running_server(engine=engine) as server:
+        assert connect(server).get("endpoints/").status_code == 200
         address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
         idle = socket.create_connection(address, timeout=5)
         begun = socket.create_connection(address, timeout=5)
