@@ -7,7 +7,7 @@ tables are files of the suite, or the sample product.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,10 +29,12 @@ class NotRunnable(Exception):
 
 
 class LocalTables:
-    """An engine over the suite's tables, opened by `open` or the first query. `now` stops the clock of queries."""
+    """An engine over the suite's tables (files and folders, as for `serve --data`), opened by `open` or the first
+    query. `now` stops the clock of queries.
+    """
 
-    def __init__(self, files: Sequence[Path], now: datetime | None) -> None:
-        self._files = files
+    def __init__(self, paths: Sequence[Path], now: datetime | None) -> None:
+        self._paths = paths
         self._now = now
         self._engine: Engine | None = None
         self._lock = threading.Lock()
@@ -113,7 +115,7 @@ class LocalTables:
         """The engine, opened once. Raises NotSetUp."""
         with self._lock:
             if self._engine is None:
-                self._engine = _engine(self._files, self._now)
+                self._engine = _engine(self._paths, self._now)
             return self._engine
 
     def close(self) -> None:
@@ -121,11 +123,6 @@ class LocalTables:
             if self._engine is not None:
                 self._engine.close()
                 self._engine = None
-
-
-def table_files(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """The files of these paths; a folder stands for the files in it. Raises NotSetUp for a folder without tables."""
-    return tuple(file for path in paths for file in _files_in(path))
 
 
 def parse_time(text: str) -> datetime | None:
@@ -140,14 +137,14 @@ def parse_time(text: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _engine(files: Sequence[Path], now: datetime | None) -> Engine:
+def _engine(paths: Sequence[Path], now: datetime | None) -> Engine:
     try:
         from endpoints_gitops.local.extra import refuse_without_extra
 
         refuse_without_extra()
         from endpoints_gitops.local.engine.engine import Engine
 
-        return Engine.open(sample=not files, data=files, now=now)
+        return Engine.open(sample=not paths, data=paths, now=now)
     except InvalidInput as error:
         received = ("received", "\n".join(map(str, error.problems)))
         serve = ("endpoints-gitops", "serve", "--help")
@@ -156,18 +153,6 @@ def _engine(files: Sequence[Path], now: datetime | None) -> Engine:
         advice, command = parts_of(error.fix)
         install = command or ("pip", "install", "endpoints-gitops[local]")
         raise NotSetUp("mode local", f"cannot start: {error.message}", advice=advice, command=install) from None
-
-
-def _files_in(path: Path) -> Iterable[Path]:
-    from endpoints_gitops.local.engine.data_files import FORMATS
-
-    if not path.is_dir():
-        return (path,)
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in FORMATS)
-    if not files:
-        expected = ("expected", f"files that end in {', '.join(FORMATS)}")
-        raise NotSetUp(str(path), "the folder holds no tables", expected, command=("ls", str(path)))
-    return files
 
 
 def _declared_in_lock(pin: Pin, variables: JsonObject) -> list[Any] | None:

@@ -103,13 +103,13 @@ class Suite:
         return known
 
     def tables(self, config: EndpointsConfig) -> LocalTables:
-        """One engine for each set of files in a process, since opening one takes a second."""
-        from pytest_endpoints_gitops.local_tables import LocalTables, parse_time, table_files
+        """One engine for each set of paths in a process, since opening one takes a second."""
+        from pytest_endpoints_gitops.local_tables import LocalTables, parse_time
 
         paths = config.tables
         if not paths and self.settings.data.value:
             paths = (self.config.rootpath / self.settings.data.value,)
-        key = (table_files(paths), parse_time(self.settings.now.value))
+        key = (tuple(paths), parse_time(self.settings.now.value))
         if key not in self._tables:
             self._tables[key] = LocalTables(*key)
             self.closing.callback(self._tables[key].close)

@@ -58,8 +58,9 @@ def test_sample_with_a_stopped_clock(stop: signal.Signals) -> None:
         assert ask("SELECT count() > 1000 FROM events WHERE timestamp > now() - INTERVAL 30 DAY") == [[1]]
 
 
-def test_files_as_tables() -> None:
-    with serving("--data", *map(str, sorted(TABLES.iterdir()))) as ask:
+@pytest.mark.parametrize("paths", [sorted(TABLES.iterdir()), [TABLES]], ids=["files", "folder"])
+def test_files_as_tables(paths: list[Path]) -> None:
+    with serving("--data", *map(str, paths)) as ask:
         assert ask("SELECT customer, person.properties.plan FROM orders, events WHERE event = 'buy' LIMIT 1") == [
             ["ann", "free"]
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -64,6 +65,23 @@ def test_the_pinned_query_runs_on_the_tables_of_the_suite(local):
     result.assert_outcomes(passed=1)
     assert local.runs() == before
     assert local.recordings() == []
+
+
+def test_a_batch_export_is_a_table(local_once):
+    (local_once.folder / "tables" / "events.jsonl").unlink()
+    rows = [json.loads(line) | {"team_id": 7, "_inserted_at": "2026-07-09T00:00:00Z"} for line in EVENTS.splitlines()]
+    for number, row in enumerate(rows):
+        part = local_once.folder / "tables" / "events" / f"2026-07-09T0{number}.jsonl.gz"
+        part.parent.mkdir(exist_ok=True)
+        part.write_bytes(gzip.compress(json.dumps(row).encode()))
+    local_once.pytest("--endpoints=local", "--endpoints-data=tables").assert_outcomes(passed=1)
+
+
+def test_a_folder_without_tables_is_named(local_once):
+    (local_once.folder / "tables" / "events.jsonl").unlink()
+    result = local_once.pytest("--endpoints=local", "--endpoints-data=tables")
+    result.assert_outcomes(failed=1)
+    assert "tables: the folder has no tables: the name of the file must end in .csv" in result.stdout.str()
 
 
 def test_an_older_pinned_version_runs_unchanged(local_once):

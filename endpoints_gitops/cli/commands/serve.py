@@ -19,7 +19,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sample", action="store_true", help="serve tables of a small sample product")
     parser.add_argument(
         "--data", type=Path, action="extend", nargs="+", default=[], metavar="PATH",
-        help="a CSV, JSON lines or Parquet file for each table, named after it",
+        help="a CSV, JSON lines or Parquet file for each table, named after it, or a folder of them; "
+        "a folder named events or persons is one table, such as a batch export",
     )  # fmt: skip
     parser.add_argument("--now", metavar="TIME", help="stop the clock at this ISO time (UTC unless it has a zone)")
     parser.add_argument(

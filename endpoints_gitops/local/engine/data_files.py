@@ -14,13 +14,12 @@ from typing import Any, Final
 
 from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.hogql.tables import TABLES
+from endpoints_gitops.local.engine.clickhouse_files import content, rows_of_parquet
+from endpoints_gitops.local.engine.session import ClickHouseSession
+from endpoints_gitops.local.engine.table_files import IN_PARTS, TableFile, find
 from endpoints_gitops.model.suggestions import did_you_mean
 
-FORMATS: Final = {".csv": "CSVWithNames", ".jsonl": "JSONEachRow", ".ndjson": "JSONEachRow", ".parquet": "Parquet"}
-"""ClickHouse's name of the format, by suffix."""
-
 type Row = dict[str, Any]
-type RowsOfParquet = Callable[[Path], Iterator[Row]]
 
 
 class UnreadableData(ValueError):
@@ -31,16 +30,17 @@ class UnreadableData(ValueError):
         self.line = line
 
 
-def records(path: Path, rows_of_parquet: RowsOfParquet) -> Iterator[tuple[int, Row]]:
+def records(session: ClickHouseSession, file: TableFile) -> Iterator[tuple[int, Row]]:
     """Each record with its line (its number in a Parquet file), without empty CSV fields."""
-    if path.suffix.lower() == ".parquet":
-        yield from enumerate(rows_of_parquet(path), 1)
-        return
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        if path.suffix.lower() == ".csv":
-            yield from _records_of_csv(stream)
-        else:
-            yield from ((line, _object(text, line)) for line, text in enumerate(stream, 1) if text.strip())
+    with content(session, file) as plain:
+        if file.suffix == ".parquet":
+            yield from enumerate(rows_of_parquet(session, file, plain), 1)
+            return
+        with plain.open(encoding="utf-8-sig", newline="") as stream:
+            if file.suffix == ".csv":
+                yield from _records_of_csv(stream)
+            else:
+                yield from ((line, _object(text, line)) for line, text in enumerate(stream, 1) if text.strip())
 
 
 def _records_of_csv(stream: Iterator[str]) -> Iterator[tuple[int, Row]]:
@@ -98,7 +98,7 @@ class Given:
     events: Sequence[Row] = ()
     persons: Sequence[Row] = ()
     distinct_ids: Sequence[Row] = ()
-    others: Sequence[Path] = ()
+    others: Sequence[TableFile] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,56 +125,49 @@ class _Mistakes:
             raise InvalidInput((*self.problems, *more))
 
 
-def read(files: Sequence[Path], *, sample: bool, rows_of_parquet: RowsOfParquet) -> Given:
-    """The content of the files. Raises InvalidInput with the mistakes of all files."""
+def read(session: ClickHouseSession, paths: Sequence[Path], *, sample: bool) -> Given:
+    """The content of the files and folders. Raises InvalidInput with the mistakes of all files."""
     mistakes = _Mistakes()
-    by_name = _by_name(files, mistakes, sample=sample)
-    found = {
-        name: list(_rows(by_name[name], columns, mistakes, rows_of_parquet)) if name in by_name else []
-        for name, columns in (("events", _EVENT), ("persons", _PERSON))
-    }
-    others = [path for name, path in by_name.items() if name not in found]
-    for path in others:
-        if path.suffix.lower() != ".parquet":  # ClickHouse reads these, and would accept anything else
-            deque(_readable(path, mistakes, rows_of_parquet), maxlen=0)
-    owners = _owners(found["persons"], by_name.get("persons", Path("persons")), mistakes)
+    tables = _by_table(find(paths, mistakes.add), mistakes, sample=sample)
+    events = list(_rows(session, tables.get("events", ()), _event_columns, mistakes))
+    people = _people(_rows(session, tables.get("persons", ()), _person_columns, mistakes), mistakes)
+    others = [file for name, files in tables.items() if name not in IN_PARTS for file in files]
+    for file in others:
+        if file.suffix != ".parquet":  # ClickHouse reads these, and would accept anything else
+            deque(_readable(session, file, mistakes), maxlen=0)
     mistakes.raise_any()
-    events = [_event(row, owners) for _, row in found["events"]]
-    persons = [_person(row) for _, row in found["persons"]]
-    if "persons" not in by_name:
-        persons = _persons_of(events)
-        owners = {row["distinct_id"]: row["person_id"] for row in events}
+    with_owner = [_event(row, people.owners) for row in _once(events)]
+    if "persons" not in tables:
+        people = _people_of(with_owner)
     return Given(
-        events=events,
-        persons=persons,
-        distinct_ids=[{"distinct_id": name, "person_id": owner} for name, owner in owners.items()],
+        events=[{name: value for name, value in row.items() if name != "person_properties"} for row in with_owner],
+        persons=people.rows,
+        distinct_ids=[{"distinct_id": name, "person_id": owner} for name, owner in people.owners.items()],
         others=others,
     )
 
 
-def _by_name(files: Sequence[Path], mistakes: _Mistakes, *, sample: bool) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in files:
-        message = _against(path, found, sample=sample)
+def _by_table(files: Sequence[TableFile], mistakes: _Mistakes, *, sample: bool) -> dict[str, list[TableFile]]:
+    tables: dict[str, list[TableFile]] = {}
+    for file in files:
+        message = _against(file, tables, sample=sample)
         if message is None:
-            found[path.stem] = path
+            tables.setdefault(file.table, []).append(file)
         else:
-            mistakes.add(path, message)
-    return found
+            mistakes.add(file.path, message)
+    return tables
 
 
-def _against(path: Path, found: Mapping[str, Path], *, sample: bool) -> str | None:
-    """Why a file cannot be a table; None if it can."""
-    name = path.stem
-    if not path.is_file():
-        return "there is no such file"
-    if path.suffix.lower() not in FORMATS:
-        return f"the name of the file must end in {', '.join(FORMATS)}"
+def _against(file: TableFile, tables: Mapping[str, Sequence[TableFile]], *, sample: bool) -> str | None:
+    """Why a file cannot be a table, or a part of one; None if it can."""
+    name = file.table
     if not name.isidentifier() or not name.isascii():
-        return f"{name!r} is not a valid table name: use letters, digits and _"
-    if name in found:
-        return f"{found[name]} already defines the table {name}"
-    if name in ("events", "persons"):
+        is_dated = name[:1].isdigit()  # as PostHog names the files of a batch export
+        hint = ", or put the files of a batch export of events into a folder named events" if is_dated else ""
+        return f"{name!r} is not a valid table name: use letters, digits and _{hint}"
+    if name in tables and not (file.is_part and tables[name][0].is_part):
+        return f"{tables[name][0].path} already defines the table {name}"
+    if name in IN_PARTS:
         return "the sample has this table: omit --sample or this file" if sample else None
     if name in TABLES:
         return f"the table {name} is derived from events and persons: rename the file"
@@ -182,30 +175,34 @@ def _against(path: Path, found: Mapping[str, Path], *, sample: bool) -> str | No
 
 
 def _rows(
-    path: Path, columns: Mapping[str, _FieldReader], mistakes: _Mistakes, rows_of_parquet: RowsOfParquet
-) -> Iterator[tuple[int, Row]]:
-    """The valid rows, each with its line (its number in a Parquet file)."""
-    for line, record in _readable(path, mistakes, rows_of_parquet):
-        row, wrong = _checked(record, columns)
-        for message in wrong:
-            mistakes.add(path, message, line)
-        if not wrong:
-            yield line, row | {"#": f"{path.stem}:{line}"}
+    session: ClickHouseSession, files: Sequence[TableFile], columns_of: ColumnsOf, mistakes: _Mistakes
+) -> Iterator[Row]:
+    """The valid rows, each with its place."""
+    for number, file in enumerate(files):
+        for line, record in _readable(session, file, mistakes):
+            row, wrong = _checked(record, columns_of(record))
+            for message in wrong:
+                mistakes.add(file.path, message, line)
+            if not wrong:
+                yield row | {"#": _Place(path=file.path, number=number, line=line)}
 
 
-def _readable(path: Path, mistakes: _Mistakes, rows_of_parquet: RowsOfParquet) -> Iterator[tuple[int, Row]]:
+def _readable(session: ClickHouseSession, file: TableFile, mistakes: _Mistakes) -> Iterator[tuple[int, Row]]:
     """The records before the first unreadable one."""
     try:
-        yield from records(path, rows_of_parquet)
+        yield from records(session, file)
     except UnreadableData as error:
-        mistakes.add(path, str(error), error.line)
+        mistakes.add(file.path, str(error), error.line)
+    except InvalidInput as error:
+        mistakes.problems += error.problems
     except (OSError, UnicodeDecodeError) as error:
-        mistakes.add(path, f"cannot be read: {error}")
+        mistakes.add(file.path, f"cannot be read: {error}")
 
 
 def _checked(record: Row, columns: Mapping[str, _FieldReader]) -> tuple[Row, list[str]]:
     row = {}
-    wrong = [f"unknown column {name!r}{did_you_mean(name, columns)}" for name in record.keys() - columns.keys()]
+    unknown = record.keys() - columns.keys() - EXPORT_ONLY
+    wrong = [f"unknown column {name!r}{did_you_mean(name, columns)}" for name in sorted(unknown)]
     for name, column in columns.items():
         value = record.get(name)
         if value is None:
@@ -268,11 +265,38 @@ def _parsed(value: object) -> Any:  # noqa: ANN401 - JSON of any shape
         raise ValueError(f"not JSON: {error}") from None
 
 
+def _elements(value: object) -> str:
+    """The chain of elements, which some destinations of batch exports write as JSON, even twice."""
+    chain = value
+    while isinstance(chain, str) and chain.startswith('"'):  # a chain starts with the name of an element
+        chain = _parsed(chain)
+    if not isinstance(chain, str):
+        raise ValueError(f"{value!r} is not a string")
+    return chain
+
+
+def _flag(value: object) -> bool:
+    flags = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+    flag = flags.get(str(value).lower())
+    if flag is None:
+        raise ValueError(f"{value!r} is not true or false")
+    return flag
+
+
+def _version(value: object) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        raise ValueError(f"{value!r} is not a whole number") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _FieldReader:
     read: Read
     needed: bool = True
 
+
+type ColumnsOf = Callable[[Row], Mapping[str, _FieldReader]]
 
 _EVENT: Final = {
     "event": _FieldReader(read=_text),
@@ -281,6 +305,10 @@ _EVENT: Final = {
     "properties": _FieldReader(read=_properties, needed=False),
     "uuid": _FieldReader(read=_uuid, needed=False),
     "person_id": _FieldReader(read=_uuid, needed=False),
+    "person_properties": _FieldReader(read=_properties, needed=False),
+    "created_at": _FieldReader(read=_timestamp, needed=False),
+    "elements_chain": _FieldReader(read=_elements, needed=False),
+    "elements": _FieldReader(read=_elements, needed=False),
 }
 _PERSON: Final = {
     "id": _FieldReader(read=_uuid),
@@ -288,36 +316,132 @@ _PERSON: Final = {
     "properties": _FieldReader(read=_properties, needed=False),
     "created_at": _FieldReader(read=_timestamp),
 }
+_EXPORTED_PERSON: Final = {
+    "person_id": _FieldReader(read=_uuid),
+    "distinct_id": _FieldReader(read=_text),
+    "properties": _FieldReader(read=_properties, needed=False),
+    "created_at": _FieldReader(read=_timestamp),
+    "person_version": _FieldReader(read=_version, needed=False),
+    "person_distinct_id_version": _FieldReader(read=_version, needed=False),
+    "is_deleted": _FieldReader(read=_flag, needed=False),
+}
+EXPORT_ONLY: Final = frozenset(
+    (
+        "team_id",
+        "_inserted_at",
+        "set",
+        "set_once",
+        "people_set",
+        "people_set_once",
+        "ip",
+        "site_url",
+        "bq_ingested_timestamp",
+        "databricks_ingested_timestamp",
+    )
+)
+"""Columns of batch exports that are not read: about the export and its project, or copies of properties."""
 
 
-def _owners(persons: Sequence[tuple[int, Row]], path: Path, mistakes: _Mistakes) -> dict[str, str]:
-    """The person of each distinct id. A person has one id, and a distinct id one person."""
+def _event_columns(_record: Row) -> Mapping[str, _FieldReader]:
+    return _EVENT
+
+
+def _person_columns(record: Row) -> Mapping[str, _FieldReader]:
+    """A batch export has a row for each distinct id of a person; a file of our own has a row for each person."""
+    return _EXPORTED_PERSON if "person_id" in record else _PERSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where a row was read; `number` counts the files of a table, and `line` is that of the row in a Parquet file."""
+
+    path: Path
+    number: int
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _People:
+    """The rows of persons, and the person of each distinct id."""
+
+    rows: Sequence[Row]
+    owners: Mapping[str, str]
+
+
+def _people(read_rows: Iterator[Row], mistakes: _Mistakes) -> _People:
+    """The persons of files. A person has one row, and a distinct id one person; a batch export has versions of both,
+    of which the newest counts, and deleted persons are gone.
+    """
+    rows: dict[str, Row] = {}
     owners: dict[str, str] = {}
-    seen: set[str] = set()
-    for line, row in persons:
-        if row["id"] in seen:
-            mistakes.add(path, f"there is a person {row['id']} already", line)
-        seen.add(row["id"])
+    versions: dict[str, int] = {}
+    for row in read_rows:
+        place = row["#"]
+        if "person_id" in row:
+            known = rows.get(row["person_id"])
+            if known is None or row.get("person_version", 0) >= known.get("person_version", 0):
+                rows[row["person_id"]] = row
+            name, version = row["distinct_id"], row.get("person_distinct_id_version", 0)
+            if version >= versions.get(name, version):
+                owners[name], versions[name] = row["person_id"], version
+            continue
+        if row["id"] in rows:
+            mistakes.add(place.path, f"there is a person {row['id']} already", place.line)
+        rows[row["id"]] = row
         for name in row["distinct_ids"]:
             if owners.setdefault(name, row["id"]) != row["id"]:
-                mistakes.add(path, f"the distinct id {name!r} belongs to the person {owners[name]} already", line)
-    return owners
+                message = f"the distinct id {name!r} belongs to the person {owners[name]} already"
+                mistakes.add(place.path, message, place.line)
+    alive = {person: row for person, row in rows.items() if not row.get("is_deleted")}
+    return _People(
+        rows=[_person(person, row) for person, row in alive.items()],
+        owners={name: person for name, person in owners.items() if person in alive},
+    )
+
+
+def _once(rows: Sequence[Row]) -> Iterator[Row]:
+    """The rows without repetitions: like the server, the last one of those that have the same uuid, event, distinct id
+    and day (docs/server.md#batch-exports).
+    """
+    last = {_identity(row): index for index, row in enumerate(rows)}
+    return (row for index, row in enumerate(rows) if last[_identity(row)] == index)
+
+
+def _identity(row: Row) -> object:
+    place = row["#"]
+    return (row["uuid"], row["event"], row["distinct_id"], row["timestamp"][:10]) if "uuid" in row else place
 
 
 def _event(row: Row, owners: Mapping[str, str]) -> Row:
     """The person of an event: the one with this distinct id, or else the one in the row, or else a new one."""
     name, place = row["distinct_id"], row.pop("#")
     own = row.get("person_id") or str(uuid.uuid5(_NAMESPACE, name))
-    return {"uuid": str(uuid.uuid5(_NAMESPACE, place)), "properties": "{}"} | row | {"person_id": owners.get(name, own)}
+    chain = row.pop("elements", "")
+    new = str(uuid.uuid5(_NAMESPACE, f"events:{place.number}:{place.line}"))
+    defaults = {"uuid": new, "properties": "{}", "elements_chain": chain, "created_at": row["timestamp"]}
+    return defaults | row | {"person_id": owners.get(name, own)}
 
 
-def _person(row: Row) -> Row:
-    return {"id": row["id"], "properties": row.get("properties", "{}"), "created_at": row["created_at"]}
+def _person(person: str, row: Row) -> Row:
+    return {"id": person, "properties": row.get("properties", "{}"), "created_at": row["created_at"]}
 
 
-def _persons_of(events: Sequence[Row]) -> list[Row]:
-    """A person for each distinct id, created with its first event."""
-    first: dict[str, str] = {}
+def _people_of(events: Sequence[Row]) -> _People:
+    """The persons of events, each created with its first event, and with the properties of its last one that has any.
+
+    Without `person_id`, each distinct id is a person.
+    """
+    created: dict[str, str] = {}
+    properties: dict[str, tuple[str, str]] = {}
     for row in events:
-        first[row["person_id"]] = min(first.get(row["person_id"], row["timestamp"]), row["timestamp"])
-    return [{"id": person, "properties": "{}", "created_at": created} for person, created in first.items()]
+        person, time = row["person_id"], row["timestamp"]
+        created[person] = min(created.get(person, time), time)
+        if "person_properties" in row:
+            properties[person] = max(properties.get(person, ("", "")), (time, row["person_properties"]))
+    return _People(
+        rows=[
+            {"id": person, "properties": properties.get(person, ("", "{}"))[1], "created_at": time}
+            for person, time in created.items()
+        ],
+        owners={row["distinct_id"]: row["person_id"] for row in sorted(events, key=lambda row: str(row["timestamp"]))},
+    )

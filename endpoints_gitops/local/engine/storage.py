@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, Final
 
 from endpoints_gitops.contract.clickhouse import is_nullable, parse_type, type_word
-from endpoints_gitops.errors import InvalidInput, Problem
 from endpoints_gitops.hogql.tables import TABLES, Relation, Table, TypedColumn, group_relation, table
 from endpoints_gitops.hogql.types import Kind, Typed
-from endpoints_gitops.local.engine import data_files
-from endpoints_gitops.local.engine.data_files import FORMATS
+from endpoints_gitops.local.engine import clickhouse_files, data_files
 from endpoints_gitops.local.engine.literals import identifier, text
-from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.session import ClickHouseSession
+from endpoints_gitops.local.engine.table_files import TableFile
 
 
 def project_tables(
@@ -81,6 +75,14 @@ _DEFAULTS: Final = {
     "team_id": "1",
     "event_issue_id": "toUUIDOrNull(JSONExtractString(properties, '$exception_issue_id'))",
 }
+_OF_ELEMENTS: Final = {
+    "href": """extract(elements_chain, '(?::|")href="(.*?)"')""",
+    "texts": """arrayDistinct(extractAll(elements_chain, '(?::|")text="(.*?)"'))""",
+    "ids": """arrayDistinct(extractAll(elements_chain, '(?::|")attr_id="(.*?)"'))""",
+    "elements": "arrayDistinct(extractAll(elements_chain, "
+    r"'(?:^|;)(a|button|form|input|select|textarea|label)(?:\\.|$|:)'))",
+}
+"""What the columns `elements_chain_…` of events are computed from (docs/server.md#hogql)."""
 _SORTED_BY: Final = {
     "events": "toDate(timestamp), event, distinct_id, uuid",
     "persons": "id",
@@ -91,8 +93,6 @@ _SORTED_BY: Final = {
 }
 """The tables that are filled; sessions are computed from events."""
 _TABLE_OF: Final = {"distinct_ids": "person_distinct_ids"}
-_ROW: Final = re.compile(r"\(at row (\d+)\)")
-_NOISE: Final = re.compile(r"While|: While|In file/uri|\(in file|: \(at row|\(at row|Could not print|Buffer has gone")
 _SHAPES: Final = {
     "boolean": r"""^"?(true|false)"?$""",
     "float": "^-?[0-9]",
@@ -108,8 +108,7 @@ def stored_tables(
     session: ClickHouseSession, *, sample: bool, files: Sequence[Path], now: datetime | None
 ) -> Mapping[str, Table]:
     """Fill the database, and return the tables that queries can read. Raises InvalidInput for mistakes in files."""
-    reading = partial(_rows_of_parquet, session)
-    given = data_files.read(files, sample=sample, rows_of_parquet=reading) if files else data_files.Given()
+    given = data_files.read(session, files, sample=sample) if files else data_files.Given()
     for name, order in _SORTED_BY.items():
         columns = ", ".join(_declared(name, column) for column in _stored_columns(name))
         session.execute(f"CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY ({order})")
@@ -117,7 +116,7 @@ def stored_tables(
         insert(session, _TABLE_OF.get(name, name), getattr(given, name))
     group_types = _fill_sample(session, now) if sample else {}
     session.execute(_sessions())
-    others = [_other_table(session, path) for path in given.others]
+    others = [_other_table(session, file) for file in given.others]
     types = {name: _property_types(session, name) for name in ("events", "persons", "groups")}
     return project_tables(group_types, types) | {other.name: other for other in others}
 
@@ -130,7 +129,7 @@ def _stored_columns(name: str) -> list[TypedColumn]:
 
 def _declared(name: str, column: TypedColumn) -> str:
     """A column of a CREATE TABLE. Stored properties of events have the name of the property."""
-    default = _DEFAULTS.get(column.name)
+    default = _DEFAULTS.get(column.name) or _OF_ELEMENTS.get(column.name.removeprefix("elements_chain_"))
     if name == "events" and column.name == "created_at":
         default = "timestamp"
     if name == "events" and column.name.startswith("$"):
@@ -178,45 +177,10 @@ def _property_types(session: ClickHouseSession, name: str) -> dict[str, Kind]:
     }
 
 
-def _other_table(session: ClickHouseSession, path: Path) -> Table:
-    """Create a table from a file, for which ClickHouse infers names and types."""
-    name = path.stem
-    with _readable(path) as source:
-        try:
-            rows = f"SELECT * FROM {source}"  # noqa: S608 - our own name, quoted
-            session.execute(f"CREATE TABLE {identifier(name)} ENGINE = MergeTree ORDER BY tuple() AS {rows}")
-        except QueryRefused as refusal:
-            raise InvalidInput((_unreadable(path, refusal),)) from None
-    return table(name, [TypedColumn(column, typed_of(written)) for column, written in session.columns_of(name)])
-
-
-def _rows_of_parquet(session: ClickHouseSession, path: Path) -> Iterator[dict[str, Any]]:
-    with _readable(path) as source:
-        try:
-            rows = f"SELECT * FROM {source}"  # noqa: S608 - our own name, quoted
-            lines = session.execute(f"{rows} SETTINGS output_format_json_named_tuples_as_objects = 1", "JSONEachRow")
-        except QueryRefused as refusal:
-            raise InvalidInput((_unreadable(path, refusal),)) from None
-    return (json.loads(line) for line in lines.splitlines() if line)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[str]:
-    """The file as a source of rows, under our own name, because ClickHouse would expand patterns in the user's."""
-    with TemporaryDirectory(prefix="endpoints-gitops-") as folder:
-        copy = Path(folder, f"table{path.suffix.lower()}")
-        shutil.copyfile(path, copy)
-        yield f"file({text(str(copy))}, {text(FORMATS[path.suffix.lower()])})"
-
-
-def _unreadable(path: Path, refusal: QueryRefused) -> Problem:
-    """The line of a row, which ClickHouse counts from 1 without the header of a CSV file."""
-    row = _ROW.search(refusal.message)
-    line = 0 if row is None else int(row[1]) + (path.suffix.lower() == ".csv")
-    reason = _NOISE.split(refusal.message.replace("\n", " "))[0].strip(" :.")
-    return Problem(
-        path=str(path), line=line, column=1 if line else 0, message=f"cannot be read: {reason}", code="data.invalid"
-    )
+def _other_table(session: ClickHouseSession, file: TableFile) -> Table:
+    clickhouse_files.create_table(session, file)
+    columns = [TypedColumn(column, typed_of(written)) for column, written in session.columns_of(file.table)]
+    return table(file.table, columns)
 
 
 def _sessions() -> str:

@@ -18,6 +18,12 @@ ID = "00000000-0000-4000-8000-00000000000"
 EVENT = {"event": "e", "distinct_id": "a", "timestamp": "2026-06-01T10:00:00Z", "properties": {"n": 1}}
 PERSON = {"id": f"{ID}a", "distinct_ids": ["a"], "properties": {"plan": "pro"}, "created_at": "2026-05-01"}
 
+ENDINGS = "the name of the file must end in .csv, .jsonl, .ndjson, .parquet (compressed: .gz and .br after it)"
+DATED = (
+    "'2026-06-01T00' is not a valid table name: use letters, digits and _, or put the files of a batch export of events"
+    " into a folder named events"
+)
+
 type Write = Callable[..., Path]
 
 
@@ -238,7 +244,13 @@ def test_a_folder_with_characters_that_mean_something(tmp_path: Path) -> None:
             [" the table sessions is derived from events and persons: rename the file"],
         ),
         ("my-orders.csv", ("a", "1"), [" 'my-orders' is not a valid table name: use letters, digits and _"]),
-        ("orders.txt", ("a",), [" the name of the file must end in .csv, .jsonl, .ndjson, .parquet"]),
+        ("orders.txt", ("a",), [f" {ENDINGS}"]),
+        ("orders.csv.bz2", ("a",), [f" {ENDINGS}"]),
+        (
+            "2026-06-01T00.parquet",
+            ("a",),
+            [f" {DATED}"],
+        ),
         ("events.parquet", ("a",), ["~cannot be read"]),
         ("orders.parquet", ("a",), ["~cannot be read"]),
         ("orders.jsonl", ('{"a": 1}', '{"a": '), ["2:1: not JSON: Expecting value at character 6"]),
