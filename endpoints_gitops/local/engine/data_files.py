@@ -177,14 +177,14 @@ def _against(file: TableFile, tables: Mapping[str, Sequence[TableFile]], *, samp
 def _rows(
     session: ClickHouseSession, files: Sequence[TableFile], columns_of: ColumnsOf, mistakes: _Mistakes
 ) -> Iterator[Row]:
-    """The valid rows, each with its place."""
+    """The valid rows, each with where it was read."""
     for number, file in enumerate(files):
         for line, record in _readable(session, file, mistakes):
             row, wrong = _checked(record, columns_of(record))
             for message in wrong:
                 mistakes.add(file.path, message, line)
             if not wrong:
-                yield row | {"#": _Place(path=file.path, number=number, line=line)}
+                yield row | {"#": _RowSource(path=file.path, number=number, line=line)}
 
 
 def _readable(session: ClickHouseSession, file: TableFile, mistakes: _Mistakes) -> Iterator[tuple[int, Row]]:
@@ -352,7 +352,7 @@ def _person_columns(record: Row) -> Mapping[str, _FieldReader]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class _RowSource:
     """Where a row was read; `number` counts the files of a table, and `line` is that of the row in a Parquet file."""
 
     path: Path
@@ -376,7 +376,7 @@ def _people(read_rows: Iterator[Row], mistakes: _Mistakes) -> _People:
     owners: dict[str, str] = {}
     versions: dict[str, int] = {}
     for row in read_rows:
-        place = row["#"]
+        source = row["#"]
         if "person_id" in row:
             known = rows.get(row["person_id"])
             if known is None or row.get("person_version", 0) >= known.get("person_version", 0):
@@ -386,12 +386,12 @@ def _people(read_rows: Iterator[Row], mistakes: _Mistakes) -> _People:
                 owners[name], versions[name] = row["person_id"], version
             continue
         if row["id"] in rows:
-            mistakes.add(place.path, f"there is a person {row['id']} already", place.line)
+            mistakes.add(source.path, f"there is a person {row['id']} already", source.line)
         rows[row["id"]] = row
         for name in row["distinct_ids"]:
             if owners.setdefault(name, row["id"]) != row["id"]:
                 message = f"the distinct id {name!r} belongs to the person {owners[name]} already"
-                mistakes.add(place.path, message, place.line)
+                mistakes.add(source.path, message, source.line)
     alive = {person: row for person, row in rows.items() if not row.get("is_deleted")}
     return _People(
         rows=[_person(person, row) for person, row in alive.items()],
@@ -408,16 +408,16 @@ def _once(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def _identity(row: Row) -> object:
-    place = row["#"]
-    return (row["uuid"], row["event"], row["distinct_id"], row["timestamp"][:10]) if "uuid" in row else place
+    source = row["#"]
+    return (row["uuid"], row["event"], row["distinct_id"], row["timestamp"][:10]) if "uuid" in row else source
 
 
 def _event(row: Row, owners: Mapping[str, str]) -> Row:
     """The person of an event: the one with this distinct id, or else the one in the row, or else a new one."""
-    name, place = row["distinct_id"], row.pop("#")
+    name, source = row["distinct_id"], row.pop("#")
     own = row.get("person_id") or str(uuid.uuid5(_NAMESPACE, name))
     chain = row.pop("elements", "")
-    new = str(uuid.uuid5(_NAMESPACE, f"events:{place.number}:{place.line}"))
+    new = str(uuid.uuid5(_NAMESPACE, f"events:{source.number}:{source.line}"))
     defaults = {"uuid": new, "properties": "{}", "elements_chain": chain, "created_at": row["timestamp"]}
     return defaults | row | {"person_id": owners.get(name, own)}
 
