@@ -99,17 +99,19 @@ class LocalTables:
             return _declared(definitions, pin, variables, refused.message) if declared is None else declared
 
     def _computed(self, node: JsonObject, variables: JsonObject) -> list[Any]:
-        """The results of an insight. Raises NotComputed, and NotRunnable for what PostHog refuses too."""
+        """The results of an insight; one object is a list of one. Raises NotComputed, and NotRunnable for what PostHog
+        refuses too."""
         from endpoints_gitops.local.engine.refusals import QueryRefused
         from endpoints_gitops.local.insights.computed import computed
         from endpoints_gitops.local.insights.refused import NotComputed
 
         try:
-            return computed(self.open(), node, variables).results
+            results = computed(self.open(), node, variables).results
         except NotComputed:
             raise
         except QueryRefused as refused:
             raise NotRunnable(refused.message) from None
+        return results if isinstance(results, list) else [results]
 
     def open(self) -> Engine:
         """The engine, opened once. Raises NotSetUp."""

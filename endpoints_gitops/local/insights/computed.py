@@ -23,9 +23,12 @@ _DATES: Final = ("date_from", "date_to")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputedInsight:
-    """The results of an insight; `has_more` as a query of the product tells it (docs/server.md#insights)."""
+    """The results of an insight: a list, or an object for a funnel's time to convert.
 
-    results: list[Json]
+    `has_more` as a query of the product tells it (docs/server.md#insights).
+    """
+
+    results: Json
     has_more: bool = False
 
 
@@ -72,7 +75,7 @@ def _trends(run: InsightRun) -> ComputedInsight:
     return ComputedInsight(results=answer.results, has_more=answer.has_more)
 
 
-def _whole(results: Callable[[InsightRun], list[Json]]) -> Callable[[InsightRun], ComputedInsight]:
+def _whole(results: Callable[[InsightRun], Json]) -> Callable[[InsightRun], ComputedInsight]:
     return lambda run: ComputedInsight(results=results(run))
 
 

@@ -1,290 +1,405 @@
-"""FunnelsQuery: how many actors went through the steps (docs/server.md#insights)."""
+"""FunnelsQuery: how many actors went through the steps, as steps, per entrance, or how long it took
+(docs/server.md#insights)."""
 
 from __future__ import annotations
 
+import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import groupby, permutations
+from itertools import pairwise
 from statistics import fmean, median
 from typing import Any, Final
 
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights import filters
-from endpoints_gitops.local.insights.breakdowns import NULL, OTHER, Breakdowns, breakdowns_of, parts_of
-from endpoints_gitops.local.insights.questions import InsightRun, moment_of
+from endpoints_gitops.local.insights.breakdowns import NULL, OTHER, Breakdowns, Key, breakdowns_of, parts_of
+from endpoints_gitops.local.insights.dates import Period, aligned, day_text
+from endpoints_gitops.local.insights.funnel_paths import (
+    ORDERED,
+    ORDERS,
+    STRICT,
+    UNORDERED,
+    FunnelEvent,
+    FunnelPath,
+    FunnelRules,
+    entrances,
+    furthest,
+    thinned,
+)
+from endpoints_gitops.local.insights.questions import InsightRun, bucketed, moment_of
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.model.json import Json
 
-_ORDERS: Final = ("ordered", "strict")
-_UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+_UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800, "month": 31 * 86_400}
 _WINDOW: Final = (14, "day")
-_ATTRIBUTIONS: Final = ("first_touch", "last_touch", "all_events")
-_MOST_AT_ONCE: Final = 5
+_ATTRIBUTIONS: Final = ("first_touch", "last_touch", "all_events", "step")
+_VIEWS: Final = ("steps", "trends", "time_to_convert")
+_BROKEN_DOWN: Final = ("event", "person", "group", "hogql", "event_metadata")
+_LIMITED: Final = ("event", "person", "group")
+_MOST_UNLIMITED: Final = 100
+_MOST_TREND_ROWS: Final = 1_000
+_BIN_SECONDS: Final = 60
+_MOST_BINS: Final = {False: 60, True: 90}
 _SECOND: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunnelEvent:
-    """An event of an actor: its time in microseconds, the steps that it is, the steps before which it is excluded (both
-    from 1), and its breakdown value."""
-
-    at: int
-    steps: tuple[int, ...]
-    excluded: tuple[int, ...]
-    value: str
+def results(run: InsightRun) -> Json:
+    """The steps of a FunnelsQuery, a list of steps for each breakdown value, conversion rates per interval of entrance,
+    or an object with a histogram of the time to convert. Raises QueryRefused."""
+    return _Funnel(run).results()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _FunnelEntry:
-    """How far one entrance came: when it began, and the times of its steps."""
+class _Funnel:
+    """The parts of one query that every view needs."""
 
-    began: int
-    times: tuple[int, ...]
+    def __init__(self, run: InsightRun) -> None:
+        self.run = run
+        self.filter: Mapping[str, Any] = run.node.get("funnelsFilter") or {}
+        self.series: list[Mapping[str, Any]] = list(run.node.get("series") or [])
+        self.view = str(self.filter.get("funnelVizType") or "steps")
+        if self.view not in _VIEWS:
+            raise NotComputed("funnelsFilter.funnelVizType", repr(self.view))
+        self.order = str(self.filter.get("funnelOrderType") or ORDERED)
+        if self.order not in ORDERS:
+            raise NotComputed("funnelsFilter.funnelOrderType", repr(self.order))
+        if len(self.series) < 2:
+            raise QueryRefused("Funnels require at least two steps.", "funnels_require_at_least_two_steps")
+        self.first, self.last = self._step_range()
+        self.exclusions: list[Mapping[str, Any]] = list(self.filter.get("exclusions") or [])
+        self._check_exclusions()
+        self._check_optional_steps()
+        self.attribution = str(self.filter.get("breakdownAttributionType") or "first_touch")
+        if self.attribution not in _ATTRIBUTIONS:
+            raise NotComputed("funnelsFilter.breakdownAttributionType", repr(self.attribution))
+        self.breakdowns, self.breakdown_type = self._breakdowns()
+        self.rules = self._rules()
 
+    def results(self) -> Json:
+        if self.view == "trends":
+            return self._trends()
+        paths: dict[Key, list[FunnelPath]] = {}
+        for events in self._actors():
+            kept = thinned(events)
+            for value, own in self._attributed(events, kept):
+                path = furthest(own, self.rules, value)
+                if path is not None:
+                    paths.setdefault(value, []).append(path)
+        if self.view == "time_to_convert":
+            return self._time_to_convert([path for of_value in paths.values() for path in of_value])
+        if self.breakdowns is None:
+            return list(self._steps(paths[()])) if paths else []
+        return self._by_value(paths, self.breakdowns)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _FunnelReached:
-    """The last entrance that reached each step (from 1), and the times of the first one that came furthest."""
+    def _step_range(self) -> tuple[int, int]:
+        """The steps (from 0) that conversion is counted between."""
+        first, last = (self._whole(f"funnel{name}Step") for name in ("From", "To"))
+        most = len(self.series) - 1
+        code = "funnel_step_range_invalid"
+        if first is not None and not 0 <= first <= most - 1:
+            raise QueryRefused(f"funnelFromStep is out of bounds. It must be between 0 and {most - 1}.", code)
+        if last is not None and not 1 <= last <= most:
+            raise QueryRefused(f"funnelToStep is out of bounds. It must be between 1 and {most}.", code)
+        if first is not None and last is not None and first >= last:
+            message = "Funnel step range is invalid. funnelToStep should be greater than funnelFromStep."
+            raise QueryRefused(message, code)
+        return first or 0, last or most
 
-    entries: tuple[_FunnelEntry | None, ...]
-    furthest: tuple[int, ...] = ()
+    def _whole(self, key: str) -> int | None:
+        value = self.filter.get(key)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise NotComputed(f"funnelsFilter.{key}", repr(value))
+        return value
 
-    @property
-    def progress(self) -> tuple[int, list[bool]]:
-        return len(self.furthest), [entry is not None for entry in reversed(self.entries)]
+    def _check_exclusions(self) -> None:
+        """Raise QueryRefused for exclusions that the server refuses."""
+        most = len(self.series) - 1
 
+        def refuse(message: str) -> None:
+            raise QueryRefused(message, "funnel_exclusions_invalid")
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FunnelRules:
-    """The rules for one actor; `window` is in microseconds."""
+        for exclusion in self.exclusions:
+            first, last = exclusion.get("funnelFromStep"), exclusion.get("funnelToStep")
+            if not all(isinstance(step, int) and not isinstance(step, bool) and step >= 0 for step in (first, last)):
+                raise NotComputed("funnelsFilter.exclusions", f"from step {first!r} to step {last!r}")
+            if self.order == UNORDERED and (first, last) != (0, most):
+                refuse("Partial Exclusions not allowed in unordered funnels")
+        for exclusion in self.exclusions:
+            first, last = exclusion["funnelFromStep"], exclusion["funnelToStep"]
+            invalid = "Exclusion event range is invalid."
+            if first >= last:
+                refuse(f"{invalid} End of range should be greater than start.")
+            if first >= most:
+                refuse(f"{invalid} Start of range is greater than number of steps.")
+            if last > most:
+                refuse(f"{invalid} End of range is greater than number of steps.")
+            if any(_includes(step, exclusion) for step in self.series[first : last + 1]):
+                refuse("Exclusion steps cannot contain an event that's part of funnel steps.")
 
-    steps: int
-    window: float
-    is_strict: bool
+    def _check_optional_steps(self) -> None:
+        """Raise QueryRefused for optional steps that the server refuses."""
+        code = "funnel_optional_steps_invalid"
+        if not any(step.get("optionalInFunnel") for step in self.series):
+            return
+        if self.view != "steps" or self.order == UNORDERED:
+            message = (
+                "Optional funnel steps are only supported in funnels with step order Sequential or Strict and the "
+                'graph type "Conversion Steps".'
+            )
+            raise QueryRefused(message, code)
+        if self.series[0].get("optionalInFunnel"):
+            raise QueryRefused("The first step of a funnel cannot be optional.", code)
+        for before, step in pairwise(self.series):
+            if before.get("optionalInFunnel") and not step.get("optionalInFunnel") and _includes(step, before):
+                raise QueryRefused("An optional step cannot be the same as the following required step.", code)
 
+    def _breakdowns(self) -> tuple[Breakdowns | None, str]:
+        """The breakdowns with their type, which is the same for all."""
+        breakdown_filter = self.run.node.get("breakdownFilter") or {}
+        parts = [dict(part) for part in parts_of(breakdown_filter)]
+        if not parts:
+            return None, ""
+        if len(breakdown_filter.get("breakdowns") or []) > 1:
+            raise NotComputed("breakdownFilter.breakdowns", "several of a FunnelsQuery, which are a list in breakdown")
+        of_type = str(parts[0].get("type") or "event")
+        if of_type not in _BROKEN_DOWN:
+            raise NotComputed("breakdownFilter", f"of the type {of_type} in a FunnelsQuery")
+        if self.attribution == "step" and of_type == "group":
+            raise NotComputed("funnelsFilter.breakdownAttributionType", "'step' with a breakdown of groups")
+        plain = dict(breakdown_filter)
+        if of_type != "event":
+            plain.pop("breakdown_normalize_url", None)
+        return breakdowns_of(plain, is_endpoint=self.run.is_endpoint, display=""), of_type
 
-def results(run: InsightRun) -> list[Json]:
-    """The steps of a FunnelsQuery, or a list of steps for each breakdown value. Raises QueryRefused."""
-    series: list[Mapping[str, Any]] = list(run.node.get("series") or [])
-    if len(series) < 2:
-        raise QueryRefused("Funnels require at least two steps.", "funnels_require_at_least_two_steps")
-    rules = _rules(run, len(series))
-    breakdowns = _breakdowns(run, rules)
-    attribution = str(_filter(run).get("breakdownAttributionType") or "first_touch")
-    if attribution not in _ATTRIBUTIONS:
-        raise NotComputed("funnelsFilter.breakdownAttributionType", repr(attribution))
-    by_value: dict[str, list[tuple[int, ...]]] = {}
-    for events in _actors(run, series, breakdowns):
-        for value, own in _attributed(events, attribution):
-            times = furthest(own, rules)
-            if times:
-                by_value.setdefault(value, []).append(times)
-    if breakdowns is None:
-        return list(_steps(series, by_value.get("", []))) if by_value else []
-    return _by_value(series, by_value, breakdowns)
+    def _rules(self) -> FunnelRules:
+        count = self.filter.get("funnelWindowInterval") or _WINDOW[0]
+        unit = self.filter.get("funnelWindowIntervalUnit") or _WINDOW[1]
+        if not isinstance(unit, str) or unit not in _UNITS:
+            raise NotComputed("funnelsFilter.funnelWindowIntervalUnit", repr(unit))
+        return FunnelRules(
+            steps=len(self.series),
+            window=int(filters.number("funnelWindowInterval", count) * _UNITS[unit]) * _SECOND,
+            order=self.order,
+            optional=frozenset(number for number, step in enumerate(self.series, 1) if step.get("optionalInFunnel")),
+            attributed=self._attributed_step(),
+        )
 
+    def _attributed_step(self) -> int | None:
+        """The step (from 1) whose events carry the breakdown value."""
+        if self.attribution != "step" or self.breakdowns is None:
+            return None
+        step = self._whole("breakdownAttributionValue")
+        if step is None or not 0 <= step < len(self.series):
+            raise NotComputed("funnelsFilter.breakdownAttributionValue", f"{step!r} is not a step of the funnel")
+        if self.order == UNORDERED and step != 0:
+            raise QueryRefused("Only the first step can be used for breakdown attribution in unordered funnels")
+        return step + 1
 
-def _filter(run: InsightRun) -> Mapping[str, Any]:
-    funnel: Mapping[str, Any] = run.node.get("funnelsFilter") or {}
-    return funnel
+    def _actors(self) -> Iterator[list[FunnelEvent]]:
+        """The events of each actor that are steps or excluded, in order; for a strict funnel all events."""
+        steps = [self._condition(step) for step in self.series]
+        exclusions = [self._condition(exclusion) for exclusion in self.exclusions]
+        before = [range(item["funnelFromStep"] + 2, item["funnelToStep"] + 2) for item in self.exclusions]
+        period = self.run.period()
+        self._check_start(period)
+        actor, only = self._actor()
+        where = [
+            f"timestamp >= {filters.moment(period.start)}",
+            f"timestamp <= {filters.moment(period.end)}",
+            *self.run.common(),
+            *only,
+        ]
+        if self.order != STRICT:
+            where.append(filters.any_of([*steps, *exclusions]))
+        values = ", ".join(self.breakdowns.expressions) if self.breakdowns else ""
+        bucket = bucketed(self.run.interval) if self.view == "trends" else "0"
+        event = ", ".join(("timestamp", _flags(steps), _flags(exclusions), f"[{values}]", bucket))
+        source = f"events WHERE {filters.all_of(where)} GROUP BY {actor}"
+        rows = self.run.ask(f"SELECT groupArray(tuple({event})) FROM {source}")  # noqa: S608 - translated parts
+        for (events,) in rows:
+            yield sorted((self._event(item, before) for item in events), key=lambda event: (event.at, event.steps))
 
+    def _check_start(self, period: Period) -> None:
+        """Raise NotComputed for a given time within a day: whether the server begins with the day is not known."""
+        is_within = period.start != aligned(period.start, "day") and period.start != period.lower
+        if is_within and not self.run.date_range.get("explicitDate"):
+            raise NotComputed("dateRange", "a FunnelsQuery that begins within a day")
 
-def _rules(run: InsightRun, steps: int) -> FunnelRules:
-    funnel = _filter(run)
-    order = funnel.get("funnelOrderType") or "ordered"
-    if order not in _ORDERS:
-        raise NotComputed("funnelsFilter.funnelOrderType", repr(order))
-    if (funnel.get("funnelVizType") or "steps") != "steps":
-        raise NotComputed("funnelsFilter.funnelVizType", repr(funnel["funnelVizType"]))
-    count, unit = funnel.get("funnelWindowInterval") or _WINDOW[0], funnel.get("funnelWindowIntervalUnit") or _WINDOW[1]
-    if not isinstance(unit, str) or unit not in _UNITS:
-        raise NotComputed("funnelsFilter.funnelWindowIntervalUnit", repr(unit))
-    return FunnelRules(
-        steps=steps,
-        window=filters.number("funnelWindowInterval", count) * _UNITS[unit] * _SECOND,
-        is_strict=order == "strict",
-    )
+    def _event(self, item: Sequence[Any], before: Sequence[range]) -> FunnelEvent:
+        at, steps, flags, values, bucket = item
+        excluded = {step for flag, steps in zip(flags, before, strict=False) if flag for step in steps}
+        return FunnelEvent(
+            at=(moment_of(at) - _EPOCH) // timedelta(microseconds=1),
+            steps=tuple(index for index, is_step in enumerate(steps, 1) if is_step),
+            excluded=tuple(sorted(excluded)),
+            value=tuple(values),
+            bucket=moment_of(bucket) if self.view == "trends" else None,
+        )
 
+    def _condition(self, step: Mapping[str, Any]) -> str:
+        if step.get("math") not in (None, "total"):
+            raise NotComputed("math", f"{step['math']!r} of a step")
+        return filters.all_of([filters.events_of(step), filters.filters_of(step, self.run.now)])
 
-def _breakdowns(run: InsightRun, rules: FunnelRules) -> Breakdowns | None:
-    breakdown_filter = run.node.get("breakdownFilter") or {}
-    parts = parts_of(breakdown_filter)
-    if len(parts) > 1:
-        raise NotComputed("breakdownFilter", "several breakdowns of a FunnelsQuery")
-    of_events = any(part.get("type") != "person" for part in parts)
-    if of_events and (rules.is_strict or _filter(run).get("exclusions")):
-        raise NotComputed("breakdownFilter", "of a strict funnel or with exclusions, but one of a person property")
-    return breakdowns_of(breakdown_filter, is_endpoint=run.is_endpoint, display="")
+    def _actor(self) -> tuple[str, list[str]]:
+        """The expression of the actor, and the condition that there is one."""
+        index = self.run.node.get("aggregation_group_type_index")
+        if index is not None:
+            if index not in range(5) or isinstance(index, bool):
+                raise NotComputed("aggregation_group_type_index", repr(index))
+            return f"$group_{index}", [f"notEmpty($group_{index})"]
+        own = self.filter.get("funnelAggregateByHogQL")
+        if own in (None, "", "person_id"):
+            return "person_id", []
+        actor = filters.expression("funnelAggregateByHogQL", own)
+        return actor, [f"ifNull(toString({actor}), '') != ''"]
 
+    def _attributed(
+        self, events: Sequence[FunnelEvent], kept: Sequence[FunnelEvent]
+    ) -> Iterator[tuple[Key, Sequence[FunnelEvent]]]:
+        """The breakdown values that an actor counts for, each with the events that count."""
+        if self.breakdowns is None:
+            yield (), kept
+        elif self.attribution == "all_events":
+            for value in dict.fromkeys(event.value for event in events):
+                yield value, [event for event in kept if event.value == value]
+        elif self.attribution == "step":
+            step = self.rules.attributed
+            for value in dict.fromkeys(
+                event.value for event in events if self.order == UNORDERED or step in event.steps
+            ):
+                yield value, kept
+        else:
+            nothing = (NULL,) * len(self.breakdowns.expressions)
+            known = [event.value for event in events if event.value != nothing] or [nothing]
+            yield known[0 if self.attribution == "first_touch" else -1], kept
 
-def _actors(
-    run: InsightRun, series: Sequence[Mapping[str, Any]], breakdowns: Breakdowns | None
-) -> Iterator[list[FunnelEvent]]:
-    """The events of each actor that are steps or excluded, in order; for a strict funnel all events."""
-    is_strict = _filter(run).get("funnelOrderType") == "strict"
-    steps = [_condition(run, step) for step in series]
-    exclusions = [_exclusion(run, exclusion, series) for exclusion in _filter(run).get("exclusions") or []]
-    period = run.period(interval="day")
-    if period.start != period.lower:
-        raise NotComputed("dateRange", "a FunnelsQuery that begins within an interval")
-    actor, only = _actor(run)
-    where = [
-        f"timestamp >= {filters.moment(period.lower)}",
-        f"timestamp <= {filters.moment(period.end)}",
-        *run.common(),
-        *only,
-    ]
-    if not is_strict:
-        where.append(filters.any_of([*steps, *(condition for condition, _ in exclusions)]))
-    value = filters.text("") if breakdowns is None else breakdowns.expressions[0]
-    event = ", ".join(("timestamp", _flags(steps), _flags([condition for condition, _ in exclusions]), value))
-    source = f"events WHERE {filters.all_of(where)} GROUP BY {actor}"
-    rows = run.ask(f"SELECT groupArray(tuple({event})) FROM {source}")  # noqa: S608 - translated parts
-    for (events,) in rows:
-        yield sorted((_event(item, exclusions) for item in events), key=lambda event: event.at)
+    def _steps(self, paths: Sequence[FunnelPath]) -> Iterator[dict[str, Json]]:
+        """The steps with how many actors reached each. Times that are zero do not count."""
+        for index, step in enumerate(self.series):
+            spans = [
+                (path.times[index] - path.times[index - 1]) / _SECOND for path in paths if 0 < index < len(path.times)
+            ]
+            seconds = [span for span in spans if span > 0]
+            is_any = self.order == UNORDERED
+            event = step.get("event")
+            yield {
+                "action_id": None if is_any else event,
+                "name": f"Completed {index + 1} step{'s' if index else ''}" if is_any else event or "All events",
+                "custom_name": None if is_any else step.get("custom_name"),
+                "order": index,
+                "people": [],
+                "count": sum(1 for path in paths if index + 1 in path.reached),
+                "type": "events",
+                "average_conversion_time": fmean(seconds) if seconds else None,
+                "median_conversion_time": median(seconds) if seconds else None,
+            }
+
+    def _by_value(self, by_value: Mapping[Key, list[FunnelPath]], breakdowns: Breakdowns) -> list[Json]:
+        """The steps of each value, the most of the last step first, then of the step before. Values beyond the limit
+        are one: "Other"."""
+
+        def rank(value: Key) -> tuple[list[int], Key]:
+            counts = [-sum(step in path.reached for path in places[value]) for step in range(len(self.series), 0, -1)]
+            return counts, tuple("" if part == NULL else part for part in value)
+
+        places = dict(by_value)
+        ranked = sorted(places, key=rank)
+        if self.breakdown_type in _LIMITED:
+            limit = breakdowns.limit
+        elif len(ranked) > _MOST_UNLIMITED:
+            raise NotComputed(
+                "breakdownFilter", f"more than {_MOST_UNLIMITED} values of the type {self.breakdown_type}"
+            )
+        else:
+            limit = _MOST_UNLIMITED
+        if beyond := [path for value in ranked[limit:] for path in places[value]]:
+            places = {value: places[value] for value in ranked[:limit]} | {(OTHER,): beyond}
+            ranked = sorted(places, key=rank)
+        shown: list[Json] = []
+        for value in ranked:
+            name = self._value(value)
+            shown.append([row | {"breakdown": name, "breakdown_value": name} for row in self._steps(places[value])])
+        return shown
+
+    def _value(self, value: Key) -> Json:
+        """A breakdown value of the answer: a list, but of a group one value."""
+        parts: list[Json] = [None if part == NULL else "Other" if part == OTHER else part for part in value]
+        legacy = (self.run.node.get("breakdownFilter") or {}).get("breakdown")
+        return parts[0] if self.breakdown_type == "group" and isinstance(legacy, str) else parts
+
+    def _trends(self) -> list[Json]:
+        """The share of the actors that converted, for each interval of their entrance."""
+        period = self.run.period()
+        counts: dict[Key, Counter[tuple[datetime, bool]]] = {}
+        for events in self._actors():
+            for value, own in self._attributed(events, events):
+                entered = entrances(own, self.rules, value, first=self.first + 1, last=self.last + 1)
+                counts.setdefault(value, Counter()).update(entered.items())
+        buckets = period.buckets()
+        values: list[Key] = [()]
+        if self.breakdowns is not None:
+            entered_by = {value: counter for value, counter in counts.items() if counter}
+            values = self._most_entered(entered_by)[: self.breakdowns.limit]
+        shown = {value: counts.get(value, Counter()) for value in values}
+        if len(shown) * len(buckets) > _MOST_TREND_ROWS:
+            raise NotComputed("funnelsFilter.funnelVizType", f"trends with more than {_MOST_TREND_ROWS:,} numbers")
+        rows: list[Json] = []
+        for value in sorted(shown, key=_as_text):
+            rates = [_rate(shown[value][bucket, True], shown[value][bucket, False]) for bucket in buckets]
+            days = [day_text(bucket, "hour" if self.run.interval == "hour" else "day") for bucket in buckets]
+            row: dict[str, Json] = {
+                "count": len(buckets),
+                "data": list(rates),
+                "days": list(days),
+                "labels": list(period.labels()),
+            }
+            rows.append(row if self.breakdowns is None else row | {"breakdown_value": self._value(value)})
+        return rows
+
+    @staticmethod
+    def _most_entered(counts: Mapping[Key, Counter[tuple[datetime, bool]]]) -> list[Key]:
+        by_text = sorted(counts, key=_as_text, reverse=True)
+        return sorted(by_text, key=lambda value: -counts[value].total())
+
+    def _time_to_convert(self, paths: Sequence[FunnelPath]) -> Json:
+        """A histogram of the seconds between the steps, with one bin more than asked for, and their mean."""
+        seconds = [
+            (path.times[self.last] - path.times[self.first]) / _SECOND for path in paths if len(path.times) > self.last
+        ]
+        given = self._whole("binCount")
+        wanted = math.ceil(len(seconds) ** (1 / 3) - 1e-9) if given is None else given
+        bins = min(max(wanted, 1), _MOST_BINS[given is not None])
+        low, high = math.floor(min(seconds, default=0)), math.ceil(max(seconds, default=0))
+        width = math.ceil((high - low) / bins) or _BIN_SECONDS
+        counts = Counter(math.floor((span - low) / width) for span in seconds)
+        return {
+            "bins": [[low + index * width, counts[index]] for index in range(bins + 1)],
+            "average_conversion_time": fmean(seconds) if seconds else None,
+        }
 
 
 def _flags(conditions: Sequence[str]) -> str:
     return f"[{', '.join(f'if({condition}, 1, 0)' for condition in conditions)}]" if conditions else "[0]"
 
 
-def _event(item: Sequence[Any], exclusions: Sequence[tuple[str, Sequence[int]]]) -> FunnelEvent:
-    at, steps, flags, value = item
-    excluded = {step for flag, (_, before) in zip(flags, exclusions, strict=False) if flag for step in before}
-    return FunnelEvent(
-        at=(moment_of(at) - _EPOCH) // timedelta(microseconds=1),
-        steps=tuple(index for index, is_step in enumerate(steps, 1) if is_step),
-        excluded=tuple(sorted(excluded)),
-        value=value,
-    )
+def _includes(step: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether each event of the other is an event of the step, as far as the server tells it from their filters."""
+    if any(step.get(key) != other.get(key) for key in ("kind", "event", "id")):
+        return False
+
+    def filters_of(node: Mapping[str, Any], key: str) -> Counter[str]:
+        return Counter(json.dumps(item, sort_keys=True) for item in node.get(key) or [])
+
+    return all(filters_of(step, key) <= filters_of(other, key) for key in ("properties", "fixedProperties"))
 
 
-def _condition(run: InsightRun, step: Mapping[str, Any]) -> str:
-    if step.get("math") not in (None, "total"):
-        raise NotComputed("math", f"{step['math']!r} of a step")
-    return filters.all_of([filters.events_of(step), filters.filters_of(step, run.now)])
+def _as_text(value: Key) -> Key:
+    return tuple("" if part == NULL else part for part in value)
 
 
-def _exclusion(
-    run: InsightRun, exclusion: Mapping[str, Any], series: Sequence[Mapping[str, Any]]
-) -> tuple[str, Sequence[int]]:
-    """The condition of an excluded event, and the steps (from 1) before which it must not come."""
-    first, last = exclusion.get("funnelFromStep"), exclusion.get("funnelToStep")
-    if not isinstance(first, int) or not isinstance(last, int) or not first >= 0 or last >= len(series):
-        raise NotComputed("funnelsFilter.exclusions", f"from step {first!r} to step {last!r}")
-    if first >= last:
-        message = "Exclusion event range is invalid. End of range should be greater than start."
-        raise QueryRefused(message, "funnel_exclusions_invalid")
-    if any(step.get("event") == exclusion.get("event") for step in series[first : last + 1]):
-        message = "Exclusion steps cannot contain an event that's part of funnel steps."
-        raise QueryRefused(message, "funnel_exclusions_invalid")
-    return _condition(run, exclusion), range(first + 2, last + 2)
-
-
-def _actor(run: InsightRun) -> tuple[str, list[str]]:
-    index = run.node.get("aggregation_group_type_index")
-    if index is None:
-        return "person_id", []
-    if index not in range(5) or isinstance(index, bool):
-        raise NotComputed("aggregation_group_type_index", repr(index))
-    return f"$group_{index}", [f"notEmpty($group_{index})"]
-
-
-def _attributed(events: list[FunnelEvent], attribution: str) -> Iterator[tuple[str, list[FunnelEvent]]]:
-    """The breakdown value of an actor with its events, or each value with those events that have it."""
-    if attribution == "all_events":
-        for value in dict.fromkeys(event.value for event in events):
-            yield value, [event for event in events if event.value == value]
-        return
-    values = [event.value for event in events if event.value != NULL]
-    value = NULL if not values else values[0 if attribution == "first_touch" else -1]
-    yield value, events
-
-
-def furthest(events: Sequence[FunnelEvent], rules: FunnelRules) -> tuple[int, ...]:
-    """The times of the steps that an actor reached; empty if there are none, or if the actor is excluded.
-
-    Each entrance at step 1 begins a new try; its window begins with it and includes its end. The first complete try
-    ends the search. Events at one time count in the order that leads furthest.
-    """
-    reached = _FunnelReached(entries=(None,) * (rules.steps + 1))
-    for at, group in groupby(events, key=lambda event: event.at):
-        together = list(dict.fromkeys(group))
-        if len(together) > _MOST_AT_ONCE:
-            raise NotComputed("FunnelsQuery", f"an actor has more than {_MOST_AT_ONCE} different events at one time")
-        orders = [_after(reached, order, at, rules) for order in permutations(together)]
-        allowed = [order for order in orders if order is not None]
-        if len(allowed) < len(orders):
-            return ()
-        reached = max(allowed, key=lambda order: order.progress)
-        if len(reached.furthest) == rules.steps:
-            break
-    return reached.furthest
-
-
-def _after(
-    reached: _FunnelReached, events: Sequence[FunnelEvent], at: int, rules: FunnelRules
-) -> _FunnelReached | None:
-    """What is reached after these events, all at one time; None if one of them excludes the actor."""
-    entries, furthest_times = list(reached.entries), reached.furthest
-    for event in events:
-        entries[0] = _FunnelEntry(began=at, times=())
-        if any(_next(entries, step, at, rules) is not None for step in event.excluded):
-            return None
-        for step in reversed(event.steps):
-            entry = _next(entries, step, at, rules)
-            if entry is not None:
-                entries[step] = entry
-                furthest_times = max(furthest_times, entry.times, key=len)
-        if rules.is_strict:
-            entries = [entry if step in event.steps else None for step, entry in enumerate(entries)]
-    entries[0] = None
-    return _FunnelReached(entries=tuple(entries), furthest=furthest_times)
-
-
-def _next(entries: Sequence[_FunnelEntry | None], step: int, at: int, rules: FunnelRules) -> _FunnelEntry | None:
-    """The entry that reaches a step now; None if the step before was not reached in the window, or this one already."""
-    before, known = entries[step - 1], entries[step]
-    if before is None or at - before.began > rules.window:
-        return None
-    if step > 1 and known is not None and known.began == before.began:
-        return None
-    return _FunnelEntry(began=before.began, times=(*before.times, at))
-
-
-def _steps(series: Sequence[Mapping[str, Any]], actors: Sequence[tuple[int, ...]]) -> Iterator[dict[str, Json]]:
-    for index, step in enumerate(series):
-        reached = [times for times in actors if len(times) > index]
-        seconds = [(times[index] - times[index - 1]) / _SECOND for times in reached] if index else []
-        event = step.get("event")
-        yield {
-            "action_id": event,
-            "name": event or "All events",
-            "custom_name": step.get("custom_name"),
-            "order": index,
-            "people": [],
-            "count": len(reached),
-            "type": "events",
-            "average_conversion_time": fmean(seconds) if seconds else None,
-            "median_conversion_time": median(seconds) if seconds else None,
-        }
-
-
-def _by_value(
-    series: Sequence[Mapping[str, Any]], by_value: Mapping[str, list[tuple[int, ...]]], breakdowns: Breakdowns
-) -> list[Json]:
-    """The steps of each value, by the last step descending; values beyond the limit are "Other", at the end."""
-
-    def rank(value: str) -> tuple[int, str]:
-        return -sum(len(times) == len(series) for times in by_value[value]), "" if value == NULL else value
-
-    places: dict[str, list[tuple[int, ...]]] = {}
-    for index, value in enumerate(sorted(by_value, key=rank)):
-        places.setdefault(value if index < breakdowns.limit else OTHER, []).extend(by_value[value])
-    shown: list[Json] = []
-    for value, actors in places.items():
-        name: Json = [None if value == NULL else "Other" if value == OTHER else value]
-        shown.append([row | {"breakdown": name, "breakdown_value": name} for row in _steps(series, actors)])
-    return shown
+def _rate(converted: int, left: int) -> float:
+    entered = converted + left
+    return round(converted / entered * 100, 2) if entered else 0.0

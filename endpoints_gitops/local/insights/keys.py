@@ -29,9 +29,11 @@ def _use(used: str, displayed: str = "", refused: str = "") -> KeyUse:
 _SCHEMA: Final = "response version"
 _CHARTS: Final = "showLegend legendPosition resultCustomizations"
 _FILTER: Final = "type key operator value"
-_EVENTS_REFUSED: Final = "limit orderBy optionalInFunnel math_property_revenue_currency"
+_EVENTS_REFUSED: Final = "limit orderBy math_property_revenue_currency"
 _MATHS: Final = "math math_multiplier math_property math_property_type math_hogql math_group_type_index"
-_EVENTS: Final = _use(f"kind event name custom_name properties fixedProperties {_MATHS}", _SCHEMA, _EVENTS_REFUSED)
+_EVENTS: Final = _use(
+    f"kind event name custom_name properties fixedProperties optionalInFunnel {_MATHS}", _SCHEMA, _EVENTS_REFUSED
+)
 
 _PARTS: Final[Mapping[str, KeyUse]] = {
     "DateRange": _use("date_from date_to explicitDate"),
@@ -68,12 +70,11 @@ _PARTS: Final[Mapping[str, KeyUse]] = {
         "aggregationPropertyType customAggregationTarget cohortLabelStartIndex",
     ),
     "FunnelsFilter": _use(
-        "exclusions breakdownAttributionType funnelOrderType funnelVizType funnelWindowInterval "
-        "funnelWindowIntervalUnit",
+        "exclusions breakdownAttributionType breakdownAttributionValue funnelOrderType funnelVizType "
+        "funnelWindowInterval funnelWindowIntervalUnit funnelFromStep funnelToStep binCount funnelAggregateByHogQL",
         f"{_CHARTS} hiddenLegendBreakdowns useUdf goalLines showTrendLines layout funnelStepReference "
         "showValuesOnSeries showAnnotations",
-        "binCount breakdownAttributionValue funnelAggregateByHogQL customAggregationTarget funnelToStep funnelFromStep "
-        "breakdownSorting hideIncompleteConversionWindowPeriods",
+        "customAggregationTarget breakdownSorting hideIncompleteConversionWindowPeriods",
     ),
     "RetentionEntity": _use("id type kind properties", "name custom_name order uuid"),
     "Breakdown": _use("property type group_type_index normalize_url", "", "histogram_bin_count"),
@@ -81,7 +82,11 @@ _PARTS: Final[Mapping[str, KeyUse]] = {
 _NODES: Final[Mapping[str, KeyUse]] = {"EventsNode": _EVENTS}
 _STEPS: Final = "funnelFromStep funnelToStep"
 _EXCLUSIONS: Final[Mapping[str, KeyUse]] = {
-    "EventsNode": KeyUse(_EVENTS.used | set(_STEPS.split()), _EVENTS.displayed, _EVENTS.refused)
+    "EventsNode": KeyUse(
+        _EVENTS.used - {"optionalInFunnel"} | set(_STEPS.split()),
+        _EVENTS.displayed,
+        _EVENTS.refused | {"optionalInFunnel"},
+    )
 }
 _PROPERTIES: Final[Mapping[str, KeyUse]] = {
     **dict.fromkeys(("event", "person", "session", "feature", "event_metadata"), _use(_FILTER, "label")),
@@ -108,8 +113,8 @@ QUERY_KEYS: Final[Mapping[str, KeyUse]] = {
         f"{_INSIGHT} series interval intervalCount stickinessFilter compareFilter", _INSIGHT_DISPLAYED, _INSIGHT_REFUSED
     ),
     "FunnelsQuery": _use(
-        f"{_INSIGHT} series funnelsFilter breakdownFilter aggregation_group_type_index",
-        f"{_INSIGHT_DISPLAYED} interval",
+        f"{_INSIGHT} series interval funnelsFilter breakdownFilter aggregation_group_type_index",
+        _INSIGHT_DISPLAYED,
         f"{_INSIGHT_REFUSED} compareFilter",
     ),
     "RetentionQuery": _use(

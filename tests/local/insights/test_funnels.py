@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,35 @@ from ruamel.yaml import YAML
 from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights.computed import computed
-from endpoints_gitops.local.insights.funnels import FunnelEvent, FunnelRules, furthest
+from endpoints_gitops.local.insights.funnel_paths import (
+    ORDERED,
+    ORDERS,
+    STRICT,
+    UNORDERED,
+    FunnelEvent,
+    FunnelRules,
+    entrances,
+    furthest,
+)
 from endpoints_gitops.local.insights.refused import NotComputed
+from tests.local.insights.conftest import NOW
 
 CASES: list[dict[str, Any]] = YAML(typ="safe").load(Path(__file__).parent / "funnels.yaml")
 
 
-def funnel(engine: Engine, case: dict[str, Any]) -> list[Any]:
+def funnel(engine: Engine, case: dict[str, Any]) -> Any:
     steps = case.get("series", ["view", "buy"])
     series = [{"kind": "EventsNode", "event": step} if isinstance(step, str) else step for step in steps]
     node = {"kind": "FunnelsQuery", "series": series, "funnelsFilter": case.get("filter", {}), **case.get("query", {})}
-    results: list[Any] = computed(engine, node, is_endpoint=not case.get("chart", False)).results
-    return results
+    return computed(engine, node, is_endpoint=not case.get("chart", False)).results
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES if "counts" in case])
+def of(*keys: str) -> list[Any]:
+    """The cases that have one of the keys."""
+    return [pytest.param(case, id=case["name"]) for case in CASES if any(key in case for key in keys)]
+
+
+@pytest.mark.parametrize("case", of("counts"))
 def test_funnel(few: Engine, case: dict[str, Any]) -> None:
     results = funnel(few, case)
     if "values" in case:
@@ -40,9 +55,34 @@ def test_funnel(few: Engine, case: dict[str, Any]) -> None:
     for name in ("average", "median"):
         if name in case:
             assert [step[f"{name}_conversion_time"] for step in results] == case[name]
+    if "names" in case:
+        assert [(step["name"], step["action_id"]) for step in results] == [(name, None) for name in case["names"]]
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES if "counts" not in case])
+@pytest.mark.parametrize("case", of("rates"))
+def test_trend(few: Engine, case: dict[str, Any]) -> None:
+    results = funnel(few, case)
+    assert [row["data"] for row in results] == case["rates"]
+    assert [row["count"] for row in results] == [len(row["data"]) for row in results]
+    assert [row.get("breakdown_value") for row in results] == case.get("values", [None])
+    for key in ("days", "labels"):
+        if key in case:
+            assert results[0][key] == case[key]
+
+
+@pytest.mark.parametrize("case", of("bins"))
+def test_time_to_convert(few: Engine, case: dict[str, Any]) -> None:
+    results = funnel(few, case)
+    assert results["bins"] == case["bins"]
+    if "mean" in case:
+        assert results["average_conversion_time"] == case["mean"]
+
+
+def test_every_case_is_tried() -> None:
+    assert len(of("counts", "rates", "bins", "refused", "key")) == len(CASES)
+
+
+@pytest.mark.parametrize("case", of("refused", "key"))
 def test_refused(few: Engine, case: dict[str, Any]) -> None:
     with pytest.raises(QueryRefused) as caught:
         funnel(few, case)
@@ -69,8 +109,8 @@ def test_the_keys_of_a_step(few: Engine) -> None:
     }
 
 
-RULES = FunnelRules(steps=3, window=10, is_strict=False)
-STRICT = FunnelRules(steps=3, window=10, is_strict=True)
+RULES = FunnelRules(steps=3, window=10)
+STRICTLY = FunnelRules(steps=3, window=10, order=STRICT)
 
 
 def events(*pairs: tuple[int, tuple[int, ...]]) -> list[FunnelEvent]:
@@ -80,7 +120,6 @@ def events(*pairs: tuple[int, tuple[int, ...]]) -> list[FunnelEvent]:
             at=at,
             steps=tuple(step for step in steps if step > 0),
             excluded=tuple(-step for step in steps if step < 0),
-            value="",
         )
         for at, steps in pairs
     ]
@@ -97,8 +136,8 @@ def events(*pairs: tuple[int, tuple[int, ...]]) -> list[FunnelEvent]:
         ([(0, (1,)), (1, (2,)), (2, (2,)), (3, (3,))], RULES, (0, 1, 3)),
         ([(0, (3,)), (0, (2,)), (0, (1,))], RULES, (0, 0, 0)),
         ([(0, (1, 2, 3)), (1, (1, 2, 3))], RULES, (0, 1)),
-        ([(0, (1,)), (1, ()), (2, (2,))], STRICT, (0,)),
-        ([(0, (1,)), (2, (2,)), (3, (3,))], STRICT, (0, 2, 3)),
+        ([(0, (1,)), (1, ()), (2, (2,))], STRICTLY, (0,)),
+        ([(0, (1,)), (2, (2,)), (3, (3,))], STRICTLY, (0, 2, 3)),
         ([(0, (1,)), (1, (-2,)), (2, (2,))], RULES, ()),
         ([(0, (-2,)), (1, (1,)), (2, (2,))], RULES, (1, 2)),
         ([(0, (1,)), (1, (2,)), (2, (-2,)), (3, (3,))], RULES, (0, 1, 3)),
@@ -109,7 +148,8 @@ def events(*pairs: tuple[int, tuple[int, ...]]) -> list[FunnelEvent]:
     ids=str,
 )
 def test_one_actor(given_events: list[Any], rules: FunnelRules, times: tuple[int, ...]) -> None:
-    assert furthest(events(*given_events), rules) == times
+    path = furthest(events(*given_events), rules)
+    assert (() if path is None else path.times) == times
 
 
 MANY = st.lists(st.tuples(st.integers(0, 40), st.sampled_from([(), (1,), (2,), (3,), (1, 2)])), max_size=8, unique=True)
@@ -120,8 +160,39 @@ def test_a_wider_window_and_a_looser_order_lead_further(given_events: list[Any],
     ordered = events(*sorted(given_events))
     narrow, wide = sorted((first, second))
 
-    def count(window: int, *, is_strict: bool) -> int:
-        return len(furthest(ordered, FunnelRules(steps=3, window=window, is_strict=is_strict)))
+    def count(window: int, order: str = ORDERED) -> int:
+        path = furthest(ordered, FunnelRules(steps=3, window=window, order=order))
+        return 0 if path is None else len(path.reached)
 
-    assert count(narrow, is_strict=False) <= count(wide, is_strict=False)
-    assert count(narrow, is_strict=True) <= count(narrow, is_strict=False)
+    assert count(narrow) <= count(wide)
+    assert count(narrow, STRICT) <= count(narrow)
+
+
+ALONE = st.lists(
+    st.tuples(st.integers(0, 40), st.sampled_from([(), (1,), (2,), (3,)])),
+    max_size=10,
+    unique_by=lambda event: event[0],
+)
+
+
+@given(ALONE, st.integers(0, 30))
+def test_whoever_keeps_the_order_comes_as_far_in_any_order(given_events: list[Any], window: int) -> None:
+    stepped = events(*sorted(event for event in given_events if event[1]))
+
+    def count(order: str) -> int:
+        path = furthest(stepped, FunnelRules(steps=3, window=window, order=order))
+        return 0 if path is None else len(path.reached)
+
+    assert count(ORDERED) <= count(UNORDERED)
+
+
+@given(ALONE, st.integers(0, 30), st.sampled_from(ORDERS))
+def test_the_trend_of_one_interval_is_the_funnel(given_events: list[Any], window: int, order: str) -> None:
+    rules = FunnelRules(steps=3, window=window, order=order)
+    kept = [event for event in sorted(given_events) if event[1] or order == STRICT]
+    ordered = [replace(event, bucket=NOW) for event in events(*kept)]
+    path = furthest(ordered, rules)
+    reached = 0 if path is None else len(path.reached)
+    for first, last in ((1, 2), (1, 3), (2, 3)):
+        wanted = {NOW: reached >= last} if reached >= first else {}
+        assert entrances(ordered, rules, (), first=first, last=last) == wanted
