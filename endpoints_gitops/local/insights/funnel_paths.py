@@ -81,7 +81,7 @@ def furthest(events: Sequence[FunnelEvent], rules: FunnelRules, value: Key = ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Entry:
+class _FunnelEntry:
     """How far one entrance came: when it began, and the steps, times and events that led there."""
 
     began: int
@@ -99,9 +99,9 @@ class _OrderedPaths:
 
     def __init__(self, rules: FunnelRules, value: Key) -> None:
         self._rules, self._value = rules, value
-        self._entries: list[_Entry | None] = [None] * (rules.steps + 1)
+        self._entries: list[_FunnelEntry | None] = [None] * (rules.steps + 1)
         self._best_step = 0
-        self.best: _Entry | None = None
+        self.best: _FunnelEntry | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -109,7 +109,7 @@ class _OrderedPaths:
 
     def take(self, events: Sequence[FunnelEvent]) -> None:
         """Count the events of one moment. Different ones count in the order of the steps, and exclude nobody."""
-        self._entries[0] = _Entry(began=events[0].at)
+        self._entries[0] = _FunnelEntry(began=events[0].at)
         if len({(event.steps, event.excluded) for event in events}) > 1:
             pairs = [(step, event) for event in events for step in event.steps]
             for step, once in sorted(pairs, key=lambda pair: pair[0]):
