@@ -53,8 +53,9 @@ def forbidden(detail: str) -> RequestRefused:
     return RequestRefused(403, envelope("authentication_error", "permission_denied", detail))
 
 
-def unauthenticated(code: str, detail: str) -> RequestRefused:
-    challenge = {"WWW-Authenticate": "Bearer"}
+def unauthenticated(code: str, detail: str, site: str) -> RequestRefused:
+    """A 401. `site` is the URL of this server, under which a client would look for the way to sign in."""
+    challenge = {"WWW-Authenticate": f'Bearer resource_metadata="{site}/.well-known/oauth-protected-resource"'}
     return RequestRefused(401, envelope("authentication_error", code, detail), challenge)
 
 

@@ -21,7 +21,7 @@ class _NoExample(Exception):
 
 def rows_of(
     folder: Path | None, name: str, query: Mapping[str, Any], sent: Mapping[str, Json], *, because: str
-) -> Json:
+) -> list[Json]:
     """The rows of the endpoint's example with these variables. Raises a 400 if there is none; `because` says why the
     results are not computed.
 
@@ -38,7 +38,7 @@ def not_computed(detail: str) -> RequestRefused:
     return invalid(detail, code="not_supported_locally")
 
 
-def _rows(folder: Path | None, name: str, query: Mapping[str, Any], sent: Mapping[str, Json]) -> Json:
+def _rows(folder: Path | None, name: str, query: Mapping[str, Any], sent: Mapping[str, Json]) -> list[Json]:
     if folder is None:
         raise _NoExample("no definitions folder was named (--dir)")
     definitions = list(_definitions(folder, name))

@@ -54,10 +54,10 @@ def authenticated(store: Store, incoming: Incoming) -> ApiKey:
     """The key of the request. Raises a 401."""
     text = _text(incoming)
     if text is None:
-        raise unauthenticated("not_authenticated", "Authentication credentials were not provided.")
+        raise unauthenticated("not_authenticated", "Authentication credentials were not provided.", incoming.site)
     key = store.keys.first("hash = ?", (_hash(text),))
     if key is None:
-        raise unauthenticated("authentication_failed", _BAD_KEY)
+        raise unauthenticated("authentication_failed", _BAD_KEY, incoming.site)
     return key
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,7 +18,7 @@ from endpoints_gitops.local.call import Incoming, RouteCall, integer
 from endpoints_gitops.local.deployment import Deployment, EngineRows
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.errors import RequestRefused, bare, envelope, invalid
-from endpoints_gitops.local.insights.computed import computed, with_filters
+from endpoints_gitops.local.insights.computed import ComputedInsight, computed, with_filters
 from endpoints_gitops.local.insights.refused import NotComputed
 from endpoints_gitops.local.insights.sql_filters import sql_of
 from endpoints_gitops.local.materialization import is_ready
@@ -31,12 +32,16 @@ _DIRECT: Final = (
     "or enable materialization on this endpoint."
 )
 _UNPAGED_LIMIT: Final = 100
+_EXACT: Final = (None, "exact")
 _SOON: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRun:
-    """A checked run. `values` are the variables of a HogQL query, including defaults."""
+    """A checked run. `values` are the variables of a HogQL query, including defaults.
+
+    `is_fallback`: its table could not be read, so the query itself is run.
+    """
 
     execution_id: str
     endpoint: StoredEndpoint
@@ -47,10 +52,11 @@ class EndpointRun:
     values: Mapping[str, Json]
     from_table: bool
     now: datetime
+    is_fallback: bool = False
 
     @property
     def path(self) -> str:
-        return "materialized" if self.from_table else "inline"
+        return "materialized" if self.from_table else "materialized_fallback" if self.is_fallback else "inline"
 
     @property
     def sent(self) -> Mapping[str, Json]:
@@ -67,7 +73,7 @@ def checked(deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint) -
         raise bare(400, "offset requires limit to be set")
     version = _version(deployment, endpoint, number)
     _check(version, body, offset)
-    _check_variables(version, body.variables or {})
+    _check_variables(version, body)
     return EndpointRun(
         execution_id=str(uuid.uuid4()),
         endpoint=endpoint,
@@ -81,17 +87,40 @@ def checked(deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint) -
     )
 
 
-def answered(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
-    """The body of the answer. Raises a refusal if the query cannot be run."""
-    if run.version.kind != "HogQLQuery":
-        return _insight_answer(deployment, run)
+def answered(deployment: Deployment, run: EndpointRun) -> tuple[EndpointRun, dict[str, Json]]:
+    """The run as it was answered, and the body. If a table cannot be read, the query itself is run, as PostHog does.
+
+    Raises a refusal if the query cannot be run.
+    """
     try:
-        read = read_query(run.version) if run.from_table else None
-        sql = sql_of(deployment.engine, run.version.query if read is None else {**run.version.query, "query": read})
-        rows = deployment.engine.run(sql, run.values, limit=run.limit, offset=run.offset)
+        if run.from_table:
+            with suppress(QueryRefused):
+                return run, _answer(deployment, run)
+            run = replace(run, from_table=False, is_fallback=True)
+        return run, _answer(deployment, run)
     except QueryRefused as refusal:
         raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
-    return _rows_answer(run, rows)
+
+
+def _answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
+    if run.version.kind != "HogQLQuery":
+        return _insight_answer(deployment, run)
+    read = read_query(run.version) if run.from_table else None
+    sql = sql_of(deployment.engine, run.version.query if read is None else {**run.version.query, "query": read})
+    return _rows_answer(run, deployment.engine.run(sql, run.values, limit=run.limit, offset=run.offset))
+
+
+def counts_as_materialized(deployment: Deployment, call: RouteCall, endpoint: StoredEndpoint) -> bool:
+    """Whether the rate limits count a run as one from a table (docs/server.md#budgets). Raises a refusal.
+
+    Less is looked at than for the run itself: a version that is no number is the current one, and no variable is
+    missed.
+    """
+    body = run_request(call.incoming.sent())
+    number = body.version if body.version is not None else integer(call.incoming.asked("version") or "")
+    version = _version(deployment, endpoint, number)
+    is_servable = set(body.variables or {}) <= set(allowed_variables(version))
+    return is_ready(version, call.now) and body.refresh != "direct" and is_servable
 
 
 def _number(body: int | None, incoming: Incoming, name: str, least: int | None = None) -> int | None:
@@ -126,11 +155,13 @@ def _check(version: StoredVersion, body: RunRequest, offset: int | None) -> None
         raise invalid(_DIRECT, "refresh")
 
 
-def _check_variables(version: StoredVersion, sent: Mapping[str, Json]) -> None:
+def _check_variables(version: StoredVersion, body: RunRequest) -> None:
+    sent = body.variables or {}
     unknown = sorted(set(sent) - set(allowed_variables(version)))
     if unknown:
         raise invalid(f"Unknown variable(s): {', '.join(unknown)}", "variables")
-    missing = sorted(name for name in required_variables(version) if sent.get(name) is None)
+    given = {**sent, **(_breakdown_value(version, body.filters_override) or {})}
+    missing = sorted(name for name in required_variables(version) if given.get(name) is None)
     if missing:
         raise invalid(f"Required variable(s) {', '.join(map(repr, missing))} not provided", "variables")
 
@@ -201,30 +232,58 @@ def _insight_answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]
     if run.limit is not None and not run.from_table:
         told = f"Limit/offset parameters are only supported for HogQLQuery, not {run.version.kind}"
         raise invalid(told, "limit")
-    return {"results": _insight_results(deployment, run), **_cached(run), "hasMore": False, **_identity(run)}
+    insight = _insight(deployment, run)
+    cached = _cached(run)
+    if run.body.debug and insight.period is not None:
+        period = insight.period
+        cached["resolved_date_range"] = {"date_from": zulu(period.start), "date_to": zulu(period.end)}
+    return {"results": insight.results, **cached, "hasMore": False, **_identity(run)}
 
 
-def _insight_results(deployment: Deployment, run: EndpointRun) -> Json:
-    """The results computed from events, or else those of an example. Raises a refusal that names what is missing."""
+def _insight(deployment: Deployment, run: EndpointRun) -> ComputedInsight:
+    """The insight computed from events, or else with the results of an example. Raises QueryRefused, and a refusal
+    that names what is missing."""
     override = run.body.filters_override
     try:
-        if override is not None:
-            return computed(deployment.engine, _overridden(run, override)).results
-        return computed(deployment.engine, run.version.query, run.sent).results
+        if override is None:
+            return computed(deployment.engine, run.version.query, run.sent)
+        if run.from_table:
+            return computed(deployment.engine, run.version.query, _override_of_table(run.version, override))
+        return computed(deployment.engine, _overridden(run, override))
     except NotComputed as refusal:
         if override is not None:
             raise insight_examples.not_computed(refusal.message) from None
-        return insight_examples.rows_of(
+        rows = insight_examples.rows_of(
             deployment.definitions, run.endpoint.name, run.version.query, run.sent, because=refusal.message
         )
-    except QueryRefused as refusal:
-        raise RequestRefused(400, envelope(refusal.type, refusal.code, refusal.message)) from None
+        return ComputedInsight(results=rows)
+
+
+def _breakdown_value(version: StoredVersion, override: DashboardFilter | None) -> dict[str, Json] | None:
+    """The value that `filters_override` gives the only breakdown of an insight; None if it gives none.
+
+    PostHog takes the first property with a value; with several breakdowns it takes none (docs/server.md#variables).
+    """
+    names = breakdown_properties(version.query)
+    valued = (item for item in (override.properties if override else None) or () if item.get("value"))
+    first = next(valued, None)
+    return {names[0]: first["value"]} if len(names) == 1 and first is not None else None
+
+
+def _override_of_table(version: StoredVersion, override: DashboardFilter) -> dict[str, Json]:
+    """The breakdown value of a `filters_override` of an insight that is read from a table. Raises NotComputed for
+    everything else, of which it is not known what PostHog does."""
+    value = _breakdown_value(version, override)
+    sent = {key for key in override.model_fields_set if getattr(override, key) is not None}
+    properties = override.properties or []
+    is_breakdown = [item.get("key") for item in properties] == list(value or ())
+    if value is None or sent != {"properties"} or not is_breakdown or properties[0].get("operator") not in _EXACT:
+        raise NotComputed("filters_override", "other than the breakdown, of an insight that is read from a table")
+    return value
 
 
 def _overridden(run: EndpointRun, override: DashboardFilter) -> dict[str, Any]:
     """The node with the dates and filters of `filters_override`, which win over variables. Raises NotComputed."""
-    if run.from_table:
-        raise NotComputed("filters_override", "of an insight that is read from a table")
     unknown = sorted(override.model_fields_set - {"date_from", "date_to", "properties"})
     if unknown:
         raise NotComputed(f"filters_override.{unknown[0]}")
@@ -280,7 +339,8 @@ def log_answer(store: Store, run: EndpointRun, answer: dict[str, Json], millisec
 
 
 def log_failure(store: Store, run: EndpointRun, refusal: RequestRefused) -> None:
-    tokens = f"path={run.path} version={run.version.number} error={refusal.body.get('code')}"
+    path = "materialized_fallback" if run.from_table else run.path  # a table that cannot be read is no failure
+    tokens = f"path={path} version={run.version.number} error={refusal.body.get('code')}"
     _log(store, run.endpoint, run.execution_id, run.now, "ERROR", f"Endpoint execution failed{_BETWEEN}{tokens}")
     _stamp(store, run)
 

@@ -167,10 +167,11 @@ class EndpointsServer:
         scheme, _, text = incoming.authorization.partition(" ")
         given = text.strip() if scheme.lower() == "bearer" else incoming.asked("personal_api_key") or ""
         if not given:
-            raise unauthenticated("not_authenticated", "Authentication credentials were not provided.")
+            raise unauthenticated("not_authenticated", "Authentication credentials were not provided.", incoming.site)
         if given != self.key:
             detail = "Personal API key found in request Authorization header is invalid."
-            raise unauthenticated("authentication_failed", f"{detail} (Send endpoints_server.key: see endpoints_env.)")
+            hint = "(Send endpoints_server.key: see endpoints_env.)"
+            raise unauthenticated("authentication_failed", f"{detail} {hint}", incoming.site)
 
     def _name(self, incoming: Incoming) -> str:
         """The name of the endpoint whose run route this is. Raises RequestRefused for any other path."""

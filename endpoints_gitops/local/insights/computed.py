@@ -10,6 +10,7 @@ from typing import Any, Final
 from endpoints_gitops.hogql.insights import breakdown_properties
 from endpoints_gitops.local.insights import funnels, lifecycle, retention, stickiness, trends
 from endpoints_gitops.local.insights.breakdowns import as_filter, parts_of
+from endpoints_gitops.local.insights.dates import Period
 from endpoints_gitops.local.insights.keys import QUERY_KEYS, meant
 from endpoints_gitops.local.insights.questions import InsightRun, RunsHogQL, clock_of
 from endpoints_gitops.local.insights.refused import NotComputed
@@ -25,11 +26,13 @@ _DATES: Final = ("date_from", "date_to")
 class ComputedInsight:
     """The results of an insight: a list, or an object for a funnel's time to convert.
 
-    `has_more` as a query of the product tells it (docs/server.md#insights).
+    `has_more` as a query of the product tells it (docs/server.md#insights). `period` is the resolved date range of the
+    kinds that have one.
     """
 
     results: Json
     has_more: bool = False
+    period: Period | None = None
 
 
 def computed(
@@ -72,11 +75,15 @@ def with_filters(
 
 def _trends(run: InsightRun) -> ComputedInsight:
     answer = trends.results(run)
-    return ComputedInsight(results=answer.results, has_more=answer.has_more)
+    return ComputedInsight(results=answer.results, has_more=answer.has_more, period=answer.period)
 
 
 def _whole(results: Callable[[InsightRun], Json]) -> Callable[[InsightRun], ComputedInsight]:
-    return lambda run: ComputedInsight(results=results(run))
+    return lambda run: ComputedInsight(results=results(run), period=run.period())
+
+
+def _retention(run: InsightRun) -> ComputedInsight:
+    return ComputedInsight(results=retention.results(run))
 
 
 _COMPUTE: Final[Mapping[str, Callable[[InsightRun], ComputedInsight]]] = {
@@ -84,5 +91,5 @@ _COMPUTE: Final[Mapping[str, Callable[[InsightRun], ComputedInsight]]] = {
     "LifecycleQuery": _whole(lifecycle.results),
     "StickinessQuery": _whole(stickiness.results),
     "FunnelsQuery": _whole(funnels.results),
-    "RetentionQuery": _whole(retention.results),
+    "RetentionQuery": _retention,
 }

@@ -26,10 +26,11 @@ _ACTIVE: Final = ("weekly_active", "monthly_active")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrendResults:
-    """The results of the answer, and whether values are beyond the limit of the breakdown."""
+    """The results of the answer, whether values are beyond the limit of the breakdown, and the resolved dates."""
 
     results: list[Json]
     has_more: bool
+    period: Period
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,19 +74,21 @@ class _Trend:
         self.series: list[Mapping[str, Any]] = list(run.node.get("series") or [])
 
     def results(self) -> TrendResults:
-        lines = [line for period, label in self._periods() for line in self._lines(period, label)]
+        periods = self._periods()
+        current = periods[0][0]
+        lines = [line for period, label in periods for line in self._lines(period, label)]
         has_more = any(OTHER in line.key for line in lines)
         if self.breakdowns is not None and self.breakdowns.hides_other:
             lines = [line for line in lines if OTHER not in line.key]
         formulas = _formulas(self.filter)
         if not formulas:
-            return TrendResults(results=[self._shown(line) for line in lines], has_more=has_more)
+            return TrendResults(results=[self._shown(line) for line in lines], has_more=has_more, period=current)
         shown: list[Json] = []
         for index, (formula, name) in enumerate(formulas):
-            for label in dict.fromkeys(label for _, label in self._periods()):
+            for label in dict.fromkeys(label for _, label in periods):
                 of_period = [line for line in lines if line.compare_label == label]
                 shown += self._of_formula(index, formula, name, of_period)
-        return TrendResults(results=shown, has_more=has_more)
+        return TrendResults(results=shown, has_more=has_more, period=current)
 
     def _periods(self) -> list[tuple[Period, str | None]]:
         """The period of the query, and that of the comparison."""

@@ -40,7 +40,7 @@ def run_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
             raise
     started = time.monotonic()
     try:
-        answer = runs.answered(deployment, run)
+        run, answer = runs.answered(deployment, run)
     except RequestRefused as refusal:
         with store.lock:
             runs.log_failure(store, run, refusal)
@@ -51,10 +51,10 @@ def run_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     return RouteAnswer(body=answer, headers={"X-PostHog-Warn": _OVERRIDE_WARNING} if is_deprecated else {})
 
 
-def reads_table(deployment: Deployment, call: RouteCall) -> bool:
-    """Whether a run would read a table, and so counts against the higher limit."""
+def counts_as_materialized(deployment: Deployment, call: RouteCall) -> bool:
+    """Whether a run counts against the higher limit."""
     try:
-        return runs.checked(deployment, call, _active(deployment, call)).from_table
+        return runs.counts_as_materialized(deployment, call, _active(deployment, call))
     except RequestRefused:
         return False
 
@@ -151,7 +151,11 @@ def _entry(entry: LogEntry) -> Json:
 
 
 _RUN: Final = RouteAction(
-    handler=run_endpoint, scope="endpoint:read", with_secret=True, interleaved=True, draws_materialized=reads_table
+    handler=run_endpoint,
+    scope="endpoint:read",
+    with_secret=True,
+    interleaved=True,
+    draws_materialized=counts_as_materialized,
 )
 _READ: Final = "endpoint:read"
 BEFORE_NAMES: Final = (
