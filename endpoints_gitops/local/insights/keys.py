@@ -64,10 +64,11 @@ _PARTS: Final[Mapping[str, KeyUse]] = {
         f"{_CHARTS} display showValuesOnSeries showMultipleYAxes hiddenLegendIndexes resultCustomizationBy",
     ),
     "RetentionFilter": _use(
-        "retentionType minimumOccurrences returningEntity targetEntity cumulative totalIntervals period",
-        "retentionReference display meanRetentionCalculation dashboardDisplay showTrendLines goalLines",
-        "selectedInterval timeWindowMode retentionCustomBrackets aggregationProperty aggregationType "
-        "aggregationPropertyType customAggregationTarget cohortLabelStartIndex",
+        "retentionType minimumOccurrences returningEntity targetEntity cumulative totalIntervals period timeWindowMode "
+        "retentionCustomBrackets aggregationProperty aggregationType aggregationPropertyType",
+        "retentionReference display meanRetentionCalculation dashboardDisplay showTrendLines goalLines "
+        "cohortLabelStartIndex",
+        "selectedInterval customAggregationTarget",
     ),
     "FunnelsFilter": _use(
         "exclusions breakdownAttributionType breakdownAttributionValue funnelOrderType funnelVizType "

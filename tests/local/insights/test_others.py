@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from endpoints_gitops.local.engine.engine import Engine
+from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.insights.computed import computed
 from endpoints_gitops.local.insights.refused import NotComputed
 
@@ -19,13 +20,23 @@ LAWS = settings(max_examples=15, deadline=None, suppress_health_check=[HealthChe
 VIEW = {"kind": "EventsNode", "event": "view"}
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES if "key" not in case])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case["name"]) for case in CASES if not {"key", "refused"} & set(case)]
+)
 def test_insight(few: Engine, case: dict[str, Any]) -> None:
     rows: list[Any] = computed(few, case["node"], case.get("variables")).results
     wanted = {key: value for key, value in case.items() if key not in ("name", "node", "variables")}
     assert wanted
     for key, value in wanted.items():
-        assert [_data(row) if key == "data" else row.get(key) for row in rows] == value, key
+        assert [_shown(row, key) for row in rows] == (value if key != "columns" else [value] * len(rows)), key
+
+
+def _shown(row: dict[str, Any], key: str) -> Any:
+    if key == "aggregated":
+        return [item["aggregation_value"] for item in row["values"]]
+    if key == "columns":
+        return [item["label"] for item in row["values"]]
+    return _data(row) if key == "data" else row.get(key)
 
 
 def _data(row: dict[str, Any]) -> list[float]:
@@ -39,6 +50,14 @@ def test_refused(few: Engine, case: dict[str, Any]) -> None:
     with pytest.raises(NotComputed) as caught:
         computed(few, case["node"])
     assert caught.value.key == case["key"]
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES if "refused" in case])
+def test_refused_by_the_server_too(few: Engine, case: dict[str, Any]) -> None:
+    with pytest.raises(QueryRefused) as caught:
+        computed(few, case["node"])
+    assert not isinstance(caught.value, NotComputed)
+    assert caught.value.message == case["refused"]
 
 
 def series_of(engine: Engine, kind: str, **query: Any) -> list[Any]:
@@ -93,3 +112,38 @@ def test_nobody_returns_who_did_not_start(few: Engine, total: int, period: str, 
         first, *later = _data(row)
         assert all(count <= first for count in later)
         assert not cumulative or later == sorted(later, reverse=True)
+
+
+@LAWS
+@given(
+    total=st.integers(1, 10),
+    period=st.sampled_from(["Hour", "Day", "Week", "Month"]),
+    kind=st.sampled_from(["retention_recurring", "retention_first_time", "retention_first_ever_occurrence"]),
+)
+def test_brackets_of_one_are_the_intervals(few: Engine, total: int, period: str, kind: str) -> None:
+    """For a first start; another start of a person has the brackets of the first."""
+    entity = {"id": "view", "type": "events"}
+    common = {"targetEntity": entity, "returningEntity": entity, "period": period, "totalIntervals": total}
+
+    def first_starts(**more: Any) -> list[Any]:
+        node = {"kind": "RetentionQuery", "retentionFilter": {**common, "retentionType": kind, **more}}
+        rows: list[Any] = computed(few, node).results
+        return rows if kind != "retention_recurring" else [row for row in rows if _data(row)[0]][:1]
+
+    plain, bracketed = first_starts(), first_starts(retentionCustomBrackets=[1] * (total - 1)) if total > 1 else []
+    assert total == 1 or bracketed == plain
+
+
+@LAWS
+@given(period=st.sampled_from(["Hour", "Day", "Week", "Month"]), total=st.integers(1, 10))
+def test_a_rolling_retention_counts_each_person_once(few: Engine, period: str, total: int) -> None:
+    entity = {"id": "view", "type": "events"}
+    retention = {"targetEntity": entity, "returningEntity": entity, "period": period, "totalIntervals": total}
+    (rolling, calendar) = (
+        computed(few, {"kind": "RetentionQuery", "retentionFilter": {**retention, "timeWindowMode": mode}}).results
+        for mode in ("24_hour_windows", "strict_calendar_dates")
+    )
+    assert isinstance(rolling, list)
+    assert isinstance(calendar, list)
+    started = [sum(_data(row)[0] for row in rows) for rows in (rolling, calendar)]  # type: ignore[arg-type]
+    assert started[0] <= min(3, started[1])
