@@ -211,8 +211,7 @@ def _rows_answer(run: EndpointRun, rows: EngineRows) -> dict[str, Json]:
     if run.from_table and not run.values:
         order.sort(key=lambda index: rows.columns[index])  # a table without variables is read with `*`
     limited = parse(run.version.sql).get("limit") is not None
-    return {
-        "results": [[row[index] for index in order] for row in rows.results],
+    body = {
         **_cached(run),
         "clickhouse": rows.clickhouse,
         "columns": [rows.columns[index] for index in order],
@@ -224,8 +223,8 @@ def _rows_answer(run: EndpointRun, rows: EngineRows) -> dict[str, Json]:
         "query": run.version.sql,
         "types": [list(rows.types[index]) for index in order],
         **({"hogql": run.version.sql, "explain": None, "modifiers": None} if run.body.debug else {}),
-        **_identity(run),
     }
+    return _ordered(run, [[row[index] for index in order] for row in rows.results], body)
 
 
 def _insight_answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]:
@@ -237,7 +236,7 @@ def _insight_answer(deployment: Deployment, run: EndpointRun) -> dict[str, Json]
     if run.body.debug and insight.period is not None:
         period = insight.period
         cached["resolved_date_range"] = {"date_from": zulu(period.start), "date_to": zulu(period.end)}
-    return {"results": insight.results, **cached, "hasMore": False, **_identity(run)}
+    return _ordered(run, insight.results, {**cached, "hasMore": False})
 
 
 def _insight(deployment: Deployment, run: EndpointRun) -> ComputedInsight:
@@ -289,6 +288,11 @@ def _overridden(run: EndpointRun, override: DashboardFilter) -> dict[str, Any]:
         raise NotComputed(f"filters_override.{unknown[0]}")
     dates = {key: value for key in _DATES if (value := getattr(override, key)) is not None}
     return with_filters(run.version.query, dates, override.properties or [])
+
+
+def _ordered(run: EndpointRun, results: Json, body: Mapping[str, Json]) -> dict[str, Json]:
+    """The answer with its keys in the server's order: the results, the rest by name, and which version answered."""
+    return {"results": results, **dict(sorted(body.items(), key=lambda item: item[0].lower())), **_identity(run)}
 
 
 def _cached(run: EndpointRun) -> dict[str, Json]:
