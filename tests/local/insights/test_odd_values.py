@@ -80,6 +80,20 @@ NODES: list[dict[str, Any]] = [
         "breakdownFilter": {"breakdown": "plan", "breakdown_type": "person"},
     },
     {
+        "kind": "RetentionQuery",
+        "retentionFilter": {
+            "totalIntervals": 3,
+            "aggregationType": "avg",
+            "aggregationProperty": "n",
+            "aggregationPropertyType": "event",
+            "targetEntity": ENTITY,
+            "returningEntity": ENTITY,
+        },
+        "breakdownFilter": {"breakdown": "browser"},
+    },
+    {"kind": "RetentionQuery", "retentionFilter": {"timeWindowMode": "24_hour_windows", "targetEntity": ENTITY}},
+    {"kind": "RetentionQuery", "retentionFilter": {"retentionCustomBrackets": [1, 2], "targetEntity": ENTITY}},
+    {
         "kind": "FunnelsQuery",
         "interval": "day",
         "series": [PLAIN, PLAIN, {**PLAIN, "properties": ENTITY["properties"]}],
