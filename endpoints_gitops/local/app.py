@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 import anyio
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -99,7 +100,10 @@ class ResourceApp:
     """Where requests that can wait for a query run, so that they leave the threads of the others alone."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _body(receive)
+        try:
+            body = await _body(receive)
+        except ClientDisconnect:
+            return
         if body is None:
             answer = refused(too_large(LARGEST_BODY))
         else:
@@ -164,11 +168,13 @@ def _incoming(scope: Scope, body: bytes, prefix: str) -> Incoming:
 
 async def _body(receive: Receive) -> bytes | None:
     """The complete body; None if it is too large. Such a body is read to its end, so that the client gets the
-    answer."""
+    answer. Raises ClientDisconnect if it never ends: half of a body is not handled."""
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
         part: bytes = message.get("body", b"")
         size += len(part)
         if size <= LARGEST_BODY:
