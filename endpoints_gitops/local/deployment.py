@@ -155,6 +155,7 @@ class Deployment:
                 self.store.endpoints.update(_older(endpoint, by))
             for version in self.store.versions.select():
                 self.store.versions.update(_older(version, by))
+            self.store.idle_checked_at = None
 
 
 def _older[Row: (StoredEndpoint, StoredVersion)](row: Row, by: timedelta) -> Row:

@@ -19,6 +19,7 @@ from endpoints_gitops.model.json import Json
 
 BUCKETS: Final = ("minute", "fifteen_minutes", "hour", "day", "week", "month")
 _ONE_DAY: Final = timedelta(days=1)
+_ONE_MINUTE: Final = timedelta(minutes=1)
 FAILED: Final = "Failed to enable materialization."
 BUILD_FAILED: Final = "The table could not be built: a fault that a test asked for."
 
@@ -86,8 +87,11 @@ def disabled(version: StoredVersion) -> StoredVersion:
 def finish_builds(store: Store, now: datetime, build_seconds: float) -> None:
     """Finish the builds that have run long enough; a build with a known error fails."""
     started = now - timedelta(seconds=build_seconds)
-    for version in store.versions.select("building_since IS NOT NULL"):
-        if version.building_since is not None and version.building_since <= started:
+    finished = store.versions.select("building_since IS NOT NULL AND building_since <= ?", (started.isoformat(),))
+    if not finished:
+        return
+    with store.transaction():
+        for version in finished:
             built = now if version.build_error is None else version.built_at
             store.versions.update(replace(version, building_since=None, built_at=built))
 
@@ -95,7 +99,12 @@ def finish_builds(store: Store, now: datetime, build_seconds: float) -> None:
 def switch_off_idle(store: Store, now: datetime) -> None:
     """Take the tables of versions that no key has called for 30 days, as PostHog does once a day
     (docs/server.md#tables-that-idle). Neither activity nor `updated_at` tells of it.
+
+    Looks at most once a minute, and again after the times were moved: it reads each table that is 30 days old.
     """
+    if store.idle_checked_at is not None and store.idle_checked_at <= now < store.idle_checked_at + _ONE_MINUTE:
+        return
+    store.idle_checked_at = now
     old = (now - IDLE_AFTER).isoformat()
     for version in store.versions.select("saved_query_id IS NOT NULL AND materialized_since <= ?", (old,)):
         refreshed = version.refreshed_at(now)

@@ -245,6 +245,8 @@ class Store:
 
     def __init__(self, folder: Path | None) -> None:
         self.lock = threading.RLock()
+        self.idle_checked_at: datetime | None = None
+        """When tables that idle were looked for; None where times were moved since."""
         self._connection = sqlite3.connect(_file(folder), check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -325,5 +327,6 @@ _INDEXES = (
     "CREATE UNIQUE INDEX IF NOT EXISTS code_names ON variables (project_id, code_name)",
     "CREATE UNIQUE INDEX IF NOT EXISTS key_hashes ON keys (hash)",
     "CREATE INDEX IF NOT EXISTS builds ON versions (building_since) WHERE building_since IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS tables ON versions (materialized_since) WHERE saved_query_id IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS log_entries ON logs (endpoint_id, timestamp)",
 )
