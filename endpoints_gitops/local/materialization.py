@@ -87,7 +87,8 @@ def disabled(version: StoredVersion) -> StoredVersion:
 def finish_builds(store: Store, now: datetime, build_seconds: float) -> None:
     """Finish the builds that have run long enough; a build with a known error fails."""
     started = now - timedelta(seconds=build_seconds)
-    finished = store.versions.select("building_since IS NOT NULL AND building_since <= ?", (started.isoformat(),))
+    where, tail = "building_since IS NOT NULL AND building_since <= ?", "ORDER BY building_since"
+    finished = store.versions.select(where, (started.isoformat(),), tail=tail)
     if not finished:
         return
     with store.transaction():
@@ -105,8 +106,8 @@ def switch_off_idle(store: Store, now: datetime) -> None:
     if store.idle_checked_at is not None and store.idle_checked_at <= now < store.idle_checked_at + _ONE_MINUTE:
         return
     store.idle_checked_at = now
-    old = (now - IDLE_AFTER).isoformat()
-    for version in store.versions.select("saved_query_id IS NOT NULL AND materialized_since <= ?", (old,)):
+    where, tail = "saved_query_id IS NOT NULL AND materialized_since <= ?", "ORDER BY materialized_since"
+    for version in store.versions.select(where, ((now - IDLE_AFTER).isoformat(),), tail=tail):
         refreshed = version.refreshed_at(now)
         is_built = refreshed is not None and now - refreshed <= _ONE_DAY
         if is_built and _is_idle(store, version, now):
