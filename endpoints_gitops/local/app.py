@@ -18,15 +18,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from endpoints_gitops.hogql.parser import remember
 from endpoints_gitops.local import keys, materialization
 from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, refused
+from endpoints_gitops.local.control import ControlRoutes
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, broken, method_not_allowed, not_found, too_large
-from endpoints_gitops.local.fault_layer import Connections, FaultLayer, control_routes
+from endpoints_gitops.local.fault_layer import Connections, FaultLayer
 from endpoints_gitops.local.own_site import OwnSite
 from endpoints_gitops.local.routes import endpoints, query, running, variables, who
 from endpoints_gitops.local.routes import materialization as materialization_routes
 from endpoints_gitops.local.routes.action import Resource, RouteAction
 
 LARGEST_BODY: Final = 20_000_000
+WRITE_ENDPOINTS: Final = "endpoint:write"
+ENDPOINT_SCOPES: Final = ("endpoint:read", WRITE_ENDPOINTS)
 _WAITING: Final = 64
 """Requests that wait for the parser or a query at the same time; further ones wait for these."""
 _LOG: Final = logging.getLogger(__name__)
@@ -69,7 +72,7 @@ def application(
         prefix=prefix,
     )
     if control:
-        return OwnSite(Router(control_routes(deployment), redirect_slashes=False, default=layer))
+        return OwnSite(Router(ControlRoutes(deployment).routes(), redirect_slashes=False, default=layer))
     return OwnSite(layer)
 
 
@@ -149,6 +152,10 @@ class ResourceApp:
         if limiter.limits is not None:
             larger = action.draws_materialized is not None and action.draws_materialized(self.deployment, call)
             limiter.count(limiter.limits, key, materialized=larger)
+        if action.scope in ENDPOINT_SCOPES and not action.with_secret:
+            name = incoming.names.get("name")
+            endpoint = self.deployment.store.endpoint(call.project, name) if name is not None else None
+            self.deployment.access.check(call, endpoint, writes=action.scope == WRITE_ENDPOINTS)
         return call
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from endpoints_gitops.local.access import AccessControl, AccessLevel
 from endpoints_gitops.local.errors import throttled
 from endpoints_gitops.local.faults import Faults, RequestLog
 from endpoints_gitops.local.store import ApiKey, Project, Store, StoredEndpoint, StoredUser, StoredVersion
@@ -147,6 +148,21 @@ class Deployment:
     limiter: Limiter = field(default_factory=Limiter)
     faults: Faults = field(default_factory=Faults)
     log: RequestLog = field(default_factory=RequestLog)
+    access: AccessControl = field(default_factory=lambda: AccessControl(user_id=AUTHOR))
+
+    def set_access(self, level: AccessLevel, endpoint: str | None = None) -> None:
+        """Set the level of the user whose keys are announced, for all endpoints or for one of the first project.
+
+        Raises LookupError if there is no such endpoint.
+        """
+        if endpoint is None:
+            self.access.default = level
+            return
+        with self.store.lock:
+            found = self.store.endpoint(self.store.projects.select()[0], endpoint)
+        if found is None:
+            raise LookupError(f"there is no endpoint '{endpoint}'")
+        self.access.endpoints[found.id] = level
 
     def age(self, by: timedelta) -> None:
         """Move every time of endpoints and versions into the past, for tests."""

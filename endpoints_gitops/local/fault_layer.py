@@ -1,4 +1,4 @@
-"""The layer around the routes that plays faults, and the routes that configure them."""
+"""The layer around the routes that plays faults."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import asyncio
 import json
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import RequestRefused, broken, envelope
+from endpoints_gitops.local.errors import broken, envelope
 from endpoints_gitops.local.faults import (
     FAULTS_OF_THIS_REQUEST,
     Edit,
@@ -26,7 +22,6 @@ from endpoints_gitops.local.faults import (
     Faults,
     RequestLog,
     When,
-    parse_faults,
 )
 
 
@@ -218,46 +213,3 @@ async def _hang(receive: Receive, seconds: float) -> None:
 
     with suppress(TimeoutError):
         await asyncio.wait_for(gone(), seconds)
-
-
-FAULTS = "/__faults__"
-REQUESTS = "/__requests__"
-AGE = "/__age__"
-
-
-def control_routes(deployment: Deployment) -> list[Route]:
-    """`POST /__faults__` adds, `DELETE` clears; `GET /__requests__` lists, `DELETE` forgets; `POST /__age__`
-    with `{"days": N}` makes all that the server has older. No key is asked for.
-    """
-
-    async def faults(request: Request) -> Response:
-        if request.method == "DELETE":
-            deployment.faults.clear()
-            return Response(status_code=204)
-        try:
-            added = parse_faults(json.loads(await request.body()))
-        except ValueError as error:
-            return JSONResponse({"error": str(error)}, status_code=400)
-        except RequestRefused as refusal:
-            return JSONResponse(refusal.body, status_code=refusal.status)
-        deployment.faults.add(*added)
-        return JSONResponse({"added": len(added)}, status_code=201)
-
-    async def requests(request: Request) -> Response:
-        if request.method == "DELETE":
-            deployment.log.clear()
-            return Response(status_code=204)
-        return JSONResponse([asdict(entry) for entry in deployment.log.entries()])
-
-    async def age(request: Request) -> Response:
-        try:
-            deployment.age(timedelta(days=float(json.loads(await request.body())["days"])))
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
-            return JSONResponse({"error": f'expected {{"days": N}}: {error!r}'}, status_code=400)
-        return Response(status_code=204)
-
-    return [
-        Route(AGE, age, methods=["POST"]),
-        Route(FAULTS, faults, methods=["POST", "DELETE"]),
-        Route(REQUESTS, requests, methods=["GET", "DELETE"]),
-    ]

@@ -105,6 +105,8 @@ class Effect(StrEnum):
     """Another user makes the request in `edit`."""
     BREAK_MATERIALIZATION = "break_materialization"
     """Enabling materialization fails with an internal error."""
+    BREAK_ELIGIBILITY = "break_eligibility"
+    """Whether a query can be materialized cannot be told in this answer."""
     FAIL_BUILD = "fail_build"
     """The build of the table that this request starts fails."""
 
@@ -188,6 +190,11 @@ _LIST: TypeAdapter[list[Fault]] = TypeAdapter(list[Fault])
 def materialization_breaks() -> bool:
     """Whether enabling materialization fails in the current request."""
     return Effect.BREAK_MATERIALIZATION in FAULTS_OF_THIS_REQUEST.get()
+
+
+def eligibility_breaks() -> bool:
+    """Whether the check of eligibility fails in the current request."""
+    return Effect.BREAK_ELIGIBILITY in FAULTS_OF_THIS_REQUEST.get()
 
 
 def build_fails() -> bool:

@@ -13,6 +13,7 @@ from endpoints_gitops.hogql.parser import Tree, parse
 from endpoints_gitops.hogql.syntax_tree import of_kind, offset
 from endpoints_gitops.hogql.variables import chain_of
 from endpoints_gitops.local.errors import RequestRefused, invalid
+from endpoints_gitops.local.faults import eligibility_breaks
 from endpoints_gitops.local.store import Project, Store, StoredEndpoint, StoredVersion, new_id
 from endpoints_gitops.model.endpoint import IDLE_AFTER
 from endpoints_gitops.model.json import Json
@@ -21,6 +22,9 @@ BUCKETS: Final = ("minute", "fifteen_minutes", "hour", "day", "week", "month")
 _ONE_DAY: Final = timedelta(days=1)
 _ONE_MINUTE: Final = timedelta(minutes=1)
 FAILED: Final = "Failed to enable materialization."
+UNCHECKED: Final = (
+    "Couldn't check whether this query can be materialized. Try again, and if it keeps happening contact support."
+)
 BUILD_FAILED: Final = "The table could not be built: a fault that a test asked for."
 
 
@@ -128,6 +132,8 @@ def _is_idle(store: Store, version: StoredVersion, now: datetime) -> bool:
 
 def state(version: StoredVersion, now: datetime) -> dict[str, Json]:
     """The `materialization` object of an answer."""
+    if not version.is_enabled and eligibility_breaks():
+        return {"enabled": False, "ready": False, "can_materialize": False, "reason": UNCHECKED}
     if not version.is_enabled:
         return {"enabled": False, "ready": False, "can_materialize": version.reason is None, "reason": version.reason}
     refreshed = version.refreshed_at(now)

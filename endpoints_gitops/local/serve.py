@@ -21,6 +21,7 @@ import uvicorn
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.hogql.parser import resume_parsing, stop_parsing
 from endpoints_gitops.local import keys
+from endpoints_gitops.local.access import AccessLevel
 from endpoints_gitops.local.app import application
 from endpoints_gitops.local.deployment import (
     AUTHOR,
@@ -90,6 +91,11 @@ class RunningServer:
         with self.store.lock:
             number = self.store.projects.count() + 1
             return self.store.projects.insert(Project(id=number, name=name)).id
+
+    def set_access(self, level: AccessLevel, endpoint: str | None = None) -> None:
+        """Set the level of the user of `key` and `readonly_key`, for all endpoints or for one. Raises LookupError if
+        there is no such endpoint."""
+        self.deployment.set_access(level, endpoint)
 
     def age(self, by: timedelta) -> None:
         """Move all times of this server into the past: unused tables idle out with the next request."""

@@ -7,8 +7,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from endpoints_gitops.local.control import AGE
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.fault_layer import AGE
 from endpoints_gitops.local.serve import running_server
 
 SQL = "SELECT event, count() AS n FROM events WHERE event = {variables.event} GROUP BY event"

@@ -29,7 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--control", action="store_true",
-        help='add routes without a key: /__age__ ({"days": N} ages tables and calls), /__faults__, /__requests__',
+        help=(
+            'add routes without a key: /__access__ ({"level": "viewer"} is what the keys may do), '
+            '/__age__ ({"days": N} ages tables and calls), /__faults__, /__requests__'
+        ),
     )  # fmt: skip
 
 

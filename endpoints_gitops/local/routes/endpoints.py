@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from endpoints_gitops.local import endpoint_writes
 from endpoints_gitops.local.answers import endpoint_item, version_item
@@ -21,6 +21,8 @@ def list_endpoints(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     store = deployment.store
     where, values = _filters(deployment, call.incoming)
     where, values = f"project_id = ? AND deleted_at IS NULL{where}", [call.project.id, *values]
+    hidden = deployment.access.hidden(call)
+    where, values = f"{where} AND id NOT IN ({', '.join('?' * len(hidden))})", [*values, *hidden]
 
     def items(limit: int, offset: int) -> list[Json]:
         page = store.endpoints.select(where, (*values, limit, offset), tail="ORDER BY place LIMIT ? OFFSET ?")
@@ -88,8 +90,9 @@ def update_tags(_deployment: Deployment, _call: RouteCall) -> RouteAnswer:
     raise RequestRefused(405, {"detail": "Bulk tag updates are not supported for endpoints."})
 
 
-def _filters(deployment: Deployment, incoming: Incoming) -> tuple[str, list[int]]:
-    where, values = "", []
+def _filters(deployment: Deployment, incoming: Incoming) -> tuple[str, list[Any]]:
+    where: str = ""
+    values: list[Any] = []
     flag = _FLAGS.get((incoming.asked("is_active") or "").lower())
     if flag is not None:
         where, values = " AND is_active = ?", [int(flag)]

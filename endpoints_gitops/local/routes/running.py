@@ -33,6 +33,7 @@ def run_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     store = deployment.store
     with store.lock:
         endpoint = _active(deployment, call)
+        deployment.access.check_run(call, endpoint)
         try:
             run = runs.checked(deployment, call, endpoint)
         except RequestRefused as refusal:

@@ -1,0 +1,80 @@
+"""Routes without a key that change what the server does, for tests of clients (docs/local-server.md)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from endpoints_gitops.local.access import AccessLevel
+from endpoints_gitops.local.deployment import Deployment
+from endpoints_gitops.local.errors import RequestRefused
+from endpoints_gitops.local.faults import parse_faults
+
+ACCESS: Final = "/__access__"
+AGE: Final = "/__age__"
+FAULTS: Final = "/__faults__"
+REQUESTS: Final = "/__requests__"
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRoutes:
+    """What the routes do with one deployment."""
+
+    deployment: Deployment
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(ACCESS, self.access, methods=["POST", "DELETE"]),
+            Route(AGE, self.age, methods=["POST"]),
+            Route(FAULTS, self.faults, methods=["POST", "DELETE"]),
+            Route(REQUESTS, self.requests, methods=["GET", "DELETE"]),
+        ]
+
+    async def access(self, request: Request) -> Response:
+        """POST `{"level": "viewer"}`, with an `"endpoint"` if only one is meant, sets what the keys may do; DELETE
+        makes their user an administrator again."""
+        if request.method == "DELETE":
+            self.deployment.access.clear()
+            return Response(status_code=204)
+        try:
+            sent = json.loads(await request.body())
+            self.deployment.set_access(AccessLevel(sent["level"]), sent.get("endpoint"))
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            expected = f'expected {{"level": one of {", ".join(AccessLevel)}, "endpoint": a name, or none}}'
+            return JSONResponse({"error": f"{expected}: {error!r}"}, status_code=400)
+        return Response(status_code=204)
+
+    async def age(self, request: Request) -> Response:
+        """POST `{"days": N}` makes all that the server has older."""
+        try:
+            self.deployment.age(timedelta(days=float(json.loads(await request.body())["days"])))
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            return JSONResponse({"error": f'expected {{"days": N}}: {error!r}'}, status_code=400)
+        return Response(status_code=204)
+
+    async def faults(self, request: Request) -> Response:
+        """POST adds faults, DELETE clears them."""
+        if request.method == "DELETE":
+            self.deployment.faults.clear()
+            return Response(status_code=204)
+        try:
+            added = parse_faults(json.loads(await request.body()))
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+        except RequestRefused as refusal:
+            return JSONResponse(refusal.body, status_code=refusal.status)
+        self.deployment.faults.add(*added)
+        return JSONResponse({"added": len(added)}, status_code=201)
+
+    async def requests(self, request: Request) -> Response:
+        """GET lists the requests so far, DELETE forgets them."""
+        if request.method == "DELETE":
+            self.deployment.log.clear()
+            return Response(status_code=204)
+        return JSONResponse([asdict(entry) for entry in self.deployment.log.entries()])
