@@ -20,10 +20,10 @@ from endpoints_gitops.model.definition import LoadedDefinition
 from endpoints_gitops.model.endpoint import Endpoint, EndpointVersion
 from endpoints_gitops.model.finding import Finding
 from endpoints_gitops.model.pin import Pin
+from endpoints_gitops.model.redaction import Redaction, redacted
 from endpoints_gitops.workspace.definitions import read_all
 from endpoints_gitops.workspace.files import shown
 from pytest_endpoints_gitops.calls import HOGQL, PinnedCall, run_of
-from pytest_endpoints_gitops.config import Redaction, redacted
 from pytest_endpoints_gitops.errors import set_up
 from pytest_endpoints_gitops.failures import CallRefused, EndpointRef, RowsCut
 from pytest_endpoints_gitops.fakes import now

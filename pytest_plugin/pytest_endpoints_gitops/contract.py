@@ -14,10 +14,10 @@ from endpoints_gitops.contract.clickhouse import type_word
 from endpoints_gitops.model.json import Json
 from endpoints_gitops.model.pin import Pin
 from endpoints_gitops.model.printable import one_line
+from endpoints_gitops.model.redaction import Redaction, redacted_variables
 from endpoints_gitops.workspace.files import shown
 from pytest_endpoints_gitops.call_log import RunningTest
 from pytest_endpoints_gitops.calls import AnswerOrigin, PinnedCall, SourceAnswer
-from pytest_endpoints_gitops.config import Redaction, redacted_variables
 from pytest_endpoints_gitops.errors import signature
 from pytest_endpoints_gitops.failures import (
     ContractViolated,

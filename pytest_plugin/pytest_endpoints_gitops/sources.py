@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 from endpoints_gitops.api.answers import RunAnswer
+from endpoints_gitops.model.redaction import Redaction, redacted
 from endpoints_gitops.workspace.files import shown
 from pytest_endpoints_gitops.call_log import RunningTest
 from pytest_endpoints_gitops.calls import (
@@ -18,7 +19,6 @@ from pytest_endpoints_gitops.calls import (
     recorded_run,
     recording_of,
 )
-from pytest_endpoints_gitops.config import Redaction, redacted
 from pytest_endpoints_gitops.failures import CallRefused, RowsCut, UnsafeRecording
 from pytest_endpoints_gitops.recordings import Recordings
 

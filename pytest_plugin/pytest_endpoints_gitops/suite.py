@@ -253,8 +253,8 @@ class AppUnderTest:
 
     def _prepare(self, name: str, given: Mapping[str, Any], page: Page, log: TestLog) -> PinnedCall:
         from endpoints_gitops.errors import UsageError
+        from endpoints_gitops.model.redaction import redacted_variables
         from pytest_endpoints_gitops.calls import PinnedCall
-        from pytest_endpoints_gitops.config import redacted_variables
 
         environment = self.environment
         pin = environment.pin(name)

@@ -6,7 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from pytest_endpoints_gitops.config import redacted
+
+from endpoints_gitops.model.redaction import redacted
 
 WHO = "ada.lovelace@quill.example"
 CONFTEST = """
