@@ -24,6 +24,8 @@ def _numbered(what: str, least: int) -> Callable[[str], int]:
 
 version_number = _numbered("version", 1)
 row_count = _numbered("number of rows", 1)
+event_count = _numbered("number of events", 1)
+day_count = _numbered("number of days", 1)
 row_offset = _numbered("offset", 0)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,24 +24,31 @@ TABLES = Path(__file__).parent / "engine" / "tables"
 
 
 @contextmanager
-def started(*words: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[Any]:
-    """What the server says at its start; at the end it is stopped, and must have said nothing more."""
+def started(
+    *words: str, stop: signal.Signals = signal.SIGTERM, told: str = "", env: Mapping[str, str] | None = None
+) -> Iterator[Any]:
+    """What the server says at its start; at the end it is stopped, and must have said nothing more than `told`."""
     command = [sys.executable, "-c", PROGRAM, "serve", *words]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    variables = {**os.environ, **(env or {})}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables)
     try:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())
         process.send_signal(stop)
-        assert (*process.communicate(timeout=20), process.returncode) == ("", "", 0)
+        out, err = process.communicate(timeout=20)
+        assert (out, process.returncode) == ("", 0)
+        assert re.fullmatch(told, err), err
     finally:
         process.kill()
         process.communicate()
 
 
 @contextmanager
-def serving(*words: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[Callable[[str], Any]]:
+def serving(
+    *words: str, stop: signal.Signals = signal.SIGTERM, told: str = "", env: Mapping[str, str] | None = None
+) -> Iterator[Callable[[str], Any]]:
     """What asks the server a query."""
-    with started(*words, stop=stop) as start:
+    with started(*words, stop=stop, told=told, env=env) as start:
         headers = {"Authorization": f"Bearer {start['readonly_key']}"}
 
         def ask(sql: str) -> Any:
@@ -127,3 +135,30 @@ def test_control_adds_the_route_that_ages_tables(words: list[str], status: int) 
 def test_materialize_refuses_other_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["serve", "--materialize", "soon"]) == 2
     assert "'soon' is neither instant, fail nor a number of seconds" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_copy_of_a_projects_events(tmp_path: Path) -> None:
+    """The project is another local server; the copy is served, and its file is served again without the project."""
+    saved = tmp_path / "saved"
+    by_event = "SELECT event, count(), uniq(distinct_id), uniq(person_id) FROM events GROUP BY event ORDER BY event"
+    with started("--sample") as start:
+        env = {
+            "POSTHOG_CLI_HOST": start["url"],
+            "POSTHOG_CLI_API_KEY": start["readonly_key"],
+            "POSTHOG_CLI_PROJECT_ID": str(start["project_id"]),
+            "ENDPOINTS_GITOPS_STATE": str(tmp_path / "state"),
+        }
+        told = r"(?s).*copied 1,200 events of http://127.*, with 2 requests, to .*\n  replaced: email\n  hashed: .*\n"
+        words = ("--from-project", "--events", "1200", "--days", "200", "--save", str(saved))
+        with serving(*words, told=told, env=env) as ask:
+            served = ask(by_event)
+            redacted = "countIf(properties.email LIKE 'person-%@example.com')"
+            (emails,) = ask(f"SELECT uniq(properties.email), count(properties.email), {redacted} FROM persons")
+    assert sum(row[1] for row in served) == 1200
+    assert emails[0] == emails[1] == emails[2] > 100
+    with serving("--data", str(saved)) as ask:
+        assert ask(by_event) == served
+    content = (saved / "events.jsonl").read_text()
+    assert "mail.example" not in content
+    assert "user-0" not in content

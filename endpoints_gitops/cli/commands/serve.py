@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 import math
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
-from endpoints_gitops.cli.console import Console
+from endpoints_gitops.cli.arguments import day_count, event_count
+from endpoints_gitops.cli.console import Console, Line, Style
+from endpoints_gitops.cli.context import CommandContext
 from endpoints_gitops.errors import UsageError
 from endpoints_gitops.model.outcome import Outcome
+
+_EVENTS: Final = 1000
+_DAYS: Final = 30
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a CSV, JSON lines or Parquet file for each table, named after it, or a folder of them; "
         "a folder named events or persons is one table, such as a batch export",
     )  # fmt: skip
+    _add_copying(parser)
     parser.add_argument("--now", metavar="TIME", help="stop the clock at this ISO time (UTC unless it has a zone)")
     parser.add_argument(
         "--materialize", type=_building, default=0.0, metavar="HOW",
@@ -41,21 +50,94 @@ def execute(arguments: argparse.Namespace, console: Console) -> Outcome:
     from endpoints_gitops.local.extra import refuse_without_extra
 
     refuse_without_extra()
+    _refuse_combinations(arguments)
     from endpoints_gitops.local.serve import serve
 
-    serve(
-        port=arguments.port,
-        state=arguments.state,
-        sample=arguments.sample,
-        data=tuple(arguments.data),
-        now=_time(arguments.now),
-        definitions=Path(arguments.dir) if arguments.dir else None,
-        announce=console.stdout,
-        control=arguments.control,
-        build_seconds=arguments.materialize or 0.0,
-        builds_fail=arguments.materialize is None,
-    )
+    now = _time(arguments.now)
+    with ExitStack() as stack:
+        copied = (_copied(arguments, console, stack),) if arguments.from_project else ()
+        serve(
+            port=arguments.port,
+            state=arguments.state,
+            sample=arguments.sample,
+            data=(*arguments.data, *copied),
+            now=now,
+            definitions=Path(arguments.dir) if arguments.dir else None,
+            announce=console.stdout,
+            control=arguments.control,
+            build_seconds=arguments.materialize or 0.0,
+            builds_fail=arguments.materialize is None,
+        )
     raise SystemExit(0)  # an outcome would be a second object on stdout with --format json
+
+
+def _add_copying(parser: argparse.ArgumentParser) -> None:
+    """Add what is copied from a project, and how it is redacted."""
+    copying = parser.add_argument_group("events of a real project")
+    copying.add_argument(
+        "--from-project", action="store_true",
+        help="serve a copy of the newest events of the environment's project; its key needs the scope query:read",
+    )  # fmt: skip
+    copying.add_argument("--events", type=event_count, metavar="N", help=f"how many (default: {_EVENTS:,})")
+    copying.add_argument("--days", type=day_count, metavar="N", help=f"of the last N days (default: {_DAYS})")
+    copying.add_argument(
+        "--redact", action="append", default=[], metavar="NAME[=VALUE]",
+        help="also replace the values of this property, by VALUE (default: redacted); may be repeated",
+    )  # fmt: skip
+    copying.add_argument(
+        "--keep", action="append", default=[], metavar="NAME",
+        help="leave the values of this property as they are, although its name looks personal; may be repeated",
+    )  # fmt: skip
+    copying.add_argument(
+        "--save", type=Path, metavar="FOLDER", help="also write FOLDER/events.jsonl, for --data FOLDER later"
+    )
+
+
+def _refuse_combinations(arguments: argparse.Namespace) -> None:
+    options = ("events", "days", "redact", "keep", "save")
+    without = [f"--{option}" for option in options if getattr(arguments, option) not in (None, [])]
+    if without and not arguments.from_project:
+        raise UsageError(
+            f"{' and '.join(without)}: only with --from-project", fix="add --from-project", code="usage.arguments"
+        )
+    if arguments.from_project and arguments.sample:
+        raise UsageError("--from-project and --sample both fill events", fix="omit one", code="usage.arguments")
+
+
+def _copied(arguments: argparse.Namespace, console: Console, stack: ExitStack) -> Path:
+    """The file with the copied events, in a folder that goes with this command unless it is saved."""
+    from endpoints_gitops.operations.event_redaction import REDACTED, RedactionRules, as_lines
+    from endpoints_gitops.operations.event_sample import copy_events
+    from endpoints_gitops.workspace.files import write_atomically
+
+    saved: Path | None = arguments.save
+    folder = saved or Path(stack.enter_context(TemporaryDirectory(prefix="endpoints-gitops-")))
+    path = folder / "events.jsonl"
+    if path.exists() and not console.confirm(f"Replace {path}?", yes=arguments.yes):
+        raise UsageError(f"{path} exists and was left alone", fix="choose another folder for --save", code="usage.save")
+    pairs = (word.partition("=") for word in arguments.redact)
+    rules = RedactionRules(
+        replaced={name: value if equals else REDACTED for name, equals, value in pairs}, kept=frozenset(arguments.keep)
+    )
+    with CommandContext.of(arguments, console) as context:
+        sample = copy_events(
+            context.client,
+            count=arguments.events or _EVENTS,
+            days=arguments.days or _DAYS,
+            now=context.now,
+            rules=rules,
+            progress=context.progress,
+        )
+        source = f"{context.access.host}, project {context.access.project_id}"
+    redacted = sample.redacted
+    write_atomically(path, as_lines(redacted.rows))
+    console.say(
+        f"copied {len(redacted.rows):,} events of {source}, with {sample.requests} request"
+        f"{'s' if sample.requests != 1 else ''}{f', to {path}' if saved else ''}",
+        Line(f"  replaced: {', '.join(redacted.replaced) or 'nothing'}", Style.FAINT),
+        Line(f"  hashed: {', '.join(redacted.hashed) or 'nothing'}", Style.FAINT),
+    )
+    return path
 
 
 def _building(text: str) -> float | None:
