@@ -32,7 +32,12 @@ GROUPS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "start": _entries(
         init=("set up configuration and a definitions folder", ""),
         demo=("run the whole workflow in a temporary folder, on a local server", ""),
-        serve=("run a local PostHog server for endpoints", "--sample", "--port 8010 --state .local --dir endpoints"),
+        serve=(
+            "run a local PostHog server for endpoints",
+            "--sample",
+            "--data tests/tables --port 8010 --state .local --dir endpoints",
+            "--from-project --events 5000 --save tests/tables",
+        ),
     ),
     "look": _entries(
         list=("show the endpoints that the server has", "", "'revenue_*' tag:billing"),

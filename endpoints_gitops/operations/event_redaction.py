@@ -34,9 +34,9 @@ IDS: Final = _words(
 )
 """Names whose values are hashed, in lower case."""
 _PRIVATE: Final = _words(
-    "email emails mail name names firstname lastname fullname surname username nickname login phone mobile telephone "
+    "email mail name firstname lastname fullname surname username nickname login phone mobile telephone "
     "fax address street city zip zipcode postal postcode latitude longitude lat lng birthday birthdate dob ssn iban "
-    "card ip ips password passwd secret token apikey authorization cookie cookies message messages comment"
+    "card ip password passwd secret token apikey authorization cookie message comment"
 )
 """Words in the names of properties whose values are replaced."""
 _PRIVATE_NAMES: Final = _words(
@@ -109,7 +109,7 @@ def is_private(name: str) -> bool:
         return True
     words = [word.lower() for word in _WORD.findall(name)]
     pairs = [first + second for first, second in pairwise(words)]
-    return not _PRIVATE.isdisjoint([*words, *pairs])
+    return any(word in _PRIVATE or word.removesuffix("s") in _PRIVATE for word in [*words, *pairs])
 
 
 def _names(value: object) -> Iterator[str]:
@@ -128,6 +128,7 @@ class _Hashes:
 
     def __init__(self, salt: bytes) -> None:
         self._salt = salt
+        self._made: set[str] = set()  # hashes, which stay as they are where they are met again
 
     def of_value(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
         """The hash of an id; of each value inside of an object or list."""
@@ -140,13 +141,16 @@ class _Hashes:
         digest = self._digest(str(value))
         if isinstance(value, int | float):
             return int.from_bytes(digest[:4])
+        if value in self._made:
+            return value
         if _EMAIL.fullmatch(value):
-            return f"person-{digest.hex()[:12]}@example.com"
-        try:
-            uuid.UUID(value)
-        except ValueError:
-            return f"id-{digest.hex()[:16]}"
-        return str(uuid.UUID(bytes=digest[:16], version=4))
+            made = f"person-{digest.hex()[:12]}@example.com"
+        elif _is_uuid(value):
+            made = str(uuid.UUID(bytes=digest[:16], version=4))
+        else:
+            made = f"id-{digest.hex()[:16]}"
+        self._made.add(made)
+        return made
 
     def instead(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
         """What replaces a personal value: nothing of it, but for the equality of e-mail addresses."""
@@ -191,6 +195,14 @@ class _Mask:
 
 def _parameter(match: re.Match[str]) -> str:
     return match[0] if match[1].startswith("utm_") else f"{match[1]}={REDACTED}"
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_address(text: str) -> bool:

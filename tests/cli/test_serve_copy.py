@@ -53,7 +53,7 @@ def test_a_file_is_not_replaced_without_an_answer(cli: Any, checkout: Any, serve
     assert ran.code == 2
     assert "Replace saved/events.jsonl?" in ran.err
     assert path.read_text() == "mine"
-    assert not list(server.requests)
+    assert server.requests.entries() == ()
 
 
 def test_a_project_without_events(cli: Any) -> None:
