@@ -17,10 +17,11 @@ from endpoints_gitops.local.store import View, new_id
 from endpoints_gitops.model.fact import Fact, Step
 
 FOLDER: Final = Path(__file__).parent
-_STEP_KEYS: Final = frozenset(
-    ["ask", "each", "status", "then", "error", "keys", "absent", "header", "headers", "key", "project", "keep", "times"]
-)
 _ROW_KEYS: Final = frozenset(("says", "known", "facts", "steps", "except", "server", "slow"))
+_ASKED: Final = frozenset(("ask", "each", "key", "project", "headers", "times"))
+_ANSWERED: Final = frozenset(
+    ("status", "then", "error", "keys", "absent", "header", "rows", "reordered", "count", "keep")
+)
 _ENVELOPES: Final = {
     400: ("validation_error", "invalid_input"),
     401: ("authentication_error", "not_authenticated"),
@@ -92,7 +93,8 @@ class Walk:
         if isinstance(step, list):
             yield from self._prepare(*step)
             return
-        assert step.keys() <= _STEP_KEYS, f"unknown keys: {sorted(step.keys() - _STEP_KEYS)}"
+        unknown = step.keys() - _ASKED - _ANSWERED
+        assert not unknown, f"unknown keys: {sorted(unknown)}"
         for number in range(step.get("times", 1)):
             self._kept["number"] = number
             for words in step.get("each") or [step["ask"]]:
@@ -149,6 +151,12 @@ class Walk:
             received = answer.headers.get(name)
             header = Fact(id="", about="", given=(), when=fact.when, status=0, then={"header": self._filled(expected)})
             yield from (f"{name}: {line}" for line in differences(header, Reply(0, {"header": received}, None)))
+        if "rows" in step and sorted(body["results"]) != step["rows"]:
+            yield f"the rows are {body['results']}, not {step['rows']} in some order"
+        if "count" in step and len(body["results"]) != step["count"]:
+            yield f"there are {len(body['results'])} rows, not {step['count']}"
+        if step.get("reordered") and body["results"] == step["rows"]:
+            yield "the rows are in the order of the query"
         for name, path in step.get("keep", {}).items():
             self._kept[name] = _at(body, path)
 
