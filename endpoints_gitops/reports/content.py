@@ -62,7 +62,8 @@ class Issue:
     """A finding, a reason for a verdict, or an error, for formats that are a list.
 
     `subject` is empty where it concerns the whole change. `is_failure`: something could not be read or asked, or the
-    command failed. `finding` is set for findings; one that does not count is an info whose message says why.
+    command failed. `finding` is set for findings; one that does not count is an info whose message says why. `also` are
+    the loci of the infos that are folded into it.
     """
 
     code: str
@@ -73,6 +74,7 @@ class Issue:
     location: Location | None = None
     is_failure: bool = False
     finding: Finding | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -150,13 +152,16 @@ def subject_issues(subject: Subject) -> Iterator[Issue]:
             severity=Severity.INFO
             if finding.waiver
             else min(finding.severity, most, key=lambda severity: severity.rank),
-            message=f"{finding.message} [{waiver_text(finding.waiver)}]" if finding.waiver else finding.message,
+            message=f"{finding.message} [{waiver_text(finding.waiver)}]"
+            if finding.waiver
+            else folded_text(finding, also),
             subject=finding.endpoint,
             fix=None if finding.waiver or finding.severity is Severity.INFO else finding.fix,
             location=location_of(finding.where) or where,
             finding=finding,
+            also=also,
         )
-        for finding in subject.findings
+        for finding, also in folded(subject.findings)
     ]
     yield from issues
     if not (subject.verdict.is_good or any(issue.severity is Severity.ERROR for issue in issues)):
@@ -168,6 +173,23 @@ def subject_issues(subject: Subject) -> Iterator[Issue]:
             location=where,
             is_failure=is_failure,
         )
+
+
+def folded(findings: Iterable[Finding]) -> list[tuple[Finding, tuple[str, ...]]]:
+    """The findings, each with the loci of those that it stands for: in a list, the infos of one rule about one endpoint
+    are one entry, because an endpoint can have as many of them as it has columns.
+    """
+    groups: dict[object, list[Finding]] = {}
+    for finding in findings:
+        is_info = finding.counts and finding.severity is Severity.INFO
+        key = (finding.code, finding.endpoint, finding.callers) if is_info else id(finding)
+        groups.setdefault(key, []).append(finding)
+    return [(first, tuple(other.locus for other in others)) for first, *others in groups.values()]
+
+
+def folded_text(finding: Finding, also: Sequence[str]) -> str:
+    """The message of a finding, with the loci of those that it stands for."""
+    return f"{finding.message} (and {len(also):,} more: {listed(also)})" if also else finding.message
 
 
 def may_be_approved(finding: Finding, subject: Subject) -> bool:

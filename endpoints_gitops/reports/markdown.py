@@ -2,8 +2,9 @@
 
 Text from files and servers is written so that it stays text: words of letters and simple punctuation as they are,
 everything else in code spans, where neither Markdown, HTML, mentions nor references have an effect. In a comment that
-would be too long, diffs share the room that is left, those of safe subjects last; only then safe subjects and findings
-are shortened. Whatever is left out is counted where it is missing.
+would be too long, diffs share the room that is left, those of safe subjects last; then safe subjects, warnings, diffs
+and fixes go, in this order, so that each blocked subject says why for as long as a line for each fits. Whatever is left
+out is counted where it is missing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Final
@@ -29,6 +30,8 @@ from endpoints_gitops.reports import Invocation
 from endpoints_gitops.reports.content import (
     counts_of,
     errors_of,
+    folded,
+    folded_text,
     listed,
     may_be_approved,
     report_of,
@@ -43,6 +46,8 @@ LIMIT: Final = 65_000
 _ALL: Final = 1_000_000_000
 _OPEN_LINES: Final = 40
 """A diff with more lines is folded."""
+_FEW: Final = 10
+"""Details and codes that are shown however short the lists are."""
 _MARKER: Final = f"<!-- {PROGRAM} "
 _SIGNS: Final = {Verdict.SAFE: "✅", Verdict.RELEASED: "✅", Verdict.BLOCKED: "❌", Verdict.UNKNOWN: "❓"}
 _SEVERITIES: Final = {Severity.ERROR: "❌", Severity.WARN: "⚠️", Severity.INFO: "ℹ️"}
@@ -51,25 +56,34 @@ _SEVERITIES: Final = {Severity.ERROR: "❌", Severity.WARN: "⚠️", Severity.I
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detailing:
     """How much of everything but diffs a comment shows: characters of each text, findings from a severity on (None: no
-    findings), entries of each list, subjects, and whether safe subjects are more than a line."""
+    findings), entries of each list, subjects, names of those that are left out, whether safe subjects are more than a
+    line, whether there are diffs, and whether findings have their place, callers and fix (`hints`)."""
 
     text: int = 4_000
     least: Severity | None = Severity.INFO
     entries: int = _ALL
     subjects: int = _ALL
+    names: int = 0
     safe_bodies: bool = True
+    diffs: bool = True
+    hints: bool = True
 
 
+_ERRORS: Final = Detailing(safe_bodies=False, text=300, least=Severity.ERROR)
+_MESSAGES: Final = replace(_ERRORS, text=200, diffs=False, hints=False)
 _DETAILINGS: Final = (
     Detailing(),
     Detailing(safe_bodies=False),
     Detailing(safe_bodies=False, text=1_000),
-    Detailing(safe_bodies=False, text=300, least=Severity.WARN),
-    Detailing(safe_bodies=False, text=300, least=Severity.ERROR),
-    Detailing(safe_bodies=False, text=200, least=Severity.ERROR, entries=100, subjects=100),
-    Detailing(safe_bodies=False, text=200, least=None, entries=20, subjects=100),
-    Detailing(safe_bodies=False, text=80, least=None, entries=5, subjects=10),
+    replace(_ERRORS, least=Severity.WARN),
+    _ERRORS,
+    replace(_ERRORS, diffs=False),
+    *(replace(_MESSAGES, entries=entries) for entries in (100, 20, 5, 1)),
+    *(replace(_MESSAGES, entries=1, subjects=subjects, names=names) for subjects, names in ((200, 500), (100, 200))),
+    replace(_MESSAGES, least=None, entries=20, subjects=100, names=100),
+    replace(_MESSAGES, least=None, entries=5, subjects=10, text=80),
 )
+"""What comments show, the most first; the first that fits is taken. An error's message is worth more than a diff."""
 
 
 def render(outcome: Outcome, invocation: Invocation, *, limit: int = LIMIT) -> str:
@@ -84,6 +98,8 @@ def render(outcome: Outcome, invocation: Invocation, *, limit: int = LIMIT) -> s
             comment = _Comment(outcome, report, invocation, detailing, {}, limit - reserved).text()
         except _CommentTooLong:
             continue
+        if not detailing.diffs:
+            return comment
         safe_diffs = [diff for subject in _safe(report) for diff in subject.diffs] if detailing.safe_bodies else []
         lines = _lines_that_fit(open_diffs, safe_diffs, limit - len(comment))
         with suppress(_CommentTooLong):  # one diff, of two subjects
@@ -156,6 +172,8 @@ class _Comment:
             self._list(tuple(self.shared), self._shared_reason),
             self._list(report.notes, lambda note: f"- {self._prose(note)}"),
         )
+        if not self.detailing.diffs:
+            yield f"Diffs, and what is counted as “more”, are left out: {self.where_the_rest_is}"
 
     def _subject(self, subject: Subject) -> Iterator[str]:
         """A subject that is not safe."""
@@ -190,12 +208,10 @@ class _Comment:
         lost = len(subject.findings) - len(shown)
         yield _joined(
             self._list(subject.reasons, self._reason),
-            self._list(shown, partial(self._finding, subject), more=lost, what="findings"),
+            self._list(folded(shown), partial(self._finding, subject), more=lost, what="findings"),
         )
-        for diff in subject.diffs[: self.detailing.entries]:
+        for diff in subject.diffs if self.detailing.diffs else ():
             yield from self._diff(diff)
-        if len(subject.diffs) > self.detailing.entries:
-            yield f"{len(subject.diffs) - self.detailing.entries:,} more diffs left out: {self.where_the_rest_is}"
 
     def _diff(self, diff: TextDiff) -> Iterator[str]:
         lines = [_diff_line(diff, index) for index in range(self.diff_lines.get(id(diff), 0))]
@@ -210,23 +226,36 @@ class _Comment:
             yield "</details>"
 
     def _list[Entry](
-        self, entries: Sequence[Entry], item: Callable[[Entry], str], *, more: int = 0, what: str = "entries"
+        self,
+        entries: Sequence[Entry],
+        item: Callable[[Entry], str],
+        *,
+        more: int = 0,
+        what: str = "entries",
+        least: int = 0,
     ) -> str:
-        """The entries as a list; its last item says how many `more` there are, which are left out."""
-        shown = entries[: self.detailing.entries]
+        """The entries as a list, of which `least` are always shown; its last item says how many `more` there are, which
+        are left out."""
+        shown = entries[: max(self.detailing.entries, least)]
         lost = len(entries) - len(shown) + more
-        left_out = [f"- {lost:,} more {what} left out: {self.where_the_rest_is}"] if lost else []
+        rest = f" {what} left out: {self.where_the_rest_is}" if self.detailing.diffs else ""
+        left_out = [self._counted(f"- {lost:,} more{rest}")] if lost else []
         return "\n".join((*map(item, shown), *left_out))
 
     def _about(self, details: Sequence[Detail]) -> str:
         """The details in one paragraph."""
-        shown = details[: self.detailing.entries]
+        shown = details[: max(self.detailing.entries, _FEW)]
         texts = [f"{self._prose(detail.label)}: {self._prose(detail.text)}" for detail in shown]
         if len(details) > len(shown):
             texts.append(f"{len(details) - len(shown):,} more left out: {self.where_the_rest_is}")
         return " · ".join(texts)
 
-    def _finding(self, subject: Subject, finding: Finding) -> str:
+    def _finding(self, subject: Subject, entry: tuple[Finding, Sequence[str]]) -> str:
+        finding, also = entry
+        sign, message = _SEVERITIES[_severity(finding)], self._prose(folded_text(finding, also))
+        text = f"- {sign} **{self._prose(finding.code)}** {message}"
+        if not self.detailing.hints:
+            return text
         place = f" {self._code(finding.where)}" if finding.where else ""
         hits = f"<br>hits {self._prose(', '.join(finding.callers))}" if finding.callers else ""
         fix = f"<br>fix: {self._prose(finding.fix)}" if finding.fix and finding.severity is not Severity.INFO else ""
@@ -234,8 +263,7 @@ class _Comment:
             fix = f"<br>{self._prose(waiver_text(finding.waiver))}"
         elif may_be_approved(finding, subject):
             fix += f"<br>or approve it: {self._code(str(approval_of(finding)))}"
-        sign = _SEVERITIES[_severity(finding)]
-        return f"- {sign} **{self._prose(finding.code)}** {self._prose(finding.message)}{place}{hits}{fix}"
+        return f"{text}{place}{hits}{fix}"
 
     def _error(self, error: ErrorEntry) -> str:
         place = f" {self._code(error.where)}" if error.where else ""
@@ -256,6 +284,11 @@ class _Comment:
             verdicts = Counter(subject.verdict.value for subject in subjects)
             counts = ", ".join(f"{count:,} {verdict}" for verdict, count in verdicts.items())
             yield f"{len(subjects):,} more ({counts}) left out: {self.where_the_rest_is}"
+        if named := subjects[: self.detailing.names]:
+            more = f" and {len(subjects) - len(named):,} more" if len(subjects) > len(named) else ""
+            yield "<details>\n<summary>their names</summary>"
+            yield ", ".join(self._code(subject.name) for subject in named) + more
+            yield "</details>"
 
     def _counts_per_code(self) -> Iterator[str]:
         """Where findings are left out: how many there are of each code."""
@@ -265,7 +298,10 @@ class _Comment:
         if codes:
             yield "All findings by code:"
             yield self._list(
-                codes.most_common(), lambda code: f"- **{self._prose(code[0])}**: {code[1]:,}", what="codes"
+                codes.most_common(),
+                lambda code: f"- **{self._prose(code[0])}**: {code[1]:,}",
+                what="codes",
+                least=_FEW,
             )
 
     def _change(self, subject: Subject) -> str:

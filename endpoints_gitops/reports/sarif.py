@@ -90,6 +90,7 @@ def _result(issue: Issue, codes: Sequence[str]) -> JsonObject:
         "subject": printable(issue.subject),
         **({"fix": printable(issue.fix)} if issue.fix else {}),
         **({"callers": [printable(caller) for caller in finding.callers]} if finding and finding.callers else {}),
+        **({"also": [printable(locus) for locus in issue.also]} if issue.also else {}),
     }
     return {
         "ruleId": printable(issue.code),

@@ -11,7 +11,7 @@ import pytest
 from endpoints_gitops.advice import Advice, Command
 from endpoints_gitops.cli.console import Console
 from endpoints_gitops.errors import ExitCode, Location
-from endpoints_gitops.model.finding import Severity
+from endpoints_gitops.model.finding import Finding, Severity, Waiver, WaiverKind
 from endpoints_gitops.model.outcome import Outcome
 from endpoints_gitops.model.report import DiffPart, Report, Subject, TextDiffLine, Verdict
 from endpoints_gitops.model.secret import Secret
@@ -71,6 +71,33 @@ def test_a_reason_of_several_subjects_is_explained_once():
 def test_an_approved_or_safe_finding_is_no_error():
     outcome = judged(Verdict.SAFE, subject("revenue", Verdict.SAFE, finding(severity=Severity.ERROR)))
     assert [issue.severity for issue in issues_of(outcome)] == [Severity.WARN]
+
+
+def test_infos_of_one_rule_about_one_endpoint_are_one_entry():
+    """A new endpoint has one C112 for each column of unknown type; code scanning accepts 25,000 results."""
+
+    def columns(endpoint: str, severity: Severity, **more: object) -> list[Finding]:
+        return [
+            finding(endpoint, severity, "C112", locus=f"columns.c{number}", message=f"c{number} is unknown", **more)
+            for number in range(8)
+        ]
+
+    waiver = Waiver(kind=WaiverKind.IGNORED)
+    findings = (
+        *columns("revenue", Severity.INFO),
+        *columns("signups", Severity.INFO),
+        *columns("revenue", Severity.WARN),
+        *columns("revenue", Severity.INFO, waiver=waiver),
+    )
+    outcome = judged(Verdict.SAFE, replace(subject("revenue", Verdict.SAFE), findings=findings))
+    issues = issues_of(outcome)
+    text = "c0 is unknown (and 7 more: columns.c1, columns.c2, columns.c3, columns.c4, columns.c5 and 2 more)"
+    assert [issue.message for issue in issues if issue.also] == [text, text]
+    assert len(issues) == 18, "warnings and what is ignored stay apart"
+    results = json.loads(render("sarif", outcome))["runs"][0]["results"]
+    also = [result["properties"]["also"] for result in results if "also" in result["properties"]]
+    assert also == [[f"columns.c{number}" for number in range(1, 8)]] * 2
+    assert render("markdown", outcome).count("and 7 more: ") == 2
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -68,6 +68,28 @@ def test_findings_are_kept_before_diffs():
     assert [count + left_out for count, left_out in zip(shown, lost, strict=True)] == [8_000] * 20
 
 
+@pytest.mark.parametrize(("count", "findings"), [(60, 20), (150, 3), (300, 1), (300, 2)])
+def test_errors_of_many_subjects_are_kept_before_everything_else(count, findings):
+    """Each blocked subject says why, as long as one line for each fits."""
+    comment = render(judged(Verdict.BLOCKED, *_subjects(count, Verdict.BLOCKED, findings, lines=9)), INVOCATION)
+    reasons = [block.count("- ❌ **C") for block in comment.split("\n#### ")[1:]]
+    assert len(reasons) == count
+    assert min(reasons) >= 1
+    left_out = re.findall(r"\n- ([\d,]+) more\b", comment.partition("All findings by code:")[0])
+    assert sum(reasons) + sum(map(int, left_out)) == count * findings
+
+
+@pytest.mark.parametrize(("count", "shown", "named"), [(1_400, 200, 500), (600, 100, 200)])
+def test_subjects_that_are_left_out_are_named(count, shown, named):
+    text = "x" * 40 if count == 600 else ""
+    comment = render(judged(Verdict.BLOCKED, *_subjects(count, Verdict.BLOCKED, 3, text=text)), INVOCATION)
+    left_out = count - shown
+    assert f"{left_out:,} more ({left_out:,} blocked) left out: " in comment
+    names = [number for number in range(count) if f"`e{number}{text}`" in comment]
+    assert names == list(range(shown + named))
+    assert f"`e{names[-1]}{text}` and {left_out - named:,} more\n" in comment
+
+
 def test_a_small_diff_is_whole_beside_a_large_one():
     large, small = _subjects(2, Verdict.BLOCKED, 0, lines=20_000)[:1], _subjects(1, Verdict.BLOCKED, 0, lines=3)
     comment = render(judged(Verdict.BLOCKED, *large, *small), INVOCATION)
