@@ -12,8 +12,8 @@ import pytest
 
 import endpoints_gitops as library
 from endpoints_gitops.api.wire import Answer
+from endpoints_gitops.local.engine.embedded import EmbeddedSession
 from endpoints_gitops.local.engine.engine import Engine
-from endpoints_gitops.local.engine.session import ClickHouseSession
 from endpoints_gitops.local.engine.storage import insert, stored_tables
 from endpoints_gitops.local.serve import running_server
 
@@ -45,7 +45,7 @@ def item(number):
 def items(tmp_path):
     path = tmp_path / "items.jsonl"
     path.write_text("".join(f"{json.dumps(item(number))}\n" for number in range(10, 201, 10)))
-    with ClickHouseSession() as session:
+    with EmbeddedSession() as session:
         tables = stored_tables(session, sample=False, files=[path], now=None)
         items = Items(session)
         items.engine = Engine(session, tables, None)

@@ -16,7 +16,7 @@ import pytest
 
 from endpoints_gitops.hogql import parser
 from endpoints_gitops.hogql.parser_processes import POOL
-from endpoints_gitops.local.engine.session import ClickHouseSession
+from endpoints_gitops.local.engine.embedded import EmbeddedSession
 from endpoints_gitops.local.serve import RunningServer
 
 PROGRAM = "import sys; from endpoints_gitops.cli.main import run; sys.exit(run(['serve']))"
@@ -89,15 +89,15 @@ def test_others_are_answered_while_a_query_is_parsed(
 def test_others_are_answered_while_the_engine_is_busy(
     ask: Callable[..., httpx.Response], monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: Any
 ) -> None:
-    begun, released, real = threading.Event(), threading.Event(), ClickHouseSession._asked
+    begun, released, real = threading.Event(), threading.Event(), EmbeddedSession.execute
 
-    def asked(session: ClickHouseSession, sql: str, answer_format: str) -> str:
+    def asked(session: EmbeddedSession, sql: str, answer_format: str = "TSVRaw") -> str:
         if "slow" in sql:
             begun.set()
             assert released.wait(30)
         return real(session, sql, answer_format)
 
-    monkeypatch.setattr(ClickHouseSession, "_asked", asked)
+    monkeypatch.setattr(EmbeddedSession, "execute", asked)
     with ThreadPoolExecutor(1) as thread:
         slow = thread.submit(ask, method, path, body)
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from endpoints_gitops.errors import InvalidInput, Problem
-from endpoints_gitops.local.engine.literals import identifier, text
+from endpoints_gitops.local.engine.literals import text
 from endpoints_gitops.local.engine.refusals import QueryRefused
 from endpoints_gitops.local.engine.session import ClickHouseSession
 from endpoints_gitops.local.engine.table_files import TableFile
@@ -28,36 +27,37 @@ def content(session: ClickHouseSession, file: TableFile) -> Iterator[Path]:
     """
     with TemporaryDirectory(prefix="endpoints-gitops-") as folder:
         packed, plain = Path(folder, "packed"), Path(folder, f"table{file.suffix}")
-        shutil.copyfile(file.path, packed if file.compression else plain)
+        (packed if file.compression else plain).symlink_to(file.path.resolve())
         if file.compression:
             target = f"file({text(str(plain))}, 'RawBLOB')"
             source = f"file({text(str(packed))}, 'RawBLOB', 'content String', {text(file.compression)})"
-            _execute(session, file, f"INSERT INTO FUNCTION {target} SELECT content FROM {source}")  # noqa: S608 - our own names, quoted
+            with _reading(file):
+                session.files.execute(f"INSERT INTO FUNCTION {target} SELECT content FROM {source}")  # noqa: S608 - our own names, quoted
         yield plain
 
 
 def rows_of_parquet(session: ClickHouseSession, file: TableFile, plain: Path) -> Iterator[dict[str, Any]]:
     """The rows of a Parquet file. Raises InvalidInput if it is not one."""
     query = f"SELECT * FROM {_source(file, plain)} SETTINGS output_format_json_named_tuples_as_objects = 1"  # noqa: S608 - our own name, quoted
-    lines = _execute(session, file, query, "JSONEachRow")
-    return (json.loads(line) for line in lines.splitlines() if line)
+    with _reading(file):
+        for part in session.files.stream(query, "JSONEachRow"):
+            yield from (json.loads(line) for line in part.split(b"\n") if line)
 
 
 def create_table(session: ClickHouseSession, file: TableFile) -> None:
     """Create a table from a file, for which ClickHouse infers names and types. Raises InvalidInput."""
-    with content(session, file) as plain:
-        rows = f"SELECT * FROM {_source(file, plain)}"  # noqa: S608 - our own name, quoted
-        created = f"CREATE TABLE {identifier(file.table)} ENGINE = MergeTree ORDER BY tuple()"
-        _execute(session, file, f"{created} AS {rows}")
+    with content(session, file) as plain, _reading(file):
+        session.load(file.table, _source(file, plain))
 
 
 def _source(file: TableFile, plain: Path) -> str:
     return f"file({text(str(plain))}, {text(file.format)})"
 
 
-def _execute(session: ClickHouseSession, file: TableFile, sql: str, answer_format: str = "TSVRaw") -> str:
+@contextmanager
+def _reading(file: TableFile) -> Iterator[None]:
     try:
-        return session.execute(sql, answer_format)
+        yield
     except QueryRefused as refusal:
         raise InvalidInput((_unreadable(file, refusal),)) from None
 

@@ -91,16 +91,6 @@ _NAMESPACE: Final = uuid.UUID("6f1d9e0e-6d6f-5b5e-9d55-0f6f4c1a7e11")
 type Read = Callable[[object], object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
-    """Rows for the tables, and files that become tables of their own."""
-
-    events: Sequence[Row] = ()
-    persons: Sequence[Row] = ()
-    distinct_ids: Sequence[Row] = ()
-    others: Sequence[TableFile] = ()
-
-
 @dataclass(slots=True, kw_only=True)
 class _Mistakes:
     """The maximum number of reported mistakes of one file."""
@@ -125,26 +115,48 @@ class _Mistakes:
             raise InvalidInput((*self.problems, *more))
 
 
-def read(session: ClickHouseSession, paths: Sequence[Path], *, sample: bool) -> Given:
-    """The content of the files and folders. Raises InvalidInput with the mistakes of all files."""
-    mistakes = _Mistakes()
-    tables = _by_table(find(paths, mistakes.add), mistakes, sample=sample)
-    events = list(_rows(session, tables.get("events", ()), _event_columns, mistakes))
-    people = _people(_rows(session, tables.get("persons", ()), _person_columns, mistakes), mistakes)
-    others = [file for name, files in tables.items() if name not in IN_PARTS for file in files]
-    for file in others:
-        if file.suffix != ".parquet":  # ClickHouse reads these, and would accept anything else
-            deque(_readable(session, file, mistakes), maxlen=0)
-    mistakes.raise_any()
-    with_owner = [_event(row, people.owners) for row in _once(events)]
-    if "persons" not in tables:
-        people = _people_of(with_owner)
-    return Given(
-        events=[{name: value for name, value in row.items() if name != "person_properties"} for row in with_owner],
-        persons=people.rows,
-        distinct_ids=[{"distinct_id": name, "person_id": owner} for name, owner in people.owners.items()],
-        others=others,
-    )
+class DataFiles:
+    """The rows of the files for `events` and `persons`, and the files that become tables of their own.
+
+    Persons and their distinct ids are held in memory, events come one by one. Mistakes are collected.
+    """
+
+    def __init__(self, session: ClickHouseSession, paths: Sequence[Path], *, sample: bool) -> None:
+        self._session = session
+        self._mistakes = _Mistakes()
+        self._tables = _by_table(find(paths, self._mistakes.add), self._mistakes, sample=sample)
+
+    @property
+    def has_persons(self) -> bool:
+        """Whether there is a file of persons, even an empty one."""
+        return "persons" in self._tables
+
+    @property
+    def others(self) -> list[TableFile]:
+        return [file for name, files in self._tables.items() if name not in IN_PARTS for file in files]
+
+    def people(self) -> People:
+        """The persons, and the person of each distinct id."""
+        return _people(self._rows("persons", _person_columns), self._mistakes)
+
+    def events(self, owners: Mapping[str, str]) -> Iterator[Row]:
+        """The events in order, which `_row` counts. The person of an event is the owner of its distinct id, or else the
+        one in the row, or else a new one."""
+        rows = (_event(row, owners) for row in self._rows("events", _event_columns))
+        yield from (row | {"_row": number} for number, row in enumerate(rows))
+
+    def check_others(self) -> None:
+        """Look for mistakes in text files of other tables: ClickHouse reads these, and would accept anything else."""
+        for file in self.others:
+            if file.suffix != ".parquet":
+                deque(_readable(self._session, file, self._mistakes), maxlen=0)
+
+    def raise_mistakes(self) -> None:
+        """Raises InvalidInput with the mistakes of all files."""
+        self._mistakes.raise_any()
+
+    def _rows(self, name: str, columns_of: ColumnsOf) -> Iterator[Row]:
+        return _rows(self._session, self._tables.get(name, ()), columns_of, self._mistakes)
 
 
 def _by_table(files: Sequence[TableFile], mistakes: _Mistakes, *, sample: bool) -> dict[str, list[TableFile]]:
@@ -361,14 +373,18 @@ class _RowSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _People:
+class People:
     """The rows of persons, and the person of each distinct id."""
 
     rows: Sequence[Row]
     owners: Mapping[str, str]
 
+    def distinct_ids(self) -> Iterator[Row]:
+        """A row for each distinct id."""
+        return ({"distinct_id": name, "person_id": owner} for name, owner in self.owners.items())
 
-def _people(read_rows: Iterator[Row], mistakes: _Mistakes) -> _People:
+
+def _people(read_rows: Iterator[Row], mistakes: _Mistakes) -> People:
     """The persons of files. A person has one row, and a distinct id one person; a batch export has versions of both,
     of which the newest counts, and deleted persons are gone.
     """
@@ -393,23 +409,10 @@ def _people(read_rows: Iterator[Row], mistakes: _Mistakes) -> _People:
                 message = f"the distinct id {name!r} belongs to the person {owners[name]} already"
                 mistakes.add(source.path, message, source.line)
     alive = {person: row for person, row in rows.items() if not row.get("is_deleted")}
-    return _People(
+    return People(
         rows=[_person(person, row) for person, row in alive.items()],
         owners={name: person for name, person in owners.items() if person in alive},
     )
-
-
-def _once(rows: Sequence[Row]) -> Iterator[Row]:
-    """The rows without repetitions: like the server, the last one of those that have the same uuid, event, distinct id
-    and day (docs/server.md#batch-exports).
-    """
-    last = {_identity(row): index for index, row in enumerate(rows)}
-    return (row for index, row in enumerate(rows) if last[_identity(row)] == index)
-
-
-def _identity(row: Row) -> object:
-    source = row["#"]
-    return (row["uuid"], row["event"], row["distinct_id"], row["timestamp"][:10]) if "uuid" in row else source
 
 
 def _event(row: Row, owners: Mapping[str, str]) -> Row:
@@ -424,24 +427,3 @@ def _event(row: Row, owners: Mapping[str, str]) -> Row:
 
 def _person(person: str, row: Row) -> Row:
     return {"id": person, "properties": row.get("properties", "{}"), "created_at": row["created_at"]}
-
-
-def _people_of(events: Sequence[Row]) -> _People:
-    """The persons of events, each created with its first event, and with the properties of its last one that has any.
-
-    Without `person_id`, each distinct id is a person.
-    """
-    created: dict[str, str] = {}
-    properties: dict[str, tuple[str, str]] = {}
-    for row in events:
-        person, time = row["person_id"], row["timestamp"]
-        created[person] = min(created.get(person, time), time)
-        if "person_properties" in row:
-            properties[person] = max(properties.get(person, ("", "")), (time, row["person_properties"]))
-    return _People(
-        rows=[
-            {"id": person, "properties": properties.get(person, ("", "{}"))[1], "created_at": time}
-            for person, time in created.items()
-        ],
-        owners={row["distinct_id"]: row["person_id"] for row in sorted(events, key=lambda row: str(row["timestamp"]))},
-    )

@@ -16,6 +16,7 @@ from endpoints_gitops.hogql.syntax_tree import fold, nodes
 from endpoints_gitops.hogql.tables import Table
 from endpoints_gitops.hogql.variables import variables_used
 from endpoints_gitops.local.engine import calls, expressions, fields, select
+from endpoints_gitops.local.engine.embedded import EmbeddedSession
 from endpoints_gitops.local.engine.hog_expressions import value_of
 from endpoints_gitops.local.engine.refusals import QueryRefused, from_parser
 from endpoints_gitops.local.engine.scope import QueryScope, TranslationContext
@@ -181,12 +182,14 @@ class Engine:
 
         `now` stops the clock of queries. Raises InvalidInput with every mistake in the files.
         """
-        session = ClickHouseSession()
+        session = EmbeddedSession()
         try:
-            return cls(session, stored_tables(session, sample=sample, files=data, now=now), now)
+            tables = stored_tables(session, sample=sample, files=data, now=now)
+            session.restrict()
         except BaseException:
             session.close()
             raise
+        return cls(session, tables, now)
 
     def describe(self, query_node: Mapping[str, Any]) -> Sequence[EngineColumn]:
         """The columns of a HogQL node, found with '' for each variable (docs/server.md#answers).

@@ -1,14 +1,12 @@
-"""The embedded ClickHouse: one database in memory for each engine, dropped with it, and its values as the API writes
-them (docs/server.md#hogql). The only module that knows chdb.
+"""A session with ClickHouse: what the engine needs of one, embedded or on a server, and its values as the API writes
+them (docs/server.md#hogql).
 """
 
 from __future__ import annotations
 
 import json
-import threading
-import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -17,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 from endpoints_gitops.contract.clickhouse import ClickHouseType, parse_type
 from endpoints_gitops.local.engine.literals import identifier
-from endpoints_gitops.local.engine.refusals import from_clickhouse
 
 type Convert = Callable[[Any], Any]
 
@@ -93,21 +90,15 @@ def _offset(timestamp: datetime, zone: str) -> str:
 
 
 SECONDS: Final = 10
-"""Seconds that a query may take."""
+"""Seconds that a query of a user may take."""
 MEMORY: Final = 2_000_000_000
-"""Bytes that a query may use."""
-MEMORY_OF_ALL: Final = 3_000_000_000
-"""Bytes that all queries of the process may use at the same time; over it, ClickHouse stops the largest."""
-CONNECTIONS: Final = 8
-"""Queries that run at the same time; further ones wait."""
-_SETTINGS: Final = {
-    "session_timezone": "'UTC'",
+"""Bytes that a query of a user may use."""
+MEANING: Final[dict[str, str | int]] = {
+    "session_timezone": "UTC",
     "transform_null_in": 1,
-    "max_memory_usage": MEMORY,
-    "max_memory_usage_for_user": MEMORY_OF_ALL,
-    "max_threads": 2,
     "optimize_min_equality_disjunction_chain_length": 4294967295,
     "allow_experimental_join_condition": 1,
+    "use_variant_as_common_type": 0,
     "max_ast_elements": 4_000_000,
     "max_query_size": 2_000_000,
     "output_format_json_quote_64bit_integers": 0,
@@ -116,10 +107,14 @@ _SETTINGS: Final = {
     "output_format_decimal_trailing_zeros": 1,
     "output_format_json_named_tuples_as_objects": 0,
     "output_format_json_validate_utf8": 1,
-    "date_time_output_format": "'iso'",
-    "use_variant_as_common_type": 0,
+    "date_time_output_format": "iso",
 }
-_CLOSED: Final = "DROP DATABASE IF EXISTS"
+"""The settings that answers depend on."""
+
+
+def limits(seconds: int) -> dict[str, str | int]:
+    """The settings of a query of a user: it writes nothing, reads no files or other servers, and ends."""
+    return {"max_execution_time": seconds, "max_memory_usage": MEMORY, "readonly": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,28 +126,67 @@ class RawAnswer:
     rows: list[list[Any]]
 
 
-class ClickHouseSession:
-    """A database of its own. Several threads may ask: each query has a connection, and waits while none of the
-    `CONNECTIONS` is free.
+class ClickHouseSession(ABC):
+    """A database of its own in a ClickHouse. Several threads may ask at the same time.
 
-    A query may take `seconds`. All engines of a process share one ClickHouse in memory, so each keeps to a database of
-    its own.
+    Tables are created and filled first. After `restrict` every statement is a query of a user: it is read-only, and
+    limited in time and memory.
     """
 
-    def __init__(self, *, seconds: int = SECONDS) -> None:
-        self.database = f"engine_{uuid.uuid4().hex}"
-        self._settings = {**_SETTINGS, "max_execution_time": seconds}
-        self._free = threading.BoundedSemaphore(CONNECTIONS)
-        self._idle: list[Any] = [self._connected()]
-        self._is_closed = False
+    database: str
+    on_cluster = ""
+    """What statements that create or drop something say after the name."""
 
+    @abstractmethod
     def execute(self, sql: str, answer_format: str = "TSVRaw") -> str:
         """Execute a statement and return its text. Raises QueryRefused with ClickHouse's reason."""
-        return self._asked(sql, answer_format)
+
+    @abstractmethod
+    def insert(self, table: str, lines: str) -> None:
+        """Add rows to a table: a JSON object on each line."""
+
+    @abstractmethod
+    def load(self, table: str, source: str) -> None:
+        """Create a table with the rows of a source that `files` reads, which infers names and types."""
+
+    @property
+    @abstractmethod
+    def files(self) -> ClickHouseSession:
+        """The session that reads files of this machine: an embedded one."""
+
+    @abstractmethod
+    def stream(self, sql: str, answer_format: str) -> Iterator[bytes]:
+        """The answer of a query in parts of whole rows. Raises QueryRefused."""
+
+    @abstractmethod
+    def restrict(self) -> None:
+        """Accept only queries of users from now on."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Drop the database."""
+
+    def engine_of(self, table: str, version: str = "") -> str:  # noqa: ARG002 - for sessions with replicas
+        """The table engine of a table, whose rows with the same key the one with the highest `version` replaces."""
+        return f"ReplacingMergeTree({version})" if version else "MergeTree"
+
+    def create_table(self, table: str, columns: Sequence[str], order: str, version: str = "") -> None:
+        """Create an empty table. `columns` are declarations, `order` the expressions that it is sorted by. Of rows with
+        the same `order`, OPTIMIZE leaves the one with the highest value in the column `version`, if it is given."""
+        self.execute(
+            f"CREATE TABLE {identifier(table)}{self.on_cluster} ({', '.join(columns)}) "
+            f"ENGINE = {self.engine_of(table, version)} ORDER BY ({order})"
+        )
+
+    def fill(self, table: str, query: str, order: str) -> None:
+        """Create a table with the rows of a query."""
+        described = self.ask(f"DESCRIBE ({query})").rows
+        self.create_table(table, [f"{identifier(str(name))} {written}" for name, written, *_ in described], order)
+        self.execute(f"INSERT INTO {identifier(table)} {query}")
 
     def ask(self, sql: str) -> RawAnswer:
         """Execute a query and return its answer. Raises QueryRefused with ClickHouse's reason."""
-        answer = json.loads(self._asked(sql, "JSONCompact"))
+        answer = json.loads(self.execute(sql, "JSONCompact"))
         meta = answer["meta"]
         return RawAnswer(
             names=[str(column["name"]) for column in meta],
@@ -169,18 +203,6 @@ class ClickHouseSession:
         """The names and types of a table's columns."""
         return [(str(row[0]), str(row[1])) for row in self.ask(f"DESCRIBE TABLE {identifier(table)}").rows]
 
-    def close(self) -> None:
-        """Drop the database, after the queries that run."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        for _ in range(CONNECTIONS):
-            self._free.acquire()
-        self._idle[-1].query(f"{_CLOSED} {self.database}")
-        while self._idle:
-            self._idle.pop().close()
-        self._free.release(CONNECTIONS)
-
     def __enter__(self) -> Self:
         return self
 
@@ -188,37 +210,3 @@ class ClickHouseSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _asked(self, sql: str, answer_format: str) -> str:
-        with self._connection() as connection:
-            try:
-                return str(connection.query(sql, answer_format))
-            except RuntimeError as error:
-                # output of a failed query would precede the next answer: this statement consumes it
-                connection.query("SELECT 1", answer_format)
-                raise from_clickhouse(str(error)) from None
-
-    @contextmanager
-    def _connection(self) -> Iterator[Any]:
-        """A connection that no other thread uses. Raises QueryRefused if the session is closed."""
-        with self._free:
-            if self._is_closed:
-                raise from_clickhouse("The engine is closed")
-            try:
-                connection = self._idle.pop()
-            except IndexError:
-                connection = self._connected()
-            try:
-                yield connection
-            finally:
-                self._idle.append(connection)
-
-    def _connected(self) -> Any:  # noqa: ANN401 - chdb has no types
-        from chdb import session
-
-        untyped: Any = session
-        connection = untyped.Session()
-        connection.query(f"CREATE DATABASE IF NOT EXISTS {self.database}")
-        connection.query(f"USE {self.database}")
-        connection.query("SET " + ", ".join(f"{name} = {value}" for name, value in self._settings.items()))
-        return connection

@@ -14,7 +14,8 @@ from typing import Any, Final
 from endpoints_gitops.contract.clickhouse import is_nullable, parse_type, type_word
 from endpoints_gitops.hogql.tables import TABLES, Relation, Table, TypedColumn, group_relation, table
 from endpoints_gitops.hogql.types import Kind, Typed
-from endpoints_gitops.local.engine import clickhouse_files, data_files
+from endpoints_gitops.local.engine import clickhouse_files
+from endpoints_gitops.local.engine.data_files import DataFiles
 from endpoints_gitops.local.engine.literals import identifier, text
 from endpoints_gitops.local.engine.session import ClickHouseSession
 from endpoints_gitops.local.engine.table_files import TableFile
@@ -92,6 +93,20 @@ _SORTED_BY: Final = {
     "static_cohort_people": "cohort_id",
 }
 """The tables that are filled; sessions are computed from events."""
+_HIDDEN: Final = ("_row UInt64", "person_properties String")
+"""Columns of events that no query sees. Of events with the same key, the last one counts, as on the server
+(docs/server.md#batch-exports)."""
+_PEOPLE_OF_EVENTS: Final = {
+    "persons (id, created_at, properties)": "SELECT person_id, min(timestamp), if(max(person_properties) = '', '{}', "
+    "argMax(person_properties, (person_properties != '', timestamp, person_properties))) "
+    "FROM events GROUP BY person_id",
+    "person_distinct_ids (distinct_id, person_id)": "SELECT distinct_id, argMax(person_id, (timestamp, _row)) "
+    "FROM events GROUP BY distinct_id",
+}
+"""Without a file of persons: each is created with its first event, and has the properties of its last one that has
+any. A distinct id belongs to the person of its last event."""
+_BATCH: Final = 16_000_000
+"""The characters of JSON that are sent to ClickHouse at once."""
 _TABLE_OF: Final = {"distinct_ids": "person_distinct_ids"}
 _SHAPES: Final = {
     "boolean": r"""^"?(true|false)"?$""",
@@ -108,17 +123,33 @@ def stored_tables(
     session: ClickHouseSession, *, sample: bool, files: Sequence[Path], now: datetime | None
 ) -> Mapping[str, Table]:
     """Fill the database, and return the tables that queries can read. Raises InvalidInput for mistakes in files."""
-    given = data_files.read(session, files, sample=sample) if files else data_files.Given()
     for name, order in _SORTED_BY.items():
-        columns = ", ".join(_declared(name, column) for column in _stored_columns(name))
-        session.execute(f"CREATE TABLE {name} ({columns}) ENGINE = MergeTree ORDER BY ({order})")
-    for name in ("events", "persons", "distinct_ids"):
-        insert(session, _TABLE_OF.get(name, name), getattr(given, name))
+        columns = [_declared(name, column) for column in _stored_columns(name)]
+        if name == "events":
+            session.create_table(name, [*columns, *_HIDDEN], order, version="_row")
+        else:
+            session.create_table(name, columns, order)
+    others = _fill_from_files(session, files, sample=sample) if files else []
     group_types = _fill_sample(session, now) if sample else {}
-    session.execute(_sessions())
-    others = [_other_table(session, file) for file in given.others]
+    session.fill("sessions", _sessions(), "session_id")
     types = {name: _property_types(session, name) for name in ("events", "persons", "groups")}
     return project_tables(group_types, types) | {other.name: other for other in others}
+
+
+def _fill_from_files(session: ClickHouseSession, files: Sequence[Path], *, sample: bool) -> list[Table]:
+    """Fill the tables of the catalog, and return those that the files add."""
+    data = DataFiles(session, files, sample=sample)
+    people = data.people()
+    insert(session, "persons", people.rows)
+    insert(session, "person_distinct_ids", people.distinct_ids())
+    insert(session, "events", data.events(people.owners))
+    data.check_others()
+    data.raise_mistakes()
+    session.execute("OPTIMIZE TABLE events FINAL")
+    if not data.has_persons:
+        for name, query in _PEOPLE_OF_EVENTS.items():
+            session.execute(f"INSERT INTO {name} {query}")
+    return [_other_table(session, file) for file in data.others]
 
 
 def _stored_columns(name: str) -> list[TypedColumn]:
@@ -146,9 +177,16 @@ def _declared_type(column: TypedColumn) -> str:
 
 def insert(session: ClickHouseSession, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
     """Add rows to a table; missing columns get their defaults, and objects are stored as text."""
-    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    lines: list[str] = []
+    size = 0
+    for row in rows:
+        lines.append(json.dumps(row, ensure_ascii=False))
+        size += len(lines[-1])
+        if size > _BATCH:
+            session.insert(name, "\n".join(lines))
+            lines, size = [], 0
     if lines:
-        session.execute(f"INSERT INTO {name} FORMAT JSONEachRow\n{lines}")
+        session.insert(name, "\n".join(lines))
 
 
 def _fill_sample(session: ClickHouseSession, now: datetime | None) -> Mapping[str, int]:
@@ -184,7 +222,7 @@ def _other_table(session: ClickHouseSession, file: TableFile) -> Table:
 
 
 def _sessions() -> str:
-    """Create the sessions from the events, like PostHog (docs/server.md#hogql)."""
+    """The query that computes the sessions from the events, like PostHog (docs/server.md#hogql)."""
     first_url, last_url = f"argMinIf({_URL}, timestamp, {_URL} != '')", f"argMaxIf({_URL}, timestamp, {_URL} != '')"
 
     def of_url(prefix: str, url: str) -> list[str]:
@@ -212,8 +250,7 @@ def _sessions() -> str:
         "if(`$pageview_count` = 0, NULL, not(stayed)) AS `$is_bounce`",
         "toInt64(1) AS team_id",
     )
-    rows = f"SELECT {', '.join(columns)} FROM events WHERE `$session_id` != '' GROUP BY `$session_id`"  # noqa: S608 - our own names
-    return f"CREATE TABLE sessions ENGINE = MergeTree ORDER BY session_id AS {rows}"
+    return f"SELECT {', '.join(columns)} FROM events WHERE `$session_id` != '' GROUP BY `$session_id`"  # noqa: S608 - our own names
 
 
 def _entry_properties() -> Iterator[tuple[str, str]]:

@@ -15,6 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from endpoints_gitops.errors import InvalidInput
+from endpoints_gitops.local.engine import storage
 from endpoints_gitops.local.engine.engine import Engine
 
 ANN, BOB = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
@@ -135,6 +136,20 @@ def test_parts_in_several_formats_are_one_table_and_repeated_events_count_once(t
     parquet(folder / "1.parquet", EVENTS[:2])
     json_lines_gz(folder / "2.jsonl.gz", EVENTS[1:])
     assert asked(folder, "SELECT count(), uniq(uuid) FROM events") == [[3, 3]]
+
+
+@pytest.mark.parametrize("batch", [1, 1_000_000])
+def test_the_last_of_repeated_events_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    """Whether they are sent to ClickHouse together or not. What is dropped makes no person either."""
+    monkeypatch.setattr(storage, "_BATCH", batch)
+    first, second = EVENTS[0] | {"person_id": BOB, "person_properties": {"plan": "old"}}, EVENTS[0]
+    another = EVENTS[0] | {"timestamp": EVENTS[0]["timestamp"].replace(day=2), "person_properties": {}}
+    json_lines(tmp_path / "events.jsonl", [first | {"properties": {"price": 1}}, second, another])
+    with Engine.open(data=[tmp_path]) as engine:
+        rows = engine.run("SELECT properties.price, toString(person_id) FROM events ORDER BY timestamp", {}).results
+        people = engine.run("SELECT toString(id), created_at, properties.plan FROM persons", {}).results
+    assert rows == [[3, ANN], [3, ANN]]
+    assert people == [[ANN, "2026-06-01T00:01:00Z", None]]
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from endpoints_gitops.errors import InvalidInput
+from endpoints_gitops.local.engine import storage
+from endpoints_gitops.local.engine.data_files import DataFiles
+from endpoints_gitops.local.engine.embedded import EmbeddedSession
 from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.engine.literals import text
-from endpoints_gitops.local.engine.session import ClickHouseSession
 
 ID = "00000000-0000-4000-8000-00000000000"
 EVENT = {"event": "e", "distinct_id": "a", "timestamp": "2026-06-01T10:00:00Z", "properties": {"n": 1}}
@@ -98,7 +100,7 @@ def test_events(write: Write, name: str, lines: Any) -> None:
 
 def test_parquet(tmp_path: Path) -> None:
     events, orders = tmp_path / "events.parquet", tmp_path / "orders.parquet"
-    with ClickHouseSession() as session:
+    with EmbeddedSession() as session:
         for path, columns in (
             (events, """'e' AS event, 'a' AS distinct_id, now64(3, 'UTC') AS timestamp, '{"n": 2}' AS properties"""),
             (orders, "1 AS number, toNullable(2.5) AS total, ['x'] AS tags"),
@@ -106,6 +108,50 @@ def test_parquet(tmp_path: Path) -> None:
             session.execute(f"INSERT INTO FUNCTION file({text(str(path))}, 'Parquet') SELECT {columns}")
     found = rows([events, orders], "SELECT properties.n, orders.total, tags FROM events, orders")
     assert found == [[2.0, 2.5, ["x"]]]
+
+
+def test_text_of_parquet_may_hold_any_line_separator(tmp_path: Path) -> None:
+    path = tmp_path / "events.parquet"
+    with EmbeddedSession() as session:
+        columns = "'e\u2028f\x85g' AS event, 'a' AS distinct_id, now64(3, 'UTC') AS timestamp"
+        session.execute(f"INSERT INTO FUNCTION file({text(str(path))}, 'Parquet') SELECT {columns}")
+    assert rows([path], "SELECT event FROM events") == [["e\u2028f\x85g"]]
+
+
+@pytest.mark.slow
+def test_a_large_file_is_sent_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows come one by one, and neither a file nor all its rows are ever in memory."""
+    path, count = tmp_path / "events.parquet", 100_000
+    columns = (
+        "'e' AS event, toString(number % 7) AS distinct_id, now64(3, 'UTC') AS timestamp, '{\"n\": 1}' AS properties"
+    )
+    with EmbeddedSession() as session:
+        target = f"file({text(str(path))}, 'Parquet')"
+        session.execute(f"INSERT INTO FUNCTION {target} SELECT {columns} FROM numbers({count})")
+    sizes: list[int] = []
+    insert = EmbeddedSession.insert
+
+    def inserted(session: EmbeddedSession, table: str, lines: str) -> None:
+        sizes.append(len(lines))
+        insert(session, table, lines)
+
+    monkeypatch.setattr(EmbeddedSession, "insert", inserted)
+    monkeypatch.setattr(storage, "_BATCH", 2_000_000)
+    asked = "SELECT count(), sum(properties.n), uniq(person_id) FROM events"
+    assert rows([path], asked) == [[count, float(count), 7]]
+    assert len(sizes) > 5
+    assert max(sizes) < 2_010_000
+
+
+def test_events_are_read_when_they_are_needed(write: Write) -> None:
+    with EmbeddedSession() as session:
+        data = DataFiles(session, [write("events.jsonl", EVENT, "{")], sample=False)
+        events = data.events({})
+        assert next(events)["event"] == "e"
+        data.raise_mistakes()
+        assert list(events) == []
+        with pytest.raises(InvalidInput):
+            data.raise_mistakes()
 
 
 def test_whose_an_event_is(write: Write) -> None:

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from endpoints_gitops.local.engine.embedded import CONNECTIONS, EmbeddedSession
 from endpoints_gitops.local.engine.engine import Engine
 from endpoints_gitops.local.engine.refusals import QueryRefused
-from endpoints_gitops.local.engine.session import CONNECTIONS, ClickHouseSession
 
 TEN = "SELECT number FROM numbers(10) ORDER BY number"
 
@@ -156,14 +156,17 @@ def test_a_query_that_doubles_with_every_step_is_refused(small: Engine) -> None:
 
 
 def test_time_is_bounded() -> None:
-    with ClickHouseSession(seconds=1) as session, pytest.raises(QueryRefused) as caught:
-        session.ask("SELECT count() FROM numbers(10000000000000) WHERE cityHash64(number) = 1")
+    with EmbeddedSession(seconds=1) as session:
+        session.restrict()
+        with pytest.raises(QueryRefused) as caught:
+            session.ask("SELECT count() FROM numbers(10000000000000) WHERE cityHash64(number) = 1")
     assert (caught.value.code, caught.value.type) == ("query_timeout", "server_error")
 
 
 def test_a_query_does_not_wait_for_a_slow_one() -> None:
     slow = "SELECT count() FROM numbers(10000000000000) WHERE cityHash64(number) = 1"
-    with ClickHouseSession(seconds=1) as session, ThreadPoolExecutor(CONNECTIONS - 1) as threads:
+    with EmbeddedSession(seconds=1) as session, ThreadPoolExecutor(CONNECTIONS - 1) as threads:
+        session.restrict()
         waiting = [threads.submit(session.ask, slow) for _ in range(CONNECTIONS - 1)]
         assert session.ask("SELECT 1 AS one").rows == [[1]]
         assert not any(one.done() for one in waiting)
@@ -173,9 +176,34 @@ def test_a_query_does_not_wait_for_a_slow_one() -> None:
 
 
 def test_more_queries_than_connections_wait() -> None:
-    with ClickHouseSession() as session, ThreadPoolExecutor(3 * CONNECTIONS) as threads:
+    with EmbeddedSession() as session, ThreadPoolExecutor(3 * CONNECTIONS) as threads:
         answers = threads.map(lambda n: session.ask(f"SELECT {n}, sleep(0.05)").rows, range(3 * CONNECTIONS))
         assert list(answers) == [[[n, 0]] for n in range(3 * CONNECTIONS)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO one VALUES (2)",
+        "DROP TABLE one",
+        "CREATE TABLE two (a Int8) ENGINE = Memory",
+        "SET readonly = 0",
+        "SELECT a FROM one SETTINGS max_execution_time = 0",
+        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'CSV')",
+        "SELECT * FROM remote('127.0.0.1', system.one)",
+    ],
+)
+def test_statements_of_users_only_read_the_tables(sql: str) -> None:
+    """What the translation never prints would be refused by ClickHouse too."""
+    with EmbeddedSession() as session:
+        session.create_table("one", ["a Int8"], "a")
+        session.insert("one", '{"a": 1}')
+        session.restrict()
+        with pytest.raises(QueryRefused) as caught:
+            session.execute(sql)
+        assert caught.value.code == "readonly"
+        assert session.ask("SELECT a FROM one").rows == [[1]]
 
 
 def test_engines_share_nothing() -> None:

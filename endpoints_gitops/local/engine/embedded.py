@@ -1,0 +1,113 @@
+"""The embedded ClickHouse: a database in memory for each session, dropped with it. The only module that knows chdb."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from endpoints_gitops.local.engine.literals import identifier, literal
+from endpoints_gitops.local.engine.refusals import from_clickhouse
+from endpoints_gitops.local.engine.session import MEANING, SECONDS, ClickHouseSession, limits
+
+MEMORY_OF_ALL: Final = 3_000_000_000
+"""Bytes that all queries of the process may use at the same time; over it, ClickHouse stops the largest."""
+CONNECTIONS: Final = 8
+"""Queries that run at the same time; further ones wait."""
+_OF_MACHINE: Final[dict[str, str | int]] = {"max_threads": 2, "max_memory_usage_for_user": MEMORY_OF_ALL}
+_FAILED: Final = "Streaming query failed: "
+
+
+class EmbeddedSession(ClickHouseSession):
+    """A database in the ClickHouse of this process. Each query has a connection, and waits while none of the
+    `CONNECTIONS` is free.
+
+    A query of a user may take `seconds`. All sessions of a process share one ClickHouse in memory, so each keeps to a
+    database of its own.
+    """
+
+    def __init__(self, *, seconds: int = SECONDS) -> None:
+        self.database = f"engine_{uuid.uuid4().hex}"
+        self._limits = limits(seconds)
+        self._settings = MEANING | _OF_MACHINE
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
+        self._is_closed = False
+        connection = _connected()
+        connection.query(f"CREATE DATABASE {self.database}")
+        self._idle: list[Any] = [self._prepared(connection)]
+
+    @property
+    def files(self) -> ClickHouseSession:
+        return self
+
+    def execute(self, sql: str, answer_format: str = "TSVRaw") -> str:
+        with self._connection() as connection:
+            try:
+                return str(connection.query(sql, answer_format))
+            except RuntimeError as error:
+                # output of a failed query would precede the next answer: this statement consumes it
+                connection.query("SELECT 1", answer_format)
+                raise from_clickhouse(str(error)) from None
+
+    def stream(self, sql: str, answer_format: str) -> Iterator[bytes]:
+        with self._connection() as connection:
+            try:
+                for part in connection.send_query(sql, answer_format):
+                    yield part.bytes()
+            except RuntimeError as error:
+                raise from_clickhouse(str(error).removeprefix(_FAILED)) from None
+
+    def insert(self, table: str, lines: str) -> None:
+        self.execute(f"INSERT INTO {identifier(table)} FORMAT JSONEachRow\n{lines}")
+
+    def load(self, table: str, source: str) -> None:
+        created = f"CREATE TABLE {identifier(table)} ENGINE = MergeTree ORDER BY tuple()"
+        self.execute(f"{created} AS SELECT * FROM {source}")  # noqa: S608 - our own name, quoted
+
+    def restrict(self) -> None:
+        self._settings |= self._limits
+        before, self._idle = self._idle, [self._prepared(_connected())]
+        for connection in before:
+            connection.close()
+
+    def close(self) -> None:
+        """Drop the database, after the queries that run."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for _ in range(CONNECTIONS):
+            self._free.acquire()
+        unrestricted = _connected()
+        unrestricted.query(f"DROP DATABASE IF EXISTS {self.database}")
+        for connection in (*self._idle, unrestricted):
+            connection.close()
+        self._free.release(CONNECTIONS)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """A connection that no other thread uses. Raises QueryRefused if the session is closed."""
+        with self._free:
+            if self._is_closed:
+                raise from_clickhouse("The engine is closed")
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._prepared(_connected())
+            try:
+                yield connection
+            finally:
+                self._idle.append(connection)
+
+    def _prepared(self, connection: Any) -> Any:  # noqa: ANN401 - chdb has no types
+        connection.query(f"USE {self.database}")
+        connection.query("SET " + ", ".join(f"{name} = {literal(value)}" for name, value in self._settings.items()))
+        return connection
+
+
+def _connected() -> Any:  # noqa: ANN401 - chdb has no types
+    from chdb import session
+
+    untyped: Any = session
+    return untyped.Session()
