@@ -450,8 +450,10 @@ def _materialize(
     overrides: Mapping[str, str] | None = plan.body.bucket_overrides
     if overrides is None and bumped:
         overrides = before.bucket_overrides
+    materialization.check_overrides(
+        overrides
+    )  # a 400, though a new version is there (docs/server.md#writes-that-half-happen)
     try:
-        materialization.check_overrides(overrides)
         on = _enabled(plan.deployment, plan.call, endpoint, version, overrides)
     except RequestRefused as refusal:
         if not bumped:

@@ -109,12 +109,21 @@ def _project(store: Store, asked: str, key: ApiKey) -> Project | RequestRefused:
 
 
 def _text(incoming: Incoming) -> str | None:
-    """The key from the header or the query parameter; project secret keys only from the header."""
+    """The key from the header, or else a personal one from the body or the query parameter."""
     scheme, _, text = incoming.authorization.partition(" ")
     if scheme.lower() == "bearer" and text.strip():
         return text.strip()
-    asked = incoming.asked("personal_api_key")
+    asked = _text_in_body(incoming) or incoming.asked("personal_api_key")
     return asked if asked and not asked.startswith("phs_") else None
+
+
+def _text_in_body(incoming: Incoming) -> str | None:
+    try:
+        sent = incoming.sent()
+    except RequestRefused:
+        return None
+    text = sent.get("personal_api_key") if isinstance(sent, dict) else None
+    return text if isinstance(text, str) else None
 
 
 def _hash(text: str) -> str:

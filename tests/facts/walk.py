@@ -83,7 +83,7 @@ class Walk:
     _keys: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._kept |= {"project": self.server.project_id, "server": self.server.url}
+        self._kept |= {"project": self.server.project_id, "server": self.server.url, "key": self.server.key}
 
     def differences(self, steps: Sequence[Any]) -> list[str]:
         """Every difference between the answers and the steps, each with the place of its step."""

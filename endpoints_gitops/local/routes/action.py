@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from endpoints_gitops.local.call import RouteAnswer, RouteCall
+from endpoints_gitops.local.call import RouteAnswer, RouteCall, integer
 from endpoints_gitops.local.deployment import Deployment
-from endpoints_gitops.local.errors import bare, not_found
+from endpoints_gitops.local.errors import bare, invalid, not_found
 from endpoints_gitops.local.store import StoredEndpoint, StoredVersion
 
 type Handler = Callable[[Deployment, RouteCall], RouteAnswer]
@@ -51,6 +51,18 @@ def current_of(deployment: Deployment, endpoint: StoredEndpoint) -> StoredVersio
     if version is None:
         raise bare(404, "No version found for this endpoint")
     return version
+
+
+def number_asked(call: RouteCall) -> int | None:
+    """The number of the version that a read asks for: in a JSON body, or else in the query string. Raises a 400."""
+    sent = call.incoming.sent()
+    number = sent.get("version") if isinstance(sent, Mapping) else None
+    if number is None:
+        return call.incoming.asked_integer("version")
+    whole = integer(str(number))
+    if whole is None:
+        raise invalid(f"Must be an integer, got: {number}", "version")
+    return whole
 
 
 def version_asked(deployment: Deployment, endpoint: StoredEndpoint, number: int | None) -> StoredVersion:

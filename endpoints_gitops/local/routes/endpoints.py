@@ -10,7 +10,14 @@ from endpoints_gitops.local.bodies import endpoint_request
 from endpoints_gitops.local.call import Incoming, RouteAnswer, RouteCall, integer, limit_offset
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, invalid
-from endpoints_gitops.local.routes.action import Resource, RouteAction, current_of, endpoint_of, version_asked
+from endpoints_gitops.local.routes.action import (
+    Resource,
+    RouteAction,
+    current_of,
+    endpoint_of,
+    number_asked,
+    version_asked,
+)
 from endpoints_gitops.local.store import StoredEndpoint, StoredVersion
 from endpoints_gitops.model.json import Json
 
@@ -41,7 +48,7 @@ def create_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
 
 def retrieve_endpoint(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
-    number = call.incoming.asked_integer("version")
+    number = number_asked(call)
     if number is None:
         return RouteAnswer(body=_item(deployment, call, endpoint))
     return RouteAnswer(body=_version(deployment, call, endpoint, version_asked(deployment, endpoint, number)))

@@ -10,7 +10,7 @@ from endpoints_gitops.local.bodies import preview_request
 from endpoints_gitops.local.call import RouteAnswer, RouteCall
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, bare
-from endpoints_gitops.local.routes.action import Resource, RouteAction, endpoint_of, version_asked
+from endpoints_gitops.local.routes.action import Resource, RouteAction, endpoint_of, number_asked, version_asked
 
 _CONTRACT: Final = (
     "Equality variables become columns of the table, range variables bucket a column of it, and a run filters by them."
@@ -19,7 +19,7 @@ _CONTRACT: Final = (
 
 def show_status(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
-    version = version_asked(deployment, endpoint, call.incoming.asked_integer("version"))
+    version = version_asked(deployment, endpoint, number_asked(call))
     state = materialization.state(version, call.now)
     return RouteAnswer(body={**state, "name": endpoint.name})
 

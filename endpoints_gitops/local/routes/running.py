@@ -11,7 +11,7 @@ from endpoints_gitops.local.answers import iso, zulu
 from endpoints_gitops.local.call import RouteAnswer, RouteCall, integer, limit_offset
 from endpoints_gitops.local.deployment import Deployment
 from endpoints_gitops.local.errors import RequestRefused, broken, invalid, not_found
-from endpoints_gitops.local.routes.action import Resource, RouteAction, endpoint_of, version_asked
+from endpoints_gitops.local.routes.action import Resource, RouteAction, endpoint_of, number_asked, version_asked
 from endpoints_gitops.local.store import LogEntry, StoredEndpoint
 from endpoints_gitops.model.json import Json, JsonObject
 from endpoints_gitops.model.name import is_endpoint_name
@@ -62,7 +62,7 @@ def counts_as_materialized(deployment: Deployment, call: RouteCall) -> bool:
 
 def show_openapi(deployment: Deployment, call: RouteCall) -> RouteAnswer:
     endpoint = endpoint_of(deployment, call)
-    version = version_asked(deployment, endpoint, call.incoming.asked_integer("version"))
+    version = version_asked(deployment, endpoint, number_asked(call))
     variables = {variable.id: variable for variable in deployment.store.variables_of(call.project)}
     return RouteAnswer(body=openapi.document(call.project, endpoint, version, variables, call.incoming.site))
 
@@ -75,12 +75,13 @@ def last_execution_times(deployment: Deployment, call: RouteCall) -> RouteAnswer
     for name in names:
         if not is_endpoint_name(name):
             raise invalid(f"Invalid endpoint name: {name}", "names")
-    endpoints = (deployment.store.endpoint(call.project, name) for name in dict.fromkeys(names))
-    times: list[Json] = [
-        [endpoint.name, iso(endpoint.last_executed_at)]
-        for endpoint in endpoints
-        if endpoint and endpoint.last_executed_at
-    ]
+    marks = ", ".join("?" * len(names))
+    endpoints = deployment.store.endpoints.select(  # deleted ones too (docs/server.md#writes-that-half-happen)
+        f"project_id = ? AND last_executed_at IS NOT NULL AND name IN ({marks})",
+        (call.project.id, *names),
+        tail="ORDER BY place",
+    )
+    times: list[Json] = [[endpoint.name, iso(endpoint.last_executed_at)] for endpoint in endpoints]
     return RouteAnswer(body={"query_status": _status(call, times if names else None)})
 
 
